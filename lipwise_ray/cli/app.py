@@ -1,0 +1,57 @@
+"""The `lipwise-ray` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import lipwise_ray
+from lipwise_ray.cli import checks, demo_clips, doctor, jobs, models, status
+from lipwise_ray.errors import LipwiseError
+
+app = typer.Typer(
+    name="lipwise-ray",
+    help="Dub videos in bulk: lips follow a new audio track, on a laptop or a Ray cluster.\n\n"
+    "Exit codes: 0 all done, 1 some rows failed, 2 bad usage or settings, 3 stopped, run again to go on.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(show: bool) -> None:  # noqa: FBT001  # typer calls it with the option's value
+    if show:
+        typer.echo(f"lipwise-ray {lipwise_ray.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hold the options of all commands."""
+
+
+app.command("submit")(jobs.submit)
+app.command("validate")(checks.validate)
+app.command("plan")(checks.plan)
+app.command("status")(status.status)
+app.command("tracks")(status.tracks)
+app.command("doctor")(doctor.doctor)
+app.add_typer(models.app, name="models")
+app.add_typer(demo_clips.app, name="synth")
+
+
+def main() -> None:
+    """Run the command; turn errors into one line and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except LipwiseError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)

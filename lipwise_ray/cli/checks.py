@@ -1,0 +1,81 @@
+"""`lipwise-ray validate` and `lipwise-ray plan`: looking before leaping."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.cli import setup
+
+
+def validate(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to check.")],
+    *,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    preset: setup.Preset = None,
+    out: setup.Out = None,
+) -> None:
+    """Check a manifest and the settings; list every problem of every row at once."""
+    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
+    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the other
+
+    source = setup.settings_source(job, assignments, preset)
+    settings = source.for_run()
+    loaded = read_manifest(manifest, setup.out_folder(out, settings, manifest), preset_names(source.presets))
+    for problem in loaded.problems:
+        typer.echo(str(problem))
+    typer.echo(f"{manifest}: {len(loaded.rows)} good rows, {len(loaded.bad)} bad rows")
+    raise typer.Exit(1 if loaded.bad else 0)
+
+
+def plan(
+    manifest: Annotated[Path, typer.Argument(help="The manifest to look at.")],
+    *,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    preset: setup.Preset = None,
+    out: setup.Out = None,
+    state: Annotated[Path | None, typer.Option("--state", help="Take speeds from the runs kept there.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+) -> None:
+    """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
+    from lipwise_ray.dubbing.estimate import Speeds, estimate_row  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
+    from lipwise_ray.errors import InputError  # noqa: PLC0415  # with the others
+    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
+
+    source = setup.settings_source(job, assignments, preset)
+    settings = source.for_run()
+    out_root = setup.out_folder(out, settings, manifest)
+    loaded = read_manifest(manifest, out_root, preset_names(source.presets))
+    speeds = Speeds.measured(setup.state_folder(state, settings, out_root))
+    bad = len(loaded.bad)
+    for problem in loaded.problems:
+        typer.echo(f"error: {problem}", err=True)
+    frames = seconds = 0.0
+    for row in loaded.rows:
+        try:
+            found = estimate_row(row, source.for_row(row), speeds)
+        except InputError as error:
+            typer.echo(f"error: {row.where}: {error}", err=True)
+            bad += 1
+            continue
+        frames, seconds = frames + found.frames, seconds + found.seconds
+        if as_json:
+            typer.echo(json.dumps(found.record()))
+        else:
+            typer.echo(
+                f"{row.id}: {found.frames} frames at {float(found.rate):.3f}/s in {found.chunks} chunks, "
+                f"scan of {found.scan_frames} frames, about {found.seconds:.0f} s"
+            )
+    basis = "measured in this state" if speeds.are_measured else "assumed, nothing was measured in this state yet"
+    if not as_json:
+        typer.echo(
+            f"{len(loaded.rows)} rows, {frames:.0f} frames, about {seconds / 60:.1f} worker minutes "
+            f"(render {speeds.render:.1f} frames/s, scan {speeds.scan:.1f} frames/s; {basis})"
+        )
+    raise typer.Exit(1 if bad else 0)

@@ -1,0 +1,92 @@
+"""`lipwise-ray doctor`: is this machine fit, and if not, what to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.cli import setup
+
+_PACKAGES = ("torch", "ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
+_LOW_DISK_BYTES = 10 << 30
+_ENCODERS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1")
+
+
+def doctor(
+    *,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    folder: Annotated[Path, typer.Option("--disk", help="Folder whose free space matters.")] = Path(),
+) -> None:
+    """Show versions, GPU, Ray, encoders, disk and weights: one line each, with what to do."""
+    settings = setup.settings_source(job, assignments, None).for_run()
+    bad = 0
+    for good, name, text in _findings(settings, folder):
+        bad += not good
+        typer.echo(f"{'ok  ' if good else 'MISS'} {name:10} {text}")
+    raise typer.Exit(1 if bad else 0)
+
+
+def _findings(settings, folder: Path) -> Iterator[tuple[bool, str, str]]:  # noqa: ANN001  # the type would load pydantic early
+    yield True, "python", platform.python_version()
+    for package in _PACKAGES:
+        try:
+            yield True, package, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield False, package, "not installed. Run `pip install lipwise-ray`"
+    import av  # noqa: PLC0415  # heavy
+    import torch  # noqa: PLC0415  # heavy
+
+    from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # heavy
+
+    yield True, "ffmpeg", ".".join(str(n) for n in av.library_versions["libavcodec"]) + " (libavcodec, in PyAV's wheel)"
+    if torch.cuda.is_available():
+        yield True, "gpu", f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
+    else:
+        speed = "bfloat16 in hardware" if has_bfloat16_cpu() else "float32 only"
+        yield True, "gpu", f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
+    opening = [codec for codec in _ENCODERS if _opens(codec)]
+    yield "libx264" in opening, "encoders", ", ".join(opening) or "none opens. Reinstall av"
+    free = shutil.disk_usage(folder).free
+    hint = "" if free > _LOW_DISK_BYTES else ". Free some space, or choose another --out and --state"
+    yield free > _LOW_DISK_BYTES, "disk", f"{free / 1e9:.0f} GB free at {folder.resolve()}{hint}"
+    registry = setup.registry(settings)
+    for name in (settings.lipsync.model, "yunet"):
+        if name in registry.entries and not settings.lipsync.checkpoint:
+            there = registry.installed(name)
+            accept = "" if registry.entry(name).commercial else " --accept-licence"
+            hint = "" if there else f" is missing. Run `lipwise-ray models pull {name}{accept}`"
+            yield there, "weights", f"{name}{hint}"
+    yield _ray_line()
+
+
+def _opens(codec: str) -> bool:
+    """Tell whether an encoder really opens: that it was compiled in says little for nvenc."""
+    import av  # noqa: PLC0415  # heavy
+    import av.error  # noqa: PLC0415  # heavy
+
+    try:
+        context = av.CodecContext.create(codec, "w")
+        context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"  # type: ignore[attr-defined]  # a video encoder
+        context.time_base = Fraction(1, 25)
+        context.open()
+    except (av.error.FFmpegError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _ray_line() -> tuple[bool, str, str]:
+    from lipwise_ray.engine.factory import guard_local_ray  # noqa: PLC0415  # heavy
+
+    guard_local_ray()
+    from lipwise_ray.engine.ray_engine import check  # noqa: PLC0415  # after the guard
+
+    problem = check()
+    return not problem, "ray starts", problem or "yes, on loopback, with a token"

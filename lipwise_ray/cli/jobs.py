@@ -1,0 +1,83 @@
+"""`lipwise-ray submit`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.cli import setup
+
+
+def submit(
+    manifest: Annotated[Path, typer.Argument(help="What to dub: .csv, .jsonl or .parquet.")],
+    *,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    preset: setup.Preset = None,
+    out: setup.Out = None,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="Where progress is kept. Default: OUT.state.", metavar="DIR"),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Render workers; 0 chooses.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
+) -> None:
+    """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
+    from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.driver import submit as run_manifest  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
+    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
+
+    extra = list(assignments or [])
+    if address is not None:
+        extra.append(f"engine.address={json.dumps(address)}")
+    if workers is not None:
+        extra.append(f"engine.workers={workers}")
+    source = setup.settings_source(job, extra, preset)
+    settings = source.for_run()
+    out_root = setup.out_folder(out, settings, manifest)
+    state_root = setup.state_folder(state, settings, out_root)
+    loaded = read_manifest(manifest, out_root, preset_names(source.presets))
+    stop = _StopFlag()
+    with show(len(loaded.rows) + len(loaded.bad), as_json=as_json) as listener:
+        report = run_manifest(
+            loaded,
+            source,
+            setup.registry(settings),
+            state=state_root,
+            out=out_root,
+            make_engine=lambda config: make_engine(settings.engine, config),
+            listener=listener,
+            stop=stop,
+        )
+        listener.summary(report, out_root, state_root)
+    raise typer.Exit(report.exit_code)
+
+
+class _StopFlag:
+    """First SIGINT or SIGTERM lets running chunks end, the second one kills."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def __call__(self) -> bool:
+        return self._asked
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self._asked:
+            signal.signal(number, signal.SIG_DFL)
+            raise KeyboardInterrupt
+        self._asked = True
+        typer.echo("stopping: running chunks end first; press Ctrl-C again to stop at once", err=True)

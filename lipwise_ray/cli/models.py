@@ -1,0 +1,103 @@
+"""`lipwise-ray models`: checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.cli import setup
+from lipwise_ray.errors import LipwiseError
+
+app = typer.Typer(help="List, download, add and check checkpoints.", no_args_is_help=True)
+Names = Annotated[list[str], typer.Argument(help="Names of the registry.")]
+Folder = Annotated[
+    Path | None, typer.Option("--models", help="Folder of the checkpoints. Default: the user's cache.", metavar="DIR")
+]
+
+
+def _registry(folder: Path | None):  # noqa: ANN202  # the type would load the registry's imports
+    settings = setup.settings_source(None, [f"paths.models='{folder}'"] if folder else [], None).for_run()
+    return setup.registry(settings)
+
+
+@app.command("list")
+def list_models(folder: Folder = None) -> None:
+    """Show every known checkpoint: installed or not, size, terms."""
+    registry = _registry(folder)
+    for name, entry in registry.entries.items():
+        state = "installed" if registry.installed(name) else "-"
+        size = f"{entry.bytes_total / 1e6:.1f} MB" if entry.bytes_total else "?"
+        terms = entry.licence if entry.commercial else f"{entry.licence} [needs --accept-licence]"
+        typer.echo(f"{name:24} {state:10} {size:>9}  {terms}")
+    typer.echo(f"folder: {registry.folder}")
+
+
+@app.command()
+def pull(
+    names: Names,
+    *,
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", help="Base address asked first: https://, s3://, gs://, file://.")
+    ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept terms that forbid commercial use.")
+    ] = False,
+    folder: Folder = None,
+) -> None:
+    """Download checkpoints. A broken download goes on where it stopped."""
+    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415  # heavy
+
+    from lipwise_ray.nets import fetch  # noqa: PLC0415  # heavy
+
+    registry = _registry(folder)
+    failed = 0
+    for name in names:
+        try:
+            entry = registry.entry(name)
+            typer.echo(f"{name}: {entry.licence}")
+            with Progress(
+                TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), transient=True
+            ) as progress:
+                bar = progress.add_task(name, total=entry.bytes_total)
+
+                def show(done: int, total: int | None, bar=bar, progress=progress) -> None:  # noqa: ANN001  # bound to this round's bar
+                    progress.update(bar, completed=done, total=total)
+
+                path = fetch.pull(registry, name, mirror=mirror, accept_licence=accept_licence, on_progress=show)
+            typer.echo(f"{name}: {path}")
+        except LipwiseError as error:
+            typer.echo(f"error: {error}", err=True)
+            failed += 1
+    raise typer.Exit(2 if failed else 0)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Name of the registry.")],
+    file: Annotated[Path, typer.Argument(help="The published file, downloaded by other means.")],
+    folder: Folder = None,
+) -> None:
+    """Install a checkpoint from a file, after checking that it is the published one."""
+    from lipwise_ray.nets import fetch  # noqa: PLC0415  # heavy
+
+    typer.echo(f"{name}: {fetch.add(_registry(folder), name, file)}")
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(help="Names; default all installed ones.")] = None,
+    folder: Folder = None,
+) -> None:
+    """Check installed checkpoints against their published hashes."""
+    registry = _registry(folder)
+    failed = 0
+    for name in names or [n for n in registry.entries if registry.installed(n)]:
+        try:
+            registry.resolve(name)
+            typer.echo(f"{name}: good")
+        except LipwiseError as error:
+            typer.echo(f"error: {error}", err=True)
+            failed += 1
+    raise typer.Exit(2 if failed else 0)

@@ -1,0 +1,173 @@
+"""Showing a run: bars on a terminal, plain lines elsewhere, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from lipwise_ray.dubbing.flow import RowFlow
+    from lipwise_ray.engine.driver import Report
+    from lipwise_ray.engine.run import RowOutcome
+
+_PLAIN_EVERY_S = 5.0
+_WINDOW_S = 30.0
+
+
+class _Speed:
+    """Rendered frames a second over the last half minute."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def add(self, frames: int) -> float:
+        """Note the frames so far and return the speed."""
+        now = time.monotonic()
+        self._points.append((now, frames))
+        while len(self._points) > 2 and now - self._points[0][0] > _WINDOW_S:  # noqa: PLR2004  # two points make a slope
+            self._points.popleft()
+        then, before = self._points[0]
+        return (frames - before) / (now - then) if now - then > 0.2 else 0.0  # noqa: PLR2004  # too short to tell
+
+
+class Display:
+    """What all ways of showing a run share: rows so far, and plain lines on standard error.
+
+    Args:
+        rows: Rows in the manifest.
+        as_json: Print a JSON object a row on standard output.
+    """
+
+    def __init__(self, rows: int, *, as_json: bool) -> None:
+        self.rows = rows
+        self.as_json = as_json
+        self.done = self.failed = 0
+        self._frames_ended = 0
+        self._speed = _Speed()
+        self._spoke_s = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line for people."""
+        print(text, file=sys.stderr, flush=True)
+
+    def run_started(self, run_id: str, engine: str) -> None:
+        """Say where the work runs."""
+        self.say(f"run {run_id} on {engine}: {self.rows} rows")
+
+    def row_started(self, row: int, row_id: str) -> None:
+        """Nothing: a row shows once it moves."""
+
+    def row_ended(self, outcome: RowOutcome) -> None:
+        """Print how a row ended."""
+        record = outcome.record
+        self._frames_ended += record.get("tally", {}).get("frames_rendered", 0)
+        if outcome.status == "done":
+            self.done += 1
+            how = "already done" if record.get("reused") else f"{record['frames']} frames in {record['seconds']:.1f} s"
+            counts = record.get("counts", {})
+            bare = counts.get("frames_without_face", 0)
+            note = f", {bare} without a face" if bare else ""
+            self.say(f"done   {outcome.id}: {record['output']} ({how}{note})")
+        else:
+            self.failed += 1
+            first, *more = record["message"].splitlines()
+            self.say(f"FAILED {outcome.id}: {first}")
+            for line in more:
+                self.say(f"       {line}")
+        if self.as_json:
+            keep = ("row", "row_id", "job_id", "status", "code", "message", "output", "frames", "seconds", "counts")
+            print(json.dumps({key: record[key] for key in keep if key in record}), flush=True)
+
+    def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
+        """Print a plain line every few seconds."""
+        speed = self.speed(rows)
+        if time.monotonic() - self._spoke_s < _PLAIN_EVERY_S:
+            return
+        self._spoke_s = time.monotonic()
+        parts = [
+            f"{row_id} {flow.progress.stage}"
+            + (f" {min(flow.progress.done + more, flow.progress.todo)}/{flow.progress.todo}" if flow.progress.todo else "")
+            for row_id, flow, more in rows
+        ]
+        self.say(f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s: {'; '.join(parts)}")
+
+    def speed(self, rows: list[tuple[str, RowFlow, int]]) -> float:
+        """Return rendered frames a second."""
+        moving = sum(flow.tally.frames_rendered + more for _, flow, more in rows if flow.progress.stage == "rendering")
+        return self._speed.add(self._frames_ended + moving)
+
+    def summary(self, report: Report, out: Path, state: Path) -> None:
+        """Print what the run came to."""
+        rate = report.frames / report.seconds if report.seconds else 0.0
+        self.say(
+            f"{report.done} done, {report.failed} failed, {report.left} left; {report.frames} frames rendered in "
+            f"{report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks rendered, "
+            f"{report.chunks_reused} reused"
+        )
+        self.say(f"outputs: {out}\nstate:   {state}")
+        if report.left:
+            self.say("stopped before the end: run the same command again to go on")
+
+
+class BarDisplay(Display):
+    """Bars on a terminal: one a running row, and a total."""
+
+    def __init__(self, rows: int, *, as_json: bool, progress: Progress) -> None:
+        super().__init__(rows, as_json=as_json)
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+        self._total = progress.add_task("rows", total=rows, note="")
+
+    def say(self, text: str) -> None:
+        """Print above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def row_ended(self, outcome: RowOutcome) -> None:
+        """Print how a row ended and take its bar away."""
+        super().row_ended(outcome)
+        bar = self._bars.pop(outcome.id, None)
+        if bar is not None:
+            self._progress.remove_task(bar)
+        self._progress.update(self._total, completed=self.done + self.failed)
+
+    def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
+        """Move the bars."""
+        speed = self.speed(rows)
+        for row_id, flow, more in rows:
+            if row_id not in self._bars:
+                self._bars[row_id] = self._progress.add_task(row_id, total=None, note="")
+            state = flow.progress
+            self._progress.update(
+                self._bars[row_id],
+                total=state.todo or None,
+                completed=min(state.done + more, state.todo),
+                note=state.stage,
+            )
+        self._progress.update(self._total, note=f"{speed:.1f} frames/s")
+
+
+@contextmanager
+def show(rows: int, *, as_json: bool) -> Iterator[Display]:
+    """Show a run in the way that fits where standard error goes."""
+    if not sys.stderr.isatty():
+        yield Display(rows, as_json=as_json)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        yield BarDisplay(rows, as_json=as_json, progress=progress)

@@ -1,0 +1,69 @@
+"""From command-line options to settings, folders and the registry."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lipwise_ray.resources import jobs_folder, models_folder
+from lipwise_ray.settings import Settings, parse_assignment, read_toml
+
+DEFAULT_PRESET = "quality"
+
+Job = Annotated[Path | None, typer.Option("--job", help="Settings file (TOML).", metavar="FILE.toml")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="SECTION.KEY=VALUE")
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="quality (default), fast or parity.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for outputs. Default: out beside the manifest.", metavar="DIR")
+]
+
+
+def settings_source(job: Path | None, assignments: list[str] | None, preset: str | None) -> SettingsSource:
+    """Return the run's settings: preset, then job file, then --set.
+
+    A job file may name its preset as a top-level ``preset = "fast"``.
+
+    Raises:
+        SettingsError: The job file or an assignment cannot be read.
+    """
+    from lipwise_ray.engine.driver import SettingsSource  # noqa: PLC0415  # heavy
+
+    values: dict[str, Any] = read_toml(job) if job else {}
+    named = values.pop("preset", None)
+    layers: list[tuple[str, dict[str, Any]]] = [(str(job), values)] if job else []
+    layers += [(f"--set {text}", parse_assignment(text)) for text in assignments or []]
+    return SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))
+
+
+def models_path(settings: Settings) -> Path:
+    """Return the folder of pulled checkpoints: paths.models, or the user's cache folder."""
+    if settings.paths.models:
+        return Path(settings.paths.models).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "lipwise-ray" / "models"
+
+
+def registry(settings: Settings) -> Registry:
+    """Return the registry of checkpoints."""
+    from lipwise_ray.nets.registry import Registry  # noqa: PLC0415  # heavy
+
+    return Registry(models_folder() / "registry.toml", models_path(settings))
+
+
+def out_folder(out: Path | None, settings: Settings, manifest: Path) -> Path:
+    """Return the output root."""
+    if out is None and settings.paths.out:
+        out = Path(settings.paths.out)
+    return (out or manifest.resolve().parent / "out").expanduser()
+
+
+def state_folder(state: Path | None, settings: Settings, out: Path) -> Path:
+    """Return the state directory: beside the outputs by default, never among them."""
+    if state is None and settings.paths.state:
+        state = Path(settings.paths.state)
+    return (state or out.with_name(f"{out.name}.state")).expanduser()

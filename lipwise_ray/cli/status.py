@@ -1,0 +1,52 @@
+"""`lipwise-ray status` and `lipwise-ray tracks`: reading a state directory, without Ray."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.errors import StateError
+
+
+def status(
+    state: Annotated[Path, typer.Argument(help="The state directory.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the latest run of a state directory: rows done, failed and why, chunks so far."""
+    from lipwise_ray.state.overview import overview  # noqa: PLC0415  # with its store
+
+    _must_be_state(state)
+    found = overview(state)
+    if as_json:
+        typer.echo(json.dumps(found.record()))
+        return
+    typer.echo(f"run {found.run_id} of {found.manifest}: {found.done} done, {found.failed} failed, {found.left} left")
+    for row in found.failures:
+        typer.echo(f"FAILED {row['row_id']} [{row['code']}] {row['message']}")
+    for job in found.unfinished:
+        typer.echo(f"job {job.job_id}: {job.chunks_done} of {job.chunks} chunks rendered")
+
+
+def tracks(
+    state: Annotated[Path, typer.Argument(help="The state directory.")],
+    row: Annotated[str, typer.Argument(help="Id of a row of the latest runs.")],
+    target: Annotated[Path, typer.Argument(help="The .npz file to write.")],
+) -> None:
+    """Export the face tracks of a row's video, to look at, edit, and give back in the tracks column."""
+    from lipwise_ray.state.overview import tracks_of  # noqa: PLC0415  # with its store
+
+    _must_be_state(state)
+    found = tracks_of(state, row)
+    target.write_bytes(found.read_bytes())
+    typer.echo(f"tracks of {row}: {target}")
+
+
+def _must_be_state(state: Path) -> None:
+    if not (state / "runs").is_dir():
+        raise StateError(
+            "no_state", str(state), "must be a state directory", "a folder without runs", "Give what --state named"
+        )

@@ -1,0 +1,146 @@
+"""The last step of a job: segments and sound to one verified file at its final address."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lipwise_ray
+from lipwise_ray.dubbing import inputs
+from lipwise_ray.dubbing.context import JobContext, read_plan
+from lipwise_ray.dubbing.ids import PIPELINE_VERSION
+from lipwise_ray.errors import SegmentError
+from lipwise_ray.media.container import write_problem
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.join import SegmentFile, container_for, join
+from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack
+from lipwise_ray.media.verify import Verdict, verify
+from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.state import layout
+from lipwise_ray.state.markers import Marker, drop_marker, read_marker
+from lipwise_ray.state.store import move_into_place, to_json
+from lipwise_ray.values import Json
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+
+    from lipwise_ray.dubbing.plan import Plan
+
+
+def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: int) -> Json:
+    """Join, mux, verify and publish.
+
+    Returns:
+        The job's result; or ``{"missing": [...]}`` with the chunks whose segments are gone or
+        damaged and have to be rendered again.
+
+    Raises:
+        OutputError: The output's folder cannot be written.
+        SegmentError: The joined file does not hold what was planned.
+    """
+    begin = time.perf_counter()
+    job_id: str = payload["job_id"]
+    plan = read_plan(job.store, job_id)
+    markers, missing = _markers(job, job_id, plan)
+    if missing:
+        return {"missing": missing}
+    output = job.spec.output_path
+    audio = inputs.open_audio(
+        job.store, Path(payload["scratch"]), job.spec.audio, payload["audio_id"], salvage=job.salvage
+    )
+    encode = job.spec.settings.encode.audio
+    soundtrack = plan_soundtrack(
+        audio.info, audio.sound, container_for(output), encode.codec, encode.bitrate, plan.audio_s
+    )
+
+    def add_sound(container: OutputContainer) -> Iterator[Packet]:
+        return add_soundtrack(container, audio.info, soundtrack, salvage=job.salvage)
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_problem(output, error) from error
+    temporary = output.with_name(f".{output.stem}.{job_id[:8]}.{os.getpid()}.part{output.suffix}")
+    try:
+        segments = [_segment(job, marker) for marker in markers]
+        tags = {"comment": f"Lips synthesised by lipwise-ray {lipwise_ray.__version__}"}
+        join(
+            segments,
+            plan.timeline,
+            temporary,
+            rotation=recipe.canvas.rotation,
+            metadata=tags,
+            add_sound=add_sound,
+        )
+        found = verify(temporary, plan.timeline, plan.audio_s, threads=threads)
+        result = _result(job, payload, plan, markers, found, temporary)
+        result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
+        result["assemble_s"] = round(time.perf_counter() - begin, 3)
+        try:
+            move_into_place(temporary, output)
+        except OSError as error:
+            raise write_problem(output, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    job.store.write(layout.result(job_id), to_json(result))
+    if not job.spec.settings.engine.keep_segments:
+        for marker in markers:
+            job.store.remove(marker.segment)
+    return result
+
+
+def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[Marker], list[int]]:
+    """Return the chunks' markers, and the chunks whose segment is not what its marker says."""
+    markers: list[Marker] = []
+    missing: list[int] = []
+    for number, span in enumerate(plan.chunks):
+        marker = read_marker(job.store, job_id, number)
+        path = job.store.fetch(marker.segment) if marker else None
+        if marker is None or path is None or marker.frames != len(span) or sha256_of(path) != marker.sha256:
+            drop_marker(job.store, job_id, number)
+            missing.append(number)
+        else:
+            markers.append(marker)
+    return markers, missing
+
+
+def _segment(job: JobContext, marker: Marker) -> SegmentFile:
+    path = job.store.fetch(marker.segment)
+    if path is None:
+        raise SegmentError("segment_gone", marker.segment, "must be in the state", "nothing", "Run again")
+    return SegmentFile(path, marker.frames, marker.reorder)
+
+
+def _result(
+    job: JobContext, payload: Json, plan: Plan, markers: list[Marker], found: Verdict, file: Path
+) -> Json:
+    stages: dict[str, float] = {}
+    for marker in markers:
+        for name, seconds in marker.stages.items():
+            stages[name] = round(stages.get(name, 0.0) + seconds, 3)
+    return {
+        "status": "done",
+        "row_id": job.spec.row_id,
+        "job_id": payload["job_id"],
+        "output": str(job.spec.output_path),
+        "bytes_total": file.stat().st_size,
+        "sha256": sha256_of(file),
+        "frames": found.frames,
+        "video_s": found.video_s,
+        "audio_s": found.audio_s,
+        "counts": plan.counts,
+        "chunks": len(plan.chunks),
+        "render_s": round(sum(marker.seconds for marker in markers), 3),
+        "stages_s": stages,
+        "language": job.spec.language,
+        "tags": list(job.spec.tags),
+        "weights": payload["weights"],
+        "identity": payload["identity"],
+        "version": lipwise_ray.__version__,
+        "pipeline": PIPELINE_VERSION,
+    }
+

@@ -1,0 +1,96 @@
+"""A job as a worker sees it: what the row asked for, and its opened inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipwise_ray.dubbing import inputs
+from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.errors import StorageError
+from lipwise_ray.settings import Settings
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store, read_json
+from lipwise_ray.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a row asks for, all defaults filled in."""
+
+    row_id: str
+    video: Path
+    audio: Path
+    output: str
+    output_path: Path
+    tracks: Path | None
+    start_s: float
+    end_s: float | None
+    language: str | None
+    tags: tuple[str, ...]
+    settings: Settings
+
+    def record(self) -> Json:
+        """Return JSON values that `spec_of` reads."""
+        return {
+            "row_id": self.row_id,
+            "video": str(self.video),
+            "audio": str(self.audio),
+            "output": self.output,
+            "output_path": str(self.output_path),
+            "tracks": str(self.tracks) if self.tracks else None,
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "language": self.language,
+            "tags": list(self.tags),
+            "settings": self.settings.model_dump_json(),
+        }
+
+
+def spec_of(payload: Json) -> JobSpec:
+    """Read the job of a task's payload."""
+    job = payload["job"]
+    return JobSpec(
+        row_id=job["row_id"],
+        video=Path(job["video"]),
+        audio=Path(job["audio"]),
+        output=job["output"],
+        output_path=Path(job["output_path"]),
+        tracks=Path(job["tracks"]) if job["tracks"] else None,
+        start_s=job["start_s"],
+        end_s=job["end_s"],
+        language=job["language"],
+        tags=tuple(job["tags"]),
+        settings=Settings.model_validate_json(job["settings"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """A job with its video opened."""
+
+    spec: JobSpec
+    store: Store
+    video: inputs.Video
+    salvage: bool
+
+
+def open_job(store: Store, scratch: Path, payload: Json) -> JobContext:
+    """Open the job of a task whose inputs have been probed."""
+    spec = spec_of(payload)
+    salvage = spec.settings.source.on_error == "salvage"
+    video = inputs.open_video(store, scratch, spec.video, payload["video_id"], salvage=salvage)
+    return JobContext(spec, store, video, salvage)
+
+
+def read_plan(store: Store, job_id: str) -> Plan:
+    """Return a job's plan.
+
+    Raises:
+        StorageError: It is gone.
+    """
+    summary = read_json(store, layout.plan(job_id))
+    arrays = store.fetch(layout.plan_arrays(job_id))
+    if summary is None or arrays is None:
+        raise StorageError("no_plan", layout.plan(job_id), "must be in the state", "nothing", "Run again")
+    return Plan.load(arrays, summary)

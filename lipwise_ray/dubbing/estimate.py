@@ -1,0 +1,88 @@
+"""How much work a row is, from its containers' headers alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from lipwise_ray.dubbing.manifest import Row
+from lipwise_ray.faces.select import parse_selection
+from lipwise_ray.media.container import open_input
+from lipwise_ray.media.index import build_index
+from lipwise_ray.media.probe import probe_audio, probe_video
+from lipwise_ray.settings import Settings
+from lipwise_ray.state.store import LocalStore, read_json
+from lipwise_ray.values import Json, round_half_up, spans
+
+_ASSUMED_RENDER, _ASSUMED_SCAN = 15.0, 100.0  # frames a second of one worker on two cores
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Frames a second of one worker."""
+
+    render: float = _ASSUMED_RENDER
+    scan: float = _ASSUMED_SCAN
+    are_measured: bool = False
+
+    @staticmethod
+    def measured(state: Path) -> Speeds:
+        """Return the speeds of the jobs finished in a state directory, or assumed ones."""
+        frames, seconds = 0, 0.0
+        if state.is_dir():
+            store = LocalStore(state)
+            for key in store.names("jobs"):
+                result = read_json(store, key) if key.endswith("/result.json") else None
+                if result and result.get("render_s"):
+                    frames, seconds = frames + int(result["frames"]), seconds + float(result["render_s"])
+        return Speeds(render=frames / seconds, are_measured=True) if seconds else Speeds()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a row will take."""
+
+    row_id: str
+    frames: int
+    rate: Fraction
+    chunks: int
+    scan_frames: int
+    seconds: float
+
+    def record(self) -> Json:
+        """Return JSON values."""
+        return {
+            "row_id": self.row_id,
+            "frames": self.frames,
+            "rate": str(self.rate),
+            "chunks": self.chunks,
+            "scan_frames": self.scan_frames,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def estimate_row(row: Row, settings: Settings, speeds: Speeds) -> Estimate:
+    """Estimate a row; the sound's length is taken from its container, not decoded.
+
+    Raises:
+        MediaError: An input cannot be opened.
+        AudioError: The audio has no sound.
+    """
+    info = probe_video(row.video)
+    index = build_index(info, salvage=settings.source.on_error == "salvage")
+    probe_audio(row.audio)
+    with open_input(row.audio) as container:
+        audio_s = Fraction(container.duration or 0, _MICROSECONDS)
+    rate = Fraction(settings.source.still_rate) if info.is_still else index.mean_rate
+    whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
+    end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
+    video_s = max(Fraction(0), end_s - Fraction(row.start_s))
+    length_s = {"audio": audio_s, "video": video_s, "shortest": min(audio_s, video_s)}[settings.timing.length]
+    frames = max(1, round_half_up(length_s * rate))
+    chunk = settings.chunk.frames or max(1, round(settings.chunk.length_s * float(rate)))
+    scanned = row.tracks is None and parse_selection(settings.faces.select).kind != "box"
+    scan_frames = len(index) if scanned else 0
+    seconds = frames / speeds.render + scan_frames / speeds.scan
+    return Estimate(row.id, frames, rate, len(spans(frames, chunk)), scan_frames, seconds)

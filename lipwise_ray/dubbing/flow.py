@@ -1,0 +1,166 @@
+"""The life of one row as a state machine: which tasks come next. Pure, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lipwise_ray.dubbing.tasks import Kind, Task, rank
+from lipwise_ray.state import layout
+from lipwise_ray.values import Json
+
+Stage = Literal["waiting", "probing", "scanning", "planning", "rendering", "assembling", "done"]
+_MOST_REPAIRS = 3
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a row is. ``todo`` and ``done`` count frames of the present stage."""
+
+    stage: Stage = "waiting"
+    todo: int = 0
+    done: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a row cost."""
+
+    chunks: int = 0
+    chunks_reused: int = 0
+    chunks_rendered: int = 0
+    scans: int = 0
+    frames_rendered: int = 0
+
+
+@dataclass(slots=True)
+class RowFlow:
+    """Drives a row from probe to published file.
+
+    Attributes:
+        row: Number of the row in the manifest, from 0.
+        priority: Higher goes first.
+        base: Payload of every task: the job's record, its weights, the scratch folder.
+        salvage: The row works with what decodes.
+    """
+
+    row: int
+    priority: int
+    base: Json
+    salvage: bool
+    progress: Progress = field(default_factory=Progress)
+    tally: Tally = field(default_factory=Tally)
+    job_id: str = ""
+    result: Json | None = None
+    """Set once the row is done."""
+    _probe: Json = field(default_factory=dict[str, Any])
+    _open: set[str] = field(default_factory=set[str])
+    _repairs: int = 0
+
+    def start(self) -> list[Task]:
+        """Return the row's first task."""
+        self.progress.stage = "probing"
+        return [self._task("probe", f"probe:{self.row}", {})]
+
+    def advance(self, task: Task, result: Json) -> list[Task]:
+        """Take a finished task and return the tasks that can follow."""
+        self._open.discard(task.id)
+        self.progress.done += task.frames
+        if task.kind == "probe":
+            return self._after_probe(result)
+        if task.kind == "plan":
+            return self._after_plan(result)
+        if task.kind == "assemble":
+            return self._after_assembly(result)
+        if task.kind == "render":
+            self.tally.chunks_rendered += not result["reused"]
+            self.tally.chunks_reused += bool(result["reused"])
+            self.tally.frames_rendered += 0 if result["reused"] else task.frames
+        else:
+            self.tally.scans += 1
+        if self._open:
+            return []
+        return [self._plan()] if task.kind == "scan" else [self._assemble()]
+
+    def _task(self, kind: Kind, task_id: str, extra: Json, *, frames: int = 0, chunk: int = 0) -> Task:
+        self._open.add(task_id)
+        payload = {**self.base, **self._probe, **extra}
+        return Task(task_id, kind, payload, frames, rank(kind, self.priority, self.row, chunk), self.job_id)
+
+    def _after_probe(self, result: Json) -> list[Task]:
+        self.job_id = result["job_id"]
+        if result["published"] is not None:
+            self.tally.chunks = self.tally.chunks_reused = int(result["published"].get("chunks", 0))
+            return self._finish({**result["published"], "reused": True})
+        self._probe = {
+            key: result[key] for key in ("job_id", "identity", "video_id", "audio_id", "detector_id")
+        }
+        self._probe["mel_key"] = layout.mel(result["audio_id"], salvage=self.salvage)
+        todo: list[list[int]] = result["scan"]
+        self.progress.stage = "scanning"
+        self.progress.todo, self.progress.done = sum(stop - start for _, start, stop in todo), 0
+        tasks = [
+            self._task(
+                "scan",
+                f"scan:{result['video_id']}/{result['detector_id']}/{number}",
+                {"chunk": number, "start": start, "stop": stop},
+                frames=stop - start,
+                chunk=number,
+            )
+            for number, start, stop in todo
+        ]
+        return tasks or [self._plan()]
+
+    def _plan(self) -> Task:
+        self.progress.stage = "planning"
+        return self._task("plan", f"plan:{self.job_id}", {})
+
+    def _after_plan(self, result: Json) -> list[Task]:
+        chunks: list[list[int]] = result["chunks"]
+        done = set(result["done"])
+        self.tally.chunks = len(chunks)
+        self.tally.chunks_reused = len(done)
+        tasks = self._renders([(number, span) for number, span in enumerate(chunks) if number not in done])
+        self._probe["chunks"] = chunks
+        self.progress.stage = "rendering"
+        self.progress.todo = chunks[-1][1]
+        self.progress.done = sum(chunks[number][1] - chunks[number][0] for number in done)
+        return tasks or [self._assemble()]
+
+    def _renders(self, chunks: list[tuple[int, list[int]]]) -> list[Task]:
+        return [
+            self._task(
+                "render", f"render:{self.job_id}/{number}", {"chunk": number}, frames=stop - start, chunk=number
+            )
+            for number, (start, stop) in chunks
+        ]
+
+    def _assemble(self) -> Task:
+        self.progress.stage = "assembling"
+        return self._task("assemble", f"assemble:{self.job_id}/{self._repairs}", {})
+
+    def _after_assembly(self, result: Json) -> list[Task]:
+        missing: list[int] = result.get("missing", [])
+        if not missing:
+            return self._finish({**result, "reused": False})
+        self._repairs += 1
+        if self._repairs > _MOST_REPAIRS:
+            return self._finish(
+                {
+                    "status": "failed",
+                    "code": "segments_damaged",
+                    "message": f"job {self.job_id}: segments must stay whole in the state, got damaged chunks "
+                    f"{missing} again and again. Check the disk.",
+                }
+            )
+        chunks: list[list[int]] = self._probe["chunks"]
+        self.tally.chunks_reused = max(0, self.tally.chunks_reused - len(missing))
+        self.progress.stage = "rendering"
+        self.progress.done -= sum(chunks[number][1] - chunks[number][0] for number in missing)
+        return self._renders([(number, chunks[number]) for number in missing])
+
+    def _finish(self, result: Json) -> list[Task]:
+        self.progress.stage = "done"
+        self.progress.done = self.progress.todo
+        self.result = result
+        return []

@@ -1,0 +1,134 @@
+"""Records of a job's inputs, kept in the state: the frame index of a video, the mel of a sound."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from lipwise_ray.dubbing.ids import content_id
+from lipwise_ray.errors import StorageError
+from lipwise_ray.lipsync.mel import write_mel
+from lipwise_ray.media.audio import Sound, extract_network_sound
+from lipwise_ray.media.index import FrameIndex, build_index
+from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store, read_json, to_json
+
+
+@contextmanager
+def scratch_file(scratch: Path, name: str) -> Iterator[Path]:
+    """Give a path for a temporary file that is gone afterwards.
+
+    Raises:
+        StorageError: The scratch folder cannot be written.
+    """
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        handle, text = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=f"-{name}", dir=scratch)
+        os.close(handle)
+    except OSError as error:
+        raise StorageError(
+            "scratch", str(scratch), "must be writable", error.strerror or "", "Set paths.scratch to a folder with room"
+        ) from error
+    path = Path(text)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A source video that has been indexed."""
+
+    id: str
+    info: VideoInfo
+    index: FrameIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A sound that has been decoded. ``mel_key`` names its mel in the state."""
+
+    id: str
+    info: AudioInfo
+    sound: Sound
+    mel_columns: int
+    mel_key: str
+
+
+def ensure_video(store: Store, scratch: Path, path: Path, *, salvage: bool) -> Video:
+    """Return a video's record; its index is built once for its content.
+
+    Raises:
+        MediaError: The video cannot be used.
+    """
+    video_id = content_id(path)
+    return open_video(store, scratch, path, video_id, salvage=salvage)
+
+
+def open_video(store: Store, scratch: Path, path: Path, video_id: str, *, salvage: bool) -> Video:
+    """Return the record of a video whose identity is known."""
+    info = probe_video(path)
+    key = layout.index(video_id, salvage=salvage)
+    known = store.fetch(key)
+    if known is not None:
+        return Video(video_id, info, FrameIndex.load(known))
+    index = build_index(info, salvage=salvage)
+    with scratch_file(scratch, "index.npz") as temporary:
+        index.save(temporary)
+        store.put_file(key, temporary)
+    return Video(video_id, info, index)
+
+
+def ensure_audio(store: Store, scratch: Path, path: Path, *, salvage: bool) -> Audio:
+    """Return a sound's record; it is decoded and its mel computed once for its content.
+
+    Raises:
+        MediaError: The file cannot be opened or is damaged.
+        AudioError: It has no sound that can be used.
+    """
+    audio_id = content_id(path)
+    return open_audio(store, scratch, path, audio_id, salvage=salvage)
+
+
+def open_audio(store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool) -> Audio:
+    """Return the record of a sound whose identity is known."""
+    info = probe_audio(path)
+    key, mel_key = layout.sound(audio_id, salvage=salvage), layout.mel(audio_id, salvage=salvage)
+    known = read_json(store, key)
+    if known is not None and store.fetch(mel_key) is not None:
+        sound = Sound(int(known["samples"]), int(known["rate_hz"]))
+        return Audio(audio_id, info, sound, int(known["mel_columns"]), mel_key)
+    with scratch_file(scratch, "wave.f32") as wave, scratch_file(scratch, "mel.npy") as mel:
+        sound = extract_network_sound(info, wave, salvage=salvage)
+        columns = write_mel(wave, mel)
+        store.put_file(mel_key, mel)
+    store.write(key, to_json({"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns}))
+    return Audio(audio_id, info, sound, columns, mel_key)
+
+
+def lead_s(info: VideoInfo) -> Fraction:
+    """Return how much later than its own sound a video's picture starts."""
+    if info.sound_start_s is None:
+        return Fraction(0)
+    return max(Fraction(0), info.start_s - info.sound_start_s)
+
+
+def open_mel(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return a mel as a memory map, shape (columns, 80).
+
+    Raises:
+        StorageError: It is gone.
+    """
+    path = store.fetch(key)
+    if path is None:
+        raise StorageError("no_mel", key, "must be in the state", "nothing", "Run the same command again")
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,112 @@
+"""The models a worker keeps resident: loaded once, found again by what they are."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipwise_ray.errors import SetupError
+from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
+from lipwise_ray.settings import Settings
+from lipwise_ray.values import Json
+
+if TYPE_CHECKING:
+    from lipwise_ray.faces.detections import FaceDetector
+
+_CPU_BATCH, _GPU_BATCH = 16, 128
+PASSTHROUGH = "passthrough"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRef:
+    """A checkpoint by path, with the hash that identifies it."""
+
+    name: str
+    path: str
+    sha256: str
+
+    def record(self) -> Json:
+        """Return JSON values."""
+        return {"name": self.name, "path": self.path, "sha256": self.sha256}
+
+
+class Models:
+    """Makes models on first use and keeps them.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        threads: Threads a model may use on a CPU.
+    """
+
+    def __init__(self, device: str, threads: int) -> None:
+        self.device = device
+        self._threads = threads
+        self._lipsync: dict[tuple[object, ...], LipSync] = {}
+        self._detectors: dict[tuple[object, ...], FaceDetector] = {}
+        self.load_s = 0.0
+
+    def lipsync(self, settings: Settings, weights: Json) -> LipSync:
+        """Return the lip-sync model of a job.
+
+        Raises:
+            WeightsError: The checkpoint cannot be used.
+        """
+        batch = settings.lipsync.batch_frames or (_CPU_BATCH if self.device == "cpu" else _GPU_BATCH)
+        if settings.lipsync.model == PASSTHROUGH:
+            return Passthrough(batch_faces=batch)
+        reference = weights["lipsync"]
+        key = (reference["sha256"], settings.lipsync.precision, batch)
+        if key not in self._lipsync:
+            begin = time.perf_counter()
+            self._set_threads()
+            self._lipsync[key] = Wav2LipSync(
+                Path(reference["path"]),
+                device=self.device,
+                precision=settings.lipsync.precision,
+                batch_faces=batch,
+            )
+            self.load_s += time.perf_counter() - begin
+        return self._lipsync[key]
+
+    def detector(self, settings: Settings, weights: Json) -> FaceDetector:
+        """Return the face detector of a job.
+
+        Raises:
+            WeightsError: The checkpoint cannot be used.
+            SetupError: The detector's package is not installed.
+        """
+        references = weights["detector"]
+        key = (*(ref["sha256"] for ref in references), settings.detect.min_score)
+        if key not in self._detectors:
+            begin = time.perf_counter()
+            self._detectors[key] = self._make_detector(settings, references)
+            self.load_s += time.perf_counter() - begin
+        return self._detectors[key]
+
+    def _make_detector(self, settings: Settings, references: list[Json]) -> FaceDetector:
+        names = [ref["name"] for ref in references]
+        if names == ["yunet"]:
+            from lipwise_ray.faces.yunet import YuNet  # noqa: PLC0415  # one detector a worker is loaded
+
+            return YuNet(
+                Path(references[0]["path"]), min_score=settings.detect.min_score, threads=self._threads
+            )
+        if names == ["s3fd", "fan_2d"]:
+            from lipwise_ray.faces.s3fd import S3fd  # noqa: PLC0415  # one detector a worker is loaded
+
+            self._set_threads()
+            return S3fd(
+                Path(references[0]["path"]),
+                Path(references[1]["path"]),
+                min_score=settings.detect.min_score,
+                device=self.device,
+            )
+        raise SetupError("no_detector", "detect.detector", "must be one that the worker knows", str(names))
+
+    def _set_threads(self) -> None:
+        if self._threads and self.device == "cpu":
+            import torch  # noqa: PLC0415  # only where a network runs
+
+            torch.set_num_threads(self._threads)

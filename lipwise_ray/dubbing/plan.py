@@ -1,0 +1,243 @@
+"""The plan of a job: which source frame, which sound and which faces stand behind every output frame.
+
+Pure: the same facts and settings give the same plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from lipwise_ray.errors import FaceError, InputError
+from lipwise_ray.faces.select import Chosen
+from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
+from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.media.join import Timeline
+from lipwise_ray.settings import Settings
+from lipwise_ray.values import F32Array, I64Array, Json, Span, round_half_up, spans
+
+_LEAD_SLACK = Fraction(1, 2)  # frames
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a job's inputs.
+
+    Attributes:
+        index: Frames of the source.
+        is_still: The source is a single picture.
+        lead_s: How much later than the source's own sound its picture starts.
+        audio_s: Exact duration of the new sound.
+        mel_columns: Columns of its mel.
+        start_s: First second of the source that is used.
+        end_s: Where use of the source ends, None for its end.
+    """
+
+    index: FrameIndex
+    is_still: bool
+    lead_s: Fraction
+    audio_s: Fraction
+    mel_columns: int
+    start_s: float
+    end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job's frames.
+
+    Attributes:
+        source: Source frame behind each output frame, shape (N,).
+        mel_start: First mel column of each output frame, shape (N,).
+        timeline: When each is shown.
+        rate: Nominal frames a second.
+        chosen: Faces to dub, by source frame.
+        chunks: How the output is cut for the workers.
+        audio_s: Length of the delivered sound.
+        counts: Numbers for the report.
+    """
+
+    source: I64Array
+    mel_start: I64Array
+    timeline: Timeline
+    rate: Fraction
+    chosen: Chosen
+    chunks: list[Span]
+    audio_s: Fraction
+    counts: dict[str, int]
+
+    def boxes(self, number: int) -> F32Array:
+        """Return the boxes to dub in an output frame, shape (K, 4)."""
+        first, last = np.searchsorted(self.chosen.frame, [self.source[number], self.source[number] + 1])
+        return self.chosen.box[first:last]
+
+    def save(self, path: Path) -> None:
+        """Write the arrays as .npz."""
+        np.savez_compressed(
+            path,
+            source=self.source,
+            mel_start=self.mel_start,
+            pts=self.timeline.pts,
+            face_frame=self.chosen.frame,
+            face_track=self.chosen.track,
+            face_box=self.chosen.box,
+            face_landmarks=self.chosen.landmarks,
+        )
+
+    def summary(self) -> Json:
+        """Return all but the arrays as JSON values."""
+        return {
+            "end_pts": self.timeline.end_pts,
+            "time_base": str(self.timeline.time_base),
+            "rate": str(self.rate),
+            "chunks": [[chunk.start, chunk.stop] for chunk in self.chunks],
+            "audio_s": str(self.audio_s),
+            "counts": self.counts,
+        }
+
+    @staticmethod
+    def load(arrays: Path, summary: Json) -> Plan:
+        """Read what `save` and `summary` gave."""
+        with np.load(arrays, allow_pickle=False) as data:
+            return Plan(
+                source=data["source"],
+                mel_start=data["mel_start"],
+                timeline=Timeline(data["pts"], int(summary["end_pts"]), Fraction(summary["time_base"])),
+                rate=Fraction(summary["rate"]),
+                chosen=Chosen(data["face_frame"], data["face_track"], data["face_box"], data["face_landmarks"]),
+                chunks=[Span(start, stop) for start, stop in summary["chunks"]],
+                audio_s=Fraction(summary["audio_s"]),
+                counts=dict(summary["counts"]),
+            )
+
+
+def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
+    """Plan a job.
+
+    Raises:
+        InputError: No frame lies between start and end, or a still image was given no length.
+        FaceError: The chosen face is in too few frames, or missing where that may not be.
+    """
+    used = _used_frames(facts)
+    has_face = np.isin(used, chosen.frame)
+    _check_faces(used, has_face, settings)
+    looked = len(used)
+    if settings.faces.on_no_face == "skip":
+        used = used[has_face]
+    if settings.source.static:
+        used = used[:1]
+    sequence, clock = _sequence(facts, used, settings)
+    source = used[sequence.source]
+    rate = clock.rate or facts.index.mean_rate
+    pts, end_pts = sequence.pts, sequence.end_pts
+    if settings.lipsync.windows == "reference" and settings.timing.length == "audio":
+        count, starts = reference_frames(facts.mel_columns, rate)
+        count = min(count, len(source))
+        source, pts, starts = source[:count], pts[:count], starts[:count]
+        end_pts = int(sequence.pts[count]) if count < len(sequence.pts) else end_pts
+    elif clock.rate is not None:
+        starts = constant_rate_starts(len(source), clock.rate, settings.lipsync.audio_offset_ms)
+    else:
+        starts = timed_starts(pts, clock.time_base, settings.lipsync.audio_offset_ms)
+    timeline = Timeline(pts, end_pts, clock.time_base)
+    chunk_frames = settings.chunk.frames or max(1, round(settings.chunk.length_s * float(rate)))
+    with_face = int(np.isin(source, chosen.frame).sum())
+    return Plan(
+        source=source,
+        mel_start=starts,
+        timeline=timeline,
+        rate=rate,
+        chosen=chosen,
+        chunks=spans(len(source), chunk_frames),
+        audio_s=_sound_length(facts, timeline, rate, settings),
+        counts={
+            "frames": len(source),
+            "frames_with_face": with_face,
+            "frames_without_face": len(source) - with_face,
+            "source_frames_used": looked,
+            "source_frames_without_face": int((~has_face).sum()),
+            "source_frames_skipped": looked - len(used) if settings.faces.on_no_face == "skip" else 0,
+        },
+    )
+
+
+def _used_frames(facts: Facts) -> I64Array:
+    index = facts.index
+    seconds = (index.pts - index.pts[0]) * float(index.time_base)
+    # Half a tick of slack: a start given as a rounded decimal means the frame at that time.
+    slack = float(index.time_base) / 2 + 1e-6
+    inside = seconds >= facts.start_s - slack
+    if facts.end_s is not None:
+        inside &= seconds < facts.end_s - slack
+    used = np.flatnonzero(inside).astype(np.int64)
+    if not len(used):
+        length_s = float((index.end_pts - int(index.pts[0])) * index.time_base)
+        raise InputError(
+            "empty_range",
+            "start, end",
+            f"must leave some of a video of {length_s:.2f} s",
+            f"{facts.start_s:g} to {facts.end_s if facts.end_s is not None else 'the end'}",
+            "Change the row's start and end",
+        )
+    return used
+
+
+def _check_faces(used: I64Array, has_face: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], settings: Settings) -> None:
+    found, looked = int(has_face.sum()), len(used)
+    rules = settings.faces
+    if found < rules.min_face_share * looked or (rules.on_no_face == "skip" and found == 0):
+        raise FaceError(
+            "no_face",
+            "video",
+            f"needs the chosen face ({rules.select}) in at least {rules.min_face_share:.1%} of its frames",
+            f"{found} of {looked} frames",
+            "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
+        )
+    if rules.on_no_face == "fail" and found < looked:
+        first = int(used[int(np.argmin(has_face))])
+        raise FaceError(
+            "face_missing",
+            "video",
+            "needs the chosen face in every frame (faces.on_no_face = fail)",
+            f"{looked - found} of {looked} frames without it, the first is frame {first}",
+            "Use faces.on_no_face = pass or skip",
+        )
+
+
+def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequence, SourceClock]:
+    timing, index = settings.timing, facts.index
+    if facts.is_still and timing.length == "video":
+        raise InputError(
+            "still_length", "length", "must be audio for a still image, which has no length", "video", "Change it"
+        )
+    length = "audio" if facts.is_still else timing.length
+    rate = Fraction(settings.source.still_rate) if facts.is_still else index.rate
+    leads = int(used[0]) == 0 and not facts.is_still and not settings.source.static
+    if rate is not None:
+        clock = SourceClock(np.ones(len(used), np.int64), 1 / rate, rate)
+        lead = round_half_up(facts.lead_s * rate) if leads and facts.lead_s * rate >= _LEAD_SLACK else 0
+        if not lead:
+            return output_sequence(clock, facts.audio_s, length, timing.extend), clock
+        # The first picture is held until the moment at which the source starts to move.
+        longer = SourceClock(np.ones(len(used) + lead, np.int64), 1 / rate, rate)
+        count = len(output_sequence(longer, facts.audio_s, length, timing.extend).source)
+        rest = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source
+        source = np.concatenate([np.zeros(lead, np.int64), rest])[:count]
+        return Sequence(source, np.arange(count, dtype=np.int64), count), clock
+    ends = np.append(index.pts[1:], index.end_pts)
+    duration = (ends - index.pts)[used]
+    if leads:
+        duration[0] += round_half_up(facts.lead_s / index.time_base)
+    clock = SourceClock(duration, index.time_base, None)
+    return output_sequence(clock, facts.audio_s, length, timing.extend), clock
+
+
+def _sound_length(facts: Facts, timeline: Timeline, rate: Fraction, settings: Settings) -> Fraction:
+    """Return how long the delivered sound is: its own length where that is within half a frame."""
+    if settings.timing.length == "audio" or abs(timeline.duration_s - facts.audio_s) <= 1 / (2 * rate):
+        return facts.audio_s
+    return timeline.duration_s

@@ -1,0 +1,90 @@
+"""Scanning a stretch of video: small pictures, faces, how much the picture changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from lipwise_ray.faces.detections import LANDMARKS, Detections, FaceDetector, Found
+from lipwise_ray.faces.shots import ChangeMeter
+from lipwise_ray.lipsync.pipeline import Background
+from lipwise_ray.media.frames import FrameRecipe, SmallPicture, small_picture
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.media.probe import VideoInfo
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.settings import Detect
+from lipwise_ray.values import Span
+
+_QUEUE = 16
+
+
+def scan(
+    info: VideoInfo,
+    index: FrameIndex,
+    recipe: FrameRecipe,
+    span: Span,
+    detector: FaceDetector,
+    settings: Detect,
+    *,
+    threads: int,
+    salvage: bool,
+    on_frame: Callable[[], None],
+) -> Detections:
+    """Look for faces in frames ``[start, stop)``.
+
+    Looks at every `stride`-th frame of the video and at the first frame after a cut, so what is
+    found does not depend on where the stretch begins: the frame before it is read too, for the
+    change measure.
+    """
+    first = max(0, span.start - 1)
+    aspect = float(info.sample_aspect_ratio)
+    meter = ChangeMeter()
+    looked: list[int] = []
+    found: list[tuple[int, Found]] = []
+    change: list[float] = []
+    batch: list[tuple[int, SmallPicture]] = []
+
+    def pictures() -> list[tuple[int, Found]]:
+        results = detector.detect([picture.image_bgr for _, picture in batch])
+        return [
+            (number, faces.keep(settings.min_size_px).scaled(picture.scale_x, picture.scale_y))
+            for (number, picture), faces in zip(batch, results, strict=True)
+        ]
+
+    with VideoReader(info.path, info.stream_index, index, threads=threads, salvage=salvage) as reader:
+
+        def small() -> Iterator[tuple[int, SmallPicture]]:
+            for number, frame in enumerate(reader.read(first, span.stop), first):
+                yield number, small_picture(frame, recipe, aspect, settings.size_px)
+
+        with Background(small, _QUEUE) as stream:
+            for number, picture in stream:
+                score = meter.measure(picture.image_bgr)
+                if number < span.start:
+                    continue
+                change.append(score)
+                on_frame()
+                if number % settings.stride == 0 or score >= settings.cut_threshold:
+                    looked.append(number)
+                    batch.append((number, picture))
+                if len(batch) >= settings.batch_frames:
+                    found += pictures()
+                    batch.clear()
+    if batch:
+        found += pictures()
+    return _table(looked, found, change)
+
+
+def _table(looked: list[int], found: list[tuple[int, Found]], change: list[float]) -> Detections:
+    return Detections(
+        looked=np.array(looked, np.int64),
+        frame=np.array([number for number, faces in found for _ in faces.score], np.int64),
+        box=np.concatenate([f.box for _, f in found]) if found else np.zeros((0, 4), np.float32),
+        landmarks=np.concatenate([f.landmarks for _, f in found])
+        if found
+        else np.zeros((0, LANDMARKS, 2), np.float32),
+        score=np.concatenate([f.score for _, f in found]) if found else np.zeros(0, np.float32),
+        change=np.array(change, np.float32),
+    )
+

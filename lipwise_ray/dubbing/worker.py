@@ -1,0 +1,297 @@
+"""What a worker does: one task after another, with models that stay loaded."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipwise_ray.dubbing import inputs
+from lipwise_ray.dubbing.assembly import assemble
+from lipwise_ray.dubbing.context import JobContext, open_job, spec_of
+from lipwise_ray.dubbing.ids import PIPELINE_VERSION, content_id, record_id
+from lipwise_ray.dubbing.models import Models
+from lipwise_ray.dubbing.plan import Facts, make_plan
+from lipwise_ray.dubbing.rendering import render_chunk
+from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.tasks import Kind
+from lipwise_ray.faces.detections import Detections
+from lipwise_ray.faces.select import Chosen, choose, fixed_box, parse_selection
+from lipwise_ray.faces.shots import shots
+from lipwise_ray.faces.tracks import Tracks, link, smooth
+from lipwise_ray.errors import FaceError, SegmentError
+from lipwise_ray.media.frames import FrameRecipe, make_recipe
+from lipwise_ray.settings import Settings
+from lipwise_ray.state import layout
+from lipwise_ray.state.markers import commit, read_marker
+from lipwise_ray.state.store import open_store, read_json, to_json
+from lipwise_ray.values import Json, Span, spans
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What every worker of a run is told.
+
+    ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU.
+    """
+
+    state: str
+    scratch: str
+    device: str
+    threads: int
+
+
+class Worker:
+    """Runs tasks. One at a time; `frames_done` may be read from another thread."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._store = open_store(config.state)
+        self._scratch = Path(config.scratch)
+        self._models = Models(config.device, config.threads)
+        self.frames_done = 0
+        """Frames finished since the worker began: stands still when nothing moves."""
+        self._kinds: dict[Kind, Callable[[Json], Json]] = {
+            "probe": self._probe,
+            "scan": self._scan,
+            "plan": self._plan,
+            "render": self._render,
+            "assemble": self._assemble,
+        }
+
+    def prepare(self, jobs: list[Json]) -> Json:
+        """Load the models that these jobs (settings and weights) need.
+
+        Raises:
+            SetupError: A model cannot be loaded.
+        """
+        for job in jobs:
+            settings = Settings.model_validate_json(job["settings"])
+            self._models.lipsync(settings, job["weights"])
+            if job["weights"].get("detector"):
+                self._models.detector(settings, job["weights"])
+        return {"load_s": self._models.load_s}
+
+    def run(self, kind: Kind, payload: Json) -> Json:
+        """Do one task and return a small record."""
+        return self._kinds[kind](payload)
+
+    def _tick(self) -> None:
+        self.frames_done += 1
+
+    # probe: what the inputs are, and how far earlier runs came -------------------------------
+
+    def _probe(self, payload: Json) -> Json:
+        job = spec_of(payload)
+        salvage = job.settings.source.on_error == "salvage"
+        audio = inputs.ensure_audio(self._store, self._scratch, job.audio, salvage=salvage)
+        video = inputs.ensure_video(self._store, self._scratch, job.video, salvage=salvage)
+        recipe = _recipe(job.settings, video)
+        detector_id = self._detector_id(job.settings, payload["weights"])
+        tracks_id = content_id(job.tracks) if job.tracks else None
+        identity: Json = {
+            "pipeline": PIPELINE_VERSION,
+            "video": video.id,
+            "audio": audio.id,
+            "tracks": tracks_id,
+            "start_s": job.start_s,
+            "end_s": job.end_s,
+            "settings": job.settings.identity(),
+            "weights": {
+                "lipsync": (payload["weights"].get("lipsync") or {}).get("sha256"),
+                "detector": detector_id,
+            },
+            "container": Path(job.output).suffix.lower(),
+        }
+        job_id = record_id(identity)
+        needs_scan = job.tracks is None and parse_selection(job.settings.faces.select).kind != "box"
+        chunk = _scan_chunk(job.settings, float(video.index.mean_rate))
+        pieces = spans(len(video.index), chunk) if needs_scan else []
+        if needs_scan and self._store.fetch(layout.tracks(video.id, detector_id)) is not None:
+            pieces = []
+        todo = [
+            [number, piece.start, piece.stop]
+            for number, piece in enumerate(pieces)
+            if self._store.fetch(layout.scan_chunk(video.id, detector_id, number)) is None
+        ]
+        return {
+            "job_id": job_id,
+            "identity": identity,
+            "video_id": video.id,
+            "audio_id": audio.id,
+            "detector_id": detector_id,
+            "frames": len(video.index),
+            "audio_s": float(audio.sound.duration_s),
+            "size": [recipe.canvas.shown_size.width, recipe.canvas.shown_size.height],
+            "scan": todo,
+            "scan_chunks": len(pieces),
+            "published": self._published(job_id, job.output_path),
+        }
+
+    def _published(self, job_id: str, output: Path) -> Json | None:
+        """Return an earlier result when its file is still where it belongs."""
+        result = read_json(self._store, layout.result(job_id))
+        if result is None or result.get("status") != "done" or result.get("output") != str(output):
+            return None
+        if not output.is_file() or output.stat().st_size != result.get("bytes_total"):
+            return None
+        return result
+
+    @staticmethod
+    def _detector_id(settings: Settings, weights: Json) -> str:
+        return record_id(
+            {
+                "weights": [ref["sha256"] for ref in weights.get("detector") or []],
+                "detect": settings.detect.model_dump(mode="json", exclude={"checkpoint", "batch_frames"}),
+                "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
+                "max_gap_s": settings.faces.max_gap_s,
+                "chunk": settings.chunk.model_dump(mode="json"),
+            }
+        )
+
+    # scan: faces in a stretch of the source ---------------------------------------------------
+
+    def _scan(self, payload: Json) -> Json:
+        job = open_job(self._store, self._scratch, payload)
+        span = Span(payload["start"], payload["stop"])
+        found = scan(
+            job.video.info,
+            job.video.index,
+            _recipe(job.spec.settings, job.video),
+            span,
+            self._models.detector(job.spec.settings, payload["weights"]),
+            job.spec.settings.detect,
+            threads=self._config.threads,
+            salvage=job.salvage,
+            on_frame=self._tick,
+        )
+        key = layout.scan_chunk(payload["video_id"], payload["detector_id"], payload["chunk"])
+        with inputs.scratch_file(self._scratch, "scan.npz") as temporary:
+            found.save(temporary)
+            self._store.put_file(key, temporary)
+        return {"faces": len(found.score)}
+
+    # plan: tracks, choice of faces, the output's frames ---------------------------------------
+
+    def _plan(self, payload: Json) -> Json:
+        job = open_job(self._store, self._scratch, payload)
+        job_id = payload["job_id"]
+        recorded = read_json(self._store, layout.plan(job_id))
+        if recorded is None or self._store.fetch(layout.plan_arrays(job_id)) is None:
+            recorded = self._make_plan(job, payload)
+        chunks: list[list[int]] = recorded["chunks"]
+        done = [number for number in range(len(chunks)) if read_marker(self._store, job_id, number) is not None]
+        return {"chunks": chunks, "done": done, "counts": recorded["counts"]}
+
+    def _make_plan(self, job: JobContext, payload: Json) -> Json:
+        audio = inputs.open_audio(
+            self._store, self._scratch, job.spec.audio, payload["audio_id"], salvage=job.salvage
+        )
+        facts = Facts(
+            index=job.video.index,
+            is_still=job.video.info.is_still,
+            lead_s=inputs.lead_s(job.video.info),
+            audio_s=audio.sound.duration_s,
+            mel_columns=audio.mel_columns,
+            start_s=job.spec.start_s,
+            end_s=job.spec.end_s,
+        )
+        plan = make_plan(facts, self._choose(job, payload), job.spec.settings)
+        job_id = payload["job_id"]
+        with inputs.scratch_file(self._scratch, "plan.npz") as temporary:
+            plan.save(temporary)
+            self._store.put_file(layout.plan_arrays(job_id), temporary)
+        record = {**plan.summary(), "job_id": job_id, "identity": payload["identity"]}
+        self._store.create(layout.plan(job_id), to_json(record))
+        return record
+
+    def _choose(self, job: JobContext, payload: Json) -> Chosen:
+        settings = job.spec.settings
+        rule = parse_selection(settings.faces.select)
+        shown = _recipe(settings, job.video).canvas.shown_size
+        if rule.kind == "box":
+            return fixed_box(rule, len(job.video.index), shown)
+        reference = settings.faces.smoothing == "reference"
+        if job.spec.tracks is not None:
+            tracks = Tracks.load(job.spec.tracks)
+            if tracks.frames != len(job.video.index) or tracks.size != shown:
+                raise FaceError(
+                    "other_tracks",
+                    str(job.spec.tracks),
+                    f"must be of a video of {len(job.video.index)} frames of {shown.width}x{shown.height}",
+                    f"{tracks.frames} frames of {tracks.size.width}x{tracks.size.height}",
+                    "Export the tracks of this video, with the same source settings",
+                )
+            return choose(tracks, rule, settings.faces.pads, reference=reference)
+        tracks = self._tracks(job, payload)
+        if not reference:
+            rate = float(job.video.index.mean_rate)
+            tracks = smooth(tracks, round(settings.faces.smooth_s * rate / 2))
+        return choose(tracks, rule, settings.faces.pads, reference=reference)
+
+    def _tracks(self, job: JobContext, payload: Json) -> Tracks:
+        video_id, detector_id = payload["video_id"], payload["detector_id"]
+        known = self._store.fetch(layout.tracks(video_id, detector_id))
+        if known is not None:
+            return Tracks.load(known)
+        settings = job.spec.settings
+        rate = float(job.video.index.mean_rate)
+        chunks = len(spans(len(job.video.index), _scan_chunk(settings, rate)))
+        paths = [self._store.fetch(layout.scan_chunk(video_id, detector_id, n)) for n in range(chunks)]
+        found = Detections.joined([Detections.load(path) for path in paths if path is not None])
+        if len(found.change) != len(job.video.index):
+            raise SegmentError(
+                "scan_missing", video_id, f"must be scanned in {chunks} chunks", f"{len(found.change)} frames"
+            )
+        tracks = link(
+            found,
+            shots(found.change, settings.detect.cut_threshold),
+            _recipe(settings, job.video).canvas.shown_size,
+            max_gap_frames=max(settings.detect.stride, round(settings.faces.max_gap_s * rate)),
+            stride=settings.detect.stride,
+        )
+        with inputs.scratch_file(self._scratch, "tracks.npz") as temporary:
+            tracks.save(temporary)
+            self._store.put_file(layout.tracks(video_id, detector_id), temporary)
+        return tracks
+
+    # render and assemble -----------------------------------------------------------------------
+
+    def _render(self, payload: Json) -> Json:
+        job_id, chunk = payload["job_id"], payload["chunk"]
+        known = read_marker(self._store, job_id, chunk)
+        if known is not None:
+            return {"frames": known.frames, "reused": True}
+        begin = time.perf_counter()
+        job = open_job(self._store, self._scratch, payload)
+        attempt = uuid.uuid4().hex[:12]
+        with inputs.scratch_file(self._scratch, "segment.mkv") as temporary:
+            marker = render_chunk(
+                job,
+                payload,
+                recipe=_recipe(job.spec.settings, job.video),
+                lipsync=self._models.lipsync(job.spec.settings, payload["weights"]),
+                target=temporary,
+                attempt=attempt,
+                threads=self._config.threads,
+                begin=begin,
+                on_frame=self._tick,
+            )
+            self._store.put_file(marker.segment, temporary)
+        marker = commit(self._store, job_id, chunk, marker)
+        return {"frames": marker.frames, "reused": False, "seconds": marker.seconds, "stages": marker.stages}
+
+    def _assemble(self, payload: Json) -> Json:
+        job = open_job(self._store, self._scratch, payload)
+        return assemble(job, payload, _recipe(job.spec.settings, job.video), threads=self._config.threads)
+
+
+def _recipe(settings: Settings, video: inputs.Video) -> FrameRecipe:
+    source = settings.source
+    return make_recipe(video.info, resize_factor=source.resize_factor, crop=source.crop, turn=source.rotate)
+
+
+def _scan_chunk(settings: Settings, rate: float) -> int:
+    return settings.chunk.frames or max(1, round(settings.chunk.length_s * rate))

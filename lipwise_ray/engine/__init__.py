@@ -1,0 +1,1 @@
+"""Where work runs: the engine contract, its implementations, and the dispatcher."""

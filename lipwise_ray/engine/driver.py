@@ -1,0 +1,296 @@
+"""Submitting a manifest: settings, weights, lock, engine, run. The library call behind `submit`."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lipwise_ray.dubbing.context import JobSpec
+from lipwise_ray.dubbing.flow import RowFlow
+from lipwise_ray.dubbing.manifest import Manifest, Row
+from lipwise_ray.dubbing.models import PASSTHROUGH
+from lipwise_ray.dubbing.worker import WorkerConfig
+from lipwise_ray.engine.contract import Engine
+from lipwise_ray.engine.dispatcher import Budget, Dispatcher
+from lipwise_ray.engine.run import Listener, RowJob, RowOutcome, Run
+from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError
+from lipwise_ray.faces.select import parse_selection
+from lipwise_ray.media.join import codec_for, container_for
+from lipwise_ray.nets.registry import Registry, Weights
+from lipwise_ray.settings import Settings, read_preset, resolve
+from lipwise_ray.state import layout
+from lipwise_ray.state.lock import DriverLock
+from lipwise_ray.state.store import LocalStore, open_store, to_json
+from lipwise_ray.values import Json
+
+Layer = tuple[str, Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class SettingsSource:
+    """Settings of a run and of each of its rows: preset, job file, command line, row columns.
+
+    Attributes:
+        presets: Folder of preset files.
+        preset: The run's preset.
+        layers: Job file and command line, in rising precedence.
+    """
+
+    presets: Path
+    preset: str
+    layers: list[Layer]
+    _known: dict[str, Settings] = field(default_factory=dict[str, Settings])
+
+    def for_run(self) -> Settings:
+        """Return the settings without any row's columns.
+
+        Raises:
+            SettingsError: A setting is unknown or impossible.
+        """
+        return self._resolve(self.preset, {})
+
+    def for_row(self, row: Row) -> Settings:
+        """Return a row's settings."""
+        return self._resolve(row.preset or self.preset, row.overrides)
+
+    def _resolve(self, preset: str, overrides: Mapping[str, Any]) -> Settings:
+        key = f"{preset} {sorted((s, sorted(v.items())) for s, v in overrides.items())}"
+        if key not in self._known:
+            base: Layer = (f"preset {preset}", read_preset(self.presets, preset))
+            settings = resolve([base, *self.layers, ("the row", overrides)])
+            try:
+                parse_selection(settings.faces.select)
+            except InputError as error:
+                raise SettingsError("faces", "faces.select", error.must, error.got) from error
+            self._known[key] = settings
+        return self._known[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run came to."""
+
+    run_id: str
+    done: int
+    failed: int
+    left: int
+    seconds: float
+    frames: int
+    chunks_rendered: int
+    chunks_reused: int
+    outcomes: list[RowOutcome]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some rows failed, 3 stopped before the end and resumable."""
+        if self.left:
+            return 3
+        return 1 if self.failed else 0
+
+
+EngineMaker = Callable[[WorkerConfig], Engine]
+
+
+def submit(
+    manifest: Manifest,
+    source: SettingsSource,
+    registry: Registry,
+    *,
+    state: Path,
+    out: Path,
+    make_engine: EngineMaker,
+    listener: Listener,
+    stop: Callable[[], bool] = lambda: False,
+) -> Report:
+    """Dub every row of a manifest.
+
+    Rows that are done already are left alone; rows that got stuck go on where they stopped.
+
+    Args:
+        manifest: What to do; its bad rows are recorded as failed.
+        source: Settings.
+        registry: Where weights come from.
+        state: The state directory.
+        out: Outputs go under this folder.
+        make_engine: Makes the engine once the state is locked.
+        listener: Is told what happens.
+        stop: Asked often; once it says yes, running tasks end and the run stops.
+
+    Raises:
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+    """
+    begun = time.monotonic()
+    run_settings = source.for_run()
+    store = open_store(str(state))
+    out = out.resolve()
+    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else state.resolve() / "tmp"
+    run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
+    with DriverLock(state):
+        if not run_settings.paths.scratch:
+            shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
+        weights = WeightsTable(registry, gpu=False)
+        prepare = weights.all_of(source, manifest.rows)  # before any worker starts: mistakes show at once
+        threads = run_settings.engine.threads_per_worker
+        engine = make_engine(WorkerConfig(str(state.resolve()), str(scratch), "cpu", threads))
+        try:
+            if engine.device != "cpu":
+                weights = WeightsTable(registry, gpu=True)
+                prepare = weights.all_of(source, manifest.rows)
+            listener.run_started(run_id, engine.description)
+            if manifest.rows:
+                engine.start(prepare)
+            budget = Budget(run_settings.engine.application_attempts, run_settings.engine.backoff_s)
+            dispatcher = Dispatcher(engine, store, budget)
+            run = Run(run_id, store, dispatcher, listener, run_settings.engine.active_rows)
+            _record_run(store, run_id, manifest, run_settings, out)
+            for bad in sorted(manifest.bad, key=lambda b: b.line):
+                run.refuse(bad.line, bad.id, list(bad.problems))
+            run.work(_jobs(manifest.rows, source, weights, out, scratch, run), stop)
+        finally:
+            engine.close()
+    return _report(run, manifest, time.monotonic() - begun)
+
+
+def _record_run(store: LocalStore, run_id: str, manifest: Manifest, settings: Settings, out: Path) -> None:
+    record: Json = {
+        "run_id": run_id,
+        "manifest": str(manifest.path),
+        "rows": len(manifest.rows) + len(manifest.bad),
+        "out": str(out),
+        "settings": settings.model_dump(mode="json"),
+        "begun": time.time(),
+    }
+    store.write(f"{layout.run(run_id)}/run.json", to_json(record))
+
+
+def _report(run: Run, manifest: Manifest, seconds: float) -> Report:
+    done = sum(outcome.status == "done" for outcome in run.outcomes)
+    tallies = [outcome.record.get("tally", {}) for outcome in run.outcomes]
+    report = Report(
+        run_id=run.id,
+        done=done,
+        failed=len(run.outcomes) - done,
+        left=len(manifest.rows) + len(manifest.bad) - len(run.outcomes),
+        seconds=seconds,
+        frames=sum(tally.get("frames_rendered", 0) for tally in tallies),
+        chunks_rendered=sum(tally.get("chunks_rendered", 0) for tally in tallies),
+        chunks_reused=sum(tally.get("chunks_reused", 0) for tally in tallies),
+        outcomes=run.outcomes,
+    )
+    record: Json = {
+        "done": report.done,
+        "failed": report.failed,
+        "left": report.left,
+        "seconds": round(seconds, 3),
+        "frames_rendered": report.frames,
+        "chunks_rendered": report.chunks_rendered,
+        "chunks_reused": report.chunks_reused,
+    }
+    run.store.write(f"{layout.run(run.id)}/report.json", to_json(record))
+    return report
+
+
+class WeightsTable:
+    """Finds the checkpoints that settings ask for; each file is hashed once.
+
+    Args:
+        registry: Where named ones are.
+        gpu: Workers have a GPU, so that ``auto`` may take the heavier detector.
+    """
+
+    def __init__(self, registry: Registry, *, gpu: bool) -> None:
+        self._registry = registry
+        self._gpu = gpu
+        self._known: dict[tuple[str, str | None], Weights] = {}
+
+    def all_of(self, source: SettingsSource, rows: list[Row]) -> list[Json]:
+        """Return what the workers have to load for these rows, each combination once.
+
+        Raises:
+            WeightsError: A checkpoint is missing or damaged.
+        """
+        found: dict[str, Json] = {}
+        for row in rows:
+            settings = source.for_row(row)
+            key = f"{settings.lipsync} {settings.detect} {self._detects(settings, row)}"
+            if key not in found:
+                found[key] = {"settings": settings.model_dump_json(), "weights": self.of(settings, row)}
+        return list(found.values())
+
+    def of(self, settings: Settings, row: Row) -> Json:
+        """Return a row's weights as records."""
+        record: Json = {}
+        if settings.lipsync.model != PASSTHROUGH:
+            weights = self._get(settings.lipsync.model, settings.lipsync.checkpoint, "wav2lip")
+            record["lipsync"] = _reference(weights)
+        if self._detects(settings, row):
+            record["detector"] = [_reference(w) for w in self._detector(settings)]
+        return record
+
+    def _detects(self, settings: Settings, row: Row) -> bool:
+        return row.tracks is None and parse_selection(settings.faces.select).kind != "box"
+
+    def _detector(self, settings: Settings) -> list[Weights]:
+        heavy = settings.detect.detector == "s3fd"
+        if settings.detect.detector == "auto" and settings.detect.checkpoint is None and self._gpu:
+            installed = self._registry.installed("s3fd") and self._registry.installed("fan_2d")
+            heavy = installed and importlib.util.find_spec("face_alignment") is not None
+        if heavy:
+            return [self._get("s3fd", None, "s3fd"), self._get("fan_2d", None, "fan_2d")]
+        return [self._get("yunet", settings.detect.checkpoint, "yunet")]
+
+    def _get(self, name: str, checkpoint: str | None, network: str) -> Weights:
+        key = (name, checkpoint)
+        if key not in self._known:
+            if checkpoint is not None:
+                self._known[key] = self._registry.own_file(Path(checkpoint).resolve(), network)
+            else:
+                self._known[key] = self._registry.resolve(name)
+        return self._known[key]
+
+
+def _reference(weights: Weights) -> Json:
+    return {"name": weights.name, "path": str(weights.path), "sha256": weights.sha256}
+
+
+def _jobs(
+    rows: list[Row], source: SettingsSource, weights: WeightsTable, out: Path, scratch: Path, run: Run
+) -> Iterator[RowJob]:
+    """Yield rows ready to be worked on, higher priority first; refuse those that cannot begin."""
+    for number, row in sorted(enumerate(rows), key=lambda item: (-item[1].priority, item[0])):
+        settings = source.for_row(row)
+        try:
+            codec_for(settings.encode.codec, container_for(Path(row.output)))
+            output = (out / row.output).resolve()
+            if not output.is_relative_to(out):
+                raise OutputError("output_escapes", row.where, f"must stay under {out}", str(output))
+            record: Json = {"weights": weights.of(settings, row), "scratch": str(scratch)}
+        except LipwiseError as error:
+            run.refuse(row.line, row.id, [error])
+            continue
+        spec = JobSpec(
+            row_id=row.id,
+            video=row.video,
+            audio=row.audio,
+            output=row.output,
+            output_path=output,
+            tracks=row.tracks,
+            start_s=row.start_s,
+            end_s=row.end_s,
+            language=row.language,
+            tags=row.tags,
+            settings=settings,
+        )
+        flow = RowFlow(
+            row=number,
+            priority=row.priority,
+            base={"job": spec.record(), **record},
+            salvage=settings.source.on_error == "salvage",
+        )
+        yield RowJob(row.line, row.id, flow)

@@ -1,0 +1,50 @@
+"""Making the engine that the settings ask for."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lipwise_ray.dubbing.worker import WorkerConfig
+    from lipwise_ray.engine.contract import Engine
+    from lipwise_ray.settings import Engine as EngineSettings
+
+
+def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
+    """Return an engine, its workers not started yet.
+
+    Raises:
+        SetupError: Ray cannot be started or reached.
+    """
+    if settings.kind == "inline":
+        from lipwise_ray.engine.inline import inline_engine  # noqa: PLC0415  # only the engine that is used
+
+        return inline_engine(config)
+    if settings.address == "local":
+        guard_local_ray()
+    from lipwise_ray.engine.ray_engine import RayEngine, RayOptions  # noqa: PLC0415  # after the guard
+
+    return RayEngine(
+        config,
+        RayOptions(
+            address=settings.address,
+            workers=settings.workers,
+            cpu_workers=settings.cpu_workers,
+            gpus_per_worker=settings.gpus_per_worker,
+            threads=settings.threads_per_worker,
+        ),
+    )
+
+
+def guard_local_ray() -> None:
+    """Make an embedded Ray ask for a token that lives in this process's environment only.
+
+    Ray reads both variables when it is imported, so this has to come first. Left alone, it would
+    write a token file into the home directory (2.59 and later) or ask for none (before).
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if os.environ["RAY_AUTH_MODE"] == "token":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -1,0 +1,72 @@
+"""The engine without Ray: one worker of each lane in this process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lipwise_ray.dubbing.tasks import Lane, Task
+from lipwise_ray.dubbing.worker import Worker, WorkerConfig
+from lipwise_ray.engine.contract import Outcome, failure_of
+from lipwise_ray.values import Json
+
+_WORKER = "inline"
+
+
+class InlineEngine:
+    """Runs each task when it is polled for.
+
+    Args:
+        config: The worker's configuration.
+    """
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._worker = Worker(config)
+        self._task: Task | None = None
+
+    @property
+    def device(self) -> str:
+        """What the worker computes on."""
+        return self._config.device
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        return f"this process, {self.device.upper()}"
+
+    def start(self, prepare: list[Json]) -> None:
+        """Load the models."""
+        self._worker.prepare(prepare)
+
+    def idle(self, lane: Lane) -> list[str]:  # noqa: ARG002  # one worker serves both lanes
+        """Return the worker when it has nothing to do."""
+        return [] if self._task else [_WORKER]
+
+    def submit(self, worker: str, task: Task) -> None:  # noqa: ARG002  # there is one
+        """Remember the task."""
+        self._task = task
+
+    def poll(self, timeout_s: float) -> list[Outcome]:  # noqa: ARG002  # a task runs to its end
+        """Run the task."""
+        task, self._task = self._task, None
+        if task is None:
+            return []
+        try:
+            return [Outcome(_WORKER, task, self._worker.run(task.kind, task.payload), None)]
+        except Exception as error:  # noqa: BLE001  # a task's failure becomes a recorded outcome
+            return [Outcome(_WORKER, task, None, failure_of(error))]
+
+    def frames_done(self) -> dict[str, int]:
+        """Return nothing: no task runs between polls."""
+        return {}
+
+    def close(self) -> None:
+        """Forget the task."""
+        self._task = None
+
+
+def inline_engine(config: WorkerConfig) -> InlineEngine:
+    """Return an engine that uses a GPU of this machine when there is one."""
+    import torch  # noqa: PLC0415  # only to see what there is
+
+    return InlineEngine(replace(config, device="cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,0 +1,263 @@
+"""The engine on Ray Core actors. The only module of the dubbing path that imports ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.exceptions
+
+from lipwise_ray.dubbing.tasks import Lane, Task
+from lipwise_ray.dubbing.worker import Worker, WorkerConfig
+from lipwise_ray.engine.contract import Failure, Outcome, failure_of
+from lipwise_ray.errors import LipwiseError, SetupError
+from lipwise_ray.values import Json
+
+_START_TIMEOUT_S = 300.0
+_OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """How many workers of which kind.
+
+    Attributes:
+        address: ``local`` for an embedded Ray, else what `ray.init` takes.
+        workers: Render workers; 0 for one a GPU, or one for every two cores.
+        cpu_workers: Workers for probing, planning and assembling.
+        gpus_per_worker: Share of a GPU a render worker takes.
+        threads: Threads a render worker uses on a CPU; 0 divides the cores.
+    """
+
+    address: str
+    workers: int
+    cpu_workers: int
+    gpus_per_worker: float
+    threads: int
+
+
+class _Remote:
+    """The actor: a worker, and a counter that another thread may read."""
+
+    def __init__(self, state: str, scratch: str, device: str, threads: int) -> None:
+        self._worker = Worker(WorkerConfig(state, scratch, device, threads))
+
+    def prepare(self, jobs: list[Json]) -> Json:
+        return self._worker.prepare(jobs)
+
+    def run(self, kind: Any, payload: Json) -> Json:  # noqa: ANN401  # literals do not cross Ray's pickling
+        return self._worker.run(kind, payload)
+
+    @ray.method(concurrency_group="control")
+    def frames_done(self) -> int:
+        return self._worker.frames_done
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A place for an actor; the actor in it may be replaced."""
+
+    name: str
+    lane: Lane
+    actor: Any
+    task: Task | None = None
+    call: Any = None
+    probe: Any = None
+    frames_before: int = 0
+    frames_now: int = 0
+    dead: bool = False
+    asked_s: float = field(default_factory=time.monotonic)
+
+
+class RayEngine:
+    """Workers as Ray actors, one task in flight each.
+
+    Args:
+        config: State and scratch of the workers; device and threads are decided here.
+        options: How many workers.
+
+    Raises:
+        SetupError: Ray cannot be started or reached.
+    """
+
+    def __init__(self, config: WorkerConfig, options: RayOptions) -> None:
+        self._config = config
+        self._options = options
+        self._slots: dict[str, _Slot] = {}
+        self._local = options.address == "local"
+        _connect(options.address)
+        resources = ray.cluster_resources()
+        gpus, cores = resources.get("GPU", 0.0), max(1, int(resources.get("CPU", 1)))
+        self._gpu = gpus >= options.gpus_per_worker
+        if options.workers:
+            self._workers = options.workers
+        elif self._gpu:
+            self._workers = max(1, int(gpus / options.gpus_per_worker))
+        else:
+            self._workers = max(1, cores // 2)
+        here = os.cpu_count() or 1
+        self._threads = options.threads or max(1, (here if self._local else cores) // self._workers)
+
+    @property
+    def device(self) -> str:
+        """What render workers compute on."""
+        return "cuda" if self._gpu else "cpu"
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        where = "local Ray" if self._local else f"Ray at {self._options.address}"
+        kind = "GPU" if self._gpu else "CPU"
+        return f"{where}: {self._workers} {kind} workers of {self._threads} threads"
+
+    def start(self, prepare: list[Json]) -> None:
+        """Make the actors; render actors load the models of these jobs."""
+        lanes: list[Lane] = ["gpu"] * self._workers + ["cpu"] * self._options.cpu_workers
+        for number, lane in enumerate(lanes):
+            name = f"{lane}-{number}"
+            self._slots[name] = _Slot(name, lane, self._actor(lane))
+        loading = [slot.actor.prepare.remote(prepare) for slot in self._slots.values() if slot.lane == "gpu"]
+        try:
+            ray.get(loading, timeout=_START_TIMEOUT_S)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, LipwiseError):
+                raise cause from error
+            raise SetupError("worker_start", "render worker", "must load its models", str(cause)) from error
+        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
+            raise SetupError(
+                "worker_start",
+                "render worker",
+                "must start",
+                str(error).splitlines()[0],
+                "Check memory and `lipwise-ray doctor`; ask for fewer --workers",
+            ) from error
+
+    def _actor(self, lane: Lane) -> Any:  # noqa: ANN401  # Ray's handles have no static type
+        threads = self._threads if lane == "gpu" else 1
+        device = self.device if lane == "gpu" else "cpu"
+        options: dict[str, Any] = {
+            "num_cpus": 0,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "runtime_env": {"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(threads))},
+        }
+        if lane == "gpu" and self._gpu:
+            options["num_gpus"] = self._options.gpus_per_worker
+        remote = ray.remote(concurrency_groups={"control": 1})(_Remote)
+        return remote.options(**options).remote(self._config.state, self._config.scratch, device, threads)
+
+    def idle(self, lane: Lane) -> list[str]:
+        """Return the workers of a lane that have nothing to do."""
+        return [slot.name for slot in self._slots.values() if slot.lane == lane and slot.task is None]
+
+    def submit(self, worker: str, task: Task) -> None:
+        """Send a task to a worker; a dead one is replaced first."""
+        slot = self._slots[worker]
+        if slot.dead:
+            slot.actor, slot.dead = self._actor(slot.lane), False
+            slot.frames_now = 0
+        slot.task = task
+        slot.frames_before = slot.frames_now
+        slot.call = slot.actor.run.remote(task.kind, task.payload)
+
+    def poll(self, timeout_s: float) -> list[Outcome]:
+        """Return the attempts that ended."""
+        busy = {slot.call: slot for slot in self._slots.values() if slot.task is not None}
+        if not busy:
+            return []
+        ready, _ = ray.wait(list(busy), num_returns=1, timeout=timeout_s)
+        if ready:
+            ready, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0)
+        return [self._outcome(busy[call]) for call in ready]
+
+    def _outcome(self, slot: _Slot) -> Outcome:
+        task, call = slot.task, slot.call
+        assert task is not None  # only busy slots are asked
+        slot.task = slot.call = None
+        try:
+            return Outcome(slot.name, task, ray.get(call), None)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause if isinstance(error.cause, BaseException) else error
+            found = failure_of(cause)
+            return Outcome(slot.name, task, None, Failure(found.blame, found.code, found.message, str(error)))
+        except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError) as error:
+            slot.dead = True
+            slot.probe = None
+            reason = str(error).strip().splitlines()[-1]
+            message = f"worker {slot.name}: must live through its task, but its process died. {reason}"
+            return Outcome(slot.name, task, None, Failure("crash", "worker_died", message, str(error)))
+
+    def frames_done(self) -> dict[str, int]:
+        """Return the frames of the present tasks; asks the actors without waiting for them."""
+        for slot in self._slots.values():
+            if slot.dead:
+                continue
+            if slot.probe is not None:
+                ready, _ = ray.wait([slot.probe], timeout=0)
+                if not ready:
+                    continue
+                try:
+                    slot.frames_now = ray.get(slot.probe)
+                except ray.exceptions.RayError:
+                    slot.probe = None  # the task's own outcome tells what happened
+                    continue
+            slot.probe = slot.actor.frames_done.remote()
+        return {slot.name: slot.frames_now - slot.frames_before for slot in self._slots.values() if slot.task}
+
+    def close(self) -> None:
+        """Kill the actors; an embedded Ray ends with them."""
+        for slot in self._slots.values():
+            ray.kill(slot.actor, no_restart=True)
+        self._slots.clear()
+        ray.shutdown()
+
+
+def _connect(address: str) -> None:
+    """Start an embedded Ray or join a cluster.
+
+    An embedded Ray listens on loopback only; see `factory.guard_local_ray` for its token.
+    """
+    common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
+    package_root = str(Path(__file__).resolve().parents[2])
+    try:
+        if address == "local":
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                # Socket paths must stay under 107 bytes, so the folder's own path must be short.
+                _temp_dir=tempfile.mkdtemp(prefix="lw-ray-", dir="/tmp"),  # noqa: S108  # see above; the folder is private
+                **common,
+            )
+        else:
+            ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": package_root}}, **common)
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise SetupError(
+            "ray",
+            f"Ray at {address}",
+            "must start" if address == "local" else "must be reachable",
+            str(error).splitlines()[0],
+            "Run `lipwise-ray doctor`, or check --address",
+        ) from error
+
+
+def check() -> str:
+    """Start and stop an embedded Ray; return what is wrong, or an empty string."""
+    try:
+        _connect("local")
+    except SetupError as error:
+        return str(error)
+    ray.shutdown()
+    return ""

@@ -1,0 +1,187 @@
+"""A run: the rows of a manifest from start to report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Protocol
+
+from lipwise_ray.dubbing.flow import RowFlow
+from lipwise_ray.dubbing.tasks import Task
+from lipwise_ray.engine.contract import Failure
+from lipwise_ray.engine.dispatcher import Dispatcher
+from lipwise_ray.errors import LipwiseError
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store, to_json
+from lipwise_ray.values import Json
+
+_STEP_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutcome:
+    """How a row ended. ``record`` goes to the state and the report."""
+
+    row: int
+    id: str
+    status: Literal["done", "failed"]
+    record: Json
+
+
+class Listener(Protocol):
+    """Shows a run to people. Called from the driver's only thread."""
+
+    def run_started(self, run_id: str, engine: str) -> None:
+        """The engine is there; its workers are about to load their models."""
+        ...
+
+    def row_started(self, row: int, row_id: str) -> None:
+        """A row's first task was queued."""
+        ...
+
+    def row_ended(self, outcome: RowOutcome) -> None:
+        """A row is done or failed."""
+        ...
+
+    def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
+        """Called about twice a second with the running rows and their frames in flight."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RowJob:
+    """A row that is ready to be worked on: its place in the manifest, its id and its flow."""
+
+    row: int
+    id: str
+    flow: RowFlow
+
+
+@dataclass(slots=True)
+class _Running:
+    """Feeds one row's flow with what its tasks gave."""
+
+    run: Run
+    job: RowJob
+    begun_s: float
+
+    def finished(self, task: Task, result: Json) -> None:
+        """Go on with the row."""
+        for following in self.job.flow.advance(task, result):
+            self.run.dispatcher.add(following, self)
+        if self.job.flow.result is not None:
+            self.run.end(self, self.job.flow.result)
+
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Give the row up; what its other tasks finished stays in the state."""
+        self.run.dispatcher.drop(self)
+        self.run.end(
+            self,
+            {
+                "status": "failed",
+                "code": failure.code,
+                "message": failure.message,
+                "stage": task.kind,
+                "task": task.id,
+                "blame": failure.blame,
+            },
+        )
+
+
+@dataclass(slots=True)
+class Run:
+    """Works through rows, a bounded number at a time.
+
+    Attributes:
+        id: Names the run in the state.
+        store: The state.
+        dispatcher: Runs the tasks.
+        listener: Is told what happens.
+        active_rows: Rows worked on at a time.
+    """
+
+    id: str
+    store: Store
+    dispatcher: Dispatcher
+    listener: Listener
+    active_rows: int
+    outcomes: list[RowOutcome] = field(default_factory=list[RowOutcome])
+    stopped: bool = False
+    _active: dict[int, _Running] = field(default_factory=dict[int, _Running])
+
+    def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
+        """Work until every row has ended, or until `stop` says so and running tasks have ended."""
+        source_empty = False
+        while True:
+            stopping = stop()
+            while not (source_empty or stopping) and len(self._active) < self.active_rows:
+                job = next(jobs, None)
+                if job is None:
+                    source_empty = True
+                else:
+                    self._begin(job)
+            if not self._active and (source_empty or stopping):
+                break
+            if stopping and not self.dispatcher.running:
+                break
+            self.dispatcher.step(_STEP_S, lease=not stopping)
+            self._tick()
+        self.stopped = bool(self._active) or not source_empty
+
+    def _begin(self, job: RowJob) -> None:
+        running = _Running(self, job, time.monotonic())
+        self._active[job.row] = running
+        self.listener.row_started(job.row, job.id)
+        for task in job.flow.start():
+            self.dispatcher.add(task, running)
+
+    def end(self, running: _Running, record: Json) -> None:
+        """Record how a row ended."""
+        job = running.job
+        if self._active.pop(job.row, None) is None:
+            return
+        full: Json = {
+            **record,
+            "row": job.row,
+            "row_id": job.id,
+            "job_id": job.flow.job_id,
+            "seconds": round(time.monotonic() - running.begun_s, 3),
+            "tally": asdict(job.flow.tally),
+        }
+        self.record(RowOutcome(job.row, job.id, "done" if record["status"] == "done" else "failed", full))
+
+    def record(self, outcome: RowOutcome) -> None:
+        """Write a row's outcome to the state and tell the listener."""
+        self.outcomes.append(outcome)
+        self.store.write(layout.row(self.id, outcome.row), to_json(outcome.record))
+        self.listener.row_ended(outcome)
+
+    def refuse(self, row: int, row_id: str, errors: list[LipwiseError]) -> None:
+        """Record a row that cannot be begun."""
+        message = "\n".join(str(error) for error in errors)
+        record: Json = {
+            "status": "failed",
+            "code": errors[0].code,
+            "message": message,
+            "row": row,
+            "row_id": row_id,
+            "job_id": "",
+            "stage": "validate",
+            "seconds": 0.0,
+        }
+        self.record(RowOutcome(row, row_id, "failed", record))
+
+    def _tick(self) -> None:
+        in_flight: dict[str, int] = {}
+        done = self.dispatcher.engine.frames_done()
+        for worker, task in self.dispatcher.running.items():
+            key = json.dumps(task.payload.get("job", {}).get("row_id", ""))
+            in_flight[key] = in_flight.get(key, 0) + min(done.get(worker, 0), task.frames)
+        self.listener.tick(
+            [
+                (running.job.id, running.job.flow, in_flight.get(json.dumps(running.job.id), 0))
+                for running in self._active.values()
+            ]
+        )

@@ -1,0 +1,108 @@
+"""What a detector finds, and the role it plays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lipwise_ray.values import F32Array, I64Array, U8Array
+
+LANDMARKS = 5
+"""Eyes (picture's left first), nose, mouth corners (picture's left first)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The faces of one picture.
+
+    Attributes:
+        box: left, top, right, bottom in pixels, shape (N, 4), float32.
+        landmarks: Shape (N, 5, 2), float32, x and y.
+        score: In [0, 1], shape (N,), float32.
+    """
+
+    box: F32Array
+    landmarks: F32Array
+    score: F32Array
+
+    @staticmethod
+    def nothing() -> Found:
+        """Return an empty result."""
+        return Found(
+            np.zeros((0, 4), np.float32), np.zeros((0, LANDMARKS, 2), np.float32), np.zeros(0, np.float32)
+        )
+
+    def scaled(self, scale_x: float, scale_y: float) -> Found:
+        """Return the same faces in a picture that is larger by these factors."""
+        box = self.box * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        landmarks = self.landmarks * np.array([scale_x, scale_y], np.float32)
+        return Found(box, landmarks, self.score)
+
+    def keep(self, min_side_px: float) -> Found:
+        """Return the faces whose shorter side is at least `min_side_px`."""
+        side = np.minimum(self.box[:, 2] - self.box[:, 0], self.box[:, 3] - self.box[:, 1])
+        mask = side >= min_side_px
+        return Found(self.box[mask], self.landmarks[mask], self.score[mask])
+
+
+class FaceDetector(Protocol):
+    """Finds faces in small upright BGR pictures."""
+
+    def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
+        """Return the faces of each picture; pictures of one call have one size."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """Detections of a stretch of video, in pixels of the shown picture.
+
+    Attributes:
+        looked: Numbers of the frames that were looked at, shape (L,).
+        frame: Frame number of each detection, non-decreasing, shape (N,).
+        box: Shape (N, 4). landmarks: shape (N, 5, 2). score: shape (N,).
+        change: How much each frame of the stretch differs from the one before, shape (F,), 0-255.
+    """
+
+    looked: I64Array
+    frame: I64Array
+    box: F32Array
+    landmarks: F32Array
+    score: F32Array
+    change: F32Array
+
+    def save(self, path: Path) -> None:
+        """Write as .npz."""
+        np.savez_compressed(
+            path,
+            looked=self.looked,
+            frame=self.frame,
+            box=self.box,
+            landmarks=self.landmarks,
+            score=self.score,
+            change=self.change,
+        )
+
+    @staticmethod
+    def load(path: Path) -> Detections:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            return Detections(
+                data["looked"], data["frame"], data["box"], data["landmarks"], data["score"], data["change"]
+            )
+
+    @staticmethod
+    def joined(parts: Sequence[Detections]) -> Detections:
+        """Return consecutive stretches as one."""
+        return Detections(
+            np.concatenate([p.looked for p in parts]),
+            np.concatenate([p.frame for p in parts]),
+            np.concatenate([p.box for p in parts]),
+            np.concatenate([p.landmarks for p in parts]),
+            np.concatenate([p.score for p in parts]),
+            np.concatenate([p.change for p in parts]),
+        )

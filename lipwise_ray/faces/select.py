@@ -1,0 +1,180 @@
+"""Which of the faces is dubbed, and where exactly its box is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from lipwise_ray.errors import FaceError
+from lipwise_ray.faces.detections import LANDMARKS
+from lipwise_ray.faces.tracks import Tracks, reference_smooth
+from lipwise_ray.values import F32Array, I64Array, Size
+
+_PLAIN = ("largest", "all", "left", "right", "center")
+_INDEX = re.compile(r"^index:(\d+)$")
+_BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A parsed `faces` rule. ``number`` belongs to ``index``, ``box`` (left, top, right, bottom) to ``box``."""
+
+    kind: str
+    number: int = 0
+    box: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The faces to dub: one row a face and frame, sorted by frame.
+
+    Attributes:
+        frame: Shape (K,). track: shape (K,).
+        box: The crop that the lip-sync network gets, shape (K, 4), float32.
+        landmarks: Shape (K, 5, 2), float32.
+    """
+
+    frame: I64Array
+    track: I64Array
+    box: F32Array
+    landmarks: F32Array
+
+    @staticmethod
+    def nothing() -> Chosen:
+        """Return an empty choice."""
+        return Chosen(
+            np.zeros(0, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros((0, 4), np.float32),
+            np.zeros((0, LANDMARKS, 2), np.float32),
+        )
+
+
+def parse_selection(text: str) -> Selection:
+    """Read a `faces` rule.
+
+    Raises:
+        FaceError: It is none of the known rules.
+    """
+    rule = text.strip().lower()
+    if rule in _PLAIN:
+        return Selection(rule)
+    if match := _INDEX.match(rule):
+        return Selection("index", number=int(match[1]))
+    if match := _BOX.match(rule.replace(" ", "")):
+        top, bottom, left, right = (int(n) for n in match.groups())
+        if bottom > top and right > left:
+            return Selection("box", box=(left, top, right, bottom))
+    raise FaceError(
+        "bad_faces",
+        "faces",
+        f"must be {', '.join(_PLAIN)}, index:N or box:top,bottom,left,right",
+        repr(text),
+        "See the table of options in the README",
+    )
+
+
+def choose_tracks(tracks: Tracks, rule: Selection) -> list[int]:
+    """Return the numbers of the tracks to dub; the choice is made shot by shot.
+
+    ``largest`` takes the track that covers most pixels over the shot; ``left``, ``right`` and
+    ``center`` go by the mean centre; ``index:N`` counts from the left, from 0.
+    """
+    if rule.kind == "all":
+        return tracks.numbers
+    facts: dict[int, list[tuple[int, float, float]]] = {}
+    starts = tracks.shots[:, 0]
+    for number in tracks.numbers:
+        rows = tracks.rows(number)
+        box = tracks.box[rows].astype(np.float64)
+        area = float(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sum())
+        centre_x = float((box[:, 0] + box[:, 2]).mean() / 2)
+        shot = int(np.searchsorted(starts, tracks.frame[rows.start], side="right"))
+        facts.setdefault(shot, []).append((number, area, centre_x))
+    chosen: list[int] = []
+    for faces in facts.values():
+        largest = max(area for _, area, _ in faces)
+        # A face that is hardly there (a passer-by, a false alarm) does not count as left or right.
+        present = [f for f in faces if f[1] >= 0.02 * largest]  # noqa: PLR2004  # a share, see above
+        ordered = sorted(present, key=lambda f: f[2])
+        if rule.kind == "largest":
+            chosen.append(max(faces, key=lambda f: (f[1], -f[0]))[0])
+        elif rule.kind == "left":
+            chosen.append(ordered[0][0])
+        elif rule.kind == "right":
+            chosen.append(ordered[-1][0])
+        elif rule.kind == "center":
+            chosen.append(min(present, key=lambda f: abs(f[2] - tracks.size.width / 2))[0])
+        elif rule.number < len(ordered):
+            chosen.append(ordered[rule.number][0])
+    return sorted(chosen)
+
+
+def choose(tracks: Tracks, rule: Selection, pads: tuple[int, int, int, int], *, reference: bool = False) -> Chosen:
+    """Return the boxes to dub in every frame.
+
+    Args:
+        tracks: Smoothed tracks (raw ones for `reference`).
+        rule: Which face.
+        pads: Pixels added at top, bottom, left, right; the result is clipped to the picture.
+        reference: Whole-pixel boxes, smoothed in the original's way after padding.
+    """
+    numbers = choose_tracks(tracks, rule)
+    if not numbers:
+        return Chosen.nothing()
+    top, bottom, left, right = pads
+    grow = np.array([-left, -top, right, bottom], np.float32)
+    limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)
+    parts: list[tuple[I64Array, I64Array, F32Array, F32Array]] = []
+    for number in numbers:
+        rows = tracks.rows(number)
+        box = tracks.box[rows] + grow
+        if reference:
+            whole = np.clip(np.trunc(box), 0, limit).astype(np.int64)
+            box = reference_smooth(whole).astype(np.float32)
+        box = np.clip(box, 0, limit)
+        usable = (box[:, 2] - box[:, 0] >= 2) & (box[:, 3] - box[:, 1] >= 2)  # noqa: PLR2004  # pixels
+        parts.append(
+            (
+                tracks.frame[rows][usable],
+                np.full(int(usable.sum()), number, np.int64),
+                box[usable],
+                tracks.landmarks[rows][usable],
+            )
+        )
+    frame, track, box, landmarks = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((track, frame))
+    return Chosen(frame[order], track[order], box[order], landmarks[order])
+
+
+def fixed_box(rule: Selection, frames: int, size: Size) -> Chosen:
+    """Return one unmoving box for every frame, clipped to the picture.
+
+    Raises:
+        FaceError: The box lies outside the picture.
+    """
+    assert rule.box is not None  # only called for a box rule
+    limit = np.array([size.width, size.height] * 2, np.float32)
+    box = np.clip(np.array(rule.box, np.float32), 0, limit)
+    if box[2] - box[0] < 2 or box[3] - box[1] < 2:  # noqa: PLR2004  # pixels
+        raise FaceError(
+            "box_outside",
+            "faces",
+            f"box must lie in the picture of {size.width}x{size.height}",
+            f"left, top, right, bottom = {rule.box}",
+            "Give box:top,bottom,left,right in pixels of the shown picture",
+        )
+    return Chosen(
+        np.arange(frames, dtype=np.int64),
+        np.zeros(frames, np.int64),
+        np.tile(box, (frames, 1)),
+        np.tile(_typical_landmarks(box), (frames, 1, 1)),
+    )
+
+
+def _typical_landmarks(box: F32Array) -> F32Array:
+    """Return where a face that fills the box has its five points, shape (5, 2)."""
+    share = np.array([[0.31, 0.40], [0.69, 0.40], [0.5, 0.58], [0.35, 0.76], [0.65, 0.76]], np.float32)
+    return box[:2] + share * (box[2:] - box[:2])

@@ -1,0 +1,255 @@
+"""From single detections to faces followed through the video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from lipwise_ray.errors import FaceError
+from lipwise_ray.faces.detections import LANDMARKS, Detections
+from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
+
+_MIN_AFFINITY = 0.2
+_REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """Every face in every frame, one row each, in pixels of the shown picture.
+
+    Attributes:
+        track: Track number of the row, non-decreasing, shape (M,).
+        frame: Frame number, rising within a track, shape (M,).
+        box: left, top, right, bottom, shape (M, 4), float32.
+        landmarks: Eyes, nose, mouth corners, shape (M, 5, 2), float32.
+        score: Of the nearest detection, shape (M,), float32.
+        seen: False where the row was interpolated, shape (M,).
+        shots: ``[start, stop)`` of every shot, shape (S, 2).
+        frames: Frames in the video.
+        size: Of the shown picture.
+    """
+
+    track: I64Array
+    frame: I64Array
+    box: F32Array
+    landmarks: F32Array
+    score: F32Array
+    seen: BoolArray
+    shots: I64Array
+    frames: int
+    size: Size
+
+    def save(self, path: Path) -> None:
+        """Write as .npz."""
+        np.savez_compressed(
+            path,
+            track=self.track,
+            frame=self.frame,
+            box=self.box,
+            landmarks=self.landmarks,
+            score=self.score,
+            seen=self.seen,
+            shots=self.shots,
+            video=np.array([self.frames, self.size.width, self.size.height], np.int64),
+        )
+
+    @staticmethod
+    def load(path: Path) -> Tracks:
+        """Read tracks that `save` wrote, or that a user made.
+
+        Raises:
+            FaceError: The file is not a tracks file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                return _checked(path, data)
+        except (OSError, ValueError, KeyError) as error:
+            raise FaceError(
+                "bad_tracks",
+                str(path),
+                "must be a tracks file (.npz with track, frame, box, landmarks, shots, video)",
+                str(error),
+                "Export one with `lipwise-ray tracks`",
+            ) from error
+
+    def rows(self, track: int) -> slice:
+        """Return the rows of one track."""
+        first, last = np.searchsorted(self.track, [track, track + 1])
+        return slice(int(first), int(last))
+
+    @property
+    def numbers(self) -> list[int]:
+        """The track numbers."""
+        return [int(n) for n in np.unique(self.track)]
+
+
+def _checked(path: Path, data: NpzFile) -> Tracks:
+    frames, width, height = (int(n) for n in data["video"])
+    track = data["track"].astype(np.int64)
+    order = np.lexsort((data["frame"], track))
+    count = len(track)
+    tracks = Tracks(
+        track=track[order],
+        frame=data["frame"].astype(np.int64)[order],
+        box=data["box"].astype(np.float32).reshape(count, 4)[order],
+        landmarks=data["landmarks"].astype(np.float32).reshape(count, LANDMARKS, 2)[order],
+        score=data["score"].astype(np.float32)[order] if "score" in data else np.ones(count, np.float32),
+        seen=data["seen"].astype(np.bool_)[order] if "seen" in data else np.ones(count, np.bool_),
+        shots=data["shots"].astype(np.int64).reshape(-1, 2),
+        frames=frames,
+        size=Size(width, height),
+    )
+    if count and not (0 <= tracks.frame.min() and tracks.frame.max() < frames):
+        message = f"frames outside [0, {frames})"
+        raise ValueError(message)
+    if not (np.isfinite(tracks.box).all() and np.isfinite(tracks.landmarks).all()):
+        message = f"boxes or landmarks of {path.name} that are not finite"
+        raise ValueError(message)
+    return tracks
+
+
+def link(found: Detections, shot_spans: Sequence[Span], size: Size, *, max_gap_frames: int, stride: int) -> Tracks:
+    """Link detections into tracks; a track never crosses a cut.
+
+    Args:
+        found: Detections of the whole video.
+        shot_spans: Its shots.
+        size: Of the shown picture.
+        max_gap_frames: A face unseen for longer starts a new track; shorter gaps are interpolated.
+        stride: Distance of the frames that were looked at; a track reaches this far less one past
+            its first and last detection, because nobody looked there.
+    """
+    frames = len(found.change)
+    pieces: list[tuple[I64Array, F64Array, F64Array, F64Array, BoolArray]] = []
+    for span in shot_spans:
+        first, last = np.searchsorted(found.frame, [span.start, span.stop])
+        looked = found.looked[(found.looked >= span.start) & (found.looked < span.stop)]
+        for members in _chains(found, range(int(first), int(last)), looked, max_gap_frames):
+            pieces.append(_filled(found, members, span, stride - 1))
+    empty = not pieces
+    return Tracks(
+        track=np.concatenate([np.full(len(p[0]), n, np.int64) for n, p in enumerate(pieces)])
+        if pieces
+        else np.zeros(0, np.int64),
+        frame=np.zeros(0, np.int64) if empty else np.concatenate([p[0] for p in pieces]),
+        box=_stacked([p[1] for p in pieces], (4,)),
+        landmarks=_stacked([p[2] for p in pieces], (LANDMARKS, 2)),
+        score=_stacked([p[3] for p in pieces], ()),
+        seen=np.zeros(0, np.bool_) if empty else np.concatenate([p[4] for p in pieces]),
+        shots=np.array([[s.start, s.stop] for s in shot_spans], np.int64).reshape(-1, 2),
+        frames=frames,
+        size=size,
+    )
+
+
+def _stacked(parts: list[F64Array], shape: tuple[int, ...]) -> F32Array:
+    if not parts:
+        return np.zeros((0, *shape), np.float32)
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _chains(found: Detections, rows: range, looked: I64Array, max_gap_frames: int) -> list[list[int]]:
+    """Return lists of detection rows, one list a face."""
+    done: list[list[int]] = []
+    live: list[list[int]] = []
+    by_frame: dict[int, list[int]] = {}
+    for row in rows:
+        by_frame.setdefault(int(found.frame[row]), []).append(row)
+    for number in (int(n) for n in looked):
+        here = by_frame.get(number, [])
+        stale = [chain for chain in live if number - int(found.frame[chain[-1]]) > max_gap_frames]
+        done += stale
+        live = [chain for chain in live if chain not in stale]
+        taken: set[int] = set()
+        if live and here:
+            score = _affinity(found.box[[chain[-1] for chain in live]], found.box[here])
+            for i, j in zip(*linear_sum_assignment(-score), strict=True):
+                if score[i, j] >= _MIN_AFFINITY:
+                    live[int(i)].append(here[int(j)])
+                    taken.add(int(j))
+        live += [[row] for j, row in enumerate(here) if j not in taken]
+    return sorted(done + live)
+
+
+def _affinity(old: F32Array, new: F32Array) -> F64Array:
+    """Return how well boxes agree, shape (old, new): IoU, or nearness for a face that moves fast."""
+    a, b = old[:, None, :].astype(np.float64), new[None, :, :].astype(np.float64)
+    overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
+    area_a, area_b = (a[..., 2:] - a[..., :2]).prod(-1), (b[..., 2:] - b[..., :2]).prod(-1)
+    iou = overlap / np.maximum(area_a + area_b - overlap, 1e-9)
+    apart = np.linalg.norm((a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2, axis=-1)
+    side = np.sqrt(np.sqrt(np.maximum(area_a * area_b, 1e-9)))
+    alike = np.minimum(area_a, area_b) / np.maximum(np.maximum(area_a, area_b), 1e-9)
+    return np.maximum(iou, 0.5 * (1 - apart / side) * np.sqrt(alike))
+
+
+def _filled(
+    found: Detections, members: list[int], span: Span, reach: int
+) -> tuple[I64Array, F64Array, F64Array, F64Array, BoolArray]:
+    known = found.frame[members]
+    start = max(span.start, int(known[0]) - reach)
+    stop = min(span.stop, int(known[-1]) + reach + 1)
+    frames = np.arange(start, stop, dtype=np.int64)
+
+    def along(values: F32Array) -> F64Array:
+        flat = values[members].reshape(len(members), -1).astype(np.float64)
+        return np.stack([np.interp(frames, known, column) for column in flat.T], axis=1)
+
+    box = along(found.box)
+    landmarks = along(found.landmarks).reshape(-1, LANDMARKS, 2)
+    nearest = np.searchsorted((known[1:] + known[:-1]) / 2, frames)
+    score = found.score[members].astype(np.float64)[nearest]
+    return frames, box, landmarks, score, np.isin(frames, known)
+
+
+def smooth(tracks: Tracks, radius_frames: int) -> Tracks:
+    """Return the tracks with boxes and landmarks averaged over ``2 * radius + 1`` frames, centred.
+
+    Windows end at a track's ends, so nothing leaks over a cut.
+    """
+    if radius_frames < 1:
+        return tracks
+    box, landmarks = tracks.box.copy(), tracks.landmarks.copy()
+    for number in tracks.numbers:
+        rows = tracks.rows(number)
+        box[rows] = _centred_mean(tracks.box[rows], radius_frames)
+        flat = tracks.landmarks[rows].reshape(-1, LANDMARKS * 2)
+        landmarks[rows] = _centred_mean(flat, radius_frames).reshape(-1, LANDMARKS, 2)
+    return replace(tracks, box=box, landmarks=landmarks)
+
+
+def _centred_mean(values: F32Array, radius: int) -> F32Array:
+    count = len(values)
+    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values.astype(np.float64), axis=0)])
+    place = np.arange(count)
+    # A window that would pass an end shrinks on both sides: the mean stays centred, so a moving
+    # face is not pulled inwards there.
+    half = np.minimum(radius, np.minimum(place, count - 1 - place))
+    mean = (total[place + half + 1] - total[place - half]) / (2 * half + 1)[:, None]
+    return mean.astype(np.float32)
+
+
+def reference_smooth(boxes: I64Array) -> I64Array:
+    """Return boxes smoothed as the original does it: forward-looking, in place, truncating.
+
+    Args:
+        boxes: Integer boxes of consecutive frames, shape (N, 4) or (N,).
+
+    Source: Wav2Lip inference.py, get_smoothened_boxes with T = 5.
+    """
+    result = boxes.copy()
+    for place in range(len(result)):
+        window = result[place : place + _REFERENCE_WINDOW]
+        if place + _REFERENCE_WINDOW > len(result):
+            # For fewer frames than the window this start is negative and counts from the end.
+            window = result[len(result) - _REFERENCE_WINDOW :]
+        result[place] = np.trunc(window.mean(axis=0)).astype(np.int64)
+    return result

@@ -1,0 +1,62 @@
+"""YuNet through OpenCV: a small CPU detector with five landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lipwise_ray.errors import WeightsError
+from lipwise_ray.faces.detections import Found
+from lipwise_ray.values import U8Array
+
+_NMS_IOU = 0.3
+_TOP_K = 500
+_BOX, _POINTS, _SCORE = slice(0, 4), slice(4, 14), 14
+
+
+class YuNet:
+    """The `yunet` detector.
+
+    Args:
+        weights: The ONNX file.
+        min_score: Detections below this score are dropped.
+        threads: OpenCV threads.
+
+    Raises:
+        WeightsError: The file is not a YuNet model.
+    """
+
+    def __init__(self, weights: Path, *, min_score: float, threads: int = 0) -> None:
+        # OpenCV 5 warns about a target that it then ignores; nothing a user could act on.
+        cv2.setLogLevel(2)
+        if threads:
+            cv2.setNumThreads(threads)
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(weights), "", (320, 320), min_score, _NMS_IOU, _TOP_K)
+        except cv2.error as error:
+            raise WeightsError(
+                "not_yunet",
+                str(weights),
+                "must be the YuNet ONNX model",
+                "a file that OpenCV cannot load",
+                "Run `lipwise-ray models pull yunet`",
+            ) from error
+
+    def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
+        """Return the faces of each picture."""
+        return [self._one(image) for image in images_bgr]
+
+    def _one(self, image_bgr: U8Array) -> Found:
+        height, width = image_bgr.shape[:2]
+        self._net.setInputSize((width, height))
+        _, rows = self._net.detect(image_bgr)
+        if rows is None or not len(rows):
+            return Found.nothing()
+        table = np.asarray(rows, np.float32)
+        box = table[:, _BOX].copy()
+        box[:, 2:] += box[:, :2]
+        points = table[:, _POINTS].reshape(-1, 5, 2)
+        return Found(box, np.ascontiguousarray(points), np.ascontiguousarray(table[:, _SCORE]))

@@ -1,0 +1,125 @@
+"""The mel spectrogram that Wav2Lip was trained on, over files of any length in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import librosa
+import numpy as np
+
+from lipwise_ray.errors import AudioError
+from lipwise_ray.values import F32Array
+
+# Source: Wav2Lip hparams.py.
+MEL_BANDS = 80
+MEL_RATE_HZ = 80
+SAMPLE_RATE_HZ = 16_000
+MEL_HOP_SAMPLES = 200
+_FFT_SAMPLES = 800
+_PREEMPHASIS = 0.97
+_LOW_HZ, _HIGH_HZ = 55.0, 7600.0
+_MIN_LEVEL_DB, _REF_LEVEL_DB = -100.0, 20.0
+_FLOOR = 1e-5
+_LIMIT = 4.0
+SILENCE = -_LIMIT
+"""Value of every band where there is no sound."""
+
+_BLOCK_COLUMNS = 2000
+_HALF = _FFT_SAMPLES // 2
+
+
+def mel_columns(samples: int) -> int:
+    """Return the number of mel columns of a wave."""
+    return 1 + samples // MEL_HOP_SAMPLES
+
+
+def mel_spectrogram(wave_f32: F32Array) -> F32Array:
+    """Return the mel spectrogram of a wave.
+
+    Args:
+        wave_f32: Mono samples in [-1, 1] at 16 kHz, shape (N,).
+
+    Returns:
+        Shape (80, 1 + N // 200), float32 in [-4, 4].
+
+    Raises:
+        AudioError: The wave is empty or holds NaN.
+
+    Source: Wav2Lip audio.py; differs in: the padding is explicit (reflect), and the wave is
+    worked through in blocks whose columns do not depend on the block.
+    """
+    return np.concatenate(list(_blocks(wave_f32)), axis=0).T
+
+
+def write_mel(wave_path: Path, target: Path) -> int:
+    """Compute the mel of a file of raw float32 samples and write it as .npy.
+
+    Args:
+        wave_path: Mono little-endian float32 samples at 16 kHz.
+        target: Gets an array of shape (columns, 80), so that a window is one contiguous read.
+
+    Returns:
+        The number of columns.
+
+    Raises:
+        AudioError: The wave is empty or holds NaN.
+    """
+    samples = wave_path.stat().st_size // 4
+    wave = np.memmap(wave_path, np.float32, "r", shape=(samples,)) if samples else np.zeros(0, np.float32)
+    columns = mel_columns(samples)
+    out = np.lib.format.open_memmap(target, "w+", np.dtype(np.float32), (columns, MEL_BANDS))
+    place = 0
+    for block in _blocks(cast("F32Array", wave)):
+        out[place : place + len(block)] = block
+        place += len(block)
+    out.flush()
+    return columns
+
+
+def _blocks(wave: F32Array) -> Iterator[F32Array]:
+    """Yield (columns, 80) blocks."""
+    if len(wave) == 0:
+        raise AudioError("no_samples", "sound", "needs at least one sample", "none")
+    basis = librosa.filters.mel(
+        sr=SAMPLE_RATE_HZ, n_fft=_FFT_SAMPLES, n_mels=MEL_BANDS, fmin=_LOW_HZ, fmax=_HIGH_HZ
+    )
+    total = mel_columns(len(wave))
+    for start in range(0, total, _BLOCK_COLUMNS):
+        stop = min(start + _BLOCK_COLUMNS, total)
+        padded = _emphasised(wave, start * MEL_HOP_SAMPLES - _HALF, (stop - 1) * MEL_HOP_SAMPLES + _HALF)
+        if not np.isfinite(padded).all():
+            raise AudioError(
+                "not_finite", "sound", "must hold finite samples", "NaN or infinity", "Export the sound again"
+            )
+        spectrum = librosa.stft(
+            y=padded,
+            n_fft=_FFT_SAMPLES,
+            hop_length=MEL_HOP_SAMPLES,
+            win_length=_FFT_SAMPLES,
+            window="hann",
+            center=False,
+        )
+        level_db = 20 * np.log10(np.maximum(_FLOOR, basis @ np.abs(spectrum))) - _REF_LEVEL_DB
+        scaled = 2 * _LIMIT * (level_db - _MIN_LEVEL_DB) / -_MIN_LEVEL_DB - _LIMIT
+        yield np.clip(scaled, -_LIMIT, _LIMIT).astype(np.float32).T
+
+
+def _emphasised(wave: F32Array, start: int, stop: int) -> F32Array:
+    """Return pre-emphasised samples ``[start, stop)``, reflected where that passes an end of the wave."""
+    count = len(wave)
+    low, high = max(0, start), min(count, stop)
+    # A reflection reaches as far inside as it does outside.
+    low = max(0, min(low, count - 1 - (stop - count))) if stop > count else low
+    high = min(count, max(high, -start + 1)) if start < 0 else high
+    part = np.asarray(wave[max(0, low - 1) : high], np.float32)
+    emphasised = part.copy()
+    emphasised[1:] -= np.float32(_PREEMPHASIS) * part[:-1]
+    if low > 0:
+        emphasised = emphasised[1:]
+    before, after = max(0, -start), max(0, stop - count)
+    if before or after:
+        emphasised = np.pad(emphasised, (before, after), mode="reflect")
+        low -= before
+    return emphasised[start - low : stop - low]

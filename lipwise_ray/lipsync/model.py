@@ -1,0 +1,93 @@
+"""The lip-sync role and its implementations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from lipwise_ray.values import F32Array
+
+if TYPE_CHECKING:
+    from lipwise_ray.nets.precision import Precision
+
+
+class LipSync(Protocol):
+    """Makes the lips of face crops follow the sound.
+
+    Attributes:
+        size_px: Side of the crops.
+        batch_faces: Faces a call; calls always have this many, so that a face's result does not
+            depend on how many come with it.
+    """
+
+    size_px: int
+    batch_faces: int
+
+    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
+        """Return new faces.
+
+        Args:
+            faces_bgr: (B, size_px, size_px, 3) in [0, 1].
+            mels: (B, 80, 16) in [-4, 4].
+
+        Returns:
+            (B, size_px, size_px, 3) in [0, 1].
+        """
+        ...
+
+
+class Passthrough:
+    """Returns every crop unchanged: for dry runs, and for tests of everything around the network."""
+
+    def __init__(self, size_px: int = 96, batch_faces: int = 16) -> None:
+        self.size_px = size_px
+        self.batch_faces = batch_faces
+
+    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:  # noqa: ARG002  # the role's signature
+        """Return the faces."""
+        return faces_bgr
+
+
+class Wav2LipSync:
+    """Wav2Lip, resident on one device.
+
+    Args:
+        checkpoint: Any form of Wav2Lip checkpoint.
+        device: ``cpu`` or ``cuda``.
+        precision: Number format.
+        batch_faces: Faces a call.
+
+    Raises:
+        WeightsError: The file does not hold Wav2Lip's tensors.
+    """
+
+    def __init__(self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int) -> None:
+        import torch  # noqa: PLC0415  # passthrough works without loading it
+
+        from lipwise_ray.nets.checkpoint import load_into  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.precision import choose_dtype  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip  # noqa: PLC0415  # beside torch
+
+        self.size_px = SIZE_PX
+        self.batch_faces = batch_faces
+        self._torch = torch
+        self._device = device
+        self._dtype = choose_dtype(precision, device)
+        network = Wav2Lip()
+        load_into(network, checkpoint, "Wav2Lip")
+        self._network = network.eval().to(device, self._dtype, memory_format=torch.channels_last)
+
+    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
+        """Return the faces with new lips."""
+        torch = self._torch
+        whole = torch.from_numpy(faces_bgr).to(self._device, self._dtype).permute(0, 3, 1, 2)
+        masked = whole.clone()
+        masked[:, :, self.size_px // 2 :] = 0
+        pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
+        sound = torch.from_numpy(mels).to(self._device, self._dtype).unsqueeze(1)
+        with torch.inference_mode():
+            faces = self._network(sound, pair)
+        result = faces.permute(0, 2, 3, 1).float().cpu().numpy()
+        return np.ascontiguousarray(result, np.float32)

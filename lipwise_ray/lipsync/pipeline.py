@@ -1,0 +1,95 @@
+"""Running stages of a stream side by side in threads, with a bounded number of items between them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+_POLL_S = 0.1
+
+
+@dataclass(slots=True)
+class Stage:
+    """How long a stage has been busy, its waiting for the stage before it left out."""
+
+    busy_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: BaseException
+
+
+class _End:
+    pass
+
+
+class Background(Generic[T]):
+    """Runs an iterator in a thread; iterate over this object to get its items, in order.
+
+    Args:
+        source: Makes the iterator; called in the thread.
+        depth: Most items waiting to be taken.
+
+    Leaving the ``with`` block stops the thread, also when not all items were taken.
+    """
+
+    def __init__(self, source: Callable[[], Iterator[T]], depth: int) -> None:
+        self._source = source
+        self._items: queue.Queue[T | _Failed | _End] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lipwise-stage", daemon=True)
+
+    def __enter__(self) -> Background[T]:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            item = self._items.get()
+            if isinstance(item, _End):
+                return
+            if isinstance(item, _Failed):
+                raise item.error
+            yield item
+
+    def _put(self, item: T | _Failed | _End) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._items.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _run(self) -> None:
+        try:
+            for item in self._source():
+                if not self._put(item):
+                    return
+        except BaseException as error:  # noqa: BLE001  # handed to the taking thread, which raises it
+            self._put(_Failed(error))
+        else:
+            self._put(_End())
+
+
+def timed(items: Iterator[T], stage: Stage) -> Iterator[T]:
+    """Yield items and add the time spent making them to a stage."""
+    while True:
+        begin = time.perf_counter()
+        try:
+            item = next(items)
+        except StopIteration:
+            stage.busy_s += time.perf_counter() - begin
+            return
+        stage.busy_s += time.perf_counter() - begin
+        yield item

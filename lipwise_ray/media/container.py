@@ -1,0 +1,104 @@
+"""Opening media files: only local paths, only known formats, errors in plain words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+
+from lipwise_ray.errors import MediaError, OutputError, StorageError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+# Playlist and network formats (hls, concat, dash, sdp, image2 patterns) stay out: a file that is
+# named .mp4 but holds a playlist must not make the demuxer open other files.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,mxf,flv,asf,"
+    "ogg,wav,w64,flac,mp3,aac,ac3,eac3,aiff,caf,au,amr,nut,dv,ivf,wv,"
+    "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+)
+_DISK_ERRORS = (28, 122, 27)  # ENOSPC, EDQUOT, EFBIG
+
+
+def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
+    """Open a local media file for reading.
+
+    Args:
+        path: The file.
+        keep_corrupt: Let damaged packets through to the decoder, which reports them.
+
+    Raises:
+        MediaError: The file is missing, empty, a directory, or in no known format.
+    """
+    where = str(path)
+    if path.is_dir():
+        raise MediaError("not_a_file", where, "must be a media file", "a directory")
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise MediaError(
+            "missing_file", where, "must exist and be readable", error.strerror or "", "Check the path"
+        ) from error
+    if size_bytes == 0:
+        raise MediaError(
+            "empty_file", where, "must hold media", "an empty file", "Copy or export it again"
+        )
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "fflags": "+genpts"}
+    if not keep_corrupt:
+        options["fflags"] += "+discardcorrupt"
+    try:
+        # An absolute path cannot be taken for a protocol ("a:b.mp4").
+        return av.open(str(path.resolve()), "r", options=options, metadata_errors="replace")
+    except PermissionError as error:
+        raise MediaError(
+            "no_permission", where, "must be readable", "permission denied", "Change its mode"
+        ) from error
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaError(
+            "not_media",
+            where,
+            "must be a video or audio file",
+            _what_it_is(path, size_bytes, error),
+            "Check that it plays, or export it again",
+        ) from error
+
+
+def _what_it_is(path: Path, size_bytes: int, error: Exception) -> str:
+    head = path.open("rb").read(512)
+    reason = getattr(error, "strerror", "") or str(error)
+    if head.lstrip()[:1] == b"<":
+        return "a web page or XML"
+    if head[4:8] == b"ftyp":
+        return f"an MP4 without a readable index, probably cut off ({size_bytes} bytes; {reason})"
+    if not any(byte < 9 or 13 < byte < 32 for byte in head):
+        return "a text file"
+    return f"a file of {size_bytes} bytes that no demuxer knows ({reason})"
+
+
+def decode_problem(path: Path, error: Exception, at: str) -> MediaError:
+    """Return the error for a file that opens but does not decode."""
+    return MediaError(
+        "damaged",
+        str(path),
+        "must decode to its end",
+        f"{getattr(error, 'strerror', '') or error} {at}",
+        'Export it again, or set on_error = "salvage" to dub what decodes',
+    )
+
+
+def write_problem(path: Path, error: OSError) -> OutputError | StorageError:
+    """Return the error for a file that could not be written."""
+    if error.errno in _DISK_ERRORS:
+        return StorageError(
+            "disk_full",
+            str(path),
+            "needs room to be written",
+            error.strerror or "a full disk",
+            "Free some space and run the same command again",
+        )
+    return OutputError(
+        "not_writable", str(path), "must be writable", error.strerror or str(error), "Check its folder"
+    )

@@ -1,0 +1,264 @@
+"""The frame index: which frames a player would show, and when. Made by demuxing where that is exact."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av.error
+import numpy as np
+
+from lipwise_ray.errors import MediaError
+from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.media.probe import VideoInfo
+from lipwise_ray.values import BoolArray, I64Array
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+# Frame times come whole and unambiguous out of these demuxers; the others leave time stamps out
+# of some packets or split pictures over several, and only decoding tells what is shown.
+_EXACT_DEMUXERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_STANDARD_RATES = tuple(
+    Fraction(rate)
+    for rate in ("24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60000/1001", "60", "100", "120")
+)
+_TRUNCATED_SLACK_S = 1.0
+_TRUNCATED_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class FrameIndex:
+    """Every shown frame of a video, in the order it is shown.
+
+    Attributes:
+        pts: Time stamps in ticks of `time_base`, strictly increasing, shape (N,).
+        is_key: Whether decoding can start at the frame, shape (N,).
+        seek_ts: What to seek to for a key frame (its dts, else pts), shape (N,).
+        key_crc: CRC-32 of a key frame's luma where the container's time stamps cannot be trusted
+            after a seek and the picture itself has to tell where the decoder stands; else empty.
+        end_pts: End of the last frame.
+        time_base: Seconds a tick.
+        rate: Frames a second where the rate is constant, else None.
+    """
+
+    pts: I64Array
+    is_key: BoolArray
+    seek_ts: I64Array
+    key_crc: I64Array
+    end_pts: int
+    time_base: Fraction
+    rate: Fraction | None
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def mean_rate(self) -> Fraction:
+        """The constant rate, or the mean rate of a variable one."""
+        if self.rate is not None:
+            return self.rate
+        return Fraction(len(self)) / ((self.end_pts - int(self.pts[0])) * self.time_base)
+
+    def save(self, path: Path) -> None:
+        """Write the index as .npz."""
+        rate = self.rate or Fraction(0)
+        np.savez_compressed(
+            path,
+            pts=self.pts,
+            is_key=self.is_key,
+            seek_ts=self.seek_ts,
+            key_crc=self.key_crc,
+            numbers=np.array(
+                [self.end_pts, *self.time_base.as_integer_ratio(), *rate.as_integer_ratio()], np.int64
+            ),
+        )
+
+    @staticmethod
+    def load(path: Path) -> FrameIndex:
+        """Read an index that `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            end_pts, tb_num, tb_den, rate_num, rate_den = (int(n) for n in data["numbers"])
+            return FrameIndex(
+                pts=data["pts"],
+                is_key=data["is_key"],
+                seek_ts=data["seek_ts"],
+                key_crc=data["key_crc"],
+                end_pts=end_pts,
+                time_base=Fraction(tb_num, tb_den),
+                rate=Fraction(rate_num, rate_den) if rate_num else None,
+            )
+
+
+def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:
+    """Return the exact frame index of a video.
+
+    Demuxes where the container states every frame's time; decodes otherwise, and always when
+    `salvage` asks for just the frames that decode.
+
+    Raises:
+        MediaError: The file has no frame, or ends before its declared end and `salvage` is off.
+    """
+    survey = _Survey([], exact=False)
+    if not salvage:
+        survey = _survey(info)
+        _refuse_truncated(info, survey)
+    entries = survey.entries if survey.exact else _decoded(info, salvage=salvage)
+    if not entries:
+        raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it plays")
+    entries.sort()
+    table = np.array(entries, np.int64)
+    pts = np.ascontiguousarray(table[:, 0])
+    steps = np.diff(pts)
+    last_step = int(table[-1, 3]) or (int(np.median(steps)) if len(steps) else _default_step(info))
+    is_key = table[:, 1].astype(np.bool_)
+    is_key[0] = True
+    return FrameIndex(
+        pts=pts,
+        is_key=is_key,
+        seek_ts=np.ascontiguousarray(table[:, 2]),
+        key_crc=np.zeros(0, np.int64) if survey.exact else np.ascontiguousarray(table[:, 4]),
+        end_pts=int(pts[-1]) + last_step,
+        time_base=info.time_base,
+        rate=_constant_rate(pts, info),
+    )
+
+
+_Entry = tuple[int, bool, int, int, int]  # pts, is key frame, seek time stamp, duration, key_crc
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What demuxing tells: the shown frames, and whether that is exact."""
+
+    entries: list[_Entry]
+    exact: bool
+    packets: int = 0
+    end_s: float = 0.0
+    """End of the last packet of any stream, on the container's clock."""
+
+
+def _survey(info: VideoInfo) -> _Survey:
+    """Read every packet's header once."""
+    found = _Survey([], exact=info.container in _EXACT_DEMUXERS)
+    seen: set[int] = set()
+    first_key: int | None = None
+    with open_input(info.path) as container:
+        streams = [s for s in container.streams if s.type in ("video", "audio")]
+        try:
+            for packet in container.demux(streams):
+                if not packet.size:
+                    continue
+                if packet.pts is not None:
+                    end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    found.end_s = max(found.end_s, end_s)
+                if packet.stream_index != info.stream_index:
+                    continue
+                found.packets += 1
+                if packet.pts is None or packet.pts in seen or packet.is_corrupt:
+                    found.exact = False
+                    continue
+                if first_key is None:
+                    found.exact = found.exact and packet.is_keyframe
+                    first_key = packet.pts
+                if packet.is_discard:
+                    continue
+                if packet.pts < first_key:
+                    found.exact = False  # leading pictures of an open group: the decoder may drop them
+                seen.add(packet.pts)
+                seek_ts = packet.pts if packet.dts is None else packet.dts
+                found.entries.append((packet.pts, packet.is_keyframe, seek_ts, packet.duration or 0, 0))
+        except av.error.FFmpegError as error:
+            raise decode_problem(info.path, error, f"after {found.packets} frames") from error
+    return found
+
+
+def _decoded(info: VideoInfo, *, salvage: bool) -> list[_Entry]:
+    """Return the shown frames by decoding all of them."""
+    entries: list[_Entry] = []
+    previous: int | None = None
+    with open_input(info.path) as container:
+        stream = next(s for s in container.streams.video if s.index == info.stream_index)
+        stream.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
+        packets = container.demux(stream)
+        while True:
+            try:
+                for frame in next(packets).decode():
+                    if salvage and frame.is_corrupt:
+                        continue
+                    duration = frame.duration or 0
+                    number = frame.pts
+                    if number is None or (previous is not None and number <= previous):
+                        number = 0 if previous is None else previous + (duration or _default_step(info))
+                    crc = luma_crc(frame) if frame.key_frame else 0
+                    entries.append((number, bool(frame.key_frame), number, duration, crc))
+                    previous = number
+            except (StopIteration, av.error.EOFError):
+                break
+            except av.error.FFmpegError as error:
+                if not salvage:
+                    raise decode_problem(info.path, error, f"after {len(entries)} frames") from error
+    counts = Counter(entry[4] for entry in entries if entry[1])
+    # A key frame that looks like another one cannot tell where the decoder stands.
+    return [(n, key and counts[crc] == 1, ts, d, crc) for n, key, ts, d, crc in entries]
+
+
+def luma_crc(frame: VideoFrame) -> int:
+    """Return the CRC-32 of a frame's first plane, its padding left out."""
+    plane = frame.planes[0]
+    row_bytes = plane.width * max(1, frame.format.components[0].bits + 7 >> 3)
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, :row_bytes]
+    return zlib.crc32(np.ascontiguousarray(rows))
+
+
+def _default_step(info: VideoInfo) -> int:
+    rate = info.average_rate or info.guessed_rate or Fraction(25)
+    return max(1, round(1 / (rate * info.time_base)))
+
+
+def _constant_rate(pts: I64Array, info: VideoInfo) -> Fraction | None:
+    """Return the rate that explains every time stamp to within a tick, or None."""
+    candidates = [info.average_rate, info.guessed_rate]
+    if len(pts) == 1:
+        return info.average_rate or info.guessed_rate or Fraction(25)
+    ticks = int(pts[-1] - pts[0])
+    step = int(np.median(np.diff(pts)))
+    candidates.append(1 / (step * info.time_base))
+    candidates += _STANDARD_RATES
+    candidates.append(Fraction(len(pts) - 1) / (ticks * info.time_base))
+    numbers = np.arange(len(pts), dtype=np.float64)
+    for rate in candidates:
+        if rate is None or rate <= 0:
+            continue
+        ticks_a_frame = 1 / (rate * info.time_base)
+        if abs(ticks_a_frame * (len(pts) - 1) - ticks) > 1:
+            continue
+        exact = numbers * float(ticks_a_frame)
+        if np.abs(pts - pts[0] - exact).max() <= 1.001:  # noqa: PLR2004  # a tick, and float rounding
+            return rate
+    return None
+
+
+def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
+    if info.is_still:
+        return
+    declared_s = float(info.container_end_s or 0)
+    if info.container.startswith("mov") and info.declared_frames:
+        if survey.packets >= info.declared_frames:
+            return
+        got = f"{survey.packets} of {info.declared_frames} frames"
+    elif declared_s - survey.end_s > max(_TRUNCATED_SLACK_S, _TRUNCATED_SHARE * declared_s):
+        got = f"{survey.end_s:.2f} s where {declared_s:.2f} s are declared"
+    else:
+        return
+    raise MediaError(
+        "truncated",
+        str(info.path),
+        "must hold every frame that it declares",
+        got,
+        'Copy it again, or set on_error = "salvage" to dub what decodes',
+    )

@@ -1,0 +1,197 @@
+"""Segments and sound to one file: packets only, time stamps from the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+import numpy as np
+
+from lipwise_ray.errors import SegmentError, SettingsError
+from lipwise_ray.media.container import open_input, write_problem
+from lipwise_ray.values import I64Array, Rotation
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_VIDEO_CODECS = {
+    "mp4": {"libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc"},
+    "mov": {"libx264", "libx265", "h264_nvenc", "hevc_nvenc"},
+    "matroska": {"libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1"},
+    "webm": {"libsvtav1"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """A segment to be joined, with what its marker says."""
+
+    path: Path
+    frames: int
+    reorder: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When every output frame is shown: ticks of `time_base`, shape (N,), and the end of the last."""
+
+    pts: I64Array
+    end_pts: int
+    time_base: Fraction
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Exact duration."""
+        return (self.end_pts - int(self.pts[0])) * self.time_base
+
+
+def container_for(path: Path) -> str:
+    """Return the FFmpeg container of an output's file name.
+
+    Raises:
+        SettingsError: The ending is not one that can be delivered.
+    """
+    name = CONTAINERS.get(path.suffix.lower())
+    if name is None:
+        raise SettingsError(
+            "container",
+            str(path),
+            f"must end in one of {', '.join(CONTAINERS)}",
+            path.suffix or "no ending",
+            "Change the row's output",
+        )
+    return name
+
+
+def codec_for(codec: str, container: str) -> str:
+    """Return the video encoder for a container: `codec`, or the usual one when it is ``auto``.
+
+    Raises:
+        SettingsError: The container cannot carry that codec.
+    """
+    if codec == "auto":
+        return "libsvtav1" if container == "webm" else "libx264"
+    if codec not in _VIDEO_CODECS[container]:
+        raise SettingsError(
+            "codec_container",
+            f"encode.codec = {codec}",
+            f"must be one that {container} can carry ({', '.join(sorted(_VIDEO_CODECS[container]))})",
+            "",
+            "Change encode.codec or the output's ending (.mkv carries all of them)",
+        )
+    return codec
+
+
+def join(
+    segments: Sequence[SegmentFile],
+    timeline: Timeline,
+    target: Path,
+    *,
+    rotation: Rotation,
+    metadata: dict[str, str],
+    add_sound: Callable[[OutputContainer], Iterator[Packet]] | None,
+) -> None:
+    """Write the finished file: the segments' pictures without re-encoding, and the sound once.
+
+    Args:
+        segments: In order; together exactly the timeline's frames.
+        timeline: When each frame is shown.
+        target: The file to write; its ending chooses the container.
+        rotation: Degrees clockwise that players shall turn the picture.
+        metadata: Container tags.
+        add_sound: Adds the audio stream and returns its packets; None for a silent file.
+
+    Raises:
+        SegmentError: A segment does not hold its frames.
+        StorageError: The disk is full.
+    """
+    container = container_for(target)
+    options = {"movflags": "+faststart+use_metadata_tags"} if container in ("mp4", "mov") else {}
+    try:
+        output = av.open(str(target), "w", format=container, options=options)
+        try:
+            output.metadata.update(metadata)
+            with open_input(segments[0].path) as first:
+                video = output.add_stream_from_template(first.streams.video[0])
+            video.time_base = timeline.time_base
+            if rotation:
+                video.set_display_rotation(-rotation)
+            sound = add_sound(output) if add_sound else iter(())
+            for packet in _interleaved(_video_packets(segments, timeline, video), sound):
+                output.mux_one(packet)
+        finally:
+            output.close()
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError) and error.errno:
+            raise write_problem(target, error) from error
+        raise SegmentError("join", str(target), "must be muxed", str(error)) from error
+
+
+def _interleaved(video: Iterator[Packet], sound: Iterator[Packet]) -> Iterator[Packet]:
+    """Merge two packet streams by time, so that the muxer need not hold back many."""
+    next_sound = next(sound, None)
+    for packet in video:
+        now = _time(packet)
+        while next_sound is not None and _time(next_sound) <= now:
+            yield next_sound
+            next_sound = next(sound, None)
+        yield packet
+    if next_sound is not None:
+        yield next_sound
+        yield from sound
+
+
+def _time(packet: Packet) -> float:
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return float((stamp or 0) * packet.time_base)
+
+
+def _video_packets(segments: Sequence[SegmentFile], timeline: Timeline, stream: VideoStream) -> Iterator[Packet]:
+    """Yield the segments' packets, stamped from the timeline.
+
+    The n-th packet in coding order gets the time of frame ``n - reorder`` as dts, so that dts
+    rises across segment borders and never passes a packet's pts.
+    """
+    reorder = max(segment.reorder for segment in segments)
+    ends = np.append(timeline.pts[1:], timeline.end_pts)
+    step = int(ends[0] - timeline.pts[0])
+    coded = 0
+    base = 0
+    for segment in segments:
+        with open_input(segment.path) as source:
+            stamps = [p.pts for p in source.demux(video=0) if p.size and p.pts is not None]
+            if len(stamps) != segment.frames or len(set(stamps)) != segment.frames:
+                raise SegmentError(
+                    "segment_frames",
+                    str(segment.path),
+                    f"must hold {segment.frames} frames",
+                    str(len(set(stamps))),
+                    "Run the same command again",
+                )
+        rank = np.argsort(np.argsort(np.array(stamps), kind="stable"), kind="stable")
+        with open_input(segment.path) as source:
+            place = 0
+            for packet in source.demux(video=0):
+                if not packet.size:
+                    continue
+                frame = base + int(rank[place])
+                packet.stream = stream
+                packet.time_base = timeline.time_base
+                packet.pts = int(timeline.pts[frame])
+                early = coded - reorder
+                packet.dts = int(timeline.pts[early]) if early >= 0 else int(timeline.pts[0]) + early * step
+                packet.duration = int(ends[frame] - timeline.pts[frame])
+                place += 1
+                coded += 1
+                yield packet
+        base += segment.frames
+    if base != len(timeline.pts):
+        raise SegmentError("segments_total", "segments", f"must hold {len(timeline.pts)} frames", str(base))

@@ -1,0 +1,140 @@
+"""A frame's planes as arrays, in the frame's own YUV format."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lipwise_ray.values import ColorTags, F32Array, PixelArray
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+_PLANAR = re.compile(r"^yuv(j?)(420|422|444|440|411|410)p(?:(9|10|12|14|16)le)?$")
+_SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
+_HD_HEIGHT_PX = 720
+
+# Luma weights of red and blue by H.273 matrix number; 2 (unspecified) is decided by the height.
+_LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """A planar YUV format that is worked on in place.
+
+    ``shift_x`` and ``shift_y`` are log2 of the chroma subsampling.
+    """
+
+    name: str
+    bits: int
+    shift_x: int
+    shift_y: int
+
+    @property
+    def planes(self) -> int:
+        """Number of planes."""
+        return 1 if self.name.startswith("gray") else 3
+
+
+@lru_cache(maxsize=64)
+def planar_format(name: str) -> PixelFormat | None:
+    """Return the format of that FFmpeg name, or None when frames must be converted first."""
+    if name in ("gray", "gray10le", "gray12le"):
+        return PixelFormat(name, int(name[4:6] or 8), 0, 0)
+    match = _PLANAR.match(name)
+    if match is None:
+        return None
+    shift_x, shift_y = _SHIFTS[match[2]]
+    return PixelFormat(name.replace("yuvj", "yuv"), int(match[3] or 8), shift_x, shift_y)
+
+
+def working_format(name: str) -> PixelFormat:
+    """Return the planar YUV format in which frames of format `name` are kept.
+
+    Planar YUV stays as it is; alpha is dropped; packed YUV keeps its subsampling; everything
+    else (RGB, palettes) becomes 4:4:4.
+    """
+    direct = planar_format(name) or planar_format(name.replace("yuva", "yuv"))
+    if direct is not None:
+        return direct
+    packed = {
+        "nv12": "yuv420p",
+        "nv21": "yuv420p",
+        "nv16": "yuv422p",
+        "yuyv422": "yuv422p",
+        "uyvy422": "yuv422p",
+        "p010le": "yuv420p10le",
+        "p210le": "yuv422p10le",
+        "gray16le": "gray12le",
+        "gray16be": "gray12le",
+        "ya8": "gray",
+        "monob": "gray",
+        "monow": "gray",
+    }
+    deep = re.search(r"(48|64|10|12|14|16)[bl]e$", name) is not None
+    chosen = planar_format(packed.get(name, "yuv444p10le" if deep else "yuv444p"))
+    assert chosen is not None  # every name above is planar
+    return chosen
+
+
+def plane_array(frame: VideoFrame, plane: int) -> PixelArray:
+    """Return one plane as a view of the frame's memory, shape (rows, columns), uint8 or uint16."""
+    data = frame.planes[plane]
+    dtype = np.uint16 if planar_bits(frame) > 8 else np.uint8  # noqa: PLR2004  # bits a byte
+    rows = np.frombuffer(data, dtype).reshape(-1, data.line_size // np.dtype(dtype).itemsize)
+    return rows[: data.height, : data.width]
+
+
+def planar_bits(frame: VideoFrame) -> int:
+    """Return the bits a sample of a planar frame."""
+    return frame.format.components[0].bits
+
+
+@lru_cache(maxsize=64)
+def yuv_from_bgr(tags: ColorTags, height_px: int, bits: int) -> tuple[F32Array, F32Array]:
+    """Return ``(matrix, offset)`` with ``yuv = matrix @ bgr + offset``.
+
+    Args:
+        tags: The stream's colour description.
+        height_px: Decides between BT.601 and BT.709 where the stream does not say.
+        bits: Bits a sample.
+
+    Returns:
+        Matrix (3, 3) and offset (3,), float32; `bgr` is in [0, 1], `yuv` in sample values.
+
+    Source: ITU-T H.273, equations for matrix coefficients and sample ranges.
+    """
+    red, blue = _LUMA_WEIGHTS.get(tags.matrix, _LUMA_WEIGHTS[1 if height_px >= _HD_HEIGHT_PX else 6])
+    green = 1 - red - blue
+    rgb = np.array(
+        [
+            [red, green, blue],
+            [-red / (2 * (1 - blue)), -green / (2 * (1 - blue)), 0.5],
+            [0.5, -green / (2 * (1 - red)), -blue / (2 * (1 - red))],
+        ]
+    )
+    unit = float(1 << (bits - 8))
+    peak = float((1 << bits) - 1)
+    scale = np.array([peak] * 3) if tags.full_range else np.array([219.0, 224.0, 224.0]) * unit
+    offset = np.array([0.0 if tags.full_range else 16 * unit, 128 * unit, 128 * unit])
+    matrix = rgb * scale[:, None]
+    return np.ascontiguousarray(matrix[:, ::-1], np.float32), offset.astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def bgr_from_yuv(tags: ColorTags, height_px: int, bits: int) -> tuple[F32Array, F32Array]:
+    """Return ``(matrix, offset)`` with ``bgr = matrix @ (yuv - offset)``; inverse of `yuv_from_bgr`."""
+    matrix, offset = yuv_from_bgr(tags, height_px, bits)
+    return np.linalg.inv(matrix.astype(np.float64)).astype(np.float32), offset

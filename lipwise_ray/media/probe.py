@@ -1,0 +1,204 @@
+"""What a media file holds: streams, size, orientation, colour, sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import av
+import av.error
+from av.stream import Disposition
+
+from lipwise_ray.errors import AudioError, MediaError
+from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.values import ColorTags, Rotation, Size
+
+if TYPE_CHECKING:
+    from av.audio.layout import AudioLayout
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_STILL_FORMATS = {"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"}
+_STILL_CODECS = {"png", "webp", "bmp", "tiff", "gif"}
+_FIRST_FRAME_PACKETS = 500
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """One video stream.
+
+    ``size`` is the stored picture; turned clockwise by ``rotation`` it is what a player shows.
+    ``start_s`` and ``sound_start_s`` are times of the container's clock; the latter is None for a
+    file without sound. ``declared_frames`` is what the container claims, 0 when it does not say.
+    """
+
+    path: Path
+    container: str
+    stream_index: int
+    codec: str
+    size: Size
+    pixel_format: str
+    time_base: Fraction
+    average_rate: Fraction | None
+    guessed_rate: Fraction | None
+    rotation: Rotation
+    sample_aspect_ratio: Fraction
+    color: ColorTags
+    is_still: bool
+    start_s: Fraction
+    sound_start_s: Fraction | None
+    declared_frames: int
+    container_end_s: Fraction | None
+
+    @property
+    def shown_size(self) -> Size:
+        """Size of the picture after rotation."""
+        if self.rotation in (90, 270):
+            return Size(self.size.height, self.size.width)
+        return self.size
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """One audio stream. ``lead_s`` is silence before its first sample, on the container's clock."""
+
+    path: Path
+    container: str
+    stream_index: int
+    codec: str
+    rate_hz: int
+    channels: int
+    layout: str
+    lead_s: Fraction
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """Return the video stream a player would show; cover art does not count."""
+    found = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    return next((s for s in found if s.disposition & Disposition.default), next(iter(found), None))
+
+
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """Return the audio stream a player would play."""
+    found = list(container.streams.audio)
+    return next((s for s in found if s.disposition & Disposition.default), next(iter(found), None))
+
+
+def _start_s(stream: VideoStream | AudioStream) -> Fraction:
+    if stream.start_time is None or stream.time_base is None:
+        return Fraction(0)
+    return stream.start_time * stream.time_base
+
+
+def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> VideoFrame:
+    failure: Exception | None = None
+    for count, packet in enumerate(container.demux(stream)):
+        try:
+            for frame in packet.decode():
+                return frame
+        except av.error.FFmpegError as error:
+            failure = error
+        if count > _FIRST_FRAME_PACKETS:
+            break
+    raise decode_problem(path, failure or ValueError("no picture"), "before the first picture")
+
+
+def probe_video(path: Path) -> VideoInfo:
+    """Describe the video stream of a file; decodes its first frame only.
+
+    Raises:
+        MediaError: The file cannot be opened, has no video stream, or its first frame is damaged.
+    """
+    with open_input(path) as container:
+        stream = video_stream(container)
+        if stream is None or not stream.codec_context.width:
+            covers = len(container.streams.video)
+            found = "only sound with a cover picture" if covers else "only sound"
+            raise MediaError(
+                "no_video",
+                str(path),
+                "needs a video stream",
+                found if container.streams.audio else "no stream at all",
+                'Set "video" to a file with pictures',
+            )
+        sound = audio_stream(container)
+        stream.thread_type = "SLICE"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
+        frame = _first_frame(container, stream, path)
+        return VideoInfo(
+            path=path,
+            container=container.format.name,
+            stream_index=stream.index,
+            codec=stream.codec_context.name,
+            size=Size(frame.width, frame.height),
+            pixel_format=frame.format.name,
+            time_base=cast("Fraction", stream.time_base),
+            average_rate=stream.average_rate or None,
+            guessed_rate=stream.guessed_rate or None,
+            # FFmpeg counts the display matrix counter-clockwise.
+            rotation=cast("Rotation", round(-frame.rotation / 90) * 90 % 360),
+            sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+            color=ColorTags(
+                matrix=int(frame.colorspace),
+                primaries=int(frame.color_primaries),
+                transfer=int(frame.color_trc),
+                full_range=int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"),  # noqa: PLR2004  # AVCOL_RANGE_JPEG
+            ),
+            is_still=container.format.name in _STILL_FORMATS
+            or (stream.codec_context.name in _STILL_CODECS and stream.frames == 1),
+            start_s=_start_s(stream),
+            sound_start_s=_start_s(sound) if sound is not None else None,
+            declared_frames=stream.frames,
+            container_end_s=_container_end_s(container),
+        )
+
+
+def _container_end_s(container: InputContainer) -> Fraction | None:
+    """Return the declared end of all streams on the container's clock."""
+    if not container.duration:
+        return None
+    return Fraction((container.start_time or 0) + container.duration, av.time_base)
+
+
+def probe_audio(path: Path) -> AudioInfo:
+    """Describe the audio stream of a file without decoding it.
+
+    Raises:
+        MediaError: The file cannot be opened.
+        AudioError: It has no audio stream.
+    """
+    with open_input(path) as container:
+        stream = audio_stream(container)
+        if stream is None or not stream.codec_context.sample_rate:
+            raise AudioError(
+                "no_audio",
+                str(path),
+                "needs an audio stream",
+                "only pictures" if container.streams.video else "none",
+                'Set "audio" to a file with sound',
+            )
+        picture = video_stream(container)
+        lead_s = Fraction(0)
+        if picture is not None and container.format.name not in _STILL_FORMATS:
+            lead_s = max(Fraction(0), _start_s(stream) - min(_start_s(stream), _start_s(picture)))
+        return AudioInfo(
+            path=path,
+            container=container.format.name,
+            stream_index=stream.index,
+            codec=stream.codec_context.name,
+            rate_hz=stream.codec_context.sample_rate,
+            channels=stream.codec_context.layout.nb_channels,
+            layout=_layout_name(stream.codec_context.layout),
+            lead_s=lead_s,
+        )
+
+
+def _layout_name(layout: AudioLayout) -> str:
+    """Return a name that filters and encoders take; files often state a bare number of channels."""
+    if layout.name.endswith("channels"):
+        return _USUAL_LAYOUTS.get(layout.nb_channels, layout.name)
+    return layout.name

@@ -1,0 +1,173 @@
+"""A quadrilateral of a frame to a small BGR picture and back, without converting the frame.
+
+Resampling and colour conversion are both linear, so each plane is resampled by itself and only
+the small picture is converted. Nothing outside the region is read, converted or written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array, yuv_from_bgr
+from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Rotation, Size
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """How the stored frames of a video relate to what is shown: the facts a region needs."""
+
+    size: Size
+    format: PixelFormat
+    color: ColorTags
+    rotation: Rotation
+
+    @property
+    def shown_size(self) -> Size:
+        """Size after rotation."""
+        if self.rotation in (90, 270):
+            return Size(self.size.height, self.size.width)
+        return self.size
+
+
+def shown_to_stored(canvas: Canvas) -> F64Array:
+    """Return the (2, 3) affine map from shown to stored picture coordinates (pixels, corner origin)."""
+    width, height = canvas.size.width, canvas.size.height
+    maps = {
+        0: [[1, 0, 0], [0, 1, 0]],
+        90: [[0, 1, 0], [-1, 0, height]],
+        180: [[-1, 0, width], [0, -1, height]],
+        270: [[0, -1, width], [1, 0, 0]],
+    }
+    return np.array(maps[canvas.rotation], np.float64)
+
+
+def box_to_shown(box_xyxy: F32Array | F64Array, size_px: int) -> F64Array:
+    """Return the (2, 3) affine map from a square crop of `size_px` to the box in the shown picture."""
+    x0, y0, x1, y1 = (float(v) for v in box_xyxy)
+    return np.array([[(x1 - x0) / size_px, 0, x0], [0, (y1 - y0) / size_px, y0]], np.float64)
+
+
+def compose(outer: F64Array, inner: F64Array) -> F64Array:
+    """Return the affine map that applies `inner`, then `outer`."""
+    linear = outer[:, :2] @ inner[:, :2]
+    return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def _plane_map(to_stored: F64Array, shift_x: int, shift_y: int) -> F64Array:
+    """Return the map from crop pixel numbers to the pixel numbers of a plane.
+
+    Chroma is sited on the left luma column and between luma rows, as H.264 and MPEG-2 have it.
+    """
+    step_x, step_y = 1 << shift_x, 1 << shift_y
+    centre = to_stored[:, :2] @ np.array([0.5, 0.5]) + to_stored[:, 2]
+    linear = to_stored[:, :2] / np.array([[step_x], [step_y]])
+    offset = np.array([(centre[0] - 0.5) / step_x, centre[1] / step_y - 0.5])
+    return np.column_stack([linear, offset])
+
+
+def read_region(
+    frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int, *, levels: bool = False
+) -> F32Array:
+    """Return a region of a frame as a small picture.
+
+    Args:
+        frame: A planar YUV frame of the canvas's format.
+        canvas: The video's geometry and colours.
+        to_shown: Affine map from the crop to the shown picture, shape (2, 3).
+        size_px: Side of the crop.
+        levels: Round to 256 levels, as a network fed with 8-bit pictures has seen in training.
+
+    Returns:
+        BGR in [0, 1], shape (size_px, size_px, 3), float32. Past the frame's edge the edge repeats.
+    """
+    to_stored = compose(shown_to_stored(canvas), to_shown)
+    crops = [
+        cv2.warpAffine(
+            plane_array(frame, plane),
+            _plane_map(to_stored, *_shifts(canvas.format, plane)),
+            (size_px, size_px),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        for plane in range(canvas.format.planes)
+    ]
+    matrix, offset = bgr_from_yuv(canvas.color, canvas.size.height, canvas.format.bits)
+    if len(crops) == 1:
+        neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
+        crops += [neutral, neutral]
+    yuv = np.stack(crops, axis=-1).astype(np.float32) - offset
+    bgr = np.clip(yuv @ matrix.T, 0.0, 1.0)
+    if levels:
+        bgr = np.rint(bgr * 255) / np.float32(255)
+    return np.ascontiguousarray(bgr, np.float32)
+
+
+def write_region(
+    frame: VideoFrame, canvas: Canvas, to_shown: F64Array, picture_bgr: F32Array, weight: F32Array | None
+) -> None:
+    """Blend a small picture into a region of a frame, in place.
+
+    Args:
+        frame: A planar YUV frame that nobody else refers to.
+        canvas: The video's geometry and colours.
+        to_shown: Affine map from the picture to the shown frame, shape (2, 3).
+        picture_bgr: BGR in [0, 1], shape (S, S, 3).
+        weight: Opacity in [0, 1], shape (S, S); None overwrites the whole region.
+    """
+    size_px = picture_bgr.shape[0]
+    to_stored = compose(shown_to_stored(canvas), to_shown)
+    matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
+    yuv = picture_bgr @ matrix.T + offset
+    opacity = np.ones((size_px, size_px), np.float32) if weight is None else weight
+    peak = float((1 << canvas.format.bits) - 1)
+    for plane in range(canvas.format.planes):
+        target = plane_array(frame, plane)
+        to_plane = _plane_map(to_stored, *_shifts(canvas.format, plane))
+        window = _window(to_plane, size_px, target)
+        if window is None:
+            continue
+        rows, columns = window
+        shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
+        extent = (columns.stop - columns.start, rows.stop - rows.start)
+        fresh = cv2.warpAffine(
+            np.ascontiguousarray(yuv[..., plane]),
+            shifted,
+            extent,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        alpha = cv2.warpAffine(
+            opacity,
+            shifted,
+            extent,
+            flags=cv2.INTER_NEAREST if weight is None else cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+        old = target[rows, columns]
+        mixed = old + alpha * (fresh - old)
+        target[rows, columns] = np.clip(np.rint(mixed), 0.0, peak).astype(target.dtype)
+
+
+def _shifts(pixel_format: PixelFormat, plane: int) -> tuple[int, int]:
+    return (pixel_format.shift_x, pixel_format.shift_y) if plane else (0, 0)
+
+
+def _window(to_plane: F64Array, size_px: int, target: PixelArray) -> tuple[slice, slice] | None:
+    """Return the rows and columns of a plane that the crop can touch, or None when it is outside."""
+    edge = np.array([[-1, size_px, -1, size_px], [-1, -1, size_px, size_px], [1, 1, 1, 1]])
+    corners = to_plane @ edge
+    x0, y0 = np.floor(corners.min(axis=1)).astype(int)
+    x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1
+    rows = slice(max(0, int(y0)), min(target.shape[0], int(y1)))
+    columns = slice(max(0, int(x0)), min(target.shape[1], int(x1)))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return None
+    return rows, columns

@@ -1,0 +1,145 @@
+"""The registry of published checkpoints, and which of them are installed."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from lipwise_ray.errors import WeightsError
+from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
+
+
+class Entry(BaseModel):
+    """One published file.
+
+    ``network`` says which code loads it. ``commercial`` is False where the terms forbid it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    network: str
+    file: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes_total: int | None = None
+    urls: list[str]
+    licence: str
+    commercial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A checkpoint on this machine. ``name`` is the registry's, or ``custom``."""
+
+    name: str
+    network: str
+    path: Path
+    sha256: str
+
+
+class Registry:
+    """The published checkpoints.
+
+    Args:
+        path: The TOML file.
+        folder: Where pulled files are.
+
+    Raises:
+        WeightsError: The registry file is broken.
+    """
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.folder = folder
+        try:
+            raw = tomllib.loads(path.read_text("utf-8"))
+            self.entries = TypeAdapter(dict[str, Entry]).validate_python(raw)
+        except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+            raise WeightsError(
+                "registry", str(path), "must be a registry of checkpoints", str(error).splitlines()[0]
+            ) from error
+
+    def entry(self, name: str) -> Entry:
+        """Return an entry.
+
+        Raises:
+            WeightsError: There is none of that name.
+        """
+        if name not in self.entries:
+            near = difflib.get_close_matches(name, self.entries, n=1)
+            raise WeightsError(
+                "unknown_model",
+                f"model {name}",
+                f"must be one of {', '.join(self.entries)}",
+                "",
+                f'Did you mean "{near[0]}"?' if near else "`lipwise-ray models list` shows them",
+            )
+        return self.entries[name]
+
+    def path_of(self, name: str) -> Path:
+        """Return where a checkpoint is, or would be."""
+        return self.folder / self.entry(name).file
+
+    def installed(self, name: str) -> bool:
+        """Tell whether the file is there; its contents are not looked at."""
+        return self.path_of(name).is_file()
+
+    def resolve(self, name: str) -> Weights:
+        """Return an installed checkpoint after checking its hash.
+
+        Raises:
+            WeightsError: It is not installed, or is not the published file.
+        """
+        entry, path = self.entry(name), self.path_of(name)
+        if not path.is_file():
+            accept = "" if entry.commercial else " --accept-licence"
+            raise WeightsError(
+                "not_installed",
+                f"model {name}",
+                f"must be installed as {path}",
+                "no file",
+                f"Run `lipwise-ray models pull {name}{accept}`, or `lipwise-ray models add {name} FILE`",
+            )
+        refuse_non_weights(path)
+        self.check(name, path)
+        return Weights(name, entry.network, path, entry.sha256)
+
+    def check(self, name: str, path: Path) -> None:
+        """Compare a file with what was published.
+
+        Raises:
+            WeightsError: It is another file.
+        """
+        entry = self.entry(name)
+        found = sha256_of(path)
+        if found != entry.sha256:
+            size = path.stat().st_size
+            cut = entry.bytes_total is not None and size < entry.bytes_total
+            got = f"{size} of {entry.bytes_total} bytes" if cut else f"sha256 {found[:12]}... ({size} bytes)"
+            raise WeightsError(
+                "wrong_hash",
+                str(path),
+                f"must be the published file of {name} (sha256 {entry.sha256[:12]}...)",
+                got,
+                f"Run `lipwise-ray models pull {name}` again; to use a file of your own, give its path instead",
+            )
+
+    def own_file(self, path: Path, network: str) -> Weights:
+        """Return a user's own checkpoint; a file that the registry knows must be of that network.
+
+        Raises:
+            WeightsError: It is no checkpoint, or a published one of another network.
+        """
+        refuse_non_weights(path)
+        found = sha256_of(path)
+        for name, entry in self.entries.items():
+            if entry.sha256 == found:
+                if entry.network != network:
+                    raise WeightsError(
+                        "other_network", str(path), f"must be a checkpoint of {network}", f"the published {name}"
+                    )
+                return Weights(name, network, path, found)
+        return Weights(network if network == "yunet" else "custom", network, path, found)

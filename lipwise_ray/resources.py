@@ -1,0 +1,22 @@
+"""Where the files that ship with the package are: beside it in a checkout, inside it when installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _folder(name: str) -> Path:
+    installed = _PACKAGE / "_data" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def jobs_folder() -> Path:
+    """Return the folder of presets."""
+    return _folder("jobs")
+
+
+def models_folder() -> Path:
+    """Return the folder of the registry."""
+    return _folder("models")

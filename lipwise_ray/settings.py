@@ -1,0 +1,287 @@
+"""Run settings: TOML sections, strict. Defaults are the `quality` preset."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lipwise_ray.errors import SettingsError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Pads = tuple[int, int, int, int]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class Lipsync(_Section):
+    """The lip-sync network."""
+
+    model: str = "wav2lip_gan"
+    """A name of the registry, or ``passthrough``."""
+    checkpoint: str | None = None
+    """A file of Wav2Lip weights instead of the registry's."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Faces a network call; 0 means 16 on a CPU, 128 on a GPU."""
+    audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
+    """The lips follow the sound this much later in the track; the delivered sound does not move."""
+    windows: Literal["padded", "reference"] = "padded"
+    """``reference`` ends where the original's loop over mel windows ends, a few frames early."""
+    levels: bool = False
+    """Round the network's input to 256 levels, as the original does."""
+
+
+class Detect(_Section):
+    """Face detection."""
+
+    detector: Literal["auto", "yunet", "s3fd"] = "auto"
+    """``auto`` takes s3fd on a GPU where its weights are installed, else yunet."""
+    size_px: Annotated[int, Field(ge=0, le=8192)] = 640
+    """Longer side of the picture that is searched; 0 searches the full picture."""
+    stride: Annotated[int, Field(ge=1, le=50)] = 3
+    """Every how many frames are searched; between them boxes are interpolated."""
+    min_score: Share = 0.7
+    min_size_px: Annotated[float, Field(ge=0)] = 16.0
+    """Smallest face, in pixels of the searched picture."""
+    batch_frames: Annotated[int, Field(ge=1, le=256)] = 8
+    cut_threshold: Annotated[float, Field(gt=0, le=255)] = 27.0
+    """Content change between frames that counts as a cut."""
+    checkpoint: str | None = None
+    """A YuNet file instead of the registry's."""
+
+
+class Faces(_Section):
+    """Which face is dubbed."""
+
+    select: str = "largest"
+    on_no_face: Literal["pass", "skip", "fail"] = "pass"
+    min_face_share: Share = 0.01
+    pads: Pads = (0, 10, 0, 0)
+    """Pixels added to the box at top, bottom, left, right."""
+    smooth_s: Annotated[float, Field(ge=0, le=5)] = 0.2
+    smoothing: Literal["centred", "reference"] = "centred"
+    max_gap_s: Annotated[float, Field(ge=0, le=60)] = 0.5
+
+
+class Source(_Section):
+    """What is done to the source pictures first."""
+
+    on_error: Literal["fail", "salvage"] = "fail"
+    crop: Pads | None = None
+    """Part of the shown picture that is kept: top, bottom, left, right; -1 for all."""
+    rotate: Literal[0, 90, 180, 270] = 0
+    """Further degrees clockwise by which the result is shown."""
+    resize_factor: Annotated[int, Field(ge=1, le=16)] = 1
+    static: bool = False
+    """Show the first used frame all the time."""
+    still_rate: Annotated[str, Field(pattern=r"^\d+(/\d+|\.\d+)?$")] = "25"
+    """Frames a second of a video made from a still image."""
+
+
+class Timing(_Section):
+    """How long the output is."""
+
+    length: Literal["audio", "video", "shortest"] = "audio"
+    extend: Literal["pingpong", "loop", "hold"] = "pingpong"
+
+
+class Composite(_Section):
+    """How the new mouth is laid over the old one."""
+
+    mask: Literal["soft", "box"] = "soft"
+    feather: Annotated[float, Field(gt=0, le=0.3)] = 0.1
+
+
+class AudioEncode(_Section):
+    """The delivered sound."""
+
+    codec: Literal["auto", "copy", "aac", "libopus", "flac", "pcm_s16le", "alac"] = "auto"
+    bitrate: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class Encode(_Section):
+    """The delivered picture."""
+
+    codec: Literal["auto", "libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1"] = "auto"
+    quality: Annotated[int, Field(ge=0, le=63)] | None = None
+    preset: str = "medium"
+    keyframe_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    pixel_format: str = "source"
+    audio: AudioEncode = AudioEncode()
+
+
+class Chunk(_Section):
+    """How long videos are cut for the workers."""
+
+    length_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    frames: Annotated[int, Field(ge=0)] = 0
+    """Exact chunk length in frames; 0 goes by `length_s`."""
+
+
+class Engine(_Section):
+    """Workers, budgets, deadlines."""
+
+    kind: Literal["ray", "inline"] = "ray"
+    address: str = "local"
+    workers: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Render workers; 0 means one a GPU, or one for every two cores."""
+    cpu_workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
+    threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
+    """0 divides the cores among the workers."""
+    application_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
+    active_rows: Annotated[int, Field(ge=1, le=10_000)] = 8
+    """Rows worked on at a time; the rest wait in the manifest."""
+    keep_segments: bool = False
+
+
+class Paths(_Section):
+    """Where things are."""
+
+    state: str | None = None
+    out: str | None = None
+    models: str | None = None
+    scratch: str | None = None
+
+
+class Settings(_Section):
+    """All settings of a run."""
+
+    lipsync: Lipsync = Lipsync()
+    detect: Detect = Detect()
+    faces: Faces = Faces()
+    source: Source = Source()
+    timing: Timing = Timing()
+    composite: Composite = Composite()
+    encode: Encode = Encode()
+    chunk: Chunk = Chunk()
+    engine: Engine = Engine()
+    paths: Paths = Paths()
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide what a finished file looks like."""
+        return self.model_dump(mode="json", exclude={"engine", "paths"})
+
+
+def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
+    """Merge layers of settings, later ones win, and check the result.
+
+    Args:
+        layers: (where it comes from, nested values) in rising precedence.
+
+    Raises:
+        SettingsError: A key is unknown or a value impossible; the message names every one.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for where, values in layers:
+        _merge(merged, values, where, origin, "")
+    try:
+        return Settings.model_validate_json(json.dumps(merged, default=str))
+    except ValidationError as error:
+        problems = [_problem(dict(item), origin) for item in error.errors()]
+    raise SettingsError("settings", "; ".join(problems), "settings must be known and possible")
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: dict[str, str], path: str) -> None:
+    for key, value in values.items():
+        name = f"{path}{key}"
+        if isinstance(value, Mapping) and isinstance(into.get(key, {}), dict):
+            branch = into.setdefault(key, {})
+            _merge(branch, cast("Mapping[str, Any]", value), where, origin, f"{name}.")
+        else:
+            into[key] = value
+        origin[name] = where
+
+
+def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
+    path = [str(part) for part in item["loc"]]
+    name = ".".join(path)
+    where = next((origin[n] for n in (name, ".".join(path[:-1]), path[0]) if n in origin), "settings")
+    if item["type"] == "extra_forbidden":
+        known = _keys(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f'Did you mean "{near[0]}"?' if near else f"Known here: {', '.join(known)}"
+        return f"{where}: unknown setting {name}. {hint}"
+    return f"{where}: {name}: {item['msg']}, got {item['input']!r}"
+
+
+def _keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        field = model.model_fields.get(part)
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a job file.
+
+    Raises:
+        SettingsError: The file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            "no_job_file", str(path), "must be a readable TOML file", error.strerror or "", "Check --job"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("bad_toml", str(path), "must be TOML", str(error), "Correct that line") from error
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """Read ``section.key=value`` as nested values; the value is TOML, or else a plain string.
+
+    Raises:
+        SettingsError: There is no ``=`` or no section.
+    """
+    name, equals, value = text.partition("=")
+    parts = [part.strip() for part in name.split(".")]
+    if not equals or len(parts) < 2 or not all(parts):  # noqa: PLR2004  # section and key
+        raise SettingsError(
+            "bad_set", f"--set {text}", "must read section.key=value", "", "For example --set detect.stride=2"
+        )
+    try:
+        parsed: Any = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for part in reversed(parts):
+        parsed = {part: parsed}
+    return parsed
+
+
+def preset_names(folder: Path) -> list[str]:
+    """Return the presets that a folder of TOML files offers."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def read_preset(folder: Path, name: str) -> dict[str, Any]:
+    """Return a preset's values.
+
+    Raises:
+        SettingsError: There is no preset of that name.
+    """
+    known = preset_names(folder)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise SettingsError(
+            "no_preset",
+            f"preset {name}",
+            f"must be one of {', '.join(known)}",
+            "",
+            f'Did you mean "{near[0]}"?' if near else "",
+        )
+    return read_toml(folder / f"{name}.toml")

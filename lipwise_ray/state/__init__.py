@@ -1,0 +1,1 @@
+"""What is done, on disk: the only truth. No torch, no ray."""

@@ -1,0 +1,73 @@
+"""The keys of everything in a state directory."""
+
+from __future__ import annotations
+
+
+def video(video_id: str) -> str:
+    """Return the folder of a video's shared records."""
+    return f"scans/{video_id}"
+
+
+def index(video_id: str, *, salvage: bool) -> str:
+    """Return the key of a frame index."""
+    return f"{video(video_id)}/index{'-salvage' if salvage else ''}.npz"
+
+
+def scan_chunk(video_id: str, detector_id: str, number: int) -> str:
+    """Return the key of one chunk's detections; it is created whole, so it is its own marker."""
+    return f"{video(video_id)}/{detector_id}/chunk-{number:05d}.npz"
+
+
+def tracks(video_id: str, detector_id: str) -> str:
+    """Return the key of a video's tracks."""
+    return f"{video(video_id)}/{detector_id}/tracks.npz"
+
+
+def sound(audio_id: str, *, salvage: bool) -> str:
+    """Return the key of a sound's record."""
+    return f"sounds/{audio_id}/sound{'-salvage' if salvage else ''}.json"
+
+
+def mel(audio_id: str, *, salvage: bool) -> str:
+    """Return the key of a sound's mel."""
+    return f"sounds/{audio_id}/mel{'-salvage' if salvage else ''}.npy"
+
+
+def plan(job_id: str) -> str:
+    """Return the key of a job's plan."""
+    return f"jobs/{job_id}/plan.json"
+
+
+def plan_arrays(job_id: str) -> str:
+    """Return the key of a plan's per-frame arrays."""
+    return f"jobs/{job_id}/plan.npz"
+
+
+def marker(job_id: str, chunk: int) -> str:
+    """Return the key of a chunk's commit marker."""
+    return f"jobs/{job_id}/chunks/{chunk:05d}.json"
+
+
+def segment(job_id: str, chunk: int, attempt: str) -> str:
+    """Return the key of an attempt's segment."""
+    return f"jobs/{job_id}/segments/{chunk:05d}.{attempt}.mkv"
+
+
+def attempts(job_id: str) -> str:
+    """Return the key of a job's attempt ledger."""
+    return f"jobs/{job_id}/attempts.jsonl"
+
+
+def result(job_id: str) -> str:
+    """Return the key of a job's result."""
+    return f"jobs/{job_id}/result.json"
+
+
+def run(run_id: str) -> str:
+    """Return the folder of a run."""
+    return f"runs/{run_id}"
+
+
+def row(run_id: str, number: int) -> str:
+    """Return the key of a row's outcome in a run."""
+    return f"{run(run_id)}/rows/{number:06d}.json"

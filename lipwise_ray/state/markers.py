@@ -1,0 +1,75 @@
+"""Commit markers: a chunk is done when its marker names a segment that is there, whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store, read_json, to_json
+from lipwise_ray.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What a finished chunk says about its segment.
+
+    ``stages`` holds busy seconds by stage; ``counts`` numbers such as frames without a face.
+    """
+
+    segment: str
+    frames: int
+    reorder: int
+    bytes_total: int
+    sha256: str
+    attempt: str
+    seconds: float
+    stages: dict[str, float]
+    counts: dict[str, int]
+
+
+def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
+    """Return a chunk's marker when its segment is there with the right size, else None."""
+    record = read_json(store, layout.marker(job_id, chunk))
+    if record is None:
+        return None
+    try:
+        marker = Marker(**record)
+    except TypeError:
+        return None
+    path = store.fetch(marker.segment)
+    if path is None or path.stat().st_size != marker.bytes_total:
+        return None
+    return marker
+
+
+def commit(store: Store, job_id: str, chunk: int, marker: Marker) -> Marker:
+    """Publish a segment by its marker; when another attempt was first, its marker is returned.
+
+    The loser's segment is removed. A marker whose segment is gone is replaced.
+    """
+    key = layout.marker(job_id, chunk)
+    if store.create(key, to_json(asdict(marker))):
+        return marker
+    winner = read_marker(store, job_id, chunk)
+    if winner is None:
+        store.write(key, to_json(asdict(marker)))
+        return marker
+    if winner.segment != marker.segment:
+        store.remove(marker.segment)
+    return winner
+
+
+def drop_marker(store: Store, job_id: str, chunk: int) -> None:
+    """Take back a marker whose segment proved damaged."""
+    store.remove(layout.marker(job_id, chunk))
+
+
+def segment_path(store: Store, marker: Marker) -> Path | None:
+    """Return the local path of a marker's segment."""
+    return store.fetch(marker.segment)
+
+
+def record(marker: Marker) -> Json:
+    """Return a marker as JSON values."""
+    return asdict(marker)
