@@ -168,8 +168,19 @@ class Settings(_Section):
     paths: Paths = Paths()
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that decide what a finished file looks like."""
-        return self.model_dump(mode="json", exclude={"engine", "paths"})
+        """Return the settings that decide what a finished file looks like.
+
+        Names and places of checkpoints are left out: their hashes count.
+        """
+        return self.model_dump(
+            mode="json",
+            exclude={
+                "engine": True,
+                "paths": True,
+                "lipsync": {"model", "checkpoint", "batch_frames"},
+                "detect": {"detector", "checkpoint", "batch_frames"},
+            },
+        )
 
 
 def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:

@@ -26,9 +26,7 @@ def clip(
 
     exact = Fraction(rate)
     target.parent.mkdir(parents=True, exist_ok=True)
-    spec = ClipSpec(
-        size=Size(width, height), rate=exact, frames=max(1, round(seconds * exact)), tone=ToneSpec(seconds)
-    )
+    spec = ClipSpec(size=Size(width, height), rate=exact, frames=max(1, round(seconds * exact)), tone=ToneSpec(seconds))
     write_clip(target, spec)
     typer.echo(f"{target}: {spec.frames} frames")
 

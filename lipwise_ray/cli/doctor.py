@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from lipwise_ray.cli import setup
+from lipwise_ray.settings import Settings
 
 _PACKAGES = ("torch", "ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
 _LOW_DISK_BYTES = 10 << 30
@@ -34,7 +35,7 @@ def doctor(
     raise typer.Exit(1 if bad else 0)
 
 
-def _findings(settings, folder: Path) -> Iterator[tuple[bool, str, str]]:  # noqa: ANN001  # the type would load pydantic early
+def _findings(settings: Settings, folder: Path) -> Iterator[tuple[bool, str, str]]:
     yield True, "python", platform.python_version()
     for package in _PACKAGES:
         try:

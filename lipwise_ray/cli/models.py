@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import LipwiseError
+
+if TYPE_CHECKING:
+    from lipwise_ray.nets.registry import Registry
 
 app = typer.Typer(help="List, download, add and check checkpoints.", no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(help="Names of the registry.")]
@@ -17,7 +20,7 @@ Folder = Annotated[
 ]
 
 
-def _registry(folder: Path | None):  # noqa: ANN202  # the type would load the registry's imports
+def _registry(folder: Path | None) -> Registry:
     settings = setup.settings_source(None, [f"paths.models='{folder}'"] if folder else [], None).for_run()
     return setup.registry(settings)
 
@@ -53,23 +56,22 @@ def pull(
 
     registry = _registry(folder)
     failed = 0
-    for name in names:
-        try:
-            entry = registry.entry(name)
-            typer.echo(f"{name}: {entry.licence}")
-            with Progress(
-                TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn(), transient=True
-            ) as progress:
-                bar = progress.add_task(name, total=entry.bytes_total)
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, transient=True) as progress:
+        bar = progress.add_task("")
 
-                def show(done: int, total: int | None, bar=bar, progress=progress) -> None:  # noqa: ANN001  # bound to this round's bar
-                    progress.update(bar, completed=done, total=total)
+        def show(done: int, total: int | None) -> None:
+            progress.update(bar, completed=done, total=total)
 
+        for name in names:
+            try:
+                entry = registry.entry(name)
+                progress.update(bar, description=name, completed=0, total=entry.bytes_total)
                 path = fetch.pull(registry, name, mirror=mirror, accept_licence=accept_licence, on_progress=show)
-            typer.echo(f"{name}: {path}")
-        except LipwiseError as error:
-            typer.echo(f"error: {error}", err=True)
-            failed += 1
+                typer.echo(f"{name}: {path} ({entry.licence})")
+            except LipwiseError as error:
+                typer.echo(f"error: {error}", err=True)
+                failed += 1
     raise typer.Exit(2 if failed else 0)
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +95,11 @@ class Display:
         self._spoke_s = time.monotonic()
         parts = [
             f"{row_id} {flow.progress.stage}"
-            + (f" {min(flow.progress.done + more, flow.progress.todo)}/{flow.progress.todo}" if flow.progress.todo else "")
+            + (
+                f" {min(flow.progress.done + more, flow.progress.todo)}/{flow.progress.todo}"
+                if flow.progress.todo
+                else ""
+            )
             for row_id, flow, more in rows
         ]
         self.say(f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s: {'; '.join(parts)}")
@@ -156,7 +160,7 @@ class BarDisplay(Display):
 
 
 @contextmanager
-def show(rows: int, *, as_json: bool) -> Iterator[Display]:
+def show(rows: int, *, as_json: bool) -> Generator[Display, None, None]:
     """Show a run in the way that fits where standard error goes."""
     if not sys.stderr.isatty():
         yield Display(rows, as_json=as_json)

@@ -11,6 +11,10 @@ import typer
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings, parse_assignment, read_toml
 
+if TYPE_CHECKING:
+    from lipwise_ray.engine.driver import SettingsSource
+    from lipwise_ray.nets.registry import Registry
+
 DEFAULT_PRESET = "quality"
 
 Job = Annotated[Path | None, typer.Option("--job", help="Settings file (TOML).", metavar="FILE.toml")]
@@ -31,13 +35,13 @@ def settings_source(job: Path | None, assignments: list[str] | None, preset: str
     Raises:
         SettingsError: The job file or an assignment cannot be read.
     """
-    from lipwise_ray.engine.driver import SettingsSource  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine import driver  # noqa: PLC0415  # heavy
 
     values: dict[str, Any] = read_toml(job) if job else {}
     named = values.pop("preset", None)
     layers: list[tuple[str, dict[str, Any]]] = [(str(job), values)] if job else []
     layers += [(f"--set {text}", parse_assignment(text)) for text in assignments or []]
-    return SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))
+    return driver.SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))
 
 
 def models_path(settings: Settings) -> Path:
@@ -50,9 +54,9 @@ def models_path(settings: Settings) -> Path:
 
 def registry(settings: Settings) -> Registry:
     """Return the registry of checkpoints."""
-    from lipwise_ray.nets.registry import Registry  # noqa: PLC0415  # heavy
+    from lipwise_ray.nets import registry as checkpoints  # noqa: PLC0415  # heavy
 
-    return Registry(models_folder() / "registry.toml", models_path(settings))
+    return checkpoints.Registry(models_folder() / "registry.toml", models_path(settings))
 
 
 def out_folder(out: Path | None, settings: Settings, manifest: Path) -> Path:

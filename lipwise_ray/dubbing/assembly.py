@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lipwise_ray
 from lipwise_ray.dubbing import inputs
@@ -57,7 +57,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
         audio.info, audio.sound, container_for(output), encode.codec, encode.bitrate, plan.audio_s
     )
 
-    def add_sound(container: OutputContainer) -> Iterator[Packet]:
+    def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
         return add_soundtrack(container, audio.info, soundtrack, salvage=job.salvage)
 
     try:
@@ -115,9 +115,7 @@ def _segment(job: JobContext, marker: Marker) -> SegmentFile:
     return SegmentFile(path, marker.frames, marker.reorder)
 
 
-def _result(
-    job: JobContext, payload: Json, plan: Plan, markers: list[Marker], found: Verdict, file: Path
-) -> Json:
+def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], found: Verdict, file: Path) -> Json:
     stages: dict[str, float] = {}
     for marker in markers:
         for name, seconds in marker.stages.items():
@@ -143,4 +141,3 @@ def _result(
         "version": lipwise_ray.__version__,
         "pipeline": PIPELINE_VERSION,
     }
-

@@ -92,9 +92,7 @@ class RowFlow:
         if result["published"] is not None:
             self.tally.chunks = self.tally.chunks_reused = int(result["published"].get("chunks", 0))
             return self._finish({**result["published"], "reused": True})
-        self._probe = {
-            key: result[key] for key in ("job_id", "identity", "video_id", "audio_id", "detector_id")
-        }
+        self._probe = {key: result[key] for key in ("job_id", "identity", "video_id", "audio_id", "detector_id")}
         self._probe["mel_key"] = layout.mel(result["audio_id"], salvage=self.salvage)
         todo: list[list[int]] = result["scan"]
         self.progress.stage = "scanning"
@@ -129,9 +127,7 @@ class RowFlow:
 
     def _renders(self, chunks: list[tuple[int, list[int]]]) -> list[Task]:
         return [
-            self._task(
-                "render", f"render:{self.job_id}/{number}", {"chunk": number}, frames=stop - start, chunk=number
-            )
+            self._task("render", f"render:{self.job_id}/{number}", {"chunk": number}, frames=stop - start, chunk=number)
             for number, (start, stop) in chunks
         ]
 

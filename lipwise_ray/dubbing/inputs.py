@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +23,7 @@ from lipwise_ray.state.store import Store, read_json, to_json
 
 
 @contextmanager
-def scratch_file(scratch: Path, name: str) -> Iterator[Path]:
+def scratch_file(scratch: Path, name: str) -> Generator[Path, None, None]:
     """Give a path for a temporary file that is gone afterwards.
 
     Raises:

@@ -90,9 +90,7 @@ class Models:
         if names == ["yunet"]:
             from lipwise_ray.faces.yunet import YuNet  # noqa: PLC0415  # one detector a worker is loaded
 
-            return YuNet(
-                Path(references[0]["path"]), min_score=settings.detect.min_score, threads=self._threads
-            )
+            return YuNet(Path(references[0]["path"]), min_score=settings.detect.min_score, threads=self._threads)
         if names == ["s3fd", "fan_2d"]:
             from lipwise_ray.faces.s3fd import S3fd  # noqa: PLC0415  # one detector a worker is loaded
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 _DIGITS = 6
 
 
-def encode_spec(settings: Settings, output: str, recipe: FrameRecipe, plan: Plan, sar: Fraction, threads: int) -> EncodeSpec:
+def encode_spec(
+    settings: Settings, output: str, recipe: FrameRecipe, plan: Plan, sar: Fraction, threads: int
+) -> EncodeSpec:
     """Return how a job's segments are encoded.
 
     Raises:
@@ -88,9 +90,7 @@ def render_chunk(
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
     mel = inputs.open_mel(job.store, payload["mel_key"])
-    spec = encode_spec(
-        settings, job.spec.output, recipe, plan, job.video.info.sample_aspect_ratio, threads
-    )
+    spec = encode_spec(settings, job.spec.output, recipe, plan, job.video.info.sample_aspect_ratio, threads)
     mask = paste_mask(lipsync.size_px, settings.composite.mask, settings.composite.feather)
     renderer = Renderer(lipsync, recipe.canvas, mask, levels=settings.lipsync.levels)
     numbers = plan.source[chunk.start : chunk.stop]
@@ -130,4 +130,3 @@ def render_chunk(
         },
         counts={"frames_without_face": int(without_face), "mel_start": int(np.min(plan.mel_start))},
     )
-

@@ -81,10 +81,7 @@ def _table(looked: list[int], found: list[tuple[int, Found]], change: list[float
         looked=np.array(looked, np.int64),
         frame=np.array([number for number, faces in found for _ in faces.score], np.int64),
         box=np.concatenate([f.box for _, f in found]) if found else np.zeros((0, 4), np.float32),
-        landmarks=np.concatenate([f.landmarks for _, f in found])
-        if found
-        else np.zeros((0, LANDMARKS, 2), np.float32),
+        landmarks=np.concatenate([f.landmarks for _, f in found]) if found else np.zeros((0, LANDMARKS, 2), np.float32),
         score=np.concatenate([f.score for _, f in found]) if found else np.zeros(0, np.float32),
         change=np.array(change, np.float32),
     )
-

@@ -17,11 +17,11 @@ from lipwise_ray.dubbing.plan import Facts, make_plan
 from lipwise_ray.dubbing.rendering import render_chunk
 from lipwise_ray.dubbing.scanning import scan
 from lipwise_ray.dubbing.tasks import Kind
+from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.select import Chosen, choose, fixed_box, parse_selection
 from lipwise_ray.faces.shots import shots
 from lipwise_ray.faces.tracks import Tracks, link, smooth
-from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
@@ -144,7 +144,7 @@ class Worker:
         return record_id(
             {
                 "weights": [ref["sha256"] for ref in weights.get("detector") or []],
-                "detect": settings.detect.model_dump(mode="json", exclude={"checkpoint", "batch_frames"}),
+                "detect": settings.detect.model_dump(mode="json", exclude={"detector", "checkpoint", "batch_frames"}),
                 "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
                 "max_gap_s": settings.faces.max_gap_s,
                 "chunk": settings.chunk.model_dump(mode="json"),
@@ -186,9 +186,7 @@ class Worker:
         return {"chunks": chunks, "done": done, "counts": recorded["counts"]}
 
     def _make_plan(self, job: JobContext, payload: Json) -> Json:
-        audio = inputs.open_audio(
-            self._store, self._scratch, job.spec.audio, payload["audio_id"], salvage=job.salvage
-        )
+        audio = inputs.open_audio(self._store, self._scratch, job.spec.audio, payload["audio_id"], salvage=job.salvage)
         facts = Facts(
             index=job.video.index,
             is_still=job.video.info.is_still,

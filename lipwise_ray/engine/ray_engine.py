@@ -122,7 +122,7 @@ class RayEngine:
 
     def start(self, prepare: list[Json]) -> None:
         """Make the actors; render actors load the models of these jobs."""
-        lanes: list[Lane] = ["gpu"] * self._workers + ["cpu"] * self._options.cpu_workers
+        lanes: list[Lane] = [*("gpu" for _ in range(self._workers)), *("cpu" for _ in range(self._options.cpu_workers))]
         for number, lane in enumerate(lanes):
             name = f"{lane}-{number}"
             self._slots[name] = _Slot(name, lane, self._actor(lane))
@@ -154,7 +154,7 @@ class RayEngine:
         }
         if lane == "gpu" and self._gpu:
             options["num_gpus"] = self._options.gpus_per_worker
-        remote = ray.remote(concurrency_groups={"control": 1})(_Remote)
+        remote: Any = ray.remote(concurrency_groups={"control": 1})(_Remote)  # type: ignore[call-overload]  # missing in Ray's stubs
         return remote.options(**options).remote(self._config.state, self._config.scratch, device, threads)
 
     def idle(self, lane: Lane) -> list[str]:
@@ -191,7 +191,11 @@ class RayEngine:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             found = failure_of(cause)
             return Outcome(slot.name, task, None, Failure(found.blame, found.code, found.message, str(error)))
-        except (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError) as error:
+        except (
+            ray.exceptions.RayActorError,
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.ObjectLostError,
+        ) as error:
             slot.dead = True
             slot.probe = None
             reason = str(error).strip().splitlines()[-1]
@@ -238,7 +242,7 @@ def _connect(address: str) -> None:
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
                 # Socket paths must stay under 107 bytes, so the folder's own path must be short.
-                _temp_dir=tempfile.mkdtemp(prefix="lw-ray-", dir="/tmp"),  # noqa: S108  # see above; the folder is private
+                _temp_dir=tempfile.mkdtemp(prefix="lw-ray-", dir="/tmp"),  # see above; the folder is private
                 **common,
             )
         else:

@@ -32,9 +32,7 @@ class Found:
     @staticmethod
     def nothing() -> Found:
         """Return an empty result."""
-        return Found(
-            np.zeros((0, 4), np.float32), np.zeros((0, LANDMARKS, 2), np.float32), np.zeros(0, np.float32)
-        )
+        return Found(np.zeros((0, 4), np.float32), np.zeros((0, LANDMARKS, 2), np.float32), np.zeros(0, np.float32))
 
     def scaled(self, scale_x: float, scale_y: float) -> Found:
         """Return the same faces in a picture that is larger by these factors."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -77,7 +77,9 @@ class S3fd:
         images_rgb = [cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images_bgr]
         batch = self._torch.from_numpy(np.stack(images_rgb).transpose(0, 3, 1, 2).copy())
         boxes = self._aligner.face_detector.detect_from_batch(batch)
-        return [self._with_landmarks(image, found) for image, found in zip(images_rgb, boxes, strict=True)]
+        return [
+            self._with_landmarks(cast("U8Array", image), found) for image, found in zip(images_rgb, boxes, strict=True)
+        ]
 
     def _with_landmarks(self, image_rgb: U8Array, boxes: Sequence[F32Array]) -> Found:
         if not len(boxes):

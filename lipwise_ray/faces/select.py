@@ -97,7 +97,7 @@ def choose_tracks(tracks: Tracks, rule: Selection) -> list[int]:
     for faces in facts.values():
         largest = max(area for _, area, _ in faces)
         # A face that is hardly there (a passer-by, a false alarm) does not count as left or right.
-        present = [f for f in faces if f[1] >= 0.02 * largest]  # noqa: PLR2004  # a share, see above
+        present = [f for f in faces if f[1] >= 0.02 * largest]  # a share, see above
         ordered = sorted(present, key=lambda f: f[2])
         if rule.kind == "largest":
             chosen.append(max(faces, key=lambda f: (f[1], -f[0]))[0])
@@ -177,4 +177,4 @@ def fixed_box(rule: Selection, frames: int, size: Size) -> Chosen:
 def _typical_landmarks(box: F32Array) -> F32Array:
     """Return where a face that fills the box has its five points, shape (5, 2)."""
     share = np.array([[0.31, 0.40], [0.69, 0.40], [0.5, 0.58], [0.35, 0.76], [0.65, 0.76]], np.float32)
-    return box[:2] + share * (box[2:] - box[:2])
+    return np.asarray(box[:2] + share * (box[2:] - box[:2]), np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 from scenedetect import FrameTimecode, StatsManager
@@ -45,4 +47,4 @@ def shots(change: F32Array, cut_threshold: float) -> list[Span]:
     """
     starts: I64Array = np.flatnonzero(change >= cut_threshold).astype(np.int64)
     edges = [0, *(int(n) for n in starts if n > 0), len(change)]
-    return [Span(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [Span(a, b) for a, b in itertools.pairwise(edges)]

@@ -107,7 +107,7 @@ def _checked(path: Path, data: NpzFile) -> Tracks:
         frames=frames,
         size=Size(width, height),
     )
-    if count and not (0 <= tracks.frame.min() and tracks.frame.max() < frames):
+    if count and not (tracks.frame.min() >= 0 and tracks.frame.max() < frames):
         message = f"frames outside [0, {frames})"
         raise ValueError(message)
     if not (np.isfinite(tracks.box).all() and np.isfinite(tracks.landmarks).all()):
@@ -132,8 +132,8 @@ def link(found: Detections, shot_spans: Sequence[Span], size: Size, *, max_gap_f
     for span in shot_spans:
         first, last = np.searchsorted(found.frame, [span.start, span.stop])
         looked = found.looked[(found.looked >= span.start) & (found.looked < span.stop)]
-        for members in _chains(found, range(int(first), int(last)), looked, max_gap_frames):
-            pieces.append(_filled(found, members, span, stride - 1))
+        chains = _chains(found, range(int(first), int(last)), looked, max_gap_frames)
+        pieces += [_filled(found, members, span, stride - 1) for members in chains]
     empty = not pieces
     return Tracks(
         track=np.concatenate([np.full(len(p[0]), n, np.int64) for n, p in enumerate(pieces)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ class YuNet:
 
     def __init__(self, weights: Path, *, min_score: float, threads: int = 0) -> None:
         # OpenCV 5 warns about a target that it then ignores; nothing a user could act on.
-        cv2.setLogLevel(2)
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         if threads:
             cv2.setNumThreads(threads)
         try:
@@ -52,7 +53,7 @@ class YuNet:
     def _one(self, image_bgr: U8Array) -> Found:
         height, width = image_bgr.shape[:2]
         self._net.setInputSize((width, height))
-        _, rows = self._net.detect(image_bgr)
+        rows: Any = self._net.detect(image_bgr)[1]  # None for no face, which the stub leaves out
         if rows is None or not len(rows):
             return Found.nothing()
         table = np.asarray(rows, np.float32)

@@ -82,9 +82,7 @@ def _blocks(wave: F32Array) -> Iterator[F32Array]:
     """Yield (columns, 80) blocks."""
     if len(wave) == 0:
         raise AudioError("no_samples", "sound", "needs at least one sample", "none")
-    basis = librosa.filters.mel(
-        sr=SAMPLE_RATE_HZ, n_fft=_FFT_SAMPLES, n_mels=MEL_BANDS, fmin=_LOW_HZ, fmax=_HIGH_HZ
-    )
+    basis = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=_FFT_SAMPLES, n_mels=MEL_BANDS, fmin=_LOW_HZ, fmax=_HIGH_HZ)
     total = mel_columns(len(wave))
     for start in range(0, total, _BLOCK_COLUMNS):
         stop = min(start + _BLOCK_COLUMNS, total)

@@ -77,7 +77,7 @@ class Wav2LipSync:
         self._dtype = choose_dtype(precision, device)
         network = Wav2Lip()
         load_into(network, checkpoint, "Wav2Lip")
-        self._network = network.eval().to(device, self._dtype, memory_format=torch.channels_last)
+        self._network = network.eval().to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 
     def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
         """Return the faces with new lips."""

@@ -20,6 +20,7 @@ _FORMATS = (
     "ogg,wav,w64,flac,mp3,aac,ac3,eac3,aiff,caf,au,amr,nut,dv,ivf,wv,"
     "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
+_TEXT_BYTES = frozenset(range(9, 14)) | frozenset(range(32, 256))
 _DISK_ERRORS = (28, 122, 27)  # ENOSPC, EDQUOT, EFBIG
 
 
@@ -43,9 +44,7 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
             "missing_file", where, "must exist and be readable", error.strerror or "", "Check the path"
         ) from error
     if size_bytes == 0:
-        raise MediaError(
-            "empty_file", where, "must hold media", "an empty file", "Copy or export it again"
-        )
+        raise MediaError("empty_file", where, "must hold media", "an empty file", "Copy or export it again")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "fflags": "+genpts"}
     if not keep_corrupt:
         options["fflags"] += "+discardcorrupt"
@@ -53,9 +52,7 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
         # An absolute path cannot be taken for a protocol ("a:b.mp4").
         return av.open(str(path.resolve()), "r", options=options, metadata_errors="replace")
     except PermissionError as error:
-        raise MediaError(
-            "no_permission", where, "must be readable", "permission denied", "Change its mode"
-        ) from error
+        raise MediaError("no_permission", where, "must be readable", "permission denied", "Change its mode") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise MediaError(
             "not_media",
@@ -73,7 +70,7 @@ def _what_it_is(path: Path, size_bytes: int, error: Exception) -> str:
         return "a web page or XML"
     if head[4:8] == b"ftyp":
         return f"an MP4 without a readable index, probably cut off ({size_bytes} bytes; {reason})"
-    if not any(byte < 9 or 13 < byte < 32 for byte in head):
+    if all(byte in _TEXT_BYTES for byte in head):
         return "a text file"
     return f"a file of {size_bytes} bytes that no demuxer knows ({reason})"
 
@@ -99,6 +96,4 @@ def write_problem(path: Path, error: OSError) -> OutputError | StorageError:
             error.strerror or "a full disk",
             "Free some space and run the same command again",
         )
-    return OutputError(
-        "not_writable", str(path), "must be writable", error.strerror or str(error), "Check its folder"
-    )
+    return OutputError("not_writable", str(path), "must be writable", error.strerror or str(error), "Check its folder")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import av
 import av.error
@@ -21,6 +21,7 @@ from lipwise_ray.values import ColorTags, Size
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1")
 _DEFAULT_QUALITY = {"libx264": 16, "libx265": 18, "libsvtav1": 24, "h264_nvenc": 18, "hevc_nvenc": 20}
@@ -128,7 +129,9 @@ class SegmentWriter:
             self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
         except OSError as error:
             raise write_problem(path, error) from error
-        self._stream = self._container.add_stream(spec.codec, rate=spec.rate, options=_options(spec))
+        self._stream = cast(
+            "VideoStream", self._container.add_stream(spec.codec, rate=spec.rate, options=_options(spec))
+        )
         context = self._stream.codec_context
         context.width, context.height = spec.size.width, spec.size.height
         context.pix_fmt = spec.pixel_format
@@ -192,7 +195,7 @@ class SegmentWriter:
         reorder = int((np.arange(len(rank)) - rank).max(initial=0))
         return Segment(self._frames, reorder, self._path.stat().st_size, digest.hexdigest())
 
-    def _mux(self, packets: list[Packet]) -> None:
+    def _mux(self, packets: list[Packet[Any]]) -> None:
         try:
             for packet in packets:
                 self._order.append(packet.pts or 0)

@@ -21,6 +21,7 @@ _RGB_MATRIX = 0
 _JPEG_RANGE = 2
 _MPEG_RANGE = 1
 _HD_HEIGHT_PX = 720
+_TURNS: tuple[Rotation, ...] = (0, 90, 180, 270)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def make_recipe(
     Raises:
         SettingsError: The crop leaves nothing of the picture.
     """
-    rotation = cast("Rotation", (info.rotation + turn) % 360)
+    rotation = _TURNS[(info.rotation + turn) // 90 % 4]
     pixel_format = working_format(info.pixel_format)
     color = info.color
     if color.matrix == _RGB_MATRIX:
@@ -158,4 +159,3 @@ def small_picture(frame: VideoFrame, recipe: FrameRecipe, sample_aspect_ratio: f
         image = np.ascontiguousarray(np.rot90(image, -canvas.rotation // 90))
     shown = canvas.shown_size
     return SmallPicture(cast("U8Array", image), shown.width / image.shape[1], shown.height / image.shape[0])
-

@@ -14,6 +14,7 @@ import numpy as np
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.values import BoolArray, I64Array
 
@@ -73,9 +74,7 @@ class FrameIndex:
             is_key=self.is_key,
             seek_ts=self.seek_ts,
             key_crc=self.key_crc,
-            numbers=np.array(
-                [self.end_pts, *self.time_base.as_integer_ratio(), *rate.as_integer_ratio()], np.int64
-            ),
+            numbers=np.array([self.end_pts, *self.time_base.as_integer_ratio(), *rate.as_integer_ratio()], np.int64),
         )
 
     @staticmethod
@@ -211,8 +210,8 @@ def luma_crc(frame: VideoFrame) -> int:
     """Return the CRC-32 of a frame's first plane, its padding left out."""
     plane = frame.planes[0]
     row_bytes = plane.width * max(1, frame.format.components[0].bits + 7 >> 3)
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, :row_bytes]
-    return zlib.crc32(np.ascontiguousarray(rows))
+    rows = plane_bytes(plane)[: plane.height, :row_bytes]
+    return zlib.crc32(rows.tobytes())
 
 
 def _default_step(info: VideoInfo) -> int:

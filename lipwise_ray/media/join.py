@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -97,7 +97,7 @@ def join(
     *,
     rotation: Rotation,
     metadata: dict[str, str],
-    add_sound: Callable[[OutputContainer], Iterator[Packet]] | None,
+    add_sound: Callable[[OutputContainer], Iterator[Packet[Any]]] | None,
 ) -> None:
     """Write the finished file: the segments' pictures without re-encoding, and the sound once.
 
@@ -135,7 +135,7 @@ def join(
         raise SegmentError("join", str(target), "must be muxed", str(error)) from error
 
 
-def _interleaved(video: Iterator[Packet], sound: Iterator[Packet]) -> Iterator[Packet]:
+def _interleaved(video: Iterator[Packet[Any]], sound: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
     """Merge two packet streams by time, so that the muxer need not hold back many."""
     next_sound = next(sound, None)
     for packet in video:
@@ -149,12 +149,12 @@ def _interleaved(video: Iterator[Packet], sound: Iterator[Packet]) -> Iterator[P
         yield from sound
 
 
-def _time(packet: Packet) -> float:
+def _time(packet: Packet[Any]) -> float:
     stamp = packet.dts if packet.dts is not None else packet.pts
     return float((stamp or 0) * packet.time_base)
 
 
-def _video_packets(segments: Sequence[SegmentFile], timeline: Timeline, stream: VideoStream) -> Iterator[Packet]:
+def _video_packets(segments: Sequence[SegmentFile], timeline: Timeline, stream: VideoStream) -> Iterator[Packet[Any]]:
     """Yield the segments' packets, stamped from the timeline.
 
     The n-th packet in coding order gets the time of frame ``n - reorder`` as dts, so that dts

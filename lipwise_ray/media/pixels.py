@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lipwise_ray.values import ColorTags, F32Array, PixelArray
+from lipwise_ray.values import ColorTags, F32Array, PixelArray, U8Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
 
 _PLANAR = re.compile(r"^yuv(j?)(420|422|444|440|411|410)p(?:(9|10|12|14|16)le)?$")
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
@@ -93,8 +94,13 @@ def plane_array(frame: VideoFrame, plane: int) -> PixelArray:
     """Return one plane as a view of the frame's memory, shape (rows, columns), uint8 or uint16."""
     data = frame.planes[plane]
     dtype = np.uint16 if planar_bits(frame) > 8 else np.uint8  # noqa: PLR2004  # bits a byte
-    rows = np.frombuffer(data, dtype).reshape(-1, data.line_size // np.dtype(dtype).itemsize)
+    rows = plane_bytes(data).view(dtype)
     return rows[: data.height, : data.width]
+
+
+def plane_bytes(plane: VideoPlane) -> U8Array:
+    """Return a plane's memory with its padding, shape (rows, bytes a row); writing changes the frame."""
+    return np.frombuffer(cast("Any", plane), np.uint8).reshape(-1, plane.line_size)
 
 
 def planar_bits(frame: VideoFrame) -> int:

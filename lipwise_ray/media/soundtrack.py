@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
@@ -89,7 +89,7 @@ def plan_soundtrack(
 
 def add_soundtrack(
     output: OutputContainer, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool = False
-) -> Iterator[Packet]:
+) -> Iterator[Packet[Any]]:
     """Add the audio stream to an output file and return its packets, in order.
 
     The stream is added at once; the packets are made while they are taken.
@@ -113,12 +113,12 @@ def add_soundtrack(
     return _encoded(stream, info, plan, salvage=salvage)
 
 
-def _copied(output: OutputContainer, info: AudioInfo) -> Iterator[Packet]:
+def _copied(output: OutputContainer, info: AudioInfo) -> Iterator[Packet[Any]]:
     container = open_input(info.path)
     source = next(s for s in container.streams.audio if s.index == info.stream_index)
     stream = output.add_stream_from_template(source)
 
-    def packets() -> Iterator[Packet]:
+    def packets() -> Iterator[Packet[Any]]:
         with container:
             for packet in container.demux(source):
                 if packet.size:
@@ -142,7 +142,7 @@ def _encoder_layout(codec: str, layout: str) -> str:
     return layout
 
 
-def _encoded(stream: AudioStream, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool) -> Iterator[Packet]:
+def _encoded(stream: AudioStream, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool) -> Iterator[Packet[Any]]:
     context = stream.codec_context
     rate_hz = context.sample_rate
     wanted = -(-plan.duration_s.numerator * rate_hz // plan.duration_s.denominator)
@@ -202,7 +202,8 @@ def _head(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
     planar = frame.format.is_planar
     data = frame.to_ndarray()
     cut = data[:, :samples] if planar else data[:, : samples * frame.layout.nb_channels]
-    short = av.AudioFrame.from_ndarray(np.ascontiguousarray(cut), format=frame.format.name, layout=frame.layout.name)
+    short = av.AudioFrame.from_ndarray(
+        cast("Any", np.ascontiguousarray(cut)), format=frame.format.name, layout=frame.layout.name
+    )
     short.sample_rate, short.pts, short.time_base = frame.sample_rate, frame.pts, frame.time_base
     return short
-

@@ -40,27 +40,10 @@ def verify(path: Path, timeline: Timeline, audio_s: Fraction | None, *, threads:
         SegmentError: A frame is missing, late or damaged, or the sound has another length.
     """
     try:
-        with open_input(path) as container:
-            video, audio = video_stream(container), audio_stream(container)
-            if video is None or (audio is None) != (audio_s is None):
-                raise _wrong(path, "must hold the planned streams", "others")
-            video.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
-            video.codec_context.thread_count = threads
-            times: list[float] = []
-            samples, rate_hz = 0, 1
-            sound_start: float | None = None
-            for packet in container.demux([video] if audio is None else [video, audio]):
-                for frame in packet.decode():
-                    if isinstance(frame, av.VideoFrame):
-                        if frame.is_corrupt or frame.pts is None:
-                            raise _wrong(path, "must decode without damage", f"a damaged frame {len(times)}")
-                        times.append(frame.pts * float(cast("Fraction", video.time_base)))
-                    elif isinstance(frame, av.AudioFrame):
-                        if sound_start is None:
-                            sound_start = float(frame.time or 0.0)
-                        samples, rate_hz = samples + frame.samples, frame.sample_rate
+        seen = _decode(path, with_sound=audio_s is not None, threads=threads)
     except (av.error.FFmpegError, MediaError) as error:
         raise _wrong(path, "must decode to its end", str(error)) from error
+    times = seen.times
     expected = (timeline.pts - timeline.pts[0]) * float(timeline.time_base)
     if len(times) != len(expected):
         raise _wrong(path, f"must hold {len(expected)} frames", str(len(times)))
@@ -69,11 +52,44 @@ def verify(path: Path, timeline: Timeline, audio_s: Fraction | None, *, threads:
         raise _wrong(path, "must show every frame at its planned time", f"{off_s:.4f} s off")
     heard_s = None
     if audio_s is not None:
-        heard_s = samples / rate_hz
-        slack_s = 2 * 1024 / rate_hz + _MATROSKA_TICK_S  # an AAC frame of padding at either end
-        if abs(heard_s - float(audio_s)) > slack_s or abs(sound_start or 0.0) > slack_s:
+        heard_s = seen.samples / seen.rate_hz
+        slack_s = 2 * 1024 / seen.rate_hz + _MATROSKA_TICK_S  # an AAC frame of padding at either end
+        if abs(heard_s - float(audio_s)) > slack_s or abs(seen.sound_start_s) > slack_s:
             raise _wrong(path, f"must hold {float(audio_s):.3f} s of sound", f"{heard_s:.3f} s")
     return Verdict(len(times), float(timeline.duration_s), heard_s)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What decoding gave."""
+
+    times: list[float]
+    samples: int = 0
+    rate_hz: int = 1
+    sound_start_s: float = 0.0
+
+
+def _decode(path: Path, *, with_sound: bool, threads: int) -> _Seen:
+    seen = _Seen([])
+    with open_input(path) as container:
+        video, audio = video_stream(container), audio_stream(container)
+        if video is None or (audio is not None) != with_sound:
+            raise _wrong(path, "must hold the planned streams", "others")
+        video.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
+        video.codec_context.thread_count = threads
+        tick_s = float(cast("Fraction", video.time_base))
+        for packet in container.demux([video] if audio is None else [video, audio]):
+            for frame in packet.decode():
+                if isinstance(frame, av.VideoFrame):
+                    if frame.is_corrupt or frame.pts is None:
+                        raise _wrong(path, "must decode without damage", f"a damaged frame {len(seen.times)}")
+                    seen.times.append(frame.pts * tick_s)
+                elif isinstance(frame, av.AudioFrame):
+                    if not seen.samples:
+                        seen.sound_start_s = float(frame.time or 0.0)
+                    seen.samples += frame.samples
+                    seen.rate_hz = frame.sample_rate
+    return seen
 
 
 def _wrong(path: Path, must: str, got: str) -> SegmentError:

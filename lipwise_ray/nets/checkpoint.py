@@ -81,6 +81,7 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
         ValueError,
         KeyError,
         AttributeError,
+        TypeError,
     ) as error:
         raise WeightsError(
             "unreadable_weights",
@@ -117,7 +118,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             loaded = cast("Mapping[str, object]", loaded)[key]
     if not isinstance(loaded, Mapping):
         message = f"a {type(loaded).__name__} where a dict of tensors belongs"
-        raise ValueError(message)
+        raise TypeError(message)
     mapping = cast("Mapping[str, object]", loaded)
     return {key: value for key, value in mapping.items() if isinstance(value, torch.Tensor)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +163,7 @@ def _fetch(address: str, entry: Entry, target: Path, on_progress: Progress) -> N
 
 
 @contextmanager
-def _opened(address: str, have: int) -> Iterator[_Body]:
+def _opened(address: str, have: int) -> Generator[_Body, None, None]:
     """Open an address from byte `have` on, or from 0 where it cannot."""
     if not address.startswith(("http://", "https://")):
         with smart_open.open(address, "rb") as stream:
@@ -189,7 +189,7 @@ def _blocks(stream: IO[Any]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def _disk(path: Path) -> Generator[None, None, None]:
     """Turn a refusing disk into a StorageError; errors of the network pass."""
     try:
         yield
@@ -197,12 +197,18 @@ def _disk(path: Path) -> Iterator[None]:
         if isinstance(error, requests.RequestException | ConnectionError | TimeoutError) or not error.errno:
             raise
         raise StorageError(
-            "models_folder", str(path), "must be writable", error.strerror or "", "Set paths.models to a folder with room"
+            "models_folder",
+            str(path),
+            "must be writable",
+            error.strerror or "",
+            "Set paths.models to a folder with room",
         ) from error
 
 
 def _worth_retrying(error: Exception) -> bool:
-    return isinstance(error, requests.ConnectionError | requests.Timeout | ConnectionError | requests.exceptions.ChunkedEncodingError)
+    return isinstance(
+        error, requests.ConnectionError | requests.Timeout | ConnectionError | requests.exceptions.ChunkedEncodingError
+    )
 
 
 def _reason(error: Exception) -> str:

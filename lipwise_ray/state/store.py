@@ -10,7 +10,6 @@ from typing import Protocol, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
-from obstore.exceptions import NotFoundError as MissingError
 from obstore.store import LocalStore as ObstoreLocal
 
 from lipwise_ray.errors import StateError, StorageError
@@ -77,7 +76,7 @@ class LocalStore:
         """Return a record, or None."""
         try:
             return bytes(self._store.get(key).bytes())
-        except (MissingError, FileNotFoundError):
+        except FileNotFoundError:
             return None
 
     def write(self, key: str, data: bytes) -> None:
@@ -169,7 +168,11 @@ def open_store(root: str) -> LocalStore:
     """
     if "://" in root:
         raise StateError(
-            "state_scheme", root, "must be a local folder", f"a {root.split(':')[0]} address", "Choose another --state"
+            "state_scheme",
+            root,
+            "must be a local folder",
+            f"a {root.split(':', maxsplit=1)[0]} address",
+            "Choose another --state",
         )
     return LocalStore(Path(root))
 

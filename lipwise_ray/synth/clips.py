@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import av
 import numpy as np
 
-from lipwise_ray.media.pixels import plane_array, planar_format
+from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.values import F32Array, PixelArray, Rotation, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.audio.stream import AudioStream
+    from av.container import OutputContainer
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 CODE_BITS = 16
 _CODE_BLOCKS = CODE_BITS + 2  # one black and one white block lead, as a reference for the reader
@@ -94,7 +96,7 @@ def draw_frame(spec: ClipSpec, number: int) -> VideoFrame:
         phase = number * 0.13
         centre_x, centre_y = 0.5 + 0.2 * np.sin(phase), 0.6 + 0.1 * np.cos(phase)
         aspect = spec.size.width / spec.size.height
-        disc = ((columns - centre_x) * aspect) ** 2 + (rows - centre_y) ** 2 < 0.15**2  # noqa: PLR2004  # radius
+        disc = ((columns - centre_x) * aspect) ** 2 + (rows - centre_y) ** 2 < 0.15**2  # radius
         if plane == 0:
             picture = 60 + 100 * (0.5 * rows + 0.5 * columns) + 50 * disc
         else:
@@ -140,7 +142,7 @@ def tone(spec: ToneSpec) -> F32Array:
 def write_clip(path: Path, spec: ClipSpec) -> None:
     """Write a clip; the container follows from the file name."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(spec.codec, rate=spec.rate, options=dict(spec.options))
+        stream = cast("VideoStream", container.add_stream(spec.codec, rate=spec.rate, options=dict(spec.options)))
         context = stream.codec_context
         context.width, context.height = spec.size.width, spec.size.height
         context.pix_fmt = spec.pixel_format
@@ -176,7 +178,7 @@ def write_sound(path: Path, spec: ToneSpec) -> None:
 class _Sound:
     """Encodes the tone piece by piece, in step with the pictures."""
 
-    def __init__(self, container: av.container.OutputContainer, spec: ToneSpec) -> None:
+    def __init__(self, container: OutputContainer, spec: ToneSpec) -> None:
         self._container = container
         layouts = {1: "mono", 2: "stereo", 6: "5.1"}
         self._layout = layouts[spec.channels]

@@ -1,0 +1,211 @@
+"""Speed and memory of the dubbing path on a made-up 720p clip; every figure of one run.
+
+    python benchmarks/pipeline.py [--seconds 20] [--yunet FILE] [--checkpoint FILE] [--quick]
+
+Without --checkpoint the network runs with random weights, which take the same time. Without a
+YuNet file the scan is left out, and that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+WIDTH, HEIGHT, RATE = 1280, 720, 25
+BOX = "box:180,500,500,780"  # top, bottom, left, right: a face of 280x320 pixels
+
+
+def make_inputs(folder: Path, name: str, seconds: float) -> Path:
+    """Write a clip, its sound and a manifest of one row."""
+    from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+    from lipwise_ray.values import Size
+
+    clip, sound = folder / f"{name}.mp4", folder / f"{name}.wav"
+    spec = ClipSpec(
+        size=Size(WIDTH, HEIGHT),
+        rate=Fraction(RATE),
+        frames=round(seconds * RATE),
+        options={"preset": "veryfast", "crf": "20"},
+        gop=50,
+    )
+    write_clip(clip, spec)
+    write_sound(sound, ToneSpec(seconds, rate_hz=16_000, channels=1, codec="pcm_s16le"))
+    manifest = folder / f"{name}.csv"
+    with manifest.open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["id", "video", "audio", "output", "faces"], [name, clip, sound, f"{name}.mp4", BOX]]
+        )
+    return manifest
+
+
+def random_checkpoint(path: Path) -> None:
+    """Write a Wav2Lip checkpoint of random weights."""
+    import torch
+
+    from lipwise_ray.nets.wav2lip import Wav2Lip
+
+    torch.manual_seed(0)
+    torch.save({"state_dict": Wav2Lip().state_dict()}, path)
+
+
+def dub(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Dub one manifest inline; return the result and this process's peak memory. Runs in a child."""
+    import resource
+
+    from lipwise_ray.cli.progress import Display
+    from lipwise_ray.dubbing.manifest import read_manifest
+    from lipwise_ray.engine.driver import SettingsSource, submit
+    from lipwise_ray.engine.factory import make_engine
+    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.resources import jobs_folder, models_folder
+    from lipwise_ray.settings import parse_assignment
+
+    class Quiet(Display):
+        def say(self, text: str) -> None:
+            if text.startswith("FAILED"):
+                print(text)
+
+    folder = Path(arguments["folder"])
+    source = SettingsSource(jobs_folder(), "quality", [("bench", parse_assignment(text)) for text in arguments["set"]])
+    settings = source.for_run()
+    manifest = read_manifest(Path(arguments["manifest"]), folder / "out", ["quality"])
+    begin = time.perf_counter()
+    report = submit(
+        manifest,
+        source,
+        Registry(models_folder() / "registry.toml", folder),
+        state=folder / arguments["state"],
+        out=folder / "out",
+        make_engine=lambda config: make_engine(settings.engine, config),
+        listener=Quiet(1, as_json=False),
+    )
+    record = report.outcomes[0].record
+    return {
+        "wall_s": time.perf_counter() - begin,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "result": record,
+        "chunks": report.chunks_rendered,
+    }
+
+
+def scan(arguments: dict[str, Any]) -> float:
+    """Return scanned frames a second."""
+    from lipwise_ray.dubbing.models import Models
+    from lipwise_ray.dubbing.scanning import scan as scan_span
+    from lipwise_ray.media.frames import make_recipe
+    from lipwise_ray.media.index import build_index
+    from lipwise_ray.media.probe import probe_video
+    from lipwise_ray.settings import Settings
+    from lipwise_ray.values import Span
+
+    threads = os.cpu_count() or 1
+    info = probe_video(Path(arguments["clip"]))
+    index = build_index(info)
+    weights = {"detector": [{"name": "yunet", "path": arguments["yunet"], "sha256": ""}]}
+    settings = Settings()
+    detector = Models("cpu", threads).detector(settings, weights)
+    begin = time.perf_counter()
+    found = scan_span(
+        info,
+        index,
+        make_recipe(info),
+        Span(0, len(index)),
+        detector,
+        settings.detect,
+        threads=threads,
+        salvage=False,
+        on_frame=lambda: None,
+    )
+    return len(found.change) / (time.perf_counter() - begin)
+
+
+def in_child(function: Any, arguments: dict[str, Any]) -> Any:
+    """Run a function in a fresh process, so that its peak memory is its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, (arguments,))
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--yunet", type=Path, default=os.environ.get("LIPWISE_YUNET"))
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--quick", action="store_true", help="leave out the 10 minute memory run")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoint = options.checkpoint or folder / "random.pth"
+        if options.checkpoint is None:
+            in_child(random_checkpoint, checkpoint)  # type: ignore[arg-type]
+        manifest = make_inputs(folder, "clip", options.seconds)
+        print(f"clip: {WIDTH}x{HEIGHT}, {RATE} frames/s, {options.seconds:g} s, {os.cpu_count()} cores")
+        if options.yunet and Path(options.yunet).is_file():
+            speed = in_child(scan, {"clip": folder / "clip.mp4", "yunet": str(options.yunet)})
+            print(f"scan (yunet, 640 px, stride 3): {speed:.0f} frames/s")
+        else:
+            print("scan: left out, no YuNet file (--yunet FILE)")
+        common = ["engine.kind=inline", f"engine.threads_per_worker={os.cpu_count()}"]
+        for precision in ("float32", "bfloat16"):
+            found = in_child(
+                dub,
+                {
+                    "folder": folder,
+                    "manifest": manifest,
+                    "state": f"state-{precision}",
+                    "set": [
+                        *common,
+                        f"lipsync.checkpoint={json.dumps(str(checkpoint))}",
+                        f"lipsync.precision={precision}",
+                    ],
+                },
+            )
+            result = found["result"]
+            stages = result["stages_s"]
+            total = sum(stages.values())
+            shares = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in stages.items())
+            print(f"render {precision}: {result['frames'] / result['render_s']:.1f} frames/s; busy time: {shares}")
+        base = [*common, 'lipsync.model="passthrough"']
+        overheads = []
+        for frames in (10_000, 25):
+            found = in_child(
+                dub,
+                {
+                    "folder": folder,
+                    "manifest": manifest,
+                    "state": f"state-chunk{frames}",
+                    "set": [*base, f"chunk.frames={frames}"],
+                },
+            )
+            overheads.append((found["wall_s"], found["chunks"]))
+        (whole_s, whole), (cut_s, cut) = overheads
+        overhead_ms = 1000 * (cut_s - whole_s) / (cut - whole)
+        print(f"driver and chunk overhead: {overhead_ms:.0f} ms a chunk ({cut} chunks against {whole})")
+        peaks = []
+        for minutes in (1,) if options.quick else (1, 10):
+            long_manifest = make_inputs(folder, f"long{minutes}", minutes * 60)
+            found = in_child(
+                dub,
+                {
+                    "folder": folder,
+                    "manifest": long_manifest,
+                    "state": f"state-long{minutes}",
+                    "set": [*base, 'encode.preset="ultrafast"'],
+                },
+            )
+            peaks.append(found["peak_mib"])
+            print(f"peak memory, {minutes} min of video: {found['peak_mib']:.0f} MiB")
+        if len(peaks) > 1:
+            print(f"peak memory, 10 min over 1 min: {peaks[1] / peaks[0] - 1:+.1%}")
+
+
+if __name__ == "__main__":
+    main()
