@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -50,6 +51,7 @@ app.add_typer(demo_clips.app, name="synth")
 
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
+    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings for every segment
     try:
         app(standalone_mode=True)
     except LipwiseError as error:

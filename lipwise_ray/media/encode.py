@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1")
 _DEFAULT_QUALITY = {"libx264": 16, "libx265": 18, "libsvtav1": 24, "h264_nvenc": 18, "hevc_nvenc": 20}
-_SVT_PRESETS = {"ultrafast": 12, "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7, "slow": 5}
+_SVT_PRESETS = {"ultrafast": 10, "superfast": 10, "veryfast": 9, "faster": 9, "fast": 8, "medium": 7, "slow": 5}
 _NVENC_PRESETS = {"ultrafast": "p1", "superfast": "p1", "veryfast": "p2", "faster": "p3", "fast": "p4", "medium": "p5"}
 _UNSPECIFIED = 2
 
@@ -164,7 +165,9 @@ class SegmentWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._container.close()
+            # After a failure the trailer cannot be written either; the first error is the one to tell.
+            with contextlib.suppress(av.error.FFmpegError):
+                self._container.close()
 
     def write(self, frame: VideoFrame, pts: int) -> None:
         """Encode one frame.

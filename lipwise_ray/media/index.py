@@ -246,8 +246,10 @@ def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
     if info.is_still:
         return
     declared_s = float(info.container_end_s or 0)
-    if info.container.startswith("mov") and info.declared_frames:
-        if survey.packets >= info.declared_frames:
+    if info.declared_frames and not info.container.startswith("matroska"):
+        # Some AVI writers count dropped frames too; a cut file lacks far more.
+        slack = 0 if info.container.startswith("mov") else _TRUNCATED_SHARE * info.declared_frames
+        if survey.packets >= info.declared_frames - slack:
             return
         got = f"{survey.packets} of {info.declared_frames} frames"
     elif declared_s - survey.end_s > max(_TRUNCATED_SLACK_S, _TRUNCATED_SHARE * declared_s):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -117,18 +118,22 @@ def join(
     options = {"movflags": "+faststart+use_metadata_tags"} if container in ("mp4", "mov") else {}
     try:
         output = av.open(str(target), "w", format=container, options=options)
+        finished = False
         try:
             output.metadata.update(metadata)
             with open_input(segments[0].path) as first:
-                video = output.add_stream_from_template(first.streams.video[0])
+                video = output.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = timeline.time_base
             if rotation:
                 video.set_display_rotation(-rotation)
             sound = add_sound(output) if add_sound else iter(())
             for packet in _interleaved(_video_packets(segments, timeline, video), sound):
                 output.mux_one(packet)
+            finished = True
         finally:
-            output.close()
+            # After a failure the trailer cannot be written either; the first error is the one to tell.
+            with contextlib.suppress(*(() if finished else (av.error.FFmpegError,))):
+                output.close()
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and error.errno:
             raise write_problem(target, error) from error

@@ -116,7 +116,7 @@ def add_soundtrack(
 def _copied(output: OutputContainer, info: AudioInfo) -> Iterator[Packet[Any]]:
     container = open_input(info.path)
     source = next(s for s in container.streams.audio if s.index == info.stream_index)
-    stream = output.add_stream_from_template(source)
+    stream = output.add_stream_from_template(source, opaque=True)
 
     def packets() -> Iterator[Packet[Any]]:
         with container:

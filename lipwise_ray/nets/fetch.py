@@ -18,6 +18,7 @@ from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
 from lipwise_ray.nets.registry import Entry, Registry
 
 _BLOCK_BYTES = 1 << 20
+_NET_BLOCK_BYTES = 1 << 16  # what is lost when a connection breaks
 _TIMEOUT_S = (10.0, 60.0)
 _ATTEMPTS_PER_ADDRESS = 3
 _OK, _PARTIAL, _RANGE_REFUSED = 200, 206, 416
@@ -180,7 +181,7 @@ def _opened(address: str, have: int) -> Generator[_Body, None, None]:
         offset = have if answer.status_code == _PARTIAL else 0
         length = answer.headers.get("Content-Length")
         end = offset + int(length) if length and "Content-Encoding" not in answer.headers else None
-        yield _Body(offset, end, answer.iter_content(_BLOCK_BYTES))
+        yield _Body(offset, end, answer.iter_content(_NET_BLOCK_BYTES))
 
 
 def _blocks(stream: IO[Any]) -> Iterator[bytes]:

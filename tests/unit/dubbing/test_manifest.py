@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.dubbing.manifest import Manifest, read_manifest
+from lipwise_ray.errors import ManifestError
+
+HEADER = "id,video,audio,output"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("v.mp4", "a.wav", "t.npz"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def _read(folder: Path, text: str | bytes, name: str = "m.csv") -> Manifest:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_manifest(path, folder / "out", ["fast", "quality"])
+
+
+def test_all_columns(folder: Path) -> None:
+    """Every column arrives as what it means."""
+    manifest = _read(
+        folder,
+        "id,video,audio,output,start,end,length,extend,faces,pads,preset,language,priority,tags,tracks\n"
+        'a,v.mp4,a.wav,x/a.mp4,1.5,0:01:02.5,video,loop,"box:1,20,3,40","0,5,0,0",fast,de,7,news|eu,t.npz\n',
+    )
+    (row,) = manifest.rows
+    assert not manifest.bad
+    assert (row.id, row.output, row.start_s, row.end_s) == ("a", "x/a.mp4", 1.5, 62.5)
+    assert (row.preset, row.language, row.priority, row.tags) == ("fast", "de", 7, ("news", "eu"))
+    assert row.video == folder / "v.mp4"
+    assert row.tracks == folder / "t.npz"
+    assert row.overrides == {
+        "timing": {"length": "video", "extend": "loop"},
+        "faces": {"select": "box:1,20,3,40", "pads": [0, 5, 0, 0]},
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEADER}\na,v.mp4,a.wav,a.mp4\n",
+        f"\ufeff{HEADER}\r\na,v.mp4,a.wav,a.mp4\r\n\r\n",
+        f"{HEADER}\na,v.mp4,a.wav,a.mp4".replace(",", ";"),
+        f"{HEADER}\na,v.mp4,a.wav,a.mp4".replace(",", "\t"),
+        ' id , video,audio , output\n"a",v.mp4 ,a.wav, a.mp4\n',
+    ],
+)
+def test_spreadsheets_habits(text: str, folder: Path) -> None:
+    """A byte order mark, CRLF, semicolons, tabs, blanks and empty lines are fine."""
+    manifest = _read(folder, text)
+    assert [(row.id, row.output) for row in manifest.rows] == [("a", "a.mp4")]
+
+
+def test_other_formats_hold_the_same_rows(folder: Path) -> None:
+    """JSON lines and Parquet give the row that CSV gives."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    record = {"id": "a", "video": "v.mp4", "audio": "a.wav", "output": "a.mp4", "start": 1.5, "priority": 2}
+    csv = _read(folder, f"{HEADER},start,priority\na,v.mp4,a.wav,a.mp4,1.5,2\n").rows[0]
+    lines = _read(folder, "\n" + json.dumps(record) + "\n", "m.jsonl").rows[0]
+    pq.write_table(pa.Table.from_pylist([record]), folder / "m.parquet")
+    table = read_manifest(folder / "m.parquet", folder / "out", []).rows[0]
+    for row in (lines, table):
+        assert (row.id, row.video, row.start_s, row.priority) == (csv.id, csv.video, csv.start_s, csv.priority)
+
+
+def test_every_problem_is_listed_at_once(folder: Path) -> None:
+    """One reading tells all that is wrong, with line and column, and keeps the good rows."""
+    manifest = _read(
+        folder,
+        f"{HEADER},length,faces,priority,start,end,preset,pads\n"
+        "good,v.mp4,a.wav,good.mp4,,,,,,,\n"
+        "a,none.mp4,a.wav,a.mp4,audi,,,,,,\n"
+        "b,v.mp4,,b.txt,,biggest,x,,,,\n"
+        "c d,v.mp4,a.wav,../c.mp4,,,,5,4,fats,\n"
+        "e,v.mp4,a.wav,e.mp4,,,,-1,,,1 2\n",
+    )
+    assert [row.id for row in manifest.rows] == ["good"]
+    found = {(p.where.split(" ")[1], p.code) for p in manifest.problems}
+    assert found == {
+        ("3", "row_video"),
+        ("3", "row_length"),
+        ("4", "row_audio"),
+        ("4", "row_output"),
+        ("4", "row_faces"),
+        ("4", "row_priority"),
+        ("5", "row_id"),
+        ("5", "row_output"),
+        ("5", "row_end"),
+        ("5", "row_preset"),
+        ("6", "row_start"),
+        ("6", "row_pads"),
+    }
+    text = str(manifest.problems[0])
+    assert text.startswith('line 3 (id=a), column "')
+    assert any('Did you mean "audio"?' in str(p) for p in manifest.problems)
+
+
+def test_ids_and_outputs_belong_to_one_row(folder: Path) -> None:
+    """Rows that share an id or an output are refused together; paths are compared after resolving."""
+    manifest = _read(
+        folder,
+        f"{HEADER}\na,v.mp4,a.wav,1.mp4\na,v.mp4,a.wav,2.mp4\nb,v.mp4,a.wav,x/../3.mp4\nc,v.mp4,a.wav,3.mp4\n"
+        "d,v.mp4,a.wav,4.mp4\n",
+    )
+    assert [row.id for row in manifest.rows] == ["d"]
+    assert "also in line 3" in str(manifest.problems[0])
+
+
+def test_outputs_stay_under_the_root(folder: Path) -> None:
+    """Absolute, climbing and symlinked addresses outside the root are refused; inputs are never overwritten."""
+    (folder / "out").mkdir()
+    (folder / "elsewhere").mkdir()
+    (folder / "out" / "link").symlink_to(folder / "elsewhere")
+    (folder / "out" / "v.mp4").touch()
+    manifest = _read(
+        folder,
+        f"{HEADER}\na,v.mp4,a.wav,/etc/a.mp4\nb,v.mp4,a.wav,../b.mp4\nc,v.mp4,a.wav,link/c.mp4\n"
+        f"d,v.mp4,a.wav,{folder}/out/d.mp4\ne,out/v.mp4,a.wav,v.mp4\n",
+    )
+    assert [(row.id, row.output) for row in manifest.rows] == [("d", "d.mp4")]
+    assert "overwrite an input" in str(manifest.problems[-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id,video,audio,outptu\n", 'unknown column "outptu", did you mean "output"'),
+        ("id,video\n", 'column "audio" is missing'),
+        ("id,id,video,audio,output\n", "twice"),
+        ("", "header"),
+        (f"{HEADER}\n", "at least one row"),
+        (f'{HEADER}\n"a,v.mp4\n', "quotes"),
+        (b"id,video\0,audio\n", "NUL"),
+        (b"\xff\xfe\x00i", "UTF-8"),
+    ],
+)
+def test_files_that_are_no_manifest(text: str | bytes, words: str, folder: Path) -> None:
+    """What concerns the whole file stops at once."""
+    with pytest.raises(ManifestError, match=words):
+        _read(folder, text)
+
+
+def test_missing_and_foreign_files(folder: Path) -> None:
+    """A missing manifest, an unknown ending and a false Parquet file are clear errors."""
+    with pytest.raises(ManifestError, match="readable"):
+        read_manifest(folder / "none.csv", folder / "out", [])
+    with pytest.raises(ManifestError, match=r"\.csv, \.jsonl"):
+        _read(folder, "x", "m.xlsx")
+    with pytest.raises(ManifestError, match="Parquet"):
+        _read(folder, "x", "m.parquet")
+
+
+def test_broken_lines_do_not_hide_the_others(folder: Path) -> None:
+    """A line that is not JSON, or has too many cells, fails alone."""
+    good = json.dumps({"id": "a", "video": "v.mp4", "audio": "a.wav", "output": "a.mp4"})
+    manifest = _read(folder, f'{good}\n{{"id": \n[1]\n{{"id": "b", "vidoe": 1}}\n', "m.jsonl")
+    assert [row.id for row in manifest.rows] == ["a"]
+    assert {bad.line for bad in manifest.bad} == {2, 3, 4}
+    manifest = _read(folder, f"{HEADER}\na,v.mp4,a.wav,a.mp4,extra\nb,v.mp4,a.wav,b.mp4\n")
+    assert [row.id for row in manifest.rows] == ["b"]
+
+
+def test_a_hundred_thousand_rows(folder: Path) -> None:
+    """A backlog of 100,000 rows is read and checked in seconds."""
+    rows = "".join(f"r{n},v.mp4,a.wav,o/{n}.mp4\n" for n in range(100_000))
+    manifest = _read(folder, f"{HEADER}\n{rows}")
+    assert len(manifest.rows) == 100_000
+    assert not manifest.bad

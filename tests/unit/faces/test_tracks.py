@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lipwise_ray.errors import FaceError
+from lipwise_ray.faces.detections import Detections, Found
+from lipwise_ray.faces.select import choose, choose_tracks, fixed_box, parse_selection
+from lipwise_ray.faces.shots import ChangeMeter, shots
+from lipwise_ray.faces.tracks import Tracks, link, reference_smooth, smooth
+from lipwise_ray.values import Size, Span
+
+SIZE = Size(640, 360)
+
+
+def _points(box: np.ndarray) -> np.ndarray:
+    return np.stack([box[:2] + (box[2:] - box[:2]) * share for share in (0.3, 0.7, 0.5, 0.35, 0.65)])
+
+
+def make(faces: dict[int, list[tuple[float, float, float, float]]], frames: int, stride: int = 1) -> Detections:
+    """Return detections from boxes by frame."""
+    rows = [(n, np.array(box, np.float32)) for n in sorted(faces) for box in faces[n]]
+    return Detections(
+        looked=np.arange(0, frames, stride, dtype=np.int64),
+        frame=np.array([n for n, _ in rows], np.int64),
+        box=np.array([b for _, b in rows], np.float32).reshape(-1, 4),
+        landmarks=np.array([_points(b) for _, b in rows], np.float32).reshape(-1, 5, 2),
+        score=np.ones(len(rows), np.float32),
+        change=np.zeros(frames, np.float32),
+    )
+
+
+def _walk(x: float, step: float, frames: range) -> dict[int, list[tuple[float, float, float, float]]]:
+    return {n: [(x + step * n, 100, x + step * n + 80, 200)] for n in frames}
+
+
+def _link(found: Detections, spans: list[Span] | None = None, gap: int = 10, stride: int = 1) -> Tracks:
+    return link(found, spans or [Span(0, len(found.change))], SIZE, max_gap_frames=gap, stride=stride)
+
+
+def test_two_people_are_two_tracks() -> None:
+    """Faces that pass their whole time side by side are told apart in every frame."""
+    left, right = _walk(50, 1, range(40)), _walk(400, -1, range(40))
+    tracks = _link(make({n: right[n] + left[n] for n in range(40)}, 40))
+    assert len(tracks.numbers) == 2
+    for number in tracks.numbers:
+        xs = tracks.box[tracks.rows(number), 0]
+        assert len(xs) == 40
+        assert np.abs(np.diff(xs)).max() <= 1.001
+
+
+def test_what_was_not_looked_at_is_interpolated() -> None:
+    """With a stride, boxes and landmarks between looks lie on the line between them."""
+    every = make(_walk(50, 3, range(0, 61, 3)), 61, stride=3)
+    tracks = _link(every, stride=3)
+    assert tracks.frame.tolist() == list(range(61))
+    assert np.allclose(tracks.box[:, 0], 50 + 3 * np.arange(61), atol=1e-3)
+    assert np.allclose(tracks.landmarks[:, 2, 0], 50 + 3 * np.arange(61) + 40, atol=1e-3)
+    assert tracks.seen.sum() == 21
+
+
+def test_a_short_gap_is_filled_and_a_long_one_is_not() -> None:
+    """A face hidden for less than the limit keeps its track; after a longer time it gets a new one."""
+    faces = _walk(50, 1, range(60))
+    for n in [*range(10, 15), *range(30, 50)]:
+        faces[n] = []
+    tracks = _link(make(faces, 60), gap=8)
+    assert len(tracks.numbers) == 2
+    assert set(tracks.frame.tolist()) == set(range(60)) - set(range(30, 50))
+
+
+def test_no_track_crosses_a_cut() -> None:
+    """The same place in two shots is two tracks, and smoothing does not mix them."""
+    faces = {n: [(100 if n < 20 else 140, 100, 180 if n < 20 else 220, 200)] for n in range(40)}
+    tracks = smooth(_link(make(faces, 40), [Span(0, 20), Span(20, 40)]), 3)
+    assert len(tracks.numbers) == 2
+    assert set(tracks.box[:20, 0].tolist()) == {100.0}
+    assert set(tracks.box[20:, 0].tolist()) == {140.0}
+
+
+def test_chunks_do_not_show() -> None:
+    """Detections joined from any chunking give the same tracks."""
+    faces = _walk(50, 2, range(50))
+    whole = make(faces, 50)
+    for length in (1, 7, 25):
+        parts = []
+        for start in range(0, 50, length):
+            stop = min(50, start + length)
+            rows = (whole.frame >= start) & (whole.frame < stop)
+            looked = whole.looked[(whole.looked >= start) & (whole.looked < stop)]
+            parts.append(
+                Detections(
+                    looked,
+                    whole.frame[rows],
+                    whole.box[rows],
+                    whole.landmarks[rows],
+                    whole.score[rows],
+                    whole.change[start:stop],
+                )
+            )
+        assert np.array_equal(_link(Detections.joined(parts)).box, _link(whole).box)
+
+
+def test_smoothing_is_centred() -> None:
+    """A steady movement is not delayed, at the ends neither; jitter gets less."""
+    steady = smooth(_link(make(_walk(50, 2, range(40)), 40)), 4)
+    assert np.allclose(steady.box[:, 0], 50 + 2 * np.arange(40), atol=1e-3)
+    rng = np.random.default_rng(1)
+    shaky = {n: [(x := 100 + rng.normal(0, 3), 100, x + 80, 200)] for n in range(100)}
+    raw = _link(make(shaky, 100))
+    assert smooth(raw, 3).box[10:90, 0].std() < 0.6 * raw.box[10:90, 0].std()
+
+
+def test_the_originals_smoothing() -> None:
+    """The vectors of the reference, which smooths in place and looks forward."""
+    assert reference_smooth(np.array([10, 20, 30, 40, 50])).tolist() == [30, 34, 36, 38, 37]
+    assert reference_smooth(np.arange(10, 90, 10)).tolist() == [30, 40, 50, 60, 64, 66, 68, 67]
+
+
+@given(st.lists(st.integers(0, 2000), min_size=1, max_size=30))
+def test_the_originals_smoothing_for_any_length(values: list[int]) -> None:
+    """Equal to the reference's loop, negative slice starts of short clips included."""
+    expected = np.array(values)
+    for i in range(len(expected)):
+        part = expected[len(expected) - 5 :] if i + 5 > len(expected) else expected[i : i + 5]
+        expected[i] = np.mean(part, axis=0)
+    assert reference_smooth(np.array(values)).tolist() == expected.tolist()
+
+
+def _three() -> Tracks:
+    faces = {
+        n: [(400, 100, 440, 150), (20, 100, 60, 150), (260, 80, 360, 220)] + ([(600, 10, 620, 30)] if n == 3 else [])
+        for n in range(30)
+    }
+    return _link(make(faces, 30))
+
+
+@pytest.mark.parametrize(
+    ("rule", "left_edges"),
+    [
+        ("largest", [260]),
+        ("left", [20]),
+        ("right", [400]),
+        ("center", [260]),
+        ("index:0", [20]),
+        ("index:2", [400]),
+        ("index:9", []),
+        ("all", [20, 260, 400, 600]),
+    ],
+)
+def test_which_face_is_meant(rule: str, left_edges: list[int]) -> None:
+    """Each rule picks its face; a blip of a passer-by does not count as the right-most."""
+    tracks = _three()
+    chosen = choose_tracks(tracks, parse_selection(rule))
+    assert sorted(round(float(tracks.box[tracks.rows(n).start, 0])) for n in chosen) == left_edges
+
+
+def test_the_choice_is_made_in_every_shot() -> None:
+    """`largest` follows the cut to the other person."""
+    faces = {n: [(10, 10, 200, 200), (400, 10, 440, 60)] if n < 10 else [(10, 10, 50, 60), (400, 10, 600, 200)] for n in range(20)}
+    tracks = _link(make(faces, 20), [Span(0, 10), Span(10, 20)])
+    chosen = choose(tracks, parse_selection("largest"), (0, 0, 0, 0))
+    assert chosen.frame.tolist() == list(range(20))
+    assert chosen.box[:10, 0].tolist() == [10.0] * 10
+    assert chosen.box[10:, 0].tolist() == [400.0] * 10
+
+
+def test_pads_grow_the_box_up_to_the_edge() -> None:
+    """Pads are top, bottom, left, right, and the picture's edge is the limit."""
+    tracks = _link(make({0: [(5, 300, 100, 350)]}, 1))
+    chosen = choose(tracks, parse_selection("largest"), (1, 20, 10, 3))
+    assert chosen.box[0].tolist() == [0, 299, 103, 360]
+
+
+def test_a_fixed_box_is_top_bottom_left_right() -> None:
+    """The order is the original's; outside the picture it is an error."""
+    chosen = fixed_box(parse_selection("box:10,110,20,220"), 3, SIZE)
+    assert chosen.box.tolist() == [[20, 10, 220, 110]] * 3
+    with pytest.raises(FaceError, match="640x360"):
+        fixed_box(parse_selection("box:400,500,0,50"), 3, SIZE)
+
+
+@pytest.mark.parametrize("text", ["biggest", "index:-1", "box:1,2,3", "box:5,5,0,9", ""])
+def test_unknown_rules(text: str) -> None:
+    """What is no rule is an error that lists the rules."""
+    with pytest.raises(FaceError, match="largest"):
+        parse_selection(text)
+
+
+def test_tracks_survive_their_file(tmp_path: Path) -> None:
+    """Saved tracks load as they were; other files are refused."""
+    tracks = _three()
+    tracks.save(tmp_path / "t.npz")
+    loaded = Tracks.load(tmp_path / "t.npz")
+    assert np.array_equal(loaded.box, tracks.box)
+    assert loaded.frames == 30
+    np.savez(tmp_path / "bad.npz", track=np.zeros(3))
+    (tmp_path / "text.npz").write_text("hello")
+    far: dict[str, Any] = dict(np.load(tmp_path / "t.npz"))
+    np.savez(tmp_path / "far.npz", **{**far, "frame": far["frame"] + 900})
+    for name in ("bad.npz", "text.npz", "far.npz", "missing.npz"):
+        with pytest.raises(FaceError) as caught:
+            Tracks.load(tmp_path / name)
+        assert name in str(caught.value)
+
+
+def test_cuts_are_found_on_small_pictures() -> None:
+    """A hard cut scores far above a slow change; the score of a frame depends on the one before only."""
+    rng = np.random.default_rng(0)
+    scene = [rng.integers(0, 255, (90, 160, 3), dtype=np.uint8) for _ in range(2)]
+    pictures = [np.clip(scene[n // 10].astype(int) + n, 0, 255).astype(np.uint8) for n in range(20)]
+    meter = ChangeMeter()
+    change = np.array([meter.measure(p) for p in pictures], np.float32)
+    assert shots(change, 27.0) == [Span(0, 10), Span(10, 20)]
+    late = ChangeMeter()
+    again = [late.measure(p) for p in pictures[6:]]
+    assert np.allclose(again[1:], change[7:])
+
+
+def test_small_faces_are_left_out() -> None:
+    """The shorter side decides."""
+    found = Found(np.array([[0, 0, 30, 10], [0, 0, 20, 20]], np.float32), np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32))
+    assert found.keep(16).box.tolist() == [[0, 0, 20, 20]]

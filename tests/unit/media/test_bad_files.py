@@ -1,0 +1,151 @@
+"""Files that cannot be used get an error that names the file and the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipwise_ray.errors import AudioError, LipwiseError, MediaError
+from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.index import build_index
+from lipwise_ray.media.probe import probe_audio, probe_video
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
+
+
+def _video_error(path: Path) -> LipwiseError:
+    with pytest.raises(MediaError) as caught:
+        build_index(probe_video(path))
+    assert str(path) in str(caught.value)
+    return caught.value
+
+
+def test_files_that_are_no_video(tmp_path: Path) -> None:
+    """Missing, empty, directory, text, web page: each is told apart."""
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("once upon a time\n" * 50)
+    (tmp_path / "page.mp4").write_text("<html><body>quota</body></html>")
+    (tmp_path / "folder.mp4").mkdir()
+    assert _video_error(tmp_path / "missing.mp4").code == "missing_file"
+    assert _video_error(tmp_path / "empty.mp4").code == "empty_file"
+    assert "a text file" in str(_video_error(tmp_path / "text.mp4"))
+    assert "web page" in str(_video_error(tmp_path / "page.mp4"))
+    assert _video_error(tmp_path / "folder.mp4").code == "not_a_file"
+
+
+def test_a_playlist_named_mp4_opens_no_other_file(tmp_path: Path) -> None:
+    """A playlist inside a video's name is refused, whatever it points to."""
+    write_clip(tmp_path / "real.ts", ClipSpec(frames=10))
+    (tmp_path / "hls.mp4").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\nreal.ts\n#EXT-X-ENDLIST\n"
+    )
+    (tmp_path / "concat.mp4").write_text("ffconcat version 1.0\nfile real.ts\n")
+    assert _video_error(tmp_path / "hls.mp4").code == "not_media"
+    assert _video_error(tmp_path / "concat.mp4").code == "not_media"
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative name that looks like a protocol is opened as a file."""
+    write_clip(tmp_path / "http:x y.mp4", ClipSpec(frames=3))
+    monkeypatch.chdir(tmp_path)
+    assert len(build_index(probe_video(Path("http:x y.mp4")))) == 3
+
+
+def test_sound_alone_is_no_video_and_cover_art_neither(tmp_path: Path, shared: Path) -> None:
+    """A sound file, with or without a cover picture, is refused as a video and fine as a sound."""
+    del shared  # the cover is made here; real clips are not needed
+    write_sound(tmp_path / "a.wav", ToneSpec(1, codec="pcm_s16le"))
+    assert _video_error(tmp_path / "a.wav").code == "no_video"
+
+
+def test_cover_art_is_not_a_video_stream(tmp_path: Path) -> None:
+    """The picture attached to a song is not taken for its video."""
+    import av
+    import cv2
+    from av.stream import Disposition
+
+    cv2.imwrite(str(tmp_path / "cover.png"), np.full((64, 64, 3), 99, np.uint8))
+    write_sound(tmp_path / "plain.m4a", ToneSpec(1))
+    with (
+        av.open(str(tmp_path / "plain.m4a")) as song,
+        av.open(str(tmp_path / "cover.png")) as cover,
+        av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as target,
+    ):
+        sound = target.add_stream_from_template(song.streams.audio[0])
+        picture = target.add_stream_from_template(cover.streams.video[0])
+        picture.disposition = Disposition.attached_pic
+        for packet in cover.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                target.mux_one(packet)
+        for packet in song.demux(audio=0):
+            if packet.size:
+                packet.stream = sound
+                target.mux_one(packet)
+    assert _video_error(tmp_path / "song.m4a").code == "no_video"
+    assert probe_audio(tmp_path / "song.m4a").codec == "aac"
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+def test_a_video_that_was_cut_off(name: str, tmp_path: Path) -> None:
+    """A file cut in the middle is refused by default; salvaging gives the frames that decode."""
+    path = tmp_path / name
+    options = {"movflags": "+faststart"} if name.endswith("mp4") else {}
+    codec = "mpeg4" if name.endswith("avi") else "libx264"
+    write_clip(tmp_path / f"whole{path.suffix}", ClipSpec(frames=100, codec=codec, gop=10, tone=None))
+    if options:
+        import av
+
+        with av.open(str(tmp_path / "whole.mp4")) as source, av.open(str(path), "w", options=options) as target:
+            stream = target.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    target.mux_one(packet)
+        data = path.read_bytes()
+    else:
+        data = (tmp_path / f"whole{path.suffix}").read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    error = _video_error(path)
+    assert error.code in ("truncated", "damaged")
+    assert "salvage" in str(error)
+    info = probe_video(path)
+    index = build_index(info, salvage=True)
+    assert 20 < len(index) < 100
+    with VideoReader(path, info.stream_index, index, salvage=True) as reader:
+        assert codes(reader.read(0, len(index) - 1)) == list(range(len(index) - 1))
+
+
+def test_an_mp4_without_its_index_says_so(tmp_path: Path) -> None:
+    """An MP4 whose end is missing is called cut off."""
+    write_clip(tmp_path / "a.mp4", ClipSpec(frames=50))
+    data = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(data[: len(data) // 2])
+    assert "cut off" in str(_video_error(tmp_path / "a.mp4"))
+
+
+def test_sounds_that_cannot_be_used(tmp_path: Path) -> None:
+    """No sound at all, no samples, NaN: each is told apart."""
+    import wave
+
+    write_clip(tmp_path / "silent.mp4", ClipSpec(frames=5))
+    with pytest.raises(AudioError) as caught:
+        probe_audio(tmp_path / "silent.mp4")
+    assert caught.value.code == "no_audio"
+    with wave.open(str(tmp_path / "none.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+    with pytest.raises(LipwiseError) as empty:
+        extract_network_sound(probe_audio(tmp_path / "none.wav"), tmp_path / "x.f32")
+    assert empty.value.code in ("no_samples", "no_audio")
+    _write_float_wav(tmp_path / "nan.wav", np.array([0.1] * 8000 + [np.nan] + [0.1] * 100, np.float32))
+    with pytest.raises(AudioError, match=r"NaN or infinity after 0\.[45]") as bad:
+        extract_network_sound(probe_audio(tmp_path / "nan.wav"), tmp_path / "x.f32")
+    assert bad.value.code == "not_finite"
+
+
+def _write_float_wav(path: Path, samples: np.ndarray) -> None:
+    from scipy.io import wavfile
+
+    wavfile.write(path, 16000, samples)

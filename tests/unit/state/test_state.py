@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import StateError, StorageError
+from lipwise_ray.state import layout
+from lipwise_ray.state.lock import DriverLock
+from lipwise_ray.state.markers import Marker, commit, read_marker
+from lipwise_ray.state.store import LocalStore, open_store, read_json
+
+
+def _marker(store: LocalStore, attempt: str, tmp: Path, data: bytes = b"segment") -> Marker:
+    key = layout.segment("job", 3, attempt)
+    (tmp / "part").write_bytes(data)
+    store.put_file(key, tmp / "part")
+    return Marker(key, 10, 2, len(data), "00", attempt, 1.0, {}, {})
+
+
+def test_records_are_whole_or_absent(tmp_path: Path) -> None:
+    """Writing, reading, listing and removing by key."""
+    store = LocalStore(tmp_path / "s")
+    assert store.read("a/b.json") is None
+    store.write("a/b.json", b"{}")
+    store.write("a/b.json", b'{"x": 1}')
+    assert read_json(store, "a/b.json") == {"x": 1}
+    store.write("a/c.json", b"not json")
+    assert read_json(store, "a/c.json") is None
+    assert store.names("a") == ["a/b.json", "a/c.json"]
+    store.remove("a/c.json")
+    store.remove("a/c.json")
+    assert store.names("a") == ["a/b.json"]
+
+
+def _create(arguments: tuple[str, int]) -> bool:
+    root, number = arguments
+    return LocalStore(Path(root)).create("marker.json", str(number).encode())
+
+
+def test_exactly_one_of_many_creates_wins(tmp_path: Path) -> None:
+    """Eight processes create the same record: one succeeds, and its record stays."""
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        won = pool.map(_create, [(str(tmp_path), n) for n in range(8)])
+    assert sum(won) == 1
+    assert LocalStore(tmp_path).read("marker.json") == str(won.index(True)).encode()
+
+
+def test_a_chunk_is_done_when_its_marker_names_a_whole_segment(tmp_path: Path) -> None:
+    """A marker without its segment, or with one of another size, does not count."""
+    store = LocalStore(tmp_path / "s")
+    marker = _marker(store, "one", tmp_path)
+    assert read_marker(store, "job", 3) is None
+    assert commit(store, "job", 3, marker) == marker
+    assert read_marker(store, "job", 3) == marker
+    path = store.fetch(marker.segment)
+    assert path is not None
+    path.write_bytes(b"cut")
+    assert read_marker(store, "job", 3) is None
+    path.unlink()
+    assert read_marker(store, "job", 3) is None
+    store.write(layout.marker("job", 3), b"{}")
+    assert read_marker(store, "job", 3) is None
+
+
+def test_the_second_attempt_gives_way(tmp_path: Path) -> None:
+    """Two attempts of a chunk: the first commit stays, the other's segment goes."""
+    store = LocalStore(tmp_path / "s")
+    first, second = _marker(store, "one", tmp_path), _marker(store, "two", tmp_path)
+    commit(store, "job", 3, first)
+    assert commit(store, "job", 3, second) == first
+    assert store.fetch(second.segment) is None
+    assert store.fetch(first.segment) is not None
+
+
+def test_a_marker_whose_segment_is_gone_is_replaced(tmp_path: Path) -> None:
+    """A chunk rendered again after its segment was lost is committed."""
+    store = LocalStore(tmp_path / "s")
+    first = commit(store, "job", 3, _marker(store, "one", tmp_path))
+    store.remove(first.segment)
+    second = _marker(store, "two", tmp_path)
+    assert commit(store, "job", 3, second) == second
+    assert read_marker(store, "job", 3) == second
+
+
+def test_one_driver_at_a_time(tmp_path: Path) -> None:
+    """A second driver is refused politely; the lock goes with its holder."""
+    with DriverLock(tmp_path), pytest.raises(StateError, match="one driver at a time, got process"):
+        DriverLock(tmp_path)
+    with DriverLock(tmp_path):
+        pass
+
+
+def test_states_that_cannot_be_used(tmp_path: Path) -> None:
+    """A file where the folder should be, and an address of another kind, are clear errors."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError):
+        open_store(str(tmp_path / "file"))
+    with pytest.raises(StateError, match="local folder"):
+        open_store("s3://bucket/x")
+
+
+def test_a_full_disk_is_worth_another_attempt(tmp_path: Path) -> None:
+    """A refused write is a StorageError that names the file."""
+    import resource
+    import signal
+
+    store = LocalStore(tmp_path)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=r"log\.jsonl"):
+            store.append("log.jsonl", b"x" * 5000)
+        with pytest.raises(StorageError, match=r"record"):
+            store.write("record", b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert store.read("record") is None

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import inspect
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import lipwise_ray.errors as errors_module
+from lipwise_ray.errors import LipwiseError
+
+ALL_ERRORS = [kind for _, kind in inspect.getmembers(errors_module, inspect.isclass) if issubclass(kind, LipwiseError)]
+
+
+@pytest.mark.parametrize("kind", ALL_ERRORS)
+def test_errors_survive_pickle(kind: type[LipwiseError]) -> None:
+    """Ray sends errors between processes: nothing of them is lost."""
+    error = kind("code", "row 3", "needs a face", "none", "Look again")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert (copy.code, str(copy)) == ("code", "row 3: needs a face, got none. Look again.")
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    """`import lipwise_ray.cli.app` loads neither torch nor ray, nor the media libraries."""
+    code = (
+        "import sys, lipwise_ray.cli.app;"
+        "print([m for m in ('torch', 'ray', 'av', 'cv2', 'librosa', 'scipy', 'pyarrow') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ["media", "state", "synth"])
+def test_lower_layers_know_no_torch(package: str) -> None:
+    """Importing every module of the layer loads neither torch nor ray."""
+    code = (
+        f"import importlib, pkgutil, sys, lipwise_ray.{package} as p;"
+        "[importlib.import_module(f'{p.__name__}.{m.name}') for m in pkgutil.iter_modules(p.__path__)];"
+        "print([m for m in ('torch', 'ray') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

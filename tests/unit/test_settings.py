@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.resources import jobs_folder
+from lipwise_ray.settings import Settings, parse_assignment, preset_names, read_preset, read_toml, resolve
+
+
+def test_later_layers_win_key_by_key() -> None:
+    """A layer replaces the keys that it names and leaves the others."""
+    settings = resolve([("a", {"detect": {"stride": 5, "size_px": 300}}), ("b", {"detect": {"stride": 2}})])
+    assert (settings.detect.stride, settings.detect.size_px) == (2, 300)
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ({"detect": {"strid": 2}}, r'unknown setting detect.strid. Did you mean "stride"'),
+        ({"detct": {}}, r'unknown setting detct. Did you mean "detect"'),
+        ({"detect": {"stride": 0}}, r"job.toml: detect.stride: .* got 0"),
+        ({"detect": {"stride": "2"}}, r"detect.stride: .* integer"),
+        ({"encode": {"codec": "h264"}}, r"encode.codec: .*libx264"),
+        ({"faces": {"pads": [1, 2]}}, r"faces.pads"),
+        ({"source": {"still_rate": "fast"}}, r"still_rate"),
+    ],
+)
+def test_mistakes_are_named_with_their_origin(layer: dict, words: str) -> None:
+    """Unknown keys and impossible values say where they stand and what was meant."""
+    with pytest.raises(SettingsError, match=words):
+        resolve([("job.toml", layer)])
+
+
+def test_all_mistakes_come_at_once() -> None:
+    """Two mistakes are told together."""
+    with pytest.raises(SettingsError) as caught:
+        resolve([("x", {"detect": {"strid": 2, "size_px": -1}})])
+    assert "strid" in str(caught.value)
+    assert "size_px" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("detect.stride=2", {"detect": {"stride": 2}}),
+        ("encode.audio.codec=aac", {"encode": {"audio": {"codec": "aac"}}}),
+        ("faces.pads=[0, 1, 2, 3]", {"faces": {"pads": [0, 1, 2, 3]}}),
+        ("lipsync.checkpoint=/a b/c=d.pth", {"lipsync": {"checkpoint": "/a b/c=d.pth"}}),
+        ("source.static=true", {"source": {"static": True}}),
+    ],
+)
+def test_assignments(text: str, value: dict) -> None:
+    """Values are TOML where they can be, else text."""
+    assert parse_assignment(text) == value
+
+
+@pytest.mark.parametrize("text", ["stride=2", "detect.stride", ".=1"])
+def test_bad_assignments(text: str) -> None:
+    """What is no assignment shows an example."""
+    with pytest.raises(SettingsError, match="section.key=value"):
+        parse_assignment(text)
+
+
+def test_every_shipped_job_file_is_valid() -> None:
+    """Presets and job files hold known settings only."""
+    names = preset_names(jobs_folder())
+    assert {"fast", "parity", "quality"} <= set(names)
+    for name in names:
+        resolve([(name, read_preset(jobs_folder(), name))])
+    with pytest.raises(SettingsError, match='Did you mean "quality"'):
+        read_preset(jobs_folder(), "qualty")
+
+
+def test_files_that_are_no_toml(tmp_path: Path) -> None:
+    """Missing and broken job files are clear errors."""
+    (tmp_path / "bad.toml").write_text("a = [")
+    for name in ("bad.toml", "none.toml"):
+        with pytest.raises(SettingsError, match=name):
+            read_toml(tmp_path / name)
+
+
+def test_identity_ignores_where_and_how_fast() -> None:
+    """Workers, folders and file names do not change a job; what is drawn does."""
+    base = Settings().identity()
+    assert resolve([("x", {"engine": {"workers": 9}, "lipsync": {"checkpoint": "/x"}})]).identity() == base
+    assert resolve([("x", {"composite": {"feather": 0.2}})]).identity() != base
