@@ -29,7 +29,7 @@ def seeded_weights(golden: str) -> dict[str, torch.Tensor]:
 
 
 def _tensor(name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    leaf = name.split(".")[-1]
+    leaf = name.rsplit(".", maxsplit=1)[-1]
     if leaf == "num_batches_tracked":
         return np.zeros(shape, np.int64)
     rng = _generator(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from lipwise_ray.media.encode import EncodeSpec, SegmentWriter, encoded_size, en
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import planar_format, working_format
+from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker
@@ -33,7 +33,7 @@ _DIGITS = 6
 
 
 def encode_spec(
-    settings: Settings, output: str, recipe: FrameRecipe, plan: Plan, sar: Fraction, threads: int
+    settings: Settings, output: str, recipe: FrameRecipe, plan: Plan, info: VideoInfo, threads: int
 ) -> EncodeSpec:
     """Return how a job's segments are encoded.
 
@@ -41,8 +41,8 @@ def encode_spec(
         SettingsError: The container cannot carry the codec.
     """
     codec = codec_for(settings.encode.codec, container_for(Path(output)))
-    canvas = recipe.canvas
-    name = _pixel_format(settings.encode.pixel_format, codec, canvas.format.name)
+    canvas, source_format = recipe.canvas, info.pixel_format
+    name = _pixel_format(settings.encode.pixel_format, codec, canvas.format.name, source_format)
     shape = planar_format(name) or working_format(name)
     return EncodeSpec(
         codec=codec,
@@ -54,17 +54,22 @@ def encode_spec(
         rate=plan.rate,
         time_base=plan.timeline.time_base,
         color=canvas.color,
-        sample_aspect_ratio=sar,
+        sample_aspect_ratio=info.sample_aspect_ratio,
         threads=threads,
     )
 
 
-def _pixel_format(wanted: str, codec: str, working: str) -> str:
-    """Return the format to encode: the source's, or the nearest one that the encoder takes."""
+def _pixel_format(wanted: str, codec: str, working: str, source: str) -> str:
+    """Return the format to encode: the source's, or the nearest one that the encoder takes.
+
+    RGB has no chroma format of its own: it becomes 4:2:0, which every player shows, or stays 4:4:4
+    in lossless work.
+    """
     if wanted != "source":
         return wanted
     known = encoder_formats(codec)
-    if working in known or not known:
+    from_rgb = not source.startswith(("yuv", "gray", "nv", "p0", "p2", "uyvy"))
+    if not known or (working in known and (codec == "ffv1" or not from_rgb)):
         return working
     deep = working.endswith("le")
     for candidate in ("yuv420p10le", "yuv420p") if deep else ("yuv420p",):
@@ -90,7 +95,7 @@ def render_chunk(
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
     mel = inputs.open_mel(job.store, payload["mel_key"])
-    spec = encode_spec(settings, job.spec.output, recipe, plan, job.video.info.sample_aspect_ratio, threads)
+    spec = encode_spec(settings, job.spec.output, recipe, plan, job.video.info, threads)
     mask = paste_mask(lipsync.size_px, settings.composite.mask, settings.composite.feather)
     renderer = Renderer(lipsync, recipe.canvas, mask, levels=settings.lipsync.levels)
     numbers = plan.source[chunk.start : chunk.stop]

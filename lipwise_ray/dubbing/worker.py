@@ -109,7 +109,7 @@ class Worker:
                 "lipsync": (payload["weights"].get("lipsync") or {}).get("sha256"),
                 "detector": detector_id,
             },
-            "container": Path(job.output).suffix.lower(),
+            "output": job.output,
         }
         job_id = record_id(identity)
         needs_scan = job.tracks is None and parse_selection(job.settings.faces.select).kind != "box"

@@ -39,12 +39,16 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
 
 
 def guard_local_ray() -> None:
-    """Make an embedded Ray ask for a token that lives in this process's environment only.
+    """Keep an embedded Ray to this machine: loopback only, behind a token of this process alone.
 
-    Ray reads both variables when it is imported, so this has to come first. Left alone, it would
-    write a token file into the home directory (2.59 and later) or ask for none (before).
+    Ray reads these variables when it is imported, so this has to come first. Left alone, it would
+    listen on all interfaces, and write a token file into the home directory (2.59 and later) or ask
+    for no token (before).
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray turns every loopback address into the machine's own, unless it may not form clusters; the
+    # switch is named after the systems where that is the default.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     if os.environ["RAY_AUTH_MODE"] == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.values import Json
 
 _START_TIMEOUT_S = 300.0
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -190,7 +192,9 @@ class RayEngine:
         except ray.exceptions.RayTaskError as error:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             found = failure_of(cause)
-            return Outcome(slot.name, task, None, Failure(found.blame, found.code, found.message, str(error)))
+            return Outcome(
+                slot.name, task, None, Failure(found.blame, found.code, found.message, _COLOUR.sub("", str(error)))
+            )
         except (
             ray.exceptions.RayActorError,
             ray.exceptions.WorkerCrashedError,

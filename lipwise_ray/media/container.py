@@ -20,6 +20,13 @@ _FORMATS = (
     "ogg,wav,w64,flac,mp3,aac,ac3,eac3,aiff,caf,au,amr,nut,dv,ivf,wv,"
     "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
+_STILL_MAGIC = {
+    b"\x89PNG": "png_pipe",
+    b"\xff\xd8\xff": "jpeg_pipe",
+    b"BM": "bmp_pipe",
+    b"II*\0": "tiff_pipe",
+    b"MM\0*": "tiff_pipe",
+}
 _TEXT_BYTES = frozenset(range(9, 14)) | frozenset(range(32, 256))
 _DISK_ERRORS = (28, 122, 27)  # ENOSPC, EDQUOT, EFBIG
 
@@ -50,7 +57,7 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
         options["fflags"] += "+discardcorrupt"
     try:
         # An absolute path cannot be taken for a protocol ("a:b.mp4").
-        return av.open(str(path.resolve()), "r", options=options, metadata_errors="replace")
+        return av.open(str(path.resolve()), "r", format=_still_format(path), options=options, metadata_errors="replace")
     except PermissionError as error:
         raise MediaError("no_permission", where, "must be readable", "permission denied", "Change its mode") from error
     except (av.error.FFmpegError, ValueError) as error:
@@ -63,8 +70,18 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
         ) from error
 
 
+def _still_format(path: Path) -> str | None:
+    """Return the demuxer of a single picture; by its name alone FFmpeg would look for a numbered series."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        return "webp_pipe"
+    return next((name for magic, name in _STILL_MAGIC.items() if head.startswith(magic)), None)
+
+
 def _what_it_is(path: Path, size_bytes: int, error: Exception) -> str:
-    head = path.open("rb").read(512)
+    with path.open("rb") as file:
+        head = file.read(512)
     reason = getattr(error, "strerror", "") or str(error)
     if head.lstrip()[:1] == b"<":
         return "a web page or XML"

@@ -39,7 +39,8 @@ def refuse_non_weights(path: Path) -> None:
         raise WeightsError(
             "no_weights", where, "must be a checkpoint file", "nothing there", "Run `lipwise-ray models list`"
         )
-    head = path.open("rb").read(512)
+    with path.open("rb") as file:
+        head = file.read(512)
     if not head:
         raise WeightsError("empty_weights", where, "must hold weights", "an empty file", "Download it again")
     if head.startswith(_LFS):

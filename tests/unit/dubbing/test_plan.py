@@ -83,7 +83,7 @@ def test_a_picture_that_starts_late_is_held() -> None:
 
 
 def test_faces_that_are_missing() -> None:
-    """pass leaves the frames in, skip takes them out, fail fails; all count them."""
+    """Pass leaves the frames in, skip takes them out, fail fails; all count them."""
     some = _faces([*range(30), *range(40, 100)])
     facts = _facts(_index(100), 4)
     passing = make_plan(facts, some, _settings())

@@ -195,7 +195,9 @@ def test_draining_hands_out_nothing(tmp_path: Path) -> None:
     st.lists(st.sampled_from([None, None, "application", "crash", "input"]), min_size=1, max_size=30),
     st.lists(st.integers(0, 5), min_size=1, max_size=20),
 )
-def test_any_sequence_comes_to_an_end(tmp_path_factory, kinds: list[Kind], fates: list[Blame | None], picks: list[int]) -> None:
+def test_any_sequence_comes_to_an_end(
+    tmp_path_factory, kinds: list[Kind], fates: list[Blame | None], picks: list[int]
+) -> None:
     """Whatever fails and in whatever order: every task is told exactly once, no worker gets two."""
     turn = iter(range(10**9))
     engine = ScriptedEngine(

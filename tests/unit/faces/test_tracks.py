@@ -162,7 +162,10 @@ def test_which_face_is_meant(rule: str, left_edges: list[int]) -> None:
 
 def test_the_choice_is_made_in_every_shot() -> None:
     """`largest` follows the cut to the other person."""
-    faces = {n: [(10, 10, 200, 200), (400, 10, 440, 60)] if n < 10 else [(10, 10, 50, 60), (400, 10, 600, 200)] for n in range(20)}
+    faces = {
+        n: [(10, 10, 200, 200), (400, 10, 440, 60)] if n < 10 else [(10, 10, 50, 60), (400, 10, 600, 200)]
+        for n in range(20)
+    }
     tracks = _link(make(faces, 20), [Span(0, 10), Span(10, 20)])
     chosen = choose(tracks, parse_selection("largest"), (0, 0, 0, 0))
     assert chosen.frame.tolist() == list(range(20))
@@ -224,5 +227,7 @@ def test_cuts_are_found_on_small_pictures() -> None:
 
 def test_small_faces_are_left_out() -> None:
     """The shorter side decides."""
-    found = Found(np.array([[0, 0, 30, 10], [0, 0, 20, 20]], np.float32), np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32))
+    found = Found(
+        np.array([[0, 0, 30, 10], [0, 0, 20, 20]], np.float32), np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32)
+    )
     assert found.keep(16).box.tolist() == [[0, 0, 20, 20]]

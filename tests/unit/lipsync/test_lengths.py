@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from lipwise_ray.lipsync.lengths import SourceClock, extended, output_sequence
 
-RATES = st.sampled_from([Fraction(24000, 1001), Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(50), Fraction(60), Fraction(2252800, 90643)])
+RATES = st.sampled_from(
+    [
+        Fraction(24000, 1001),
+        Fraction(24),
+        Fraction(25),
+        Fraction(30000, 1001),
+        Fraction(50),
+        Fraction(60),
+        Fraction(2252800, 90643),
+    ]
+)
 EXTENDS = st.sampled_from(["pingpong", "loop", "hold"])
 
 
@@ -18,7 +28,9 @@ def _clock(frames: int, rate: Fraction) -> SourceClock:
 
 
 @given(RATES, st.integers(1, 500), st.fractions(Fraction(1, 16000), 400), EXTENDS)
-def test_a_constant_rate_has_round_of_duration_times_rate(rate: Fraction, frames: int, audio_s: Fraction, extend) -> None:
+def test_a_constant_rate_has_round_of_duration_times_rate(
+    rate: Fraction, frames: int, audio_s: Fraction, extend
+) -> None:
     """The count is the nearest whole number of frames, never a few less, and sound and picture agree."""
     sequence = output_sequence(_clock(frames, rate), audio_s, "audio", extend)
     count = len(sequence.source)

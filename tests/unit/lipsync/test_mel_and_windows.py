@@ -72,7 +72,9 @@ def test_the_order_of_operations_is_the_originals(rate: Fraction) -> None:
     assert (np.diff(starts) >= 0).all()
 
 
-@pytest.mark.parametrize(("rate", "lost"), [(Fraction(25), 3), (Fraction(24), 3), (Fraction(30), 4), (Fraction(50), 7), (Fraction(60), 9)])
+@pytest.mark.parametrize(
+    ("rate", "lost"), [(Fraction(25), 3), (Fraction(24), 3), (Fraction(30), 4), (Fraction(50), 7), (Fraction(60), 9)]
+)
 def test_the_parity_rule_ends_early_as_the_original(rate: Fraction, lost: int) -> None:
     """Ten seconds of sound lose as many frames as the reference loses."""
     count, starts = reference_frames(1 + 160_000 // 200, rate)
@@ -80,7 +82,9 @@ def test_the_parity_rule_ends_early_as_the_original(rate: Fraction, lost: int) -
     assert starts[-1] == 801 - 16
 
 
-@given(st.lists(st.integers(1, 9000), min_size=1, max_size=50), st.sampled_from([Fraction(1, 1000), Fraction(1, 90000)]))
+@given(
+    st.lists(st.integers(1, 9000), min_size=1, max_size=50), st.sampled_from([Fraction(1, 1000), Fraction(1, 90000)])
+)
 def test_variable_times_use_the_column_at_their_time(steps: list[int], time_base: Fraction) -> None:
     """A frame shown at time t starts at column floor(80 t), exactly."""
     times = np.cumsum([0, *steps]).astype(np.int64)

@@ -12,7 +12,7 @@ from lipwise_ray.lipsync.compose import paste_mask
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.pipeline import Background
 from lipwise_ray.lipsync.renderer import FrameJob, Renderer
-from lipwise_ray.media.pixels import plane_array, planar_format
+from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.synth.clips import ClipSpec, draw_frame, read_code
 from lipwise_ray.values import ColorTags, Size

@@ -38,9 +38,7 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
 def test_a_playlist_named_mp4_opens_no_other_file(tmp_path: Path) -> None:
     """A playlist inside a video's name is refused, whatever it points to."""
     write_clip(tmp_path / "real.ts", ClipSpec(frames=10))
-    (tmp_path / "hls.mp4").write_text(
-        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\nreal.ts\n#EXT-X-ENDLIST\n"
-    )
+    (tmp_path / "hls.mp4").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\nreal.ts\n#EXT-X-ENDLIST\n")
     (tmp_path / "concat.mp4").write_text("ffconcat version 1.0\nfile real.ts\n")
     assert _video_error(tmp_path / "hls.mp4").code == "not_media"
     assert _video_error(tmp_path / "concat.mp4").code == "not_media"

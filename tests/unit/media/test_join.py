@@ -17,7 +17,7 @@ from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.encode import EncodeSpec, Segment, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.join import SegmentFile, Timeline, codec_for, container_for, join
-from lipwise_ray.media.pixels import plane_array, planar_format
+from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack
 from lipwise_ray.media.verify import verify
@@ -182,7 +182,9 @@ def test_sound_is_copied_where_that_is_exact(source: str, codec: str, out: str, 
     join(segments, timeline, tmp_path / out, rotation=0, metadata={}, add_sound=add_sound)
     verify(tmp_path / out, timeline, audio_s)
     made = probe_audio(tmp_path / out)
-    assert (made.codec == probe_audio(tmp_path / source).codec) == (kept or out == "o.mkv" or codec == "aac" and out != "o.webm")
+    assert (made.codec == probe_audio(tmp_path / source).codec) == (
+        kept or out == "o.mkv" or (codec == "aac" and out != "o.webm")
+    )
     extract_network_sound(made, tmp_path / "back.f32")
     wave = np.abs(np.fromfile(tmp_path / "back.f32", np.float32)[8000:24000])
     assert abs((8000 + int(np.argmax(wave > 0.5 * wave.max()))) / 16000 - 1.0) < 0.004

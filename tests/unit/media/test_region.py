@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.media.pixels import bgr_from_yuv, plane_array, planar_format, yuv_from_bgr
+from lipwise_ray.media.pixels import bgr_from_yuv, planar_format, plane_array, yuv_from_bgr
 from lipwise_ray.media.region import Canvas, box_to_shown, read_region, write_region
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
@@ -118,7 +118,11 @@ def test_soft_weight_fades(tmp_path: Any) -> None:
     weight = np.zeros((32, 32), np.float32)
     weight[:, 16:] = 1
     write_region(
-        frame, canvas, box_to_shown(np.array([64, 64, 96, 96], np.float32), 32), np.ones((32, 32, 3), np.float32), weight
+        frame,
+        canvas,
+        box_to_shown(np.array([64, 64, 96, 96], np.float32), 32),
+        np.ones((32, 32, 3), np.float32),
+        weight,
     )
     after = plane_array(frame, 0)
     assert np.array_equal(after[64:96, 64:79], before[64:96, 64:79])

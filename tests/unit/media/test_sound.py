@@ -31,7 +31,11 @@ def test_any_sound_becomes_mono_16_khz(rate_hz: int, channels: int, tmp_path: Pa
 
 def test_a_click_stays_where_it_is(tmp_path: Path) -> None:
     """Resampling does not move the sound: the click of second 1 is at second 1."""
-    for name, codec, rate_hz in (("a.wav", "pcm_s16le", 44100), ("a.m4a", "aac", 48000), ("a.mp3", "libmp3lame", 44100)):
+    for name, codec, rate_hz in (
+        ("a.wav", "pcm_s16le", 44100),
+        ("a.m4a", "aac", 48000),
+        ("a.mp3", "libmp3lame", 44100),
+    ):
         write_sound(tmp_path / name, ToneSpec(2.5, rate_hz=rate_hz, codec=codec, tone_hz=50))
         extract_network_sound(probe_audio(tmp_path / name), tmp_path / "a.f32")
         wave = np.fromfile(tmp_path / "a.f32", np.float32)

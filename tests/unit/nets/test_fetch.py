@@ -33,7 +33,7 @@ def site() -> Iterator[Site]:
     state = Site()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             state.requests += 1
             wanted = self.headers.get("Range", "")
             state.ranges.append(wanted)

@@ -1,0 +1,87 @@
+"""Running the product in a test: in this process without Ray, or as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lipwise_ray.cli.progress import Display
+from lipwise_ray.dubbing.manifest import read_manifest
+from lipwise_ray.engine.driver import Report, SettingsSource, submit
+from lipwise_ray.engine.factory import make_engine
+from lipwise_ray.nets.registry import Registry
+from lipwise_ray.resources import jobs_folder, models_folder
+from lipwise_ray.settings import parse_assignment, preset_names
+
+INLINE = 'engine.kind="inline"'
+PASSTHROUGH = 'lipsync.model="passthrough"'
+LOSSLESS = 'encode.codec="ffv1"'
+QUICK = 'encode.preset="ultrafast"'
+
+
+def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows as CSV; columns are all keys that a row has."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+class Quiet(Display):
+    """Keeps what it would print."""
+
+    def __init__(self) -> None:
+        super().__init__(0, as_json=False)
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", models: Path | None = None) -> Report:
+    """Dub rows in this process; settings as --set takes them."""
+    manifest_path = write_manifest(folder / f"{out}.csv", rows)
+    layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, *sets)]
+    source = SettingsSource(jobs_folder(), "quality", list(layers))
+    settings = source.for_run()
+    return submit(
+        read_manifest(manifest_path, folder / out, preset_names(jobs_folder())),
+        source,
+        Registry(models_folder() / "registry.toml", models or folder / "no-models"),
+        state=folder / f"{out}.state",
+        out=folder / out,
+        make_engine=lambda config: make_engine(settings.engine, config),
+        listener=Quiet(),
+    )
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """Return the command line of the installed program."""
+    return [sys.executable, "-c", "from lipwise_ray.cli.app import main; main()", *map(str, arguments)]
+
+
+def run(*arguments: str | Path, cwd: Path | None = None, timeout_s: float = 240, **environment: str) -> Any:
+    """Run the program as a user does and return the finished process."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def settings_arguments(*sets: str) -> Iterator[str]:
+    """Return --set options."""
+    for text in sets:
+        yield "--set"
+        yield text

@@ -1,0 +1,185 @@
+"""Bad rows fail with a reason in the house format; the others are done."""
+
+from __future__ import annotations
+
+import re
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+from lipwise_ray.values import Size
+from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, dub, run, settings_arguments, write_manifest
+
+HOUSE_STYLE = re.compile(r"^[^:]+.*: .+\.( .+)?$", re.DOTALL)
+BOX = "box:60,110,50,110"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=25, tone=ToneSpec(1.0)))
+    write_sound(tmp_path / "s.wav", ToneSpec(1.0, codec="pcm_s16le", rate_hz=16000, channels=1))
+    return tmp_path
+
+
+def _row(name: str, video: str = "v.mp4", audio: str = "s.wav", **more: Any) -> dict[str, Any]:
+    return {"id": name, "video": video, "audio": audio, "output": f"{name}.mkv", "faces": BOX, **more}
+
+
+def test_each_bad_row_has_its_reason_and_good_rows_are_done(folder: Path) -> None:
+    """Every kind of broken input fails alone."""
+    from scipy.io import wavfile
+
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("not a video\n" * 30)
+    write_clip(folder / "cut.mkv", ClipSpec(size=Size(160, 120), frames=100, gop=10))
+    data = (folder / "cut.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(data[: len(data) // 2])
+    with wave.open(str(folder / "none.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+    with wave.open(str(folder / "one.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 1, "NONE", ""))
+        file.writeframes(b"\0\1")
+    wavfile.write(folder / "nan.wav", 16000, np.array([0.1, np.nan] * 4000, np.float32))
+    write_clip(folder / "silent.mp4", ClipSpec(size=Size(160, 120), frames=5))
+    write_clip(folder / "single.mp4", ClipSpec(size=Size(160, 120), frames=1))
+    (folder / "out").mkdir()
+    (folder / "out" / "file").touch()
+    expected = {
+        "missing": (_row("missing", video="nowhere.mp4"), "row_video"),
+        "empty": (_row("empty", video="empty.mp4"), "empty_file"),
+        "text": (_row("text", video="text.mp4"), "not_media"),
+        "cut": (_row("cut", video="cut.mkv"), "truncated"),
+        "sound-only": (_row("sound-only", video="s.wav"), "no_video"),
+        "no-sound": (_row("no-sound", audio="silent.mp4"), "no_audio"),
+        "no-samples": (_row("no-samples", audio="none.wav"), ("no_samples", "no_audio")),
+        "nan": (_row("nan", audio="nan.wav"), "not_finite"),
+        "outside": (_row("outside", faces="box:500,600,0,50"), "box_outside"),
+        "range": (_row("range", start="7"), "empty_range"),
+        "unwritable": (_row("unwritable", output="file/o.mkv"), "not_writable"),
+        "container": (_row("container", output="c.webm"), "codec_container"),
+        "tracks": (_row("tracks", tracks="text.mp4", faces=""), "bad_tracks"),
+        "twin-a": (_row("twin-a", output="twin.mkv"), "row_output"),
+        "twin-b": (_row("twin-b", output="twin.mkv"), "row_output"),
+    }
+    good = [
+        _row("good"),
+        _row("single", video="single.mp4"),
+        _row("one-sample", audio="one.wav"),
+        _row("own-sound", audio="v.mp4", length="video"),
+    ]
+    report = dub(folder, [row for row, _ in expected.values()] + good, PASSTHROUGH, LOSSLESS)
+    outcomes = {outcome.id: outcome for outcome in report.outcomes}
+    assert report.exit_code == 1
+    assert {n for n, o in outcomes.items() if o.status == "done"} == {row["id"] for row in good}
+    for name, (_, code) in expected.items():
+        record = outcomes[name].record
+        assert record["code"] in ([code] if isinstance(code, str) else code), (name, record)
+        assert HOUSE_STYLE.match(record["message"]), record["message"]
+        assert "Traceback" not in record["message"]
+    assert outcomes["single"].record["frames"] == 25
+    assert outcomes["one-sample"].record["frames"] == 1
+    assert not list((folder / "out").glob(".*")), "a partial file was left among the outputs"
+
+
+def test_a_truncated_video_can_be_salvaged(folder: Path) -> None:
+    """With on_error = salvage the frames that decode are dubbed."""
+    write_clip(folder / "cut.mkv", ClipSpec(size=Size(160, 120), frames=100, gop=10))
+    data = (folder / "cut.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(data[: len(data) // 2])
+    rows = [_row("cut", video="cut.mkv", length="video")]
+    report = dub(folder, rows, PASSTHROUGH, LOSSLESS, 'source.on_error="salvage"')
+    assert report.exit_code == 0, report.outcomes
+    assert 10 < report.outcomes[0].record["frames"] < 100
+
+
+def test_a_video_without_a_face_says_where_it_looked(folder: Path, yunet_file: Path) -> None:
+    """The row fails with the number of frames; min_face_share = 0 lets it through untouched."""
+    detect = f'detect.checkpoint="{yunet_file}"'
+    row = {key: value for key, value in _row("nobody").items() if key != "faces"}
+    report = dub(folder, [row], PASSTHROUGH, LOSSLESS, detect)
+    assert report.outcomes[0].record["code"] == "no_face"
+    assert "0 of 25 frames" in report.outcomes[0].record["message"]
+    report = dub(folder, [row], PASSTHROUGH, LOSSLESS, detect, "faces.min_face_share=0")
+    assert report.exit_code == 0
+    assert report.outcomes[0].record["counts"]["frames_without_face"] == 25
+
+
+@pytest.mark.parametrize("kind", ["page", "cut", "other", "missing"])
+def test_a_bad_checkpoint_stops_before_any_work(kind: str, folder: Path) -> None:
+    """A page, a cut file, another network's weights: exit code 2, one line, no output."""
+    import torch
+
+    path = folder / "w.pth"
+    if kind == "page":
+        path.write_text("<!doctype html><title>Too many requests</title>")
+    elif kind == "cut":
+        torch.save({"state_dict": {"a": torch.zeros(5000)}}, path)
+        path.write_bytes(path.read_bytes()[:-4000])
+    elif kind == "other":
+        torch.save({"state_dict": {"conv.weight": torch.zeros(3, 3)}}, path)
+    manifest = write_manifest(folder / "m.csv", [_row("a")])
+    sets = settings_arguments(f"lipsync.checkpoint={path}", 'engine.kind="inline"')
+    done = run("submit", manifest, "--out", folder / "out", *sets)
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "w.pth" in last
+    assert not (folder / "out").exists()
+
+
+def test_a_full_disk_fails_the_row_and_a_rerun_finishes_it(folder: Path) -> None:
+    """When segments do not fit, the row says so; with room again the same command does it."""
+    import resource
+    import signal
+
+    write_clip(folder / "big.mp4", ClipSpec(size=Size(320, 240), frames=50))
+    rows = [_row("a", video="big.mp4")]
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        report = dub(folder, rows, PASSTHROUGH, LOSSLESS, "engine.backoff_s=0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert report.exit_code == 1
+    assert report.outcomes[0].record["code"] == "disk_full"
+    assert dub(folder, rows, PASSTHROUGH, LOSSLESS).exit_code == 0
+
+
+def test_settings_mistakes_are_usage_errors(folder: Path) -> None:
+    """Unknown settings, presets and columns give exit code 2 and name what was meant."""
+    manifest = write_manifest(folder / "m.csv", [_row("a")])
+    for arguments, words in (
+        (("--set", "detect.strid=2"), 'Did you mean "stride"'),
+        (("--preset", "fats"), 'Did you mean "fast"'),
+        (("--job", folder / "none.toml"), "none.toml"),
+        (("--set", 'faces.select="biggest"'), "largest"),
+    ):
+        done = run("submit", manifest, *arguments)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    (folder / "typo.csv").write_text("id,vidoe,audio,output\n")
+    done = run("submit", folder / "typo.csv")
+    assert (done.returncode, 'did you mean "video"' in done.stderr) == (2, True)
+
+
+def test_two_clips_of_one_name_do_not_mix(folder: Path) -> None:
+    """Two different files of the same name, in one run, are two videos."""
+    from lipwise_ray.media.pixels import plane_array
+    from lipwise_ray.synth.clips import read_code
+
+    rows = []
+    for name, first in (("a", 100), ("b", 900)):
+        (folder / name).mkdir()
+        write_clip(folder / name / "clip.mp4", ClipSpec(size=Size(160, 120), frames=10, first_code=first))
+        rows.append(_row(name, video=f"{name}/clip.mp4", output=f"{name}/clip.mkv", length="video"))
+    assert dub(folder, rows, PASSTHROUGH, LOSSLESS, QUICK).exit_code == 0
+    import av
+
+    for name, first in (("a", 100), ("b", 900)):
+        with av.open(str(folder / "out" / name / "clip.mkv")) as container:
+            assert read_code(plane_array(next(container.decode(video=0)), 0)) == first
