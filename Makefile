@@ -8,6 +8,8 @@ STAMP := .venv/installed
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@# Its opencv-python would overwrite the headless build, which is there already.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'face-alignment>=1.5,<1.6'
 	touch $(STAMP)
 
 demo: $(STAMP)

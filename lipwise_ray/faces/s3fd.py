@@ -85,7 +85,9 @@ class S3fd:
         if not len(boxes):
             return Found.nothing()
         table = np.array(boxes, np.float32).reshape(-1, 5)
-        points = self._aligner.get_landmarks_from_image(image_rgb, detected_faces=[row[:4].tolist() for row in table])
+        points: Any = self._aligner.get_landmarks_from_image(
+            image_rgb, detected_faces=[row[:4].tolist() for row in table]
+        )
         five = np.array(
             [
                 [face[_LEFT_EYE].mean(0), face[_RIGHT_EYE].mean(0), face[_NOSE], face[_MOUTH[0]], face[_MOUTH[1]]]

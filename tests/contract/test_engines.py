@@ -102,7 +102,7 @@ def test_a_model_that_does_not_load_stops_the_start(engine: Engine, tmp_path: Pa
         "settings": settings.model_dump_json(),
         "weights": {"lipsync": {"name": "x", "path": str(tmp_path / "gone.pth"), "sha256": "0"}},
     }
-    with pytest.raises(SetupError, match="gone.pth"):
+    with pytest.raises(SetupError, match=r"gone\.pth"):
         engine.start([job])
 
 

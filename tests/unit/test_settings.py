@@ -59,7 +59,7 @@ def test_assignments(text: str, value: dict) -> None:
 @pytest.mark.parametrize("text", ["stride=2", "detect.stride", ".=1"])
 def test_bad_assignments(text: str) -> None:
     """What is no assignment shows an example."""
-    with pytest.raises(SettingsError, match="section.key=value"):
+    with pytest.raises(SettingsError, match=r"section\.key=value"):
         parse_assignment(text)
 
 

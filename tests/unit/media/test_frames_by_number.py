@@ -64,7 +64,7 @@ def test_every_frame_is_found_in_any_order(name: str, tmp_path: Path) -> None:
             stop = rng.randrange(start, spec.frames) + 1
             assert codes(reader.read(start, stop)) == list(range(start, stop))
         order = [rng.randrange(spec.frames) for _ in range(4)]
-        order += list(range(spec.frames - 1, -1, -1)) + [0, 0, 0]
+        order += [*range(spec.frames - 1, -1, -1), 0, 0, 0]
         assert codes(reader.read_order(order)) == order
 
 

@@ -109,7 +109,7 @@ def test_joined_segments_are_one_video(codec: str, name: str, clip: ClipSpec, le
     assert (info.color.matrix, info.color.primaries, info.color.transfer) == (1, 1, 1)
     index = build_index(info)
     assert len(index) == clip.frames
-    if name != "o.webm" and name != "o.mkv":
+    if name not in {"o.webm", "o.mkv"}:
         times = [(int(p) - int(index.pts[0])) * index.time_base for p in index.pts]
         assert times == [int(p) * timeline.time_base for p in timeline.pts]
     with av.open(str(tmp_path / name)) as container:

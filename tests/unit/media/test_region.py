@@ -18,11 +18,14 @@ from lipwise_ray.values import ColorTags, Size
 FORMATS = ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "gray"]
 
 
-def _frame(name: str, size: Size = Size(160, 120)) -> tuple[Any, Canvas]:
-    spec = ClipSpec(size=size, pixel_format=name, rate=Fraction(25))
+SIZE = Size(160, 120)
+
+
+def _frame(name: str) -> tuple[Any, Canvas]:
+    spec = ClipSpec(size=SIZE, pixel_format=name, rate=Fraction(25))
     shape = planar_format(name)
     assert shape is not None
-    return draw_frame(spec, 5), Canvas(size, shape, ColorTags(matrix=6), 0)
+    return draw_frame(spec, 5), Canvas(SIZE, shape, ColorTags(matrix=6), 0)
 
 
 def _copy(frame: Any) -> list[Any]:
