@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
+import socket
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 import ray.exceptions
 
@@ -21,6 +24,8 @@ from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.values import Json
 
 _START_TIMEOUT_S = 300.0
+_FOLDER_PREFIX = "lw-ray-"
+_KNOCK_TIMEOUT_S = 10.0
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -97,7 +102,7 @@ class RayEngine:
         self._options = options
         self._slots: dict[str, _Slot] = {}
         self._local = options.address == "local"
-        _connect(options.address)
+        self._folder = _connect(options.address)
         resources = ray.cluster_resources()
         gpus, cores = resources.get("GPU", 0.0), max(1, int(resources.get("CPU", 1)))
         self._gpu = gpus >= options.gpus_per_worker
@@ -148,8 +153,11 @@ class RayEngine:
     def _actor(self, lane: Lane) -> Any:  # noqa: ANN401  # Ray's handles have no static type
         threads = self._threads if lane == "gpu" else 1
         device = self.device if lane == "gpu" else "cpu"
+        # Embedded, the workers were counted to fit the cores, and nothing else runs. On a cluster the
+        # render workers reserve theirs, so that they spread over the nodes; the others cost little.
+        reserved = 0 if self._local or lane == "cpu" else 1 if self._gpu else self._threads
         options: dict[str, Any] = {
-            "num_cpus": 0,
+            "num_cpus": reserved,
             "max_restarts": 0,
             "max_task_retries": 0,
             "runtime_env": {"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(threads))},
@@ -229,27 +237,30 @@ class RayEngine:
             ray.kill(slot.actor, no_restart=True)
         self._slots.clear()
         ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _connect(address: str) -> None:
-    """Start an embedded Ray or join a cluster.
+def _connect(address: str) -> Path | None:
+    """Start an embedded Ray or join a cluster; return the embedded one's folder.
 
     An embedded Ray listens on loopback only; see `factory.guard_local_ray` for its token.
     """
     common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
     package_root = str(Path(__file__).resolve().parents[2])
+    folder = _make_folder() if address == "local" else None
     try:
-        if address == "local":
+        if folder is not None:
             ray.init(
                 address="local",
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
-                # Socket paths must stay under 107 bytes, so the folder's own path must be short.
-                _temp_dir=tempfile.mkdtemp(prefix="lw-ray-", dir="/tmp"),  # see above; the folder is private
+                _temp_dir=str(folder),
                 **common,
             )
         else:
+            _knock(address)
             ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": package_root}}, **common)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise SetupError(
@@ -259,13 +270,37 @@ def _connect(address: str) -> None:
             str(error).splitlines()[0],
             "Run `lipwise-ray doctor`, or check --address",
         ) from error
+    return folder
+
+
+def _knock(address: str) -> None:
+    """Raise quickly where nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        with socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S):
+            pass
+
+
+def _make_folder() -> Path:
+    """Return a private folder for an embedded Ray's sockets and logs; sweep those of dead drivers.
+
+    Socket paths must stay under 107 bytes, so the folder's own path must be short.
+    """
+    root = Path("/tmp")  # noqa: S108  # see above; the folder itself is private
+    for old in root.glob(f"{_FOLDER_PREFIX}*"):
+        owner = old.name.removeprefix(_FOLDER_PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=root))
 
 
 def check() -> str:
     """Start and stop an embedded Ray; return what is wrong, or an empty string."""
     try:
-        _connect("local")
+        folder = _connect("local")
     except SetupError as error:
         return str(error)
     ray.shutdown()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     return ""

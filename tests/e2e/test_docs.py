@@ -1,0 +1,70 @@
+"""What the documents say is there."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import tomllib
+from typing import Any
+
+import pytest
+
+from lipwise_ray.dubbing.manifest import COLUMNS
+from lipwise_ray.settings import Settings, parse_assignment, resolve
+from tests.conftest import ROOT
+from tests.dub import run
+
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "EXTENDING.md")]
+COMMANDS = sorted(
+    {line.strip() for text in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in text.splitlines()}
+    | set(re.findall(r"`(lipwise-ray [^`]+)`", README))
+)
+COMMANDS = [line for line in COMMANDS if line.startswith("lipwise-ray ")]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_readme_is_understood(line: str) -> None:
+    """Each command exists with the options that are written, and its settings are known."""
+    words = shlex.split(line.split(" or ", maxsplit=1)[0])[1:]
+    done = run(*words, "--help")
+    assert done.returncode == 0, done.stderr
+    for word, value in itertools.pairwise(words):
+        if word == "--set":
+            resolve([(line, parse_assignment(value))])
+
+
+def test_every_setting_of_the_readme_exists() -> None:
+    """Names like `faces.smooth_s` are keys of the settings."""
+    known: dict[str, Any] = Settings().model_dump()
+    sections = "|".join(known)
+    found = re.findall(rf"`({sections})\.([a-z_.]+)", README)
+    assert len(found) > 10
+    for section, key in found:
+        place = known[section]
+        for part in key.split("."):
+            assert part in place, f"{section}.{key}"
+            place = place[part]
+
+
+def test_every_column_is_described() -> None:
+    """The table of columns has all of them."""
+    table = README.split("### Manifest columns")[1].split("###")[0]
+    assert set(re.findall(r"`(\w+)`", table)) >= set(COLUMNS)
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    """Paths in the documents exist."""
+    for document in DOCUMENTS:
+        for name in re.findall(r"`((?:lipwise_ray|tests|jobs|models|manifests)/[\w./-]+)`", document.read_text()):
+            assert (ROOT / name).exists(), f"{document.name}: {name}"
+
+
+def test_the_demo_manifest_is_good() -> None:
+    """`make demo` starts from rows without a problem, and the Makefile has the documented targets."""
+    done = run("validate", ROOT / "manifests" / "demo.csv", "--job", ROOT / "jobs" / "demo.toml")
+    assert done.returncode == 0, done.stdout
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in ("demo", "test", "test-all", "check", "bench"))
+    assert tomllib.loads((ROOT / "jobs" / "demo.toml").read_text())["lipsync"]["model"] == "passthrough"
