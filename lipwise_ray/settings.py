@@ -15,6 +15,8 @@ from lipwise_ray.errors import SettingsError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Pads = tuple[int, int, int, int]
+Kept = Annotated[int, Field(ge=0)]
+Edge = Annotated[int, Field(ge=-1)]
 
 
 class _Section(BaseModel):
@@ -75,14 +77,14 @@ class Source(_Section):
     """What is done to the source pictures first."""
 
     on_error: Literal["fail", "salvage"] = "fail"
-    crop: Pads | None = None
-    """Part of the shown picture that is kept: top, bottom, left, right; -1 for all."""
+    crop: tuple[Kept, Edge, Kept, Edge] | None = None
+    """Part of the shown picture that is kept: top, bottom, left, right; bottom or right -1 for the edge."""
     rotate: Literal[0, 90, 180, 270] = 0
     """Further degrees clockwise by which the result is shown."""
     resize_factor: Annotated[int, Field(ge=1, le=16)] = 1
     static: bool = False
     """Show the first used frame all the time."""
-    still_rate: Annotated[str, Field(pattern=r"^\d+(/\d+|\.\d+)?$")] = "25"
+    still_rate: Annotated[str, Field(pattern=r"^0*[1-9]\d{0,6}(/0*[1-9]\d{0,5}|\.\d{1,6})?$")] = "25"
     """Frames a second of a video made from a still image."""
 
 

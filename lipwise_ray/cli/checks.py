@@ -21,15 +21,25 @@ def validate(
 ) -> None:
     """Check a manifest and the settings; list every problem of every row at once."""
     from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
-    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the other
+    from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
+    from lipwise_ray.media.join import codec_for, container_for  # noqa: PLC0415  # heavy
+    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
     loaded = read_manifest(manifest, setup.out_folder(out, settings, manifest), preset_names(source.presets))
     for problem in loaded.problems:
         typer.echo(str(problem))
-    typer.echo(f"{manifest}: {len(loaded.rows)} good rows, {len(loaded.bad)} bad rows")
-    raise typer.Exit(1 if loaded.bad else 0)
+    bad = len(loaded.bad)
+    for row in loaded.rows:
+        try:
+            codec_for(source.for_row(row).encode.codec, container_for(Path(row.output)))
+        except LipwiseError as error:
+            typer.echo(f"{row.where}: {error}")
+            bad += 1
+    rows = len(loaded.rows) + len(loaded.bad)
+    typer.echo(f"{manifest}: {rows - bad} good rows, {bad} bad rows")
+    raise typer.Exit(1 if bad else 0)
 
 
 def plan(

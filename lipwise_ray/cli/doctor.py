@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -59,8 +60,9 @@ def _findings(settings: Settings, folder: Path) -> Iterator[tuple[bool, str, str
     hint = "" if free > _LOW_DISK_BYTES else ". Free some space, or choose another --out and --state"
     yield free > _LOW_DISK_BYTES, "disk", f"{free / 1e9:.0f} GB free at {folder.resolve()}{hint}"
     registry = setup.registry(settings)
-    for name in (settings.lipsync.model, "yunet"):
-        if name in registry.entries and not settings.lipsync.checkpoint:
+    own = {settings.lipsync.model: settings.lipsync.checkpoint, "yunet": settings.detect.checkpoint}
+    for name, checkpoint in own.items():
+        if name in registry.entries and not checkpoint:
             there = registry.installed(name)
             accept = "" if registry.entry(name).commercial else " --accept-licence"
             hint = "" if there else f" is missing. Run `lipwise-ray models pull {name}{accept}`"
@@ -90,4 +92,4 @@ def _ray_line() -> tuple[bool, str, str]:
     from lipwise_ray.engine.ray_engine import check  # noqa: PLC0415  # after the guard
 
     problem = check()
-    return not problem, "ray starts", problem or "yes, on loopback, with a token"
+    return not problem, "ray starts", problem or f"yes, on loopback, authentication: {os.environ['RAY_AUTH_MODE']}"

@@ -9,6 +9,7 @@ import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import LipwiseError
+from lipwise_ray.settings import Paths, Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.nets.registry import Registry
@@ -21,7 +22,7 @@ Folder = Annotated[
 
 
 def _registry(folder: Path | None) -> Registry:
-    settings = setup.settings_source(None, [f"paths.models='{folder}'"] if folder else [], None).for_run()
+    settings = Settings(paths=Paths(models=str(folder) if folder else None))
     return setup.registry(settings)
 
 

@@ -63,6 +63,10 @@ class Display:
         """Say where the work runs."""
         self.say(f"run {run_id} on {engine}: {self.rows} rows")
 
+    def problem(self, text: str) -> None:
+        """Print what concerns the whole run."""
+        self.say(f"error: {text}")
+
     def row_started(self, row: int, row_id: str) -> None:
         """Nothing: a row shows once it moves."""
 
@@ -106,7 +110,9 @@ class Display:
 
     def speed(self, rows: list[tuple[str, RowFlow, int]]) -> float:
         """Return rendered frames a second."""
-        moving = sum(flow.tally.frames_rendered + more for _, flow, more in rows if flow.progress.stage == "rendering")
+        moving = sum(
+            flow.tally.frames_rendered + (more if flow.progress.stage == "rendering" else 0) for _, flow, more in rows
+        )
         return self._speed.add(self._frames_ended + moving)
 
     def summary(self, report: Report, out: Path, state: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lipwise_ray.errors import SettingsError
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings, parse_assignment, read_toml
 
@@ -63,11 +65,28 @@ def out_folder(out: Path | None, settings: Settings, manifest: Path) -> Path:
     """Return the output root."""
     if out is None and settings.paths.out:
         out = Path(settings.paths.out)
-    return (out or manifest.resolve().parent / "out").expanduser()
+    return _local(out or manifest.resolve().parent / "out", "--out")
 
 
 def state_folder(state: Path | None, settings: Settings, out: Path) -> Path:
     """Return the state directory: beside the outputs by default, never among them."""
     if state is None and settings.paths.state:
         state = Path(settings.paths.state)
-    return (state or out.with_name(f"{out.name}.state")).expanduser()
+    return _local(state or out.with_name(f"{out.name}.state"), "--state")
+
+
+def _local(path: Path, option: str) -> Path:
+    """Refuse addresses, which a path has already lost a slash of.
+
+    Raises:
+        SettingsError: It is an address of a store.
+    """
+    if re.match(r"^[a-z][a-z0-9+.-]*:/", str(path)):
+        raise SettingsError(
+            "not_local",
+            option,
+            "must be a local folder",
+            str(path),
+            "Give a path; s3:// and the like are not supported",
+        )
+    return path.expanduser()

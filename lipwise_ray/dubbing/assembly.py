@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import time
 from collections.abc import Iterator
@@ -12,16 +13,16 @@ import lipwise_ray
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
-from lipwise_ray.errors import SegmentError
+from lipwise_ray.errors import OutputError, SegmentError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.frames import FrameRecipe
-from lipwise_ray.media.join import SegmentFile, container_for, join
+from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
 from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack
 from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker, drop_marker, read_marker
-from lipwise_ray.state.store import move_into_place, to_json
+from lipwise_ray.state.store import Store, move_into_place, to_json
 from lipwise_ray.values import Json
 
 if TYPE_CHECKING:
@@ -60,10 +61,9 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
         return add_soundtrack(container, audio.info, soundtrack, salvage=job.salvage)
 
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_problem(output, error) from error
+    check_output(output)
+    for left_over in output.parent.glob(f".{glob.escape(output.stem)}.{job_id[:8]}.*.part{output.suffix}"):
+        left_over.unlink(missing_ok=True)  # of a driver that was killed
     temporary = output.with_name(f".{output.stem}.{job_id[:8]}.{os.getpid()}.part{output.suffix}")
     try:
         segments = [_segment(job, marker) for marker in markers]
@@ -78,6 +78,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
         )
         found = verify(temporary, plan.timeline, plan.audio_s, threads=threads)
         result = _result(job, payload, plan, markers, found, temporary)
+        result["encoder"] = codec_for(job.spec.settings.encode.codec, container_for(output))
         result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
         result["assemble_s"] = round(time.perf_counter() - begin, 3)
         try:
@@ -87,10 +88,30 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
     finally:
         temporary.unlink(missing_ok=True)
     job.store.write(layout.result(job_id), to_json(result))
-    if not job.spec.settings.engine.keep_segments:
-        for marker in markers:
-            job.store.remove(marker.segment)
+    sweep_segments(job.store, job_id, keep=job.spec.settings.engine.keep_segments)
     return result
+
+
+def check_output(output: Path) -> None:
+    """Make the output's folder and see that a file can be put there.
+
+    Raises:
+        OutputError: The folder cannot be made or written, or a folder stands at the output's place.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_problem(output, error) from error
+    if output.is_dir():
+        raise OutputError("not_writable", str(output), "must be a file's address", "a folder", "Change output")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise OutputError("not_writable", str(output), "must be writable", "a folder that is not", "Change its mode")
+
+
+def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
+    """Remove the segments of a published job, those of attempts that never committed too."""
+    for key in () if keep else store.names(layout.segments(job_id)):
+        store.remove(key)
 
 
 def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[Marker], list[int]]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.dubbing.manifest import Row
-from lipwise_ray.faces.select import parse_selection
+from lipwise_ray.dubbing.plan import chunk_frames, detects
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
@@ -79,10 +79,10 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds) -> Estimate:
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
     end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
     video_s = max(Fraction(0), end_s - Fraction(row.start_s))
-    length_s = {"audio": audio_s, "video": video_s, "shortest": min(audio_s, video_s)}[settings.timing.length]
+    length_s = {"audio": audio_s, "video": video_s, "shortest": min(audio_s, video_s)}[
+        "audio" if info.is_still else settings.timing.length
+    ]
     frames = max(1, round_half_up(length_s * rate))
-    chunk = settings.chunk.frames or max(1, round(settings.chunk.length_s * float(rate)))
-    scanned = row.tracks is None and parse_selection(settings.faces.select).kind != "box"
-    scan_frames = len(index) if scanned else 0
+    scan_frames = len(index) if detects(settings, row.tracks) else 0
     seconds = frames / speeds.render + scan_frames / speeds.scan
-    return Estimate(row.id, frames, rate, len(spans(frames, chunk)), scan_frames, seconds)
+    return Estimate(row.id, frames, rate, len(spans(frames, chunk_frames(settings, rate))), scan_frames, seconds)

@@ -21,11 +21,9 @@ def content_id(path: Path) -> str:
     Raises:
         MediaError: The file cannot be read.
     """
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            digest = hashlib.file_digest(file, "sha256")
     except OSError as error:
         raise MediaError(
             "missing_file", str(path), "must exist and be readable", error.strerror or "", "Check the path"

@@ -16,6 +16,7 @@ from lipwise_ray.dubbing.ids import content_id
 from lipwise_ray.errors import StorageError
 from lipwise_ray.lipsync.mel import write_mel
 from lipwise_ray.media.audio import Sound, extract_network_sound
+from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
 from lipwise_ray.state import layout
@@ -109,7 +110,10 @@ def open_audio(store: Store, scratch: Path, path: Path, audio_id: str, *, salvag
         return Audio(audio_id, info, sound, int(known["mel_columns"]), mel_key)
     with scratch_file(scratch, "wave.f32") as wave, scratch_file(scratch, "mel.npy") as mel:
         sound = extract_network_sound(info, wave, salvage=salvage)
-        columns = write_mel(wave, mel)
+        try:
+            columns = write_mel(wave, mel)
+        except OSError as error:
+            raise write_problem(mel, error) from error
         store.put_file(mel_key, mel)
     store.write(key, to_json({"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns}))
     return Audio(audio_id, info, sound, columns, mel_key)

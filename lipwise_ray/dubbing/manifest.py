@@ -37,6 +37,7 @@ _EXTENDS = ("pingpong", "loop", "hold")
 _ID = re.compile(r"^[\w][\w.@+-]{0,127}$")
 _CLOCK = re.compile(r"^(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)$")
 _MAX_BYTES = 1 << 30
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class _Parser:
     def add(self, line: int, record: dict[str, Any]) -> None:
         """Check one row."""
         broken = record.pop("\0cells", None)
-        self._ids[line] = str(record.get("id") or "")
+        self._ids[line] = str("" if record.get("id") is None else record["id"]).strip()
         if broken is not None:
             self._wrong(line, None, "must be a whole row", str(broken))
             return
@@ -290,7 +291,8 @@ class _Parser:
                 lines[value].append(line)
         for value, where in lines.items():
             for line in where if len(where) > 1 else ():
-                others = ", ".join(str(n) for n in where if n != line)
+                others = ", ".join(str(n) for n in where[: _MOST_NAMED + 1] if n != line)
+                others += " and more" if len(where) > _MOST_NAMED + 1 else ""
                 self._wrong(line, column, "must be one row's alone", f"{value!r}, also in line {others}")
 
     def _wrong(self, line: int, column: str | None, must: str, got: str = "", do: str = "") -> None:
@@ -300,15 +302,26 @@ class _Parser:
         self._problems[line].append(ManifestError(code, where, must, got, do))
 
     def _file(self, line: int, column: str, text: str) -> Path:
-        path = (self._base / text).resolve() if text and "\0" not in text else self._base
+        try:
+            path = (self._base / text).resolve() if text and "\0" not in text else self._base
+        except OSError:
+            path = self._base / text
         if not text:
             return path
         if "://" in text:
             self._wrong(line, column, "must be a local file", repr(text))
-        elif not self._files.setdefault(path, path.is_file()):
+        elif not self._is_file(path):
             got = "a directory" if path.is_dir() else f"no file at {path}"
             self._wrong(line, column, "must name a file", got, "Paths are relative to the manifest")
         return path
+
+    def _is_file(self, path: Path) -> bool:
+        if path not in self._files:
+            try:
+                self._files[path] = path.is_file()
+            except OSError:  # a name that is too long, a folder that may not be entered
+                self._files[path] = False
+        return self._files[path]
 
     def _output(self, line: int, text: str) -> str:
         if not text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,19 +16,6 @@ if TYPE_CHECKING:
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
 PASSTHROUGH = "passthrough"
-
-
-@dataclass(frozen=True, slots=True)
-class WeightsRef:
-    """A checkpoint by path, with the hash that identifies it."""
-
-    name: str
-    path: str
-    sha256: str
-
-    def record(self) -> Json:
-        """Return JSON values."""
-        return {"name": self.name, "path": self.path, "sha256": self.sha256}
 
 
 class Models:

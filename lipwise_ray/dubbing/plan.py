@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import FaceError, InputError
-from lipwise_ray.faces.select import Chosen
+from lipwise_ray.faces.select import Chosen, parse_selection
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.join import Timeline
@@ -21,6 +22,7 @@ from lipwise_ray.settings import Settings
 from lipwise_ray.values import F32Array, I64Array, Json, Span, round_half_up, spans
 
 _LEAD_SLACK = Fraction(1, 2)  # frames
+_DECIMAL_SLACK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,16 @@ class Plan:
             )
 
 
+def detects(settings: Settings, tracks: Path | None) -> bool:
+    """Tell whether a job needs its video scanned for faces."""
+    return tracks is None and parse_selection(settings.faces.select).kind != "box"
+
+
+def chunk_frames(settings: Settings, rate: Fraction) -> int:
+    """Return the length of a chunk in frames."""
+    return settings.chunk.frames or max(1, round(settings.chunk.length_s * float(rate)))
+
+
 def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     """Plan a job.
 
@@ -128,6 +140,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     looked = len(used)
     if settings.faces.on_no_face == "skip":
         used = used[has_face]
+    skipped = looked - len(used)
     if settings.source.static:
         used = used[:1]
     sequence, clock = _sequence(facts, used, settings)
@@ -137,6 +150,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     if settings.lipsync.windows == "reference" and settings.timing.length == "audio":
         count, starts = reference_frames(facts.mel_columns, rate)
         count = min(count, len(source))
+        starts = starts + round(settings.lipsync.audio_offset_ms * MEL_RATE_HZ / 1000)
         source, pts, starts = source[:count], pts[:count], starts[:count]
         end_pts = int(sequence.pts[count]) if count < len(sequence.pts) else end_pts
     elif clock.rate is not None:
@@ -144,7 +158,6 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     else:
         starts = timed_starts(pts, clock.time_base, settings.lipsync.audio_offset_ms)
     timeline = Timeline(pts, end_pts, clock.time_base)
-    chunk_frames = settings.chunk.frames or max(1, round(settings.chunk.length_s * float(rate)))
     with_face = int(np.isin(source, chosen.frame).sum())
     return Plan(
         source=source,
@@ -152,7 +165,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
         timeline=timeline,
         rate=rate,
         chosen=chosen,
-        chunks=spans(len(source), chunk_frames),
+        chunks=spans(len(source), chunk_frames(settings, rate)),
         audio_s=_sound_length(facts, timeline, rate, settings),
         counts={
             "frames": len(source),
@@ -160,7 +173,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
             "frames_without_face": len(source) - with_face,
             "source_frames_used": looked,
             "source_frames_without_face": int((~has_face).sum()),
-            "source_frames_skipped": looked - len(used) if settings.faces.on_no_face == "skip" else 0,
+            "source_frames_skipped": skipped,
         },
     )
 
@@ -168,8 +181,8 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
 def _used_frames(facts: Facts) -> I64Array:
     index = facts.index
     seconds = (index.pts - index.pts[0]) * float(index.time_base)
-    # Half a tick of slack: a start given as a rounded decimal means the frame at that time.
-    slack = float(index.time_base) / 2 + 1e-6
+    # A start given as a rounded decimal means the frame at that time.
+    slack = min(_DECIMAL_SLACK_S, 0.25 / float(index.mean_rate))
     inside = seconds >= facts.start_s - slack
     if facts.end_s is not None:
         inside &= seconds < facts.end_s - slack

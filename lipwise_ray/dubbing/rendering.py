@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
@@ -17,10 +16,9 @@ from lipwise_ray.lipsync.model import LipSync
 from lipwise_ray.lipsync.renderer import FrameJob, Renderer
 from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.encode import EncodeSpec, SegmentWriter, encoded_size, encoder_formats
-from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.frames import FrameRecipe, is_rgb
 from lipwise_ray.media.join import codec_for, container_for
-from lipwise_ray.media.pixels import planar_format, working_format
-from lipwise_ray.media.probe import VideoInfo
+from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker
@@ -33,49 +31,53 @@ _DIGITS = 6
 
 
 def encode_spec(
-    settings: Settings, output: str, recipe: FrameRecipe, plan: Plan, info: VideoInfo, threads: int
+    settings: Settings, output: str, recipe: FrameRecipe, video: inputs.Video, threads: int, plan: Plan | None = None
 ) -> EncodeSpec:
-    """Return how a job's segments are encoded.
+    """Return how a job's segments are encoded; without a plan, well enough to try the encoder.
 
     Raises:
         SettingsError: The container cannot carry the codec.
     """
     codec = codec_for(settings.encode.codec, container_for(Path(output)))
-    canvas, source_format = recipe.canvas, info.pixel_format
-    name = _pixel_format(settings.encode.pixel_format, codec, canvas.format.name, source_format)
+    canvas = recipe.canvas
+    wanted = settings.encode.pixel_format
+    name = _pixel_format(codec, canvas.format, video.info.pixel_format) if wanted == "source" else wanted
     shape = planar_format(name) or working_format(name)
+    rate = plan.rate if plan else video.index.mean_rate
     return EncodeSpec(
         codec=codec,
         quality=settings.encode.quality,
         preset=settings.encode.preset,
-        keyframe_frames=max(1, round(settings.encode.keyframe_s * float(plan.rate))),
+        keyframe_frames=max(1, round(settings.encode.keyframe_s * float(rate))),
         pixel_format=name,
         size=encoded_size(canvas.size, codec, shape),
-        rate=plan.rate,
-        time_base=plan.timeline.time_base,
+        rate=rate,
+        time_base=plan.timeline.time_base if plan else 1 / rate,
         color=canvas.color,
-        sample_aspect_ratio=info.sample_aspect_ratio,
+        sample_aspect_ratio=video.info.sample_aspect_ratio,
         threads=threads,
     )
 
 
-def _pixel_format(wanted: str, codec: str, working: str, source: str) -> str:
-    """Return the format to encode: the source's, or the nearest one that the encoder takes.
+def _pixel_format(codec: str, working: PixelFormat, source: str) -> str:
+    """Return the format to encode: the source's, or the one nearest to it that the encoder takes.
 
     RGB has no chroma format of its own: it becomes 4:2:0, which every player shows, or stays 4:4:4
     in lossless work.
     """
-    if wanted != "source":
-        return wanted
-    known = encoder_formats(codec)
-    from_rgb = not source.startswith(("yuv", "gray", "nv", "p0", "p2", "uyvy"))
-    if not known or (working in known and (codec == "ffv1" or not from_rgb)):
-        return working
-    deep = working.endswith("le")
-    for candidate in ("yuv420p10le", "yuv420p") if deep else ("yuv420p",):
-        if candidate in known:
-            return candidate
-    return working
+    known = [shape for name in encoder_formats(codec) if not name.startswith("yuvj") and (shape := planar_format(name))]
+    if not known:
+        return working.name
+    if is_rgb(source) and codec != "ffv1":
+        working = replace(working, shift_x=1, shift_y=1)
+
+    def distance(shape: PixelFormat) -> tuple[int, ...]:
+        lost = max(0, shape.shift_x - working.shift_x) + max(0, shape.shift_y - working.shift_y)
+        spare = max(0, working.shift_x - shape.shift_x) + max(0, working.shift_y - shape.shift_y)
+        is_gray = int(shape.planes != working.planes)
+        return is_gray, lost, max(0, working.bits - shape.bits), spare, max(0, shape.bits - working.bits)
+
+    return min(known, key=lambda shape: (*distance(shape), shape.name)).name
 
 
 def render_chunk(
@@ -95,22 +97,19 @@ def render_chunk(
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
     mel = inputs.open_mel(job.store, payload["mel_key"])
-    spec = encode_spec(settings, job.spec.output, recipe, plan, job.video.info, threads)
+    spec = encode_spec(settings, job.spec.output, recipe, job.video, threads, plan)
     mask = paste_mask(lipsync.size_px, settings.composite.mask, settings.composite.feather)
     renderer = Renderer(lipsync, recipe.canvas, mask, levels=settings.lipsync.levels)
     numbers = plan.source[chunk.start : chunk.stop]
-    without_face = 0
 
     with VideoReader(
         job.video.info.path, job.video.info.stream_index, job.video.index, threads=threads, salvage=job.salvage
     ) as reader:
 
         def jobs() -> Iterator[FrameJob]:
-            nonlocal without_face
             frames = reader.read_order(int(n) for n in numbers)
             for number, decoded in enumerate(frames, chunk.start):
                 boxes = plan.boxes(number)
-                without_face += not len(boxes)
                 yield FrameJob(recipe.apply(decoded), boxes, window(mel, int(plan.mel_start[number])))
 
         with SegmentWriter(target, spec) as writer:
@@ -133,5 +132,4 @@ def render_chunk(
             name: round(getattr(times, name).busy_s, _DIGITS)
             for name in ("decode", "crop", "network", "composite", "encode")
         },
-        counts={"frames_without_face": int(without_face), "mel_start": int(np.min(plan.mel_start))},
     )

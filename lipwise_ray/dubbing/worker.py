@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
-from lipwise_ray.dubbing.assembly import assemble
+from lipwise_ray.dubbing.assembly import assemble, check_output, sweep_segments
 from lipwise_ray.dubbing.context import JobContext, open_job, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, content_id, record_id
 from lipwise_ray.dubbing.models import Models
-from lipwise_ray.dubbing.plan import Facts, make_plan
-from lipwise_ray.dubbing.rendering import render_chunk
+from lipwise_ray.dubbing.plan import Facts, chunk_frames, detects, make_plan
+from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.errors import FaceError, SegmentError
@@ -23,6 +23,7 @@ from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.select import Chosen, choose, fixed_box, parse_selection
 from lipwise_ray.faces.shots import shots
 from lipwise_ray.faces.tracks import Tracks, link, smooth
+from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
@@ -94,8 +95,13 @@ class Worker:
         salvage = job.settings.source.on_error == "salvage"
         audio = inputs.ensure_audio(self._store, self._scratch, job.audio, salvage=salvage)
         video = inputs.ensure_video(self._store, self._scratch, job.video, salvage=salvage)
-        recipe = _recipe(job.settings, video)
+        check_output(job.output_path)
+        check_encoder(encode_spec(job.settings, job.output, _recipe(job.settings, video), video, self._config.threads))
         detector_id = self._detector_id(job.settings, payload["weights"])
+        needs_scan = detects(job.settings, job.tracks)
+        decisive = job.settings.identity()
+        if not needs_scan:
+            del decisive["detect"]
         tracks_id = content_id(job.tracks) if job.tracks else None
         identity: Json = {
             "pipeline": PIPELINE_VERSION,
@@ -104,16 +110,16 @@ class Worker:
             "tracks": tracks_id,
             "start_s": job.start_s,
             "end_s": job.end_s,
-            "settings": job.settings.identity(),
+            "settings": decisive,
+            "device": payload["device"],
             "weights": {
                 "lipsync": (payload["weights"].get("lipsync") or {}).get("sha256"),
-                "detector": detector_id,
+                "detector": detector_id if needs_scan else None,
             },
             "output": job.output,
         }
         job_id = record_id(identity)
-        needs_scan = job.tracks is None and parse_selection(job.settings.faces.select).kind != "box"
-        chunk = _scan_chunk(job.settings, float(video.index.mean_rate))
+        chunk = chunk_frames(job.settings, video.index.mean_rate)
         pieces = spans(len(video.index), chunk) if needs_scan else []
         if needs_scan and self._store.fetch(layout.tracks(video.id, detector_id)) is not None:
             pieces = []
@@ -129,26 +135,25 @@ class Worker:
             "audio_id": audio.id,
             "detector_id": detector_id,
             "frames": len(video.index),
-            "audio_s": float(audio.sound.duration_s),
-            "size": [recipe.canvas.shown_size.width, recipe.canvas.shown_size.height],
             "scan": todo,
-            "scan_chunks": len(pieces),
-            "published": self._published(job_id, job.output_path),
+            "published": self._published(job_id, job.output_path, keep_segments=job.settings.engine.keep_segments),
         }
 
-    def _published(self, job_id: str, output: Path) -> Json | None:
+    def _published(self, job_id: str, output: Path, *, keep_segments: bool) -> Json | None:
         """Return an earlier result when its file is still where it belongs."""
         result = read_json(self._store, layout.result(job_id))
         if result is None or result.get("status") != "done" or result.get("output") != str(output):
             return None
         if not output.is_file() or output.stat().st_size != result.get("bytes_total"):
             return None
+        sweep_segments(self._store, job_id, keep=keep_segments)  # a driver may have died before it did
         return result
 
     @staticmethod
     def _detector_id(settings: Settings, weights: Json) -> str:
         return record_id(
             {
+                "pipeline": PIPELINE_VERSION,
                 "weights": [ref["sha256"] for ref in weights.get("detector") or []],
                 "detect": settings.detect.model_dump(mode="json", exclude={"detector", "checkpoint", "batch_frames"}),
                 "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
@@ -160,6 +165,9 @@ class Worker:
     # scan: faces in a stretch of the source ---------------------------------------------------
 
     def _scan(self, payload: Json) -> Json:
+        key = layout.scan_chunk(payload["video_id"], payload["detector_id"], payload["chunk"])
+        if self._store.fetch(key) is not None:
+            return {}
         job = open_job(self._store, self._scratch, payload)
         span = Span(payload["start"], payload["stop"])
         found = scan(
@@ -173,11 +181,10 @@ class Worker:
             salvage=job.salvage,
             on_frame=self._tick,
         )
-        key = layout.scan_chunk(payload["video_id"], payload["detector_id"], payload["chunk"])
         with inputs.scratch_file(self._scratch, "scan.npz") as temporary:
             found.save(temporary)
             self._store.put_file(key, temporary)
-        return {"faces": len(found.score)}
+        return {}
 
     # plan: tracks, choice of faces, the output's frames ---------------------------------------
 
@@ -208,7 +215,11 @@ class Worker:
             plan.save(temporary)
             self._store.put_file(layout.plan_arrays(job_id), temporary)
         record = {**plan.summary(), "job_id": job_id, "identity": payload["identity"]}
-        self._store.create(layout.plan(job_id), to_json(record))
+        if not self._store.create(layout.plan(job_id), to_json(record)):
+            known = read_json(self._store, layout.plan(job_id))
+            if known is not None:
+                return known
+            self._store.write(layout.plan(job_id), to_json(record))  # damaged by a crash of the machine
         return record
 
     def _choose(self, job: JobContext, payload: Json) -> Chosen:
@@ -217,7 +228,6 @@ class Worker:
         shown = _recipe(settings, job.video).canvas.shown_size
         if rule.kind == "box":
             return fixed_box(rule, len(job.video.index), shown)
-        reference = settings.faces.smoothing == "reference"
         if job.spec.tracks is not None:
             tracks = Tracks.load(job.spec.tracks)
             if tracks.frames != len(job.video.index) or tracks.size != shown:
@@ -228,12 +238,18 @@ class Worker:
                     f"{tracks.frames} frames of {tracks.size.width}x{tracks.size.height}",
                     "Export the tracks of this video, with the same source settings",
                 )
-            return choose(tracks, rule, settings.faces.pads, reference=reference)
-        tracks = self._tracks(job, payload)
-        if not reference:
-            rate = float(job.video.index.mean_rate)
-            tracks = smooth(tracks, round(settings.faces.smooth_s * rate / 2))
-        return choose(tracks, rule, settings.faces.pads, reference=reference)
+        else:
+            tracks = self._tracks(job, payload)
+        whole_pixels = settings.faces.smoothing == "reference"
+        if not whole_pixels:
+            tracks = smooth(tracks, round(settings.faces.smooth_s * float(job.video.index.mean_rate) / 2))
+        return choose(
+            tracks,
+            rule,
+            settings.faces.pads,
+            whole_pixels=whole_pixels,
+            reference=whole_pixels and settings.faces.smooth_s > 0,
+        )
 
     def _tracks(self, job: JobContext, payload: Json) -> Tracks:
         video_id, detector_id = payload["video_id"], payload["detector_id"]
@@ -242,7 +258,7 @@ class Worker:
             return Tracks.load(known)
         settings = job.spec.settings
         rate = float(job.video.index.mean_rate)
-        chunks = len(spans(len(job.video.index), _scan_chunk(settings, rate)))
+        chunks = len(spans(len(job.video.index), chunk_frames(settings, job.video.index.mean_rate)))
         paths = [self._store.fetch(layout.scan_chunk(video_id, detector_id, n)) for n in range(chunks)]
         found = Detections.joined([Detections.load(path) for path in paths if path is not None])
         if len(found.change) != len(job.video.index):
@@ -295,7 +311,3 @@ class Worker:
 def _recipe(settings: Settings, video: inputs.Video) -> FrameRecipe:
     source = settings.source
     return make_recipe(video.info, resize_factor=source.resize_factor, crop=source.crop, turn=source.rotate)
-
-
-def _scan_chunk(settings: Settings, rate: float) -> int:
-    return settings.chunk.frames or max(1, round(settings.chunk.length_s * rate))

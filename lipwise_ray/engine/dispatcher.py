@@ -145,7 +145,8 @@ class Dispatcher:
             entry.task,
             {"event": "failed", **number, "code": failure.code, "message": failure.message, "detail": failure.detail},
         )
-        if failure.blame in ("application", "crash") and entry.attempts < self.budget.attempts:
+        may_retry = failure.blame in ("application", "crash") and entry.subscribers
+        if may_retry and entry.attempts < self.budget.attempts:
             wait_s = self.budget.backoff_s * 2 ** (entry.attempts - 1)
             heapq.heappush(self._waiting, (self.clock() + wait_s, entry.task.id))
             return

@@ -15,6 +15,7 @@ from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.manifest import Manifest, Row
 from lipwise_ray.dubbing.models import PASSTHROUGH
+from lipwise_ray.dubbing.plan import detects
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine
 from lipwise_ray.engine.dispatcher import Budget, Dispatcher
@@ -22,6 +23,7 @@ from lipwise_ray.engine.run import Listener, RowJob, RowOutcome, Run
 from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import codec_for, container_for
+from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.nets.registry import Registry, Weights
 from lipwise_ray.settings import Settings, read_preset, resolve
 from lipwise_ray.state import layout
@@ -151,7 +153,7 @@ def submit(
             _record_run(store, run_id, manifest, run_settings, out)
             for bad in sorted(manifest.bad, key=lambda b: b.line):
                 run.refuse(bad.line, bad.id, list(bad.problems))
-            run.work(_jobs(manifest.rows, source, weights, out, scratch, run), stop)
+            run.work(_jobs(manifest.rows, source, weights, out, scratch, engine.device, run), stop)
         finally:
             engine.close()
     return _report(run, manifest, time.monotonic() - begun)
@@ -161,6 +163,7 @@ def _record_run(store: LocalStore, run_id: str, manifest: Manifest, settings: Se
     record: Json = {
         "run_id": run_id,
         "manifest": str(manifest.path),
+        "manifest_sha256": sha256_of(manifest.path),
         "rows": len(manifest.rows) + len(manifest.bad),
         "out": str(out),
         "settings": settings.model_dump(mode="json"),
@@ -218,7 +221,7 @@ class WeightsTable:
         found: dict[str, Json] = {}
         for row in rows:
             settings = source.for_row(row)
-            key = f"{settings.lipsync} {settings.detect} {self._detects(settings, row)}"
+            key = f"{settings.lipsync} {settings.detect} {detects(settings, row.tracks)}"
             if key not in found:
                 found[key] = {"settings": settings.model_dump_json(), "weights": self.of(settings, row)}
         return list(found.values())
@@ -229,12 +232,9 @@ class WeightsTable:
         if settings.lipsync.model != PASSTHROUGH:
             weights = self._get(settings.lipsync.model, settings.lipsync.checkpoint, "wav2lip")
             record["lipsync"] = _reference(weights)
-        if self._detects(settings, row):
+        if detects(settings, row.tracks):
             record["detector"] = [_reference(w) for w in self._detector(settings)]
         return record
-
-    def _detects(self, settings: Settings, row: Row) -> bool:
-        return row.tracks is None and parse_selection(settings.faces.select).kind != "box"
 
     def _detector(self, settings: Settings) -> list[Weights]:
         heavy = settings.detect.detector == "s3fd"
@@ -260,7 +260,13 @@ def _reference(weights: Weights) -> Json:
 
 
 def _jobs(
-    rows: list[Row], source: SettingsSource, weights: WeightsTable, out: Path, scratch: Path, run: Run
+    rows: list[Row],
+    source: SettingsSource,
+    weights: WeightsTable,
+    out: Path,
+    scratch: Path,
+    device: str,
+    run: Run,
 ) -> Iterator[RowJob]:
     """Yield rows ready to be worked on, higher priority first; refuse those that cannot begin."""
     for number, row in sorted(enumerate(rows), key=lambda item: (-item[1].priority, item[0])):
@@ -270,7 +276,7 @@ def _jobs(
             output = (out / row.output).resolve()
             if not output.is_relative_to(out):
                 raise OutputError("output_escapes", row.where, f"must stay under {out}", str(output))
-            record: Json = {"weights": weights.of(settings, row), "scratch": str(scratch)}
+            record: Json = {"weights": weights.of(settings, row), "scratch": str(scratch), "device": device}
         except LipwiseError as error:
             run.refuse(row.line, row.id, [error])
             continue

@@ -8,8 +8,7 @@ import re
 import shutil
 import socket
 import tempfile
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,8 @@ from lipwise_ray.values import Json
 _START_TIMEOUT_S = 300.0
 _FOLDER_PREFIX = "lw-ray-"
 _KNOCK_TIMEOUT_S = 10.0
+_REPLACE_TIMEOUT_S = 120.0
+_MOST_FAILED_STARTS = 3
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -83,7 +84,6 @@ class _Slot:
     frames_before: int = 0
     frames_now: int = 0
     dead: bool = False
-    asked_s: float = field(default_factory=time.monotonic)
 
 
 class RayEngine:
@@ -101,6 +101,7 @@ class RayEngine:
         self._config = config
         self._options = options
         self._slots: dict[str, _Slot] = {}
+        self._failed_starts = 0
         self._local = options.address == "local"
         self._folder = _connect(options.address)
         resources = ray.cluster_resources()
@@ -112,8 +113,10 @@ class RayEngine:
             self._workers = max(1, int(gpus / options.gpus_per_worker))
         else:
             self._workers = max(1, cores // 2)
-        here = os.cpu_count() or 1
-        self._threads = options.threads or max(1, (here if self._local else cores) // self._workers)
+        nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        widest = max([cores // self._workers, 1])
+        # A worker lives on one node: it cannot have more threads than the smallest one with cores.
+        self._threads = options.threads or min(widest, min((n for n in nodes if n), default=1))
 
     @property
     def device(self) -> str:
@@ -141,7 +144,7 @@ class RayEngine:
             if isinstance(cause, LipwiseError):
                 raise cause from error
             raise SetupError("worker_start", "render worker", "must load its models", str(cause)) from error
-        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
+        except ray.exceptions.RayError as error:
             raise SetupError(
                 "worker_start",
                 "render worker",
@@ -168,15 +171,38 @@ class RayEngine:
         return remote.options(**options).remote(self._config.state, self._config.scratch, device, threads)
 
     def idle(self, lane: Lane) -> list[str]:
-        """Return the workers of a lane that have nothing to do."""
-        return [slot.name for slot in self._slots.values() if slot.lane == lane and slot.task is None]
+        """Return the workers of a lane that have nothing to do; a dead one is replaced first.
+
+        Raises:
+            SetupError: Workers die again and again before they get a task.
+        """
+        free = [slot for slot in self._slots.values() if slot.lane == lane and slot.task is None]
+        return [slot.name for slot in free if not slot.dead or self._replace(slot)]
+
+    def _replace(self, slot: _Slot) -> bool:
+        """Put a living actor into a slot; a start that fails is never charged to a task."""
+        ray.kill(slot.actor, no_restart=True)
+        slot.actor = self._actor(slot.lane)
+        try:
+            ray.get(slot.actor.pid.remote(), timeout=_REPLACE_TIMEOUT_S)
+        except ray.exceptions.RayError as error:
+            self._failed_starts += 1
+            if self._failed_starts >= _MOST_FAILED_STARTS:
+                raise SetupError(
+                    "worker_start",
+                    f"worker {slot.name}",
+                    "must start again after its death",
+                    str(error).splitlines()[0],
+                ) from error
+            return False
+        self._failed_starts = 0
+        slot.dead = False
+        slot.frames_now = 0
+        return True
 
     def submit(self, worker: str, task: Task) -> None:
-        """Send a task to a worker; a dead one is replaced first."""
+        """Send a task to a worker."""
         slot = self._slots[worker]
-        if slot.dead:
-            slot.actor, slot.dead = self._actor(slot.lane), False
-            slot.frames_now = 0
         slot.task = task
         slot.frames_before = slot.frames_now
         slot.call = slot.actor.run.remote(task.kind, task.payload)
@@ -203,11 +229,7 @@ class RayEngine:
             return Outcome(
                 slot.name, task, None, Failure(found.blame, found.code, found.message, _COLOUR.sub("", str(error)))
             )
-        except (
-            ray.exceptions.RayActorError,
-            ray.exceptions.WorkerCrashedError,
-            ray.exceptions.ObjectLostError,
-        ) as error:
+        except ray.exceptions.RayError as error:  # the process is gone, or cannot be reached any more
             slot.dead = True
             slot.probe = None
             reason = str(error).strip().splitlines()[-1]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.engine.contract import Failure
 from lipwise_ray.engine.dispatcher import Dispatcher
-from lipwise_ray.errors import LipwiseError
+from lipwise_ray.errors import LipwiseError, StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
 _STEP_S = 0.5
+_KEPT = ("status", "code", "message", "frames", "counts", "tally", "render_s", "stages_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class Listener(Protocol):
 
     def run_started(self, run_id: str, engine: str) -> None:
         """The engine is there; its workers are about to load their models."""
+        ...
+
+    def problem(self, text: str) -> None:
+        """Something that concerns the whole run."""
         ...
 
     def row_started(self, row: int, row_id: str) -> None:
@@ -108,14 +113,13 @@ class Run:
     listener: Listener
     active_rows: int
     outcomes: list[RowOutcome] = field(default_factory=list[RowOutcome])
-    stopped: bool = False
     _active: dict[int, _Running] = field(default_factory=dict[int, _Running])
 
     def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
         """Work until every row has ended, or until `stop` says so and running tasks have ended."""
-        source_empty = False
+        source_empty = full = False
         while True:
-            stopping = stop()
+            stopping = full or stop()
             while not (source_empty or stopping) and len(self._active) < self.active_rows:
                 job = next(jobs, None)
                 if job is None:
@@ -126,9 +130,13 @@ class Run:
                 break
             if stopping and not self.dispatcher.running:
                 break
-            self.dispatcher.step(_STEP_S, lease=not stopping)
+            try:
+                self.dispatcher.step(_STEP_S, lease=not stopping)
+            except StorageError as error:
+                # The ledger cannot be written: nothing more is begun, and a later run goes on.
+                self.listener.problem(str(error))
+                full = True
             self._tick()
-        self.stopped = bool(self._active) or not source_empty
 
     def _begin(self, job: RowJob) -> None:
         running = _Running(self, job, time.monotonic())
@@ -154,9 +162,11 @@ class Run:
 
     def record(self, outcome: RowOutcome) -> None:
         """Write a row's outcome to the state and tell the listener."""
-        self.outcomes.append(outcome)
         self.store.write(layout.row(self.id, outcome.row), to_json(outcome.record))
         self.listener.row_ended(outcome)
+        # The full record is in the state; a manifest may have 100,000 rows.
+        slim = {name: outcome.record[name] for name in _KEPT if name in outcome.record}
+        self.outcomes.append(replace(outcome, record=slim))
 
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError]) -> None:
         """Record a row that cannot be begun."""

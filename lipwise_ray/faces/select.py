@@ -9,10 +9,11 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import LANDMARKS
-from lipwise_ray.faces.tracks import Tracks, reference_smooth
+from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_smooth
 from lipwise_ray.values import F32Array, I64Array, Size
 
 _PLAIN = ("largest", "all", "left", "right", "center")
+_PRESENT_SHARE = 0.02
 _INDEX = re.compile(r"^index:(\d+)$")
 _BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
 
@@ -77,49 +78,100 @@ def parse_selection(text: str) -> Selection:
 
 
 def choose_tracks(tracks: Tracks, rule: Selection) -> list[int]:
-    """Return the numbers of the tracks to dub; the choice is made shot by shot.
+    """Return the numbers of the tracks to dub; the choice is made shot by shot, person by person.
 
-    ``largest`` takes the track that covers most pixels over the shot; ``left``, ``right`` and
+    Tracks of a shot that follow each other at the same place are one person, who was hidden for a
+    while. ``largest`` takes the person who covers most pixels over the shot; ``left``, ``right`` and
     ``center`` go by the mean centre; ``index:N`` counts from the left, from 0.
     """
     if rule.kind == "all":
         return tracks.numbers
-    facts: dict[int, list[tuple[int, float, float]]] = {}
-    starts = tracks.shots[:, 0]
-    for number in tracks.numbers:
-        rows = tracks.rows(number)
-        box = tracks.box[rows].astype(np.float64)
-        area = float(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sum())
-        centre_x = float((box[:, 0] + box[:, 2]).mean() / 2)
-        shot = int(np.searchsorted(starts, tracks.frame[rows.start], side="right"))
-        facts.setdefault(shot, []).append((number, area, centre_x))
     chosen: list[int] = []
-    for faces in facts.values():
-        largest = max(area for _, area, _ in faces)
-        # A face that is hardly there (a passer-by, a false alarm) does not count as left or right.
-        present = [f for f in faces if f[1] >= 0.02 * largest]  # a share, see above
-        ordered = sorted(present, key=lambda f: f[2])
+    for numbers in _by_shot(tracks):
+        people = _people(tracks, numbers)
+        largest = max(person.area for person in people)
+        # Someone who is hardly there (a passer-by, a false alarm) does not count as left or right.
+        present = [person for person in people if person.area >= _PRESENT_SHARE * largest]
+        ordered = sorted(present, key=lambda person: person.centre_x)
         if rule.kind == "largest":
-            chosen.append(max(faces, key=lambda f: (f[1], -f[0]))[0])
+            chosen += max(people, key=lambda person: person.area).tracks
         elif rule.kind == "left":
-            chosen.append(ordered[0][0])
+            chosen += ordered[0].tracks
         elif rule.kind == "right":
-            chosen.append(ordered[-1][0])
+            chosen += ordered[-1].tracks
         elif rule.kind == "center":
-            chosen.append(min(present, key=lambda f: abs(f[2] - tracks.size.width / 2))[0])
+            chosen += min(present, key=lambda person: abs(person.centre_x - tracks.size.width / 2)).tracks
         elif rule.number < len(ordered):
-            chosen.append(ordered[rule.number][0])
+            chosen += ordered[rule.number].tracks
     return sorted(chosen)
 
 
-def choose(tracks: Tracks, rule: Selection, pads: tuple[int, int, int, int], *, reference: bool = False) -> Chosen:
+@dataclass(slots=True)
+class _Person:
+    """Tracks of one shot that belong together. ``area`` is in pixels times frames."""
+
+    tracks: list[int]
+    area: float
+    moment_x: float
+    frames: int
+    last_frame: int
+    last_box: F32Array
+
+    @property
+    def centre_x(self) -> float:
+        """Mean column of the face."""
+        return self.moment_x / self.frames
+
+
+def _by_shot(tracks: Tracks) -> list[list[int]]:
+    """Return the track numbers of each shot that has any, in order of their first frame."""
+    shots: dict[int, list[tuple[int, int]]] = {}
+    for number in tracks.numbers:
+        first = int(tracks.frame[tracks.rows(number).start])
+        shot = int(np.searchsorted(tracks.shots[:, 0], first, side="right"))
+        shots.setdefault(shot, []).append((first, number))
+    return [[number for _, number in sorted(found)] for _, found in sorted(shots.items())]
+
+
+def _people(tracks: Tracks, numbers: list[int]) -> list[_Person]:
+    people: list[_Person] = []
+    for number in numbers:
+        rows = tracks.rows(number)
+        box = tracks.box[rows].astype(np.float64)
+        area = float(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sum())
+        moment_x = float((box[:, 0] + box[:, 2]).sum() / 2)
+        gone = [person for person in people if person.last_frame < int(tracks.frame[rows.start])]
+        likeness = [float(affinity(person.last_box[None], tracks.box[rows][:1])[0, 0]) for person in gone]
+        if likeness and max(likeness) >= MIN_AFFINITY:
+            person = gone[int(np.argmax(likeness))]
+            person.tracks.append(number)
+            person.area += area
+            person.moment_x += moment_x
+            person.frames += len(box)
+        else:
+            person = _Person([number], area, moment_x, len(box), 0, tracks.box[rows][-1])
+            people.append(person)
+        person.last_frame = int(tracks.frame[rows.stop - 1])
+        person.last_box = tracks.box[rows][-1]
+    return people
+
+
+def choose(
+    tracks: Tracks,
+    rule: Selection,
+    pads: tuple[int, int, int, int],
+    *,
+    whole_pixels: bool = False,
+    reference: bool = False,
+) -> Chosen:
     """Return the boxes to dub in every frame.
 
     Args:
         tracks: Smoothed tracks (raw ones for `reference`).
         rule: Which face.
         pads: Pixels added at top, bottom, left, right; the result is clipped to the picture.
-        reference: Whole-pixel boxes, smoothed in the original's way after padding.
+        whole_pixels: Cut boxes to whole pixels, as the original does.
+        reference: Smooth them in the original's way, after padding.
     """
     numbers = choose_tracks(tracks, rule)
     if not numbers:
@@ -131,9 +183,9 @@ def choose(tracks: Tracks, rule: Selection, pads: tuple[int, int, int, int], *, 
     for number in numbers:
         rows = tracks.rows(number)
         box = tracks.box[rows] + grow
-        if reference:
+        if whole_pixels or reference:
             whole = np.clip(np.trunc(box), 0, limit).astype(np.int64)
-            box = reference_smooth(whole).astype(np.float32)
+            box = (reference_smooth(whole) if reference else whole).astype(np.float32)
         box = np.clip(box, 0, limit)
         usable = (box[:, 2] - box[:, 0] >= 2) & (box[:, 3] - box[:, 1] >= 2)  # noqa: PLR2004  # pixels
         parts.append(

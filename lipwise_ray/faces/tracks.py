@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,8 @@ from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Sp
 if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
-_MIN_AFFINITY = 0.2
+MIN_AFFINITY = 0.2
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
 _REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
 
 
@@ -71,7 +74,7 @@ class Tracks:
         try:
             with np.load(path, allow_pickle=False) as data:
                 return _checked(path, data)
-        except (OSError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             raise FaceError(
                 "bad_tracks",
                 str(path),
@@ -170,16 +173,16 @@ def _chains(found: Detections, rows: range, looked: I64Array, max_gap_frames: in
         live = [chain for chain in live if chain not in stale]
         taken: set[int] = set()
         if live and here:
-            score = _affinity(found.box[[chain[-1] for chain in live]], found.box[here])
+            score = affinity(found.box[[chain[-1] for chain in live]], found.box[here])
             for i, j in zip(*linear_sum_assignment(-score), strict=True):
-                if score[i, j] >= _MIN_AFFINITY:
+                if score[i, j] >= MIN_AFFINITY:
                     live[int(i)].append(here[int(j)])
                     taken.add(int(j))
         live += [[row] for j, row in enumerate(here) if j not in taken]
     return sorted(done + live)
 
 
-def _affinity(old: F32Array, new: F32Array) -> F64Array:
+def affinity(old: F32Array, new: F32Array) -> F64Array:
     """Return how well boxes agree, shape (old, new): IoU, or nearness for a face that moves fast."""
     a, b = old[:, None, :].astype(np.float64), new[None, :, :].astype(np.float64)
     overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)

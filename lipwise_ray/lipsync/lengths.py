@@ -54,7 +54,7 @@ def output_sequence(clock: SourceClock, audio_s: Fraction, length: LengthRule, e
     """Return the output's frames by rule.
 
     At a constant rate the count is ``round(duration * rate)``, halves up, and at least 1. At a
-    variable rate it is the count whose end comes nearest to the wanted duration.
+    variable rate frames keep their durations, and the last one ends with the wanted duration.
 
     Args:
         clock: The used source frames.
@@ -66,25 +66,22 @@ def output_sequence(clock: SourceClock, audio_s: Fraction, length: LengthRule, e
     if clock.rate is not None:
         count = max(1, round_half_up(wanted_s * clock.rate))
         return Sequence(extended(len(clock.duration), count, extend), np.arange(count, dtype=np.int64), count)
-    wanted = float(wanted_s / clock.time_base)
-    # Every pass over the source lasts at least one tick a frame, so this bound is never short.
-    passes = int(wanted // int(clock.duration.sum())) + 2
-    source = extended(len(clock.duration), passes * len(clock.duration) + 1, extend)
-    if extend == "hold" and wanted > int(clock.duration.sum()):
-        typical = int(np.median(clock.duration))
-        more = int((wanted - int(clock.duration.sum())) // typical) + 2
-        source = extended(len(clock.duration), len(clock.duration) + more, extend)
+    wanted = max(1, round_half_up(wanted_s / clock.time_base))
+    frames = len(clock.duration)
+    count = frames
+    while True:
+        source = extended(frames, count, extend)
         duration = clock.duration[source]
-        duration[len(clock.duration) :] = typical
-    else:
-        duration = clock.duration[source]
-    ends = np.cumsum(duration)
-    after = int(np.searchsorted(ends, wanted))
-    if after > 0 and (after == len(ends) or wanted - ends[after - 1] < ends[after] - wanted):
-        after -= 1
-    count = after + 1
-    pts = np.concatenate([np.zeros(1, np.int64), ends[: count - 1]])
-    return Sequence(source[:count], pts, int(ends[count - 1]))
+        if extend == "hold":
+            duration[frames:] = max(1, int(np.median(clock.duration)))
+        ends = np.cumsum(duration)
+        if ends[-1] >= wanted:
+            break
+        count *= 2
+    # Every frame that begins before the end is shown; the last one until exactly then.
+    starts = ends - duration
+    kept = int(np.searchsorted(starts, wanted))
+    return Sequence(source[:kept], starts[:kept], wanted)
 
 
 def extended(frames: int, count: int, rule: ExtendRule) -> I64Array:

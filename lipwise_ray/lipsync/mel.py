@@ -69,12 +69,12 @@ def write_mel(wave_path: Path, target: Path) -> int:
     samples = wave_path.stat().st_size // 4
     wave = np.memmap(wave_path, np.float32, "r", shape=(samples,)) if samples else np.zeros(0, np.float32)
     columns = mel_columns(samples)
-    out = np.lib.format.open_memmap(target, "w+", np.dtype(np.float32), (columns, MEL_BANDS))
-    place = 0
-    for block in _blocks(cast("F32Array", wave)):
-        out[place : place + len(block)] = block
-        place += len(block)
-    out.flush()
+    # Written, not mapped: a full disk is then an error and not a dead process.
+    header = {"descr": "<f4", "fortran_order": False, "shape": (columns, MEL_BANDS)}
+    with target.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in _blocks(cast("F32Array", wave)):
+            file.write(np.ascontiguousarray(block, "<f4").tobytes())
     return columns
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lipwise_ray.lipsync.model import LipSync
 
 _PENDING_BATCHES = 2
+_WAITING_BYTES = 512 << 20
+_QUEUE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,17 @@ class Renderer:
         Decoding and cropping, the network, and the caller's encoding run side by side; at most a
         few batches of frames are in memory.
         """
-        depth = self._lipsync.batch_faces
+        depth = min(self._lipsync.batch_faces, max(2, self._frames_in(_QUEUE_BYTES)))
         with (
             Background(lambda: self._cropped(timed(jobs, self.times.decode)), depth) as cropped,
             Background(lambda: self._dubbed(iter(cropped)), depth) as dubbed,
         ):
             yield from dubbed
+
+    def _frames_in(self, bytes_total: int) -> int:
+        size, shape = self._canvas.size, self._canvas.format
+        frame_bytes = size.width * size.height * (1 + 2 / (1 << (shape.shift_x + shape.shift_y)))
+        return int(bytes_total / (frame_bytes * (1 + (shape.bits > 8))))  # noqa: PLR2004  # bits a byte
 
     def _cropped(self, jobs: Iterator[FrameJob]) -> Iterator[_Cropped]:
         for job in jobs:
@@ -107,7 +114,9 @@ class Renderer:
     def _dubbed(self, cropped: Iterator[_Cropped]) -> Iterator[VideoFrame]:
         waiting: deque[_Cropped] = deque()
         todo: deque[_Face] = deque()
-        most_waiting = _PENDING_BATCHES * self._lipsync.batch_faces
+        size = self._lipsync.batch_faces
+        # Frames without a face wait with the others; how many is a matter of their size too.
+        most_waiting = max(size, min(_PENDING_BATCHES * size, self._frames_in(_WAITING_BYTES)))
         for item in cropped:
             waiting.append(item)
             todo.extend(item.faces)

@@ -103,6 +103,17 @@ def decode_problem(path: Path, error: Exception, at: str) -> MediaError:
     )
 
 
+def damaged(path: Path, what: str) -> MediaError:
+    """Return the error for a picture that decodes with damage."""
+    return MediaError(
+        "damaged",
+        str(path),
+        "must decode without damage",
+        what,
+        'Export it again, or set on_error = "salvage" to dub what decodes',
+    )
+
+
 def write_problem(path: Path, error: OSError) -> OutputError | StorageError:
     """Return the error for a file that could not be written."""
     if error.errno in _DISK_ERRORS:

@@ -21,6 +21,7 @@ from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -130,33 +131,16 @@ class SegmentWriter:
             self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
         except OSError as error:
             raise write_problem(path, error) from error
-        self._stream = cast(
-            "VideoStream", self._container.add_stream(spec.codec, rate=spec.rate, options=_options(spec))
-        )
-        context = self._stream.codec_context
-        context.width, context.height = spec.size.width, spec.size.height
-        context.pix_fmt = spec.pixel_format
-        context.time_base = spec.time_base
-        context.framerate = spec.rate
-        context.gop_size = 1 if spec.codec == "ffv1" else spec.keyframe_frames
-        context.thread_count = spec.threads
-        context.sample_aspect_ratio = spec.sample_aspect_ratio
-        context.color_range = 2 if spec.color.full_range else 1
-        context.colorspace = spec.color.matrix
-        context.color_primaries = spec.color.primaries
-        context.color_trc = spec.color.transfer
         try:
-            context.open(strict=False)
+            self._stream = cast(
+                "VideoStream", self._container.add_stream(spec.codec, rate=spec.rate, options=_options(spec))
+            )
+            _configure(self._stream.codec_context, spec)
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
-            self._container.close()
-            raise SettingsError(
-                "encoder",
-                f"encode.codec = {spec.codec}",
-                f"must encode {spec.pixel_format} at {spec.size.width}x{spec.size.height}",
-                str(error),
-                "Choose another encode.codec or encode.pixel_format; `lipwise-ray doctor` lists the encoders",
-            ) from error
+            with contextlib.suppress(av.error.FFmpegError):
+                self._container.close()
+            raise _refused(spec, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -188,10 +172,8 @@ class SegmentWriter:
         self._mux(self._stream.encode(None))
         try:
             self._container.close()
-            digest = hashlib.sha256()
             with self._path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                digest = hashlib.file_digest(file, "sha256")
         except OSError as error:
             raise write_problem(self._path, error) from error
         rank = np.argsort(np.argsort(self._order, kind="stable"), kind="stable")
@@ -217,6 +199,45 @@ class SegmentWriter:
         frame.color_primaries = spec.color.primaries
         frame.color_trc = spec.color.transfer
         return frame
+
+
+def check_encoder(spec: EncodeSpec) -> None:
+    """Open an encoder once, without a file.
+
+    Raises:
+        SettingsError: It does not open with these settings.
+    """
+    try:
+        context = cast("VideoCodecContext", av.CodecContext.create(spec.codec, "w"))
+        context.options = _options(spec)
+        _configure(context, spec)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise _refused(spec, error) from error
+
+
+def _configure(context: VideoCodecContext, spec: EncodeSpec) -> None:
+    context.width, context.height = spec.size.width, spec.size.height
+    context.pix_fmt = spec.pixel_format
+    context.time_base = spec.time_base
+    context.framerate = spec.rate
+    context.gop_size = 1 if spec.codec == "ffv1" else spec.keyframe_frames
+    context.thread_count = spec.threads
+    context.sample_aspect_ratio = spec.sample_aspect_ratio
+    context.color_range = 2 if spec.color.full_range else 1
+    context.colorspace = spec.color.matrix
+    context.color_primaries = spec.color.primaries
+    context.color_trc = spec.color.transfer
+    context.open(strict=False)
+
+
+def _refused(spec: EncodeSpec, error: Exception) -> SettingsError:
+    return SettingsError(
+        "encoder",
+        f"encode.codec = {spec.codec}",
+        f"must encode {spec.pixel_format} at {spec.size.width}x{spec.size.height} with preset {spec.preset}",
+        str(error),
+        "Change the settings of encode; `lipwise-ray doctor` lists the encoders",
+    )
 
 
 def _padded(frame: VideoFrame, size: Size) -> VideoFrame:

@@ -17,8 +17,6 @@ from lipwise_ray.values import ColorTags, Rotation, Size, U8Array
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_RGB_MATRIX = 0
-_JPEG_RANGE = 2
 _MPEG_RANGE = 1
 _HD_HEIGHT_PX = 720
 _TURNS: tuple[Rotation, ...] = (0, 90, 180, 270)
@@ -54,7 +52,7 @@ class FrameRecipe:
         return fresh
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
-        from_rgb = frame.format.is_rgb
+        from_rgb = is_rgb(frame.format.name)
         matrix = 1 if self.canvas.color.matrix == 1 else 5
         return frame.reformat(
             width=self.scaled.width,
@@ -64,6 +62,12 @@ class FrameRecipe:
             interpolation="AREA" if self.scaled.width < frame.width else "BICUBIC",
             dst_color_range=_MPEG_RANGE if from_rgb else None,
         )
+
+
+def is_rgb(pixel_format: str) -> bool:
+    """Tell whether a format holds red, green and blue, or a palette of them."""
+    shape = av.VideoFormat(pixel_format)
+    return shape.is_rgb or shape.has_palette
 
 
 def make_recipe(
@@ -88,7 +92,8 @@ def make_recipe(
     rotation = _TURNS[(info.rotation + turn) // 90 % 4]
     pixel_format = working_format(info.pixel_format)
     color = info.color
-    if color.matrix == _RGB_MATRIX:
+    if is_rgb(info.pixel_format):
+        # RGB is converted here, so the matrix is ours to choose: the one players expect at that size.
         color = ColorTags(1 if info.size.height >= _HD_HEIGHT_PX else 6, color.primaries, color.transfer)
     scaled = Size(max(2, info.size.width // resize_factor), max(2, info.size.height // resize_factor))
     if resize_factor == 1:

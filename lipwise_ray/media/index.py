@@ -13,7 +13,7 @@ import av.error
 import numpy as np
 
 from lipwise_ray.errors import MediaError
-from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.media.container import damaged, decode_problem, open_input
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.values import BoolArray, I64Array
@@ -180,15 +180,17 @@ def _decoded(info: VideoInfo, *, salvage: bool) -> list[_Entry]:
     """Return the shown frames by decoding all of them."""
     entries: list[_Entry] = []
     previous: int | None = None
-    with open_input(info.path) as container:
+    with open_input(info.path, keep_corrupt=not salvage) as container:
         stream = next(s for s in container.streams.video if s.index == info.stream_index)
         stream.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
         packets = container.demux(stream)
         while True:
             try:
                 for frame in next(packets).decode():
-                    if salvage and frame.is_corrupt:
-                        continue
+                    if frame.is_corrupt:
+                        if salvage:
+                            continue
+                        raise damaged(info.path, f"a damaged picture after {len(entries)} frames")
                     duration = frame.duration or 0
                     number = frame.pts
                     if number is None or (previous is not None and number <= previous):

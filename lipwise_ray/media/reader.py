@@ -12,7 +12,7 @@ import av.error
 import numpy as np
 
 from lipwise_ray.errors import MediaError
-from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.media.container import damaged, decode_problem, open_input
 from lipwise_ray.media.index import FrameIndex, luma_crc
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ class VideoReader:
             if number > wanted:
                 break
             if number == wanted:
+                if frame.is_corrupt and not self._salvage:
+                    raise damaged(self._path, f"a damaged picture {number}")
                 yield frame
                 wanted += 1
                 if wanted == stop:
@@ -205,7 +207,7 @@ class VideoReader:
                 cursor = self._open()
             cursor.seek(target)
             first = next(cursor, None)
-            if first is not None and first[0] <= start:
+            if first is not None and first[0] <= start and not first[1].is_corrupt:
                 yield first
                 yield from cursor
                 return

@@ -21,11 +21,8 @@ _PREFIX = "module."
 
 def sha256_of(path: Path) -> str:
     """Return a file's SHA-256 in hex."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_non_weights(path: Path) -> None:

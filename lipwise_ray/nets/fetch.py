@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -91,7 +92,7 @@ def pull(
                 _fetch(address, entry, target, on_progress)
             except StorageError:
                 raise
-            except (LipwiseError, OSError, ValueError) as error:
+            except _failures() as error:
                 problems.append(f"{_shown(address)}: {_reason(error)}")
                 if isinstance(error, WeightsError) or not _worth_retrying(error):
                     break
@@ -153,6 +154,9 @@ def _fetch(address: str, entry: Entry, target: Path, on_progress: Progress) -> N
             refuse_non_weights(part)
         finally:
             part.unlink()
+        if have:
+            message = "the part from before belonged to another file; starting again"
+            raise ConnectionError(message)
         raise WeightsError(
             "wrong_hash",
             _shown(address),
@@ -204,6 +208,16 @@ def _disk(path: Path) -> Generator[None, None, None]:
             error.strerror or "",
             "Set paths.models to a folder with room",
         ) from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what a download may raise; the cloud libraries' own errors where they are installed."""
+    found: tuple[type[Exception], ...] = (LipwiseError, OSError, ValueError, ImportError)
+    if importlib.util.find_spec("botocore"):
+        import botocore.exceptions  # noqa: PLC0415  # optional
+
+        found = (*found, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
+    return found
 
 
 def _worth_retrying(error: Exception) -> bool:

@@ -50,7 +50,12 @@ def marker(job_id: str, chunk: int) -> str:
 
 def segment(job_id: str, chunk: int, attempt: str) -> str:
     """Return the key of an attempt's segment."""
-    return f"jobs/{job_id}/segments/{chunk:05d}.{attempt}.mkv"
+    return f"{segments(job_id)}/{chunk:05d}.{attempt}.mkv"
+
+
+def segments(job_id: str) -> str:
+    """Return the folder of a job's segments."""
+    return f"jobs/{job_id}/segments"
 
 
 def attempts(job_id: str) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, read_json, to_json
-from lipwise_ray.values import Json
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
     """What a finished chunk says about its segment.
 
-    ``stages`` holds busy seconds by stage; ``counts`` numbers such as frames without a face.
+    ``stages`` holds busy seconds by stage.
     """
 
     segment: str
@@ -25,7 +23,6 @@ class Marker:
     attempt: str
     seconds: float
     stages: dict[str, float]
-    counts: dict[str, int]
 
 
 def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
@@ -63,13 +60,3 @@ def commit(store: Store, job_id: str, chunk: int, marker: Marker) -> Marker:
 def drop_marker(store: Store, job_id: str, chunk: int) -> None:
     """Take back a marker whose segment proved damaged."""
     store.remove(layout.marker(job_id, chunk))
-
-
-def segment_path(store: Store, marker: Marker) -> Path | None:
-    """Return the local path of a marker's segment."""
-    return store.fetch(marker.segment)
-
-
-def record(marker: Marker) -> Json:
-    """Return a marker as JSON values."""
-    return asdict(marker)

@@ -154,6 +154,8 @@ def move_into_place(path: Path, target: Path) -> None:
         beside = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             shutil.copyfile(path, beside)
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
             beside.replace(target)
         finally:
             beside.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ def _probe(folder: Path, video: str = "v.mp4", name: str = "p") -> Task:
     spec = JobSpec(
         "r", folder / video, folder / "s.wav", "o.mp4", folder / "o.mp4", None, 0.0, None, None, (), settings
     )
-    payload = {"job": spec.record(), "weights": {}, "scratch": str(folder / "tmp")}
+    payload = {"job": spec.record(), "weights": {}, "scratch": str(folder / "tmp"), "device": "cpu"}
     return Task(name, "probe", payload, 0, rank("probe", 0, 0))
 
 
@@ -125,6 +125,7 @@ def test_a_dead_worker_is_replaced(tmp_path: Path, inputs: Path) -> None:
         (outcome,) = _wait(engine, 1)
         assert outcome.failure is not None
         assert (outcome.failure.blame, outcome.failure.code) == ("crash", "worker_died")
+        assert engine.idle("cpu") == ["cpu-1"]
         engine.submit("cpu-1", _probe(inputs, name="again"))
         assert _wait(engine, 1)[0].result is not None
         assert ray.get(engine._slots["cpu-1"].actor.pid.remote()) != old  # type: ignore[attr-defined]

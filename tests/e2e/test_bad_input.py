@@ -48,6 +48,7 @@ def test_each_bad_row_has_its_reason_and_good_rows_are_done(folder: Path) -> Non
     write_clip(folder / "single.mp4", ClipSpec(size=Size(160, 120), frames=1))
     (folder / "out").mkdir()
     (folder / "out" / "file").touch()
+    (folder / "out" / "folder.mkv").mkdir()
     expected = {
         "missing": (_row("missing", video="nowhere.mp4"), "row_video"),
         "empty": (_row("empty", video="empty.mp4"), "empty_file"),
@@ -60,6 +61,7 @@ def test_each_bad_row_has_its_reason_and_good_rows_are_done(folder: Path) -> Non
         "outside": (_row("outside", faces="box:500,600,0,50"), "box_outside"),
         "range": (_row("range", start="7"), "empty_range"),
         "unwritable": (_row("unwritable", output="file/o.mkv"), "not_writable"),
+        "place": (_row("place", output="folder.mkv"), "not_writable"),
         "container": (_row("container", output="c.webm"), "codec_container"),
         "tracks": (_row("tracks", tracks="text.mp4", faces=""), "bad_tracks"),
         "twin-a": (_row("twin-a", output="twin.mkv"), "row_output"),
@@ -151,6 +153,15 @@ def test_a_full_disk_fails_the_row_and_a_rerun_finishes_it(folder: Path) -> None
     assert dub(folder, rows, PASSTHROUGH, LOSSLESS).exit_code == 0
 
 
+def test_an_encoder_that_cannot_work_is_told_before_any_rendering(folder: Path) -> None:
+    """A preset or pixel format that the encoder refuses fails the row at its first task, without attempts."""
+    for setting in ('encode.preset="bogus"', 'encode.pixel_format="yuv42p"'):
+        report = dub(folder, [_row("a", output="a.mp4")], PASSTHROUGH, setting)
+        record = report.outcomes[0].record
+        assert (record["code"], report.chunks_rendered) == ("encoder", 0), record
+        assert "internal" not in record["message"]
+
+
 def test_settings_mistakes_are_usage_errors(folder: Path) -> None:
     """Unknown settings, presets and columns give exit code 2 and name what was meant."""
     manifest = write_manifest(folder / "m.csv", [_row("a")])
@@ -159,6 +170,9 @@ def test_settings_mistakes_are_usage_errors(folder: Path) -> None:
         (("--preset", "fats"), 'Did you mean "fast"'),
         (("--job", folder / "none.toml"), "none.toml"),
         (("--set", 'faces.select="biggest"'), "largest"),
+        (("--set", "source.crop=[-1, -1, -1, -1]"), "source.crop"),
+        (("--set", 'source.still_rate="25/0"'), "source.still_rate"),
+        (("--state", "s3://bucket/x"), "must be a local folder"),
     ):
         done = run("submit", manifest, *arguments)
         assert (done.returncode, words in done.stderr) == (2, True), done.stderr

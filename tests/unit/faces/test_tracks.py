@@ -160,6 +160,19 @@ def test_which_face_is_meant(rule: str, left_edges: list[int]) -> None:
     assert sorted(round(float(tracks.box[tracks.rows(n).start, 0])) for n in chosen) == left_edges
 
 
+@pytest.mark.parametrize("rule", ["largest", "left", "index:0"])
+def test_someone_who_was_hidden_for_long_is_still_meant(rule: str) -> None:
+    """A speaker who turns away for longer than the gap limit is dubbed before and after."""
+    faces = {n: [(100.0, 80.0, 220.0, 230.0), (400.0, 90.0, 460.0, 160.0)] for n in range(100)}
+    for n in range(40, 60):
+        faces[n] = faces[n][1:]
+    tracks = _link(make(faces, 100), gap=5)
+    assert len(tracks.numbers) == 3
+    chosen = choose(tracks, parse_selection(rule), (0, 0, 0, 0))
+    assert chosen.frame.tolist() == [*range(40), *range(60, 100)]
+    assert set(chosen.box[:, 0].tolist()) == {100.0}
+
+
 def test_the_choice_is_made_in_every_shot() -> None:
     """`largest` follows the cut to the other person."""
     faces = {
@@ -206,7 +219,11 @@ def test_tracks_survive_their_file(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
     far: dict[str, Any] = dict(np.load(tmp_path / "t.npz"))
     np.savez(tmp_path / "far.npz", **{**far, "frame": far["frame"] + 900})
-    for name in ("bad.npz", "text.npz", "far.npz", "missing.npz"):
+    (tmp_path / "empty.npz").touch()
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "t.npz").read_bytes()[:-40])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    for name in ("bad.npz", "text.npz", "far.npz", "missing.npz", "empty.npz", "cut.npz", "array.npz"):
         with pytest.raises(FaceError) as caught:
             Tracks.load(tmp_path / name)
         assert name in str(caught.value)

@@ -51,17 +51,27 @@ def test_the_other_rules(rate: Fraction, frames: int, audio_s: Fraction) -> None
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=60), st.fractions(Fraction(1, 100), 20), EXTENDS)
-def test_a_variable_rate_ends_as_near_as_it_can(durations: list[int], audio_s: Fraction, extend) -> None:
-    """No other count of frames would end nearer to the sound's end; times add up exactly."""
+def test_a_variable_rate_ends_with_the_sound(durations: list[int], audio_s: Fraction, extend) -> None:
+    """Frames keep their durations, the last one ends with the sound, and none begins after it."""
     clock = SourceClock(np.array(durations, np.int64), Fraction(1, 1000), None)
     sequence = output_sequence(clock, audio_s, "audio", extend)
+    wanted = max(1, int(audio_s * 1000 + Fraction(1, 2)))
+    assert sequence.end_pts == wanted
     assert sequence.pts[0] == 0
-    assert (np.diff(sequence.pts) > 0).all()
-    off = abs(sequence.end_pts - audio_s * 1000)
-    before = abs(int(sequence.pts[-1]) - audio_s * 1000)
-    assert off <= before or len(sequence.source) == 1
-    last = sequence.end_pts - int(sequence.pts[-1])
-    assert off <= max(last, *durations)
+    assert sequence.pts[-1] < wanted
+    steps = np.diff(sequence.pts)
+    assert (steps > 0).all()
+    if extend != "hold":
+        assert steps.tolist() == [durations[n] for n in sequence.source[:-1]]
+        assert wanted - sequence.pts[-1] <= durations[sequence.source[-1]]
+
+
+def test_a_slow_end_frame_does_not_shorten_pingpong() -> None:
+    """Long first and last frames, which pingpong shows half as often, still fill the whole sound."""
+    clock = SourceClock(np.array([1000, *[1] * 8, 1000], np.int64), Fraction(1, 1000), None)
+    sequence = output_sequence(clock, Fraction(100), "audio", "pingpong")
+    assert sequence.end_pts == 100_000
+    assert set(np.diff(sequence.pts).tolist()) == {1, 1000}
 
 
 @pytest.mark.parametrize(
