@@ -6,13 +6,15 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lipwise_ray.errors import SettingsError
 
+_MOST_FRAMES_A_SECOND = 240
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]
@@ -85,7 +87,14 @@ class Source(_Section):
     static: bool = False
     """Show the first used frame all the time."""
     still_rate: Annotated[str, Field(pattern=r"^0*[1-9]\d{0,6}(/0*[1-9]\d{0,5}|\.\d{1,6})?$")] = "25"
-    """Frames a second of a video made from a still image."""
+    """Frames a second of a video made from a still image, at most 240."""
+
+    @field_validator("still_rate")
+    @classmethod
+    def _sane_rate(cls, value: str) -> str:
+        if Fraction(value) > _MOST_FRAMES_A_SECOND:
+            raise ValueError(f"must be at most {_MOST_FRAMES_A_SECOND}")
+        return value
 
 
 class Timing(_Section):
@@ -202,14 +211,16 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
         return Settings.model_validate_json(json.dumps(merged, default=str))
     except ValidationError as error:
         problems = [_problem(dict(item), origin) for item in error.errors()]
-    raise SettingsError("settings", "; ".join(problems), "settings must be known and possible")
+    raise SettingsError("settings", "settings", "must be known and possible", "; ".join(problems))
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: dict[str, str], path: str) -> None:
     for key, value in values.items():
         name = f"{path}{key}"
-        if isinstance(value, Mapping) and isinstance(into.get(key, {}), dict):
+        if isinstance(value, Mapping):
             branch = into.setdefault(key, {})
+            if not isinstance(branch, dict):
+                raise SettingsError("settings", f"{origin[name]}: {name}", "must be a section", repr(branch))
             _merge(branch, cast("Mapping[str, Any]", value), where, origin, f"{name}.")
         else:
             into[key] = value

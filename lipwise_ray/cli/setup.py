@@ -41,6 +41,8 @@ def settings_source(job: Path | None, assignments: list[str] | None, preset: str
 
     values: dict[str, Any] = read_toml(job) if job else {}
     named = values.pop("preset", None)
+    if named is not None and not isinstance(named, str):
+        raise SettingsError("preset", f"{job}: preset", "must be a preset's name", repr(named))
     layers: list[tuple[str, dict[str, Any]]] = [(str(job), values)] if job else []
     layers += [(f"--set {text}", parse_assignment(text)) for text in assignments or []]
     return driver.SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))

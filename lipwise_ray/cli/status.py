@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lipwise_ray.errors import StateError
+from lipwise_ray.errors import OutputError, StateError
 
 
 def status(
@@ -41,7 +41,10 @@ def tracks(
 
     _must_be_state(state)
     found = tracks_of(state, row)
-    target.write_bytes(found.read_bytes())
+    try:
+        target.write_bytes(found.read_bytes())
+    except OSError as error:
+        raise OutputError("not_writable", str(target), "must be writable", error.strerror or "", "Check it") from error
     typer.echo(f"tracks of {row}: {target}")
 
 

@@ -62,9 +62,9 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
         return add_soundtrack(container, audio.info, soundtrack, salvage=job.salvage)
 
     check_output(output)
-    for left_over in output.parent.glob(f".{glob.escape(output.stem)}.{job_id[:8]}.*.part{output.suffix}"):
+    for left_over in output.parent.glob(f".{glob.escape(output.stem[:40])}.{job_id[:8]}.*.part{output.suffix}"):
         left_over.unlink(missing_ok=True)  # of a driver that was killed
-    temporary = output.with_name(f".{output.stem}.{job_id[:8]}.{os.getpid()}.part{output.suffix}")
+    temporary = output.with_name(f".{output.stem[:40]}.{job_id[:8]}.{os.getpid()}.part{output.suffix}")
     try:
         segments = [_segment(job, marker) for marker in markers]
         tags = {"comment": f"Lips synthesised by lipwise-ray {lipwise_ray.__version__}"}

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from lipwise_ray.dubbing.records import BROKEN, COLUMNS, READERS, REQUIRED
 from lipwise_ray.errors import LipwiseError, ManifestError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import CONTAINERS
 
-REQUIRED = ("id", "video", "audio", "output")
-OPTIONAL = (
-    "start",
-    "end",
-    "length",
-    "extend",
-    "faces",
-    "pads",
-    "preset",
-    "language",
-    "priority",
-    "tags",
-    "tracks",
-)
-COLUMNS = REQUIRED + OPTIONAL
 _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
 _ID = re.compile(r"^[\w][\w.@+-]{0,127}$")
-_CLOCK = re.compile(r"^(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)$")
+_CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
 _MAX_BYTES = 1 << 30
 _MOST_NAMED = 5
+_MOST_NAME_BYTES = 200  # a temporary name beside the output is longer than the output's
+_LISTS = ("pads", "tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +87,7 @@ def read_manifest(path: Path, out_root: Path, presets: Iterable[str]) -> Manifes
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
     """
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl}
-    readers[".parquet"] = _read_parquet
-    reader = readers.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ManifestError(
             "manifest_format", str(path), "must end in .csv, .jsonl or .parquet", path.suffix or "no ending"
@@ -128,82 +111,6 @@ def read_manifest(path: Path, out_root: Path, presets: Iterable[str]) -> Manifes
     return parser.finish()
 
 
-def _check_columns(path: Path, names: Iterable[str]) -> None:
-    names = list(names)
-    problems: list[str] = []
-    for name in names:
-        if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1)
-            problems.append(f'unknown column "{name}"' + (f', did you mean "{near[0]}"?' if near else ""))
-    problems += [f'column "{name}" is missing' for name in REQUIRED if name not in names]
-    problems += [f'column "{name}" stands there twice' for name in sorted(set(names)) if names.count(name) > 1]
-    if problems:
-        raise ManifestError(
-            "manifest_columns",
-            f"{path}, line 1",
-            "must have known columns",
-            "; ".join(problems),
-            f"Required: {', '.join(REQUIRED)}. Optional: {', '.join(OPTIONAL)}",
-        )
-
-
-def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    text = path.read_bytes().decode("utf-8-sig")
-    if "\0" in text:
-        raise ManifestError("manifest_nul", str(path), "must be text", "NUL bytes", "Save it as UTF-8 CSV")
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        if not any(header):
-            raise ManifestError("manifest_empty", str(path), "must have a header line", "an empty file")
-        _check_columns(path, header)
-        for cells in rows:
-            if not any(cell.strip() for cell in cells):
-                continue
-            record: dict[str, Any] = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-            if len(cells) != len(header):
-                record["\0cells"] = f"{len(cells)} cells where the header has {len(header)}"
-            yield rows.line_num, record
-    except csv.Error as error:
-        raise ManifestError(
-            "manifest_csv", f"{path}, line {rows.line_num}", "must be CSV", str(error), "Check the quotes there"
-        ) from error
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for line, text in enumerate(file, 1):
-            if not text.strip():
-                continue
-            try:
-                record: object = json.loads(text)
-            except ValueError as error:
-                yield line, {"\0cells": f"a line that is not JSON ({error})"}
-                continue
-            if not isinstance(record, dict):
-                yield line, {"\0cells": "a line that is not a JSON object"}
-                continue
-            yield line, cast("dict[str, Any]", record)
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    import pyarrow as pa  # noqa: PLC0415  # heavy, and only for this format
-    import pyarrow.parquet as pq  # noqa: PLC0415  # heavy, and only for this format
-
-    try:
-        table = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ManifestError("manifest_parquet", str(path), "must be Parquet", str(error)) from error
-    _check_columns(path, table.schema_arrow.names)
-    line = 0
-    for batch in table.iter_batches():
-        for record in batch.to_pylist():
-            line += 1
-            yield line, record
-
-
 class _Parser:
     """Collects rows and problems."""
 
@@ -220,16 +127,15 @@ class _Parser:
 
     def add(self, line: int, record: dict[str, Any]) -> None:
         """Check one row."""
-        broken = record.pop("\0cells", None)
-        self._ids[line] = str("" if record.get("id") is None else record["id"]).strip()
+        broken = record.pop(BROKEN, None)
+        name = record.get("id")
+        self._ids[line] = "" if name is None else str(name).strip().encode(errors="replace").decode()
         if broken is not None:
             self._wrong(line, None, "must be a whole row", str(broken))
             return
-        for name in record:
-            if name not in COLUMNS:
-                near = difflib.get_close_matches(str(name), COLUMNS, n=1)
-                hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(COLUMNS)}"
-                self._wrong(line, str(name), "must be a known column", "", hint)
+        self._check_values(line, record)
+        if line in self._problems:
+            return
         values = {name: record.get(name) for name in COLUMNS}
         text = {n: "" if v is None else str(v).strip() for n, v in values.items() if not isinstance(v, list | tuple)}
         for name in REQUIRED:
@@ -270,6 +176,17 @@ class _Parser:
                 overrides=overrides,
             )
         )
+
+    def _check_values(self, line: int, record: dict[str, Any]) -> None:
+        for name, value in record.items():
+            if name not in COLUMNS:
+                near = difflib.get_close_matches(str(name), COLUMNS, n=1)
+                hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(COLUMNS)}"
+                self._wrong(line, str(name), "must be a known column", "", hint)
+            elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS):
+                self._wrong(line, str(name), "must be one text or number", type(value).__name__)
+            elif not _is_text(value):
+                self._wrong(line, str(name), "must be text that UTF-8 can hold", ascii(value)[:80])
 
     def finish(self) -> Manifest:
         """Check the rows against each other."""
@@ -328,6 +245,11 @@ class _Parser:
             return ""
         if "\0" in text:
             self._wrong(line, "output", "must be a path", "a NUL byte")
+            return ""
+        if any(len(part.encode()) > _MOST_NAME_BYTES for part in Path(text).parts):
+            self._wrong(
+                line, "output", f"must have names of at most {_MOST_NAME_BYTES} bytes", f"{len(text)} characters"
+            )
             return ""
         target = (self._out_root / text).resolve()
         if not target.is_relative_to(self._out_root) or target == self._out_root:
@@ -397,10 +319,22 @@ class _Parser:
         if not text:
             return 0
         try:
-            return int(text)
+            return int(text.removesuffix(".0"))  # a spreadsheet library's whole number
         except ValueError:
             self._wrong(line, column, "must be a whole number", repr(text))
             return 0
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether a value, or each item of a list, can be written as UTF-8; JSON allows what cannot."""
+    if isinstance(value, list | tuple):
+        items = cast("list[object]", value)
+        return all(not isinstance(item, dict | list) and _is_text(item) for item in items)
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tags(value: object) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ from lipwise_ray.faces.shots import shots
 from lipwise_ray.faces.tracks import Tracks, link, smooth
 from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
+from lipwise_ray.media.join import container_for
+from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
@@ -97,6 +99,16 @@ class Worker:
         video = inputs.ensure_video(self._store, self._scratch, job.video, salvage=salvage)
         check_output(job.output_path)
         check_encoder(encode_spec(job.settings, job.output, _recipe(job.settings, video), video, self._config.threads))
+        sound = job.settings.encode.audio
+        if sound.codec != "copy":  # whether copying is exact depends on the plan
+            plan_soundtrack(
+                audio.info,
+                audio.sound,
+                container_for(job.output_path),
+                sound.codec,
+                sound.bitrate,
+                audio.sound.duration_s,
+            )
         detector_id = self._detector_id(job.settings, payload["weights"])
         needs_scan = detects(job.settings, job.tracks)
         decisive = job.settings.identity()

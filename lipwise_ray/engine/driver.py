@@ -31,6 +31,7 @@ from lipwise_ray.state.lock import DriverLock
 from lipwise_ray.state.store import LocalStore, open_store, to_json
 from lipwise_ray.values import Json
 
+_SCRATCH = ".lipwise-scratch"
 Layer = tuple[str, Mapping[str, Any]]
 
 
@@ -131,7 +132,7 @@ def submit(
     run_settings = source.for_run()
     store = open_store(str(state))
     out = out.resolve()
-    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else state.resolve() / "tmp"
+    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else state.resolve() / _SCRATCH
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
     with DriverLock(state):
         if not run_settings.paths.scratch:
@@ -174,7 +175,7 @@ def _record_run(store: LocalStore, run_id: str, manifest: Manifest, settings: Se
 
 def _report(run: Run, manifest: Manifest, seconds: float) -> Report:
     done = sum(outcome.status == "done" for outcome in run.outcomes)
-    tallies = [outcome.record.get("tally", {}) for outcome in run.outcomes]
+    tallies = [outcome.record.get("tally", {}) for outcome in run.outcomes] + run.unfinished_tallies()
     report = Report(
         run_id=run.id,
         done=done,

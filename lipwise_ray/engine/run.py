@@ -168,6 +168,10 @@ class Run:
         slim = {name: outcome.record[name] for name in _KEPT if name in outcome.record}
         self.outcomes.append(replace(outcome, record=slim))
 
+    def unfinished_tallies(self) -> list[Json]:
+        """Return what the rows cost that were begun and did not end."""
+        return [asdict(running.job.flow.tally) for running in self._active.values()]
+
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError]) -> None:
         """Record a row that cannot be begun."""
         message = "\n".join(str(error) for error in errors)

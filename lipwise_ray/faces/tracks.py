@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from numpy.lib.npyio import NpzFile
 
 MIN_AFFINITY = 0.2
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    IndexError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
 
 
@@ -112,6 +122,9 @@ def _checked(path: Path, data: NpzFile) -> Tracks:
     )
     if count and not (tracks.frame.min() >= 0 and tracks.frame.max() < frames):
         message = f"frames outside [0, {frames})"
+        raise ValueError(message)
+    if count and not (tracks.box[:, 2:] > tracks.box[:, :2]).all():
+        message = "boxes whose right or bottom comes before their left or top"
         raise ValueError(message)
     if not (np.isfinite(tracks.box).all() and np.isfinite(tracks.landmarks).all()):
         message = f"boxes or landmarks of {path.name} that are not finite"

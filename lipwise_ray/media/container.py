@@ -85,6 +85,8 @@ def _what_it_is(path: Path, size_bytes: int, error: Exception) -> str:
     reason = getattr(error, "strerror", "") or str(error)
     if head.lstrip()[:1] == b"<":
         return "a web page or XML"
+    if head[:3] == b"GIF":
+        return "a GIF, which is not supported"
     if head[4:8] == b"ftyp":
         return f"an MP4 without a readable index, probably cut off ({size_bytes} bytes; {reason})"
     if all(byte in _TEXT_BYTES for byte in head):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av.error
 import numpy as np
@@ -19,6 +19,7 @@ from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.values import BoolArray, I64Array
 
 if TYPE_CHECKING:
+    from av.packet import Packet
     from av.video.frame import VideoFrame
 
 # Frame times come whole and unambiguous out of these demuxers; the others leave time stamps out
@@ -30,6 +31,7 @@ _STANDARD_RATES = tuple(
 )
 _TRUNCATED_SLACK_S = 1.0
 _TRUNCATED_SHARE = 0.02
+_TRUNCATED_STREAM_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:
     if not entries:
         raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it plays")
     entries.sort()
+    if info.is_still:
+        del entries[1:]  # pictures behind the first one have no time of their own
     table = np.array(entries, np.int64)
     pts = np.ascontiguousarray(table[:, 0])
     steps = np.diff(pts)
@@ -132,45 +136,56 @@ _Entry = tuple[int, bool, int, int, int]  # pts, is key frame, seek time stamp, 
 
 @dataclass(slots=True)
 class _Survey:
-    """What demuxing tells: the shown frames, and whether that is exact."""
+    """What demuxing tells: the shown frames, and whether that is exact.
+
+    ``end_s`` is the end of the last packet of any stream on the container's clock, ``video_end_s``
+    that of the pictures.
+    """
 
     entries: list[_Entry]
     exact: bool
     packets: int = 0
     end_s: float = 0.0
-    """End of the last packet of any stream, on the container's clock."""
+    video_end_s: float = 0.0
+    _seen: set[int] = field(default_factory=set[int])
+    _first_key: int | None = None
+
+    def take(self, packet: Packet[Any], path: Path) -> None:
+        """Note one packet of the video stream."""
+        self.packets += 1
+        if packet.is_corrupt:
+            raise damaged(path, f"a damaged packet after {self.packets} frames")
+        if packet.pts is None or packet.pts in self._seen:
+            self.exact = False
+            return
+        if self._first_key is None:
+            self.exact = self.exact and packet.is_keyframe
+            self._first_key = packet.pts
+        if packet.is_discard:
+            return
+        if packet.pts < self._first_key:
+            self.exact = False  # leading pictures of an open group: the decoder may drop them
+        self._seen.add(packet.pts)
+        seek_ts = packet.pts if packet.dts is None else packet.dts
+        self.entries.append((packet.pts, packet.is_keyframe, seek_ts, packet.duration or 0, 0))
 
 
 def _survey(info: VideoInfo) -> _Survey:
     """Read every packet's header once."""
     found = _Survey([], exact=info.container in _EXACT_DEMUXERS)
-    seen: set[int] = set()
-    first_key: int | None = None
     with open_input(info.path) as container:
         streams = [s for s in container.streams if s.type in ("video", "audio")]
         try:
             for packet in container.demux(streams):
                 if not packet.size:
                     continue
+                is_video = packet.stream_index == info.stream_index
                 if packet.pts is not None:
                     end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                     found.end_s = max(found.end_s, end_s)
-                if packet.stream_index != info.stream_index:
-                    continue
-                found.packets += 1
-                if packet.pts is None or packet.pts in seen or packet.is_corrupt:
-                    found.exact = False
-                    continue
-                if first_key is None:
-                    found.exact = found.exact and packet.is_keyframe
-                    first_key = packet.pts
-                if packet.is_discard:
-                    continue
-                if packet.pts < first_key:
-                    found.exact = False  # leading pictures of an open group: the decoder may drop them
-                seen.add(packet.pts)
-                seek_ts = packet.pts if packet.dts is None else packet.dts
-                found.entries.append((packet.pts, packet.is_keyframe, seek_ts, packet.duration or 0, 0))
+                    found.video_end_s = max(found.video_end_s, end_s if is_video else 0.0)
+                if is_video:
+                    found.take(packet, info.path)
         except av.error.FFmpegError as error:
             raise decode_problem(info.path, error, f"after {found.packets} frames") from error
     return found
@@ -254,6 +269,8 @@ def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
         if survey.packets >= info.declared_frames - slack:
             return
         got = f"{survey.packets} of {info.declared_frames} frames"
+    elif float(info.declared_end_s or 0) - survey.video_end_s > _TRUNCATED_STREAM_S:
+        got = f"pictures for {survey.video_end_s:.2f} s where {float(info.declared_end_s or 0):.2f} s are declared"
     elif declared_s - survey.end_s > max(_TRUNCATED_SLACK_S, _TRUNCATED_SHARE * declared_s):
         got = f"{survey.end_s:.2f} s where {declared_s:.2f} s are declared"
     else:

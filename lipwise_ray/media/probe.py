@@ -34,7 +34,8 @@ class VideoInfo:
 
     ``size`` is the stored picture; turned clockwise by ``rotation`` it is what a player shows.
     ``start_s`` and ``sound_start_s`` are times of the container's clock; the latter is None for a
-    file without sound. ``declared_frames`` is what the container claims, 0 when it does not say.
+    file without sound. ``declared_frames`` is what the container claims, 0 when it does not say;
+    ``declared_end_s`` is where MP4 says that the pictures end.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class VideoInfo:
     sound_start_s: Fraction | None
     declared_frames: int
     container_end_s: Fraction | None
+    declared_end_s: Fraction | None
 
     @property
     def shown_size(self) -> Size:
@@ -154,6 +156,9 @@ def probe_video(path: Path) -> VideoInfo:
             sound_start_s=_start_s(sound) if sound is not None else None,
             declared_frames=stream.frames,
             container_end_s=_container_end_s(container),
+            declared_end_s=_start_s(stream) + stream.duration * stream.time_base
+            if stream.duration and stream.time_base and container.format.name.startswith("mov")
+            else None,
         )
 
 

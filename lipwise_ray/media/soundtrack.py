@@ -29,7 +29,12 @@ _COPY = {
     "matroska": {"ac3", "eac3", "flac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
     "webm": set[str](),
 }
-_LOSSLESS = {"flac", "alac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"}
+_ENCODE = {
+    "mp4": ("aac", "libopus", "flac", "alac"),
+    "mov": ("aac", "alac", "pcm_s16le"),
+    "matroska": ("aac", "libopus", "flac", "alac", "pcm_s16le"),
+    "webm": ("libopus",),
+}
 _COPY_FROM = ("mov,mp4,m4a,3gp,3g2,mj2", "wav", "flac")
 _AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _OPUS_RATE_HZ = 48000
@@ -69,6 +74,14 @@ def plan_soundtrack(
     Raises:
         SettingsError: ``copy`` was asked for but cannot be exact.
     """
+    if codec not in ("auto", "copy", *_ENCODE[container]):
+        raise SettingsError(
+            "audio_container",
+            f"encode.audio.codec = {codec}",
+            f"must be one that {container} can carry ({', '.join(_ENCODE[container])})",
+            "",
+            'Use encode.audio.codec = "auto"',
+        )
     whole = duration_s == sound.duration_s and not info.lead_s
     possible = whole and info.codec in _COPY.get(container, set()) and info.container in _COPY_FROM
     if codec == "copy" and not possible:

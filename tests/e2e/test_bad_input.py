@@ -162,6 +162,33 @@ def test_an_encoder_that_cannot_work_is_told_before_any_rendering(folder: Path) 
         assert "internal" not in record["message"]
 
 
+def test_a_users_own_files_in_the_state_folder_stay(folder: Path) -> None:
+    """A folder that is used as state keeps what was in it."""
+    (folder / "out.state" / "tmp").mkdir(parents=True)
+    (folder / "out.state" / "tmp" / "mine.txt").write_text("mine")
+    assert dub(folder, [_row("a")], PASSTHROUGH, LOSSLESS).exit_code == 0
+    assert (folder / "out.state" / "tmp" / "mine.txt").read_text() == "mine"
+
+
+def test_sound_codecs_are_checked_before_rendering(folder: Path) -> None:
+    """A sound codec that the container cannot carry fails the row before a chunk is rendered."""
+    report = dub(folder, [_row("a", output="a.mov")], PASSTHROUGH, 'encode.audio.codec="libopus"')
+    assert report.outcomes[0].record["code"] == "audio_container"
+    assert report.chunks_rendered == 0
+
+
+def test_damage_in_the_middle_is_refused(folder: Path) -> None:
+    """Lost packets of a transport stream fail the row by default, and can be salvaged."""
+    write_clip(folder / "whole.ts", ClipSpec(size=Size(160, 120), frames=100, gop=10))
+    data = (folder / "whole.ts").read_bytes()
+    middle = len(data) // 2 // 188 * 188
+    (folder / "lost.ts").write_bytes(data[:middle] + data[middle + 188 * 20 :])
+    rows = [_row("lost", video="lost.ts", length="video")]
+    report = dub(folder, rows, PASSTHROUGH, LOSSLESS)
+    assert report.outcomes[0].record["code"] == "damaged"
+    assert dub(folder, rows, PASSTHROUGH, LOSSLESS, 'source.on_error="salvage"').exit_code == 0
+
+
 def test_settings_mistakes_are_usage_errors(folder: Path) -> None:
     """Unknown settings, presets and columns give exit code 2 and name what was meant."""
     manifest = write_manifest(folder / "m.csv", [_row("a")])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.dubbing.manifest import COLUMNS
+from lipwise_ray.dubbing.records import COLUMNS
 from lipwise_ray.settings import Settings, parse_assignment, resolve
 from tests.conftest import ROOT
 from tests.dub import run

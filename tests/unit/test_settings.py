@@ -25,6 +25,7 @@ def test_later_layers_win_key_by_key() -> None:
         ({"encode": {"codec": "h264"}}, r"encode.codec: .*libx264"),
         ({"faces": {"pads": [1, 2]}}, r"faces.pads"),
         ({"source": {"still_rate": "fast"}}, r"still_rate"),
+        ({"source": {"still_rate": "1000000"}}, r"still_rate: .*at most 240"),
     ],
 )
 def test_mistakes_are_named_with_their_origin(layer: dict, words: str) -> None:

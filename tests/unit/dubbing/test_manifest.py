@@ -50,6 +50,7 @@ def test_all_columns(folder: Path) -> None:
         f"\ufeff{HEADER}\r\na,v.mp4,a.wav,a.mp4\r\n\r\n",
         f"{HEADER}\na,v.mp4,a.wav,a.mp4".replace(",", ";"),
         f"{HEADER}\na,v.mp4,a.wav,a.mp4".replace(",", "\t"),
+        f"{HEADER},,\na,v.mp4,a.wav,a.mp4,,\n",
         ' id , video,audio , output\n"a",v.mp4 ,a.wav, a.mp4\n',
     ],
 )
@@ -168,6 +169,38 @@ def test_broken_lines_do_not_hide_the_others(folder: Path) -> None:
     assert {bad.line for bad in manifest.bad} == {2, 3, 4}
     manifest = _read(folder, f"{HEADER}\na,v.mp4,a.wav,a.mp4,extra\nb,v.mp4,a.wav,b.mp4\n")
     assert [row.id for row in manifest.rows] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("faces", ["left"]),
+        ("start", [1]),
+        ("language", {"a": 1}),
+        ("tags", [{"a": 1}]),
+        ("video", "\ud800.mp4"),
+        ("id", "\udfff"),
+    ],
+)
+def test_values_of_another_kind_are_row_errors(column: str, value: object, folder: Path) -> None:
+    """Lists and objects where a text belongs, and text that is no Unicode, are refused, not dropped."""
+    good = {"id": "a", "video": "v.mp4", "audio": "a.wav", "output": "a.mp4"}
+    lines = [json.dumps({**good, column: value}), json.dumps({**good, "id": "b", "output": "b.mp4"})]
+    manifest = _read(folder, "\n".join(lines), "m.jsonl")
+    assert [row.id for row in manifest.rows] == ["b"]
+    assert f'column "{column}"' in str(manifest.problems[0])
+    str(manifest.problems[0]).encode()
+
+
+def test_names_that_are_too_long_fail_alone(folder: Path) -> None:
+    """A name that no file system takes is a row error; many rows of one id stay readable."""
+    manifest = _read(
+        folder, f"{HEADER}\na,{'x' * 300},a.wav,a.mp4\nb,v.mp4,a.wav,{'y' * 300}.mp4\nc,v.mp4,a.wav,c.mp4\n"
+    )
+    assert [row.id for row in manifest.rows] == ["c"]
+    same = "".join(f"a,v.mp4,a.wav,{n}.mp4\n" for n in range(300))
+    manifest = _read(folder, f"{HEADER}\n{same}")
+    assert max(len(str(problem)) for problem in manifest.problems) < 200
 
 
 def test_a_hundred_thousand_rows(folder: Path) -> None:

@@ -1,0 +1,123 @@
+"""Records of a manifest file: CSV, JSON lines or Parquet. What a column means is not known here."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from lipwise_ray.errors import ManifestError
+
+REQUIRED = ("id", "video", "audio", "output")
+OPTIONAL = (
+    "start",
+    "end",
+    "length",
+    "extend",
+    "faces",
+    "pads",
+    "preset",
+    "language",
+    "priority",
+    "tags",
+    "tracks",
+)
+COLUMNS = REQUIRED + OPTIONAL
+BROKEN = "\0broken"
+"""Key of a record that could not be read as one; its value says why."""
+
+
+def _check_columns(path: Path, names: Iterable[str]) -> None:
+    names = list(names)
+    problems: list[str] = []
+    for name in names:
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1)
+            problems.append(f'unknown column "{name}"' + (f', did you mean "{near[0]}"?' if near else ""))
+    problems += [f'column "{name}" is missing' for name in REQUIRED if name not in names]
+    problems += [f'column "{name}" stands there twice' for name in sorted(set(names)) if names.count(name) > 1]
+    if problems:
+        raise ManifestError(
+            "manifest_columns",
+            f"{path}, line 1",
+            "must have known columns",
+            "; ".join(problems),
+            f"Required: {', '.join(REQUIRED)}. Optional: {', '.join(OPTIONAL)}",
+        )
+
+
+def read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, record) of a CSV file: comma, semicolon or tab; a byte order mark is fine."""
+    text = path.read_bytes().decode("utf-8-sig")
+    if "\0" in text:
+        raise ManifestError("manifest_nul", str(path), "must be text", "NUL bytes", "Save it as UTF-8 CSV")
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        while header and not header[-1]:
+            header.pop()  # a trailing separator, as spreadsheets write it
+        if not any(header):
+            raise ManifestError("manifest_empty", str(path), "must have a header line", "an empty file")
+        _check_columns(path, header)
+        for cells in rows:
+            if not any(cell.strip() for cell in cells):
+                continue
+            while len(cells) > len(header) and not cells[-1].strip():
+                cells.pop()
+            record: dict[str, Any] = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+            if len(cells) != len(header):
+                record[BROKEN] = f"{len(cells)} cells where the header has {len(header)}"
+            yield rows.line_num, record
+    except csv.Error as error:
+        raise ManifestError(
+            "manifest_csv", f"{path}, line {rows.line_num}", "must be CSV", str(error), "Check the quotes there"
+        ) from error
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, record) of a file of JSON lines."""
+    with path.open(encoding="utf-8-sig") as file:
+        for line, text in enumerate(file, 1):
+            if not text.strip():
+                continue
+            try:
+                record: object = json.loads(text)
+            except ValueError as error:
+                yield line, {BROKEN: f"a line that is not JSON ({error})"}
+                continue
+            if not isinstance(record, dict):
+                yield line, {BROKEN: "a line that is not a JSON object"}
+                continue
+            yield line, cast("dict[str, Any]", record)
+
+
+def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row, record) of a Parquet file."""
+    import pyarrow as pa  # noqa: PLC0415  # heavy, and only for this format
+    import pyarrow.parquet as pq  # noqa: PLC0415  # heavy, and only for this format
+
+    try:
+        table = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ManifestError("manifest_parquet", str(path), "must be Parquet", str(error)) from error
+    _check_columns(path, table.schema_arrow.names)
+    line = 0
+    for batch in table.iter_batches():
+        for record in batch.to_pylist():
+            line += 1
+            yield line, record
+
+
+READERS: dict[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": read_parquet,
+}
