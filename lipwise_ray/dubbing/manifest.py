@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -228,7 +229,7 @@ class _Parser:
         if "://" in text:
             self._wrong(line, column, "must be a local file", repr(text))
         elif not self._is_file(path):
-            got = "a directory" if path.is_dir() else f"no file at {path}"
+            got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
             self._wrong(line, column, "must name a file", got, "Paths are relative to the manifest")
         return path
 
