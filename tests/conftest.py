@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lipwise_ray.engine.factory import guard_local_ray
 
 # Before any test imports ray: it reads its authentication mode on import.
 guard_local_ray()
+
+# Examples write files and share two cores with other work: their time says nothing about the code.
+settings.register_profile("product", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("product")
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"

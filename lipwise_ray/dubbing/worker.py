@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, check_output, sweep_segments
-from lipwise_ray.dubbing.context import JobContext, open_job, spec_of
+from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, content_id, record_id
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.plan import Facts, chunk_frames, detects, make_plan
@@ -97,18 +97,7 @@ class Worker:
         salvage = job.settings.source.on_error == "salvage"
         audio = inputs.ensure_audio(self._store, self._scratch, job.audio, salvage=salvage)
         video = inputs.ensure_video(self._store, self._scratch, job.video, salvage=salvage)
-        check_output(job.output_path)
-        check_encoder(encode_spec(job.settings, job.output, _recipe(job.settings, video), video, self._config.threads))
-        sound = job.settings.encode.audio
-        if sound.codec != "copy":  # whether copying is exact depends on the plan
-            plan_soundtrack(
-                audio.info,
-                audio.sound,
-                container_for(job.output_path),
-                sound.codec,
-                sound.bitrate,
-                audio.sound.duration_s,
-            )
+        self._check_early(job, video, audio)
         detector_id = self._detector_id(job.settings, payload["weights"])
         needs_scan = detects(job.settings, job.tracks)
         decisive = job.settings.identity()
@@ -150,6 +139,17 @@ class Worker:
             "scan": todo,
             "published": self._published(job_id, job.output_path, keep_segments=job.settings.engine.keep_segments),
         }
+
+    def _check_early(self, job: JobSpec, video: inputs.Video, audio: inputs.Audio) -> None:
+        """Find out before any work what would only fail at its end."""
+        check_output(job.output_path)
+        spec = encode_spec(job.settings, job.output, _recipe(job.settings, video), video, self._config.threads)
+        if not spec.codec.endswith("_nvenc"):  # needs a GPU, which this lane's workers do not have
+            check_encoder(spec)
+        sound = job.settings.encode.audio
+        if sound.codec != "copy":  # whether copying is exact depends on the plan
+            container, whole_s = container_for(job.output_path), audio.sound.duration_s
+            plan_soundtrack(audio.info, audio.sound, container, sound.codec, sound.bitrate, whole_s)
 
     def _published(self, job_id: str, output: Path, *, keep_segments: bool) -> Json | None:
         """Return an earlier result when its file is still where it belongs."""

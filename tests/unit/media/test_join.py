@@ -200,7 +200,9 @@ def test_sound_is_cut_and_padded_exactly(wanted_s: Fraction, out: str, tmp_path:
     write_sound(tmp_path / "s.m4a", ToneSpec(1.2, codec="aac", channels=1, rate_hz=44100))
     add_sound, _ = _sound(tmp_path / "s.m4a", out, wanted_s)
     join(segments, timeline, tmp_path / out, rotation=0, metadata={}, add_sound=add_sound)
-    verify(tmp_path / out, timeline, wanted_s)
+    verdict = verify(tmp_path / out, timeline, wanted_s)
+    assert verdict.audio_s is not None
+    assert abs(verdict.audio_s - float(wanted_s)) < 0.03
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])
