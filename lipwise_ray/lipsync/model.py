@@ -67,6 +67,7 @@ class Wav2LipSync:
         import torch  # noqa: PLC0415  # passthrough works without loading it
 
         from lipwise_ray.nets.checkpoint import load_into  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.layers import fold_batch_norms  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.precision import choose_dtype  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip  # noqa: PLC0415  # beside torch
 
@@ -77,7 +78,8 @@ class Wav2LipSync:
         self._dtype = choose_dtype(precision, device)
         network = Wav2Lip()
         load_into(network, checkpoint, "Wav2Lip")
-        self._network = network.eval().to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        fold_batch_norms(network.eval())
+        self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 
     def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
         """Return the faces with new lips."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +43,16 @@ class UpBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, c_in, H, W) to (N, c_out, H', W')."""
         return self.act(self.conv_block(x))
+
+
+def fold_batch_norms(network: nn.Module) -> None:
+    """Put every block's batch normalisation into its convolution, in place; for inference only."""
+    for block in network.modules():
+        if isinstance(block, ConvBlock | UpBlock):
+            convolution = cast("nn.Conv2d | nn.ConvTranspose2d", block.conv_block[0])
+            norm = cast("nn.BatchNorm2d", block.conv_block[1])
+            fused = fuse_conv_bn_eval(convolution, norm, transpose=isinstance(block, UpBlock))
+            block.conv_block = nn.Sequential(fused)
 
 
 def same(channels: int) -> ConvBlock:
