@@ -29,7 +29,6 @@ CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1")
 _DEFAULT_QUALITY = {"libx264": 16, "libx265": 18, "libsvtav1": 24, "h264_nvenc": 18, "hevc_nvenc": 20}
 _SVT_PRESETS = {"ultrafast": 10, "superfast": 10, "veryfast": 9, "faster": 9, "fast": 8, "medium": 7, "slow": 5}
 _NVENC_PRESETS = {"ultrafast": "p1", "superfast": "p1", "veryfast": "p2", "faster": "p3", "fast": "p4", "medium": "p5"}
-_UNSPECIFIED = 2
 
 
 @dataclass(frozen=True, slots=True)
