@@ -24,11 +24,12 @@ def seeded_weights(golden: str) -> dict[str, torch.Tensor]:
     """Return the state dict behind a golden file: every tensor follows from its name and shape."""
     import torch
 
-    shapes = json.loads((GOLDEN / f"{golden}.json").read_text())["state_dict"]
-    return {name: torch.from_numpy(_tensor(name, tuple(shape))) for name, shape in shapes}
+    facts = json.loads((GOLDEN / f"{golden}.json").read_text())
+    gain = facts["gain"]
+    return {name: torch.from_numpy(_tensor(name, tuple(shape), gain)) for name, shape in facts["state_dict"]}
 
 
-def _tensor(name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _tensor(name: str, shape: tuple[int, ...], gain: float) -> npt.NDArray[Any]:
     leaf = name.rsplit(".", maxsplit=1)[-1]
     if leaf == "num_batches_tracked":
         return np.zeros(shape, np.int64)
@@ -36,7 +37,7 @@ def _tensor(name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     if leaf == "running_var":
         values = rng.uniform(0.5, 1.5, shape)
     elif len(shape) > 1:
-        values = rng.standard_normal(shape) * 0.7 / np.sqrt(int(np.prod(shape[1:])))
+        values = rng.standard_normal(shape) * gain / np.sqrt(int(np.prod(shape[1:])))
     elif leaf == "weight":
         values = rng.uniform(0.8, 1.2, shape)
     else:

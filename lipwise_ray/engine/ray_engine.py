@@ -103,7 +103,7 @@ class RayEngine:
         self._slots: dict[str, _Slot] = {}
         self._failed_starts = 0
         self._local = options.address == "local"
-        self._folder = _connect(options.address)
+        self._folder = connect(options.address)
         resources = ray.cluster_resources()
         gpus, cores = resources.get("GPU", 0.0), max(1, int(resources.get("CPU", 1)))
         self._gpu = gpus >= options.gpus_per_worker
@@ -263,7 +263,7 @@ class RayEngine:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _connect(address: str) -> Path | None:
+def connect(address: str) -> Path | None:
     """Start an embedded Ray or join a cluster; return the embedded one's folder.
 
     An embedded Ray listens on loopback only; see `factory.guard_local_ray` for its token.
@@ -319,7 +319,7 @@ def _make_folder() -> Path:
 def check() -> str:
     """Start and stop an embedded Ray; return what is wrong, or an empty string."""
     try:
-        folder = _connect("local")
+        folder = connect("local")
     except SetupError as error:
         return str(error)
     ray.shutdown()

@@ -7,7 +7,7 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lipwise_ray.errors import WeightsError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _LFS = b"version https://git-lfs"
+_Network = TypeVar("_Network", bound="nn.Module")
 _DICT_KEYS = ("state_dict", "params_ema", "params")
 _PREFIX = "module."
 
@@ -144,6 +145,18 @@ def load_into(network: nn.Module, path: Path, name: str) -> None:
             "Choose a checkpoint of this network",
         )
     network.load_state_dict({**wanted, **tensors})
+
+
+def load_network(kind: type[_Network], path: Path, name: str) -> _Network:
+    """Return a network of the width that a checkpoint has.
+
+    Raises:
+        WeightsError: The file is no checkpoint, or another network's.
+    """
+    sized = cast("Any", kind)  # a class that takes a width and reads it off a checkpoint
+    network: _Network = sized(sized.width_of(load_state_dict(path)))
+    load_into(network, path, name)
+    return network
 
 
 def _first_line(error: Exception) -> str:

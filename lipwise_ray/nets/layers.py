@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from torch import nn
@@ -58,3 +59,13 @@ def fold_batch_norms(network: nn.Module) -> None:
 def same(channels: int) -> ConvBlock:
     """Return a residual 3x3 block."""
     return ConvBlock(channels, channels, 3, residual=True)
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return a layer's channels in a network of another width; at least one."""
+    return max(1, round(channels * width))
+
+
+def width_of(tensors: Mapping[str, Tensor], name: str, channels: int) -> float:
+    """Return by which width the layer `name`, of `channels` at width 1, was scaled; 1 where it is missing."""
+    return tensors[name].shape[0] / channels if name in tensors else 1.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from lipwise_ray.nets.layers import ConvBlock, UpBlock, same
+from lipwise_ray.nets.layers import ConvBlock, UpBlock, same, scaled, width_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,42 +19,51 @@ SIZE_PX = 96
 class Wav2Lip(nn.Module):
     """Draws the mouth that goes with a stretch of sound.
 
+    Args:
+        width: Factor on every layer's channels; 1 is the original.
+
     Source: Wav2Lip models/wav2lip.py; the same layers under the same names, for frames of one
-    clip in a batch only (no extra time axis).
+    clip in a batch only (no extra time axis). The original has one width.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        c16, c32, c64, c128, c256, c384, c512 = (scaled(count, width) for count in (16, 32, 64, 128, 256, 384, 512))
         self.face_encoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(ConvBlock(6, 16, 7, 1, 3)),
-                nn.Sequential(ConvBlock(16, 32, 3, 2), same(32), same(32)),
-                nn.Sequential(ConvBlock(32, 64, 3, 2), same(64), same(64), same(64)),
-                nn.Sequential(ConvBlock(64, 128, 3, 2), same(128), same(128)),
-                nn.Sequential(ConvBlock(128, 256, 3, 2), same(256), same(256)),
-                nn.Sequential(ConvBlock(256, 512, 3, 2), same(512)),
-                nn.Sequential(ConvBlock(512, 512, 3, 1, 0), ConvBlock(512, 512, 1, 1, 0)),
+                nn.Sequential(ConvBlock(6, c16, 7, 1, 3)),
+                nn.Sequential(ConvBlock(c16, c32, 3, 2), same(c32), same(c32)),
+                nn.Sequential(ConvBlock(c32, c64, 3, 2), same(c64), same(c64), same(c64)),
+                nn.Sequential(ConvBlock(c64, c128, 3, 2), same(c128), same(c128)),
+                nn.Sequential(ConvBlock(c128, c256, 3, 2), same(c256), same(c256)),
+                nn.Sequential(ConvBlock(c256, c512, 3, 2), same(c512)),
+                nn.Sequential(ConvBlock(c512, c512, 3, 1, 0), ConvBlock(c512, c512, 1, 1, 0)),
             ]
         )
         self.audio_encoder = nn.Sequential(
-            *(ConvBlock(1, 32, 3), same(32), same(32)),
-            *(ConvBlock(32, 64, 3, (3, 1)), same(64), same(64)),
-            *(ConvBlock(64, 128, 3, 3), same(128), same(128)),
-            *(ConvBlock(128, 256, 3, (3, 2)), same(256)),
-            *(ConvBlock(256, 512, 3, 1, 0), ConvBlock(512, 512, 1, 1, 0)),
+            *(ConvBlock(1, c32, 3), same(c32), same(c32)),
+            *(ConvBlock(c32, c64, 3, (3, 1)), same(c64), same(c64)),
+            *(ConvBlock(c64, c128, 3, 3), same(c128), same(c128)),
+            *(ConvBlock(c128, c256, 3, (3, 2)), same(c256)),
+            *(ConvBlock(c256, c512, 3, 1, 0), ConvBlock(c512, c512, 1, 1, 0)),
         )
         self.face_decoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(ConvBlock(512, 512, 1, 1, 0)),
-                nn.Sequential(UpBlock(1024, 512, 1, 0, 0), same(512)),
-                nn.Sequential(UpBlock(1024, 512, 2, 1, 1), same(512), same(512)),
-                nn.Sequential(UpBlock(768, 384, 2, 1, 1), same(384), same(384)),
-                nn.Sequential(UpBlock(512, 256, 2, 1, 1), same(256), same(256)),
-                nn.Sequential(UpBlock(320, 128, 2, 1, 1), same(128), same(128)),
-                nn.Sequential(UpBlock(160, 64, 2, 1, 1), same(64), same(64)),
+                nn.Sequential(ConvBlock(c512, c512, 1, 1, 0)),
+                nn.Sequential(UpBlock(2 * c512, c512, 1, 0, 0), same(c512)),
+                nn.Sequential(UpBlock(2 * c512, c512, 2, 1, 1), same(c512), same(c512)),
+                nn.Sequential(UpBlock(c512 + c256, c384, 2, 1, 1), same(c384), same(c384)),
+                nn.Sequential(UpBlock(c384 + c128, c256, 2, 1, 1), same(c256), same(c256)),
+                nn.Sequential(UpBlock(c256 + c64, c128, 2, 1, 1), same(c128), same(c128)),
+                nn.Sequential(UpBlock(c128 + c32, c64, 2, 1, 1), same(c64), same(c64)),
             ]
         )
-        self.output_block = nn.Sequential(ConvBlock(80, 32, 3), nn.Conv2d(32, 3, 1), nn.Sigmoid())
+        self.output_block = nn.Sequential(ConvBlock(c64 + c16, c32, 3), nn.Conv2d(c32, 3, 1), nn.Sigmoid())
+
+    @staticmethod
+    def width_of(tensors: Mapping[str, Tensor]) -> float:
+        """Return the width of a checkpoint; 1 where it is none of this network."""
+        return width_of(tensors, "face_encoder_blocks.5.0.conv_block.0.weight", 512)
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return faces that say the sound.

@@ -1,0 +1,215 @@
+"""A corpus of talking presenters, in the folders and file lists that training reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene
+from lipwise_ray.synth.motion import Liveliness
+from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
+from lipwise_ray.synth.sentences import LANGUAGES, sentence
+from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
+from lipwise_ray.values import Size
+
+TRAIN_VARIANTS = ("", "m1", "m3", "m4", "m7", "f1", "f2", "f4", "Andy", "Annie", "linda", "steph")
+HELD_OUT_VARIANTS = ("m2", "m5", "f3", "Alicia", "edward")
+HELD_OUT_LANGUAGES = ("fr",)
+TRAIN_LANGUAGES = tuple(language for language in LANGUAGES if language not in HELD_OUT_LANGUAGES)
+
+_HELD_OUT_LOOKS = 1 << 24
+"""Looks and sentences from this seed on never meet training."""
+
+_SOLO, _DUO, _EMPTY = 0.62, 0.30, 0.08
+_PEAK = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusSpec:
+    """What a corpus holds.
+
+    Attributes:
+        clips: Number of clips.
+        seed: Chooses everything in it.
+        kind: ``talking`` for one presenter a clip, close; ``scenes`` for one, two or no people at
+            all sizes, with cuts.
+        seconds: Length of a ``talking`` clip, about.
+        size: Picture; None for 256x256 of ``talking`` and 320x180 to 640x360 of ``scenes``.
+        clips_a_speaker: Clips that show one presenter.
+        held_out: Draw presenters, voices, languages and sentences that are kept from training.
+        val_share: Share of the speakers listed in val.txt.
+    """
+
+    clips: int
+    seed: int = 0
+    kind: str = "talking"
+    seconds: float = 4.0
+    size: Size | None = None
+    clips_a_speaker: int = 2
+    held_out: bool = False
+    val_share: float = 0.05
+
+
+def draw_voice(rng: np.random.Generator, *, held_out: bool, language: str | None = None) -> Voice:
+    """Return a voice."""
+    languages = (*TRAIN_LANGUAGES, *HELD_OUT_LANGUAGES) if held_out else TRAIN_LANGUAGES
+    chosen = language or languages[int(rng.integers(len(languages)))]
+    variants = HELD_OUT_VARIANTS if held_out else TRAIN_VARIANTS
+    return Voice(
+        chosen,
+        variants[int(rng.integers(len(variants)))],
+        words_per_minute=int(rng.integers(135, 185)),
+        pitch=int(rng.integers(30, 70)),
+        pitch_range=int(rng.integers(35, 65)),
+    )
+
+
+def draw_speech(rng: np.random.Generator, voice: Voice, seconds: float) -> Speech:
+    """Return sentences of about this length, with pauses; never shorter."""
+    parts: list[Speech] = []
+    total_s = 0.0
+    while total_s < seconds:
+        pause_s = float(rng.uniform(0.12, 0.5))
+        part = with_silence(speak(sentence(voice.language, rng), voice), pause_s, float(rng.uniform(0.1, 0.35)))
+        parts.append(part)
+        total_s += part.seconds
+    speech = joined(parts)
+    loudness = _PEAK * float(rng.uniform(0.5, 1.5)) / max(1e-3, float(np.abs(speech.wave_f32).max()))
+    return replace(speech, wave_f32=(speech.wave_f32 * loudness).astype(np.float32))
+
+
+def draw_camera(rng: np.random.Generator) -> Camera:
+    """Return a camera."""
+    return Camera(
+        noise=float(rng.uniform(0, 1.6)),
+        blur_px=float(rng.choice([0.0, rng.uniform(0.3, 0.6)])),
+        gain=float(rng.uniform(0.88, 1.08)),
+    )
+
+
+def talking_scene(seed: int, look_seed: int, speech: Speech, size: Size) -> Scene:
+    """Return one presenter who speaks, close to the camera."""
+    rng = np.random.default_rng([seed, 0x7A1])
+    person = Person(
+        look_seed,
+        x=float(rng.uniform(0.42, 0.58)),
+        y=float(rng.uniform(0.44, 0.5)),
+        scale=float(rng.uniform(0.19, 0.27)),
+        speech=speech,
+        motion_seed=seed,
+        liveliness=_liveliness(rng),
+    )
+    shots = (Shot(0.0, (person,), look_seed),)
+    return Scene(size, speech.seconds, shots, speech.wave_f32, draw_camera(rng), seed)
+
+
+def crowd_scene(seed: int, size: Size, *, held_out: bool) -> Scene:
+    """Return shots of one, two or no people at all sizes."""
+    rng = np.random.default_rng([seed, 0xC30])
+    shots: list[Shot] = []
+    voice = draw_voice(rng, held_out=held_out)
+    speech = draw_speech(rng, voice, float(rng.uniform(2, 4)))
+    start_s = 0.0
+    while start_s < speech.seconds - 0.4:
+        shots.append(Shot(start_s, _people(rng, held_out=held_out, speech=speech), _look_seed(rng, held_out=held_out)))
+        start_s += float(rng.uniform(0.5, 1.5))
+    return Scene(size, speech.seconds, tuple(shots), speech.wave_f32, draw_camera(rng), seed)
+
+
+def _people(rng: np.random.Generator, *, held_out: bool, speech: Speech) -> tuple[Person, ...]:
+    count = int(rng.choice([1, 2, 0], p=[_SOLO, _DUO, _EMPTY]))
+    places = {
+        0: (),
+        1: (float(rng.uniform(0.2, 0.8)),),
+        2: (float(rng.uniform(0.15, 0.35)), float(rng.uniform(0.65, 0.85))),
+    }
+    speaker = int(rng.integers(max(1, count)))
+    return tuple(
+        Person(
+            _look_seed(rng, held_out=held_out),
+            x=x,
+            y=float(rng.uniform(0.34, 0.60)),
+            scale=float(np.exp(rng.uniform(np.log(0.05), np.log(0.26 if count == 1 else 0.17)))),
+            speech=speech if place == speaker else None,
+            motion_seed=int(rng.integers(1 << 30)),
+            liveliness=_liveliness(rng),
+        )
+        for place, x in enumerate(places[count])
+    )
+
+
+def _liveliness(rng: np.random.Generator) -> Liveliness:
+    calm = float(rng.uniform(0.35, 1.0))
+    return Liveliness(0.34 * calm, 0.16 * calm, 0.12 * calm, 0.22 * calm, 0.07 * calm)
+
+
+def _look_seed(rng: np.random.Generator, *, held_out: bool) -> int:
+    return int(rng.integers(_HELD_OUT_LOOKS)) + (_HELD_OUT_LOOKS if held_out else 0)
+
+
+def _clip_name(spec: CorpusSpec, number: int) -> str:
+    each = spec.clips_a_speaker if spec.kind == "talking" else 1
+    return f"s{number // each:05d}/{number % each:03d}"
+
+
+def corpus_scene(spec: CorpusSpec, number: int) -> tuple[Scene, str]:
+    """Return clip `number` of a corpus and what to call its voice."""
+    rng = np.random.default_rng([spec.seed, number, int(spec.held_out)])
+    seed = int(rng.integers(1 << 31))
+    if spec.kind == "scenes":
+        width = int(rng.choice([320, 480, 640]))
+        return crowd_scene(seed, spec.size or Size(width, width * 9 // 16 // 2 * 2), held_out=spec.held_out), ""
+    speaker = np.random.default_rng([spec.seed, number // spec.clips_a_speaker, 0x5EA, int(spec.held_out)])
+    look_seed = _look_seed(speaker, held_out=spec.held_out)
+    voice = draw_voice(rng, held_out=spec.held_out)
+    speech = draw_speech(rng, voice, spec.seconds)
+    return talking_scene(seed, look_seed, speech, spec.size or Size(256, 256)), voice.name
+
+
+def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
+    """Write a corpus; clips that are there already stay.
+
+    Layout: ``root/<speaker>/<clip>.mp4`` with its truth beside it, ``train.txt`` and ``val.txt``
+    with a ``<speaker>/<clip>`` a line, ``corpus.json``.
+
+    Yields:
+        The name of each clip when it is there.
+    """
+    names = [_clip_name(spec, number) for number in range(spec.clips)]
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+    missing = [n for n, name in enumerate(names) if not (root / f"{name}.mp4{TRUTH_SUFFIX}").is_file()]
+    yield from (name for n, name in enumerate(names) if n not in set(missing))
+    if missing:
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            yield from pool.map(_write_clip, [(root, spec, number) for number in missing], chunksize=4)
+    speakers = sorted({name.split("/")[0] for name in names})
+    kept = set(speakers[len(speakers) - round(spec.val_share * len(speakers)) :]) if len(speakers) > 1 else set[str]()
+    (root / "train.txt").write_text("".join(f"{name}\n" for name in names if name.split("/")[0] not in kept))
+    (root / "val.txt").write_text("".join(f"{name}\n" for name in names if name.split("/")[0] in kept))
+    note = {
+        "kind": spec.kind,
+        "clips": spec.clips,
+        "seed": spec.seed,
+        "held_out": spec.held_out,
+        "seconds": spec.seconds,
+    }
+    (root / "corpus.json").write_text(json.dumps(note, indent=1))
+
+
+def _write_clip(task: tuple[Path, CorpusSpec, int]) -> str:
+    root, spec, number = task
+    name = _clip_name(spec, number)
+    scene, _ = corpus_scene(spec, number)
+    target = root / f"{name}.mp4"
+    partial = target.with_name(f"partial-{target.name}")
+    write_scene(partial, scene)
+    partial.replace(target)
+    partial.with_name(partial.name + TRUTH_SUFFIX).replace(target.with_name(target.name + TRUTH_SUFFIX))
+    return name

@@ -1,0 +1,129 @@
+"""Scenes written as video files, with the truth beside them."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+import numpy as np
+import soxr
+
+from lipwise_ray.synth.scene import Picture, Scene, draw_scene
+from lipwise_ray.synth.speech import RATE_HZ, Speech
+from lipwise_ray.values import F32Array, Json
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+
+_SOUND_HZ = 48_000
+TRUTH_SUFFIX = ".truth.json"
+TRUTH_SCHEMA = "lipwise.synth.truth/1"
+
+
+def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "veryfast") -> Json:
+    """Write a scene as H.264 and AAC, and what is true about it as ``<name>.truth.json``.
+
+    Args:
+        path: The container follows from the ending.
+        scene: What to draw.
+        quality: x264's CRF.
+        preset: x264's preset.
+
+    Returns:
+        The truth.
+    """
+    rows: list[Json] = []
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=scene.rate)
+        video.width, video.height = scene.size.width, scene.size.height
+        video.pix_fmt = "yuv420p"
+        video.options = {"crf": str(quality), "preset": preset, "x264-params": "log-level=error"}
+        video.codec_context.color_range, video.codec_context.colorspace = 1, 1
+        sound = _SoundTrack(container, scene.sound) if len(scene.sound) else None
+        for number, picture in enumerate(draw_scene(scene)):
+            rows.append(_faces_json(picture))
+            frame = av.VideoFrame.from_ndarray(picture.rgb, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1)
+            frame.colorspace, frame.color_range = 1, 1
+            frame.pts, frame.time_base = number, 1 / scene.rate
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        if sound:
+            sound.write()
+    truth = {
+        "schema": TRUTH_SCHEMA,
+        "size": [scene.size.width, scene.size.height],
+        "rate": str(scene.rate),
+        "cuts_s": [shot.start_s for shot in scene.shots[1:]],
+        "phonemes": _phonemes_json(scene),
+        "frames": rows,
+    }
+    path.with_name(path.name + TRUTH_SUFFIX).write_text(json.dumps(truth, ensure_ascii=False))
+    return truth
+
+
+def read_truth(path: Path) -> Json | None:
+    """Return the truth beside a clip, None where there is none."""
+    beside = path.with_name(path.name + TRUTH_SUFFIX)
+    return json.loads(beside.read_text("utf-8")) if beside.is_file() else None
+
+
+def write_speech(path: Path, wave_f32: F32Array) -> None:
+    """Write mono sound at 16 kHz as AAC in the container of the ending, or as 16-bit WAV."""
+    with av.open(str(path), "w") as container:
+        _SoundTrack(container, wave_f32, codec="pcm_s16le" if path.suffix == ".wav" else "aac").write()
+
+
+def _faces_json(picture: Picture) -> Json:
+    return {
+        "faces": [
+            {
+                "who": face.look_seed,
+                "box": [round(value, 2) for value in face.truth.box],
+                "landmarks": [[round(x, 2), round(y, 2)] for x, y in face.truth.landmarks],
+                "speaking": face.speaking,
+                "mouth": [round(float(value), 4) for value in face.mouth],
+            }
+            for face in picture.faces
+        ]
+    }
+
+
+def _phonemes_json(scene: Scene) -> list[Any]:
+    """Return who says what: look seed, IPA, start and stop in seconds."""
+    said: dict[tuple[int, int], Speech] = {}
+    for shot in scene.shots:
+        for person in shot.people:
+            if person.speech:
+                said[person.look_seed, id(person.speech)] = person.speech
+    return [
+        [who, p.ipa, round(p.start_s, 4), round(p.stop_s, 4)]
+        for (who, _), speech in said.items()
+        for p in speech.phonemes
+    ]
+
+
+class _SoundTrack:
+    def __init__(self, container: OutputContainer, wave_f32: F32Array, codec: str = "aac") -> None:
+        self._container = container
+        self._rate_hz = RATE_HZ if codec.startswith("pcm") else _SOUND_HZ
+        self._wave = wave_f32
+        self._stream = cast("AudioStream", container.add_stream(codec, rate=self._rate_hz))
+        self._stream.codec_context.layout = "mono"
+        self._stream.codec_context.open()
+
+    def write(self) -> None:
+        samples = self._wave
+        if self._rate_hz != RATE_HZ:
+            samples = np.asarray(soxr.resample(samples, RATE_HZ, self._rate_hz), np.float32)
+        context = self._stream.codec_context
+        resampler = av.AudioResampler(context.format, "mono", self._rate_hz, frame_size=context.frame_size or None)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None, :]), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = self._rate_hz, 0, Fraction(1, self._rate_hz)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            self._container.mux(self._stream.encode(part))
+        self._container.mux(self._stream.encode(None))

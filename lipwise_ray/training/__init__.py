@@ -1,0 +1,1 @@
+"""Training: footage to face crops, crops to batches, batches to networks."""

@@ -1,0 +1,69 @@
+"""A prepared data set on disk: face crops and sound a clip, file lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipwise_ray.errors import InputError
+
+AUDIO = "audio.wav"
+"""Mono 16 kHz sound beside a clip's crops. Source: Wav2Lip preprocess.py."""
+
+RATE_HZ = 25
+"""Frames a second of prepared clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedClip:
+    """A clip: ``<number>.jpg`` for each frame with a face, and its sound.
+
+    Attributes:
+        name: ``<folder>/<id>``, as file lists have it.
+        folder: Where the files are.
+        numbers: Frame numbers, ascending; gaps are frames without a face.
+    """
+
+    name: str
+    folder: Path
+    numbers: tuple[int, ...]
+
+
+def read_list(path: Path) -> list[str]:
+    """Return the names in a file list: one a line; what follows a space is not part of it.
+
+    Raises:
+        InputError: There is no such list, or it is empty.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "no_list", str(path), "must be a file list of clips", str(error), "Run `lipwise-ray train prepare`"
+        ) from error
+    names = [line.split()[0] for line in lines if line.strip()]
+    if not names:
+        raise InputError(
+            "empty_list", str(path), "needs at least one clip", "none", "Add clips; a split needs two speakers"
+        )
+    return names
+
+
+def read_clip(root: Path, name: str) -> PreparedClip | None:
+    """Return a prepared clip, None where it was not prepared."""
+    folder = root / name
+    if not (folder / AUDIO).is_file():
+        return None
+    numbers = sorted(int(file.stem) for file in folder.glob("*.jpg") if file.stem.isdigit())
+    return PreparedClip(name, folder, tuple(numbers))
+
+
+def runs(numbers: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return the gapless stretches of frame numbers as (first number, length)."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == sum(found[-1]):
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((number, 1))
+    return found

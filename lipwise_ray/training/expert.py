@@ -1,0 +1,92 @@
+"""Training the lip-sync expert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lipwise_ray.nets.expert import LipSyncExpert
+from lipwise_ray.nets.wav2lip import SIZE_PX
+from lipwise_ray.training.pack import open_pack
+from lipwise_ray.training.samples import expert_samples
+from lipwise_ray.training.settings import TrainSettings
+from lipwise_ray.training.sheets import grid
+from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of, to_network
+
+_EVAL_SEED = 1 << 30
+_SHEET = 8
+
+
+def stacked(lips_u8: Tensor) -> Tensor:
+    """Return (B, 5, H, W, 3) levels as the expert takes them, (B, 15, H, W)."""
+    return to_network(lips_u8).flatten(1, 2)
+
+
+def cosine_loss(sound: Tensor, face: Tensor, in_sync: Tensor) -> Tensor:
+    """Return the binary cross-entropy of the cosine. Source: Wav2Lip color_syncnet_train.py, cosine_loss.
+
+    The embeddings come out of a ReLU, so that the cosine lies in [0, 1].
+    """
+    cosine = functional.cosine_similarity(sound.float(), face.float()).clamp(0, 1)
+    return functional.binary_cross_entropy(cosine, in_sync)
+
+
+class ExpertTask:
+    """Sound and lips of one clip: do they belong together?"""
+
+    def __init__(self, settings: TrainSettings, team: Team) -> None:
+        self._settings = settings
+        self._team = team
+        root = Path(settings.data)
+        self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
+        self.network: nn.Module = LipSyncExpert(settings.width).to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        self._joined = team.joined(self.network)
+        self._stepper = Stepper(settings, self.network, team.device)
+        self.optimizer = self._stepper.optimizer
+        self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
+        self.state: dict[str, Any] = {}
+
+    def batch(self, step: int) -> Arrays:
+        """Return a step's samples."""
+        rng = generator_of(self._settings, step)
+        count = self._settings.batch * self._team.size
+        return expert_samples(self._train, rng, count, self._team.share(count))
+
+    def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
+        """Do one step."""
+        loss, right = self._loss(self._joined, batch)
+        self._stepper.step(loss, step)
+        return {"loss": loss.detach(), "accuracy": right}
+
+    def _loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        with self._stepper.autocast():
+            sound, face = network(batch["mel"].unsqueeze(1), stacked(batch["lips"]))
+        loss = cosine_loss(sound, face, batch["in_sync"])
+        cosine = functional.cosine_similarity(sound.detach().float(), face.detach().float())
+        right = ((cosine > 0.5) == (batch["in_sync"] > 0.5)).float().mean()  # noqa: PLR2004  # nearer to 1 than to 0
+        return loss, right
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Return loss and accuracy on the validation clips."""
+        self.network.eval()
+        losses, rights = list[float](), list[float]()
+        batch: Arrays = {}
+        for number in range(self._settings.eval_batches):
+            rng = np.random.default_rng([_EVAL_SEED, number])
+            batch = expert_samples(self._val, rng, self._settings.batch, slice(None))
+            tensors = {name: torch.from_numpy(value).to(self._team.device) for name, value in batch.items()}
+            loss, right = self._loss(self.network, tensors)
+            losses.append(float(loss))
+            rights.append(float(right))
+        self.network.train()
+        metrics = {"loss": float(np.mean(losses)), "accuracy": float(np.mean(rights))}
+        strips = [np.concatenate(list(lips), axis=1) for lips in batch["lips"][:_SHEET]]
+        titles = ["in sync" if value else "out of sync" for value in batch["in_sync"][:_SHEET]]
+        return Evaluation(metrics, metrics["loss"], grid([[strip] for strip in strips], titles))

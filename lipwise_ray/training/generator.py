@@ -1,0 +1,169 @@
+"""Training the generator: reconstruction, sync by a frozen expert, and a discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lipwise_ray.nets.checkpoint import load_network
+from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
+from lipwise_ray.nets.quality_disc import VisualQualityDisc
+from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip
+from lipwise_ray.training.pack import open_pack
+from lipwise_ray.training.samples import generator_samples
+from lipwise_ray.training.settings import TrainSettings
+from lipwise_ray.training.sheets import grid
+from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of, to_levels, to_network
+
+_EVAL_SEED = 1 << 30
+_SHEET = 6
+_HALF = SIZE_PX // 2
+
+
+def network_input(target: Tensor, reference: Tensor) -> Tensor:
+    """Return the generator's six channels: the target without its lower half, then the reference."""
+    masked = target.clone()
+    masked[:, :, _HALF:] = 0
+    return torch.cat((masked, reference), dim=1)
+
+
+def sync_loss(expert: nn.Module, mel: Tensor, faces: Tensor) -> Tensor:
+    """Return how far the expert is from believing the faces.
+
+    Args:
+        expert: Frozen.
+        mel: (B, 1, 80, 16).
+        faces: (B * 5, 3, 96, 96), a window's frames one after the other.
+
+    Source: Wav2Lip wav2lip_train.py, get_sync_loss.
+    """
+    lips = faces[:, :, _HALF:].unflatten(0, (-1, FRAMES)).flatten(1, 2)
+    sound, face = expert(mel, lips)
+    cosine = functional.cosine_similarity(sound.float(), face.float()).clamp(1e-6, 1)
+    return -cosine.log().mean()
+
+
+class GeneratorTask:
+    """Draw the lower half of a face from its sound, its upper half and another frame."""
+
+    def __init__(self, settings: TrainSettings, team: Team) -> None:
+        self._settings = settings
+        self._team = team
+        root = Path(settings.data)
+        self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
+        self.network: nn.Module = _placed(Wav2Lip(settings.width), team)
+        self._joined = team.joined(self.network)
+        self._stepper = Stepper(settings, self.network, team.device)
+        self.optimizer = self._stepper.optimizer
+        self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
+        self.state: dict[str, Any] = {"sync_on": False}
+        self._expert: nn.Module | None = None
+        if settings.expert:
+            self._expert = _placed(load_network(LipSyncExpert, Path(settings.expert), "the lip-sync expert"), team)
+            self._expert.requires_grad_(requires_grad=False).eval()
+        self._disc: nn.Module | None = None
+        if settings.disc_weight:
+            self._disc = _placed(VisualQualityDisc(settings.disc_width), team)
+            self._joined_disc = team.joined(self._disc)
+            self._disc_stepper = Stepper(settings, self._disc, team.device)
+            stepper = self._disc_stepper
+            self.parts |= {"disc": self._disc, "disc_optimizer": stepper.optimizer, "disc_scaler": stepper.scaler}
+
+    def batch(self, step: int) -> Arrays:
+        """Return a step's samples."""
+        settings = self._settings
+        count = settings.batch * self._team.size
+        return generator_samples(
+            self._train,
+            generator_of(settings, step),
+            count,
+            self._team.share(count),
+            window=settings.window_frames,
+            lead_frames=settings.lead_frames,
+        )
+
+    def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
+        """Do one step, of the discriminator too where there is one."""
+        settings = self._settings
+        target, reference = (to_network(batch[name].flatten(0, 1)) for name in ("target", "reference"))
+        with self._stepper.autocast():
+            drawn = self._draw(self._joined, target, reference, batch["mels"])
+            losses = {"l1": functional.l1_loss(drawn.float(), target)}
+            use_disc = self._disc is not None and step >= settings.disc_after
+            if self._expert is not None and self.state["sync_on"]:
+                losses["sync"] = sync_loss(self._expert, batch["mel"].unsqueeze(1), drawn)
+            if use_disc:
+                losses["perceptual"] = _towards(self._joined_disc(_clip(drawn)), 1.0)
+        weights = {"sync": settings.sync_weight, "perceptual": settings.disc_weight}
+        used = {name: weights[name] for name in losses if name != "l1"}
+        total = (1 - sum(used.values())) * losses["l1"]
+        for name, weight in used.items():
+            total = total + weight * losses[name]
+        self._stepper.step(total, step)
+        if use_disc:
+            losses["disc"] = self._train_disc(target, drawn.detach(), step)
+        return {"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}}
+
+    def _draw(self, network: nn.Module, target: Tensor, reference: Tensor, mels: Tensor) -> Tensor:
+        faces = network_input(target, reference).contiguous(memory_format=torch.channels_last)
+        return network(mels.flatten(0, 1).unsqueeze(1), faces)
+
+    def _train_disc(self, real: Tensor, drawn: Tensor, step: int) -> Tensor:
+        with self._disc_stepper.autocast():
+            told_real, told_drawn = self._joined_disc(_clip(torch.cat((real, drawn.float())))).chunk(2)
+            loss = _towards(told_real, 1.0) + _towards(told_drawn, 0.0)
+        self._disc_stepper.step(loss, step)
+        return loss
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Return L1, that of copying the reference, and the sync loss before, after and for the true lips."""
+        settings = self._settings
+        self.network.eval()
+        numbers: list[list[float]] = []
+        rows: list[list[Any]] = []
+        for number in range(settings.eval_batches):
+            rng = np.random.default_rng([_EVAL_SEED, number])
+            arrays = generator_samples(
+                self._val, rng, settings.batch, slice(None), window=FRAMES, lead_frames=settings.lead_frames
+            )
+            batch = {name: torch.from_numpy(value).to(self._team.device) for name, value in arrays.items()}
+            target, reference = (to_network(batch[name].flatten(0, 1)) for name in ("target", "reference"))
+            with self._stepper.autocast():
+                drawn = self._draw(self.network, target, reference, batch["mels"]).float()
+                found = [float(functional.l1_loss(drawn, target)), float(functional.l1_loss(reference, target))]
+                if self._expert is not None:
+                    mel = batch["mel"].unsqueeze(1)
+                    found += [float(sync_loss(self._expert, mel, faces)) for faces in (drawn, reference, target)]
+            numbers.append(found)
+            rows = [
+                list(images)
+                for images in zip(*(to_levels(x)[::FRAMES][:_SHEET] for x in (reference, target, drawn)), strict=True)
+            ]
+        self.network.train()
+        names = ("l1", "l1_of_copying", "sync", "sync_of_other_lips", "sync_of_true_lips")
+        metrics: dict[str, float] = dict(zip(names, np.mean(numbers, axis=0).tolist(), strict=False))
+        if "sync" in metrics and metrics["sync"] < settings.sync_below:
+            self.state["sync_on"] = settings.sync_weight > 0
+        score = metrics["l1"] + settings.sync_weight * metrics.get("sync", 0.0)
+        return Evaluation(metrics, score, grid(rows, ["other frame, target, drawn"] * len(rows)))
+
+
+def _placed(network: nn.Module, team: Team) -> nn.Module:
+    return network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+
+
+def _clip(faces: Tensor) -> Tensor:
+    """Return frames as the discriminator takes them, (N, 3, 1, 96, 96)."""
+    return faces.unsqueeze(2)
+
+
+def _towards(probability: Tensor, label: float) -> Tensor:
+    told = probability.float()
+    return functional.binary_cross_entropy(told, torch.full_like(told, label))

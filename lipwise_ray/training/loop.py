@@ -1,0 +1,165 @@
+"""The training loop: batches ahead of time, steps, evaluations, checkpoints, an orderly end."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from lipwise_ray.training import checkpoints
+from lipwise_ray.training.log import RunLog
+from lipwise_ray.training.settings import TrainSettings
+from lipwise_ray.training.sheets import plot
+from lipwise_ray.training.task import Arrays, Task, Team, learning_rate
+
+_AHEAD = 4
+_LOG_EVERY = 20
+
+
+class Loader:
+    """Makes batches ahead of the steps that use them, in a thread."""
+
+    def __init__(self, task: Task, first: int, stop: int) -> None:
+        self.waited_s = 0.0
+        self._queue: queue.Queue[Arrays | BaseException] = queue.Queue(_AHEAD)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(task, first, stop), daemon=True)
+        self._thread.start()
+
+    def _work(self, task: Task, first: int, stop: int) -> None:
+        for step in range(first, stop):
+            try:
+                item: Arrays | BaseException = task.batch(step)
+            except BaseException as error:  # noqa: BLE001  # handed to the thread that asks
+                item = error
+            while not self._stop.is_set():
+                try:
+                    self._queue.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            if self._stop.is_set() or isinstance(item, BaseException):
+                return
+
+    def take(self) -> Arrays:
+        """Return the next batch."""
+        begin = time.perf_counter()
+        item = self._queue.get()
+        self.waited_s += time.perf_counter() - begin
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+
+
+def train(
+    task: Task, settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]
+) -> dict[str, float]:
+    """Train until the run's last step, its time limit, or a signal.
+
+    Args:
+        task: The network, with its data.
+        settings: The run's settings.
+        folder: Checkpoints, metrics and pictures; a run that is there goes on.
+        team: This worker among the run's workers; the first one writes.
+        say: Takes lines for people.
+
+    Returns:
+        The last evaluation's numbers.
+    """
+    last = folder / checkpoints.LAST
+    step, extra = 0, {"best": float("inf")}
+    if last.is_file():
+        step, extra = checkpoints.load(last, task)
+        say(f"goes on from step {step}")
+    elif settings.init:
+        checkpoints.begin_with(task.network, Path(settings.init), settings.network)
+    log = RunLog(folder, step) if team.rank == 0 else None
+    begin, begin_step = time.perf_counter(), step
+    metrics: dict[str, float] = {}
+    recent: dict[str, list[float | Tensor]] = defaultdict(list)
+    task.network.train()
+    with _orderly_end() as ended, _loader(task, step, settings.steps) as loader:
+        while step < settings.steps:
+            batch = {name: torch.from_numpy(value).to(team.device) for name, value in loader.take().items()}
+            for name, value in task.train(batch, step).items():
+                recent[name].append(value)
+            step += 1
+            minutes = (time.perf_counter() - begin) / 60
+            over = ended.is_set() or (settings.minutes and minutes >= settings.minutes)
+            over = bool(over) or step == settings.steps
+            if log and (step % _LOG_EVERY == 0 or over):
+                means = {name: float(np.mean([float(v) for v in values])) for name, values in recent.items()}
+                recent.clear()
+                log.write(step, "train", {**means, "lr": learning_rate(settings, step)})
+            if team.rank == 0 and (step % settings.eval_every == 0 or over):
+                metrics = _evaluate(task, folder, step, extra, log)
+                rate = (step - begin_step) / (time.perf_counter() - begin)
+                waiting = loader.waited_s / (time.perf_counter() - begin)
+                numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+                say(f"step {step}: {numbers}; {rate:.2f} steps/s, waiting for data {waiting:.1%} of the time")
+            if team.rank == 0 and (step % settings.save_every == 0 or over):
+                checkpoints.save(last, task, step, extra)
+            if over:
+                break
+    if log:
+        log.close()
+        plot(log.path, folder / "curves.png")
+    return metrics
+
+
+def _evaluate(task: Task, folder: Path, step: int, extra: dict[str, Any], log: RunLog | None) -> dict[str, float]:
+    result = task.evaluate()
+    if log:
+        log.write(step, "val", result.metrics)
+        plot(log.path, folder / "curves.png")
+    cv2.imwrite(str(folder / f"samples-{step:07d}.png"), result.sheet_bgr)
+    if result.score < extra["best"]:
+        extra["best"], extra["best_step"] = result.score, step
+        checkpoints.save(folder / checkpoints.BEST, task, step, extra)
+    return result.metrics
+
+
+@contextmanager
+def _loader(task: Task, first: int, stop: int) -> Generator[Loader]:
+    loader = Loader(task, first, stop)
+    try:
+        yield loader
+    finally:
+        loader.close()
+
+
+@contextmanager
+def _orderly_end() -> Generator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into a checkpoint; the second one ends at once."""
+    ended = threading.Event()
+    old: Mapping[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the handler's signature
+        if ended.is_set():
+            raise KeyboardInterrupt
+        ended.set()
+
+    if threading.current_thread() is threading.main_thread():
+        old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield ended
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

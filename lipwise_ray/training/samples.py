@@ -1,0 +1,71 @@
+"""Drawing samples from a pack: which windows, which mels, in sync or not."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lipwise_ray.nets.expert import FRAMES
+from lipwise_ray.training.pack import Pack
+from lipwise_ray.training.task import Arrays
+from lipwise_ray.values import I64Array
+
+
+def expert_samples(pack: Pack, rng: np.random.Generator, count: int, part: slice) -> Arrays:
+    """Return lips and mels, half of them from another time of the same clip.
+
+    Args:
+        pack: The clips.
+        rng: Random numbers.
+        count: Samples of the whole batch.
+        part: Those to return, B of them.
+
+    Returns:
+        ``lips`` (B, 5, S/2, S, 3) uint8; ``mel`` (B, 80, 16); ``in_sync`` (B,) float32.
+
+    Source: Wav2Lip color_syncnet_train.py; differs in: every window is equally likely, not every clip.
+    """
+    rows, run = _draw(pack, rng, count)
+    other = _another(pack, rng, rows, run)
+    in_sync = rng.random(count) < 0.5  # noqa: PLR2004  # a coin
+    shown = np.where(in_sync, rows, other)[part]
+    return {
+        "lips": pack.frames[shown[:, None] + np.arange(FRAMES)][:, :, pack.size_px // 2 :],
+        "mel": pack.mel_windows(rows[part], run[part]),
+        "in_sync": in_sync[part].astype(np.float32),
+    }
+
+
+def generator_samples(
+    pack: Pack, rng: np.random.Generator, count: int, part: slice, *, window: int, lead_frames: int
+) -> Arrays:
+    """Return target frames, frames of another time of the same clip, and the mels.
+
+    Returns:
+        ``target`` and ``reference`` (B, T, S, S, 3) uint8; ``mels`` (B, T, 80, 16) of each frame;
+        ``mel`` (B, 80, 16) of the window.
+
+    Source: Wav2Lip wav2lip_train.py.
+    """
+    rows, run = _draw(pack, rng, count)
+    other = _another(pack, rng, rows, run)[part]
+    rows, run = rows[part], run[part]
+    frames = rows[:, None] + np.arange(window)
+    return {
+        "target": pack.frames[frames],
+        "reference": pack.frames[other[:, None] + np.arange(window)],
+        "mels": pack.mel_windows(frames, np.repeat(run[:, None], window, 1), lead_frames),
+        "mel": pack.mel_windows(rows, run),
+    }
+
+
+def _draw(pack: Pack, rng: np.random.Generator, count: int) -> tuple[I64Array, I64Array]:
+    chosen = pack.windows[rng.integers(len(pack.windows), size=count)]
+    return chosen[:, 0], chosen[:, 1]
+
+
+def _another(pack: Pack, rng: np.random.Generator, rows: I64Array, run: I64Array) -> I64Array:
+    """Return another window of the same run, at the same place for none."""
+    starts = np.array([pack.runs[number].row for number in run])
+    choices = np.array([pack.runs[number].frames - FRAMES + 1 for number in run])
+    moved = rng.integers(1, np.maximum(choices, 2))
+    return starts + (rows - starts + moved) % choices

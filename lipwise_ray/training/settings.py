@@ -1,0 +1,127 @@
+"""What a training run is told; written beside its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lipwise_ray.errors import SettingsError
+
+Network = Literal["expert", "generator", "detector", "restorer"]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=1)]
+
+MAY_CHANGE = frozenset({"steps", "eval_every", "save_every", "eval_batches", "threads", "data", "minutes"})
+"""Settings that do not touch the numbers of a run, so that a resumed run may have others."""
+
+
+class TrainSettings(BaseModel):
+    """Settings of one run.
+
+    Source: Wav2Lip's hparams.py and training scripts for the defaults of expert and generator.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    network: Network
+    data: str
+    """A prepared data set; a corpus of scenes for the detector."""
+    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor on the network's channels; 1 is the original."""
+    seed: Count = 0
+    batch: Positive = 16
+    lr: Rate = 1e-4
+    halve_lr_after: Count = 0
+    """From this step on the learning rate is halved every `halve_lr_every` steps; 0 for never."""
+    halve_lr_every: Positive = 10_000
+    betas: tuple[float, float] = (0.9, 0.999)
+    steps: Positive = 200_000
+    eval_every: Positive = 3_000
+    eval_batches: Positive = 40
+    save_every: Positive = 3_000
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: Count = 0
+    """CPU threads; 0 leaves the choice to torch."""
+    minutes: Annotated[float, Field(ge=0)] = 0.0
+    """Save and end after this time; 0 for no limit."""
+    init: str = ""
+    """Weights to start from."""
+
+    # The generator's.
+    expert: str = ""
+    """The frozen expert behind the sync loss."""
+    lead_frames: Annotated[int, Field(ge=-5, le=5)] = 1
+    """Frames by which a frame's mel window begins before it; the original trains with 1 and infers with 0."""
+    window_frames: Literal[1, 5] = 5
+    """Consecutive frames a sample; 1 only without a sync loss."""
+    sync_weight: Weight = 0.03
+    sync_below: float = 0.75
+    """The sync loss counts once its value on the validation clips is below this."""
+    disc_weight: Weight = 0.0
+    """Weight of the discriminator's loss; 0 trains without one. The original's is 0.07."""
+    disc_width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    disc_after: Count = 0
+    """First step with the discriminator."""
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "expert": {"batch": 64, "eval_every": 10_000},
+    "generator": {"batch": 16},
+    "detector": {"batch": 16, "lr": 1e-3, "steps": 6_000, "eval_every": 500, "save_every": 500},
+    "restorer": {"batch": 16, "lr": 1e-3, "steps": 6_000, "eval_every": 500, "save_every": 500},
+}
+"""Where a network's defaults differ. Source: hparams.py for the first two."""
+
+
+def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
+    """Return a run's settings.
+
+    Raises:
+        SettingsError: One is unknown or impossible.
+    """
+    try:
+        settings = TrainSettings(network=network, **{**DEFAULTS[network], **values})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError("bad_value", f"train {network}: {name}", first["msg"], repr(first["input"])) from error
+    if settings.network == "generator":
+        if settings.window_frames == 1 and (settings.sync_weight or settings.disc_weight):
+            raise SettingsError(
+                "bad_value", "train generator: window_frames", "must be 5 with a sync or discriminator loss", "1",
+                "Set --sync-weight 0 and --disc-weight 0, or --window-frames 5",
+            )  # fmt: skip
+        if settings.sync_weight and not settings.expert:
+            raise SettingsError(
+                "no_expert", "train generator: expert", "must name the expert's weights", "none",
+                "Give --expert FILE, or --sync-weight 0",
+            )  # fmt: skip
+    return settings
+
+
+def record(settings: TrainSettings, folder: Path) -> None:
+    """Write the settings beside the run's checkpoints, or compare with what is there.
+
+    Raises:
+        SettingsError: The run was begun with others.
+    """
+    path = folder / "settings.json"
+    if not path.is_file():
+        path.write_text(settings.model_dump_json(indent=1))
+        return
+    old, new = json.loads(path.read_text()), json.loads(settings.model_dump_json())
+    changed = [name for name in new if name not in MAY_CHANGE and old.get(name) != new[name]]
+    if changed:
+        raise SettingsError(
+            "other_settings",
+            str(folder),
+            f"was begun with {', '.join(f'{name} = {old.get(name)!r}' for name in changed)}",
+            ", ".join(f"{name} = {new[name]!r}" for name in changed),
+            "Resume with the same settings, or begin another run with --init and this run's weights",
+        )
+    path.write_text(settings.model_dump_json(indent=1))

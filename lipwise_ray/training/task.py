@@ -1,0 +1,134 @@
+"""The role that every network's training plays, and the parts they share."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lipwise_ray.training.settings import TrainSettings
+from lipwise_ray.values import U8Array
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a run looks like on the validation clips.
+
+    Attributes:
+        metrics: Numbers by name.
+        score: The lower the better; chooses the best checkpoint.
+        sheet_bgr: Inputs, targets and outputs side by side, shape (H, W, 3).
+    """
+
+    metrics: dict[str, float]
+    score: float
+    sheet_bgr: U8Array
+
+
+class Task(Protocol):
+    """One network's training.
+
+    Attributes:
+        network: What is trained and exported.
+        parts: Everything with weights or an optimiser's state that a checkpoint holds besides.
+        state: Small values that a checkpoint holds, such as a switched-on loss.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Adam
+    parts: dict[str, Any]
+    state: dict[str, Any]
+
+    def batch(self, step: int) -> Arrays:
+        """Return a step's samples: a function of seed and step alone; runs in the loader's thread."""
+        ...
+
+    def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
+        """Do one step; return its losses."""
+        ...
+
+    def evaluate(self) -> Evaluation:
+        """Measure on the validation clips."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Which of the workers of a run this is."""
+
+    rank: int = 0
+    size: int = 1
+    device: str = "cpu"
+
+    def share(self, samples: int) -> slice:
+        """Return this worker's part of a batch."""
+        return slice(self.rank, samples, self.size)
+
+    def joined(self, network: nn.Module) -> nn.Module:
+        """Return the network with its gradients averaged over the workers."""
+        if self.size == 1:
+            return network
+        return nn.parallel.DistributedDataParallel(network, device_ids=None)
+
+
+class Stepper:
+    """Mixed precision and the optimiser's step.
+
+    Args:
+        settings: Precision and learning rate.
+        network: What is optimised.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, settings: TrainSettings, network: nn.Module, device: str) -> None:
+        self._settings = settings
+        self._device = device
+        self.optimizer = torch.optim.Adam(network.parameters(), settings.lr, settings.betas)
+        self.scaler = torch.amp.grad_scaler.GradScaler(device, enabled=settings.precision == "float16")
+
+    @contextmanager
+    def autocast(self) -> Generator[None]:
+        """Compute in the run's precision."""
+        kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+        kind = kinds[self._settings.precision]
+        with torch.autocast(self._device, kind, enabled=kind is not torch.float32):
+            yield
+
+    def step(self, loss: Tensor, step: int) -> None:
+        """Descend."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self._settings, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+
+def learning_rate(settings: TrainSettings, step: int) -> float:
+    """Return the learning rate of a step."""
+    if not settings.halve_lr_after or step < settings.halve_lr_after:
+        return settings.lr
+    return settings.lr * 0.5 ** (1 + (step - settings.halve_lr_after) // settings.halve_lr_every)
+
+
+def generator_of(settings: TrainSettings, step: int) -> np.random.Generator:
+    """Return the random numbers of a step: nothing has to be saved to draw them again."""
+    return np.random.default_rng([settings.seed, step])
+
+
+def to_network(pictures_u8: Tensor) -> Tensor:
+    """Return (..., H, W, C) levels as (..., C, H, W) in [0, 1]."""
+    return pictures_u8.movedim(-1, -3).float() / 255
+
+
+def to_levels(pictures: Tensor) -> U8Array:
+    """Return (N, C, H, W) in [0, 1] as (N, H, W, C) levels."""
+    return (pictures.detach().float().clamp(0, 1) * 255).round().byte().movedim(1, -1).cpu().numpy()

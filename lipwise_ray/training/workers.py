@@ -1,0 +1,71 @@
+"""Several workers by Ray Train: each has a share of every batch, gradients are averaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lipwise_ray.engine.local import connected
+from lipwise_ray.errors import LipwiseError, SetupError
+from lipwise_ray.training.settings import TrainSettings, make_settings
+
+
+def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address: str) -> None:
+    """Train on several workers; `settings.batch` is each worker's.
+
+    The folder must be one that all workers see. Batch normalisation counts each worker's own part
+    of a batch, so that the numbers are near those of one worker with a batch as large as all parts
+    together, not equal to them.
+
+    Raises:
+        SetupError: Ray cannot be started, or has too little for the workers.
+        LipwiseError: What stopped a worker.
+    """
+    with connected(address):
+        import ray  # noqa: PLC0415  # after its environment is set
+        from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415  # with it
+        from ray.train.torch import TorchTrainer  # noqa: PLC0415  # with it
+
+        gpus = ray.cluster_resources().get("GPU", 0)
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config={"settings": settings.model_dump(), "folder": str(folder.resolve())},
+            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus >= workers, resources_per_worker=None),
+            run_config=RunConfig(
+                name="run", storage_path=str(folder.resolve() / "ray"), failure_config=FailureConfig(max_failures=0)
+            ),
+        )
+        try:
+            trainer.fit()
+        except LipwiseError:
+            raise
+        except Exception as error:  # Ray Train wraps a worker's error in types of its own that vary with its version
+            raise _cause(error) from error
+
+
+def _cause(error: BaseException) -> LipwiseError:
+    """Return the error of ours inside Ray Train's."""
+    seen: BaseException | None = error
+    while seen is not None:
+        failures = getattr(seen, "worker_failures", None)
+        inner: list[Any] = list(failures.values()) if failures else []
+        for candidate in (seen, getattr(seen, "cause", None), *inner, *(getattr(one, "cause", None) for one in inner)):
+            if isinstance(candidate, LipwiseError):
+                return candidate
+        seen = seen.__cause__
+    return SetupError("training_failed", "ray train", "must finish on every worker", str(error).strip()[-400:])
+
+
+def _work(config: dict[str, Any]) -> None:
+    import ray.train  # noqa: PLC0415  # in a worker of Ray's
+    import ray.train.torch  # noqa: PLC0415  # the same
+
+    from lipwise_ray.training.run import run  # noqa: PLC0415  # heavy
+    from lipwise_ray.training.task import Team  # noqa: PLC0415  # the same
+
+    values = {name: value for name, value in config["settings"].items() if name != "network"}
+    settings = make_settings(config["settings"]["network"], values)
+    context = ray.train.get_context()
+    device = ray.train.torch.get_device()
+    team = Team(context.get_world_rank(), context.get_world_size(), device.type)
+    run(settings, Path(config["folder"]), team, lambda line: print(line, flush=True))  # noqa: T201  # a worker's log
