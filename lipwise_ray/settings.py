@@ -46,8 +46,9 @@ class Lipsync(_Section):
 class Detect(_Section):
     """Face detection."""
 
-    detector: Literal["auto", "yunet", "s3fd"] = "auto"
-    """``auto`` takes s3fd on a GPU where its weights are installed, else yunet."""
+    detector: Literal["auto", "yunet", "s3fd", "tiny"] = "auto"
+    """``auto`` takes s3fd on a GPU where its weights are installed, else yunet; ``tiny`` is the bundled
+    one, for drawn faces."""
     size_px: Annotated[int, Field(ge=0, le=8192)] = 640
     """Longer side of the picture that is searched; 0 searches the full picture."""
     stride: Annotated[int, Field(ge=1, le=50)] = 3
@@ -59,7 +60,7 @@ class Detect(_Section):
     cut_threshold: Annotated[float, Field(gt=0, le=255)] = 27.0
     """Content change between frames that counts as a cut."""
     checkpoint: str | None = None
-    """A YuNet file instead of the registry's."""
+    """A file instead of the registry's: of yunet, or with ``detector = "tiny"`` of that network."""
 
 
 class Faces(_Section):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import checks, demo_clips, doctor, jobs, models, status
+from lipwise_ray.cli import checks, demo_clips, doctor, jobs, models, status, train
 from lipwise_ray.errors import LipwiseError
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.command("tracks")(status.tracks)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(demo_clips.app, name="synth")
+app.add_typer(train.app, name="train")
 
 
 def main() -> None:

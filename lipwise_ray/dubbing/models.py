@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
+from lipwise_ray.nets.registry import Weights, weights_of
 from lipwise_ray.settings import Settings
 from lipwise_ray.values import Json
 
@@ -16,6 +18,42 @@ if TYPE_CHECKING:
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
 PASSTHROUGH = "passthrough"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorMaker:
+    """Makes a face detector from its weights, where it is to run.
+
+    Attributes:
+        weights: Its checkpoints.
+        min_score: Detections below this score are dropped.
+    """
+
+    weights: tuple[Weights, ...]
+    min_score: float
+
+    def __call__(self, device: str = "cpu", threads: int = 1) -> FaceDetector:
+        """Return the detector.
+
+        Raises:
+            WeightsError: A checkpoint cannot be used.
+            SetupError: The detector's package is not installed.
+        """
+        networks = [one.network for one in self.weights]
+        paths = [one.path for one in self.weights]
+        if networks == ["yunet"]:
+            from lipwise_ray.faces.yunet import YuNet  # noqa: PLC0415  # one detector a worker is loaded
+
+            return YuNet(paths[0], min_score=self.min_score, threads=threads)
+        if networks == ["tiny_detector"]:
+            from lipwise_ray.faces.tiny import TinyFaces  # noqa: PLC0415  # one detector a worker is loaded
+
+            return TinyFaces(paths[0], min_score=self.min_score, device=device)
+        if networks == ["s3fd", "fan_2d"]:
+            from lipwise_ray.faces.s3fd import S3fd  # noqa: PLC0415  # one detector a worker is loaded
+
+            return S3fd(paths[0], paths[1], min_score=self.min_score, device=device)
+        raise SetupError("no_detector", "detect.detector", "must be one that the worker knows", str(networks))
 
 
 class Models:
@@ -67,27 +105,11 @@ class Models:
         key = (*(ref["sha256"] for ref in references), settings.detect.min_score)
         if key not in self._detectors:
             begin = time.perf_counter()
-            self._detectors[key] = self._make_detector(settings, references)
+            self._set_threads()
+            maker = DetectorMaker(tuple(weights_of(ref) for ref in references), settings.detect.min_score)
+            self._detectors[key] = maker(device=self.device, threads=self._threads)
             self.load_s += time.perf_counter() - begin
         return self._detectors[key]
-
-    def _make_detector(self, settings: Settings, references: list[Json]) -> FaceDetector:
-        names = [ref["name"] for ref in references]
-        if names == ["yunet"]:
-            from lipwise_ray.faces.yunet import YuNet  # noqa: PLC0415  # one detector a worker is loaded
-
-            return YuNet(Path(references[0]["path"]), min_score=settings.detect.min_score, threads=self._threads)
-        if names == ["s3fd", "fan_2d"]:
-            from lipwise_ray.faces.s3fd import S3fd  # noqa: PLC0415  # one detector a worker is loaded
-
-            self._set_threads()
-            return S3fd(
-                Path(references[0]["path"]),
-                Path(references[1]["path"]),
-                min_score=settings.detect.min_score,
-                device=self.device,
-            )
-        raise SetupError("no_detector", "detect.detector", "must be one that the worker knows", str(names))
 
     def _set_threads(self) -> None:
         if self._threads and self.device == "cpu":

@@ -232,12 +232,14 @@ class WeightsTable:
         record: Json = {}
         if settings.lipsync.model != PASSTHROUGH:
             weights = self._get(settings.lipsync.model, settings.lipsync.checkpoint, "wav2lip")
-            record["lipsync"] = _reference(weights)
+            record["lipsync"] = weights.record()
         if detects(settings, row.tracks):
-            record["detector"] = [_reference(w) for w in self._detector(settings)]
+            record["detector"] = [one.record() for one in self._detector(settings)]
         return record
 
     def _detector(self, settings: Settings) -> list[Weights]:
+        if settings.detect.detector == "tiny":
+            return [self._get("tiny_detector", settings.detect.checkpoint, "tiny_detector")]
         heavy = settings.detect.detector == "s3fd"
         if settings.detect.detector == "auto" and settings.detect.checkpoint is None and self._gpu:
             installed = self._registry.installed("s3fd") and self._registry.installed("fan_2d")
@@ -252,12 +254,8 @@ class WeightsTable:
             if checkpoint is not None:
                 self._known[key] = self._registry.own_file(Path(checkpoint).resolve(), network)
             else:
-                self._known[key] = self._registry.resolve(name)
+                self._known[key] = self._registry.resolve(name, network)
         return self._known[key]
-
-
-def _reference(weights: Weights) -> Json:
-    return {"name": weights.name, "path": str(weights.path), "sha256": weights.sha256}
 
 
 def _jobs(

@@ -54,7 +54,7 @@ class Wav2LipSync:
     """Wav2Lip, resident on one device.
 
     Args:
-        checkpoint: Any form of Wav2Lip checkpoint.
+        checkpoint: Any form of Wav2Lip checkpoint, of any width.
         device: ``cpu`` or ``cuda``.
         precision: Number format.
         batch_faces: Faces a call.
@@ -66,7 +66,7 @@ class Wav2LipSync:
     def __init__(self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int) -> None:
         import torch  # noqa: PLC0415  # passthrough works without loading it
 
-        from lipwise_ray.nets.checkpoint import load_into  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.checkpoint import load_network  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.layers import fold_batch_norms  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.precision import choose_dtype  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip  # noqa: PLC0415  # beside torch
@@ -76,8 +76,7 @@ class Wav2LipSync:
         self._torch = torch
         self._device = device
         self._dtype = choose_dtype(precision, device)
-        network = Wav2Lip()
-        load_into(network, checkpoint, "Wav2Lip")
+        network = load_network(Wav2Lip, checkpoint, "Wav2Lip")
         fold_batch_norms(network.eval())
         self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 

@@ -61,6 +61,12 @@ class LipSyncExpert(nn.Module):
             lips: (N, 15, 48, 96): the lower halves of 5 consecutive BGR frames in [0, 1], one after
                 the other on the channels.
         """
-        sound = self.audio_encoder(mel).flatten(1)
-        face = self.face_encoder(lips).flatten(1)
-        return functional.normalize(sound, dim=1), functional.normalize(face, dim=1)
+        return self.embed_sound(mel), self.embed_face(lips)
+
+    def embed_sound(self, mel: Tensor) -> Tensor:
+        """Return the sound's half of `forward`."""
+        return functional.normalize(self.audio_encoder(mel).flatten(1), dim=1)
+
+    def embed_face(self, lips: Tensor) -> Tensor:
+        """Return the lips' half of `forward`."""
+        return functional.normalize(self.face_encoder(lips).flatten(1), dim=1)

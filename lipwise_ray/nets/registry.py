@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
+from lipwise_ray.values import Json
 
 
 class Entry(BaseModel):
@@ -29,6 +30,8 @@ class Entry(BaseModel):
     urls: list[str]
     licence: str
     commercial: bool
+    bundled: bool = False
+    """It ships with the package, in ``models/tiny`` beside the registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,15 @@ class Weights:
     network: str
     path: Path
     sha256: str
+
+    def record(self) -> Json:
+        """Return the same as JSON values; `weights_of` reads it."""
+        return {"name": self.name, "network": self.network, "path": str(self.path), "sha256": self.sha256}
+
+
+def weights_of(record: Json) -> Weights:
+    """Return what `Weights.record` gave."""
+    return Weights(record["name"], record["network"], Path(record["path"]), record["sha256"])
 
 
 class Registry:
@@ -54,6 +66,7 @@ class Registry:
 
     def __init__(self, path: Path, folder: Path) -> None:
         self.folder = folder
+        self._bundle = path.parent / "tiny"
         try:
             raw = tomllib.loads(path.read_text("utf-8"))
             self.entries = TypeAdapter(dict[str, Entry]).validate_python(raw)
@@ -81,19 +94,33 @@ class Registry:
 
     def path_of(self, name: str) -> Path:
         """Return where a checkpoint is, or would be."""
-        return self.folder / self.entry(name).file
+        entry = self.entry(name)
+        return (self._bundle if entry.bundled else self.folder) / entry.file
 
     def installed(self, name: str) -> bool:
         """Tell whether the file is there; its contents are not looked at."""
         return self.path_of(name).is_file()
 
-    def resolve(self, name: str) -> Weights:
+    def resolve(self, name: str, network: str | None = None) -> Weights:
         """Return an installed checkpoint after checking its hash.
 
+        Args:
+            name: The registry's name.
+            network: The network that it must be of.
+
         Raises:
-            WeightsError: It is not installed, or is not the published file.
+            WeightsError: It is not installed, is not the published file, or is of another network.
         """
         entry, path = self.entry(name), self.path_of(name)
+        if network not in {None, entry.network}:
+            fitting = [other for other, one in self.entries.items() if one.network == network]
+            raise WeightsError(
+                "other_network",
+                f"model {name}",
+                f"must be of the network {network}",
+                entry.network,
+                f"Choose one of {', '.join(fitting)}",
+            )
         if not path.is_file():
             accept = "" if entry.commercial else " --accept-licence"
             raise WeightsError(
@@ -142,4 +169,4 @@ class Registry:
                         "other_network", str(path), f"must be a checkpoint of {network}", f"the published {name}"
                     )
                 return Weights(name, network, path, found)
-        return Weights(network if network == "yunet" else "custom", network, path, found)
+        return Weights("custom", network, path, found)

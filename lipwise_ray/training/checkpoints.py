@@ -89,7 +89,7 @@ def begin_with(network: nn.Module, path: Path, name: str) -> None:
             str(path),
             f"must hold the weights of {name} at this width",
             f"{len(wrong)} of {len(wanted)} tensors missing or of another shape (for example {wrong[0]})",
-            "Choose other weights, or set --width to theirs",
+            "Choose other weights, or set width to theirs",
         )
     network.load_state_dict({key: tensors[key] for key in wanted})
 

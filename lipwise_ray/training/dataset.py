@@ -10,9 +10,6 @@ from lipwise_ray.errors import InputError
 AUDIO = "audio.wav"
 """Mono 16 kHz sound beside a clip's crops. Source: Wav2Lip preprocess.py."""
 
-RATE_HZ = 25
-"""Frames a second of prepared clips."""
-
 
 @dataclass(frozen=True, slots=True)
 class PreparedClip:

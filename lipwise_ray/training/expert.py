@@ -11,21 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipwise_ray.metrics.sync import stacked_lips
 from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.samples import expert_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of, to_network
+from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of
 
 _EVAL_SEED = 1 << 30
 _SHEET = 8
-
-
-def stacked(lips_u8: Tensor) -> Tensor:
-    """Return (B, 5, H, W, 3) levels as the expert takes them, (B, 15, H, W)."""
-    return to_network(lips_u8).flatten(1, 2)
 
 
 def cosine_loss(sound: Tensor, face: Tensor, in_sync: Tensor) -> Tensor:
@@ -66,7 +62,7 @@ class ExpertTask:
 
     def _loss(self, network: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         with self._stepper.autocast():
-            sound, face = network(batch["mel"].unsqueeze(1), stacked(batch["lips"]))
+            sound, face = network(batch["mel"].unsqueeze(1), stacked_lips(batch["lips"]))
         loss = cosine_loss(sound, face, batch["in_sync"])
         cosine = functional.cosine_similarity(sound.detach().float(), face.detach().float())
         right = ((cosine > 0.5) == (batch["in_sync"] > 0.5)).float().mean()  # noqa: PLR2004  # nearer to 1 than to 0

@@ -15,12 +15,14 @@ import av
 import cv2
 import numpy as np
 
-from lipwise_ray.errors import InputError
+from lipwise_ray.dubbing.crops import read_wave
+from lipwise_ray.errors import AudioError, InputError
 from lipwise_ray.lipsync.mel import MEL_BANDS, MEL_RATE_HZ, SILENCE, mel_spectrogram
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
-from lipwise_ray.media.container import open_input, write_problem
+from lipwise_ray.media.container import write_problem
+from lipwise_ray.metrics.sync import RATE_HZ
 from lipwise_ray.nets.expert import FRAMES
-from lipwise_ray.training.dataset import AUDIO, RATE_HZ, PreparedClip, read_clip, read_list, runs
+from lipwise_ray.training.dataset import AUDIO, PreparedClip, read_clip, read_list, runs
 from lipwise_ray.values import F32Array, I64Array, U8Array
 
 _SCHEMA = "lipwise.pack/1"
@@ -181,9 +183,10 @@ def _usable(clip: PreparedClip | None) -> tuple[str, list[tuple[int, int]], F32A
     if not stretches:
         longest = max([length for _, length in runs(clip.numbers)], default=0)
         return f"{longest} frames in a row, needs {FRAMES + 1}", [], nothing
-    wave = read_wave(clip.folder / AUDIO)
-    if not len(wave):
-        return "no sound", [], nothing
+    try:
+        wave = read_wave(clip.folder / AUDIO)
+    except AudioError as error:
+        return str(error), [], nothing
     mel = np.ascontiguousarray(mel_spectrogram(wave).T)
     if float(mel.max()) <= SILENCE:
         return "silent", [], nothing
@@ -197,14 +200,6 @@ def _read_image(path: Path, size_px: int) -> U8Array:
     if image.shape[:2] != (size_px, size_px):
         image = cv2.resize(image, (size_px, size_px))
     return cast("U8Array", image)
-
-
-def read_wave(path: Path) -> F32Array:
-    """Return a prepared clip's sound, mono at 16 kHz in [-1, 1], shape (N,)."""
-    with open_input(path) as container:
-        blocks = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
-    return samples.astype(np.float32) / np.float32(32768)
 
 
 def write_wave(path: Path, wave_f32: F32Array) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,26 +14,23 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.crops import read_crops, read_wave, whole_tracks
 from lipwise_ray.errors import FaceError, InputError, MediaError
-from lipwise_ray.faces.shots import shots
-from lipwise_ray.faces.tracks import link, smooth
-from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.lipsync.mel import mel_spectrogram
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
-from lipwise_ray.media.probe import VideoInfo, probe_audio, probe_video
-from lipwise_ray.media.reader import VideoReader
-from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.nets.expert import FRAMES
-from lipwise_ray.settings import Detect
-from lipwise_ray.training.dataset import AUDIO, RATE_HZ
+from lipwise_ray.nets.wav2lip import SIZE_PX
+from lipwise_ray.settings import Settings
+from lipwise_ray.training.dataset import AUDIO
 from lipwise_ray.training.pack import write_wave
-from lipwise_ray.values import F32Array, Json, Span
+from lipwise_ray.values import F32Array, Json, Size, U8Array
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
-    from lipwise_ray.training.offset import OffsetMeter
+    from lipwise_ray.metrics.sync import SyncJudge
 
 NOTE = "clip.json"
 _QUALITY = 95
@@ -50,15 +47,13 @@ class PrepareSpec:
     Attributes:
         size_px: Side of the square crops; 0 keeps the face's own size, 96 to 384.
         pads: Pixels added to the box at top, bottom, left, right.
-        detect: How faces are looked for.
-        smooth_s: Over which boxes are smoothed.
+        settings: How faces are looked for and followed.
         truth: Take boxes from the truth beside a synthetic clip, moved a little as a detector would.
     """
 
     size_px: int = 0
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    detect: Detect = field(default_factory=Detect)
-    smooth_s: float = 0.2
+    settings: Settings = field(default_factory=Settings)
     truth: bool = False
 
 
@@ -67,7 +62,7 @@ def prepare_clip(
     target: Path,
     spec: PrepareSpec,
     detector: FaceDetector | None,
-    meter: OffsetMeter | None = None,
+    judge: SyncJudge | None = None,
 ) -> Json:
     """Prepare a clip; one that is there already stays.
 
@@ -76,7 +71,7 @@ def prepare_clip(
         target: The folder of crops and sound; appears whole or not at all.
         spec: How.
         detector: Finds faces, unless the spec takes them from the truth.
-        meter: Measures the offset of sound and lips; clips out of sync are refused.
+        judge: Measures the offset of sound and lips; clips out of sync are refused.
 
     Returns:
         The clip's note: frames, offset.
@@ -88,7 +83,7 @@ def prepare_clip(
     note = target / NOTE
     if note.is_file():
         return json.loads(note.read_text())
-    info, sound = probe_video(video), probe_audio(video)
+    info = probe_video(video)
     index = build_index(info)
     found = _true_boxes(video, index) if spec.truth else _detected_boxes(info, index, spec, detector)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,23 +91,23 @@ def prepare_clip(
         work = Path(folder) / "clip"
         work.mkdir()
         try:
-            raw = Path(folder) / "sound.f32"
-            extract_network_sound(sound, raw)
-            write_wave(work / AUDIO, np.fromfile(raw, np.float32))
-            written = _write_crops(info, index, found, work, spec)
+            wave = read_wave(video)
+            write_wave(work / AUDIO, wave)
+            boxes = _padded(found, spec, make_recipe(info).canvas.shown_size)
+            crops = _write_crops(read_crops(info, index, boxes, spec.size_px or _own_size(boxes)), work)
         except OSError as error:
             raise write_problem(target, error) from error
-        if len(written) <= FRAMES:
+        if len(crops) <= FRAMES:
             raise FaceError(
                 "short_clip",
                 str(video),
                 f"needs more than {FRAMES} frames with a face",
-                str(len(written)),
+                str(len(crops)),
                 "Leave it out, or give longer footage",
             )
-        result: Json = {"frames": len(written), "source": video.name}
-        if meter is not None:
-            result["offset_frames"] = offset = meter.measure(work, tuple(written))
+        result: Json = {"frames": len(crops), "source": video.name}
+        if judge is not None:
+            result["offset_frames"] = offset = judge.offset(crops, np.ascontiguousarray(mel_spectrogram(wave).T))
             if abs(offset) > _MOST_OFFSET_FRAMES:
                 raise InputError(
                     "out_of_sync",
@@ -128,36 +123,20 @@ def prepare_clip(
     return result
 
 
-def _frame_numbers(index: FrameIndex) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the source frame of each 25th of a second: the last one that is due by then."""
-    times = [Fraction(int(p - index.pts[0])) * index.time_base for p in index.pts]
-    end = Fraction(int(index.end_pts - index.pts[0])) * index.time_base
-    grid = [Fraction(k, RATE_HZ) for k in range(max(1, int(end * RATE_HZ)))]
-    return np.searchsorted(np.array([float(t) for t in times]), [float(g) + 1e-6 for g in grid], side="right") - 1
-
-
-def _write_crops(
-    info: VideoInfo, index: FrameIndex, boxes: dict[int, F32Array], folder: Path, spec: PrepareSpec
-) -> list[int]:
-    recipe = make_recipe(info)
-    numbers = _frame_numbers(index)
-    wanted = [(k, int(n)) for k, n in enumerate(numbers) if int(n) in boxes]
-    size = spec.size_px or _own_size(boxes)
+def _padded(boxes: dict[int, F32Array], spec: PrepareSpec, shown: Size) -> dict[int, F32Array]:
     top, bottom, left, right = spec.pads
-    shown = recipe.canvas.shown_size
-    written: list[int] = []
-    with VideoReader(info.path, info.stream_index, index) as reader:
-        for (k, n), frame in zip(wanted, reader.read_order(n for _, n in wanted), strict=True):
-            x0, y0, x1, y1 = boxes[n]
-            box = np.array(
-                [max(0, x0 - left), max(0, y0 - top), min(shown.width, x1 + right), min(shown.height, y1 + bottom)]
-            )
-            crop = read_region(recipe.apply(frame), recipe.canvas, box_to_shown(box, size), size)
-            pixels = np.rint(crop * 255).astype(np.uint8)
-            data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
-            (folder / f"{k}.jpg").write_bytes(data.tobytes())
-            written.append(k)
-    return written
+    grow, limit = np.array([-left, -top, right, bottom]), np.array([shown.width, shown.height] * 2)
+    return {number: np.clip(box + grow, 0, limit).astype(np.float32) for number, box in boxes.items()}
+
+
+def _write_crops(crops: Iterator[tuple[int, U8Array]], folder: Path) -> dict[int, U8Array]:
+    """Write crops as JPEG; return them at the size that the expert takes."""
+    small: dict[int, U8Array] = {}
+    for number, pixels in crops:
+        data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+        (folder / f"{number}.jpg").write_bytes(data.tobytes())
+        small[number] = np.asarray(cv2.resize(pixels, (SIZE_PX, SIZE_PX)), np.uint8)
+    return small
 
 
 def _own_size(boxes: dict[int, F32Array]) -> int:
@@ -170,19 +149,7 @@ def _detected_boxes(
 ) -> dict[int, F32Array]:
     """Return the boxes of the face that is seen longest."""
     assert detector is not None  # the caller's choice of spec
-    recipe = make_recipe(info)
-    found = scan(
-        info, index, recipe, Span(0, len(index)), detector, spec.detect, threads=1, salvage=False, on_frame=lambda: None
-    )
-    rate = float(index.mean_rate)
-    tracks = link(
-        found,
-        shots(found.change, spec.detect.cut_threshold),
-        recipe.canvas.shown_size,
-        max_gap_frames=round(0.5 * rate),
-        stride=spec.detect.stride,
-    )
-    tracks = smooth(tracks, round(spec.smooth_s * rate / 2))
+    tracks = whole_tracks(info, index, detector, spec.settings)
     if not tracks.numbers:
         raise FaceError("no_face", str(info.path), "needs a face", f"none in {len(index)} frames", "Leave it out")
     longest = max(tracks.numbers, key=lambda number: tracks.rows(number).stop - tracks.rows(number).start)

@@ -94,12 +94,12 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
         if settings.window_frames == 1 and (settings.sync_weight or settings.disc_weight):
             raise SettingsError(
                 "bad_value", "train generator: window_frames", "must be 5 with a sync or discriminator loss", "1",
-                "Set --sync-weight 0 and --disc-weight 0, or --window-frames 5",
+                "Set sync_weight=0 and disc_weight=0, or window_frames=5",
             )  # fmt: skip
         if settings.sync_weight and not settings.expert:
             raise SettingsError(
                 "no_expert", "train generator: expert", "must name the expert's weights", "none",
-                "Give --expert FILE, or --sync-weight 0",
+                "Add --set expert=FILE, or --set sync_weight=0",
             )  # fmt: skip
     return settings
 
@@ -122,6 +122,6 @@ def record(settings: TrainSettings, folder: Path) -> None:
             str(folder),
             f"was begun with {', '.join(f'{name} = {old.get(name)!r}' for name in changed)}",
             ", ".join(f"{name} = {new[name]!r}" for name in changed),
-            "Resume with the same settings, or begin another run with --init and this run's weights",
+            "Resume with the same settings, or begin another run with init=FILE and this run's weights",
         )
     path.write_text(settings.model_dump_json(indent=1))

@@ -1,0 +1,164 @@
+"""`lipwise-ray train`: prepare footage, train networks, export weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+
+import typer
+
+from lipwise_ray.cli import setup
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.settings import Settings, read_toml
+
+app = typer.Typer(help="Prepare footage, train networks, export weights.", no_args_is_help=True)
+
+Data = Annotated[Path, typer.Argument(help="A prepared data set; a corpus of scenes for the detector.")]
+Run = Annotated[Path, typer.Argument(help="Folder of the run; one that is there goes on.")]
+Job = Annotated[Path | None, typer.Option("--job", help="Settings file (TOML).", metavar="FILE.toml")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="KEY=VALUE")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="More than one trains by Ray Train.")]
+Address = Annotated[str, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")]
+DetectorName = Literal["yunet", "s3fd", "tiny"]
+
+
+@app.command()
+def prepare(
+    root: Annotated[Path, typer.Argument(help="Footage: a folder, or a tree with file lists as LRS2 has.")],
+    out: Annotated[Path, typer.Argument(help="Where crops, sound and lists go.")],
+    *,
+    size: Annotated[int, typer.Option("--size", min=0, max=512, help="Side of the crops; 0 keeps the face's.")] = 0,
+    pads: Annotated[str, typer.Option("--pads", help="Pixels around the box: top,bottom,left,right.")] = "0,0,0,0",
+    detector: Annotated[str, typer.Option("--detector", help="yunet, s3fd or tiny.")] = "yunet",
+    truth: Annotated[bool, typer.Option("--truth", help="Take boxes from the truth of synthetic clips.")] = False,
+    expert: Annotated[
+        Path | None, typer.Option("--expert", help="Refuse clips out of sync, as this expert measures.")
+    ] = None,
+    val_share: Annotated[
+        float, typer.Option("--val-share", min=0.01, max=0.5, help="Where there are no lists.")
+    ] = 0.05,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="0 for one a core, or one a GPU.")] = 0,
+    address: Address = "local",
+) -> None:
+    """Turn footage into face crops and sound. Run it again to go on."""
+    from lipwise_ray.errors import InputError  # noqa: PLC0415  # with the others
+    from lipwise_ray.training.footage import Preparer, find_footage, prepare_footage  # noqa: PLC0415  # heavy
+    from lipwise_ray.training.prepare import PrepareSpec  # noqa: PLC0415  # the same
+
+    settings = Settings()
+    footage = find_footage(root, val_share)
+    spec = PrepareSpec(size_px=size, pads=_pads(pads), settings=settings, truth=truth)
+    make = None if truth else _detector(detector, settings)
+    preparer = Preparer(out.resolve(), spec, make, expert.resolve() if expert else None)
+    done = frames = skipped = 0
+    for clip, result in prepare_footage(footage, out, preparer, address=address, workers=workers):
+        if isinstance(result, InputError):
+            skipped += 1
+            typer.echo(f"skipped {clip.name}: {result}", err=True)
+        else:
+            done, frames = done + 1, frames + result
+    typer.echo(
+        f"{done} clips, {frames} frames in {out}; {skipped} skipped" + (f", see {out}/skipped.csv" if skipped else "")
+    )
+    raise typer.Exit(0 if done else 1)
+
+
+def _pads(text: str) -> tuple[int, int, int, int]:
+    try:
+        top, bottom, left, right = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            "bad_value", "--pads", "must be four whole numbers: top,bottom,left,right", repr(text)
+        ) from error
+    return top, bottom, left, right
+
+
+def _detector(name: str, settings: Settings) -> Any:  # noqa: ANN401  # a maker of detectors, sent to workers
+    from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # heavy
+
+    if name not in get_args(DetectorName):
+        raise SettingsError("bad_value", "--detector", f"must be one of {', '.join(get_args(DetectorName))}", name)
+    parts = {"yunet": ("yunet",), "s3fd": ("s3fd", "fan_2d"), "tiny": ("tiny_detector",)}[cast("DetectorName", name)]
+    registry = setup.registry(settings)
+    return DetectorMaker(tuple(registry.resolve(part) for part in parts), settings.detect.min_score)
+
+
+def _train(
+    network: str, data: Path, run: Path, job: Path | None, values: list[str] | None, workers: int, address: str
+) -> None:
+    from lipwise_ray.training.settings import Network, make_settings  # noqa: PLC0415  # heavy
+
+    told: dict[str, Any] = read_toml(job) if job else {}
+    for text in values or []:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError("bad_set", f"--set {text}", "must be KEY=VALUE", "no =")
+        told[key.strip()] = _value(value)
+    settings = make_settings(cast("Network", network), {**told, "data": str(data.resolve())})
+    if workers > 1:
+        from lipwise_ray.training.workers import run_on_workers  # noqa: PLC0415  # heavy
+
+        run_on_workers(settings, run, workers, address)
+    else:
+        import torch  # noqa: PLC0415  # heavy
+
+        from lipwise_ray.training.run import run as run_here  # noqa: PLC0415  # heavy
+        from lipwise_ray.training.task import Team  # noqa: PLC0415  # the same
+
+        run_here(settings, run, Team(device="cuda" if torch.cuda.is_available() else "cpu"), typer.echo)
+    typer.echo(f"{run}: metrics.csv, curves.png, samples, checkpoints last.pth and best.pth")
+
+
+def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON holds
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+@app.command()
+def expert(
+    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+) -> None:
+    """Train the lip-sync expert."""
+    _train("expert", data, run, job, values, workers, address)
+
+
+@app.command()
+def generator(
+    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+) -> None:
+    """Train Wav2Lip's generator, with or without the discriminator."""
+    _train("generator", data, run, job, values, workers, address)
+
+
+@app.command()
+def detector(
+    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+) -> None:
+    """Train the small face detector."""
+    _train("detector", data, run, job, values, workers, address)
+
+
+@app.command()
+def restorer(
+    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+) -> None:
+    """Train the small restorer."""
+    _train("restorer", data, run, job, values, workers, address)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pth or last.pth of a run.")],
+    target: Annotated[Path, typer.Argument(help="The file to write: .safetensors, or .pth in the original's layout.")],
+    *,
+    half: Annotated[bool, typer.Option("--half", help="Write float16.")] = False,
+) -> None:
+    """Write a run's weights for use."""
+    from lipwise_ray.nets.checkpoint import sha256_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.training.checkpoints import export as write  # noqa: PLC0415  # heavy
+
+    write(checkpoint, target, half=half)
+    typer.echo(f"{target}: {target.stat().st_size} bytes, sha256 {sha256_of(target)}")

@@ -1,0 +1,92 @@
+"""Face crops of a whole video at 25 frames a second, as training and the sync measures take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.faces.detections import FaceDetector
+from lipwise_ray.faces.shots import shots
+from lipwise_ray.faces.tracks import Tracks, link, smooth
+from lipwise_ray.lipsync.mel import mel_spectrogram
+from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.frames import make_recipe
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.media.probe import VideoInfo, probe_audio
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.metrics.sync import RATE_HZ
+from lipwise_ray.settings import Settings
+from lipwise_ray.values import F32Array, I64Array, Span, U8Array
+
+
+def whole_tracks(info: VideoInfo, index: FrameIndex, detector: FaceDetector, settings: Settings) -> Tracks:
+    """Return the smoothed face tracks of a whole video.
+
+    Raises:
+        MediaError: The video is damaged.
+    """
+    detect, rate = settings.detect, float(index.mean_rate)
+    recipe = make_recipe(info)
+    everything = Span(0, len(index))
+    found = scan(info, index, recipe, everything, detector, detect, threads=1, salvage=False, on_frame=lambda: None)
+    tracks = link(
+        found,
+        shots(found.change, detect.cut_threshold),
+        recipe.canvas.shown_size,
+        max_gap_frames=max(detect.stride, round(settings.faces.max_gap_s * rate)),
+        stride=detect.stride,
+    )
+    return smooth(tracks, round(settings.faces.smooth_s * rate / 2))
+
+
+def resampled(index: FrameIndex) -> I64Array:
+    """Return the source frame that is shown at each 25th of a second, shape (N,)."""
+    start = int(index.pts[0])
+    times = np.array([float((int(pts) - start) * index.time_base) for pts in index.pts])
+    end = Fraction(int(index.end_pts) - start) * index.time_base
+    grid = np.arange(max(1, int(end * RATE_HZ))) / RATE_HZ
+    return np.searchsorted(times, grid + 1e-6, side="right") - 1
+
+
+def read_crops(
+    info: VideoInfo, index: FrameIndex, boxes: dict[int, F32Array], size_px: int
+) -> Iterator[tuple[int, U8Array]]:
+    """Yield the face of each 25th of a second that has one: its number, and BGR of (size_px, size_px, 3).
+
+    Args:
+        info: The video.
+        index: Its frames.
+        boxes: left, top, right, bottom by source frame.
+        size_px: Side of the crops.
+    """
+    recipe = make_recipe(info)
+    wanted = [(number, int(source)) for number, source in enumerate(resampled(index)) if int(source) in boxes]
+    with VideoReader(info.path, info.stream_index, index) as reader:
+        for (number, source), frame in zip(wanted, reader.read_order(source for _, source in wanted), strict=True):
+            to_shown = box_to_shown(boxes[source], size_px)
+            crop = read_region(recipe.apply(frame), recipe.canvas, to_shown, size_px)
+            yield number, np.rint(crop * 255).astype(np.uint8)
+
+
+def read_wave(path: Path) -> F32Array:
+    """Return a file's sound, mono at 16 kHz, shape (N,).
+
+    Raises:
+        MediaError: The file holds no sound.
+        AudioError: The sound is empty or not finite.
+    """
+    with TemporaryDirectory() as folder:
+        raw = Path(folder) / "sound.f32"
+        extract_network_sound(probe_audio(path), raw)
+        return np.fromfile(raw, np.float32)
+
+
+def read_mel(path: Path) -> F32Array:
+    """Return the mel of a file's sound, shape (columns, 80)."""
+    return np.ascontiguousarray(mel_spectrogram(read_wave(path)).T)

@@ -1,0 +1,101 @@
+"""How well lips and sound go together, by a lip-sync expert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lipwise_ray.lipsync.windows import window
+from lipwise_ray.nets.checkpoint import load_network
+from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
+from lipwise_ray.values import F32Array, U8Array
+
+RATE_HZ = 25
+"""Frames a second of the crops that an expert takes."""
+
+MOST_OFFSET_FRAMES = 15
+"""Offsets beyond this are not looked for, as in SyncNet's protocol."""
+
+_MEL_COLUMNS_A_FRAME = 80 / RATE_HZ
+_BATCH = 64
+
+
+class SyncJudge:
+    """A lip-sync expert that looks at finished pictures.
+
+    Args:
+        expert: The expert's checkpoint, of any width.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+
+    def __init__(self, expert: Path, device: str = "cpu") -> None:
+        self._device = device
+        self._network = load_network(LipSyncExpert, expert, "the lip-sync expert").eval().to(device)
+
+    def distance(self, crops: Mapping[int, U8Array], mel: F32Array) -> float | None:
+        """Return the mean of 1 - cosine over all windows of 5 frames: near 0 in sync, about 1 out of it.
+
+        Args:
+            crops: BGR faces by frame number at 25 frames a second, shape (96, 96, 3).
+            mel: Shape (columns, 80).
+
+        Returns:
+            None where no 5 frames follow each other.
+        """
+        starts = _starts(crops)
+        if not starts:
+            return None
+        mels = np.stack([window(mel, int(number * _MEL_COLUMNS_A_FRAME)) for number in starts])
+        cosines = (self._faces(crops, starts) * self._sounds(mels)).sum(1)
+        return float(1 - cosines.mean())
+
+    def offset(self, crops: Mapping[int, U8Array], mel: F32Array) -> int:
+        """Return by how many frames the sound comes late; negative where it comes early.
+
+        Args:
+            crops: As for `distance`.
+            mel: The same.
+        """
+        starts = _starts(crops)
+        if not starts:
+            return 0
+        first, last = starts[0] - MOST_OFFSET_FRAMES, starts[-1] + MOST_OFFSET_FRAMES
+        mels = np.stack([window(mel, int(number * _MEL_COLUMNS_A_FRAME)) for number in range(first, last + 1)])
+        faces, sounds = self._faces(crops, starts), self._sounds(mels)
+        shifts = range(-MOST_OFFSET_FRAMES, MOST_OFFSET_FRAMES + 1)
+        at = np.array(starts) - first
+        return shifts[int(np.argmax([float((faces * sounds[at + shift]).sum(1).mean()) for shift in shifts]))]
+
+    @torch.no_grad()
+    def _faces(self, crops: Mapping[int, U8Array], starts: list[int]) -> F32Array:
+        found: list[F32Array] = []
+        for begin in range(0, len(starts), _BATCH):
+            part = [[_lips(crops[number + k]) for k in range(FRAMES)] for number in starts[begin : begin + _BATCH]]
+            found.append(
+                self._network.embed_face(stacked_lips(torch.tensor(np.array(part)).to(self._device))).cpu().numpy()
+            )
+        return np.concatenate(found)
+
+    @torch.no_grad()
+    def _sounds(self, mels: F32Array) -> F32Array:
+        parts = [torch.from_numpy(mels[begin : begin + _BATCH]) for begin in range(0, len(mels), _BATCH)]
+        return np.concatenate([self._network.embed_sound(p.unsqueeze(1).to(self._device)).cpu().numpy() for p in parts])
+
+
+def stacked_lips(lips_u8: torch.Tensor) -> torch.Tensor:
+    """Return (B, 5, H, W, 3) levels as the expert takes them, (B, 15, H, W) in [0, 1]."""
+    return (lips_u8.movedim(-1, -3).float() / 255).flatten(1, 2)
+
+
+def _lips(crop: U8Array) -> U8Array:
+    return crop[crop.shape[0] // 2 :]
+
+
+def _starts(crops: Mapping[int, U8Array]) -> list[int]:
+    return [number for number in sorted(crops) if all(number + k in crops for k in range(FRAMES))]

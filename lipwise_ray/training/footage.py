@@ -1,0 +1,157 @@
+"""Footage before preparation: which files there are, and how they are split."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipwise_ray.engine.local import Handler, spread
+from lipwise_ray.errors import InputError
+from lipwise_ray.training.dataset import read_list
+from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
+
+if TYPE_CHECKING:
+    from lipwise_ray.faces.detections import FaceDetector
+    from lipwise_ray.metrics.sync import SyncJudge
+
+_ENDINGS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mts", ".ts"})
+_LISTS = ("train", "val", "test")
+_SKIPPED = "skipped.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A file of footage and its name in the lists, ``<folder>/<id>``."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """Files by list."""
+
+    lists: dict[str, list[Clip]]
+
+    @property
+    def clips(self) -> list[Clip]:
+        """Return all clips."""
+        return [clip for clips in self.lists.values() for clip in clips]
+
+
+def find_footage(root: Path, val_share: float) -> Footage:
+    """Return the footage under a folder.
+
+    A folder with file lists (``train.txt``, ``val.txt``, ``test.txt``) is read by them, as LRS2 is
+    laid out. Any other is searched, and split by folder, or by file where there is one folder: a
+    name decides for itself, so that added footage moves nothing.
+
+    Args:
+        root: The folder.
+        val_share: Share for validation where there are no lists.
+
+    Raises:
+        InputError: There is no footage, or too little for a split.
+    """
+    if not root.is_dir():
+        raise InputError("no_footage", str(root), "must be a folder of footage", "", "Check the path")
+    if (root / "train.txt").is_file():
+        lists = {name: read_list(root / f"{name}.txt") for name in _LISTS if (root / f"{name}.txt").is_file()}
+        return Footage({name: [Clip(one, _file_of(root, one)) for one in names] for name, names in lists.items()})
+    files = sorted(f for f in root.rglob("*") if f.suffix.lower() in _ENDINGS and f.is_file())
+    clips = [Clip(_name(root, file), file) for file in files]
+    if len(clips) < 2:  # noqa: PLR2004  # one on each side
+        raise InputError(
+            "small_corpus",
+            str(root),
+            "needs at least two clips, to train on and to validate with",
+            str(len(clips)),
+            "Add footage",
+        )
+    folders = {clip.name.rpartition("/")[0] for clip in clips}
+    groups = sorted({_group(clip, by_folder=len(folders) > 1) for clip in clips}, key=lambda g: zlib.crc32(g.encode()))
+    kept = set(groups[: max(1, round(val_share * len(groups)))])
+    lists = {"train": list[Clip](), "val": list[Clip]()}
+    for clip in clips:
+        lists["val" if _group(clip, by_folder=len(folders) > 1) in kept else "train"].append(clip)
+    return Footage(lists)
+
+
+def _group(clip: Clip, *, by_folder: bool) -> str:
+    return clip.name.rpartition("/")[0] if by_folder else clip.name
+
+
+def _name(root: Path, file: Path) -> str:
+    relative = file.relative_to(root).with_suffix("")
+    return relative.as_posix() if len(relative.parts) > 1 else f"clips/{relative.name}"
+
+
+def _file_of(root: Path, name: str) -> Path:
+    found = [root / f"{name}{ending}" for ending in sorted(_ENDINGS) if (root / f"{name}{ending}").is_file()]
+    return found[0] if found else root / f"{name}.mp4"
+
+
+@dataclass(frozen=True, slots=True)
+class Preparer:
+    """Makes the handler that prepares clips, in a worker.
+
+    Attributes:
+        out: The prepared data set.
+        spec: How clips are prepared.
+        detector: Makes the face detector; None takes the boxes from the truth.
+        expert: Weights that measure the offset; None for no check.
+    """
+
+    out: Path
+    spec: PrepareSpec
+    detector: Callable[[], FaceDetector] | None
+    expert: Path | None
+
+    def __call__(self) -> Handler:
+        """Return the handler, its models loaded."""
+        judge = None
+        if self.expert is not None:
+            from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # loads torch
+
+            judge = SyncJudge(self.expert)
+        return _Handler(self.out, self.spec, self.detector() if self.detector else None, judge)
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler:
+    out: Path
+    spec: PrepareSpec
+    detector: FaceDetector | None
+    judge: SyncJudge | None
+
+    def __call__(self, clip: Clip) -> int:
+        return int(prepare_clip(clip.path, self.out / clip.name, self.spec, self.detector, self.judge)["frames"])
+
+
+def prepare_footage(
+    footage: Footage, out: Path, preparer: Preparer, *, address: str, workers: int
+) -> Iterator[tuple[Clip, int | InputError]]:
+    """Prepare clips on Ray's workers and write the lists of those that could be.
+
+    Run again, it goes on: what is prepared stays. ``skipped.csv`` says why clips are missing.
+
+    Yields:
+        Each clip with its number of frames, or with what is wrong with it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    done: set[str] = set()
+    skipped: list[tuple[str, str, str]] = []
+    for clip, result in spread(preparer, footage.clips, address=address, workers=workers):
+        if isinstance(result, InputError):
+            skipped.append((clip.name, result.code, str(result)))
+        else:
+            done.add(clip.name)
+        yield clip, result
+    for name, clips in footage.lists.items():
+        (out / f"{name}.txt").write_text("".join(f"{clip.name}\n" for clip in clips if clip.name in done), "utf-8")
+    with (out / _SKIPPED).open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("clip", "code", "reason"), *sorted(skipped)])
