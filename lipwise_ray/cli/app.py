@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import checks, demo_clips, doctor, jobs, models, status, train
+from lipwise_ray.cli import checks, doctor, jobs, models, status, synth, train
 from lipwise_ray.errors import LipwiseError
 
 app = typer.Typer(
@@ -46,7 +46,7 @@ app.command("status")(status.status)
 app.command("tracks")(status.tracks)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
-app.add_typer(demo_clips.app, name="synth")
+app.add_typer(synth.app, name="synth")
 app.add_typer(train.app, name="train")
 
 

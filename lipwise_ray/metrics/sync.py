@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipwise_ray.lipsync.windows import window
+from lipwise_ray.lipsync.windows import WINDOW_COLUMNS, window
 from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
 from lipwise_ray.values import F32Array, U8Array
@@ -46,9 +46,9 @@ class SyncJudge:
             mel: Shape (columns, 80).
 
         Returns:
-            None where no 5 frames follow each other.
+            None where no 5 frames with sound follow each other.
         """
-        starts = _starts(crops)
+        starts = [n for n in _starts(crops) if int(n * _MEL_COLUMNS_A_FRAME) + WINDOW_COLUMNS <= len(mel)]
         if not starts:
             return None
         mels = np.stack([window(mel, int(number * _MEL_COLUMNS_A_FRAME)) for number in starts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ TRAIN_LANGUAGES = tuple(language for language in LANGUAGES if language not in HE
 _HELD_OUT_LOOKS = 1 << 24
 """Looks and sentences from this seed on never meet training."""
 
+KINDS = ("talking", "scenes")
 _SOLO, _DUO, _EMPTY = 0.62, 0.30, 0.08
 _PEAK = 0.5
 
@@ -208,7 +210,7 @@ def _write_clip(task: tuple[Path, CorpusSpec, int]) -> str:
     name = _clip_name(spec, number)
     scene, _ = corpus_scene(spec, number)
     target = root / f"{name}.mp4"
-    partial = target.with_name(f"partial-{target.name}")
+    partial = target.with_name(f".{os.getpid()}-{target.name}")
     write_scene(partial, scene)
     partial.replace(target)
     partial.with_name(partial.name + TRUTH_SUFFIX).replace(target.with_name(target.name + TRUTH_SUFFIX))

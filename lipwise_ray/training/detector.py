@@ -27,7 +27,7 @@ from lipwise_ray.values import F32Array, U8Array
 _TRUTH = ".mp4.truth.json"
 _EVERY = 5
 _MOST_FACES = 4
-_WIDTH, _HEIGHT = LONGER_SIDE_PX, LONGER_SIDE_PX
+_WIDTH, _HEIGHT = LONGER_SIDE_PX, 256
 _MIN_SCORE, _IOU = 0.5, 0.5
 _BOX_WEIGHT, _POINT_WEIGHT = 1.0, 0.5
 _FOCUS, _NEAR = 2.0, 4.0
@@ -38,7 +38,7 @@ class Scenes:
     """Every fifth frame of a corpus of scenes, at the size that the network searches.
 
     Attributes:
-        pictures: BGR, shape (N, 384, 384, 3), uint8, padded.
+        pictures: BGR, shape (N, 256, 384, 3), uint8, padded.
         faces: Box and five landmarks a face, shape (N, 4, 14); NaN where there is none.
     """
 
@@ -227,7 +227,7 @@ def _varied(picture: U8Array, faces: F32Array, rng: np.random.Generator) -> tupl
     points = faces.reshape(_MOST_FACES, 7, 2).copy()
     mirror = rng.random() < 0.5  # noqa: PLR2004  # a coin
     scale = float(np.exp(rng.uniform(-0.35, 0.35)))
-    shift = rng.uniform(-0.12, 0.12, 2) * _WIDTH
+    shift = rng.uniform(-0.12, 0.12, 2) * (_WIDTH, _HEIGHT)
     flip = -1.0 if mirror else 1.0
     matrix = np.array([[flip * scale, 0, (_WIDTH if mirror else 0) * scale + shift[0]], [0, scale, shift[1]]])
     moved = cv2.warpAffine(

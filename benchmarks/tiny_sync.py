@@ -1,0 +1,235 @@
+"""How well the bundled models dub presenters, voices and sentences that they never met.
+
+Every clip is dubbed by the product itself (`lipwise-ray submit`) twice: with a new sound, and with
+its own. Three figures are judged:
+
+(a) sync: the way made from the filmed to the true lips under the new sound, by an expert that the
+    generator was not trained with;
+(b) shape: the correlation of the mouth's opening, measured in the dubbed picture, with the true one;
+(c) looks: with its own sound, the mouth's gradient energy and SSIM against the original.
+
+Needs the extra `train` (speech and drawing). Exit code 1 where a figure is below its aim.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from skimage.metrics import structural_similarity
+
+from lipwise_ray.dubbing.crops import read_mel
+from lipwise_ray.dubbing.judging import crops_of
+from lipwise_ray.faces.tiny import TinyFaces
+from lipwise_ray.metrics.sync import SyncJudge
+from lipwise_ray.nets.registry import Registry
+from lipwise_ray.resources import jobs_folder, models_folder
+from lipwise_ray.settings import Settings, read_toml, resolve
+from lipwise_ray.synth.corpus import draw_speech, draw_voice
+from lipwise_ray.synth.footage import write_scene, write_speech
+from lipwise_ray.synth.head import Head, Pose
+from lipwise_ray.synth.mouth import CENTRE_Y
+from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
+from lipwise_ray.values import Size
+
+AIM_SYNC, AIM_SHAPE, AIM_SHARP, AIM_SSIM = 0.90, 0.90, 0.80, 0.90
+HELD_OUT = 1 << 24
+SIZE = Size(384, 216)
+PATCH = (48, 64)
+RIDGE = 0.02
+
+
+def scenes(seed: int, number: int, seconds: float) -> tuple[Scene, Scene]:
+    """Return a clip as it was filmed, and the same presenter saying something else."""
+    rng = np.random.default_rng([seed, number, 0xBE9C])
+    look = HELD_OUT + int(rng.integers(HELD_OUT))
+    voices = [draw_voice(rng, held_out=True) for _ in range(2)]
+    said = [draw_speech(rng, voice, seconds) for voice in voices]
+    person = Person(
+        look,
+        x=float(rng.uniform(0.4, 0.6)),
+        y=0.47,
+        scale=float(rng.uniform(0.19, 0.23)),
+        motion_seed=int(rng.integers(1 << 30)),
+    )
+    camera = Camera(noise=float(rng.uniform(0, 1.2)), gain=float(rng.uniform(0.9, 1.05)))
+    length = min(speech.seconds for speech in said)
+    first, second = (
+        Scene(
+            SIZE,
+            length,
+            (Shot(0.0, (replace(person, speech=speech),), look),),
+            speech.wave_f32[: round(length * 16_000)],
+            camera,
+            seed=number,
+        )
+        for speech in said
+    )
+    return first, second
+
+
+def frames_of(video: Path) -> list[Any]:
+    """Return a video's frames, RGB."""
+    with av.open(str(video)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def mouth_patch(rgb: Any, pose: Pose) -> Any:
+    """Return the picture around a mouth, upright and of one size, whatever the head does."""
+    rows, columns = PATCH
+    x, y = np.meshgrid(np.linspace(-0.56, 0.56, columns), np.linspace(CENTRE_Y - 0.24, CENTRE_Y + 0.52, rows))
+    at = Head(pose).project(np.stack([x.ravel(), y.ravel()], axis=1), lift=0.05).astype(np.float32)
+    return cv2.remap(rgb, at[:, 0].reshape(PATCH), at[:, 1].reshape(PATCH), cv2.INTER_LINEAR)
+
+
+class Ruler:
+    """Measures how far a mouth is open, as learnt from the filmed clip whose visemes are known.
+
+    A ridge regression from the mouth's picture to its opening; it knows nothing of the networks.
+    """
+
+    def __init__(self, patches: list[Any], openings: list[float]) -> None:
+        pictures = self._flat(patches)
+        self._mean, self._level = pictures.mean(0), float(np.mean(openings))
+        centred = pictures - self._mean
+        gram = centred @ centred.T
+        weights = np.linalg.solve(
+            gram + RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram)), np.array(openings) - self._level
+        )
+        self._slope = centred.T @ weights
+
+    @staticmethod
+    def _flat(patches: list[Any]) -> Any:
+        small = [cv2.resize(patch, (16, 12), interpolation=cv2.INTER_AREA) for patch in patches]
+        return np.stack(small).reshape(len(small), -1).astype(np.float64) / 255
+
+    def measure(self, patches: list[Any]) -> Any:
+        """Return the opening in each picture, 0 closed to 1 wide open."""
+        return (self._flat(patches) - self._mean) @ self._slope + self._level
+
+
+def patches_of(video: Path, poses: list[Pose]) -> list[Any]:
+    """Return the mouth in each frame of a video whose head poses are known."""
+    return [mouth_patch(rgb, pose) for rgb, pose in zip(frames_of(video), poses, strict=False)]
+
+
+def gradient_energy(patch: Any) -> float:
+    """Return the mean squared difference of neighbours in luma."""
+    luma = patch.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return float(np.square(np.diff(luma, axis=0)).mean() + np.square(np.diff(luma, axis=1)).mean())
+
+
+def correlation(one: Any, other: Any) -> float:
+    """Return Pearson's correlation."""
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--judge", type=Path, help="expert to judge with; the bundled one by default")
+    parser.add_argument("--generator", type=Path, help="generator to test instead of the bundled one")
+    parser.add_argument("--detector", type=Path, help="detector to use instead of the bundled one")
+    parser.add_argument("--keep", type=Path, help="keep clips and results in this folder")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        return measure(options, folder)
+
+
+def measure(options: argparse.Namespace, folder: Path) -> int:
+    """Make the clips, dub them, judge; return the exit code."""
+    pairs = [scenes(options.seed, number, options.seconds) for number in range(options.count)]
+    rows: list[dict[str, str]] = []
+    for number, (filmed, said) in enumerate(pairs):
+        write_scene(folder / f"{number}.mp4", filmed, quality=14)
+        write_scene(folder / f"{number}-true.mp4", said, quality=14)
+        for name, scene in (("own", filmed), ("new", said)):
+            write_speech(folder / f"{number}-{name}.wav", scene.sound)
+            rows.append(
+                {"id": f"{number}-{name}", "video": f"{number}.mp4", "audio": f"{number}-{name}.wav",
+                 "output": f"{number}-{name}.mp4"}
+            )  # fmt: skip
+    manifest = folder / "manifest.csv"
+    with manifest.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    sets = [f'lipsync.checkpoint="{options.generator.resolve()}"'] if options.generator else []
+    sets += [f'detect.checkpoint="{options.detector.resolve()}"'] if options.detector else []
+    sets += ["encode.quality=14"]
+    job = jobs_folder() / "demo.toml"
+    command = [sys.executable, "-m", "lipwise_ray", "submit", str(manifest), "--job", str(job)]
+    command += ["--out", str(folder / "out"), *(word for text in sets for word in ("--set", text))]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    registry = Registry(models_folder() / "registry.toml", Path())
+    settings: Settings = resolve([("job", read_toml(job))])
+    detector = TinyFaces(
+        options.detector or registry.resolve("tiny_detector").path, min_score=settings.detect.min_score, device="cpu"
+    )
+    judge = SyncJudge(options.judge or registry.resolve("tiny_judge").path)
+    table: list[list[float]] = []
+    print(f"{'clip':>4} {'filmed':>8} {'dubbed':>8} {'true':>8} {'way':>7} {'shape':>7} {'sharp':>7} {'ssim':>7}")
+    for number, (filmed, said) in enumerate(pairs):
+        mel = read_mel(folder / f"{number}-new.wav")
+        files = [folder / f"{number}.mp4", folder / "out" / f"{number}-new.mp4", folder / f"{number}-true.mp4"]
+        before, after, true = (judge.distance(crops_of(f, detector, settings, len(mel)), mel) or 0.0 for f in files)
+        real, truth = (list(draw_scene(replace(scene, camera=Camera(noise=0)))) for scene in (filmed, said))
+        poses = [picture.faces[0].pose for picture in real]
+        known = [float(picture.faces[0].mouth[0]) for picture in real]
+        ruler = Ruler(patches_of(files[0], poses), known)
+        seen = ruler.measure(patches_of(files[1], [picture.faces[0].pose for picture in truth]))
+        shape = correlation(seen, [float(picture.faces[0].mouth[0]) for picture in truth[: len(seen)]])
+        sharp, alike = looks(folder, number, poses)
+        row = [before, after, true, (before - after) / (before - true), shape, sharp, alike]
+        table.append(row)
+        print(f"{number:>4} " + " ".join(f"{v:8.3f}" for v in row[:3]) + " " + " ".join(f"{v:7.3f}" for v in row[3:]))
+    before, after, true, _, shape, sharp, alike = np.mean(table, axis=0)
+    way = (before - after) / (before - true)
+    figures = {
+        "a": (
+            f"sync distance: {way:.1%} of the way from {before:.3f} to {true:.3f} (aim {AIM_SYNC:.0%})",
+            way >= AIM_SYNC,
+        ),
+        "b": (f"mouth opening against the true one: correlation {shape:.3f} (aim {AIM_SHAPE})", shape >= AIM_SHAPE),
+        "c": (
+            f"own sound: mouth {sharp:.2f} times as sharp (aim {AIM_SHARP}), SSIM {alike:.3f} (aim {AIM_SSIM})",
+            sharp >= AIM_SHARP and alike >= AIM_SSIM,
+        ),
+    }
+    for name, (text, _) in figures.items():
+        print(f"({name}) {text}")
+    failed = [name for name, (_, good) in figures.items() if not good]
+    print("verdict: all figures reached" if not failed else f"verdict: below the aim in {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def looks(folder: Path, number: int, poses: list[Pose]) -> tuple[float, float]:
+    """Return sharpness and SSIM of the mouth of a clip dubbed with its own sound."""
+    original, dubbed = (
+        patches_of(file, poses) for file in (folder / f"{number}.mp4", folder / "out" / f"{number}-own.mp4")
+    )
+    energy, ssim = list[list[float]](), list[float]()
+    for pair in zip(original, dubbed, strict=False):
+        energy.append([gradient_energy(patch) for patch in pair])
+        ssim.append(float(structural_similarity(*pair, channel_axis=2, data_range=255)))
+    filmed, drawn = np.sum(energy, axis=0)
+    return drawn / filmed, float(np.mean(ssim))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,5 @@
+"""`python -m lipwise_ray` is the `lipwise-ray` command."""
+
+from lipwise_ray.cli.app import main
+
+main()

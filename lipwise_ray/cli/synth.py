@@ -1,0 +1,175 @@
+"""`lipwise-ray synth`: made-up presenters, speech and test clips."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.cli import setup
+from lipwise_ray.errors import SettingsError
+
+app = typer.Typer(help="Make presenters that talk, corpora of them, and test clips.", no_args_is_help=True)
+
+Target = Annotated[Path, typer.Argument(help="The file to write; its ending chooses the container.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Chooses face, room, voice and words.")]
+Language = Annotated[str | None, typer.Option("--language", help="en-us, es, ko, ar, de or fr.")]
+Text = Annotated[str | None, typer.Option("--text", help="What is said; made up without it.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=0.04, max=3600, help="Length, at least.")]
+
+
+@app.command("clip")
+def clip(
+    target: Target,
+    *,
+    seed: Seed = 0,
+    language: Language = None,
+    text: Text = None,
+    seconds: Seconds = 4.0,
+    width: Annotated[int, typer.Option("--width", min=64, max=1920)] = 480,
+    height: Annotated[int, typer.Option("--height", min=64, max=1080)] = 270,
+) -> None:
+    """Write a presenter who talks, and the truth about the clip beside it."""
+    from lipwise_ray.synth.corpus import talking_scene  # noqa: PLC0415  # heavy
+    from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene  # noqa: PLC0415  # the same
+    from lipwise_ray.values import Size  # noqa: PLC0415  # with the others
+
+    said = _said(seed, language, text, seconds)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    truth = write_scene(target, talking_scene(seed, seed, said, Size(width // 2 * 2, height // 2 * 2)))
+    typer.echo(f"{target}: {len(truth['frames'])} frames; {target.name}{TRUTH_SUFFIX}")
+
+
+@app.command("speech")
+def speech(
+    target: Target, *, seed: Seed = 0, language: Language = None, text: Text = None, seconds: Seconds = 4.0
+) -> None:
+    """Write speech alone."""
+    from lipwise_ray.synth.footage import write_speech  # noqa: PLC0415  # heavy
+
+    said = _said(seed, language, text, seconds)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_speech(target, said.wave_f32)
+    typer.echo(f"{target}: {said.seconds:.2f} s")
+
+
+def _said(seed: int, language: str | None, text: str | None, seconds: float):  # noqa: ANN202  # a Speech, imported late
+    import numpy as np  # noqa: PLC0415  # heavy
+
+    from lipwise_ray.synth.corpus import draw_speech, draw_voice  # noqa: PLC0415  # heavy
+    from lipwise_ray.synth.sentences import LANGUAGES  # noqa: PLC0415  # the same
+    from lipwise_ray.synth.speech import speak, with_silence  # noqa: PLC0415  # the same
+
+    if language is not None and language not in LANGUAGES and text is None:
+        raise SettingsError(
+            "bad_value", "--language", f"must be one of {', '.join(LANGUAGES)} without --text", language
+        )
+    rng = np.random.default_rng([seed, 0x5A1D])
+    voice = draw_voice(rng, held_out=False, language=language)
+    return with_silence(speak(text, voice), 0.2, 0.2) if text else draw_speech(rng, voice, seconds)
+
+
+@app.command("corpus")
+def corpus(
+    out: Annotated[Path, typer.Argument(help="Folder of the corpus; one that is there goes on.")],
+    *,
+    clips: Annotated[int, typer.Option("--clips", min=1, max=1_000_000)] = 100,
+    seed: Seed = 0,
+    kind: Annotated[
+        str, typer.Option("--kind", help="talking: one face a clip; scenes: one, two or none.")
+    ] = "talking",
+    seconds: Seconds = 4.0,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Presenters, voices and a language that are kept from training.")
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 for one a core.")] = 0,
+) -> None:
+    """Write a corpus to train on."""
+    import os  # noqa: PLC0415  # only here
+
+    from lipwise_ray.synth.corpus import KINDS, CorpusSpec, write_corpus  # noqa: PLC0415  # heavy
+
+    if kind not in KINDS:
+        raise SettingsError("bad_value", "--kind", f"must be one of {', '.join(KINDS)}", kind)
+    spec = CorpusSpec(clips, seed, kind, seconds, held_out=held_out)
+    done = sum(1 for _ in write_corpus(out, spec, workers or os.cpu_count() or 1))
+    typer.echo(f"{out}: {done} clips, train.txt, val.txt")
+
+
+@app.command("demo")
+def demo(out: Annotated[Path, typer.Argument(help="Folder for the demo's inputs.")]) -> None:
+    """Write the inputs of the demo."""
+    from lipwise_ray.synth.demo import write_demo  # noqa: PLC0415  # heavy
+
+    for file in write_demo(out):
+        typer.echo(f"{file}: {file.stat().st_size} bytes")
+
+
+@app.command("compare")
+def compare(
+    manifest: Annotated[Path, typer.Argument(help="What was dubbed; <folder>/true/<id>.mp4 holds the true lips.")],
+    *,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    out: setup.Out = None,
+    true: Annotated[Path, typer.Option("--true", help="Folder of the true lips.", metavar="DIR")] = Path(),
+    expert: Annotated[str, typer.Option("--expert", help="The judge: a name of the registry.")] = "tiny_judge",
+) -> None:
+    """Print how far the sound is off the lips: as filmed, dubbed, and really said."""
+    from lipwise_ray.dubbing.judging import compare as compare_rows  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # heavy
+    from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # heavy
+    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
+
+    source = setup.settings_source(job, assignments, None)
+    settings = source.for_run()
+    out_root = setup.out_folder(out, settings, manifest)
+    rows = read_manifest(manifest, out_root, preset_names(source.presets)).rows
+    registry = setup.registry(settings)
+    detector = DetectorMaker((registry.resolve("tiny_detector"),), settings.detect.min_score)()
+    judge = SyncJudge(registry.resolve(expert, "lipsync_expert").path)
+    typer.echo(f"sync distance by {expert}: 0 in sync, 1 out of it")
+    typer.echo(f"{'row':16} {'as filmed':>10} {'dubbed':>10} {'true lips':>10} {'way made':>10}")
+    for one in compare_rows(rows, out_root, true, detector, judge, source.for_row):
+        numbers = " ".join("         -" if v is None else f"{v:10.3f}" for v in (one.before, one.after, one.true))
+        way = "         -" if one.closed is None else f"{one.closed:10.0%}"
+        typer.echo(f"{one.row:16} {numbers} {way}")
+
+
+@app.command("shapes")
+def shapes(
+    target: Target,
+    *,
+    seconds: Seconds = 4.0,
+    rate: Annotated[str, typer.Option("--rate", help="Frames a second, for example 30000/1001.")] = "25",
+    width: Annotated[int, typer.Option("--width", min=64)] = 640,
+    height: Annotated[int, typer.Option("--height", min=48)] = 360,
+) -> None:
+    """Write a clip of moving shapes with its frame number burnt in, and a tone."""
+    from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip  # noqa: PLC0415  # heavy
+    from lipwise_ray.values import Size  # noqa: PLC0415  # with the other
+
+    exact = Fraction(rate)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    spec = ClipSpec(size=Size(width, height), rate=exact, frames=max(1, round(seconds * exact)), tone=ToneSpec(seconds))
+    write_clip(target, spec)
+    typer.echo(f"{target}: {spec.frames} frames")
+
+
+@app.command("tone")
+def tone(
+    target: Target,
+    *,
+    seconds: Seconds = 4.0,
+    tone_hz: Annotated[float, typer.Option("--tone-hz", min=20, max=20_000)] = 220.0,
+) -> None:
+    """Write a tone with a click every second."""
+    from lipwise_ray.synth.clips import ToneSpec, write_sound  # noqa: PLC0415  # heavy
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    codec = "pcm_s16le" if target.suffix == ".wav" else "aac"
+    write_sound(target, ToneSpec(seconds, tone_hz=tone_hz, codec=codec))
+    typer.echo(f"{target}: {seconds:g} s")

@@ -1,0 +1,90 @@
+"""The sync distance of video files: a face is found, cropped and compared with a sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lipwise_ray.dubbing.crops import read_crops, read_mel, whole_tracks
+from lipwise_ray.dubbing.manifest import Row
+from lipwise_ray.faces.detections import FaceDetector
+from lipwise_ray.faces.select import choose, parse_selection
+from lipwise_ray.media.index import build_index
+from lipwise_ray.media.probe import probe_video
+from lipwise_ray.metrics.sync import RATE_HZ, SyncJudge
+from lipwise_ray.nets.wav2lip import SIZE_PX
+from lipwise_ray.settings import Settings
+from lipwise_ray.values import F32Array, U8Array
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A row's sync distances under its new sound; None where there is no face, or no such file.
+
+    Attributes:
+        row: The row's id.
+        before: Of the lips as they were filmed.
+        after: Of the dubbed lips.
+        true: Of the same presenter really saying it.
+    """
+
+    row: str
+    before: float | None
+    after: float | None
+    true: float | None
+
+    @property
+    def closed(self) -> float | None:
+        """Return which share of the way from the filmed to the true lips was made."""
+        if self.before is None or self.after is None or self.true is None or self.before <= self.true:
+            return None
+        return (self.before - self.after) / (self.before - self.true)
+
+
+def compare(
+    rows: list[Row],
+    out: Path,
+    true: Path,
+    detector: FaceDetector,
+    judge: SyncJudge,
+    settings_of: Callable[[Row], Settings],
+) -> Iterator[Comparison]:
+    """Compare what was filmed, dubbed and true, row by row.
+
+    Args:
+        rows: What was dubbed.
+        out: Where the outputs are.
+        true: ``<id>.mp4`` of the true lips.
+        detector: Finds the faces.
+        judge: Compares.
+        settings_of: How a row's face is chosen and followed.
+    """
+    for row in rows:
+        mel = read_mel(row.audio)
+        settings = settings_of(row)
+        files = (row.video, out / row.output, true / f"{row.id}.mp4")
+        found = [
+            judge.distance(crops_of(file, detector, settings, len(mel)), mel) if file.is_file() else None
+            for file in files
+        ]
+        yield Comparison(row.id, *found)
+
+
+def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_columns: int) -> dict[int, U8Array]:
+    """Return a video's face at 25 frames a second, as the networks see it; a still is repeated for the sound.
+
+    Raises:
+        InputError: The file cannot be used.
+    """
+    info = probe_video(video)
+    index = build_index(info)
+    tracks = whole_tracks(info, index, detector, settings)
+    chosen = choose(tracks, parse_selection(settings.faces.select), settings.faces.pads)
+    boxes: dict[int, F32Array] = {int(n): np.asarray(b) for n, b in zip(chosen.frame, chosen.box, strict=True)}
+    crops = dict(read_crops(info, index, boxes, SIZE_PX))
+    if len(index) == 1 and crops:
+        return dict.fromkeys(range(mel_columns * RATE_HZ // 80), crops[0])
+    return crops
