@@ -150,6 +150,9 @@ def _espeak() -> _Espeak:
 def speak(text: str, voice: Voice) -> Speech:
     """Return a sentence spoken.
 
+    espeak-ng keeps its noise and flutter from call to call: the same words differ by a few samples.
+    The phonemes' times are those of the samples that are returned.
+
     Raises:
         SetupError: espeak-ng is not installed or does not know the voice.
     """

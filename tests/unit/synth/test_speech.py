@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+pytest.importorskip("espeakng_loader")
+
+from lipwise_ray.errors import SetupError
+from lipwise_ray.synth.sentences import LANGUAGES, sentence
+from lipwise_ray.synth.speech import RATE_HZ, Voice, joined, speak, with_silence
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_phonemes_cover_the_speech_in_order(language: str) -> None:
+    """In every language the phonemes follow each other without overlap, inside the sound."""
+    said = speak(sentence(language, np.random.default_rng(3)), Voice(language, "f2"))
+    assert said.seconds > 0.5
+    assert len([p for p in said.phonemes if p.ipa]) > 5
+    ends = [(p.start_s, p.stop_s) for p in said.phonemes]
+    assert all(start < stop for start, stop in ends)
+    assert all(before[1] <= after[0] + 1e-9 for before, after in itertools.pairwise(ends))
+    assert ends[-1][1] <= said.seconds + 1e-9
+
+
+def test_a_vowel_is_louder_than_the_pause_before_it() -> None:
+    """Phoneme times agree with the sound: silence is where the pauses are."""
+    said = with_silence(speak("Maybe.", Voice("en-us")), 0.3, 0.3)
+    level = [
+        float(np.abs(said.wave_f32[int(p.start_s * RATE_HZ) : int(p.stop_s * RATE_HZ)]).mean()) for p in said.phonemes
+    ]
+    vowel = next(n for n, p in enumerate(said.phonemes) if "e" in p.ipa)
+    assert level[vowel] > 50 * max(level[0], level[-1], 1e-6)
+
+
+def test_the_same_words_sound_the_same_twice() -> None:
+    """What is said and how long stays, also after another voice has spoken; espeak-ng's noise moves on."""
+    voice = Voice("es", "m1", words_per_minute=150, pitch=40)
+    first = speak("una caja grande", voice)
+    speak("another voice", Voice("en-us", "f4", words_per_minute=180))
+    second = speak("una caja grande", voice)
+    assert first.seconds == pytest.approx(second.seconds, abs=0.01)
+    assert [p.ipa for p in first.phonemes if p.ipa] == [p.ipa for p in second.phonemes if p.ipa]
+
+
+def test_joined_speech_keeps_its_phonemes_in_place() -> None:
+    """The second sentence's phonemes begin where the first one ends."""
+    one, two = speak("Blue.", Voice("en-us")), speak("Map.", Voice("en-us"))
+    both = joined([one, two])
+    assert len(both.wave_f32) == len(one.wave_f32) + len(two.wave_f32)
+    assert both.phonemes[len(one.phonemes)].start_s == pytest.approx(one.seconds + two.phonemes[0].start_s)
+
+
+def test_an_unknown_voice_is_named() -> None:
+    """A voice that espeak-ng does not have gives an error with its name."""
+    with pytest.raises(SetupError, match="xx-nowhere"):
+        speak("a", Voice("xx-nowhere"))

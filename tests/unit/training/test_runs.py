@@ -1,0 +1,212 @@
+"""Every network is trained for a few dozen steps on a miniature corpus."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lipwise_ray.errors import InputError, SettingsError, StateError, StorageError, WeightsError
+from lipwise_ray.nets.checkpoint import load_network, load_state_dict
+from lipwise_ray.nets.expert import LipSyncExpert
+from lipwise_ray.nets.wav2lip import Wav2Lip
+from lipwise_ray.training import checkpoints
+from lipwise_ray.training.run import run
+from lipwise_ray.training.settings import make_settings
+from lipwise_ray.training.task import Team
+
+SMALL: dict[str, dict[str, Any]] = {
+    "expert": {"width": 0.125, "batch": 16, "lr": 1e-3},
+    "generator": {"width": 0.0625, "batch": 4, "lr": 2e-3, "sync_weight": 0.0},
+    "detector": {"batch": 4, "lr": 3e-3},
+    "restorer": {"batch": 4, "lr": 2e-3},
+}
+
+
+def _train(network: str, data: Path, folder: Path, **more: Any) -> dict[str, float]:
+    values = {"eval_batches": 2, "eval_every": 20, "save_every": 20, "steps": 40, "seed": 3}
+    settings = make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
+    return run(settings, folder, Team(), lambda line: None)
+
+
+def _losses(folder: Path, metric: str = "loss") -> list[float]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [float(r["value"]) for r in csv.DictReader(file) if r["split"] == "train" and r["metric"] == metric]
+
+
+def _data(network: str, prepared: Path, scenes: Path) -> Path:
+    return scenes if network == "detector" else prepared
+
+
+@pytest.mark.parametrize("network", sorted(SMALL))
+def test_the_loss_falls(network: str, prepared: Path, scenes: Path, tmp_path: Path) -> None:
+    """A few dozen steps lower the training loss, and leave metrics, curves, samples and checkpoints."""
+    _train(network, _data(network, prepared, scenes), tmp_path / "run", steps=60)
+    losses = _losses(tmp_path / "run")
+    assert len(losses) == 3
+    assert losses[-1] < 0.97 * losses[0]
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"metrics.csv", "curves.png", "samples-0000060.png", "last.pth", "best.pth", "tensorboard"} <= names
+
+
+@pytest.mark.parametrize("network", sorted(SMALL))
+def test_a_resumed_run_is_the_same_run(network: str, prepared: Path, scenes: Path, tmp_path: Path) -> None:
+    """Stopped after 7 of 12 steps and resumed, weights and optimiser are bit-equal to an unbroken run's."""
+    data = _data(network, prepared, scenes)
+    often = {"eval_every": 100, "save_every": 100}
+    _train(network, data, tmp_path / "whole", steps=12, **often)
+    _train(network, data, tmp_path / "parts", steps=7, **often)
+    _train(network, data, tmp_path / "parts", steps=12, **often)
+    whole, parts = (torch.load(tmp_path / name / "last.pth", weights_only=True) for name in ("whole", "parts"))
+    assert whole["global_step"] == parts["global_step"] == 12
+    assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
+    for key, state in whole["optimizer"]["state"].items():
+        assert all(torch.equal(value, parts["optimizer"]["state"][key][name]) for name, value in state.items())
+
+
+def test_sync_loss_and_discriminator_take_part(prepared: Path, tmp_path: Path) -> None:
+    """With an expert and a discriminator all four losses are there, and both networks survive a resume."""
+    _train("expert", prepared, tmp_path / "expert", steps=20)
+    more = {
+        "expert": str(tmp_path / "expert" / "last.pth"), "sync_weight": 0.03, "sync_below": 100.0,
+        "disc_weight": 0.07, "disc_width": 0.0625, "eval_every": 5, "save_every": 5,
+    }  # fmt: skip
+    for steps in (10, 15):
+        result = _train("generator", prepared, tmp_path / "run", steps=steps, **more)
+    assert {"l1", "l1_of_copying", "sync", "sync_of_other_lips", "sync_of_true_lips"} <= set(result)
+    for metric in ("l1", "sync", "perceptual", "disc"):
+        assert _losses(tmp_path / "run", metric), metric
+    saved = torch.load(tmp_path / "run" / "last.pth", weights_only=True)
+    assert saved["state"]["sync_on"] is True
+    assert "binary_pred.0.weight" in saved["parts"]["disc"]
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_exports_load_as_the_networks_they_are(ending: str, prepared: Path, tmp_path: Path) -> None:
+    """Both layouts give back every tensor, at the width that was trained; .pth has the original's keys."""
+    _train("generator", prepared, tmp_path / "run", steps=3)
+    target = tmp_path / f"export.{ending}"
+    checkpoints.export(tmp_path / "run" / "last.pth", target, half=False)
+    trained, exported = load_state_dict(tmp_path / "run" / "last.pth"), load_state_dict(target)
+    assert all(torch.equal(value, exported[key]) for key, value in trained.items())
+    assert load_network(Wav2Lip, target, "Wav2Lip").output_block[1].in_channels == 2
+    if ending == "pth":
+        assert {"state_dict", "optimizer", "global_step", "global_epoch"} <= set(torch.load(target, weights_only=True))
+
+
+def test_half_precision_exports_are_half_as_large(prepared: Path, tmp_path: Path) -> None:
+    """--half writes float16, which loads again."""
+    _train("expert", prepared, tmp_path / "run", steps=3)
+    for half in (False, True):
+        checkpoints.export(tmp_path / "run" / "last.pth", tmp_path / f"{half}.safetensors", half=half)
+    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
+    assert sizes[0] < 0.6 * sizes[1]
+    load_network(LipSyncExpert, tmp_path / "True.safetensors", "the lip-sync expert")
+
+
+def test_a_run_resumed_with_other_settings_is_refused(prepared: Path, tmp_path: Path) -> None:
+    """The message names what differs; more steps are no difference."""
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    with pytest.raises(SettingsError, match=r"lr = 0\.001"):
+        _train("expert", prepared, tmp_path / "run", steps=2, lr=0.5)
+    _train("expert", prepared, tmp_path / "run", steps=3)
+
+
+def test_weights_of_another_width_are_refused(prepared: Path, tmp_path: Path) -> None:
+    """--init with a checkpoint of another width says so."""
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    with pytest.raises(WeightsError, match="width"):
+        _train("expert", prepared, tmp_path / "other", steps=2, width=0.25, init=str(tmp_path / "run" / "last.pth"))
+
+
+def test_the_generator_needs_an_experts_weights_not_another_networks(prepared: Path, tmp_path: Path) -> None:
+    """A generator's checkpoint in the place of the expert's is refused by name."""
+    _train("generator", prepared, tmp_path / "run", steps=2)
+    with pytest.raises(WeightsError, match="lip-sync expert"):
+        _train("generator", prepared, tmp_path / "b", sync_weight=0.03, expert=str(tmp_path / "run" / "last.pth"))
+
+
+def test_a_damaged_checkpoint_is_named(prepared: Path, tmp_path: Path) -> None:
+    """A cut-off last.pth stops the run with its path."""
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    last = tmp_path / "run" / "last.pth"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(StateError, match=r"last\.pth"):
+        _train("expert", prepared, tmp_path / "run", steps=3)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(prepared: Path, tmp_path: Path, monkeypatch) -> None:
+    """When a checkpoint cannot be written the last good one stays whole."""
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    before = (tmp_path / "run" / "last.pth").read_bytes()
+    real = torch.save
+
+    def full(content: object, path: Path) -> None:
+        real(content, path)
+        path.write_bytes(path.read_bytes()[:5000])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.torch, "save", full)
+    with pytest.raises(StorageError, match="No space left"):
+        _train("expert", prepared, tmp_path / "run", steps=4)
+    assert (tmp_path / "run" / "last.pth").read_bytes() == before
+    assert not list((tmp_path / "run").glob(".*partial"))
+
+
+def test_a_signal_ends_with_a_checkpoint(prepared: Path, tmp_path: Path) -> None:
+    """SIGTERM saves at the next step."""
+    import os
+    import signal
+    import threading
+
+    timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    timer.start()
+    _train("expert", prepared, tmp_path / "run", steps=100_000, eval_every=100_000, save_every=100_000)
+    step = torch.load(tmp_path / "run" / "last.pth", weights_only=True)["global_step"]
+    assert 0 < step < 100_000
+
+
+def test_a_corpus_without_usable_clips_says_why(tmp_path: Path) -> None:
+    """Too short, silent and missing clips are reasons in the message."""
+    from lipwise_ray.training.pack import write_wave
+
+    for name, frames, level in (("a/short", 4, 0.3), ("a/silent", 9, 0.0)):
+        (tmp_path / name).mkdir(parents=True)
+        import cv2
+
+        for n in range(frames):
+            cv2.imwrite(str(tmp_path / name / f"{n}.jpg"), np.zeros((96, 96, 3), np.uint8))
+        wave = level * np.sin(np.arange(8000) / 9).astype(np.float32)
+        write_wave(tmp_path / name / "audio.wav", wave)
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.txt").write_text("a/short\na/silent\na/missing\n")
+    with pytest.raises(InputError, match=r"4 frames.*silent.*not prepared"):
+        _train("expert", tmp_path, tmp_path / "run")
+
+
+def test_an_empty_list_is_named(prepared: Path, tmp_path: Path) -> None:
+    """A split with nothing on one side cannot be trained on."""
+    (tmp_path / "train.txt").write_text((prepared / "train.txt").read_text())
+    (tmp_path / "val.txt").write_text("")
+    with pytest.raises(InputError, match=r"(train|val)\.txt"):
+        _train("expert", tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("network", "values", "words"),
+    [
+        ("expert", {"lr": -1}, "lr"),
+        ("expert", {"colour": 1}, "colour"),
+        ("generator", {"sync_weight": 0.03}, "expert"),
+        ("generator", {"window_frames": 1, "expert": "x"}, "window_frames"),
+        ("generator", {"width": 2.0}, "width"),
+    ],
+)
+def test_impossible_settings_are_named(network: str, values: dict[str, Any], words: str) -> None:
+    """Unknown, negative and contradicting settings are refused before any work."""
+    with pytest.raises(SettingsError, match=words):
+        make_settings(network, {"data": "x", **values})  # type: ignore[arg-type]
