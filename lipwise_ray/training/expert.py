@@ -52,7 +52,7 @@ class ExpertTask:
         """Return a step's samples."""
         rng = generator_of(self._settings, step)
         count = self._settings.batch * self._team.size
-        return expert_samples(self._train, rng, count, self._team.share(count))
+        return expert_samples(self._train, rng, count, self._team.share(count), augment=self._settings.augment)
 
     def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
         """Do one step."""

@@ -94,7 +94,7 @@ class GeneratorTask:
         target, reference = (to_network(batch[name].flatten(0, 1)) for name in ("target", "reference"))
         with self._stepper.autocast():
             drawn = self._draw(self._joined, target, reference, batch["mels"])
-            losses = {"l1": functional.l1_loss(drawn.float(), target)}
+            losses = {"l1": self._l1(drawn.float(), target)}
             use_disc = self._disc is not None and step >= settings.disc_after
             if self._expert is not None and self.state["sync_on"]:
                 losses["sync"] = sync_loss(self._expert, batch["mel"].unsqueeze(1), drawn)
@@ -109,6 +109,12 @@ class GeneratorTask:
         if use_disc:
             losses["disc"] = self._train_disc(target, drawn.detach(), step)
         return {"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}}
+
+    def _l1(self, drawn: Tensor, target: Tensor) -> Tensor:
+        apart, weight = (drawn - target).abs(), self._settings.lower_weight
+        if weight == 1:
+            return apart.mean()
+        return (apart[:, :, :_HALF].mean() + weight * apart[:, :, _HALF:].mean()) / (1 + weight)
 
     def _draw(self, network: nn.Module, target: Tensor, reference: Tensor, mels: Tensor) -> Tensor:
         faces = network_input(target, reference).contiguous(memory_format=torch.channels_last)

@@ -84,51 +84,59 @@ def train(
         The last evaluation's numbers.
     """
     last = folder / checkpoints.LAST
-    step, extra = 0, {"best": float("inf")}
-    if last.is_file():
-        step, extra = checkpoints.load(last, task)
-        say(f"goes on from step {step}")
-    elif settings.init:
-        checkpoints.begin_with(task.network, Path(settings.init), settings.network)
+    step, extra = _begin(task, settings, last, say)
     log = RunLog(folder, step) if team.rank == 0 else None
     begin, begin_step = time.perf_counter(), step
     metrics: dict[str, float] = {}
     recent: dict[str, list[float | Tensor]] = defaultdict(list)
     task.network.train()
     with _orderly_end() as ended, _loader(task, step, settings.steps) as loader:
-        while step < settings.steps:
+        over = step >= settings.steps
+        while not over:
             batch = {name: torch.from_numpy(value).to(team.device) for name, value in loader.take().items()}
             for name, value in task.train(batch, step).items():
                 recent[name].append(value)
             step += 1
-            minutes = (time.perf_counter() - begin) / 60
-            over = ended.is_set() or (settings.minutes and minutes >= settings.minutes)
-            over = bool(over) or step == settings.steps
-            if log and (step % _LOG_EVERY == 0 or over):
-                means = {name: float(np.mean([float(v) for v in values])) for name, values in recent.items()}
+            passed_s = time.perf_counter() - begin
+            late = ended.is_set() or 0 < settings.minutes <= passed_s / 60
+            over = team.agree(late) or step == settings.steps
+            if step % _LOG_EVERY == 0 or over:
+                means = team.mean({name: float(np.mean([float(v) for v in values])) for name, values in recent.items()})
                 recent.clear()
+            else:
+                means = {}
+            if log is None:
+                continue
+            if means:
                 log.write(step, "train", {**means, "lr": learning_rate(settings, step)})
-            if team.rank == 0 and (step % settings.eval_every == 0 or over):
+            if step % settings.eval_every == 0 or over:
                 metrics = _evaluate(task, folder, step, extra, log)
-                rate = (step - begin_step) / (time.perf_counter() - begin)
-                waiting = loader.waited_s / (time.perf_counter() - begin)
                 numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-                say(f"step {step}: {numbers}; {rate:.2f} steps/s, waiting for data {waiting:.1%} of the time")
-            if team.rank == 0 and (step % settings.save_every == 0 or over):
+                waiting = f"waiting for data {loader.waited_s / passed_s:.1%} of the time"
+                say(f"step {step}: {numbers}; {(step - begin_step) / passed_s:.2f} steps/s, {waiting}")
+            if step % settings.save_every == 0 or over:
                 checkpoints.save(last, task, step, extra)
-            if over:
-                break
     if log:
         log.close()
         plot(log.path, folder / "curves.png")
     return metrics
 
 
-def _evaluate(task: Task, folder: Path, step: int, extra: dict[str, Any], log: RunLog | None) -> dict[str, float]:
+def _begin(task: Task, settings: TrainSettings, last: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any]]:
+    """Return the step to go on from, and what the checkpoint says besides."""
+    if last.is_file():
+        step, extra = checkpoints.load(last, task)
+        say(f"goes on from step {step}")
+        return step, extra
+    if settings.init:
+        checkpoints.begin_with(task.network, Path(settings.init), settings.network)
+    return 0, {"best": float("inf")}
+
+
+def _evaluate(task: Task, folder: Path, step: int, extra: dict[str, Any], log: RunLog) -> dict[str, float]:
     result = task.evaluate()
-    if log:
-        log.write(step, "val", result.metrics)
-        plot(log.path, folder / "curves.png")
+    log.write(step, "val", result.metrics)
+    plot(log.path, folder / "curves.png")
     cv2.imwrite(str(folder / f"samples-{step:07d}.png"), result.sheet_bgr)
     if result.score < extra["best"]:
         extra["best"], extra["best_step"] = result.score, step

@@ -7,10 +7,12 @@ import numpy as np
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.training.pack import Pack
 from lipwise_ray.training.task import Arrays
-from lipwise_ray.values import I64Array
+from lipwise_ray.values import I64Array, U8Array
+
+_MOST_MOVE_PX = 3
 
 
-def expert_samples(pack: Pack, rng: np.random.Generator, count: int, part: slice) -> Arrays:
+def expert_samples(pack: Pack, rng: np.random.Generator, count: int, part: slice, *, augment: bool = False) -> Arrays:
     """Return lips and mels, half of them from another time of the same clip.
 
     Args:
@@ -18,6 +20,7 @@ def expert_samples(pack: Pack, rng: np.random.Generator, count: int, part: slice
         rng: Random numbers.
         count: Samples of the whole batch.
         part: Those to return, B of them.
+        augment: Mirror, move and relight the lips, each window as a whole.
 
     Returns:
         ``lips`` (B, 5, S/2, S, 3) uint8; ``mel`` (B, 80, 16); ``in_sync`` (B,) float32.
@@ -28,11 +31,32 @@ def expert_samples(pack: Pack, rng: np.random.Generator, count: int, part: slice
     other = _another(pack, rng, rows, run)
     in_sync = rng.random(count) < 0.5  # noqa: PLR2004  # a coin
     shown = np.where(in_sync, rows, other)[part]
+    if augment:
+        chances = [np.random.default_rng(int(seed)) for seed in rng.integers(1 << 31, size=count)[part]]
+        lips = np.stack(
+            [_varied(pack.frames[row : row + FRAMES], one) for row, one in zip(shown, chances, strict=True)]
+        )
+    else:
+        lips = pack.frames[shown[:, None] + np.arange(FRAMES)][:, :, pack.size_px // 2 :]
     return {
-        "lips": pack.frames[shown[:, None] + np.arange(FRAMES)][:, :, pack.size_px // 2 :],
+        "lips": lips,
         "mel": pack.mel_windows(rows[part], run[part]),
         "in_sync": in_sync[part].astype(np.float32),
     }
+
+
+def _varied(faces: U8Array, rng: np.random.Generator) -> U8Array:
+    """Return the lower halves of a window's faces (5, S, S, 3), mirrored, moved and relit."""
+    size = faces.shape[1]
+    down, aside = rng.integers(-_MOST_MOVE_PX, _MOST_MOVE_PX + 1, size=2)
+    rows = np.clip(np.arange(size // 2, size) + down, 0, size - 1)
+    columns = np.clip(np.arange(size) + aside, 0, size - 1)
+    if rng.random() < 0.5:  # noqa: PLR2004  # a coin
+        columns = columns[::-1]
+    light = rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)
+    levels = np.clip(np.arange(256)[:, None] * light + rng.uniform(-15, 15), 0, 255).astype(np.uint8)
+    moved = faces[:, rows][:, :, columns]
+    return np.stack([levels[moved[..., channel], channel] for channel in range(3)], axis=-1)
 
 
 def generator_samples(

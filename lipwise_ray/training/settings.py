@@ -52,6 +52,9 @@ class TrainSettings(BaseModel):
     init: str = ""
     """Weights to start from."""
 
+    augment: bool = False
+    """Mirror, move and relight the expert's lips by chance; the original does not."""
+
     # The generator's.
     expert: str = ""
     """The frozen expert behind the sync loss."""
@@ -59,6 +62,8 @@ class TrainSettings(BaseModel):
     """Frames by which a frame's mel window begins before it; the original trains with 1 and infers with 0."""
     window_frames: Literal[1, 5] = 5
     """Consecutive frames a sample; 1 only without a sync loss."""
+    lower_weight: Annotated[float, Field(ge=1, le=100)] = 1.0
+    """How much more the lower half counts in the L1 loss, which is where the mouth is; the original's is 1."""
     sync_weight: Weight = 0.03
     sync_below: float = 0.75
     """The sync loss counts once its value on the validation clips is below this."""

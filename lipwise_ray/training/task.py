@@ -72,6 +72,18 @@ class Team:
         """Return this worker's part of a batch."""
         return slice(self.rank, samples, self.size)
 
+    def agree(self, flag: bool) -> bool:  # noqa: FBT001  # the one thing it is about
+        """Return whether any worker of the team says so."""
+        return self.mean({"flag": float(flag)})["flag"] > 0
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Return values averaged over the team."""
+        if self.size == 1:
+            return values
+        table = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(table)
+        return dict(zip(values, (table / self.size).tolist(), strict=True))
+
     def joined(self, network: nn.Module) -> nn.Module:
         """Return the network with its gradients averaged over the workers."""
         if self.size == 1:

@@ -61,6 +61,39 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         YuNet(tmp_path / "x.onnx", min_score=0.7)
 
 
+def _presenters(width: int, height: int):
+    """Return a picture of two drawn people whose faces are known."""
+    pytest.importorskip("skia", reason="extra train is not installed")
+    from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
+    from lipwise_ray.values import Size
+
+    pair = (Person(91, x=0.3, y=0.45, scale=0.13, motion_seed=1), Person(92, x=0.7, y=0.5, scale=0.1, motion_seed=2))
+    nothing = np.zeros(0, np.float32)
+    scene = Scene(Size(width, height), 0.04, (Shot(0.0, pair, 93),), nothing, Camera(noise=0))
+    picture = next(draw_scene(scene))
+    return picture.rgb[:, :, ::-1], sorted((face.truth for face in picture.faces), key=lambda truth: truth.box[0])
+
+
+@pytest.mark.parametrize("size", [(640, 360), (320, 180), (360, 640), (97, 211)])
+def test_the_bundled_detector_finds_drawn_people(size: tuple[int, int]) -> None:
+    """Both faces are found at any size and shape of picture, boxes and landmarks near the truth."""
+    from lipwise_ray.faces.tiny import TinyFaces
+    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.resources import models_folder
+
+    weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector", "tiny_detector")
+    detector = TinyFaces(weights.path, min_score=0.7, device="cpu")
+    image, truth = _presenters(*size)
+    (found,) = detector.detect([np.ascontiguousarray(image)])
+    assert len(found.score) == len(truth)
+    for place, row in enumerate(np.argsort(found.box[:, 0])):
+        wide = truth[place].box[2] - truth[place].box[0]
+        assert np.abs(found.box[row] - truth[place].box).max() < 0.25 * wide
+        assert np.abs(found.landmarks[row] - truth[place].landmarks).max() < 0.25 * wide
+    (nothing,) = detector.detect([np.full((90, 160, 3), 90, np.uint8)])
+    assert len(nothing.score) == 0
+
+
 def test_s3fd_batches_like_single_pictures(tmp_path: Path) -> None:
     """With random weights: a batch gives what single pictures give, in our form, offline."""
     face_alignment = pytest.importorskip("face_alignment", reason="extra s3fd is not installed")

@@ -1,0 +1,127 @@
+"""Preparing footage and training on real Ray."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("skia")
+pytest.importorskip("espeakng_loader")
+
+from tests.dub import run
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four short clips of two presenters."""
+    from lipwise_ray.synth.corpus import CorpusSpec, write_corpus
+    from lipwise_ray.values import Size
+
+    root = tmp_path_factory.mktemp("corpus")
+    assert len(list(write_corpus(root, CorpusSpec(4, seed=6, seconds=0.8, size=Size(128, 128), val_share=0.5), 2))) == 4
+    return root
+
+
+def _losses(folder: Path) -> list[float]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [float(r["value"]) for r in csv.DictReader(file) if r["split"] == "train" and r["metric"] == "loss"]
+
+
+def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Path, tmp_path: Path) -> None:
+    """Damaged, silent and foreign files are named with a reason; the others are prepared once."""
+    root = tmp_path / "footage"
+    shutil.copytree(corpus, root)
+    (root / "train.txt").unlink()
+    (root / "val.txt").unlink()
+    good = root / "s00000/000.mp4"
+    (root / "s00000/cut.mp4").write_bytes(good.read_bytes()[:3000])
+    (root / "s00001/notes.mp4").write_text("not a video")
+    (root / "s00001/silent.mp4").write_bytes(b"")
+    first = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
+    assert first.returncode == 0, first.stderr
+    assert "4 clips" in first.stdout
+    assert "3 skipped" in first.stdout
+    with (tmp_path / "out/skipped.csv").open(newline="") as file:
+        skipped = {row["clip"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(skipped) == {"s00000/cut", "s00001/notes", "s00001/silent"}
+    assert "text file" in skipped["s00001/notes"]
+    listed = [(tmp_path / "out" / f"{name}.txt").read_text().split() for name in ("train", "val")]
+    assert sorted(listed[0] + listed[1]) == ["s00000/000", "s00000/001", "s00001/000", "s00001/001"]
+    assert all(listed)
+    crop = tmp_path / "out/s00000/000/3.jpg"
+    before = crop.stat().st_mtime_ns
+    second = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
+    assert "4 clips" in second.stdout
+    assert crop.stat().st_mtime_ns == before
+
+
+def test_file_lists_are_followed(corpus: Path, tmp_path: Path) -> None:
+    """A tree with lists, as LRS2 has, keeps its split; a listed file that is not there is skipped."""
+    root = tmp_path / "footage"
+    shutil.copytree(corpus, root)
+    (root / "train.txt").write_text("s00000/000 extra words\ns00000/gone\n")
+    (root / "val.txt").write_text("s00001/000\n")
+    done = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/train.txt").read_text() == "s00000/000\n"
+    assert (tmp_path / "out/val.txt").read_text() == "s00001/000\n"
+    assert "s00000/gone" in done.stderr
+
+
+def test_a_single_clip_is_no_corpus(corpus: Path, tmp_path: Path) -> None:
+    """A folder too small for a split is refused before any work."""
+    (tmp_path / "one").mkdir()
+    shutil.copy(corpus / "s00000/000.mp4", tmp_path / "one")
+    done = run("train", "prepare", str(tmp_path / "one"), str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "at least two clips" in done.stderr
+
+
+def test_two_workers_give_the_loss_curve_of_one_with_twice_the_batch(corpus: Path, tmp_path: Path) -> None:
+    """Ray Train's two workers see the samples of one worker with twice the batch; losses agree within 5 %.
+
+    They cannot be equal: batch normalisation counts each worker's half by itself.
+    """
+    done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96")
+    assert done.returncode == 0, done.stderr
+    common = ["width=0.125", "steps=60", "eval_every=60", "save_every=60", "eval_batches=2", "lr=0.001", "threads=1"]
+    for name, workers, batch in (("one", 1, 32), ("two", 2, 16)):
+        sets = [word for text in (*common, f"batch={batch}") for word in ("--set", text)]
+        done = run("train", "expert", str(tmp_path / "data"), str(tmp_path / name), "--workers", str(workers), *sets)
+        assert done.returncode == 0, done.stderr
+    one, two = _losses(tmp_path / "one"), _losses(tmp_path / "two")
+    assert len(one) == len(two) == 3
+    assert one[-1] < one[0]
+    assert two == pytest.approx(one, rel=0.05)
+
+
+def test_a_workers_error_is_the_runs_error(tmp_path: Path) -> None:
+    """What stops a worker of Ray Train is told as if there were one process."""
+    (tmp_path / "data").mkdir()
+    done = run("train", "expert", str(tmp_path / "data"), str(tmp_path / "run"), "--workers", "2")
+    assert done.returncode == 2
+    assert "train.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_export_tells_what_it_wrote(corpus: Path, tmp_path: Path) -> None:
+    """The command writes both layouts and prints size and hash; another ending is refused."""
+    done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96")
+    assert done.returncode == 0, done.stderr
+    job = tmp_path / "expert.toml"
+    job.write_text("width = 0.125\nsteps = 2\neval_batches = 1\nbatch = 4\n")
+    done = run("train", "expert", str(tmp_path / "data"), str(tmp_path / "run"), "--job", str(job))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/settings.json").read_text())["width"] == 0.125
+    for ending in ("safetensors", "pth"):
+        target = tmp_path / f"expert.{ending}"
+        done = run("train", "export", str(tmp_path / "run/best.pth"), str(target), "--half")
+        assert done.returncode == 0, done.stderr
+        assert str(target.stat().st_size) in done.stdout
+    done = run("train", "export", str(tmp_path / "run/best.pth"), str(tmp_path / "expert.onnx"))
+    assert done.returncode == 2
+    assert ".safetensors or .pth" in done.stderr
