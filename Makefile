@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/lipwise-ray submit manifests/demo.csv --job jobs/demo.toml --out demo-out
-	$(BIN)/lipwise-ray status demo-out.state
+	$(BIN)/lipwise-ray synth compare manifests/demo.csv --job jobs/demo.toml --out demo-out --true manifests/demo/true
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow" -q

@@ -128,7 +128,9 @@ class Registry:
                 f"model {name}",
                 f"must be installed as {path}",
                 "no file",
-                f"Run `lipwise-ray models pull {name}{accept}`, or `lipwise-ray models add {name} FILE`",
+                "Install lipwise-ray again: the file comes with it"
+                if entry.bundled
+                else f"Run `lipwise-ray models pull {name}{accept}`, or `lipwise-ray models add {name} FILE`",
             )
         refuse_non_weights(path)
         self.check(name, path)

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from lipwise_ray.cli.train import _value
 from lipwise_ray.dubbing.records import COLUMNS
 from lipwise_ray.settings import Settings, parse_assignment, resolve
+from lipwise_ray.training.settings import make_settings
 from tests.conftest import ROOT
 from tests.dub import run
 
@@ -31,7 +33,11 @@ def test_every_command_of_the_readme_is_understood(line: str) -> None:
     done = run(*words, "--help")
     assert done.returncode == 0, done.stderr
     for word, value in itertools.pairwise(words):
-        if word == "--set":
+        if word == "--set" and words[0] == "train":
+            make_settings(
+                "generator", {"data": "x", "expert": "x", value.partition("=")[0]: _value(value.partition("=")[2])}
+            )
+        elif word == "--set":
             resolve([(line, parse_assignment(value))])
 
 
@@ -67,4 +73,4 @@ def test_the_demo_manifest_is_good() -> None:
     assert done.returncode == 0, done.stdout
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}:" in makefile for target in ("demo", "test", "test-all", "check", "bench"))
-    assert tomllib.loads((ROOT / "jobs" / "demo.toml").read_text())["lipsync"]["model"] == "passthrough"
+    assert tomllib.loads((ROOT / "jobs" / "demo.toml").read_text())["lipsync"]["model"] == "tiny_generator"
