@@ -11,6 +11,8 @@ import typer
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import SettingsError
 
+_STILLS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+
 app = typer.Typer(help="Make presenters that talk, corpora of them, and test clips.", no_args_is_help=True)
 
 Target = Annotated[Path, typer.Argument(help="The file to write; its ending chooses the container.")]
@@ -31,14 +33,19 @@ def clip(
     width: Annotated[int, typer.Option("--width", min=64, max=1920)] = 480,
     height: Annotated[int, typer.Option("--height", min=64, max=1080)] = 270,
 ) -> None:
-    """Write a presenter who talks, and the truth about the clip beside it."""
+    """Write a presenter who talks, and the truth about the clip beside it; a still for .png and the like."""
     from lipwise_ray.synth.corpus import talking_scene  # noqa: PLC0415  # heavy
-    from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene  # noqa: PLC0415  # the same
+    from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene, write_still  # noqa: PLC0415  # the same
     from lipwise_ray.values import Size  # noqa: PLC0415  # with the others
 
     said = _said(seed, language, text, seconds)
     target.parent.mkdir(parents=True, exist_ok=True)
-    truth = write_scene(target, talking_scene(seed, seed, said, Size(width // 2 * 2, height // 2 * 2)))
+    scene = talking_scene(seed, seed, said, Size(width // 2 * 2, height // 2 * 2))
+    if target.suffix.lower() in _STILLS:
+        write_still(target, scene)
+        typer.echo(f"{target}: a still")
+        return
+    truth = write_scene(target, scene)
     typer.echo(f"{target}: {len(truth['frames'])} frames; {target.name}{TRUTH_SUFFIX}")
 
 

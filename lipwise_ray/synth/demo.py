@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-
-from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene, write_speech
+from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene, write_speech, write_still
 from lipwise_ray.synth.motion import Liveliness
-from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
+from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
 from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
 from lipwise_ray.values import Size
 
@@ -43,8 +41,7 @@ def write_demo(folder: Path) -> Iterator[Path]:
             (folder / f"{name}.mp4{TRUTH_SUFFIX}").unlink()
             yield folder / f"{name}.mp4"
         else:
-            picture = next(draw_scene(replace(filmed, seconds=0.04)))
-            cv2.imwrite(str(folder / f"{name}.png"), picture.rgb[:, :, ::-1])
+            write_still(folder / f"{name}.png", filmed)
             yield folder / f"{name}.png"
         write_speech(folder / f"{name}.m4a", dubbed.sound)
         yield folder / f"{name}.m4a"

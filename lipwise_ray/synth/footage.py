@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
+import cv2
 import numpy as np
 import soxr
 
+from lipwise_ray.errors import OutputError
 from lipwise_ray.synth.scene import Picture, Scene, draw_scene
 from lipwise_ray.synth.speech import RATE_HZ, Speech
 from lipwise_ray.values import F32Array, Json
@@ -64,6 +67,21 @@ def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "v
     }
     path.with_name(path.name + TRUTH_SUFFIX).write_text(json.dumps(truth, ensure_ascii=False))
     return truth
+
+
+def write_still(path: Path, scene: Scene) -> None:
+    """Write a scene's first frame as a picture; the format follows from the ending.
+
+    Raises:
+        OutputError: OpenCV writes no such format, or the folder is not there.
+    """
+    picture = next(draw_scene(replace(scene, seconds=float(1 / scene.rate))))
+    try:
+        written = cv2.imwrite(str(path), picture.rgb[:, :, ::-1])
+    except cv2.error:
+        written = False
+    if not written:
+        raise OutputError("not_writable", str(path), "must be a picture file that can be written", "", "Use .png")
 
 
 def read_truth(path: Path) -> Json | None:

@@ -23,7 +23,7 @@ def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address:
     """
     with connected(address):
         import ray  # noqa: PLC0415  # after its environment is set
-        from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415  # with it
+        from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError  # noqa: PLC0415  # with it
         from ray.train.torch import TorchTrainer  # noqa: PLC0415  # with it
 
         gpus = ray.cluster_resources().get("GPU", 0)
@@ -37,22 +37,17 @@ def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address:
         )
         try:
             trainer.fit()
-        except LipwiseError:
-            raise
-        except Exception as error:  # Ray Train wraps a worker's error in types of its own that vary with its version
+        except TrainingFailedError as error:
             raise _cause(error) from error
 
 
-def _cause(error: BaseException) -> LipwiseError:
-    """Return the error of ours inside Ray Train's."""
-    seen: BaseException | None = error
-    while seen is not None:
-        failures = getattr(seen, "worker_failures", None)
-        inner: list[Any] = list(failures.values()) if failures else []
-        for candidate in (seen, getattr(seen, "cause", None), *inner, *(getattr(one, "cause", None) for one in inner)):
-            if isinstance(candidate, LipwiseError):
-                return candidate
-        seen = seen.__cause__
+def _cause(error: Exception) -> LipwiseError:
+    """Return the error of ours that stopped a worker; Ray Train wraps it without a public way to it."""
+    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
+    for failure in failures.values():
+        inner: object = getattr(failure, "_base_exc", None)
+        if isinstance(inner, LipwiseError):
+            return inner
     return SetupError("training_failed", "ray train", "must finish on every worker", str(error).strip()[-400:])
 
 

@@ -1,0 +1,73 @@
+"""The bundled models dub the demo's presenters for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.dub import run
+
+DEMO = ROOT / "manifests" / "demo"
+
+
+@pytest.fixture(scope="module")
+def dubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The still image and the two people of the demo, dubbed as `make demo` does."""
+    folder = tmp_path_factory.mktemp("demo")
+    rows = [
+        "id,video,audio,output,faces",
+        f"still,{DEMO}/still.png,{DEMO}/still.m4a,still.mp4,largest",
+        f"two-people,{DEMO}/two-people.mp4,{DEMO}/two-people.m4a,two-people.mp4,left",
+    ]
+    (folder / "m.csv").write_text("\n".join(rows))
+    done = run("submit", folder / "m.csv", "--job", ROOT / "jobs" / "demo.toml", "--set", 'engine.kind="inline"')
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def _luma(video: Path) -> np.ndarray:
+    with av.open(str(video)) as container:
+        return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)]).astype(np.float32)
+
+
+def test_a_stills_lips_move_and_the_rest_does_not(dubbed: Path) -> None:
+    """Over the dubbed still only the mouth's region changes, and it stays still in the silence at the start."""
+    frames = _luma(dubbed / "out" / "still.mp4")
+    moved = frames.std(axis=0)
+    rows, columns = np.nonzero(moved > 8)
+    assert len(rows) > 100
+    height, width = moved.shape
+    assert rows.min() > 0.4 * height
+    assert rows.max() < 0.85 * height
+    assert columns.max() - columns.min() < 0.35 * width
+    mouth = frames[:, rows.min() : rows.max(), columns.min() : columns.max()]
+    steps = np.abs(np.diff(mouth, axis=0)).mean(axis=(1, 2))
+    assert steps[:3].max() < 0.5 * np.percentile(steps, 90)
+
+
+def test_only_the_chosen_one_of_two_is_dubbed(dubbed: Path) -> None:
+    """The right half, where the listener sits, is as it was filmed; the left half is not."""
+    before, after = _luma(DEMO / "two-people.mp4"), _luma(dubbed / "out" / "two-people.mp4")
+    count = min(len(before), len(after))
+    changed = np.abs(before[:count] - after[:count]).mean(axis=0)
+    half = changed.shape[1] // 2
+    assert np.percentile(changed[:, half:], 99.9) < 3
+    assert np.percentile(changed[:, :half], 99.5) > 6
+
+
+def test_the_dubbed_lips_are_nearer_to_the_sound_than_the_filmed(dubbed: Path) -> None:
+    """`synth compare` prints the three distances of each row; dubbing lowers the first."""
+    done = run(
+        *("synth", "compare", dubbed / "m.csv", "--job", ROOT / "jobs" / "demo.toml", "--out", dubbed / "out"),
+        *("--true", DEMO / "true"),
+    )
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[2:]}
+    assert set(lines) == {"still", "two-people"}
+    for filmed, after, true, _ in lines.values():
+        assert float(true) < float(filmed)
+        assert float(after) < float(filmed)
