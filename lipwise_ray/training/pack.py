@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -124,11 +126,12 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
         digest.update(repr((_SCHEMA, size_px, facts)).encode())
     folder = root / f".pack-{list_name}-{size_px}"
     note = folder / "pack.json"
-    if not note.is_file() or json.loads(note.read_text())["digest"] != digest.hexdigest():
-        try:
-            _build(folder, clips, size_px, digest.hexdigest())
-        except OSError as error:
-            raise write_problem(folder, error) from error
+    try:
+        with _alone(folder):
+            if not note.is_file() or json.loads(note.read_text())["digest"] != digest.hexdigest():
+                _build(folder, clips, size_px, digest.hexdigest())
+    except OSError as error:
+        raise write_problem(folder, error) from error
     pack = Pack(folder)
     if not len(pack.windows):
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(pack.skipped.items())[:3])
@@ -140,6 +143,14 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
             "Add footage, or run `lipwise-ray train prepare` again",
         )
     return pack
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Let one process at a time into a pack: workers of a team open it together."""
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, digest: str) -> None:

@@ -1,0 +1,180 @@
+"""From prepared clips to samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lipwise_ray.errors import FaceError, InputError, MediaError
+from lipwise_ray.lipsync.windows import constant_rate_starts, window
+from lipwise_ray.training.dataset import runs
+from lipwise_ray.training.footage import find_footage
+from lipwise_ray.training.pack import open_pack
+from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
+from lipwise_ray.training.samples import expert_samples, generator_samples
+
+
+def test_a_pack_holds_the_crops_of_the_list(prepared: Path) -> None:
+    """Rows are the JPEGs in order, and runs say where each clip is."""
+    pack = open_pack(prepared, "train", 96)
+    names = (prepared / "train.txt").read_text().split()
+    assert len(pack.runs) == len(names)
+    for run, name in zip(pack.runs, names, strict=True):
+        image = cv2.imread(str(prepared / name / f"{run.first + 2}.jpg"))
+        assert np.array_equal(pack.frames[run.row + 2], image)
+
+
+def test_a_pack_is_made_again_when_a_clip_changes(prepared: Path, tmp_path: Path) -> None:
+    """A removed crop splits its run; without changes the files stay."""
+    import shutil
+
+    root = tmp_path / "data"
+    shutil.copytree(prepared, root, ignore=shutil.ignore_patterns(".pack*"))
+    before = open_pack(root, "train", 96)
+    stamp = (root / ".pack-train-96/frames.npy").stat().st_mtime_ns
+    open_pack(root, "train", 96)
+    assert (root / ".pack-train-96/frames.npy").stat().st_mtime_ns == stamp
+    name = (root / "train.txt").read_text().split()[0]
+    (root / name / "9.jpg").unlink()
+    assert len(open_pack(root, "train", 96).runs) == len(before.runs) + 1
+
+
+def test_mel_windows_are_those_of_dubbing(prepared: Path) -> None:
+    """Without a lead a frame trains with the very window it is dubbed with; a lead of one takes the frame before's."""
+    pack = open_pack(prepared, "train", 96)
+    run = pack.runs[1]
+    mel = np.asarray(pack.mels[run.mel_row : run.mel_row + run.mel_columns])
+    rows = np.arange(run.row, run.row + run.frames)
+    numbers = np.ones_like(rows)
+    from fractions import Fraction
+
+    starts = constant_rate_starts(run.first + run.frames, Fraction(25))[run.first :]
+    expected = np.stack([window(mel, int(start)) for start in starts])
+    assert np.array_equal(pack.mel_windows(rows, numbers), expected)
+    assert np.array_equal(pack.mel_windows(rows, numbers, 1)[1:], expected[:-1])
+
+
+def test_out_of_sync_samples_come_from_another_time_of_the_same_clip(prepared: Path) -> None:
+    """In sync the lips are those of the mel's frames; out of sync they are another window of that run."""
+    pack = open_pack(prepared, "train", 96)
+    found = expert_samples(pack, np.random.default_rng(4), 64, slice(None))
+    table = {pack.frames[row : row + 5, 48:].tobytes(): (row, run) for row, run in pack.windows}
+    assert 10 < found["in_sync"].sum() < 54
+    for lips, mel, in_sync in zip(found["lips"], found["mel"], found["in_sync"], strict=True):
+        row, run = table[lips.tobytes()]
+        own = pack.mel_windows(np.array([row]), np.array([run]))[0]
+        assert np.array_equal(own, mel) == bool(in_sync)
+
+
+def test_workers_share_a_batch(prepared: Path) -> None:
+    """Two workers' parts together are the batch of one."""
+    pack = open_pack(prepared, "train", 96)
+    whole, *parts = (
+        generator_samples(pack, np.random.default_rng(2), 8, part, window=5, lead_frames=1)
+        for part in (slice(None), slice(0, 8, 2), slice(1, 8, 2))
+    )
+    for name, value in whole.items():
+        assert np.array_equal(value[0::2], parts[0][name])
+        assert np.array_equal(value[1::2], parts[1][name])
+
+
+def test_augmented_lips_stay_lips(prepared: Path) -> None:
+    """Mirrored, moved and relit windows keep their shape and stay one take: all five frames change alike."""
+    pack = open_pack(prepared, "train", 96)
+    plain, varied = (
+        expert_samples(pack, np.random.default_rng(4), 16, slice(None), augment=augment) for augment in (False, True)
+    )
+    assert plain["lips"].shape == varied["lips"].shape
+    assert not np.array_equal(plain["lips"], varied["lips"])
+    assert np.array_equal(plain["mel"], varied["mel"])
+
+
+def test_gaps_end_a_run() -> None:
+    """Missing numbers split a clip."""
+    assert runs((3, 4, 5, 8, 9, 20)) == [(3, 3), (8, 2), (20, 1)]
+    assert runs(()) == []
+
+
+def test_detected_boxes_are_near_the_true_ones(corpus: Path, tmp_path: Path) -> None:
+    """With a detector instead of the truth, nearly every frame has a crop."""
+    from lipwise_ray.faces.tiny import TinyFaces
+    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.resources import models_folder
+
+    weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector")
+    detector = TinyFaces(weights.path, min_score=0.7, device="cpu")
+    name = (corpus / "train.txt").read_text().split()[0]
+    note = prepare_clip(corpus / f"{name}.mp4", tmp_path / "x" / "y", PrepareSpec(96), detector)
+    frames = len(json.loads((corpus / f"{name}.mp4.truth.json").read_text())["frames"])
+    assert note["frames"] >= 0.95 * frames
+
+
+def test_footage_without_a_face_is_refused(tmp_path: Path) -> None:
+    """Moving shapes have no face."""
+    from fractions import Fraction
+
+    from lipwise_ray.faces.tiny import TinyFaces
+    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.resources import models_folder
+    from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
+
+    weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector")
+    write_clip(tmp_path / "a.mp4", ClipSpec(rate=Fraction(25), frames=20, tone=ToneSpec(0.8)))
+    detector = TinyFaces(weights.path, min_score=0.7, device="cpu")
+    with pytest.raises(FaceError, match="needs a face"):
+        prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96), detector)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_clip_shorter_than_a_window_is_refused(corpus: Path, tmp_path: Path) -> None:
+    """Four frames are not enough for a window of five."""
+    from dataclasses import replace
+
+    from lipwise_ray.synth.corpus import talking_scene
+    from lipwise_ray.synth.footage import write_scene
+    from lipwise_ray.synth.speech import Voice, speak
+    from lipwise_ray.values import Size
+
+    scene = replace(talking_scene(1, 1, speak("a", Voice("es")), Size(128, 128)), seconds=0.16)
+    write_scene(tmp_path / "a.mp4", scene)
+    with pytest.raises(FaceError, match="more than 5 frames"):
+        prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96, truth=True), None)
+
+
+def test_truth_must_be_there_where_it_is_asked_for(corpus: Path, tmp_path: Path) -> None:
+    """A clip without its truth is an error that names the file."""
+    import shutil
+
+    name = (corpus / "train.txt").read_text().split()[0]
+    shutil.copy(corpus / f"{name}.mp4", tmp_path / "a.mp4")
+    with pytest.raises(MediaError, match=r"a\.mp4\.truth\.json"):
+        prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96, truth=True), None)
+
+
+def test_any_folder_is_split_by_its_folders(tmp_path: Path) -> None:
+    """Clips of one folder stay on one side, and added footage moves nothing that was there."""
+
+    def side(root: Path) -> dict[str, str]:
+        return {clip.name: name for name, clips in find_footage(root, 0.3).lists.items() for clip in clips}
+
+    for speaker in range(6):
+        (tmp_path / f"p{speaker}").mkdir()
+        for take in range(3):
+            (tmp_path / f"p{speaker}/{take}.MP4").write_bytes(b"x")
+    first = side(tmp_path)
+    assert len(first) == 18
+    assert {"train", "val"} == set(first.values())
+    assert all(len({first[f"p{s}/{t}"] for t in range(3)}) == 1 for s in range(6))
+    (tmp_path / "p0/3.mov").write_bytes(b"x")
+    second = side(tmp_path)
+    assert {name: second[name] for name in first} == first
+
+
+def test_an_absent_folder_is_named(tmp_path: Path) -> None:
+    """A wrong path is told as such."""
+    with pytest.raises(InputError, match="nowhere"):
+        find_footage(tmp_path / "nowhere", 0.1)
