@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from lipwise_ray.errors import InputError
@@ -21,7 +21,7 @@ from lipwise_ray.nets.tiny_detector import STRIDE, TinyDetector, cell_middles
 from lipwise_ray.training.dataset import read_list
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of, to_network
+from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of, to_network
 from lipwise_ray.values import F32Array, U8Array
 
 _TRUTH = ".mp4.truth.json"
@@ -77,20 +77,13 @@ def _frames(root: Path, name: str) -> list[tuple[U8Array, list[Any]]]:
         ]
 
 
-class DetectorTask:
+class DetectorTask(NetworkTask):
     """Find the middles of faces, and from there their boxes and landmarks."""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
-        self._settings = settings
-        self._team = team
+        super().__init__(settings, team, TinyDetector())
         root = Path(settings.data)
         self._train, self._val = Scenes(root, "train"), Scenes(root, "val")
-        self.network: nn.Module = TinyDetector().to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
-        self._joined = team.joined(self.network)
-        self._stepper = Stepper(settings, self.network, team.device)
-        self.optimizer = self._stepper.optimizer
-        self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
-        self.state: dict[str, Any] = {}
 
     def batch(self, step: int) -> Arrays:
         """Return pictures and faces, mirrored, moved, scaled and relit."""

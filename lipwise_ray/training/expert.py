@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.samples import expert_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of
+from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of
 
 _EVAL_SEED = 1 << 30
 _SHEET = 8
@@ -33,20 +32,13 @@ def cosine_loss(sound: Tensor, face: Tensor, in_sync: Tensor) -> Tensor:
     return functional.binary_cross_entropy(cosine, in_sync)
 
 
-class ExpertTask:
+class ExpertTask(NetworkTask):
     """Sound and lips of one clip: do they belong together?"""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
-        self._settings = settings
-        self._team = team
+        super().__init__(settings, team, LipSyncExpert(settings.width))
         root = Path(settings.data)
         self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
-        self.network: nn.Module = LipSyncExpert(settings.width).to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
-        self._joined = team.joined(self.network)
-        self._stepper = Stepper(settings, self.network, team.device)
-        self.optimizer = self._stepper.optimizer
-        self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
-        self.state: dict[str, Any] = {}
 
     def batch(self, step: int) -> Arrays:
         """Return a step's samples."""
@@ -77,8 +69,7 @@ class ExpertTask:
         for number in range(self._settings.eval_batches):
             rng = np.random.default_rng([_EVAL_SEED, number])
             batch = expert_samples(self._val, rng, self._settings.batch, slice(None))
-            tensors = {name: torch.from_numpy(value).to(self._team.device) for name, value in batch.items()}
-            loss, right = self._loss(self.network, tensors)
+            loss, right = self._loss(self.network, self._tensors(batch))
             losses.append(float(loss))
             rights.append(float(right))
         self.network.train()

@@ -19,7 +19,17 @@ from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.samples import generator_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of, to_levels, to_network
+from lipwise_ray.training.task import (
+    Arrays,
+    Evaluation,
+    NetworkTask,
+    Stepper,
+    Team,
+    generator_of,
+    placed,
+    to_levels,
+    to_network,
+)
 
 _EVAL_SEED = 1 << 30
 _SHEET = 6
@@ -49,27 +59,21 @@ def sync_loss(expert: nn.Module, mel: Tensor, faces: Tensor) -> Tensor:
     return -cosine.log().mean()
 
 
-class GeneratorTask:
+class GeneratorTask(NetworkTask):
     """Draw the lower half of a face from its sound, its upper half and another frame."""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
-        self._settings = settings
-        self._team = team
+        super().__init__(settings, team, Wav2Lip(settings.width))
         root = Path(settings.data)
         self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
-        self.network: nn.Module = _placed(Wav2Lip(settings.width), team)
-        self._joined = team.joined(self.network)
-        self._stepper = Stepper(settings, self.network, team.device)
-        self.optimizer = self._stepper.optimizer
-        self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
-        self.state: dict[str, Any] = {"sync_on": False}
+        self.state["sync_on"] = False
         self._expert: nn.Module | None = None
         if settings.expert:
-            self._expert = _placed(load_network(LipSyncExpert, Path(settings.expert), "the lip-sync expert"), team)
+            self._expert = placed(load_network(LipSyncExpert, Path(settings.expert), "the lip-sync expert"), team)
             self._expert.requires_grad_(requires_grad=False).eval()
         self._disc: nn.Module | None = None
         if settings.disc_weight:
-            self._disc = _placed(VisualQualityDisc(settings.disc_width), team)
+            self._disc = placed(VisualQualityDisc(settings.disc_width), team)
             self._joined_disc = team.joined(self._disc)
             self._disc_stepper = Stepper(settings, self._disc, team.device)
             stepper = self._disc_stepper
@@ -139,7 +143,7 @@ class GeneratorTask:
             arrays = generator_samples(
                 self._val, rng, settings.batch, slice(None), window=FRAMES, lead_frames=settings.lead_frames
             )
-            batch = {name: torch.from_numpy(value).to(self._team.device) for name, value in arrays.items()}
+            batch = self._tensors(arrays)
             target, reference = (to_network(batch[name].flatten(0, 1)) for name in ("target", "reference"))
             with self._stepper.autocast():
                 drawn = self._draw(self.network, target, reference, batch["mels"]).float()
@@ -159,10 +163,6 @@ class GeneratorTask:
             self.state["sync_on"] = settings.sync_weight > 0
         score = metrics["l1"] + settings.sync_weight * metrics.get("sync", 0.0)
         return Evaluation(metrics, score, grid(rows, ["other frame, target, drawn"] * len(rows)))
-
-
-def _placed(network: nn.Module, team: Team) -> nn.Module:
-    return network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 
 
 def _clip(faces: Tensor) -> Tensor:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from lipwise_ray.nets.tiny_restorer import TinyRestorer
 from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, Stepper, Team, generator_of, to_levels, to_network
+from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of, to_levels, to_network
 from lipwise_ray.values import U8Array
 
 SIZE_PX = 160
@@ -26,20 +26,13 @@ _EDGE_WEIGHT = 0.5
 _MOST_BLUR_PX = 1.6
 
 
-class RestorerTask:
+class RestorerTask(NetworkTask):
     """Give a crop back what enlarging and blur took."""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
-        self._settings = settings
-        self._team = team
+        super().__init__(settings, team, TinyRestorer())
         root = Path(settings.data)
         self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
-        self.network: nn.Module = TinyRestorer().to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
-        self._joined = team.joined(self.network)
-        self._stepper = Stepper(settings, self.network, team.device)
-        self.optimizer = self._stepper.optimizer
-        self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
-        self.state: dict[str, Any] = {}
 
     def batch(self, step: int) -> Arrays:
         """Return sharp crops and the same ones blurred."""

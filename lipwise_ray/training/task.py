@@ -124,6 +124,34 @@ class Stepper:
         self.scaler.update()
 
 
+class NetworkTask:
+    """What all tasks have: a network in its place, its optimiser, its place in a checkpoint.
+
+    Args:
+        settings: The run's.
+        team: This worker.
+        network: What is trained.
+    """
+
+    def __init__(self, settings: TrainSettings, team: Team, network: nn.Module) -> None:
+        self._settings = settings
+        self._team = team
+        self.network = placed(network, team)
+        self._joined = team.joined(self.network)
+        self._stepper = Stepper(settings, self.network, team.device)
+        self.optimizer = self._stepper.optimizer
+        self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
+        self.state: dict[str, Any] = {}
+
+    def _tensors(self, arrays: Arrays) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(value).to(self._team.device) for name, value in arrays.items()}
+
+
+def placed(network: nn.Module, team: Team) -> nn.Module:
+    """Return a network on a worker's device, in the layout that its convolutions like."""
+    return network.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+
+
 def learning_rate(settings: TrainSettings, step: int) -> float:
     """Return the learning rate of a step."""
     if not settings.halve_lr_after or step < settings.halve_lr_after:
