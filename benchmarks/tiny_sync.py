@@ -44,7 +44,7 @@ from lipwise_ray.values import Size
 AIM_SYNC, AIM_SHAPE, AIM_SHARP, AIM_SSIM = 0.90, 0.90, 0.80, 0.90
 HELD_OUT = 1 << 24
 SIZE = Size(288, 162)
-"""Faces are then as large as the crop that the network draws: what is lost beyond it is for a restorer to bring back."""
+"""Faces are then as large as the crop that the network draws; what larger ones lose is for a restorer to bring back."""
 PATCH = (48, 64)
 RIDGE = 0.02
 

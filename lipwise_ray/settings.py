@@ -110,6 +110,8 @@ class Composite(_Section):
 
     mask: Literal["soft", "box"] = "soft"
     feather: Annotated[float, Field(gt=0, le=0.3)] = 0.1
+    kernel: Literal["cubic", "linear"] = "cubic"
+    """How a face is resampled on its way to the network and back; the original's way is ``linear``, which blurs."""
 
 
 class AudioEncode(_Section):

@@ -99,7 +99,8 @@ def render_chunk(
     mel = inputs.open_mel(job.store, payload["mel_key"])
     spec = encode_spec(settings, job.spec.output, recipe, job.video, threads, plan)
     mask = paste_mask(lipsync.size_px, settings.composite.mask, settings.composite.feather)
-    renderer = Renderer(lipsync, recipe.canvas, mask, levels=settings.lipsync.levels)
+    kernel = settings.composite.kernel
+    renderer = Renderer(lipsync, recipe.canvas, mask, levels=settings.lipsync.levels, kernel=kernel)
     numbers = plan.source[chunk.start : chunk.stop]
 
     with VideoReader(

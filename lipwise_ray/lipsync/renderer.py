@@ -12,7 +12,7 @@ import numpy as np
 
 from lipwise_ray.lipsync.pipeline import Background, Stage, timed
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
-from lipwise_ray.media.region import Canvas, box_to_shown, read_region, write_region
+from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, read_region, write_region
 from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
@@ -73,13 +73,23 @@ class Renderer:
         canvas: Geometry and colours of the frames.
         mask: Opacity of the pasted crop, None to overwrite the box.
         levels: Feed the network pictures of 256 levels, as the original does.
+        kernel: How faces are resampled on their way to the network and back.
     """
 
-    def __init__(self, lipsync: LipSync, canvas: Canvas, mask: F32Array | None, *, levels: bool = False) -> None:
+    def __init__(
+        self,
+        lipsync: LipSync,
+        canvas: Canvas,
+        mask: F32Array | None,
+        *,
+        levels: bool = False,
+        kernel: Kernel = "cubic",
+    ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
         self._mask = mask
         self._levels = levels
+        self._kernel: Kernel = kernel
         self.times = StageTimes()
 
     def render(self, jobs: Iterator[FrameJob]) -> Iterator[VideoFrame]:
@@ -106,7 +116,14 @@ class Renderer:
             faces: list[_Face] = []
             for box in job.boxes:
                 to_shown = box_to_shown(box, self._lipsync.size_px)
-                crop = read_region(job.frame, self._canvas, to_shown, self._lipsync.size_px, levels=self._levels)
+                crop = read_region(
+                    job.frame,
+                    self._canvas,
+                    to_shown,
+                    self._lipsync.size_px,
+                    levels=self._levels,
+                    kernel=self._kernel,
+                )
                 faces.append(_Face(to_shown, crop, job.mel))
             self.times.crop.busy_s += time.perf_counter() - begin
             yield _Cropped(job.frame, faces)
@@ -146,6 +163,6 @@ class Renderer:
             begin = time.perf_counter()
             for face in item.faces:
                 assert face.result is not None  # just checked
-                write_region(item.frame, self._canvas, face.to_shown, face.result, self._mask)
+                write_region(item.frame, self._canvas, face.to_shown, face.result, self._mask, kernel=self._kernel)
             self.times.composite.busy_s += time.perf_counter() - begin
             yield item.frame

@@ -40,6 +40,8 @@ class TrainSettings(BaseModel):
     """From this step on the learning rate is halved every `halve_lr_every` steps; 0 for never."""
     halve_lr_every: Positive = 10_000
     betas: tuple[float, float] = (0.9, 0.999)
+    norm_momentum: Rate = 0.1
+    """Share of a batch in the running statistics that a finished network works with; smaller is steadier."""
     steps: Positive = 200_000
     eval_every: Positive = 3_000
     eval_batches: Positive = 40

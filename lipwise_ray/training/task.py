@@ -137,6 +137,9 @@ class NetworkTask:
         self._settings = settings
         self._team = team
         self.network = placed(network, team)
+        for norm in self.network.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.momentum = settings.norm_momentum
         self._joined = team.joined(self.network)
         self._stepper = Stepper(settings, self.network, team.device)
         self.optimizer = self._stepper.optimizer
