@@ -30,7 +30,7 @@ def read_list(path: Path) -> list[str]:
     """Return the names in a file list: one a line; what follows a space is not part of it.
 
     Raises:
-        InputError: There is no such list, or it is empty.
+        InputError: There is no such list, it is empty, or a name leaves the folder.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -43,6 +43,9 @@ def read_list(path: Path) -> list[str]:
         raise InputError(
             "empty_list", str(path), "needs at least one clip", "none", "Add clips; a split needs two speakers"
         )
+    for name in names:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise InputError("bad_name", str(path), "must name clips below its folder", name, "Correct the list")
     return names
 
 

@@ -102,23 +102,24 @@ class Preparer:
     Attributes:
         out: The prepared data set.
         spec: How clips are prepared.
-        detector: Makes the face detector; None takes the boxes from the truth.
+        detector: Makes the face detector for a device; None takes the boxes from the truth.
         expert: Weights that measure the offset; None for no check.
     """
 
     out: Path
     spec: PrepareSpec
-    detector: Callable[[], FaceDetector] | None
+    detector: Callable[[str], FaceDetector] | None
     expert: Path | None
 
     def __call__(self) -> Handler:
-        """Return the handler, its models loaded."""
-        judge = None
-        if self.expert is not None:
-            from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # loads torch
+        """Return the handler, its models loaded on the worker's GPU where it has one."""
+        import torch  # noqa: PLC0415  # only in a worker
 
-            judge = SyncJudge(self.expert)
-        return _Handler(self.out, self.spec, self.detector() if self.detector else None, judge)
+        from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # loads torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        detector = self.detector(device) if self.detector else None
+        return _Handler(self.out, self.spec, detector, SyncJudge(self.expert, device) if self.expert else None)
 
 
 @dataclass(frozen=True, slots=True)

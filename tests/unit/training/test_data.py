@@ -174,6 +174,14 @@ def test_any_folder_is_split_by_its_folders(tmp_path: Path) -> None:
     assert {name: second[name] for name in first} == first
 
 
+@pytest.mark.parametrize("name", ["../elsewhere/1", "/etc/1", "a/../../b"])
+def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: str) -> None:
+    """Names that leave the data set's folder are refused."""
+    (tmp_path / "train.txt").write_text(f"a/1\n{name}\n")
+    with pytest.raises(InputError, match="below its folder"):
+        find_footage(tmp_path, 0.1)
+
+
 def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     """A wrong path is told as such."""
     with pytest.raises(InputError, match="nowhere"):
