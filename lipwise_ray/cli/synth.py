@@ -35,7 +35,8 @@ def clip(
 ) -> None:
     """Write a presenter who talks, and the truth about the clip beside it; a still for .png and the like."""
     from lipwise_ray.synth.corpus import talking_scene  # noqa: PLC0415  # heavy
-    from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene, write_still  # noqa: PLC0415  # the same
+    from lipwise_ray.synth.footage import write_scene, write_still  # noqa: PLC0415  # the same
+    from lipwise_ray.synth.truth import truth_beside  # noqa: PLC0415  # with them
     from lipwise_ray.values import Size  # noqa: PLC0415  # with the others
 
     said = _said(seed, language, text, seconds)
@@ -46,7 +47,7 @@ def clip(
         typer.echo(f"{target}: a still")
         return
     truth = write_scene(target, scene)
-    typer.echo(f"{target}: {len(truth['frames'])} frames; {target.name}{TRUTH_SUFFIX}")
+    typer.echo(f"{target}: {len(truth['frames'])} frames; {truth_beside(target).name}")
 
 
 @app.command("speech")

@@ -9,10 +9,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.scanning import linked, scan
 from lipwise_ray.faces.detections import FaceDetector
-from lipwise_ray.faces.shots import shots
-from lipwise_ray.faces.tracks import Tracks, link, smooth
+from lipwise_ray.faces.tracks import Tracks, smooth
 from lipwise_ray.lipsync.mel import mel_spectrogram
 from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.frames import make_recipe
@@ -35,13 +34,7 @@ def whole_tracks(info: VideoInfo, index: FrameIndex, detector: FaceDetector, set
     recipe = make_recipe(info)
     everything = Span(0, len(index))
     found = scan(info, index, recipe, everything, detector, detect, threads=1, salvage=False, on_frame=lambda: None)
-    tracks = link(
-        found,
-        shots(found.change, detect.cut_threshold),
-        recipe.canvas.shown_size,
-        max_gap_frames=max(detect.stride, round(settings.faces.max_gap_s * rate)),
-        stride=detect.stride,
-    )
+    tracks = linked(found, recipe.canvas.shown_size, rate, settings)
     return smooth(tracks, round(settings.faces.smooth_s * rate / 2))
 
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lipwise_ray.faces.detections import LANDMARKS, Detections, FaceDetector, Found
-from lipwise_ray.faces.shots import ChangeMeter
+from lipwise_ray.faces.shots import ChangeMeter, shots
+from lipwise_ray.faces.tracks import Tracks, link
 from lipwise_ray.lipsync.pipeline import Background
 from lipwise_ray.media.frames import FrameRecipe, SmallPicture, small_picture
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.reader import VideoReader
-from lipwise_ray.settings import Detect
-from lipwise_ray.values import Span
+from lipwise_ray.settings import Detect, Settings
+from lipwise_ray.values import Size, Span
 
 _QUEUE = 16
 
@@ -74,6 +75,25 @@ def scan(
     if batch:
         found += pictures()
     return _table(looked, found, change)
+
+
+def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tracks:
+    """Return the raw face tracks of a whole video.
+
+    Args:
+        found: Detections of all its frames.
+        size: The picture as it is shown.
+        rate: Frames a second.
+        settings: Where shots end and which gaps are bridged.
+    """
+    detect = settings.detect
+    return link(
+        found,
+        shots(found.change, detect.cut_threshold),
+        size,
+        max_gap_frames=max(detect.stride, round(settings.faces.max_gap_s * rate)),
+        stride=detect.stride,
+    )
 
 
 def _table(looked: list[int], found: list[tuple[int, Found]], change: list[float]) -> Detections:

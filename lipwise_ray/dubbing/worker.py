@@ -16,13 +16,12 @@ from lipwise_ray.dubbing.ids import PIPELINE_VERSION, content_id, record_id
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.plan import Facts, chunk_frames, detects, make_plan
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
-from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.scanning import linked, scan
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.select import Chosen, choose, fixed_box, parse_selection
-from lipwise_ray.faces.shots import shots
-from lipwise_ray.faces.tracks import Tracks, link, smooth
+from lipwise_ray.faces.tracks import Tracks, smooth
 from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.join import container_for
@@ -277,13 +276,7 @@ class Worker:
             raise SegmentError(
                 "scan_missing", video_id, f"must be scanned in {chunks} chunks", f"{len(found.change)} frames"
             )
-        tracks = link(
-            found,
-            shots(found.change, settings.detect.cut_threshold),
-            _recipe(settings, job.video).canvas.shown_size,
-            max_gap_frames=max(settings.detect.stride, round(settings.faces.max_gap_s * rate)),
-            stride=settings.detect.stride,
-        )
+        tracks = linked(found, _recipe(settings, job.video).canvas.shown_size, rate, settings)
         with inputs.scratch_file(self._scratch, "tracks.npz") as temporary:
             tracks.save(temporary)
             self._store.put_file(layout.tracks(video_id, detector_id), temporary)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene
+from lipwise_ray.synth.footage import write_scene
 from lipwise_ray.synth.motion import Liveliness
 from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
 from lipwise_ray.synth.sentences import LANGUAGES, sentence
 from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
+from lipwise_ray.synth.truth import truth_beside
 from lipwise_ray.values import Size
 
 TRAIN_VARIANTS = ("", "m1", "m3", "m4", "m7", "f1", "f2", "f4", "Andy", "Annie", "linda", "steph")
@@ -160,18 +161,18 @@ def _clip_name(spec: CorpusSpec, number: int) -> str:
     return f"s{number // each:05d}/{number % each:03d}"
 
 
-def corpus_scene(spec: CorpusSpec, number: int) -> tuple[Scene, str]:
-    """Return clip `number` of a corpus and what to call its voice."""
+def corpus_scene(spec: CorpusSpec, number: int) -> Scene:
+    """Return clip `number` of a corpus."""
     rng = np.random.default_rng([spec.seed, number, int(spec.held_out)])
     seed = int(rng.integers(1 << 31))
     if spec.kind == "scenes":
         width = int(rng.choice([320, 480, 640]))
-        return crowd_scene(seed, spec.size or Size(width, width * 9 // 16 // 2 * 2), held_out=spec.held_out), ""
+        return crowd_scene(seed, spec.size or Size(width, width * 9 // 16 // 2 * 2), held_out=spec.held_out)
     speaker = np.random.default_rng([spec.seed, number // spec.clips_a_speaker, 0x5EA, int(spec.held_out)])
     look_seed = _look_seed(speaker, held_out=spec.held_out)
     voice = draw_voice(rng, held_out=spec.held_out)
     speech = draw_speech(rng, voice, spec.seconds)
-    return talking_scene(seed, look_seed, speech, spec.size or Size(256, 256)), voice.name
+    return talking_scene(seed, look_seed, speech, spec.size or Size(256, 256))
 
 
 def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
@@ -186,7 +187,7 @@ def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
     names = [_clip_name(spec, number) for number in range(spec.clips)]
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-    missing = [n for n, name in enumerate(names) if not (root / f"{name}.mp4{TRUTH_SUFFIX}").is_file()]
+    missing = [n for n, name in enumerate(names) if not truth_beside(root / f"{name}.mp4").is_file()]
     yield from (name for n, name in enumerate(names) if n not in set(missing))
     if missing:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
@@ -208,10 +209,9 @@ def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
 def _write_clip(task: tuple[Path, CorpusSpec, int]) -> str:
     root, spec, number = task
     name = _clip_name(spec, number)
-    scene, _ = corpus_scene(spec, number)
     target = root / f"{name}.mp4"
     partial = target.with_name(f".{os.getpid()}-{target.name}")
-    write_scene(partial, scene)
+    write_scene(partial, corpus_scene(spec, number))
     partial.replace(target)
-    partial.with_name(partial.name + TRUTH_SUFFIX).replace(target.with_name(target.name + TRUTH_SUFFIX))
+    truth_beside(partial).replace(truth_beside(target))
     return name

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lipwise_ray.synth.footage import TRUTH_SUFFIX, write_scene, write_speech, write_still
+from lipwise_ray.synth.footage import write_scene, write_speech, write_still
 from lipwise_ray.synth.motion import Liveliness
 from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
 from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
+from lipwise_ray.synth.truth import truth_beside
 from lipwise_ray.values import Size
 
 SIZE = Size(480, 270)
@@ -38,7 +39,7 @@ def write_demo(folder: Path) -> Iterator[Path]:
     for name, filmed, dubbed in _scenes():
         if filmed.seconds:
             write_scene(folder / f"{name}.mp4", filmed, quality=21, preset="slow")
-            (folder / f"{name}.mp4{TRUTH_SUFFIX}").unlink()
+            truth_beside(folder / f"{name}.mp4").unlink()
             yield folder / f"{name}.mp4"
         else:
             write_still(folder / f"{name}.png", filmed)
@@ -46,7 +47,7 @@ def write_demo(folder: Path) -> Iterator[Path]:
         write_speech(folder / f"{name}.m4a", dubbed.sound)
         yield folder / f"{name}.m4a"
         write_scene(folder / "true" / f"{name}.mp4", dubbed, quality=21, preset="slow")
-        (folder / "true" / f"{name}.mp4{TRUTH_SUFFIX}").unlink()
+        truth_beside(folder / "true" / f"{name}.mp4").unlink()
         yield folder / "true" / f"{name}.mp4"
 
 

@@ -16,6 +16,7 @@ import soxr
 from lipwise_ray.errors import OutputError
 from lipwise_ray.synth.scene import Picture, Scene, draw_scene
 from lipwise_ray.synth.speech import RATE_HZ, Speech
+from lipwise_ray.synth.truth import TRUTH_SCHEMA, truth_beside
 from lipwise_ray.values import F32Array, Json
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 _SOUND_HZ = 48_000
-TRUTH_SUFFIX = ".truth.json"
-TRUTH_SCHEMA = "lipwise.synth.truth/1"
 
 
 def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "veryfast") -> Json:
@@ -65,7 +64,7 @@ def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "v
         "phonemes": _phonemes_json(scene),
         "frames": rows,
     }
-    path.with_name(path.name + TRUTH_SUFFIX).write_text(json.dumps(truth, ensure_ascii=False))
+    truth_beside(path).write_text(json.dumps(truth, ensure_ascii=False))
     return truth
 
 
@@ -82,12 +81,6 @@ def write_still(path: Path, scene: Scene) -> None:
         written = False
     if not written:
         raise OutputError("not_writable", str(path), "must be a picture file that can be written", "", "Use .png")
-
-
-def read_truth(path: Path) -> Json | None:
-    """Return the truth beside a clip, None where there is none."""
-    beside = path.with_name(path.name + TRUTH_SUFFIX)
-    return json.loads(beside.read_text("utf-8")) if beside.is_file() else None
 
 
 def write_speech(path: Path, wave_f32: F32Array) -> None:

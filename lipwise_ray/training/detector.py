@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -17,14 +15,15 @@ from torch.nn import functional
 from lipwise_ray.errors import InputError
 from lipwise_ray.faces.detections import Found
 from lipwise_ray.faces.tiny import LONGER_SIDE_PX, decode, fit
+from lipwise_ray.media.container import open_input
 from lipwise_ray.nets.tiny_detector import STRIDE, TinyDetector, cell_middles
+from lipwise_ray.synth.truth import read_truth
 from lipwise_ray.training.dataset import read_list
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
 from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of, to_network
 from lipwise_ray.values import F32Array, U8Array
 
-_TRUTH = ".mp4.truth.json"
 _EVERY = 5
 _MOST_FACES = 4
 _WIDTH, _HEIGHT = LONGER_SIDE_PX, 256
@@ -65,11 +64,12 @@ class Scenes:
 
 
 def _frames(root: Path, name: str) -> list[tuple[U8Array, list[Any]]]:
-    truth_file = root / f"{name}{_TRUTH}"
-    if not truth_file.is_file():
+    video = root / f"{name}.mp4"
+    truth = read_truth(video)
+    if truth is None:
         return []
-    rows = json.loads(truth_file.read_text("utf-8"))["frames"]
-    with av.open(str(root / f"{name}.mp4")) as container:
+    rows = truth["frames"]
+    with open_input(video) as container:
         return [
             (cast("U8Array", frame.to_ndarray(format="bgr24")), rows[number]["faces"])
             for number, frame in enumerate(container.decode(video=0))

@@ -47,8 +47,8 @@ def find_footage(root: Path, val_share: float) -> Footage:
     """Return the footage under a folder.
 
     A folder with file lists (``train.txt``, ``val.txt``, ``test.txt``) is read by them, as LRS2 is
-    laid out. Any other is searched, and split by folder, or by file where there is one folder: a
-    name decides for itself, so that added footage moves nothing.
+    laid out. Any other is searched, and split by folder, or by file where there is one folder, in
+    the order of the names' checksums: clips added to folders that are there move nothing.
 
     Args:
         root: The folder.

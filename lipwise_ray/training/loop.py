@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import threading
 import time
@@ -18,54 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lipwise_ray.lipsync.pipeline import Background, Stage, timed
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.log import RunLog
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import plot
-from lipwise_ray.training.task import Arrays, Task, Team, learning_rate
+from lipwise_ray.training.task import Task, Team, learning_rate
 
 _AHEAD = 4
 _LOG_EVERY = 20
-
-
-class Loader:
-    """Makes batches ahead of the steps that use them, in a thread."""
-
-    def __init__(self, task: Task, first: int, stop: int) -> None:
-        self.waited_s = 0.0
-        self._queue: queue.Queue[Arrays | BaseException] = queue.Queue(_AHEAD)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(task, first, stop), daemon=True)
-        self._thread.start()
-
-    def _work(self, task: Task, first: int, stop: int) -> None:
-        for step in range(first, stop):
-            try:
-                item: Arrays | BaseException = task.batch(step)
-            except BaseException as error:  # noqa: BLE001  # handed to the thread that asks
-                item = error
-            while not self._stop.is_set():
-                try:
-                    self._queue.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
-            if self._stop.is_set() or isinstance(item, BaseException):
-                return
-
-    def take(self) -> Arrays:
-        """Return the next batch."""
-        begin = time.perf_counter()
-        item = self._queue.get()
-        self.waited_s += time.perf_counter() - begin
-        if isinstance(item, BaseException):
-            raise item
-        return item
-
-    def close(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        self._thread.join()
 
 
 def train(
@@ -90,10 +50,11 @@ def train(
     metrics: dict[str, float] = {}
     recent: dict[str, list[float | Tensor]] = defaultdict(list)
     task.network.train()
-    with _orderly_end() as ended, _loader(task, step, settings.steps) as loader:
-        over = step >= settings.steps
-        while not over:
-            batch = {name: torch.from_numpy(value).to(team.device) for name, value in loader.take().items()}
+    waited = Stage()
+    ahead = Background(lambda: map(task.batch, range(begin_step, settings.steps)), _AHEAD)
+    with _orderly_end() as ended, ahead:
+        for arrays in timed(iter(ahead), waited):
+            batch = {name: torch.from_numpy(value).to(team.device) for name, value in arrays.items()}
             for name, value in task.train(batch, step).items():
                 recent[name].append(value)
             step += 1
@@ -103,19 +64,17 @@ def train(
             if step % _LOG_EVERY == 0 or over:
                 means = team.mean({name: float(np.mean([float(v) for v in values])) for name, values in recent.items()})
                 recent.clear()
-            else:
-                means = {}
-            if log is None:
-                continue
-            if means:
-                log.write(step, "train", {**means, "lr": learning_rate(settings, step)})
-            if step % settings.eval_every == 0 or over:
+                if log:
+                    log.write(step, "train", {**means, "lr": learning_rate(settings, step)})
+            if log and (step % settings.eval_every == 0 or over):
                 metrics = _evaluate(task, folder, step, extra, log)
                 numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-                waiting = f"waiting for data {loader.waited_s / passed_s:.1%} of the time"
+                waiting = f"waiting for data {waited.busy_s / passed_s:.1%} of the time"
                 say(f"step {step}: {numbers}; {(step - begin_step) / passed_s:.2f} steps/s, {waiting}")
-            if step % settings.save_every == 0 or over:
+            if log and (step % settings.save_every == 0 or over):
                 checkpoints.save(last, task, step, extra)
+            if over:
+                break
     if log:
         log.close()
         plot(log.path, folder / "curves.png")
@@ -142,15 +101,6 @@ def _evaluate(task: Task, folder: Path, step: int, extra: dict[str, Any], log: R
         extra["best"], extra["best_step"] = result.score, step
         checkpoints.save(folder / checkpoints.BEST, task, step, extra)
     return result.metrics
-
-
-@contextmanager
-def _loader(task: Task, first: int, stop: int) -> Generator[Loader]:
-    loader = Loader(task, first, stop)
-    try:
-        yield loader
-    finally:
-        loader.close()
 
 
 @contextmanager

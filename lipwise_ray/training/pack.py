@@ -66,8 +66,6 @@ class Pack:
         self.mels = cast("F32Array", np.load(folder / "mels.npy", mmap_mode="r"))
         self.runs = [Run(*row) for row in note["runs"]]
         self.skipped: dict[str, str] = note["skipped"]
-        self.digest: str = note["digest"]
-        self._starts = np.array([run.row for run in self.runs])
         self._mel = np.array([[run.mel_row, run.mel_columns, run.first, run.row] for run in self.runs])
         self.windows = _windows(self.runs)
         """First rows of all windows of 5 frames, and the number of the run of each, shape (W, 2)."""

@@ -24,6 +24,7 @@ from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.settings import Settings
+from lipwise_ray.synth.truth import read_truth, truth_beside
 from lipwise_ray.training.dataset import AUDIO
 from lipwise_ray.training.pack import write_wave
 from lipwise_ray.values import F32Array, Json, Size, U8Array
@@ -37,7 +38,6 @@ _QUALITY = 95
 _SMALLEST_PX, _LARGEST_PX = 96, 384
 _JITTER_SHIFT, _JITTER_SCALE = 0.025, 0.04
 _MOST_OFFSET_FRAMES = 1
-_TRUTH_SUFFIX = ".truth.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +158,20 @@ def _detected_boxes(
 
 
 def _true_boxes(video: Path, index: FrameIndex) -> dict[int, F32Array]:
-    beside = video.with_name(video.name + _TRUTH_SUFFIX)
-    if not beside.is_file():
+    truth = read_truth(video)
+    if truth is None:
         raise MediaError(
             "no_truth",
             str(video),
             "needs its truth beside it",
-            f"no {beside.name}",
+            f"no {truth_beside(video).name}",
             "Leave --truth out to detect faces",
         )
-    frames = json.loads(beside.read_text("utf-8"))["frames"]
     rng = np.random.default_rng(zlib.crc32(f"{video.parent.name}/{video.name}".encode()))
     shift = rng.uniform(-_JITTER_SHIFT, _JITTER_SHIFT, 2)
     scale = 1 + rng.uniform(-_JITTER_SCALE, _JITTER_SCALE, 2)
     boxes: dict[int, F32Array] = {}
-    for number, row in enumerate(frames[: len(index)]):
+    for number, row in enumerate(truth["frames"][: len(index)]):
         if len(row["faces"]) == 1:
             x0, y0, x1, y1 = row["faces"][0]["box"]
             width, height = x1 - x0, y1 - y0

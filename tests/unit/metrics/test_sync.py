@@ -30,7 +30,7 @@ def clip() -> tuple[dict[int, U8Array], F32Array]:
     from lipwise_ray.synth.corpus import CorpusSpec, corpus_scene
     from lipwise_ray.synth.scene import draw_scene
 
-    scene, _ = corpus_scene(CorpusSpec(1, seed=901, seconds=3.0, held_out=True), 0)
+    scene = corpus_scene(CorpusSpec(1, seed=901, seconds=3.0, held_out=True), 0)
     crops: dict[int, U8Array] = {}
     for number, picture in enumerate(draw_scene(scene)):
         x0, y0, x1, y1 = picture.faces[0].truth.box

@@ -11,12 +11,13 @@ pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
 
 from lipwise_ray.synth.corpus import CorpusSpec, crowd_scene, talking_scene, write_corpus
-from lipwise_ray.synth.footage import TRUTH_SUFFIX, read_truth, write_scene
+from lipwise_ray.synth.footage import write_scene
 from lipwise_ray.synth.head import Pose
 from lipwise_ray.synth.look import draw_look
 from lipwise_ray.synth.mouth import CAVITY
 from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
 from lipwise_ray.synth.speech import Voice, speak
+from lipwise_ray.synth.truth import read_truth, truth_beside
 from lipwise_ray.values import Size
 
 SIZE = Size(160, 160)
@@ -99,7 +100,7 @@ def test_a_corpus_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(list(write_corpus(tmp_path, spec, 1))) == 4
     kept, lost = tmp_path / "s00000/000.mp4", tmp_path / "s00001/001.mp4"
     before = kept.stat().st_mtime_ns
-    Path(f"{lost}{TRUTH_SUFFIX}").unlink()
+    truth_beside(lost).unlink()
     lost.unlink()
     assert len(list(write_corpus(tmp_path, spec, 1))) == 4
     assert kept.stat().st_mtime_ns == before
@@ -116,7 +117,7 @@ def test_held_out_presenters_and_voices_never_meet_training() -> None:
     assert set(corpus.TRAIN_VARIANTS).isdisjoint(corpus.HELD_OUT_VARIANTS)
     looks = {
         held: {
-            corpus.corpus_scene(CorpusSpec(6, seed=1, seconds=0.3, held_out=held), n)[0].shots[0].people[0].look_seed
+            corpus.corpus_scene(CorpusSpec(6, seed=1, seconds=0.3, held_out=held), n).shots[0].people[0].look_seed
             for n in range(6)
         }
         for held in (True, False)
