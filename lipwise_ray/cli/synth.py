@@ -89,6 +89,12 @@ def corpus(
         str, typer.Option("--kind", help="talking: one face a clip; scenes: one, two or none.")
     ] = "talking",
     seconds: Seconds = 4.0,
+    takes: Annotated[
+        int,
+        typer.Option(
+            "--takes", min=1, max=9, help="Film each talking clip so often: the same movements, another speech."
+        ),
+    ] = 1,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Presenters, voices and a language that are kept from training.")
     ] = False,
@@ -101,7 +107,7 @@ def corpus(
 
     if kind not in KINDS:
         raise SettingsError("bad_value", "--kind", f"must be one of {', '.join(KINDS)}", kind)
-    spec = CorpusSpec(clips, seed, kind, seconds, held_out=held_out)
+    spec = CorpusSpec(clips, seed, kind, seconds, takes=takes, held_out=held_out)
     done = sum(1 for _ in write_corpus(out, spec, workers or os.cpu_count() or 1))
     typer.echo(f"{out}: {done} clips, train.txt, val.txt")
 

@@ -61,9 +61,9 @@ def same(channels: int) -> ConvBlock:
     return ConvBlock(channels, channels, 3, residual=True)
 
 
-def scaled(channels: int, width: float) -> int:
-    """Return a layer's channels in a network of another width; at least one."""
-    return max(1, round(channels * width))
+def scaled(channels: int, width: float, least: int = 1) -> int:
+    """Return a layer's channels in a network of another width, at least `least`."""
+    return max(least, round(channels * width))
 
 
 def width_of(tensors: Mapping[str, Tensor], name: str, channels: int) -> float:

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 SIZE_PX = 96
 
+_LEAST = 16
+"""Channels that every layer keeps: the detail of a picture goes through the first and last, which have no more."""
+
 
 class Wav2Lip(nn.Module):
     """Draws the mouth that goes with a stretch of sound.
 
     Args:
-        width: Factor on every layer's channels; 1 is the original.
+        width: Factor on every layer's channels, of which 16 stay; 1 is the original.
 
     Source: Wav2Lip models/wav2lip.py; the same layers under the same names, for frames of one
     clip in a batch only (no extra time axis). The original has one width.
@@ -28,7 +31,9 @@ class Wav2Lip(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        c16, c32, c64, c128, c256, c384, c512 = (scaled(count, width) for count in (16, 32, 64, 128, 256, 384, 512))
+        c16, c32, c64, c128, c256, c384, c512 = (
+            scaled(count, width, _LEAST) for count in (16, 32, 64, 128, 256, 384, 512)
+        )
         self.face_encoder_blocks = nn.ModuleList(
             [
                 nn.Sequential(ConvBlock(6, c16, 7, 1, 3)),

@@ -17,10 +17,16 @@ from lipwise_ray.synth.motion import Liveliness
 from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
 from lipwise_ray.synth.sentences import LANGUAGES, sentence
 from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
-from lipwise_ray.synth.truth import truth_beside
+from lipwise_ray.synth.truth import take_name, truth_beside
 from lipwise_ray.values import Size
 
-TRAIN_VARIANTS = ("", "m1", "m3", "m4", "m7", "f1", "f2", "f4", "Andy", "Annie", "linda", "steph")
+TRAIN_VARIANTS = (
+    "", "m1", "m3", "m4", "m6", "m7", "m8", "f1", "f2", "f4", "f5", "Andy", "Annie", "Alex", "Andrea", "Denis",
+    "Diogo", "Gene", "Henrique", "Hugo", "Jacky", "Lee", "Marco", "Mario", "Michael", "Mike", "Reed", "adam",
+    "anika", "antonio", "aunty", "benjamin", "boris", "caleb", "david", "ed", "gustave", "ian", "iven", "john",
+    "linda", "marcelo", "max", "michel", "miguel", "norbert", "pablo", "paul", "pedro", "quincy", "rob",
+    "robert", "sandro", "shelby", "steph", "travis", "zac",
+)  # fmt: skip
 HELD_OUT_VARIANTS = ("m2", "m5", "f3", "Alicia", "edward")
 HELD_OUT_LANGUAGES = ("fr",)
 TRAIN_LANGUAGES = tuple(language for language in LANGUAGES if language not in HELD_OUT_LANGUAGES)
@@ -45,6 +51,7 @@ class CorpusSpec:
         seconds: Length of a ``talking`` clip, about.
         size: Picture; None for 256x256 of ``talking`` and 320x180 to 640x360 of ``scenes``.
         clips_a_speaker: Clips that show one presenter.
+        takes: How often each ``talking`` clip is filmed: the same movements and light, another speech.
         held_out: Draw presenters, voices, languages and sentences that are kept from training.
         val_share: Share of the speakers listed in val.txt.
     """
@@ -55,6 +62,7 @@ class CorpusSpec:
     seconds: float = 4.0
     size: Size | None = None
     clips_a_speaker: int = 2
+    takes: int = 1
     held_out: bool = False
     val_share: float = 0.05
 
@@ -157,22 +165,27 @@ def _look_seed(rng: np.random.Generator, *, held_out: bool) -> int:
 
 
 def _clip_name(spec: CorpusSpec, number: int) -> str:
-    each = spec.clips_a_speaker if spec.kind == "talking" else 1
-    return f"s{number // each:05d}/{number % each:03d}"
+    each, takes = (spec.clips_a_speaker, spec.takes) if spec.kind == "talking" else (1, 1)
+    clip, take = divmod(number, takes)
+    return take_name(f"s{clip // each:05d}/{clip % each:03d}", take if takes > 1 else None)
 
 
 def corpus_scene(spec: CorpusSpec, number: int) -> Scene:
     """Return clip `number` of a corpus."""
-    rng = np.random.default_rng([spec.seed, number, int(spec.held_out)])
+    clip, take = divmod(number, spec.takes) if spec.kind == "talking" else (number, 0)
+    rng = np.random.default_rng([spec.seed, clip, int(spec.held_out)])
     seed = int(rng.integers(1 << 31))
+    if take:
+        rng = np.random.default_rng([spec.seed, clip, int(spec.held_out), take])
     if spec.kind == "scenes":
         width = int(rng.choice([320, 480, 640]))
         return crowd_scene(seed, spec.size or Size(width, width * 9 // 16 // 2 * 2), held_out=spec.held_out)
-    speaker = np.random.default_rng([spec.seed, number // spec.clips_a_speaker, 0x5EA, int(spec.held_out)])
+    speaker = np.random.default_rng([spec.seed, clip // spec.clips_a_speaker, 0x5EA, int(spec.held_out)])
     look_seed = _look_seed(speaker, held_out=spec.held_out)
     voice = draw_voice(rng, held_out=spec.held_out)
     speech = draw_speech(rng, voice, spec.seconds)
-    return talking_scene(seed, look_seed, speech, spec.size or Size(256, 256))
+    scene = talking_scene(seed, look_seed, speech, spec.size or Size(256, 256))
+    return replace(scene, seed=scene.seed + take)
 
 
 def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
@@ -202,6 +215,7 @@ def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
         "seed": spec.seed,
         "held_out": spec.held_out,
         "seconds": spec.seconds,
+        "takes": spec.takes,
     }
     (root / "corpus.json").write_text(json.dumps(note, indent=1))
 

@@ -10,10 +10,24 @@ from lipwise_ray.values import Json
 TRUTH_SCHEMA = "lipwise.synth.truth/1"
 TRUTH_SUFFIX = ".truth.json"
 
+_TAKE = "-take"
+"""Clips whose names differ only after this are takes of each other: the same movements, another speech."""
+
 
 def truth_beside(path: Path) -> Path:
     """Return where a clip's truth is."""
     return path.with_name(path.name + TRUTH_SUFFIX)
+
+
+def take_name(clip: str, take: int | None) -> str:
+    """Return a clip's name with the number of its take, counted from 0; the clip's own where there is but one."""
+    return clip if take is None else f"{clip}{_TAKE}{take + 1}"
+
+
+def without_take(clip: str) -> str:
+    """Return what the names of all takes of a clip share."""
+    head, mark, take = clip.rpartition(_TAKE)
+    return head if mark and take.isdigit() else clip
 
 
 def read_truth(path: Path) -> Json | None:

@@ -90,6 +90,7 @@ class GeneratorTask(NetworkTask):
             self._team.share(count),
             window=settings.window_frames,
             lead_frames=settings.lead_frames,
+            take_share=settings.take_share,
         )
 
     def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
@@ -141,7 +142,13 @@ class GeneratorTask(NetworkTask):
         for number in range(settings.eval_batches):
             rng = np.random.default_rng([_EVAL_SEED, number])
             arrays = generator_samples(
-                self._val, rng, settings.batch, slice(None), window=FRAMES, lead_frames=settings.lead_frames
+                self._val,
+                rng,
+                settings.batch,
+                slice(None),
+                window=FRAMES,
+                lead_frames=settings.lead_frames,
+                take_share=settings.take_share,
             )
             batch = self._tensors(arrays)
             target, reference = (to_network(batch[name].flatten(0, 1)) for name in ("target", "reference"))

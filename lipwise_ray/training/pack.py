@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import cast
@@ -24,10 +25,11 @@ from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.metrics.sync import RATE_HZ
 from lipwise_ray.nets.expert import FRAMES
+from lipwise_ray.synth.truth import without_take
 from lipwise_ray.training.dataset import AUDIO, PreparedClip, read_clip, read_list, runs
 from lipwise_ray.values import F32Array, I64Array, U8Array
 
-_SCHEMA = "lipwise.pack/1"
+_SCHEMA = "lipwise.pack/2"
 _READERS = 4
 
 
@@ -41,6 +43,7 @@ class Run:
         first: Frame number of its first frame, which fixes its place in the sound.
         mel_row: First row of the clip in the pack's mels.
         mel_columns: Columns of the clip's mel.
+        clip: The clip's name.
     """
 
     row: int
@@ -48,6 +51,7 @@ class Run:
     first: int
     mel_row: int
     mel_columns: int
+    clip: str
 
 
 class Pack:
@@ -57,6 +61,7 @@ class Pack:
         frames: BGR, shape (N, size, size, 3), uint8, mapped from disk.
         mels: Shape (M, 80), float32.
         runs: The stretches that samples are drawn from.
+        takes: For each run the runs of the other takes of its clip.
         skipped: Clips that gave none, with the reason.
     """
 
@@ -65,6 +70,7 @@ class Pack:
         self.frames = cast("U8Array", np.load(folder / "frames.npy", mmap_mode="r"))
         self.mels = cast("F32Array", np.load(folder / "mels.npy", mmap_mode="r"))
         self.runs = [Run(*row) for row in note["runs"]]
+        self.takes = _takes(self.runs)
         self.skipped: dict[str, str] = note["skipped"]
         self._mel = np.array([[run.mel_row, run.mel_columns, run.first, run.row] for run in self.runs])
         self.windows = _windows(self.runs)
@@ -101,6 +107,13 @@ def _windows(all_runs: list[Run]) -> I64Array:
         for number, run in enumerate(all_runs)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, 2), np.int64)
+
+
+def _takes(all_runs: list[Run]) -> list[list[int]]:
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, run in enumerate(all_runs):
+        groups[without_take(run.clip)].append(number)
+    return [[n for n in groups[without_take(run.clip)] if all_runs[n].clip != run.clip] for run in all_runs]
 
 
 def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
@@ -163,7 +176,7 @@ def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, di
         else:
             usable.append((clip, stretches, mel))
     total = sum(length for _, stretches, _ in usable for _, length in stretches)
-    all_runs: list[list[int]] = []
+    all_runs: list[Run] = []
     row = mel_row = 0
     frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (total, size_px, size_px, 3))
     with ThreadPoolExecutor(_READERS) as pool:
@@ -173,13 +186,13 @@ def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, di
             for place, image in enumerate(pool.map(_read_image, files, repeat(size_px))):
                 frames[row + place] = image
             for first, length in stretches:
-                all_runs.append([row, length, first, mel_row, len(mel)])
+                all_runs.append(Run(row, length, first, mel_row, len(mel), clip.name))
                 row += length
             mel_row += len(mel)
     frames.flush()
     mels = [mel for _, _, mel in usable]
     np.save(folder / "mels.npy", np.concatenate(mels) if mels else np.zeros((0, MEL_BANDS), np.float32))
-    note = {"schema": _SCHEMA, "digest": digest, "runs": all_runs, "skipped": skipped}
+    note = {"schema": _SCHEMA, "digest": digest, "runs": [astuple(run) for run in all_runs], "skipped": skipped}
     (folder / "pack.json").write_text(json.dumps(note))
 
 

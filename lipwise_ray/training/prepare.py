@@ -24,7 +24,7 @@ from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.settings import Settings
-from lipwise_ray.synth.truth import read_truth, truth_beside
+from lipwise_ray.synth.truth import read_truth, truth_beside, without_take
 from lipwise_ray.training.dataset import AUDIO
 from lipwise_ray.training.pack import write_wave
 from lipwise_ray.values import F32Array, Json, Size, U8Array
@@ -167,7 +167,7 @@ def _true_boxes(video: Path, index: FrameIndex) -> dict[int, F32Array]:
             f"no {truth_beside(video).name}",
             "Leave --truth out to detect faces",
         )
-    rng = np.random.default_rng(zlib.crc32(f"{video.parent.name}/{video.name}".encode()))
+    rng = np.random.default_rng(zlib.crc32(without_take(f"{video.parent.name}/{video.stem}").encode()))
     shift = rng.uniform(-_JITTER_SHIFT, _JITTER_SHIFT, 2)
     scale = 1 + rng.uniform(-_JITTER_SCALE, _JITTER_SCALE, 2)
     boxes: dict[int, F32Array] = {}

@@ -60,9 +60,26 @@ def _varied(faces: U8Array, rng: np.random.Generator) -> U8Array:
 
 
 def generator_samples(
-    pack: Pack, rng: np.random.Generator, count: int, part: slice, *, window: int, lead_frames: int
+    pack: Pack,
+    rng: np.random.Generator,
+    count: int,
+    part: slice,
+    *,
+    window: int,
+    lead_frames: int,
+    take_share: float = 0.0,
 ) -> Arrays:
-    """Return target frames, frames of another time of the same clip, and the mels.
+    """Return target frames, frames to draw them from, and the mels.
+
+    Args:
+        pack: The clips.
+        rng: Random numbers.
+        count: Samples of the whole batch.
+        part: Those to return, B of them.
+        window: Consecutive frames a sample, T.
+        lead_frames: Frames by which a frame's mel begins before it.
+        take_share: Share of the samples that are drawn from the same moment of another take, where
+            there is one; the others are drawn from another time of the same clip, as the original's.
 
     Returns:
         ``target`` and ``reference`` (B, T, S, S, 3) uint8; ``mels`` (B, T, 80, 16) of each frame;
@@ -71,8 +88,10 @@ def generator_samples(
     Source: Wav2Lip wav2lip_train.py.
     """
     rows, run = _draw(pack, rng, count)
-    other = _another(pack, rng, rows, run)[part]
-    rows, run = rows[part], run[part]
+    other = _another(pack, rng, rows, run)
+    if take_share:
+        other = np.where(rng.random(count) < take_share, _other_take(pack, rng, rows, run, other), other)
+    rows, run, other = rows[part], run[part], other[part]
     frames = rows[:, None] + np.arange(window)
     return {
         "target": pack.frames[frames],
@@ -93,3 +112,16 @@ def _another(pack: Pack, rng: np.random.Generator, rows: I64Array, run: I64Array
     choices = np.array([pack.runs[number].frames - FRAMES + 1 for number in run])
     moved = rng.integers(1, np.maximum(choices, 2))
     return starts + (rows - starts + moved) % choices
+
+
+def _other_take(pack: Pack, rng: np.random.Generator, rows: I64Array, run: I64Array, fallback: I64Array) -> I64Array:
+    """Return the windows at the same frame numbers of another take, `fallback` where there is none."""
+    found = fallback.copy()
+    for place, (row, own, chance) in enumerate(zip(rows, run, rng.random(len(rows)), strict=True)):
+        number = pack.runs[own].first + row - pack.runs[own].row
+        takes = [pack.runs[n] for n in pack.takes[own]]
+        takes = [take for take in takes if take.first <= number <= take.first + take.frames - FRAMES]
+        if takes:
+            take = takes[int(chance * len(takes))]
+            found[place] = take.row + number - take.first
+    return found

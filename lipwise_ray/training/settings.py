@@ -64,6 +64,8 @@ class TrainSettings(BaseModel):
     """Frames by which a frame's mel window begins before it; the original trains with 1 and infers with 0."""
     window_frames: Literal[1, 5] = 5
     """Consecutive frames a sample; 1 only without a sync loss."""
+    take_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of samples drawn from the same moment of another take, as inference does; see `synth corpus --takes`."""
     lower_weight: Annotated[float, Field(ge=1, le=100)] = 1.0
     """How much more the lower half counts in the L1 loss, which is where the mouth is; the original's is 1."""
     sync_weight: Weight = 0.03

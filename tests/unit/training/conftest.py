@@ -10,12 +10,12 @@ pytest.importorskip("espeakng_loader")
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six short clips of three presenters, one of whom validates."""
+    """Three presenters in two takes each, one of whom validates."""
     from lipwise_ray.synth.corpus import CorpusSpec, write_corpus
     from lipwise_ray.values import Size
 
     root = tmp_path_factory.mktemp("corpus")
-    spec = CorpusSpec(6, seed=5, seconds=1.0, size=Size(128, 128), val_share=0.34)
+    spec = CorpusSpec(6, seed=5, seconds=1.0, clips_a_speaker=1, takes=2, size=Size(128, 128), val_share=0.34)
     assert len(list(write_corpus(root, spec, 2))) == 6
     return root
 

@@ -82,6 +82,42 @@ def test_workers_share_a_batch(prepared: Path) -> None:
         assert np.array_equal(value[1::2], parts[1][name])
 
 
+def test_takes_are_filmed_alike(corpus: Path) -> None:
+    """Two takes show the same face in the same place under another speech."""
+    truths = [json.loads(file.read_text()) for file in sorted(corpus.glob("s00000/*.truth.json"))]
+    boxes = [[frame["faces"][0]["box"] for frame in truth["frames"]] for truth in truths]
+    mouths = [[frame["faces"][0]["mouth"] for frame in truth["frames"]] for truth in truths]
+    frames = min(map(len, boxes))
+    assert len(boxes) == 2
+    assert boxes[0][:frames] == boxes[1][:frames]
+    assert mouths[0][:frames] != mouths[1][:frames]
+
+
+def test_a_share_of_the_samples_is_drawn_from_another_take(prepared: Path) -> None:
+    """With a share of one, each reference is the frame of the same number in the other take."""
+    pack = open_pack(prepared, "train", 96)
+    place = {frame.tobytes(): n for n, frame in enumerate(np.asarray(pack.frames))}
+    run_of = np.searchsorted([run.row for run in pack.runs], np.arange(len(pack.frames)), side="right") - 1
+    shares: list[float] = []
+    for share in (0.0, 0.5, 1.0):
+        found = generator_samples(
+            pack, np.random.default_rng(3), 64, slice(None), window=1, lead_frames=0, take_share=share
+        )
+        pairs = [[place[found[name][n, 0].tobytes()] for name in ("target", "reference")] for n in range(64)]
+        of_takes = [(a, b) for a, b in pairs if run_of[a] != run_of[b]]
+        for a, b in of_takes:
+            one, other = pack.runs[run_of[a]], pack.runs[run_of[b]]
+            assert a - one.row == b - other.row
+            assert one.clip[:-1] == other.clip[:-1]
+        # The others' moment is beyond the end of a shorter take.
+        shortest = min(run.frames for run in pack.runs)
+        possible = sum(a - pack.runs[run_of[a]].row + 5 <= shortest for a, _ in pairs)
+        shares.append(len(of_takes) / possible)
+    assert shares[0] == 0
+    assert 0.25 < shares[1] < 0.8
+    assert shares[2] >= 1
+
+
 def test_augmented_lips_stay_lips(prepared: Path) -> None:
     """Mirrored, moved and relit windows keep their shape and stay one take: all five frames change alike."""
     pack = open_pack(prepared, "train", 96)
