@@ -8,7 +8,7 @@ its own. Three figures are judged:
 (b) shape: the correlation of the mouth's opening, measured in the dubbed picture, with the true one;
 (c) looks: with its own sound, the mouth's gradient energy and SSIM against the original.
 
-Needs the extra `train` (speech and drawing). Exit code 1 where a figure is below its aim.
+Needs the extra `dev` (speech, drawing, SSIM). Exit code 1 where a figure is below its aim.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
     for number, (filmed, said) in enumerate(pairs):
         mel = read_mel(folder / f"{number}-new.wav")
         files = [folder / f"{number}.mp4", folder / "out" / f"{number}-new.mp4", folder / f"{number}-true.mp4"]
-        before, after, true = (judge.distance(crops_of(f, detector, settings, len(mel)), mel) or 0.0 for f in files)
+        before, after, true = (distance(judge, crops_of(f, detector, settings, len(mel)), mel, f) for f in files)
         real, truth = (list(draw_scene(replace(scene, camera=Camera(noise=0)))) for scene in (filmed, said))
         poses = [picture.faces[0].pose for picture in real]
         known = [float(picture.faces[0].mouth[0]) for picture in real]
@@ -217,6 +217,14 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
     failed = [name for name, (_, good) in figures.items() if not good]
     print("verdict: all figures reached" if not failed else f"verdict: below the aim in {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def distance(judge: SyncJudge, crops: Any, mel: Any, file: Path) -> float:
+    """Return a video's sync distance; one without a face fails the benchmark."""
+    found = judge.distance(crops, mel)
+    if found is None:
+        raise SystemExit(f"{file.name}: needs a face to be judged by, found none")
+    return found
 
 
 def looks(folder: Path, number: int, poses: list[Pose]) -> tuple[float, float]:

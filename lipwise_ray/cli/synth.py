@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lipwise_ray.cli import setup
-from lipwise_ray.errors import SettingsError
+from lipwise_ray.errors import SettingsError, SetupError
 
 _STILLS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
@@ -34,6 +35,7 @@ def clip(
     height: Annotated[int, typer.Option("--height", min=64, max=1080)] = 270,
 ) -> None:
     """Write a presenter who talks, and the truth about the clip beside it; a still for .png and the like."""
+    _need_extra()
     from lipwise_ray.synth.corpus import talking_scene  # noqa: PLC0415  # heavy
     from lipwise_ray.synth.footage import write_scene, write_still  # noqa: PLC0415  # the same
     from lipwise_ray.synth.truth import truth_beside  # noqa: PLC0415  # with them
@@ -55,12 +57,21 @@ def speech(
     target: Target, *, seed: Seed = 0, language: Language = None, text: Text = None, seconds: Seconds = 4.0
 ) -> None:
     """Write speech alone."""
+    _need_extra()
     from lipwise_ray.synth.footage import write_speech  # noqa: PLC0415  # heavy
 
     said = _said(seed, language, text, seconds)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_speech(target, said.wave_f32)
     typer.echo(f"{target}: {said.seconds:.2f} s")
+
+
+def _need_extra() -> None:
+    missing = [name for name in ("skia", "espeakng_loader") if find_spec(name) is None]
+    if missing:
+        raise SetupError(
+            "no_extra", "synth", f"needs {' and '.join(missing)}", "none", "Run `pip install 'lipwise-ray[train]'`"
+        )
 
 
 def _said(seed: int, language: str | None, text: str | None, seconds: float):  # noqa: ANN202  # a Speech, imported late
@@ -103,6 +114,7 @@ def corpus(
     """Write a corpus to train on."""
     import os  # noqa: PLC0415  # only here
 
+    _need_extra()
     from lipwise_ray.synth.corpus import KINDS, CorpusSpec, write_corpus  # noqa: PLC0415  # heavy
 
     if kind not in KINDS:
@@ -115,6 +127,7 @@ def corpus(
 @app.command("demo")
 def demo(out: Annotated[Path, typer.Argument(help="Folder for the demo's inputs.")]) -> None:
     """Write the inputs of the demo."""
+    _need_extra()
     from lipwise_ray.synth.demo import write_demo  # noqa: PLC0415  # heavy
 
     for file in write_demo(out):
@@ -123,7 +136,7 @@ def demo(out: Annotated[Path, typer.Argument(help="Folder for the demo's inputs.
 
 @app.command("compare")
 def compare(
-    manifest: Annotated[Path, typer.Argument(help="What was dubbed; <folder>/true/<id>.mp4 holds the true lips.")],
+    manifest: Annotated[Path, typer.Argument(help="What was dubbed; --true holds <id>.mp4 of the true lips.")],
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,

@@ -95,7 +95,9 @@ def _train(
         if not equals:
             raise SettingsError("bad_set", f"--set {text}", "must be KEY=VALUE", "no =")
         told[key.strip()] = _value(value)
-    settings = make_settings(cast("Network", network), {**told, "data": str(data.resolve())})
+    # Ray Train's workers have a folder of their own.
+    files = {name: str(Path(str(told[name])).resolve()) for name in ("expert", "init") if told.get(name)}
+    settings = make_settings(cast("Network", network), {**told, **files, "data": str(data.resolve())})
     if workers > 1:
         from lipwise_ray.training.workers import run_on_workers  # noqa: PLC0415  # heavy
 
@@ -106,7 +108,11 @@ def _train(
         from lipwise_ray.training.run import run as run_here  # noqa: PLC0415  # heavy
         from lipwise_ray.training.task import Team  # noqa: PLC0415  # the same
 
-        run_here(settings, run, Team(device="cuda" if torch.cuda.is_available() else "cpu"), typer.echo)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        result = run_here(settings, run, Team(device=device), typer.echo)
+        if result.interrupted:
+            typer.echo(f"{run}: stopped after step {result.step} and saved; run it again to go on")
+            raise typer.Exit(3)
     typer.echo(f"{run}: metrics.csv, curves.png, samples, checkpoints last.pth and best.pth")
 
 

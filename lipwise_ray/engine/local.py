@@ -64,11 +64,11 @@ def spread(
         resources = ray.cluster_resources()
         gpus, cores = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
         count = workers or gpus or cores
-        options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 2, "max_task_retries": 1}
+        options: dict[str, Any] = {"num_cpus": 0}
         if gpus:
-            options["num_gpus"] = gpus / max(count, gpus)
-        remote: Any = ray.remote(_Worker)
-        idle = [remote.options(**options).remote(make) for _ in range(count)]
+            options["num_gpus"] = 1 / -(-count // gpus)  # as many on each as on the fullest
+        remote: Any = ray.remote(_Worker).options(**options)
+        idle = [remote.remote(make) for _ in range(count)]
         busy: dict[Any, tuple[Any, _Item]] = {}
         waiting = iter(items)
         while True:
@@ -79,23 +79,28 @@ def spread(
                 return
             ready, _ = ray.wait(list(busy), num_returns=1)
             worker, item = busy.pop(ready[0])
-            idle.append(worker)
             try:
-                yield item, ray.get(ready[0])
+                result = ray.get(ready[0])
             except ray.exceptions.RayTaskError as error:
                 cause: Any = error.cause
                 if not isinstance(cause, LipwiseError):
                     raise
                 if not isinstance(cause, InputError):
                     raise cause from error
-                yield item, cause
+                result = cause
             except ray.exceptions.RayActorError as error:
-                yield item, InputError("worker_died", str(item), "must not end its worker", str(error).splitlines()[0])
+                worker = remote.remote(make)
+                result = InputError("worker_died", str(item), "must not end its worker", str(error).splitlines()[0])
+            idle.append(worker)
+            yield item, result
 
 
 class _Worker:
     def __init__(self, make: Callable[[], Handler]) -> None:
-        self._handler = make()
+        self._make = make
+        self._handler: Handler | None = None
 
     def handle(self, item: Any) -> Any:  # noqa: ANN401  # see Handler
+        # Here rather than on creation: what is wrong with a model then comes back as the error it is.
+        self._handler = self._handler or self._make()
         return self._handler(item)

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn import functional
 
-from lipwise_ray.nets.layers import ConvBlock, same, scaled, width_of
+from lipwise_ray.nets.layers import ConvBlock, exact_width, same, scaled, width_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FRAMES = 5
 """Frames a sample: 200 ms at 25 frames a second, the length of a mel window."""
-
-LIPS_SHAPE = (48, 96)
-"""Rows and columns of a frame's lower half."""
 
 
 class LipSyncExpert(nn.Module):
@@ -31,6 +28,7 @@ class LipSyncExpert(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        width = exact_width(width)
         c32, c64, c128, c256, c512 = (scaled(count, width) for count in (32, 64, 128, 256, 512))
         self.face_encoder = nn.Sequential(
             ConvBlock(3 * FRAMES, c32, 7, 1, 3),
@@ -51,7 +49,7 @@ class LipSyncExpert(nn.Module):
     @staticmethod
     def width_of(tensors: Mapping[str, Tensor]) -> float:
         """Return the width of a checkpoint; 1 where it is none of this network."""
-        return width_of(tensors, "audio_encoder.12.conv_block.0.weight", 512)
+        return width_of(tensors, "audio_encoder.12.conv_block.0.weight")
 
     def forward(self, mel: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embeddings of sound and lips, each (N, D) of length 1.

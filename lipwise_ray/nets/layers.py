@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Pair = int | tuple[int, int]
 
+_WIDEST = 512
+"""Channels of the widest layers at width 1."""
+
 
 class ConvBlock(nn.Module):
     """Convolution, batch normalisation, ReLU; `residual` adds the input before the ReLU."""
@@ -61,11 +64,16 @@ def same(channels: int) -> ConvBlock:
     return ConvBlock(channels, channels, 3, residual=True)
 
 
+def exact_width(width: float) -> float:
+    """Return the nearest width that a checkpoint can tell: its widest layers, 512 at width 1, say which it is."""
+    return max(1, round(_WIDEST * width)) / _WIDEST
+
+
 def scaled(channels: int, width: float, least: int = 1) -> int:
     """Return a layer's channels in a network of another width, at least `least`."""
     return max(least, round(channels * width))
 
 
-def width_of(tensors: Mapping[str, Tensor], name: str, channels: int) -> float:
-    """Return by which width the layer `name`, of `channels` at width 1, was scaled; 1 where it is missing."""
-    return tensors[name].shape[0] / channels if name in tensors else 1.0
+def width_of(tensors: Mapping[str, Tensor], name: str) -> float:
+    """Return by which width the layer `name`, one of the widest, was scaled; 1 where it is missing."""
+    return tensors[name].shape[0] / _WIDEST if name in tensors else 1.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from lipwise_ray.nets.layers import ConvBlock, UpBlock, same, scaled, width_of
+from lipwise_ray.nets.layers import ConvBlock, UpBlock, exact_width, same, scaled, width_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ class Wav2Lip(nn.Module):
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
+        width = exact_width(width)
         c16, c32, c64, c128, c256, c384, c512 = (
             scaled(count, width, _LEAST) for count in (16, 32, 64, 128, 256, 384, 512)
         )
@@ -68,7 +69,7 @@ class Wav2Lip(nn.Module):
     @staticmethod
     def width_of(tensors: Mapping[str, Tensor]) -> float:
         """Return the width of a checkpoint; 1 where it is none of this network."""
-        return width_of(tensors, "face_encoder_blocks.5.0.conv_block.0.weight", 512)
+        return width_of(tensors, "face_encoder_blocks.5.0.conv_block.0.weight")
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
         """Return faces that say the sound.

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from lipwise_ray.errors import InputError
+from lipwise_ray.media.container import write_problem
 from lipwise_ray.synth.footage import write_scene
 from lipwise_ray.synth.motion import Liveliness
 from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
 from lipwise_ray.synth.sentences import LANGUAGES, sentence
 from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
 from lipwise_ray.synth.truth import take_name, truth_beside
-from lipwise_ray.values import Size
+from lipwise_ray.values import Json, Size
 
 TRAIN_VARIANTS = (
     "", "m1", "m3", "m4", "m6", "m7", "m8", "f1", "f2", "f4", "f5", "Andy", "Annie", "Alex", "Andrea", "Denis",
@@ -196,7 +198,12 @@ def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
 
     Yields:
         The name of each clip when it is there.
+
+    Raises:
+        InputError: The folder holds another corpus.
+        OutputError: The folder cannot be written.
     """
+    _record(root, spec)
     names = [_clip_name(spec, number) for number in range(spec.clips)]
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -206,18 +213,38 @@ def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             yield from pool.map(_write_clip, [(root, spec, number) for number in missing], chunksize=4)
     speakers = sorted({name.split("/")[0] for name in names})
-    kept = set(speakers[len(speakers) - round(spec.val_share * len(speakers)) :]) if len(speakers) > 1 else set[str]()
+    val = max(1, round(spec.val_share * len(speakers))) if len(speakers) > 1 else 0
+    kept = set(speakers[len(speakers) - val :])
     (root / "train.txt").write_text("".join(f"{name}\n" for name in names if name.split("/")[0] not in kept))
     (root / "val.txt").write_text("".join(f"{name}\n" for name in names if name.split("/")[0] in kept))
-    note = {
+
+
+def _record(root: Path, spec: CorpusSpec) -> None:
+    """Write what the corpus holds; one that is there goes on only as what it is."""
+    note: Json = {
         "kind": spec.kind,
-        "clips": spec.clips,
         "seed": spec.seed,
         "held_out": spec.held_out,
         "seconds": spec.seconds,
         "takes": spec.takes,
     }
-    (root / "corpus.json").write_text(json.dumps(note, indent=1))
+    path = root / "corpus.json"
+    if path.is_file():
+        known: Json = json.loads(path.read_text())
+        other = [name for name, value in note.items() if known.get(name, value) != value]
+        if other:
+            raise InputError(
+                "other_corpus",
+                str(root),
+                f"holds a corpus of {', '.join(f'{name} = {known[name]!r}' for name in other)}",
+                ", ".join(f"{note[name]!r}" for name in other),
+                "Choose another folder",
+            )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(note, indent=1))
+    except OSError as error:
+        raise write_problem(root, error) from error
 
 
 def _write_clip(task: tuple[Path, CorpusSpec, int]) -> str:

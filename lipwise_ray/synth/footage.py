@@ -15,7 +15,7 @@ import soxr
 
 from lipwise_ray.errors import OutputError
 from lipwise_ray.synth.scene import Picture, Scene, draw_scene
-from lipwise_ray.synth.speech import RATE_HZ, Speech
+from lipwise_ray.synth.speech import RATE_HZ
 from lipwise_ray.synth.truth import TRUTH_SCHEMA, truth_beside
 from lipwise_ray.values import F32Array, Json
 
@@ -105,16 +105,15 @@ def _faces_json(picture: Picture) -> Json:
 
 
 def _phonemes_json(scene: Scene) -> list[Any]:
-    """Return who says what: look seed, IPA, start and stop in seconds."""
-    said: dict[tuple[int, int], Speech] = {}
-    for shot in scene.shots:
-        for person in shot.people:
-            if person.speech:
-                said[person.look_seed, id(person.speech)] = person.speech
+    """Return who says what while in the picture: look seed, IPA, start and stop in seconds."""
+    ends = [*(shot.start_s for shot in scene.shots[1:]), scene.seconds]
     return [
-        [who, p.ipa, round(p.start_s, 4), round(p.stop_s, 4)]
-        for (who, _), speech in said.items()
-        for p in speech.phonemes
+        [person.look_seed, p.ipa, round(p.start_s, 4), round(p.stop_s, 4)]
+        for shot, end_s in zip(scene.shots, ends, strict=True)
+        for person in shot.people
+        if person.speech
+        for p in person.speech.phonemes
+        if shot.start_s <= p.start_s < end_s
     ]
 
 

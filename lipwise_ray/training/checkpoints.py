@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipwise_ray.errors import StateError, StorageError, WeightsError
 from lipwise_ray.nets.checkpoint import load_state_dict
@@ -64,7 +65,7 @@ def load(path: Path, task: Task) -> tuple[int, dict[str, Any]]:
         task.state.update(content["state"])
         torch.set_rng_state(content["torch_rng"])
         return int(content["global_step"]), dict(content["extra"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError, UnpicklingError) as error:
         raise StateError(
             "bad_checkpoint",
             str(path),
@@ -72,26 +73,6 @@ def load(path: Path, task: Task) -> tuple[int, dict[str, Any]]:
             str(error).splitlines()[0][:160] if str(error) else type(error).__name__,
             "Put best.pth in its place, or begin another run",
         ) from error
-
-
-def begin_with(network: nn.Module, path: Path, name: str) -> None:
-    """Load weights to start from.
-
-    Raises:
-        WeightsError: They are another network's, or of another width.
-    """
-    tensors = load_state_dict(path)
-    wanted = network.state_dict()
-    wrong = [key for key in wanted if key not in tensors or tensors[key].shape != wanted[key].shape]
-    if wrong:
-        raise WeightsError(
-            "other_network",
-            str(path),
-            f"must hold the weights of {name} at this width",
-            f"{len(wrong)} of {len(wanted)} tensors missing or of another shape (for example {wrong[0]})",
-            "Choose other weights, or set width to theirs",
-        )
-    network.load_state_dict({key: tensors[key] for key in wanted})
 
 
 def export(path: Path, target: Path, *, half: bool) -> None:

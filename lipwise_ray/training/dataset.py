@@ -10,6 +10,9 @@ from lipwise_ray.errors import InputError
 AUDIO = "audio.wav"
 """Mono 16 kHz sound beside a clip's crops. Source: Wav2Lip preprocess.py."""
 
+NOTE = "clip.json"
+"""What `train prepare` says of a clip; data prepared by the original has none."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedClip:

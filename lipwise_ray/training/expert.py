@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from torch.nn import functional
 from lipwise_ray.metrics.sync import stacked_lips
 from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.wav2lip import SIZE_PX
-from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.samples import expert_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
@@ -37,8 +35,7 @@ class ExpertTask(NetworkTask):
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         super().__init__(settings, team, LipSyncExpert(settings.width))
-        root = Path(settings.data)
-        self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
+        self._train, self._val = self._packs(SIZE_PX)
 
     def batch(self, step: int) -> Arrays:
         """Return a step's samples."""

@@ -86,8 +86,11 @@ def _group(clip: Clip, *, by_folder: bool) -> str:
 
 
 def _name(root: Path, file: Path) -> str:
-    relative = file.relative_to(root).with_suffix("")
-    return relative.as_posix() if len(relative.parts) > 1 else f"clips/{relative.name}"
+    """Return a file's name in the lists: without spaces, which end a name there; another ending than .mp4 stays."""
+    ending = file.suffix.lower()
+    relative = file.relative_to(root).with_suffix("").as_posix()
+    name = "_".join(relative.split()) + ("" if ending == ".mp4" else f"-{ending[1:]}")
+    return name if "/" in name else f"clips/{name}"
 
 
 def _file_of(root: Path, name: str) -> Path:

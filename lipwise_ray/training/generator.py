@@ -15,7 +15,6 @@ from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
 from lipwise_ray.nets.quality_disc import VisualQualityDisc
 from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip
-from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.samples import generator_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
@@ -64,8 +63,7 @@ class GeneratorTask(NetworkTask):
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         super().__init__(settings, team, Wav2Lip(settings.width))
-        root = Path(settings.data)
-        self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
+        self._train, self._val = self._packs(SIZE_PX)
         self.state["sync_on"] = False
         self._expert: nn.Module | None = None
         if settings.expert:
@@ -103,8 +101,9 @@ class GeneratorTask(NetworkTask):
             use_disc = self._disc is not None and step >= settings.disc_after
             if self._expert is not None and self.state["sync_on"]:
                 losses["sync"] = sync_loss(self._expert, batch["mel"].unsqueeze(1), drawn)
-            if use_disc:
-                losses["perceptual"] = _towards(self._joined_disc(_clip(drawn)), 1.0)
+            told = self._joined_disc(_clip(drawn)) if use_disc else None
+        if told is not None:
+            losses["perceptual"] = _towards(told, 1.0)
         weights = {"sync": settings.sync_weight, "perceptual": settings.disc_weight}
         used = {name: weights[name] for name in losses if name != "l1"}
         total = (1 - sum(used.values())) * losses["l1"]
@@ -128,7 +127,7 @@ class GeneratorTask(NetworkTask):
     def _train_disc(self, real: Tensor, drawn: Tensor, step: int) -> Tensor:
         with self._disc_stepper.autocast():
             told_real, told_drawn = self._joined_disc(_clip(torch.cat((real, drawn.float())))).chunk(2)
-            loss = _towards(told_real, 1.0) + _towards(told_drawn, 0.0)
+        loss = _towards(told_real, 1.0) + _towards(told_drawn, 0.0)
         self._disc_stepper.step(loss, step)
         return loss
 
@@ -166,10 +165,13 @@ class GeneratorTask(NetworkTask):
         self.network.train()
         names = ("l1", "l1_of_copying", "sync", "sync_of_other_lips", "sync_of_true_lips")
         metrics: dict[str, float] = dict(zip(names, np.mean(numbers, axis=0).tolist(), strict=False))
-        if "sync" in metrics and metrics["sync"] < settings.sync_below:
-            self.state["sync_on"] = settings.sync_weight > 0
         score = metrics["l1"] + settings.sync_weight * metrics.get("sync", 0.0)
         return Evaluation(metrics, score, grid(rows, ["other frame, target, drawn"] * len(rows)))
+
+    def react(self, metrics: dict[str, float]) -> None:
+        """Switch the sync loss on once its value is below the setting's, and leave it on."""
+        if metrics.get("sync", float("inf")) < self._settings.sync_below:
+            self.state["sync_on"] = self._settings.sync_weight > 0
 
 
 def _clip(faces: Tensor) -> Tensor:
@@ -178,5 +180,6 @@ def _clip(faces: Tensor) -> Tensor:
 
 
 def _towards(probability: Tensor, label: float) -> Tensor:
+    """Return the binary cross-entropy; outside autocast, which refuses it."""
     told = probability.float()
     return functional.binary_cross_entropy(told, torch.full_like(told, label))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
 from lipwise_ray.errors import SetupError
+from lipwise_ray.training.files import replace_text
 
 _COLUMNS = ("step", "split", "metric", "value")
 
@@ -34,10 +36,13 @@ class RunLog:
         if self.path.is_file():
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        self._file = self.path.open("w", newline="")
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, _COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+        replace_text(self.path, text.getvalue())
+        self._file = self.path.open("a", newline="")
         self._table = csv.DictWriter(self._file, _COLUMNS)
-        self._table.writeheader()
-        self._table.writerows(rows)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, split: str, metrics: dict[str, float]) -> None:

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lipwise_ray.lipsync.pipeline import Background, Stage, timed
+from lipwise_ray.nets.checkpoint import load_into
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.log import RunLog
 from lipwise_ray.training.settings import TrainSettings
@@ -28,9 +30,16 @@ _AHEAD = 4
 _LOG_EVERY = 20
 
 
-def train(
-    task: Task, settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]
-) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Where a run ended: its step, the last evaluation's numbers, and whether a signal ended it early."""
+
+    step: int
+    metrics: dict[str, float]
+    interrupted: bool
+
+
+def train(task: Task, settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]) -> Result:
     """Train until the run's last step, its time limit, or a signal.
 
     Args:
@@ -41,7 +50,7 @@ def train(
         say: Takes lines for people.
 
     Returns:
-        The last evaluation's numbers.
+        Where it ended.
     """
     last = folder / checkpoints.LAST
     step, extra = _begin(task, settings, last, say)
@@ -66,19 +75,23 @@ def train(
                 recent.clear()
                 if log:
                     log.write(step, "train", {**means, "lr": learning_rate(settings, step)})
-            if log and (step % settings.eval_every == 0 or over):
+            due = step % settings.eval_every == 0
+            if log and (due or over):
                 metrics = _evaluate(task, folder, step, extra, log)
                 numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
                 waiting = f"waiting for data {waited.busy_s / passed_s:.1%} of the time"
                 say(f"step {step}: {numbers}; {(step - begin_step) / passed_s:.2f} steps/s, {waiting}")
+            if due:  # an evaluation because of a stop must not change the course of the run
+                task.react(team.from_first(metrics))
             if log and (step % settings.save_every == 0 or over):
                 checkpoints.save(last, task, step, extra)
             if over:
                 break
+    team.check_equal(task.network)
     if log:
         log.close()
         plot(log.path, folder / "curves.png")
-    return metrics
+    return Result(step, metrics, interrupted=ended.is_set() and step < settings.steps)
 
 
 def _begin(task: Task, settings: TrainSettings, last: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any]]:
@@ -88,7 +101,7 @@ def _begin(task: Task, settings: TrainSettings, last: Path, say: Callable[[str],
         say(f"goes on from step {step}")
         return step, extra
     if settings.init:
-        checkpoints.begin_with(task.network, Path(settings.init), settings.network)
+        load_into(task.network, Path(settings.init), f"{settings.network} at width {settings.width:g}")
     return 0, {"best": float("inf")}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,8 @@ from lipwise_ray.media.container import write_problem
 from lipwise_ray.metrics.sync import RATE_HZ
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.synth.truth import without_take
-from lipwise_ray.training.dataset import AUDIO, PreparedClip, read_clip, read_list, runs
+from lipwise_ray.training.dataset import AUDIO, NOTE, PreparedClip, read_clip, read_list, runs
+from lipwise_ray.training.files import replace_text
 from lipwise_ray.values import F32Array, I64Array, U8Array
 
 _SCHEMA = "lipwise.pack/2"
@@ -133,13 +135,14 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
     digest = hashlib.sha256()
     for name, clip in clips.items():
         sound = clip.folder / AUDIO if clip else None
-        facts = (name, clip.numbers if clip else None, sound.stat().st_size if sound else None)
+        note = clip.folder / NOTE if clip else None
+        made = note.stat().st_mtime_ns if note and note.is_file() else None
+        facts = (name, clip.numbers if clip else None, sound.stat().st_size if sound else None, made)
         digest.update(repr((_SCHEMA, size_px, facts)).encode())
     folder = root / f".pack-{list_name}-{size_px}"
-    note = folder / "pack.json"
     try:
         with _alone(folder):
-            if not note.is_file() or json.loads(note.read_text())["digest"] != digest.hexdigest():
+            if _digest(folder / "pack.json") != digest.hexdigest():
                 _build(folder, clips, size_px, digest.hexdigest())
     except OSError as error:
         raise write_problem(folder, error) from error
@@ -154,6 +157,13 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
             "Add footage, or run `lipwise-ray train prepare` again",
         )
     return pack
+
+
+def _digest(note: Path) -> str:
+    try:
+        return str(json.loads(note.read_text())["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 @contextmanager
@@ -179,6 +189,8 @@ def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, di
     all_runs: list[Run] = []
     row = mel_row = 0
     frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (total, size_px, size_px, 3))
+    with (folder / "frames.npy").open("r+b") as file:  # a full disk tells now, not by a signal while it is filled
+        os.posix_fallocate(file.fileno(), 0, max(1, os.fstat(file.fileno()).st_size))
     with ThreadPoolExecutor(_READERS) as pool:
         for clip, stretches, mel in usable:
             numbers = [n for first, length in stretches for n in range(first, first + length)]
@@ -193,7 +205,7 @@ def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, di
     mels = [mel for _, _, mel in usable]
     np.save(folder / "mels.npy", np.concatenate(mels) if mels else np.zeros((0, MEL_BANDS), np.float32))
     note = {"schema": _SCHEMA, "digest": digest, "runs": [astuple(run) for run in all_runs], "skipped": skipped}
-    (folder / "pack.json").write_text(json.dumps(note))
+    replace_text(folder / "pack.json", json.dumps(note))
 
 
 def _usable(clip: PreparedClip | None) -> tuple[str, list[tuple[int, int]], F32Array]:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from lipwise_ray.dubbing.crops import read_crops, read_wave, whole_tracks
-from lipwise_ray.errors import FaceError, InputError, MediaError
-from lipwise_ray.lipsync.mel import mel_spectrogram
+from lipwise_ray.errors import AudioError, FaceError, InputError, MediaError
+from lipwise_ray.lipsync.mel import SILENCE, mel_spectrogram
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
@@ -25,7 +25,7 @@ from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.settings import Settings
 from lipwise_ray.synth.truth import read_truth, truth_beside, without_take
-from lipwise_ray.training.dataset import AUDIO
+from lipwise_ray.training.dataset import AUDIO, NOTE
 from lipwise_ray.training.pack import write_wave
 from lipwise_ray.values import F32Array, Json, Size, U8Array
 
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
     from lipwise_ray.metrics.sync import SyncJudge
 
-NOTE = "clip.json"
 _QUALITY = 95
 _SMALLEST_PX, _LARGEST_PX = 96, 384
 _JITTER_SHIFT, _JITTER_SCALE = 0.025, 0.04
 _MOST_OFFSET_FRAMES = 1
+_JUDGED_FRAMES = 1500
+"""One minute is enough to measure an offset, and fits in memory however long the footage is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def prepare_clip(
     detector: FaceDetector | None,
     judge: SyncJudge | None = None,
 ) -> Json:
-    """Prepare a clip; one that is there already stays.
+    """Prepare a clip; one that is there already and was prepared in the same way stays.
 
     Args:
         video: Footage with sound and one face.
@@ -80,9 +81,10 @@ def prepare_clip(
         InputError: The clip cannot be used: no face, no sound, too short, out of sync.
         StorageError: The disk is full.
     """
-    note = target / NOTE
-    if note.is_file():
-        return json.loads(note.read_text())
+    asked: Json = {"size_px": spec.size_px, "pads": list(spec.pads), "truth": spec.truth, "checked": judge is not None}
+    known = _known(target / NOTE)
+    if known is not None and known.get("asked") == asked:
+        return known
     info = probe_video(video)
     index = build_index(info)
     found = _true_boxes(video, index) if spec.truth else _detected_boxes(info, index, spec, detector)
@@ -92,22 +94,26 @@ def prepare_clip(
         work.mkdir()
         try:
             wave = read_wave(video)
+            mel = np.ascontiguousarray(mel_spectrogram(wave).T)
+            if float(mel.max()) <= SILENCE:
+                raise AudioError("silent", str(video), "needs sound that can be heard", "silence", "Leave it out")
             write_wave(work / AUDIO, wave)
             boxes = _padded(found, spec, make_recipe(info).canvas.shown_size)
-            crops = _write_crops(read_crops(info, index, boxes, spec.size_px or _own_size(boxes)), work)
+            images = read_crops(info, index, boxes, spec.size_px or _own_size(boxes))
+            frames, crops = _write_crops(images, work, kept=_JUDGED_FRAMES if judge else 0)
         except OSError as error:
             raise write_problem(target, error) from error
-        if len(crops) <= FRAMES:
+        if frames <= FRAMES:
             raise FaceError(
                 "short_clip",
                 str(video),
                 f"needs more than {FRAMES} frames with a face",
-                str(len(crops)),
+                str(frames),
                 "Leave it out, or give longer footage",
             )
-        result: Json = {"frames": len(crops), "source": video.name}
+        result: Json = {"frames": frames, "source": video.name, "asked": asked}
         if judge is not None:
-            result["offset_frames"] = offset = judge.offset(crops, np.ascontiguousarray(mel_spectrogram(wave).T))
+            result["offset_frames"] = offset = judge.offset(crops, mel)
             if abs(offset) > _MOST_OFFSET_FRAMES:
                 raise InputError(
                     "out_of_sync",
@@ -129,14 +135,24 @@ def _padded(boxes: dict[int, F32Array], spec: PrepareSpec, shown: Size) -> dict[
     return {number: np.clip(box + grow, 0, limit).astype(np.float32) for number, box in boxes.items()}
 
 
-def _write_crops(crops: Iterator[tuple[int, U8Array]], folder: Path) -> dict[int, U8Array]:
-    """Write crops as JPEG; return them at the size that the expert takes."""
+def _known(note: Path) -> Json | None:
+    try:
+        return json.loads(note.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _write_crops(crops: Iterator[tuple[int, U8Array]], folder: Path, *, kept: int) -> tuple[int, dict[int, U8Array]]:
+    """Write crops as JPEG; return how many, and the first `kept` at the size that the expert takes."""
     small: dict[int, U8Array] = {}
+    frames = 0
     for number, pixels in crops:
+        frames += 1
         data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
         (folder / f"{number}.jpg").write_bytes(data.tobytes())
-        small[number] = np.asarray(cv2.resize(pixels, (SIZE_PX, SIZE_PX)), np.uint8)
-    return small
+        if frames <= kept:
+            small[number] = np.asarray(cv2.resize(pixels, (SIZE_PX, SIZE_PX)), np.uint8)
+    return frames, small
 
 
 def _own_size(boxes: dict[int, F32Array]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast
 
 import cv2
@@ -13,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from lipwise_ray.nets.tiny_restorer import TinyRestorer
-from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
 from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of, to_levels, to_network
@@ -31,8 +29,7 @@ class RestorerTask(NetworkTask):
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         super().__init__(settings, team, TinyRestorer())
-        root = Path(settings.data)
-        self._train, self._val = (open_pack(root, name, SIZE_PX) for name in ("train", "val"))
+        self._train, self._val = self._packs(SIZE_PX)
 
     def batch(self, step: int) -> Arrays:
         """Return sharp crops and the same ones blurred."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lipwise_ray.errors import SettingsError
+from lipwise_ray.errors import SettingsError, StateError
+from lipwise_ray.training.files import replace_text
 
 Network = Literal["expert", "generator", "detector", "restorer"]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 
-MAY_CHANGE = frozenset({"steps", "eval_every", "save_every", "eval_batches", "threads", "data", "minutes"})
-"""Settings that do not touch the numbers of a run, so that a resumed run may have others."""
+_MAY_CHANGE = frozenset({"steps", "save_every", "threads", "data", "minutes"})
+_EVALUATION = frozenset({"eval_every", "eval_batches"})
 
 
 class TrainSettings(BaseModel):
@@ -39,7 +42,7 @@ class TrainSettings(BaseModel):
     halve_lr_after: Count = 0
     """From this step on the learning rate is halved every `halve_lr_every` steps; 0 for never."""
     halve_lr_every: Positive = 10_000
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     norm_momentum: Rate = 0.1
     """Share of a batch in the running statistics that a finished network works with; smaller is steadier."""
     steps: Positive = 200_000
@@ -80,11 +83,14 @@ class TrainSettings(BaseModel):
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "expert": {"batch": 64, "eval_every": 10_000},
-    "generator": {"batch": 16},
+    "generator": {"batch": 16, "sync_weight": 0.01},
     "detector": {"batch": 16, "lr": 1e-3, "steps": 6_000, "eval_every": 500, "save_every": 500},
     "restorer": {"batch": 16, "lr": 1e-3, "steps": 6_000, "eval_every": 500, "save_every": 500},
 }
 """Where a network's defaults differ. Source: hparams.py for the first two."""
+
+_WITH_DISC: dict[str, Any] = {"sync_weight": 0.03, "betas": (0.5, 0.999)}
+"""The generator's defaults with a discriminator. Source: hq_wav2lip_train.py."""
 
 
 def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
@@ -93,8 +99,15 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
     Raises:
         SettingsError: One is unknown or impossible.
     """
+    if values.get("network", network) != network:
+        raise SettingsError(
+            "bad_value", f"train {network}: network", "is chosen by the command", repr(values["network"])
+        )
+    defaults = DEFAULTS[network]
+    if network == "generator" and values.get("disc_weight"):
+        defaults = {**defaults, **_WITH_DISC}
     try:
-        settings = TrainSettings(network=network, **{**DEFAULTS[network], **values})
+        settings = TrainSettings.model_validate({**defaults, **values, "network": network})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -113,18 +126,35 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
     return settings
 
 
-def record(settings: TrainSettings, folder: Path) -> None:
+def _may_change(settings: TrainSettings) -> frozenset[str]:
+    """Return the settings that do not touch the numbers of a run, so that a resumed run may have others."""
+    return _MAY_CHANGE if settings.sync_weight and settings.network == "generator" else _MAY_CHANGE | _EVALUATION
+
+
+def record(settings: TrainSettings, folder: Path, workers: int) -> None:
     """Write the settings beside the run's checkpoints, or compare with what is there.
+
+    Args:
+        settings: The run's.
+        folder: The run's folder.
+        workers: How many share each step; they and the list of clips decide the samples too.
 
     Raises:
         SettingsError: The run was begun with others.
+        StateError: The record is damaged.
     """
     path = folder / "settings.json"
-    if not path.is_file():
-        path.write_text(settings.model_dump_json(indent=1))
-        return
-    old, new = json.loads(path.read_text()), json.loads(settings.model_dump_json())
-    changed = [name for name in new if name not in MAY_CHANGE and old.get(name) != new[name]]
+    clips = Path(settings.data) / "train.txt"
+    new = json.loads(settings.model_dump_json())
+    new["workers"] = workers
+    new["clips_sha256"] = hashlib.sha256(clips.read_bytes()).hexdigest() if clips.is_file() else None
+    try:
+        old: Any = json.loads(path.read_text()) if path.is_file() else new
+        changed = [name for name in new if name not in _may_change(settings) and old.get(name, new[name]) != new[name]]
+    except (ValueError, AttributeError) as error:
+        raise StateError(
+            "bad_record", str(path), "must be a run's settings", "a damaged file", "Begin another run with init=FILE"
+        ) from error
     if changed:
         raise SettingsError(
             "other_settings",
@@ -133,4 +163,4 @@ def record(settings: TrainSettings, folder: Path) -> None:
             ", ".join(f"{name} = {new[name]!r}" for name in changed),
             "Resume with the same settings, or begin another run with init=FILE and this run's weights",
         )
-    path.write_text(settings.model_dump_json(indent=1))
+    replace_text(path, json.dumps(new, indent=1))

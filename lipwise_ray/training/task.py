@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lipwise_ray.errors import SetupError
+from lipwise_ray.training.pack import Pack, open_pack
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.values import U8Array
 
@@ -40,12 +43,14 @@ class Task(Protocol):
         network: What is trained and exported.
         parts: Everything with weights or an optimiser's state that a checkpoint holds besides.
         state: Small values that a checkpoint holds, such as a switched-on loss.
+        left_out: Listed clips that are not used, with the reason.
     """
 
     network: nn.Module
     optimizer: torch.optim.Adam
     parts: dict[str, Any]
     state: dict[str, Any]
+    left_out: dict[str, str]
 
     def batch(self, step: int) -> Arrays:
         """Return a step's samples: a function of seed and step alone; runs in the loader's thread."""
@@ -57,6 +62,10 @@ class Task(Protocol):
 
     def evaluate(self) -> Evaluation:
         """Measure on the validation clips."""
+        ...
+
+    def react(self, metrics: dict[str, float]) -> None:
+        """Change the course as a scheduled evaluation suggests; called on every worker."""
         ...
 
 
@@ -83,6 +92,27 @@ class Team:
         table = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(table)
         return dict(zip(values, (table / self.size).tolist(), strict=True))
+
+    def from_first(self, values: dict[str, float] | None) -> dict[str, float]:
+        """Return what the first worker has to say, on every worker."""
+        box: list[dict[str, float] | None] = [values]
+        if self.size > 1:
+            torch.distributed.broadcast_object_list(box, 0)
+        return box[0] or {}
+
+    def check_equal(self, network: nn.Module) -> None:
+        """See that all workers have the same weights.
+
+        Raises:
+            SetupError: They drifted apart: gradients were not averaged.
+        """
+        sums = torch.stack([parameter.detach().double().sum() for parameter in network.parameters()])
+        mean = sums.clone()
+        if self.size > 1:
+            torch.distributed.all_reduce(mean)
+            mean /= self.size
+        if self.agree(not torch.allclose(sums, mean, rtol=1e-9, atol=1e-9)):
+            raise SetupError("drifted", "ray train", "must keep the workers' weights equal", "different ones")
 
     def joined(self, network: nn.Module) -> nn.Module:
         """Return the network with its gradients averaged over the workers."""
@@ -145,6 +175,16 @@ class NetworkTask:
         self.optimizer = self._stepper.optimizer
         self.parts: dict[str, Any] = {"scaler": self._stepper.scaler}
         self.state: dict[str, Any] = {}
+        self.left_out: dict[str, str] = {}
+
+    def _packs(self, size_px: int) -> tuple[Pack, Pack]:
+        """Return the clips to train on and to validate with."""
+        train, val = (open_pack(Path(self._settings.data), name, size_px) for name in ("train", "val"))
+        self.left_out = {**train.skipped, **val.skipped}
+        return train, val
+
+    def react(self, metrics: dict[str, float]) -> None:
+        """Do nothing."""
 
     def _tensors(self, arrays: Arrays) -> dict[str, Tensor]:
         return {name: torch.from_numpy(value).to(self._team.device) for name, value in arrays.items()}

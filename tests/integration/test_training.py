@@ -7,11 +7,15 @@ import json
 import shutil
 from pathlib import Path
 
+import av
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
 
+from tests.conftest import ROOT
 from tests.dub import run
 
 
@@ -40,15 +44,23 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     good = root / "s00000/000.mp4"
     (root / "s00000/cut.mp4").write_bytes(good.read_bytes()[:3000])
     (root / "s00001/notes.mp4").write_text("not a video")
-    (root / "s00001/silent.mp4").write_bytes(b"")
+    (root / "s00001/empty.mp4").write_bytes(b"")
+    shapes = run("synth", "shapes", root / "s00001/faceless one.mov", "--seconds", "0.5")
+    assert shapes.returncode == 0, shapes.stderr
+    _without_sound(good, root / "s00001/mute.mp4")
+    _with_silence(good, root / "s00001/silent.mp4")
     first = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
     assert first.returncode == 0, first.stderr
     assert "4 clips" in first.stdout
-    assert "3 skipped" in first.stdout
+    assert "6 skipped" in first.stdout
     with (tmp_path / "out/skipped.csv").open(newline="") as file:
         skipped = {row["clip"]: row["reason"] for row in csv.DictReader(file)}
-    assert set(skipped) == {"s00000/cut", "s00001/notes", "s00001/silent"}
-    assert "text file" in skipped["s00001/notes"]
+    reasons = {
+        "s00000/cut": "cut", "s00001/notes": "text file", "s00001/empty": "empty", "s00001/silent": "silence",
+        "s00001/mute": "audio stream", "s00001/faceless_one-mov": "truth",
+    }  # fmt: skip
+    assert set(skipped) == set(reasons)
+    assert {name: skipped[name] for name, reason in reasons.items() if reason not in skipped[name]} == {}
     listed = [(tmp_path / "out" / f"{name}.txt").read_text().split() for name in ("train", "val")]
     assert sorted(listed[0] + listed[1]) == ["s00000/000", "s00000/001", "s00001/000", "s00001/001"]
     assert all(listed)
@@ -57,6 +69,72 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     second = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
     assert "4 clips" in second.stdout
     assert crop.stat().st_mtime_ns == before
+    third = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "64")
+    assert "4 clips" in third.stdout
+    assert cv2.imread(str(crop)).shape == (64, 64, 3)
+
+
+def _without_sound(source: Path, target: Path) -> None:
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+
+
+def _with_silence(source: Path, target: Path) -> None:
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        video = new.add_stream_from_template(old.streams.video[0])
+        sound = new.add_stream("aac", rate=16_000, layout="mono")
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                new.mux(packet)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 12_800), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        new.mux(sound.encode(frame))
+        new.mux(sound.encode(None))
+
+
+def test_clips_out_of_sync_are_refused_where_an_expert_is_at_hand(corpus: Path, tmp_path: Path) -> None:
+    """Sound moved by a third of a second is found; a file that is no expert stops the command with its name."""
+    root = tmp_path / "footage"
+    (root / "a").mkdir(parents=True)
+    made = run("synth", "clip", root / "a/good.mp4", "--seed", "9", "--seconds", "3")
+    assert made.returncode == 0, made.stderr
+    shutil.copy(root / "a/good.mp4.truth.json", root / "a/moved.mp4.truth.json")
+    _with_moved_sound(root / "a/good.mp4", root / "a/moved.mp4", 0.32)
+    expert = ROOT / "models/tiny/tiny_expert.safetensors"
+    done = run("train", "prepare", root, tmp_path / "out", "--truth", "--size", "96", "--expert", expert)
+    assert done.returncode == 0, done.stderr
+    assert "skipped a/moved: " in done.stderr
+    assert "within 1 frame" in done.stderr
+    assert "1 clips" in done.stdout
+    wrong = ROOT / "models/tiny/tiny_detector.safetensors"
+    done = run("train", "prepare", root, tmp_path / "other", "--truth", "--size", "96", "--expert", wrong)
+    assert done.returncode == 2
+    assert "tiny_detector.safetensors" in done.stderr
+
+
+def _with_moved_sound(source: Path, target: Path, later_s: float) -> None:
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        streams = {s.index: new.add_stream_from_template(s) for s in (old.streams.video[0], old.streams.audio[0])}
+        for packet in old.demux():
+            if packet.dts is None:
+                continue
+            if packet.stream.type == "audio":
+                packet.pts += round(later_s / packet.time_base)
+                packet.dts += round(later_s / packet.time_base)
+            packet.stream = streams[packet.stream.index]
+            new.mux(packet)
+
+
+def test_footage_is_searched_by_a_detector(corpus: Path, tmp_path: Path) -> None:
+    """Without --truth the bundled detector finds the presenters."""
+    done = run("train", "prepare", corpus, tmp_path / "out", "--detector", "tiny", "--size", "96")
+    assert done.returncode == 0, done.stderr
+    assert "4 clips" in done.stdout
 
 
 def test_file_lists_are_followed(corpus: Path, tmp_path: Path) -> None:

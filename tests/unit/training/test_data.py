@@ -15,7 +15,7 @@ from lipwise_ray.training.dataset import runs
 from lipwise_ray.training.footage import find_footage
 from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
-from lipwise_ray.training.samples import expert_samples, generator_samples
+from lipwise_ray.training.samples import _varied, expert_samples, generator_samples
 
 
 def test_a_pack_holds_the_crops_of_the_list(prepared: Path) -> None:
@@ -127,6 +127,11 @@ def test_augmented_lips_stay_lips(prepared: Path) -> None:
     assert plain["lips"].shape == varied["lips"].shape
     assert not np.array_equal(plain["lips"], varied["lips"])
     assert np.array_equal(plain["mel"], varied["mel"])
+    # A window whose five frames are one and the same stays so.
+    still = np.repeat(np.asarray(pack.frames[:1]), 5, axis=0)
+    for seed in range(20):
+        changed = _varied(still, np.random.default_rng(seed))
+        assert all(np.array_equal(changed[0], frame) for frame in changed)
 
 
 def test_gaps_end_a_run() -> None:

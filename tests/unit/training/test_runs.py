@@ -30,7 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def _train(network: str, data: Path, folder: Path, **more: Any) -> dict[str, float]:
     values = {"eval_batches": 2, "eval_every": 20, "save_every": 20, "steps": 40, "seed": 3}
     settings = make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
-    return run(settings, folder, Team(), lambda line: None)
+    return run(settings, folder, Team(), lambda line: None).metrics
 
 
 def _losses(folder: Path, metric: str = "loss") -> list[float]:
@@ -68,6 +68,40 @@ def test_a_resumed_run_is_the_same_run(network: str, prepared: Path, scenes: Pat
         assert all(torch.equal(value, parts["optimizer"]["state"][key][name]) for name, value in state.items())
 
 
+def test_the_generators_defaults_are_the_originals() -> None:
+    """The sync loss weighs more and Adam's momentum is lower with a discriminator than without."""
+    plain = make_settings("generator", {"data": "x", "expert": "e"})
+    gan = make_settings("generator", {"data": "x", "expert": "e", "disc_weight": 0.07})
+    assert (plain.sync_weight, plain.betas) == (0.01, (0.9, 0.999))
+    assert (gan.sync_weight, gan.betas) == (0.03, (0.5, 0.999))
+
+
+@pytest.mark.parametrize("network", ["expert", "generator"])
+@pytest.mark.parametrize("width", [0.2, 0.21, 0.3, 0.7])
+def test_any_width_that_is_trained_can_be_loaded(network: str, width: float, tmp_path: Path) -> None:
+    """A checkpoint tells its width, also where the channels had to be rounded."""
+    kind = {"expert": LipSyncExpert, "generator": Wav2Lip}[network]
+    torch.save({"state_dict": kind(width).state_dict()}, tmp_path / "w.pth")
+    load_network(kind, tmp_path / "w.pth", network)
+
+
+def test_a_resumed_run_with_all_losses_is_the_same_run(prepared: Path, tmp_path: Path) -> None:
+    """A stop evaluates too, which must not switch the sync loss on earlier than in an unbroken run."""
+    _train("expert", prepared, tmp_path / "expert", steps=2)
+    more = {
+        "expert": str(tmp_path / "expert" / "last.pth"), "sync_weight": 0.03, "sync_below": 100.0,
+        "disc_weight": 0.07, "disc_width": 0.0625, "eval_every": 9, "save_every": 100, "precision": "bfloat16",
+    }  # fmt: skip
+    for name, stops in (("whole", [12]), ("parts", [6, 12])):
+        for steps in stops:
+            _train("generator", prepared, tmp_path / name, steps=steps, **more)
+    whole, parts = (torch.load(tmp_path / name / "last.pth", weights_only=True) for name in ("whole", "parts"))
+    assert whole["state"] == parts["state"] == {"sync_on": True}
+    assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
+    disc = parts["parts"]["disc"]
+    assert all(torch.equal(value, disc[key]) for key, value in whole["parts"]["disc"].items())
+
+
 def test_sync_loss_and_discriminator_take_part(prepared: Path, tmp_path: Path) -> None:
     """With an expert and a discriminator all four losses are there, and both networks survive a resume."""
     _train("expert", prepared, tmp_path / "expert", steps=20)
@@ -93,7 +127,7 @@ def test_exports_load_as_the_networks_they_are(ending: str, prepared: Path, tmp_
     checkpoints.export(tmp_path / "run" / "last.pth", target, half=False)
     trained, exported = load_state_dict(tmp_path / "run" / "last.pth"), load_state_dict(target)
     assert all(torch.equal(value, exported[key]) for key, value in trained.items())
-    assert load_network(Wav2Lip, target, "Wav2Lip").output_block[1].in_channels == 2
+    assert load_network(Wav2Lip, target, "Wav2Lip").output_block[1].in_channels == 16
     if ending == "pth":
         assert {"state_dict", "optimizer", "global_step", "global_epoch"} <= set(torch.load(target, weights_only=True))
 
@@ -135,6 +169,20 @@ def test_a_damaged_checkpoint_is_named(prepared: Path, tmp_path: Path) -> None:
     _train("expert", prepared, tmp_path / "run", steps=2)
     last = tmp_path / "run" / "last.pth"
     last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(StateError, match=r"last\.pth"):
+        _train("expert", prepared, tmp_path / "run", steps=3)
+
+
+def test_a_damaged_record_is_named(prepared: Path, tmp_path: Path) -> None:
+    """A cut-off settings.json is an error with its path; so is a checkpoint full of zeros."""
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    record = tmp_path / "run" / "settings.json"
+    whole = record.read_text()
+    record.write_text(whole[:40])
+    with pytest.raises(StateError, match=r"settings\.json"):
+        _train("expert", prepared, tmp_path / "run", steps=3)
+    record.write_text(whole)
+    (tmp_path / "run" / "last.pth").write_bytes(bytes(5000))
     with pytest.raises(StateError, match=r"last\.pth"):
         _train("expert", prepared, tmp_path / "run", steps=3)
 
@@ -204,6 +252,8 @@ def test_an_empty_list_is_named(prepared: Path, tmp_path: Path) -> None:
         ("generator", {"sync_weight": 0.03}, "expert"),
         ("generator", {"window_frames": 1, "expert": "x"}, "window_frames"),
         ("generator", {"width": 2.0}, "width"),
+        ("expert", {"network": "generator"}, "network"),
+        ("expert", {"betas": [0.5, 2]}, "betas"),
     ],
 )
 def test_impossible_settings_are_named(network: str, values: dict[str, Any], words: str) -> None:
