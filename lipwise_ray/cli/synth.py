@@ -42,7 +42,6 @@ def clip(
     from lipwise_ray.values import Size  # noqa: PLC0415  # with the others
 
     said = _said(seed, language, text, seconds)
-    target.parent.mkdir(parents=True, exist_ok=True)
     scene = talking_scene(seed, seed, said, Size(width // 2 * 2, height // 2 * 2))
     if target.suffix.lower() in _STILLS:
         write_still(target, scene)
@@ -61,7 +60,6 @@ def speech(
     from lipwise_ray.synth.footage import write_speech  # noqa: PLC0415  # heavy
 
     said = _said(seed, language, text, seconds)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_speech(target, said.wave_f32)
     typer.echo(f"{target}: {said.seconds:.2f} s")
 
@@ -87,7 +85,12 @@ def _said(seed: int, language: str | None, text: str | None, seconds: float):  #
         )
     rng = np.random.default_rng([seed, 0x5A1D])
     voice = draw_voice(rng, held_out=False, language=language)
-    return with_silence(speak(text, voice), 0.2, 0.2) if text else draw_speech(rng, voice, seconds)
+    if text is None:
+        return draw_speech(rng, voice, seconds)
+    said = speak(text, voice)
+    if not any(phoneme.ipa for phoneme in said.phonemes):
+        raise SettingsError("bad_value", "--text", "must be words that can be said", repr(text))
+    return with_silence(said, 0.2, 0.2)
 
 
 @app.command("corpus")
@@ -154,6 +157,9 @@ def compare(
     source = setup.settings_source(job, assignments, None)
     settings = source.for_run()
     out_root = setup.out_folder(out, settings, manifest)
+    for option, folder in (("--out", out_root), ("--true", true)):
+        if not folder.is_dir():
+            raise SettingsError("no_folder", option, "must be a folder of videos", str(folder))
     rows = read_manifest(manifest, out_root, preset_names(source.presets)).rows
     registry = setup.registry(settings)
     detector = DetectorMaker((registry.resolve("tiny_detector"),), settings.detect.min_score)()

@@ -55,7 +55,8 @@ def prepare(
     for clip, result in prepare_footage(footage, out, preparer, address=address, workers=workers):
         if isinstance(result, InputError):
             skipped += 1
-            typer.echo(f"skipped {clip.name}: {result}", err=True)
+            reason = str(result).encode("utf-8", "backslashreplace").decode()
+            typer.echo(f"skipped {clip.name}: {reason}", err=True)
         else:
             done, frames = done + 1, frames + result
     typer.echo(

@@ -10,6 +10,7 @@ import numpy as np
 
 from lipwise_ray.dubbing.crops import read_crops, read_mel, whole_tracks
 from lipwise_ray.dubbing.manifest import Row
+from lipwise_ray.errors import InputError
 from lipwise_ray.faces.detections import FaceDetector
 from lipwise_ray.faces.select import choose, parse_selection
 from lipwise_ray.media.index import build_index
@@ -22,7 +23,7 @@ from lipwise_ray.values import F32Array, U8Array
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A row's sync distances under its new sound; None where there is no face, or no such file.
+    """A row's sync distances under its new sound; None where there is no face, or no such file that can be read.
 
     Attributes:
         row: The row's id.
@@ -66,11 +67,16 @@ def compare(
         mel = read_mel(row.audio)
         settings = settings_of(row)
         files = (row.video, out / row.output, true / f"{row.id}.mp4")
-        found = [
-            judge.distance(crops_of(file, detector, settings, len(mel)), mel) if file.is_file() else None
-            for file in files
-        ]
-        yield Comparison(row.id, *found)
+        yield Comparison(row.id, *(_distance(file, detector, judge, settings, mel) for file in files))
+
+
+def _distance(file: Path, detector: FaceDetector, judge: SyncJudge, settings: Settings, mel: F32Array) -> float | None:
+    if not file.is_file():
+        return None
+    try:
+        return judge.distance(crops_of(file, detector, settings, len(mel)), mel)
+    except InputError:
+        return None
 
 
 def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_columns: int) -> dict[int, U8Array]:

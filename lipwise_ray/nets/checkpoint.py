@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         message = f"a {type(loaded).__name__} where a dict of tensors belongs"
         raise TypeError(message)
     mapping = cast("Mapping[str, object]", loaded)
-    return {key: value for key, value in mapping.items() if isinstance(value, torch.Tensor)}
+    return {str(key): value for key, value in mapping.items() if isinstance(value, torch.Tensor)}
 
 
 def load_into(network: nn.Module, path: Path, name: str) -> None:

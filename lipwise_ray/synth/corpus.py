@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -230,7 +230,11 @@ def _record(root: Path, spec: CorpusSpec) -> None:
     }
     path = root / "corpus.json"
     if path.is_file():
-        known: Json = json.loads(path.read_text())
+        try:
+            known: Any = json.loads(path.read_text())
+            known = dict(known)
+        except (OSError, ValueError, TypeError):
+            known = {"kind": "a damaged corpus.json"}
         other = [name for name, value in note.items() if known.get(name, value) != value]
         if other:
             raise InputError(
@@ -251,8 +255,5 @@ def _write_clip(task: tuple[Path, CorpusSpec, int]) -> str:
     root, spec, number = task
     name = _clip_name(spec, number)
     target = root / f"{name}.mp4"
-    partial = target.with_name(f".{os.getpid()}-{target.name}")
-    write_scene(partial, corpus_scene(spec, number))
-    partial.replace(target)
-    truth_beside(partial).replace(truth_beside(target))
+    write_scene(target, corpus_scene(spec, number))
     return name

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +15,10 @@ import av
 import cv2
 import numpy as np
 import soxr
+from av.error import FFmpegError
 
 from lipwise_ray.errors import OutputError
+from lipwise_ray.media.container import write_problem
 from lipwise_ray.synth.scene import Picture, Scene, draw_scene
 from lipwise_ray.synth.speech import RATE_HZ
 from lipwise_ray.synth.truth import TRUTH_SCHEMA, truth_beside
@@ -37,9 +42,12 @@ def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "v
 
     Returns:
         The truth.
+
+    Raises:
+        OutputError: It cannot be written.
     """
     rows: list[Json] = []
-    with av.open(str(path), "w") as container:
+    with _whole(path) as partial, av.open(str(partial), "w") as container:
         video = container.add_stream("libx264", rate=scene.rate)
         video.width, video.height = scene.size.width, scene.size.height
         video.pix_fmt = "yuv420p"
@@ -64,8 +72,34 @@ def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "v
         "phonemes": _phonemes_json(scene),
         "frames": rows,
     }
-    truth_beside(path).write_text(json.dumps(truth, ensure_ascii=False))
+    with _whole(truth_beside(path)) as partial:
+        partial.write_text(json.dumps(truth, ensure_ascii=False), "utf-8")
     return truth
+
+
+@contextmanager
+def _whole(path: Path) -> Generator[Path]:
+    """Give a path to write to, which becomes `path` once it is whole; make its folder.
+
+    Raises:
+        OutputError: It cannot be written, or has an ending that is no container's.
+        StorageError: The disk is full.
+    """
+    if path.is_dir():
+        raise OutputError("not_writable", str(path), "must be a file", "a folder", "Name a file in it")
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise write_problem(path, error) from error
+    except (ValueError, FFmpegError) as error:
+        raise OutputError(
+            "not_writable", str(path), "must be a file that can be written", str(error), "Use .mp4, .m4a or .wav"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_still(path: Path, scene: Scene) -> None:
@@ -84,8 +118,12 @@ def write_still(path: Path, scene: Scene) -> None:
 
 
 def write_speech(path: Path, wave_f32: F32Array) -> None:
-    """Write mono sound at 16 kHz as AAC in the container of the ending, or as 16-bit WAV."""
-    with av.open(str(path), "w") as container:
+    """Write mono sound at 16 kHz as AAC in the container of the ending, or as 16-bit WAV.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with _whole(path) as partial, av.open(str(partial), "w") as container:
         _SoundTrack(container, wave_f32, codec="pcm_s16le" if path.suffix == ".wav" else "aac").write()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
+from lipwise_ray.errors import MediaError
 from lipwise_ray.values import Json
 
 TRUTH_SCHEMA = "lipwise.synth.truth/1"
@@ -31,6 +33,18 @@ def without_take(clip: str) -> str:
 
 
 def read_truth(path: Path) -> Json | None:
-    """Return the truth beside a clip, None where there is none."""
+    """Return the truth beside a clip, None where there is none.
+
+    Raises:
+        MediaError: It cannot be read.
+    """
     beside = truth_beside(path)
-    return json.loads(beside.read_text("utf-8")) if beside.is_file() else None
+    if not beside.is_file():
+        return None
+    try:
+        truth: object = json.loads(beside.read_text("utf-8"))
+    except (OSError, ValueError):
+        truth = None
+    if not isinstance(truth, dict) or "frames" not in truth:
+        raise MediaError("bad_truth", str(beside), "must be the truth of a clip", "a damaged file", "Make it again")
+    return cast("Json", truth)

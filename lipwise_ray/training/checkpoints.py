@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from lipwise_ray.errors import StateError, StorageError, WeightsError
+from lipwise_ray.media.container import write_problem
 from lipwise_ray.nets.checkpoint import load_state_dict
 from lipwise_ray.training.task import Task
 
 LAST, BEST = "last.pth", "best.pth"
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where a run begins: its step, and what its checkpoint says besides."""
+
+    step: int
+    extra: dict[str, Any]
 
 
 def save(path: Path, task: Task, step: int, extra: dict[str, Any]) -> None:
@@ -50,11 +63,11 @@ def save(path: Path, task: Task, step: int, extra: dict[str, Any]) -> None:
         ) from error
 
 
-def load(path: Path, task: Task) -> tuple[int, dict[str, Any]]:
-    """Put a checkpoint into a task; return its step and the extra values.
+def load(path: Path, task: Task) -> Begin:
+    """Put a checkpoint into a task; return where the run goes on.
 
     Raises:
-        StateError: The file is damaged or of another run.
+        StateError: The file is missing, damaged or of another run.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -64,15 +77,23 @@ def load(path: Path, task: Task) -> tuple[int, dict[str, Any]]:
             part.load_state_dict(content["parts"][name])
         task.state.update(content["state"])
         torch.set_rng_state(content["torch_rng"])
-        return int(content["global_step"]), dict(content["extra"])
+        _check_finite(task.network.state_dict())
+        return Begin(int(content["global_step"]), dict(content["extra"]))
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError, UnpicklingError) as error:
         raise StateError(
             "bad_checkpoint",
             str(path),
             "must be a whole checkpoint of this run",
-            str(error).splitlines()[0][:160] if str(error) else type(error).__name__,
+            "another kind of file" if isinstance(error, UnpicklingError) else str(error).partition("\n")[0][:160],
             "Put best.pth in its place, or begin another run",
         ) from error
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            message = f"weights that are not finite ({name})"
+            raise ValueError(message)
 
 
 def export(path: Path, target: Path, *, half: bool) -> None:
@@ -85,17 +106,25 @@ def export(path: Path, target: Path, *, half: bool) -> None:
 
     Raises:
         WeightsError: The checkpoint cannot be read, or the ending is neither.
+        StorageError: The disk is full.
+        OutputError: The target cannot be written.
     """
-    tensors = {key: _exported(value, half=half) for key, value in load_state_dict(path).items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".safetensors":
-        from safetensors.torch import save_file  # noqa: PLC0415  # beside its use
-
-        save_file(tensors, target)
-    elif target.suffix in {".pth", ".pt"}:
-        torch.save({"state_dict": tensors, "optimizer": None, "global_step": _step_of(path), "global_epoch": 0}, target)
-    else:
+    if target.suffix not in {".safetensors", ".pth", ".pt"}:
         raise WeightsError("bad_target", str(target), "must end in .safetensors or .pth", target.suffix or "no ending")
+    tensors = {key: _exported(value, half=half) for key, value in load_state_dict(path).items()}
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".safetensors":
+            partial.write_bytes(to_bytes(tensors))
+        else:
+            step = _step_of(path)
+            torch.save({"state_dict": tensors, "optimizer": None, "global_step": step, "global_epoch": 0}, partial)
+        partial.replace(target)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        cause = error if isinstance(error, OSError) else OSError(ENOSPC, str(error).partition("\n")[0])
+        raise write_problem(target, cause) from error
 
 
 def _exported(value: Tensor, *, half: bool) -> Tensor:
@@ -105,4 +134,5 @@ def _exported(value: Tensor, *, half: bool) -> Tensor:
 
 def _step_of(path: Path) -> int:
     content = torch.load(path, map_location="cpu", weights_only=True) if path.suffix != ".safetensors" else {}
-    return int(content.get("global_step", 0))
+    step: object = content.get("global_step", 0)
+    return step if isinstance(step, int) else 0

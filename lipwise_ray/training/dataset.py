@@ -13,6 +13,8 @@ AUDIO = "audio.wav"
 NOTE = "clip.json"
 """What `train prepare` says of a clip; data prepared by the original has none."""
 
+_LONGEST_NAME = 200
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedClip:
@@ -47,8 +49,8 @@ def read_list(path: Path) -> list[str]:
             "empty_list", str(path), "needs at least one clip", "none", "Add clips; a split needs two speakers"
         )
     for name in names:
-        if name.startswith("/") or ".." in name.split("/"):
-            raise InputError("bad_name", str(path), "must name clips below its folder", name, "Correct the list")
+        if name.startswith("/") or ".." in name.split("/") or len(name.encode()) > _LONGEST_NAME:
+            raise InputError("bad_name", str(path), "must name clips below its folder", name[:80], "Correct the list")
     return names
 
 

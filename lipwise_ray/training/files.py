@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
+from lipwise_ray.errors import StateError
 from lipwise_ray.media.container import write_problem
 
 
@@ -20,3 +24,26 @@ def replace_text(path: Path, text: str) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise write_problem(path, error) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Generator[None]:
+    """Hold a run's folder; the system lets go when the process ends.
+
+    Raises:
+        StateError: Another process trains there.
+        StorageError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise write_problem(folder, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StateError(
+                "run_in_use", str(folder), "must have one run at a time", "another", "Wait for it, or choose a folder"
+            ) from error
+        yield

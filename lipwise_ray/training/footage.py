@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from lipwise_ray.engine.local import Handler, spread
 from lipwise_ray.errors import InputError
+from lipwise_ray.media.container import write_problem
+from lipwise_ray.synth.truth import without_take
 from lipwise_ray.training.dataset import read_list
 from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
 
@@ -58,7 +60,8 @@ def find_footage(root: Path, val_share: float) -> Footage:
         InputError: There is no footage, or too little for a split.
     """
     if not root.is_dir():
-        raise InputError("no_footage", str(root), "must be a folder of footage", "", "Check the path")
+        got = "a file" if root.exists() else "nothing there"
+        raise InputError("no_footage", str(root), "must be a folder of footage", got, "Check the path")
     if (root / "train.txt").is_file():
         lists = {name: read_list(root / f"{name}.txt") for name in _LISTS if (root / f"{name}.txt").is_file()}
         return Footage({name: [Clip(one, _file_of(root, one)) for one in names] for name, names in lists.items()})
@@ -82,13 +85,13 @@ def find_footage(root: Path, val_share: float) -> Footage:
 
 
 def _group(clip: Clip, *, by_folder: bool) -> str:
-    return clip.name.rpartition("/")[0] if by_folder else clip.name
+    return clip.name.rpartition("/")[0] if by_folder else without_take(clip.name)
 
 
 def _name(root: Path, file: Path) -> str:
     """Return a file's name in the lists: without spaces, which end a name there; another ending than .mp4 stays."""
     ending = file.suffix.lower()
-    relative = file.relative_to(root).with_suffix("").as_posix()
+    relative = file.relative_to(root).with_suffix("").as_posix().encode("utf-8", "backslashreplace").decode()
     name = "_".join(relative.split()) + ("" if ending == ".mp4" else f"-{ending[1:]}")
     return name if "/" in name else f"clips/{name}"
 
@@ -145,17 +148,36 @@ def prepare_footage(
 
     Yields:
         Each clip with its number of frames, or with what is wrong with it.
+
+    Raises:
+        InputError: A list is left without a clip.
+        OutputError: The folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_problem(out, error) from error
     done: set[str] = set()
     skipped: list[tuple[str, str, str]] = []
+    empty: list[str] = []
     for clip, result in spread(preparer, footage.clips, address=address, workers=workers):
         if isinstance(result, InputError):
-            skipped.append((clip.name, result.code, str(result)))
+            reason = str(result).encode("utf-8", "backslashreplace").decode()
+            skipped.append((clip.name, result.code, reason))
         else:
             done.add(clip.name)
         yield clip, result
     for name, clips in footage.lists.items():
+        if not done.intersection(clip.name for clip in clips):
+            empty.append(name)
         (out / f"{name}.txt").write_text("".join(f"{clip.name}\n" for clip in clips if clip.name in done), "utf-8")
     with (out / _SKIPPED).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("clip", "code", "reason"), *sorted(skipped)])
+    if empty:
+        raise InputError(
+            "small_corpus",
+            str(out / f"{empty[0]}.txt"),
+            "needs a clip that could be prepared",
+            "none",
+            f"See {out / _SKIPPED}, and add footage",
+        )

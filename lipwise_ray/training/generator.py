@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lipwise_ray.errors import InputError
 from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
 from lipwise_ray.nets.quality_disc import VisualQualityDisc
@@ -65,6 +66,14 @@ class GeneratorTask(NetworkTask):
         super().__init__(settings, team, Wav2Lip(settings.width))
         self._train, self._val = self._packs(SIZE_PX)
         self.state["sync_on"] = False
+        if settings.take_share and not any(self._train.takes):
+            raise InputError(
+                "no_takes",
+                str(Path(settings.data) / "train.txt"),
+                "needs clips in takes for take_share",
+                "none",
+                "Make the corpus with --takes 2, or leave take_share out",
+            )
         self._expert: nn.Module | None = None
         if settings.expert:
             self._expert = placed(load_network(LipSyncExpert, Path(settings.expert), "the lip-sync expert"), team)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lipwise_ray.errors import SetupError
+from lipwise_ray.errors import SetupError, StateError
 from lipwise_ray.training.files import replace_text
 
 _COLUMNS = ("step", "split", "metric", "value")
@@ -18,13 +19,14 @@ class RunLog:
 
     Args:
         folder: The run's folder.
-        step: Rows after this step are dropped: a run that was cut off says them again.
+        kept: Tells of a step and split whether its rows stay; a run that goes on says the others again.
 
     Raises:
+        StateError: The metrics that are there are damaged.
         SetupError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, kept: Callable[[int, str], bool]) -> None:
         try:
             from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415  # an extra
         except ImportError as error:
@@ -33,9 +35,8 @@ class RunLog:
             ) from error
         self.path = folder / "metrics.csv"
         rows: list[Any] = []
-        if self.path.is_file():
-            with self.path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        if self.path.exists():
+            rows = [row for row in _read(self.path) if kept(int(row["step"]), row["split"])]
         text = io.StringIO(newline="")
         table = csv.DictWriter(text, _COLUMNS)
         table.writeheader()
@@ -43,7 +44,9 @@ class RunLog:
         replace_text(self.path, text.getvalue())
         self._file = self.path.open("a", newline="")
         self._table = csv.DictWriter(self._file, _COLUMNS)
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._board = SummaryWriter(
+            str(folder / "tensorboard"), purge_step=1 + max((int(row["step"]) for row in rows), default=0)
+        )
 
     def write(self, step: int, split: str, metrics: dict[str, float]) -> None:
         """Add the numbers of a step."""
@@ -56,3 +59,17 @@ class RunLog:
         """Close both."""
         self._file.close()
         self._board.close()
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """Return the rows that are there; a last line that was cut off is left out."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if all(row.get(name) for name in _COLUMNS)]
+        for row in rows:
+            int(row["step"])
+    except (OSError, ValueError, csv.Error) as error:
+        raise StateError(
+            "bad_metrics", str(path), "must be the run's metrics", str(error), "Remove it; the run goes on without"
+        ) from error
+    return rows

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from lipwise_ray.lipsync.pipeline import Background, Stage, timed
-from lipwise_ray.nets.checkpoint import load_into
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.log import RunLog
 from lipwise_ray.training.settings import TrainSettings
@@ -39,13 +38,21 @@ class Result:
     interrupted: bool
 
 
-def train(task: Task, settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]) -> Result:
+def train(
+    task: Task,
+    begin: checkpoints.Begin,
+    settings: TrainSettings,
+    folder: Path,
+    team: Team,
+    say: Callable[[str], None],
+) -> Result:
     """Train until the run's last step, its time limit, or a signal.
 
     Args:
         task: The network, with its data.
+        begin: Where the run begins or goes on.
         settings: The run's settings.
-        folder: Checkpoints, metrics and pictures; a run that is there goes on.
+        folder: Checkpoints, metrics and pictures.
         team: This worker among the run's workers; the first one writes.
         say: Takes lines for people.
 
@@ -53,38 +60,38 @@ def train(task: Task, settings: TrainSettings, folder: Path, team: Team, say: Ca
         Where it ended.
     """
     last = folder / checkpoints.LAST
-    step, extra = _begin(task, settings, last, say)
-    log = RunLog(folder, step) if team.rank == 0 else None
-    begin, begin_step = time.perf_counter(), step
+    step, extra = begin.step, begin.extra
+    log = RunLog(folder, lambda at, split: _is_due(settings, split, at, step)) if team.rank == 0 else None
+    begin_s = time.perf_counter()
     metrics: dict[str, float] = {}
-    recent: dict[str, list[float | Tensor]] = defaultdict(list)
+    recent: dict[str, list[float | Tensor]] = defaultdict(list, extra.pop("recent", {}))
     task.network.train()
     waited = Stage()
-    ahead = Background(lambda: map(task.batch, range(begin_step, settings.steps)), _AHEAD)
+    ahead = Background(lambda: map(task.batch, range(begin.step, settings.steps)), _AHEAD)
     with _orderly_end() as ended, ahead:
         for arrays in timed(iter(ahead), waited):
             batch = {name: torch.from_numpy(value).to(team.device) for name, value in arrays.items()}
             for name, value in task.train(batch, step).items():
                 recent[name].append(value)
             step += 1
-            passed_s = time.perf_counter() - begin
+            passed_s = time.perf_counter() - begin_s
             late = ended.is_set() or 0 < settings.minutes <= passed_s / 60
             over = team.agree(late) or step == settings.steps
             if step % _LOG_EVERY == 0 or over:
-                means = team.mean({name: float(np.mean([float(v) for v in values])) for name, values in recent.items()})
+                _log_losses(log, team, settings, step, recent)
+            if step % _LOG_EVERY == 0:
                 recent.clear()
-                if log:
-                    log.write(step, "train", {**means, "lr": learning_rate(settings, step)})
             due = step % settings.eval_every == 0
             if log and (due or over):
-                metrics = _evaluate(task, folder, step, extra, log)
+                # What a stop makes known must not count when the run goes on.
+                metrics = _evaluate(task, folder, step, extra if due else dict(extra), log)
                 numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
                 waiting = f"waiting for data {waited.busy_s / passed_s:.1%} of the time"
-                say(f"step {step}: {numbers}; {(step - begin_step) / passed_s:.2f} steps/s, {waiting}")
+                say(f"step {step}: {numbers}; {(step - begin.step) / passed_s:.2f} steps/s, {waiting}")
             if due:  # an evaluation because of a stop must not change the course of the run
                 task.react(team.from_first(metrics))
             if log and (step % settings.save_every == 0 or over):
-                checkpoints.save(last, task, step, extra)
+                checkpoints.save(last, task, step, {**extra, "recent": _numbers(recent)})
             if over:
                 break
     team.check_equal(task.network)
@@ -94,15 +101,21 @@ def train(task: Task, settings: TrainSettings, folder: Path, team: Team, say: Ca
     return Result(step, metrics, interrupted=ended.is_set() and step < settings.steps)
 
 
-def _begin(task: Task, settings: TrainSettings, last: Path, say: Callable[[str], None]) -> tuple[int, dict[str, Any]]:
-    """Return the step to go on from, and what the checkpoint says besides."""
-    if last.is_file():
-        step, extra = checkpoints.load(last, task)
-        say(f"goes on from step {step}")
-        return step, extra
-    if settings.init:
-        load_into(task.network, Path(settings.init), f"{settings.network} at width {settings.width:g}")
-    return 0, {"best": float("inf")}
+def _log_losses(
+    log: RunLog | None, team: Team, settings: TrainSettings, step: int, recent: Mapping[str, list[float | Tensor]]
+) -> None:
+    means = team.mean({name: float(np.mean(values)) for name, values in _numbers(recent).items()})
+    if log:
+        log.write(step, "train", {**means, "lr": learning_rate(settings, step)})
+
+
+def _numbers(losses: Mapping[str, list[float | Tensor]]) -> dict[str, list[float]]:
+    return {name: [float(value) for value in values] for name, values in losses.items()}
+
+
+def _is_due(settings: TrainSettings, split: str, at: int, step: int) -> bool:
+    """Tell whether an unbroken run would have written this row by `step`, where this one goes on."""
+    return at <= step and at % (_LOG_EVERY if split == "train" else settings.eval_every) == 0
 
 
 def _evaluate(task: Task, folder: Path, step: int, extra: dict[str, Any], log: RunLog) -> dict[str, float]:

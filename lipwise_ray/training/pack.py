@@ -142,7 +142,7 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
     folder = root / f".pack-{list_name}-{size_px}"
     try:
         with _alone(folder):
-            if _digest(folder / "pack.json") != digest.hexdigest():
+            if _digest(folder / "pack.json") != digest.hexdigest() or not _is_whole(folder):
                 _build(folder, clips, size_px, digest.hexdigest())
     except OSError as error:
         raise write_problem(folder, error) from error
@@ -164,6 +164,14 @@ def _digest(note: Path) -> str:
         return str(json.loads(note.read_text())["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        arrays = [np.load(folder / name, mmap_mode="r") for name in ("frames.npy", "mels.npy")]
+    except (OSError, ValueError, EOFError):
+        return False
+    return all(len(array) for array in arrays)
 
 
 @contextmanager

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from lipwise_ray.media.container import write_problem
+from lipwise_ray.nets.checkpoint import load_into
+from lipwise_ray.training import checkpoints
 from lipwise_ray.training.detector import DetectorTask
 from lipwise_ray.training.expert import ExpertTask
+from lipwise_ray.training.files import alone_in, replace_text
 from lipwise_ray.training.generator import GeneratorTask
 from lipwise_ray.training.loop import Result, train
 from lipwise_ray.training.restorer import RestorerTask
-from lipwise_ray.training.settings import TrainSettings, record
+from lipwise_ray.training.settings import RECORD, TrainSettings, compare, record_of
 from lipwise_ray.training.task import Task, Team
 
 _TASKS: dict[str, Callable[[TrainSettings, Team], Task]] = {
@@ -39,24 +43,39 @@ def run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], 
     Raises:
         InputError: The data set cannot be used.
         SettingsError: The folder's run was begun with other settings.
-        StateError: The folder's run is damaged.
+        StateError: The folder's run is damaged, or somebody else trains there.
         WeightsError: The expert's or the first weights are of another network.
         StorageError: The disk is full.
     """
-    if team.rank == 0:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_problem(folder, error) from error
-        record(settings, folder, team.size)
+    if team.rank:
+        return _run(settings, folder, team, say)
+    with alone_in(folder):
+        return _run(settings, folder, team, say)
+
+
+def _run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], None]) -> Result:
+    last, best = folder / checkpoints.LAST, folder / checkpoints.BEST
+    goes_on = last.exists() or best.exists()
+    record = record_of(settings, team.size)
+    if goes_on and team.rank == 0:
+        compare(settings, record, folder)
     if settings.threads and team.device == "cpu":
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     task = _TASKS[settings.network](settings, team)
+    if goes_on:
+        begin = checkpoints.load(last, task)
+        say(f"goes on from step {begin.step}")
+    else:
+        begin = checkpoints.Begin(0, {"best": float("inf")})
+        if settings.init:
+            load_into(task.network, Path(settings.init), f"{settings.network} at width {settings.width:g}")
+    if team.rank == 0:
+        replace_text(folder / RECORD, json.dumps(record, indent=1))
     if task.left_out:
         name, reason = next(iter(task.left_out.items()))
         say(f"{len(task.left_out)} listed clips are left out, for example {name}: {reason}")
     try:
-        return train(task, settings, folder, team, say)
+        return train(task, begin, settings, folder, team, say)
     except OSError as error:  # pictures and logs; checkpoints tell for themselves
         raise write_problem(folder, error) from error

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipwise_ray.errors import SettingsError, StateError
-from lipwise_ray.training.files import replace_text
+from lipwise_ray.values import Json
 
 Network = Literal["expert", "generator", "detector", "restorer"]
 Count = Annotated[int, Field(ge=0)]
@@ -19,6 +19,7 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, le=1)]
 
+RECORD = "settings.json"
 _MAY_CHANGE = frozenset({"steps", "save_every", "threads", "data", "minutes"})
 _EVALUATION = frozenset({"eval_every", "eval_batches"})
 
@@ -29,15 +30,16 @@ class TrainSettings(BaseModel):
     Source: Wav2Lip's hparams.py and training scripts for the defaults of expert and generator.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     network: Network
     data: str
     """A prepared data set; a corpus of scenes for the detector."""
-    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    width: Annotated[float, Field(ge=1 / 512, le=1)] = 1.0
     """Factor on the network's channels; 1 is the original."""
-    seed: Count = 0
-    batch: Positive = 16
+    seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 16
+    """Samples a step and worker; batch normalisation needs two."""
     lr: Rate = 1e-4
     halve_lr_after: Count = 0
     """From this step on the learning rate is halved every `halve_lr_every` steps; 0 for never."""
@@ -50,7 +52,7 @@ class TrainSettings(BaseModel):
     eval_batches: Positive = 40
     save_every: Positive = 3_000
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    threads: Count = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
     """CPU threads; 0 leaves the choice to torch."""
     minutes: Annotated[float, Field(ge=0)] = 0.0
     """Save and end after this time; 0 for no limit."""
@@ -72,7 +74,7 @@ class TrainSettings(BaseModel):
     lower_weight: Annotated[float, Field(ge=1, le=100)] = 1.0
     """How much more the lower half counts in the L1 loss, which is where the mouth is; the original's is 1."""
     sync_weight: Weight = 0.03
-    sync_below: float = 0.75
+    sync_below: Annotated[float, Field(gt=0)] = 0.75
     """The sync loss counts once its value on the validation clips is below this."""
     disc_weight: Weight = 0.0
     """Weight of the discriminator's loss; 0 trains without one. The original's is 0.07."""
@@ -103,6 +105,10 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
         raise SettingsError(
             "bad_value", f"train {network}: network", "is chosen by the command", repr(values["network"])
         )
+    for name, value in values.items():
+        field = TrainSettings.model_fields.get(name)
+        if isinstance(value, bool) and field is not None and field.annotation is not bool:
+            raise SettingsError("bad_value", f"train {network}: {name}", "must be no truth value", repr(value))
     defaults = DEFAULTS[network]
     if network == "generator" and values.get("disc_weight"):
         defaults = {**defaults, **_WITH_DISC}
@@ -113,6 +119,11 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsError("bad_value", f"train {network}: {name}", first["msg"], repr(first["input"])) from error
     if settings.network == "generator":
+        if settings.sync_weight + settings.disc_weight >= 1:
+            raise SettingsError(
+                "bad_value", "train generator: sync_weight + disc_weight", "must leave some weight for L1, be below 1",
+                f"{settings.sync_weight + settings.disc_weight:g}",
+            )  # fmt: skip
         if settings.window_frames == 1 and (settings.sync_weight or settings.disc_weight):
             raise SettingsError(
                 "bad_value", "train generator: window_frames", "must be 5 with a sync or discriminator loss", "1",
@@ -131,36 +142,39 @@ def _may_change(settings: TrainSettings) -> frozenset[str]:
     return _MAY_CHANGE if settings.sync_weight and settings.network == "generator" else _MAY_CHANGE | _EVALUATION
 
 
-def record(settings: TrainSettings, folder: Path, workers: int) -> None:
-    """Write the settings beside the run's checkpoints, or compare with what is there.
+def record_of(settings: TrainSettings, workers: int) -> Json:
+    """Return what decides a run's numbers: settings, how many share each step, and the list of clips."""
+    clips = Path(settings.data) / "train.txt"
+    record: Json = json.loads(settings.model_dump_json())
+    record["workers"] = workers
+    record["clips_sha256"] = hashlib.sha256(clips.read_bytes()).hexdigest() if clips.is_file() else None
+    return record
 
-    Args:
-        settings: The run's.
-        folder: The run's folder.
-        workers: How many share each step; they and the list of clips decide the samples too.
+
+def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
+    """Compare with what the folder's run was begun with.
 
     Raises:
-        SettingsError: The run was begun with others.
-        StateError: The record is damaged.
+        SettingsError: It was begun with other settings.
+        StateError: The record is damaged or missing.
     """
-    path = folder / "settings.json"
-    clips = Path(settings.data) / "train.txt"
-    new = json.loads(settings.model_dump_json())
-    new["workers"] = workers
-    new["clips_sha256"] = hashlib.sha256(clips.read_bytes()).hexdigest() if clips.is_file() else None
+    path = folder / RECORD
     try:
-        old: Any = json.loads(path.read_text()) if path.is_file() else new
-        changed = [name for name in new if name not in _may_change(settings) and old.get(name, new[name]) != new[name]]
-    except (ValueError, AttributeError) as error:
+        old: Any = json.loads(path.read_text())
+        changed = [n for n in record if n not in _may_change(settings) and old.get(n, record[n]) != record[n]]
+    except (OSError, ValueError, AttributeError) as error:
         raise StateError(
-            "bad_record", str(path), "must be a run's settings", "a damaged file", "Begin another run with init=FILE"
+            "bad_record",
+            str(path),
+            "must be the run's settings",
+            "a damaged or missing file",
+            "Begin another run with init=FILE and this run's weights",
         ) from error
     if changed:
         raise SettingsError(
             "other_settings",
             str(folder),
             f"was begun with {', '.join(f'{name} = {old.get(name)!r}' for name in changed)}",
-            ", ".join(f"{name} = {new[name]!r}" for name in changed),
+            ", ".join(f"{name} = {record[name]!r}" for name in changed),
             "Resume with the same settings, or begin another run with init=FILE and this run's weights",
         )
-    replace_text(path, json.dumps(new, indent=1))
