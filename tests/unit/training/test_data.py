@@ -43,6 +43,20 @@ def test_a_pack_is_made_again_when_a_clip_changes(prepared: Path, tmp_path: Path
     assert len(open_pack(root, "train", 96).runs) == len(before.runs) + 1
 
 
+def test_a_damaged_pack_is_made_again(prepared: Path, tmp_path: Path) -> None:
+    """A pack file that was cut off or is gone costs only the time to make it."""
+    import shutil
+
+    root = tmp_path / "data"
+    shutil.copytree(prepared, root, ignore=shutil.ignore_patterns(".pack*"))
+    before = np.array(open_pack(root, "train", 96).frames)
+    frames = root / ".pack-train-96/frames.npy"
+    frames.write_bytes(frames.read_bytes()[:5000])
+    assert np.array_equal(open_pack(root, "train", 96).frames, before)
+    (root / ".pack-train-96/mels.npy").unlink()
+    assert len(open_pack(root, "train", 96).mels)
+
+
 def test_mel_windows_are_those_of_dubbing(prepared: Path) -> None:
     """Without a lead a frame trains with the very window it is dubbed with; a lead of one takes the frame before's."""
     pack = open_pack(prepared, "train", 96)
@@ -215,7 +229,30 @@ def test_any_folder_is_split_by_its_folders(tmp_path: Path) -> None:
     assert {name: second[name] for name in first} == first
 
 
-@pytest.mark.parametrize("name", ["../elsewhere/1", "/etc/1", "a/../../b"])
+def test_takes_stay_on_one_side(tmp_path: Path) -> None:
+    """Where clips are split one by one, the takes of a clip are not: they show the same frames."""
+    for clip in range(8):
+        for take in (1, 2):
+            (tmp_path / f"{clip}-take{take}.mp4").write_bytes(b"x")
+    lists = find_footage(tmp_path, 0.4).lists
+    sides = {clip.name: name for name, clips in lists.items() for clip in clips}
+    assert set(sides.values()) == {"train", "val"}
+    assert all(sides[f"clips/{n}-take1"] == sides[f"clips/{n}-take2"] for n in range(8))
+
+
+def test_odd_file_names_become_names_of_lists(tmp_path: Path) -> None:
+    """Spaces end a name in a list, and one stem may have two endings; the files are found all the same."""
+    for name in ("a b.mp4", "c.mp4", "c.mov"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "c\udcff.mp4").write_bytes(b"x")
+    clips = {clip.name: clip.path.name for clip in find_footage(tmp_path, 0.3).clips}
+    assert clips["clips/a_b"] == "a b.mp4"
+    assert (clips["clips/c"], clips["clips/c-mov"]) == ("c.mp4", "c.mov")
+    assert len(clips) == 4
+    assert all(name.encode() and " " not in name for name in clips)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/1", "/etc/1", "a/../../b", "x" * 300])
 def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: str) -> None:
     """Names that leave the data set's folder are refused."""
     (tmp_path / "train.txt").write_text(f"a/1\n{name}\n")

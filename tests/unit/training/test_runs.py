@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from lipwise_ray.errors import InputError, SettingsError, StateError, StorageError, WeightsError
+from lipwise_ray.errors import InputError, LipwiseError, SettingsError, StateError, StorageError, WeightsError
 from lipwise_ray.nets.checkpoint import load_network, load_state_dict
 from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.wav2lip import Wav2Lip
 from lipwise_ray.training import checkpoints
+from lipwise_ray.training.files import alone_in
 from lipwise_ray.training.run import run
 from lipwise_ray.training.settings import make_settings
 from lipwise_ray.training.task import Team
 
 SMALL: dict[str, dict[str, Any]] = {
     "expert": {"width": 0.125, "batch": 16, "lr": 1e-3},
-    "generator": {"width": 0.0625, "batch": 4, "lr": 2e-3, "sync_weight": 0.0},
+    "generator": {"width": 0.0625, "batch": 4, "lr": 1e-3, "sync_weight": 0.0},
     "detector": {"batch": 4, "lr": 3e-3},
     "restorer": {"batch": 4, "lr": 2e-3},
 }
@@ -36,6 +37,11 @@ def _train(network: str, data: Path, folder: Path, **more: Any) -> dict[str, flo
 def _losses(folder: Path, metric: str = "loss") -> list[float]:
     with (folder / "metrics.csv").open(newline="") as file:
         return [float(r["value"]) for r in csv.DictReader(file) if r["split"] == "train" and r["metric"] == metric]
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _data(network: str, prepared: Path, scenes: Path) -> Path:
@@ -66,6 +72,10 @@ def test_a_resumed_run_is_the_same_run(network: str, prepared: Path, scenes: Pat
     assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
     for key, state in whole["optimizer"]["state"].items():
         assert all(torch.equal(value, parts["optimizer"]["state"][key][name]) for name, value in state.items())
+    _train(network, data, tmp_path / "whole", steps=20, **often)
+    _train(network, data, tmp_path / "parts", steps=20, **often)
+    metrics = [[r for r in _rows(tmp_path / name) if r["step"] == "20"] for name in ("whole", "parts")]
+    assert metrics[0] == metrics[1] != []
 
 
 def test_the_generators_defaults_are_the_originals() -> None:
@@ -173,6 +183,67 @@ def test_a_damaged_checkpoint_is_named(prepared: Path, tmp_path: Path) -> None:
         _train("expert", prepared, tmp_path / "run", steps=3)
 
 
+def test_a_run_without_its_last_checkpoint_is_not_begun_anew(prepared: Path, tmp_path: Path) -> None:
+    """best.pth is not written over by a run that silently starts from nothing."""
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    best = (tmp_path / "run" / "best.pth").read_bytes()
+    (tmp_path / "run" / "last.pth").unlink()
+    with pytest.raises(StateError, match=r"last\.pth"):
+        _train("expert", prepared, tmp_path / "run", steps=3)
+    assert (tmp_path / "run" / "best.pth").read_bytes() == best
+
+
+def test_two_runs_on_one_folder_are_refused(prepared: Path, tmp_path: Path) -> None:
+    """The second one is told, and the first one's files are left alone."""
+    with alone_in(tmp_path / "run"), pytest.raises(StateError, match="one run at a time"):
+        _train("expert", prepared, tmp_path / "run", steps=2)
+    _train("expert", prepared, tmp_path / "run", steps=2)
+
+
+def test_a_typing_error_leaves_no_record(prepared: Path, tmp_path: Path) -> None:
+    """A run that could not begin for a wrong file can be begun with the right one."""
+    _train("expert", prepared, tmp_path / "good", steps=2)
+    with pytest.raises(WeightsError):
+        _train("expert", prepared, tmp_path / "run", steps=2, init=str(tmp_path / "goood" / "last.pth"))
+    _train("expert", prepared, tmp_path / "run", steps=2, init=str(tmp_path / "good" / "last.pth"))
+
+
+def test_weights_that_are_not_finite_are_refused(prepared: Path, tmp_path: Path) -> None:
+    """A checkpoint with a NaN is told as damaged, not trained on."""
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    last = tmp_path / "run" / "last.pth"
+    content = torch.load(last, weights_only=True)
+    next(iter(content["state_dict"].values()))[0] = float("nan")
+    torch.save(content, last)
+    with pytest.raises(StateError, match="not finite"):
+        _train("expert", prepared, tmp_path / "run", steps=3)
+
+
+def test_an_export_that_fails_leaves_the_file_before(prepared: Path, tmp_path: Path) -> None:
+    """With the disk full, or a folder in the way, what was exported before is still whole."""
+    import resource
+    import signal
+
+    _train("expert", prepared, tmp_path / "run", steps=2)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for ending in ("pth", "safetensors"):
+        target = tmp_path / f"kept.{ending}"
+        checkpoints.export(tmp_path / "run" / "last.pth", target, half=True)
+        before = target.read_bytes()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        try:
+            with pytest.raises(LipwiseError, match="kept"):
+                checkpoints.export(tmp_path / "run" / "last.pth", target, half=False)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert target.read_bytes() == before
+    signal.signal(signal.SIGXFSZ, old)
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(LipwiseError, match=r"folder\.pth"):
+        checkpoints.export(tmp_path / "run" / "last.pth", tmp_path / "folder.pth", half=False)
+
+
 def test_a_damaged_record_is_named(prepared: Path, tmp_path: Path) -> None:
     """A cut-off settings.json is an error with its path; so is a checkpoint full of zeros."""
     _train("expert", prepared, tmp_path / "run", steps=2)
@@ -254,6 +325,12 @@ def test_an_empty_list_is_named(prepared: Path, tmp_path: Path) -> None:
         ("generator", {"width": 2.0}, "width"),
         ("expert", {"network": "generator"}, "network"),
         ("expert", {"betas": [0.5, 2]}, "betas"),
+        ("expert", {"batch": 1}, "batch"),
+        ("expert", {"seed": 10**20}, "seed"),
+        ("expert", {"steps": True}, "steps"),
+        ("expert", {"threads": 10**6}, "threads"),
+        ("generator", {"sync_below": float("nan"), "expert": "x"}, "sync_below"),
+        ("generator", {"sync_weight": 0.5, "disc_weight": 0.5, "expert": "x"}, "disc_weight"),
     ],
 )
 def test_impossible_settings_are_named(network: str, values: dict[str, Any], words: str) -> None:
