@@ -116,7 +116,7 @@ class DetectorTask(NetworkTask):
         for start in range(0, len(self._val.pictures), 16):
             pictures = torch.from_numpy(self._val.pictures[start : start + 16]).to(self._team.device)
             found += [decode(one, _MIN_SCORE) for one in self.network(to_network(pictures)).float()]
-        self.network.train()
+        self.train_mode()
         metrics = measure(found, self._val.faces)
         score = (1 - metrics["recall"]) + metrics["false_alarms"] + metrics["landmark_error"]
         chosen = np.linspace(0, len(found) - 1, _SHEET).astype(int)

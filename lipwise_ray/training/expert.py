@@ -69,7 +69,7 @@ class ExpertTask(NetworkTask):
             loss, right = self._loss(self.network, self._tensors(batch))
             losses.append(float(loss))
             rights.append(float(right))
-        self.network.train()
+        self.train_mode()
         metrics = {"loss": float(np.mean(losses)), "accuracy": float(np.mean(rights))}
         strips = [np.concatenate(list(lips), axis=1) for lips in batch["lips"][:_SHEET]]
         titles = ["in sync" if value else "out of sync" for value in batch["in_sync"][:_SHEET]]

@@ -171,7 +171,7 @@ class GeneratorTask(NetworkTask):
                 list(images)
                 for images in zip(*(to_levels(x)[::FRAMES][:_SHEET] for x in (reference, target, drawn)), strict=True)
             ]
-        self.network.train()
+        self.train_mode()
         names = ("l1", "l1_of_copying", "sync", "sync_of_other_lips", "sync_of_true_lips")
         metrics: dict[str, float] = dict(zip(names, np.mean(numbers, axis=0).tolist(), strict=False))
         score = metrics["l1"] + settings.sync_weight * metrics.get("sync", 0.0)

@@ -65,7 +65,7 @@ def train(
     begin_s = time.perf_counter()
     metrics: dict[str, float] = {}
     recent: dict[str, list[float | Tensor]] = defaultdict(list, extra.pop("recent", {}))
-    task.network.train()
+    task.train_mode()
     waited = Stage()
     ahead = Background(lambda: map(task.batch, range(begin.step, settings.steps)), _AHEAD)
     with _orderly_end() as ended, ahead:

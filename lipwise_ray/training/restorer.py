@@ -77,7 +77,7 @@ class RestorerTask(NetworkTask):
             rows = [
                 list(images) for images in zip(*(to_levels(x)[:_SHEET] for x in (blurred, sharp, out)), strict=True)
             ]
-        self.network.train()
+        self.train_mode()
         names = ("l1", "l1_of_input", "sharpness", "sharpness_of_input")
         metrics: dict[str, float] = dict(zip(names, np.mean(numbers, axis=0).tolist(), strict=True))
         return Evaluation(metrics, metrics["l1"], grid(rows, ["input, target, restored"] * len(rows)))

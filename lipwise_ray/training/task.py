@@ -60,6 +60,10 @@ class Task(Protocol):
         """Do one step; return its losses."""
         ...
 
+    def train_mode(self) -> None:
+        """Make the network ready for steps, after it was evaluated."""
+        ...
+
     def evaluate(self) -> Evaluation:
         """Measure on the validation clips."""
         ...
@@ -185,6 +189,14 @@ class NetworkTask:
 
     def react(self, metrics: dict[str, float]) -> None:
         """Do nothing."""
+
+    def train_mode(self) -> None:
+        """Make the network ready for steps, after it was evaluated."""
+        self.network.train()
+        if self._settings.norm_frozen:
+            for norm in self.network.modules():
+                if isinstance(norm, nn.BatchNorm2d):
+                    norm.eval()
 
     def _tensors(self, arrays: Arrays) -> dict[str, Tensor]:
         return {name: torch.from_numpy(value).to(self._team.device) for name, value in arrays.items()}

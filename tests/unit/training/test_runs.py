@@ -86,6 +86,17 @@ def test_the_generators_defaults_are_the_originals() -> None:
     assert (gan.sync_weight, gan.betas) == (0.03, (0.5, 0.999))
 
 
+def test_frozen_normalisation_keeps_its_statistics(prepared: Path, tmp_path: Path) -> None:
+    """With norm_frozen weights move and running statistics do not, also after an evaluation in between."""
+    _train("expert", prepared, tmp_path / "first", steps=4)
+    begun = str(tmp_path / "first" / "last.pth")
+    _train("expert", prepared, tmp_path / "run", steps=4, eval_every=2, init=begun, norm_frozen=True)
+    before, after = (load_state_dict(tmp_path / name / "last.pth") for name in ("first", "run"))
+    moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
+    assert not any("running" in key for key in moved)
+    assert any(key.endswith("weight") for key in moved)
+
+
 @pytest.mark.parametrize("network", ["expert", "generator"])
 @pytest.mark.parametrize("width", [0.2, 0.21, 0.3, 0.7])
 def test_any_width_that_is_trained_can_be_loaded(network: str, width: float, tmp_path: Path) -> None:
