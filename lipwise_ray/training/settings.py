@@ -47,6 +47,9 @@ class TrainSettings(BaseModel):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     norm_momentum: Rate = 0.1
     """Share of a batch in the running statistics that a finished network works with; smaller is steadier."""
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    """Longest gradient; longer ones are shortened to it. 0 for no limit, as the original. The sync loss is steep where
+    the expert believes nothing."""
     norm_frozen: bool = False
     """Normalise by the running statistics, not by the batch's: for going on from `init` with small batches, or with
     batches of frames that are alike."""

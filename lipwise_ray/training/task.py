@@ -137,6 +137,7 @@ class Stepper:
     def __init__(self, settings: TrainSettings, network: nn.Module, device: str) -> None:
         self._settings = settings
         self._device = device
+        self._network = network
         self.optimizer = torch.optim.Adam(network.parameters(), settings.lr, settings.betas)
         self.scaler = torch.amp.grad_scaler.GradScaler(device, enabled=settings.precision == "float16")
 
@@ -154,6 +155,9 @@ class Stepper:
             group["lr"] = learning_rate(self._settings, step)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        if self._settings.clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._settings.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
