@@ -54,7 +54,7 @@ def scenes(seed: int, number: int, seconds: float) -> tuple[Scene, Scene]:
     rng = np.random.default_rng([seed, number, 0xBE9C])
     look = HELD_OUT + int(rng.integers(HELD_OUT))
     voices = [draw_voice(rng, held_out=True) for _ in range(2)]
-    said = [draw_speech(rng, voice, seconds) for voice in voices]
+    said = [draw_speech(rng, voice, seconds, held_out=True) for voice in voices]
     person = Person(
         look,
         x=float(rng.uniform(0.4, 0.6)),

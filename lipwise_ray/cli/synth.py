@@ -110,7 +110,8 @@ def corpus(
         ),
     ] = 1,
     held_out: Annotated[
-        bool, typer.Option("--held-out", help="Presenters, voices and a language that are kept from training.")
+        bool,
+        typer.Option("--held-out", help="Presenters, voices, sentences and a language that are kept from training."),
     ] = False,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 for one a core.")] = 0,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -34,7 +35,9 @@ HELD_OUT_LANGUAGES = ("fr",)
 TRAIN_LANGUAGES = tuple(language for language in LANGUAGES if language not in HELD_OUT_LANGUAGES)
 
 _HELD_OUT_LOOKS = 1 << 24
-"""Looks and sentences from this seed on never meet training."""
+"""Looks from this seed on never meet training."""
+
+_KEPT_ONE_IN = 5
 
 KINDS = ("talking", "scenes")
 _SOLO, _DUO, _EMPTY = 0.62, 0.30, 0.08
@@ -83,18 +86,28 @@ def draw_voice(rng: np.random.Generator, *, held_out: bool, language: str | None
     )
 
 
-def draw_speech(rng: np.random.Generator, voice: Voice, seconds: float) -> Speech:
+def draw_speech(rng: np.random.Generator, voice: Voice, seconds: float, *, held_out: bool = False) -> Speech:
     """Return sentences of about this length, with pauses; never shorter."""
     parts: list[Speech] = []
     total_s = 0.0
     while total_s < seconds:
         pause_s = float(rng.uniform(0.12, 0.5))
-        part = with_silence(speak(sentence(voice.language, rng), voice), pause_s, float(rng.uniform(0.1, 0.35)))
+        part = with_silence(
+            speak(_draw_sentence(voice.language, rng, held_out=held_out), voice), pause_s, float(rng.uniform(0.1, 0.35))
+        )
         parts.append(part)
         total_s += part.seconds
     speech = joined(parts)
     loudness = _PEAK * float(rng.uniform(0.5, 1.5)) / max(1e-3, float(np.abs(speech.wave_f32).max()))
     return replace(speech, wave_f32=(speech.wave_f32 * loudness).astype(np.float32))
+
+
+def _draw_sentence(language: str, rng: np.random.Generator, *, held_out: bool) -> str:
+    """Return a sentence: one in five of all there are is kept from training, by its checksum."""
+    while True:
+        text = sentence(language, rng)
+        if (zlib.crc32(text.encode()) % _KEPT_ONE_IN == 0) == held_out:
+            return text
 
 
 def draw_camera(rng: np.random.Generator) -> Camera:
@@ -127,7 +140,7 @@ def crowd_scene(seed: int, size: Size, *, held_out: bool) -> Scene:
     rng = np.random.default_rng([seed, 0xC30])
     shots: list[Shot] = []
     voice = draw_voice(rng, held_out=held_out)
-    speech = draw_speech(rng, voice, float(rng.uniform(2, 4)))
+    speech = draw_speech(rng, voice, float(rng.uniform(2, 4)), held_out=held_out)
     start_s = 0.0
     while start_s < speech.seconds - 0.4:
         shots.append(Shot(start_s, _people(rng, held_out=held_out, speech=speech), _look_seed(rng, held_out=held_out)))
@@ -185,7 +198,7 @@ def corpus_scene(spec: CorpusSpec, number: int) -> Scene:
     speaker = np.random.default_rng([spec.seed, clip // spec.clips_a_speaker, 0x5EA, int(spec.held_out)])
     look_seed = _look_seed(speaker, held_out=spec.held_out)
     voice = draw_voice(rng, held_out=spec.held_out)
-    speech = draw_speech(rng, voice, spec.seconds)
+    speech = draw_speech(rng, voice, spec.seconds, held_out=spec.held_out)
     scene = talking_scene(seed, look_seed, speech, spec.size or Size(256, 256))
     return replace(scene, seed=scene.seed + take)
 

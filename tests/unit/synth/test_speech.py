@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("espeakng_loader")
 
 from lipwise_ray.errors import SetupError
+from lipwise_ray.synth.corpus import _draw_sentence
 from lipwise_ray.synth.sentences import LANGUAGES, sentence
 from lipwise_ray.synth.speech import RATE_HZ, Voice, joined, speak, with_silence
 
@@ -56,3 +57,13 @@ def test_an_unknown_voice_is_named() -> None:
     """A voice that espeak-ng does not have gives an error with its name."""
     with pytest.raises(SetupError, match="xx-nowhere"):
         speak("a", Voice("xx-nowhere"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sentences_are_kept_from_training(language: str) -> None:
+    """What held-out presenters say is said by nobody in training."""
+    rng = np.random.default_rng(3)
+    kept, told = ({_draw_sentence(language, rng, held_out=held_out) for _ in range(300)} for held_out in (True, False))
+    assert len(kept) > 100
+    assert len(told) > 100
+    assert not kept & told
