@@ -36,12 +36,12 @@ def test_a_vowel_is_louder_than_the_pause_before_it() -> None:
 
 
 def test_the_same_words_sound_the_same_twice() -> None:
-    """What is said and how long stays, also after another voice has spoken; espeak-ng's noise moves on."""
+    """What is said and about how long stays, also after another voice has spoken; espeak-ng's noise moves on."""
     voice = Voice("es", "m1", words_per_minute=150, pitch=40)
     first = speak("una caja grande", voice)
     speak("another voice", Voice("en-us", "f4", words_per_minute=180))
     second = speak("una caja grande", voice)
-    assert first.seconds == pytest.approx(second.seconds, abs=0.01)
+    assert first.seconds == pytest.approx(second.seconds, abs=0.03)
     assert [p.ipa for p in first.phonemes if p.ipa] == [p.ipa for p in second.phonemes if p.ipa]
 
 
