@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
 
+from lipwise_ray.synth.truth import truth_beside
 from tests.conftest import ROOT
 from tests.dub import run
 
@@ -49,6 +50,8 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     assert shapes.returncode == 0, shapes.stderr
     _without_sound(good, root / "s00001/mute.mp4")
     _with_silence(good, root / "s00001/silent.mp4")
+    for name in ("mute", "silent"):
+        shutil.copy(truth_beside(good), truth_beside(root / f"s00001/{name}.mp4"))
     first = run("train", "prepare", str(root), str(tmp_path / "out"), "--truth", "--size", "96")
     assert first.returncode == 0, first.stderr
     assert "4 clips" in first.stdout
