@@ -102,8 +102,10 @@ def test_frozen_normalisation_keeps_its_statistics(prepared: Path, tmp_path: Pat
 def test_any_width_that_is_trained_can_be_loaded(network: str, width: float, tmp_path: Path) -> None:
     """A checkpoint tells its width, also where the channels had to be rounded."""
     kind = {"expert": LipSyncExpert, "generator": Wav2Lip}[network]
-    torch.save({"state_dict": kind(width).state_dict()}, tmp_path / "w.pth")
-    load_network(kind, tmp_path / "w.pth", network)
+    made = kind(width).state_dict()
+    torch.save({"state_dict": made}, tmp_path / "w.pth")
+    loaded = load_network(kind, tmp_path / "w.pth", network).state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in made.items())
 
 
 def test_a_resumed_run_with_all_losses_is_the_same_run(prepared: Path, tmp_path: Path) -> None:
