@@ -1,4 +1,4 @@
-"""How well the bundled models dub presenters, voices and sentences that they never met.
+"""How well the bundled models dub presenters, voices and sentences that corpora keep from training.
 
 Every clip is dubbed by the product itself (`lipwise-ray submit`) twice: with a new sound, and with
 its own. Three figures are judged:
