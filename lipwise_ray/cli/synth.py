@@ -100,7 +100,7 @@ def corpus(
     clips: Annotated[int, typer.Option("--clips", min=1, max=1_000_000)] = 100,
     seed: Seed = 0,
     kind: Annotated[
-        str, typer.Option("--kind", help="talking: one face a clip; scenes: one, two or none.")
+        str, typer.Option("--kind", help="talking: one face a clip; scenes: one, two or none; speech: sound alone.")
     ] = "talking",
     seconds: Seconds = 4.0,
     takes: Annotated[

@@ -14,7 +14,9 @@ from lipwise_ray.settings import Settings, read_toml
 
 app = typer.Typer(help="Prepare footage, train networks, export weights.", no_args_is_help=True)
 
-Data = Annotated[Path, typer.Argument(help="A prepared data set; a corpus of scenes for the detector.")]
+Data = Annotated[
+    Path, typer.Argument(help="A prepared data set; for the detector a corpus of scenes, for visemes of speech.")
+]
 Run = Annotated[Path, typer.Argument(help="Folder of the run; one that is there goes on.")]
 Job = Annotated[Path | None, typer.Option("--job", help="Settings file (TOML).", metavar="FILE.toml")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="KEY=VALUE")]
@@ -97,7 +99,7 @@ def _train(
             raise SettingsError("bad_set", f"--set {text}", "must be KEY=VALUE", "no =")
         told[key.strip()] = _value(value)
     # Ray Train's workers have a folder of their own.
-    files = {name: str(Path(str(told[name])).resolve()) for name in ("expert", "init") if told.get(name)}
+    files = {name: str(Path(str(told[name])).resolve()) for name in ("expert", "init", "sound") if told.get(name)}
     settings = make_settings(cast("Network", network), {**told, **files, "data": str(data.resolve())})
     if workers > 1:
         from lipwise_ray.training.workers import run_on_workers  # noqa: PLC0415  # heavy
@@ -122,6 +124,14 @@ def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON holds
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+@app.command()
+def visemes(
+    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+) -> None:
+    """Train the mouth reader, whose half that listens a generator can begin with."""
+    _train("visemes", data, run, job, values, workers, address)
 
 
 @app.command()

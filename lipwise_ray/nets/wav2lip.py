@@ -19,6 +19,22 @@ _LEAST = 16
 """Channels that every layer keeps: the detail of a picture goes through the first and last, which have no more."""
 
 
+def _channels(width: float, *counts: int) -> list[int]:
+    return [scaled(count, width, _LEAST) for count in counts]
+
+
+def sound_encoder(width: float) -> nn.Sequential:
+    """Return the half that listens: (N, 1, 80, 16) mel windows to (N, channels, 1, 1)."""
+    c32, c64, c128, c256, c512 = _channels(exact_width(width), 32, 64, 128, 256, 512)
+    return nn.Sequential(
+        *(ConvBlock(1, c32, 3), same(c32), same(c32)),
+        *(ConvBlock(c32, c64, 3, (3, 1)), same(c64), same(c64)),
+        *(ConvBlock(c64, c128, 3, 3), same(c128), same(c128)),
+        *(ConvBlock(c128, c256, 3, (3, 2)), same(c256)),
+        *(ConvBlock(c256, c512, 3, 1, 0), ConvBlock(c512, c512, 1, 1, 0)),
+    )
+
+
 class Wav2Lip(nn.Module):
     """Draws the mouth that goes with a stretch of sound.
 
@@ -32,9 +48,7 @@ class Wav2Lip(nn.Module):
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
         width = exact_width(width)
-        c16, c32, c64, c128, c256, c384, c512 = (
-            scaled(count, width, _LEAST) for count in (16, 32, 64, 128, 256, 384, 512)
-        )
+        c16, c32, c64, c128, c256, c384, c512 = _channels(width, 16, 32, 64, 128, 256, 384, 512)
         self.face_encoder_blocks = nn.ModuleList(
             [
                 nn.Sequential(ConvBlock(6, c16, 7, 1, 3)),
@@ -46,13 +60,7 @@ class Wav2Lip(nn.Module):
                 nn.Sequential(ConvBlock(c512, c512, 3, 1, 0), ConvBlock(c512, c512, 1, 1, 0)),
             ]
         )
-        self.audio_encoder = nn.Sequential(
-            *(ConvBlock(1, c32, 3), same(c32), same(c32)),
-            *(ConvBlock(c32, c64, 3, (3, 1)), same(c64), same(c64)),
-            *(ConvBlock(c64, c128, 3, 3), same(c128), same(c128)),
-            *(ConvBlock(c128, c256, 3, (3, 2)), same(c256)),
-            *(ConvBlock(c256, c512, 3, 1, 0), ConvBlock(c512, c512, 1, 1, 0)),
-        )
+        self.audio_encoder = sound_encoder(width)
         self.face_decoder_blocks = nn.ModuleList(
             [
                 nn.Sequential(ConvBlock(c512, c512, 1, 1, 0)),

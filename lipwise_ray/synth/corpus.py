@@ -15,7 +15,7 @@ import numpy as np
 
 from lipwise_ray.errors import InputError
 from lipwise_ray.media.container import write_problem
-from lipwise_ray.synth.footage import write_scene
+from lipwise_ray.synth.footage import write_scene, write_spoken
 from lipwise_ray.synth.motion import Liveliness
 from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
 from lipwise_ray.synth.sentences import LANGUAGES, sentence
@@ -39,7 +39,12 @@ _HELD_OUT_LOOKS = 1 << 24
 
 _KEPT_ONE_IN = 5
 
-KINDS = ("talking", "scenes")
+_TRACTS = (0.86, 1.18)
+"""Shortest and longest vocal tract in training: far more voices than espeak-ng's variants."""
+
+_SMALLEST_PX, _LARGEST_PX = 120, 288
+
+KINDS = ("talking", "scenes", "speech")
 _SOLO, _DUO, _EMPTY = 0.62, 0.30, 0.08
 _PEAK = 0.5
 
@@ -52,9 +57,9 @@ class CorpusSpec:
         clips: Number of clips.
         seed: Chooses everything in it.
         kind: ``talking`` for one presenter a clip, close; ``scenes`` for one, two or no people at
-            all sizes, with cuts.
-        seconds: Length of a ``talking`` clip, about.
-        size: Picture; None for 256x256 of ``talking`` and 320x180 to 640x360 of ``scenes``.
+            all sizes, with cuts; ``speech`` for sound alone.
+        seconds: Length of a ``talking`` or ``speech`` clip, about.
+        size: Picture; None for 120x120 to 288x288 of ``talking`` and 320x180 to 640x360 of ``scenes``.
         clips_a_speaker: Clips that show one presenter.
         takes: How often each ``talking`` clip is filmed: the same movements and light, another speech.
         held_out: Draw presenters, voices, languages and sentences that are kept from training.
@@ -83,6 +88,7 @@ def draw_voice(rng: np.random.Generator, *, held_out: bool, language: str | None
         words_per_minute=int(rng.integers(135, 185)),
         pitch=int(rng.integers(30, 70)),
         pitch_range=int(rng.integers(35, 65)),
+        tract=1.0 if held_out else float(rng.uniform(*_TRACTS)),
     )
 
 
@@ -199,15 +205,21 @@ def corpus_scene(spec: CorpusSpec, number: int) -> Scene:
     look_seed = _look_seed(speaker, held_out=spec.held_out)
     voice = draw_voice(rng, held_out=spec.held_out)
     speech = draw_speech(rng, voice, spec.seconds, held_out=spec.held_out)
-    scene = talking_scene(seed, look_seed, speech, spec.size or Size(256, 256))
+    scene = talking_scene(seed, look_seed, speech, spec.size or _square(np.random.default_rng([seed, 0x51E])))
     return replace(scene, seed=scene.seed + take)
+
+
+def _square(rng: np.random.Generator) -> Size:
+    """Return a picture for a face 45 to 155 pixels wide: boxes are padded by pixels, so crops come in all shapes."""
+    side = 2 * round(float(np.exp(rng.uniform(np.log(_SMALLEST_PX), np.log(_LARGEST_PX)))) / 2)
+    return Size(side, side)
 
 
 def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
     """Write a corpus; clips that are there already stay.
 
-    Layout: ``root/<speaker>/<clip>.mp4`` with its truth beside it, ``train.txt`` and ``val.txt``
-    with a ``<speaker>/<clip>`` a line, ``corpus.json``.
+    Layout: ``root/<speaker>/<clip>.mp4`` (``.wav`` of ``speech``) with its truth beside it, ``train.txt`` and
+    ``val.txt`` with a ``<speaker>/<clip>`` a line, ``corpus.json``.
 
     Yields:
         The name of each clip when it is there.
@@ -220,7 +232,7 @@ def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
     names = [_clip_name(spec, number) for number in range(spec.clips)]
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-    missing = [n for n, name in enumerate(names) if not truth_beside(root / f"{name}.mp4").is_file()]
+    missing = [n for n, name in enumerate(names) if not truth_beside(_file_of(root, spec, name)).is_file()]
     yield from (name for n, name in enumerate(names) if n not in set(missing))
     if missing:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
@@ -267,6 +279,15 @@ def _record(root: Path, spec: CorpusSpec) -> None:
 def _write_clip(task: tuple[Path, CorpusSpec, int]) -> str:
     root, spec, number = task
     name = _clip_name(spec, number)
-    target = root / f"{name}.mp4"
-    write_scene(target, corpus_scene(spec, number))
+    target = _file_of(root, spec, name)
+    if spec.kind == "speech":
+        rng = np.random.default_rng([spec.seed, number, int(spec.held_out), 0x5BE])
+        voice = draw_voice(rng, held_out=spec.held_out)
+        write_spoken(target, draw_speech(rng, voice, spec.seconds, held_out=spec.held_out))
+    else:
+        write_scene(target, corpus_scene(spec, number))
     return name
+
+
+def _file_of(root: Path, spec: CorpusSpec, name: str) -> Path:
+    return root / f"{name}{'.wav' if spec.kind == 'speech' else '.mp4'}"

@@ -19,9 +19,10 @@ from av.error import FFmpegError
 
 from lipwise_ray.errors import OutputError
 from lipwise_ray.media.container import write_problem
-from lipwise_ray.synth.scene import Picture, Scene, draw_scene
-from lipwise_ray.synth.speech import RATE_HZ
+from lipwise_ray.synth.scene import RATE, Picture, Scene, draw_scene
+from lipwise_ray.synth.speech import RATE_HZ, Speech
 from lipwise_ray.synth.truth import TRUTH_SCHEMA, truth_beside
+from lipwise_ray.synth.visemes import mouth_track
 from lipwise_ray.values import F32Array, Json
 
 if TYPE_CHECKING:
@@ -125,6 +126,26 @@ def write_speech(path: Path, wave_f32: F32Array) -> None:
     """
     with _whole(path) as partial, av.open(str(partial), "w") as container:
         _SoundTrack(container, wave_f32, codec="pcm_s16le" if path.suffix == ".wav" else "aac").write()
+
+
+def write_spoken(path: Path, speech: Speech) -> None:
+    """Write speech as sound alone, and what is true about it as ``<name>.truth.json``: the mouth that says it.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_speech(path, speech.wave_f32)
+    mouths = mouth_track(speech.phonemes, np.arange(int(speech.seconds * RATE)) / float(RATE))
+    rows = [[round(float(value), 4) for value in mouth] for mouth in mouths]
+    phonemes = [[p.ipa, round(p.start_s, 4), round(p.stop_s, 4)] for p in speech.phonemes]
+    truth = {
+        "schema": TRUTH_SCHEMA,
+        "rate": str(RATE),
+        "phonemes": phonemes,
+        "frames": [{"mouth": row} for row in rows],
+    }
+    with _whole(truth_beside(path)) as partial:
+        partial.write_text(json.dumps(truth, ensure_ascii=False), "utf-8")
 
 
 def _faces_json(picture: Picture) -> Json:

@@ -33,6 +33,7 @@ class Voice:
         words_per_minute: Speed, 80-450.
         pitch: 0-99.
         pitch_range: 0-99; how much the melody moves.
+        tract: Length of the vocal tract against the variant's own; a shorter one raises pitch and all formants.
     """
 
     language: str
@@ -40,6 +41,7 @@ class Voice:
     words_per_minute: int = 165
     pitch: int = 50
     pitch_range: int = 50
+    tract: float = 1.0
 
     @property
     def name(self) -> str:
@@ -132,14 +134,17 @@ class _Espeak:
     def speak(self, text: str, voice: Voice) -> tuple[F32Array, list[tuple[int, str]]]:
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise SetupError("no_voice", "voice", "must be one that espeak-ng has", voice.name)
-        for parameter, value in ((_RATE, voice.words_per_minute), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range)):
+        # A longer tract is the same sound played slower, so it is spoken faster to keep its pace.
+        pace = round(voice.words_per_minute * voice.tract)
+        for parameter, value in ((_RATE, pace), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
         self._samples.clear()
         self._events.clear()
         data = text.encode() + b"\0"
         self._library.espeak_Synth(data, len(data), 0, 0, 0, _UTF8, None, None)
         wave = np.frombuffer(b"".join(self._samples), "<i2").astype(np.float32) / 32768
-        return np.asarray(soxr.resample(wave, self._rate_hz, RATE_HZ), np.float32), list(self._events)
+        events = [(round(ms * voice.tract), name) for ms, name in self._events]
+        return np.asarray(soxr.resample(wave, self._rate_hz / voice.tract, RATE_HZ), np.float32), events
 
 
 @cache

@@ -27,6 +27,14 @@ def replace_text(path: Path, text: str) -> None:
 
 
 @contextmanager
+def in_turn(folder: Path) -> Generator[None]:
+    """Let one process at a time make a folder: workers of a team open it together."""
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def alone_in(folder: Path) -> Generator[None]:
     """Hold a run's folder; the system lets go when the process ends.
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lipwise_ray.errors import InputError
+from lipwise_ray.errors import InputError, WeightsError
 from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
+from lipwise_ray.nets.mouth_reader import MouthReader
 from lipwise_ray.nets.quality_disc import VisualQualityDisc
 from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip
 from lipwise_ray.training.samples import generator_samples
@@ -63,7 +64,9 @@ class GeneratorTask(NetworkTask):
     """Draw the lower half of a face from its sound, its upper half and another frame."""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
-        super().__init__(settings, team, Wav2Lip(settings.width))
+        network = Wav2Lip(settings.width)
+        self._sound_encoder = network.audio_encoder.requires_grad_(not settings.sound)
+        super().__init__(settings, team, network)
         self._train, self._val = self._packs(SIZE_PX)
         self.state["sync_on"] = False
         if settings.take_share and not any(self._train.takes):
@@ -85,6 +88,29 @@ class GeneratorTask(NetworkTask):
             self._disc_stepper = Stepper(settings, self._disc, team.device)
             stepper = self._disc_stepper
             self.parts |= {"disc": self._disc, "disc_optimizer": stepper.optimizer, "disc_scaler": stepper.scaler}
+
+    def begin(self) -> None:
+        """Take the first weights; the half that listens from a mouth reader where there is one."""
+        super().begin()
+        if not self._settings.sound:
+            return
+        reader = load_network(MouthReader, Path(self._settings.sound), "the mouth reader")
+        mine, its = self._sound_encoder.state_dict(), reader.audio_encoder.state_dict()
+        if any(value.shape != its[key].shape for key, value in mine.items()):
+            raise WeightsError(
+                "other_width",
+                self._settings.sound,
+                f"must be of width {self._settings.width:g}, the generator's",
+                "another width",
+                "Train the visemes with the generator's width",
+            )
+        self._sound_encoder.load_state_dict(its)
+
+    def train_mode(self) -> None:
+        """Make the network ready for steps; what came from a mouth reader stays as it is."""
+        super().train_mode()
+        if self._settings.sound:
+            self._sound_encoder.eval()
 
     def batch(self, step: int) -> Arrays:
         """Return a step's samples."""
@@ -118,6 +144,9 @@ class GeneratorTask(NetworkTask):
         total = (1 - sum(used.values())) * losses["l1"]
         for name, weight in used.items():
             total = total + weight * losses[name]
+        if settings.edge_weight:
+            losses["edges"] = self._edges(drawn.float(), target)
+            total = total + settings.edge_weight * losses["edges"]
         self._stepper.step(total, step)
         if use_disc:
             losses["disc"] = self._train_disc(target, drawn.detach(), step)
@@ -128,6 +157,11 @@ class GeneratorTask(NetworkTask):
         if weight == 1:
             return apart.mean()
         return (apart[:, :, :_HALF].mean() + weight * apart[:, :, _HALF:].mean()) / (1 + weight)
+
+    @staticmethod
+    def _edges(drawn: Tensor, target: Tensor) -> Tensor:
+        apart = (drawn - target)[:, :, _HALF:]
+        return apart.diff(dim=2).abs().mean() + apart.diff(dim=3).abs().mean()
 
     def _draw(self, network: nn.Module, target: Tensor, reference: Tensor, mels: Tensor) -> Tensor:
         faces = network_input(target, reference).contiguous(memory_format=torch.channels_last)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import repeat
 from pathlib import Path
@@ -28,7 +26,7 @@ from lipwise_ray.metrics.sync import RATE_HZ
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.synth.truth import without_take
 from lipwise_ray.training.dataset import AUDIO, NOTE, PreparedClip, read_clip, read_list, runs
-from lipwise_ray.training.files import replace_text
+from lipwise_ray.training.files import in_turn, replace_text
 from lipwise_ray.values import F32Array, I64Array, U8Array
 
 _SCHEMA = "lipwise.pack/2"
@@ -141,8 +139,8 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
         digest.update(repr((_SCHEMA, size_px, facts)).encode())
     folder = root / f".pack-{list_name}-{size_px}"
     try:
-        with _alone(folder):
-            if _digest(folder / "pack.json") != digest.hexdigest() or not _is_whole(folder):
+        with in_turn(folder):
+            if digest_of(folder / "pack.json") != digest.hexdigest() or not _is_whole(folder):
                 _build(folder, clips, size_px, digest.hexdigest())
     except OSError as error:
         raise write_problem(folder, error) from error
@@ -159,7 +157,8 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
     return pack
 
 
-def _digest(note: Path) -> str:
+def digest_of(note: Path) -> str:
+    """Return what a pack was made from, nothing where there is no whole one."""
     try:
         return str(json.loads(note.read_text())["digest"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -172,14 +171,6 @@ def _is_whole(folder: Path) -> bool:
     except (OSError, ValueError, EOFError):
         return False
     return all(len(array) for array in arrays)
-
-
-@contextmanager
-def _alone(folder: Path) -> Generator[None]:
-    """Let one process at a time into a pack: workers of a team open it together."""
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, digest: str) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from lipwise_ray.media.container import write_problem
-from lipwise_ray.nets.checkpoint import load_into
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.detector import DetectorTask
 from lipwise_ray.training.expert import ExpertTask
@@ -19,8 +18,10 @@ from lipwise_ray.training.loop import Result, train
 from lipwise_ray.training.restorer import RestorerTask
 from lipwise_ray.training.settings import RECORD, TrainSettings, compare, record_of
 from lipwise_ray.training.task import Task, Team
+from lipwise_ray.training.visemes import VisemesTask
 
 _TASKS: dict[str, Callable[[TrainSettings, Team], Task]] = {
+    "visemes": VisemesTask,
     "expert": ExpertTask,
     "generator": GeneratorTask,
     "detector": DetectorTask,
@@ -68,8 +69,7 @@ def _run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str],
         say(f"goes on from step {begin.step}")
     else:
         begin = checkpoints.Begin(0, {"best": float("inf")})
-        if settings.init:
-            load_into(task.network, Path(settings.init), f"{settings.network} at width {settings.width:g}")
+        task.begin()
     if team.rank == 0:
         replace_text(folder / RECORD, json.dumps(record, indent=1))
     if task.left_out:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lipwise_ray.errors import SettingsError, StateError
 from lipwise_ray.values import Json
 
-Network = Literal["expert", "generator", "detector", "restorer"]
+Network = Literal["visemes", "expert", "generator", "detector", "restorer"]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -34,7 +34,7 @@ class TrainSettings(BaseModel):
 
     network: Network
     data: str
-    """A prepared data set; a corpus of scenes for the detector."""
+    """A prepared data set; a corpus of scenes for the detector, of speech for the visemes."""
     width: Annotated[float, Field(ge=1 / 512, le=1)] = 1.0
     """Factor on the network's channels; 1 is the original."""
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
@@ -71,6 +71,9 @@ class TrainSettings(BaseModel):
     # The generator's.
     expert: str = ""
     """The frozen expert behind the sync loss."""
+    sound: str = ""
+    """A mouth reader's weights (`train visemes`): the half that listens is taken from it and kept as it is. It
+    has heard more speech than can be drawn."""
     lead_frames: Annotated[int, Field(ge=-5, le=5)] = 1
     """Frames by which a frame's mel window begins before it; the original trains with 1 and infers with 0."""
     window_frames: Literal[1, 5] = 5
@@ -79,6 +82,9 @@ class TrainSettings(BaseModel):
     """Share of samples drawn from the same moment of another take, as inference does; see `synth corpus --takes`."""
     lower_weight: Annotated[float, Field(ge=1, le=100)] = 1.0
     """How much more the lower half counts in the L1 loss, which is where the mouth is; the original's is 1."""
+    edge_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """How much the L1 loss of neighbouring pixels' differences in the lower half counts beside the L1 loss; a picture
+    right on average is blurred, and this is dear there. The original has none."""
     sync_weight: Weight = 0.03
     sync_below: Annotated[float, Field(gt=0)] = 0.75
     """The sync loss counts once its value on the validation clips is below this."""
@@ -90,6 +96,7 @@ class TrainSettings(BaseModel):
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {
+    "visemes": {"batch": 256, "lr": 1e-3, "steps": 20_000, "eval_every": 1_000, "save_every": 1_000},
     "expert": {"batch": 64, "eval_every": 10_000},
     "generator": {"batch": 16, "sync_weight": 0.01},
     "detector": {"batch": 16, "lr": 1e-3, "steps": 6_000, "eval_every": 500, "save_every": 500},

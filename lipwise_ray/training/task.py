@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lipwise_ray.errors import SetupError
+from lipwise_ray.nets.checkpoint import load_into
 from lipwise_ray.training.pack import Pack, open_pack
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.values import U8Array
@@ -51,6 +52,10 @@ class Task(Protocol):
     parts: dict[str, Any]
     state: dict[str, Any]
     left_out: dict[str, str]
+
+    def begin(self) -> None:
+        """Take the first weights of a run that is not resumed."""
+        ...
 
     def batch(self, step: int) -> Arrays:
         """Return a step's samples: a function of seed and step alone; runs in the loader's thread."""
@@ -190,6 +195,12 @@ class NetworkTask:
         train, val = (open_pack(Path(self._settings.data), name, size_px) for name in ("train", "val"))
         self.left_out = {**train.skipped, **val.skipped}
         return train, val
+
+    def begin(self) -> None:
+        """Take the weights to start from, where there are any."""
+        settings = self._settings
+        if settings.init:
+            load_into(self.network, Path(settings.init), f"{settings.network} at width {settings.width:g}")
 
     def react(self, metrics: dict[str, float]) -> None:
         """Do nothing."""

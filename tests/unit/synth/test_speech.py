@@ -45,6 +45,20 @@ def test_the_same_words_sound_the_same_twice() -> None:
     assert [p.ipa for p in first.phonemes if p.ipa] == [p.ipa for p in second.phonemes if p.ipa]
 
 
+def test_a_shorter_tract_is_a_higher_voice_at_the_same_pace() -> None:
+    """All formants move up; how long the words last and where the phonemes lie in them stays."""
+    short, long = (speak("una caja grande y azul", Voice("es", "m1", tract=tract)) for tract in (0.86, 1.18))
+    assert short.seconds == pytest.approx(long.seconds, rel=0.08)
+    places = [[p.start_s / said.seconds for p in said.phonemes if p.ipa] for said in (short, long)]
+    assert np.allclose(*places, atol=0.03)
+    assert all(said.phonemes[-1].stop_s <= said.seconds + 1e-9 for said in (short, long))
+    middles = []
+    for said in (short, long):
+        power = np.abs(np.fft.rfft(said.wave_f32)) ** 2
+        middles.append(float((power * np.arange(len(power))).sum() / power.sum() / said.seconds))
+    assert middles[0] > 1.15 * middles[1]
+
+
 def test_joined_speech_keeps_its_phonemes_in_place() -> None:
     """The second sentence's phonemes begin where the first one ends."""
     one, two = speak("Blue.", Voice("en-us")), speak("Map.", Voice("en-us"))

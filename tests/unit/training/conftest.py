@@ -44,3 +44,14 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = CorpusSpec(4, seed=9, kind="scenes", size=Size(320, 180), val_share=0.25)
     assert len(list(write_corpus(root, spec, 2))) == 4
     return root
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A little speech without pictures."""
+    from lipwise_ray.synth.corpus import CorpusSpec, write_corpus
+
+    root = tmp_path_factory.mktemp("speech")
+    spec = CorpusSpec(8, seed=4, kind="speech", seconds=1.0, clips_a_speaker=1, val_share=0.25)
+    assert len(list(write_corpus(root, spec, 1))) == 8
+    return root

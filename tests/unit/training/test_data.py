@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from lipwise_ray.dubbing.crops import read_mel
 from lipwise_ray.errors import FaceError, InputError, MediaError
 from lipwise_ray.lipsync.windows import constant_rate_starts, window
 from lipwise_ray.training.dataset import runs
@@ -16,6 +18,7 @@ from lipwise_ray.training.footage import find_footage
 from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
 from lipwise_ray.training.samples import _varied, expert_samples, generator_samples
+from lipwise_ray.training.spoken import open_spoken
 
 
 def test_a_pack_holds_the_crops_of_the_list(prepared: Path) -> None:
@@ -55,6 +58,33 @@ def test_a_damaged_pack_is_made_again(prepared: Path, tmp_path: Path) -> None:
     assert np.array_equal(open_pack(root, "train", 96).frames, before)
     (root / ".pack-train-96/mels.npy").unlink()
     assert len(open_pack(root, "train", 96).mels)
+
+
+def test_speech_is_packed_as_dubbing_hears_it(speech: Path, tmp_path: Path) -> None:
+    """Every frame of a spoken clip has its mouth and the mel window that dubbing would give it, to the last frame."""
+    import shutil
+
+    root = tmp_path / "speech"
+    shutil.copytree(speech, root, ignore=shutil.ignore_patterns(".spoken*"))
+    spoken = open_spoken(root, "train")
+    row = 0
+    for name in (root / "train.txt").read_text().split():
+        truth = json.loads((root / f"{name}.wav.truth.json").read_text())
+        mouths = [frame["mouth"] for frame in truth["frames"]]
+        rows = np.arange(row, row + len(mouths))
+        assert np.allclose(spoken.mouths[rows], mouths)
+        mel = read_mel(root / f"{name}.wav")
+        expected = np.stack([window(mel, start) for start in constant_rate_starts(len(mouths), Fraction(25))])
+        assert np.allclose(spoken.windows(rows), expected, atol=1e-6)
+        row += len(mouths)
+    assert row == len(spoken.mouths)
+    mels = root / ".spoken-train/mels.f32"
+    mels.write_bytes(mels.read_bytes()[:1000])
+    assert np.allclose(open_spoken(root, "train").windows(rows), expected, atol=1e-6)
+    (root / f"{name}.wav.truth.json").unlink()
+    (root / f"{name}.wav").touch()
+    with pytest.raises(InputError, match="truth"):
+        open_spoken(root, "train")
 
 
 def test_mel_windows_are_those_of_dubbing(prepared: Path) -> None:

@@ -21,6 +21,7 @@ from lipwise_ray.training.settings import make_settings
 from lipwise_ray.training.task import Team
 
 SMALL: dict[str, dict[str, Any]] = {
+    "visemes": {"width": 0.0625, "batch": 32, "lr": 3e-3},
     "expert": {"width": 0.125, "batch": 16, "lr": 1e-3},
     "generator": {"width": 0.0625, "batch": 4, "lr": 1e-3, "sync_weight": 0.0},
     "detector": {"batch": 4, "lr": 3e-3},
@@ -44,14 +45,16 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _data(network: str, prepared: Path, scenes: Path) -> Path:
-    return scenes if network == "detector" else prepared
+@pytest.fixture
+def data_of(prepared: Path, scenes: Path, speech: Path) -> dict[str, Path]:
+    """What each network learns from."""
+    return {"visemes": speech, "expert": prepared, "generator": prepared, "detector": scenes, "restorer": prepared}
 
 
 @pytest.mark.parametrize("network", sorted(SMALL))
-def test_the_loss_falls(network: str, prepared: Path, scenes: Path, tmp_path: Path) -> None:
+def test_the_loss_falls(network: str, data_of: dict[str, Path], tmp_path: Path) -> None:
     """A few dozen steps lower the training loss, and leave metrics, curves, samples and checkpoints."""
-    _train(network, _data(network, prepared, scenes), tmp_path / "run", steps=60)
+    _train(network, data_of[network], tmp_path / "run", steps=60)
     losses = _losses(tmp_path / "run")
     assert len(losses) == 3
     assert losses[-1] < 0.97 * losses[0]
@@ -60,9 +63,9 @@ def test_the_loss_falls(network: str, prepared: Path, scenes: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("network", sorted(SMALL))
-def test_a_resumed_run_is_the_same_run(network: str, prepared: Path, scenes: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_same_run(network: str, data_of: dict[str, Path], tmp_path: Path) -> None:
     """Stopped after 7 of 12 steps and resumed, weights and optimiser are bit-equal to an unbroken run's."""
-    data = _data(network, prepared, scenes)
+    data = data_of[network]
     often = {"eval_every": 100, "save_every": 100}
     _train(network, data, tmp_path / "whole", steps=12, **often)
     _train(network, data, tmp_path / "parts", steps=7, **often)
@@ -95,6 +98,32 @@ def test_frozen_normalisation_keeps_its_statistics(prepared: Path, tmp_path: Pat
     moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert not any("running" in key for key in moved)
     assert any(key.endswith("weight") for key in moved)
+
+
+def test_the_half_that_listens_comes_from_a_mouth_reader(speech: Path, prepared: Path, tmp_path: Path) -> None:
+    """With `sound` the generator hears as the mouth reader does, before and after training, also resumed."""
+    _train("visemes", speech, tmp_path / "reader", steps=3)
+    reader = load_state_dict(tmp_path / "reader" / "last.pth")
+    _train("generator", prepared, tmp_path / "other", steps=2)
+    more = {"sound": str(tmp_path / "reader" / "last.pth"), "init": str(tmp_path / "other" / "last.pth")}
+    for steps in (2, 4):
+        _train("generator", prepared, tmp_path / "run", steps=steps, eval_every=1, edge_weight=0.5, **more)
+    trained, before = (load_state_dict(tmp_path / name / "last.pth") for name in ("run", "other"))
+    heard = [key for key in trained if key.startswith("audio_encoder")]
+    assert heard
+    assert all(torch.equal(trained[key], reader[key]) for key in heard)
+    assert not all(torch.equal(before[key], trained[key]) for key in before if key not in heard)
+    assert _losses(tmp_path / "run", "edges")
+
+
+def test_a_mouth_reader_of_another_width_is_refused(speech: Path, prepared: Path, tmp_path: Path) -> None:
+    """The message names the width that it must have."""
+    _train("visemes", speech, tmp_path / "reader", steps=2, width=0.125)
+    with pytest.raises(WeightsError, match=r"width 0\.0625"):
+        _train("generator", prepared, tmp_path / "run", sound=str(tmp_path / "reader" / "last.pth"))
+    _train("expert", prepared, tmp_path / "expert", steps=2)
+    with pytest.raises(WeightsError, match="mouth reader"):
+        _train("generator", prepared, tmp_path / "run", sound=str(tmp_path / "expert" / "last.pth"))
 
 
 @pytest.mark.parametrize("network", ["expert", "generator"])

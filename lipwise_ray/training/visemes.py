@@ -1,0 +1,85 @@
+"""Training the mouth reader: from sound to the shape of the mouth that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from lipwise_ray.nets.mouth_reader import MouthReader
+from lipwise_ray.synth.visemes import PARAMETERS
+from lipwise_ray.training.settings import TrainSettings
+from lipwise_ray.training.sheets import grid
+from lipwise_ray.training.spoken import Spoken, open_spoken
+from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of
+from lipwise_ray.values import F32Array, U8Array
+
+_LEAST_SPREAD = 0.05
+_SHEET, _SHEET_FRAMES, _HEIGHT_PX = 4, 200, 120
+
+
+class VisemesTask(NetworkTask):
+    """Read opening, width, rounding, teeth, tongue and bite off a mel window."""
+
+    def __init__(self, settings: TrainSettings, team: Team) -> None:
+        super().__init__(settings, team, MouthReader(settings.width))
+        self._train, self._val = (open_spoken(Path(settings.data), name) for name in ("train", "val"))
+        spread = np.maximum(self._train.mouths.std(axis=0), _LEAST_SPREAD)
+        self._spread = torch.from_numpy(spread).to(team.device)
+
+    def batch(self, step: int) -> Arrays:
+        """Return a step's samples: ``mel`` (B, 80, 16), ``mouth`` (B, 6)."""
+        count = self._settings.batch * self._team.size
+        frames = generator_of(self._settings, step).integers(len(self._train.mouths), size=count)
+        return _samples(self._train, frames[self._team.share(count)])
+
+    def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
+        """Do one step."""
+        with self._stepper.autocast():
+            read = self._joined(batch["mel"].unsqueeze(1))
+        loss = ((read.float() - batch["mouth"]) / self._spread).abs().mean()
+        self._stepper.step(loss, step)
+        return {"loss": loss.detach()}
+
+    @torch.no_grad()
+    def evaluate(self) -> Evaluation:
+        """Return the loss and each number's correlation with the truth on the validation clips."""
+        self.network.eval()
+        count = min(len(self._val.mouths), self._settings.batch * self._settings.eval_batches)
+        read: list[Tensor] = []
+        for begin in range(0, count, self._settings.batch):
+            stop = min(begin + self._settings.batch, count)
+            arrays = self._tensors(_samples(self._val, np.arange(begin, stop)))
+            read.append(self.network(arrays["mel"].unsqueeze(1)).float())
+        self.train_mode()
+        found = torch.cat(read)
+        true = torch.from_numpy(np.array(self._val.mouths[:count])).to(found)
+        metrics = {"loss": float(((found - true) / self._spread).abs().mean())}
+        for column, name in enumerate(PARAMETERS):
+            metrics[name] = float(torch.corrcoef(torch.stack([found[:, column], true[:, column]]))[0, 1].nan_to_num())
+        pages = [_curves(true[p, 0].cpu().numpy(), found[p, 0].cpu().numpy()) for p in _pages(count)]
+        return Evaluation(
+            metrics, metrics["loss"], grid([[page] for page in pages], ["opening: true, read"] * len(pages))
+        )
+
+
+def _samples(spoken: Spoken, frames: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Arrays:
+    return {"mel": spoken.windows(frames), "mouth": np.array(spoken.mouths[frames])}
+
+
+def _pages(count: int) -> list[slice]:
+    return [slice(begin, min(count, begin + _SHEET_FRAMES)) for begin in range(0, count, _SHEET_FRAMES)][:_SHEET]
+
+
+def _curves(true: F32Array, read: F32Array) -> U8Array:
+    """Return both curves in one picture, BGR: the truth grey, what was read blue."""
+    page = np.full((_HEIGHT_PX, 4 * _SHEET_FRAMES, 3), 255, np.uint8)
+    for values, colour in ((true, (150, 150, 150)), (read, (200, 90, 20))):
+        y = _HEIGHT_PX - 10 - np.clip(values, -0.05, 1.05) * (_HEIGHT_PX - 20)
+        points = np.stack([4 * np.arange(len(values)), y], axis=1)
+        cv2.polylines(page, [np.rint(points).astype(np.int32)], False, colour, 1, cv2.LINE_AA)  # open
+    return page
