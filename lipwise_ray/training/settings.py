@@ -66,7 +66,8 @@ class TrainSettings(BaseModel):
     """Weights to start from."""
 
     augment: bool = False
-    """Mirror, move and relight the expert's lips by chance; the original does not."""
+    """Vary what is learnt from by chance: mirror, move and relight the expert's lips, bend the spectrum of the mouth
+    reader's sound. The original does not."""
 
     # The generator's.
     expert: str = ""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lipwise_ray.lipsync.mel import SILENCE
 from lipwise_ray.nets.mouth_reader import MouthReader
 from lipwise_ray.synth.visemes import PARAMETERS
 from lipwise_ray.training.settings import TrainSettings
@@ -19,6 +20,10 @@ from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, gen
 from lipwise_ray.values import F32Array, U8Array
 
 _LEAST_SPREAD = 0.05
+_STRETCH, _SHIFT_BINS = 0.07, 2.0
+_GAIN, _TILT, _BEND = 0.6, 0.6, 0.4
+"""In units of the mel, of which 8 are 100 dB."""
+_HISS, _HISS_SPREAD = 3.0, 0.25
 _SHEET, _SHEET_FRAMES, _HEIGHT_PX = 4, 200, 120
 
 
@@ -34,8 +39,11 @@ class VisemesTask(NetworkTask):
     def batch(self, step: int) -> Arrays:
         """Return a step's samples: ``mel`` (B, 80, 16), ``mouth`` (B, 6)."""
         count = self._settings.batch * self._team.size
-        frames = generator_of(self._settings, step).integers(len(self._train.mouths), size=count)
-        return _samples(self._train, frames[self._team.share(count)])
+        rng, part = generator_of(self._settings, step), self._team.share(count)
+        arrays = _samples(self._train, rng.integers(len(self._train.mouths), size=count)[part])
+        if self._settings.augment:
+            arrays["mel"] = varied_sound(arrays["mel"], rng, count, part)
+        return arrays
 
     def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
         """Do one step."""
@@ -65,6 +73,34 @@ class VisemesTask(NetworkTask):
         return Evaluation(
             metrics, metrics["loss"], grid([[page] for page in pages], ["opening: true, read"] * len(pages))
         )
+
+
+def varied_sound(mels: F32Array, rng: np.random.Generator, count: int, part: slice) -> F32Array:
+    """Return mel windows as of other throats, rooms and microphones.
+
+    Bins are stretched and moved, the spectrum is bent and made louder or quieter, and half of the
+    windows get a floor of noise.
+
+    Args:
+        mels: Windows of a worker's part of a batch, shape (B, 80, 16).
+        rng: Random numbers, the same for every worker.
+        count: Windows of the whole batch.
+        part: Those that are given.
+    """
+    bins, columns = mels.shape[1:]
+    chance = rng.uniform(-1, 1, (count, 6))[part, :, None]
+    stretch, shift, gain, tilt, bend, phase = (chance[:, n] for n in range(6))
+    at = np.clip(np.arange(bins) * (1 + _STRETCH * stretch) + _SHIFT_BINS * shift, 0, bins - 1)
+    low = np.minimum(at.astype(np.int64), bins - 2)
+    weight = (at - low)[:, :, None]
+    below, above = (np.take_along_axis(mels, rows[:, :, None], axis=1) for rows in (low, low + 1))
+    place = np.linspace(-1, 1, bins)
+    curve = _GAIN * gain + _TILT * tilt * place + _BEND * bend * np.cos(np.pi * (place + phase))
+    moved = below * (1 - weight) + above * weight + curve[:, :, None]
+    floor = rng.uniform(-1, 1, count)[part]
+    noise = rng.standard_normal((count, bins, columns), np.float32)[part]
+    hiss = np.where(floor > 0, SILENCE + _HISS * floor, -np.inf)[:, None, None] + _HISS_SPREAD * noise
+    return np.clip(np.maximum(moved, hiss), SILENCE, -SILENCE).astype(np.float32)
 
 
 def _samples(spoken: Spoken, frames: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Arrays:

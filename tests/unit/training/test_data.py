@@ -294,3 +294,16 @@ def test_an_absent_folder_is_named(tmp_path: Path) -> None:
     """A wrong path is told as such."""
     with pytest.raises(InputError, match="nowhere"):
         find_footage(tmp_path / "nowhere", 0.1)
+
+
+def test_varied_sound_is_a_function_of_the_sample() -> None:
+    """Whichever worker varies a window, it becomes the same one, and stays a mel."""
+    from lipwise_ray.training.visemes import varied_sound
+
+    mels = np.random.default_rng(0).uniform(-4, 4, (6, 80, 16)).astype(np.float32)
+    whole = varied_sound(mels, np.random.default_rng(1), 6, slice(None))
+    second = varied_sound(mels[1::2], np.random.default_rng(1), 6, slice(1, 6, 2))
+    assert np.array_equal(whole[1::2], second)
+    assert whole.dtype == np.float32
+    assert -4 <= whole.min() < whole.max() <= 4
+    assert not np.allclose(whole, mels)
