@@ -172,10 +172,14 @@ def export(
     target: Annotated[Path, typer.Argument(help="The file to write: .safetensors, or .pth in the original's layout.")],
     *,
     half: Annotated[bool, typer.Option("--half", help="Write float16.")] = False,
+    blend: Annotated[
+        Path | None, typer.Option("--blend", help="Mix with another checkpoint of the same line of runs.")
+    ] = None,
+    share: Annotated[float, typer.Option("--share", min=0, max=1, help="The other's share.")] = 0.5,
 ) -> None:
     """Write a run's weights for use."""
     from lipwise_ray.nets.checkpoint import sha256_of  # noqa: PLC0415  # heavy
     from lipwise_ray.training.checkpoints import export as write  # noqa: PLC0415  # heavy
 
-    write(checkpoint, target, half=half)
+    write(checkpoint, target, half=half, blend=blend, share=share)
     typer.echo(f"{target}: {target.stat().st_size} bytes, sha256 {sha256_of(target)}")

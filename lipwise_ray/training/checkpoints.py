@@ -96,22 +96,27 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise ValueError(message)
 
 
-def export(path: Path, target: Path, *, half: bool) -> None:
+def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, share: float = 0.0) -> None:
     """Write a checkpoint's weights as safetensors, or in the original's layout (``.pth``).
 
     Args:
         path: A checkpoint.
         target: The file to write; its ending chooses the layout.
         half: Write float16.
+        blend: Another checkpoint of the same network, from which this one was trained on or the other way round.
+        share: Its share in every weight.
 
     Raises:
-        WeightsError: The checkpoint cannot be read, or the ending is neither.
+        WeightsError: A checkpoint cannot be read or is of another network, or the ending is neither.
         StorageError: The disk is full.
         OutputError: The target cannot be written.
     """
     if target.suffix not in {".safetensors", ".pth", ".pt"}:
         raise WeightsError("bad_target", str(target), "must end in .safetensors or .pth", target.suffix or "no ending")
-    tensors = {key: _exported(value, half=half) for key, value in load_state_dict(path).items()}
+    weights = load_state_dict(path)
+    if blend is not None:
+        weights = _blended(weights, load_state_dict(blend), share, blend)
+    tensors = {key: _exported(value, half=half) for key, value in weights.items()}
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,6 +130,15 @@ def export(path: Path, target: Path, *, half: bool) -> None:
         partial.unlink(missing_ok=True)
         cause = error if isinstance(error, OSError) else OSError(ENOSPC, str(error).partition("\n")[0])
         raise write_problem(target, cause) from error
+
+
+def _blended(one: dict[str, Tensor], other: dict[str, Tensor], share: float, where: Path) -> dict[str, Tensor]:
+    if {key: value.shape for key, value in one.items()} != {key: value.shape for key, value in other.items()}:
+        raise WeightsError("other_network", str(where), "must be of the same network and width", "another")
+    return {
+        key: value.lerp(other[key].to(value), share) if value.is_floating_point() else value
+        for key, value in one.items()
+    }
 
 
 def _exported(value: Tensor, *, half: bool) -> Tensor:

@@ -24,6 +24,7 @@ _STRETCH, _SHIFT_BINS = 0.07, 2.0
 _GAIN, _TILT, _BEND = 0.6, 0.6, 0.4
 """In units of the mel, of which 8 are 100 dB."""
 _HISS, _HISS_SPREAD = 3.0, 0.25
+_BREATH_DROP = 3.0
 _SHEET, _SHEET_FRAMES, _HEIGHT_PX = 4, 200, 120
 
 
@@ -78,8 +79,8 @@ class VisemesTask(NetworkTask):
 def varied_sound(mels: F32Array, rng: np.random.Generator, count: int, part: slice) -> F32Array:
     """Return mel windows as of other throats, rooms and microphones.
 
-    Bins are stretched and moved, the spectrum is bent and made louder or quieter, and half of the
-    windows get a floor of noise.
+    Bins are stretched and moved, the spectrum is bent and made louder or quieter, half of the windows
+    get a floor of noise, and half breath: noise above some height that is as loud as the voice.
 
     Args:
         mels: Windows of a worker's part of a batch, shape (B, 80, 16).
@@ -100,7 +101,10 @@ def varied_sound(mels: F32Array, rng: np.random.Generator, count: int, part: sli
     floor = rng.uniform(-1, 1, count)[part]
     noise = rng.standard_normal((count, bins, columns), np.float32)[part]
     hiss = np.where(floor > 0, SILENCE + _HISS * floor, -np.inf)[:, None, None] + _HISS_SPREAD * noise
-    return np.clip(np.maximum(moved, hiss), SILENCE, -SILENCE).astype(np.float32)
+    quieter, lowest, breathy = (rng.uniform(size=count)[part, None, None] for _ in range(3))
+    breath = moved.max(axis=1, keepdims=True) - _BREATH_DROP * quieter + _HISS_SPREAD * noise
+    breath[np.broadcast_to((place[None, :, None] < lowest) | (breathy > 0.5), breath.shape)] = -np.inf  # noqa: PLR2004  # half
+    return np.clip(np.maximum(np.maximum(moved, hiss), breath), SILENCE, -SILENCE).astype(np.float32)
 
 
 def _samples(spoken: Spoken, frames: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Arrays:

@@ -184,6 +184,20 @@ def test_exports_load_as_the_networks_they_are(ending: str, prepared: Path, tmp_
         assert {"state_dict", "optimizer", "global_step", "global_epoch"} <= set(torch.load(target, weights_only=True))
 
 
+def test_an_export_may_blend_two_checkpoints(prepared: Path, tmp_path: Path) -> None:
+    """Every weight lies between the two; a checkpoint of another width is refused."""
+    for name, seed, width in (("a", 1, 0.125), ("b", 2, 0.125), ("c", 2, 0.25)):
+        _train("expert", prepared, tmp_path / name, steps=2, seed=seed, width=width)
+    one, other, wide = (tmp_path / name / "last.pth" for name in "abc")
+    checkpoints.export(one, tmp_path / "x.safetensors", half=False, blend=other, share=0.25)
+    found, first, second = (load_state_dict(path) for path in (tmp_path / "x.safetensors", one, other))
+    key = "face_encoder.0.conv_block.0.weight"
+    assert torch.allclose(found[key], 0.75 * first[key] + 0.25 * second[key])
+    assert found.keys() == first.keys()
+    with pytest.raises(WeightsError, match="width"):
+        checkpoints.export(one, tmp_path / "y.safetensors", half=False, blend=wide, share=0.5)
+
+
 def test_half_precision_exports_are_half_as_large(prepared: Path, tmp_path: Path) -> None:
     """--half writes float16, which loads again."""
     _train("expert", prepared, tmp_path / "run", steps=3)
