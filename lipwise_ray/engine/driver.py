@@ -112,6 +112,7 @@ def submit(
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
+    command: list[str] | None = None,
 ) -> Report:
     """Dub every row of a manifest.
 
@@ -126,6 +127,7 @@ def submit(
         make_engine: Makes the engine once the state is locked.
         listener: Is told what happens.
         stop: Asked often; once it says yes, running tasks end and the run stops.
+        command: The command line that asked for it, for `retry`.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
@@ -153,7 +155,7 @@ def submit(
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings))
             run = Run(run_id, store, dispatcher, ledger, lease, listener, run_settings.engine.active_rows)
-            _record_run(store, run_id, manifest, run_settings, out)
+            _record_run(store, run_id, manifest, run_settings, out, command or [])
             for bad in sorted(manifest.bad, key=lambda b: b.line):
                 run.refuse(bad.line, bad.id, list(bad.problems))
             run.work(_jobs(manifest.rows, source, weights, out, scratch, engine.device, run), stop)
@@ -168,7 +170,9 @@ def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
     return budgets, Deadlines(told.stall_s, told.quiet_s)
 
 
-def _record_run(store: LocalStore, run_id: str, manifest: Manifest, settings: Settings, out: Path) -> None:
+def _record_run(
+    store: LocalStore, run_id: str, manifest: Manifest, settings: Settings, out: Path, command: list[str]
+) -> None:
     record: Json = {
         "run_id": run_id,
         "manifest": str(manifest.path),
@@ -177,6 +181,8 @@ def _record_run(store: LocalStore, run_id: str, manifest: Manifest, settings: Se
         "out": str(out),
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
+        "command": command,
+        "folder": str(Path.cwd()),
     }
     store.write(f"{layout.run(run_id)}/run.json", to_json(record))
 

@@ -99,6 +99,7 @@ class RayEngine:
         self._made = 0
         self._attempt = 0
         self._prepare: list[Json] = []
+        self._left: set[str] = set()
         self._failed_starts: dict[str, int] = defaultdict(int)
         self._last_start: BaseException | None = None
         self._local = options.address == "local"
@@ -162,9 +163,10 @@ class RayEngine:
             SetupError: Workers fail to start wherever they are tried.
         """
         self._take_in_beginners()
+        self._leave_nodes()
         lanes: tuple[Lane, ...] = ("gpu", "cpu")
         for lane in lanes:
-            mine = [slot for slot in self._slots.values() if slot.lane == lane]
+            mine = [s for s in self._slots.values() if s.lane == lane and s.node not in self._left]
             wanted = min(self._most(lane), backlog.get(lane, 0))
             for _ in range(wanted - len(mine)):
                 self._make(lane)
@@ -174,6 +176,13 @@ class RayEngine:
             spare = [s for s in mine if s.about and s.task is None and now - s.free_since_s > self._options.idle_s]
             for slot in spare[: max(0, len(mine) - wanted)]:
                 self._remove(slot)
+
+    def _leave_nodes(self) -> None:
+        """Send workers away that have nothing to do on a node that is gone or about to go."""
+        alive = self._nodes.alive()
+        self._left = {s.node for s in self._slots.values() if s.node and self._leaves(alive.get(s.node))}
+        for slot in [s for s in self._slots.values() if s.node in self._left and s.task is None]:
+            self._remove(slot)
 
     def _most(self, lane: Lane) -> int:
         if lane == "cpu":
@@ -350,7 +359,7 @@ class RayEngine:
 
     def frames_done(self) -> dict[str, int]:
         """Return the frames of the present tasks; asks the actors without waiting for them."""
-        for slot in self._slots.values():
+        for slot in list(self._slots.values()):
             if not slot.about:
                 continue
             if slot.probe is not None:
@@ -360,7 +369,9 @@ class RayEngine:
                 try:
                     slot.frames_now = ray.get(slot.probe)
                 except ray.exceptions.RayError:
-                    slot.probe = None  # the task's own outcome tells what happened
+                    slot.probe = None
+                    if slot.task is None:  # else the task's own outcome tells what happened
+                        self._remove(slot)
                     continue
             slot.probe = slot.actor.frames_done.remote()
         return {slot.name: slot.frames_now - slot.frames_before for slot in self._slots.values() if slot.task}

@@ -109,7 +109,9 @@ def connect(address: str) -> Path | None:
             )
         else:
             _knock(address)
-            ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": package_root}}, **common)
+            # Ray puts the node's own value in for the variable.
+            path = {"PYTHONPATH": f"{package_root}:${{PYTHONPATH}}"}
+            ray.init(address=address, runtime_env={"env_vars": path}, **common)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise SetupError(
             "ray",

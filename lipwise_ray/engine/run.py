@@ -21,7 +21,7 @@ from lipwise_ray.values import Json
 
 _STEP_S = 0.5
 _LOOK_S = 1.0
-_KEPT = ("status", "code", "message", "frames", "counts", "tally", "render_s", "stages_s")
+_KEPT = ("status", "code", "message", "frames", "counts", "tally", "render_s", "stages_s", "original_chunks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Run:
             name = key.rsplit("/", 1)[-1]
             job_id = name.removeprefix("cancel-").removesuffix(".json")
             for running in list(self._active.values()):
-                if job_id in (running.job.flow.job_id, layout.ALL_JOBS):
+                if job_id in (running.job.flow.job_id, running.job.id, layout.ALL_JOBS):
                     running.give_up("cancelled", f"row {running.job.id}: was cancelled by `lipwise-ray cancel`.")
             if job_id == layout.ALL_JOBS:
                 self.cancelled = True

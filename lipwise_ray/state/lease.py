@@ -133,6 +133,16 @@ def holder(store: Store) -> Json | None:
     return None if _is_dead_here(record) else record
 
 
+def refuse_if_held(store: Store) -> None:
+    """Raise where a driver is at work.
+
+    Raises:
+        StateError: One is.
+    """
+    if holder(store) is not None:
+        raise _taken(store, _newest(store))
+
+
 def _epochs(store: Store) -> list[int]:
     names = (key.rsplit("/", 1)[-1] for key in store.names(layout.DRIVER))
     return sorted(int(name[6:-5]) for name in names if name.startswith("epoch-") and name[6:-5].isdigit())
