@@ -1,8 +1,8 @@
 """Put on the path of a run under test: breaks the real product at chosen points. The product knows nothing of it.
 
 The folder that ``LIPWISE_TEST_FAULTS`` names holds ``rules.json``, a list of ``{"task": regex, "at": point,
-"do": action, "times": n, "node": name or null}``. Points: ``begin``, ``frame:N``, ``after_segment``, ``after_marker``, ``stitch``,
-``publish`` in a worker; ``before_lease`` in the driver. Actions: ``segv``, ``raise``, ``memory``, ``hang``, ``kill``,
+"do": action, "times": n, "node": name or null}``. Points: ``begin``, ``frame:N``, ``after_segment``, ``after_marker``,
+``stitch``, ``publish`` in a worker; ``before_lease`` in the driver. Actions: ``segv``, ``raise``, ``memory``, ``hang``, ``kill``,
 ``kill_driver``. Every injection leaves a file ``hit-<rule>-<n>``, made by exactly one process.
 """
 
