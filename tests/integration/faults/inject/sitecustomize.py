@@ -2,8 +2,8 @@
 
 The folder that ``LIPWISE_TEST_FAULTS`` names holds ``rules.json``, a list of ``{"task": regex, "at": point,
 "do": action, "times": n, "node": name or null}``. Points: ``begin``, ``frame:N``, ``after_segment``, ``after_marker``,
-``stitch``, ``publish`` in a worker; ``before_lease`` in the driver. Actions: ``segv``, ``raise``, ``memory``, ``hang``, ``kill``,
-``kill_driver``. Every injection leaves a file ``hit-<rule>-<n>``, made by exactly one process.
+``stitch``, ``publish`` in a worker; ``before_lease`` in the driver. Actions: ``segv``, ``raise``, ``memory``, ``hang``,
+``kill``, ``kill_driver``. Every injection leaves a file ``hit-<rule>-<n>``, made by exactly one process.
 """
 
 from __future__ import annotations
