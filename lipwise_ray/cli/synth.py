@@ -12,6 +12,7 @@ import typer
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import SettingsError, SetupError
 
+_LEAST_SIDE = 64
 _STILLS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
 app = typer.Typer(help="Make presenters that talk, corpora of them, and test clips.", no_args_is_help=True)
@@ -109,6 +110,9 @@ def corpus(
             "--takes", min=1, max=9, help="Film each talking clip so often: the same movements, another speech."
         ),
     ] = 1,
+    side: Annotated[
+        int, typer.Option("--side", min=0, max=1080, help="Side of the square pictures of talking; 0 for many sizes.")
+    ] = 0,
     held_out: Annotated[
         bool,
         typer.Option("--held-out", help="Presenters, voices, sentences and a language that are kept from training."),
@@ -120,10 +124,14 @@ def corpus(
 
     _need_extra()
     from lipwise_ray.synth.corpus import KINDS, CorpusSpec, write_corpus  # noqa: PLC0415  # heavy
+    from lipwise_ray.values import Size  # noqa: PLC0415  # with the others
 
     if kind not in KINDS:
         raise SettingsError("bad_value", "--kind", f"must be one of {', '.join(KINDS)}", kind)
-    spec = CorpusSpec(clips, seed, kind, seconds, takes=takes, held_out=held_out)
+    if 0 < side < _LEAST_SIDE or (side and kind != "talking"):
+        raise SettingsError("bad_value", "--side", f"must be {_LEAST_SIDE} or more, and only of talking", str(side))
+    size = Size(side // 2 * 2, side // 2 * 2) if side else None
+    spec = CorpusSpec(clips, seed, kind, seconds, size, takes=takes, held_out=held_out)
     done = sum(1 for _ in write_corpus(out, spec, workers or os.cpu_count() or 1))
     typer.echo(f"{out}: {done} clips, train.txt, val.txt")
 

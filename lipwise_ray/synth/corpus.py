@@ -252,6 +252,7 @@ def _record(root: Path, spec: CorpusSpec) -> None:
         "held_out": spec.held_out,
         "seconds": spec.seconds,
         "takes": spec.takes,
+        "size": [spec.size.width, spec.size.height] if spec.size else None,
     }
     path = root / "corpus.json"
     if path.is_file():

@@ -35,6 +35,7 @@ from lipwise_ray.training.task import (
 _EVAL_SEED = 1 << 30
 _SHEET = 6
 _HALF = SIZE_PX // 2
+_SSIM_PX, _SSIM_LIGHT, _SSIM_CONTRAST = 7, 0.01**2, 0.03**2
 
 
 def network_input(target: Tensor, reference: Tensor) -> Tensor:
@@ -58,6 +59,28 @@ def sync_loss(expert: nn.Module, mel: Tensor, faces: Tensor) -> Tensor:
     sound, face = expert(mel, lips)
     cosine = functional.cosine_similarity(sound.float(), face.float()).clamp(1e-6, 1)
     return -cosine.log().mean()
+
+
+def edge_loss(apart: Tensor, counts: Tensor | float) -> Tensor:
+    """Return how far the differences of neighbouring pixels are off, where faces (N, 3, 96, 96) are `apart`."""
+    inner = counts[:, :, 1:, 1:] if isinstance(counts, Tensor) else counts
+    down, across = apart.diff(dim=2)[:, :, :, 1:], apart.diff(dim=3)[:, :, 1:]
+    return ((down.abs() + across.abs()) * inner).mean()
+
+
+def structure_loss(drawn: Tensor, target: Tensor, counts: Tensor | float) -> Tensor:
+    """Return 1 - SSIM of faces (N, 3, 96, 96) in [0, 1], over windows of 7 x 7 pixels.
+
+    Source: Wang et al. 2004, with uniform windows, as scikit-image has them by default.
+    """
+    pairs = torch.cat((drawn, target, drawn * drawn, target * target, drawn * target), dim=1)
+    means = functional.avg_pool2d(pairs, _SSIM_PX, stride=1)
+    mean_d, mean_t, square_d, square_t, product = means.chunk(5, dim=1)
+    both, apart = mean_d * mean_t, mean_d * mean_d + mean_t * mean_t
+    ssim = (2 * both + _SSIM_LIGHT) * (2 * (product - both) + _SSIM_CONTRAST)
+    ssim = ssim / ((apart + _SSIM_LIGHT) * (square_d + square_t - apart + _SSIM_CONTRAST))
+    inner = functional.avg_pool2d(counts, _SSIM_PX, stride=1) if isinstance(counts, Tensor) else counts
+    return ((1 - ssim) * inner).mean()
 
 
 class GeneratorTask(NetworkTask):
@@ -132,7 +155,8 @@ class GeneratorTask(NetworkTask):
         target, reference = (to_network(batch[name].flatten(0, 1)) for name in ("target", "reference"))
         with self._stepper.autocast():
             drawn = self._draw(self._joined, target, reference, batch["mels"])
-            losses = {"l1": self._l1(drawn.float(), target)}
+            apart, counts = drawn.float() - target, self._counts(target, reference)
+            losses = {"l1": (apart.abs() * counts).mean()}
             use_disc = self._disc is not None and step >= settings.disc_after
             if self._expert is not None and self.state["sync_on"]:
                 losses["sync"] = sync_loss(self._expert, batch["mel"].unsqueeze(1), drawn)
@@ -145,23 +169,24 @@ class GeneratorTask(NetworkTask):
         for name, weight in used.items():
             total = total + weight * losses[name]
         if settings.edge_weight:
-            losses["edges"] = self._edges(drawn.float(), target)
+            losses["edges"] = edge_loss(apart, counts)
             total = total + settings.edge_weight * losses["edges"]
+        if settings.structure_weight:
+            losses["structure"] = structure_loss(drawn.float(), target, counts)
+            total = total + settings.structure_weight * losses["structure"]
         self._stepper.step(total, step)
         if use_disc:
             losses["disc"] = self._train_disc(target, drawn.detach(), step)
         return {"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}}
 
-    def _l1(self, drawn: Tensor, target: Tensor) -> Tensor:
-        apart, weight = (drawn - target).abs(), self._settings.lower_weight
-        if weight == 1:
-            return apart.mean()
-        return (apart[:, :, :_HALF].mean() + weight * apart[:, :, _HALF:].mean()) / (1 + weight)
-
-    @staticmethod
-    def _edges(drawn: Tensor, target: Tensor) -> Tensor:
-        apart = (drawn - target)[:, :, _HALF:]
-        return apart.diff(dim=2).abs().mean() + apart.diff(dim=3).abs().mean()
+    def _counts(self, target: Tensor, reference: Tensor) -> Tensor | float:
+        """Return how much each pixel counts, 1 on average, shape (N, 1, 96, 96)."""
+        lower, change = self._settings.lower_weight, self._settings.change_weight
+        if lower == 1 and not change:
+            return 1.0
+        counts = 1 + change * (target - reference).abs().mean(dim=1, keepdim=True)
+        counts[:, :, _HALF:] *= lower
+        return counts / counts.mean()
 
     def _draw(self, network: nn.Module, target: Tensor, reference: Tensor, mels: Tensor) -> Tensor:
         faces = network_input(target, reference).contiguous(memory_format=torch.channels_last)

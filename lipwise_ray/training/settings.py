@@ -83,9 +83,15 @@ class TrainSettings(BaseModel):
     """Share of samples drawn from the same moment of another take, as inference does; see `synth corpus --takes`."""
     lower_weight: Annotated[float, Field(ge=1, le=100)] = 1.0
     """How much more the lower half counts in the L1 loss, which is where the mouth is; the original's is 1."""
+    change_weight: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """How much more a pixel counts in the L1 loss where the reference is wrong, per unit of its error: the mouth, when
+    the reference is another take. The original's is 0."""
     edge_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """How much the L1 loss of neighbouring pixels' differences in the lower half counts beside the L1 loss; a picture
-    right on average is blurred, and this is dear there. The original has none."""
+    """How much the L1 loss of neighbouring pixels' differences counts beside the L1 loss; a picture right on average is
+    blurred, and this is dear there. The original has none."""
+    structure_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """How much 1 - SSIM counts beside the L1 loss: likeness in contrast and structure, which blur lacks. The original
+    has none."""
     sync_weight: Weight = 0.03
     sync_below: Annotated[float, Field(gt=0)] = 0.75
     """The sync loss counts once its value on the validation clips is below this."""

@@ -104,9 +104,9 @@ def _build(folder: Path, clips: list[Path], digest: str) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    note = json.loads((folder / "pack.json").read_text())
+    note: dict[str, object] = json.loads((folder / "pack.json").read_text())
     files = [folder / name for name in _FILES]
-    return [file.stat().st_size if file.is_file() else 0 for file in files] == note["sizes"]
+    return [file.stat().st_size if file.is_file() else 0 for file in files] == note.get("sizes")
 
 
 def _read_all(pool: ThreadPoolExecutor, clips: list[Path]) -> Iterator[tuple[F32Array, F32Array, I64Array]]:

@@ -125,6 +125,17 @@ def test_held_out_presenters_and_voices_never_meet_training() -> None:
     assert min(looks[True]) > max(looks[False])
 
 
+def test_presenters_come_in_many_sizes() -> None:
+    """Without a size clips differ in theirs, takes of one do not; a size that is asked for is kept."""
+    from lipwise_ray.synth.corpus import corpus_scene
+
+    many = [corpus_scene(CorpusSpec(8, seed=1, seconds=0.3, takes=2), n).size for n in range(8)]
+    assert many[::2] == many[1::2]
+    assert len(set(many)) == 4
+    assert all(120 <= size.width == size.height <= 288 for size in many)
+    assert corpus_scene(CorpusSpec(2, seed=1, seconds=0.3, size=Size(320, 320)), 1).size == Size(320, 320)
+
+
 def test_a_head_turns_its_face_with_it() -> None:
     """Yaw to the right moves the nose to the right more than the rim."""
     from lipwise_ray.synth.portrait import face_truth
