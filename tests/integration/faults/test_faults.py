@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.dub import run
+from tests.integration.faults.chaos import FAULTS, ROWS, chaos
 from tests.integration.faults.harness import CHUNK, CHUNKS, Fault, Site
 
 POISON = r"^render:a/2$"
@@ -203,6 +204,16 @@ def test_a_disk_that_fills_up_stops_the_run_cleanly(site: Site) -> None:
     done = site.run('engine.kind="inline"')
     assert done.returncode == 0, done.stderr
     site.check("a", "b")
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
+def test_twenty_random_faults_in_one_run(seed: int, tmp_path: Path) -> None:
+    """Whatever is struck and in whatever order: in the end all rows are right, and no chunk was done twice."""
+    site = Site(tmp_path, ROWS)
+    site.inject(*chaos(seed))
+    assert site.run_to_the_end("engine.stall_s=4", workers=2) == 0
+    assert site.hits >= FAULTS // 2
+    site.check(*ROWS)
 
 
 def test_nothing_works(tmp_path: Path) -> None:
