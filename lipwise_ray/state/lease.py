@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -112,7 +113,8 @@ class DriverLease:
         self._ended.set()
         self._thread.join()
         if self.held:
-            self._store.write(layout.beat(self.epoch), to_json({"beat": self._beats, "released": True}))
+            with suppress(LipwiseError):  # on a full disk: the process will be known as gone
+                self._store.write(layout.beat(self.epoch), to_json({"beat": self._beats, "released": True}))
 
     def __enter__(self) -> Self:
         return self
