@@ -162,4 +162,7 @@ def test_a_stopped_worker_can_be_ended(ray_engine: Engine, inputs: Path) -> None
     (outcome,) = _wait(ray_engine, 1)
     assert outcome.failure is not None
     assert outcome.failure.blame == "stalled"
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
