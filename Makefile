@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all check bench faults clean
 
 # The stamp carries the project file's time: a changed dependency installs again.
 $(STAMP): pyproject.toml
@@ -30,6 +30,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline.py
+
+faults: $(STAMP)
+	$(BIN)/python -m tests.integration.faults.table
 
 clean:
 	rm -rf .venv demo-out demo-out.state build dist

@@ -151,8 +151,26 @@ class Engine(_Section):
     gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
     threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
     """0 divides the cores among the workers."""
+    place: Literal["auto", "gpu", "cpu"] = "auto"
+    """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet; ``cpu`` takes
+    no GPU; ``auto`` goes by what the cluster has when the run begins."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What render workers compute on; ``auto`` is CUDA where they take GPUs."""
+    idle_s: Annotated[float, Field(ge=0)] = 60.0
+    """On a cluster, workers without work for so long are sent away."""
     application_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """Errors, crashes and standstill that a task may have."""
+    memory_attempts: Annotated[int, Field(ge=0, le=20)] = 2
+    """Times that a task may run out of memory: it gets smaller batches, then a node of its own."""
+    infrastructure_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Lost nodes that a task may see."""
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
+    stall_s: Annotated[float, Field(gt=0)] = 300.0
+    """A worker that finishes no frame for so long is ended."""
+    quiet_s: Annotated[float, Field(gt=0)] = 3600.0
+    """The same for tasks that do not count frames."""
+    on_quarantine: Literal["fail", "passthrough"] = "fail"
+    """A chunk in quarantine fails its row, or shows its original frames, which the result says."""
     active_rows: Annotated[int, Field(ge=1, le=10_000)] = 8
     """Rows worked on at a time; the rest wait in the manifest."""
     keep_segments: bool = False

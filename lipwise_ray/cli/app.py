@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import checks, doctor, jobs, models, status, synth, train
+from lipwise_ray.cli import checks, control, doctor, jobs, models, status, synth, train
 from lipwise_ray.errors import LipwiseError
 
 app = typer.Typer(
@@ -43,6 +43,9 @@ app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
 app.command("status")(status.status)
+app.command("retry")(control.retry)
+app.command("cancel")(control.cancel)
+app.command("reproduce")(control.reproduce)
 app.command("tracks")(status.tracks)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")

@@ -89,7 +89,7 @@ def _ray_line() -> tuple[bool, str, str]:
     from lipwise_ray.engine.factory import guard_local_ray  # noqa: PLC0415  # heavy
 
     guard_local_ray()
-    from lipwise_ray.engine.ray_engine import check  # noqa: PLC0415  # after the guard
+    from lipwise_ray.engine.ray_session import check  # noqa: PLC0415  # after the guard
 
     problem = check()
     return not problem, "ray starts", problem or f"yes, on loopback, authentication: {os.environ['RAY_AUTH_MODE']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -58,6 +59,7 @@ def submit(
             make_engine=lambda config: make_engine(settings.engine, config),
             listener=listener,
             stop=stop,
+            command=sys.argv[1:],
         )
         listener.summary(report, out_root, state_root)
     raise typer.Exit(report.exit_code)

@@ -80,6 +80,8 @@ class Display:
             counts = record.get("counts", {})
             bare = counts.get("frames_without_face", 0)
             note = f", {bare} without a face" if bare else ""
+            original = record.get("original_chunks")
+            note += f", {len(original)} chunks in quarantine show their original lips" if original else ""
             self.say(f"done   {outcome.id}: {record['output']} ({how}{note})")
         else:
             self.failed += 1

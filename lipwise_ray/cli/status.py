@@ -19,7 +19,7 @@ def status(
     """Show the latest run of a state directory: rows done, failed and why, chunks so far."""
     from lipwise_ray.state.overview import overview  # noqa: PLC0415  # with its store
 
-    _must_be_state(state)
+    must_be_state(state)
     found = overview(state)
     if as_json:
         typer.echo(json.dumps(found.record()))
@@ -27,6 +27,12 @@ def status(
     typer.echo(f"run {found.run_id} of {found.manifest}: {found.done} done, {found.failed} failed, {found.left} left")
     for row in found.failures:
         typer.echo(f"FAILED {row['row_id']} [{row['code']}] {row['message']}")
+    if found.holder:
+        typer.echo(f"at work: process {found.holder.get('pid')} on {found.holder.get('host')}")
+    for task in found.running:
+        typer.echo(f"running {task['task']} on {task['worker']}, attempt {task['attempt']}")
+    for letter in found.quarantined:
+        typer.echo(f"quarantined {letter['task']}: {letter['message']}")
     for job in found.unfinished:
         typer.echo(f"job {job.job_id}: {job.chunks_done} of {job.chunks} chunks rendered")
 
@@ -39,7 +45,7 @@ def tracks(
     """Export the face tracks of a row's video, to look at, edit, and give back in the tracks column."""
     from lipwise_ray.state.overview import tracks_of  # noqa: PLC0415  # with its store
 
-    _must_be_state(state)
+    must_be_state(state)
     found = tracks_of(state, row)
     try:
         target.write_bytes(found.read_bytes())
@@ -48,7 +54,12 @@ def tracks(
     typer.echo(f"tracks of {row}: {target}")
 
 
-def _must_be_state(state: Path) -> None:
+def must_be_state(state: Path) -> None:
+    """Refuse a folder that no run was ever begun in.
+
+    Raises:
+        StateError: It is none.
+    """
     if not (state / "runs").is_dir():
         raise StateError(
             "no_state", str(state), "must be a state directory", "a folder without runs", "Give what --state named"

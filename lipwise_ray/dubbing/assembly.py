@@ -153,6 +153,7 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
         "audio_s": found.audio_s,
         "counts": plan.counts,
         "chunks": len(plan.chunks),
+        "original_chunks": [number for number, marker in enumerate(markers) if marker.original],
         "render_s": round(sum(marker.seconds for marker in markers), 3),
         "stages_s": stages,
         "language": job.spec.language,

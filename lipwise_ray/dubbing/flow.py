@@ -131,6 +131,14 @@ class RowFlow:
             for number, (start, stop) in chunks
         ]
 
+    def without_lips(self, task: Task) -> list[Task]:
+        """Return what takes the place of a render task that was given up: its original frames."""
+        if task.kind != "render" or task.payload.get("original"):
+            return []
+        self._open.discard(task.id)
+        extra = {"chunk": task.payload["chunk"], "original": True}
+        return [self._task("render", f"{task.id}/original", extra, frames=task.frames, chunk=extra["chunk"])]
+
     def _assemble(self) -> Task:
         self.progress.stage = "assembling"
         return self._task("assemble", f"assemble:{self.job_id}/{self._repairs}", {})

@@ -71,14 +71,21 @@ class Models:
         self._detectors: dict[tuple[object, ...], FaceDetector] = {}
         self.load_s = 0.0
 
-    def lipsync(self, settings: Settings, weights: Json) -> LipSync:
+    def lipsync(self, settings: Settings, weights: Json, *, squeeze: int = 0, original: bool = False) -> LipSync:
         """Return the lip-sync model of a job.
+
+        Args:
+            settings: The job's.
+            weights: Its checkpoints.
+            squeeze: How often its batches are halved, for want of memory.
+            original: Leave faces as they are.
 
         Raises:
             WeightsError: The checkpoint cannot be used.
         """
         batch = settings.lipsync.batch_frames or (_CPU_BATCH if self.device == "cpu" else _GPU_BATCH)
-        if settings.lipsync.model == PASSTHROUGH:
+        batch = max(1, batch >> squeeze)
+        if original or settings.lipsync.model == PASSTHROUGH:
             return Passthrough(batch_faces=batch)
         reference = weights["lipsync"]
         key = (reference["sha256"], settings.lipsync.precision, batch)
@@ -110,6 +117,13 @@ class Models:
             self._detectors[key] = maker(device=self.device, threads=self._threads)
             self.load_s += time.perf_counter() - begin
         return self._detectors[key]
+
+    def trim(self) -> None:
+        """Give back what the GPU's allocator keeps for later, after a task that ran out of memory."""
+        if self.device == "cuda":
+            import torch  # noqa: PLC0415  # only where a network runs
+
+            torch.cuda.empty_cache()
 
     def _set_threads(self) -> None:
         if self._threads and self.device == "cpu":

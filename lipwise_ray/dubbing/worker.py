@@ -6,7 +6,7 @@ import gc
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
@@ -26,7 +26,7 @@ from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings import Detect, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.state.store import open_store, read_json, to_json
@@ -81,6 +81,9 @@ class Worker:
         """Do one task and return a small record."""
         try:
             return self._kinds[kind](payload)
+        except (MemoryError, RuntimeError):  # torch's out of memory is one
+            self._models.trim()
+            raise
         finally:
             # Decoders and frames hang in reference cycles whose size Python cannot see: without
             # this, memory would grow from chunk to chunk.
@@ -187,7 +190,7 @@ class Worker:
             _recipe(job.spec.settings, job.video),
             span,
             self._models.detector(job.spec.settings, payload["weights"]),
-            job.spec.settings.detect,
+            _squeezed(job.spec.settings.detect, int(payload.get("squeeze", 0))),
             threads=self._config.threads,
             salvage=job.salvage,
             on_frame=self._tick,
@@ -292,18 +295,21 @@ class Worker:
         begin = time.perf_counter()
         job = open_job(self._store, self._scratch, payload)
         attempt = uuid.uuid4().hex[:12]
+        original = bool(payload.get("original"))
+        squeeze = int(payload.get("squeeze", 0))
         with inputs.scratch_file(self._scratch, "segment.mkv") as temporary:
             marker = render_chunk(
                 job,
                 payload,
                 recipe=_recipe(job.spec.settings, job.video),
-                lipsync=self._models.lipsync(job.spec.settings, payload["weights"]),
+                lipsync=self._models.lipsync(job.spec.settings, payload["weights"], squeeze=squeeze, original=original),
                 target=temporary,
                 attempt=attempt,
                 threads=self._config.threads,
                 begin=begin,
                 on_frame=self._tick,
             )
+            marker = replace(marker, original=original)
             self._store.put_file(marker.segment, temporary)
         marker = commit(self._store, job_id, chunk, marker)
         return {"frames": marker.frames, "reused": False, "seconds": marker.seconds, "stages": marker.stages}
@@ -311,6 +317,11 @@ class Worker:
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._scratch, payload)
         return assemble(job, payload, _recipe(job.spec.settings, job.video), threads=self._config.threads)
+
+
+def _squeezed(detect: Detect, squeeze: int) -> Detect:
+    """Return how faces are looked for with batches halved so often, for want of memory."""
+    return detect.model_copy(update={"batch_frames": max(1, detect.batch_frames >> squeeze)})
 
 
 def _recipe(settings: Settings, video: inputs.Video) -> FrameRecipe:

@@ -1,34 +1,59 @@
-"""What an engine is: a few workers that each run one task at a time."""
+"""What an engine is: workers on nodes, each with one task at a time."""
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import Lane, Task
-from lipwise_ray.errors import InputError, LipwiseError, SetupError, TransientError
+from lipwise_ray.errors import InputError, LipwiseError, SetupError
 from lipwise_ray.values import Json
 
-Blame = Literal["input", "setup", "application", "crash"]
-"""Who is at fault: the row's input, the set-up, the code or its surroundings, a dead worker."""
+Blame = Literal["input", "setup", "application", "crash", "stalled", "memory", "node", "init"]
+"""Who is at fault.
+
+``input`` the row's files; ``setup`` its settings or weights; ``application`` the code or its surroundings; ``crash`` a
+worker's process died on a living node; ``stalled`` nothing moved until the deadline, and the worker was killed;
+``memory`` the host or the GPU ran out of it; ``node`` the machine is gone or about to go; ``init`` the worker never
+came to the task.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed. ``message`` is for people, ``detail`` a traceback for the ledger."""
+    """Why an attempt failed.
+
+    Attributes:
+        blame: Who is at fault.
+        code: A stable word for machines.
+        message: For people.
+        detail: A traceback, for the ledger.
+        log: The end of what the worker printed during the attempt.
+    """
 
     blame: Blame
     code: str
     message: str
     detail: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A worker that can take a task of its lane, and the node it lives on."""
+
+    worker: str
+    lane: Lane
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of an attempt: a result or a failure."""
 
-    worker: str
+    seat: Seat
     task: Task
     result: Json | None
     failure: Failure | None
@@ -48,15 +73,27 @@ class Engine(Protocol):
         ...
 
     def start(self, prepare: list[Json]) -> None:
-        """Make the workers and let the ones that render load the models of these jobs.
+        """Make workers, and let those that render load the models of these jobs.
 
         Raises:
             SetupError: No worker can be made, or a model cannot be loaded.
         """
         ...
 
-    def idle(self, lane: Lane) -> list[str]:
-        """Return the workers of a lane that have nothing to do."""
+    def want(self, backlog: Mapping[Lane, int]) -> None:
+        """Take note of how many tasks wait or run; workers may be made or sent away.
+
+        Raises:
+            SetupError: Workers fail to start wherever they are tried.
+        """
+        ...
+
+    def idle(self, lane: Lane) -> list[Seat]:
+        """Return the workers of a lane that may take a task; none on a node that is about to go."""
+        ...
+
+    def nodes(self, lane: Lane) -> set[str]:
+        """Return the nodes on which a lane has workers, busy ones too."""
         ...
 
     def submit(self, worker: str, task: Task) -> None:
@@ -69,6 +106,10 @@ class Engine(Protocol):
 
     def frames_done(self) -> dict[str, int]:
         """Return how many frames each busy worker has finished in its present task."""
+        ...
+
+    def kill(self, worker: str) -> None:
+        """End a worker that makes no progress; its attempt fails as ``stalled``."""
         ...
 
     def close(self) -> None:
@@ -86,8 +127,26 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("input", error.code, str(error), detail)
     if isinstance(error, SetupError):
         return Failure("setup", error.code, str(error), detail)
-    if isinstance(error, LipwiseError | TransientError):
+    if isinstance(error, LipwiseError):
         return Failure("application", error.code, str(error), detail)
+    if is_out_of_memory(error):
+        return Failure(
+            "memory", "out_of_memory", f"memory: must suffice for the task, got {_first_line(error)}", detail
+        )
     last = traceback.extract_tb(error.__traceback__)[-1:] if error.__traceback__ else []
     place = f" ({last[0].name} in {last[0].filename.rsplit('/', 1)[-1]}:{last[0].lineno})" if last else ""
     return Failure("application", "internal", f"internal error: {type(error).__name__}: {error}{place}", detail)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, on the host or (torch's own exception, by its name) on the GPU."""
+    if isinstance(error, MemoryError):
+        return True
+    if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    # torch's CPU allocator has no exception of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -18,8 +18,9 @@ from lipwise_ray.dubbing.models import PASSTHROUGH
 from lipwise_ray.dubbing.plan import detects
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine
-from lipwise_ray.engine.dispatcher import Budget, Dispatcher
+from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
 from lipwise_ray.engine.run import Listener, RowJob, RowOutcome, Run
+from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import codec_for, container_for
@@ -27,7 +28,8 @@ from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.nets.registry import Registry, Weights
 from lipwise_ray.settings import Settings, read_preset, resolve
 from lipwise_ray.state import layout
-from lipwise_ray.state.lock import DriverLock
+from lipwise_ray.state.lease import DriverLease
+from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore, open_store, to_json
 from lipwise_ray.values import Json
 
@@ -110,6 +112,7 @@ def submit(
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
+    command: list[str] | None = None,
 ) -> Report:
     """Dub every row of a manifest.
 
@@ -124,6 +127,7 @@ def submit(
         make_engine: Makes the engine once the state is locked.
         listener: Is told what happens.
         stop: Asked often; once it says yes, running tasks end and the run stops.
+        command: The command line that asked for it, for `retry`.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
@@ -134,7 +138,7 @@ def submit(
     out = out.resolve()
     scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else state.resolve() / _SCRATCH
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
-    with DriverLock(state):
+    with DriverLease(store, run_id, wait=listener.problem) as lease:
         if not run_settings.paths.scratch:
             shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
         weights = WeightsTable(registry, gpu=False)
@@ -148,10 +152,10 @@ def submit(
             listener.run_started(run_id, engine.description)
             if manifest.rows:
                 engine.start(prepare)
-            budget = Budget(run_settings.engine.application_attempts, run_settings.engine.backoff_s)
-            dispatcher = Dispatcher(engine, store, budget)
-            run = Run(run_id, store, dispatcher, listener, run_settings.engine.active_rows)
-            _record_run(store, run_id, manifest, run_settings, out)
+            ledger = Ledger(store, run_id)
+            dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings))
+            run = Run(run_id, store, dispatcher, ledger, lease, listener, run_settings.engine.active_rows)
+            _record_run(store, run_id, manifest, run_settings, out, command or [])
             for bad in sorted(manifest.bad, key=lambda b: b.line):
                 run.refuse(bad.line, bad.id, list(bad.problems))
             run.work(_jobs(manifest.rows, source, weights, out, scratch, engine.device, run), stop)
@@ -160,7 +164,15 @@ def submit(
     return _report(run, manifest, time.monotonic() - begun)
 
 
-def _record_run(store: LocalStore, run_id: str, manifest: Manifest, settings: Settings, out: Path) -> None:
+def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
+    told = settings.engine
+    budgets = Budgets(told.application_attempts, told.memory_attempts, told.infrastructure_attempts, told.backoff_s)
+    return budgets, Deadlines(told.stall_s, told.quiet_s)
+
+
+def _record_run(
+    store: LocalStore, run_id: str, manifest: Manifest, settings: Settings, out: Path, command: list[str]
+) -> None:
     record: Json = {
         "run_id": run_id,
         "manifest": str(manifest.path),
@@ -169,6 +181,8 @@ def _record_run(store: LocalStore, run_id: str, manifest: Manifest, settings: Se
         "out": str(out),
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
+        "command": command,
+        "folder": str(Path.cwd()),
     }
     store.write(f"{layout.run(run_id)}/run.json", to_json(record))
 
@@ -298,4 +312,4 @@ def _jobs(
             base={"job": spec.record(), **record},
             salvage=settings.source.on_error == "salvage",
         )
-        yield RowJob(row.line, row.id, flow)
+        yield RowJob(row.line, row.id, flow, settings.engine.on_quarantine == "passthrough")

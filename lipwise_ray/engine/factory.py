@@ -34,6 +34,9 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
             cpu_workers=settings.cpu_workers,
             gpus_per_worker=settings.gpus_per_worker,
             threads=settings.threads_per_worker,
+            place=settings.place,
+            device=settings.device,
+            idle_s=settings.idle_s,
         ),
     )
 

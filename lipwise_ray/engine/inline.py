@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import Worker, WorkerConfig
-from lipwise_ray.engine.contract import Outcome, failure_of
+from lipwise_ray.engine.contract import Outcome, Seat, failure_of
 from lipwise_ray.values import Json
 
 _WORKER = "inline"
+_NODE = "here"
 
 
 class InlineEngine:
@@ -38,9 +40,16 @@ class InlineEngine:
         """Load the models."""
         self._worker.prepare(prepare)
 
-    def idle(self, lane: Lane) -> list[str]:  # noqa: ARG002  # one worker serves both lanes
-        """Return the worker when it has nothing to do."""
-        return [] if self._task else [_WORKER]
+    def want(self, backlog: Mapping[Lane, int]) -> None:
+        """Do nothing: there is one worker."""
+
+    def idle(self, lane: Lane) -> list[Seat]:
+        """Return the worker when it has nothing to do; it serves both lanes."""
+        return [] if self._task else [Seat(_WORKER, lane, _NODE)]
+
+    def nodes(self, lane: Lane) -> set[str]:  # noqa: ARG002  # one worker serves both lanes
+        """Return this process's place."""
+        return {_NODE}
 
     def submit(self, worker: str, task: Task) -> None:  # noqa: ARG002  # there is one
         """Remember the task."""
@@ -51,14 +60,18 @@ class InlineEngine:
         task, self._task = self._task, None
         if task is None:
             return []
+        seat = Seat(_WORKER, task.lane, _NODE)
         try:
-            return [Outcome(_WORKER, task, self._worker.run(task.kind, task.payload), None)]
+            return [Outcome(seat, task, self._worker.run(task.kind, task.payload), None)]
         except Exception as error:  # noqa: BLE001  # a task's failure becomes a recorded outcome
-            return [Outcome(_WORKER, task, None, failure_of(error))]
+            return [Outcome(seat, task, None, failure_of(error))]
 
     def frames_done(self) -> dict[str, int]:
         """Return nothing: no task runs between polls."""
         return {}
+
+    def kill(self, worker: str) -> None:
+        """Do nothing: a task runs to its end within a poll."""
 
     def close(self) -> None:
         """Forget the task."""

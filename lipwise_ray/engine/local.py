@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -30,17 +29,13 @@ def connected(address: str) -> Generator[None]:
     """
     if address == "local":
         guard_local_ray()
-    import ray  # noqa: PLC0415  # after the guard
-
-    from lipwise_ray.engine.ray_engine import connect  # noqa: PLC0415  # the same
+    from lipwise_ray.engine.ray_session import connect, leave  # noqa: PLC0415  # after the guard
 
     folder = connect(address)
     try:
         yield
     finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        leave(folder)
 
 
 def spread(

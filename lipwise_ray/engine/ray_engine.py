@@ -1,35 +1,35 @@
-"""The engine on Ray Core actors. The only module of the dubbing path that imports ray."""
+"""The engine on Ray Core actors."""
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import shutil
-import socket
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
 import ray
 import ray.exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lipwise_ray.dubbing.tasks import Lane, Task
-from lipwise_ray.dubbing.worker import Worker, WorkerConfig
-from lipwise_ray.engine.contract import Failure, Outcome, failure_of
+from lipwise_ray.dubbing.worker import WorkerConfig
+from lipwise_ray.engine.contract import Failure, Outcome, Seat, failure_of
+from lipwise_ray.engine.ray_actors import Agent, RemoteWorker
+from lipwise_ray.engine.ray_session import Node, Nodes, connect, leave
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.values import Json
 
 _START_TIMEOUT_S = 300.0
-_FOLDER_PREFIX = "lw-ray-"
-_KNOCK_TIMEOUT_S = 10.0
-_REPLACE_TIMEOUT_S = 120.0
+_AGENT_TIMEOUT_S = 10.0
 _MOST_FAILED_STARTS = 3
+_ROUNDING = 1e-6
+_CPU_SHARE = 0.01
+"""What a light worker reserves where no node is there for it yet: Ray must not put it on a head that is not to work."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_MEMORY_WORDS = ("running low on memory", "OutOfMemoryError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,9 @@ class RayOptions:
         cpu_workers: Workers for probing, planning and assembling.
         gpus_per_worker: Share of a GPU a render worker takes.
         threads: Threads a render worker uses on a CPU; 0 divides the cores.
+        place: ``gpu`` waits for GPU nodes, ``cpu`` takes none, ``auto`` goes by what the cluster has.
+        device: What render workers compute on; ``auto`` for CUDA where they take GPUs.
+        idle_s: On a cluster, workers without work for so long are sent away.
     """
 
     address: str
@@ -49,45 +52,36 @@ class RayOptions:
     cpu_workers: int
     gpus_per_worker: float
     threads: int
-
-
-class _Remote:
-    """The actor: a worker, and a counter that another thread may read."""
-
-    def __init__(self, state: str, scratch: str, device: str, threads: int) -> None:
-        self._worker = Worker(WorkerConfig(state, scratch, device, threads))
-
-    def prepare(self, jobs: list[Json]) -> Json:
-        return self._worker.prepare(jobs)
-
-    def run(self, kind: Any, payload: Json) -> Json:  # noqa: ANN401  # literals do not cross Ray's pickling
-        return self._worker.run(kind, payload)
-
-    @ray.method(concurrency_group="control")
-    def frames_done(self) -> int:
-        return self._worker.frames_done
-
-    def pid(self) -> int:
-        return os.getpid()
+    place: str = "auto"
+    device: str = "auto"
+    idle_s: float = 60.0
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A place for an actor; the actor in it may be replaced."""
+    """An actor. It takes tasks once it has begun; ``node`` is empty until it is placed."""
 
     name: str
     lane: Lane
     actor: Any
+    node: str = ""
+    beginning: Any = None
+    about: Json = field(default_factory=dict[str, Any])
     task: Task | None = None
+    mark: str = ""
     call: Any = None
     probe: Any = None
     frames_before: int = 0
     frames_now: int = 0
-    dead: bool = False
+    stalled: bool = False
+    free_since_s: float = 0.0
 
 
 class RayEngine:
     """Workers as Ray actors, one task in flight each.
+
+    They are made while there is a backlog; on a cluster those without work are sent away, so that
+    nodes become free and the cluster can shrink.
 
     Args:
         config: State and scratch of the workers; device and threads are decided here.
@@ -101,26 +95,34 @@ class RayEngine:
         self._config = config
         self._options = options
         self._slots: dict[str, _Slot] = {}
-        self._failed_starts = 0
+        self._agents: dict[str, Any] = {}
+        self._made = 0
+        self._attempt = 0
+        self._prepare: list[Json] = []
+        self._left: set[str] = set()
+        self._failed_starts: dict[str, int] = defaultdict(int)
+        self._last_start: BaseException | None = None
         self._local = options.address == "local"
         self._folder = connect(options.address)
-        resources = ray.cluster_resources()
-        gpus, cores = resources.get("GPU", 0.0), max(1, int(resources.get("CPU", 1)))
-        self._gpu = gpus >= options.gpus_per_worker
-        if options.workers:
-            self._workers = options.workers
-        elif self._gpu:
-            self._workers = max(1, int(gpus / options.gpus_per_worker))
-        else:
-            self._workers = max(1, cores // 2)
-        nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-        widest = max([cores // self._workers, 1])
+        self._nodes = Nodes()
+        nodes = self._nodes.alive().values()
+        gpus = sum(node.gpus for node in nodes)
+        self._gpu = options.place == "gpu" or (options.place == "auto" and gpus >= options.gpus_per_worker)
+        cores = max(1, int(sum(node.cpus for node in nodes)))
+        self._workers = options.workers or (0 if self._gpu else max(1, cores // 2))
         # A worker lives on one node: it cannot have more threads than the smallest one with cores.
-        self._threads = options.threads or min(widest, min((n for n in nodes if n), default=1))
+        widest = min((int(node.cpus) for node in nodes if node.cpus >= 1), default=1)
+        self._threads = options.threads or min(max(1, cores // (self._workers or self._gpu_places() or 1)), widest)
+
+    def _gpu_places(self) -> int:
+        share = self._options.gpus_per_worker
+        return sum(int(node.gpus / share + _ROUNDING) for node in self._nodes.alive().values())
 
     @property
     def device(self) -> str:
         """What render workers compute on."""
+        if self._options.device != "auto":
+            return self._options.device
         return "cuda" if self._gpu else "cpu"
 
     @property
@@ -128,37 +130,98 @@ class RayEngine:
         """One line for people."""
         where = "local Ray" if self._local else f"Ray at {self._options.address}"
         kind = "GPU" if self._gpu else "CPU"
-        return f"{where}: {self._workers} {kind} workers of {self._threads} threads"
+        count = self._most("gpu") or "up to all"
+        return f"{where}: {count} {kind} workers of {self._threads} threads"
+
+    # workers come and go ------------------------------------------------------------------------
 
     def start(self, prepare: list[Json]) -> None:
-        """Make the actors; render actors load the models of these jobs."""
-        lanes: list[Lane] = [*("gpu" for _ in range(self._workers)), *("cpu" for _ in range(self._options.cpu_workers))]
-        for number, lane in enumerate(lanes):
-            name = f"{lane}-{number}"
-            self._slots[name] = _Slot(name, lane, self._actor(lane))
-        loading = [slot.actor.prepare.remote(prepare) for slot in self._slots.values() if slot.lane == "gpu"]
-        try:
-            ray.get(loading, timeout=_START_TIMEOUT_S)
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            if isinstance(cause, LipwiseError):
-                raise cause from error
-            raise SetupError("worker_start", "render worker", "must load its models", str(cause)) from error
-        except ray.exceptions.RayError as error:
-            raise SetupError(
-                "worker_start",
-                "render worker",
-                "must start",
-                str(error).splitlines()[0],
-                "Check memory and `lipwise-ray doctor`; ask for fewer --workers",
-            ) from error
+        """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
 
-    def _actor(self, lane: Lane) -> Any:  # noqa: ANN401  # Ray's handles have no static type
+        Raises:
+            SetupError: A model cannot be loaded, or no worker starts.
+        """
+        self._prepare = prepare
+        self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while self._could_begin() and time.monotonic() < deadline_s:
+            if all(any(s.about for s in self._slots.values() if s.lane == lane) for lane in ("gpu", "cpu")):
+                return
+            beginning = [slot.beginning for slot in self._slots.values() if slot.beginning is not None]
+            ray.wait(beginning, num_returns=1, timeout=1.0)
+            self._take_in_beginners()
+            self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
+
+    def _could_begin(self) -> bool:
+        """Tell whether there is a node on which render workers fit, so that one is worth waiting for."""
+        return self._local or any(node.gpus if self._gpu else node.cpus for node in self._nodes.alive().values())
+
+    def want(self, backlog: Mapping[Lane, int]) -> None:
+        """Make the workers that the backlog needs; on a cluster send those away that were idle for long.
+
+        Raises:
+            SetupError: Workers fail to start wherever they are tried.
+        """
+        self._take_in_beginners()
+        self._leave_nodes()
+        lanes: tuple[Lane, ...] = ("gpu", "cpu")
+        for lane in lanes:
+            mine = [s for s in self._slots.values() if s.lane == lane and s.node not in self._left]
+            wanted = min(self._most(lane), backlog.get(lane, 0))
+            for _ in range(wanted - len(mine)):
+                self._make(lane)
+            if self._local:
+                continue
+            now = time.monotonic()
+            spare = [s for s in mine if s.about and s.task is None and now - s.free_since_s > self._options.idle_s]
+            for slot in spare[: max(0, len(mine) - wanted)]:
+                self._remove(slot)
+
+    def _leave_nodes(self) -> None:
+        """Send workers away that have nothing to do on a node that is gone or about to go."""
+        alive = self._nodes.alive()
+        self._left = {s.node for s in self._slots.values() if s.node and self._leaves(alive.get(s.node))}
+        for slot in [s for s in self._slots.values() if s.node in self._left and s.task is None]:
+            self._remove(slot)
+
+    def _most(self, lane: Lane) -> int:
+        if lane == "cpu":
+            return self._options.cpu_workers
+        return self._workers or max(1, self._gpu_places())
+
+    def _make(self, lane: Lane) -> None:
+        name = f"{lane}-{self._made}"
+        self._made += 1
+        node = self._place(lane)
+        slot = _Slot(name, lane, self._actor(lane, node), node)
+        slot.beginning = slot.actor.begin.remote(self._prepare if lane == "gpu" else [])
+        self._slots[name] = slot
+
+    def _place(self, lane: Lane) -> str:
+        """Return the node for a new worker; none leaves the choice to Ray, which may ask for another node."""
+        if self._local:
+            return next(iter(self._nodes.alive()))
+        used = Counter(slot.node for slot in self._slots.values() if slot.lane == lane)
+
+        def room(node: Node) -> float:
+            if lane == "cpu":
+                return node.cpus - used[node.id]
+            if self._gpu:
+                return node.gpus - (used[node.id] + 1) * self._options.gpus_per_worker
+            return node.cpus - (used[node.id] + 1) * self._threads
+
+        nodes = [n for n in self._nodes.alive().values() if not n.draining and not self._is_broken(n.id)]
+        fitting = [node for node in nodes if (node.cpus if lane == "cpu" else room(node) > -_ROUNDING)]
+        return max(fitting, key=room).id if fitting else ""
+
+    def _actor(self, lane: Lane, node: str) -> Any:  # noqa: ANN401  # Ray's handles have no static type
         threads = self._threads if lane == "gpu" else 1
         device = self.device if lane == "gpu" else "cpu"
         # Embedded, the workers were counted to fit the cores, and nothing else runs. On a cluster the
-        # render workers reserve theirs, so that they spread over the nodes; the others cost little.
-        reserved = 0 if self._local or lane == "cpu" else 1 if self._gpu else self._threads
+        # render workers reserve what they compute with; the others cost little.
+        reserved: float = 0 if node else _CPU_SHARE
+        if lane == "gpu" and not self._gpu and not self._local:
+            reserved = self._threads
         options: dict[str, Any] = {
             "num_cpus": reserved,
             "max_restarts": 0,
@@ -167,45 +230,89 @@ class RayEngine:
         }
         if lane == "gpu" and self._gpu:
             options["num_gpus"] = self._options.gpus_per_worker
-        remote: Any = ray.remote(concurrency_groups={"control": 1})(_Remote)  # type: ignore[call-overload]  # missing in Ray's stubs
+        if node:
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
+        remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs
         return remote.options(**options).remote(self._config.state, self._config.scratch, device, threads)
 
-    def idle(self, lane: Lane) -> list[str]:
-        """Return the workers of a lane that have nothing to do; a dead one is replaced first.
+    def _take_in_beginners(self) -> None:
+        beginning = {slot.beginning: slot for slot in self._slots.values() if slot.beginning is not None}
+        if not beginning:
+            return
+        ready, _ = ray.wait(list(beginning), num_returns=len(beginning), timeout=0)
+        for ref in ready:
+            slot = beginning[ref]
+            slot.beginning = None
+            try:
+                slot.about = ray.get(ref)
+            except ray.exceptions.RayError as error:
+                self._failed_to_begin(slot, error)
+                continue
+            slot.node = str(slot.about["node"])
+            slot.free_since_s = time.monotonic()
+            self._failed_starts.pop(slot.node, None)
 
-        Raises:
-            SetupError: Workers die again and again before they get a task.
-        """
-        free = [slot for slot in self._slots.values() if slot.lane == lane and slot.task is None]
-        return [slot.name for slot in free if not slot.dead or self._replace(slot)]
+    def _failed_to_begin(self, slot: _Slot, error: ray.exceptions.RayError) -> None:
+        """Count against the node; where every node failed often enough the run cannot go on."""
+        self._remove(slot)
+        cause = getattr(error, "cause", None)
+        self._last_start = cause if isinstance(cause, LipwiseError) else error
+        if slot.node and self._nodes.is_gone(slot.node):
+            return
+        self._failed_starts[slot.node] += 1 if not isinstance(cause, SetupError) else _MOST_FAILED_STARTS
+        nodes = [node.id for node in self._nodes.alive().values() if node.cpus or node.gpus]
+        others = any(other.about for other in self._slots.values() if other.lane == slot.lane)
+        if all(self._is_broken(node) for node in nodes) and not others:
+            raise self._cannot_start()
 
-    def _replace(self, slot: _Slot) -> bool:
-        """Put a living actor into a slot; a start that fails is never charged to a task."""
+    def _is_broken(self, node: str) -> bool:
+        return self._failed_starts[node] >= _MOST_FAILED_STARTS
+
+    def _cannot_start(self) -> SetupError:
+        error = self._last_start
+        if isinstance(error, SetupError):
+            return error
+        return SetupError(
+            "worker_start",
+            "workers",
+            "must start",
+            (str(error).strip().splitlines() or [""])[-1],
+            "Check memory and `lipwise-ray doctor`; ask for fewer --workers",
+        )
+
+    def _remove(self, slot: _Slot) -> None:
+        self._slots.pop(slot.name, None)
         ray.kill(slot.actor, no_restart=True)
-        slot.actor = self._actor(slot.lane)
-        try:
-            ray.get(slot.actor.pid.remote(), timeout=_REPLACE_TIMEOUT_S)
-        except ray.exceptions.RayError as error:
-            self._failed_starts += 1
-            if self._failed_starts >= _MOST_FAILED_STARTS:
-                raise SetupError(
-                    "worker_start",
-                    f"worker {slot.name}",
-                    "must start again after its death",
-                    str(error).splitlines()[0],
-                ) from error
-            return False
-        self._failed_starts = 0
-        slot.dead = False
-        slot.frames_now = 0
-        return True
+
+    # tasks --------------------------------------------------------------------------------------
+
+    def idle(self, lane: Lane) -> list[Seat]:
+        """Return the workers of a lane that may take a task."""
+        self._take_in_beginners()
+        nodes = self._nodes.alive()
+        return [
+            Seat(slot.name, lane, slot.node)
+            for slot in self._slots.values()
+            if slot.lane == lane and slot.about and slot.task is None and not self._leaves(nodes.get(slot.node))
+        ]
+
+    @staticmethod
+    def _leaves(node: Node | None) -> bool:
+        return node is None or node.draining
+
+    def nodes(self, lane: Lane) -> set[str]:
+        """Return the nodes on which a lane has workers that may get more tasks."""
+        alive = self._nodes.alive()
+        found = {slot.node for slot in self._slots.values() if slot.lane == lane and slot.about}
+        return {node for node in found if not self._leaves(alive.get(node))}
 
     def submit(self, worker: str, task: Task) -> None:
         """Send a task to a worker."""
         slot = self._slots[worker]
-        slot.task = task
-        slot.frames_before = slot.frames_now
-        slot.call = slot.actor.run.remote(task.kind, task.payload)
+        self._attempt += 1
+        slot.task, slot.mark = task, f"attempt {self._attempt} of {task.id}"
+        slot.frames_before, slot.stalled = slot.frames_now, False
+        slot.call = slot.actor.run.remote(task.kind, task.payload, slot.mark)
 
     def poll(self, timeout_s: float) -> list[Outcome]:
         """Return the attempts that ended."""
@@ -220,26 +327,40 @@ class RayEngine:
     def _outcome(self, slot: _Slot) -> Outcome:
         task, call = slot.task, slot.call
         assert task is not None  # only busy slots are asked
+        seat = Seat(slot.name, slot.lane, slot.node)
         slot.task = slot.call = None
+        slot.free_since_s = time.monotonic()
         try:
-            return Outcome(slot.name, task, ray.get(call), None)
+            return Outcome(seat, task, ray.get(call), None)
         except ray.exceptions.RayTaskError as error:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             found = failure_of(cause)
-            return Outcome(
-                slot.name, task, None, Failure(found.blame, found.code, found.message, _COLOUR.sub("", str(error)))
-            )
+            detail = _COLOUR.sub("", str(error))
+            return Outcome(seat, task, None, Failure(found.blame, found.code, found.message, detail, self._tail(slot)))
         except ray.exceptions.RayError as error:  # the process is gone, or cannot be reached any more
-            slot.dead = True
-            slot.probe = None
-            reason = str(error).strip().splitlines()[-1]
-            message = f"worker {slot.name}: must live through its task, but its process died. {reason}"
-            return Outcome(slot.name, task, None, Failure("crash", "worker_died", message, str(error)))
+            failure = self._blame(slot, error)
+            self._remove(slot)
+            return Outcome(seat, task, None, failure)
+
+    def _blame(self, slot: _Slot, error: ray.exceptions.RayError) -> Failure:
+        text = str(error).strip()
+        reason = (text.splitlines() or [type(error).__name__])[-1]
+        if slot.stalled:
+            message = f"worker {slot.name}: must show progress, but stood still and was ended."
+            return Failure("stalled", "stalled", message, text, self._tail(slot))
+        if getattr(error, "preempted", False) or self._nodes.is_gone(slot.node):
+            message = f"node {slot.node[:12]}: must stay, but is gone or about to go. {reason}"
+            return Failure("node", "node_gone", message, text)
+        if isinstance(error, ray.exceptions.OutOfMemoryError) or any(word in text for word in _MEMORY_WORDS):
+            message = f"worker {slot.name}: needs more memory than its node has left. {reason}"
+            return Failure("memory", "out_of_memory", message, text, self._tail(slot))
+        message = f"worker {slot.name}: must live through its task, but its process died. {reason}"
+        return Failure("crash", "worker_died", message, text, self._tail(slot))
 
     def frames_done(self) -> dict[str, int]:
         """Return the frames of the present tasks; asks the actors without waiting for them."""
-        for slot in self._slots.values():
-            if slot.dead:
+        for slot in list(self._slots.values()):
+            if not slot.about:
                 continue
             if slot.probe is not None:
                 ready, _ = ray.wait([slot.probe], timeout=0)
@@ -248,81 +369,41 @@ class RayEngine:
                 try:
                     slot.frames_now = ray.get(slot.probe)
                 except ray.exceptions.RayError:
-                    slot.probe = None  # the task's own outcome tells what happened
+                    slot.probe = None
+                    if slot.task is None:  # else the task's own outcome tells what happened
+                        self._remove(slot)
                     continue
             slot.probe = slot.actor.frames_done.remote()
         return {slot.name: slot.frames_now - slot.frames_before for slot in self._slots.values() if slot.task}
 
+    def kill(self, worker: str) -> None:
+        """End a worker that makes no progress."""
+        slot = self._slots[worker]
+        slot.stalled = True
+        # A process that was stopped does not hear Ray's own request.
+        self._ask(slot.node, "kill", int(slot.about["pid"]))
+        ray.kill(slot.actor, no_restart=True)
+
+    def _tail(self, slot: _Slot) -> str:
+        log = slot.about.get("log")
+        return str(self._ask(slot.node, "tail", log, slot.mark) or "") if log else ""
+
+    def _ask(self, node: str, what: str, *arguments: object) -> object:
+        """Let a node's agent do something; None where it cannot."""
+        if node not in self._agents:
+            options = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+            remote: Any = ray.remote(Agent)
+            self._agents[node] = remote.options(**options).remote()
+        try:
+            return ray.get(getattr(self._agents[node], what).remote(*arguments), timeout=_AGENT_TIMEOUT_S)
+        except ray.exceptions.RayError:
+            self._agents.pop(node, None)
+            return None
+
     def close(self) -> None:
         """Kill the actors; an embedded Ray ends with them."""
-        for slot in self._slots.values():
-            ray.kill(slot.actor, no_restart=True)
-        self._slots.clear()
-        ray.shutdown()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def connect(address: str) -> Path | None:
-    """Start an embedded Ray or join a cluster; return the embedded one's folder.
-
-    An embedded Ray listens on loopback only; see `factory.guard_local_ray` for its token.
-    """
-    common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
-    package_root = str(Path(__file__).resolve().parents[2])
-    folder = _make_folder() if address == "local" else None
-    try:
-        if folder is not None:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder),
-                **common,
-            )
-        else:
-            _knock(address)
-            ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": package_root}}, **common)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        raise SetupError(
-            "ray",
-            f"Ray at {address}",
-            "must start" if address == "local" else "must be reachable",
-            str(error).splitlines()[0],
-            "Run `lipwise-ray doctor`, or check --address",
-        ) from error
-    return folder
-
-
-def _knock(address: str) -> None:
-    """Raise quickly where nobody listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        with socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S):
-            pass
-
-
-def _make_folder() -> Path:
-    """Return a private folder for an embedded Ray's sockets and logs; sweep those of dead drivers.
-
-    Socket paths must stay under 107 bytes, so the folder's own path must be short.
-    """
-    root = Path("/tmp")  # noqa: S108  # see above; the folder itself is private
-    for old in root.glob(f"{_FOLDER_PREFIX}*"):
-        owner = old.name.removeprefix(_FOLDER_PREFIX).split("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=root))
-
-
-def check() -> str:
-    """Start and stop an embedded Ray; return what is wrong, or an empty string."""
-    try:
-        folder = connect("local")
-    except SetupError as error:
-        return str(error)
-    ray.shutdown()
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return ""
+        for slot in list(self._slots.values()):
+            self._remove(slot)
+        for agent in self._agents.values():
+            ray.kill(agent, no_restart=True)
+        leave(self._folder)

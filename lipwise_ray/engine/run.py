@@ -14,11 +14,14 @@ from lipwise_ray.engine.contract import Failure
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.errors import LipwiseError, StorageError
 from lipwise_ray.state import layout
+from lipwise_ray.state.lease import DriverLease
+from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
 _STEP_S = 0.5
-_KEPT = ("status", "code", "message", "frames", "counts", "tally", "render_s", "stages_s")
+_LOOK_S = 1.0
+_KEPT = ("status", "code", "message", "frames", "counts", "tally", "render_s", "stages_s", "original_chunks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,19 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RowJob:
-    """A row that is ready to be worked on: its place in the manifest, its id and its flow."""
+    """A row that is ready to be worked on.
+
+    Attributes:
+        row: Its place in the manifest.
+        id: Its name there.
+        flow: What is to be done.
+        lets_through: A chunk in quarantine shows its original frames instead of failing the row.
+    """
 
     row: int
     id: str
     flow: RowFlow
+    lets_through: bool = False
 
 
 @dataclass(slots=True)
@@ -80,19 +91,19 @@ class _Running:
             self.run.end(self, self.job.flow.result)
 
     def failed(self, task: Task, failure: Failure) -> None:
-        """Give the row up; what its other tasks finished stays in the state."""
+        """Give the row up, or the chunk's lips only; what the row's other tasks finished stays in the state."""
+        if self.job.lets_through and failure.blame not in ("input", "setup"):
+            instead = self.job.flow.without_lips(task)
+            for following in instead:
+                self.run.dispatcher.add(following, self)
+            if instead:
+                return
+        self.give_up(failure.code, failure.message, stage=task.kind, task=task.id, blame=failure.blame)
+
+    def give_up(self, code: str, message: str, **more: str) -> None:
+        """End the row without a result."""
         self.run.dispatcher.drop(self)
-        self.run.end(
-            self,
-            {
-                "status": "failed",
-                "code": failure.code,
-                "message": failure.message,
-                "stage": task.kind,
-                "task": task.id,
-                "blame": failure.blame,
-            },
-        )
+        self.run.end(self, {"status": "failed", "code": code, "message": message, **more})
 
 
 @dataclass(slots=True)
@@ -103,6 +114,8 @@ class Run:
         id: Names the run in the state.
         store: The state.
         dispatcher: Runs the tasks.
+        ledger: Takes the run's events.
+        lease: This driver's hold on the state.
         listener: Is told what happens.
         active_rows: Rows worked on at a time.
     """
@@ -110,16 +123,23 @@ class Run:
     id: str
     store: Store
     dispatcher: Dispatcher
+    ledger: Ledger
+    lease: DriverLease
     listener: Listener
     active_rows: int
     outcomes: list[RowOutcome] = field(default_factory=list[RowOutcome])
     _active: dict[int, _Running] = field(default_factory=dict[int, _Running])
+    cancelled: bool = False
+    """The whole run was cancelled: rows that were not begun stay so."""
+    _looked_s: float = 0.0
 
     def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
         """Work until every row has ended, or until `stop` says so and running tasks have ended."""
-        source_empty = full = False
+        source_empty = False
+        halted = ""
         while True:
-            stopping = full or stop()
+            halted = halted or self._halted()
+            stopping = bool(halted) or self.cancelled or stop()
             while not (source_empty or stopping) and len(self._active) < self.active_rows:
                 job = next(jobs, None)
                 if job is None:
@@ -132,11 +152,45 @@ class Run:
                 break
             try:
                 self.dispatcher.step(_STEP_S, lease=not stopping)
+                self._look_for_requests()
             except StorageError as error:
                 # The ledger cannot be written: nothing more is begun, and a later run goes on.
                 self.listener.problem(str(error))
-                full = True
+                halted = error.code
             self._tick()
+
+    def _halted(self) -> str:
+        """Return why nothing more may be begun, and say so once; empty while work can go on."""
+        if not self.lease.held:
+            self.listener.problem(
+                f"{self.store.address}: must have one driver at a time, but another one took over. This one stops."
+            )
+            return "lease_lost"
+        sick = self.dispatcher.first.reason
+        if sick is None:
+            return ""
+        self.ledger.event("stopped", code="nothing_works", message=sick.message)
+        self.listener.problem(
+            f"run {self.id}: most of the first tasks failed, so it stops before it gives up the rest. The last one: "
+            f"{sick.message} Put that right and run the same command again."
+        )
+        return "nothing_works"
+
+    def _look_for_requests(self) -> None:
+        """Do what `lipwise-ray cancel` asked for."""
+        now = time.monotonic()
+        if now - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now
+        for key in self.store.names(layout.CONTROL):
+            name = key.rsplit("/", 1)[-1]
+            job_id = name.removeprefix("cancel-").removesuffix(".json")
+            for running in list(self._active.values()):
+                if job_id in (running.job.flow.job_id, running.job.id, layout.ALL_JOBS):
+                    running.give_up("cancelled", f"row {running.job.id}: was cancelled by `lipwise-ray cancel`.")
+            if job_id == layout.ALL_JOBS:
+                self.cancelled = True
+            self.store.remove(key)
 
     def _begin(self, job: RowJob) -> None:
         running = _Running(self, job, time.monotonic())

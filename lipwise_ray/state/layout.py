@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+DRIVER = "driver"
+QUARANTINE = "quarantine"
+CONTROL = "control"
+ALL_JOBS = "all"
+
 
 def video(video_id: str) -> str:
     """Return the folder of a video's shared records."""
@@ -76,3 +81,28 @@ def run(run_id: str) -> str:
 def row(run_id: str, number: int) -> str:
     """Return the key of a row's outcome in a run."""
     return f"{run(run_id)}/rows/{number:06d}.json"
+
+
+def events(run_id: str) -> str:
+    """Return the key of a run's event log."""
+    return f"{run(run_id)}/events.jsonl"
+
+
+def epoch(number: int) -> str:
+    """Return the key of the record that a driver makes when it takes a state."""
+    return f"{DRIVER}/epoch-{number:08d}.json"
+
+
+def beat(number: int) -> str:
+    """Return the key of a driver's sign of life."""
+    return f"{DRIVER}/beat-{number:08d}.json"
+
+
+def dead_letter(task_id: str) -> str:
+    """Return the key of a task's dead letter."""
+    return f"{QUARANTINE}/{task_id.replace(':', '-').replace('/', '-')}.json"
+
+
+def cancel(job_id: str) -> str:
+    """Return the key that asks the driver to cancel a job; `ALL_JOBS` for the whole run."""
+    return f"{CONTROL}/cancel-{job_id}.json"

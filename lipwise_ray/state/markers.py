@@ -12,7 +12,8 @@ from lipwise_ray.state.store import Store, read_json, to_json
 class Marker:
     """What a finished chunk says about its segment.
 
-    ``stages`` holds busy seconds by stage.
+    ``stages`` holds busy seconds by stage; ``original`` says that faces were left as they are, because the chunk is in
+    quarantine.
     """
 
     segment: str
@@ -23,6 +24,7 @@ class Marker:
     attempt: str
     seconds: float
     stages: dict[str, float]
+    original: bool = False
 
 
 def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lipwise_ray.errors import StateError
-from lipwise_ray.state import layout
+from lipwise_ray.state import layout, quarantine
+from lipwise_ray.state.lease import holder
 from lipwise_ray.state.store import LocalStore, Store, read_json
 from lipwise_ray.values import Json
 
@@ -23,7 +25,17 @@ class JobState:
 
 @dataclass(slots=True)
 class Overview:
-    """The latest run, and the jobs that wait to be finished."""
+    """The latest run, and the jobs that wait to be finished.
+
+    Attributes:
+        run_id, manifest, rows: The run.
+        done, failed: Rows that ended so.
+        failures: Why.
+        unfinished: Jobs that are planned but not published.
+        holder: The driver that is at work, None where none is.
+        running: Tasks that are handed out, with worker and attempt.
+        quarantined: Tasks in quarantine, with the last message.
+    """
 
     run_id: str
     manifest: str
@@ -32,6 +44,9 @@ class Overview:
     failed: int = 0
     failures: list[Json] = field(default_factory=list[Json])
     unfinished: list[JobState] = field(default_factory=list[JobState])
+    holder: Json | None = None
+    running: list[Json] = field(default_factory=list[Json])
+    quarantined: list[Json] = field(default_factory=list[Json])
 
     @property
     def left(self) -> int:
@@ -62,7 +77,43 @@ def overview(root: Path) -> Overview:
             found.failed += 1
             found.failures.append({name: row.get(name, "") for name in ("row_id", "code", "message", "stage")})
     found.unfinished = list(_unfinished(store))
+    found.holder = holder(store)
+    if found.holder is not None:
+        found.running = _running(store, run_id)
+    for key in sorted(quarantine.keys(store)):
+        letter = read_json(store, key) or {}
+        last: Json = (letter.get("attempts") or [{}])[-1]
+        found.quarantined.append({"task": letter.get("task", key), "message": last.get("message", "")})
     return found
+
+
+def latest_command(store: Store) -> tuple[str, list[str]]:
+    """Return the folder and the arguments of the latest submit.
+
+    Raises:
+        StateError: It was not begun from the command line.
+    """
+    _, record = next(_runs(store), ("", None))
+    words = (record or {}).get("command") or []
+    if not words:
+        raise StateError("no_command", store.address, "must hold a run begun by submit", "none", "Run submit again")
+    return str((record or {})["folder"]), [str(word) for word in words]
+
+
+def _running(store: Store, run_id: str) -> list[Json]:
+    """Return the tasks that the run's events say are handed out."""
+    data = store.read(layout.events(run_id)) or b""
+    tasks: dict[str, Json] = {}
+    for line in data.splitlines():
+        try:
+            event: Json = json.loads(line)
+        except ValueError:
+            continue  # the last line may be half written
+        if event.get("event") == "leased":
+            tasks[event["task"]] = {name: event[name] for name in ("task", "worker", "node", "attempt")}
+        elif event.get("event") in ("done", "failed"):
+            tasks.pop(event.get("task", ""), None)
+    return list(tasks.values())
 
 
 def tracks_of(root: Path, row_id: str) -> Path:

@@ -17,7 +17,13 @@ from lipwise_ray.values import Json
 
 
 class Store(Protocol):
-    """Small records and finished files under keys such as ``jobs/<id>/plan.json``."""
+    """Small records and finished files under keys such as ``jobs/<id>/plan.json``.
+
+    Attributes:
+        address: Where it is, as ``--state`` takes it.
+    """
+
+    address: str
 
     def read(self, key: str) -> bytes | None:
         """Return a record, or None."""
@@ -64,6 +70,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.address = str(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:

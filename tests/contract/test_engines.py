@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lipwise_ray.dubbing.context import JobSpec
-from lipwise_ray.dubbing.tasks import Task, rank
+from lipwise_ray.dubbing.tasks import Lane, Task, rank
 from lipwise_ray.dubbing.worker import WorkerConfig
-from lipwise_ray.engine.contract import Engine, Outcome
+from lipwise_ray.engine.contract import Engine, Outcome, Seat
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.errors import SetupError
 from lipwise_ray.settings import resolve
@@ -38,6 +40,16 @@ def _probe(folder: Path, video: str = "v.mp4", name: str = "p") -> Task:
     return Task(name, "probe", payload, 0, rank("probe", 0, 0))
 
 
+def _seat(engine: Engine, lane: Lane = "cpu") -> Seat:
+    """Return an idle worker; one that just begins is waited for."""
+    deadline = time.monotonic() + 60
+    while not (seats := engine.idle(lane)):
+        assert time.monotonic() < deadline
+        engine.want({"cpu": 1, "gpu": 1})
+        time.sleep(0.1)
+    return seats[0]
+
+
 def _wait(engine: Engine, count: int) -> list[Outcome]:
     found: list[Outcome] = []
     deadline = time.monotonic() + 60
@@ -57,15 +69,17 @@ def inputs(tmp_path: Path) -> Path:
 def test_a_task_gives_its_result(engine: Engine, inputs: Path) -> None:
     """A worker takes one task at a time, and gives its result back once."""
     engine.start([])
-    (worker, *_) = engine.idle("cpu")
+    seat = _seat(engine)
+    assert seat.node in engine.nodes("cpu")
     task = _probe(inputs)
-    engine.submit(worker, task)
-    assert worker not in engine.idle("cpu")
+    engine.submit(seat.worker, task)
+    assert seat not in engine.idle("cpu")
     (outcome,) = _wait(engine, 1)
     assert outcome.task is task
+    assert outcome.seat == seat
     assert outcome.result is not None
     assert outcome.result["frames"] == 10
-    assert worker in engine.idle("cpu")
+    assert seat in engine.idle("cpu")
     assert engine.poll(0.0) == []
 
 
@@ -73,7 +87,7 @@ def test_an_input_error_keeps_its_words(engine: Engine, inputs: Path) -> None:
     """The row's fault is told from the code's fault, with the house-style message, from any process."""
     engine.start([])
     (inputs / "text.mp4").write_text("no video")
-    engine.submit(engine.idle("cpu")[0], _probe(inputs, "text.mp4"))
+    engine.submit(_seat(engine).worker, _probe(inputs, "text.mp4"))
     (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
     assert (outcome.failure.blame, outcome.failure.code) == ("input", "not_media")
@@ -85,7 +99,7 @@ def test_an_input_error_keeps_its_words(engine: Engine, inputs: Path) -> None:
 def test_an_unexpected_error_is_the_codes_fault(engine: Engine, inputs: Path) -> None:
     """A task that breaks an assumption is recorded, and the worker goes on."""
     engine.start([])
-    worker = engine.idle("cpu")[0]
+    worker = _seat(engine).worker
     engine.submit(worker, Task("broken", "probe", {"nothing": 1}, 0, (0,)))
     (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
@@ -106,28 +120,49 @@ def test_a_model_that_does_not_load_stops_the_start(engine: Engine, tmp_path: Pa
         engine.start([job])
 
 
-def test_a_dead_worker_is_replaced(tmp_path: Path, inputs: Path) -> None:
-    """When a Ray worker's process dies in a task, that is told, and the next task gets a new process."""
-    import ray
-
+@pytest.fixture
+def ray_engine(tmp_path: Path) -> Iterator[Engine]:
     settings = resolve([("test", {"engine": {"workers": 1, "threads_per_worker": 1}})])
-    engine = make_engine(settings.engine, WorkerConfig(str(tmp_path / "state"), str(tmp_path / "tmp"), "cpu", 1))
-    try:
-        engine.start([])
-        slot = engine._slots["cpu-1"]  # type: ignore[attr-defined]
-        old = ray.get(slot.actor.pid.remote())
-        os.mkfifo(inputs / "stuck.wav")
-        task = _probe(inputs)
-        task.payload["job"]["audio"] = str(inputs / "stuck.wav")
-        engine.submit("cpu-1", task)
-        time.sleep(0.5)
-        os.kill(old, 9)
-        (outcome,) = _wait(engine, 1)
-        assert outcome.failure is not None
-        assert (outcome.failure.blame, outcome.failure.code) == ("crash", "worker_died")
-        assert engine.idle("cpu") == ["cpu-1"]
-        engine.submit("cpu-1", _probe(inputs, name="again"))
-        assert _wait(engine, 1)[0].result is not None
-        assert ray.get(engine._slots["cpu-1"].actor.pid.remote()) != old  # type: ignore[attr-defined]
-    finally:
-        engine.close()
+    made = make_engine(settings.engine, WorkerConfig(str(tmp_path / "state"), str(tmp_path / "tmp"), "cpu", 1))
+    made.start([])
+    yield made
+    made.close()
+
+
+def _stuck(engine: Engine, inputs: Path) -> tuple[Seat, int]:
+    """Give a worker a task that never ends; return it and its process."""
+    seat = _seat(engine)
+    os.mkfifo(inputs / "stuck.wav")
+    task = _probe(inputs)
+    task.payload["job"]["audio"] = str(inputs / "stuck.wav")
+    engine.submit(seat.worker, task)
+    time.sleep(0.5)
+    return seat, int(engine._slots[seat.worker].about["pid"])  # type: ignore[attr-defined]
+
+
+def test_a_dead_worker_is_replaced(ray_engine: Engine, inputs: Path) -> None:
+    """When a Ray worker's process dies in a task, that is told with the end of its log, and a new one takes over."""
+    seat, pid = _stuck(ray_engine, inputs)
+    os.kill(pid, 11)
+    (outcome,) = _wait(ray_engine, 1)
+    assert outcome.failure is not None
+    assert (outcome.failure.blame, outcome.failure.code) == ("crash", "worker_died")
+    assert "Segmentation fault" in outcome.failure.log
+    new = _seat(ray_engine)
+    assert new.worker != seat.worker
+    ray_engine.submit(new.worker, _probe(inputs, name="again"))
+    assert _wait(ray_engine, 1)[0].result is not None
+
+
+def test_a_stopped_worker_can_be_ended(ray_engine: Engine, inputs: Path) -> None:
+    """A process that does not even hear signals any more is ended, and its attempt is called stalled."""
+    seat, pid = _stuck(ray_engine, inputs)
+    os.kill(pid, signal.SIGSTOP)
+    ray_engine.kill(seat.worker)
+    (outcome,) = _wait(ray_engine, 1)
+    assert outcome.failure is not None
+    assert outcome.failure.blame == "stalled"
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,51 +11,82 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipwise_ray.dubbing.tasks import Kind, Lane, Task, rank
-from lipwise_ray.engine.contract import Blame, Failure, Outcome
-from lipwise_ray.engine.dispatcher import Budget, Dispatcher
-from lipwise_ray.state import layout
+from lipwise_ray.engine.contract import Blame, Failure, Outcome, Seat
+from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
+from lipwise_ray.engine.verdicts import Budgets
+from lipwise_ray.state import layout, quarantine
+from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.values import Json
 
 
 class ScriptedEngine:
-    """Two workers of each lane; a script decides how each attempt ends, and in which order."""
+    """Workers on nodes; a script decides how each attempt ends, and in which order."""
 
     device = "cpu"
     description = "scripted"
 
-    def __init__(self, script: Callable[[Task, int], Blame | None], pick: Callable[[int], int] = lambda n: 0) -> None:
+    def __init__(
+        self,
+        script: Callable[[Task, int, Seat], Blame | None],
+        pick: Callable[[int], int] = lambda n: 0,
+        seats: tuple[Seat, ...] = (Seat("g0", "gpu", "one"), Seat("g1", "gpu", "two"), Seat("c0", "cpu", "one")),
+    ) -> None:
         self._script = script
         self._pick = pick
-        self.workers: dict[str, Lane] = {"g0": "gpu", "g1": "gpu", "c0": "cpu"}
+        self.seats = {seat.worker: seat for seat in seats}
         self.busy: dict[str, Task] = {}
         self.log: list[str] = []
+        self.where: list[tuple[str, str]] = []
         self.count: dict[str, int] = {}
+        self.payloads: list[Json] = []
+        self.backlogs: list[dict[Lane, int]] = []
+        self.stuck: set[str] = set()
+        self.killed: list[str] = []
+        self.ended: list[str] = []
 
     def start(self, prepare: list[Json]) -> None:
         pass
 
-    def idle(self, lane: Lane) -> list[str]:
-        return [w for w, has in self.workers.items() if has == lane and w not in self.busy]
+    def want(self, backlog: Mapping[Lane, int]) -> None:
+        self.backlogs.append(dict(backlog))
+
+    def idle(self, lane: Lane) -> list[Seat]:
+        return [seat for seat in self.seats.values() if seat.lane == lane and seat.worker not in self.busy]
+
+    def nodes(self, lane: Lane) -> set[str]:
+        return {seat.node for seat in self.seats.values() if seat.lane == lane}
 
     def submit(self, worker: str, task: Task) -> None:
         assert worker not in self.busy
-        assert self.workers[worker] == task.lane
+        assert self.seats[worker].lane == task.lane
         self.busy[worker] = task
         self.log.append(task.id)
+        self.where.append((task.id, self.seats[worker].node))
+        self.payloads.append(task.payload)
         self.count[task.id] = self.count.get(task.id, 0) + 1
 
     def poll(self, timeout_s: float) -> list[Outcome]:
-        names = sorted(self.busy)
+        names = sorted(worker for worker, task in self.busy.items() if task.id not in self.stuck)
+        names += [worker for worker in self.ended if worker in self.busy]
+        if not names:
+            return []
         worker = names[self._pick(len(names)) % len(names)]
-        task = self.busy.pop(worker)
-        blame = self._script(task, self.count[task.id])
+        task, seat = self.busy.pop(worker), self.seats[worker]
+        if task.id in self.stuck:
+            self.ended.remove(worker)
+            return [Outcome(seat, task, None, Failure("stalled", "stalled", f"{task.id} stood still"))]
+        blame = self._script(task, self.count[task.id], seat)
         if blame is None:
-            return [Outcome(worker, task, {"id": task.id}, None)]
-        return [Outcome(worker, task, None, Failure(blame, "code", f"{task.id} failed"))]
+            return [Outcome(seat, task, {"id": task.id}, None)]
+        return [Outcome(seat, task, None, Failure(blame, "code", f"{task.id} failed", "traceback", "log"))]
 
     def frames_done(self) -> dict[str, int]:
         return {}
+
+    def kill(self, worker: str) -> None:
+        self.killed.append(worker)
+        self.ended.append(worker)
 
     def close(self) -> None:
         pass
@@ -89,8 +120,10 @@ class Row:
         self.lost.append(task.id)
 
 
-def _task(name: str, kind: Kind = "render", *, row: int = 0, priority: int = 0, chunk: int = 0) -> Task:
-    return Task(name, kind, {}, 10, rank(kind, priority, row, chunk), "job")
+def _task(
+    name: str, kind: Kind = "render", *, row: int = 0, priority: int = 0, chunk: int = 0, job: str = "job"
+) -> Task:
+    return Task(name, kind, {"chunk": chunk}, 10, rank(kind, priority, row, chunk), job)
 
 
 def _run(dispatcher: Dispatcher) -> None:
@@ -103,13 +136,16 @@ def _run(dispatcher: Dispatcher) -> None:
 
 def _dispatcher(engine: ScriptedEngine, root: Path, clock: Clock | None = None, attempts: int = 3) -> Dispatcher:
     clock = clock or Clock()
-    return Dispatcher(engine, LocalStore(root), Budget(attempts, 1.0), clock, clock.sleep)
+    store = LocalStore(root)
+    budgets = Budgets(attempts, memory=2, infrastructure=4, backoff_s=1.0)
+    deadlines = Deadlines(10.0, 100.0)
+    return Dispatcher(engine, store, Ledger(store, "run"), budgets, deadlines, clock, clock.sleep)
 
 
 def test_priority_then_age_then_the_latest_stage(tmp_path: Path) -> None:
     """Higher priority first, then older rows; within a row what brings it to its end."""
-    engine = ScriptedEngine(lambda task, n: None)
-    engine.workers = {"g0": "gpu"}
+    engine = ScriptedEngine(lambda task, n, seat: None)
+    engine.seats = {"g0": Seat("g0", "gpu", "one")}
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     for task in (
         _task("late", row=2),
@@ -126,7 +162,7 @@ def test_priority_then_age_then_the_latest_stage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("blame", "attempts"), [("application", 3), ("crash", 3), ("input", 1), ("setup", 1)])
 def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
     """Errors of the code are tried again, errors of the input are not; the ledger has every attempt."""
-    engine, clock = ScriptedEngine(lambda task, n: blame if task.id == "bad" else None), Clock()
+    engine, clock = ScriptedEngine(lambda task, n, seat: blame if task.id == "bad" else None), Clock()
     dispatcher, row = _dispatcher(engine, tmp_path, clock), Row()
     dispatcher.add(_task("bad"), row)
     dispatcher.add(_task("good"), row)
@@ -136,12 +172,12 @@ def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
     assert clock.now >= (3.0 if attempts == 3 else 0.0)
     lines = (tmp_path / layout.attempts("job")).read_text().splitlines()
     events = [e["event"] for e in map(json.loads, lines) if e["task"] == "bad"]
-    assert events == ["leased", "failed"] * attempts
+    assert events == ["leased", "failed"] * attempts + ["quarantined"] * (attempts > 1)
 
 
 def test_a_second_attempt_may_succeed(tmp_path: Path) -> None:
     """A task that fails twice and then works is done, and told once."""
-    engine = ScriptedEngine(lambda task, n: "crash" if n < 3 else None)
+    engine = ScriptedEngine(lambda task, n, seat: "crash" if n < 3 else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     dispatcher.add(_task("t"), row)
     _run(dispatcher)
@@ -150,10 +186,10 @@ def test_a_second_attempt_may_succeed(tmp_path: Path) -> None:
 
 def test_equal_work_is_done_once(tmp_path: Path) -> None:
     """Two rows that need the same scan share it, also when the second asks while it runs."""
-    engine = ScriptedEngine(lambda task, n: None)
+    engine = ScriptedEngine(lambda task, n, seat: None)
     dispatcher, one, two = _dispatcher(engine, tmp_path), Row(), Row()
     dispatcher.add(_task("scan", "scan"), one)
-    dispatcher._hand_out()
+    dispatcher._hand_out("gpu")
     dispatcher.add(_task("scan", "scan", row=7), two)
     _run(dispatcher)
     assert engine.count == {"scan": 1}
@@ -162,8 +198,8 @@ def test_equal_work_is_done_once(tmp_path: Path) -> None:
 
 def test_a_failed_row_takes_its_waiting_tasks_along(tmp_path: Path) -> None:
     """Tasks that only a lost row wanted are not run; shared ones are."""
-    engine = ScriptedEngine(lambda task, n: None)
-    engine.workers = {"g0": "gpu"}
+    engine = ScriptedEngine(lambda task, n, seat: None)
+    engine.seats = {"g0": Seat("g0", "gpu", "one")}
     dispatcher, lost, other = _dispatcher(engine, tmp_path), Row(), Row()
     for n in range(5):
         dispatcher.add(_task(f"own{n}", chunk=n), lost)
@@ -178,21 +214,177 @@ def test_a_failed_row_takes_its_waiting_tasks_along(tmp_path: Path) -> None:
 
 def test_draining_hands_out_nothing(tmp_path: Path) -> None:
     """While draining, running tasks end and queued ones stay."""
-    engine = ScriptedEngine(lambda task, n: None)
-    engine.workers = {"g0": "gpu"}
+    engine = ScriptedEngine(lambda task, n, seat: None)
+    engine.seats = {"g0": Seat("g0", "gpu", "one")}
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     dispatcher.add(_task("a", chunk=0), row)
     dispatcher.add(_task("b", chunk=1), row)
-    dispatcher._hand_out()
+    dispatcher._hand_out("gpu")
     for _ in range(3):
         dispatcher.step(0.1, lease=False)
     assert row.done == ["a"]
     assert dispatcher.left == 1
 
 
+def test_a_dead_letter_tells_everything(tmp_path: Path) -> None:
+    """Descriptor, every attempt with traceback and log, the nodes, and the command that reproduces it."""
+    engine = ScriptedEngine(lambda task, n, seat: "crash" if task.id == "render:job/3" else None)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher.add(_task("render:job/3", chunk=3), row)
+    _run(dispatcher)
+    letter = quarantine.read(LocalStore(tmp_path), "render:job/3")
+    assert letter is not None
+    assert letter["payload"] == {"chunk": 3}
+    assert [(a["attempt"], a["blame"], a["detail"], a["log"]) for a in letter["attempts"]] == [
+        (n, "crash", "traceback", "log") for n in (1, 2, 3)
+    ]
+    assert letter["nodes"] == ["one", "two"]
+    assert letter["reproduce"] == f"lipwise-ray reproduce {tmp_path} render:job/3"
+
+
+def test_a_failed_task_goes_to_another_node(tmp_path: Path) -> None:
+    """A retry waits for a node where the task has not failed yet, even while the old one is idle."""
+    engine = ScriptedEngine(lambda task, n, seat: "application" if task.id == "bad" and seat.node == "one" else None)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher.add(_task("bad", chunk=0), row)
+    _run(dispatcher)
+    assert [node for task, node in engine.where if task == "bad"] == ["one", "two"]
+    assert row.done == ["bad"]
+
+
+def test_a_node_where_three_tasks_failed_is_avoided(tmp_path: Path) -> None:
+    """Its tasks succeed elsewhere, so the node is at fault, and gets no more while there is another."""
+    engine = ScriptedEngine(lambda task, n, seat: "crash" if seat.node == "one" else None)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for n in range(12):
+        dispatcher.add(_task(f"t{n}", chunk=n), row)
+    _run(dispatcher)
+    assert len(row.done) == 12
+    assert sum(node == "one" for _, node in engine.where) == 3
+    events = (tmp_path / layout.events("run")).read_text()
+    assert '"node_avoided"' in events
+
+
+def test_a_task_that_fails_on_two_nodes_is_guilty_itself(tmp_path: Path) -> None:
+    """Three tasks that fail everywhere do not spoil the nodes' names."""
+    engine = ScriptedEngine(lambda task, n, seat: "crash" if task.id.startswith("bad") else None)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for n in range(4):
+        dispatcher.add(_task(f"bad{n}", chunk=n), row)
+    for n in range(20):
+        dispatcher.add(_task(f"good{n}", chunk=10 + n), row)
+    _run(dispatcher)
+    assert len(row.done) == 20
+    assert sorted(row.lost) == [f"bad{n}" for n in range(4)]
+    assert not dispatcher.neighbourhood.avoided
+
+
+def test_lost_nodes_are_not_charged_to_the_task(tmp_path: Path) -> None:
+    """Three lost nodes leave the application budget whole; only its own budget ends it."""
+    engine = ScriptedEngine(lambda task, n, seat: "node" if n <= 3 else "application" if n <= 5 else None)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher.add(_task("t"), row)
+    _run(dispatcher)
+    assert row.done == ["t"]
+    assert engine.count["t"] == 6
+    engine = ScriptedEngine(lambda task, n, seat: "node")
+    dispatcher, row = _dispatcher(engine, tmp_path / "b"), Row()
+    dispatcher.add(_task("t"), row)
+    _run(dispatcher)
+    assert (row.lost, engine.count["t"]) == (["t"], 4)
+
+
+def test_out_of_memory_halves_the_batch_and_then_gets_a_node_alone(tmp_path: Path) -> None:
+    """First smaller batches, then nothing else runs on its node; a third time gives it up."""
+    alone: list[bool] = []
+    seats = tuple(Seat(f"g{n}", "gpu", "one") for n in range(3))
+
+    def script(task: Task, n: int, seat: Seat) -> Blame | None:
+        if task.id != "big":
+            return None
+        alone.append(not engine.busy)
+        return "memory"
+
+    engine = ScriptedEngine(script, seats=seats)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher.add(_task("big", priority=1), row)
+    for n in range(12):
+        dispatcher.add(_task(f"small{n}", chunk=n), row)
+    _run(dispatcher)
+    assert [p.get("squeeze", 0) for p, name in zip(engine.payloads, engine.log, strict=True) if name == "big"] == [
+        0,
+        1,
+        2,
+    ]
+    assert alone == [False, False, True]
+    assert row.lost == ["big"]
+    assert len(row.done) == 12
+
+
+def test_a_worker_without_progress_is_ended(tmp_path: Path) -> None:
+    """A task that stands still is charged like an error, and its worker is killed once the deadline passes."""
+    clock = Clock()
+    engine = ScriptedEngine(lambda task, n, seat: None)
+    engine.stuck.add("hang")
+    dispatcher, row = _dispatcher(engine, tmp_path, clock), Row()
+    dispatcher.add(_task("hang", chunk=0), row)
+    dispatcher.add(_task("good", chunk=1), row)
+    for _ in range(400):
+        if not dispatcher.left:
+            break
+        dispatcher.step(0.1)
+        clock.now += 0.5
+    assert (row.done, row.lost) == (["good"], ["hang"])
+    assert len(engine.killed) == 3
+
+
+def test_a_run_in_which_nothing_works_stops(tmp_path: Path) -> None:
+    """When most of the first tasks fail, of several jobs, nothing is quarantined and nothing more is begun."""
+    engine = ScriptedEngine(lambda task, n, seat: "application")
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for n in range(100):
+        dispatcher.add(_task(f"t{n}", row=n, job=f"job{n // 4}"), row)
+    for _ in range(200):
+        dispatcher.step(0.1)
+    assert dispatcher.first.reason is not None
+    assert len(engine.count) < 15
+    assert dispatcher.left == 100
+    assert not row.lost
+    assert not quarantine.keys(LocalStore(tmp_path))
+
+
+def test_one_bad_job_does_not_stop_a_run(tmp_path: Path) -> None:
+    """All chunks of one job may fail, however early."""
+    engine = ScriptedEngine(lambda task, n, seat: "crash" if task.job_id == "bad" else None)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for n in range(20):
+        dispatcher.add(_task(f"bad{n}", chunk=n, priority=1, job="bad"), row)
+        dispatcher.add(_task(f"good{n}", row=1, chunk=n, job="good"), row)
+    _run(dispatcher)
+    assert len(row.done) == len(row.lost) == 20
+
+
+def test_quarantine_lasts_until_it_is_lifted(tmp_path: Path) -> None:
+    """Another run does not try again; after `lift` it does."""
+    bad, good = (ScriptedEngine(lambda task, n, seat, fate=fate: fate) for fate in ("crash", None))
+    for engine, lost, lift in ((bad, 1, False), (good, 1, True), (good, 0, False)):
+        dispatcher, row = _dispatcher(engine, tmp_path), Row()
+        dispatcher.add(_task("render:job/0"), row)
+        _run(dispatcher)
+        assert len(row.lost) == lost
+        if lift:
+            assert not engine.count
+            assert quarantine.lift(LocalStore(tmp_path), "other") == []
+            assert quarantine.lift(LocalStore(tmp_path), "job") == ["render:job/0"]
+
+
 @given(
     st.lists(st.sampled_from(["render", "scan", "plan", "assemble"]), min_size=1, max_size=12),
-    st.lists(st.sampled_from([None, None, "application", "crash", "input"]), min_size=1, max_size=30),
+    st.lists(
+        st.sampled_from([None, None, None, "application", "crash", "input", "memory", "node", "init"]),
+        min_size=1,
+        max_size=30,
+    ),
     st.lists(st.integers(0, 5), min_size=1, max_size=20),
 )
 def test_any_sequence_comes_to_an_end(
@@ -201,7 +393,7 @@ def test_any_sequence_comes_to_an_end(
     """Whatever fails and in whatever order: every task is told exactly once, no worker gets two."""
     turn = iter(range(10**9))
     engine = ScriptedEngine(
-        lambda task, n: fates[next(turn) % len(fates)], pick=lambda n: picks[next(turn) % len(picks)]
+        lambda task, n, seat: fates[next(turn) % len(fates)], pick=lambda n: picks[next(turn) % len(picks)]
     )
     dispatcher, row = _dispatcher(engine, tmp_path_factory.mktemp("s")), Row()
     tasks = [_task(f"{kind}{n}", kind, row=n % 3, chunk=n) for n, kind in enumerate(kinds)]
@@ -209,5 +401,13 @@ def test_any_sequence_comes_to_an_end(
         dispatcher.add(task, row)
     _run(dispatcher)
     assert sorted(row.done + row.lost) == sorted(task.id for task in tasks)
-    assert max(engine.count.values()) <= 3
+    assert max(engine.count.values()) <= 3 + 2 + 4
     assert not dispatcher.running
+    # Another driver on the same state tries nothing that is in quarantine.
+    known = set(dispatcher.store.names(layout.QUARANTINE))
+    again = Row()
+    second = _dispatcher(ScriptedEngine(lambda task, n, seat: None), Path(dispatcher.store.address))
+    for task in tasks:
+        second.add(task, again)
+    _run(second)
+    assert {layout.dead_letter(name) for name in again.lost} == known

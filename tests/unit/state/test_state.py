@@ -7,7 +7,6 @@ import pytest
 
 from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.state import layout
-from lipwise_ray.state.lock import DriverLock
 from lipwise_ray.state.markers import Marker, commit, read_marker
 from lipwise_ray.state.store import LocalStore, open_store, read_json
 
@@ -82,14 +81,6 @@ def test_a_marker_whose_segment_is_gone_is_replaced(tmp_path: Path) -> None:
     second = _marker(store, "two", tmp_path)
     assert commit(store, "job", 3, second) == second
     assert read_marker(store, "job", 3) == second
-
-
-def test_one_driver_at_a_time(tmp_path: Path) -> None:
-    """A second driver is refused politely; the lock goes with its holder."""
-    with DriverLock(tmp_path), pytest.raises(StateError, match="one driver at a time, got process"):
-        DriverLock(tmp_path)
-    with DriverLock(tmp_path):
-        pass
 
 
 def test_states_that_cannot_be_used(tmp_path: Path) -> None:

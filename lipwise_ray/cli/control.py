@@ -1,0 +1,96 @@
+"""`lipwise-ray retry`, `cancel` and `reproduce`: acting on a state, without Ray."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.cli.status import must_be_state
+from lipwise_ray.errors import StateError
+
+State = Annotated[Path, typer.Argument(help="The state directory.")]
+
+
+def retry(
+    state: State,
+    *,
+    job: Annotated[str | None, typer.Option("--job", help="Only what this job has in quarantine.")] = None,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Take everything out of quarantine (the default without --job).")
+    ] = False,
+    lift_only: Annotated[bool, typer.Option("--lift-only", help="Do not run the latest submit again.")] = False,
+) -> None:
+    """Take tasks out of quarantine and run the latest submit of the state again."""
+    from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.lease import refuse_if_held  # noqa: PLC0415  # the same
+    from lipwise_ray.state.overview import latest_command  # noqa: PLC0415  # the same
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
+    must_be_state(state)
+    if job is not None and quarantined:
+        raise StateError("bad_usage", "retry", "takes --job or --quarantined", "both", "Leave one out")
+    store = open_store(str(state))
+    refuse_if_held(store)
+    lifted = quarantine.lift(store, job)
+    for task in lifted:
+        typer.echo(f"lifted {task}")
+    typer.echo(f"{len(lifted)} tasks out of quarantine")
+    folder, words = latest_command(store)
+    if lift_only:
+        return
+    typer.echo("running again: lipwise-ray " + " ".join(words), err=True)
+    os.chdir(folder)
+    os.execv(sys.executable, [sys.executable, "-m", "lipwise_ray", *words])  # noqa: S606  # the user's own command
+
+
+def cancel(
+    state: State,
+    name: Annotated[
+        str | None, typer.Argument(help="A row's id or a job's; the whole run without it.", metavar="[ROW]")
+    ] = None,
+) -> None:
+    """Ask the driver that works on a state to give up a row, or all rows."""
+    from lipwise_ray.state import layout  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.lease import holder  # noqa: PLC0415  # the same
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
+    must_be_state(state)
+    store = open_store(str(state))
+    if holder(store) is None:
+        raise StateError("not_running", str(state), "must have a driver at work", "none", "There is nothing to cancel")
+    store.write(layout.cancel(name or layout.ALL_JOBS), b"{}")
+    typer.echo(f"asked for the end of {name or 'the run'}")
+
+
+def reproduce(
+    state: State,
+    task: Annotated[str, typer.Argument(help="The task of a dead letter, as `lipwise-ray status` shows it.")],
+) -> None:
+    """Do one task from quarantine in this process, alone, and show how it ends."""
+    from lipwise_ray.dubbing.worker import Worker, WorkerConfig  # noqa: PLC0415  # heavy
+    from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
+    from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
+    must_be_state(state)
+    letter = quarantine.read(open_store(str(state)), task)
+    if letter is None:
+        raise StateError(
+            "no_letter", str(state), f"must hold a dead letter of {task}", "none", "See `lipwise-ray status`"
+        )
+    payload = letter["payload"]
+    faulthandler.enable()
+    worker = Worker(WorkerConfig(str(state.resolve()), payload["scratch"], payload["device"], 0))
+    try:
+        result = worker.run(letter["kind"], payload)
+    except LipwiseError as error:
+        typer.echo(f"fails again: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(json.dumps(result))
+    typer.echo(f"{task} works now: take it out of quarantine with `lipwise-ray retry`", err=True)

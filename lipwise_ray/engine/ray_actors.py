@@ -1,0 +1,81 @@
+"""What runs in Ray's processes: the workers, and a small agent on each node where one is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from lipwise_ray.dubbing.worker import Worker, WorkerConfig
+from lipwise_ray.values import Json
+
+LOG_TAIL_BYTES = 8192
+
+
+class RemoteWorker:
+    """A worker, a counter that another thread may read, and a log of its own."""
+
+    def __init__(self, state: str, scratch: str, device: str, threads: int) -> None:
+        self._log = _own_log(Path(scratch))
+        self._worker = Worker(WorkerConfig(state, scratch, device, threads))
+
+    def begin(self, jobs: list[Json]) -> Json:
+        """Load the models of these jobs; tell who and where this is."""
+        self._worker.prepare(jobs)
+        return {
+            "pid": os.getpid(),
+            "node": ray.get_runtime_context().get_node_id(),
+            "log": str(self._log) if self._log else "",
+        }
+
+    def run(self, kind: Any, payload: Json, attempt: str) -> Json:  # noqa: ANN401  # literals do not cross Ray's pickling
+        """Do one task."""
+        print(f"--- {attempt}", file=sys.stderr, flush=True)  # noqa: T201  # the worker's own log
+        return self._worker.run(kind, payload)
+
+    @ray.method(concurrency_group="control")
+    def frames_done(self) -> int:
+        """Return the frames finished since the worker began."""
+        return self._worker.frames_done
+
+
+class Agent:
+    """Looks after the processes of one node."""
+
+    def kill(self, pid: int) -> None:
+        """End a process that may not listen any more."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def tail(self, log: str, mark: str) -> str:
+        """Return what a worker's log says since the last line that ends in `mark`, its end only."""
+        try:
+            with Path(log).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - LOG_TAIL_BYTES))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return text.rpartition(f"--- {mark}\n")[2]
+
+
+def _own_log(scratch: Path) -> Path | None:
+    """Send what this process prints, and the stack of a fatal signal, to a file that outlives it."""
+    folder = scratch / "logs"
+    path = folder / f"worker-{os.getpid()}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        return None  # a full disk must not keep the worker from saying so by its tasks
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+    faulthandler.enable(all_threads=False)
+    return path

@@ -1,0 +1,161 @@
+"""Starting an embedded Ray or joining a cluster, and what the cluster says of its nodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+import ray.exceptions
+
+from lipwise_ray.errors import SetupError
+
+_FOLDER_PREFIX = "lw-ray-"
+_KNOCK_TIMEOUT_S = 10.0
+_ALIVE_TIMEOUT_S = 2.0
+_NODES_FOR_S = 1.0
+_OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the cluster that is alive as far as Ray knows."""
+
+    id: str
+    cpus: float
+    gpus: float
+    address: str
+    port: int
+    draining: bool
+
+
+class Nodes:
+    """The nodes of a cluster, asked for once a second at most."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Node] = {}
+        self._asked_s = -_NODES_FOR_S
+
+    def alive(self, *, fresh: bool = False) -> dict[str, Node]:
+        """Return the living nodes by id."""
+        now = time.monotonic()
+        if fresh or now - self._asked_s >= _NODES_FOR_S:
+            draining = _draining()
+            self._known = {
+                one["NodeID"]: Node(
+                    one["NodeID"],
+                    float(one["Resources"].get("CPU", 0.0)),
+                    float(one["Resources"].get("GPU", 0.0)),
+                    one["NodeManagerAddress"],
+                    int(one["NodeManagerPort"]),
+                    one["NodeID"] in draining,
+                )
+                for one in ray.nodes()
+                if one["Alive"]
+            }
+            self._asked_s = now
+        return self._known
+
+    def is_gone(self, node_id: str) -> bool:
+        """Tell whether a node is dead or about to go. A machine that vanished is not known as dead yet: knock there."""
+        node = self.alive(fresh=True).get(node_id)
+        if node is None or node.draining:
+            return True
+        try:
+            with socket.create_connection((node.address, node.port), timeout=_ALIVE_TIMEOUT_S):
+                return False
+        except OSError:
+            return True
+
+
+def _draining() -> set[str]:
+    # Private, but what Ray Data and Ray Train use for the same purpose; there is no public way.
+    from ray._private.state import state  # noqa: PLC0415  # see above
+
+    try:
+        return set(state.get_draining_nodes())
+    except (AttributeError, ray.exceptions.RayError):
+        return set()
+
+
+def connect(address: str) -> Path | None:
+    """Start an embedded Ray or join a cluster; return the embedded one's folder.
+
+    An embedded Ray listens on loopback only; see `factory.guard_local_ray` for its token.
+
+    Raises:
+        SetupError: It cannot be started or reached.
+    """
+    common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
+    package_root = str(Path(__file__).resolve().parents[2])
+    folder = _make_folder() if address == "local" else None
+    try:
+        if folder is not None:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),
+                **common,
+            )
+        else:
+            _knock(address)
+            # Ray puts the node's own value in for the variable.
+            path = {"PYTHONPATH": f"{package_root}:${{PYTHONPATH}}"}
+            ray.init(address=address, runtime_env={"env_vars": path}, **common)
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise SetupError(
+            "ray",
+            f"Ray at {address}",
+            "must start" if address == "local" else "must be reachable",
+            str(error).splitlines()[0],
+            "Run `lipwise-ray doctor`, or check --address",
+        ) from error
+    return folder
+
+
+def _knock(address: str) -> None:
+    """Raise quickly where nobody listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        with socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S):
+            pass
+
+
+def _make_folder() -> Path:
+    """Return a private folder for an embedded Ray's sockets and logs; sweep those of dead drivers.
+
+    Socket paths must stay under 107 bytes, so the folder's own path must be short.
+    """
+    root = Path("/tmp")  # noqa: S108  # see above; the folder itself is private
+    for old in root.glob(f"{_FOLDER_PREFIX}*"):
+        owner = old.name.removeprefix(_FOLDER_PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=root))
+
+
+def leave(folder: Path | None) -> None:
+    """Leave the cluster, or end the embedded Ray and remove its folder."""
+    ray.shutdown()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check() -> str:
+    """Start and stop an embedded Ray; return what is wrong, or an empty string."""
+    try:
+        folder = connect("local")
+    except SetupError as error:
+        return str(error)
+    leave(folder)
+    return ""

@@ -1,0 +1,202 @@
+"""One driver a state: whoever holds the newest epoch and shows that it lives."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from lipwise_ray.errors import LipwiseError, StateError
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store, read_json, to_json
+from lipwise_ray.values import Json
+
+BEAT_S = 5.0
+EXPIRY_S = 30.0
+"""A holder whose beat stands still for so long, on the clock of whoever waits for it, has lost the lease."""
+
+_WAIT_S = 0.5
+
+
+class DriverLease:
+    """Held while a driver works on a state.
+
+    Epochs only grow, and each is created by exactly one driver, so the newest epoch names the
+    holder on every store that creates atomically. A holder writes a beat every few seconds; nobody's
+    clock is compared with anybody else's. On the machine of the holder a dead process is known at once.
+
+    Args:
+        store: The state.
+        run_id: Shown to whoever finds the lease taken.
+        wait: Called while waiting for an expired holder, with a line for people.
+        beat_s: Seconds between beats.
+        expiry_s: How long a beat may stand still.
+
+    Raises:
+        StateError: Another driver holds it and lives.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        *,
+        wait: Callable[[str], None] = lambda _: None,
+        beat_s: float = BEAT_S,
+        expiry_s: float = EXPIRY_S,
+    ) -> None:
+        self._store = store
+        self._beat_s = beat_s
+        self._expiry_s = expiry_s
+        self._lost = threading.Event()
+        self._ended = threading.Event()
+        newest = _newest(store)
+        if newest:
+            _until_free(store, newest, wait, expiry_s)
+        self.epoch = newest + 1
+        me = psutil.Process()
+        self._record: Json = {
+            "run_id": run_id,
+            "host": socket.gethostname(),
+            "pid": me.pid,
+            "started": me.create_time(),
+        }
+        if not store.create(layout.epoch(self.epoch), to_json(self._record)):
+            raise _taken(store, self.epoch)
+        self._beats = 0
+        self._beat()
+        for old in _epochs(store):
+            if old < self.epoch:
+                store.remove(layout.beat(old))
+                if old < self.epoch - 1:  # the one before stays, in case this one's file is lost
+                    store.remove(layout.epoch(old))
+        self._thread = threading.Thread(target=self._keep, name="driver-lease", daemon=True)
+        self._thread.start()
+
+    @property
+    def held(self) -> bool:
+        """Whether this driver may still hand out work."""
+        return not self._lost.is_set()
+
+    def check(self) -> bool:
+        """Look whether a newer driver has taken over; return whether this one still holds the lease."""
+        if not self._lost.is_set() and _newest(self._store) > self.epoch:
+            self._lost.set()
+        return self.held
+
+    def _beat(self) -> None:
+        self._beats += 1
+        self._store.write(layout.beat(self.epoch), to_json({"beat": self._beats, "released": False}))
+
+    def _keep(self) -> None:
+        silent_since_s = time.monotonic()
+        while not self._ended.wait(self._beat_s):
+            try:
+                if not self.check():
+                    return
+                self._beat()
+                silent_since_s = time.monotonic()
+            except (LipwiseError, OSError):
+                # Others cannot see this driver's beats and may take over: it must not lease on.
+                if time.monotonic() - silent_since_s > self._expiry_s / 2:
+                    self._lost.set()
+                    return
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._ended.set()
+        self._thread.join()
+        if self.held:
+            with suppress(LipwiseError):  # on a full disk: the process will be known as gone
+                self._store.write(layout.beat(self.epoch), to_json({"beat": self._beats, "released": True}))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def holder(store: Store) -> Json | None:
+    """Return who holds a state's lease as far as its records tell; None where it was given back."""
+    newest = _newest(store)
+    beat = read_json(store, layout.beat(newest)) if newest else None
+    if not newest or (beat is not None and beat.get("released")):
+        return None
+    record = read_json(store, layout.epoch(newest)) or {}
+    return None if _is_dead_here(record) else record
+
+
+def refuse_if_held(store: Store) -> None:
+    """Raise where a driver is at work.
+
+    Raises:
+        StateError: One is.
+    """
+    if holder(store) is not None:
+        raise _taken(store, _newest(store))
+
+
+def _epochs(store: Store) -> list[int]:
+    names = (key.rsplit("/", 1)[-1] for key in store.names(layout.DRIVER))
+    return sorted(int(name[6:-5]) for name in names if name.startswith("epoch-") and name[6:-5].isdigit())
+
+
+def _newest(store: Store) -> int:
+    return max(_epochs(store), default=0)
+
+
+def _until_free(store: Store, epoch: int, wait: Callable[[str], None], expiry_s: float) -> None:
+    """Return once the holder of an epoch has given it back or is dead.
+
+    Raises:
+        StateError: It lives.
+    """
+    record = read_json(store, layout.epoch(epoch)) or {}
+    last = read_json(store, layout.beat(epoch))
+    if (last is not None and last.get("released")) or _is_dead_here(record):
+        return
+    if record.get("host") == socket.gethostname():
+        raise _taken(store, epoch)
+    wait(f"{_who(record)} held the state; waiting {expiry_s:g} s for a sign of life")
+    begin_s = time.monotonic()
+    while time.monotonic() - begin_s < expiry_s:
+        time.sleep(_WAIT_S)
+        now = read_json(store, layout.beat(epoch))
+        if now is not None and now.get("released"):
+            return
+        if now != last or _newest(store) > epoch:
+            raise _taken(store, epoch)
+
+
+def _is_dead_here(record: Json) -> bool:
+    """Tell whether the holder was a process of this machine that is gone."""
+    if record.get("host") != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(int(record["pid"])).create_time() - float(record["started"])) > 1
+    except (psutil.NoSuchProcess, KeyError, ValueError):
+        return True
+
+
+def _who(record: Json) -> str:
+    return f"process {record.get('pid')} on {record.get('host')} (run {record.get('run_id')})"
+
+
+def _taken(store: Store, epoch: int) -> StateError:
+    record = read_json(store, layout.epoch(max(epoch, _newest(store)))) or {}
+    return StateError(
+        "state_in_use",
+        store.address,
+        "must have one driver at a time",
+        _who(record),
+        "Wait for it, or give this run a --state of its own",
+    )

@@ -1,0 +1,148 @@
+"""Put on the path of a run under test: breaks the real product at chosen points. The product knows nothing of it.
+
+The folder that ``LIPWISE_TEST_FAULTS`` names holds ``rules.json``, a list of ``{"task": regex, "at": point,
+"do": action, "times": n, "node": name or null}``. Points: ``begin``, ``frame:N``, ``after_segment``, ``after_marker``,
+``stitch``, ``publish`` in a worker; ``before_lease`` in the driver. Actions: ``segv``, ``raise``, ``memory``, ``hang``,
+``kill``, ``kill_driver``. Every injection leaves a file ``hit-<rule>-<n>``, made by exactly one process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.abc
+import importlib.util
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+FOLDER = os.environ.get("LIPWISE_TEST_FAULTS")
+
+
+def _claim(rule: int, times: int) -> bool:
+    for number in range(times):
+        try:
+            os.close(os.open(f"{FOLDER}/hit-{rule}-{number}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        return True
+    return False
+
+
+def strike(task: str, point: str, state: str) -> None:
+    """Do what the rules say for a task at a point."""
+    for number, rule in enumerate(json.loads((Path(FOLDER) / "rules.json").read_text())):
+        if rule["at"] != point or not re.search(rule["task"], task):
+            continue
+        node = rule.get("node")
+        if node and os.environ.get("LIPWISE_TEST_NODE") != node:
+            continue
+        if not _claim(number, rule.get("times", 1)):
+            continue
+        act(rule["do"], state)
+
+
+def act(what: str, state: str) -> None:
+    if what == "segv":
+        ctypes.string_at(0)
+    elif what == "raise":
+        raise RuntimeError("injected")
+    elif what == "memory":
+        raise MemoryError("injected")
+    elif what == "hang":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif what == "kill_driver":
+        newest = max((Path(state) / "driver").glob("epoch-*.json"))
+        os.kill(json.loads(newest.read_text())["pid"], signal.SIGKILL)
+        time.sleep(30)  # what belongs to a dead driver ends soon
+
+
+def _worker(module) -> None:
+    now = {"task": "", "frames": 0}
+    plain_init, plain_run, plain_tick = module.Worker.__init__, module.Worker.run, module.Worker._tick
+
+    def init(self, config):
+        strike("init", "begin", config.state)
+        plain_init(self, config)
+        put = self._store.put_file
+
+        def put_file(key, path):
+            put(key, path)
+            if "/segments/" in key:
+                strike(now["task"], "after_segment", config.state)
+
+        self._store.put_file = put_file
+
+    def run(self, kind, payload):
+        number = payload.get("chunk", "")
+        now.update(task=f"{kind}:{payload['job']['row_id']}/{number}", frames=0)
+        strike(now["task"], "begin", self._config.state)
+        result = plain_run(self, kind, payload)
+        if kind == "render":
+            strike(now["task"], "after_marker", self._config.state)
+        return result
+
+    def tick(self):
+        plain_tick(self)
+        now["frames"] += 1
+        strike(now["task"], f"frame:{now['frames']}", self._config.state)
+
+    module.Worker.__init__, module.Worker.run, module.Worker._tick = init, run, tick
+
+    from lipwise_ray.dubbing import assembly
+
+    join, move = assembly.join, assembly.move_into_place
+
+    def joining(segments, timeline, target, **more):
+        join(segments, timeline, target, **more)
+        strike(now["task"], "stitch", os.environ.get("LIPWISE_TEST_STATE", ""))
+
+    def moving(path, target):
+        strike(now["task"], "publish", os.environ.get("LIPWISE_TEST_STATE", ""))
+        move(path, target)
+
+    assembly.join, assembly.move_into_place = joining, moving
+
+
+def _ledger(module) -> None:
+    plain = module.Ledger.note
+
+    def note(self, task_id, job_id, event, **facts):
+        if event == "leased":
+            strike(task_id, "before_lease", os.environ.get("LIPWISE_TEST_STATE", ""))
+        plain(self, task_id, job_id, event, **facts)
+
+    module.Ledger.note = note
+
+
+class _Patch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Lets a module load as it is, and then changes it."""
+
+    def __init__(self, name: str, change) -> None:
+        self._name, self._change = name, change
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self._name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        self._loader = spec.loader
+        spec.loader = self
+        return spec
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module):
+        self._loader.exec_module(module)
+        self._change(module)
+
+
+if FOLDER:
+    sys.meta_path.insert(0, _Patch("lipwise_ray.dubbing.worker", _worker))
+    sys.meta_path.insert(0, _Patch("lipwise_ray.state.ledger", _ledger))

@@ -1,0 +1,105 @@
+"""Who may drive a state."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import StateError
+from lipwise_ray.state import layout
+from lipwise_ray.state.lease import DriverLease, holder
+from lipwise_ray.state.store import LocalStore, read_json, to_json
+
+
+def test_one_driver_at_a_time(tmp_path: Path) -> None:
+    """A second driver is refused politely, by the name of the first; the lease ends with its holder's work."""
+    store = LocalStore(tmp_path)
+    with DriverLease(store, "first") as lease:
+        assert lease.held
+        with pytest.raises(StateError, match=r"one driver at a time, got process \d+ on .* \(run first\)"):
+            DriverLease(store, "second")
+        assert (holder(store) or {}).get("run_id") == "first"
+    assert holder(store) is None
+    with DriverLease(store, "third") as lease:
+        assert lease.epoch == 2
+
+
+def _die_with_lease(root: str) -> None:
+    import os
+
+    DriverLease(LocalStore(Path(root)), "dead")
+    os._exit(9)
+
+
+def test_a_dead_process_of_this_machine_is_followed_at_once(tmp_path: Path) -> None:
+    """Nobody waits for a beat of a process that is known to be gone."""
+    child = multiprocessing.get_context("spawn").Process(target=_die_with_lease, args=(str(tmp_path),))
+    child.start()
+    child.join()
+    begin = time.monotonic()
+    with DriverLease(LocalStore(tmp_path), "next") as lease:
+        assert lease.epoch == 2
+    assert time.monotonic() - begin < 2
+
+
+def _elsewhere(store: LocalStore, epoch: int) -> None:
+    store.create(layout.epoch(epoch), to_json({"run_id": "far", "host": "elsewhere", "pid": 1, "started": 0}))
+    store.write(layout.beat(epoch), to_json({"beat": 1, "released": False}))
+
+
+def test_a_driver_of_another_machine_is_watched(tmp_path: Path) -> None:
+    """One whose beat stands still is followed after the expiry; one that beats is left alone."""
+    store = LocalStore(tmp_path)
+    _elsewhere(store, 1)
+    said: list[str] = []
+    with DriverLease(store, "next", wait=said.append, expiry_s=1.0) as lease:
+        assert lease.epoch == 2
+    assert "elsewhere" in said[0]
+    _elsewhere(store, 3)
+    timer = threading.Timer(0.6, lambda: store.write(layout.beat(3), to_json({"beat": 2, "released": False})))
+    timer.start()
+    with pytest.raises(StateError, match="elsewhere"):
+        DriverLease(store, "late", expiry_s=5.0)
+
+
+def test_a_stale_driver_notices(tmp_path: Path) -> None:
+    """A driver that slept while another took over no longer holds the lease, and does not take it back."""
+    store = LocalStore(tmp_path)
+    lease = DriverLease(store, "slept", beat_s=0.1)
+    _elsewhere(store, lease.epoch + 1)
+    deadline = time.monotonic() + 5
+    while lease.held:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    lease.release()
+    assert read_json(store, layout.beat(lease.epoch + 1)) == {"beat": 1, "released": False}
+
+
+def test_a_wrong_clock_changes_nothing(tmp_path: Path) -> None:
+    """No record of the lease holds a time of day that could be compared with another machine's."""
+    with DriverLease(LocalStore(tmp_path), "run"):
+        records = [json.loads(path.read_text()) for path in (tmp_path / layout.DRIVER).iterdir()]
+    values = [v for record in records for k, v in record.items() if k != "started"]
+    assert not [v for v in values if isinstance(v, float)]
+
+
+def _race(arguments: tuple[str, int]) -> bool:
+    root, number = arguments
+    try:
+        lease = DriverLease(LocalStore(Path(root)), str(number))
+    except StateError:
+        return False
+    time.sleep(1.5)
+    return lease.held
+
+
+def test_of_many_drivers_one_gets_the_lease(tmp_path: Path) -> None:
+    """Started at the same moment, exactly one drives."""
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        won = pool.map(_race, [(str(tmp_path), n) for n in range(4)], chunksize=1)
+    assert sum(won) == 1
