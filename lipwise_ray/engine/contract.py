@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import Lane, Task
-from lipwise_ray.errors import InputError, LipwiseError, SetupError
+from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
 from lipwise_ray.values import Json
 
-Blame = Literal["input", "setup", "application", "crash", "stalled", "memory", "node", "init"]
+Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node", "init"]
 """Who is at fault.
 
-``input`` the row's files; ``setup`` its settings or weights; ``application`` the code or its surroundings; ``crash`` a
-worker's process died on a living node; ``stalled`` nothing moved until the deadline, and the worker was killed;
-``memory`` the host or the GPU ran out of it; ``node`` the machine is gone or about to go; ``init`` the worker never
-came to the task.
+``input`` the row's files; ``setup`` its settings or weights; ``application`` the code or its surroundings; ``storage`` a
+disk or store that is full or refuses, whatever the task; ``crash`` a worker's process died on a living node;
+``stalled`` nothing moved until the deadline, and the worker was killed; ``memory`` the host or the GPU ran out of it;
+``node`` the machine is gone or about to go; ``init`` the worker never came to the task.
 """
 
 
@@ -127,6 +127,8 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("input", error.code, str(error), detail)
     if isinstance(error, SetupError):
         return Failure("setup", error.code, str(error), detail)
+    if isinstance(error, StorageError):
+        return Failure("storage", error.code, str(error), detail)
     if isinstance(error, LipwiseError):
         return Failure("application", error.code, str(error), detail)
     if is_out_of_memory(error):

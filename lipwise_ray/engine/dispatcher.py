@@ -277,6 +277,9 @@ class Dispatcher:
             return False
         for entry in doomed:
             assert entry.last is not None  # a failure doomed it
+            if entry.last.blame == "storage":  # with room again the same command does it
+                self._give_up(entry, entry.last)
+                continue
             letter = quarantine.write(self.store, entry.task.id, _letter(entry, self.store.address))
             if self._letters is not None:
                 self._letters.add(letter)

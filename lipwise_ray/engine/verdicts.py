@@ -14,6 +14,7 @@ PURSES: dict[Blame, Purse] = {
     "input": "none",
     "setup": "none",
     "application": "application",
+    "storage": "application",
     "crash": "application",
     "stalled": "application",
     "memory": "memory",

@@ -159,7 +159,9 @@ def test_priority_then_age_then_the_latest_stage(tmp_path: Path) -> None:
     assert engine.log == ["urgent", "first", "second", "scan", "late"]
 
 
-@pytest.mark.parametrize(("blame", "attempts"), [("application", 3), ("crash", 3), ("input", 1), ("setup", 1)])
+@pytest.mark.parametrize(
+    ("blame", "attempts"), [("application", 3), ("crash", 3), ("storage", 3), ("input", 1), ("setup", 1)]
+)
 def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
     """Errors of the code are tried again, errors of the input are not; the ledger has every attempt."""
     engine, clock = ScriptedEngine(lambda task, n, seat: blame if task.id == "bad" else None), Clock()
@@ -172,7 +174,7 @@ def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
     assert clock.now >= (3.0 if attempts == 3 else 0.0)
     lines = (tmp_path / layout.attempts("job")).read_text().splitlines()
     events = [e["event"] for e in map(json.loads, lines) if e["task"] == "bad"]
-    assert events == ["leased", "failed"] * attempts + ["quarantined"] * (attempts > 1)
+    assert events == ["leased", "failed"] * attempts + ["quarantined"] * (blame in ("application", "crash"))
 
 
 def test_a_second_attempt_may_succeed(tmp_path: Path) -> None:
@@ -381,7 +383,7 @@ def test_quarantine_lasts_until_it_is_lifted(tmp_path: Path) -> None:
 @given(
     st.lists(st.sampled_from(["render", "scan", "plan", "assemble"]), min_size=1, max_size=12),
     st.lists(
-        st.sampled_from([None, None, None, "application", "crash", "input", "memory", "node", "init"]),
+        st.sampled_from([None, None, None, "application", "storage", "crash", "input", "memory", "node", "init"]),
         min_size=1,
         max_size=30,
     ),
