@@ -11,13 +11,13 @@ from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
 from lipwise_ray.values import Json
 
-Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node", "init"]
+Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node"]
 """Who is at fault.
 
 ``input`` the row's files; ``setup`` its settings or weights; ``application`` the code or its surroundings; ``storage``
 a disk or store that is full or refuses, whatever the task; ``crash`` a worker's process died on a living node;
 ``stalled`` nothing moved until the deadline, and the worker was killed; ``memory`` the host or the GPU ran out of it;
-``node`` the machine is gone or about to go; ``init`` the worker never came to the task.
+``node`` the machine is gone or about to go. A worker that does not start never had a task; its node answers for it.
 """
 
 

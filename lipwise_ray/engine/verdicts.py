@@ -19,7 +19,6 @@ PURSES: dict[Blame, Purse] = {
     "stalled": "application",
     "memory": "memory",
     "node": "infrastructure",
-    "init": "infrastructure",
 }
 """Which budget pays for a failure; ``none``: it would only happen again."""
 
@@ -35,7 +34,7 @@ class Budgets:
     Attributes:
         application: Errors, crashes, standstill.
         memory: Out of memory: first tried with smaller batches, then alone on its node.
-        infrastructure: Lost nodes and workers that did not start; no fault of the task's.
+        infrastructure: Lost nodes; no fault of the task's.
         backoff_s: First wait after an application error; doubles each time.
         longest_backoff_s: No wait is longer.
     """

@@ -383,7 +383,7 @@ def test_quarantine_lasts_until_it_is_lifted(tmp_path: Path) -> None:
 @given(
     st.lists(st.sampled_from(["render", "scan", "plan", "assemble"]), min_size=1, max_size=12),
     st.lists(
-        st.sampled_from([None, None, None, "application", "storage", "crash", "input", "memory", "node", "init"]),
+        st.sampled_from([None, None, None, "application", "storage", "crash", "input", "memory", "node"]),
         min_size=1,
         max_size=30,
     ),
