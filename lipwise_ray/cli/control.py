@@ -41,9 +41,9 @@ def retry(
     for task in lifted:
         typer.echo(f"lifted {task}")
     typer.echo(f"{len(lifted)} tasks out of quarantine")
-    folder, words = latest_command(store)
     if lift_only:
         return
+    folder, words = latest_command(store)
     typer.echo("running again: lipwise-ray " + " ".join(words), err=True)
     os.chdir(folder)
     os.execv(sys.executable, [sys.executable, "-m", "lipwise_ray", *words])  # noqa: S606  # the user's own command

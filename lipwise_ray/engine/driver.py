@@ -141,6 +141,8 @@ def submit(
     with DriverLease(store, run_id, wait=listener.problem) as lease:
         if not run_settings.paths.scratch:
             shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
+        for request in store.names(layout.CONTROL):
+            store.remove(request)  # it was meant for a driver before this one
         weights = WeightsTable(registry, gpu=False)
         prepare = weights.all_of(source, manifest.rows)  # before any worker starts: mistakes show at once
         threads = run_settings.engine.threads_per_worker

@@ -130,8 +130,7 @@ class RayEngine:
         """One line for people."""
         where = "local Ray" if self._local else f"Ray at {self._options.address}"
         kind = "GPU" if self._gpu else "CPU"
-        count = self._most("gpu") or "up to all"
-        return f"{where}: {count} {kind} workers of {self._threads} threads"
+        return f"{where}: {self._most('gpu')} {kind} workers of {self._threads} threads"
 
     # workers come and go ------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ class _Running:
 
     def failed(self, task: Task, failure: Failure) -> None:
         """Give the row up, or the chunk's lips only; what the row's other tasks finished stays in the state."""
-        if self.job.lets_through and failure.blame not in ("input", "setup"):
+        if self.job.lets_through and failure.blame not in ("input", "setup", "storage"):
             instead = self.job.flow.without_lips(task)
             for following in instead:
                 self.run.dispatcher.add(following, self)
