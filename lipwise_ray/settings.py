@@ -177,12 +177,18 @@ class Engine(_Section):
 
 
 class Paths(_Section):
-    """Where things are."""
+    """Where things are, and where inputs may be."""
 
     state: str | None = None
     out: str | None = None
     models: str | None = None
     scratch: str | None = None
+    schemes: tuple[Literal["file", "s3", "gs", "az"], ...] = ("file", "s3", "gs", "az")
+    """Of the addresses that inputs may have; ``file`` is a path."""
+    roots: tuple[str, ...] = ()
+    """Folders and prefixes that inputs must lie under; none for anywhere."""
+    cache_gb: Annotated[float, Field(gt=0)] = 20.0
+    """Room on each machine for copies of what lies in a bucket; what is in use may take more."""
 
 
 class Settings(_Section):

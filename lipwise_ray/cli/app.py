@@ -11,6 +11,7 @@ import typer
 import lipwise_ray
 from lipwise_ray.cli import checks, control, doctor, jobs, models, status, synth, train
 from lipwise_ray.errors import LipwiseError
+from lipwise_ray.storage.redact import redact
 
 app = typer.Typer(
     name="lipwise-ray",
@@ -59,5 +60,5 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except LipwiseError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(redact(f"error: {error}"), err=True)
         sys.exit(2)

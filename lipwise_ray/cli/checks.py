@@ -21,13 +21,15 @@ def validate(
 ) -> None:
     """Check a manifest and the settings; list every problem of every row at once."""
     from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.media import policy_of  # noqa: PLC0415  # heavy
     from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
     from lipwise_ray.media.join import codec_for, container_for  # noqa: PLC0415  # heavy
     from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
-    loaded = read_manifest(manifest, setup.out_folder(out, settings, manifest), preset_names(source.presets))
+    out_root = setup.out_folder(out, settings, manifest)
+    loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
     for problem in loaded.problems:
         typer.echo(str(problem))
     bad = len(loaded.bad)
@@ -49,28 +51,30 @@ def plan(
     assignments: setup.Set = None,
     preset: setup.Preset = None,
     out: setup.Out = None,
-    state: Annotated[Path | None, typer.Option("--state", help="Take speeds from the runs kept there.")] = None,
+    state: Annotated[str | None, typer.Option("--state", help="Take speeds from the runs kept there.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
 ) -> None:
     """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
     from lipwise_ray.dubbing.estimate import Speeds, estimate_row  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
-    from lipwise_ray.errors import InputError  # noqa: PLC0415  # with the others
+    from lipwise_ray.dubbing.media import Media, cache_of, policy_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.errors import InputError, StorageError  # noqa: PLC0415  # with the others
     from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
     out_root = setup.out_folder(out, settings, manifest)
-    loaded = read_manifest(manifest, out_root, preset_names(source.presets))
-    speeds = Speeds.measured(setup.state_folder(state, settings, out_root))
+    loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
+    speeds = Speeds.measured(setup.state_address(state, settings, out_root))
+    media = Media(cache_of(settings.paths))
     bad = len(loaded.bad)
     for problem in loaded.problems:
         typer.echo(f"error: {problem}", err=True)
     frames = seconds = 0.0
     for row in loaded.rows:
         try:
-            found = estimate_row(row, source.for_row(row), speeds)
-        except InputError as error:
+            found = estimate_row(row, source.for_row(row), speeds, media)
+        except (InputError, StorageError) as error:
             typer.echo(f"error: {row.where}: {error}", err=True)
             bad += 1
             continue

@@ -6,7 +6,6 @@ import faulthandler
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ import typer
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.errors import StateError
 
-State = Annotated[Path, typer.Argument(help="The state directory.")]
+State = Annotated[str, typer.Argument(help="The state: a folder or an address.")]
 
 
 def retry(
@@ -35,7 +34,7 @@ def retry(
     must_be_state(state)
     if job is not None and quarantined:
         raise StateError("bad_usage", "retry", "takes --job or --quarantined", "both", "Leave one out")
-    store = open_store(str(state))
+    store = open_store(state)
     refuse_if_held(store)
     lifted = quarantine.lift(store, job)
     for task in lifted:
@@ -61,9 +60,9 @@ def cancel(
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     must_be_state(state)
-    store = open_store(str(state))
+    store = open_store(state)
     if holder(store) is None:
-        raise StateError("not_running", str(state), "must have a driver at work", "none", "There is nothing to cancel")
+        raise StateError("not_running", state, "must have a driver at work", "none", "There is nothing to cancel")
     store.write(layout.cancel(name or layout.ALL_JOBS), b"{}")
     typer.echo(f"asked for the end of {name or 'the run'}")
 
@@ -79,14 +78,13 @@ def reproduce(
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     must_be_state(state)
-    letter = quarantine.read(open_store(str(state)), task)
+    store = open_store(state)
+    letter = quarantine.read(store, task)
     if letter is None:
-        raise StateError(
-            "no_letter", str(state), f"must hold a dead letter of {task}", "none", "See `lipwise-ray status`"
-        )
+        raise StateError("no_letter", state, f"must hold a dead letter of {task}", "none", "See `lipwise-ray status`")
     payload = letter["payload"]
     faulthandler.enable()
-    worker = Worker(WorkerConfig(str(state.resolve()), payload["scratch"], payload["device"], 0))
+    worker = Worker(WorkerConfig(store.address, payload["scratch"], payload["device"], 0))
     try:
         result = worker.run(letter["kind"], payload)
     except LipwiseError as error:

@@ -22,8 +22,12 @@ def submit(
     preset: setup.Preset = None,
     out: setup.Out = None,
     state: Annotated[
-        Path | None,
-        typer.Option("--state", help="Where progress is kept. Default: OUT.state.", metavar="DIR"),
+        str | None,
+        typer.Option(
+            "--state",
+            help="Where progress is kept: a folder, s3://, gs:// or az://. Default: OUT.state.",
+            metavar="ADDRESS",
+        ),
     ] = None,
     address: Annotated[
         str | None, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")
@@ -34,6 +38,7 @@ def submit(
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.media import policy_of  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.driver import submit as run_manifest  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
     from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
@@ -46,8 +51,8 @@ def submit(
     source = setup.settings_source(job, extra, preset)
     settings = source.for_run()
     out_root = setup.out_folder(out, settings, manifest)
-    state_root = setup.state_folder(state, settings, out_root)
-    loaded = read_manifest(manifest, out_root, preset_names(source.presets))
+    state_root = setup.state_address(state, settings, out_root)
+    loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
     stop = _StopFlag()
     with show(len(loaded.rows) + len(loaded.bad), as_json=as_json) as listener:
         report = run_manifest(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from lipwise_ray.storage.redact import redact
+
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.flow import RowFlow
     from lipwise_ray.engine.driver import Report
@@ -57,7 +59,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line for people."""
-        print(text, file=sys.stderr, flush=True)
+        print(redact(text), file=sys.stderr, flush=True)
 
     def run_started(self, run_id: str, engine: str) -> None:
         """Say where the work runs."""
@@ -91,7 +93,7 @@ class Display:
                 self.say(f"       {line}")
         if self.as_json:
             keep = ("row", "row_id", "job_id", "status", "code", "message", "output", "frames", "seconds", "counts")
-            print(json.dumps({key: record[key] for key in keep if key in record}), flush=True)
+            print(redact(json.dumps({key: record[key] for key in keep if key in record})), flush=True)
 
     def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
         """Print a plain line every few seconds."""
@@ -117,7 +119,7 @@ class Display:
         )
         return self._speed.add(self._frames_ended + moving)
 
-    def summary(self, report: Report, out: Path, state: Path) -> None:
+    def summary(self, report: Report, out: Path, state: str) -> None:
         """Print what the run came to."""
         rate = report.frames / report.seconds if report.seconds else 0.0
         self.say(
@@ -141,7 +143,7 @@ class BarDisplay(Display):
 
     def say(self, text: str) -> None:
         """Print above the bars."""
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(redact(text), markup=False, highlight=False, soft_wrap=True)
 
     def row_ended(self, outcome: RowOutcome) -> None:
         """Print how a row ended and take its bar away."""

@@ -12,6 +12,7 @@ import typer
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings, parse_assignment, read_toml
+from lipwise_ray.storage.address import is_local
 
 if TYPE_CHECKING:
     from lipwise_ray.engine.driver import SettingsSource
@@ -70,11 +71,10 @@ def out_folder(out: Path | None, settings: Settings, manifest: Path) -> Path:
     return _local(out or manifest.resolve().parent / "out", "--out")
 
 
-def state_folder(state: Path | None, settings: Settings, out: Path) -> Path:
-    """Return the state directory: beside the outputs by default, never among them."""
-    if state is None and settings.paths.state:
-        state = Path(settings.paths.state)
-    return _local(state or out.with_name(f"{out.name}.state"), "--state")
+def state_address(state: str | None, settings: Settings, out: Path) -> str:
+    """Return where the state is: beside the outputs by default, never among them."""
+    address = state or settings.paths.state or str(out.with_name(f"{out.name}.state"))
+    return str(Path(address).expanduser()) if is_local(address) else address
 
 
 def _local(path: Path, option: str) -> Path:
@@ -89,6 +89,6 @@ def _local(path: Path, option: str) -> Path:
             option,
             "must be a local folder",
             str(path),
-            "Give a path; s3:// and the like are not supported",
+            "Give a path",
         )
     return path.expanduser()

@@ -1,4 +1,4 @@
-"""`lipwise-ray status` and `lipwise-ray tracks`: reading a state directory, without Ray."""
+"""`lipwise-ray status` and `lipwise-ray tracks`: reading a state, without Ray."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Annotated
 import typer
 
 from lipwise_ray.errors import OutputError, StateError
+from lipwise_ray.storage.address import is_local
 
 
 def status(
-    state: Annotated[Path, typer.Argument(help="The state directory.")],
+    state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the latest run of a state directory: rows done, failed and why, chunks so far."""
+    """Show the latest run of a state: rows done, failed and why, chunks so far."""
     from lipwise_ray.state.overview import overview  # noqa: PLC0415  # with its store
 
     must_be_state(state)
@@ -38,7 +39,7 @@ def status(
 
 
 def tracks(
-    state: Annotated[Path, typer.Argument(help="The state directory.")],
+    state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
     row: Annotated[str, typer.Argument(help="Id of a row of the latest runs.")],
     target: Annotated[Path, typer.Argument(help="The .npz file to write.")],
 ) -> None:
@@ -54,13 +55,11 @@ def tracks(
     typer.echo(f"tracks of {row}: {target}")
 
 
-def must_be_state(state: Path) -> None:
-    """Refuse a folder that no run was ever begun in.
+def must_be_state(state: str) -> None:
+    """Refuse a place that no run was ever begun in.
 
     Raises:
         StateError: It is none.
     """
-    if not (state / "runs").is_dir():
-        raise StateError(
-            "no_state", str(state), "must be a state directory", "a folder without runs", "Give what --state named"
-        )
+    if is_local(state) and not (Path(state) / "runs").is_dir():
+        raise StateError("no_state", state, "must be a state", "a folder without runs", "Give what --state named")

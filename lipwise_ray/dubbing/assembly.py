@@ -50,9 +50,8 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
     if missing:
         return {"missing": missing}
     output = job.spec.output_path
-    audio = inputs.open_audio(
-        job.store, Path(payload["scratch"]), job.spec.audio, payload["audio_id"], salvage=job.salvage
-    )
+    file = job.local(job.spec.audio, payload["audio_id"])
+    audio = inputs.open_audio(job.store, Path(payload["scratch"]), file, payload["audio_id"], salvage=job.salvage)
     encode = job.spec.settings.encode.audio
     soundtrack = plan_soundtrack(
         audio.info, audio.sound, container_for(output), encode.codec, encode.bitrate, plan.audio_s

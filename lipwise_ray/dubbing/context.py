@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
+from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.errors import StorageError
 from lipwise_ray.settings import Settings
@@ -19,11 +20,11 @@ class JobSpec:
     """What a row asks for, all defaults filled in."""
 
     row_id: str
-    video: Path
-    audio: Path
+    video: str
+    audio: str
     output: str
     output_path: Path
-    tracks: Path | None
+    tracks: str | None
     start_s: float
     end_s: float | None
     language: str | None
@@ -34,11 +35,11 @@ class JobSpec:
         """Return JSON values that `spec_of` reads."""
         return {
             "row_id": self.row_id,
-            "video": str(self.video),
-            "audio": str(self.audio),
+            "video": self.video,
+            "audio": self.audio,
             "output": self.output,
             "output_path": str(self.output_path),
-            "tracks": str(self.tracks) if self.tracks else None,
+            "tracks": self.tracks,
             "start_s": self.start_s,
             "end_s": self.end_s,
             "language": self.language,
@@ -52,11 +53,11 @@ def spec_of(payload: Json) -> JobSpec:
     job = payload["job"]
     return JobSpec(
         row_id=job["row_id"],
-        video=Path(job["video"]),
-        audio=Path(job["audio"]),
+        video=job["video"],
+        audio=job["audio"],
         output=job["output"],
         output_path=Path(job["output_path"]),
-        tracks=Path(job["tracks"]) if job["tracks"] else None,
+        tracks=job["tracks"],
         start_s=job["start_s"],
         end_s=job["end_s"],
         language=job["language"],
@@ -71,16 +72,22 @@ class JobContext:
 
     spec: JobSpec
     store: Store
+    media: Media
     video: inputs.Video
     salvage: bool
 
+    def local(self, address: str, identity: str) -> Path:
+        """Return a local file with the contents of an input."""
+        return self.media.local(address, identity, self.spec.settings.paths)
 
-def open_job(store: Store, scratch: Path, payload: Json) -> JobContext:
+
+def open_job(store: Store, media: Media, scratch: Path, payload: Json) -> JobContext:
     """Open the job of a task whose inputs have been probed."""
     spec = spec_of(payload)
     salvage = spec.settings.source.on_error == "salvage"
-    video = inputs.open_video(store, scratch, spec.video, payload["video_id"], salvage=salvage)
-    return JobContext(spec, store, video, salvage)
+    file = media.local(spec.video, payload["video_id"], spec.settings.paths)
+    video = inputs.open_video(store, scratch, file, payload["video_id"], salvage=salvage)
+    return JobContext(spec, store, media, video, salvage)
 
 
 def read_plan(store: Store, job_id: str) -> Plan:

@@ -7,12 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.dubbing.manifest import Row
+from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.plan import chunk_frames, detects
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.settings import Settings
-from lipwise_ray.state.store import LocalStore, read_json
+from lipwise_ray.state.store import as_json, open_store
+from lipwise_ray.storage.address import is_local
 from lipwise_ray.values import Json, round_half_up, spans
 
 _ASSUMED_RENDER, _ASSUMED_SCAN = 15.0, 100.0  # frames a second of one worker on two cores
@@ -28,13 +30,13 @@ class Speeds:
     are_measured: bool = False
 
     @staticmethod
-    def measured(state: Path) -> Speeds:
+    def measured(state: str) -> Speeds:
         """Return the speeds of the jobs finished in a state directory, or assumed ones."""
         frames, seconds = 0, 0.0
-        if state.is_dir():
-            store = LocalStore(state)
-            for key in store.names("jobs"):
-                result = read_json(store, key) if key.endswith("/result.json") else None
+        if not is_local(state) or Path(state).is_dir():
+            store = open_store(state)
+            keys = [key for key in store.names("jobs") if key.endswith("/result.json")]
+            for result in map(as_json, store.read_all(keys)):
                 if result and result.get("render_s"):
                     frames, seconds = frames + int(result["frames"]), seconds + float(result["render_s"])
         return Speeds(render=frames / seconds, are_measured=True) if seconds else Speeds()
@@ -63,17 +65,18 @@ class Estimate:
         }
 
 
-def estimate_row(row: Row, settings: Settings, speeds: Speeds) -> Estimate:
+def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> Estimate:
     """Estimate a row; the sound's length is taken from its container, not decoded.
 
     Raises:
         MediaError: An input cannot be opened.
         AudioError: The audio has no sound.
     """
-    info = probe_video(row.video)
+    video, audio = (media.local(a, media.identity(a, settings.paths), settings.paths) for a in (row.video, row.audio))
+    info = probe_video(video)
     index = build_index(info, salvage=settings.source.on_error == "salvage")
-    probe_audio(row.audio)
-    with open_input(row.audio) as container:
+    probe_audio(audio)
+    with open_input(audio) as container:
         audio_s = Fraction(container.duration or 0, _MICROSECONDS)
     rate = Fraction(settings.source.still_rate) if info.is_still else index.mean_rate
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.dubbing.ids import content_id
 from lipwise_ray.errors import StorageError
 from lipwise_ray.lipsync.mel import write_mel
 from lipwise_ray.media.audio import Sound, extract_network_sound
@@ -65,18 +64,12 @@ class Audio:
     mel_key: str
 
 
-def ensure_video(store: Store, scratch: Path, path: Path, *, salvage: bool) -> Video:
+def open_video(store: Store, scratch: Path, path: Path, video_id: str, *, salvage: bool) -> Video:
     """Return a video's record; its index is built once for its content.
 
     Raises:
         MediaError: The video cannot be used.
     """
-    video_id = content_id(path)
-    return open_video(store, scratch, path, video_id, salvage=salvage)
-
-
-def open_video(store: Store, scratch: Path, path: Path, video_id: str, *, salvage: bool) -> Video:
-    """Return the record of a video whose identity is known."""
     info = probe_video(path)
     key = layout.index(video_id, salvage=salvage)
     known = store.fetch(key)
@@ -89,23 +82,17 @@ def open_video(store: Store, scratch: Path, path: Path, video_id: str, *, salvag
     return Video(video_id, info, index)
 
 
-def ensure_audio(store: Store, scratch: Path, path: Path, *, salvage: bool) -> Audio:
+def open_audio(store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool) -> Audio:
     """Return a sound's record; it is decoded and its mel computed once for its content.
 
     Raises:
         MediaError: The file cannot be opened or is damaged.
         AudioError: It has no sound that can be used.
     """
-    audio_id = content_id(path)
-    return open_audio(store, scratch, path, audio_id, salvage=salvage)
-
-
-def open_audio(store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool) -> Audio:
-    """Return the record of a sound whose identity is known."""
     info = probe_audio(path)
     key, mel_key = layout.sound(audio_id, salvage=salvage), layout.mel(audio_id, salvage=salvage)
     known = read_json(store, key)
-    if known is not None and store.fetch(mel_key) is not None:
+    if known is not None and store.size(mel_key) is not None:
         sound = Sound(int(known["samples"]), int(known["rate_hz"]))
         return Audio(audio_id, info, sound, int(known["mel_columns"]), mel_key)
     with scratch_file(scratch, "wave.f32") as wave, scratch_file(scratch, "mel.npy") as mel:

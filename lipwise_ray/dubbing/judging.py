@@ -64,9 +64,9 @@ def compare(
         settings_of: How a row's face is chosen and followed.
     """
     for row in rows:
-        mel = read_mel(row.audio)
+        mel = read_mel(Path(row.audio))
         settings = settings_of(row)
-        files = (row.video, out / row.output, true / f"{row.id}.mp4")
+        files = (Path(row.video), out / row.output, true / f"{row.id}.mp4")
         yield Comparison(row.id, *(_distance(file, detector, judge, settings, mel) for file in files))
 
 

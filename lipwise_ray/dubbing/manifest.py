@@ -15,6 +15,7 @@ from lipwise_ray.dubbing.records import BROKEN, COLUMNS, READERS, REQUIRED
 from lipwise_ray.errors import LipwiseError, ManifestError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import CONTAINERS
+from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store
 
 _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
@@ -30,14 +31,15 @@ _LISTS = ("pads", "tags")
 class Row:
     """One job: a video and the sound that its speaker shall say.
 
-    ``line`` is where the row stands in the file. ``output`` is relative to the output root.
+    ``line`` is where the row stands in the file. ``video``, ``audio`` and ``tracks`` are absolute paths or addresses of
+    objects. ``output`` is relative to the output root.
     ``overrides`` holds settings that the row's columns replace.
     """
 
     line: int
     id: str
-    video: Path
-    audio: Path
+    video: str
+    audio: str
     output: str
     start_s: float = 0.0
     end_s: float | None = None
@@ -45,7 +47,7 @@ class Row:
     language: str | None = None
     priority: int = 0
     tags: tuple[str, ...] = ()
-    tracks: Path | None = None
+    tracks: str | None = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     @property
@@ -77,13 +79,14 @@ class Manifest:
         return [p for bad in sorted(self.bad, key=lambda b: b.line) for p in bad.problems]
 
 
-def read_manifest(path: Path, out_root: Path, presets: Iterable[str]) -> Manifest:
+def read_manifest(path: Path, out_root: Path, presets: Iterable[str], policy: Policy | None = None) -> Manifest:
     """Read and check a manifest.
 
     Args:
         path: The file; its ending says what it is (.csv, .jsonl, .parquet).
         out_root: Outputs must stay under this folder.
         presets: Known preset names.
+        policy: What inputs may be; paths and objects anywhere without one.
 
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
@@ -98,7 +101,7 @@ def read_manifest(path: Path, out_root: Path, presets: Iterable[str]) -> Manifes
         if size_bytes > _MAX_BYTES:
             raise ManifestError("manifest_size", str(path), f"must be under {_MAX_BYTES >> 20} MiB", f"{size_bytes} B")
         records = reader(path)
-        parser = _Parser(path, out_root.resolve(), set(presets))
+        parser = _Parser(path, out_root.resolve(), set(presets), policy or Policy())
         for line, record in records:
             parser.add(line, record)
     except (OSError, UnicodeDecodeError) as error:
@@ -115,11 +118,12 @@ def read_manifest(path: Path, out_root: Path, presets: Iterable[str]) -> Manifes
 class _Parser:
     """Collects rows and problems."""
 
-    def __init__(self, path: Path, out_root: Path, presets: set[str]) -> None:
+    def __init__(self, path: Path, out_root: Path, presets: set[str], policy: Policy) -> None:
         self._path = path
         self._base = path.resolve().parent
         self._out_root = out_root
         self._presets = presets
+        self._policy = policy
         self._rows: list[Row] = []
         self._problems: dict[int, list[ManifestError]] = defaultdict(list)
         self._ids: dict[int, str] = {}
@@ -197,7 +201,7 @@ class _Parser:
         self._unique("output", self._outputs)
         inputs = {path for row in self._rows for path in (row.video, row.audio)}
         for row in self._rows:
-            if row.output and (self._out_root / row.output) in inputs:
+            if row.output and str(self._out_root / row.output) in inputs:
                 self._wrong(row.line, "output", "must not overwrite an input", repr(row.output), "Change --out")
         bad = [BadRow(line, self._ids[line], tuple(problems)) for line, problems in self._problems.items()]
         return Manifest(self._path, [row for row in self._rows if row.line not in self._problems], bad)
@@ -219,19 +223,28 @@ class _Parser:
         code = f"row_{column}" if column in COLUMNS else "row"
         self._problems[line].append(ManifestError(code, where, must, got, do))
 
-    def _file(self, line: int, column: str, text: str) -> Path:
-        try:
-            path = (self._base / text).resolve() if text and "\0" not in text else self._base
-        except OSError:
-            path = self._base / text
+    def _file(self, line: int, column: str, text: str) -> str:
         if not text:
-            return path
-        if "://" in text:
-            self._wrong(line, column, "must be a local file", repr(text))
-        elif not self._is_file(path):
-            got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
-            self._wrong(line, column, "must name a file", got, "Paths are relative to the manifest")
-        return path
+            return ""
+        address = text
+        if is_local(text):
+            try:
+                path = (self._base / text).resolve() if "\0" not in text else self._base
+            except OSError:
+                path = self._base / text
+            address = str(path)
+            if not self._is_file(path):
+                got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
+                self._wrong(line, column, "must name a file", got, "Paths are relative to the manifest")
+                return address
+        elif is_store(text) and not bucket_and_key(text)[1]:
+            self._wrong(line, column, "must name an object", "a bucket alone")
+            return address
+        try:
+            self._policy.check(address)
+        except LipwiseError as error:
+            self._wrong(line, column, error.must, error.got or error.where, error.do)
+        return address
 
     def _is_file(self, path: Path) -> bool:
         if path not in self._files:

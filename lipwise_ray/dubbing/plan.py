@@ -117,7 +117,7 @@ class Plan:
             )
 
 
-def detects(settings: Settings, tracks: Path | None) -> bool:
+def detects(settings: Settings, tracks: str | None) -> bool:
     """Tell whether a job needs its video scanned for faces."""
     return tracks is None and parse_selection(settings.faces.select).kind != "box"
 

@@ -6,19 +6,20 @@ import gc
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, check_output, sweep_segments
 from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, spec_of
-from lipwise_ray.dubbing.ids import PIPELINE_VERSION, content_id, record_id
+from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
+from lipwise_ray.dubbing.media import Media, cache_of
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.plan import Facts, chunk_frames, detects, make_plan
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import linked, scan
 from lipwise_ray.dubbing.tasks import Kind
-from lipwise_ray.errors import FaceError, SegmentError
+from lipwise_ray.errors import FaceError, LipwiseError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.select import Chosen, choose, fixed_box, parse_selection
 from lipwise_ray.faces.tracks import Tracks, smooth
@@ -26,7 +27,7 @@ from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
-from lipwise_ray.settings import Detect, Settings
+from lipwise_ray.settings import Detect, Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.state.store import open_store, read_json, to_json
@@ -37,13 +38,15 @@ from lipwise_ray.values import Json, Span, spans
 class WorkerConfig:
     """What every worker of a run is told.
 
-    ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU.
+    ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU; ``paths`` says where
+    copies of what lies in a bucket are kept.
     """
 
     state: str
     scratch: str
     device: str
     threads: int
+    paths: Paths = field(default_factory=Paths)
 
 
 class Worker:
@@ -51,8 +54,10 @@ class Worker:
 
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
-        self._store = open_store(config.state)
+        cache = cache_of(config.paths)
+        self._store = open_store(config.state, cache)
         self._scratch = Path(config.scratch)
+        self._media = Media(cache)
         self._models = Models(config.device, config.threads)
         self.frames_done = 0
         """Frames finished since the worker began: stands still when nothing moves."""
@@ -84,6 +89,8 @@ class Worker:
         except (MemoryError, RuntimeError):  # torch's out of memory is one
             self._models.trim()
             raise
+        except LipwiseError as error:
+            raise self._media.named(error) from error
         finally:
             # Decoders and frames hang in reference cycles whose size Python cannot see: without
             # this, memory would grow from chunk to chunk.
@@ -96,40 +103,28 @@ class Worker:
 
     def _probe(self, payload: Json) -> Json:
         job = spec_of(payload)
+        identity = self._identity(job, payload)
+        job_id = record_id(identity)
+        published = self._published(job_id, job.output_path, keep_segments=job.settings.engine.keep_segments)
+        if published is not None:
+            return {"job_id": job_id, "published": published}
+        paths = job.settings.paths
         salvage = job.settings.source.on_error == "salvage"
-        audio = inputs.ensure_audio(self._store, self._scratch, job.audio, salvage=salvage)
-        video = inputs.ensure_video(self._store, self._scratch, job.video, salvage=salvage)
+        video_id, audio_id = identity["video"], identity["audio"]
+        audio_file = self._media.local(job.audio, audio_id, paths)
+        audio = inputs.open_audio(self._store, self._scratch, audio_file, audio_id, salvage=salvage)
+        video_file = self._media.local(job.video, video_id, paths)
+        video = inputs.open_video(self._store, self._scratch, video_file, video_id, salvage=salvage)
         self._check_early(job, video, audio)
         detector_id = self._detector_id(job.settings, payload["weights"])
-        needs_scan = detects(job.settings, job.tracks)
-        decisive = job.settings.identity()
-        if not needs_scan:
-            del decisive["detect"]
-        tracks_id = content_id(job.tracks) if job.tracks else None
-        identity: Json = {
-            "pipeline": PIPELINE_VERSION,
-            "video": video.id,
-            "audio": audio.id,
-            "tracks": tracks_id,
-            "start_s": job.start_s,
-            "end_s": job.end_s,
-            "settings": decisive,
-            "device": payload["device"],
-            "weights": {
-                "lipsync": (payload["weights"].get("lipsync") or {}).get("sha256"),
-                "detector": detector_id if needs_scan else None,
-            },
-            "output": job.output,
-        }
-        job_id = record_id(identity)
         chunk = chunk_frames(job.settings, video.index.mean_rate)
-        pieces = spans(len(video.index), chunk) if needs_scan else []
-        if needs_scan and self._store.fetch(layout.tracks(video.id, detector_id)) is not None:
+        pieces = spans(len(video.index), chunk) if detects(job.settings, job.tracks) else []
+        if pieces and self._store.size(layout.tracks(video.id, detector_id)) is not None:
             pieces = []
         todo = [
             [number, piece.start, piece.stop]
             for number, piece in enumerate(pieces)
-            if self._store.fetch(layout.scan_chunk(video.id, detector_id, number)) is None
+            if self._store.size(layout.scan_chunk(video.id, detector_id, number)) is None
         ]
         return {
             "job_id": job_id,
@@ -139,7 +134,30 @@ class Worker:
             "detector_id": detector_id,
             "frames": len(video.index),
             "scan": todo,
-            "published": self._published(job_id, job.output_path, keep_segments=job.settings.engine.keep_segments),
+            "published": None,
+        }
+
+    def _identity(self, job: JobSpec, payload: Json) -> Json:
+        """Return what decides a job's result."""
+        paths = job.settings.paths
+        needs_scan = detects(job.settings, job.tracks)
+        decisive = job.settings.identity()
+        if not needs_scan:
+            del decisive["detect"]
+        return {
+            "pipeline": PIPELINE_VERSION,
+            "video": self._media.identity(job.video, paths),
+            "audio": self._media.identity(job.audio, paths),
+            "tracks": self._media.identity(job.tracks, paths) if job.tracks else None,
+            "start_s": job.start_s,
+            "end_s": job.end_s,
+            "settings": decisive,
+            "device": payload["device"],
+            "weights": {
+                "lipsync": (payload["weights"].get("lipsync") or {}).get("sha256"),
+                "detector": self._detector_id(job.settings, payload["weights"]) if needs_scan else None,
+            },
+            "output": job.output,
         }
 
     def _check_early(self, job: JobSpec, video: inputs.Video, audio: inputs.Audio) -> None:
@@ -180,9 +198,9 @@ class Worker:
 
     def _scan(self, payload: Json) -> Json:
         key = layout.scan_chunk(payload["video_id"], payload["detector_id"], payload["chunk"])
-        if self._store.fetch(key) is not None:
+        if self._store.size(key) is not None:
             return {}
-        job = open_job(self._store, self._scratch, payload)
+        job = open_job(self._store, self._media, self._scratch, payload)
         span = Span(payload["start"], payload["stop"])
         found = scan(
             job.video.info,
@@ -203,17 +221,18 @@ class Worker:
     # plan: tracks, choice of faces, the output's frames ---------------------------------------
 
     def _plan(self, payload: Json) -> Json:
-        job = open_job(self._store, self._scratch, payload)
+        job = open_job(self._store, self._media, self._scratch, payload)
         job_id = payload["job_id"]
         recorded = read_json(self._store, layout.plan(job_id))
-        if recorded is None or self._store.fetch(layout.plan_arrays(job_id)) is None:
+        if recorded is None or self._store.size(layout.plan_arrays(job_id)) is None:
             recorded = self._make_plan(job, payload)
         chunks: list[list[int]] = recorded["chunks"]
         done = [number for number in range(len(chunks)) if read_marker(self._store, job_id, number) is not None]
         return {"chunks": chunks, "done": done, "counts": recorded["counts"]}
 
     def _make_plan(self, job: JobContext, payload: Json) -> Json:
-        audio = inputs.open_audio(self._store, self._scratch, job.spec.audio, payload["audio_id"], salvage=job.salvage)
+        file = job.local(job.spec.audio, payload["audio_id"])
+        audio = inputs.open_audio(self._store, self._scratch, file, payload["audio_id"], salvage=job.salvage)
         facts = Facts(
             index=job.video.index,
             is_still=job.video.info.is_still,
@@ -243,11 +262,11 @@ class Worker:
         if rule.kind == "box":
             return fixed_box(rule, len(job.video.index), shown)
         if job.spec.tracks is not None:
-            tracks = Tracks.load(job.spec.tracks)
+            tracks = Tracks.load(job.local(job.spec.tracks, payload["identity"]["tracks"]))
             if tracks.frames != len(job.video.index) or tracks.size != shown:
                 raise FaceError(
                     "other_tracks",
-                    str(job.spec.tracks),
+                    job.spec.tracks,
                     f"must be of a video of {len(job.video.index)} frames of {shown.width}x{shown.height}",
                     f"{tracks.frames} frames of {tracks.size.width}x{tracks.size.height}",
                     "Export the tracks of this video, with the same source settings",
@@ -293,7 +312,7 @@ class Worker:
         if known is not None:
             return {"frames": known.frames, "reused": True}
         begin = time.perf_counter()
-        job = open_job(self._store, self._scratch, payload)
+        job = open_job(self._store, self._media, self._scratch, payload)
         attempt = uuid.uuid4().hex[:12]
         original = bool(payload.get("original"))
         squeeze = int(payload.get("squeeze", 0))
@@ -315,7 +334,7 @@ class Worker:
         return {"frames": marker.frames, "reused": False, "seconds": marker.seconds, "stages": marker.stages}
 
     def _assemble(self, payload: Json) -> Json:
-        job = open_job(self._store, self._scratch, payload)
+        job = open_job(self._store, self._media, self._scratch, payload)
         return assemble(job, payload, _recipe(job.spec.settings, job.video), threads=self._config.threads)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from lipwise_ray.dubbing.tasks import LANES, Kind, Lane, Task
 from lipwise_ray.engine.contract import Engine, Failure, Outcome, Seat
 from lipwise_ray.engine.verdicts import PURSES, Budgets, FirstTasks, Neighbourhood, Record, judge
+from lipwise_ray.errors import StorageError
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import Store
@@ -164,6 +165,8 @@ class Dispatcher:
             next_s = self._waiting[0][0] - now if self._waiting else timeout_s
             if not self._settle() and not refused and self._entries:
                 self.sleep(max(0.0, min(timeout_s, next_s)))
+        else:
+            self.sleep(timeout_s)
         if self.first.decided:
             self._settle()
 
@@ -179,17 +182,34 @@ class Dispatcher:
         ready = self._ready[lane]
         seats = self.engine.idle(lane) if ready else []
         passed_over: list[tuple[tuple[int, ...], str]] = []
-        while seats and ready and len(passed_over) < _MOST_PASSED_OVER:
-            item = heapq.heappop(ready)
-            entry = self._entries[item[1]]
-            seat = self._seat_for(entry, seats)
-            if seat is None:
-                passed_over.append(item)
-                continue
-            seats.remove(seat)
-            self._lease(entry, seat)
-        for item in passed_over:
-            heapq.heappush(ready, item)
+        due: list[tuple[Seat, _Entry]] = []
+        try:
+            while seats and ready and len(passed_over) < _MOST_PASSED_OVER:
+                item = heapq.heappop(ready)
+                entry = self._entries[item[1]]
+                seat = self._seat_for(entry, seats)
+                if seat is None:
+                    passed_over.append(item)
+                    continue
+                seats.remove(seat)
+                due.append((seat, entry))
+                self._lease(entry, seat)
+            if due:
+                self.ledger.flush()
+        except StorageError:  # nobody has what the ledger does not know of
+            for seat, entry in due:
+                self._leases.pop(seat.worker, None)
+                entry.state = "PENDING"
+                heapq.heappush(ready, (entry.task.rank, entry.task.id))
+            raise
+        finally:
+            for item in passed_over:
+                heapq.heappush(ready, item)
+        for seat, entry in due:
+            task = entry.task
+            if entry.squeeze:
+                task = replace(task, payload={**task.payload, "squeeze": entry.squeeze})
+            self.engine.submit(seat.worker, task)
 
     def _seat_for(self, entry: _Entry, seats: list[Seat]) -> Seat | None:
         """Return a seat: not on an avoided node, nor where the task failed before, while there are others."""
@@ -208,12 +228,8 @@ class Dispatcher:
         entry.attempts += 1
         entry.state = "LEASED"
         self.attempts += 1
-        task = entry.task
-        if entry.squeeze:
-            task = replace(task, payload={**task.payload, "squeeze": entry.squeeze})
         self._note(entry, "leased", attempt=entry.attempts, worker=seat.worker, node=seat.node)
         self._leases[seat.worker] = _Lease(entry, seat, 0, self.clock())
-        self.engine.submit(seat.worker, task)
 
     def _watch(self) -> None:
         """Kill workers that show no progress."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 import time
@@ -30,7 +31,8 @@ from lipwise_ray.settings import Settings, read_preset, resolve
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
-from lipwise_ray.state.store import LocalStore, open_store, to_json
+from lipwise_ray.state.store import LocalStore, Store, open_store, to_json
+from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
 _SCRATCH = ".lipwise-scratch"
@@ -107,7 +109,7 @@ def submit(
     source: SettingsSource,
     registry: Registry,
     *,
-    state: Path,
+    state: str,
     out: Path,
     make_engine: EngineMaker,
     listener: Listener,
@@ -122,7 +124,7 @@ def submit(
         manifest: What to do; its bad rows are recorded as failed.
         source: Settings.
         registry: Where weights come from.
-        state: The state directory.
+        state: Where the state is: a folder, or a prefix of a bucket.
         out: Outputs go under this folder.
         make_engine: Makes the engine once the state is locked.
         listener: Is told what happens.
@@ -134,9 +136,9 @@ def submit(
     """
     begun = time.monotonic()
     run_settings = source.for_run()
-    store = open_store(str(state))
+    store = open_store(state)
     out = out.resolve()
-    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else state.resolve() / _SCRATCH
+    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else _scratch(store)
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
     with DriverLease(store, run_id, wait=listener.problem) as lease:
         if not run_settings.paths.scratch:
@@ -146,7 +148,7 @@ def submit(
         weights = WeightsTable(registry, gpu=False)
         prepare = weights.all_of(source, manifest.rows)  # before any worker starts: mistakes show at once
         threads = run_settings.engine.threads_per_worker
-        engine = make_engine(WorkerConfig(str(state.resolve()), str(scratch), "cpu", threads))
+        engine = make_engine(WorkerConfig(store.address, str(scratch), "cpu", threads, run_settings.paths))
         try:
             if engine.device != "cpu":
                 weights = WeightsTable(registry, gpu=True)
@@ -166,6 +168,13 @@ def submit(
     return _report(run, manifest, time.monotonic() - begun)
 
 
+def _scratch(store: Store) -> Path:
+    """Return the folder for temporary files: in a local state, else one of this machine named after the state."""
+    if isinstance(store, LocalStore):
+        return store.root / _SCRATCH
+    return machine_folder() / hashlib.sha256(store.address.encode()).hexdigest()[:16]
+
+
 def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
     told = settings.engine
     budgets = Budgets(told.application_attempts, told.memory_attempts, told.infrastructure_attempts, told.backoff_s)
@@ -173,7 +182,7 @@ def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
 
 
 def _record_run(
-    store: LocalStore, run_id: str, manifest: Manifest, settings: Settings, out: Path, command: list[str]
+    store: Store, run_id: str, manifest: Manifest, settings: Settings, out: Path, command: list[str]
 ) -> None:
     record: Json = {
         "run_id": run_id,

@@ -21,9 +21,9 @@ LOG_TAIL_BYTES = 8192
 class RemoteWorker:
     """A worker, a counter that another thread may read, and a log of its own."""
 
-    def __init__(self, state: str, scratch: str, device: str, threads: int) -> None:
-        self._log = _own_log(Path(scratch))
-        self._worker = Worker(WorkerConfig(state, scratch, device, threads))
+    def __init__(self, config: WorkerConfig) -> None:
+        self._log = _own_log(Path(config.scratch))
+        self._worker = Worker(config)
 
     def begin(self, jobs: list[Json]) -> Json:
         """Load the models of these jobs; tell who and where this is."""

@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
@@ -232,7 +232,7 @@ class RayEngine:
         if node:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs
-        return remote.options(**options).remote(self._config.state, self._config.scratch, device, threads)
+        return remote.options(**options).remote(replace(self._config, device=device, threads=threads))
 
     def _take_in_beginners(self) -> None:
         beginning = {slot.beginning: slot for slot in self._slots.values() if slot.beginning is not None}

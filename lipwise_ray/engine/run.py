@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -135,6 +136,13 @@ class Run:
 
     def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
         """Work until every row has ended, or until `stop` says so and running tasks have ended."""
+        try:
+            self._work(jobs, stop)
+        finally:
+            with suppress(StorageError):  # known already: it halted the run
+                self.ledger.flush()
+
+    def _work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
         source_empty = False
         halted = ""
         while True:
@@ -151,7 +159,7 @@ class Run:
             if stopping and not self.dispatcher.running:
                 break
             try:
-                self.dispatcher.step(_STEP_S, lease=not stopping)
+                self.dispatcher.step(_STEP_S, lease=not stopping and self.lease.is_sure)
                 self._look_for_requests()
             except StorageError as error:
                 # The ledger cannot be written: nothing more is begun, and a later run goes on.

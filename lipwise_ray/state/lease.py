@@ -22,6 +22,7 @@ EXPIRY_S = 30.0
 """A holder whose beat stands still for so long, on the clock of whoever waits for it, has lost the lease."""
 
 _WAIT_S = 0.5
+_SURE_SHARE = 0.6
 
 
 class DriverLease:
@@ -84,6 +85,11 @@ class DriverLease:
         """Whether this driver may still hand out work."""
         return not self._lost.is_set()
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether others have seen a beat lately, so that none of them can have taken over: else nothing is begun."""
+        return self.held and time.monotonic() - self._seen_s < self._expiry_s * _SURE_SHARE
+
     def check(self) -> bool:
         """Look whether a newer driver has taken over; return whether this one still holds the lease."""
         if not self._lost.is_set() and _newest(self._store) > self.epoch:
@@ -92,21 +98,16 @@ class DriverLease:
 
     def _beat(self) -> None:
         self._beats += 1
+        begin_s = time.monotonic()
         self._store.write(layout.beat(self.epoch), to_json({"beat": self._beats, "released": False}))
+        self._seen_s = begin_s
 
     def _keep(self) -> None:
-        silent_since_s = time.monotonic()
         while not self._ended.wait(self._beat_s):
-            try:
+            with suppress(LipwiseError, OSError):  # what others cannot see then makes this driver unsure
                 if not self.check():
                     return
                 self._beat()
-                silent_since_s = time.monotonic()
-            except (LipwiseError, OSError):
-                # Others cannot see this driver's beats and may take over: it must not lease on.
-                if time.monotonic() - silent_since_s > self._expiry_s / 2:
-                    self._lost.set()
-                    return
 
     def release(self) -> None:
         """Give the lease back."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
+from lipwise_ray.storage.redact import redact
 from lipwise_ray.values import Json
 
 
@@ -26,6 +27,8 @@ class Ledger:
     def note(self, task_id: str, job_id: str, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
         """Write what happened to a task: to its job's ledger, and without the traceback to the run's events.
 
+        It lasts once `flush` was called.
+
         Raises:
             StorageError: The state cannot be written.
         """
@@ -39,6 +42,14 @@ class Ledger:
         line: Json = {"time": round(time.time(), 3), "run": self._run_id, "event": event, **facts}
         self._store.append(layout.events(self._run_id), _line(line))
 
+    def flush(self) -> None:
+        """Make everything last that was noted.
+
+        Raises:
+            StorageError: The state cannot be written.
+        """
+        self._store.flush()
+
 
 def _line(record: Json) -> bytes:
-    return json.dumps(record, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return redact(json.dumps(record, sort_keys=True, ensure_ascii=False)).encode("utf-8", "backslashreplace")

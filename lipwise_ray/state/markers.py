@@ -36,8 +36,7 @@ def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
         marker = Marker(**record)
     except TypeError:
         return None
-    path = store.fetch(marker.segment)
-    if path is None or path.stat().st_size != marker.bytes_total:
+    if store.size(marker.segment) != marker.bytes_total:
         return None
     return marker
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from lipwise_ray.errors import StateError
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.lease import holder
-from lipwise_ray.state.store import LocalStore, Store, read_json
+from lipwise_ray.state.store import Store, as_json, open_store, read_json
 from lipwise_ray.values import Json
 
 
@@ -58,19 +58,18 @@ class Overview:
         return {**asdict(self), "left": self.left}
 
 
-def overview(root: Path) -> Overview:
+def overview(address: str) -> Overview:
     """Return the state of the latest run.
 
     Raises:
         StateError: No run was ever begun there.
     """
-    store = LocalStore(root)
+    store = open_store(address)
     run_id, record = next(_runs(store), ("", None))
     if record is None:
-        raise StateError("no_runs", str(root), "must hold a run", "none", "Check the path")
+        raise StateError("no_runs", address, "must hold a run", "none", "Check the path")
     found = Overview(run_id, record["manifest"], int(record["rows"]))
-    for key in store.names(f"{layout.run(run_id)}/rows"):
-        row = read_json(store, key) or {}
+    for row in _records(store, store.names(f"{layout.run(run_id)}/rows")):
         if row.get("status") == "done":
             found.done += 1
         else:
@@ -80,8 +79,8 @@ def overview(root: Path) -> Overview:
     found.holder = holder(store)
     if found.holder is not None:
         found.running = _running(store, run_id)
-    for key in sorted(quarantine.keys(store)):
-        letter = read_json(store, key) or {}
+    letters = sorted(quarantine.keys(store))
+    for key, letter in zip(letters, _records(store, letters), strict=True):
         last: Json = (letter.get("attempts") or [{}])[-1]
         found.quarantined.append({"task": letter.get("task", key), "message": last.get("message", "")})
     return found
@@ -102,7 +101,7 @@ def latest_command(store: Store) -> tuple[str, list[str]]:
 
 def _running(store: Store, run_id: str) -> list[Json]:
     """Return the tasks that the run's events say are handed out."""
-    data = store.read(layout.events(run_id)) or b""
+    data = store.log(layout.events(run_id))
     tasks: dict[str, Json] = {}
     for line in data.splitlines():
         try:
@@ -116,24 +115,29 @@ def _running(store: Store, run_id: str) -> list[Json]:
     return list(tasks.values())
 
 
-def tracks_of(root: Path, row_id: str) -> Path:
+def tracks_of(address: str, row_id: str) -> Path:
     """Return the tracks file of the newest run that finished this row.
 
     Raises:
         StateError: The row did not get that far, or used no detection.
     """
-    store = LocalStore(root)
+    store = open_store(address)
     for run_id, _ in _runs(store):
-        for key in store.names(f"{layout.run(run_id)}/rows"):
-            row = read_json(store, key) or {}
+        for row in _records(store, store.names(f"{layout.run(run_id)}/rows")):
             identity = row.get("identity")
             if row.get("row_id") == row_id and identity:
                 path = store.fetch(layout.tracks(identity["video"], identity["weights"]["detector"]))
                 if path is not None:
                     return path
     raise StateError(
-        "no_tracks", str(root), f"must hold the tracks of row {row_id}", "none", "Only finished rows have them"
+        "no_tracks", address, f"must hold the tracks of row {row_id}", "none", "Only finished rows have them"
     )
+
+
+def _records(store: Store, keys: list[str]) -> Iterator[Json]:
+    """Yield records, a damaged one as an empty one."""
+    for data in store.read_all(keys):
+        yield as_json(data) or {}
 
 
 def _runs(store: Store) -> Iterator[tuple[str, Json]]:
@@ -153,8 +157,7 @@ def _unfinished(store: Store) -> Iterator[JobState]:
         if "/chunks/" in key:
             job_id = key.split("/")[1]
             markers[job_id] = markers.get(job_id, 0) + 1
-    for key in keys:
+    plans = [key for key in keys if key.endswith("/plan.json") and key.split("/")[1] not in finished]
+    for key, plan in zip(plans, _records(store, plans), strict=True):
         job_id = key.split("/")[1]
-        if key.endswith("/plan.json") and job_id not in finished:
-            plan = read_json(store, key) or {}
-            yield JobState(job_id, len(plan.get("chunks", [])), markers.get(job_id, 0))
+        yield JobState(job_id, len(plan.get("chunks", [])), markers.get(job_id, 0))

@@ -1,4 +1,4 @@
-"""Records by key, with atomic creation, over obstore."""
+"""Records and files by key, with atomic creation: in a local folder or in an object store."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore as ObstoreLocal
 
 from lipwise_ray.errors import StateError, StorageError
+from lipwise_ray.state.remote import RemoteStore
+from lipwise_ray.storage.address import is_local, is_store, scheme_of, without_user
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.redact import redact
 from lipwise_ray.values import Json
 
 
@@ -37,16 +41,32 @@ class Store(Protocol):
         """Write a record unless it is there; exactly one of many callers gets True."""
         ...
 
+    def read_all(self, keys: list[str]) -> list[bytes | None]:
+        """Return many records."""
+        ...
+
     def append(self, key: str, line: bytes) -> None:
-        """Add a line to a log that one process writes."""
+        """Add a line to a log that one process writes; `flush` makes it last."""
+        ...
+
+    def flush(self) -> None:
+        """Make the lines last that were added."""
+        ...
+
+    def log(self, key: str) -> bytes:
+        """Return a log's lines; the last one may be half written."""
         ...
 
     def names(self, prefix: str) -> list[str]:
-        """Return the keys under a prefix, sorted."""
+        """Return the keys under a folder, sorted."""
         ...
 
     def remove(self, key: str) -> None:
         """Remove a record or file; nothing happens when it is gone."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Return how many bytes a record or file has, None where there is none."""
         ...
 
     def put_file(self, key: str, path: Path) -> None:
@@ -69,8 +89,8 @@ class LocalStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.address = str(root)
+        self.root = root.resolve()
+        self.address = str(self.root)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -103,6 +123,10 @@ class LocalStore:
             raise self._refused(key, error) from error
         return True
 
+    def read_all(self, keys: list[str]) -> list[bytes | None]:
+        """Return many records."""
+        return [self.read(key) for key in keys]
+
     def append(self, key: str, line: bytes) -> None:
         """Add a line to a log that one process writes."""
         path = self.root / key
@@ -113,14 +137,26 @@ class LocalStore:
         except OSError as error:
             raise self._refused(key, error) from error
 
+    def flush(self) -> None:
+        """Do nothing: lines are written as they come."""
+
+    def log(self, key: str) -> bytes:
+        """Return a log's lines; the last one may be half written."""
+        return self.read(key) or b""
+
     def names(self, prefix: str) -> list[str]:
-        """Return the keys under a prefix, sorted."""
+        """Return the keys under a folder, sorted."""
         found = (item["path"] for batch in self._store.list(prefix) for item in batch)
         return sorted(found)
 
     def remove(self, key: str) -> None:
         """Remove a record or file; nothing happens when it is gone."""
         (self.root / key).unlink(missing_ok=True)
+
+    def size(self, key: str) -> int | None:
+        """Return how many bytes a record or file has, None where there is none."""
+        path = self.root / key
+        return path.stat().st_size if path.is_file() else None
 
     def put_file(self, key: str, path: Path) -> None:
         """Move a finished local file to a key, atomically."""
@@ -169,26 +205,36 @@ def move_into_place(path: Path, target: Path) -> None:
         path.unlink()
 
 
-def open_store(root: str) -> LocalStore:
+def open_store(address: str, cache: Cache | None = None) -> Store:
     """Return the store behind a state address.
 
+    Args:
+        address: A folder, or ``s3://``, ``gs://``, ``az://`` with bucket and prefix.
+        cache: For local copies of what lies in a bucket; the machine's default one without it.
+
     Raises:
-        StateError: The address is no local path.
+        StateError: The address is of another kind, or the folder cannot be made.
     """
-    if "://" in root:
+    if is_local(address):
+        return LocalStore(Path(address))
+    if not is_store(address):
         raise StateError(
             "state_scheme",
-            root,
-            "must be a local folder",
-            f"a {root.split(':', maxsplit=1)[0]} address",
+            without_user(address),
+            "must be a folder or an address of s3, gs or az",
+            scheme_of(address),
             "Choose another --state",
         )
-    return LocalStore(Path(root))
+    return RemoteStore(address, cache or Cache())
 
 
 def read_json(store: Store, key: str) -> Json | None:
     """Return a JSON record, or None when it is missing or damaged."""
-    data = store.read(key)
+    return as_json(store.read(key))
+
+
+def as_json(data: bytes | None) -> Json | None:
+    """Return the JSON object that bytes hold, or None."""
     if data is None:
         return None
     try:
@@ -199,5 +245,5 @@ def read_json(store: Store, key: str) -> Json | None:
 
 
 def to_json(record: Json) -> bytes:
-    """Return a record as readable JSON."""
-    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    """Return a record as readable JSON, without secrets."""
+    return redact(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)).encode()

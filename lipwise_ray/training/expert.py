@@ -16,6 +16,7 @@ from lipwise_ray.training.samples import expert_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
 from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of
+from lipwise_ray.training.visemes import varied_sound
 
 _EVAL_SEED = 1 << 30
 _SHEET = 8
@@ -41,7 +42,11 @@ class ExpertTask(NetworkTask):
         """Return a step's samples."""
         rng = generator_of(self._settings, step)
         count = self._settings.batch * self._team.size
-        return expert_samples(self._train, rng, count, self._team.share(count), augment=self._settings.augment)
+        part, augment = self._team.share(count), self._settings.augment
+        arrays = expert_samples(self._train, rng, count, part, augment=augment)
+        if augment:
+            arrays["mel"] = varied_sound(arrays["mel"], rng, count, part)
+        return arrays
 
     def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
         """Do one step."""

@@ -147,6 +147,7 @@ class GeneratorTask(NetworkTask):
             window=settings.window_frames,
             lead_frames=settings.lead_frames,
             take_share=settings.take_share,
+            same_share=settings.same_share,
         )
 
     def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:

@@ -68,6 +68,7 @@ def generator_samples(
     window: int,
     lead_frames: int,
     take_share: float = 0.0,
+    same_share: float = 0.0,
 ) -> Arrays:
     """Return target frames, frames to draw them from, and the mels.
 
@@ -80,6 +81,7 @@ def generator_samples(
         lead_frames: Frames by which a frame's mel begins before it.
         take_share: Share of the samples that are drawn from the same moment of another take, where
             there is one; the others are drawn from another time of the same clip, as the original's.
+        same_share: Share of the samples that are drawn from the target itself, whose mouth is right.
 
     Returns:
         ``target`` and ``reference`` (B, T, S, S, 3) uint8; ``mels`` (B, T, 80, 16) of each frame;
@@ -91,6 +93,8 @@ def generator_samples(
     other = _another(pack, rng, rows, run)
     if take_share:
         other = np.where(rng.random(count) < take_share, _other_take(pack, rng, rows, run, other), other)
+    if same_share:
+        other = np.where(rng.random(count) < same_share, rows, other)
     rows, run, other = rows[part], run[part], other[part]
     frames = rows[:, None] + np.arange(window)
     return {

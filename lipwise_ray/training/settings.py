@@ -66,8 +66,8 @@ class TrainSettings(BaseModel):
     """Weights to start from."""
 
     augment: bool = False
-    """Vary what is learnt from by chance: mirror, move and relight the expert's lips, bend the spectrum of the mouth
-    reader's sound. The original does not."""
+    """Vary what is learnt from by chance: mirror, move and relight the expert's lips, bend the spectrum of its and the
+    mouth reader's sound. The original does not."""
 
     # The generator's.
     expert: str = ""
@@ -81,6 +81,9 @@ class TrainSettings(BaseModel):
     """Consecutive frames a sample; 1 only without a sync loss."""
     take_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of samples drawn from the same moment of another take, as inference does; see `synth corpus --takes`."""
+    same_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of samples whose reference is the target itself: a mouth that fits the sound already is to be kept. The
+    original has none."""
     lower_weight: Annotated[float, Field(ge=1, le=100)] = 1.0
     """How much more the lower half counts in the L1 loss, which is where the mouth is; the original's is 1."""
     change_weight: Annotated[float, Field(ge=0, le=1000)] = 0.0

@@ -35,8 +35,8 @@ def test_all_columns(folder: Path) -> None:
     assert not manifest.bad
     assert (row.id, row.output, row.start_s, row.end_s) == ("a", "x/a.mp4", 1.5, 62.5)
     assert (row.preset, row.language, row.priority, row.tags) == ("fast", "de", 7, ("news", "eu"))
-    assert row.video == folder / "v.mp4"
-    assert row.tracks == folder / "t.npz"
+    assert row.video == str(folder / "v.mp4")
+    assert row.tracks == str(folder / "t.npz")
     assert row.overrides == {
         "timing": {"length": "video", "extend": "loop"},
         "faces": {"select": "box:1,20,3,40", "pads": [0, 5, 0, 0]},

@@ -88,8 +88,8 @@ def test_states_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError):
         open_store(str(tmp_path / "file"))
-    with pytest.raises(StateError, match="local folder"):
-        open_store("s3://bucket/x")
+    with pytest.raises(StateError, match=r"ftp://host/x: must be a folder or an address of s3, gs or az, got ftp"):
+        open_store("ftp://user:word@host/x")
 
 
 def test_a_full_disk_is_worth_another_attempt(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Addresses of files: local paths and object stores. Which of them may be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipwise_ray.errors import InputError
+
+STORES = ("s3", "gs", "az")
+
+_SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
+
+
+def scheme_of(address: str) -> str:
+    """Return an address's scheme in lower case; ``file`` for a path."""
+    found = _SCHEME.match(address)
+    return found[1].lower() if found else "file"
+
+
+def is_local(address: str) -> bool:
+    """Tell whether an address is a path of this machine."""
+    return scheme_of(address) == "file"
+
+
+def is_store(address: str) -> bool:
+    """Tell whether an address lies in an object store."""
+    return scheme_of(address) in STORES
+
+
+def bucket_and_key(address: str) -> tuple[str, str]:
+    """Return ``scheme://bucket`` and the key in it, without slashes at its ends."""
+    scheme, _, rest = address.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme.lower()}://{bucket}", key.strip("/")
+
+
+def file_name(address: str) -> str:
+    """Return the last part of an address."""
+    return Path(address).name if is_local(address) else address.rpartition("/")[2]
+
+
+def normal(address: str) -> str:
+    """Return one spelling of an address: a resolved path, or a scheme in lower case and no slash at the end."""
+    if is_local(address):
+        return str(Path(address).expanduser().resolve())
+    return "/".join(bucket_and_key(address)).rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a run's inputs may be.
+
+    Attributes:
+        schemes: Of addresses; ``file`` is a local path.
+        roots: Folders and prefixes that inputs must lie under; none for anywhere.
+    """
+
+    schemes: Sequence[str] = ("file", *STORES)
+    roots: Sequence[str] = ()
+
+    def check(self, address: str) -> None:
+        """Refuse what may not be read.
+
+        Raises:
+            InputError: The scheme or the place is not allowed.
+        """
+        shown, scheme = without_user(address), scheme_of(address)
+        if scheme not in self.schemes:
+            must = f"must be of a scheme among {', '.join(self.schemes)}"
+            raise InputError("scheme_refused", shown, must, scheme, "See paths.schemes")
+        if scheme in STORES and ".." in bucket_and_key(address)[1].split("/"):
+            raise InputError("place_refused", shown, "must be an object's own address", "a way up by ..")
+        if self.roots and not any(_is_under(address, root) for root in self.roots):
+            raise InputError(
+                "place_refused", shown, f"must lie under one of {', '.join(self.roots)}", "", "See paths.roots"
+            )
+
+
+def _is_under(address: str, root: str) -> bool:
+    one, other = normal(address), normal(root)
+    if is_local(address) != is_local(root):
+        return False
+    return Path(one).is_relative_to(other) if is_local(one) else one.startswith(f"{other.rstrip('/')}/")
+
+
+def without_user(address: str) -> str:
+    """Return an address for people: without user and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "", address)

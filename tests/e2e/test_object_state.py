@@ -1,0 +1,149 @@
+"""Runs whose state, inputs or outputs lie in a bucket, over the real S3 protocol."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.state.remote import RemoteStore
+from lipwise_ray.storage import objects
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+from lipwise_ray.values import Size
+from tests.dub import INLINE, PASSTHROUGH, command, run, settings_arguments, write_manifest
+from tests.s3 import BUCKET, s3_server
+
+STATE = f"s3://{BUCKET}/nights/one"
+FRAMES, CHUNK = 200, 10
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[str]:
+    """A bucket, and a folder for temporary files of this test alone."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    with s3_server(monkeypatch.setenv):
+        objects.opened.cache_clear()
+        yield f"s3://{BUCKET}"
+    objects.opened.cache_clear()
+
+
+def _arguments(folder: Path, out: str, state: str, *sets: str) -> tuple[str | Path, ...]:
+    write_clip(folder / "v.mp4", ClipSpec(size=Size(480, 320), frames=50, gop=10))
+    write_sound(folder / "s.wav", ToneSpec(8.0, codec="pcm_s16le", rate_hz=16000, channels=1))
+    row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:150,300,120,320"}
+    manifest = write_manifest(folder / "m.csv", [row])
+    settings = settings_arguments(
+        PASSTHROUGH, f"chunk.frames={CHUNK}", 'encode.preset="slow"', "engine.threads_per_worker=1", *sets
+    )
+    return ("submit", manifest, "--out", folder / out, "--state", state, "--workers", "1", *settings)
+
+
+def test_a_state_in_a_bucket_survives_its_driver(bucket: str, tmp_path: Path) -> None:
+    """Killed in the middle, the same command goes on from the bucket: no finished chunk is done again, the result is
+    that of a local run, a second driver is refused, and `status` reads the bucket.
+    """
+    arguments = _arguments(tmp_path, "out", STATE)
+    store = RemoteStore(STATE, Cache(tmp_path / "cache"))
+    driver = subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(finished := _finished(store)) < 4:
+        assert driver.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGSTOP)  # it lives, and begins nothing meanwhile
+    second = run(*arguments)
+    assert second.returncode == 2, second.stderr
+    assert "must have one driver at a time" in second.stderr
+    assert f"{bucket}/nights/one" in second.stderr
+    finished = _finished(store)
+    driver.kill()
+    driver.wait()
+    assert len(finished) < FRAMES // CHUNK
+    assert not (tmp_path / "out" / "a.mp4").exists()
+    shown = json.loads(run("status", STATE, "--json").stdout)
+    assert shown["left"] == 1
+    assert shown["unfinished"][0]["chunks"] == FRAMES // CHUNK
+    again = run(*arguments)
+    assert again.returncode == 0, again.stderr
+    leased = [e["task"] for e in _events(store) if e["event"] == "leased" and e["task"].startswith("render:")]
+    twice = {task for task in leased if leased.count(task) > 1}
+    assert not twice & {f"{task.rpartition('/')[0]}/{int(n)}" for task in leased for n in finished}
+    calm = run(*_arguments(tmp_path, "calm", str(tmp_path / "calm.state")))
+    assert calm.returncode == 0, calm.stderr
+    assert sha256_of(tmp_path / "out" / "a.mp4") == sha256_of(tmp_path / "calm" / "a.mp4")
+    assert json.loads(run("status", STATE, "--json").stdout)["done"] == 1
+    assert not [key for key in store.names("jobs") if "/segments/" in key]
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".part", ".mkv"))]
+
+
+def _finished(store: RemoteStore) -> set[str]:
+    return {key.rpartition("/")[2][:-5] for key in store.names("jobs") if "/chunks/" in key}
+
+
+def _events(store: RemoteStore) -> list[dict[str, Any]]:
+    runs = sorted({key.split("/")[1] for key in store.names("runs")})
+    return [json.loads(line) for name in runs for line in store.log(f"runs/{name}/events.jsonl").splitlines()]
+
+
+def test_a_bucket_that_is_not_there_is_one_clear_error(bucket: str, tmp_path: Path) -> None:
+    """Exit code 2, the address, what is wrong, and nothing else."""
+    found = run(*_arguments(tmp_path, "out", "s3://no-such-bucket/state"))
+    assert found.returncode == 2, found.stderr
+    assert "s3://no-such-bucket/state" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert bucket
+
+
+def _upload(bucket: str, key: str, path: Path) -> str:
+    objects.Bucket(bucket).upload(key, path)
+    return f"{bucket}/{key}"
+
+
+def test_inputs_in_a_bucket(bucket: str, tmp_path: Path) -> None:
+    """Objects are fetched once a machine and give what files give; a row that is done fetches nothing; errors name
+    objects, not the copies of them.
+    """
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(240, 160), frames=30, gop=10))
+    write_sound(tmp_path / "s.wav", ToneSpec(1.2, codec="pcm_s16le", rate_hz=16000, channels=1))
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "v.mp4").read_bytes()[:3000])
+    video = _upload(bucket, "in/my video.mp4", tmp_path / "v.mp4")
+    sound = _upload(bucket, "in/s.wav", tmp_path / "s.wav")
+    cut = _upload(bucket, "in/cut.mp4", tmp_path / "cut.mp4")
+    rows = [
+        {"id": "far", "video": video, "audio": sound, "output": "far.mp4"},
+        {"id": "near", "video": "v.mp4", "audio": "s.wav", "output": "near.mp4"},
+        {"id": "cut", "video": cut, "audio": sound, "output": "cut.mp4"},
+        {"id": "none", "video": f"{bucket}/in/none.mp4", "audio": sound, "output": "none.mp4"},
+        {"id": "out", "video": f"{bucket}/other/v.mp4", "audio": sound, "output": "out.mp4"},
+    ]
+    rows = [{**row, "faces": "box:60,110,50,110"} for row in rows]
+    sets = (PASSTHROUGH, f'paths.roots=["{bucket}/in", "{tmp_path}"]', "chunk.frames=10")
+    manifest = write_manifest(tmp_path / "m.csv", rows)
+    arguments = ("submit", manifest, "--out", tmp_path / "out", "--json", *settings_arguments(INLINE, *sets))
+    first = run(*arguments)
+    assert first.returncode == 1, first.stderr
+    ended = {row["row_id"]: row for row in map(json.loads, first.stdout.splitlines()) if "row_id" in row}
+    assert sha256_of(tmp_path / "out" / "far.mp4") == sha256_of(tmp_path / "out" / "near.mp4")
+    assert cut in ended["cut"]["message"]
+    assert "cache" not in ended["cut"]["message"]
+    assert ended["none"]["code"] == "missing_file"
+    assert "in/none.mp4" in ended["none"]["message"]
+    assert f"must lie under one of {bucket}/in" in ended["out"]["message"]
+    copies = [path for path in tmp_path.glob("tmp/lipwise-ray-*/cache/*") if not path.name.startswith(".")]
+    assert sorted(path.name.split("-", 1)[1] for path in copies) == ["cut.mp4", "my video.mp4", "s.wav"]
+    for path in copies:
+        path.unlink()
+    write_manifest(tmp_path / "m.csv", rows[:1])
+    again = run(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert not any(path.exists() for path in copies)
+    assert "1 row" in run("plan", manifest, "--out", tmp_path / "out", *settings_arguments(*sets)).stdout

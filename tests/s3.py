@@ -1,0 +1,130 @@
+"""A real S3 protocol server, and a line to it that breaks on request."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+import pytest
+import requests
+
+BUCKET = "dubbing"
+
+
+@contextmanager
+def s3_server(set_variable: Callable[[str, str], object]) -> Generator[int]:
+    """Run a server with one bucket, and point this process and its children to it.
+
+    Args:
+        set_variable: Sets an environment variable, such as `pytest.MonkeyPatch.setenv`.
+
+    Yields:
+        Its port on 127.0.0.1.
+    """
+    boto3 = pytest.importorskip("boto3")
+    server_module = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        _, port = server.get_host_and_port()
+        point_to(port, set_variable)
+        requests.post(f"http://127.0.0.1:{port}/moto-api/reset", timeout=10)  # servers of one process share objects
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield port
+    finally:
+        server.stop()
+
+
+def point_to(port: int, set_variable: Callable[[str, str], object]) -> None:
+    """Let S3 clients of this process and its children talk to a port of this machine."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        set_variable(name, value)
+
+
+@dataclass
+class Line:
+    """A TCP line to a server, which answers, refuses, or swallows answers.
+
+    Attributes:
+        to: The server's port.
+        swallow: Answers yet to be lost after the server did what it was asked to.
+        refuse: Requests yet to be answered with 503.
+        method: Only requests of this method are hit.
+    """
+
+    to: int
+    swallow: int = 0
+    refuse: int = 0
+    method: bytes = b"PUT"
+    hits: int = 0
+    port: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+
+    def __enter__(self) -> Self:
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _take(self, name: str) -> bool:
+        with self._lock:
+            if getattr(self, name) <= 0:
+                return False
+            setattr(self, name, getattr(self, name) - 1)
+            self.hits += 1
+            return True
+
+    def _serve(self, client: socket.socket) -> None:
+        """Serve one request a connection, so that each can be hit alone."""
+        with client, suppress(OSError):
+            request = _message(client)
+            is_hit = request.startswith(self.method)
+            if is_hit and self._take("refuse"):
+                client.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            head, _, body = request.partition(b"\r\n\r\n")
+            with socket.create_connection(("127.0.0.1", self.to)) as server:
+                server.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+                answer = b"".join(iter(lambda: server.recv(1 << 16), b""))
+            if not (is_hit and self._take("swallow")):
+                client.sendall(answer)
+
+
+def _message(stream: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        block = stream.recv(1 << 16)
+        if not block:
+            return data
+        data += block
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = 0
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    while len(body) < length:
+        body += stream.recv(1 << 16)
+    return head + b"\r\n\r\n" + body

@@ -1,0 +1,131 @@
+"""Objects over the real S3 protocol, and what a broken line must not do to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import StorageError
+from lipwise_ray.state.remote import RemoteStore
+from lipwise_ray.storage import objects
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.objects import Bucket
+from tests.s3 import BUCKET, Line, point_to, s3_server
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Generator[int]:
+    """A server's port; clients are made anew for it."""
+    with s3_server(monkeypatch.setenv) as found:
+        objects.opened.cache_clear()
+        yield found
+    objects.opened.cache_clear()
+
+
+def _store(tmp_path: Path, prefix: str = "night/state") -> RemoteStore:
+    return RemoteStore(f"s3://{BUCKET}/{prefix}", Cache(tmp_path / "cache"))
+
+
+def test_records_files_and_names(port: int, tmp_path: Path) -> None:
+    """A store in a bucket does what one in a folder does; two prefixes do not meet."""
+    store, other = _store(tmp_path), _store(tmp_path, "night/state2")
+    assert store.read("a/b.json") is None
+    store.write("a/b.json", b"{}")
+    store.write("a/b.json", b'{"x": 1}')
+    store.write("ab/c.json", b"1")
+    other.write("a/z.json", b"2")
+    assert store.read("a/b.json") == b'{"x": 1}'
+    assert store.names("a") == ["a/b.json"]
+    assert store.read_all(["a/b.json", "none", "ab/c.json"]) == [b'{"x": 1}', None, b"1"]
+    assert store.size("a/b.json") == 8
+    assert store.size("none") is None
+    store.remove("a/b.json")
+    store.remove("a/b.json")
+    assert store.names("a") == []
+    assert port
+
+
+def test_large_files_go_and_come_whole(port: int, tmp_path: Path) -> None:
+    """A file of several parts arrives with all its bytes; a new version is not mistaken for the cached one."""
+    store = _store(tmp_path)
+    body = os.urandom(12 << 20)
+    for content in (body, body[::-1]):
+        (tmp_path / "part").write_bytes(content)
+        store.put_file("segments/1.mkv", tmp_path / "part")
+        assert not (tmp_path / "part").exists()
+        found = store.fetch("segments/1.mkv")
+        assert found is not None
+        assert found.read_bytes() == content
+        assert store.fetch("segments/1.mkv") == found
+    assert store.fetch("segments/2.mkv") is None
+    assert port
+
+
+def test_exactly_one_of_many_creates_wins(port: int, tmp_path: Path) -> None:
+    """Sixteen callers create the same record: one succeeds, and its record stays."""
+    store = _store(tmp_path)
+    with ThreadPoolExecutor(16) as hands:
+        won = list(hands.map(lambda n: store.create("marker.json", str(n).encode()), range(16)))
+    assert sum(won) == 1
+    assert store.read("marker.json") == str(won.index(True)).encode()
+    assert port
+
+
+def test_a_lost_answer_does_not_turn_a_winner_into_a_loser(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server created the record and its answer got lost: asked again it says "there already", yet it is ours."""
+    with Line(port, swallow=1) as line:
+        point_to(line.port, monkeypatch.setenv)
+        objects.opened.cache_clear()
+        store = _store(tmp_path)
+        assert store.create("marker.json", b"mine")
+        assert line.hits == 1
+        assert not store.create("marker.json", b"other")
+
+
+def test_a_busy_store_is_borne_with(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five refusals in a row are waited out, for a record, and for the parts of a file."""
+    with Line(port, refuse=5) as line:
+        point_to(line.port, monkeypatch.setenv)
+        objects.opened.cache_clear()
+        store = _store(tmp_path)
+        store.write("a.json", b"1")
+        line.refuse = 5
+        (tmp_path / "part").write_bytes(b"x" * (11 << 20))
+        store.put_file("a.mkv", tmp_path / "part")
+        assert line.hits == 10
+        assert store.size("a.mkv") == 11 << 20
+
+
+def test_logs_are_written_in_parts_and_read_as_one(port: int, tmp_path: Path) -> None:
+    """Lines count once flushed; the order is kept over parts and over drivers."""
+    store = _store(tmp_path)
+    lines = [f"{n:05d} ".encode() + b"x" * 600 for n in range(500)]
+    for number, line in enumerate(lines):
+        store.append("runs/1/events.jsonl", line)
+        if number % 100 == 99:
+            store.flush()
+    later = _store(tmp_path)
+    later.append("runs/1/events.jsonl", b"last")
+    assert store.log("runs/1/events.jsonl").splitlines() == lines
+    later.flush()
+    assert store.log("runs/1/events.jsonl").splitlines() == [*lines, b"last"]
+    assert len(store.names("runs/1/events.jsonl")) == 3
+    assert port
+
+
+def test_what_a_store_refuses_is_said_in_one_line(port: int, tmp_path: Path) -> None:
+    """No bucket, for every kind of request: the address, what must hold, the store's answer."""
+    bucket = Bucket("s3://no-such-bucket/x")
+    for call in (lambda: bucket.write("a", b""), lambda: bucket.names("a"), lambda: bucket.create("a", b"1")):
+        with pytest.raises(StorageError, match=r"^s3://no-such-bucket/x/a: must be .*(such bucket|404)") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert bucket.read("a") is None
+    assert port
+    assert tmp_path

@@ -1,0 +1,134 @@
+"""Which inputs may be read, what is kept of them here, and what is never shown."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.storage.address import Policy, bucket_and_key, normal, scheme_of
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.redact import redact
+
+
+def test_addresses_have_one_spelling(tmp_path: Path) -> None:
+    """Schemes and slashes do not make another address; names may hold spaces and colons."""
+    assert scheme_of("/a/b:c.mp4") == scheme_of("a b.mp4") == "file"
+    assert normal("S3://bucket/a//b/") == normal("s3://bucket/a//b") == "s3://bucket/a//b"
+    assert bucket_and_key("s3://bucket/a folder/v.mp4") == ("s3://bucket", "a folder/v.mp4")
+    assert bucket_and_key("gs://bucket") == ("gs://bucket", "")
+    assert normal(f"{tmp_path}/x/../v.mp4") == str(tmp_path.resolve() / "v.mp4")
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("ftp://host/v.mp4", "scheme_refused"),
+        ("http://169.254.169.254/latest", "scheme_refused"),
+        ("gs://other/v.mp4", "scheme_refused"),
+        ("s3://bucket/in-other/v.mp4", "place_refused"),
+        ("s3://bucket/in/../other/v.mp4", "place_refused"),
+        ("s3://bucket/in", "place_refused"),
+        ("/etc/passwd", "place_refused"),
+    ],
+)
+def test_what_lies_elsewhere_is_refused(address: str, code: str) -> None:
+    """Neither another scheme, nor another bucket, prefix or folder, nor a way up."""
+    policy = Policy(("file", "s3"), ("s3://bucket/in", "/footage"))
+    with pytest.raises(InputError) as caught:
+        policy.check(address)
+    assert caught.value.code == code
+
+
+def test_a_link_out_of_a_root_is_refused(tmp_path: Path) -> None:
+    """It is where a file is that counts, not how it is called."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "secret.mp4").touch()
+    (tmp_path / "root" / "fine.mp4").touch()
+    (tmp_path / "root" / "link.mp4").symlink_to(tmp_path / "secret.mp4")
+    policy = Policy(roots=(str(tmp_path / "root"),))
+    policy.check(str(tmp_path / "root" / "fine.mp4"))
+    with pytest.raises(InputError, match="must lie under one of"):
+        policy.check(str(tmp_path / "root" / "link.mp4"))
+
+
+def _filler(size: int) -> object:
+    def fill(part: Path) -> bool:
+        part.write_bytes(b"x" * size)
+        return True
+
+    return fill
+
+
+def test_the_cache_keeps_within_its_bound_but_not_at_the_cost_of_what_is_in_use(tmp_path: Path) -> None:
+    """The longest unused copies go first; those asked for lately stay, even above the bound."""
+    cache = Cache(tmp_path / "c", most_bytes=250)
+    for number in range(3):
+        path = cache.get(f"old-{number}", _filler(100))  # type: ignore[arg-type]
+        assert path is not None
+        os.utime(path, (time.time() - 7200 + number,) * 2)
+    for number in range(3):
+        assert cache.get(f"new-{number}", _filler(100)) is not None  # type: ignore[arg-type]
+    kept = sorted(path.name for path in (tmp_path / "c").iterdir() if not path.name.startswith("."))
+    assert kept == ["new-0", "new-1", "new-2"]
+
+
+def test_many_ask_and_one_fetches(tmp_path: Path) -> None:
+    """Eight threads want one file: it is made once, and a failed attempt leaves nothing behind."""
+    made: list[int] = []
+
+    def fill(part: Path) -> bool:
+        made.append(1)
+        time.sleep(0.05)
+        part.write_bytes(b"whole")
+        return True
+
+    def broken(part: Path) -> bool:
+        part.write_bytes(b"ha")
+        raise StorageError("store_refused", "s3://b/k", "must be readable", "503")
+
+    cache = Cache(tmp_path / "c")
+    with pytest.raises(StorageError):
+        cache.get("v", broken)
+    threads = [threading.Thread(target=lambda: cache.get("v", fill)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert (tmp_path / "c" / "v").read_bytes() == b"whole"
+    assert not list((tmp_path / "c").glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://b.s3.amazonaws.com/v.mp4?X-Amz-Credential=AKIAABCDEFGHIJKLMNOP%2Fx&X-Amz-Signature=c0ffee",
+        "https://acc.blob.core.windows.net/c/v.mp4?sv=2024&sig=c0ffee%3D",
+        "s3://user:c0ffee@bucket/key",
+        '{"aws_secret_access_key": "c0ffee"}',
+        "AWS_SECRET_ACCESS_KEY=c0ffee",
+        "Authorization: Bearer c0ffee",
+        "AZURE_STORAGE_ACCOUNT_KEY='c0ffee'",
+    ],
+)
+def test_secrets_are_not_kept(text: str) -> None:
+    """The secret goes, in whatever form it comes; what is around it stays readable."""
+    shown = redact(f"before {text} after")
+    assert "c0ffee" not in shown
+    assert "AKIAABCDEFGHIJKLMNOP" not in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+
+
+def test_what_is_no_secret_stays() -> None:
+    """Plain addresses, queries without secrets, hashes and messages are as they were."""
+    for text in (
+        "s3://bucket/a@b/key.mp4", "https://host/v.mp4?version=3", "key: value", "sha256 " + "ab" * 32,
+        '{"job_id": "60d8f5d174654e8783e9ad65", "seconds": 3}', "task render:ab/3: password was not asked",
+    ):  # fmt: skip
+        assert redact(text) == text
