@@ -82,7 +82,7 @@ def dub(arguments: dict[str, Any]) -> dict[str, Any]:
         manifest,
         source,
         Registry(models_folder() / "registry.toml", folder),
-        state=folder / arguments["state"],
+        state=str(folder / arguments["state"]),
         out=folder / "out",
         make_engine=lambda config: make_engine(settings.engine, config),
         listener=Quiet(1, as_json=False),

@@ -31,7 +31,7 @@ Patience = Literal["records", "files"]
 """``records`` gives up early, for somebody waits; ``files`` bears with a store that is busy for minutes."""
 
 _RETRY_S: dict[Patience, float] = {"records": 20.0, "files": 180.0}
-_MOST_RETRIES = 12
+_MOST_RETRIES = 10_000
 _STREAM_BYTES = 8 << 20
 
 
@@ -172,9 +172,9 @@ def opened(root: str, patience: Patience) -> ObjectStore:
     options: dict[str, Any] = {
         "client_options": {"connect_timeout": "10s", "timeout": "120s"},
         "retry_config": {
-            "max_retries": _MOST_RETRIES,
+            "max_retries": _MOST_RETRIES,  # the time decides: waits are drawn by chance, and many are short
             "retry_timeout": timedelta(seconds=_RETRY_S[patience]),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 4},
         },
     }
     if scheme_of(root) == "s3":

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lipwise_ray.errors import StorageError
+from lipwise_ray.state.lease import DriverLease, holder
 from lipwise_ray.state.remote import RemoteStore
 from lipwise_ray.storage import objects
 from lipwise_ray.storage.cache import Cache
@@ -100,6 +102,30 @@ def test_a_busy_store_is_borne_with(port: int, tmp_path: Path, monkeypatch: pyte
         store.put_file("a.mkv", tmp_path / "part")
         assert line.hits == 10
         assert store.size("a.mkv") == 11 << 20
+
+
+def test_a_driver_that_cannot_be_seen_begins_nothing(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store refuses its beats a driver is not sure of its lease, which it has not lost: it goes on later."""
+    with Line(port) as line:
+        point_to(line.port, monkeypatch.setenv)
+        objects.opened.cache_clear()
+        with DriverLease(_store(tmp_path), "run", beat_s=0.1, expiry_s=2.0) as lease:
+            assert lease.is_sure
+            line.refuse = 1 << 30
+            _until(lambda: not lease.is_sure)
+            assert lease.held
+            line.refuse = 0
+            _until(lambda: lease.is_sure)
+        assert holder(_store(tmp_path)) is None
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_logs_are_written_in_parts_and_read_as_one(port: int, tmp_path: Path) -> None:

@@ -162,6 +162,20 @@ def test_a_share_of_the_samples_is_drawn_from_another_take(prepared: Path) -> No
     assert shares[2] >= 1
 
 
+def test_a_share_of_the_references_is_the_target_itself(prepared: Path) -> None:
+    """With a share of one every reference is right already, with a half about half of them, without one none."""
+    pack = open_pack(prepared, "train", 96)
+    shares: list[float] = []
+    for share in (0.0, 0.5, 1.0):
+        found = generator_samples(
+            pack, np.random.default_rng(5), 64, slice(None), window=5, lead_frames=0, take_share=0.5, same_share=share
+        )
+        shares.append(float((found["target"] == found["reference"]).all(axis=(1, 2, 3, 4)).mean()))
+    assert shares[0] == 0
+    assert 0.3 < shares[1] < 0.7
+    assert shares[2] == 1
+
+
 def test_augmented_lips_stay_lips(prepared: Path) -> None:
     """Mirrored, moved and relit windows keep their shape and stay one take: all five frames change alike."""
     pack = open_pack(prepared, "train", 96)
