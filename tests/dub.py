@@ -52,11 +52,11 @@ def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", 
     source = SettingsSource(jobs_folder(), "quality", list(layers))
     settings = source.for_run()
     return submit(
-        read_manifest(manifest_path, folder / out, preset_names(jobs_folder())),
+        read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder())),
         source,
         Registry(models_folder() / "registry.toml", models or folder / "no-models"),
         state=str(folder / f"{out}.state"),
-        out=folder / out,
+        out=str(folder / out),
         make_engine=lambda config: make_engine(settings.engine, config),
         listener=Quiet(),
     )

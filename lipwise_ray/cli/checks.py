@@ -28,7 +28,7 @@ def validate(
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
-    out_root = setup.out_folder(out, settings, manifest)
+    out_root = setup.out_address(out, settings, manifest)
     loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
     for problem in loaded.problems:
         typer.echo(str(problem))
@@ -63,7 +63,7 @@ def plan(
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
-    out_root = setup.out_folder(out, settings, manifest)
+    out_root = setup.out_address(out, settings, manifest)
     loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
     speeds = Speeds.measured(setup.state_address(state, settings, out_root))
     media = Media(cache_of(settings.paths))

@@ -50,7 +50,7 @@ def submit(
         extra.append(f"engine.workers={workers}")
     source = setup.settings_source(job, extra, preset)
     settings = source.for_run()
-    out_root = setup.out_folder(out, settings, manifest)
+    out_root = setup.out_address(out, settings, manifest)
     state_root = setup.state_address(state, settings, out_root)
     loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
     stop = _StopFlag()

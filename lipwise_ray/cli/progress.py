@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -119,7 +118,7 @@ class Display:
         )
         return self._speed.add(self._frames_ended + moving)
 
-    def summary(self, report: Report, out: Path, state: str) -> None:
+    def summary(self, report: Report, out: str, state: str) -> None:
         """Print what the run came to."""
         rate = report.frames / report.seconds if report.seconds else 0.0
         self.say(

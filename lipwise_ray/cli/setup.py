@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings, parse_assignment, read_toml
-from lipwise_ray.storage.address import is_local
+from lipwise_ray.storage.address import bucket_and_key, is_local, is_store, without_user
 
 if TYPE_CHECKING:
     from lipwise_ray.engine.driver import SettingsSource
@@ -26,7 +25,8 @@ Set = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="quality (default), fast or parity.")]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder for outputs. Default: out beside the manifest.", metavar="DIR")
+    str | None,
+    typer.Option("--out", help="Folder or s3://, gs://, az:// prefix for outputs. Default: out beside the manifest."),
 ]
 
 
@@ -64,31 +64,25 @@ def registry(settings: Settings) -> Registry:
     return checkpoints.Registry(models_folder() / "registry.toml", models_path(settings))
 
 
-def out_folder(out: Path | None, settings: Settings, manifest: Path) -> Path:
-    """Return the output root."""
-    if out is None and settings.paths.out:
-        out = Path(settings.paths.out)
-    return _local(out or manifest.resolve().parent / "out", "--out")
-
-
-def state_address(state: str | None, settings: Settings, out: Path) -> str:
-    """Return where the state is: beside the outputs by default, never among them."""
-    address = state or settings.paths.state or str(out.with_name(f"{out.name}.state"))
-    return str(Path(address).expanduser()) if is_local(address) else address
-
-
-def _local(path: Path, option: str) -> Path:
-    """Refuse addresses, which a path has already lost a slash of.
+def out_address(out: str | None, settings: Settings, manifest: Path) -> str:
+    """Return the folder or prefix that outputs go under.
 
     Raises:
-        SettingsError: It is an address of a store.
+        SettingsError: It is an address of another kind.
     """
-    if re.match(r"^[a-z][a-z0-9+.-]*:/", str(path)):
+    return _place(out or settings.paths.out or str(manifest.resolve().parent / "out"), "--out")
+
+
+def state_address(state: str | None, settings: Settings, out: str) -> str:
+    """Return where the state is: beside the outputs by default, never among them."""
+    return _place(state or settings.paths.state or f"{out}.state", "--state")
+
+
+def _place(address: str, option: str) -> str:
+    if is_local(address):
+        return str(Path(address).expanduser())
+    if not is_store(address) or not bucket_and_key(address)[1]:
         raise SettingsError(
-            "not_local",
-            option,
-            "must be a local folder",
-            str(path),
-            "Give a path",
+            "no_place", option, "must be a folder, or a prefix in a bucket of s3, gs or az", without_user(address)
         )
-    return path.expanduser()
+    return address.rstrip("/")

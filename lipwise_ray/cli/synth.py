@@ -165,11 +165,11 @@ def compare(
 
     source = setup.settings_source(job, assignments, None)
     settings = source.for_run()
-    out_root = setup.out_folder(out, settings, manifest)
+    out_root = Path(setup.out_address(out, settings, manifest))
     for option, folder in (("--out", out_root), ("--true", true)):
         if not folder.is_dir():
             raise SettingsError("no_folder", option, "must be a folder of videos", str(folder))
-    rows = read_manifest(manifest, out_root, preset_names(source.presets)).rows
+    rows = read_manifest(manifest, str(out_root), preset_names(source.presets)).rows
     registry = setup.registry(settings)
     detector = DetectorMaker((registry.resolve("tiny_detector"),), settings.detect.min_score)()
     judge = SyncJudge(registry.resolve(expert, "lipsync_expert").path)

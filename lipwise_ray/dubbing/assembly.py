@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +11,8 @@ import lipwise_ray
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
-from lipwise_ray.errors import OutputError, SegmentError
-from lipwise_ray.media.container import write_problem
+from lipwise_ray.dubbing.outputs import output_at
+from lipwise_ray.errors import SegmentError
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
 from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack
@@ -22,7 +20,7 @@ from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker, drop_marker, read_marker
-from lipwise_ray.state.store import Store, move_into_place, to_json
+from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
         damaged and have to be rendered again.
 
     Raises:
-        OutputError: The output's folder cannot be written.
+        OutputError: The output's address cannot be written.
         SegmentError: The joined file does not hold what was planned.
     """
     begin = time.perf_counter()
@@ -49,22 +47,18 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
     markers, missing = _markers(job, job_id, plan)
     if missing:
         return {"missing": missing}
-    output = job.spec.output_path
+    scratch = Path(payload["scratch"])
+    output = output_at(job.spec.output_address, scratch)
+    container = container_for(Path(job.spec.output))
     file = job.local(job.spec.audio, payload["audio_id"])
-    audio = inputs.open_audio(job.store, Path(payload["scratch"]), file, payload["audio_id"], salvage=job.salvage)
+    audio = inputs.open_audio(job.store, scratch, file, payload["audio_id"], salvage=job.salvage)
     encode = job.spec.settings.encode.audio
-    soundtrack = plan_soundtrack(
-        audio.info, audio.sound, container_for(output), encode.codec, encode.bitrate, plan.audio_s
-    )
+    soundtrack = plan_soundtrack(audio.info, audio.sound, container, encode.codec, encode.bitrate, plan.audio_s)
 
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
         return add_soundtrack(container, audio.info, soundtrack, salvage=job.salvage)
 
-    check_output(output)
-    for left_over in output.parent.glob(f".{glob.escape(output.stem[:40])}.{job_id[:8]}.*.part{output.suffix}"):
-        left_over.unlink(missing_ok=True)  # of a driver that was killed
-    temporary = output.with_name(f".{output.stem[:40]}.{job_id[:8]}.{os.getpid()}.part{output.suffix}")
-    try:
+    with output.written(job_id) as temporary:
         segments = [_segment(job, marker) for marker in markers]
         tags = {"comment": f"Lips synthesised by lipwise-ray {lipwise_ray.__version__}"}
         join(
@@ -77,34 +71,12 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
         )
         found = verify(temporary, plan.timeline, plan.audio_s, threads=threads)
         result = _result(job, payload, plan, markers, found, temporary)
-        result["encoder"] = codec_for(job.spec.settings.encode.codec, container_for(output))
-        result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
-        result["assemble_s"] = round(time.perf_counter() - begin, 3)
-        try:
-            move_into_place(temporary, output)
-        except OSError as error:
-            raise write_problem(output, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    result["encoder"] = codec_for(job.spec.settings.encode.codec, container)
+    result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
+    result["assemble_s"] = round(time.perf_counter() - begin, 3)
     job.store.write(layout.result(job_id), to_json(result))
     sweep_segments(job.store, job_id, keep=job.spec.settings.engine.keep_segments)
     return result
-
-
-def check_output(output: Path) -> None:
-    """Make the output's folder and see that a file can be put there.
-
-    Raises:
-        OutputError: The folder cannot be made or written, or a folder stands at the output's place.
-    """
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_problem(output, error) from error
-    if output.is_dir():
-        raise OutputError("not_writable", str(output), "must be a file's address", "a folder", "Change output")
-    if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise OutputError("not_writable", str(output), "must be writable", "a folder that is not", "Change its mode")
 
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
@@ -144,7 +116,7 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
         "status": "done",
         "row_id": job.spec.row_id,
         "job_id": payload["job_id"],
-        "output": str(job.spec.output_path),
+        "output": job.spec.output_address,
         "bytes_total": file.stat().st_size,
         "sha256": sha256_of(file),
         "frames": found.frames,

@@ -23,7 +23,7 @@ class JobSpec:
     video: str
     audio: str
     output: str
-    output_path: Path
+    output_address: str
     tracks: str | None
     start_s: float
     end_s: float | None
@@ -38,7 +38,7 @@ class JobSpec:
             "video": self.video,
             "audio": self.audio,
             "output": self.output,
-            "output_path": str(self.output_path),
+            "output_address": self.output_address,
             "tracks": self.tracks,
             "start_s": self.start_s,
             "end_s": self.end_s,
@@ -56,7 +56,7 @@ def spec_of(payload: Json) -> JobSpec:
         video=job["video"],
         audio=job["audio"],
         output=job["output"],
-        output_path=Path(job["output_path"]),
+        output_address=job["output_address"],
         tracks=job["tracks"],
         start_s=job["start_s"],
         end_s=job["end_s"],

@@ -15,7 +15,7 @@ from lipwise_ray.dubbing.records import BROKEN, COLUMNS, READERS, REQUIRED
 from lipwise_ray.errors import LipwiseError, ManifestError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import CONTAINERS
-from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store
+from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, normal
 
 _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
@@ -25,6 +25,7 @@ _MAX_BYTES = 1 << 30
 _MOST_NAMED = 5
 _MOST_NAME_BYTES = 200  # a temporary name beside the output is longer than the output's
 _LISTS = ("pads", "tags")
+_SOME_ROOT = "/bucket"  # names in a bucket are followed like paths, but nothing is there to be resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,12 @@ class Manifest:
         return [p for bad in sorted(self.bad, key=lambda b: b.line) for p in bad.problems]
 
 
-def read_manifest(path: Path, out_root: Path, presets: Iterable[str], policy: Policy | None = None) -> Manifest:
+def read_manifest(path: Path, out_root: str, presets: Iterable[str], policy: Policy | None = None) -> Manifest:
     """Read and check a manifest.
 
     Args:
         path: The file; its ending says what it is (.csv, .jsonl, .parquet).
-        out_root: Outputs must stay under this folder.
+        out_root: Outputs must stay under this folder or prefix.
         presets: Known preset names.
         policy: What inputs may be; paths and objects anywhere without one.
 
@@ -101,7 +102,7 @@ def read_manifest(path: Path, out_root: Path, presets: Iterable[str], policy: Po
         if size_bytes > _MAX_BYTES:
             raise ManifestError("manifest_size", str(path), f"must be under {_MAX_BYTES >> 20} MiB", f"{size_bytes} B")
         records = reader(path)
-        parser = _Parser(path, out_root.resolve(), set(presets), policy or Policy())
+        parser = _Parser(path, normal(out_root), set(presets), policy or Policy())
         for line, record in records:
             parser.add(line, record)
     except (OSError, UnicodeDecodeError) as error:
@@ -118,7 +119,7 @@ def read_manifest(path: Path, out_root: Path, presets: Iterable[str], policy: Po
 class _Parser:
     """Collects rows and problems."""
 
-    def __init__(self, path: Path, out_root: Path, presets: set[str], policy: Policy) -> None:
+    def __init__(self, path: Path, out_root: str, presets: set[str], policy: Policy) -> None:
         self._path = path
         self._base = path.resolve().parent
         self._out_root = out_root
@@ -201,7 +202,7 @@ class _Parser:
         self._unique("output", self._outputs)
         inputs = {path for row in self._rows for path in (row.video, row.audio)}
         for row in self._rows:
-            if row.output and str(self._out_root / row.output) in inputs:
+            if row.output and f"{self._out_root}/{row.output}" in inputs:
                 self._wrong(row.line, "output", "must not overwrite an input", repr(row.output), "Change --out")
         bad = [BadRow(line, self._ids[line], tuple(problems)) for line, problems in self._problems.items()]
         return Manifest(self._path, [row for row in self._rows if row.line not in self._problems], bad)
@@ -265,13 +266,14 @@ class _Parser:
                 line, "output", f"must have names of at most {_MOST_NAME_BYTES} bytes", f"{len(text)} characters"
             )
             return ""
-        target = (self._out_root / text).resolve()
-        if not target.is_relative_to(self._out_root) or target == self._out_root:
+        root = Path(self._out_root if is_local(self._out_root) else _SOME_ROOT)
+        target = (root / text).resolve() if is_local(self._out_root) else Path(os.path.normpath(root / text))
+        if not target.is_relative_to(root) or target == root:
             self._wrong(line, "output", f"must stay under the output root {self._out_root}", repr(text))
             return ""
         if target.suffix.lower() not in CONTAINERS:
             self._wrong(line, "output", f"must end in one of {', '.join(CONTAINERS)}", repr(text))
-        relative = str(target.relative_to(self._out_root))
+        relative = str(target.relative_to(root))
         self._outputs[line] = relative
         return relative
 

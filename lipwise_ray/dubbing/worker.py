@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
-from lipwise_ray.dubbing.assembly import assemble, check_output, sweep_segments
+from lipwise_ray.dubbing.assembly import assemble, sweep_segments
 from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.dubbing.media import Media, cache_of
 from lipwise_ray.dubbing.models import Models
+from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Facts, chunk_frames, detects, make_plan
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import linked, scan
@@ -105,7 +106,7 @@ class Worker:
         job = spec_of(payload)
         identity = self._identity(job, payload)
         job_id = record_id(identity)
-        published = self._published(job_id, job.output_path, keep_segments=job.settings.engine.keep_segments)
+        published = self._published(job_id, job)
         if published is not None:
             return {"job_id": job_id, "published": published}
         paths = job.settings.paths
@@ -162,23 +163,25 @@ class Worker:
 
     def _check_early(self, job: JobSpec, video: inputs.Video, audio: inputs.Audio) -> None:
         """Find out before any work what would only fail at its end."""
-        check_output(job.output_path)
+        output_at(job.output_address, self._scratch).check()
         spec = encode_spec(job.settings, job.output, _recipe(job.settings, video), video, self._config.threads)
         if not spec.codec.endswith("_nvenc"):  # needs a GPU, which this lane's workers do not have
             check_encoder(spec)
         sound = job.settings.encode.audio
         if sound.codec != "copy":  # whether copying is exact depends on the plan
-            container, whole_s = container_for(job.output_path), audio.sound.duration_s
+            container, whole_s = container_for(Path(job.output)), audio.sound.duration_s
             plan_soundtrack(audio.info, audio.sound, container, sound.codec, sound.bitrate, whole_s)
 
-    def _published(self, job_id: str, output: Path, *, keep_segments: bool) -> Json | None:
+    def _published(self, job_id: str, job: JobSpec) -> Json | None:
         """Return an earlier result when its file is still where it belongs."""
         result = read_json(self._store, layout.result(job_id))
-        if result is None or result.get("status") != "done" or result.get("output") != str(output):
+        if result is None or result.get("status") != "done" or result.get("output") != job.output_address:
             return None
-        if not output.is_file() or output.stat().st_size != result.get("bytes_total"):
+        if output_at(job.output_address, self._scratch).size() != result.get("bytes_total"):
             return None
-        sweep_segments(self._store, job_id, keep=keep_segments)  # a driver may have died before it did
+        sweep_segments(
+            self._store, job_id, keep=job.settings.engine.keep_segments
+        )  # a driver may have died before it did
         return result
 
     @staticmethod

@@ -32,6 +32,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore, Store, open_store, to_json
+from lipwise_ray.storage.address import normal
 from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
@@ -110,7 +111,7 @@ def submit(
     registry: Registry,
     *,
     state: str,
-    out: Path,
+    out: str,
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
@@ -125,7 +126,7 @@ def submit(
         source: Settings.
         registry: Where weights come from.
         state: Where the state is: a folder, or a prefix of a bucket.
-        out: Outputs go under this folder.
+        out: Outputs go under this folder or prefix.
         make_engine: Makes the engine once the state is locked.
         listener: Is told what happens.
         stop: Asked often; once it says yes, running tasks end and the run stops.
@@ -137,7 +138,7 @@ def submit(
     begun = time.monotonic()
     run_settings = source.for_run()
     store = open_store(state)
-    out = out.resolve()
+    out = normal(out)
     scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else _scratch(store)
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
     with DriverLease(store, run_id, wait=listener.problem) as lease:
@@ -182,14 +183,14 @@ def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
 
 
 def _record_run(
-    store: Store, run_id: str, manifest: Manifest, settings: Settings, out: Path, command: list[str]
+    store: Store, run_id: str, manifest: Manifest, settings: Settings, out: str, command: list[str]
 ) -> None:
     record: Json = {
         "run_id": run_id,
         "manifest": str(manifest.path),
         "manifest_sha256": sha256_of(manifest.path),
         "rows": len(manifest.rows) + len(manifest.bad),
-        "out": str(out),
+        "out": out,
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
         "command": command,
@@ -287,7 +288,7 @@ def _jobs(
     rows: list[Row],
     source: SettingsSource,
     weights: WeightsTable,
-    out: Path,
+    out: str,
     scratch: Path,
     device: str,
     run: Run,
@@ -297,9 +298,9 @@ def _jobs(
         settings = source.for_row(row)
         try:
             codec_for(settings.encode.codec, container_for(Path(row.output)))
-            output = (out / row.output).resolve()
-            if not output.is_relative_to(out):
-                raise OutputError("output_escapes", row.where, f"must stay under {out}", str(output))
+            output = normal(f"{out}/{row.output}")
+            if not output.startswith(f"{out}/"):  # by way of a link
+                raise OutputError("output_escapes", row.where, f"must stay under {out}", output)
             record: Json = {"weights": weights.of(settings, row), "scratch": str(scratch), "device": device}
         except LipwiseError as error:
             run.refuse(row.line, row.id, [error])
@@ -309,7 +310,7 @@ def _jobs(
             video=row.video,
             audio=row.audio,
             output=row.output,
-            output_path=output,
+            output_address=output,
             tracks=row.tracks,
             start_s=row.start_s,
             end_s=row.end_s,

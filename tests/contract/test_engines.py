@@ -34,7 +34,17 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 def _probe(folder: Path, video: str = "v.mp4", name: str = "p") -> Task:
     settings = resolve([("t", {"faces": {"select": "box:60,110,50,110"}, "lipsync": {"model": "passthrough"}})])
     spec = JobSpec(
-        "r", str(folder / video), str(folder / "s.wav"), "o.mp4", folder / "o.mp4", None, 0.0, None, None, (), settings
+        "r",
+        str(folder / video),
+        str(folder / "s.wav"),
+        "o.mp4",
+        str(folder / "o.mp4"),
+        None,
+        0.0,
+        None,
+        None,
+        (),
+        settings,
     )
     payload = {"job": spec.record(), "weights": {}, "scratch": str(folder / "tmp"), "device": "cpu"}
     return Task(name, "probe", payload, 0, rank("probe", 0, 0))

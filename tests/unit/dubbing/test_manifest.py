@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 def _read(folder: Path, text: str | bytes, name: str = "m.csv") -> Manifest:
     path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_manifest(path, folder / "out", ["fast", "quality"])
+    return read_manifest(path, str(folder / "out"), ["fast", "quality"])
 
 
 def test_all_columns(folder: Path) -> None:
@@ -69,7 +69,7 @@ def test_other_formats_hold_the_same_rows(folder: Path) -> None:
     csv = _read(folder, f"{HEADER},start,priority\na,v.mp4,a.wav,a.mp4,1.5,2\n").rows[0]
     lines = _read(folder, "\n" + json.dumps(record) + "\n", "m.jsonl").rows[0]
     pq.write_table(pa.Table.from_pylist([record]), folder / "m.parquet")
-    table = read_manifest(folder / "m.parquet", folder / "out", []).rows[0]
+    table = read_manifest(folder / "m.parquet", str(folder / "out"), []).rows[0]
     for row in (lines, table):
         assert (row.id, row.video, row.start_s, row.priority) == (csv.id, csv.video, csv.start_s, csv.priority)
 
@@ -154,7 +154,7 @@ def test_files_that_are_no_manifest(text: str | bytes, words: str, folder: Path)
 def test_missing_and_foreign_files(folder: Path) -> None:
     """A missing manifest, an unknown ending and a false Parquet file are clear errors."""
     with pytest.raises(ManifestError, match="readable"):
-        read_manifest(folder / "none.csv", folder / "out", [])
+        read_manifest(folder / "none.csv", str(folder / "out"), [])
     with pytest.raises(ManifestError, match=r"\.csv, \.jsonl"):
         _read(folder, "x", "m.xlsx")
     with pytest.raises(ManifestError, match="Parquet"):

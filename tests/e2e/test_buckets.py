@@ -103,6 +103,50 @@ def test_a_bucket_that_is_not_there_is_one_clear_error(bucket: str, tmp_path: Pa
     assert bucket
 
 
+def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
+    """Inputs, state and outputs are objects: the result is what a local run gives, a second run does nothing, an output
+    that was lost is made again, and nothing but the cache is left on the machine.
+    """
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(240, 160), frames=30, gop=10))
+    write_sound(tmp_path / "s.wav", ToneSpec(1.2, codec="pcm_s16le", rate_hz=16000, channels=1))
+    far = {"id": "a", "video": _upload(bucket, "in/v.mp4", tmp_path / "v.mp4"), "output": "de/a.mp4"}
+    far |= {"audio": _upload(bucket, "in/s.wav", tmp_path / "s.wav"), "faces": "box:60,110,50,110"}
+    sets = settings_arguments(INLINE, PASSTHROUGH, "chunk.frames=10")
+    out = f"{bucket}/dubs"
+    arguments = ("submit", write_manifest(tmp_path / "m.csv", [far]), "--out", out, "--json", *sets)
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert json.loads(first.stdout.splitlines()[0])["output"] == f"{out}/de/a.mp4"
+    made = objects.Bucket(bucket)
+    near = write_manifest(tmp_path / "near.csv", [{**far, "video": "v.mp4", "audio": "s.wav"}])
+    local = run("submit", near, "--out", tmp_path / "out", *settings_arguments(INLINE, PASSTHROUGH, "chunk.frames=10"))
+    assert local.returncode == 0, local.stderr
+    assert made.read("dubs/de/a.mp4") == (tmp_path / "out" / "de" / "a.mp4").read_bytes()
+    written = made.facts("dubs.state/driver/epoch-00000001.json")
+    assert written is not None
+    again = run(*arguments)
+    assert "0 chunks rendered" in again.stderr
+    made.remove("dubs/de/a.mp4")
+    repaired = run(*arguments)
+    assert repaired.returncode == 0, repaired.stderr
+    assert made.read("dubs/de/a.mp4") == (tmp_path / "out" / "de" / "a.mp4").read_bytes()
+    left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file() and path.parent.name != "cache"]
+    assert left == []
+
+
+@pytest.mark.parametrize("output", ["../a.mp4", "x/../../a.mp4", "/etc/a.mp4", "."])
+def test_outputs_stay_under_their_prefix(output: str, tmp_path: Path) -> None:
+    """An object's name is followed like a path."""
+    (tmp_path / "v.mp4").touch()
+    row = {"id": "a", "video": "v.mp4", "audio": "v.mp4", "output": output}
+    found = run("validate", write_manifest(tmp_path / "m.csv", [row]), "--out", "s3://bucket/dubs")
+    assert found.returncode == 1
+    assert "must stay under the output root s3://bucket/dubs" in found.stdout
+    refused = run("validate", tmp_path / "m.csv", "--out", "ftp://host/dubs")
+    assert refused.returncode == 2
+    assert "must be a folder, or a prefix in a bucket" in refused.stderr
+
+
 def _upload(bucket: str, key: str, path: Path) -> str:
     objects.Bucket(bucket).upload(key, path)
     return f"{bucket}/{key}"

@@ -1,0 +1,120 @@
+"""Where finished files go: a folder or a bucket, at once and whole."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from lipwise_ray.dubbing import inputs
+from lipwise_ray.errors import OutputError
+from lipwise_ray.media.container import write_problem
+from lipwise_ray.state.store import move_into_place
+from lipwise_ray.storage.address import bucket_and_key, is_local
+from lipwise_ray.storage.objects import Bucket
+
+_SHOWN_CHARACTERS = 40
+
+
+class Output(Protocol):
+    """The address of one finished file."""
+
+    def check(self) -> None:
+        """Find out before any work whether a file can be put there.
+
+        Raises:
+            OutputError: It cannot.
+            StorageError: The store refused.
+        """
+        ...
+
+    def size(self) -> int | None:
+        """Return the bytes of the file that is there, None for none."""
+        ...
+
+    @contextmanager
+    def written(self, job_id: str) -> Generator[Path]:
+        """Give a path for the file in the making; it is published when the block ends well, else removed.
+
+        Raises:
+            OutputError: The file cannot be put in its place.
+            StorageError: The disk is full, or the store refused.
+        """
+        ...
+
+
+def output_at(address: str, scratch: Path) -> Output:
+    """Return the output at an address; one in a bucket is made under `scratch`."""
+    return FileOutput(Path(address)) if is_local(address) else ObjectOutput(address, scratch)
+
+
+class FileOutput:
+    """A file in a folder: made beside its place, and renamed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def check(self) -> None:
+        """Make the folder and see that it can be written."""
+        path = self._path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_problem(path, error) from error
+        if path.is_dir():
+            raise OutputError("not_writable", str(path), "must be a file's address", "a folder", "Change output")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise OutputError("not_writable", str(path), "must be writable", "a folder that is not", "Change its mode")
+
+    def size(self) -> int | None:
+        """Return the bytes of the file that is there, None for none."""
+        return self._path.stat().st_size if self._path.is_file() else None
+
+    @contextmanager
+    def written(self, job_id: str) -> Generator[Path]:
+        """Give a path beside the file's place, and rename."""
+        self.check()
+        path = self._path
+        stem = f".{path.stem[:_SHOWN_CHARACTERS]}.{job_id[:8]}"
+        for left_over in path.parent.glob(f"{glob.escape(stem)}.*.part{path.suffix}"):
+            left_over.unlink(missing_ok=True)  # of a driver that was killed
+        temporary = path.with_name(f"{stem}.{os.getpid()}.part{path.suffix}")
+        try:
+            yield temporary
+            try:
+                move_into_place(temporary, path)
+            except OSError as error:
+                raise write_problem(path, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class ObjectOutput:
+    """An object: made on this machine, and uploaded."""
+
+    def __init__(self, address: str, scratch: Path) -> None:
+        root, self._key = bucket_and_key(address)
+        self._bucket = Bucket(root, "files")
+        self._scratch = scratch
+
+    def check(self) -> None:
+        """Ask the bucket for the object, which shows that it can be reached."""
+        self._bucket.names(f"{self._key}/")
+
+    def size(self) -> int | None:
+        """Return the bytes of the object that is there, None for none."""
+        facts = self._bucket.facts(self._key)
+        return None if facts is None else facts.size
+
+    @contextmanager
+    def written(self, job_id: str) -> Generator[Path]:
+        """Give a path in the scratch folder, and upload."""
+        name = self._key.rpartition("/")[2]
+        suffix = Path(name).suffix
+        stem = f"{name.removesuffix(suffix)[:_SHOWN_CHARACTERS]}.{job_id[:8]}"
+        with inputs.scratch_file(self._scratch, f"{stem}{suffix}") as temporary:
+            yield temporary
+            self._bucket.upload(self._key, temporary)
