@@ -199,7 +199,8 @@ def test_settings_mistakes_are_usage_errors(folder: Path) -> None:
         (("--set", 'faces.select="biggest"'), "largest"),
         (("--set", "source.crop=[-1, -1, -1, -1]"), "source.crop"),
         (("--set", 'source.still_rate="25/0"'), "source.still_rate"),
-        (("--state", "s3://bucket/x"), "must be a local folder"),
+        (("--state", "ftp://host/x"), "must be a folder, or a prefix in a bucket"),
+        (("--out", "s3://bucket"), "must be a folder, or a prefix in a bucket"),
     ):
         done = run("submit", manifest, *arguments)
         assert (done.returncode, words in done.stderr) == (2, True), done.stderr
