@@ -3,127 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipwise_ray.dubbing.tasks import Kind, Lane, Task, rank
-from lipwise_ray.engine.contract import Blame, Failure, Outcome, Seat
+from lipwise_ray.dubbing.tasks import Kind, Task
+from lipwise_ray.engine.contract import Blame, Seat
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore
-from lipwise_ray.values import Json
-
-
-class ScriptedEngine:
-    """Workers on nodes; a script decides how each attempt ends, and in which order."""
-
-    device = "cpu"
-    description = "scripted"
-
-    def __init__(
-        self,
-        script: Callable[[Task, int, Seat], Blame | None],
-        pick: Callable[[int], int] = lambda n: 0,
-        seats: tuple[Seat, ...] = (Seat("g0", "gpu", "one"), Seat("g1", "gpu", "two"), Seat("c0", "cpu", "one")),
-    ) -> None:
-        self._script = script
-        self._pick = pick
-        self.seats = {seat.worker: seat for seat in seats}
-        self.busy: dict[str, Task] = {}
-        self.log: list[str] = []
-        self.where: list[tuple[str, str]] = []
-        self.count: dict[str, int] = {}
-        self.payloads: list[Json] = []
-        self.backlogs: list[dict[Lane, int]] = []
-        self.stuck: set[str] = set()
-        self.killed: list[str] = []
-        self.ended: list[str] = []
-
-    def start(self, prepare: list[Json]) -> None:
-        pass
-
-    def want(self, backlog: Mapping[Lane, int]) -> None:
-        self.backlogs.append(dict(backlog))
-
-    def idle(self, lane: Lane) -> list[Seat]:
-        return [seat for seat in self.seats.values() if seat.lane == lane and seat.worker not in self.busy]
-
-    def nodes(self, lane: Lane) -> set[str]:
-        return {seat.node for seat in self.seats.values() if seat.lane == lane}
-
-    def submit(self, worker: str, task: Task) -> None:
-        assert worker not in self.busy
-        assert self.seats[worker].lane == task.lane
-        self.busy[worker] = task
-        self.log.append(task.id)
-        self.where.append((task.id, self.seats[worker].node))
-        self.payloads.append(task.payload)
-        self.count[task.id] = self.count.get(task.id, 0) + 1
-
-    def poll(self, timeout_s: float) -> list[Outcome]:
-        names = sorted(worker for worker, task in self.busy.items() if task.id not in self.stuck)
-        names += [worker for worker in self.ended if worker in self.busy]
-        if not names:
-            return []
-        worker = names[self._pick(len(names)) % len(names)]
-        task, seat = self.busy.pop(worker), self.seats[worker]
-        if task.id in self.stuck:
-            self.ended.remove(worker)
-            return [Outcome(seat, task, None, Failure("stalled", "stalled", f"{task.id} stood still"))]
-        blame = self._script(task, self.count[task.id], seat)
-        if blame is None:
-            return [Outcome(seat, task, {"id": task.id}, None)]
-        return [Outcome(seat, task, None, Failure(blame, "code", f"{task.id} failed", "traceback", "log"))]
-
-    def frames_done(self) -> dict[str, int]:
-        return {}
-
-    def kill(self, worker: str) -> None:
-        self.killed.append(worker)
-        self.ended.append(worker)
-
-    def close(self) -> None:
-        pass
-
-
-class Clock:
-    """Time that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += max(seconds, 0.001)
-
-
-class Row:
-    """Notes what it is told."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self.lost: list[str] = []
-
-    def finished(self, task: Task, result: Json) -> None:
-        assert result["id"] == task.id
-        self.done.append(task.id)
-
-    def failed(self, task: Task, failure: Failure) -> None:
-        self.lost.append(task.id)
-
-
-def _task(
-    name: str, kind: Kind = "render", *, row: int = 0, priority: int = 0, chunk: int = 0, job: str = "job"
-) -> Task:
-    return Task(name, kind, {"chunk": chunk}, 10, rank(kind, priority, row, chunk), job)
+from tests.unit.engine.scripted import Clock, Row, ScriptedEngine, make_task
 
 
 def _run(dispatcher: Dispatcher) -> None:
@@ -148,11 +41,11 @@ def test_priority_then_age_then_the_latest_stage(tmp_path: Path) -> None:
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     for task in (
-        _task("late", row=2),
-        _task("scan", "scan", row=1),
-        _task("second", row=1, chunk=1),
-        _task("first", row=1, chunk=0),
-        _task("urgent", row=9, priority=5),
+        make_task("late", row=2),
+        make_task("scan", "scan", row=1),
+        make_task("second", row=1, chunk=1),
+        make_task("first", row=1, chunk=0),
+        make_task("urgent", row=9, priority=5),
     ):
         dispatcher.add(task, row)
     _run(dispatcher)
@@ -166,8 +59,8 @@ def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
     """Errors of the code are tried again, errors of the input are not; the ledger has every attempt."""
     engine, clock = ScriptedEngine(lambda task, n, seat: blame if task.id == "bad" else None), Clock()
     dispatcher, row = _dispatcher(engine, tmp_path, clock), Row()
-    dispatcher.add(_task("bad"), row)
-    dispatcher.add(_task("good"), row)
+    dispatcher.add(make_task("bad"), row)
+    dispatcher.add(make_task("good"), row)
     _run(dispatcher)
     assert (row.done, row.lost) == (["good"], ["bad"])
     assert engine.count["bad"] == attempts
@@ -181,7 +74,7 @@ def test_a_second_attempt_may_succeed(tmp_path: Path) -> None:
     """A task that fails twice and then works is done, and told once."""
     engine = ScriptedEngine(lambda task, n, seat: "crash" if n < 3 else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(_task("t"), row)
+    dispatcher.add(make_task("t"), row)
     _run(dispatcher)
     assert (row.done, row.lost) == (["t"], [])
 
@@ -190,9 +83,9 @@ def test_equal_work_is_done_once(tmp_path: Path) -> None:
     """Two rows that need the same scan share it, also when the second asks while it runs."""
     engine = ScriptedEngine(lambda task, n, seat: None)
     dispatcher, one, two = _dispatcher(engine, tmp_path), Row(), Row()
-    dispatcher.add(_task("scan", "scan"), one)
+    dispatcher.add(make_task("scan", "scan"), one)
     dispatcher._hand_out("gpu")
-    dispatcher.add(_task("scan", "scan", row=7), two)
+    dispatcher.add(make_task("scan", "scan", row=7), two)
     _run(dispatcher)
     assert engine.count == {"scan": 1}
     assert (one.done, two.done) == (["scan"], ["scan"])
@@ -204,9 +97,9 @@ def test_a_failed_row_takes_its_waiting_tasks_along(tmp_path: Path) -> None:
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
     dispatcher, lost, other = _dispatcher(engine, tmp_path), Row(), Row()
     for n in range(5):
-        dispatcher.add(_task(f"own{n}", chunk=n), lost)
-    dispatcher.add(_task("shared", chunk=9), lost)
-    dispatcher.add(_task("shared", chunk=9), other)
+        dispatcher.add(make_task(f"own{n}", chunk=n), lost)
+    dispatcher.add(make_task("shared", chunk=9), lost)
+    dispatcher.add(make_task("shared", chunk=9), other)
     dispatcher.step(0.1)
     dispatcher.drop(lost)
     _run(dispatcher)
@@ -219,8 +112,8 @@ def test_draining_hands_out_nothing(tmp_path: Path) -> None:
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(_task("a", chunk=0), row)
-    dispatcher.add(_task("b", chunk=1), row)
+    dispatcher.add(make_task("a", chunk=0), row)
+    dispatcher.add(make_task("b", chunk=1), row)
     dispatcher._hand_out("gpu")
     for _ in range(3):
         dispatcher.step(0.1, lease=False)
@@ -232,7 +125,7 @@ def test_a_dead_letter_tells_everything(tmp_path: Path) -> None:
     """Descriptor, every attempt with traceback and log, the nodes, and the command that reproduces it."""
     engine = ScriptedEngine(lambda task, n, seat: "crash" if task.id == "render:job/3" else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(_task("render:job/3", chunk=3), row)
+    dispatcher.add(make_task("render:job/3", chunk=3), row)
     _run(dispatcher)
     letter = quarantine.read(LocalStore(tmp_path), "render:job/3")
     assert letter is not None
@@ -248,7 +141,7 @@ def test_a_failed_task_goes_to_another_node(tmp_path: Path) -> None:
     """A retry waits for a node where the task has not failed yet, even while the old one is idle."""
     engine = ScriptedEngine(lambda task, n, seat: "application" if task.id == "bad" and seat.node == "one" else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(_task("bad", chunk=0), row)
+    dispatcher.add(make_task("bad", chunk=0), row)
     _run(dispatcher)
     assert [node for task, node in engine.where if task == "bad"] == ["one", "two"]
     assert row.done == ["bad"]
@@ -259,7 +152,7 @@ def test_a_node_where_three_tasks_failed_is_avoided(tmp_path: Path) -> None:
     engine = ScriptedEngine(lambda task, n, seat: "crash" if seat.node == "one" else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     for n in range(12):
-        dispatcher.add(_task(f"t{n}", chunk=n), row)
+        dispatcher.add(make_task(f"t{n}", chunk=n), row)
     _run(dispatcher)
     assert len(row.done) == 12
     assert sum(node == "one" for _, node in engine.where) == 3
@@ -272,26 +165,26 @@ def test_a_task_that_fails_on_two_nodes_is_guilty_itself(tmp_path: Path) -> None
     engine = ScriptedEngine(lambda task, n, seat: "crash" if task.id.startswith("bad") else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     for n in range(4):
-        dispatcher.add(_task(f"bad{n}", chunk=n), row)
+        dispatcher.add(make_task(f"bad{n}", chunk=n), row)
     for n in range(20):
-        dispatcher.add(_task(f"good{n}", chunk=10 + n), row)
+        dispatcher.add(make_task(f"good{n}", chunk=10 + n), row)
     _run(dispatcher)
     assert len(row.done) == 20
     assert sorted(row.lost) == [f"bad{n}" for n in range(4)]
     assert not dispatcher.neighbourhood.avoided
 
 
-def test_lost_nodes_are_not_charged_to_the_task(tmp_path: Path) -> None:
+def test_lost_nodes_are_not_charged_to_themake_task(tmp_path: Path) -> None:
     """Three lost nodes leave the application budget whole; only its own budget ends it."""
     engine = ScriptedEngine(lambda task, n, seat: "node" if n <= 3 else "application" if n <= 5 else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(_task("t"), row)
+    dispatcher.add(make_task("t"), row)
     _run(dispatcher)
     assert row.done == ["t"]
     assert engine.count["t"] == 6
     engine = ScriptedEngine(lambda task, n, seat: "node")
     dispatcher, row = _dispatcher(engine, tmp_path / "b"), Row()
-    dispatcher.add(_task("t"), row)
+    dispatcher.add(make_task("t"), row)
     _run(dispatcher)
     assert (row.lost, engine.count["t"]) == (["t"], 4)
 
@@ -309,9 +202,9 @@ def test_out_of_memory_halves_the_batch_and_then_gets_a_node_alone(tmp_path: Pat
 
     engine = ScriptedEngine(script, seats=seats)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(_task("big", priority=1), row)
+    dispatcher.add(make_task("big", priority=1), row)
     for n in range(12):
-        dispatcher.add(_task(f"small{n}", chunk=n), row)
+        dispatcher.add(make_task(f"small{n}", chunk=n), row)
     _run(dispatcher)
     assert [p.get("squeeze", 0) for p, name in zip(engine.payloads, engine.log, strict=True) if name == "big"] == [
         0,
@@ -329,8 +222,8 @@ def test_a_worker_without_progress_is_ended(tmp_path: Path) -> None:
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.stuck.add("hang")
     dispatcher, row = _dispatcher(engine, tmp_path, clock), Row()
-    dispatcher.add(_task("hang", chunk=0), row)
-    dispatcher.add(_task("good", chunk=1), row)
+    dispatcher.add(make_task("hang", chunk=0), row)
+    dispatcher.add(make_task("good", chunk=1), row)
     for _ in range(400):
         if not dispatcher.left:
             break
@@ -345,7 +238,7 @@ def test_a_run_in_which_nothing_works_stops(tmp_path: Path) -> None:
     engine = ScriptedEngine(lambda task, n, seat: "application")
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     for n in range(100):
-        dispatcher.add(_task(f"t{n}", row=n, job=f"job{n // 4}"), row)
+        dispatcher.add(make_task(f"t{n}", row=n, job=f"job{n // 4}"), row)
     for _ in range(200):
         dispatcher.step(0.1)
     assert dispatcher.first.reason is not None
@@ -360,8 +253,8 @@ def test_one_bad_job_does_not_stop_a_run(tmp_path: Path) -> None:
     engine = ScriptedEngine(lambda task, n, seat: "crash" if task.job_id == "bad" else None)
     dispatcher, row = _dispatcher(engine, tmp_path), Row()
     for n in range(20):
-        dispatcher.add(_task(f"bad{n}", chunk=n, priority=1, job="bad"), row)
-        dispatcher.add(_task(f"good{n}", row=1, chunk=n, job="good"), row)
+        dispatcher.add(make_task(f"bad{n}", chunk=n, priority=1, job="bad"), row)
+        dispatcher.add(make_task(f"good{n}", row=1, chunk=n, job="good"), row)
     _run(dispatcher)
     assert len(row.done) == len(row.lost) == 20
 
@@ -371,7 +264,7 @@ def test_quarantine_lasts_until_it_is_lifted(tmp_path: Path) -> None:
     bad, good = (ScriptedEngine(lambda task, n, seat, fate=fate: fate) for fate in ("crash", None))
     for engine, lost, lift in ((bad, 1, False), (good, 1, True), (good, 0, False)):
         dispatcher, row = _dispatcher(engine, tmp_path), Row()
-        dispatcher.add(_task("render:job/0"), row)
+        dispatcher.add(make_task("render:job/0"), row)
         _run(dispatcher)
         assert len(row.lost) == lost
         if lift:
@@ -398,7 +291,7 @@ def test_any_sequence_comes_to_an_end(
         lambda task, n, seat: fates[next(turn) % len(fates)], pick=lambda n: picks[next(turn) % len(picks)]
     )
     dispatcher, row = _dispatcher(engine, tmp_path_factory.mktemp("s")), Row()
-    tasks = [_task(f"{kind}{n}", kind, row=n % 3, chunk=n) for n, kind in enumerate(kinds)]
+    tasks = [make_task(f"{kind}{n}", kind, row=n % 3, chunk=n) for n, kind in enumerate(kinds)]
     for task in tasks:
         dispatcher.add(task, row)
     _run(dispatcher)

@@ -1,0 +1,115 @@
+"""An engine that does what the test says, and what goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lipwise_ray.dubbing.tasks import Kind, Lane, Task, rank
+from lipwise_ray.engine.contract import Blame, Failure, Outcome, Seat
+from lipwise_ray.values import Json
+
+
+class ScriptedEngine:
+    """Workers on nodes; a script decides how each attempt ends, and in which order."""
+
+    device = "cpu"
+    description = "scripted"
+
+    def __init__(
+        self,
+        script: Callable[[Task, int, Seat], Blame | None],
+        pick: Callable[[int], int] = lambda n: 0,
+        seats: tuple[Seat, ...] = (Seat("g0", "gpu", "one"), Seat("g1", "gpu", "two"), Seat("c0", "cpu", "one")),
+    ) -> None:
+        self._script = script
+        self._pick = pick
+        self.seats = {seat.worker: seat for seat in seats}
+        self.busy: dict[str, Task] = {}
+        self.log: list[str] = []
+        self.where: list[tuple[str, str]] = []
+        self.count: dict[str, int] = {}
+        self.payloads: list[Json] = []
+        self.backlogs: list[dict[Lane, int]] = []
+        self.stuck: set[str] = set()
+        self.killed: list[str] = []
+        self.ended: list[str] = []
+
+    def start(self, prepare: list[Json]) -> None:
+        pass
+
+    def want(self, backlog: Mapping[Lane, int]) -> None:
+        self.backlogs.append(dict(backlog))
+
+    def idle(self, lane: Lane) -> list[Seat]:
+        return [seat for seat in self.seats.values() if seat.lane == lane and seat.worker not in self.busy]
+
+    def nodes(self, lane: Lane) -> set[str]:
+        return {seat.node for seat in self.seats.values() if seat.lane == lane}
+
+    def submit(self, worker: str, task: Task) -> None:
+        assert worker not in self.busy
+        assert self.seats[worker].lane == task.lane
+        self.busy[worker] = task
+        self.log.append(task.id)
+        self.where.append((task.id, self.seats[worker].node))
+        self.payloads.append(task.payload)
+        self.count[task.id] = self.count.get(task.id, 0) + 1
+
+    def poll(self, timeout_s: float) -> list[Outcome]:
+        names = sorted(worker for worker, task in self.busy.items() if task.id not in self.stuck)
+        names += [worker for worker in self.ended if worker in self.busy]
+        if not names:
+            return []
+        worker = names[self._pick(len(names)) % len(names)]
+        task, seat = self.busy.pop(worker), self.seats[worker]
+        if task.id in self.stuck:
+            self.ended.remove(worker)
+            return [Outcome(seat, task, None, Failure("stalled", "stalled", f"{task.id} stood still"))]
+        blame = self._script(task, self.count[task.id], seat)
+        if blame is None:
+            return [Outcome(seat, task, {"id": task.id}, None)]
+        return [Outcome(seat, task, None, Failure(blame, "code", f"{task.id} failed", "traceback", "log"))]
+
+    def frames_done(self) -> dict[str, int]:
+        return {}
+
+    def kill(self, worker: str) -> None:
+        self.killed.append(worker)
+        self.ended.append(worker)
+
+    def close(self) -> None:
+        pass
+
+
+class Clock:
+    """Time that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += max(seconds, 0.001)
+
+
+class Row:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.lost: list[str] = []
+
+    def finished(self, task: Task, result: Json) -> None:
+        assert result["id"] == task.id
+        self.done.append(task.id)
+
+    def failed(self, task: Task, failure: Failure) -> None:
+        self.lost.append(task.id)
+
+
+def make_task(
+    name: str, kind: Kind = "render", *, row: int = 0, priority: int = 0, chunk: int = 0, job: str = "job"
+) -> Task:
+    return Task(name, kind, {"chunk": chunk}, 10, rank(kind, priority, row, chunk), job)
