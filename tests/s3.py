@@ -62,14 +62,18 @@ class Line:
         to: The server's port.
         swallow: Answers yet to be lost after the server did what it was asked to.
         refuse: Requests yet to be answered with 503.
+        refuse_each, swallow_each: Besides, each so many-th request is refused, or its answer lost; 0 for none.
         method: Only requests of this method are hit.
     """
 
     to: int
     swallow: int = 0
     refuse: int = 0
+    refuse_each: int = 0
+    swallow_each: int = 0
     method: bytes = b"PUT"
     hits: int = 0
+    seen: int = 0
     port: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
@@ -90,9 +94,11 @@ class Line:
 
     def _take(self, name: str) -> bool:
         with self._lock:
-            if getattr(self, name) <= 0:
+            each = getattr(self, f"{name}_each")
+            if getattr(self, name) > 0:
+                setattr(self, name, getattr(self, name) - 1)
+            elif not each or self.seen % each:
                 return False
-            setattr(self, name, getattr(self, name) - 1)
             self.hits += 1
             return True
 
@@ -101,6 +107,8 @@ class Line:
         with client, suppress(OSError):
             request = _message(client)
             is_hit = request.startswith(self.method)
+            with self._lock:
+                self.seen += is_hit
             if is_hit and self._take("refuse"):
                 client.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return

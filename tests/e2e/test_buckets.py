@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -19,7 +20,7 @@ from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.dub import INLINE, PASSTHROUGH, command, run, settings_arguments, write_manifest
-from tests.s3 import BUCKET, s3_server
+from tests.s3 import BUCKET, Line, point_to, s3_server
 
 STATE = f"s3://{BUCKET}/nights/one"
 FRAMES, CHUNK = 200, 10
@@ -132,6 +133,32 @@ def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     assert made.read("dubs/de/a.mp4") == (tmp_path / "out" / "de" / "a.mp4").read_bytes()
     left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file() and path.parent.name != "cache"]
     assert left == []
+
+
+def test_a_shaky_line_changes_nothing(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fifth request is refused and every seventh answer lost: the row is done in one run, each chunk
+    once, and its file is the same.
+    """
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(240, 160), frames=30, gop=10))
+    write_sound(tmp_path / "s.wav", ToneSpec(1.2, codec="pcm_s16le", rate_hz=16000, channels=1))
+    row = {"id": "a", "video": _upload(bucket, "in/v.mp4", tmp_path / "v.mp4"), "output": "a.mp4"}
+    row |= {"audio": _upload(bucket, "in/s.wav", tmp_path / "s.wav"), "faces": "box:60,110,50,110"}
+    manifest = write_manifest(tmp_path / "m.csv", [row])
+    sets = list(settings_arguments(INLINE, PASSTHROUGH, "chunk.frames=5"))
+    calm = run("submit", manifest, "--out", f"{bucket}/calm", *sets)
+    assert calm.returncode == 0, calm.stderr
+    port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    with Line(port, refuse_each=5, swallow_each=7, method=b"") as line:
+        point_to(line.port, monkeypatch.setenv)
+        shaken = run("submit", manifest, "--out", f"{bucket}/shaken", *sets)
+        assert line.hits >= 10
+    point_to(port, monkeypatch.setenv)
+    assert shaken.returncode == 0, shaken.stderr
+    made = objects.Bucket(bucket)
+    assert made.read("shaken/a.mp4") == made.read("calm/a.mp4")
+    leased = [e["task"] for e in _events(RemoteStore(f"{bucket}/shaken.state", Cache())) if e["event"] == "leased"]
+    assert len(leased) == len(set(leased))
+    assert not [key for key in made.names("shaken.state/jobs") if "/segments/" in key]
 
 
 @pytest.mark.parametrize("output", ["../a.mp4", "x/../../a.mp4", "/etc/a.mp4", "."])
