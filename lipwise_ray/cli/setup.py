@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lipwise_ray.nets.registry import Registry
 
 DEFAULT_PRESET = "quality"
+_LOST_SLASH = re.compile(r"^[a-z][a-z0-9+.-]+:/")
 
 Job = Annotated[Path | None, typer.Option("--job", help="Settings file (TOML).", metavar="FILE.toml")]
 Set = Annotated[
@@ -79,7 +81,7 @@ def state_address(state: str | None, settings: Settings, out: str) -> str:
 
 
 def _place(address: str, option: str) -> str:
-    if is_local(address):
+    if is_local(address) and not _LOST_SLASH.match(address):
         return str(Path(address).expanduser())
     if not is_store(address) or not bucket_and_key(address)[1]:
         raise SettingsError(

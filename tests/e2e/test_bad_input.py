@@ -201,6 +201,7 @@ def test_settings_mistakes_are_usage_errors(folder: Path) -> None:
         (("--set", 'source.still_rate="25/0"'), "source.still_rate"),
         (("--state", "ftp://host/x"), "must be a folder, or a prefix in a bucket"),
         (("--out", "s3://bucket"), "must be a folder, or a prefix in a bucket"),
+        (("--out", "s3:/bucket/x"), "must be a folder, or a prefix in a bucket"),
     ):
         done = run("submit", manifest, *arguments)
         assert (done.returncode, words in done.stderr) == (2, True), done.stderr
