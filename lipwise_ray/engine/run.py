@@ -101,6 +101,10 @@ class _Running:
                 return
         self.give_up(failure.code, failure.message, stage=task.kind, task=task.id, blame=failure.blame)
 
+    def cancel(self) -> None:
+        """End the row because somebody asked for it."""
+        self.give_up("cancelled", f"row {self.job.id}: was cancelled by `lipwise-ray cancel`.")
+
     def give_up(self, code: str, message: str, **more: str) -> None:
         """End the row without a result."""
         self.run.dispatcher.drop(self)
@@ -132,6 +136,7 @@ class Run:
     _active: dict[int, _Running] = field(default_factory=dict[int, _Running])
     cancelled: bool = False
     """The whole run was cancelled: rows that were not begun stay so."""
+    _unwanted: set[str] = field(default_factory=set[str])
     _looked_s: float = 0.0
 
     def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
@@ -195,7 +200,8 @@ class Run:
             job_id = name.removeprefix("cancel-").removesuffix(".json")
             for running in list(self._active.values()):
                 if job_id in (running.job.flow.job_id, running.job.id, layout.ALL_JOBS):
-                    running.give_up("cancelled", f"row {running.job.id}: was cancelled by `lipwise-ray cancel`.")
+                    running.cancel()
+            self._unwanted.add(job_id)  # it may wait in the manifest still
             if job_id == layout.ALL_JOBS:
                 self.cancelled = True
             self.store.remove(key)
@@ -204,6 +210,9 @@ class Run:
         running = _Running(self, job, time.monotonic())
         self._active[job.row] = running
         self.listener.row_started(job.row, job.id)
+        if job.id in self._unwanted:
+            running.cancel()
+            return
         for task in job.flow.start():
             self.dispatcher.add(task, running)
 

@@ -162,6 +162,26 @@ def test_one_of_two_jobs_can_be_cancelled(site: Site) -> None:
     assert "must have a driver at work" in nobody.stderr
 
 
+def test_a_row_that_waits_can_be_cancelled(site: Site) -> None:
+    """The wish for a row that was not begun is kept until its turn comes: nothing of it is done."""
+    site.inject(Fault(r"^render:a/0$", "frame:2", "hang"))
+    going = site.begin("engine.stall_s=15", "engine.active_rows=1")
+    deadline = time.monotonic() + 90
+    while site.hits == 0:
+        assert going.poll() is None, going.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for row in ("b", "a"):
+        asked = run("cancel", site.state, row)
+        assert asked.returncode == 0, asked.stderr
+    _, errors = going.communicate(timeout=90)
+    assert going.returncode == 1
+    assert "FAILED a: row a: was cancelled" in errors
+    assert "FAILED b: row b: was cancelled" in errors
+    assert not [event for event in site.events("leased") if event["task"] == "probe:1"]
+    assert not (site.out / "b.mkv").exists()
+
+
 def test_damaged_segments_and_markers_are_done_again(site: Site) -> None:
     """A segment that was cut, one with a changed byte, and a marker that is no JSON cost only themselves."""
     site.inject(Fault(r"^assemble:", "begin", "kill_driver"))

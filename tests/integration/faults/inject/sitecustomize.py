@@ -94,9 +94,9 @@ def _worker(module) -> None:
 
     module.Worker.__init__, module.Worker.run, module.Worker._tick = init, run, tick
 
-    from lipwise_ray.dubbing import assembly
+    from lipwise_ray.dubbing import assembly, outputs
 
-    join, move = assembly.join, assembly.move_into_place
+    join, move = assembly.join, outputs.move_into_place
 
     def joining(segments, timeline, target, **more):
         join(segments, timeline, target, **more)
@@ -106,7 +106,7 @@ def _worker(module) -> None:
         strike(now["task"], "publish", os.environ.get("LIPWISE_TEST_STATE", ""))
         move(path, target)
 
-    assembly.join, assembly.move_into_place = joining, moving
+    assembly.join, outputs.move_into_place = joining, moving
 
 
 def _ledger(module) -> None:
