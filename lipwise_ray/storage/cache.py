@@ -69,8 +69,6 @@ class Cache:
         return path
 
     def _make_folder(self) -> None:
-        if self._folder.is_dir():
-            return
         for folder in (self._folder.parent, self._folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if folder.stat().st_uid not in (os.getuid(), 0):
