@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lipwise_ray.errors import SettingsError
 
@@ -183,12 +183,30 @@ class Paths(_Section):
     out: str | None = None
     models: str | None = None
     scratch: str | None = None
-    schemes: tuple[Literal["file", "s3", "gs", "az"], ...] = ("file", "s3", "gs", "az")
+    schemes: tuple[Literal["file", "s3", "gs", "az", "http", "https"], ...] = ("file", "s3", "gs", "az")
     """Of the addresses that inputs may have; ``file`` is a path."""
+    hosts: tuple[str, ...] = ()
+    """Web servers that may be asked for inputs: a name, a name with a port, or ``*.`` and a domain."""
     roots: tuple[str, ...] = ()
     """Folders and prefixes that inputs must lie under; none for anywhere."""
     cache_gb: Annotated[float, Field(gt=0)] = 20.0
-    """Room on each machine for copies of what lies in a bucket; what is in use may take more."""
+    """Room on each machine for copies of what lies elsewhere; what is in use may take more."""
+
+    @model_validator(mode="after")
+    def _web_needs_hosts(self) -> Self:
+        if {"http", "https"} & {*self.schemes} and not self.hosts:
+            raise ValueError("hosts must name the web servers that http and https may ask")
+        return self
+
+
+class Limits(_Section):
+    """How large an input may be; a larger one fails its row before it is decoded."""
+
+    gb: Annotated[float, Field(gt=0)] = 200.0
+    megapixels: Annotated[float, Field(gt=0, le=134)] = 70.0
+    """Of a picture; 8K has 33."""
+    hours: Annotated[float, Field(gt=0, le=100)] = 12.0
+    streams: Annotated[int, Field(ge=1, le=1000)] = 64
 
 
 class Settings(_Section):
@@ -204,6 +222,7 @@ class Settings(_Section):
     chunk: Chunk = Chunk()
     engine: Engine = Engine()
     paths: Paths = Paths()
+    limits: Limits = Limits()
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide what a finished file looks like.
@@ -215,6 +234,7 @@ class Settings(_Section):
             exclude={
                 "engine": True,
                 "paths": True,
+                "limits": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
                 "detect": {"detector", "checkpoint", "batch_frames"},
             },

@@ -12,6 +12,7 @@ from typing import Any
 
 from lipwise_ray.cli.progress import Display
 from lipwise_ray.dubbing.manifest import read_manifest
+from lipwise_ray.dubbing.media import policy_of
 from lipwise_ray.engine.driver import Report, SettingsSource, submit
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.nets.registry import Registry
@@ -22,6 +23,8 @@ INLINE = 'engine.kind="inline"'
 PASSTHROUGH = 'lipsync.model="passthrough"'
 LOSSLESS = 'encode.codec="ffv1"'
 QUICK = 'encode.preset="ultrafast"'
+"""Also the one to compare files by: x264's macroblock tree, which slower presets use, reads memory that nobody wrote on
+CPUs with AVX-512, and a few coded bytes differ from run to run."""
 
 
 def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -52,7 +55,7 @@ def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", 
     source = SettingsSource(jobs_folder(), "quality", list(layers))
     settings = source.for_run()
     return submit(
-        read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder())),
+        read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder()), policy_of(settings.paths)),
         source,
         Registry(models_folder() / "registry.toml", models or folder / "no-models"),
         state=str(folder / f"{out}.state"),

@@ -57,7 +57,7 @@ def plan(
     """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
     from lipwise_ray.dubbing.estimate import Speeds, estimate_row  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.media import Media, cache_of, policy_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.media import cache_of, media_of, policy_of  # noqa: PLC0415  # heavy
     from lipwise_ray.errors import InputError, StorageError  # noqa: PLC0415  # with the others
     from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
@@ -66,7 +66,7 @@ def plan(
     out_root = setup.out_address(out, settings, manifest)
     loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
     speeds = Speeds.measured(setup.state_address(state, settings, out_root))
-    media = Media(cache_of(settings.paths))
+    media = media_of(settings, cache_of(settings.paths))
     bad = len(loaded.bad)
     for problem in loaded.problems:
         typer.echo(f"error: {problem}", err=True)

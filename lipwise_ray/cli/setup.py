@@ -12,7 +12,7 @@ import typer
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings, parse_assignment, read_toml
-from lipwise_ray.storage.address import bucket_and_key, is_local, is_store, without_user
+from lipwise_ray.storage.address import bucket_and_key, is_local, is_store, shown
 
 if TYPE_CHECKING:
     from lipwise_ray.engine.driver import SettingsSource
@@ -85,6 +85,6 @@ def _place(address: str, option: str) -> str:
         return str(Path(address).expanduser())
     if not is_store(address) or not bucket_and_key(address)[1]:
         raise SettingsError(
-            "no_place", option, "must be a folder, or a prefix in a bucket of s3, gs or az", without_user(address)
+            "no_place", option, "must be a folder, or a prefix in a bucket of s3, gs or az", shown(address)
         )
     return address.rstrip("/")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lipwise_ray
-from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
@@ -49,11 +48,10 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
         return {"missing": missing}
     scratch = Path(payload["scratch"])
     output = output_at(job.spec.output_address, scratch)
-    container = container_for(Path(job.spec.output))
-    file = job.local(job.spec.audio, payload["audio_id"])
-    audio = inputs.open_audio(job.store, scratch, file, payload["audio_id"], salvage=job.salvage)
+    delivered = container_for(Path(job.spec.output))
+    audio = job.audio(scratch, payload["audio_id"])
     encode = job.spec.settings.encode.audio
-    soundtrack = plan_soundtrack(audio.info, audio.sound, container, encode.codec, encode.bitrate, plan.audio_s)
+    soundtrack = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
 
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
         return add_soundtrack(container, audio.info, soundtrack, salvage=job.salvage)
@@ -71,7 +69,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
         )
         found = verify(temporary, plan.timeline, plan.audio_s, threads=threads)
         result = _result(job, payload, plan, markers, found, temporary)
-    result["encoder"] = codec_for(job.spec.settings.encode.codec, container)
+    result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
     result["assemble_s"] = round(time.perf_counter() - begin, 3)
     job.store.write(layout.result(job_id), to_json(result))

@@ -76,17 +76,18 @@ class JobContext:
     video: inputs.Video
     salvage: bool
 
-    def local(self, address: str, identity: str) -> Path:
-        """Return a local file with the contents of an input."""
-        return self.media.local(address, identity, self.spec.settings.paths)
+    def audio(self, scratch: Path, audio_id: str) -> inputs.Audio:
+        """Return the job's new sound."""
+        file, limits = self.media.local(self.spec.audio, audio_id), self.spec.settings.limits
+        return inputs.open_audio(self.store, scratch, file, audio_id, salvage=self.salvage, limits=limits)
 
 
 def open_job(store: Store, media: Media, scratch: Path, payload: Json) -> JobContext:
     """Open the job of a task whose inputs have been probed."""
     spec = spec_of(payload)
     salvage = spec.settings.source.on_error == "salvage"
-    file = media.local(spec.video, payload["video_id"], spec.settings.paths)
-    video = inputs.open_video(store, scratch, file, payload["video_id"], salvage=salvage)
+    file = media.local(spec.video, payload["video_id"])
+    video = inputs.open_video(store, scratch, file, payload["video_id"], salvage=salvage, limits=spec.settings.limits)
     return JobContext(spec, store, media, video, salvage)
 
 

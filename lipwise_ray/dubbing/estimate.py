@@ -72,10 +72,10 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         MediaError: An input cannot be opened.
         AudioError: The audio has no sound.
     """
-    video, audio = (media.local(a, media.identity(a, settings.paths), settings.paths) for a in (row.video, row.audio))
-    info = probe_video(video)
+    video, audio = (media.local(a, media.identity(a)) for a in (row.video, row.audio))
+    info = probe_video(video, settings.limits)
     index = build_index(info, salvage=settings.source.on_error == "salvage")
-    probe_audio(audio)
+    probe_audio(audio, settings.limits)
     with open_input(audio) as container:
         audio_s = Fraction(container.duration or 0, _MICROSECONDS)
     rate = Fraction(settings.source.still_rate) if info.is_still else index.mean_rate

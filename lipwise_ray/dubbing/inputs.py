@@ -17,7 +17,9 @@ from lipwise_ray.lipsync.mel import write_mel
 from lipwise_ray.media.audio import Sound, extract_network_sound
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.index import FrameIndex, build_index
+from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
+from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, read_json, to_json
 
@@ -64,39 +66,45 @@ class Audio:
     mel_key: str
 
 
-def open_video(store: Store, scratch: Path, path: Path, video_id: str, *, salvage: bool) -> Video:
+def open_video(
+    store: Store, scratch: Path, path: Path, video_id: str, *, salvage: bool, limits: Limits | None = None
+) -> Video:
     """Return a video's record; its index is built once for its content.
 
     Raises:
-        MediaError: The video cannot be used.
+        MediaError: The video cannot be used, or is too large.
     """
-    info = probe_video(path)
+    limits = limits or Limits()
+    info = probe_video(path, limits)
     key = layout.index(video_id, salvage=salvage)
     known = store.fetch(key)
     if known is not None:
         return Video(video_id, info, FrameIndex.load(known))
     index = build_index(info, salvage=salvage)
+    check_duration((index.end_pts - int(index.pts[0])) * index.time_base, path, limits)
     with scratch_file(scratch, "index.npz") as temporary:
         index.save(temporary)
         store.put_file(key, temporary)
     return Video(video_id, info, index)
 
 
-def open_audio(store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool) -> Audio:
+def open_audio(
+    store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool, limits: Limits | None = None
+) -> Audio:
     """Return a sound's record; it is decoded and its mel computed once for its content.
 
     Raises:
-        MediaError: The file cannot be opened or is damaged.
+        MediaError: The file cannot be opened, is damaged or too large.
         AudioError: It has no sound that can be used.
     """
-    info = probe_audio(path)
+    info = probe_audio(path, limits)
     key, mel_key = layout.sound(audio_id, salvage=salvage), layout.mel(audio_id, salvage=salvage)
     known = read_json(store, key)
     if known is not None and store.size(mel_key) is not None:
         sound = Sound(int(known["samples"]), int(known["rate_hz"]))
         return Audio(audio_id, info, sound, int(known["mel_columns"]), mel_key)
     with scratch_file(scratch, "wave.f32") as wave, scratch_file(scratch, "mel.npy") as mel:
-        sound = extract_network_sound(info, wave, salvage=salvage)
+        sound = extract_network_sound(info, wave, salvage=salvage, limits=limits)
         try:
             columns = write_mel(wave, mel)
         except OSError as error:

@@ -1,68 +1,94 @@
-"""Inputs wherever they lie: their identities, and local copies of what lies in a bucket."""
+"""Inputs wherever they lie: their identities, and local copies of what lies elsewhere."""
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
+from typing import Protocol
 
 from lipwise_ray.dubbing.ids import content_id, record_id
 from lipwise_ray.errors import LipwiseError, MediaError
-from lipwise_ray.settings import Paths
-from lipwise_ray.storage.address import Policy, bucket_and_key, file_name, is_local, normal
+from lipwise_ray.settings import Paths, Settings
+from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown
 from lipwise_ray.storage.cache import Cache
-from lipwise_ray.storage.objects import Bucket
+from lipwise_ray.storage.objects import BucketFile, Facts
+from lipwise_ray.storage.web import WebFile, too_large
 
 _MOST_NAME_BYTES = 100
 
 
+class Source(Protocol):
+    """A file elsewhere."""
+
+    def facts(self) -> Facts | None:
+        """Return its size and tag, None where there is no such file."""
+        ...
+
+    def download(self, target: Path) -> Facts | None:
+        """Write it to a file; None where there is no such file."""
+        ...
+
+
 class Media:
-    """What a worker knows of inputs; FFmpeg is given local files only.
+    """What a task knows of inputs; FFmpeg is given local files only.
 
     Args:
-        cache: For copies of objects.
+        policy: What may be read.
+        most_bytes: How long a file may be.
+        cache: For copies of what lies elsewhere.
     """
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, policy: Policy, most_bytes: int, cache: Cache) -> None:
+        self._policy = policy
+        self._most_bytes = most_bytes
         self._cache = cache
         self._addresses: dict[str, str] = {}
 
-    def identity(self, address: str, paths: Paths) -> str:
-        """Return what names an input's contents: a hash of a file's bytes, or of an object's address, tag and size.
+    def identity(self, address: str) -> str:
+        """Return what names an input's contents.
+
+        A hash of a file's bytes, or of an object's address, tag and size. The bytes of a web server's file count
+        where it states no tag.
 
         Raises:
-            InputError: It may not be read, or is not there.
+            InputError: It may not be read, is not there, or is too long.
             StorageError: The store refused.
         """
-        policy_of(paths).check(address)
+        self._policy.check(address)
         if is_local(address):
-            return content_id(Path(address))
-        bucket, key = bucket_and_key(address)
-        facts = Bucket(bucket).facts(key)
+            path = Path(address)
+            self._check_size(address, path.stat().st_size if path.is_file() else None)
+            return content_id(path)
+        facts = self._source(address).facts()
         if facts is None:
-            raise MediaError("missing_file", address, "must exist and be readable", "no such object", "Check the path")
-        return record_id({"address": normal(address), "tag": facts.tag, "bytes": facts.size})
+            raise MediaError(
+                "missing_file", shown(address), "must exist and be readable", "no such object", "Check the path"
+            )
+        self._check_size(address, facts.size)
+        if facts.tag:
+            return _name_of(address, facts)
+        first = self._fetched(address, f"unnamed-{uuid.uuid4().hex}", None)
+        identity = content_id(first)
 
-    def local(self, address: str, identity: str, paths: Paths) -> Path:
+        def move(part: Path) -> bool:
+            first.replace(part)
+            return True
+
+        self._cache.get(_copy_name(address, identity), move)
+        return identity
+
+    def local(self, address: str, identity: str) -> Path:
         """Return a local file with an input's contents, downloaded once a machine.
 
         Raises:
             InputError: It may not be read, or is not what it was when the job began.
             StorageError: The store refused, or the disk is full.
         """
+        self._policy.check(address)
         if is_local(address):
             return Path(address)
-        name = file_name(address).encode()[-_MOST_NAME_BYTES:].decode(errors="ignore")
-
-        def fill(part: Path) -> bool:
-            bucket, key = bucket_and_key(address)
-            if Bucket(bucket, "files").download(key, part) is None or self.identity(address, paths) != identity:
-                raise MediaError(
-                    "changed", address, "must stay as it is while it is dubbed", "another object", "Run again"
-                )
-            return True
-
-        found = self._cache.get(f"{identity}-{name}", fill)
-        assert found is not None  # fill raises where there is none
-        self._addresses[str(found)] = address
+        found = self._fetched(address, _copy_name(address, identity), identity)
+        self._addresses[str(found)] = shown(address)
         return found
 
     def named(self, error: LipwiseError) -> LipwiseError:
@@ -72,6 +98,46 @@ class Media:
             words = [word.replace(local, address) for word in words]
         return type(error)(*words)
 
+    def _source(self, address: str) -> Source:
+        return WebFile(address, self._policy, self._most_bytes) if is_web(address) else BucketFile(address)
+
+    def _check_size(self, address: str, size: int | None) -> None:
+        if size is not None and size > self._most_bytes:
+            raise too_large(address, size, self._most_bytes)
+
+    def _fetched(self, address: str, name: str, identity: str | None) -> Path:
+        """Return the copy of that name, downloaded when it is not there; it must have that identity."""
+
+        def fill(part: Path) -> bool:
+            facts = self._source(address).download(part)
+            if facts is None or (
+                identity is not None and identity != (_name_of(address, facts) if facts.tag else content_id(part))
+            ):
+                raise MediaError(
+                    "changed", shown(address), "must stay as it is while it is dubbed", "another object", "Run again"
+                )
+            return True
+
+        found = self._cache.get(name, fill)
+        assert found is not None  # fill raises where there is none
+        return found
+
+
+def _name_of(address: str, facts: Facts) -> str:
+    """Return an identity; how a web address is signed does not count where the server vouches for the bytes."""
+    is_signed = is_web(address) and facts.tag.startswith('"')
+    place = address.partition("?")[0] if is_signed else normal(address)
+    return record_id({"address": place, "tag": facts.tag, "bytes": facts.size})
+
+
+def _copy_name(address: str, identity: str) -> str:
+    return f"{identity}-{file_name(address).encode()[-_MOST_NAME_BYTES:].decode(errors='ignore')}"
+
+
+def media_of(settings: Settings, cache: Cache) -> Media:
+    """Return the inputs that a run's settings allow."""
+    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache)
+
 
 def cache_of(paths: Paths) -> Cache:
     """Return the cache that a run's settings ask for."""
@@ -80,4 +146,4 @@ def cache_of(paths: Paths) -> Cache:
 
 def policy_of(paths: Paths) -> Policy:
     """Return what a run's inputs may be."""
-    return Policy(paths.schemes, paths.roots)
+    return Policy(paths.schemes, paths.roots, paths.hosts)

@@ -13,7 +13,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, sweep_segments
 from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
-from lipwise_ray.dubbing.media import Media, cache_of
+from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Facts, chunk_frames, detects, make_plan
@@ -55,10 +55,9 @@ class Worker:
 
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
-        cache = cache_of(config.paths)
-        self._store = open_store(config.state, cache)
+        self._cache = cache_of(config.paths)
+        self._store = open_store(config.state, self._cache)
         self._scratch = Path(config.scratch)
-        self._media = Media(cache)
         self._models = Models(config.device, config.threads)
         self.frames_done = 0
         """Frames finished since the worker began: stands still when nothing moves."""
@@ -85,6 +84,7 @@ class Worker:
 
     def run(self, kind: Kind, payload: Json) -> Json:
         """Do one task and return a small record."""
+        self._media = media_of(spec_of(payload).settings, self._cache)
         try:
             return self._kinds[kind](payload)
         except (MemoryError, RuntimeError):  # torch's out of memory is one
@@ -109,13 +109,12 @@ class Worker:
         published = self._published(job_id, job)
         if published is not None:
             return {"job_id": job_id, "published": published}
-        paths = job.settings.paths
-        salvage = job.settings.source.on_error == "salvage"
+        salvage, limits = job.settings.source.on_error == "salvage", job.settings.limits
         video_id, audio_id = identity["video"], identity["audio"]
-        audio_file = self._media.local(job.audio, audio_id, paths)
-        audio = inputs.open_audio(self._store, self._scratch, audio_file, audio_id, salvage=salvage)
-        video_file = self._media.local(job.video, video_id, paths)
-        video = inputs.open_video(self._store, self._scratch, video_file, video_id, salvage=salvage)
+        audio_file = self._media.local(job.audio, audio_id)
+        audio = inputs.open_audio(self._store, self._scratch, audio_file, audio_id, salvage=salvage, limits=limits)
+        video_file = self._media.local(job.video, video_id)
+        video = inputs.open_video(self._store, self._scratch, video_file, video_id, salvage=salvage, limits=limits)
         self._check_early(job, video, audio)
         detector_id = self._detector_id(job.settings, payload["weights"])
         chunk = chunk_frames(job.settings, video.index.mean_rate)
@@ -140,16 +139,15 @@ class Worker:
 
     def _identity(self, job: JobSpec, payload: Json) -> Json:
         """Return what decides a job's result."""
-        paths = job.settings.paths
         needs_scan = detects(job.settings, job.tracks)
         decisive = job.settings.identity()
         if not needs_scan:
             del decisive["detect"]
         return {
             "pipeline": PIPELINE_VERSION,
-            "video": self._media.identity(job.video, paths),
-            "audio": self._media.identity(job.audio, paths),
-            "tracks": self._media.identity(job.tracks, paths) if job.tracks else None,
+            "video": self._media.identity(job.video),
+            "audio": self._media.identity(job.audio),
+            "tracks": self._media.identity(job.tracks) if job.tracks else None,
             "start_s": job.start_s,
             "end_s": job.end_s,
             "settings": decisive,
@@ -234,8 +232,7 @@ class Worker:
         return {"chunks": chunks, "done": done, "counts": recorded["counts"]}
 
     def _make_plan(self, job: JobContext, payload: Json) -> Json:
-        file = job.local(job.spec.audio, payload["audio_id"])
-        audio = inputs.open_audio(self._store, self._scratch, file, payload["audio_id"], salvage=job.salvage)
+        audio = job.audio(self._scratch, payload["audio_id"])
         facts = Facts(
             index=job.video.index,
             is_still=job.video.info.is_still,
@@ -265,7 +262,7 @@ class Worker:
         if rule.kind == "box":
             return fixed_box(rule, len(job.video.index), shown)
         if job.spec.tracks is not None:
-            tracks = Tracks.load(job.local(job.spec.tracks, payload["identity"]["tracks"]))
+            tracks = Tracks.load(job.media.local(job.spec.tracks, payload["identity"]["tracks"]))
             if tracks.frames != len(job.video.index) or tracks.size != shown:
                 raise FaceError(
                     "other_tracks",

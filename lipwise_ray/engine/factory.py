@@ -24,21 +24,9 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
         return inline_engine(config)
     if settings.address == "local":
         guard_local_ray()
-    from lipwise_ray.engine.ray_engine import RayEngine, RayOptions  # noqa: PLC0415  # after the guard
+    from lipwise_ray.engine.ray_engine import RayEngine  # noqa: PLC0415  # after the guard
 
-    return RayEngine(
-        config,
-        RayOptions(
-            address=settings.address,
-            workers=settings.workers,
-            cpu_workers=settings.cpu_workers,
-            gpus_per_worker=settings.gpus_per_worker,
-            threads=settings.threads_per_worker,
-            place=settings.place,
-            device=settings.device,
-            idle_s=settings.idle_s,
-        ),
-    )
+    return RayEngine(config, settings)
 
 
 def guard_local_ray() -> None:

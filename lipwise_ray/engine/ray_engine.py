@@ -19,6 +19,7 @@ from lipwise_ray.engine.contract import Failure, Outcome, Seat, failure_of
 from lipwise_ray.engine.ray_actors import Agent, RemoteWorker
 from lipwise_ray.engine.ray_session import Node, Nodes, connect, leave
 from lipwise_ray.errors import LipwiseError, SetupError
+from lipwise_ray.settings import Engine
 from lipwise_ray.values import Json
 
 _START_TIMEOUT_S = 300.0
@@ -30,31 +31,6 @@ _CPU_SHARE = 0.01
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _MEMORY_WORDS = ("running low on memory", "OutOfMemoryError")
-
-
-@dataclass(frozen=True, slots=True)
-class RayOptions:
-    """How many workers of which kind.
-
-    Attributes:
-        address: ``local`` for an embedded Ray, else what `ray.init` takes.
-        workers: Render workers; 0 for one a GPU, or one for every two cores.
-        cpu_workers: Workers for probing, planning and assembling.
-        gpus_per_worker: Share of a GPU a render worker takes.
-        threads: Threads a render worker uses on a CPU; 0 divides the cores.
-        place: ``gpu`` waits for GPU nodes, ``cpu`` takes none, ``auto`` goes by what the cluster has.
-        device: What render workers compute on; ``auto`` for CUDA where they take GPUs.
-        idle_s: On a cluster, workers without work for so long are sent away.
-    """
-
-    address: str
-    workers: int
-    cpu_workers: int
-    gpus_per_worker: float
-    threads: int
-    place: str = "auto"
-    device: str = "auto"
-    idle_s: float = 60.0
 
 
 @dataclass(slots=True)
@@ -85,15 +61,15 @@ class RayEngine:
 
     Args:
         config: State and scratch of the workers; device and threads are decided here.
-        options: How many workers.
+        settings: How many workers of which kind, and where.
 
     Raises:
         SetupError: Ray cannot be started or reached.
     """
 
-    def __init__(self, config: WorkerConfig, options: RayOptions) -> None:
+    def __init__(self, config: WorkerConfig, settings: Engine) -> None:
         self._config = config
-        self._options = options
+        self._settings = settings
         self._slots: dict[str, _Slot] = {}
         self._agents: dict[str, Any] = {}
         self._made = 0
@@ -102,33 +78,34 @@ class RayEngine:
         self._left: set[str] = set()
         self._failed_starts: dict[str, int] = defaultdict(int)
         self._last_start: BaseException | None = None
-        self._local = options.address == "local"
-        self._folder = connect(options.address)
+        self._local = settings.address == "local"
+        self._folder = connect(settings.address)
         self._nodes = Nodes()
         nodes = self._nodes.alive().values()
         gpus = sum(node.gpus for node in nodes)
-        self._gpu = options.place == "gpu" or (options.place == "auto" and gpus >= options.gpus_per_worker)
+        self._gpu = settings.place == "gpu" or (settings.place == "auto" and gpus >= settings.gpus_per_worker)
         cores = max(1, int(sum(node.cpus for node in nodes)))
-        self._workers = options.workers or (0 if self._gpu else max(1, cores // 2))
+        self._workers = settings.workers or (0 if self._gpu else max(1, cores // 2))
         # A worker lives on one node: it cannot have more threads than the smallest one with cores.
         widest = min((int(node.cpus) for node in nodes if node.cpus >= 1), default=1)
-        self._threads = options.threads or min(max(1, cores // (self._workers or self._gpu_places() or 1)), widest)
+        share = cores // (self._workers or self._gpu_places() or 1)
+        self._threads = settings.threads_per_worker or min(max(1, share), widest)
 
     def _gpu_places(self) -> int:
-        share = self._options.gpus_per_worker
+        share = self._settings.gpus_per_worker
         return sum(int(node.gpus / share + _ROUNDING) for node in self._nodes.alive().values())
 
     @property
     def device(self) -> str:
         """What render workers compute on."""
-        if self._options.device != "auto":
-            return self._options.device
+        if self._settings.device != "auto":
+            return self._settings.device
         return "cuda" if self._gpu else "cpu"
 
     @property
     def description(self) -> str:
         """One line for people."""
-        where = "local Ray" if self._local else f"Ray at {self._options.address}"
+        where = "local Ray" if self._local else f"Ray at {self._settings.address}"
         kind = "GPU" if self._gpu else "CPU"
         return f"{where}: {self._most('gpu')} {kind} workers of {self._threads} threads"
 
@@ -172,7 +149,7 @@ class RayEngine:
             if self._local:
                 continue
             now = time.monotonic()
-            spare = [s for s in mine if s.about and s.task is None and now - s.free_since_s > self._options.idle_s]
+            spare = [s for s in mine if s.about and s.task is None and now - s.free_since_s > self._settings.idle_s]
             for slot in spare[: max(0, len(mine) - wanted)]:
                 self._remove(slot)
 
@@ -185,7 +162,7 @@ class RayEngine:
 
     def _most(self, lane: Lane) -> int:
         if lane == "cpu":
-            return self._options.cpu_workers
+            return self._settings.cpu_workers
         return self._workers or max(1, self._gpu_places())
 
     def _make(self, lane: Lane) -> None:
@@ -206,7 +183,7 @@ class RayEngine:
             if lane == "cpu":
                 return node.cpus - used[node.id]
             if self._gpu:
-                return node.gpus - (used[node.id] + 1) * self._options.gpus_per_worker
+                return node.gpus - (used[node.id] + 1) * self._settings.gpus_per_worker
             return node.cpus - (used[node.id] + 1) * self._threads
 
         nodes = [n for n in self._nodes.alive().values() if not n.draining and not self._is_broken(n.id)]
@@ -228,7 +205,7 @@ class RayEngine:
             "runtime_env": {"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(threads))},
         }
         if lane == "gpu" and self._gpu:
-            options["num_gpus"] = self._options.gpus_per_worker
+            options["num_gpus"] = self._settings.gpus_per_worker
         if node:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs

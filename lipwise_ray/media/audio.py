@@ -15,7 +15,9 @@ import soxr
 
 from lipwise_ray.errors import AudioError
 from lipwise_ray.media.container import decode_problem, open_input, write_problem
+from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo
+from lipwise_ray.settings import Limits
 from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
@@ -101,7 +103,9 @@ def _channel_weights(names: list[str]) -> F32Array:
     return weights / weights.sum()
 
 
-def extract_network_sound(info: AudioInfo, target: Path, *, salvage: bool = False) -> Sound:
+def extract_network_sound(
+    info: AudioInfo, target: Path, *, salvage: bool = False, limits: Limits | None = None
+) -> Sound:
     """Decode a sound to mono 16 kHz float32 and write the raw samples to a file.
 
     The whole stream passes one resampler, so no block has edges of its own.
@@ -110,15 +114,17 @@ def extract_network_sound(info: AudioInfo, target: Path, *, salvage: bool = Fals
         info: The audio stream.
         target: Where the raw little-endian float32 samples go.
         salvage: Keep what decodes of a damaged stream.
+        limits: How long it may be, whatever its header says.
 
     Returns:
         The exact number of native samples.
 
     Raises:
         AudioError: The stream holds no sample, or a sample is NaN or infinite.
-        MediaError: The stream is damaged.
+        MediaError: The stream is damaged, or too long.
         StorageError: The disk is full.
     """
+    limits = limits or Limits()
     resampler = soxr.ResampleStream(info.rate_hz, NETWORK_RATE_HZ, 1, dtype="float32", quality="HQ")
     samples = 0
     direct = info.rate_hz == NETWORK_RATE_HZ
@@ -126,6 +132,7 @@ def extract_network_sound(info: AudioInfo, target: Path, *, salvage: bool = Fals
         with target.open("wb") as file:
             for block in _mono(decode_audio(info, salvage=salvage), info):
                 samples += len(block)
+                check_duration(Fraction(samples, info.rate_hz), info.path, limits)
                 file.write((block if direct else resampler.resample_chunk(block)).tobytes())
             if not direct:
                 file.write(resampler.resample_chunk(np.zeros(0, np.float32), last=True).tobytes())

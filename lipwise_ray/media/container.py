@@ -28,6 +28,7 @@ _STILL_MAGIC = {
     b"MM\0*": "tiff_pipe",
 }
 _TEXT_BYTES = frozenset(range(9, 14)) | frozenset(range(32, 256))
+_MOST_PIXELS = 1 << 27  # no decoder makes a larger picture, whatever a stream says in its middle
 _DISK_ERRORS = (28, 122, 27)  # ENOSPC, EDQUOT, EFBIG
 
 
@@ -53,11 +54,14 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
     if size_bytes == 0:
         raise MediaError("empty_file", where, "must hold media", "an empty file", "Copy or export it again")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "fflags": "+genpts"}
+    options["max_pixels"] = str(_MOST_PIXELS)  # for looking at the streams
     if not keep_corrupt:
         options["fflags"] += "+discardcorrupt"
     try:
         # An absolute path cannot be taken for a protocol ("a:b.mp4").
-        return av.open(str(path.resolve()), "r", format=_still_format(path), options=options, metadata_errors="replace")
+        container = av.open(
+            str(path.resolve()), "r", format=_still_format(path), options=options, metadata_errors="replace"
+        )
     except PermissionError as error:
         raise MediaError("no_permission", where, "must be readable", "permission denied", "Change its mode") from error
     except (av.error.FFmpegError, ValueError) as error:
@@ -68,6 +72,9 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
             _what_it_is(path, size_bytes, error),
             "Check that it plays, or export it again",
         ) from error
+    for stream in container.streams.video:
+        stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
+    return container
 
 
 def _still_format(path: Path) -> str | None:

@@ -13,6 +13,8 @@ from av.stream import Disposition
 
 from lipwise_ray.errors import AudioError, MediaError
 from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.media.limits import check_container, check_picture
+from lipwise_ray.settings import Limits
 from lipwise_ray.values import ColorTags, Rotation, Size
 
 if TYPE_CHECKING:
@@ -110,24 +112,29 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     raise decode_problem(path, failure or ValueError("no picture"), "before the first picture")
 
 
-def probe_video(path: Path) -> VideoInfo:
+def probe_video(path: Path, limits: Limits | None = None) -> VideoInfo:
     """Describe the video stream of a file; decodes its first frame only.
 
     Raises:
-        MediaError: The file cannot be opened, has no video stream, or its first frame is damaged.
+        MediaError: The file cannot be opened, is too large, has no video stream, or its first frame is damaged.
     """
+    limits = limits or Limits()
     with open_input(path) as container:
+        check_container(container, path, limits)
         stream = video_stream(container)
         if stream is None or not stream.codec_context.width:
             covers = len(container.streams.video)
             found = "only sound with a cover picture" if covers else "only sound"
+            if stream is not None:
+                found = "a picture whose size cannot be read"
             raise MediaError(
                 "no_video",
                 str(path),
                 "needs a video stream",
-                found if container.streams.audio else "no stream at all",
+                found if container.streams.audio or covers else "no stream at all",
                 'Set "video" to a file with pictures',
             )
+        check_picture(stream, path, limits)
         sound = audio_stream(container)
         stream.thread_type = "SLICE"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
         frame = _first_frame(container, stream, path)
@@ -169,14 +176,15 @@ def _container_end_s(container: InputContainer) -> Fraction | None:
     return Fraction((container.start_time or 0) + container.duration, av.time_base)
 
 
-def probe_audio(path: Path) -> AudioInfo:
+def probe_audio(path: Path, limits: Limits | None = None) -> AudioInfo:
     """Describe the audio stream of a file without decoding it.
 
     Raises:
-        MediaError: The file cannot be opened.
+        MediaError: The file cannot be opened, or is too large.
         AudioError: It has no audio stream.
     """
     with open_input(path) as container:
+        check_container(container, path, limits or Limits())
         stream = audio_stream(container)
         if stream is None or not stream.codec_context.sample_rate:
             raise AudioError(

@@ -14,7 +14,7 @@ from obstore.store import LocalStore as ObstoreLocal
 
 from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.state.remote import RemoteStore
-from lipwise_ray.storage.address import is_local, is_store, scheme_of, without_user
+from lipwise_ray.storage.address import is_local, is_store, scheme_of, shown
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.redact import redact
 from lipwise_ray.values import Json
@@ -220,7 +220,7 @@ def open_store(address: str, cache: Cache | None = None) -> Store:
     if not is_store(address):
         raise StateError(
             "state_scheme",
-            without_user(address),
+            shown(address),
             "must be a folder or an address of s3, gs or az",
             scheme_of(address),
             "Choose another --state",

@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from lipwise_ray.errors import InputError
 
 STORES = ("s3", "gs", "az")
+WEB = ("http", "https")
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
@@ -30,6 +32,11 @@ def is_store(address: str) -> bool:
     return scheme_of(address) in STORES
 
 
+def is_web(address: str) -> bool:
+    """Tell whether an address is of a web server."""
+    return scheme_of(address) in WEB
+
+
 def bucket_and_key(address: str) -> tuple[str, str]:
     """Return ``scheme://bucket`` and the key in it, without slashes at its ends."""
     scheme, _, rest = address.partition("://")
@@ -39,7 +46,10 @@ def bucket_and_key(address: str) -> tuple[str, str]:
 
 def file_name(address: str) -> str:
     """Return the last part of an address."""
-    return Path(address).name if is_local(address) else address.rpartition("/")[2]
+    if is_local(address):
+        return Path(address).name
+    path = urlsplit(address).path if is_web(address) else address
+    return path.rpartition("/")[2]
 
 
 def normal(address: str) -> str:
@@ -56,10 +66,12 @@ class Policy:
     Attributes:
         schemes: Of addresses; ``file`` is a local path.
         roots: Folders and prefixes that inputs must lie under; none for anywhere.
+        hosts: Web servers that may be asked: a name, a name with a port, or ``*.`` and a domain.
     """
 
     schemes: Sequence[str] = ("file", *STORES)
     roots: Sequence[str] = ()
+    hosts: Sequence[str] = ()
 
     def check(self, address: str) -> None:
         """Refuse what may not be read.
@@ -67,16 +79,28 @@ class Policy:
         Raises:
             InputError: The scheme or the place is not allowed.
         """
-        shown, scheme = without_user(address), scheme_of(address)
+        where, scheme = shown(address), scheme_of(address)
         if scheme not in self.schemes:
             must = f"must be of a scheme among {', '.join(self.schemes)}"
-            raise InputError("scheme_refused", shown, must, scheme, "See paths.schemes")
-        if scheme in STORES and ".." in bucket_and_key(address)[1].split("/"):
-            raise InputError("place_refused", shown, "must be an object's own address", "a way up by ..")
+            raise InputError("scheme_refused", where, must, scheme, "See paths.schemes")
+        if scheme != "file" and ".." in unquote(bucket_and_key(address)[1]).split("/"):
+            raise InputError("place_refused", where, "must be a file's own address", "a way up by ..")
+        if scheme in WEB:
+            self._check_host(address, where)
         if self.roots and not any(_is_under(address, root) for root in self.roots):
             raise InputError(
-                "place_refused", shown, f"must lie under one of {', '.join(self.roots)}", "", "See paths.roots"
+                "place_refused", where, f"must lie under one of {', '.join(self.roots)}", "", "See paths.roots"
             )
+
+    def _check_host(self, address: str, where: str) -> None:
+        parts = urlsplit(address)
+        if "@" in parts.netloc:
+            raise InputError("place_refused", where, "must carry no user and password", "some")
+        host = parts.netloc.lower()
+        domains = [f"*.{host.split('.', cut)[cut]}" for cut in range(1, host.count(".") + 1)]
+        if not {host, *domains} & {known.lower() for known in self.hosts}:
+            hosts = ", ".join(self.hosts) or "none"
+            raise InputError("host_refused", where, f"must be of a host among {hosts}", host, "See paths.hosts")
 
 
 def _is_under(address: str, root: str) -> bool:
@@ -86,6 +110,7 @@ def _is_under(address: str, root: str) -> bool:
     return Path(one).is_relative_to(other) if is_local(one) else one.startswith(f"{other.rstrip('/')}/")
 
 
-def without_user(address: str) -> str:
-    """Return an address for people: without user and password."""
-    return re.sub(r"(?<=://)[^/@]*@", "", address)
+def shown(address: str) -> str:
+    """Return an address for people: without user and password, and without what signs a web address."""
+    plain = re.sub(r"(?<=://)[^/@]*@", "", address)
+    return plain.partition("?")[0] if is_web(plain) else plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 import time
 import uuid
@@ -21,8 +22,28 @@ _LOCKS = 64
 
 
 def machine_folder() -> Path:
-    """Return this user's folder for what is of use on this machine only."""
-    return Path(tempfile.gettempdir()) / f"lipwise-ray-{os.getuid()}"
+    """Return this user's folder for what is of use on this machine only.
+
+    It lies among everybody's temporary files, so it must be this user's own and no link: somebody else may have laid
+    it out to see what is put there.
+
+    Raises:
+        StorageError: It is not, or cannot be made.
+    """
+    folder = Path(tempfile.gettempdir()) / f"lipwise-ray-{os.getuid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.lstat()
+    except OSError as error:
+        raise _refused(folder, error.strerror or str(error)) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise _refused(folder, "somebody else's, or a link")
+    return folder
+
+
+def _refused(folder: Path, got: str) -> StorageError:
+    do = "Set paths.scratch to a folder with room, or TMPDIR"
+    return StorageError("cache", str(folder), "must be this user's own folder and writable", got, do)
 
 
 class Cache:
@@ -37,7 +58,7 @@ class Cache:
     """
 
     def __init__(self, folder: Path | None = None, most_bytes: int = DEFAULT_BYTES) -> None:
-        self._folder = folder or machine_folder() / "cache"
+        self._given = folder
         self._most_bytes = most_bytes
 
     def get(self, name: str, fill: Callable[[Path], bool]) -> Path | None:
@@ -46,10 +67,11 @@ class Cache:
         Raises:
             StorageError: The folder cannot be written.
         """
-        path = self._folder / name
+        folder = self._given or machine_folder() / "cache"
+        path = folder / name
         try:
-            self._make_folder()
-            with self._locked(name):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with _locked(folder, name):
                 if path.is_file():
                     os.utime(path)
                     return path
@@ -61,31 +83,13 @@ class Cache:
                 finally:
                     part.unlink(missing_ok=True)
         except OSError as error:
-            raise StorageError(
-                "cache", str(self._folder), "must be writable", error.strerror or str(error),
-                "Set paths.scratch to a folder with room",
-            ) from error  # fmt: skip
-        self._make_room()
+            raise _refused(folder, error.strerror or str(error)) from error
+        self._make_room(folder)
         return path
 
-    def _make_folder(self) -> None:
-        for folder in (self._folder.parent, self._folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if folder.stat().st_uid not in (os.getuid(), 0):
-                raise StorageError(
-                    "cache", str(folder), "must belong to this user", "another owner", "Set paths.scratch, or TMPDIR"
-                )
-
-    @contextmanager
-    def _locked(self, name: str) -> Generator[None]:
-        number = sum(name.encode()) % _LOCKS
-        with (self._folder / f".lock-{number:02d}").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _make_room(self) -> None:
+    def _make_room(self, folder: Path) -> None:
         files: list[tuple[float, int, Path]] = []
-        for path in self._folder.iterdir():
+        for path in folder.iterdir():
             if path.name.startswith(".lock-"):
                 continue
             with suppress(OSError):  # another process removed it
@@ -97,3 +101,11 @@ class Cache:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Generator[None]:
+    number = sum(name.encode()) % _LOCKS
+    with (folder / f".lock-{number:02d}").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

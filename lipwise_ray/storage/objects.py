@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,9 +37,14 @@ _STREAM_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a store says about an object without giving it."""
+    """What a store says about an object.
 
-    size: int
+    Attributes:
+        size: Bytes; None where a web server does not state them.
+        tag: Changes with the contents; empty where a web server states none.
+    """
+
+    size: int | None
     tag: str
 
 
@@ -104,7 +109,7 @@ class Bucket:
                 head = obstore.head(self._store, self._prefix + key)
             except FileNotFoundError:
                 return None
-        return Facts(head["size"], head["e_tag"] or str(head["last_modified"].timestamp()))
+        return _facts(head)
 
     def upload(self, key: str, path: Path) -> None:
         """Store a file under a key: in parts where it is large, visible at once and whole.
@@ -135,10 +140,12 @@ class Bucket:
             with target.open("wb") as file:
                 for block in answer.stream(min_chunk_size=_STREAM_BYTES):
                     done += file.write(block)
-        size = answer.meta["size"]
-        if done != size:
-            raise StorageError("download_cut", self._where(key), f"must give {size} bytes", str(done), "Run again")
-        return Facts(size, answer.meta["e_tag"] or str(answer.meta["last_modified"].timestamp()))
+        found = _facts(answer.meta)
+        if done != found.size:
+            raise StorageError(
+                "download_cut", self._where(key), f"must give {found.size} bytes", str(done), "Run again"
+            )
+        return found
 
     def _where(self, key: str) -> str:
         return f"{self.address}/{key}" if key else self.address
@@ -154,6 +161,30 @@ class Bucket:
             raise StorageError(
                 "store_refused", self._where(key), must, _reason(error), "Check the store and the credentials"
             ) from error
+
+
+class BucketFile:
+    """One object, as an input.
+
+    Args:
+        address: ``scheme://bucket/key``.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._bucket, self._key = bucket_and_key(address)
+
+    def facts(self) -> Facts | None:
+        """Return its size and tag, None where there is no such object."""
+        return Bucket(self._bucket).facts(self._key)
+
+    def download(self, target: Path) -> Facts | None:
+        """Write it to a file; None where there is no such object."""
+        return Bucket(self._bucket, "files").download(self._key, target)
+
+
+def _facts(meta: Mapping[str, Any]) -> Facts:
+    """Return the facts of obstore's record of an object."""
+    return Facts(meta["size"], meta["e_tag"] or str(meta["last_modified"].timestamp()))
 
 
 def _reason(error: BaseException) -> str:

@@ -64,6 +64,7 @@ def test_each_bad_row_has_its_reason_and_good_rows_are_done(folder: Path) -> Non
         "place": (_row("place", output="folder.mkv"), "not_writable"),
         "container": (_row("container", output="c.webm"), "codec_container"),
         "tracks": (_row("tracks", tracks="text.mp4", faces=""), "bad_tracks"),
+        "web": (_row("web", video="http://127.0.0.1/v.mp4"), "row_video"),
         "twin-a": (_row("twin-a", output="twin.mkv"), "row_output"),
         "twin-b": (_row("twin-b", output="twin.mkv"), "row_output"),
     }
@@ -85,6 +86,35 @@ def test_each_bad_row_has_its_reason_and_good_rows_are_done(folder: Path) -> Non
     assert outcomes["single"].record["frames"] == 25
     assert outcomes["one-sample"].record["frames"] == 1
     assert not list((folder / "out").glob(".*")), "a partial file was left among the outputs"
+
+
+def test_a_web_server_inside_the_network_is_never_asked(folder: Path) -> None:
+    """Also where http is allowed and the host named; a host that is not named is refused with the manifest."""
+    allowed = ('paths.schemes=["file","http"]', 'paths.hosts=["127.0.0.1:9", "localhost"]')
+    rows = [_row("a", video="http://127.0.0.1:9/v.mp4"), _row("b", audio="http://localhost/s.wav"), _row("good")]
+    report = dub(folder, rows, PASSTHROUGH, LOSSLESS, *allowed)
+    codes = {outcome.id: outcome.record.get("code") for outcome in report.outcomes}
+    assert codes == {"a": "private_address", "b": "private_address", "good": None}
+    named = write_manifest(folder / "named.csv", [_row("c", video="http://other.test/v.mp4")])
+    found = run("validate", named, *settings_arguments(*allowed))
+    assert found.returncode == 1
+    assert 'column "video": must be of a host among 127.0.0.1:9, localhost, got other.test' in found.stdout
+    silent = run("validate", named, *settings_arguments('paths.schemes=["file","http"]'))
+    assert silent.returncode == 2
+    assert "hosts must name the web servers" in silent.stderr
+
+
+def test_an_input_that_is_too_large_fails_its_row(folder: Path) -> None:
+    """By bytes, pixels and hours, before anything is decoded; other rows go on."""
+    (folder / "heavy.mp4").write_bytes((folder / "v.mp4").read_bytes() + bytes(1 << 20))
+    write_clip(folder / "wide.mp4", ClipSpec(size=Size(640, 480), frames=3))
+    rows = [_row("good"), _row("heavy", video="heavy.mp4"), _row("wide", video="wide.mp4")]
+    report = dub(folder, rows, PASSTHROUGH, LOSSLESS, "limits.gb=0.001", "limits.megapixels=0.2")
+    outcomes = {outcome.id: outcome.record for outcome in report.outcomes}
+    assert {name: record.get("code") for name, record in outcomes.items()} == {
+        "good": None, "heavy": "too_large", "wide": "too_large"
+    }  # fmt: skip
+    assert "See limits.gb" in outcomes["heavy"]["message"]
 
 
 def test_a_truncated_video_can_be_salvaged(folder: Path) -> None:

@@ -19,7 +19,7 @@ from lipwise_ray.storage import objects
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import INLINE, PASSTHROUGH, command, run, settings_arguments, write_manifest
+from tests.dub import INLINE, PASSTHROUGH, QUICK, command, run, settings_arguments, write_manifest
 from tests.s3 import BUCKET, Line, point_to, s3_server
 
 STATE = f"s3://{BUCKET}/nights/one"
@@ -42,9 +42,7 @@ def _arguments(folder: Path, out: str, state: str, *sets: str) -> tuple[str | Pa
     write_sound(folder / "s.wav", ToneSpec(8.0, codec="pcm_s16le", rate_hz=16000, channels=1))
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:150,300,120,320"}
     manifest = write_manifest(folder / "m.csv", [row])
-    settings = settings_arguments(
-        PASSTHROUGH, f"chunk.frames={CHUNK}", 'encode.preset="slow"', "engine.threads_per_worker=1", *sets
-    )
+    settings = settings_arguments(PASSTHROUGH, QUICK, f"chunk.frames={CHUNK}", "engine.threads_per_worker=1", *sets)
     return ("submit", manifest, "--out", folder / out, "--state", state, "--workers", "1", *settings)
 
 
@@ -112,7 +110,7 @@ def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     write_sound(tmp_path / "s.wav", ToneSpec(1.2, codec="pcm_s16le", rate_hz=16000, channels=1))
     far = {"id": "a", "video": _upload(bucket, "in/v.mp4", tmp_path / "v.mp4"), "output": "de/a.mp4"}
     far |= {"audio": _upload(bucket, "in/s.wav", tmp_path / "s.wav"), "faces": "box:60,110,50,110"}
-    sets = settings_arguments(INLINE, PASSTHROUGH, "chunk.frames=10")
+    sets = list(settings_arguments(INLINE, PASSTHROUGH, QUICK, "chunk.frames=10"))
     out = f"{bucket}/dubs"
     arguments = ("submit", write_manifest(tmp_path / "m.csv", [far]), "--out", out, "--json", *sets)
     first = run(*arguments)
@@ -120,7 +118,7 @@ def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     assert json.loads(first.stdout.splitlines()[0])["output"] == f"{out}/de/a.mp4"
     made = objects.Bucket(bucket)
     near = write_manifest(tmp_path / "near.csv", [{**far, "video": "v.mp4", "audio": "s.wav"}])
-    local = run("submit", near, "--out", tmp_path / "out", *settings_arguments(INLINE, PASSTHROUGH, "chunk.frames=10"))
+    local = run("submit", near, "--out", tmp_path / "out", *sets)
     assert local.returncode == 0, local.stderr
     assert made.read("dubs/de/a.mp4") == (tmp_path / "out" / "de" / "a.mp4").read_bytes()
     written = made.facts("dubs.state/driver/epoch-00000001.json")
@@ -144,7 +142,7 @@ def test_a_shaky_line_changes_nothing(bucket: str, tmp_path: Path, monkeypatch: 
     row = {"id": "a", "video": _upload(bucket, "in/v.mp4", tmp_path / "v.mp4"), "output": "a.mp4"}
     row |= {"audio": _upload(bucket, "in/s.wav", tmp_path / "s.wav"), "faces": "box:60,110,50,110"}
     manifest = write_manifest(tmp_path / "m.csv", [row])
-    sets = list(settings_arguments(INLINE, PASSTHROUGH, "chunk.frames=5"))
+    sets = list(settings_arguments(INLINE, PASSTHROUGH, QUICK, "chunk.frames=5"))
     calm = run("submit", manifest, "--out", f"{bucket}/calm", *sets)
     assert calm.returncode == 0, calm.stderr
     port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
@@ -197,7 +195,7 @@ def test_inputs_in_a_bucket(bucket: str, tmp_path: Path) -> None:
         {"id": "out", "video": f"{bucket}/other/v.mp4", "audio": sound, "output": "out.mp4"},
     ]
     rows = [{**row, "faces": "box:60,110,50,110"} for row in rows]
-    sets = (PASSTHROUGH, f'paths.roots=["{bucket}/in", "{tmp_path}"]', "chunk.frames=10")
+    sets = (PASSTHROUGH, QUICK, f'paths.roots=["{bucket}/in", "{tmp_path}"]', "chunk.frames=10")
     manifest = write_manifest(tmp_path / "m.csv", rows)
     arguments = ("submit", manifest, "--out", tmp_path / "out", "--json", *settings_arguments(INLINE, *sets))
     first = run(*arguments)

@@ -19,7 +19,7 @@ from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import LOSSLESS, PASSTHROUGH, command, dub, run, settings_arguments, write_manifest
+from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, command, dub, run, settings_arguments, write_manifest
 
 BOX = "box:150,300,120,320"
 
@@ -45,9 +45,7 @@ def test_kill_minus_nine_loses_no_finished_chunk(folder: Path) -> None:
     the result is that of an undisturbed run.
     """
     manifest = write_manifest(folder / "m.csv", [_row("a")])
-    sets = list(
-        settings_arguments(PASSTHROUGH, "chunk.frames=10", 'encode.preset="slow"', "engine.threads_per_worker=1")
-    )
+    sets = list(settings_arguments(PASSTHROUGH, QUICK, "chunk.frames=10", "engine.threads_per_worker=1"))
     arguments = ("submit", manifest, "--out", folder / "out", "--workers", "1", *sets)
     driver = subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL, start_new_session=True)
     state = folder / "out.state"
@@ -135,7 +133,7 @@ def test_a_rerun_does_only_what_is_missing(folder: Path) -> None:
 def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
     """A segment that changed on the disk after its commit is not joined."""
     rows = [_row("a")]
-    sets = (PASSTHROUGH, "chunk.frames=50", "engine.keep_segments=true")
+    sets = (PASSTHROUGH, QUICK, "chunk.frames=50", "engine.keep_segments=true")
     assert dub(folder, rows, *sets).exit_code == 0
     reference = sha256_of(folder / "out" / "a.mp4")
     state = folder / "out.state"
@@ -195,7 +193,7 @@ def test_real_people_and_a_video_without_one(shared: Path, yunet_file: Path, tmp
         f"detect.checkpoint={yunet_file}",
         "faces.min_face_share=0",
         "chunk.length_s=4",
-        'encode.preset="ultrafast"',
+        QUICK,
     )
     done = run("submit", manifest, "--out", tmp_path / "out", "--json", *sets)
     assert done.returncode == 0, done.stderr

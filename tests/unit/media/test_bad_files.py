@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.settings import Limits
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
 
 
@@ -42,6 +45,55 @@ def test_a_playlist_named_mp4_opens_no_other_file(tmp_path: Path) -> None:
     (tmp_path / "concat.mp4").write_text("ffconcat version 1.0\nfile real.ts\n")
     assert _video_error(tmp_path / "hls.mp4").code == "not_media"
     assert _video_error(tmp_path / "concat.mp4").code == "not_media"
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        (Limits(megapixels=0.07), "too_large"),
+        (Limits(hours=0.9 / 3600), "too_long"),
+        (Limits(streams=1), "too_many_streams"),
+    ],
+)
+def test_what_is_too_large_is_refused_by_its_headers(limits: Limits, code: str, tmp_path: Path) -> None:
+    """Pixels, hours and streams; the same file passes where it just fits."""
+    path = tmp_path / "v.mp4"
+    write_clip(path, ClipSpec(frames=25, tone=ToneSpec(1.0)))
+    with pytest.raises(MediaError) as caught:
+        probe_video(path, limits)
+    assert caught.value.code == code
+    assert "See limits." in str(caught.value)
+    probe_video(path, Limits(megapixels=0.0768, hours=1.1 / 3600, streams=2))
+
+
+def test_a_picture_that_would_fill_the_memory_is_not_decoded(tmp_path: Path) -> None:
+    """A small file of 400 megapixels is refused before its pixels take any room."""
+    import resource
+
+    path = tmp_path / "bomb.png"
+    row = b"\0" * 2501
+    packer = zlib.compressobj(9)
+    data = b"".join(packer.compress(row) for _ in range(20_000)) + packer.flush()
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)), (b"IDAT", data), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(MediaError, match="a picture whose size cannot be read"):
+        probe_video(path, Limits(megapixels=134))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_a_sound_that_goes_on_beyond_its_header_is_cut_off(tmp_path: Path) -> None:
+    """What a header promises is not believed: the sound is refused once it is too long."""
+    path = tmp_path / "s.wav"
+    write_sound(path, ToneSpec(3.0, codec="pcm_s16le", rate_hz=16_000, channels=1))
+    with pytest.raises(MediaError, match="must last at most"):
+        extract_network_sound(probe_audio(path), tmp_path / "x.f32", limits=Limits(hours=1 / 3600))
+    assert (tmp_path / "x.f32").stat().st_size <= 4 * 2 * 16_000
 
 
 def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.storage.address import Policy, bucket_and_key, normal, scheme_of
-from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.cache import Cache, machine_folder
 from lipwise_ray.storage.redact import redact
 
 
@@ -54,6 +54,20 @@ def test_a_link_out_of_a_root_is_refused(tmp_path: Path) -> None:
     policy.check(str(tmp_path / "root" / "fine.mp4"))
     with pytest.raises(InputError, match="must lie under one of"):
         policy.check(str(tmp_path / "root" / "link.mp4"))
+
+
+def test_a_folder_that_somebody_laid_out_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among everybody's temporary files only this user's own folder is taken, and only this user sees into it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = machine_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert machine_folder() == folder
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="somebody else's, or a link"):
+        Cache().get("v", lambda part: True)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def _filler(size: int) -> object:

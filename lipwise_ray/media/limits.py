@@ -1,0 +1,54 @@
+"""How large an input may be. Checked by its headers, and by what comes out of it where headers may lie."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+
+from lipwise_ray.errors import MediaError
+from lipwise_ray.settings import Limits
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+_HOUR_S = 3600
+
+
+def check_container(container: InputContainer, path: Path, limits: Limits) -> None:
+    """Refuse a file with too many streams, or one that says it is too long.
+
+    Raises:
+        MediaError: It is.
+    """
+    streams = len(container.streams)
+    if streams > limits.streams:
+        must = f"must have at most {limits.streams} streams"
+        raise MediaError("too_many_streams", str(path), must, str(streams), "See limits.streams")
+    check_duration(Fraction(container.duration or 0, av.time_base), path, limits)
+
+
+def check_picture(stream: VideoStream, path: Path, limits: Limits) -> None:
+    """Refuse a stream with too large a picture, by its header.
+
+    Raises:
+        MediaError: It is.
+    """
+    size = stream.codec_context
+    if size.width * size.height > limits.megapixels * 1e6:
+        must = f"must have at most {limits.megapixels:g} megapixels"
+        raise MediaError("too_large", str(path), must, f"{size.width}x{size.height}", "See limits.megapixels")
+
+
+def check_duration(seconds: Fraction, path: Path, limits: Limits) -> None:
+    """Refuse what is too long.
+
+    Raises:
+        MediaError: It is.
+    """
+    if seconds > limits.hours * _HOUR_S:
+        must = f"must last at most {limits.hours:g} hours"
+        raise MediaError("too_long", str(path), must, f"{float(seconds) / _HOUR_S:.2f}", "See limits.hours")

@@ -1,0 +1,197 @@
+"""Files of web servers: only of hosts that a run names, and never of addresses inside a network."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import certifi
+import urllib3
+from urllib3.exceptions import HTTPError, LocationParseError, SSLError
+from urllib3.util import Url, parse_url
+
+from lipwise_ray.errors import InputError, MediaError, StorageError
+from lipwise_ray.storage.address import WEB, Policy, shown
+from lipwise_ray.storage.objects import Facts
+
+_MOST_REDIRECTS = 5
+_TIMEOUT = urllib3.Timeout(connect=10, read=60)
+_TRIES = urllib3.Retry(total=5, other=0, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+_BLOCK_BYTES = 1 << 20
+_NOT_THERE = (404, 410)
+_OK = 200
+_EMBEDDING = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses behind a translator, RFC 6052
+
+Resolve = Callable[[str, int], list[str]]
+"""From a host and a port to the addresses that may be connected to; raises where there are none."""
+
+
+class WebFile:
+    """A file of a web server.
+
+    Each step of a redirection has to be allowed by itself. A host's name is looked up once, its addresses are
+    checked, and the connection goes to what was checked: a name that changes its mind in between gains nothing.
+
+    Args:
+        address: ``http://`` or ``https://``, maybe signed.
+        policy: Which addresses may be read.
+        most_bytes: A longer file is not taken.
+        resolve: Looks names up.
+    """
+
+    def __init__(self, address: str, policy: Policy, most_bytes: int, resolve: Resolve | None = None) -> None:
+        self._address = address
+        self._policy = policy
+        self._most_bytes = most_bytes
+        self._resolve = resolve or public_addresses
+
+    def facts(self) -> Facts | None:
+        """Return size and tag, as the server states them; None where there is no such file.
+
+        Asks as if for the file and hangs up: signed addresses often refuse other requests.
+
+        Raises:
+            InputError: It may not be read.
+            StorageError: The server refused or cannot be reached.
+        """
+        with self._answer() as answer:
+            return None if answer.status in _NOT_THERE else _facts(answer)
+
+    def download(self, target: Path) -> Facts | None:
+        """Write the file to `target`; None where there is none.
+
+        Raises:
+            InputError: It may not be read, or is too long.
+            StorageError: The server refused, or gave fewer bytes than it stated.
+        """
+        with self._answer() as answer:
+            if answer.status in _NOT_THERE:
+                return None
+            done = 0
+            with target.open("wb") as file:
+                for block in answer.stream(_BLOCK_BYTES):
+                    done += file.write(block)
+                    if done > self._most_bytes:
+                        raise too_large(self._address, done, self._most_bytes)
+            return _facts(answer)
+
+    @contextmanager
+    def _answer(self) -> Generator[urllib3.BaseHTTPResponse]:
+        address = self._address
+        for _ in range(_MOST_REDIRECTS + 1):
+            self._policy.check(address)
+            with self._asked(address) as answer:
+                further = answer.get_redirect_location()
+                if not further:
+                    yield answer
+                    return
+            address = urljoin(address, further)
+        raise MediaError(
+            "redirects", shown(self._address), f"must be found within {_MOST_REDIRECTS} redirections", shown(address)
+        )
+
+    @contextmanager
+    def _asked(self, address: str) -> Generator[urllib3.BaseHTTPResponse]:
+        url = _parsed(address)
+        must, do = "must be readable", "Check the address and the network"
+        try:
+            with self._pool(url) as pool:
+                headers = {"Host": str(url.netloc), "Accept-Encoding": "identity", "User-Agent": "lipwise-ray"}
+                answer = pool.urlopen(
+                    "GET", url.request_uri, headers=headers, retries=_TRIES, redirect=False, preload_content=False
+                )
+                try:
+                    _check_status(answer, address)
+                    yield answer
+                finally:
+                    answer.close()
+        except SSLError as error:
+            raise MediaError("untrusted_host", shown(address), "must prove its name", _reason(error)) from error
+        except HTTPError as error:
+            cause = getattr(error, "reason", None)
+            if isinstance(cause, SSLError):
+                raise MediaError("untrusted_host", shown(address), "must prove its name", _reason(cause)) from error
+            raise StorageError("web_refused", shown(address), must, _reason(error), do) from error
+
+    def _pool(self, url: Url) -> urllib3.HTTPConnectionPool:
+        host = (url.host or "").strip("[]")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        place = self._resolve(host, port)[0]
+        if url.scheme != "https":
+            return urllib3.HTTPConnectionPool(place, port, timeout=_TIMEOUT)
+        return urllib3.HTTPSConnectionPool(
+            place, port, timeout=_TIMEOUT, server_hostname=host, assert_hostname=host, ca_certs=certifi.where()
+        )
+
+
+def too_large(address: str, size: int, most_bytes: int) -> MediaError:
+    """Return the error for an input with too many bytes."""
+    must = f"must have at most {most_bytes / 1e9:g} GB"
+    return MediaError("too_large", shown(address), must, f"{size / 1e9:.3g} GB", "See limits.gb")
+
+
+def public_addresses(host: str, port: int) -> list[str]:
+    """Return a host's addresses if all of them are of the public network.
+
+    Raises:
+        InputError: One is not.
+        StorageError: The name cannot be looked up now.
+    """
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise StorageError("no_host", host, "must be known to the network", why, "Check the address") from error
+    private = [place for place in found if not is_public(place)]
+    if private:
+        must = "must be of the public network"
+        raise InputError("private_address", host, must, private[0], "Copy the file to a folder or a bucket instead")
+    return found
+
+
+def is_public(place: str) -> bool:
+    """Tell whether a numeric address belongs to the public network; what embeds another one is as that one."""
+    address = ipaddress.ip_address(place)
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _EMBEDDING:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+        if address.teredo is not None:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def _parsed(address: str) -> Url:
+    """Return an address's parts, as the connection will be made; the policy must have read them the same."""
+    try:
+        url = parse_url(address)
+    except LocationParseError:
+        url = None
+    if url is None or url.scheme not in WEB or (url.netloc or "").lower() != urlsplit(address).netloc.lower():
+        raise MediaError("no_address", shown(address), "must be a plain address of the web")
+    return url
+
+
+def _facts(answer: urllib3.BaseHTTPResponse) -> Facts:
+    stated = answer.headers.get("Content-Length", "")
+    tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+    return Facts(int(stated) if stated.isdigit() else None, tag)
+
+
+def _check_status(answer: urllib3.BaseHTTPResponse, address: str) -> None:
+    if answer.status == _OK or answer.status in _NOT_THERE or answer.get_redirect_location():
+        return
+    do = "Check the address, and until when its signature holds"
+    raise MediaError("web_refused", shown(address), "must be readable", f"status {answer.status}", do)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong, without urllib3's names of its own objects."""
+    cause = getattr(error, "reason", None) or error
+    return f"{type(cause).__name__}: {str(cause).rpartition('>: ')[2] or cause}"[:200]
