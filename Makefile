@@ -30,6 +30,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/driver.py
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lipwise_ray.dubbing.manifest import read_manifest
 from lipwise_ray.dubbing.media import policy_of
 from lipwise_ray.engine.driver import Report, SettingsSource, submit
 from lipwise_ray.engine.factory import make_engine
+from lipwise_ray.engine.run import RowOutcome
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import parse_assignment, preset_names
@@ -38,31 +40,45 @@ def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 class Quiet(Display):
-    """Keeps what it would print."""
+    """Keeps what it would print, and how rows ended."""
 
     def __init__(self) -> None:
         super().__init__(0, as_json=False)
         self.lines: list[str] = []
+        self.outcomes: list[RowOutcome] = []
 
     def say(self, text: str) -> None:
         self.lines.append(text)
 
+    def row_ended(self, outcome: RowOutcome) -> None:
+        super().row_ended(outcome)
+        self.outcomes.append(outcome)
 
-def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", models: Path | None = None) -> Report:
+
+@dataclass(frozen=True)
+class Dubbed(Report):
+    """A report, and how each row ended."""
+
+    outcomes: list[RowOutcome]
+
+
+def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", models: Path | None = None) -> Dubbed:
     """Dub rows in this process; settings as --set takes them."""
     manifest_path = write_manifest(folder / f"{out}.csv", rows)
     layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, *sets)]
     source = SettingsSource(jobs_folder(), "quality", list(layers))
     settings = source.for_run()
-    return submit(
+    listener = Quiet()
+    report = submit(
         read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder()), policy_of(settings.paths)),
         source,
         Registry(models_folder() / "registry.toml", models or folder / "no-models"),
         state=str(folder / f"{out}.state"),
         out=str(folder / out),
         make_engine=lambda config: make_engine(settings.engine, config),
-        listener=Quiet(),
+        listener=listener,
     )
+    return Dubbed(**asdict(report), outcomes=listener.outcomes)
 
 
 def command(*arguments: str | Path) -> list[str]:

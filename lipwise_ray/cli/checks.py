@@ -12,7 +12,7 @@ from lipwise_ray.cli import setup
 
 
 def validate(
-    manifest: Annotated[Path, typer.Argument(help="The manifest to check.")],
+    manifest: setup.ManifestFile,
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,
@@ -20,32 +20,28 @@ def validate(
     out: setup.Out = None,
 ) -> None:
     """Check a manifest and the settings; list every problem of every row at once."""
-    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.media import policy_of  # noqa: PLC0415  # heavy
     from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
     from lipwise_ray.media.join import codec_for, container_for  # noqa: PLC0415  # heavy
-    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
     out_root = setup.out_address(out, settings, manifest)
-    loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
+    loaded = setup.read_manifest(manifest, source, settings, out_root)
     for problem in loaded.problems:
         typer.echo(str(problem))
-    bad = len(loaded.bad)
+    bad = loaded.bad
     for row in loaded.rows:
         try:
             codec_for(source.for_row(row).encode.codec, container_for(Path(row.output)))
         except LipwiseError as error:
             typer.echo(f"{row.where}: {error}")
             bad += 1
-    rows = len(loaded.rows) + len(loaded.bad)
-    typer.echo(f"{manifest}: {rows - bad} good rows, {bad} bad rows")
+    typer.echo(f"{manifest}: {loaded.good + loaded.bad - bad} good rows, {bad} bad rows")
     raise typer.Exit(1 if bad else 0)
 
 
 def plan(
-    manifest: Annotated[Path, typer.Argument(help="The manifest to look at.")],
+    manifest: setup.ManifestFile,
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,
@@ -56,18 +52,16 @@ def plan(
 ) -> None:
     """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
     from lipwise_ray.dubbing.estimate import Speeds, estimate_row  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.media import cache_of, media_of, policy_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.media import cache_of, media_of  # noqa: PLC0415  # heavy
     from lipwise_ray.errors import InputError, StorageError  # noqa: PLC0415  # with the others
-    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
     out_root = setup.out_address(out, settings, manifest)
-    loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
+    loaded = setup.read_manifest(manifest, source, settings, out_root)
     speeds = Speeds.measured(setup.state_address(state, settings, out_root))
     media = media_of(settings, cache_of(settings.paths))
-    bad = len(loaded.bad)
+    bad = loaded.bad
     for problem in loaded.problems:
         typer.echo(f"error: {problem}", err=True)
     frames = seconds = 0.0
@@ -89,7 +83,7 @@ def plan(
     basis = "measured in this state" if speeds.are_measured else "assumed, nothing was measured in this state yet"
     if not as_json:
         typer.echo(
-            f"{len(loaded.rows)} rows, {frames:.0f} frames, about {seconds / 60:.1f} worker minutes "
+            f"{loaded.good} rows, {frames:.0f} frames, about {seconds / 60:.1f} worker minutes "
             f"(render {speeds.render:.1f} frames/s, scan {speeds.scan:.1f} frames/s; {basis})"
         )
     raise typer.Exit(1 if bad else 0)

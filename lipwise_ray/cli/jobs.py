@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from lipwise_ray.cli import setup
 
 
 def submit(
-    manifest: Annotated[Path, typer.Argument(help="What to dub: .csv, .jsonl or .parquet.")],
+    manifest: setup.ManifestFile,
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,
@@ -37,11 +36,8 @@ def submit(
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.media import policy_of  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.driver import submit as run_manifest  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
-    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
     extra = list(assignments or [])
     if address is not None:
@@ -52,9 +48,9 @@ def submit(
     settings = source.for_run()
     out_root = setup.out_address(out, settings, manifest)
     state_root = setup.state_address(state, settings, out_root)
-    loaded = read_manifest(manifest, out_root, preset_names(source.presets), policy_of(settings.paths))
+    loaded = setup.read_manifest(manifest, source, settings, out_root)
     stop = _StopFlag()
-    with show(len(loaded.rows) + len(loaded.bad), as_json=as_json) as listener:
+    with show(loaded.good + loaded.bad, as_json=as_json) as listener:
         report = run_manifest(
             loaded,
             source,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lipwise_ray.errors import SettingsError
+from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.resources import jobs_folder, models_folder
-from lipwise_ray.settings import Settings, parse_assignment, read_toml
+from lipwise_ray.settings import Settings, parse_assignment, preset_names, read_toml
 from lipwise_ray.storage.address import bucket_and_key, is_local, is_store, shown
 
 if TYPE_CHECKING:
+    from lipwise_ray.dubbing.manifest import Manifest
     from lipwise_ray.engine.driver import SettingsSource
     from lipwise_ray.nets.registry import Registry
 
@@ -26,6 +27,9 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="SECTION.KEY=VALUE")
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="quality (default), fast or parity.")]
+ManifestFile = Annotated[
+    str, typer.Argument(help="A .csv, .jsonl or .parquet file, or its address: s3://, gs:// or az://.")
+]
 Out = Annotated[
     str | None,
     typer.Option("--out", help="Folder or s3://, gs://, az:// prefix for outputs. Default: out beside the manifest."),
@@ -66,13 +70,35 @@ def registry(settings: Settings) -> Registry:
     return checkpoints.Registry(models_folder() / "registry.toml", models_path(settings))
 
 
-def out_address(out: str | None, settings: Settings, manifest: Path) -> str:
+def out_address(out: str | None, settings: Settings, manifest: str) -> str:
     """Return the folder or prefix that outputs go under.
 
     Raises:
         SettingsError: It is an address of another kind.
     """
-    return _place(out or settings.paths.out or str(manifest.resolve().parent / "out"), "--out")
+    beside = str(Path(manifest).resolve().parent) if is_local(manifest) else manifest.rpartition("/")[0]
+    return _place(out or settings.paths.out or f"{beside}/out", "--out")
+
+
+def read_manifest(manifest: str, source: SettingsSource, settings: Settings, out: str) -> Manifest:
+    """Read and check a manifest: a file, or an object, of which a copy is read.
+
+    Raises:
+        ManifestError: It cannot be used as a whole.
+        StorageError: The store refused.
+    """
+    from lipwise_ray.dubbing import manifest as reading  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing import media  # noqa: PLC0415  # heavy
+
+    presets, policy = preset_names(source.presets), media.policy_of(settings.paths)
+    if is_local(manifest):
+        return reading.read_manifest(Path(manifest), out, presets, policy)
+    inputs = media.media_of(settings, media.cache_of(settings.paths))
+    copy = inputs.local(manifest, inputs.identity(manifest))
+    try:
+        return reading.read_manifest(copy, out, presets, policy, manifest)
+    except LipwiseError as error:
+        raise inputs.named(error) from error
 
 
 def state_address(state: str | None, settings: Settings, out: str) -> str:

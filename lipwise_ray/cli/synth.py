@@ -148,7 +148,7 @@ def demo(out: Annotated[Path, typer.Argument(help="Folder for the demo's inputs.
 
 @app.command("compare")
 def compare(
-    manifest: Annotated[Path, typer.Argument(help="What was dubbed; --true holds <id>.mp4 of the true lips.")],
+    manifest: setup.ManifestFile,
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,
@@ -158,10 +158,8 @@ def compare(
 ) -> None:
     """Print how far the sound is off the lips: as filmed, dubbed, and really said."""
     from lipwise_ray.dubbing.judging import compare as compare_rows  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.manifest import read_manifest  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # heavy
     from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # heavy
-    from lipwise_ray.settings import preset_names  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, None)
     settings = source.for_run()
@@ -169,7 +167,7 @@ def compare(
     for option, folder in (("--out", out_root), ("--true", true)):
         if not folder.is_dir():
             raise SettingsError("no_folder", option, "must be a folder of videos", str(folder))
-    rows = read_manifest(manifest, str(out_root), preset_names(source.presets)).rows
+    rows = setup.read_manifest(manifest, source, settings, str(out_root)).rows
     registry = setup.registry(settings)
     detector = DetectorMaker((registry.resolve("tiny_detector"),), settings.detect.min_score)()
     judge = SyncJudge(registry.resolve(expert, "lipsync_expert").path)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lipwise_ray.dubbing.plan import Plan
 
 
-def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: int) -> Json:
+def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     """Join, mux, verify and publish.
 
     Returns:
@@ -67,7 +67,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe, *, threads: in
             metadata=tags,
             add_sound=add_sound,
         )
-        found = verify(temporary, plan.timeline, plan.audio_s, threads=threads)
+        found = verify(temporary, segments, plan.timeline, plan.audio_s)
         result = _result(job, payload, plan, markers, found, temporary)
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
@@ -102,7 +102,7 @@ def _segment(job: JobContext, marker: Marker) -> SegmentFile:
     path = job.store.fetch(marker.segment)
     if path is None:
         raise SegmentError("segment_gone", marker.segment, "must be in the state", "nothing", "Run again")
-    return SegmentFile(path, marker.frames, marker.reorder)
+    return SegmentFile(path, marker.frames, marker.reorder, marker.crc)
 
 
 def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], found: Verdict, file: Path) -> Json:

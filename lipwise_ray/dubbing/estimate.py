@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from lipwise_ray.dubbing.manifest import Row
 from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.plan import chunk_frames, detects
+from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video

@@ -38,14 +38,18 @@ class RowFlow:
     """Drives a row from probe to published file.
 
     Attributes:
-        row: Number of the row in the manifest, from 0.
+        row: The row's line in the manifest.
         priority: Higher goes first.
+        turn: Rows that are begun together have the same; lower goes first.
+        share: Whose part of the workers the row takes.
         base: Payload of every task: the job's record, its weights, the scratch folder.
         salvage: The row works with what decodes.
     """
 
     row: int
     priority: int
+    turn: int
+    share: str
     base: Json
     salvage: bool
     progress: Progress = field(default_factory=Progress)
@@ -56,6 +60,7 @@ class RowFlow:
     _probe: Json = field(default_factory=dict[str, Any])
     _open: set[str] = field(default_factory=set[str])
     _repairs: int = 0
+    _frames: int | None = None
 
     def start(self) -> list[Task]:
         """Return the row's first task."""
@@ -85,7 +90,8 @@ class RowFlow:
     def _task(self, kind: Kind, task_id: str, extra: Json, *, frames: int = 0, chunk: int = 0) -> Task:
         self._open.add(task_id)
         payload = {**self.base, **self._probe, **extra}
-        return Task(task_id, kind, payload, frames, rank(kind, self.priority, self.row, chunk), self.job_id)
+        place = rank(kind, self.priority, self.turn, self.row, chunk, frames=self._frames)
+        return Task(task_id, kind, payload, frames, place, self.job_id, self.share)
 
     def _after_probe(self, result: Json) -> list[Task]:
         self.job_id = result["job_id"]
@@ -93,6 +99,7 @@ class RowFlow:
             self.tally.chunks = self.tally.chunks_reused = int(result["published"].get("chunks", 0))
             return self._finish({**result["published"], "reused": True})
         self._probe = {key: result[key] for key in ("job_id", "identity", "video_id", "audio_id", "detector_id")}
+        self._frames = int(result["frames"])
         self._probe["mel_key"] = layout.mel(result["audio_id"], salvage=self.salvage)
         todo: list[list[int]] = result["scan"]
         self.progress.stage = "scanning"
@@ -117,6 +124,7 @@ class RowFlow:
         chunks: list[list[int]] = result["chunks"]
         done = set(result["done"])
         self.tally.chunks = len(chunks)
+        self._frames = chunks[-1][1]
         self.tally.chunks_reused = len(done)
         tasks = self._renders([(number, span) for number, span in enumerate(chunks) if number not in done])
         self._probe["chunks"] = chunks

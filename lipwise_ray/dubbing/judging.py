@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lipwise_ray.dubbing.crops import read_crops, read_mel, whole_tracks
-from lipwise_ray.dubbing.manifest import Row
+from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.errors import InputError
 from lipwise_ray.faces.detections import FaceDetector
 from lipwise_ray.faces.select import choose, parse_selection
@@ -46,7 +46,7 @@ class Comparison:
 
 
 def compare(
-    rows: list[Row],
+    rows: Iterable[Row],
     out: Path,
     true: Path,
     detector: FaceDetector,

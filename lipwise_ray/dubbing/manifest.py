@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 from lipwise_ray.dubbing.records import BROKEN, COLUMNS, READERS, REQUIRED
+from lipwise_ray.dubbing.row_table import BadRow, Row, RowTable, Waiting
 from lipwise_ray.errors import LipwiseError, ManifestError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import CONTAINERS
@@ -23,64 +24,50 @@ _ID = re.compile(r"^[\w][\w.@+-]{0,127}$")
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
 _MAX_BYTES = 1 << 30
 _MOST_NAMED = 5
+_MOST_KNOWN_FILES = 4096
 _MOST_NAME_BYTES = 200  # a temporary name beside the output is longer than the output's
 _LISTS = ("pads", "tags")
 _SOME_ROOT = "/bucket"  # names in a bucket are followed like paths, but nothing is there to be resolved
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One job: a video and the sound that its speaker shall say.
+class Manifest:
+    """What a manifest file holds. Its rows are on the disk and come one by one.
 
-    ``line`` is where the row stands in the file. ``video``, ``audio`` and ``tracks`` are absolute paths or addresses of
-    objects. ``output`` is relative to the output root.
-    ``overrides`` holds settings that the row's columns replace.
+    Args:
+        name: The file's path or address.
+        sha256: Of its bytes.
+        table: Its rows and their problems.
     """
 
-    line: int
-    id: str
-    video: str
-    audio: str
-    output: str
-    start_s: float = 0.0
-    end_s: float | None = None
-    preset: str | None = None
-    language: str | None = None
-    priority: int = 0
-    tags: tuple[str, ...] = ()
-    tracks: str | None = None
-    overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    def __init__(self, name: str, sha256: str, table: RowTable) -> None:
+        self.name = name
+        self.sha256 = sha256
+        self._table = table
+        self.good, self.bad = table.counts()
 
     @property
-    def where(self) -> str:
-        """How messages name the row."""
-        return f"line {self.line} (id={self.id})"
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be done, with all that is wrong with it."""
-
-    line: int
-    id: str
-    problems: tuple[ManifestError, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a manifest file holds."""
-
-    path: Path
-    rows: list[Row]
-    bad: list[BadRow]
+    def rows(self) -> Iterator[Row]:
+        """The rows that can be done, in the file's order."""
+        return self._table.good()
 
     @property
-    def problems(self) -> list[ManifestError]:
+    def bad_rows(self) -> Iterator[BadRow]:
+        """The others."""
+        return self._table.bad()
+
+    @property
+    def problems(self) -> Iterator[ManifestError]:
         """Every problem of every row, in the file's order."""
-        return [p for bad in sorted(self.bad, key=lambda b: b.line) for p in bad.problems]
+        return (problem for bad in self.bad_rows for problem in bad.problems)
+
+    def waiting(self) -> Waiting:
+        """Return the good rows in the order in which they are to be begun."""
+        return Waiting(self._table)
 
 
-def read_manifest(path: Path, out_root: str, presets: Iterable[str], policy: Policy | None = None) -> Manifest:
+def read_manifest(
+    path: Path, out_root: str, presets: Iterable[str], policy: Policy | None = None, address: str | None = None
+) -> Manifest:
     """Read and check a manifest.
 
     Args:
@@ -88,62 +75,76 @@ def read_manifest(path: Path, out_root: str, presets: Iterable[str], policy: Pol
         out_root: Outputs must stay under this folder or prefix.
         presets: Known preset names.
         policy: What inputs may be; paths and objects anywhere without one.
+        address: Where the file lies of which `path` is a copy.
 
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
     """
+    name = address or str(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise ManifestError(
-            "manifest_format", str(path), "must end in .csv, .jsonl or .parquet", path.suffix or "no ending"
-        )
+        raise ManifestError("manifest_format", name, "must end in .csv, .jsonl or .parquet", path.suffix or "no ending")
     try:
         size_bytes = path.stat().st_size
         if size_bytes > _MAX_BYTES:
-            raise ManifestError("manifest_size", str(path), f"must be under {_MAX_BYTES >> 20} MiB", f"{size_bytes} B")
-        records = reader(path)
-        parser = _Parser(path, normal(out_root), set(presets), policy or Policy())
-        for line, record in records:
+            raise ManifestError("manifest_size", name, f"must be under {_MAX_BYTES >> 20} MiB", f"{size_bytes} B")
+        base = str(path.resolve().parent) if address is None else address.rpartition("/")[0]
+        parser = _Parser(base, normal(out_root), set(presets), policy or Policy())
+        for line, record in reader(path):
             parser.add(line, record)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(
             "manifest_unreadable",
-            str(path),
+            name,
             "must be a readable UTF-8 file",
             str(getattr(error, "strerror", None) or error),
             "Check the path and the encoding",
         ) from error
-    return parser.finish()
+    manifest = Manifest(name, sha256, parser.finish())
+    if not manifest.good + manifest.bad:
+        raise ManifestError("manifest_empty", name, "must have at least one row", "none")
+    return manifest
 
 
 class _Parser:
-    """Collects rows and problems."""
+    """Collects rows and problems.
 
-    def __init__(self, path: Path, out_root: str, presets: set[str], policy: Policy) -> None:
-        self._path = path
-        self._base = path.resolve().parent
+    Args:
+        base: The folder or prefix that paths are relative to.
+        out_root: Outputs go under it.
+        presets: Known preset names.
+        policy: What inputs may be.
+    """
+
+    def __init__(self, base: str, out_root: str, presets: set[str], policy: Policy) -> None:
+        self._base = base
         self._out_root = out_root
         self._presets = presets
         self._policy = policy
-        self._rows: list[Row] = []
-        self._problems: dict[int, list[ManifestError]] = defaultdict(list)
-        self._ids: dict[int, str] = {}
-        self._outputs: dict[int, str] = {}
-        self._files: dict[Path, bool] = {}
+        self._table = RowTable()
+        self._id = ""
+        self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
 
     def add(self, line: int, record: dict[str, Any]) -> None:
         """Check one row."""
         broken = record.pop(BROKEN, None)
         name = record.get("id")
-        self._ids[line] = "" if name is None else str(name).strip().encode(errors="replace").decode()
+        self._id = "" if name is None else str(name).strip().encode(errors="replace").decode()
+        output, row = "", None
         if broken is not None:
             self._wrong(line, None, "must be a whole row", str(broken))
-            return
-        self._check_values(line, record)
-        if line in self._problems:
-            return
-        values = {name: record.get(name) for name in COLUMNS}
-        text = {n: "" if v is None else str(v).strip() for n, v in values.items() if not isinstance(v, list | tuple)}
+        elif self._check_values(line, record):
+            values = {name: record.get(name) for name in COLUMNS}
+            text = {
+                n: "" if v is None else str(v).strip() for n, v in values.items() if not isinstance(v, list | tuple)
+            }
+            output = self._output(line, text.get("output", ""))
+            row = self._row(line, values, text, output)
+        self._table.add(line, self._id, output, f"{self._out_root}/{output}", row)
+
+    def _row(self, line: int, values: dict[str, Any], text: dict[str, str], output: str) -> Row:
         for name in REQUIRED:
             if not text.get(name):
                 self._wrong(line, name, "must not be empty", "nothing")
@@ -151,7 +152,6 @@ class _Parser:
             self._wrong(
                 line, "id", "must be letters, digits, or ._@+- (at most 128)", repr(text["id"][:140]), "Rename it"
             )
-        output = self._output(line, text.get("output", ""))
         overrides: dict[str, dict[str, Any]] = {}
         self._choice(line, text, "length", _LENGTHS, overrides)
         self._choice(line, text, "extend", _EXTENDS, overrides)
@@ -165,26 +165,27 @@ class _Parser:
         if end_s is not None and end_s <= start_s:
             self._wrong(line, "end", "must come after start", f"start {start_s:g} s, end {end_s:g} s")
         tracks = self._file(line, "tracks", text["tracks"]) if text.get("tracks") else None
-        self._rows.append(
-            Row(
-                line=line,
-                id=text.get("id", ""),
-                video=self._file(line, "video", text.get("video", "")),
-                audio=self._file(line, "audio", text.get("audio", "")),
-                output=output,
-                start_s=start_s,
-                end_s=end_s,
-                preset=preset,
-                language=text.get("language") or None,
-                priority=self._whole(line, "priority", text.get("priority", "")),
-                tags=_tags(values["tags"]),
-                tracks=tracks,
-                overrides=overrides,
-            )
+        return Row(
+            line=line,
+            id=text.get("id", ""),
+            video=self._file(line, "video", text.get("video", "")),
+            audio=self._file(line, "audio", text.get("audio", "")),
+            output=output,
+            start_s=start_s,
+            end_s=end_s,
+            preset=preset,
+            language=text.get("language") or None,
+            priority=self._whole(line, "priority", text.get("priority", "")),
+            tags=_tags(values["tags"]),
+            tracks=tracks,
+            overrides=overrides,
         )
 
-    def _check_values(self, line: int, record: dict[str, Any]) -> None:
+    def _check_values(self, line: int, record: dict[str, Any]) -> bool:
+        """Tell whether every cell is of a known column and holds one value, or note what is wrong."""
+        wrong = 0
         for name, value in record.items():
+            wrong += 1
             if name not in COLUMNS:
                 near = difflib.get_close_matches(str(name), COLUMNS, n=1)
                 hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(COLUMNS)}"
@@ -193,52 +194,47 @@ class _Parser:
                 self._wrong(line, str(name), "must be one text or number", type(value).__name__)
             elif not _is_text(value):
                 self._wrong(line, str(name), "must be text that UTF-8 can hold", ascii(value)[:80])
+            else:
+                wrong -= 1
+        return not wrong
 
-    def finish(self) -> Manifest:
+    def finish(self) -> RowTable:
         """Check the rows against each other."""
-        if not self._rows and not self._problems:
-            raise ManifestError("manifest_empty", str(self._path), "must have at least one row", "none")
-        self._unique("id", self._ids)
-        self._unique("output", self._outputs)
-        inputs = {path for row in self._rows for path in (row.video, row.audio)}
-        for row in self._rows:
-            if row.output and f"{self._out_root}/{row.output}" in inputs:
-                self._wrong(row.line, "output", "must not overwrite an input", repr(row.output), "Change --out")
-        bad = [BadRow(line, self._ids[line], tuple(problems)) for line, problems in self._problems.items()]
-        return Manifest(self._path, [row for row in self._rows if row.line not in self._problems], bad)
-
-    def _unique(self, column: str, values: dict[int, str]) -> None:
-        lines: dict[str, list[int]] = defaultdict(list)
-        for line, value in values.items():
-            if value:
-                lines[value].append(line)
-        for value, where in lines.items():
-            for line in where if len(where) > 1 else ():
-                others = ", ".join(str(n) for n in where[: _MOST_NAMED + 1] if n != line)
-                others += " and more" if len(where) > _MOST_NAMED + 1 else ""
-                self._wrong(line, column, "must be one row's alone", f"{value!r}, also in line {others}")
+        table = self._table
+        table.close_entry()
+        for column in ("id", "output"):
+            for value, twins in table.twins(column):
+                for line, self._id in twins:
+                    others = ", ".join(str(n) for n, _ in twins[: _MOST_NAMED + 1] if n != line)
+                    others += " and more" if len(twins) > _MOST_NAMED + 1 else ""
+                    self._wrong(line, column, "must be one row's alone", f"{value!r}, also in line {others}")
+        for line, self._id, output in table.overwriting():
+            self._wrong(line, "output", "must not overwrite an input", repr(output), "Change --out")
+        return table
 
     def _wrong(self, line: int, column: str | None, must: str, got: str = "", do: str = "") -> None:
-        name = self._ids.get(line)
-        where = f"line {line}" + (f" (id={name})" if name else "") + (f', column "{column}"' if column else "")
+        where = f"line {line}" + (f" (id={self._id})" if self._id else "") + (f', column "{column}"' if column else "")
         code = f"row_{column}" if column in COLUMNS else "row"
-        self._problems[line].append(ManifestError(code, where, must, got, do))
+        self._table.add_problem(line, ManifestError(code, where, must, got, do))
 
     def _file(self, line: int, column: str, text: str) -> str:
         if not text:
             return ""
         address = text
-        if is_local(text):
+        if is_local(text) and not is_local(self._base) and not Path(text).is_absolute():
+            address = f"{self._base}/{text}"  # beside a manifest in a bucket
+        elif is_local(text):
+            base = Path(self._base if is_local(self._base) else "/")
             try:
-                path = (self._base / text).resolve() if "\0" not in text else self._base
+                path = (base / text).resolve() if "\0" not in text else base
             except OSError:
-                path = self._base / text
+                path = base / text
             address = str(path)
             if not self._is_file(path):
                 got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
                 self._wrong(line, column, "must name a file", got, "Paths are relative to the manifest")
                 return address
-        elif is_store(text) and not bucket_and_key(text)[1]:
+        if is_store(address) and not bucket_and_key(address)[1]:
             self._wrong(line, column, "must name an object", "a bucket alone")
             return address
         try:
@@ -246,14 +242,6 @@ class _Parser:
         except LipwiseError as error:
             self._wrong(line, column, error.must, error.got or error.where, error.do)
         return address
-
-    def _is_file(self, path: Path) -> bool:
-        if path not in self._files:
-            try:
-                self._files[path] = path.is_file()
-            except OSError:  # a name that is too long, a folder that may not be entered
-                self._files[path] = False
-        return self._files[path]
 
     def _output(self, line: int, text: str) -> str:
         if not text:
@@ -273,9 +261,7 @@ class _Parser:
             return ""
         if target.suffix.lower() not in CONTAINERS:
             self._wrong(line, "output", f"must end in one of {', '.join(CONTAINERS)}", repr(text))
-        relative = str(target.relative_to(root))
-        self._outputs[line] = relative
-        return relative
+        return str(target.relative_to(root))
 
     def _choice(
         self, line: int, text: dict[str, str], column: str, known: tuple[str, ...], into: dict[str, dict[str, Any]]
@@ -357,3 +343,10 @@ def _tags(value: object) -> tuple[str, ...]:
     if isinstance(value, list | tuple):
         return tuple(str(v) for v in cast("list[object]", value))
     return tuple(part.strip() for part in re.split(r"[|,;]", str(value or "")) if part.strip())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from lipwise_ray.errors import ManifestError
 
@@ -27,6 +26,7 @@ OPTIONAL = (
     "tracks",
 )
 COLUMNS = REQUIRED + OPTIONAL
+_BATCH_ROWS = 4096
 BROKEN = "\0broken"
 """Key of a record that could not be read as one; its value says why."""
 
@@ -52,12 +52,21 @@ def _check_columns(path: Path, names: Iterable[str]) -> None:
 
 def read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line, record) of a CSV file: comma, semicolon or tab; a byte order mark is fine."""
-    text = path.read_bytes().decode("utf-8-sig")
-    if "\0" in text:
-        raise ManifestError("manifest_nul", str(path), "must be text", "NUL bytes", "Save it as UTF-8 CSV")
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        yield from _csv_rows(path, file)
+
+
+def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
+    for text in file:
+        if "\0" in text:
+            raise ManifestError("manifest_nul", str(path), "must be text", "NUL bytes", "Save it as UTF-8 CSV")
+        yield text
+
+
+def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    delimiter = max(",;\t", key=file.readline().count)
+    file.seek(0)
+    rows = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         while header and not header[-1]:
@@ -108,7 +117,7 @@ def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ManifestError("manifest_parquet", str(path), "must be Parquet", str(error)) from error
     _check_columns(path, table.schema_arrow.names)
     line = 0
-    for batch in table.iter_batches():
+    for batch in table.iter_batches(_BATCH_ROWS):
         for record in batch.to_pylist():
             line += 1
             yield line, record

@@ -20,6 +20,7 @@ from lipwise_ray.media.frames import FrameRecipe, is_rgb
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
 from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.verify import check_segment
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker
 from lipwise_ray.values import Json, Span
@@ -121,16 +122,20 @@ def render_chunk(
                 on_frame()
             segment = writer.finish()
     times = renderer.times
+    encoded = time.perf_counter()
+    crc = check_segment(target, segment.frames, threads=threads)
     return Marker(
         segment=layout.segment(payload["job_id"], payload["chunk"], attempt),
         frames=segment.frames,
         reorder=segment.reorder,
         bytes_total=segment.bytes_total,
         sha256=segment.sha256,
+        crc=crc,
         attempt=attempt,
         seconds=round(time.perf_counter() - begin, _DIGITS),
         stages={
             name: round(getattr(times, name).busy_s, _DIGITS)
             for name in ("decode", "crop", "network", "composite", "encode")
-        },
+        }
+        | {"verify": round(time.perf_counter() - encoded, _DIGITS)},
     )

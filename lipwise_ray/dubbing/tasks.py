@@ -10,6 +10,7 @@ from lipwise_ray.values import Json
 Kind = Literal["probe", "scan", "plan", "render", "assemble"]
 Lane = Literal["cpu", "gpu"]
 LANES: dict[Kind, Lane] = {"probe": "cpu", "scan": "gpu", "plan": "cpu", "render": "gpu", "assemble": "cpu"}
+_UNKNOWN = 1 << 62
 _STAGE_ORDER: dict[Kind, int] = {"assemble": 0, "render": 1, "plan": 2, "scan": 3, "probe": 4}
 
 
@@ -22,7 +23,8 @@ class Task:
         kind: What is done.
         payload: What the worker needs, a few KB.
         frames: Size of the work for progress and estimates, 0 for none.
-        rank: Lower goes first.
+        rank: Lower goes first; the first number is the priority's.
+        share: Whose part of the workers it takes; shares of a priority are served alike.
         job_id: Whose ledger the attempts go to; empty before the job is known.
     """
 
@@ -32,6 +34,7 @@ class Task:
     frames: int
     rank: tuple[int, ...]
     job_id: str = ""
+    share: str = ""
 
     @property
     def lane(self) -> Lane:
@@ -39,6 +42,15 @@ class Task:
         return LANES[self.kind]
 
 
-def rank(kind: Kind, priority: int, row: int, chunk: int = 0) -> tuple[int, ...]:
-    """Return a task's place in the queue: priority, then the oldest row, then its latest stage."""
-    return (-priority, row, _STAGE_ORDER[kind], chunk)
+def rank(kind: Kind, priority: int, turn: int, row: int, chunk: int = 0, *, frames: int | None) -> tuple[int, ...]:
+    """Return a task's place in the queue: priority, age, the longest job first, then its latest stage.
+
+    Args:
+        kind: What is done.
+        priority: The row's.
+        turn: Its age: rows that are begun together have the same.
+        row: Its line.
+        chunk: The task's chunk.
+        frames: The job's length; None before it is known, which is to be found out first.
+    """
+    return (-priority, turn, -_UNKNOWN if frames is None else -frames, row, _STAGE_ORDER[kind], chunk)

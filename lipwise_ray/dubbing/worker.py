@@ -59,6 +59,7 @@ class Worker:
         self._store = open_store(config.state, self._cache)
         self._scratch = Path(config.scratch)
         self._models = Models(config.device, config.threads)
+        self._known_kinds: set[Kind] = set()
         self.frames_done = 0
         """Frames finished since the worker began: stands still when nothing moves."""
         self._kinds: dict[Kind, Callable[[Json], Json]] = {
@@ -96,6 +97,10 @@ class Worker:
             # Decoders and frames hang in reference cycles whose size Python cannot see: without
             # this, memory would grow from chunk to chunk.
             gc.collect()
+            if kind not in self._known_kinds:
+                # What libraries keep for good need not be looked through after every task: that takes 0.1 s.
+                self._known_kinds.add(kind)
+                gc.freeze()
 
     def _tick(self) -> None:
         self.frames_done += 1
@@ -335,7 +340,7 @@ class Worker:
 
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
-        return assemble(job, payload, _recipe(job.spec.settings, job.video), threads=self._config.threads)
+        return assemble(job, payload, _recipe(job.spec.settings, job.video))
 
 
 def _squeezed(detect: Detect, squeeze: int) -> Detect:

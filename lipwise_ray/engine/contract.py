@@ -72,6 +72,11 @@ class Engine(Protocol):
         """One line for people."""
         ...
 
+    @property
+    def places(self) -> int:
+        """Render workers that there may be now."""
+        ...
+
     def start(self, prepare: list[Json]) -> None:
         """Make workers, and let those that render load the models of these jobs.
 

@@ -6,12 +6,13 @@ import heapq
 import shlex
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import LANES, Kind, Lane, Task
 from lipwise_ray.engine.contract import Engine, Failure, Outcome, Seat
+from lipwise_ray.engine.queue import FairQueue
 from lipwise_ray.engine.verdicts import PURSES, Budgets, FirstTasks, Neighbourhood, Record, judge
 from lipwise_ray.errors import StorageError
 from lipwise_ray.state import layout, quarantine
@@ -99,9 +100,7 @@ class Dispatcher:
     attempts: int = 0
     """Attempts handed out so far."""
     _entries: dict[str, _Entry] = field(default_factory=dict[str, _Entry])
-    _ready: dict[Lane, list[tuple[tuple[int, ...], str]]] = field(
-        default_factory=lambda: defaultdict(list[tuple[tuple[int, ...], str]])
-    )
+    _ready: dict[Lane, FairQueue] = field(default_factory=lambda: defaultdict(FairQueue))
     _waiting: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     _leases: dict[str, _Lease] = field(default_factory=dict[str, _Lease])
     _refused: list[tuple[Task, Subscriber, Failure]] = field(default_factory=list[tuple[Task, Subscriber, Failure]])
@@ -121,7 +120,7 @@ class Dispatcher:
             self._refused.append((task, subscriber, _in_quarantine(self.store, task.id)))
             return
         self._entries[task.id] = _Entry(task, [(task, subscriber)])
-        heapq.heappush(self._ready[task.lane], (task.rank, task.id))
+        self._ready[task.lane].push(task)
 
     @property
     def left(self) -> int:
@@ -149,7 +148,7 @@ class Dispatcher:
             _, task_id = heapq.heappop(self._waiting)
             entry = self._entries[task_id]
             entry.state = "PENDING"
-            heapq.heappush(self._ready[entry.task.lane], (entry.task.rank, task_id))
+            self._ready[entry.task.lane].push(entry.task)
         refused, self._refused = self._refused, []
         for task, subscriber, failure in refused:
             subscriber.failed(task, failure)
@@ -181,18 +180,18 @@ class Dispatcher:
     def _hand_out(self, lane: Lane) -> None:
         ready = self._ready[lane]
         seats = self.engine.idle(lane) if ready else []
-        passed_over: list[tuple[tuple[int, ...], str]] = []
+        passed_over: list[Task] = []
         due: list[tuple[Seat, _Entry]] = []
         try:
             while seats and ready and len(passed_over) < _MOST_PASSED_OVER:
-                item = heapq.heappop(ready)
-                entry = self._entries[item[1]]
+                entry = self._entries[ready.pop()]
                 seat = self._seat_for(entry, seats)
                 if seat is None:
-                    passed_over.append(item)
+                    passed_over.append(entry.task)
                     continue
                 seats.remove(seat)
                 due.append((seat, entry))
+                ready.serve(entry.task)
                 self._lease(entry, seat)
             if due:
                 self.ledger.flush()
@@ -200,11 +199,11 @@ class Dispatcher:
             for seat, entry in due:
                 self._leases.pop(seat.worker, None)
                 entry.state = "PENDING"
-                heapq.heappush(ready, (entry.task.rank, entry.task.id))
+                ready.push(entry.task)
             raise
         finally:
-            for item in passed_over:
-                heapq.heappush(ready, item)
+            for task in passed_over:
+                ready.push(task)
         for seat, entry in due:
             task = entry.task
             if entry.squeeze:
@@ -320,21 +319,17 @@ class Dispatcher:
             entry.subscribers = [(task, other) for task, other in entry.subscribers if other is not subscriber]
             if entry.subscribers or entry.state == "LEASED":
                 continue
-            for queue in self._queues(entry):
-                queue[:] = [item for item in queue if item[1] != task_id]
-                heapq.heapify(queue)
+            if entry.state == "PENDING":
+                self._ready[entry.task.lane].remove(entry.task)
+            elif entry.state == "RETRY_WAIT":
+                self._waiting = [item for item in self._waiting if item[1] != task_id]
+                heapq.heapify(self._waiting)
             self._reserved = {node: owner for node, owner in self._reserved.items() if owner != task_id}
             self._note(entry, "cancelled")
             del self._entries[task_id]
 
     def _note(self, entry: _Entry, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
         self.ledger.note(entry.task.id, entry.task.job_id, event, **facts)
-
-    def _queues(self, entry: _Entry) -> Iterator[list[Any]]:
-        if entry.state == "PENDING":
-            yield self._ready[entry.task.lane]
-        elif entry.state == "RETRY_WAIT":
-            yield self._waiting
 
 
 def _letter(entry: _Entry, state: str) -> Json:

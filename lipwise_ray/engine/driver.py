@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.flow import RowFlow
-from lipwise_ray.dubbing.manifest import Manifest, Row
+from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.models import PASSTHROUGH
 from lipwise_ray.dubbing.plan import detects
+from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
-from lipwise_ray.engine.run import Listener, RowJob, RowOutcome, Run
+from lipwise_ray.engine.run import Listener, RowJob, Run
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import codec_for, container_for
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.nets.registry import Registry, Weights
 from lipwise_ray.settings import Settings, read_preset, resolve
 from lipwise_ray.state import layout
@@ -36,6 +38,7 @@ from lipwise_ray.storage.address import normal
 from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
+_MOST_KNOWN = 256
 _SCRATCH = ".lipwise-scratch"
 Layer = tuple[str, Mapping[str, Any]]
 
@@ -53,7 +56,7 @@ class SettingsSource:
     presets: Path
     preset: str
     layers: list[Layer]
-    _known: dict[str, Settings] = field(default_factory=dict[str, Settings])
+    _known: OrderedDict[str, Settings] = field(default_factory=OrderedDict[str, Settings])
 
     def for_run(self) -> Settings:
         """Return the settings without any row's columns.
@@ -77,6 +80,8 @@ class SettingsSource:
             except InputError as error:
                 raise SettingsError("faces", "faces.select", error.must, error.got) from error
             self._known[key] = settings
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
         return self._known[key]
 
 
@@ -92,7 +97,6 @@ class Report:
     frames: int
     chunks_rendered: int
     chunks_reused: int
-    outcomes: list[RowOutcome]
 
     @property
     def exit_code(self) -> int:
@@ -155,15 +159,16 @@ def submit(
                 weights = WeightsTable(registry, gpu=True)
                 prepare = weights.all_of(source, manifest.rows)
             listener.run_started(run_id, engine.description)
-            if manifest.rows:
+            if manifest.good:
                 engine.start(prepare)
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings))
-            run = Run(run_id, store, dispatcher, ledger, lease, listener, run_settings.engine.active_rows)
+            told = run_settings.engine
+            run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
             _record_run(store, run_id, manifest, run_settings, out, command or [])
-            for bad in sorted(manifest.bad, key=lambda b: b.line):
+            for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
-            run.work(_jobs(manifest.rows, source, weights, out, scratch, engine.device, run), stop)
+            run.work(_jobs(manifest.waiting(), source, weights, out, scratch, engine.device, run), stop)
         finally:
             engine.close()
     return _report(run, manifest, time.monotonic() - begun)
@@ -187,9 +192,9 @@ def _record_run(
 ) -> None:
     record: Json = {
         "run_id": run_id,
-        "manifest": str(manifest.path),
-        "manifest_sha256": sha256_of(manifest.path),
-        "rows": len(manifest.rows) + len(manifest.bad),
+        "manifest": manifest.name,
+        "manifest_sha256": manifest.sha256,
+        "rows": manifest.good + manifest.bad,
         "out": out,
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
@@ -200,18 +205,17 @@ def _record_run(
 
 
 def _report(run: Run, manifest: Manifest, seconds: float) -> Report:
-    done = sum(outcome.status == "done" for outcome in run.outcomes)
-    tallies = [outcome.record.get("tally", {}) for outcome in run.outcomes] + run.unfinished_tallies()
+    run.count_unfinished()
+    totals = run.totals
     report = Report(
         run_id=run.id,
-        done=done,
-        failed=len(run.outcomes) - done,
-        left=len(manifest.rows) + len(manifest.bad) - len(run.outcomes),
+        done=totals["done"],
+        failed=totals["failed"],
+        left=manifest.good + manifest.bad - totals["done"] - totals["failed"],
         seconds=seconds,
-        frames=sum(tally.get("frames_rendered", 0) for tally in tallies),
-        chunks_rendered=sum(tally.get("chunks_rendered", 0) for tally in tallies),
-        chunks_reused=sum(tally.get("chunks_reused", 0) for tally in tallies),
-        outcomes=run.outcomes,
+        frames=totals["frames_rendered"],
+        chunks_rendered=totals["chunks_rendered"],
+        chunks_reused=totals["chunks_reused"],
     )
     record: Json = {
         "done": report.done,
@@ -239,7 +243,7 @@ class WeightsTable:
         self._gpu = gpu
         self._known: dict[tuple[str, str | None], Weights] = {}
 
-    def all_of(self, source: SettingsSource, rows: list[Row]) -> list[Json]:
+    def all_of(self, source: SettingsSource, rows: Iterable[Row]) -> list[Json]:
         """Return what the workers have to load for these rows, each combination once.
 
         Raises:
@@ -285,7 +289,7 @@ class WeightsTable:
 
 
 def _jobs(
-    rows: list[Row],
+    waiting: Waiting,
     source: SettingsSource,
     weights: WeightsTable,
     out: str,
@@ -293,8 +297,11 @@ def _jobs(
     device: str,
     run: Run,
 ) -> Iterator[RowJob]:
-    """Yield rows ready to be worked on, higher priority first; refuse those that cannot begin."""
-    for number, row in sorted(enumerate(rows), key=lambda item: (-item[1].priority, item[0])):
+    """Yield rows ready to be worked on, in the order of their turns; refuse those that cannot begin."""
+    for number in itertools.count():
+        row = waiting.take(run.shares_at_work)
+        if row is None:
+            return
         settings = source.for_row(row)
         try:
             codec_for(settings.encode.codec, container_for(Path(row.output)))
@@ -319,8 +326,10 @@ def _jobs(
             settings=settings,
         )
         flow = RowFlow(
-            row=number,
+            row=row.line,
             priority=row.priority,
+            turn=number // run.most_rows,
+            share=row.share,
             base={"job": spec.record(), **record},
             salvage=settings.source.on_error == "salvage",
         )

@@ -36,6 +36,11 @@ class InlineEngine:
         """One line for people."""
         return f"this process, {self.device.upper()}"
 
+    @property
+    def places(self) -> int:
+        """One worker."""
+        return 1
+
     def start(self, prepare: list[Json]) -> None:
         """Load the models."""
         self._worker.prepare(prepare)

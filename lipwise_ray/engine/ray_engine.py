@@ -24,6 +24,7 @@ from lipwise_ray.values import Json
 
 _START_TIMEOUT_S = 300.0
 _AGENT_TIMEOUT_S = 10.0
+_ASK_EVERY_S = 0.2
 _MOST_FAILED_STARTS = 3
 _ROUNDING = 1e-6
 _CPU_SHARE = 0.01
@@ -47,6 +48,7 @@ class _Slot:
     mark: str = ""
     call: Any = None
     probe: Any = None
+    asked_s: float = 0.0
     frames_before: int = 0
     frames_now: int = 0
     stalled: bool = False
@@ -108,6 +110,11 @@ class RayEngine:
         where = "local Ray" if self._local else f"Ray at {self._settings.address}"
         kind = "GPU" if self._gpu else "CPU"
         return f"{where}: {self._most('gpu')} {kind} workers of {self._threads} threads"
+
+    @property
+    def places(self) -> int:
+        """Render workers that the settings or the cluster's GPUs allow."""
+        return self._most("gpu")
 
     # workers come and go ------------------------------------------------------------------------
 
@@ -334,9 +341,10 @@ class RayEngine:
         return Failure("crash", "worker_died", message, text, self._tail(slot))
 
     def frames_done(self) -> dict[str, int]:
-        """Return the frames of the present tasks; asks the actors without waiting for them."""
+        """Return the frames of the present tasks; asks the actors now and then, without waiting for them."""
+        now = time.monotonic()
         for slot in list(self._slots.values()):
-            if not slot.about:
+            if not slot.about or now - slot.asked_s < _ASK_EVERY_S:
                 continue
             if slot.probe is not None:
                 ready, _ = ray.wait([slot.probe], timeout=0)
@@ -349,7 +357,7 @@ class RayEngine:
                     if slot.task is None:  # else the task's own outcome tells what happened
                         self._remove(slot)
                     continue
-            slot.probe = slot.actor.frames_done.remote()
+            slot.probe, slot.asked_s = slot.actor.frames_done.remote(), now
         return {slot.name: slot.frames_now - slot.frames_before for slot in self._slots.values() if slot.task}
 
     def kill(self, worker: str) -> None:

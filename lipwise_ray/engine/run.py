@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.flow import RowFlow
@@ -20,9 +21,9 @@ from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
+_FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S = 0.5
 _LOOK_S = 1.0
-_KEPT = ("status", "code", "message", "frames", "counts", "tally", "render_s", "stages_s", "original_chunks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,11 @@ class RowJob:
     flow: RowFlow
     lets_through: bool = False
 
+    @property
+    def share(self) -> str:
+        """Whose part of the workers it takes."""
+        return self.flow.share
+
 
 @dataclass(slots=True)
 class _Running:
@@ -83,11 +89,16 @@ class _Running:
     run: Run
     job: RowJob
     begun_s: float
+    is_let_in: bool = False
+    """Its chunks count among those that are being rendered."""
 
     def finished(self, task: Task, result: Json) -> None:
         """Go on with the row."""
-        for following in self.job.flow.advance(task, result):
-            self.run.dispatcher.add(following, self)
+        following = self.job.flow.advance(task, result)
+        if task.kind == "plan":
+            self.run.let_in(self, following)
+        else:
+            self.add(following)
         if self.job.flow.result is not None:
             self.run.end(self, self.job.flow.result)
 
@@ -95,11 +106,15 @@ class _Running:
         """Give the row up, or the chunk's lips only; what the row's other tasks finished stays in the state."""
         if self.job.lets_through and failure.blame not in ("input", "setup", "storage"):
             instead = self.job.flow.without_lips(task)
-            for following in instead:
-                self.run.dispatcher.add(following, self)
+            self.add(instead)
             if instead:
                 return
         self.give_up(failure.code, failure.message, stage=task.kind, task=task.id, blame=failure.blame)
+
+    def add(self, tasks: list[Task]) -> None:
+        """Queue tasks of the row."""
+        for task in tasks:
+            self.run.dispatcher.add(task, self)
 
     def cancel(self) -> None:
         """End the row because somebody asked for it."""
@@ -122,7 +137,8 @@ class Run:
         ledger: Takes the run's events.
         lease: This driver's hold on the state.
         listener: Is told what happens.
-        active_rows: Rows worked on at a time.
+        active_rows: Rows worked on at a time, 0 for as many as the workers need.
+        active_chunks: Chunks of videos that are being rendered at a time.
     """
 
     id: str
@@ -132,12 +148,22 @@ class Run:
     lease: DriverLease
     listener: Listener
     active_rows: int
-    outcomes: list[RowOutcome] = field(default_factory=list[RowOutcome])
+    active_chunks: int
+    shares_at_work: Counter[str] = field(default_factory=Counter[str])
+    """Rows at work by share."""
+    totals: Counter[str] = field(default_factory=Counter[str])
+    """Rows by status, and what they cost."""
     _active: dict[int, _Running] = field(default_factory=dict[int, _Running])
     cancelled: bool = False
     """The whole run was cancelled: rows that were not begun stay so."""
     _unwanted: set[str] = field(default_factory=set[str])
     _looked_s: float = 0.0
+    _at_the_gate: list[tuple[_Running, list[Task]]] = field(default_factory=list[tuple[_Running, list[Task]]])
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows are worked on at a time now."""
+        return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.places)
 
     def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
         """Work until every row has ended, or until `stop` says so and running tasks have ended."""
@@ -153,7 +179,7 @@ class Run:
         while True:
             halted = halted or self._halted()
             stopping = bool(halted) or self.cancelled or stop()
-            while not (source_empty or stopping) and len(self._active) < self.active_rows:
+            while not (source_empty or stopping) and len(self._active) < self.most_rows:
                 job = next(jobs, None)
                 if job is None:
                     source_empty = True
@@ -209,18 +235,39 @@ class Run:
     def _begin(self, job: RowJob) -> None:
         running = _Running(self, job, time.monotonic())
         self._active[job.row] = running
+        self.shares_at_work[job.share] += 1
         self.listener.row_started(job.row, job.id)
         if job.id in self._unwanted:
             running.cancel()
             return
-        for task in job.flow.start():
-            self.dispatcher.add(task, running)
+        running.add(job.flow.start())
+
+    def let_in(self, running: _Running, tasks: list[Task]) -> None:
+        """Let a planned row be rendered, or wait until those that are rendered leave room."""
+        self._at_the_gate.append((running, tasks))
+        self._open_the_gate()
+
+    def _open_the_gate(self) -> None:
+        """Let rows in while there is room, the first in the queue's order first; one alone always fits."""
+        inside = sum(running.job.flow.tally.chunks for running in self._active.values() if running.is_let_in)
+        self._at_the_gate.sort(key=lambda item: item[1][0].rank)
+        while self._at_the_gate:
+            running, tasks = self._at_the_gate[0]
+            inside += running.job.flow.tally.chunks
+            if inside > self.active_chunks and any(other.is_let_in for other in self._active.values()):
+                return
+            del self._at_the_gate[0]
+            running.is_let_in = True
+            running.add(tasks)
 
     def end(self, running: _Running, record: Json) -> None:
         """Record how a row ended."""
         job = running.job
         if self._active.pop(job.row, None) is None:
             return
+        self.shares_at_work -= Counter({job.share: 1})  # which forgets a share at nought
+        self._at_the_gate = [item for item in self._at_the_gate if item[0] is not running]
+        self._open_the_gate()
         full: Json = {
             **record,
             "row": job.row,
@@ -235,13 +282,13 @@ class Run:
         """Write a row's outcome to the state and tell the listener."""
         self.store.write(layout.row(self.id, outcome.row), to_json(outcome.record))
         self.listener.row_ended(outcome)
-        # The full record is in the state; a manifest may have 100,000 rows.
-        slim = {name: outcome.record[name] for name in _KEPT if name in outcome.record}
-        self.outcomes.append(replace(outcome, record=slim))
+        self.totals[outcome.status] += 1
+        self.totals.update(outcome.record.get("tally", {}))
 
-    def unfinished_tallies(self) -> list[Json]:
-        """Return what the rows cost that were begun and did not end."""
-        return [asdict(running.job.flow.tally) for running in self._active.values()]
+    def count_unfinished(self) -> None:
+        """Add what the rows cost that were begun and did not end."""
+        for running in self._active.values():
+            self.totals.update(asdict(running.job.flow.tally))
 
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError]) -> None:
         """Record a row that cannot be begun."""

@@ -33,11 +33,12 @@ _VIDEO_CODECS = {
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
-    """A segment to be joined, with what its marker says."""
+    """A segment to be joined, with what its marker says. ``crc`` is of its packets."""
 
     path: Path
     frames: int
     reorder: int
+    crc: int
 
 
 @dataclass(frozen=True, slots=True)

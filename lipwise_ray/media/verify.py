@@ -1,19 +1,30 @@
-"""Checking a finished file by decoding all of it."""
+"""Checking what was made: segments by decoding all of them, the joined file by its packets.
+
+A segment is decoded where it was rendered, before anybody sees it. Joining copies packets, so the finished file is
+right when it holds the very packets that were decoded, at the planned times, and a decoder can begin at each segment.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av.error
 import numpy as np
 
 from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.media.container import open_input
-from lipwise_ray.media.join import Timeline
+from lipwise_ray.media.join import SegmentFile, Timeline
 from lipwise_ray.media.probe import audio_stream, video_stream
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
 
 _MATROSKA_TICK_S = 0.001
 
@@ -27,69 +38,115 @@ class Verdict:
     audio_s: float | None
 
 
-def verify(path: Path, timeline: Timeline, audio_s: Fraction | None, *, threads: int = 0) -> Verdict:
-    """Decode a file to its end and compare it with the plan.
+def check_segment(path: Path, frames: int, *, threads: int = 0) -> int:
+    """Decode a segment to its end.
+
+    Args:
+        path: The segment.
+        frames: How many it must hold.
+        threads: Decoder threads, 0 for FFmpeg's choice.
+
+    Returns:
+        A checksum of its packets, by which the finished file is compared.
+
+    Raises:
+        SegmentError: A frame is missing or damaged.
+    """
+    seen = crc = 0
+    try:
+        with open_input(path) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
+            stream.codec_context.thread_count = threads
+            for packet in container.demux(stream):
+                crc = zlib.crc32(bytes(packet), crc)
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise _wrong(path, "must decode without damage", f"a damaged frame {seen}")
+                    seen += 1
+    except (av.error.FFmpegError, MediaError) as error:
+        raise _wrong(path, "must decode to its end", str(error)) from error
+    if seen != frames:
+        raise _wrong(path, f"must hold {frames} frames", str(seen))
+    return crc
+
+
+def verify(path: Path, segments: Sequence[SegmentFile], timeline: Timeline, audio_s: Fraction | None) -> Verdict:
+    """Compare a finished file with its segments and the plan. Its sound is decoded to its end.
 
     Args:
         path: The finished file.
+        segments: What it was joined from.
         timeline: When each frame must be shown.
         audio_s: Length the sound must have, None for a file without sound.
-        threads: Decoder threads, 0 for FFmpeg's choice.
 
     Raises:
-        SegmentError: A frame is missing, late or damaged, or the sound has another length.
+        SegmentError: A packet is missing, changed, or late, or the sound has another length.
     """
     try:
-        seen = _decode(path, with_sound=audio_s is not None, threads=threads)
+        seen = _read(path, segments, with_sound=audio_s is not None)
     except (av.error.FFmpegError, MediaError) as error:
         raise _wrong(path, "must decode to its end", str(error)) from error
-    times = seen.times
     expected = (timeline.pts - timeline.pts[0]) * float(timeline.time_base)
-    if len(times) != len(expected):
-        raise _wrong(path, f"must hold {len(expected)} frames", str(len(times)))
-    off_s = float(np.abs(np.array(times) - expected).max())
+    if len(seen.times) != len(expected):
+        raise _wrong(path, f"must hold {len(expected)} frames", str(len(seen.times)))
+    off_s = float(np.abs(np.sort(seen.times) - expected).max())
     if off_s > _MATROSKA_TICK_S:
         raise _wrong(path, "must show every frame at its planned time", f"{off_s:.4f} s off")
+    changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
+    if changed:
+        raise _wrong(path, "must hold the packets of its segments", f"others in segment {changed[0]}")
     heard_s = None
     if audio_s is not None:
         heard_s = seen.samples / seen.rate_hz
         slack_s = 1024 / seen.rate_hz + _MATROSKA_TICK_S  # the last AAC frame may be padded
         if abs(heard_s - float(audio_s)) > slack_s or abs(seen.sound_start_s) > slack_s:
             raise _wrong(path, f"must hold {float(audio_s):.3f} s of sound", f"{heard_s:.3f} s")
-    return Verdict(len(times), float(timeline.duration_s), heard_s)
+    return Verdict(len(seen.times), float(timeline.duration_s), heard_s)
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What decoding gave."""
+    """What reading gave: pictures' times and segments' checksums in coding order, and the sound."""
 
-    times: list[float]
+    times: list[float] = field(default_factory=list[float])
+    crcs: list[int] = field(default_factory=list[int])
     samples: int = 0
     rate_hz: int = 1
     sound_start_s: float = 0.0
 
 
-def _decode(path: Path, *, with_sound: bool, threads: int) -> _Seen:
-    seen = _Seen([])
+def _read(path: Path, segments: Sequence[SegmentFile], *, with_sound: bool) -> _Seen:
+    seen = _Seen()
+    first = {0, *np.cumsum([segment.frames for segment in segments])[:-1].tolist()}
     with open_input(path) as container:
         video, audio = video_stream(container), audio_stream(container)
         if video is None or (audio is not None) != with_sound:
             raise _wrong(path, "must hold the planned streams", "others")
-        video.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
-        video.codec_context.thread_count = threads
         tick_s = float(cast("Fraction", video.time_base))
         for packet in container.demux([video] if audio is None else [video, audio]):
-            for frame in packet.decode():
-                if isinstance(frame, av.VideoFrame):
-                    if frame.is_corrupt or frame.pts is None:
-                        raise _wrong(path, "must decode without damage", f"a damaged frame {len(seen.times)}")
-                    seen.times.append(frame.pts * tick_s)
-                elif isinstance(frame, av.AudioFrame):
+            if packet.stream is not video:
+                for frame in cast("list[AudioFrame]", packet.decode()):
                     if not seen.samples:
                         seen.sound_start_s = float(frame.time or 0.0)
                     seen.samples += frame.samples
                     seen.rate_hz = frame.sample_rate
+            elif packet.size:
+                if len(seen.times) in first:
+                    seen.crcs.append(0)
+                    _begin(video.codec_context, packet, path)
+                seen.crcs[-1] = zlib.crc32(bytes(packet), seen.crcs[-1])
+                seen.times.append((packet.pts or 0) * tick_s)
+    seen.crcs += [0] * (len(segments) - len(seen.crcs))
     return seen
+
+
+def _begin(decoder: VideoCodecContext, packet: Packet[Any], path: Path) -> None:
+    """See that decoding can begin with a packet."""
+    frames = [*decoder.decode(packet), *decoder.decode(None)]
+    decoder.flush_buffers()
+    if len(frames) != 1 or frames[0].is_corrupt:
+        raise _wrong(path, "must have a segment begin with a whole picture", "none")
 
 
 def _wrong(path: Path, must: str, got: str) -> SegmentError:

@@ -12,8 +12,8 @@ from lipwise_ray.state.store import Store, read_json, to_json
 class Marker:
     """What a finished chunk says about its segment.
 
-    ``stages`` holds busy seconds by stage; ``original`` says that faces were left as they are, because the chunk is in
-    quarantine.
+    ``crc`` is of its packets, which were all decoded; ``stages`` holds busy seconds by stage; ``original`` says that
+    faces were left as they are, because the chunk is in quarantine.
     """
 
     segment: str
@@ -21,6 +21,7 @@ class Marker:
     reorder: int
     bytes_total: int
     sha256: str
+    crc: int
     attempt: str
     seconds: float
     stages: dict[str, float]

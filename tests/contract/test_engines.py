@@ -47,7 +47,7 @@ def _probe(folder: Path, video: str = "v.mp4", name: str = "p") -> Task:
         settings,
     )
     payload = {"job": spec.record(), "weights": {}, "scratch": str(folder / "tmp"), "device": "cpu"}
-    return Task(name, "probe", payload, 0, rank("probe", 0, 0))
+    return Task(name, "probe", payload, 0, rank("probe", 0, 0, 0, frames=None))
 
 
 def _seat(engine: Engine, lane: Lane = "cpu") -> Seat:

@@ -67,8 +67,10 @@ def test_kill_minus_nine_loses_no_finished_chunk(folder: Path) -> None:
         for e in _events(state)[before:]
         if e["task"].startswith("render:") and e["event"] == "leased"
     ]
-    assert sorted(int(n) for n in leased) == sorted(set(range(20)) - {int(n) for n in finished})
-    assert f"{20 - len(finished)} chunks rendered, {len(finished)} reused" in again.stderr
+    assert not {int(n) for n in leased} & {int(n) for n in finished}
+    # The dead driver's worker may have ended the chunk that it had.
+    assert len(leased) == len(set(leased)) in (20 - len(finished), 19 - len(finished))
+    assert f"{len(leased)} chunks rendered, {20 - len(leased)} reused" in again.stderr
     calm = run("submit", manifest, "--out", folder / "calm", "--workers", "1", *sets)
     assert calm.returncode == 0, calm.stderr
     assert sha256_of(folder / "out" / "a.mp4") == sha256_of(folder / "calm" / "a.mp4")

@@ -178,7 +178,7 @@ def test_a_row_that_waits_can_be_cancelled(site: Site) -> None:
     assert going.returncode == 1
     assert "FAILED a: row a: was cancelled" in errors
     assert "FAILED b: row b: was cancelled" in errors
-    assert not [event for event in site.events("leased") if event["task"] == "probe:1"]
+    assert not [event for event in site.events("leased") if event["task"] == "probe:3"]
     assert not (site.out / "b.mkv").exists()
 
 

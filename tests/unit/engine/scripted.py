@@ -14,6 +14,7 @@ class ScriptedEngine:
 
     device = "cpu"
     description = "scripted"
+    places = 2
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class ScriptedEngine:
         self.stuck: set[str] = set()
         self.killed: list[str] = []
         self.ended: list[str] = []
+        self.answer: Callable[[Task], Json] = lambda task: {"id": task.id}
 
     def start(self, prepare: list[Json]) -> None:
         pass
@@ -67,7 +69,7 @@ class ScriptedEngine:
             return [Outcome(seat, task, None, Failure("stalled", "stalled", f"{task.id} stood still"))]
         blame = self._script(task, self.count[task.id], seat)
         if blame is None:
-            return [Outcome(seat, task, {"id": task.id}, None)]
+            return [Outcome(seat, task, self.answer(task), None)]
         return [Outcome(seat, task, None, Failure(blame, "code", f"{task.id} failed", "traceback", "log"))]
 
     def frames_done(self) -> dict[str, int]:
@@ -110,6 +112,17 @@ class Row:
 
 
 def make_task(
-    name: str, kind: Kind = "render", *, row: int = 0, priority: int = 0, chunk: int = 0, job: str = "job"
+    name: str,
+    kind: Kind = "render",
+    *,
+    row: int = 0,
+    priority: int = 0,
+    chunk: int = 0,
+    job: str = "job",
+    turn: int = 0,
+    length: int | None = 100,
+    share: str = "",
+    frames: int = 10,
 ) -> Task:
-    return Task(name, kind, {"chunk": chunk}, 10, rank(kind, priority, row, chunk), job)
+    place = rank(kind, priority, turn, row, chunk, frames=length)
+    return Task(name, kind, {"chunk": chunk}, frames, place, job, share)

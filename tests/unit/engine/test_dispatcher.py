@@ -52,6 +52,42 @@ def test_priority_then_age_then_the_latest_stage(tmp_path: Path) -> None:
     assert engine.log == ["urgent", "first", "second", "scan", "late"]
 
 
+def test_among_equals_the_longest_job_first(tmp_path: Path) -> None:
+    """Of rows begun together the longest goes first, those begun later wait; an unknown length is found out."""
+    engine = ScriptedEngine(lambda task, n, seat: None)
+    engine.seats = {"g0": Seat("g0", "gpu", "one")}
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for task in (
+        make_task("short", row=1, length=10),
+        make_task("long", row=2, length=1000),
+        make_task("later and longer", row=3, length=5000, turn=1),
+        make_task("unknown", row=4, length=None),
+    ):
+        dispatcher.add(task, row)
+    _run(dispatcher)
+    assert engine.log == ["unknown", "long", "short", "later and longer"]
+
+
+def test_shares_are_served_alike(tmp_path: Path) -> None:
+    """By frames, not by tasks: long chunks of one do not keep short ones of another waiting; priority comes first."""
+    engine = ScriptedEngine(lambda task, n, seat: None)
+    engine.seats = {"g0": Seat("g0", "gpu", "one")}
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for number in range(4):
+        dispatcher.add(make_task(f"film{number}", row=1, chunk=number, share="film", frames=300, length=1200), row)
+    for number in range(8):
+        dispatcher.add(make_task(f"clip{number}", row=2 + number, share="clips", frames=100, length=100), row)
+    dispatcher.add(make_task("urgent", row=99, priority=1, share="film", frames=300), row)
+    _run(dispatcher)
+    assert engine.log[0] == "urgent"
+    served = {"film": 0, "clip": 0}
+    for name in engine.log[1:9]:
+        kind = name.rstrip("0123456789")
+        served[kind] += 300 if kind == "film" else 100
+        assert abs(served["film"] - served["clip"]) <= 300
+    assert set(engine.log) >= {f"film{n}" for n in range(4)} | {f"clip{n}" for n in range(8)}
+
+
 @pytest.mark.parametrize(
     ("blame", "attempts"), [("application", 3), ("crash", 3), ("storage", 3), ("input", 1), ("setup", 1)]
 )

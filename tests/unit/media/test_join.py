@@ -20,7 +20,7 @@ from lipwise_ray.media.join import SegmentFile, Timeline, codec_for, container_f
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack
-from lipwise_ray.media.verify import verify
+from lipwise_ray.media.verify import check_segment, verify
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, read_code, write_sound
 from lipwise_ray.values import ColorTags, Size
 
@@ -65,7 +65,7 @@ def _segments(
                 writer.write(draw_frame(clip, n), int(timeline.pts[n]))
             segment: Segment = writer.finish()
         assert segment.bytes_total == path.stat().st_size
-        files.append(SegmentFile(path, segment.frames, segment.reorder))
+        files.append(SegmentFile(path, segment.frames, segment.reorder, check_segment(path, segment.frames)))
     return files, timeline
 
 
@@ -103,7 +103,7 @@ def test_joined_segments_are_one_video(codec: str, name: str, clip: ClipSpec, le
     write_sound(tmp_path / "s.wav", ToneSpec(float(timeline.duration_s), codec="pcm_s16le"))
     add_sound, audio_s = _sound(tmp_path / "s.wav", name)
     join(segments, timeline, tmp_path / name, rotation=0, metadata={"comment": "test"}, add_sound=add_sound)
-    verdict = verify(tmp_path / name, timeline, audio_s)
+    verdict = verify(tmp_path / name, segments, timeline, audio_s)
     assert verdict.frames == clip.frames
     info = probe_video(tmp_path / name)
     assert (info.color.matrix, info.color.primaries, info.color.transfer) == (1, 1, 1)
@@ -180,7 +180,7 @@ def test_sound_is_copied_where_that_is_exact(source: str, codec: str, out: str, 
     write_sound(tmp_path / source, ToneSpec(2.4, codec=codec, tone_hz=50))
     add_sound, audio_s = _sound(tmp_path / source, out)
     join(segments, timeline, tmp_path / out, rotation=0, metadata={}, add_sound=add_sound)
-    verify(tmp_path / out, timeline, audio_s)
+    verify(tmp_path / out, segments, timeline, audio_s)
     made = probe_audio(tmp_path / out)
     assert (made.codec == probe_audio(tmp_path / source).codec) == (
         kept or out == "o.mkv" or (codec == "aac" and out != "o.webm")
@@ -200,7 +200,7 @@ def test_sound_is_cut_and_padded_exactly(wanted_s: Fraction, out: str, tmp_path:
     write_sound(tmp_path / "s.m4a", ToneSpec(1.2, codec="aac", channels=1, rate_hz=44100))
     add_sound, _ = _sound(tmp_path / "s.m4a", out, wanted_s)
     join(segments, timeline, tmp_path / out, rotation=0, metadata={}, add_sound=add_sound)
-    verdict = verify(tmp_path / out, timeline, wanted_s)
+    verdict = verify(tmp_path / out, segments, timeline, wanted_s)
     assert verdict.audio_s is not None
     assert abs(verdict.audio_s - float(wanted_s)) < 0.03
 
@@ -213,7 +213,7 @@ def test_channels_survive(channels: int, rate_hz: int, tmp_path: Path) -> None:
     write_sound(tmp_path / "s.wav", ToneSpec(1.0, codec="pcm_s16le", channels=channels, rate_hz=rate_hz))
     add_sound, audio_s = _sound(tmp_path / "s.wav", "o.mp4")
     join(segments, timeline, tmp_path / "o.mp4", rotation=0, metadata={}, add_sound=add_sound)
-    verify(tmp_path / "o.mp4", timeline, audio_s)
+    verify(tmp_path / "o.mp4", segments, timeline, audio_s)
     made = probe_audio(tmp_path / "o.mp4")
     assert (made.channels, made.rate_hz) == (channels, rate_hz)
 
@@ -229,19 +229,37 @@ def test_broken_segments_are_found(tmp_path: Path) -> None:
     with pytest.raises(SegmentError, match="must hold 30 frames"):
         join(segments[:2], timeline, tmp_path / "b.mp4", rotation=0, metadata={}, add_sound=None)
     join(segments, timeline, tmp_path / "c.mp4", rotation=0, metadata={}, add_sound=None)
-    verify(tmp_path / "c.mp4", timeline, None)
+    verify(tmp_path / "c.mp4", segments, timeline, None)
     longer = Timeline(np.arange(31), 31, timeline.time_base)
     with pytest.raises(SegmentError, match="must hold 31 frames"):
-        verify(tmp_path / "c.mp4", longer, None)
+        verify(tmp_path / "c.mp4", segments, longer, None)
     shifted = Timeline(timeline.pts * 2, 60, timeline.time_base)
     with pytest.raises(SegmentError, match="planned time"):
-        verify(tmp_path / "c.mp4", shifted, None)
+        verify(tmp_path / "c.mp4", segments, shifted, None)
     with pytest.raises(SegmentError, match="streams"):
-        verify(tmp_path / "c.mp4", timeline, Fraction(1))
-    data = (tmp_path / "c.mp4").read_bytes()
+        verify(tmp_path / "c.mp4", segments, timeline, Fraction(1))
+    data = bytearray((tmp_path / "c.mp4").read_bytes())
     (tmp_path / "d.mp4").write_bytes(data[: len(data) * 3 // 4])
     with pytest.raises(SegmentError):
-        verify(tmp_path / "d.mp4", timeline, None)
+        verify(tmp_path / "d.mp4", segments, timeline, None)
+    data[-50] ^= 1  # within the last segment's last packet
+    (tmp_path / "e.mp4").write_bytes(data)
+    with pytest.raises(SegmentError, match="packets of its segments, got others in segment 2"):
+        verify(tmp_path / "e.mp4", segments, timeline, None)
+
+
+def test_a_damaged_segment_does_not_pass(tmp_path: Path) -> None:
+    """A segment is decoded to its end before anybody is told of it."""
+    segments, _ = _segments(tmp_path, "libx264", ClipSpec(frames=10), 100)
+    path = segments[0].path
+    assert check_segment(path, 10) == segments[0].crc
+    with pytest.raises(SegmentError, match="must hold 11 frames"):
+        check_segment(path, 11)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(SegmentError):
+        check_segment(path, 10)
 
 
 def test_encoders_that_do_not_fit(tmp_path: Path) -> None:

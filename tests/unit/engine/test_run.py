@@ -1,0 +1,119 @@
+"""A run of rows, on an engine that does what the test says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lipwise_ray.dubbing.flow import RowFlow
+from lipwise_ray.dubbing.tasks import Task
+from lipwise_ray.engine.dispatcher import Dispatcher
+from lipwise_ray.engine.run import RowJob, Run
+from lipwise_ray.state.lease import DriverLease
+from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.store import LocalStore
+from lipwise_ray.values import Json
+from tests.dub import Quiet
+from tests.unit.engine.scripted import Clock, ScriptedEngine
+
+CHUNK = 10
+
+
+class Rows:
+    """Rows of so many chunks each, and what their tasks give."""
+
+    def __init__(self, root: Path, chunks: list[int], *, most_chunks: int, most_rows: int = 0) -> None:
+        self.chunks = chunks
+        self.engine = ScriptedEngine(lambda task, n, seat: None, pick=lambda n: n - 1)
+        self.engine.answer = self._answer
+        self.inside: list[dict[str, int]] = []
+        store, clock = LocalStore(root), Clock()
+        ledger = Ledger(store, "run")
+        dispatcher = Dispatcher(self.engine, store, ledger, clock=clock, sleep=clock.sleep)
+        self.lease = DriverLease(store, "run", wait=lambda text: None)
+        self.listener = Quiet()
+        self.run = Run("run", store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
+
+    def work(self) -> None:
+        jobs = (
+            RowJob(row, f"r{row}", RowFlow(row, 0, 0, "", {"row": row}, salvage=False))
+            for row in range(len(self.chunks))
+        )
+        with self.lease:
+            self.run.work(jobs, lambda: False)
+
+    def _answer(self, task: Task) -> Json:
+        row = int(task.payload["row"])
+        count = self.chunks[row]
+        if task.kind == "probe":
+            names = ("identity", "video_id", "audio_id", "detector_id")
+            return {
+                **dict.fromkeys(names, "x"),
+                "job_id": f"j{row}",
+                "published": None,
+                "scan": [],
+                "frames": count * CHUNK,
+            }
+        if task.kind == "plan":
+            spans = [[n * CHUNK, (n + 1) * CHUNK] for n in range(count)]
+            return {"chunks": spans, "done": [], "counts": {}}
+        if task.kind == "assemble":
+            return {"status": "done", "frames": count * CHUNK, "output": "o", "chunks": count}
+        return {"reused": False}
+
+
+def _open(rows: Rows) -> list[dict[str, int]]:
+    """Return, for each task handed out, the chunks of the jobs that were rendered and not yet assembled."""
+    inside: dict[str, int] = {}
+    seen: list[dict[str, int]] = []
+    for task_id in rows.engine.log:
+        kind, _, rest = task_id.partition(":")
+        job = rest.partition("/")[0]
+        if kind == "render":
+            inside[job] = rows.chunks[int(job[1:])]
+        elif kind == "assemble":
+            inside.pop(job, None)
+        seen.append(dict(inside))
+    return seen
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 12))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_segments_that_wait_to_be_joined_are_bounded(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[int], most: int
+) -> None:
+    """Videos are let in while their chunks fit, a longer one alone; all are done in the end, each chunk once."""
+    rows = Rows(tmp_path_factory.mktemp("state"), chunks, most_chunks=most)
+    rows.work()
+    assert rows.run.totals["done"] == len(chunks)
+    assert rows.run.totals["chunks_rendered"] == sum(chunks)
+    assert len(rows.engine.log) == len(set(rows.engine.log))
+    for inside in _open(rows):
+        assert sum(inside.values()) <= most or len(inside) == 1, inside
+
+
+def test_a_job_is_assembled_when_its_last_chunk_is_done(tmp_path: Path) -> None:
+    """Not at the end of the run: the longest job is published before the others are rendered to their ends."""
+    rows = Rows(tmp_path, [2, 6, 2], most_chunks=100)
+    rows.work()
+    order = [task for task in rows.engine.log if task.startswith(("render", "assemble"))]
+    last_of_long = max(n for n, task in enumerate(order) if task.startswith("render:j1/"))
+    assert order.index("assemble:j1/0") - last_of_long <= 2
+    assert order.index("assemble:j1/0") < len(order) - 2
+
+
+def test_as_many_rows_as_the_workers_need(tmp_path: Path) -> None:
+    """Rows are begun as places come free, and no more than that wait in memory."""
+    rows = Rows(tmp_path, [1] * 40, most_chunks=100, most_rows=3)
+    rows.work()
+    assert rows.run.totals["done"] == 40
+    at_work: set[int] = set()
+    for task in rows.engine.log:
+        row = int(task.partition(":")[2].partition("/")[0].lstrip("j"))
+        at_work.add(row)
+        assert len(at_work) <= 3
+        if task.startswith("assemble:"):
+            at_work.remove(row)
