@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ from typing import Self
 import pytest
 import requests
 
+from lipwise_ray.storage import objects
+
 BUCKET = "dubbing"
 
 
 @contextmanager
 def s3_server(set_variable: Callable[[str, str], object]) -> Generator[int]:
-    """Run a server with one bucket, and point this process and its children to it.
+    """Run a server with one bucket, and point this process, with clients made anew, and its children to it.
 
     Args:
         set_variable: Sets an environment variable, such as `pytest.MonkeyPatch.setenv`.
@@ -36,8 +39,10 @@ def s3_server(set_variable: Callable[[str, str], object]) -> Generator[int]:
         point_to(port, set_variable)
         requests.post(f"http://127.0.0.1:{port}/moto-api/reset", timeout=10)  # servers of one process share objects
         boto3.client("s3").create_bucket(Bucket=BUCKET)
+        objects.opened.cache_clear()  # clients of this process that know an earlier server
         yield port
     finally:
+        objects.opened.cache_clear()
         server.stop()
 
 
@@ -56,13 +61,15 @@ def point_to(port: int, set_variable: Callable[[str, str], object]) -> None:
 
 @dataclass
 class Line:
-    """A TCP line to a server, which answers, refuses, or swallows answers.
+    """A TCP line to a server, which answers, refuses, swallows answers, or takes its time.
 
     Attributes:
         to: The server's port.
         swallow: Answers yet to be lost after the server did what it was asked to.
-        refuse: Requests yet to be answered with 503.
+        refuse: Requests yet to be refused.
         refuse_each, swallow_each: Besides, each so many-th request is refused, or its answer lost; 0 for none.
+        refusal: Status and reason of a refusal.
+        delay_s: Every answer comes so much later.
         method: Only requests of this method are hit.
     """
 
@@ -71,6 +78,8 @@ class Line:
     refuse: int = 0
     refuse_each: int = 0
     swallow_each: int = 0
+    refusal: bytes = b"503 Slow Down"
+    delay_s: float = 0.0
     method: bytes = b"PUT"
     hits: int = 0
     seen: int = 0
@@ -110,8 +119,9 @@ class Line:
             with self._lock:
                 self.seen += is_hit
             if is_hit and self._take("refuse"):
-                client.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                client.sendall(b"HTTP/1.1 " + self.refusal + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return
+            time.sleep(self.delay_s if is_hit else 0)
             head, _, body = request.partition(b"\r\n\r\n")
             with socket.create_connection(("127.0.0.1", self.to)) as server:
                 server.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -66,7 +67,7 @@ class DriverLease:
             "run_id": run_id,
             "host": socket.gethostname(),
             "pid": me.pid,
-            "started": me.create_time(),
+            "started": _started(me),
         }
         if not store.create(layout.epoch(self.epoch), to_json(self._record)):
             raise _taken(store, self.epoch)
@@ -183,9 +184,20 @@ def _is_dead_here(record: Json) -> bool:
     if record.get("host") != socket.gethostname():
         return False
     try:
-        return abs(psutil.Process(int(record["pid"])).create_time() - float(record["started"])) > 1
+        return _started(psutil.Process(int(record["pid"]))) != record["started"]
     except (psutil.NoSuchProcess, KeyError, ValueError):
         return True
+
+
+def _started(process: psutil.Process) -> str:
+    """Return what tells a process from all others that get its number, whatever its machine's clock is set to."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        facts = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux: there a process keeps the time that it was begun with
+        return f"{process.create_time():.2f}"
+    ticks_since_boot = facts.rpartition(")")[2].split()[19]
+    return f"{boot} {ticks_since_boot}"
 
 
 def _who(record: Json) -> str:

@@ -32,9 +32,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[str]:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     with s3_server(monkeypatch.setenv):
-        objects.opened.cache_clear()
         yield f"s3://{BUCKET}"
-    objects.opened.cache_clear()
 
 
 def _arguments(folder: Path, out: str, state: str, *sets: str) -> tuple[str | Path, ...]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,9 @@ from typing import Any
 import av
 import numpy as np
 
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import LocalStore, open_store
+from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
@@ -51,15 +60,30 @@ class Site:
     Args:
         folder: Where.
         rows: Names of the rows.
+        state: Where the state is, a folder or a prefix of a bucket; a folder beside the outputs without it.
+
+    Attributes:
+        address: Of a Ray cluster; runs have a Ray of their own without it.
+        variables: Go into the environment of the runs.
+        scratch: Where runs keep what is in the making.
     """
 
-    def __init__(self, folder: Path, rows: tuple[str, ...] = ("a", "b")) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, rows: tuple[str, ...] = ("a", "b"), state: str = "") -> None:
         self.rows = rows
         self.address = ""
-        self.state, self.out = folder / "out.state", folder / "out"
+        self.out = folder / "out"
+        self.state = state or str(folder / "out.state")
+        self.store = open_store(self.state, Cache(folder / "seen"))
         self.faults = folder / "faults"
         self.faults.mkdir()
+        path = os.pathsep.join([str(INJECT), str(ROOT), os.environ.get("PYTHONPATH", "")])
+        self.variables = {"PYTHONPATH": path, "LIPWISE_TEST_FAULTS": str(self.faults), "LIPWISE_TEST_STATE": self.state}
+        if isinstance(self.store, LocalStore):
+            self.scratch = self.store.root / ".lipwise-scratch"
+        else:
+            self.scratch = folder / "tmp"
+            self.scratch.mkdir()
+            self.variables["TMPDIR"] = str(self.scratch)
         self.inject()
         write_clip(folder / "v.mp4", ClipSpec(size=Size(240, 160), frames=FRAMES, gop=8))
         write_sound(folder / "s.wav", ToneSpec(FRAMES / 25, codec="pcm_s16le", rate_hz=16_000, channels=1))
@@ -72,9 +96,9 @@ class Site:
         )
 
     def inject(self, *faults: Fault) -> None:
-        """Set the faults of the next runs; what was struck before is forgotten."""
-        for hit in self.faults.glob("hit-*"):
-            hit.unlink()
+        """Set the faults of the next runs; what was struck before is forgotten, and clocks are right again."""
+        for old in (*self.faults.glob("hit-*"), *self.faults.glob("clock")):
+            old.unlink()
         rules = [{"task": f.task, "at": f.at, "do": f.do, "times": f.times, "node": f.node} for f in faults]
         (self.faults / "rules.json").write_text(json.dumps(rules))
 
@@ -86,23 +110,20 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """The environment that carries the faults into every process."""
-        path = os.pathsep.join([str(INJECT), str(ROOT), os.environ.get("PYTHONPATH", "")])
-        return {
-            **os.environ, "PYTHONPATH": path, "LIPWISE_TEST_FAULTS": str(self.faults),
-            "LIPWISE_TEST_STATE": str(self.state),
-        }  # fmt: skip
+        return {**os.environ, **self.variables}
 
     def words(self, *sets: str, workers: int = 1) -> list[str]:
         """Return the command line of a run."""
         settings = [*settings_arguments(PASSTHROUGH, LOSSLESS, *QUICK, *sets)]
         settings += ["--address", self.address] if self.address else []
-        return command("submit", self.manifest, "--out", self.out, "--workers", str(workers), *settings)
+        places = ("--out", self.out, "--state", self.state)
+        return command("submit", self.manifest, *places, "--workers", str(workers), *settings)
 
-    def run(self, *sets: str, workers: int = 1, timeout_s: float = 150) -> subprocess.CompletedProcess[str]:
-        """Run to the end."""
+    def run(self, *sets: str, workers: int = 1, most_bytes: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run to the end; with `most_bytes` no file may grow beyond that, as if the disk were full."""
         return subprocess.run(
-            self.words(*sets, workers=workers), env=self.environment, capture_output=True, text=True,
-            timeout=timeout_s, check=False,
+            self.words(*sets, workers=workers), env=self.environment, capture_output=True, text=True, timeout=150,
+            preexec_fn=partial(_limit_files, most_bytes) if most_bytes else None, check=False,
         )  # fmt: skip
 
     def run_to_the_end(self, *sets: str, workers: int = 1, most_runs: int = 8) -> int:
@@ -123,23 +144,43 @@ class Site:
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
         """Return what all runs of the state noted, in order."""
-        logs = sorted(self.state.glob("runs/*/events.jsonl"))
-        found = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+        runs = dict.fromkeys(key.split("/")[1] for key in self.store.names("runs"))
+        found = [json.loads(line) for run in runs for line in self.store.log(layout.events(run)).splitlines()]
         return [one for one in found if event in (None, one["event"])]
+
+    def records(self, folder: str, pattern: str = "*") -> dict[str, bytes]:
+        """Return the records of the state in a folder whose keys fit a pattern."""
+        keys = [key for key in self.store.names(folder) if fnmatch(key, pattern)]
+        return dict(zip(keys, (data or b"" for data in self.store.read_all(keys)), strict=True))
+
+    def markers(self) -> dict[str, bytes]:
+        """Return the markers of all finished chunks: one that is done again gets another."""
+        return self.records("jobs", "*/chunks/*")
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return the results of the finished jobs."""
+        return [json.loads(data) for data in self.records("jobs", "*/result.json").values()]
 
     def letters(self) -> list[dict[str, Any]]:
         """Return the dead letters."""
-        return [json.loads(path.read_text()) for path in sorted(self.state.glob("quarantine/*.json"))]
+        return [json.loads(data) for data in self.records("quarantine").values()]
 
-    def check(self, *rows: str) -> None:
+    def check(self, *rows: str, again: int = 0) -> None:
         """See that these rows are there, frame by frame, with nothing lost, partial or done twice."""
-        assert self.tally(*rows) == Tally()
+        assert self.tally(*rows, again=again) == Tally()
         there = {path.name for path in self.out.rglob("*") if path.is_file()}
         assert there <= {f"{row}.mkv" for row in self.rows}, there
-        assert not list(self.state.rglob("*.part*"))
+        finished = {result["job_id"] for result in self.results()}
+        segments = [key for key in self.store.names("jobs") if "/segments/" in key]
+        assert not [key for key in segments if key.split("/")[1] in finished], segments
+        if isinstance(self.store, LocalStore):
+            assert not list(self.store.root.rglob("*.part*"))
+        if not self.hits:  # the next driver sweeps what a killed process left
+            made = [path for path in self.scratch.rglob("*") if path.suffix in (".part", ".mkv")]
+            assert not [path for path in made if path.parent.name != "cache"], made
 
-    def tally(self, *rows: str) -> Tally:
-        """Count what went wrong with these rows."""
+    def tally(self, *rows: str, again: int = 0) -> Tally:
+        """Count what went wrong with these rows; so many chunks had to be done again."""
         lost = wrong = 0
         for row in rows:
             path = self.out / f"{row}.mkv"
@@ -150,9 +191,30 @@ class Site:
                 shown = codes(container.decode(video=0))
             wrong += sum(a != b for a, b in zip_longest(shown, range(FRAMES)))
         done = Counter(event["task"] for event in self.events("done") if event["task"].startswith("render:"))
-        return Tally(lost, sum(count - 1 for count in done.values()), wrong)
+        return Tally(lost, sum(count - 1 for count in done.values()) - again, wrong)
 
     def frames(self, row: str) -> np.ndarray[Any, Any]:
         """Return a finished row's luma."""
         with av.open(str(self.out / f"{row}.mkv")) as container:
             return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)])
+
+
+def _limit_files(most_bytes: int) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+
+
+def wait_for(condition: Callable[[], object], run: subprocess.Popen[str]) -> None:
+    """Wait until something is so, while a run goes on."""
+    deadline_s = time.monotonic() + 90
+    while not condition():
+        assert run.poll() is None, run.communicate()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+def end_of(run: subprocess.Popen[str], code: int = 0) -> str:
+    """Wait for a run's end, see its exit code, and return what it said."""
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == code, errors
+    return errors

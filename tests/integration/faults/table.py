@@ -1,49 +1,104 @@
-"""`make faults`: every fault, how often it was injected, and what it cost. All zeros, or exit code 1."""
+"""`make faults`: every fault, how often it was brought about, and what it cost. All zeros, or exit code 1.
+
+Faults that meet the state's store are met with the state in a folder, and once more in a bucket. Words on the command
+line choose rows by their names.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lipwise_ray.engine.factory import guard_local_ray
+from tests.integration.faults import strikes
 from tests.integration.faults.chaos import ROWS, chaos
 from tests.integration.faults.harness import Fault, Site, Tally
+from tests.s3 import BUCKET, Line, s3_server
 
-_CHUNK = r"^render:a/1$"
+_FOLDER, _BUCKET = "", " in a bucket"
+_BOTH = (_FOLDER, _BUCKET)
+_BAD_LINES = {
+    "each 5th request gets a 500": partial(Line, refuse_each=5, refusal=b"500 Internal Server Error", method=b""),
+    "each 5th request gets a 503": partial(Line, refuse_each=5, method=b""),
+    "each 7th answer is cut off": partial(Line, swallow_each=7, method=b""),
+    "every answer is 0.1 s late": partial(Line, delay_s=0.1, method=b""),
+}
 _SEEDS = 10
 
 
-def _scenarios() -> Iterator[tuple[str, tuple[Fault, ...], tuple[str, ...]]]:
-    """Yield a name, faults, and the rows that must come out right."""
-    yield "a chunk segfaults every time", (Fault(_CHUNK, "begin", "segv", times=100),), ("b",)
+@dataclass(frozen=True, slots=True)
+class _Scenario:
+    """Faults, and what is left to come out right.
+
+    Attributes:
+        strike: Runs the site, and brings about what is not injected.
+        right: The rows that must be right.
+        places: Where the state is.
+        again: Chunks that have to be done twice.
+    """
+
+    name: str
+    faults: tuple[Fault, ...] = ()
+    strike: Callable[[Site], int] = strikes.run_again_and_again
+    right: tuple[str, ...] = ("a", "b")
+    places: tuple[str, ...] = (_FOLDER,)
+    again: int = 0
+
+
+def _scenarios() -> Iterator[_Scenario]:
+    poison = Fault(strikes.CHUNK, "begin", "segv", times=100)
+    yield _Scenario("a chunk segfaults every time", (poison,), right=("b",), places=_BOTH)
     for what in ("segv", "raise", "hang", "kill", "memory"):
-        yield f"a chunk meets {what} in mid-encode", (Fault(_CHUNK, "frame:4", what),), ("a", "b")
-    for task, at in (
-        ("^render:", "before_lease"), (_CHUNK, "after_segment"), (_CHUNK, "after_marker"), ("^assemble:a", "stitch"),
-        ("^assemble:a", "publish"),
-    ):  # fmt: skip
-        yield f"the driver is killed: {at}", (Fault(task, at, "kill_driver"),), ("a", "b")
+        places = _BOTH if what == "kill" else (_FOLDER,)
+        yield _Scenario(f"a chunk meets {what} in mid-encode", (Fault(strikes.CHUNK, "frame:4", what),), places=places)
+    for at, task in strikes.STEPS.items():
+        yield _Scenario(f"the driver is killed: {at}", (Fault(task, at, "kill_driver"),), places=_BOTH)
+    yield _Scenario("two drivers at once", strike=strikes.two_drivers, places=_BOTH)
+    for hours in (-1, 1):
+        yield _Scenario(f"the clock is set by {hours:+} h", strike=partial(strikes.clock_set, seconds=hours * 3600))
+    yield _Scenario("a row is cancelled", strike=strikes.one_of_two_cancelled, right=("b",), places=_BOTH)
+    yield _Scenario("segments and a marker are damaged", strike=strikes.damage, places=_BOTH, again=3)
+    yield _Scenario("the disk is full", strike=strikes.disk_full)
+    for name, line_to in _BAD_LINES.items():
+        yield _Scenario(name, strike=partial(strikes.bad_line, line_to=line_to), places=(_BUCKET,))
     for seed in range(_SEEDS):
-        yield f"20 random faults, seed {seed}", chaos(seed), ROWS
+        yield _Scenario(f"20 random faults, seed {seed}", chaos(seed), right=ROWS, places=_BOTH)
 
 
-def main() -> int:
+def _is_good(scenario: _Scenario, site: Site, name: str) -> bool:
+    """Play a scenario, print its row, and tell whether it cost nothing."""
+    site.inject(*scenario.faults)
+    try:
+        struck = scenario.strike(site) + site.hits
+    except AssertionError as error:
+        print(f"{name:48} {error}", flush=True)
+        return False
+    found = site.tally(*scenario.right, again=scenario.again)
+    print(f"{name:48} {struck:8} {found.lost:6} {found.duplicated:10} {found.wrong:12}", flush=True)
+    return found == Tally() and struck > 0
+
+
+def main(words: list[str]) -> int:
     """Print the table."""
     guard_local_ray()
-    print(f"{'fault':36} {'injected':>8} {'lost':>6} {'duplicated':>10} {'wrong frames':>12}")
+    print(f"{'fault':48} {'injected':>8} {'lost':>6} {'duplicated':>10} {'wrong frames':>12}")
     bad = 0
-    for name, faults, rows in _scenarios():
-        with tempfile.TemporaryDirectory() as folder:
-            site = Site(Path(folder), rows if len(rows) > 1 else ("a", *rows))
-            site.inject(*faults)
-            site.run_to_the_end("engine.stall_s=4", workers=2)
-            found = site.tally(*rows)
-            print(f"{name:36} {site.hits:8} {found.lost:6} {found.duplicated:10} {found.wrong:12}", flush=True)
-            bad += found != Tally() or not site.hits
+    with s3_server(os.environ.__setitem__):
+        for number, (scenario, place) in enumerate((one, place) for one in _scenarios() for place in one.places):
+            name = scenario.name + place
+            if not all(word in name for word in words):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                state = f"s3://{BUCKET}/{number}" if place == _BUCKET else ""
+                site = Site(Path(folder), scenario.right if len(scenario.right) > 1 else ("a", "b"), state)
+                bad += not _is_good(scenario, site, name)
     return 1 if bad else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.faults.harness import Fault, Site
+from tests.integration.faults.harness import Fault, Site, end_of, wait_for
 
 ON_GPUS = ('engine.place="gpu"', 'engine.device="cpu"')
 """Nodes only declare their GPUs, so workers take them and compute on the CPU."""
@@ -48,29 +48,15 @@ def nodes(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     made.cluster.shutdown()
 
 
-def _wait(condition: Callable[[], object], run: subprocess.Popen[str], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert run.poll() is None, run.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _end(run: subprocess.Popen[str]) -> str:
-    _, errors = run.communicate(timeout=120)
-    assert run.returncode == 0, errors
-    return errors
-
-
 def test_a_node_that_vanishes_costs_no_task_its_budget(site: Site, nodes: Nodes) -> None:
     """Its chunks are rendered elsewhere, charged to the infrastructure; what was done before stays."""
     nodes.add("stays")
     goes = nodes.add("goes")
     site.inject(Fault(r"^render:", "frame:3", "hang", node="goes"))
     going = site.begin(*ON_GPUS, "engine.stall_s=60", workers=2)
-    _wait(lambda: site.hits, going)
+    wait_for(lambda: site.hits, going)
     nodes.cluster.remove_node(goes, allow_graceful=False)
-    _end(going)
+    end_of(going)
     site.check("a", "b")
     assert {event["blame"] for event in site.events("failed")} == {"node"}
 
@@ -80,14 +66,14 @@ def test_a_drained_node_gets_nothing_more(site: Site, nodes: Nodes) -> None:
     nodes.add("stays")
     goes = nodes.add("goes")
     going = site.begin(*ON_GPUS, 'encode.preset="veryslow"', workers=2)
-    _wait(lambda: any(e["task"].startswith("render:") for e in site.events("leased")), going)
+    wait_for(lambda: any(e["task"].startswith("render:") for e in site.events("leased")), going)
     drain = [
         sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", site.address, "--node-id", goes.node_id,
         "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "test", "--deadline-remaining-seconds", "60",
     ]  # fmt: skip
     subprocess.run(drain, check=True, capture_output=True, timeout=60, env=os.environ)
     drained_s = time.time()
-    _end(going)
+    end_of(going)
     site.check("a", "b")
     late = [e["node"] for e in site.events("leased") if e["time"] > drained_s + 2]
     assert goes.node_id not in late
@@ -99,7 +85,7 @@ def test_a_node_whose_workers_do_not_start_is_left_out(site: Site, nodes: Nodes)
     good = nodes.add("good")
     nodes.add("bad")
     site.inject(Fault("^init$", "begin", "kill", times=100, node="bad"))
-    _end(site.begin(*ON_GPUS, workers=2))
+    end_of(site.begin(*ON_GPUS, workers=2))
     site.check("a", "b")
     assert {event["node"] for event in site.events("leased")} == {good.node_id}
     assert not site.events("failed")
@@ -108,9 +94,9 @@ def test_a_node_whose_workers_do_not_start_is_left_out(site: Site, nodes: Nodes)
 def test_a_run_waits_for_its_first_node(site: Site, nodes: Nodes) -> None:
     """With only a head that does no work, the run begins; it goes on when a node joins."""
     going = site.begin(*ON_GPUS, workers=1)
-    _wait(lambda: list(site.state.glob("runs/*/run.json")), going)
+    wait_for(lambda: site.store.names("runs"), going)
     time.sleep(5)
     assert going.poll() is None
     nodes.add("late")
-    _end(going)
+    end_of(going)
     site.check("a", "b")

@@ -1,59 +1,79 @@
-"""Faults in real processes on an embedded Ray: nothing is lost, published half, or done twice."""
+"""Faults in real processes on an embedded Ray: nothing is lost, published half, or done twice.
+
+Where it makes a difference they are met with the state in a folder, and once more in a bucket.
+"""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.dub import run
+from tests.dub import INLINE, run
+from tests.integration.faults import strikes
 from tests.integration.faults.chaos import FAULTS, ROWS, chaos
-from tests.integration.faults.harness import CHUNK, CHUNKS, Fault, Site
+from tests.integration.faults.harness import CHUNKS, Fault, Site, end_of, wait_for
+from tests.s3 import BUCKET, s3_server
 
 POISON = r"^render:a/2$"
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
+    """A site with its state in a folder."""
     return Site(tmp_path)
 
 
-def test_a_chunk_that_segfaults_is_quarantined(site: Site) -> None:
+@pytest.fixture(params=["folder", "bucket"])
+def state(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where a state is: in a folder, and once more in a bucket."""
+    if request.param == "folder":
+        yield str(tmp_path / "out.state")
+        return
+    with s3_server(monkeypatch.setenv):
+        yield f"s3://{BUCKET}/nights/out.state"
+
+
+@pytest.fixture
+def anywhere(tmp_path: Path, state: str) -> Site:
+    """A site with its state in a folder, and once more in a bucket."""
+    return Site(tmp_path, state=state)
+
+
+def test_a_chunk_that_segfaults_is_quarantined(anywhere: Site) -> None:
     """Its budget is spent, its row fails with the letter's place, everything else is done; a rerun does not try again,
     `reproduce` meets the same end, and `retry` finishes the row.
     """
-    site.inject(Fault(POISON, "begin", "segv", times=100))
-    done = site.run()
+    anywhere.inject(Fault(POISON, "begin", "segv", times=100))
+    done = anywhere.run()
     assert done.returncode == 1, done.stderr
-    assert site.hits == 3
-    site.check("b")
-    (letter,) = site.letters()
+    assert anywhere.hits == 3
+    anywhere.check("b")
+    (letter,) = anywhere.letters()
     assert [attempt["blame"] for attempt in letter["attempts"]] == ["crash"] * 3
     assert all("Segmentation fault" in attempt["log"] for attempt in letter["attempts"])
     assert "FAILED a: worker" in done.stderr
     assert f"quarantine/render-{letter['job_id']}-2.json" in done.stderr
 
-    status = run("status", site.state)
+    status = run("status", anywhere.state)
     assert f"quarantined {letter['task']}" in status.stdout
-    again = site.run()
+    again = anywhere.run()
     assert again.returncode == 1
-    assert site.hits == 3
+    assert anywhere.hits == 3
     assert "is in quarantine" in again.stderr
-    alone = run(*letter["reproduce"].split()[1:], **site.environment)
+    alone = run(*letter["reproduce"].split()[1:], **anywhere.environment)
     assert alone.returncode in (-11, 139)
     assert "Segmentation fault" in alone.stderr
 
-    site.inject()
-    retried = run("retry", site.state, **site.environment)
+    anywhere.inject()
+    retried = run("retry", anywhere.state, **anywhere.environment)
     assert retried.returncode == 0, retried.stderr
     assert "1 tasks out of quarantine" in retried.stdout
-    site.check("a", "b")
-    assert not site.letters()
+    anywhere.check("a", "b")
+    assert not anywhere.letters()
 
 
 def test_a_chunk_in_quarantine_may_show_its_original_frames(site: Site) -> None:
@@ -63,8 +83,7 @@ def test_a_chunk_in_quarantine_may_show_its_original_frames(site: Site) -> None:
     assert done.returncode == 0, done.stderr
     assert "1 chunks in quarantine show their original lips" in done.stderr
     site.check("a", "b")
-    results = [json.loads(path.read_text()) for path in site.state.glob("jobs/*/result.json")]
-    assert sorted(result["original_chunks"] for result in results) == [[], [2]]
+    assert sorted(result["original_chunks"] for result in site.results()) == [[], [2]]
     (letter,) = site.letters()
     assert [attempt["blame"] for attempt in letter["attempts"]] == ["application"] * 3
     assert "RuntimeError: injected" in letter["attempts"][0]["detail"]
@@ -80,14 +99,18 @@ def test_a_chunk_that_hangs_is_ended_and_tried_again(site: Site) -> None:
     assert len(site.events("stalled")) == 1
 
 
-def test_a_worker_killed_in_mid_encode_leaves_nothing(site: Site) -> None:
-    """No part of a segment becomes visible, and the frames are those of an undisturbed run."""
-    site.inject(Fault(POISON, "frame:7", "kill"), Fault(r"^assemble:b", "stitch", "kill"))
-    done = site.run()
+def test_a_worker_killed_in_mid_encode_leaves_nothing(anywhere: Site) -> None:
+    """No part of a segment becomes visible, the frames are those of an undisturbed run, and the next driver sweeps."""
+    anywhere.inject(Fault(POISON, "frame:7", "kill"), Fault(r"^assemble:b", "stitch", "kill"))
+    done = anywhere.run()
     assert done.returncode == 0, done.stderr
-    assert site.hits == 2
-    site.check("a", "b")
-    assert np.array_equal(site.frames("a"), site.frames("b"))
+    assert anywhere.hits == 2
+    anywhere.check("a", "b")
+    assert np.array_equal(anywhere.frames("a"), anywhere.frames("b"))
+    assert list(anywhere.scratch.rglob("*-segment.mkv"))
+    anywhere.inject()
+    assert anywhere.run(INLINE).returncode == 0
+    anywhere.check("a", "b")
 
 
 def test_out_of_memory_is_tried_with_smaller_batches(site: Site) -> None:
@@ -99,65 +122,46 @@ def test_out_of_memory_is_tried_with_smaller_batches(site: Site) -> None:
     assert [event["blame"] for event in site.events("failed")] == ["memory"] * 2
 
 
-@pytest.mark.parametrize(
-    ("task", "at"),
-    [
-        (r"^render:", "before_lease"),
-        (r"^render:a/1$", "after_segment"),
-        (r"^render:a/1$", "after_marker"),
-        (r"^assemble:a", "stitch"),
-        (r"^assemble:a", "publish"),
-    ],
-)
-def test_a_driver_killed_at_any_step_is_followed_by_another(site: Site, task: str, at: str) -> None:
-    """The rerun finishes; chunks that were done are not done again."""
-    site.inject(Fault(task, at, "kill_driver"))
-    first = site.run()
-    assert first.returncode == -signal.SIGKILL, first.stderr
-    assert site.hits == 1
-    finished = set(site.state.glob("jobs/*/chunks/*.json"))
-    stamps = {path: path.stat().st_mtime_ns for path in finished}
-    site.inject()
-    second = site.run()
-    assert second.returncode == 0, second.stderr
-    site.check("a", "b")
-    assert {path: path.stat().st_mtime_ns for path in finished} == stamps
-    leased = [e["task"] for e in site.events("leased") if e["task"].startswith("render:")]
+def test_a_driver_killed_at_every_step_is_followed_by_another(anywhere: Site) -> None:
+    """One driver after another dies a step further on; the last finishes, and no chunk that was done is done again."""
+    anywhere.inject(*(Fault(task, at, "kill_driver") for at, task in strikes.STEPS.items()))
+    for number, step in enumerate(strikes.STEPS, 1):
+        finished = anywhere.markers()
+        killed = anywhere.run()
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert anywhere.hits == number, step
+        assert finished.items() <= anywhere.markers().items()
+    finished = anywhere.markers()
+    assert len(finished) >= CHUNKS
+    anywhere.inject()
+    last = anywhere.run()
+    assert last.returncode == 0, last.stderr
+    anywhere.check("a", "b")
+    assert finished.items() <= anywhere.markers().items()
+    leased = [e["task"] for e in anywhere.events("leased") if e["task"].startswith("render:")]
     assert len(leased) <= 2 * CHUNKS + 1
 
 
 def test_two_drivers_at_once(site: Site) -> None:
     """The second is refused with the first one's name; the first is not disturbed."""
-    first = site.begin()
-    deadline = time.monotonic() + 60
-    while not list(site.state.glob("driver/epoch-*.json")):
-        assert first.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    second = site.run()
-    assert second.returncode == 2
-    assert f"must have one driver at a time, got process {first.pid}" in second.stderr
-    _, errors = first.communicate(timeout=120)
-    assert first.returncode == 0, errors
+    strikes.two_drivers(site)
     site.check("a", "b")
 
 
-def test_one_of_two_jobs_can_be_cancelled(site: Site) -> None:
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_the_clock_is_set_during_a_run(site: Site, seconds: int) -> None:
+    """Set back or forward by an hour, it costs no chunk, and a second driver is refused as before."""
+    strikes.clock_set(site, seconds)
+    site.check("a", "b")
+    noted = [event["time"] for event in site.events()]
+    assert abs(noted[-1] - noted[0] - seconds) < 600
+
+
+def test_one_of_two_jobs_can_be_cancelled(anywhere: Site) -> None:
     """`cancel STATE ROW` ends that row while it waits for a slow chunk; the other one is finished."""
-    site.inject(Fault(r"^render:a/0$", "frame:2", "hang"))
-    going = site.begin("engine.stall_s=20", workers=2)
-    deadline = time.monotonic() + 90
-    while not (site.out / "b.mkv").exists():
-        assert going.poll() is None, going.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    asked = run("cancel", site.state, "a")
-    assert asked.returncode == 0, asked.stderr
-    _, errors = going.communicate(timeout=90)
-    assert going.returncode == 1
-    assert "FAILED a: row a: was cancelled" in errors
-    site.check("b")
-    nobody = run("cancel", site.state, "a")
+    strikes.one_of_two_cancelled(anywhere)
+    anywhere.check("b")
+    nobody = run("cancel", anywhere.state, "a")
     assert nobody.returncode == 2
     assert "must have a driver at work" in nobody.stderr
 
@@ -166,69 +170,33 @@ def test_a_row_that_waits_can_be_cancelled(site: Site) -> None:
     """The wish for a row that was not begun is kept until its turn comes: nothing of it is done."""
     site.inject(Fault(r"^render:a/0$", "frame:2", "hang"))
     going = site.begin("engine.stall_s=15", "engine.active_rows=1")
-    deadline = time.monotonic() + 90
-    while site.hits == 0:
-        assert going.poll() is None, going.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: site.hits, going)
     for row in ("b", "a"):
         asked = run("cancel", site.state, row)
         assert asked.returncode == 0, asked.stderr
-    _, errors = going.communicate(timeout=90)
-    assert going.returncode == 1
+    errors = end_of(going, 1)
     assert "FAILED a: row a: was cancelled" in errors
     assert "FAILED b: row b: was cancelled" in errors
     assert not [event for event in site.events("leased") if event["task"] == "probe:3"]
     assert not (site.out / "b.mkv").exists()
 
 
-def test_damaged_segments_and_markers_are_done_again(site: Site) -> None:
+def test_damaged_segments_and_markers_are_done_again(anywhere: Site) -> None:
     """A segment that was cut, one with a changed byte, and a marker that is no JSON cost only themselves."""
-    site.inject(Fault(r"^assemble:", "begin", "kill_driver"))
-    assert site.run().returncode == -signal.SIGKILL
-    site.inject()
-    (job,) = {path.parent.parent for path in site.state.glob("jobs/*/chunks/00003.json")} or {site.state}
-    segments = sorted(job.glob("segments/*.mkv"))
-    assert len(segments) == CHUNKS
-    os.truncate(segments[0], segments[0].stat().st_size // 2)
-    data = bytearray(segments[1].read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    segments[1].write_bytes(data)
-    (job / "chunks" / "00002.json").write_text("{")
-    done = site.run()
-    assert done.returncode == 0, done.stderr
-    again = [e["task"].rsplit("/", 1)[-1] for e in site.events("done") if e["task"].startswith(f"render:{job.name}/")]
-    assert sorted(again[CHUNKS:]) == ["0", "1", "2"]
-    for row in ("a", "b"):
-        assert len(site.frames(row)) == CHUNK * CHUNKS
+    again = strikes.damage(anywhere)
+    anywhere.check("a", "b", again=again)
 
 
 def test_a_disk_that_fills_up_stops_the_run_cleanly(site: Site) -> None:
     """Where files may not grow, no row is published in part; with room the same command finishes."""
-    import resource
-
-    def small() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
-
-    import subprocess
-
-    full = subprocess.run(
-        site.words('engine.kind="inline"'), env=site.environment, capture_output=True, text=True, preexec_fn=small,
-        timeout=120, check=False,
-    )  # fmt: skip
-    assert full.returncode in (1, 3), full.stderr
-    assert not [path for path in site.out.rglob("*") if path.is_file()]
-    assert not site.letters()
-    done = site.run('engine.kind="inline"')
-    assert done.returncode == 0, done.stderr
+    strikes.disk_full(site)
     site.check("a", "b")
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
-def test_twenty_random_faults_in_one_run(seed: int, tmp_path: Path) -> None:
+def test_twenty_random_faults_in_one_run(seed: int, tmp_path: Path, state: str) -> None:
     """Whatever is struck and in whatever order: in the end all rows are right, and no chunk was done twice."""
-    site = Site(tmp_path, ROWS)
+    site = Site(tmp_path, ROWS, state)
     site.inject(*chaos(seed))
     assert site.run_to_the_end("engine.stall_s=4", workers=2) == 0
     assert site.hits >= FAULTS // 2
@@ -239,7 +207,7 @@ def test_nothing_works(tmp_path: Path) -> None:
     """When most of the first tasks fail the run stops with one error, and quarantines nothing."""
     site = Site(tmp_path, tuple(f"r{n}" for n in range(14)))
     site.inject(Fault(r"^probe:", "begin", "raise", times=1000))
-    done = site.run('engine.kind="inline"', "engine.active_rows=14")
+    done = site.run(INLINE, "engine.active_rows=14")
     assert done.returncode == 3, done.stderr
     assert "most of the first tasks failed" in done.stderr
     assert not site.letters()

@@ -21,11 +21,9 @@ from tests.s3 import BUCKET, Line, point_to, s3_server
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Generator[int]:
-    """A server's port; clients are made anew for it."""
+    """A server's port."""
     with s3_server(monkeypatch.setenv) as found:
-        objects.opened.cache_clear()
         yield found
-    objects.opened.cache_clear()
 
 
 def _store(tmp_path: Path, prefix: str = "night/state") -> RemoteStore:

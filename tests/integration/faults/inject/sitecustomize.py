@@ -3,7 +3,8 @@
 The folder that ``LIPWISE_TEST_FAULTS`` names holds ``rules.json``, a list of ``{"task": regex, "at": point,
 "do": action, "times": n, "node": name or null}``. Points: ``begin``, ``frame:N``, ``after_segment``, ``after_marker``,
 ``stitch``, ``publish`` in a worker; ``before_lease`` in the driver. Actions: ``segv``, ``raise``, ``memory``, ``hang``,
-``kill``, ``kill_driver``. Every injection leaves a file ``hit-<rule>-<n>``, made by exactly one process.
+``kill``, ``kill_driver``, and ``clock:S``, which sets the clock of all processes by S seconds. Every injection leaves a
+file ``hit-<rule>-<n>``, made by exactly one process. ``LIPWISE_TEST_STATE`` is the state's address.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 
 FOLDER = os.environ.get("LIPWISE_TEST_FAULTS")
+STATE = os.environ.get("LIPWISE_TEST_STATE", "")
 
 
 def _claim(rule: int, times: int) -> bool:
@@ -32,7 +34,7 @@ def _claim(rule: int, times: int) -> bool:
     return False
 
 
-def strike(task: str, point: str, state: str) -> None:
+def strike(task: str, point: str) -> None:
     """Do what the rules say for a task at a point."""
     for number, rule in enumerate(json.loads((Path(FOLDER) / "rules.json").read_text())):
         if rule["at"] != point or not re.search(rule["task"], task):
@@ -42,10 +44,10 @@ def strike(task: str, point: str, state: str) -> None:
             continue
         if not _claim(number, rule.get("times", 1)):
             continue
-        act(rule["do"], state)
+        act(rule["do"])
 
 
-def act(what: str, state: str) -> None:
+def act(what: str) -> None:
     if what == "segv":
         ctypes.string_at(0)
     elif what == "raise":
@@ -57,9 +59,38 @@ def act(what: str, state: str) -> None:
     elif what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "kill_driver":
-        newest = max((Path(state) / "driver").glob("epoch-*.json"))
-        os.kill(json.loads(newest.read_text())["pid"], signal.SIGKILL)
+        os.kill(_driver(), signal.SIGKILL)
         time.sleep(30)  # what belongs to a dead driver ends soon
+    elif what.startswith("clock:"):
+        new = Path(FOLDER) / "clock.new"
+        new.write_text(what.removeprefix("clock:"))
+        new.replace(Path(FOLDER) / "clock")
+
+
+def _driver() -> int:
+    from lipwise_ray.state.store import open_store
+
+    store = open_store(STATE)
+    newest = max(key for key in store.names("driver") if "/epoch-" in key)
+    return json.loads(store.read(newest))["pid"]
+
+
+def _shift_s() -> float:
+    try:
+        return float((Path(FOLDER) / "clock").read_text())
+    except FileNotFoundError:
+        return 0.0
+
+
+def _clock() -> None:
+    plain, plain_ns = time.time, time.time_ns
+    time.time = lambda: plain() + _shift_s()
+    time.time_ns = lambda: plain_ns() + round(_shift_s() * 1e9)
+
+
+def _kernel(module) -> None:
+    plain = module.boot_time  # the kernel derives it from the clock, so that it moves too
+    module.boot_time = lambda: plain() + _shift_s()
 
 
 def _worker(module) -> None:
@@ -67,30 +98,30 @@ def _worker(module) -> None:
     plain_init, plain_run, plain_tick = module.Worker.__init__, module.Worker.run, module.Worker._tick
 
     def init(self, config):
-        strike("init", "begin", config.state)
+        strike("init", "begin")
         plain_init(self, config)
         put = self._store.put_file
 
         def put_file(key, path):
             put(key, path)
             if "/segments/" in key:
-                strike(now["task"], "after_segment", config.state)
+                strike(now["task"], "after_segment")
 
         self._store.put_file = put_file
 
     def run(self, kind, payload):
         number = payload.get("chunk", "")
         now.update(task=f"{kind}:{payload['job']['row_id']}/{number}", frames=0)
-        strike(now["task"], "begin", self._config.state)
+        strike(now["task"], "begin")
         result = plain_run(self, kind, payload)
         if kind == "render":
-            strike(now["task"], "after_marker", self._config.state)
+            strike(now["task"], "after_marker")
         return result
 
     def tick(self):
         plain_tick(self)
         now["frames"] += 1
-        strike(now["task"], f"frame:{now['frames']}", self._config.state)
+        strike(now["task"], f"frame:{now['frames']}")
 
     module.Worker.__init__, module.Worker.run, module.Worker._tick = init, run, tick
 
@@ -100,10 +131,10 @@ def _worker(module) -> None:
 
     def joining(segments, timeline, target, **more):
         join(segments, timeline, target, **more)
-        strike(now["task"], "stitch", os.environ.get("LIPWISE_TEST_STATE", ""))
+        strike(now["task"], "stitch")
 
     def moving(path, target):
-        strike(now["task"], "publish", os.environ.get("LIPWISE_TEST_STATE", ""))
+        strike(now["task"], "publish")
         move(path, target)
 
     assembly.join, outputs.move_into_place = joining, moving
@@ -114,7 +145,7 @@ def _ledger(module) -> None:
 
     def note(self, task_id, job_id, event, **facts):
         if event == "leased":
-            strike(task_id, "before_lease", os.environ.get("LIPWISE_TEST_STATE", ""))
+            strike(task_id, "before_lease")
         plain(self, task_id, job_id, event, **facts)
 
     module.Ledger.note = note
@@ -144,5 +175,7 @@ class _Patch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 if FOLDER:
+    _clock()
+    sys.meta_path.insert(0, _Patch("psutil._pslinux", _kernel))
     sys.meta_path.insert(0, _Patch("lipwise_ray.dubbing.worker", _worker))
     sys.meta_path.insert(0, _Patch("lipwise_ray.state.ledger", _ledger))
