@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lipwise_ray
+from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
-from lipwise_ray.errors import SegmentError
+from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
-from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack
+from lipwise_ray.media.probe import AudioInfo, probe_audio
+from lipwise_ray.media.soundtrack import SoundtrackPlan, add_soundtrack, plan_soundtrack, write_soundtrack
 from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.state import layout
@@ -49,12 +52,10 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     scratch = Path(payload["scratch"])
     output = output_at(job.spec.output_address, scratch)
     delivered = container_for(Path(job.spec.output))
-    audio = job.audio(scratch, payload["audio_id"])
-    encode = job.spec.settings.encode.audio
-    soundtrack = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
+    soundtrack, sound = prepare_sound(job, payload, plan)
 
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
-        return add_soundtrack(container, audio.info, soundtrack, salvage=job.salvage)
+        return add_soundtrack(container, sound, replace(soundtrack, copy=True))
 
     with output.written(job_id) as temporary:
         segments = [_segment(job, marker) for marker in markers]
@@ -67,7 +68,11 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
             metadata=tags,
             add_sound=add_sound,
         )
-        found = verify(temporary, segments, plan.timeline, plan.audio_s)
+        try:
+            found = verify(temporary, segments, plan.timeline, plan.audio_s)
+        except SegmentError:
+            _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
+            raise
         result = _result(job, payload, plan, markers, found, temporary)
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
@@ -77,10 +82,39 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     return result
 
 
+def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[SoundtrackPlan, AudioInfo]:
+    """Return how the sound is delivered, and a file from which it can be copied.
+
+    What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
+    """
+    scratch, name = Path(payload["scratch"]), Path(job.spec.output)
+    audio, encode = job.audio(scratch, payload["audio_id"]), job.spec.settings.encode.audio
+    delivered = container_for(name)
+    planned = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
+    if planned.copy:
+        return planned, audio.info
+    key = f"{layout.soundtrack(payload['job_id'])}/track{name.suffix.lower()}"
+    known = job.store.fetch(key)
+    if known is None:
+        with inputs.scratch_file(scratch, f"track{name.suffix.lower()}") as temporary:
+            write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
+            job.store.put_file(key, temporary)
+        known = job.store.fetch(key)
+        if known is None:
+            raise StorageError("no_sound", key, "must be in the state", "nothing", "Run the same command again")
+    return planned, probe_audio(known, job.spec.settings.limits)
+
+
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
-    """Remove the segments of a published job, those of attempts that never committed too."""
-    for key in () if keep else store.names(layout.segments(job_id)):
-        store.remove(key)
+    """Remove the segments and the encoded sound of a published job, those of attempts that never committed too."""
+    if not keep:
+        _remove_all(store, layout.segments(job_id), layout.soundtrack(job_id))
+
+
+def _remove_all(store: Store, *folders: str) -> None:
+    for folder in folders:
+        for key in store.names(folder):
+            store.remove(key)
 
 
 def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[Marker], list[int]]:

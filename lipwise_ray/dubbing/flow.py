@@ -77,12 +77,12 @@ class RowFlow:
             return self._after_plan(result)
         if task.kind == "assemble":
             return self._after_assembly(result)
-        if task.kind == "render":
+        if task.kind == "scan":
+            self.tally.scans += 1
+        elif task.kind == "render":
             self.tally.chunks_rendered += not result["reused"]
             self.tally.chunks_reused += bool(result["reused"])
             self.tally.frames_rendered += 0 if result["reused"] else task.frames
-        else:
-            self.tally.scans += 1
         if self._open:
             return []
         return [self._plan()] if task.kind == "scan" else [self._assemble()]
@@ -131,7 +131,7 @@ class RowFlow:
         self.progress.stage = "rendering"
         self.progress.todo = chunks[-1][1]
         self.progress.done = sum(chunks[number][1] - chunks[number][0] for number in done)
-        return tasks or [self._assemble()]
+        return [*tasks, self._task("sound", f"sound:{self.job_id}", {})] if tasks else [self._assemble()]
 
     def _renders(self, chunks: list[tuple[int, list[int]]]) -> list[Task]:
         return [

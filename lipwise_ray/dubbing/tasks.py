@@ -7,11 +7,18 @@ from typing import Literal
 
 from lipwise_ray.values import Json
 
-Kind = Literal["probe", "scan", "plan", "render", "assemble"]
+Kind = Literal["probe", "scan", "plan", "sound", "render", "assemble"]
 Lane = Literal["cpu", "gpu"]
-LANES: dict[Kind, Lane] = {"probe": "cpu", "scan": "gpu", "plan": "cpu", "render": "gpu", "assemble": "cpu"}
+LANES: dict[Kind, Lane] = {
+    "probe": "cpu",
+    "scan": "gpu",
+    "plan": "cpu",
+    "sound": "cpu",
+    "render": "gpu",
+    "assemble": "cpu",
+}
 _UNKNOWN = 1 << 62
-_STAGE_ORDER: dict[Kind, int] = {"assemble": 0, "render": 1, "plan": 2, "scan": 3, "probe": 4}
+_STAGE_ORDER: dict[Kind, int] = {"assemble": 0, "render": 1, "sound": 2, "plan": 3, "scan": 4, "probe": 5}
 
 
 @dataclass(frozen=True, slots=True)

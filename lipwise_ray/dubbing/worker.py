@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
-from lipwise_ray.dubbing.assembly import assemble, sweep_segments
-from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, spec_of
+from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
+from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import Models
@@ -66,6 +66,7 @@ class Worker:
             "probe": self._probe,
             "scan": self._scan,
             "plan": self._plan,
+            "sound": self._sound,
             "render": self._render,
             "assemble": self._assemble,
         }
@@ -337,6 +338,11 @@ class Worker:
             self._store.put_file(marker.segment, temporary)
         marker = commit(self._store, job_id, chunk, marker)
         return {"frames": marker.frames, "reused": False, "seconds": marker.seconds, "stages": marker.stages}
+
+    def _sound(self, payload: Json) -> Json:
+        job = open_job(self._store, self._media, self._scratch, payload)
+        planned, _ = prepare_sound(job, payload, read_plan(self._store, payload["job_id"]))
+        return {"copied": planned.copy}
 
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)

@@ -182,8 +182,8 @@ def _video_packets(segments: Sequence[SegmentFile], timeline: Timeline, stream: 
                     str(len(set(stamps))),
                     "Run the same command again",
                 )
-        rank = np.argsort(np.argsort(np.array(stamps), kind="stable"), kind="stable")
-        with open_input(segment.path) as source:
+            rank = np.argsort(np.argsort(np.array(stamps), kind="stable"), kind="stable")
+            source.seek(0)
             place = 0
             for packet in source.demux(video=0):
                 if not packet.size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -13,7 +14,8 @@ import numpy as np
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.media.audio import Sound, decode_audio
-from lipwise_ray.media.container import open_input
+from lipwise_ray.media.container import open_input, write_problem
+from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import AudioInfo
 
 if TYPE_CHECKING:
@@ -124,6 +126,28 @@ def add_soundtrack(
             'Use encode.audio.codec = "auto"',
         ) from error
     return _encoded(stream, info, plan, salvage=salvage)
+
+
+def write_soundtrack(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool = False) -> None:
+    """Encode a sound to a file of its own, whose packets can be copied into a file of the same container.
+
+    Args:
+        target: The file; its ending chooses the container.
+        info: The source stream.
+        plan: How it is delivered; must not be a copy.
+        salvage: Keep what decodes of a damaged stream.
+
+    Raises:
+        SettingsError: The encoder does not open.
+        MediaError: The source is damaged.
+        StorageError: The disk is full.
+    """
+    try:
+        with av.open(str(target), "w", format=container_for(target)) as output:
+            for packet in add_soundtrack(output, info, plan, salvage=salvage):
+                output.mux_one(packet)
+    except OSError as error:
+        raise write_problem(target, error) from error
 
 
 def _copied(output: OutputContainer, info: AudioInfo) -> Iterator[Packet[Any]]:

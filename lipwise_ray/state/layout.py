@@ -63,6 +63,11 @@ def segments(job_id: str) -> str:
     return f"jobs/{job_id}/segments"
 
 
+def soundtrack(job_id: str) -> str:
+    """Return the folder of a job's encoded sound."""
+    return f"jobs/{job_id}/sound"
+
+
 def attempts(job_id: str) -> str:
     """Return the key of a job's attempt ledger."""
     return f"jobs/{job_id}/attempts.jsonl"

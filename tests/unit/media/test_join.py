@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lipwise_ray.media.index import build_index
 from lipwise_ray.media.join import SegmentFile, Timeline, codec_for, container_for, join
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.probe import probe_audio, probe_video
-from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack
+from lipwise_ray.media.soundtrack import add_soundtrack, plan_soundtrack, write_soundtrack
 from lipwise_ray.media.verify import check_segment, verify
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, read_code, write_sound
 from lipwise_ray.values import ColorTags, Size
@@ -74,6 +75,10 @@ def _sound(path: Path, out: str, duration_s: Fraction | None = None) -> tuple[An
     sound = extract_network_sound(info, path.with_suffix(".f32"))
     length_s = sound.duration_s if duration_s is None else duration_s
     plan = plan_soundtrack(info, sound, container_for(Path(out)), "auto", 0, length_s)
+    if not plan.copy:  # as jobs do
+        encoded = path.with_name(f"encoded{Path(out).suffix}")
+        write_soundtrack(encoded, info, plan)
+        info, plan = probe_audio(encoded), replace(plan, copy=True)
     return (lambda container: add_soundtrack(container, info, plan)), length_s
 
 
