@@ -132,6 +132,13 @@ class Dispatcher:
         """Tasks in flight by worker."""
         return {worker: lease.entry.task for worker, lease in self._leases.items()}
 
+    def leases(self) -> list[Json]:
+        """Return what is in flight, for whoever looks at the state."""
+        return [
+            {"task": lease.entry.task.id, "worker": worker, "node": lease.seat.node, "attempt": lease.entry.attempts}
+            for worker, lease in self._leases.items()
+        ]
+
     def step(self, timeout_s: float, *, lease: bool = True) -> None:
         """Hand out what can be handed out and take in what has ended.
 

@@ -280,7 +280,7 @@ class Run:
 
     def record(self, outcome: RowOutcome) -> None:
         """Write a row's outcome to the state and tell the listener."""
-        self.store.write(layout.row(self.id, outcome.row), to_json(outcome.record))
+        self.store.write(layout.row(self.id, outcome.row, outcome.status), to_json(outcome.record))
         self.listener.row_ended(outcome)
         self.totals[outcome.status] += 1
         self.totals.update(outcome.record.get("tally", {}))
@@ -306,6 +306,7 @@ class Run:
         self.record(RowOutcome(row, row_id, "failed", record))
 
     def _tick(self) -> None:
+        self.lease.about = {"running": self.dispatcher.leases()}
         in_flight: dict[str, int] = {}
         done = self.dispatcher.engine.frames_done()
         for worker, task in self.dispatcher.running.items():

@@ -83,9 +83,14 @@ def run(run_id: str) -> str:
     return f"runs/{run_id}"
 
 
-def row(run_id: str, number: int) -> str:
-    """Return the key of a row's outcome in a run."""
-    return f"{run(run_id)}/rows/{number:06d}.json"
+def rows(run_id: str) -> str:
+    """Return the folder of the rows' outcomes in a run."""
+    return f"{run(run_id)}/rows"
+
+
+def row(run_id: str, number: int, status: str) -> str:
+    """Return the key of a row's outcome in a run; it tells how the row ended, so that listing is enough to count."""
+    return f"{rows(run_id)}/{number:06d}-{status}.json"
 
 
 def events(run_id: str) -> str:

@@ -72,6 +72,8 @@ class DriverLease:
         if not store.create(layout.epoch(self.epoch), to_json(self._record)):
             raise _taken(store, self.epoch)
         self._beats = 0
+        self.about: Json = {}
+        """What the holder wants to be known of it, shown with its next beat."""
         self._beat()
         for old in _epochs(store):
             if old < self.epoch:
@@ -100,7 +102,7 @@ class DriverLease:
     def _beat(self) -> None:
         self._beats += 1
         begin_s = time.monotonic()
-        self._store.write(layout.beat(self.epoch), to_json({"beat": self._beats, "released": False}))
+        self._store.write(layout.beat(self.epoch), to_json({**self.about, "beat": self._beats, "released": False}))
         self._seen_s = begin_s
 
     def _keep(self) -> None:
@@ -128,13 +130,13 @@ class DriverLease:
 
 
 def holder(store: Store) -> Json | None:
-    """Return who holds a state's lease as far as its records tell; None where it was given back."""
+    """Return who holds a state's lease as far as its records tell, with its latest beat; None where nobody does."""
     newest = _newest(store)
     beat = read_json(store, layout.beat(newest)) if newest else None
     if not newest or (beat is not None and beat.get("released")):
         return None
     record = read_json(store, layout.epoch(newest)) or {}
-    return None if _is_dead_here(record) else record
+    return None if _is_dead_here(record) else {**(beat or {}), **record}
 
 
 def refuse_if_held(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,16 +68,15 @@ def overview(address: str) -> Overview:
     if record is None:
         raise StateError("no_runs", address, "must hold a run", "none", "Check the path")
     found = Overview(run_id, record["manifest"], int(record["rows"]))
-    for row in _records(store, store.names(f"{layout.run(run_id)}/rows")):
-        if row.get("status") == "done":
-            found.done += 1
-        else:
-            found.failed += 1
-            found.failures.append({name: row.get(name, "") for name in ("row_id", "code", "message", "stage")})
+    ended = store.names(layout.rows(run_id))
+    failed = [key for key in ended if not key.endswith("-done.json")]
+    found.done, found.failed = len(ended) - len(failed), len(failed)
+    for row in _records(store, failed):
+        found.failures.append({name: row.get(name, "") for name in ("row_id", "code", "message", "stage")})
     found.unfinished = list(_unfinished(store))
     found.holder = holder(store)
     if found.holder is not None:
-        found.running = _running(store, run_id)
+        found.running = found.holder.pop("running", [])
     letters = sorted(quarantine.keys(store))
     for key, letter in zip(letters, _records(store, letters), strict=True):
         last: Json = (letter.get("attempts") or [{}])[-1]
@@ -99,22 +97,6 @@ def latest_command(store: Store) -> tuple[str, list[str]]:
     return str((record or {})["folder"]), [str(word) for word in words]
 
 
-def _running(store: Store, run_id: str) -> list[Json]:
-    """Return the tasks that the run's events say are handed out."""
-    data = store.log(layout.events(run_id))
-    tasks: dict[str, Json] = {}
-    for line in data.splitlines():
-        try:
-            event: Json = json.loads(line)
-        except ValueError:
-            continue  # the last line may be half written
-        if event.get("event") == "leased":
-            tasks[event["task"]] = {name: event[name] for name in ("task", "worker", "node", "attempt")}
-        elif event.get("event") in ("done", "failed"):
-            tasks.pop(event.get("task", ""), None)
-    return list(tasks.values())
-
-
 def tracks_of(address: str, row_id: str) -> Path:
     """Return the tracks file of the newest run that finished this row.
 
@@ -123,7 +105,7 @@ def tracks_of(address: str, row_id: str) -> Path:
     """
     store = open_store(address)
     for run_id, _ in _runs(store):
-        for row in _records(store, store.names(f"{layout.run(run_id)}/rows")):
+        for row in _records(store, store.names(layout.rows(run_id))):
             identity = row.get("identity")
             if row.get("row_id") == row_id and identity:
                 path = store.fetch(layout.tracks(identity["video"], identity["weights"]["detector"]))

@@ -101,16 +101,18 @@ def test_a_bucket_that_is_not_there_is_one_clear_error(bucket: str, tmp_path: Pa
 
 
 def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
-    """Inputs, state and outputs are objects: the result is what a local run gives, a second run does nothing, an output
-    that was lost is made again, and nothing but the cache is left on the machine.
+    """Manifest, inputs, state and outputs are objects: the result is what a local run gives, a second run does nothing,
+    an output that was lost is made again, and nothing but the cache is left on the machine.
     """
     write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(240, 160), frames=30, gop=10))
     write_sound(tmp_path / "s.wav", ToneSpec(1.2, codec="pcm_s16le", rate_hz=16000, channels=1))
-    far = {"id": "a", "video": _upload(bucket, "in/v.mp4", tmp_path / "v.mp4"), "output": "de/a.mp4"}
+    _upload(bucket, "in/footage/v.mp4", tmp_path / "v.mp4")
+    far = {"id": "a", "video": "footage/v.mp4", "output": "de/a.mp4"}  # beside the manifest
     far |= {"audio": _upload(bucket, "in/s.wav", tmp_path / "s.wav"), "faces": "box:60,110,50,110"}
+    manifest = _upload(bucket, "in/m.csv", write_manifest(tmp_path / "m.csv", [far]))
     sets = list(settings_arguments(INLINE, PASSTHROUGH, QUICK, "chunk.frames=10"))
     out = f"{bucket}/dubs"
-    arguments = ("submit", write_manifest(tmp_path / "m.csv", [far]), "--out", out, "--json", *sets)
+    arguments = ("submit", manifest, "--out", out, "--json", *sets)
     first = run(*arguments)
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout.splitlines()[0])["output"] == f"{out}/de/a.mp4"
@@ -123,10 +125,14 @@ def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     assert written is not None
     again = run(*arguments)
     assert "0 chunks rendered" in again.stderr
+    assert f" of {manifest}: 1 done, 0 failed, 0 left" in run("status", f"{out}.state").stdout
     made.remove("dubs/de/a.mp4")
     repaired = run(*arguments)
     assert repaired.returncode == 0, repaired.stderr
     assert made.read("dubs/de/a.mp4") == (tmp_path / "out" / "de" / "a.mp4").read_bytes()
+    nowhere = run("submit", f"{bucket}/in/none.csv", "--out", out, *sets)
+    assert nowhere.returncode == 2
+    assert f"{bucket}/in/none.csv: must exist" in nowhere.stderr
     left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file() and path.parent.name != "cache"]
     assert left == []
 
