@@ -89,7 +89,7 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[..., Engine] 
         listener=Quiet(loaded.good, as_json=False),
     )
     if report.exit_code:
-        raise SystemExit(f"the run failed: {report}")
+        raise RuntimeError(f"the run failed: {report}")
     return report.seconds
 
 
@@ -131,7 +131,7 @@ def throughput(arguments: dict[str, Any]) -> float:
             self.done += 1
 
         def failed(self, task: Task, failure: Any) -> None:
-            raise SystemExit(failure)
+            raise RuntimeError(failure)
 
     tasks: int = arguments["tasks"]
     with tempfile.TemporaryDirectory() as name:

@@ -174,8 +174,8 @@ class Engine(_Section):
     active_rows: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Rows worked on at a time, the rest wait in the manifest; 0 means two a render worker, and at least 8."""
     active_chunks: Annotated[int, Field(ge=1)] = 5000
-    """Chunks of the videos that are being rendered at a time, so that few segments wait to be joined; a longer video is
-    rendered alone."""
+    """Chunks of one share's videos that are being rendered at a time, so that few segments wait to be joined; a longer
+    video is rendered alone."""
     keep_segments: bool = False
 
 

@@ -12,7 +12,7 @@ import typer
 from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings, parse_assignment, preset_names, read_toml
-from lipwise_ray.storage.address import bucket_and_key, is_local, is_store, shown
+from lipwise_ray.storage.address import STORES, Policy, bucket_and_key, is_local, is_store, shown
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.manifest import Manifest
@@ -93,7 +93,8 @@ def read_manifest(manifest: str, source: SettingsSource, settings: Settings, out
     presets, policy = preset_names(source.presets), media.policy_of(settings.paths)
     if is_local(manifest):
         return reading.read_manifest(Path(manifest), out, presets, policy)
-    inputs = media.media_of(settings, media.cache_of(settings.paths))
+    # Whoever runs this names it: what manifests may name does not bound it.
+    inputs = media.Media(Policy(STORES), reading.MOST_BYTES, media.cache_of(settings.paths))
     copy = inputs.local(manifest, inputs.identity(manifest))
     try:
         return reading.read_manifest(copy, out, presets, policy, manifest)

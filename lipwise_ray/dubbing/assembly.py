@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import av
 
 import lipwise_ray
 from lipwise_ray.dubbing import inputs
@@ -20,10 +23,13 @@ from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import SoundtrackPlan, add_soundtrack, plan_soundtrack, write_soundtrack
 from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker, drop_marker, read_marker
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
+
+_NO_LIMITS = Limits(hours=100)  # an encoder's padding may make a sound a little longer than it was
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -102,7 +108,7 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
         known = job.store.fetch(key)
         if known is None:
             raise StorageError("no_sound", key, "must be in the state", "nothing", "Run the same command again")
-    return planned, probe_audio(known, job.spec.settings.limits)
+    return planned, probe_audio(known, _NO_LIMITS)
 
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
@@ -129,7 +135,21 @@ def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[Marker], li
             missing.append(number)
         else:
             markers.append(marker)
+    for marker in _unlike(markers):
+        number = markers.index(marker)
+        drop_marker(job.store, job_id, number)
+        missing.append(number)
     return markers, missing
+
+
+def _unlike(markers: list[Marker]) -> list[Marker]:
+    """Return the segments that cannot be joined with the others: the library was changed while the job stood still.
+
+    Those of the present library stay, for it will make the missing ones.
+    """
+    present = [marker for marker in markers if marker.made_by == av.__version__] or markers
+    common = Counter(marker.header for marker in present).most_common(1)
+    return [marker for marker in markers if marker.header != common[0][0]]
 
 
 def _segment(job: JobContext, marker: Marker) -> SegmentFile:

@@ -22,8 +22,9 @@ _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
 _ID = re.compile(r"^[\w][\w.@+-]{0,127}$")
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
-_MAX_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 _MOST_NAMED = 5
+_LARGEST, _MOST_DIGITS = 1_000_000, 40
 _MOST_KNOWN_FILES = 4096
 _MOST_NAME_BYTES = 200  # a temporary name beside the output is longer than the output's
 _LISTS = ("pads", "tags")
@@ -86,8 +87,8 @@ def read_manifest(
         raise ManifestError("manifest_format", name, "must end in .csv, .jsonl or .parquet", path.suffix or "no ending")
     try:
         size_bytes = path.stat().st_size
-        if size_bytes > _MAX_BYTES:
-            raise ManifestError("manifest_size", name, f"must be under {_MAX_BYTES >> 20} MiB", f"{size_bytes} B")
+        if size_bytes > MOST_BYTES:
+            raise ManifestError("manifest_size", name, f"must be under {MOST_BYTES >> 20} MiB", f"{size_bytes} B")
         base = str(path.resolve().parent) if address is None else address.rpartition("/")[0]
         parser = _Parser(base, normal(out_root), set(presets), policy or Policy())
         for line, record in reader(path):
@@ -189,7 +190,7 @@ class _Parser:
             if name not in COLUMNS:
                 near = difflib.get_close_matches(str(name), COLUMNS, n=1)
                 hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(COLUMNS)}"
-                self._wrong(line, str(name), "must be a known column", "", hint)
+                self._wrong(line, ascii(name)[1:-1][:80], "must be a known column", "", hint)
             elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS):
                 self._wrong(line, str(name), "must be one text or number", type(value).__name__)
             elif not _is_text(value):
@@ -222,7 +223,8 @@ class _Parser:
             return ""
         address = text
         if is_local(text) and not is_local(self._base) and not Path(text).is_absolute():
-            address = f"{self._base}/{text}"  # beside a manifest in a bucket
+            bucket, key = bucket_and_key(f"{self._base}/{text}")  # beside a manifest in a bucket
+            address = f"{bucket}/{os.path.normpath(key)}"
         elif is_local(text):
             base = Path(self._base if is_local(self._base) else "/")
             try:
@@ -321,10 +323,13 @@ class _Parser:
         if not text:
             return 0
         try:
-            return int(text.removesuffix(".0"))  # a spreadsheet library's whole number
+            number = int(text[:_MOST_DIGITS].removesuffix(".0"))  # a spreadsheet library's whole number
         except ValueError:
-            self._wrong(line, column, "must be a whole number", repr(text))
+            number = _LARGEST + 1
+        if not -_LARGEST <= number <= _LARGEST:
+            self._wrong(line, column, f"must be a whole number of at most {_LARGEST}", repr(text[:_MOST_DIGITS]))
             return 0
+        return number
 
 
 def _is_text(value: object) -> bool:

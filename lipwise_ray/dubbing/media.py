@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from lipwise_ray.dubbing.ids import content_id, record_id
 from lipwise_ray.errors import LipwiseError, MediaError
 from lipwise_ray.settings import Paths, Settings
-from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown
+from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown, unsigned
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.objects import BucketFile, Facts
 from lipwise_ray.storage.web import WebFile, too_large
@@ -24,8 +25,8 @@ class Source(Protocol):
         """Return its size and tag, None where there is no such file."""
         ...
 
-    def download(self, target: Path) -> Facts | None:
-        """Write it to a file; None where there is no such file."""
+    def download(self, target: Path, on_block: Callable[[], None]) -> Facts | None:
+        """Write it to a file, telling of blocks as they arrive; None where there is no such file."""
         ...
 
 
@@ -36,9 +37,13 @@ class Media:
         policy: What may be read.
         most_bytes: How long a file may be.
         cache: For copies of what lies elsewhere.
+        on_block: Called while files arrive.
     """
 
-    def __init__(self, policy: Policy, most_bytes: int, cache: Cache) -> None:
+    def __init__(
+        self, policy: Policy, most_bytes: int, cache: Cache, on_block: Callable[[], None] = lambda: None
+    ) -> None:
+        self._on_block = on_block
         self._policy = policy
         self._most_bytes = most_bytes
         self._cache = cache
@@ -75,6 +80,7 @@ class Media:
             return True
 
         self._cache.get(_copy_name(address, identity), move)
+        first.unlink(missing_ok=True)  # where that copy was there already
         return identity
 
     def local(self, address: str, identity: str) -> Path:
@@ -109,7 +115,7 @@ class Media:
         """Return the copy of that name, downloaded when it is not there; it must have that identity."""
 
         def fill(part: Path) -> bool:
-            facts = self._source(address).download(part)
+            facts = self._source(address).download(part, self._on_block)
             if facts is None or (
                 identity is not None and identity != (_name_of(address, facts) if facts.tag else content_id(part))
             ):
@@ -118,15 +124,15 @@ class Media:
                 )
             return True
 
-        found = self._cache.get(name, fill)
+        found = self._cache.get(name, fill, self._on_block)
         assert found is not None  # fill raises where there is none
         return found
 
 
 def _name_of(address: str, facts: Facts) -> str:
     """Return an identity; how a web address is signed does not count where the server vouches for the bytes."""
-    is_signed = is_web(address) and facts.tag.startswith('"')
-    place = address.partition("?")[0] if is_signed else normal(address)
+    is_strong = is_web(address) and facts.tag.startswith('"')
+    place = unsigned(address) if is_strong else normal(address)
     return record_id({"address": place, "tag": facts.tag, "bytes": facts.size})
 
 
@@ -134,9 +140,9 @@ def _copy_name(address: str, identity: str) -> str:
     return f"{identity}-{file_name(address).encode()[-_MOST_NAME_BYTES:].decode(errors='ignore')}"
 
 
-def media_of(settings: Settings, cache: Cache) -> Media:
+def media_of(settings: Settings, cache: Cache, on_block: Callable[[], None] = lambda: None) -> Media:
     """Return the inputs that a run's settings allow."""
-    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache)
+    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block)
 
 
 def cache_of(paths: Paths) -> Cache:

@@ -64,11 +64,12 @@ def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
 
 
 def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    delimiter = max(",;\t", key=file.readline().count)
+    first = next((text for text in file if text.strip()), "")
+    delimiter = max(",;\t", key=first.count)
     file.seek(0)
     rows = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
     try:
-        header = [name.strip() for name in next(rows, [])]
+        header = [name.strip() for name in next((cells for cells in rows if any(cells)), [])]
         while header and not header[-1]:
             header.pop()  # a trailing separator, as spreadsheets write it
         if not any(header):
@@ -97,7 +98,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 record: object = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield line, {BROKEN: f"a line that is not JSON ({error})"}
                 continue
             if not isinstance(record, dict):
@@ -117,10 +118,14 @@ def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ManifestError("manifest_parquet", str(path), "must be Parquet", str(error)) from error
     _check_columns(path, table.schema_arrow.names)
     line = 0
-    for batch in table.iter_batches(_BATCH_ROWS):
-        for record in batch.to_pylist():
-            line += 1
-            yield line, record
+    try:
+        for batch in table.iter_batches(_BATCH_ROWS):
+            for record in batch.to_pylist():
+                line += 1
+                yield line, record
+    except (pa.ArrowException, OSError) as error:
+        where = f"{path}, after row {line}"
+        raise ManifestError("manifest_parquet", where, "must be whole Parquet", str(error)) from error
 
 
 READERS: dict[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]] = {

@@ -92,8 +92,9 @@ def render_chunk(
     threads: int,
     begin: float,
     on_frame: Callable[[], None],
+    on_check: Callable[[], None],
 ) -> Marker:
-    """Render a chunk into `target` and return the marker that will commit it."""
+    """Render a chunk into `target`, decode it again, and return the marker that will commit it."""
     plan = read_plan(job.store, payload["job_id"])
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
@@ -123,14 +124,16 @@ def render_chunk(
             segment = writer.finish()
     times = renderer.times
     encoded = time.perf_counter()
-    crc = check_segment(target, segment.frames, threads=threads)
+    proof = check_segment(target, segment.frames, threads=threads, on_frame=on_check)
     return Marker(
         segment=layout.segment(payload["job_id"], payload["chunk"], attempt),
         frames=segment.frames,
         reorder=segment.reorder,
         bytes_total=segment.bytes_total,
         sha256=segment.sha256,
-        crc=crc,
+        crc=proof.crc,
+        header=proof.header,
+        made_by=proof.made_by,
         attempt=attempt,
         seconds=round(time.perf_counter() - begin, _DIGITS),
         stages={

@@ -34,13 +34,15 @@ from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.state.store import open_store, read_json, to_json
 from lipwise_ray.values import Json, Span, spans
 
+_TICK_EVERY_S = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
     """What every worker of a run is told.
 
     ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU; ``paths`` says where
-    copies of what lies in a bucket are kept.
+    copies of what lies elsewhere are kept.
     """
 
     state: str
@@ -60,6 +62,7 @@ class Worker:
         self._scratch = Path(config.scratch)
         self._models = Models(config.device, config.threads)
         self._known_kinds: set[Kind] = set()
+        self._ticked_s = 0.0
         self.frames_done = 0
         """Frames finished since the worker began: stands still when nothing moves."""
         self._kinds: dict[Kind, Callable[[Json], Json]] = {
@@ -86,7 +89,7 @@ class Worker:
 
     def run(self, kind: Kind, payload: Json) -> Json:
         """Do one task and return a small record."""
-        self._media = media_of(spec_of(payload).settings, self._cache)
+        self._media = media_of(spec_of(payload).settings, self._cache, self._tick_slowly)
         try:
             return self._kinds[kind](payload)
         except (MemoryError, RuntimeError):  # torch's out of memory is one
@@ -105,6 +108,13 @@ class Worker:
 
     def _tick(self) -> None:
         self.frames_done += 1
+
+    def _tick_slowly(self) -> None:
+        """Show that something moves which is not a frame: a download, a check."""
+        now = time.monotonic()
+        if now - self._ticked_s > _TICK_EVERY_S:
+            self._ticked_s = now
+            self._tick()
 
     # probe: what the inputs are, and how far earlier runs came -------------------------------
 
@@ -333,6 +343,7 @@ class Worker:
                 threads=self._config.threads,
                 begin=begin,
                 on_frame=self._tick,
+                on_check=self._tick_slowly,
             )
             marker = replace(marker, original=original)
             self._store.put_file(marker.segment, temporary)

@@ -164,8 +164,7 @@ class Dispatcher:
             for lane in _LANES:
                 self._hand_out(lane)
         if self._leases:
-            for outcome in self.engine.poll(timeout_s):
-                self._take_in(outcome)
+            self._take_in_all(self.engine.poll(timeout_s))
             self._watch()
         elif lease:
             next_s = self._waiting[0][0] - now if self._waiting else timeout_s
@@ -253,6 +252,17 @@ class Dispatcher:
                 self.engine.kill(worker)
 
     # what became of it --------------------------------------------------------------------------
+
+    def _take_in_all(self, outcomes: list[Outcome]) -> None:
+        """Take in every outcome, also where the store refuses to hear of one: nobody tells of them again."""
+        refusal: StorageError | None = None
+        for outcome in outcomes:
+            try:
+                self._take_in(outcome)
+            except StorageError as error:
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
 
     def _take_in(self, outcome: Outcome) -> None:
         self._leases.pop(outcome.seat.worker, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import itertools
 import shutil
 import time
 import uuid
@@ -298,10 +297,11 @@ def _jobs(
     run: Run,
 ) -> Iterator[RowJob]:
     """Yield rows ready to be worked on, in the order of their turns; refuse those that cannot begin."""
-    for number in itertools.count():
-        row = waiting.take(run.shares_at_work)
-        if row is None:
-            return
+    turn, begun = 0, 0
+    while (row := waiting.take(run.shares_at_work)) is not None:
+        begun += 1
+        if begun > run.most_rows:
+            turn, begun = turn + 1, 1
         settings = source.for_row(row)
         try:
             codec_for(settings.encode.codec, container_for(Path(row.output)))
@@ -328,7 +328,7 @@ def _jobs(
         flow = RowFlow(
             row=row.line,
             priority=row.priority,
-            turn=number // run.most_rows,
+            turn=turn,
             share=row.share,
             base={"job": spec.record(), **record},
             salvage=settings.source.on_error == "salvage",

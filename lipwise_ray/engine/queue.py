@@ -7,6 +7,7 @@ from collections import defaultdict
 
 from lipwise_ray.dubbing.tasks import Task
 
+_MOST_REMEMBERED = 1024
 _Share = tuple[int, str]
 
 
@@ -14,7 +15,8 @@ class FairQueue:
     """Waiting tasks by priority, then by share, then by rank.
 
     Within a priority the share goes first of which least was handed out, counted in frames. So nobody waits for
-    another's hours of video, and a share that is alone gets all workers.
+    another's hours of video, and a share that is alone gets all workers. A share that comes later, or again, begins
+    where the least served of the others is: nothing is saved up.
     """
 
     def __init__(self) -> None:
@@ -26,7 +28,15 @@ class FairQueue:
 
     def push(self, task: Task) -> None:
         """Take a task in."""
-        heapq.heappush(self._heaps.setdefault(_share(task), []), (task.rank, task.id))
+        share = _share(task)
+        if share not in self._heaps:
+            least = min((self._served[one] for one in self._heaps if one[0] == share[0]), default=0)
+            self._served[share] = max(self._served[share], least)
+            if len(self._served) > _MOST_REMEMBERED:  # who was served less than anybody who waits need not be known
+                known = {one: served for one, served in self._served.items() if one in self._heaps or served > least}
+                self._served = defaultdict(int, known)
+            self._heaps[share] = []
+        heapq.heappush(self._heaps[share], (task.rank, task.id))
 
     def pop(self) -> str:
         """Return the id of the next task.

@@ -138,7 +138,7 @@ class Run:
         lease: This driver's hold on the state.
         listener: Is told what happens.
         active_rows: Rows worked on at a time, 0 for as many as the workers need.
-        active_chunks: Chunks of videos that are being rendered at a time.
+        active_chunks: Chunks of a share's videos that are being rendered at a time.
     """
 
     id: str
@@ -158,6 +158,7 @@ class Run:
     """The whole run was cancelled: rows that were not begun stay so."""
     _unwanted: set[str] = field(default_factory=set[str])
     _looked_s: float = 0.0
+    _source_empty: bool = False
     _at_the_gate: list[tuple[_Running, list[Task]]] = field(default_factory=list[tuple[_Running, list[Task]]])
 
     @property
@@ -174,29 +175,34 @@ class Run:
                 self.ledger.flush()
 
     def _work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
-        source_empty = False
+        self._source_empty = False
         halted = ""
         while True:
-            halted = halted or self._halted()
-            stopping = bool(halted) or self.cancelled or stop()
-            while not (source_empty or stopping) and len(self._active) < self.most_rows:
-                job = next(jobs, None)
-                if job is None:
-                    source_empty = True
-                else:
-                    self._begin(job)
-            if not self._active and (source_empty or stopping):
-                break
-            if stopping and not self.dispatcher.running:
-                break
             try:
+                halted = halted or self._halted()
+                stopping = bool(halted) or self.cancelled or stop()
+                if not stopping:
+                    self._begin_rows(jobs)
+                if not self._active and (self._source_empty or stopping):
+                    break
+                if stopping and not self.dispatcher.running:
+                    break
                 self.dispatcher.step(_STEP_S, lease=not stopping and self.lease.is_sure)
                 self._look_for_requests()
             except StorageError as error:
-                # The ledger cannot be written: nothing more is begun, and a later run goes on.
-                self.listener.problem(str(error))
+                # What happens cannot be written down: nothing more is begun, and a later run goes on.
+                if not halted:
+                    self.listener.problem(str(error))
                 halted = error.code
             self._tick()
+
+    def _begin_rows(self, jobs: Iterator[RowJob]) -> None:
+        while not self._source_empty and len(self._active) < self.most_rows:
+            job = next(jobs, None)
+            if job is None:
+                self._source_empty = True
+            else:
+                self._begin(job)
 
     def _halted(self) -> str:
         """Return why nothing more may be begun, and say so once; empty while work can go on."""
@@ -243,20 +249,24 @@ class Run:
         running.add(job.flow.start())
 
     def let_in(self, running: _Running, tasks: list[Task]) -> None:
-        """Let a planned row be rendered, or wait until those that are rendered leave room."""
+        """Let a planned row be rendered, or wait until those of its share that are rendered leave room."""
+        if not any(task.kind == "render" for task in tasks):
+            running.add(tasks)
+            return
         self._at_the_gate.append((running, tasks))
-        self._open_the_gate()
+        self._open_the_gate(running.job.share)
 
-    def _open_the_gate(self) -> None:
-        """Let rows in while there is room, the first in the queue's order first; one alone always fits."""
-        inside = sum(running.job.flow.tally.chunks for running in self._active.values() if running.is_let_in)
-        self._at_the_gate.sort(key=lambda item: item[1][0].rank)
-        while self._at_the_gate:
-            running, tasks = self._at_the_gate[0]
-            inside += running.job.flow.tally.chunks
-            if inside > self.active_chunks and any(other.is_let_in for other in self._active.values()):
+    def _open_the_gate(self, share: str) -> None:
+        """Let a share's rows in while there is room, the first in the queue's order first; one alone always fits."""
+        rendered = [one for one in self._active.values() if one.is_let_in and one.job.share == share]
+        inside = [one.job.flow.tally.chunks for one in rendered]
+        waiting = sorted((item for item in self._at_the_gate if item[0].job.share == share), key=lambda i: i[1][0].rank)
+        for item in waiting:
+            running, tasks = item
+            if inside and sum(inside) + running.job.flow.tally.chunks > self.active_chunks:
                 return
-            del self._at_the_gate[0]
+            inside.append(running.job.flow.tally.chunks)
+            self._at_the_gate.remove(item)
             running.is_let_in = True
             running.add(tasks)
 
@@ -267,7 +277,7 @@ class Run:
             return
         self.shares_at_work -= Counter({job.share: 1})  # which forgets a share at nought
         self._at_the_gate = [item for item in self._at_the_gate if item[0] is not running]
-        self._open_the_gate()
+        self._open_the_gate(job.share)
         full: Json = {
             **record,
             "row": job.row,

@@ -7,12 +7,13 @@ right when it holds the very packets that were decoded, at the planned times, an
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import av
 import av.error
 import numpy as np
 
@@ -38,37 +39,53 @@ class Verdict:
     audio_s: float | None
 
 
-def check_segment(path: Path, frames: int, *, threads: int = 0) -> int:
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What decoding a segment gave.
+
+    Attributes:
+        crc: Of its packets, by which the finished file is compared.
+        header: Checksum of the decoder's parameters. A file has one set of them, so segments that are joined have to
+            agree.
+        made_by: Version of the encoding library.
+    """
+
+    crc: int
+    header: int
+    made_by: str
+
+
+def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callable[[], None] = lambda: None) -> Proof:
     """Decode a segment to its end.
 
     Args:
         path: The segment.
         frames: How many it must hold.
         threads: Decoder threads, 0 for FFmpeg's choice.
-
-    Returns:
-        A checksum of its packets, by which the finished file is compared.
+        on_frame: Called after each frame.
 
     Raises:
         SegmentError: A frame is missing or damaged.
     """
-    seen = crc = 0
+    seen = crc = header = 0
     try:
         with open_input(path) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
             stream.codec_context.thread_count = threads
+            header = zlib.crc32(stream.codec_context.extradata or b"")
             for packet in container.demux(stream):
                 crc = zlib.crc32(bytes(packet), crc)
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise _wrong(path, "must decode without damage", f"a damaged frame {seen}")
                     seen += 1
+                    on_frame()
     except (av.error.FFmpegError, MediaError) as error:
         raise _wrong(path, "must decode to its end", str(error)) from error
     if seen != frames:
         raise _wrong(path, f"must hold {frames} frames", str(seen))
-    return crc
+    return Proof(crc, header, av.__version__)
 
 
 def verify(path: Path, segments: Sequence[SegmentFile], timeline: Timeline, audio_s: Fraction | None) -> Verdict:

@@ -12,8 +12,8 @@ from lipwise_ray.state.store import Store, read_json, to_json
 class Marker:
     """What a finished chunk says about its segment.
 
-    ``crc`` is of its packets, which were all decoded; ``stages`` holds busy seconds by stage; ``original`` says that
-    faces were left as they are, because the chunk is in quarantine.
+    ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
+    seconds by stage; ``original`` says that faces were left as they are, because the chunk is in quarantine.
     """
 
     segment: str
@@ -22,6 +22,8 @@ class Marker:
     bytes_total: int
     sha256: str
     crc: int
+    header: int
+    made_by: str
     attempt: str
     seconds: float
     stages: dict[str, float]

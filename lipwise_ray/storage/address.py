@@ -6,12 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from lipwise_ray.errors import InputError
 
 STORES = ("s3", "gs", "az")
 WEB = ("http", "https")
+
+_SIGNS = re.compile(
+    r"^(x-amz-.*|x-goog-.*|signature|expires|policy|key-pair-id|googleaccessid|awsaccesskeyid|s[a-z]{1,3}|token|hdnts)$",
+    re.IGNORECASE,
+)
+"""Parameters by which a web address is signed; the short ones are those of Azure."""
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
@@ -48,7 +54,7 @@ def file_name(address: str) -> str:
     """Return the last part of an address."""
     if is_local(address):
         return Path(address).name
-    path = urlsplit(address).path if is_web(address) else address
+    path = _parts(address).path if is_web(address) else address
     return path.rpartition("/")[2]
 
 
@@ -83,17 +89,20 @@ class Policy:
         if scheme not in self.schemes:
             must = f"must be of a scheme among {', '.join(self.schemes)}"
             raise InputError("scheme_refused", where, must, scheme, "See paths.schemes")
-        if scheme != "file" and ".." in unquote(bucket_and_key(address)[1]).split("/"):
-            raise InputError("place_refused", where, "must be a file's own address", "a way up by ..")
         if scheme in WEB:
-            self._check_host(address, where)
+            parts = _parts(address)
+            self._check_host(parts, where)
+            steps = unquote(parts.path).split("/")
+        else:
+            steps = bucket_and_key(address)[1].split("/") if scheme != "file" else []
+        if ".." in steps or (scheme in STORES and {"", "."} & {*steps}):
+            raise InputError("place_refused", where, "must be a file's own address", "a way up, or an empty step")
         if self.roots and not any(_is_under(address, root) for root in self.roots):
             raise InputError(
                 "place_refused", where, f"must lie under one of {', '.join(self.roots)}", "", "See paths.roots"
             )
 
-    def _check_host(self, address: str, where: str) -> None:
-        parts = urlsplit(address)
+    def _check_host(self, parts: SplitResult, where: str) -> None:
         if "@" in parts.netloc:
             raise InputError("place_refused", where, "must carry no user and password", "some")
         host = parts.netloc.lower()
@@ -101,6 +110,25 @@ class Policy:
         if not {host, *domains} & {known.lower() for known in self.hosts}:
             hosts = ", ".join(self.hosts) or "none"
             raise InputError("host_refused", where, f"must be of a host among {hosts}", host, "See paths.hosts")
+
+
+def _parts(address: str) -> SplitResult:
+    """Return the parts of a web address.
+
+    Raises:
+        InputError: It has none.
+    """
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        raise InputError("no_address", shown(address), "must be an address of the web", str(error)) from error
+
+
+def unsigned(address: str) -> str:
+    """Return a web address without what signs it; all else that may choose the file stays."""
+    parts = _parts(address)
+    kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _SIGNS.match(pair[0])]
+    return parts._replace(query=urlencode(kept), fragment="").geturl()
 
 
 def _is_under(address: str, root: str) -> bool:

@@ -19,6 +19,7 @@ _GRACE_S = 3600.0
 """A copy that was asked for within this time stays: somebody may be about to open it."""
 
 _LOCKS = 64
+_LOOK_S = 0.05
 
 
 def machine_folder() -> Path:
@@ -61,8 +62,13 @@ class Cache:
         self._given = folder
         self._most_bytes = most_bytes
 
-    def get(self, name: str, fill: Callable[[Path], bool]) -> Path | None:
+    def get(self, name: str, fill: Callable[[Path], bool], on_wait: Callable[[], None] = lambda: None) -> Path | None:
         """Return a file, made by `fill` when it is not there; None where `fill` says that there is none.
+
+        Args:
+            name: Of the file.
+            fill: Makes it at a path.
+            on_wait: Called now and then while another process makes it.
 
         Raises:
             StorageError: The folder cannot be written.
@@ -71,7 +77,7 @@ class Cache:
         path = folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _locked(folder, name):
+            with _locked(folder, name, on_wait):
                 if path.is_file():
                     os.utime(path)
                     return path
@@ -104,8 +110,15 @@ class Cache:
 
 
 @contextmanager
-def _locked(folder: Path, name: str) -> Generator[None]:
+def _locked(folder: Path, name: str, on_wait: Callable[[], None]) -> Generator[None]:
     number = sum(name.encode()) % _LOCKS
     with (folder / f".lock-{number:02d}").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                time.sleep(_LOOK_S)
+                continue
+            break
         yield

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -125,8 +125,13 @@ class Bucket:
             got = "nothing" if found is None else f"{found.size} bytes"
             raise StorageError("upload_cut", self._where(key), f"must hold {size} bytes", got, "Run again")
 
-    def download(self, key: str, target: Path) -> Facts | None:
+    def download(self, key: str, target: Path, on_block: Callable[[], None] = lambda: None) -> Facts | None:
         """Write an object to a file; None where there is none.
+
+        Args:
+            key: The object's.
+            target: The file.
+            on_block: Called as blocks arrive.
 
         Raises:
             StorageError: The store refused, or gave another number of bytes than it has.
@@ -140,6 +145,7 @@ class Bucket:
             with target.open("wb") as file:
                 for block in answer.stream(min_chunk_size=_STREAM_BYTES):
                     done += file.write(block)
+                    on_block()
         found = _facts(answer.meta)
         if done != found.size:
             raise StorageError(
@@ -177,9 +183,9 @@ class BucketFile:
         """Return its size and tag, None where there is no such object."""
         return Bucket(self._bucket).facts(self._key)
 
-    def download(self, target: Path) -> Facts | None:
-        """Write it to a file; None where there is no such object."""
-        return Bucket(self._bucket, "files").download(self._key, target)
+    def download(self, target: Path, on_block: Callable[[], None]) -> Facts | None:
+        """Write it to a file, telling of blocks as they arrive; None where there is no such object."""
+        return Bucket(self._bucket, "files").download(self._key, target, on_block)
 
 
 def _facts(meta: Mapping[str, Any]) -> Facts:

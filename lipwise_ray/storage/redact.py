@@ -9,11 +9,12 @@ GONE = "[redacted]"
 _RULES = (
     # user:password@ of an address
     (re.compile(r"(\b[a-zA-Z][\w+.-]*://)[^\s/@\"'<>]+@"), rf"\1{GONE}@"),
-    # the query of an address that is signed or carries a token; other queries stay
+    # the query of an address that is signed or carries a token, or may: short plain ones stay
     (
         re.compile(
-            r"(\bhttps?://[^\s?\"'<>]+)\?(?=[^\s\"'<>]*"
-            r"(?:signature|sig|token|credential|accesskeyid|secret|password|key)=)[^\s\"'<>]*",
+            r"(\bhttps?://[^\s?\"'<>]+)\?(?=[^\s\"'<>]*(?:=[^\s\"'<>&]{16,}|"
+            r"(?:signature|sig|token|credential|accesskeyid|secret|password|key|auth|verify|md5|hmac|hdnts|policy)=))"
+            r"[^\s\"'<>]*",
             re.IGNORECASE,
         ),
         rf"\1?{GONE}",

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
+import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import certifi
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError, SSLError
+from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Url, parse_url
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from lipwise_ray.errors import InputError, MediaError, StorageError
 from lipwise_ray.storage.address import WEB, Policy, shown
 from lipwise_ray.storage.objects import Facts
 
 _MOST_REDIRECTS = 5
+_MOST_PLACES, _KNOCK_S = 4, 5.0
 _TIMEOUT = urllib3.Timeout(connect=10, read=60)
-_TRIES = urllib3.Retry(total=5, other=0, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+_BUSY = (408, 425, 429, *range(500, 600))
+_TRIES = urllib3.Retry(
+    total=5,
+    other=0,
+    backoff_factor=0.5,
+    status_forcelist=_BUSY,
+    respect_retry_after_header=False,  # a server does not decide for how long a worker sleeps
+)
+_SLOW_S, _SLOWEST_BYTES_A_SECOND = 60.0, 10_000
 _BLOCK_BYTES = 1 << 20
 _NOT_THERE = (404, 410)
 _OK = 200
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_RELAYS = ipaddress.ip_network("192.88.99.0/24")  # to IPv6, given up by RFC 7526
 _EMBEDDING = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses behind a translator, RFC 6052
 
 Resolve = Callable[[str, int], list[str]]
@@ -61,8 +75,8 @@ class WebFile:
         with self._answer() as answer:
             return None if answer.status in _NOT_THERE else _facts(answer)
 
-    def download(self, target: Path) -> Facts | None:
-        """Write the file to `target`; None where there is none.
+    def download(self, target: Path, on_block: Callable[[], None] = lambda: None) -> Facts | None:
+        """Write the file to `target`, telling of blocks as they arrive; None where there is none.
 
         Raises:
             InputError: It may not be read, or is too long.
@@ -71,12 +85,20 @@ class WebFile:
         with self._answer() as answer:
             if answer.status in _NOT_THERE:
                 return None
-            done = 0
+            coding = answer.headers.get("Content-Encoding", "identity")
+            if coding != "identity":  # what arrives would not be what its size and tag are stated of
+                raise MediaError("web_refused", shown(self._address), "must come as it is", f"coded as {coding}")
+            done, begun_s = 0, time.monotonic()
             with target.open("wb") as file:
-                for block in answer.stream(_BLOCK_BYTES):
+                for block in answer.stream(_BLOCK_BYTES, decode_content=False):
                     done += file.write(block)
+                    on_block()
                     if done > self._most_bytes:
                         raise too_large(self._address, done, self._most_bytes)
+                    after_s = time.monotonic() - begun_s
+                    if after_s > _SLOW_S and done < after_s * _SLOWEST_BYTES_A_SECOND:
+                        got = f"{done} bytes in {after_s:.0f} s"
+                        raise StorageError("web_slow", shown(self._address), "must arrive", got, "Run again later")
             return _facts(answer)
 
     @contextmanager
@@ -89,7 +111,10 @@ class WebFile:
                 if not further:
                     yield answer
                     return
-            address = urljoin(address, further)
+            try:
+                address = urljoin(address, further)
+            except ValueError as error:
+                raise MediaError("no_address", shown(self._address), "must lead to an address", further) from error
         raise MediaError(
             "redirects", shown(self._address), f"must be found within {_MOST_REDIRECTS} redirections", shown(address)
         )
@@ -97,35 +122,48 @@ class WebFile:
     @contextmanager
     def _asked(self, address: str) -> Generator[urllib3.BaseHTTPResponse]:
         url = _parsed(address)
-        must, do = "must be readable", "Check the address and the network"
-        try:
-            with self._pool(url) as pool:
-                headers = {"Host": str(url.netloc), "Accept-Encoding": "identity", "User-Agent": "lipwise-ray"}
-                answer = pool.urlopen(
-                    "GET", url.request_uri, headers=headers, retries=_TRIES, redirect=False, preload_content=False
-                )
-                try:
-                    _check_status(answer, address)
-                    yield answer
-                finally:
-                    answer.close()
-        except SSLError as error:
-            raise MediaError("untrusted_host", shown(address), "must prove its name", _reason(error)) from error
-        except HTTPError as error:
-            cause = getattr(error, "reason", None)
-            if isinstance(cause, SSLError):
-                raise MediaError("untrusted_host", shown(address), "must prove its name", _reason(cause)) from error
-            raise StorageError("web_refused", shown(address), must, _reason(error), do) from error
-
-    def _pool(self, url: Url) -> urllib3.HTTPConnectionPool:
         host = (url.host or "").strip("[]")
         port = url.port or (443 if url.scheme == "https" else 80)
-        place = self._resolve(host, port)[0]
-        if url.scheme != "https":
-            return urllib3.HTTPConnectionPool(place, port, timeout=_TIMEOUT)
-        return urllib3.HTTPSConnectionPool(
-            place, port, timeout=_TIMEOUT, server_hostname=host, assert_hostname=host, ca_certs=certifi.where()
-        )
+        try:
+            with self._connected(url, host, port) as pool, closing(_ask(pool, url, _TRIES)) as answer:
+                _check_status(answer, address)
+                yield answer
+        except HTTPError as error:
+            if _is_untrusted(error):
+                raise MediaError("untrusted_host", shown(address), "must prove its name", _reason(error)) from error
+            must, do = "must be readable", "Check the address and the network"
+            raise StorageError("web_refused", shown(address), must, _reason(error), do) from error
+
+    def _connected(self, url: Url, host: str, port: int) -> urllib3.HTTPConnectionPool:
+        """Return connections to an address of the host that answers, the last one where none does."""
+        places = self._resolve(host, port)[:_MOST_PLACES]
+        for place in places[:-1]:
+            with suppress(OSError), socket.create_connection((place, port), _KNOCK_S):
+                return _pool(url.scheme, place, port, host)
+        return _pool(url.scheme, places[-1], port, host)
+
+
+def _pool(scheme: str | None, place: str, port: int, host: str) -> urllib3.HTTPConnectionPool:
+    """Return connections to a checked address; over https it has to prove the host's name."""
+    if scheme != "https":
+        return urllib3.HTTPConnectionPool(place, port, timeout=_TIMEOUT)
+    return urllib3.HTTPSConnectionPool(
+        place, port, timeout=_TIMEOUT, server_hostname=host, assert_hostname=host, ca_certs=certifi.where()
+    )
+
+
+def _ask(pool: urllib3.HTTPConnectionPool, url: Url, tries: urllib3.Retry) -> urllib3.BaseHTTPResponse:
+    headers = {"Host": str(url.netloc), "Accept-Encoding": "identity", "User-Agent": "lipwise-ray"}
+    return pool.urlopen("GET", url.request_uri, headers=headers, retries=tries, redirect=False, preload_content=False)
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Tell whether a certificate was refused, which trying again does not mend."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError | CertificateError):
+            return True
+        error = getattr(error, "reason", None) or error.__cause__ or error.__context__
+    return False
 
 
 def too_large(address: str, size: int, most_bytes: int) -> MediaError:
@@ -162,9 +200,8 @@ def is_public(place: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        if address.teredo is not None:
-            return False
-    return address.is_global and not address.is_multicast
+        return address in _GLOBAL_UNICAST and address.is_global and address.teredo is None
+    return address.is_global and not address.is_multicast and address not in _RELAYS
 
 
 def _parsed(address: str) -> Url:

@@ -149,6 +149,21 @@ def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
     assert sha256_of(folder / "out" / "a.mp4") == reference
 
 
+def test_segments_of_another_library_are_not_joined(folder: Path) -> None:
+    """A job that stood still while the encoding library was changed: what does not fit what is made now is made again."""
+    rows = [_row("a")]
+    sets = (PASSTHROUGH, QUICK, "chunk.frames=50", "engine.keep_segments=true")
+    assert dub(folder, rows, *sets).exit_code == 0
+    reference = sha256_of(folder / "out" / "a.mp4")
+    (folder / "out" / "a.mp4").unlink()
+    (marker,) = (folder / "out.state").glob("jobs/*/chunks/00000.json")
+    record = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**record, "header": record["header"] + 1, "made_by": "older"}))
+    report = dub(folder, rows, *sets)
+    assert (report.exit_code, report.chunks_rendered) == (0, 1)
+    assert sha256_of(folder / "out" / "a.mp4") == reference
+
+
 def test_ten_languages_scan_a_video_once(folder: Path, yunet_file: Path, shared: Path) -> None:
     """Rows of one video share its scan, within a run and over runs."""
     for n in range(3):

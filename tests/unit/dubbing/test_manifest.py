@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,9 +205,56 @@ def test_names_that_are_too_long_fail_alone(folder: Path) -> None:
     assert max(len(str(problem)) for problem in manifest.problems) < 200
 
 
-def test_a_hundred_thousand_rows(folder: Path) -> None:
-    """A backlog of 100,000 rows is read and checked in seconds."""
-    rows = "".join(f"r{n},v.mp4,a.wav,o/{n}.mp4\n" for n in range(100_000))
-    manifest = _read(folder, f"{HEADER}\n{rows}")
-    assert sum(1 for _ in manifest.rows) == manifest.good == 100_000
-    assert not manifest.bad
+_READ = """
+import resource, sys
+from pathlib import Path
+from lipwise_ray.dubbing.manifest import read_manifest
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+manifest = read_manifest(Path(sys.argv[1]), sys.argv[2], [])
+waiting, at_work = manifest.waiting(), __import__("collections").Counter()
+begun = 0
+while waiting.take(at_work) is not None:
+    begun += 1
+print(manifest.good, begun, manifest.bad, sum(1 for _ in manifest.problems))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_many_rows_take_no_memory(folder: Path) -> None:
+    """100,000 rows are read, checked against each other and handed out, in a few MiB more than 1,000 take."""
+    peaks: list[int] = []
+    for count in (1_000, 100_000):
+        rows = "".join(f"r{n},v.mp4,a.wav,o/{n}.mp4,show{n % 9}\n" for n in range(count))
+        (folder / "m.csv").write_text(f"{HEADER},tags\n{rows}again,v.mp4,a.wav,o/0.mp4,\n")
+        words = [sys.executable, "-c", _READ, str(folder / "m.csv"), str(folder / "out")]
+        said, peak = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+        assert said == f"{count - 1} {count - 1} 2 2"
+        peaks.append(int(peak))
+    assert peaks[1] - peaks[0] < 20 << 10
+
+
+def test_odd_files(folder: Path) -> None:
+    """Line ends of Windows, a byte order mark, semicolons, a blank first line and quoted line breaks do not matter;
+    absurd numbers, nested JSON and names that UTF-8 cannot hold fail their rows alone.
+    """
+    for text in (
+        "\ufeff\r\nid;video;audio;output\r\n\r\na;v.mp4;a.wav;a.mp4\r\n",
+        'id\tvideo\taudio\toutput\tlanguage\na\tv.mp4\ta.wav\ta.mp4\t"de\nAT"\n',
+    ):
+        assert [row.id for row in _read(folder, text).rows] == ["a"]
+    many = "9" * 5000
+    manifest = _read(folder, f"{HEADER},priority\na,v.mp4,a.wav,a.mp4,{many}\nb,v.mp4,a.wav,b.mp4,-3.0\n")
+    assert [(row.id, row.priority) for row in manifest.rows] == [("b", -3)]
+    record = {"id": "c", "video": "v.mp4", "audio": "a.wav", "output": "c.mp4"}
+    lines = "\n".join(['{"\\ud800x": 1, "id": "a"}', "[" * 200_000, json.dumps(record)])
+    manifest = _read(folder, lines, "m.jsonl")
+    assert [row.id for row in manifest.rows] == ["c"]
+    assert "".join(map(str, manifest.problems)).encode()
+
+
+def test_a_manifest_in_a_bucket_names_what_is_beside_it(folder: Path) -> None:
+    """Relative paths are objects there, also by way of . and ..; nobody leaves the bucket."""
+    (folder / "m.csv").write_text(f"{HEADER}\na,./in/../v.mp4,../up.wav,a.mp4\nb,../../../etc/v.mp4,/no.wav,b.mp4\n")
+    manifest = read_manifest(folder / "m.csv", "s3://bucket/out", [], address="s3://bucket/night/m.csv")
+    assert [(row.video, row.audio) for row in manifest.rows] == [("s3://bucket/night/v.mp4", "s3://bucket/up.wav")]
+    assert {problem.code for problem in manifest.problems} == {"row_video", "row_audio"}

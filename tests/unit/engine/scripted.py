@@ -34,6 +34,8 @@ class ScriptedEngine:
         self.stuck: set[str] = set()
         self.killed: list[str] = []
         self.ended: list[str] = []
+        self.at_once = False
+        """A poll tells of everything that ended, as Ray's does."""
         self.answer: Callable[[Task], Json] = lambda task: {"id": task.id}
 
     def start(self, prepare: list[Json]) -> None:
@@ -58,6 +60,12 @@ class ScriptedEngine:
         self.count[task.id] = self.count.get(task.id, 0) + 1
 
     def poll(self, timeout_s: float) -> list[Outcome]:
+        found = self._poll_one()
+        while self.at_once and (more := self._poll_one()):
+            found += more
+        return found
+
+    def _poll_one(self) -> list[Outcome]:
         names = sorted(worker for worker, task in self.busy.items() if task.id not in self.stuck)
         names += [worker for worker in self.ended if worker in self.busy]
         if not names:

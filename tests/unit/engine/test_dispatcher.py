@@ -88,6 +88,22 @@ def test_shares_are_served_alike(tmp_path: Path) -> None:
     assert set(engine.log) >= {f"film{n}" for n in range(4)} | {f"clip{n}" for n in range(8)}
 
 
+def test_a_share_that_comes_later_does_not_take_over(tmp_path: Path) -> None:
+    """What others got before it came is not owed to it, nor what many small ones get to a large one."""
+    engine = ScriptedEngine(lambda task, n, seat: None)
+    engine.seats = {"g0": Seat("g0", "gpu", "one")}
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for number in range(40):
+        dispatcher.add(make_task(f"film{number}", row=1, chunk=number, share="film"), row)
+    for number in range(20):
+        dispatcher.step(0.1)
+        dispatcher.add(make_task(f"clip{number}", row=2 + number, share=f"tag{number}"), row)
+    while dispatcher.left > 15:
+        dispatcher.step(0.1)
+    later = engine.log[5:35]
+    assert 10 <= sum(name.startswith("film") for name in later) <= 20
+
+
 @pytest.mark.parametrize(
     ("blame", "attempts"), [("application", 3), ("crash", 3), ("storage", 3), ("input", 1), ("setup", 1)]
 )

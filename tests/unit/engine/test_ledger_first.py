@@ -34,6 +34,32 @@ class Refusing(LocalStore):
             raise StorageError("store_refused", "logs", "must be written", "503")
 
 
+def test_what_ended_is_taken_in_though_the_store_refuses(tmp_path: Path) -> None:
+    """Three attempts end in one poll and the ledger cannot be written for the first: none of them is forgotten."""
+
+    class Deaf(LocalStore):
+        refusals = 0
+
+        def append(self, key: str, line: bytes) -> None:
+            if b'"done"' in line and self.refusals:
+                self.refusals -= 1
+                raise StorageError("store_refused", key, "must be written", "503")
+            super().append(key, line)
+
+    clock, row, store = Clock(), Row(), Deaf(tmp_path)
+    engine = ScriptedEngine(lambda task, attempt, seat: None)
+    engine.at_once = True
+    dispatcher = Dispatcher(engine, store, Ledger(store, "run"), clock=clock, sleep=clock.sleep)
+    for number in range(2):
+        dispatcher.add(make_task(f"t{number}", chunk=number), row)
+    dispatcher.add(make_task("p", "plan"), row)
+    store.refusals = 1
+    with pytest.raises(StorageError):
+        dispatcher.step(1.0)
+    assert not dispatcher.running
+    assert len(row.done) == 2
+
+
 @pytest.mark.parametrize(("appends", "flushes"), [(1, 0), (3, 0), (0, 1), (0, 3)])
 def test_what_cannot_be_written_down_is_not_handed_out(tmp_path: Path, appends: int, flushes: int) -> None:
     """Two tasks are about to be leased when the ledger refuses, for the first, the second or both: none is begun, none

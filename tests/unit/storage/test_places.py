@@ -33,6 +33,8 @@ def test_addresses_have_one_spelling(tmp_path: Path) -> None:
         ("s3://bucket/in-other/v.mp4", "place_refused"),
         ("s3://bucket/in/../other/v.mp4", "place_refused"),
         ("s3://bucket/in", "place_refused"),
+        ("s3://bucket/in/./v.mp4", "place_refused"),
+        ("s3://bucket/in//v.mp4", "place_refused"),
         ("/etc/passwd", "place_refused"),
     ],
 )
@@ -108,12 +110,14 @@ def test_many_ask_and_one_fetches(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "c")
     with pytest.raises(StorageError):
         cache.get("v", broken)
-    threads = [threading.Thread(target=lambda: cache.get("v", fill)) for _ in range(8)]
+    waits: list[int] = []
+    threads = [threading.Thread(target=lambda: cache.get("v", fill, lambda: waits.append(1))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(made) == 1
+    assert waits, "those who wait must show that they do"
     assert (tmp_path / "c" / "v").read_bytes() == b"whole"
     assert not list((tmp_path / "c").glob("*.part"))
 
@@ -124,6 +128,8 @@ def test_many_ask_and_one_fetches(tmp_path: Path) -> None:
         "https://b.s3.amazonaws.com/v.mp4?X-Amz-Credential=AKIAABCDEFGHIJKLMNOP%2Fx&X-Amz-Signature=c0ffee",
         "https://acc.blob.core.windows.net/c/v.mp4?sv=2024&sig=c0ffee%3D",
         "s3://user:c0ffee@bucket/key",
+        "https://cdn.test/v.mp4?md5=c0ffee&expires=5",
+        "https://cdn.test/v.mp4?st=c0ffeec0ffeec0ffeec0ffee",
         '{"aws_secret_access_key": "c0ffee"}',
         "AWS_SECRET_ACCESS_KEY=c0ffee",
         "Authorization: Bearer c0ffee",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -52,6 +53,10 @@ class Site:
             return 302, b"", {"Location": path.removeprefix("/to/"), "Content-Length": "0"}
         status = {"/gone": 404, "/secret": 403, "/busy": 503 if self.asked[path] < 3 else 200}.get(path, 200)
         headers = {} if path == "/endless" else {"Content-Length": str(len(self.body))}
+        if path == "/sleepy":
+            return 503, b"", {"Retry-After": "3600", "Content-Length": "0"}
+        if path == "/coded":
+            headers["Content-Encoding"] = "gzip"
         if path not in ("/untagged", "/endless"):
             headers["ETag"] = f'"{hash(self.body)}"'
         return status, self.body[:100] if path == "/cut" else self.body, headers
@@ -154,6 +159,23 @@ def test_a_cut_answer_is_no_file(site: Site, tmp_path: Path) -> None:
     assert caught.value.code == "web_refused"
     with pytest.raises(MediaError, match="must have at most"):
         site.file("/endless", most_bytes=5000).download(tmp_path / "v")
+    with pytest.raises(MediaError, match="coded as gzip"):
+        site.file("/coded").download(tmp_path / "v")
+
+
+def test_a_server_does_not_put_a_worker_to_sleep(site: Site) -> None:
+    """Whatever it says about when to come again: it is asked six times within seconds, and then that is an error."""
+    begun = time.monotonic()
+    with pytest.raises(StorageError, match="503"):
+        site.file("/sleepy").facts()
+    assert site.asked["/sleepy"] == 6
+    assert time.monotonic() - begun < 60
+
+
+def test_an_address_that_does_not_answer_is_passed_over(site: Site) -> None:
+    """Of several addresses of a host one that answers is used."""
+    file = WebFile(f"{site.root}/v.mp4", site.policy, 1 << 20, lambda host, port: ["127.0.0.9", "127.0.0.1"])
+    assert file.facts() is not None
 
 
 @pytest.mark.parametrize(
@@ -161,6 +183,7 @@ def test_a_cut_answer_is_no_file(site: Site, tmp_path: Path) -> None:
     [
         "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
         "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1",
+        "fec0::1", "64:ff9b:1::a9fe:a9fe", "::7f00:1", "::ffff:0:7f00:1", "192.88.99.1",
         "::ffff:127.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "64:ff9b::a9fe:a9fe", "2001:0:7f00:1::",
         "fd00:ec2::254",
     ],
@@ -196,13 +219,15 @@ def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
         "http://cdn.test/a/%2e%2e/v.mp4",
         "http://[::1]/v.mp4",
         "http:///v.mp4",
+        "http://[::1/v.mp4",
+        "http://cdn.test/public/..?download=secret",
     ],
 )
 def test_only_named_hosts_may_be_asked(address: str) -> None:
     """By their whole name and port; neither users nor ways up are taken."""
     with pytest.raises(InputError) as caught:
         Policy(("http",), hosts=("cdn.test", "*.media.test")).check(address)
-    assert caught.value.code in ("host_refused", "place_refused")
+    assert caught.value.code in ("host_refused", "place_refused", "no_address")
     assert "pw" not in str(caught.value)
 
 
@@ -222,12 +247,17 @@ def _media(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Media
 
 
 def test_contents_have_one_name(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new signature is no new file, another tag is; where there is no tag the bytes count, and are kept."""
+    """A new signature is no new file, another tag or another query is; where there is no tag the bytes count, and are
+    kept once.
+    """
     inputs = _media(site, tmp_path, monkeypatch)
-    first = inputs.identity(f"{site.root}/v.mp4?sig=one")
-    assert inputs.identity(f"{site.root}/v.mp4?sig=two") == first
-    assert inputs.local(f"{site.root}/v.mp4?sig=two", first).read_bytes() == BODY
-    plain = inputs.identity(f"{site.root}/untagged")
+    first = inputs.identity(f"{site.root}/v.mp4?lang=de&sig=one&X-Amz-Date=1")
+    assert inputs.identity(f"{site.root}/v.mp4?lang=de&sig=two&X-Amz-Date=2") == first
+    assert inputs.identity(f"{site.root}/v.mp4?lang=fr&sig=two") != first
+    assert inputs.local(f"{site.root}/v.mp4?lang=de&sig=two", first).read_bytes() == BODY
+    for _ in range(3):
+        plain = inputs.identity(f"{site.root}/untagged")
+    assert len([path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".lock")]) == 2
     before = site.asked["/untagged"]
     assert inputs.local(f"{site.root}/untagged", plain).read_bytes() == BODY
     assert site.asked["/untagged"] == before
@@ -235,7 +265,7 @@ def test_contents_have_one_name(site: Site, tmp_path: Path, monkeypatch: pytest.
     assert inputs.identity(f"{site.root}/v.mp4") != first
     assert inputs.identity(f"{site.root}/untagged") != plain
     fresh = Media(site.policy, 1 << 20, Cache(tmp_path / "another machine"))
-    for address, identity in ((f"{site.root}/v.mp4", first), (f"{site.root}/untagged", plain)):
+    for address, identity in ((f"{site.root}/v.mp4?lang=de", first), (f"{site.root}/untagged", plain)):
         with pytest.raises(MediaError, match="must stay as it is"):
             fresh.local(address, identity)
     assert not [path for path in (tmp_path / "another machine").iterdir() if not path.name.startswith(".lock")]
