@@ -150,7 +150,7 @@ def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
 
 
 def test_segments_of_another_library_are_not_joined(folder: Path) -> None:
-    """A job that stood still while the encoding library was changed: what does not fit what is made now is made again."""
+    """A job that stood still while the encoding library was changed: what does not fit is made again."""
     rows = [_row("a")]
     sets = (PASSTHROUGH, QUICK, "chunk.frames=50", "engine.keep_segments=true")
     assert dub(folder, rows, *sets).exit_code == 0
