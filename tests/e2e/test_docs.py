@@ -32,13 +32,15 @@ def test_every_command_of_the_readme_is_understood(line: str) -> None:
     words = shlex.split(line.split(" or ", maxsplit=1)[0])[1:]
     done = run(*words, "--help")
     assert done.returncode == 0, done.stderr
+    layers: list[tuple[str, dict[str, Any]]] = []
     for word, value in itertools.pairwise(words):
         if word == "--set" and words[0] == "train":
             make_settings(
                 "generator", {"data": "x", "expert": "x", value.partition("=")[0]: _value(value.partition("=")[2])}
             )
         elif word == "--set":
-            resolve([(line, parse_assignment(value))])
+            layers.append((line, parse_assignment(value)))
+    resolve(layers)
 
 
 def test_every_setting_of_the_readme_exists() -> None:
