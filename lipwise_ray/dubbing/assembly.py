@@ -99,16 +99,26 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     planned = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
     if planned.copy:
         return planned, audio.info
-    key = f"{layout.soundtrack(payload['job_id'])}/track{name.suffix.lower()}"
-    known = job.store.fetch(key)
+    folder, suffix = layout.soundtrack(payload["job_id"]), name.suffix.lower()
+    known = _known_sound(job.store, folder)
     if known is None:
-        with inputs.scratch_file(scratch, f"track{name.suffix.lower()}") as temporary:
+        with inputs.scratch_file(scratch, f"track{suffix}") as temporary:
             write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
-            job.store.put_file(key, temporary)
-        known = job.store.fetch(key)
+            job.store.put_file(f"{folder}/{sha256_of(temporary)}{suffix}", temporary)
+        known = _known_sound(job.store, folder)
         if known is None:
-            raise StorageError("no_sound", key, "must be in the state", "nothing", "Run the same command again")
+            raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
     return planned, probe_audio(known, _NO_LIMITS)
+
+
+def _known_sound(store: Store, folder: str) -> Path | None:
+    """Return the encoded sound, which is named after its bytes; what has become another is removed."""
+    for key in store.names(folder):
+        path = store.fetch(key)
+        if path is not None and Path(key).stem == sha256_of(path):
+            return path
+        store.remove(key)
+    return None
 
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
@@ -125,31 +135,29 @@ def _remove_all(store: Store, *folders: str) -> None:
 
 def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[Marker], list[int]]:
     """Return the chunks' markers, and the chunks whose segment is not what its marker says."""
-    markers: list[Marker] = []
+    markers: dict[int, Marker] = {}
     missing: list[int] = []
     for number, span in enumerate(plan.chunks):
         marker = read_marker(job.store, job_id, number)
         path = job.store.fetch(marker.segment) if marker else None
         if marker is None or path is None or marker.frames != len(span) or sha256_of(path) != marker.sha256:
-            drop_marker(job.store, job_id, number)
             missing.append(number)
         else:
-            markers.append(marker)
-    for marker in _unlike(markers):
-        number = markers.index(marker)
+            markers[number] = marker
+    missing = sorted([*missing, *_unlike(markers)])
+    for number in missing:
         drop_marker(job.store, job_id, number)
-        missing.append(number)
-    return markers, missing
+    return list(markers.values()), missing
 
 
-def _unlike(markers: list[Marker]) -> list[Marker]:
-    """Return the segments that cannot be joined with the others: the library was changed while the job stood still.
+def _unlike(markers: dict[int, Marker]) -> list[int]:
+    """Return the chunks that cannot be joined with the others: the library was changed while the job stood still.
 
     Those of the present library stay, for it will make the missing ones.
     """
-    present = [marker for marker in markers if marker.made_by == av.__version__] or markers
+    present = [marker for marker in markers.values() if marker.made_by == av.__version__] or [*markers.values()]
     common = Counter(marker.header for marker in present).most_common(1)
-    return [marker for marker in markers if marker.header != common[0][0]]
+    return [number for number, marker in markers.items() if marker.header != common[0][0]]
 
 
 def _segment(job: JobContext, marker: Marker) -> SegmentFile:

@@ -133,7 +133,7 @@ def test_a_rerun_does_only_what_is_missing(folder: Path) -> None:
 
 
 def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
-    """A segment that changed on the disk after its commit is not joined."""
+    """A segment or a sound that changed on the disk after it was finished is not joined."""
     rows = [_row("a")]
     sets = (PASSTHROUGH, QUICK, "chunk.frames=50", "engine.keep_segments=true")
     assert dub(folder, rows, *sets).exit_code == 0
@@ -143,6 +143,8 @@ def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 0xFF
     segment.write_bytes(data)
+    (sound,) = state.glob("jobs/*/sound/*.mp4")
+    sound.write_bytes(sound.read_bytes()[:2000])
     (folder / "out" / "a.mp4").unlink()
     report = dub(folder, rows, *sets)
     assert (report.exit_code, report.chunks_rendered) == (0, 1)
@@ -156,11 +158,13 @@ def test_segments_of_another_library_are_not_joined(folder: Path) -> None:
     assert dub(folder, rows, *sets).exit_code == 0
     reference = sha256_of(folder / "out" / "a.mp4")
     (folder / "out" / "a.mp4").unlink()
-    (marker,) = (folder / "out.state").glob("jobs/*/chunks/00000.json")
+    (gone,) = (folder / "out.state").glob("jobs/*/segments/00000.*.mkv")
+    gone.unlink()
+    (marker,) = (folder / "out.state").glob("jobs/*/chunks/00002.json")
     record = json.loads(marker.read_text())
     marker.write_text(json.dumps({**record, "header": record["header"] + 1, "made_by": "older"}))
     report = dub(folder, rows, *sets)
-    assert (report.exit_code, report.chunks_rendered) == (0, 1)
+    assert (report.exit_code, report.chunks_rendered) == (0, 2)
     assert sha256_of(folder / "out" / "a.mp4") == reference
 
 
