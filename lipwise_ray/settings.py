@@ -22,7 +22,7 @@ Edge = Annotated[int, Field(ge=-1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Lipsync(_Section):
@@ -156,7 +156,7 @@ class Engine(_Section):
     no GPU; ``auto`` goes by what the cluster has when the run begins."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What render workers compute on; ``auto`` is CUDA where they take GPUs."""
-    idle_s: Annotated[float, Field(ge=0)] = 60.0
+    idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
     """On a cluster, workers without work for so long are sent away."""
     application_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     """Errors, crashes and standstill that a task may have."""
@@ -165,9 +165,9 @@ class Engine(_Section):
     infrastructure_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
     """Lost nodes that a task may see."""
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
-    stall_s: Annotated[float, Field(gt=0)] = 300.0
+    stall_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """A worker that finishes no frame for so long is ended."""
-    quiet_s: Annotated[float, Field(gt=0)] = 3600.0
+    quiet_s: Annotated[float, Field(gt=0, le=1e6)] = 3600.0
     """The same for tasks that do not count frames."""
     on_quarantine: Literal["fail", "passthrough"] = "fail"
     """A chunk in quarantine fails its row, or shows its original frames, which the result says."""
@@ -192,7 +192,7 @@ class Paths(_Section):
     """Web servers that may be asked for inputs: a name, a name with a port, or ``*.`` and a domain."""
     roots: tuple[str, ...] = ()
     """Folders and prefixes that inputs must lie under; none for anywhere."""
-    cache_gb: Annotated[float, Field(gt=0)] = 20.0
+    cache_gb: Annotated[float, Field(gt=0, le=1e6)] = 20.0
     """Room on each machine for copies of what lies elsewhere; what is in use may take more."""
 
     @model_validator(mode="after")
@@ -205,7 +205,7 @@ class Paths(_Section):
 class Limits(_Section):
     """How large an input may be; a larger one fails its row before it is decoded."""
 
-    gb: Annotated[float, Field(gt=0)] = 200.0
+    gb: Annotated[float, Field(gt=0, le=1e6)] = 200.0
     megapixels: Annotated[float, Field(gt=0, le=134)] = 70.0
     """Of a picture; 8K has 33."""
     hours: Annotated[float, Field(gt=0, le=100)] = 12.0

@@ -55,16 +55,19 @@ def cancel(
     ] = None,
 ) -> None:
     """Ask the driver that works on a state to give up a row, or all rows."""
+    from lipwise_ray.dubbing.manifest import ROW_ID  # noqa: PLC0415  # heavy
     from lipwise_ray.state import layout  # noqa: PLC0415  # with its store
     from lipwise_ray.state.lease import holder  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     must_be_state(state)
+    if name is not None and not ROW_ID.match(name):
+        raise StateError("bad_usage", "cancel", "must name a row by its id", repr(name[:140]), "See the manifest")
     store = open_store(state)
     if holder(store) is None:
         raise StateError("not_running", state, "must have a driver at work", "none", "There is nothing to cancel")
-    store.write(layout.cancel(name or layout.ALL_JOBS), b"{}")
-    typer.echo(f"asked for the end of {name or 'the run'}")
+    store.write(layout.CANCEL_RUN if name is None else layout.cancel(name), b"{}")
+    typer.echo("asked for the end of the run" if name is None else f"asked for the end of {name}")
 
 
 def reproduce(

@@ -11,7 +11,7 @@ from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.errors import StorageError
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, read_json
+from lipwise_ray.state.store import Store, load_file, read_json
 from lipwise_ray.values import Json
 
 
@@ -97,8 +97,15 @@ def read_plan(store: Store, job_id: str) -> Plan:
     Raises:
         StorageError: It is gone.
     """
+    found = known_plan(store, job_id)
+    if found is None:
+        raise StorageError("no_plan", layout.plan(job_id), "must be whole in the state", "nothing", "Run again")
+    return found
+
+
+def known_plan(store: Store, job_id: str) -> Plan | None:
+    """Return a job's plan, or None when it is missing or damaged."""
     summary = read_json(store, layout.plan(job_id))
-    arrays = store.fetch(layout.plan_arrays(job_id))
-    if summary is None or arrays is None:
-        raise StorageError("no_plan", layout.plan(job_id), "must be in the state", "nothing", "Run again")
-    return Plan.load(arrays, summary)
+    if summary is None:
+        return None
+    return load_file(store, layout.plan_arrays(job_id), lambda arrays: Plan.load(arrays, summary))

@@ -19,9 +19,10 @@ from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
+from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, read_json, to_json
+from lipwise_ray.state.store import Store, load_file, read_json, to_json
 
 
 @contextmanager
@@ -77,9 +78,9 @@ def open_video(
     limits = limits or Limits()
     info = probe_video(path, limits)
     key = layout.index(video_id, salvage=salvage)
-    known = store.fetch(key)
+    known = load_file(store, key, FrameIndex.load)
     if known is not None:
-        return Video(video_id, info, FrameIndex.load(known))
+        return Video(video_id, info, known)
     index = build_index(info, salvage=salvage)
     check_duration((index.end_pts - int(index.pts[0])) * index.time_base, path, limits)
     with scratch_file(scratch, "index.npz") as temporary:
@@ -99,19 +100,29 @@ def open_audio(
     """
     info = probe_audio(path, limits)
     key, mel_key = layout.sound(audio_id, salvage=salvage), layout.mel(audio_id, salvage=salvage)
-    known = read_json(store, key)
-    if known is not None and store.size(mel_key) is not None:
-        sound = Sound(int(known["samples"]), int(known["rate_hz"]))
-        return Audio(audio_id, info, sound, int(known["mel_columns"]), mel_key)
+    known = _known_audio(store, audio_id, info, key, mel_key)
+    if known is not None:
+        return known
     with scratch_file(scratch, "wave.f32") as wave, scratch_file(scratch, "mel.npy") as mel:
         sound = extract_network_sound(info, wave, salvage=salvage, limits=limits)
         try:
             columns = write_mel(wave, mel)
         except OSError as error:
             raise write_problem(mel, error) from error
+        sha256 = sha256_of(mel)
         store.put_file(mel_key, mel)
-    store.write(key, to_json({"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns}))
+    record = {"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns, "mel_sha256": sha256}
+    store.write(key, to_json(record))
     return Audio(audio_id, info, sound, columns, mel_key)
+
+
+def _known_audio(store: Store, audio_id: str, info: AudioInfo, key: str, mel_key: str) -> Audio | None:
+    """Return a sound's record when it and its mel are whole."""
+    known = read_json(store, key) or {}
+    mel = store.fetch(mel_key)
+    if mel is None or known.get("mel_sha256") != sha256_of(mel):
+        return None
+    return Audio(audio_id, info, Sound(known["samples"], known["rate_hz"]), known["mel_columns"], mel_key)
 
 
 def lead_s(info: VideoInfo) -> Fraction:

@@ -20,7 +20,7 @@ from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_sto
 
 _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
-_ID = re.compile(r"^[\w][\w.@+-]{0,127}$")
+ROW_ID = re.compile(r"^[\w][\w.@+-]{0,127}\Z")
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
 MOST_BYTES = 1 << 30
 _MOST_NAMED = 5
@@ -149,7 +149,7 @@ class _Parser:
         for name in REQUIRED:
             if not text.get(name):
                 self._wrong(line, name, "must not be empty", "nothing")
-        if text.get("id") and not _ID.match(text["id"]):
+        if text.get("id") and not ROW_ID.match(text["id"]):
             self._wrong(
                 line, "id", "must be letters, digits, or ._@+- (at most 128)", repr(text["id"][:140]), "Rename it"
             )

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
-from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, read_plan, spec_of
+from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.outputs import output_at
-from lipwise_ray.dubbing.plan import Facts, chunk_frames, detects, make_plan
+from lipwise_ray.dubbing.plan import Facts, Plan, chunk_frames, detects, make_plan
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import linked, scan
 from lipwise_ray.dubbing.tasks import Kind
@@ -31,7 +31,7 @@ from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
-from lipwise_ray.state.store import open_store, read_json, to_json
+from lipwise_ray.state.store import load_file, open_store, read_json, to_json
 from lipwise_ray.values import Json, Span, spans
 
 _TICK_EVERY_S = 5.0
@@ -191,7 +191,9 @@ class Worker:
         result = read_json(self._store, layout.result(job_id))
         if result is None or result.get("status") != "done" or result.get("output") != job.output_address:
             return None
-        if output_at(job.output_address, self._scratch).size() != result.get("bytes_total"):
+        if not all(isinstance(result.get(name), int) for name in ("frames", "chunks", "bytes_total")):
+            return None  # damaged
+        if output_at(job.output_address, self._scratch).size() != result["bytes_total"]:
             return None
         sweep_segments(
             self._store, job_id, keep=job.settings.engine.keep_segments
@@ -240,14 +242,12 @@ class Worker:
     def _plan(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         job_id = payload["job_id"]
-        recorded = read_json(self._store, layout.plan(job_id))
-        if recorded is None or self._store.size(layout.plan_arrays(job_id)) is None:
-            recorded = self._make_plan(job, payload)
-        chunks: list[list[int]] = recorded["chunks"]
-        done = [number for number in range(len(chunks)) if read_marker(self._store, job_id, number) is not None]
-        return {"chunks": chunks, "done": done, "counts": recorded["counts"]}
+        plan = known_plan(self._store, job_id) or self._make_plan(job, payload)
+        done = [number for number in range(len(plan.chunks)) if read_marker(self._store, job_id, number) is not None]
+        chunks = [[chunk.start, chunk.stop] for chunk in plan.chunks]
+        return {"chunks": chunks, "done": done, "counts": plan.counts}
 
-    def _make_plan(self, job: JobContext, payload: Json) -> Json:
+    def _make_plan(self, job: JobContext, payload: Json) -> Plan:
         audio = job.audio(self._scratch, payload["audio_id"])
         facts = Facts(
             index=job.video.index,
@@ -264,12 +264,11 @@ class Worker:
             plan.save(temporary)
             self._store.put_file(layout.plan_arrays(job_id), temporary)
         record = {**plan.summary(), "job_id": job_id, "identity": payload["identity"]}
-        if not self._store.create(layout.plan(job_id), to_json(record)):
-            known = read_json(self._store, layout.plan(job_id))
-            if known is not None:
-                return known
-            self._store.write(layout.plan(job_id), to_json(record))  # damaged by a crash of the machine
-        return record
+        key, data = layout.plan(job_id), to_json(record)
+        # Every attempt makes the same plan: what is there and differs was damaged by a crash of the machine.
+        if not self._store.create(key, data) and self._store.read(key) != data:
+            self._store.write(key, data)
+        return plan
 
     def _choose(self, job: JobContext, payload: Json) -> Chosen:
         settings = job.spec.settings
@@ -302,17 +301,22 @@ class Worker:
 
     def _tracks(self, job: JobContext, payload: Json) -> Tracks:
         video_id, detector_id = payload["video_id"], payload["detector_id"]
-        known = self._store.fetch(layout.tracks(video_id, detector_id))
+        known = load_file(self._store, layout.tracks(video_id, detector_id), Tracks.load)
         if known is not None:
-            return Tracks.load(known)
+            return known
         settings = job.spec.settings
         rate = float(job.video.index.mean_rate)
         chunks = len(spans(len(job.video.index), chunk_frames(settings, job.video.index.mean_rate)))
-        paths = [self._store.fetch(layout.scan_chunk(video_id, detector_id, n)) for n in range(chunks)]
-        found = Detections.joined([Detections.load(path) for path in paths if path is not None])
+        keys = [layout.scan_chunk(video_id, detector_id, n) for n in range(chunks)]
+        parts = [load_file(self._store, key, Detections.load) for key in keys]
+        found = Detections.joined([part for part in parts if part is not None])
         if len(found.change) != len(job.video.index):
             raise SegmentError(
-                "scan_missing", video_id, f"must be scanned in {chunks} chunks", f"{len(found.change)} frames"
+                "scan_missing",
+                video_id,
+                f"must be scanned in {chunks} chunks",
+                f"{len(found.change)} frames",
+                "Run again",
             )
         tracks = linked(found, _recipe(settings, job.video).canvas.shown_size, rate, settings)
         with inputs.scratch_file(self._scratch, "tracks.npz") as temporary:

@@ -307,18 +307,23 @@ class Dispatcher:
         only_doomed = len(doomed) == len(self._entries)
         if not doomed or not (self.first.decided or only_doomed):
             return False
-        for entry in doomed:
-            assert entry.last is not None  # a failure doomed it
-            if entry.last.blame == "storage":  # with room again the same command does it
-                self._give_up(entry, entry.last)
-                continue
-            letter = quarantine.write(self.store, entry.task.id, _letter(entry, self.store.address))
-            if self._letters is not None:
-                self._letters.add(letter)
-            self._note(entry, "quarantined", letter=letter)
-            message = f"{entry.last.message} In quarantine after {entry.attempts} attempts: {letter}"
-            self._give_up(entry, replace(entry.last, message=message))
+        reasons = [self._quarantined(entry) for entry in doomed]
+        for entry, failure in zip(doomed, reasons, strict=True):
+            if entry.task.id in self._entries:  # its row may have dropped it because of another
+                self._give_up(entry, failure)
         return True
+
+    def _quarantined(self, entry: _Entry) -> Failure:
+        """Write a task's dead letter and return why it is given up."""
+        assert entry.last is not None  # a failure doomed it
+        if entry.last.blame == "storage":  # with room again the same command does it
+            return entry.last
+        letter = quarantine.write(self.store, entry.task.id, _letter(entry, self.store.address))
+        if self._letters is not None:
+            self._letters.add(letter)
+        self._note(entry, "quarantined", letter=letter)
+        message = f"{entry.last.message} In quarantine after {entry.attempts} attempts: {letter}"
+        return replace(entry.last, message=message)
 
     def _give_up(self, entry: _Entry, failure: Failure) -> None:
         self._end(entry)

@@ -24,7 +24,7 @@ from lipwise_ray.engine.contract import Engine
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
 from lipwise_ray.engine.run import Listener, RowJob, Run
 from lipwise_ray.engine.verdicts import Budgets
-from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError
+from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError, StorageError
 from lipwise_ray.faces.select import parse_selection
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.nets.registry import Registry, Weights
@@ -225,7 +225,10 @@ def _report(run: Run, manifest: Manifest, seconds: float) -> Report:
         "chunks_rendered": report.chunks_rendered,
         "chunks_reused": report.chunks_reused,
     }
-    run.store.write(f"{layout.run(run.id)}/report.json", to_json(record))
+    try:
+        run.store.write(f"{layout.run(run.id)}/report.json", to_json(record))
+    except StorageError as error:  # what was done stays done
+        run.listener.problem(str(error))
     return report
 
 

@@ -228,14 +228,12 @@ class Run:
             return
         self._looked_s = now
         for key in self.store.names(layout.CONTROL):
-            name = key.rsplit("/", 1)[-1]
-            job_id = name.removeprefix("cancel-").removesuffix(".json")
+            self.cancelled = self.cancelled or key == layout.CANCEL_RUN
+            name = key.rsplit("/", 1)[-1].removeprefix("cancel-").removesuffix(".json")
             for running in list(self._active.values()):
-                if job_id in (running.job.flow.job_id, running.job.id, layout.ALL_JOBS):
+                if self.cancelled or name in (running.job.flow.job_id, running.job.id):
                     running.cancel()
-            self._unwanted.add(job_id)  # it may wait in the manifest still
-            if job_id == layout.ALL_JOBS:
-                self.cancelled = True
+            self._unwanted.add(name)  # it may wait in the manifest still
             self.store.remove(key)
 
     def _begin(self, job: RowJob) -> None:

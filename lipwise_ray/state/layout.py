@@ -5,7 +5,8 @@ from __future__ import annotations
 DRIVER = "driver"
 QUARANTINE = "quarantine"
 CONTROL = "control"
-ALL_JOBS = "all"
+CANCEL_RUN = f"{CONTROL}/cancel.json"
+"""Asks the driver to end the whole run."""
 
 
 def video(video_id: str) -> str:
@@ -114,5 +115,5 @@ def dead_letter(task_id: str) -> str:
 
 
 def cancel(job_id: str) -> str:
-    """Return the key that asks the driver to cancel a job; `ALL_JOBS` for the whole run."""
+    """Return the key that asks the driver to cancel a job, or the row of that id."""
     return f"{CONTROL}/cancel-{job_id}.json"

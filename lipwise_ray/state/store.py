@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -18,6 +21,8 @@ from lipwise_ray.storage.address import is_local, is_store, scheme_of, shown
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.redact import redact
 from lipwise_ray.values import Json
+
+Loaded = TypeVar("Loaded")
 
 
 class Store(Protocol):
@@ -231,6 +236,18 @@ def open_store(address: str, cache: Cache | None = None) -> Store:
 def read_json(store: Store, key: str) -> Json | None:
     """Return a JSON record, or None when it is missing or damaged."""
     return as_json(store.read(key))
+
+
+def load_file(store: Store, key: str, load: Callable[[Path], Loaded]) -> Loaded | None:
+    """Return what a file holds, or None when it is missing or damaged; a damaged one is removed, to be made again."""
+    path = store.fetch(key)
+    if path is None:
+        return None
+    try:
+        return load(path)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+        store.remove(key)
+        return None
 
 
 def as_json(data: bytes | None) -> Json | None:

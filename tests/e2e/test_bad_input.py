@@ -117,6 +117,16 @@ def test_an_input_that_is_too_large_fails_its_row(folder: Path) -> None:
     assert "See limits.gb" in outcomes["heavy"]["message"]
 
 
+@pytest.mark.parametrize("name", ["", "../../x", "a/b", "a\nb"])
+def test_cancel_takes_ids_only(name: str, folder: Path) -> None:
+    """A text that no row can have for a name ends nothing: exit code 2, one line."""
+    (folder / "state" / "runs").mkdir(parents=True)
+    refused = run("cancel", folder / "state", name)
+    assert refused.returncode == 2, refused.stderr
+    assert "must name a row by its id" in refused.stderr
+    assert not (folder / "state" / "control").exists()
+
+
 def test_a_truncated_video_can_be_salvaged(folder: Path) -> None:
     """With on_error = salvage the frames that decode are dubbed."""
     write_clip(folder / "cut.mkv", ClipSpec(size=Size(160, 120), frames=100, gop=10))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,36 @@ def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
     report = dub(folder, rows, *sets)
     assert (report.exit_code, report.chunks_rendered) == (0, 1)
     assert sha256_of(folder / "out" / "a.mp4") == reference
+
+
+@pytest.mark.parametrize(
+    ("where", "damage"),
+    [
+        ("jobs/*/plan.npz", lambda data: data[:100]),
+        ("jobs/*/plan.npz", lambda data: data[:-40] + b"x" * 40),
+        ("jobs/*/plan.json", lambda data: b'{"a": [1]}'),
+        ("scans/*/index.npz", lambda data: b""),
+        ("sounds/*/sound.json", lambda data: b'{"a": [1]}'),
+        ("sounds/*/mel.npy", lambda data: data[: len(data) // 2] + bytes(len(data) - len(data) // 2)),
+        ("jobs/*/result.json", lambda data: data.replace(b'"chunks": 4', b'"chunks": null')),
+    ],
+)
+def test_damaged_records_are_made_again(where: str, damage: Callable[[bytes], bytes], folder: Path) -> None:
+    """What a crash of the machine left of a record, cut, empty, of another shape or with zeros, is not believed."""
+    rows = [_row("a")]
+    sets = (PASSTHROUGH, QUICK, "chunk.frames=50", "engine.keep_segments=true")
+    assert dub(folder, rows, *sets).exit_code == 0
+    reference = sha256_of(folder / "out" / "a.mp4")
+    (path,) = (folder / "out.state").glob(where)
+    whole = path.read_bytes()
+    assert damage(whole) != whole
+    path.write_bytes(damage(whole))
+    (folder / "out" / "a.mp4").unlink()
+    report = dub(folder, rows, *sets)
+    assert (report.exit_code, report.chunks_rendered) == (0, 0)
+    assert sha256_of(folder / "out" / "a.mp4") == reference
+    if path.suffix != ".json":
+        assert len(path.read_bytes()) == len(whole)
 
 
 def test_segments_of_another_library_are_not_joined(folder: Path) -> None:

@@ -25,6 +25,9 @@ def test_later_layers_win_key_by_key() -> None:
         ({"encode": {"codec": "h264"}}, r"encode.codec: .*libx264"),
         ({"faces": {"pads": [1, 2]}}, r"faces.pads"),
         ({"source": {"still_rate": "fast"}}, r"still_rate"),
+        ({"limits": {"gb": float("inf")}}, r"limits.gb: .*finite"),
+        ({"engine": {"stall_s": float("nan")}}, r"engine.stall_s: "),
+        ({"paths": {"cache_gb": 1e308}}, r"paths.cache_gb: .*less than or equal"),
         ({"source": {"still_rate": "1000000"}}, r"still_rate: .*at most 240"),
     ],
 )

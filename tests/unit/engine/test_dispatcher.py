@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipwise_ray.dubbing.tasks import Kind, Task
-from lipwise_ray.engine.contract import Blame, Seat
+from lipwise_ray.engine.contract import Blame, Failure, Seat
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.state import layout, quarantine
@@ -86,6 +86,28 @@ def test_shares_are_served_alike(tmp_path: Path) -> None:
         served[kind] += 300 if kind == "film" else 100
         assert abs(served["film"] - served["clip"]) <= 300
     assert set(engine.log) >= {f"film{n}" for n in range(4)} | {f"clip{n}" for n in range(8)}
+
+
+def test_a_row_that_loses_two_tasks_at_once(tmp_path: Path) -> None:
+    """The last two tasks of a row are given up together, and the row drops both at the first: each has its dead letter,
+    and the other row goes on.
+    """
+
+    class Strict(Row):
+        def failed(self, task: Task, failure: Failure) -> None:
+            super().failed(task, failure)
+            dispatcher.drop(self)
+
+    engine, clock = ScriptedEngine(lambda task, n, seat: "crash" if task.id.startswith("bad") else None), Clock()
+    dispatcher, strict, other = _dispatcher(engine, tmp_path, clock), Strict(), Row()
+    for name in ("bad1", "bad2"):
+        dispatcher.add(make_task(name), strict)
+    _run(dispatcher)
+    assert len(strict.lost) == 1
+    assert len(quarantine.keys(LocalStore(tmp_path))) == 2
+    dispatcher.add(make_task("good"), other)
+    _run(dispatcher)
+    assert other.done == ["good"]
 
 
 def test_a_share_that_comes_later_does_not_take_over(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.run import RowJob, Run
+from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore
@@ -29,8 +30,9 @@ class Rows:
         self.chunks = chunks
         self.engine = ScriptedEngine(lambda task, n, seat: None, pick=lambda n: n - 1)
         self.engine.answer = self._answer
-        self.inside: list[dict[str, int]] = []
-        store, clock = LocalStore(root), Clock()
+        self.ids = {row: f"r{row}" for row in range(len(chunks))}
+        self.store, clock = LocalStore(root), Clock()
+        store = self.store
         ledger = Ledger(store, "run")
         dispatcher = Dispatcher(self.engine, store, ledger, clock=clock, sleep=clock.sleep)
         self.lease = DriverLease(store, "run", wait=lambda text: None)
@@ -39,7 +41,7 @@ class Rows:
 
     def work(self) -> None:
         jobs = (
-            RowJob(row, f"r{row}", RowFlow(row, 0, 0, "", {"row": row}, salvage=False))
+            RowJob(row, self.ids[row], RowFlow(row, 0, 0, "", {"row": row}, salvage=False))
             for row in range(len(self.chunks))
         )
         with self.lease:
@@ -103,6 +105,18 @@ def test_a_job_is_assembled_when_its_last_chunk_is_done(tmp_path: Path) -> None:
     last_of_long = max(n for n, task in enumerate(order) if task.startswith("render:j1/"))
     assert order.index("assemble:j1/0") - last_of_long <= 2
     assert order.index("assemble:j1/0") < len(order) - 2
+
+
+@pytest.mark.parametrize(("name", "left"), [("r1", 2), ("all", 2), (None, 0)])
+def test_a_request_ends_what_it_names(name: str | None, left: int, tmp_path: Path) -> None:
+    """A row by its id, also one that is called all; the whole run without an id."""
+    rows = Rows(tmp_path, [1, 1, 1], most_chunks=100)
+    rows.ids[1] = name or "r1"
+    rows.store.write(layout.CANCEL_RUN if name is None else layout.cancel(name), b"{}")
+    rows.work()
+    assert rows.run.totals["done"] == left
+    assert rows.run.cancelled == (name is None)
+    assert [o.id for o in rows.listener.outcomes if o.record.get("code") == "cancelled"][:1] == [name or "r0"]
 
 
 def test_as_many_rows_as_the_workers_need(tmp_path: Path) -> None:
