@@ -55,7 +55,8 @@ def act(what: str) -> None:
     elif what == "memory":
         raise MemoryError("injected")
     elif what == "hang":
-        os.kill(os.getpid(), signal.SIGSTOP)
+        while True:  # the kernel lets a stopped process go on when its parent dies
+            os.kill(os.getpid(), signal.SIGSTOP)
     elif what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "kill_driver":
