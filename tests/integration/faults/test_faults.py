@@ -144,7 +144,7 @@ def test_a_driver_killed_at_every_step_is_followed_by_another(anywhere: Site) ->
 
 def test_two_drivers_at_once(site: Site) -> None:
     """The second is refused with the first one's name; the first is not disturbed."""
-    strikes.two_drivers(site)
+    assert strikes.two_drivers(site) == 1
     site.check("a", "b")
 
 
@@ -184,12 +184,13 @@ def test_a_row_that_waits_can_be_cancelled(site: Site) -> None:
 def test_damaged_segments_and_markers_are_done_again(anywhere: Site) -> None:
     """A segment that was cut, one with a changed byte, and a marker that is no JSON cost only themselves."""
     again = strikes.damage(anywhere)
+    assert again
     anywhere.check("a", "b", again=again)
 
 
 def test_a_disk_that_fills_up_stops_the_run_cleanly(site: Site) -> None:
     """Where files may not grow, no row is published in part; with room the same command finishes."""
-    strikes.disk_full(site)
+    assert strikes.disk_full(site) == 1
     site.check("a", "b")
 
 
