@@ -14,10 +14,11 @@ STORES = ("s3", "gs", "az")
 WEB = ("http", "https")
 
 _SIGNS = re.compile(
-    r"^(x-amz-.*|x-goog-.*|signature|expires|policy|key-pair-id|googleaccessid|awsaccesskeyid|s[a-z]{1,3}|token|hdnts)$",
+    r"^(x-amz-.*|x-goog-.*|signature|expires|policy|key-pair-id|googleaccessid|awsaccesskeyid|hdnts"
+    r"|sv|ss|srt|sp|se|st|spr|sig|sr|sip|sdd|ses|skoid|sktid|skt|ske|sks|skv)$",
     re.IGNORECASE,
 )
-"""Parameters by which a web address is signed; the short ones are those of Azure."""
+"""Parameters by which a web address is signed, and nothing that may choose the file; the short ones are Azure's."""
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
