@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from lipwise_ray.engine.factory import guard_local_ray
-from tests.integration.faults import strikes
+from tests.integration.faults import nodes, strikes
 from tests.integration.faults.chaos import ROWS, chaos
 from tests.integration.faults.harness import Fault, Site, Tally
 from tests.s3 import BUCKET, Line, s3_server
@@ -58,6 +58,8 @@ def _scenarios() -> Iterator[_Scenario]:
         yield _Scenario(f"a chunk meets {what} in mid-encode", (Fault(strikes.CHUNK, "frame:4", what),), places=places)
     for at, task in strikes.STEPS.items():
         yield _Scenario(f"the driver is killed: {at}", (Fault(task, at, "kill_driver"),), places=_BOTH)
+    for name, strike in nodes.FAULTS.items():
+        yield _Scenario(name, strike=strike)
     yield _Scenario("two drivers at once", strike=strikes.two_drivers, places=_BOTH)
     for hours in (-1, 1):
         yield _Scenario(f"the clock is set by {hours:+} h", strike=partial(strikes.clock_set, seconds=hours * 3600))
