@@ -104,3 +104,13 @@ class StorageError(TransientError):
 
 class SegmentError(TransientError):
     """A segment does not hold what its marker says."""
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, on the host or (torch's own exception, by its name) on the GPU."""
+    if isinstance(error, MemoryError):
+        return True
+    if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    # torch's CPU allocator has no exception of its own.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)

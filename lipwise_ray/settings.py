@@ -19,6 +19,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]
 Edge = Annotated[int, Field(ge=-1)]
+PadShare = Annotated[float, Field(ge=-0.5, le=2.0)]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class _Section(BaseModel):
@@ -32,7 +34,7 @@ class Lipsync(_Section):
     """A name of the registry, or ``passthrough``."""
     checkpoint: str | None = None
     """A file of Wav2Lip weights instead of the registry's."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Precision = "auto"
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
     """Faces a network call; 0 means 16 on a CPU, 128 on a GPU."""
     audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
@@ -41,6 +43,10 @@ class Lipsync(_Section):
     """``reference`` ends where the original's loop over mel windows ends, a few frames early."""
     levels: bool = False
     """Round the network's input to 256 levels, as the original does."""
+    silence: Literal["original", "closed", "off"] = "original"
+    """In pauses of the new sound: ``original`` shows the filmed lips where the filmed sound pauses too, and closes the
+    mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
+    min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
 
 
 class Detect(_Section):
@@ -71,6 +77,14 @@ class Faces(_Section):
     min_face_share: Share = 0.01
     pads: Pads = (0, 10, 0, 0)
     """Pixels added to the box at top, bottom, left, right."""
+    pads_share: tuple[PadShare, PadShare, PadShare, PadShare] = (0.0, 0.0, 0.0, 0.0)
+    """The same as shares of the face's height and width; both are added."""
+    align: bool = False
+    """Turn the network's crop with the face, so that it sees the face upright."""
+    min_face_px: Annotated[float, Field(ge=0)] = 24.0
+    """Faces whose shorter side is smaller, in pixels of the shown picture, stay as they are."""
+    max_yaw_deg: Annotated[float, Field(ge=0, le=90)] = 70.0
+    """Faces turned further to a side stay as they are; 90 dubs them all."""
     smooth_s: Annotated[float, Field(ge=0, le=5)] = 0.2
     smoothing: Literal["centred", "reference"] = "centred"
     max_gap_s: Annotated[float, Field(ge=0, le=60)] = 0.5
@@ -108,10 +122,47 @@ class Timing(_Section):
 class Composite(_Section):
     """How the new mouth is laid over the old one."""
 
-    mask: Literal["soft", "box"] = "soft"
+    mask: Literal["face", "soft", "box"] = "face"
+    """``face`` follows the lower face, ``soft`` fades at the sides of the box, ``box`` overwrites it as the original
+    does."""
     feather: Annotated[float, Field(gt=0, le=0.3)] = 0.1
+    match_light: bool = True
+    """Give the new mouth the light and colour of the skin around it; not with ``box``."""
+    linear_light: bool = True
+    """Mix the mask's edge as light adds up, not as it is stored."""
+    grain: bool = True
+    """Give the new mouth the grain of the skin around it."""
     kernel: Literal["cubic", "linear"] = "cubic"
     """How a face is resampled on its way to the network and back; the original's way is ``linear``, which blurs."""
+
+
+class Upscale(_Section):
+    """Enlarging by a network."""
+
+    model: str = "none"
+    """A name of the registry, or ``none``."""
+    checkpoint: str | None = None
+    """A file instead of the registry's."""
+    scope: Literal["face"] = "face"
+    """What is enlarged: the restored (or, without a restorer, the new) face before it is laid over the frame."""
+
+
+class Restore(_Section):
+    """Making the new face sharp."""
+
+    model: str = "auto"
+    """A name of the registry, or ``none``; ``auto`` takes gfpgan_1_4 where it is installed and workers have a GPU."""
+    checkpoint: str | None = None
+    """A file instead of the registry's, of any architecture that spandrel knows."""
+    strength: Share = 1.0
+    """Share of the restored face; the rest is what the lip-sync network made."""
+    fidelity: Share = 0.5
+    """CodeFormer's weight: 0 for the sharpest face, 1 for the one most like what it was given."""
+    batch_faces: Annotated[int, Field(ge=0, le=256)] = 0
+    """Faces a network call; 0 means 1 on a CPU, 8 on a GPU."""
+    precision: Precision = "auto"
+    """``auto`` is bfloat16 where the hardware has it, else float32."""
+    upscale: Upscale = Upscale()
 
 
 class AudioEncode(_Section):
@@ -221,6 +272,7 @@ class Settings(_Section):
     source: Source = Source()
     timing: Timing = Timing()
     composite: Composite = Composite()
+    restore: Restore = Restore()
     encode: Encode = Encode()
     chunk: Chunk = Chunk()
     engine: Engine = Engine()
@@ -240,6 +292,7 @@ class Settings(_Section):
                 "limits": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
                 "detect": {"detector", "checkpoint", "batch_frames"},
+                "restore": {"model": True, "checkpoint": True, "batch_faces": True, "upscale": {"model", "checkpoint"}},
             },
         )
 

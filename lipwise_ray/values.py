@@ -70,3 +70,12 @@ def spans(total: int, length: int) -> list[Span]:
     if length < 1:
         raise ValueError(length)
     return [Span(start, min(start + length, total)) for start in range(0, total, length)]
+
+
+def steps_to(mask: BoolArray) -> I64Array:
+    """Return how far each place is from the nearest one that is True; more than the length where there is none."""
+    places = np.arange(len(mask), dtype=np.int64)
+    far = 2 * len(mask) + 1
+    before = np.maximum.accumulate(np.where(mask, places, -far))
+    after = np.minimum.accumulate(np.where(mask, places, 2 * far)[::-1])[::-1]
+    return np.minimum(places - before, after - places)

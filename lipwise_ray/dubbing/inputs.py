@@ -14,6 +14,7 @@ import numpy as np
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.lipsync.mel import write_mel
+from lipwise_ray.lipsync.speech import voiced
 from lipwise_ray.media.audio import Sound, extract_network_sound
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.index import FrameIndex, build_index
@@ -23,6 +24,7 @@ from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, read_json, to_json
+from lipwise_ray.values import BoolArray
 
 
 @contextmanager
@@ -130,6 +132,15 @@ def lead_s(info: VideoInfo) -> Fraction:
     if info.sound_start_s is None:
         return Fraction(0)
     return max(Fraction(0), info.start_s - info.sound_start_s)
+
+
+def voices(store: Store, audio: Audio, min_pause_s: float) -> BoolArray:
+    """Return which mel columns of a sound hold speech.
+
+    Raises:
+        StorageError: Its mel is gone.
+    """
+    return voiced(open_mel(store, audio.mel_key), min_pause_s)
 
 
 def open_mel(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -12,7 +12,7 @@ from lipwise_ray.dubbing.crops import read_crops, read_mel, whole_tracks
 from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.errors import InputError
 from lipwise_ray.faces.detections import FaceDetector
-from lipwise_ray.faces.select import choose, parse_selection
+from lipwise_ray.faces.select import CropRules, choose, parse_selection
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.metrics.sync import RATE_HZ, SyncJudge
@@ -88,7 +88,8 @@ def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_column
     info = probe_video(video)
     index = build_index(info)
     tracks = whole_tracks(info, index, detector, settings)
-    chosen = choose(tracks, parse_selection(settings.faces.select), settings.faces.pads)
+    crops = CropRules(pads=settings.faces.pads, pads_share=settings.faces.pads_share)
+    chosen = choose(tracks, parse_selection(settings.faces.select), crops)
     boxes: dict[int, F32Array] = {int(n): np.asarray(b) for n, b in zip(chosen.frame, chosen.box, strict=True)}
     crops = dict(read_crops(info, index, boxes, SIZE_PX))
     if len(index) == 1 and crops:

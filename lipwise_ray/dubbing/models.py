@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
+from lipwise_ray.lipsync.restore import Chain, ModelFaces, Restorer, TinyFaces, check_restorer, check_upscaler
+from lipwise_ray.nets.image_models import ImageModel, load_image_model
 from lipwise_ray.nets.registry import Weights, weights_of
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings import Restore, Settings
 from lipwise_ray.values import Json
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
+_CPU_RESTORED, _GPU_RESTORED = 1, 8
+TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
+"""Networks of restorers, as the registry names them; the second stands for all that spandrel loads."""
+
 PASSTHROUGH = "passthrough"
 
 
@@ -68,24 +74,24 @@ class Models:
         self.device = device
         self._threads = threads
         self._lipsync: dict[tuple[object, ...], LipSync] = {}
+        self._restorers: dict[tuple[object, ...], Restorer] = {}
         self._detectors: dict[tuple[object, ...], FaceDetector] = {}
         self.load_s = 0.0
 
-    def lipsync(self, settings: Settings, weights: Json, *, squeeze: int = 0, original: bool = False) -> LipSync:
+    def lipsync(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> LipSync:
         """Return the lip-sync model of a job.
 
         Args:
             settings: The job's.
             weights: Its checkpoints.
             squeeze: How often its batches are halved, for want of memory.
-            original: Leave faces as they are.
 
         Raises:
             WeightsError: The checkpoint cannot be used.
         """
         batch = settings.lipsync.batch_frames or (_CPU_BATCH if self.device == "cpu" else _GPU_BATCH)
         batch = max(1, batch >> squeeze)
-        if original or settings.lipsync.model == PASSTHROUGH:
+        if settings.lipsync.model == PASSTHROUGH:
             return Passthrough(batch_faces=batch)
         reference = weights["lipsync"]
         key = (reference["sha256"], settings.lipsync.precision, batch)
@@ -100,6 +106,50 @@ class Models:
             )
             self.load_s += time.perf_counter() - begin
         return self._lipsync[key]
+
+    def restorer(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> Restorer | None:
+        """Return the restorer of a job, its upscaler behind it, or None where neither is asked for.
+
+        Args:
+            settings: The job's.
+            weights: Its checkpoints.
+            squeeze: How often its batches are halved, for want of memory.
+
+        Raises:
+            WeightsError: A checkpoint cannot be used.
+            SettingsError: It is of another kind.
+        """
+        told = settings.restore
+        references = [weights.get(role) for role in ("restorer", "upscaler")]
+        if not any(references):
+            return None
+        batch = told.batch_faces or (_CPU_RESTORED if self.device == "cpu" else _GPU_RESTORED)
+        batch = max(1, batch >> squeeze)
+        hashes = (reference and reference["sha256"] for reference in references)
+        key = (*hashes, told.precision, told.fidelity, batch)
+        if key not in self._restorers:
+            begin = time.perf_counter()
+            self._set_threads()
+            self._restorers[key] = self._make_restorer(told, references[0], references[1], batch)
+            self.load_s += time.perf_counter() - begin
+        return self._restorers[key]
+
+    def _make_restorer(self, told: Restore, restorer: Json | None, upscaler: Json | None, batch: int) -> Restorer:
+        made: Restorer | None = None
+        if restorer and restorer["network"] == TINY_RESTORER:
+            made = TinyFaces(Path(restorer["path"]), device=self.device, batch_faces=batch)
+        elif restorer:
+            model = check_restorer(load_image_model(Path(restorer["path"]), told.fidelity), "restore.model")
+            made = self._model_faces(model, told, batch, "restore")
+        if upscaler is None:
+            assert made is not None  # one of the two is asked for
+            return made
+        model = check_upscaler(load_image_model(Path(upscaler["path"])), "restore.upscale.model")
+        larger = self._model_faces(model, told, batch, "restore.upscale")
+        return Chain(made, larger) if made else larger
+
+    def _model_faces(self, model: ImageModel, told: Restore, batch: int, setting: str) -> ModelFaces:
+        return ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch, setting=setting)
 
     def detector(self, settings: Settings, weights: Json) -> FaceDetector:
         """Return the face detector of a job.

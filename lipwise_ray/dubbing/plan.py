@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import FaceError, InputError
-from lipwise_ray.faces.select import Chosen, parse_selection
+from lipwise_ray.faces.select import Chosen, parse_selection, roll_degrees
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
+from lipwise_ray.lipsync.renderer import Spot
+from lipwise_ray.lipsync.speech import runs
 from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.join import Timeline
 from lipwise_ray.settings import Settings
-from lipwise_ray.values import F32Array, I64Array, Json, Span, round_half_up, spans
+from lipwise_ray.values import BoolArray, F32Array, I64Array, Json, Span, round_half_up, spans, steps_to
 
+_FADE_S = 0.12
+_COLUMN_SLACK = 1e-6
 _LEAD_SLACK = Fraction(1, 2)  # frames
 _DECIMAL_SLACK_S = 0.001
 
@@ -35,6 +39,9 @@ class Facts:
         lead_s: How much later than the source's own sound its picture starts.
         audio_s: Exact duration of the new sound.
         mel_columns: Columns of its mel.
+        voiced: Which of them hold speech, shape (columns,); None where pauses are nothing special.
+        own_voiced: The same of the source's own sound; None where it has none.
+        own_lead_s: How much later than that sound the picture starts; may be negative.
         start_s: First second of the source that is used.
         end_s: Where use of the source ends, None for its end.
     """
@@ -46,6 +53,9 @@ class Facts:
     mel_columns: int
     start_s: float
     end_s: float | None
+    voiced: BoolArray | None = None
+    own_voiced: BoolArray | None = None
+    own_lead_s: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class Plan:
         timeline: When each is shown.
         rate: Nominal frames a second.
         chosen: Faces to dub, by source frame.
+        opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the filmed ones.
+        pauses: ``[start, stop)`` of mel columns that are silent for the network, shape (P, 2).
         chunks: How the output is cut for the workers.
         audio_s: Length of the delivered sound.
         counts: Numbers for the report.
@@ -68,14 +80,24 @@ class Plan:
     timeline: Timeline
     rate: Fraction
     chosen: Chosen
+    opacity: F32Array
+    pauses: I64Array
     chunks: list[Span]
     audio_s: Fraction
     counts: dict[str, int]
 
-    def boxes(self, number: int) -> F32Array:
-        """Return the boxes to dub in an output frame, shape (K, 4)."""
+    def spots(self, number: int, *, align: bool) -> tuple[Spot, ...]:
+        """Return the faces to dub in an output frame; `align` turns their crops with them."""
+        if not self.opacity[number]:
+            return ()
         first, last = np.searchsorted(self.chosen.frame, [self.source[number], self.source[number] + 1])
-        return self.chosen.box[first:last]
+        faces, landmarks = self.chosen, self.chosen.landmarks[first:last]
+        turns = roll_degrees(landmarks) if align else np.zeros(last - first)
+        return tuple(
+            Spot(int(faces.track[row]), faces.box[row], faces.landmarks[row],
+                 float(faces.opacity[row] * self.opacity[number]), float(turns[row - first]))
+            for row in range(int(first), int(last))
+        )  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Write the arrays as .npz."""
@@ -88,6 +110,9 @@ class Plan:
             face_track=self.chosen.track,
             face_box=self.chosen.box,
             face_landmarks=self.chosen.landmarks,
+            face_opacity=self.chosen.opacity,
+            opacity=self.opacity,
+            pauses=self.pauses,
         )
 
     def summary(self) -> Json:
@@ -110,7 +135,15 @@ class Plan:
                 mel_start=data["mel_start"],
                 timeline=Timeline(data["pts"], int(summary["end_pts"]), Fraction(summary["time_base"])),
                 rate=Fraction(summary["rate"]),
-                chosen=Chosen(data["face_frame"], data["face_track"], data["face_box"], data["face_landmarks"]),
+                chosen=Chosen(
+                    data["face_frame"],
+                    data["face_track"],
+                    data["face_box"],
+                    data["face_landmarks"],
+                    data["face_opacity"],
+                ),
+                opacity=data["opacity"],
+                pauses=data["pauses"],
                 chunks=[Span(start, stop) for start, stop in summary["chunks"]],
                 audio_s=Fraction(summary["audio_s"]),
                 counts=dict(summary["counts"]),
@@ -159,12 +192,15 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
         starts = timed_starts(pts, clock.time_base, settings.lipsync.audio_offset_ms)
     timeline = Timeline(pts, end_pts, clock.time_base)
     with_face = int(np.isin(source, chosen.frame).sum())
+    opacity = _opacity(facts, source, starts, rate, settings)
     return Plan(
         source=source,
         mel_start=starts,
         timeline=timeline,
         rate=rate,
         chosen=chosen,
+        opacity=opacity,
+        pauses=np.zeros((0, 2), np.int64) if facts.voiced is None else runs(~facts.voiced),
         chunks=spans(len(source), chunk_frames(settings, rate)),
         audio_s=_sound_length(facts, timeline, rate, settings),
         counts={
@@ -174,8 +210,32 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
             "source_frames_used": looked,
             "source_frames_without_face": int((~has_face).sum()),
             "source_frames_skipped": skipped,
+            "frames_in_pauses": int((opacity == 0).sum()),
+            "faces_too_small": chosen.too_small,
+            "faces_turned_away": chosen.turned_away,
         },
     )
+
+
+def _opacity(facts: Facts, source: I64Array, starts: I64Array, rate: Fraction, settings: Settings) -> F32Array:
+    """Return the opacity of the new lips in each output frame: 0 where both sounds pause, with a fade before and after.
+
+    Where the filmed sound goes on, or there is none to tell, the new lips stay.
+    """
+    if settings.lipsync.silence != "original" or facts.voiced is None or facts.own_voiced is None:
+        return np.ones(len(source), np.float32)
+    ticks = facts.index.pts[source] - int(facts.index.pts[0])
+    seconds = ticks * float(facts.index.time_base) + float(facts.own_lead_s)
+    own = np.floor(seconds * MEL_RATE_HZ + _COLUMN_SLACK).astype(np.int64)
+    heard = _at(facts.voiced, starts) | _at(facts.own_voiced, own)
+    fade = max(1, round(_FADE_S * float(rate)))
+    return np.clip(1 - (steps_to(heard) - 1) / fade, 0, 1).astype(np.float32)
+
+
+def _at(voiced: BoolArray, columns: I64Array) -> BoolArray:
+    """Return whether there is speech at each column; there is none before and after the sound."""
+    inside = (columns >= 0) & (columns < len(voiced))
+    return inside & voiced[np.clip(columns, 0, len(voiced) - 1)]
 
 
 def _used_frames(facts: Facts) -> I64Array:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.plan import Plan
-from lipwise_ray.lipsync.compose import paste_mask
-from lipwise_ray.lipsync.model import LipSync
-from lipwise_ray.lipsync.renderer import FrameJob, Renderer
+from lipwise_ray.lipsync.model import LipSync, Passthrough
+from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FrameJob, Renderer
+from lipwise_ray.lipsync.restore import Restorer
 from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.encode import EncodeSpec, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.frames import FrameRecipe, is_rgb
@@ -86,7 +86,8 @@ def render_chunk(
     payload: Json,
     *,
     recipe: FrameRecipe,
-    lipsync: LipSync,
+    lipsync: LipSync | None,
+    restorer: Restorer | None,
     target: Path,
     attempt: str,
     threads: int,
@@ -94,16 +95,28 @@ def render_chunk(
     on_frame: Callable[[], None],
     on_check: Callable[[], None],
 ) -> Marker:
-    """Render a chunk into `target`, decode it again, and return the marker that will commit it."""
+    """Render a chunk into `target`, decode it again, and return the marker that will commit it.
+
+    Without a lip-sync model its frames stay as they were filmed.
+    """
     plan = read_plan(job.store, payload["job_id"])
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
     mel = inputs.open_mel(job.store, payload["mel_key"])
     spec = encode_spec(settings, job.spec.output, recipe, job.video, threads, plan)
-    mask = paste_mask(lipsync.size_px, settings.composite.mask, settings.composite.feather)
-    kernel = settings.composite.kernel
-    renderer = Renderer(lipsync, recipe.canvas, mask, levels=settings.lipsync.levels, kernel=kernel)
-    numbers = plan.source[chunk.start : chunk.stop]
+    renderer = Renderer(
+        lipsync or Passthrough(),
+        recipe.canvas,
+        Blend(**settings.composite.model_dump()),
+        levels=settings.lipsync.levels,
+        restorer=restorer,
+        strength=settings.restore.strength,
+    )
+    # Light is smoothed over frames, so the first and last ones need their neighbours in the chunks beside.
+    around = LIGHT_RADIUS if lipsync and settings.composite.match_light else 0
+    span = Span(max(0, chunk.start - around), min(len(plan.source), chunk.stop + around))
+    numbers = plan.source[span.start : span.stop]
+    pauses = None if settings.lipsync.silence == "off" else plan.pauses
 
     with VideoReader(
         job.video.info.path, job.video.info.stream_index, job.video.index, threads=threads, salvage=job.salvage
@@ -111,9 +124,14 @@ def render_chunk(
 
         def jobs() -> Iterator[FrameJob]:
             frames = reader.read_order(int(n) for n in numbers)
-            for number, decoded in enumerate(frames, chunk.start):
-                boxes = plan.boxes(number)
-                yield FrameJob(recipe.apply(decoded), boxes, window(mel, int(plan.mel_start[number])))
+            for number, decoded in enumerate(frames, span.start):
+                yield FrameJob(
+                    recipe.apply(decoded),
+                    plan.spots(number, align=settings.faces.align) if lipsync else (),
+                    window(mel, int(plan.mel_start[number]), pauses),
+                    source=int(plan.source[number]),
+                    wanted=chunk.start <= number < chunk.stop,
+                )
 
         with SegmentWriter(target, spec) as writer:
             for number, frame in enumerate(renderer.render(jobs()), chunk.start):
@@ -138,7 +156,7 @@ def render_chunk(
         seconds=round(time.perf_counter() - begin, _DIGITS),
         stages={
             name: round(getattr(times, name).busy_s, _DIGITS)
-            for name in ("decode", "crop", "network", "composite", "encode")
+            for name in ("decode", "crop", "network", "restore", "composite", "encode")
         }
         | {"verify": round(time.perf_counter() - encoded, _DIGITS)},
     )

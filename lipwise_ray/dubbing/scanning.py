@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 
 import numpy as np
 
 from lipwise_ray.faces.detections import LANDMARKS, Detections, FaceDetector, Found
+from lipwise_ray.faces.select import CropRules
 from lipwise_ray.faces.shots import ChangeMeter, shots
 from lipwise_ray.faces.tracks import Tracks, link
 from lipwise_ray.lipsync.pipeline import Background
@@ -18,6 +20,7 @@ from lipwise_ray.settings import Detect, Settings
 from lipwise_ray.values import Size, Span
 
 _QUEUE = 16
+_FADE_S = 0.12
 
 
 def scan(
@@ -93,6 +96,21 @@ def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tr
         size,
         max_gap_frames=max(detect.stride, round(settings.faces.max_gap_s * rate)),
         stride=detect.stride,
+    )
+
+
+def crop_rules(settings: Settings, rate: Fraction) -> CropRules:
+    """Return how the faces of a video become crops, and which are left alone."""
+    faces = settings.faces
+    is_reference = faces.smoothing == "reference"
+    return CropRules(
+        pads=faces.pads,
+        pads_share=faces.pads_share,
+        min_face_px=faces.min_face_px,
+        max_yaw_deg=faces.max_yaw_deg,
+        fade_frames=max(1, round(_FADE_S * float(rate))),
+        whole_pixels=is_reference,
+        reference=is_reference and faces.smooth_s > 0,
     )
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
@@ -18,7 +19,7 @@ from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Facts, Plan, chunk_frames, detects, make_plan
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
-from lipwise_ray.dubbing.scanning import linked, scan
+from lipwise_ray.dubbing.scanning import crop_rules, linked, scan
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.errors import FaceError, LipwiseError, SegmentError
 from lipwise_ray.faces.detections import Detections
@@ -83,6 +84,7 @@ class Worker:
         for job in jobs:
             settings = Settings.model_validate_json(job["settings"])
             self._models.lipsync(settings, job["weights"])
+            self._models.restorer(settings, job["weights"])
             if job["weights"].get("detector"):
                 self._models.detector(settings, job["weights"])
         return {"load_s": self._models.load_s}
@@ -169,7 +171,10 @@ class Worker:
             "settings": decisive,
             "device": payload["device"],
             "weights": {
-                "lipsync": (payload["weights"].get("lipsync") or {}).get("sha256"),
+                **{
+                    name: (payload["weights"].get(name) or {}).get("sha256")
+                    for name in ("lipsync", "restorer", "upscaler")
+                },
                 "detector": self._detector_id(job.settings, payload["weights"]) if needs_scan else None,
             },
             "output": job.output,
@@ -257,6 +262,7 @@ class Worker:
             mel_columns=audio.mel_columns,
             start_s=job.spec.start_s,
             end_s=job.spec.end_s,
+            **self._voices(job, audio),
         )
         plan = make_plan(facts, self._choose(job, payload), job.spec.settings)
         job_id = payload["job_id"]
@@ -269,6 +275,19 @@ class Worker:
         if not self._store.create(key, data) and self._store.read(key) != data:
             self._store.write(key, data)
         return plan
+
+    def _voices(self, job: JobContext, audio: inputs.Audio) -> dict[str, Any]:
+        """Return where the new sound and the source's own hold speech, as far as the plan needs it."""
+        lipsync, info = job.spec.settings.lipsync, job.video.info
+        if lipsync.silence == "off":
+            return {}
+        found: dict[str, Any] = {"voiced": inputs.voices(self._store, audio, lipsync.min_pause_s)}
+        if lipsync.silence == "original" and info.sound_start_s is not None:
+            own = job.own_audio(self._scratch)
+            if own is not None:
+                found["own_voiced"] = inputs.voices(self._store, own, lipsync.min_pause_s)
+                found["own_lead_s"] = info.start_s - info.sound_start_s
+        return found
 
     def _choose(self, job: JobContext, payload: Json) -> Chosen:
         settings = job.spec.settings
@@ -291,13 +310,7 @@ class Worker:
         whole_pixels = settings.faces.smoothing == "reference"
         if not whole_pixels:
             tracks = smooth(tracks, round(settings.faces.smooth_s * float(job.video.index.mean_rate) / 2))
-        return choose(
-            tracks,
-            rule,
-            settings.faces.pads,
-            whole_pixels=whole_pixels,
-            reference=whole_pixels and settings.faces.smooth_s > 0,
-        )
+        return choose(tracks, rule, crop_rules(settings, job.video.index.mean_rate))
 
     def _tracks(self, job: JobContext, payload: Json) -> Tracks:
         video_id, detector_id = payload["video_id"], payload["detector_id"]
@@ -334,14 +347,15 @@ class Worker:
         begin = time.perf_counter()
         job = open_job(self._store, self._media, self._scratch, payload)
         attempt = uuid.uuid4().hex[:12]
-        original = bool(payload.get("original"))
+        original, settings = bool(payload.get("original")), job.spec.settings
         squeeze = int(payload.get("squeeze", 0))
         with inputs.scratch_file(self._scratch, "segment.mkv") as temporary:
             marker = render_chunk(
                 job,
                 payload,
-                recipe=_recipe(job.spec.settings, job.video),
-                lipsync=self._models.lipsync(job.spec.settings, payload["weights"], squeeze=squeeze, original=original),
+                recipe=_recipe(settings, job.video),
+                lipsync=None if original else self._models.lipsync(settings, payload["weights"], squeeze=squeeze),
+                restorer=None if original else self._models.restorer(settings, payload["weights"], squeeze=squeeze),
                 target=temporary,
                 attempt=attempt,
                 threads=self._config.threads,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import Lane, Task
-from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
+from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError, ran_out_of_memory
 from lipwise_ray.values import Json
 
 Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node"]
@@ -136,23 +136,13 @@ def failure_of(error: BaseException) -> Failure:
         return Failure("storage", error.code, str(error), detail)
     if isinstance(error, LipwiseError):
         return Failure("application", error.code, str(error), detail)
-    if is_out_of_memory(error):
+    if ran_out_of_memory(error):
         return Failure(
             "memory", "out_of_memory", f"memory: must suffice for the task, got {_first_line(error)}", detail
         )
     last = traceback.extract_tb(error.__traceback__)[-1:] if error.__traceback__ else []
     place = f" ({last[0].name} in {last[0].filename.rsplit('/', 1)[-1]}:{last[0].lineno})" if last else ""
     return Failure("application", "internal", f"internal error: {type(error).__name__}: {error}{place}", detail)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out, on the host or (torch's own exception, by its name) on the GPU."""
-    if isinstance(error, MemoryError):
-        return True
-    if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
-        return True
-    # torch's CPU allocator has no exception of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _first_line(error: BaseException) -> str:

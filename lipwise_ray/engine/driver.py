@@ -16,7 +16,7 @@ from typing import Any
 from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.manifest import Manifest
-from lipwise_ray.dubbing.models import PASSTHROUGH
+from lipwise_ray.dubbing.models import PASSTHROUGH, SPANDREL, TINY_RESTORER
 from lipwise_ray.dubbing.plan import detects
 from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
@@ -39,6 +39,8 @@ from lipwise_ray.values import Json
 
 _MOST_KNOWN = 256
 _SCRATCH = ".lipwise-scratch"
+NOTHING = "none"
+_AUTO_RESTORER = "gfpgan_1_4"
 Layer = tuple[str, Mapping[str, Any]]
 
 
@@ -254,7 +256,7 @@ class WeightsTable:
         found: dict[str, Json] = {}
         for row in rows:
             settings = source.for_row(row)
-            key = f"{settings.lipsync} {settings.detect} {detects(settings, row.tracks)}"
+            key = f"{settings.lipsync} {settings.restore} {settings.detect} {detects(settings, row.tracks)}"
             if key not in found:
                 found[key] = {"settings": settings.model_dump_json(), "weights": self.of(settings, row)}
         return list(found.values())
@@ -265,9 +267,26 @@ class WeightsTable:
         if settings.lipsync.model != PASSTHROUGH:
             weights = self._get(settings.lipsync.model, settings.lipsync.checkpoint, "wav2lip")
             record["lipsync"] = weights.record()
+        restorer = self._restorer(settings)
+        if restorer is not None:
+            record["restorer"] = restorer.record()
+        upscale = settings.restore.upscale
+        if upscale.model != NOTHING or upscale.checkpoint is not None:
+            record["upscaler"] = self._get(upscale.model, upscale.checkpoint, SPANDREL).record()
         if detects(settings, row.tracks):
             record["detector"] = [one.record() for one in self._detector(settings)]
         return record
+
+    def _restorer(self, settings: Settings) -> Weights | None:
+        told = settings.restore
+        if told.checkpoint is not None:
+            return self._get(told.model, told.checkpoint, SPANDREL)
+        if told.model == "auto":
+            is_there = self._gpu and self._registry.installed(_AUTO_RESTORER)
+            return self._get(_AUTO_RESTORER, None, SPANDREL) if is_there else None
+        if told.model == NOTHING:
+            return None
+        return self._get(told.model, None, SPANDREL if told.model != TINY_RESTORER else TINY_RESTORER)
 
     def _detector(self, settings: Settings) -> list[Weights]:
         if settings.detect.detector == "tiny":

@@ -10,10 +10,11 @@ import numpy as np
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import LANDMARKS
 from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_smooth
-from lipwise_ray.values import F32Array, I64Array, Size
+from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
 _PLAIN = ("largest", "all", "left", "right", "center")
 _PRESENT_SHARE = 0.02
+_LEAST_EXTENT = 0.05
 _INDEX = re.compile(r"^index:(\d+)$")
 _BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
 
@@ -35,12 +36,18 @@ class Chosen:
         frame: Shape (K,). track: shape (K,).
         box: The crop that the lip-sync network gets, shape (K, 4), float32.
         landmarks: Shape (K, 5, 2), float32.
+        opacity: Of the new face, shape (K,), float32, in (0, 1]; it fades where a face is about to be left alone.
+        too_small: How many were left alone for that.
+        turned_away: The same.
     """
 
     frame: I64Array
     track: I64Array
     box: F32Array
     landmarks: F32Array
+    opacity: F32Array
+    too_small: int = 0
+    turned_away: int = 0
 
     @staticmethod
     def nothing() -> Chosen:
@@ -50,7 +57,31 @@ class Chosen:
             np.zeros(0, np.int64),
             np.zeros((0, 4), np.float32),
             np.zeros((0, LANDMARKS, 2), np.float32),
+            np.zeros(0, np.float32),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CropRules:
+    """How a face's box becomes a crop, and which faces are left alone.
+
+    Attributes:
+        pads: Pixels added at top, bottom, left, right; the result is clipped to the picture.
+        pads_share: The same as shares of the face's height and width.
+        min_face_px: Shorter side of the smallest face that is dubbed.
+        max_yaw_deg: How far a dubbed face may be turned to a side.
+        fade_frames: Over how many frames a face fades before it is left alone.
+        whole_pixels: Cut boxes to whole pixels, as the original does.
+        reference: Smooth them in the original's way, after padding.
+    """
+
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pads_share: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    min_face_px: float = 0.0
+    max_yaw_deg: float = 90.0
+    fade_frames: int = 3
+    whole_pixels: bool = False
+    reference: bool = False
 
 
 def parse_selection(text: str) -> Selection:
@@ -156,49 +187,85 @@ def _people(tracks: Tracks, numbers: list[int]) -> list[_Person]:
     return people
 
 
-def choose(
-    tracks: Tracks,
-    rule: Selection,
-    pads: tuple[int, int, int, int],
-    *,
-    whole_pixels: bool = False,
-    reference: bool = False,
-) -> Chosen:
+def choose(tracks: Tracks, rule: Selection, crops: CropRules) -> Chosen:
     """Return the boxes to dub in every frame.
 
     Args:
-        tracks: Smoothed tracks (raw ones for `reference`).
+        tracks: Smoothed tracks (raw ones for `CropRules.reference`).
         rule: Which face.
-        pads: Pixels added at top, bottom, left, right; the result is clipped to the picture.
-        whole_pixels: Cut boxes to whole pixels, as the original does.
-        reference: Smooth them in the original's way, after padding.
+        crops: How boxes become crops.
     """
     numbers = choose_tracks(tracks, rule)
     if not numbers:
         return Chosen.nothing()
-    top, bottom, left, right = pads
-    grow = np.array([-left, -top, right, bottom], np.float32)
     limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)
-    parts: list[tuple[I64Array, I64Array, F32Array, F32Array]] = []
+    parts: list[tuple[I64Array, I64Array, F32Array, F32Array, F32Array]] = []
+    small = turned = 0
     for number in numbers:
         rows = tracks.rows(number)
-        box = tracks.box[rows] + grow
-        if whole_pixels or reference:
-            whole = np.clip(np.trunc(box), 0, limit).astype(np.int64)
-            box = (reference_smooth(whole) if reference else whole).astype(np.float32)
-        box = np.clip(box, 0, limit)
+        face = tracks.box[rows]
+        landmarks = _usable_landmarks(tracks.landmarks[rows], face)
+        box = _padded(face, limit, crops)
         usable = (box[:, 2] - box[:, 0] >= 2) & (box[:, 3] - box[:, 1] >= 2)  # noqa: PLR2004  # pixels
+        is_small = np.minimum(face[:, 2] - face[:, 0], face[:, 3] - face[:, 1]) < crops.min_face_px
+        is_turned = (np.abs(yaw_degrees(landmarks)) > crops.max_yaw_deg) & ~is_small
+        small, turned = small + int(is_small.sum()), turned + int(is_turned.sum())
+        opacity = _faded(is_small | is_turned, crops.fade_frames)
+        usable &= opacity > 0
         parts.append(
             (
                 tracks.frame[rows][usable],
                 np.full(int(usable.sum()), number, np.int64),
                 box[usable],
-                tracks.landmarks[rows][usable],
+                landmarks[usable],
+                opacity[usable],
             )
         )
-    frame, track, box, landmarks = (np.concatenate(column) for column in zip(*parts, strict=True))
+    frame, track, box, landmarks, opacity = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((track, frame))
-    return Chosen(frame[order], track[order], box[order], landmarks[order])
+    return Chosen(frame[order], track[order], box[order], landmarks[order], opacity[order], small, turned)
+
+
+def _padded(face: F32Array, limit: F32Array, crops: CropRules) -> F32Array:
+    """Return the crops of a track's faces, clipped to the picture."""
+    top, bottom, left, right = crops.pads
+    share_top, share_bottom, share_left, share_right = crops.pads_share
+    sides = (face[:, 2:] - face[:, :2])[:, [0, 1, 0, 1]]
+    shares = np.array([-share_left, -share_top, share_right, share_bottom], np.float32)
+    box = face + np.array([-left, -top, right, bottom], np.float32) + sides * shares
+    if crops.whole_pixels or crops.reference:
+        whole = np.clip(np.trunc(box), 0, limit).astype(np.int64)
+        box = (reference_smooth(whole) if crops.reference else whole).astype(np.float32)
+    return np.asarray(np.clip(box, 0, limit), np.float32)
+
+
+def yaw_degrees(landmarks: F32Array) -> F32Array:
+    """Return how far faces are turned to a side, shape (N,), positive to the picture's right.
+
+    The tip of the nose stands out about as far as half the distance between the eyes, so in a turned face it moves
+    off their middle while they come together.
+
+    Args:
+        landmarks: Shape (N, 5, 2).
+    """
+    eyes = landmarks[:, 1] - landmarks[:, 0]
+    apart = np.maximum(np.linalg.norm(eyes, axis=1), 1e-3)
+    off = landmarks[:, 2] - (landmarks[:, 0] + landmarks[:, 1]) / 2
+    along = (off * eyes).sum(axis=1) / apart
+    return np.degrees(np.arctan2(2 * along, apart)).astype(np.float32)
+
+
+def roll_degrees(landmarks: F32Array) -> F32Array:
+    """Return how far faces lean, clockwise, shape (N,), by the line through the eyes; landmarks of shape (N, 5, 2)."""
+    eyes = landmarks[:, 1] - landmarks[:, 0]
+    return np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])).astype(np.float32)
+
+
+def _faded(left_alone: BoolArray, fade_frames: int) -> F32Array:
+    """Return opacities of a track: 0 where it is left alone, rising to 1 over some frames on both sides."""
+    if not left_alone.any():
+        return np.ones(len(left_alone), np.float32)
+    return np.clip(steps_to(left_alone) / (fade_frames + 1), 0, 1).astype(np.float32)
 
 
 def fixed_box(rule: Selection, frames: int, size: Size) -> Chosen:
@@ -222,11 +289,19 @@ def fixed_box(rule: Selection, frames: int, size: Size) -> Chosen:
         np.arange(frames, dtype=np.int64),
         np.zeros(frames, np.int64),
         np.tile(box, (frames, 1)),
-        np.tile(_typical_landmarks(box), (frames, 1, 1)),
+        np.tile(_typical_landmarks(box[None]), (frames, 1, 1)),
+        np.ones(frames, np.float32),
     )
 
 
 def _typical_landmarks(box: F32Array) -> F32Array:
-    """Return where a face that fills the box has its five points, shape (5, 2)."""
+    """Return where faces that fill boxes of shape (N, 4) have their five points, shape (N, 5, 2)."""
     share = np.array([[0.31, 0.40], [0.69, 0.40], [0.5, 0.58], [0.35, 0.76], [0.65, 0.76]], np.float32)
-    return np.asarray(box[:2] + share * (box[2:] - box[:2]), np.float32)
+    return np.asarray(box[:, None, :2] + share * (box[:, None, 2:] - box[:, None, :2]), np.float32)
+
+
+def _usable_landmarks(landmarks: F32Array, box: F32Array) -> F32Array:
+    """Return landmarks, typical ones in place of those that span no face: a user's tracks may have none."""
+    extent = np.ptp(landmarks, axis=1).max(axis=1)
+    is_face = extent > _LEAST_EXTENT * (box[:, 3] - box[:, 1])
+    return np.where(is_face[:, None, None], landmarks, _typical_landmarks(box))

@@ -1,37 +1,145 @@
-"""The mask by which a new face is laid over the old one."""
+"""The mask by which a new face is laid over the old one, and the light it is given."""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import cv2
 import numpy as np
 
-from lipwise_ray.values import F32Array
+from lipwise_ray.lipsync.align import TEMPLATE_PX, aligned_to_shown, between
+from lipwise_ray.values import F32Array, F64Array
 
-MaskKind = Literal["soft", "box"]
+MaskKind = Literal["face", "soft", "box"]
 _TOP_SHARE = 0.40
 """Above this share of the crop's height the picture stays: the network only redraws the lower half."""
 
+# The lower face in an aligned face of side 1: from under the nose to below an open jaw, inside the cheeks' outline.
+_CENTRE = (0.5, 0.765)
+_HALF_WIDTH, _HALF_UP, _HALF_DOWN = 0.35, 0.205, 0.34
+_ROUNDNESS = 2.5  # 2 is an ellipse, more is nearer to a box
+_FADE = 0.3
 
-def paste_mask(size_px: int, kind: MaskKind, feather: float) -> F32Array | None:
-    """Return the opacity of the pasted crop.
+_MOST_SHIFT = 0.2
+_BAND_STEP = 2
+_FEWEST_PIXELS = 40
+_SKIN = 0.15
+_STEADY = 0.5
+_REWEIGHTINGS = 4
+_CORE, _SOME = 0.5, 0.1
+_COARSE_PX = 64
+_TUKEY = 4.685  # standard deviations, for 95 % efficiency on normal errors
+
+
+def paste_mask(size_px: int, feather: float) -> F32Array:
+    """Return the opacity of a pasted crop: fades out at the sides and above the mouth.
 
     Args:
         size_px: Side of the crop.
-        kind: ``soft`` fades out at the sides and above the mouth; ``box`` overwrites the whole box.
-        feather: Share of the side over which ``soft`` fades.
+        feather: Share of the side over which it fades.
 
     Returns:
-        Shape (size_px, size_px) in [0, 1], 0 on its whole rim; None for ``box``.
+        Shape (size_px, size_px) in [0, 1], 0 on its whole rim.
     """
-    if kind == "box":
-        return None
     place = np.arange(size_px) / (size_px - 1)
     sides = _smoothstep(np.minimum(place, 1 - place) / feather)
     rows = _smoothstep((place - _TOP_SHARE) / feather) * _smoothstep((1 - place) / (feather / 2))
     return (rows[:, None] * sides[None, :]).astype(np.float32)
 
 
-def _smoothstep(x: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def rim_mask(size_px: int, feather: float) -> F32Array:
+    """Return an opacity that is 1 but for a fade at all four sides, over that share of the side."""
+    place = (np.arange(size_px) + 0.5) / size_px
+    fade = _smoothstep(np.minimum(place, 1 - place) / feather)
+    return (fade[:, None] * fade[None, :]).astype(np.float32)
+
+
+def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int) -> F32Array:
+    """Return how far each pixel of a crop belongs to the lower face, which its five points place, turn and size.
+
+    Args:
+        landmarks: Shape (5, 2), in the shown picture.
+        crop_to_shown: Shape (2, 3).
+        size_px: Side of the crop.
+
+    Returns:
+        Shape (size_px, size_px) in [0, 1].
+    """
+    to_aligned = between(crop_to_shown, aligned_to_shown(landmarks, TEMPLATE_PX)) / TEMPLATE_PX
+    place = np.arange(size_px) + 0.5
+    x = to_aligned[0, 0] * place[None, :] + to_aligned[0, 1] * place[:, None] + to_aligned[0, 2] - _CENTRE[0]
+    y = to_aligned[1, 0] * place[None, :] + to_aligned[1, 1] * place[:, None] + to_aligned[1, 2] - _CENTRE[1]
+    down = y / np.where(y < 0, _HALF_UP, _HALF_DOWN)
+    distance = (np.abs(x / _HALF_WIDTH) ** _ROUNDNESS + np.abs(down) ** _ROUNDNESS) ** (1 / _ROUNDNESS)
+    return _smoothstep((1 - distance) / _FADE).astype(np.float32)
+
+
+def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array:
+    """Return what must be added to a new face so that its light and colour go over into those of the old one.
+
+    Compared are the pixels towards the mask's edge where both show the face's skin. A plane a channel is fitted through
+    their differences; what does not fit (a jaw that moved, a shadow) has no say, and the plane leans no more than
+    the pixels insist on.
+
+    Args:
+        old: BGR in [0, 1], shape (S, S, 3).
+        new: The same.
+        mask: Opacity of the new one, shape (S, S).
+
+    Returns:
+        Shape (3, 3): for each channel the shift at the crop's centre, and how much it grows over half its width and
+        half its height.
+
+    Source: Tukey's biweight by iteratively reweighted least squares.
+    """
+    size_px = len(mask)
+    opacity, before, after = (one[::_BAND_STEP, ::_BAND_STEP].reshape(-1, *one.shape[2:]) for one in (mask, old, new))
+    skin = np.median(before[opacity > _CORE], axis=0) if (opacity > _CORE).any() else np.zeros(3, np.float32)
+    is_skin = np.maximum(np.abs(before - skin), np.abs(after - skin)).max(axis=1) < _SKIN
+    band = np.where(is_skin, 4 * opacity * (1 - opacity), 0)
+    use = band > _SOME
+    if use.sum() < _FEWEST_PIXELS:
+        return np.zeros((3, 3), np.float32)
+    place = np.linspace(-1, 1, size_px)[::_BAND_STEP]
+    columns, rows = np.meshgrid(place, place)
+    design = np.stack([np.ones(int(use.sum())), columns.ravel()[use], rows.ravel()[use]], axis=1)
+    wanted = (before - after)[use].astype(np.float64)
+    start = np.median(wanted, axis=0)
+    shift = np.zeros((3, 3))
+    shift[:, 0] = start
+    for _ in range(_REWEIGHTINGS):
+        rest = wanted - design @ shift.T
+        width = np.maximum(1.4826 * np.median(np.abs(rest), axis=0), 0.5 / 255) * _TUKEY
+        weight = np.clip(1 - (rest / width) ** 2, 0, None) ** 2 * band[use, None]
+        normal = np.einsum("ni,nc,nj->cij", design, weight, design)
+        normal += weight.sum(axis=0)[:, None, None] * np.diag([1e-6, _STEADY, _STEADY]) + 1e-9 * np.eye(3)
+        right = np.einsum("ni,nc->ci", design, weight * wanted)
+        shift = np.linalg.solve(normal, right[..., None])[..., 0]
+    return np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT).astype(np.float32)
+
+
+def relit(face: F32Array, shift: F32Array) -> F32Array:
+    """Return a face with a shift of `light_shift` added."""
+    place = np.linspace(-1, 1, len(face), dtype=np.float32)
+    plane = shift[:, 0] + place[None, :, None] * shift[:, 1] + place[:, None, None] * shift[:, 2]
+    return np.clip(face + plane, 0, 1).astype(np.float32)
+
+
+def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:
+    """Return a restored face whose coarse colours are those of the face that the restorer was given.
+
+    Restorers shift colours. What is wider than a lip comes from `given`, the detail from `restored`.
+
+    Args:
+        restored: BGR in [0, 1], shape (S, S, 3).
+        given: The same.
+    """
+    small = cv2.resize(given - restored, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), _COARSE_PX / 20, borderType=cv2.BORDER_REPLICATE)
+    coarse = cv2.resize(soft, restored.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(restored + coarse, 0, 1).astype(np.float32)
+
+
+def _smoothstep(x: F64Array) -> F64Array:
     t = np.clip(x, 0.0, 1.0)
     return t * t * (3 - 2 * t)

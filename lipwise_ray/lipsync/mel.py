@@ -10,7 +10,7 @@ import librosa
 import numpy as np
 
 from lipwise_ray.errors import AudioError
-from lipwise_ray.values import F32Array
+from lipwise_ray.values import F32Array, F64Array
 
 # Source: Wav2Lip hparams.py.
 MEL_BANDS = 80
@@ -51,6 +51,19 @@ def mel_spectrogram(wave_f32: F32Array) -> F32Array:
     worked through in blocks whose columns do not depend on the block.
     """
     return np.concatenate(list(_blocks(wave_f32)), axis=0).T
+
+
+def level_db(mel: F32Array) -> F64Array:
+    """Return how loud each column is, as the mean amplitude of its bands.
+
+    Args:
+        mel: Shape (columns, 80), in [-4, 4].
+
+    Returns:
+        Shape (columns,), in dB; the scale's floor is -80.
+    """
+    band_db = (mel.astype(np.float64) + _LIMIT) / (2 * _LIMIT) * -_MIN_LEVEL_DB + _MIN_LEVEL_DB + _REF_LEVEL_DB
+    return 20 * np.log10((10 ** (band_db / 20)).mean(axis=1))
 
 
 def write_mel(wave_path: Path, target: Path) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+Part = TypeVar("Part")
 _POLL_S = 0.1
 
 
@@ -92,4 +94,45 @@ def timed(items: Iterator[T], stage: Stage) -> Iterator[T]:
             stage.busy_s += time.perf_counter() - begin
             return
         stage.busy_s += time.perf_counter() - begin
+        yield item
+
+
+def in_batches(
+    items: Iterator[T],
+    parts_of: Callable[[T], Sequence[Part]],
+    run: Callable[[list[Part]], None],
+    *,
+    size: int,
+    most_waiting: int,
+) -> Iterator[T]:
+    """Yield items in order, each once all its parts have been run, in batches of `size` over item borders.
+
+    Args:
+        items: What comes in.
+        parts_of: The parts of an item; may be none.
+        run: Does a batch.
+        size: Parts a batch.
+        most_waiting: So many items wait at most; then a smaller batch is run.
+    """
+    waiting: deque[tuple[T, int]] = deque()  # with the number of parts up to and with the item's
+    todo: deque[Part] = deque()
+    seen = done = 0
+
+    def run_some(leave: int) -> None:
+        nonlocal done
+        while len(todo) > leave:
+            batch = [todo.popleft() for _ in range(min(size, len(todo)))]
+            run(batch)
+            done += len(batch)
+
+    for item in items:
+        parts = parts_of(item)
+        todo.extend(parts)
+        seen += len(parts)
+        waiting.append((item, seen))
+        run_some(leave=size - 1 if len(waiting) < most_waiting else 0)
+        while waiting and waiting[0][1] <= done:
+            yield waiting.popleft()[0]
+    run_some(leave=0)
+    for item, _ in waiting:
         yield item

@@ -1,4 +1,4 @@
-"""From decoded frames to dubbed frames: crops, network, composite. A stream in bounded memory."""
+"""From decoded frames to dubbed frames: crops, network, light, restorer, composite. A stream in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,19 +10,44 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipwise_ray.lipsync.pipeline import Background, Stage, timed
+from lipwise_ray.lipsync.compose import MaskKind, light_shift, lower_face, paste_mask, relit
+from lipwise_ray.lipsync.pipeline import Background, Stage, in_batches, timed
+from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, read_region, write_region
-from lipwise_ray.values import F32Array
+from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from lipwise_ray.lipsync.model import LipSync
+    from lipwise_ray.lipsync.restore import Restorer
+
+LIGHT_RADIUS = 3
+"""The light of a face is smoothed over so many frames before and after it, of the same track."""
 
 _PENDING_BATCHES = 2
 _WAITING_BYTES = 512 << 20
 _QUEUE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A face to dub in a frame, in pixels of the shown picture.
+
+    Attributes:
+        track: Whose it is.
+        box: What the network gets: left, top, right, bottom.
+        landmarks: Eyes, nose, mouth corners, shape (5, 2).
+        opacity: Of the new lips, above 0; below 1 they fade into the filmed ones.
+        turn: Degrees clockwise by which the face leans; the crop leans with it.
+    """
+
+    track: int
+    box: F32Array
+    landmarks: F32Array
+    opacity: float = 1.0
+    turn: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +56,38 @@ class FrameJob:
 
     Attributes:
         frame: A writable frame of the canvas.
-        boxes: left, top, right, bottom of each face to dub, shape (K, 4); K may be 0.
+        spots: The faces to dub; may be none.
         mel: The frame's sound, shape (80, 16).
+        source: Number of the source frame; its grain goes by it.
+        wanted: False for a neighbour of the chunk, which only tells how the light is there.
     """
 
     frame: VideoFrame
-    boxes: F32Array
+    spots: tuple[Spot, ...]
     mel: F32Array
+    source: int = 0
+    wanted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How new faces are laid over the old ones.
+
+    Attributes:
+        mask: ``face`` follows the lower face, ``soft`` fades within the box, ``box`` overwrites it.
+        feather: Share of the box over which the mask fades at its rim.
+        kernel: How faces are resampled on their way to the network and back.
+        match_light: Give the new face the light and colour of its surroundings.
+        linear_light: Mix luma as light adds up.
+        grain: Give the new face the grain of its surroundings.
+    """
+
+    mask: MaskKind = "soft"
+    feather: float = 0.1
+    kernel: Kernel = "cubic"
+    match_light: bool = False
+    linear_light: bool = False
+    grain: bool = False
 
 
 @dataclass(slots=True)
@@ -47,21 +97,28 @@ class StageTimes:
     decode: Stage = field(default_factory=Stage)
     crop: Stage = field(default_factory=Stage)
     network: Stage = field(default_factory=Stage)
+    restore: Stage = field(default_factory=Stage)
     composite: Stage = field(default_factory=Stage)
     encode: Stage = field(default_factory=Stage)
 
 
 @dataclass(slots=True)
 class _Face:
-    to_shown: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+    """A face under way: its crop, what the networks make of it, and how it is to be laid over the frame."""
+
+    job: FrameJob
+    spot: Spot
+    to_shown: F64Array
     crop: F32Array
-    mel: F32Array
-    result: F32Array | None = None
+    mask: F32Array | None
+    new: F32Array
+    shift: F32Array | None = None
+    restored: Patch | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Cropped:
-    frame: VideoFrame
+class _Item:
+    job: FrameJob
     faces: list[_Face]
 
 
@@ -71,98 +128,175 @@ class Renderer:
     Args:
         lipsync: The network; every call gets a full batch, the last one padded.
         canvas: Geometry and colours of the frames.
-        mask: Opacity of the pasted crop, None to overwrite the box.
+        blend: How new faces are laid over the old ones.
         levels: Feed the network pictures of 256 levels, as the original does.
-        kernel: How faces are resampled on their way to the network and back.
+        restorer: Makes the new faces sharper.
+        strength: Share of the restored face, the rest is unrestored.
     """
 
     def __init__(
         self,
         lipsync: LipSync,
         canvas: Canvas,
-        mask: F32Array | None,
+        blend: Blend,
         *,
         levels: bool = False,
-        kernel: Kernel = "cubic",
+        restorer: Restorer | None = None,
+        strength: float = 1.0,
     ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
-        self._mask = mask
+        self._blend = blend
         self._levels = levels
-        self._kernel: Kernel = kernel
+        self._restoration = Restoration(restorer, canvas, blend.kernel, strength) if restorer else None
+        self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
         self.times = StageTimes()
 
     def render(self, jobs: Iterator[FrameJob]) -> Iterator[VideoFrame]:
-        """Yield the dubbed frames in order.
+        """Yield the dubbed frames that are wanted, in order.
 
-        Decoding and cropping, the network, and the caller's encoding run side by side; at most a
+        Decoding and cropping, the networks, and the caller's encoding run side by side; at most a
         few batches of frames are in memory.
         """
         depth = min(self._lipsync.batch_faces, max(2, self._frames_in(_QUEUE_BYTES)))
-        with (
-            Background(lambda: self._cropped(timed(jobs, self.times.decode)), depth) as cropped,
-            Background(lambda: self._dubbed(iter(cropped)), depth) as dubbed,
-        ):
-            yield from dubbed
+        with Background(lambda: self._cropped(timed(jobs, self.times.decode)), depth) as cropped:
+            restoration = self._restoration
+            if restoration is None:
+                with Background(lambda: self._composed(self._dubbed(iter(cropped))), depth) as composed:
+                    yield from composed
+                return
+            with (
+                Background(lambda: self._dubbed(iter(cropped)), depth) as dubbed,
+                Background(lambda: self._composed(self._restored(iter(dubbed), restoration)), 2) as composed,
+            ):
+                yield from composed
 
     def _frames_in(self, bytes_total: int) -> int:
         size, shape = self._canvas.size, self._canvas.format
         frame_bytes = size.width * size.height * (1 + 2 / (1 << (shape.shift_x + shape.shift_y)))
         return int(bytes_total / (frame_bytes * (1 + (shape.bits > 8))))  # noqa: PLR2004  # bits a byte
 
-    def _cropped(self, jobs: Iterator[FrameJob]) -> Iterator[_Cropped]:
+    def _waiting(self, size: int) -> int:
+        """Return how many frames may wait for a batch: those without a face wait with the others."""
+        return max(size, min(_PENDING_BATCHES * size, self._frames_in(_WAITING_BYTES)))
+
+    # crop ------------------------------------------------------------------------------------------
+
+    def _cropped(self, jobs: Iterator[FrameJob]) -> Iterator[_Item]:
         for job in jobs:
             begin = time.perf_counter()
-            faces: list[_Face] = []
-            for box in job.boxes:
-                to_shown = box_to_shown(box, self._lipsync.size_px)
-                crop = read_region(
-                    job.frame,
-                    self._canvas,
-                    to_shown,
-                    self._lipsync.size_px,
-                    levels=self._levels,
-                    kernel=self._kernel,
-                )
-                faces.append(_Face(to_shown, crop, job.mel))
+            faces = [self._face(job, spot) for spot in job.spots]
             self.times.crop.busy_s += time.perf_counter() - begin
-            yield _Cropped(job.frame, faces)
+            yield _Item(job, faces)
 
-    def _dubbed(self, cropped: Iterator[_Cropped]) -> Iterator[VideoFrame]:
-        waiting: deque[_Cropped] = deque()
-        todo: deque[_Face] = deque()
+    def _face(self, job: FrameJob, spot: Spot) -> _Face:
+        side = self._lipsync.size_px
+        to_shown = box_to_shown(spot.box, side, spot.turn)
+        crop = read_region(job.frame, self._canvas, to_shown, side, levels=self._levels, kernel=self._blend.kernel)
+        mask = self._rim
+        if mask is not None and self._blend.mask == "face":
+            mask = mask * lower_face(spot.landmarks, to_shown, side)
+        return _Face(job, spot, to_shown, crop, mask, crop)
+
+    # lips and light ----------------------------------------------------------------------------------
+
+    def _dubbed(self, cropped: Iterator[_Item]) -> Iterator[_Item]:
         size = self._lipsync.batch_faces
-        # Frames without a face wait with the others; how many is a matter of their size too.
-        most_waiting = max(size, min(_PENDING_BATCHES * size, self._frames_in(_WAITING_BYTES)))
-        for item in cropped:
-            waiting.append(item)
-            todo.extend(item.faces)
-            if len(todo) >= self._lipsync.batch_faces or len(waiting) >= most_waiting:
-                self._run_batches(todo, leave=self._lipsync.batch_faces - 1 if len(waiting) < most_waiting else 0)
-            yield from self._finished(waiting)
-        self._run_batches(todo, leave=0)
-        yield from self._finished(waiting)
+        dubbed = in_batches(
+            cropped, lambda item: item.faces, self._run_lips, size=size, most_waiting=self._waiting(size)
+        )
+        yield from self._relit(dubbed) if self._blend.match_light else self._wanted(dubbed)
 
-    def _run_batches(self, todo: deque[_Face], leave: int) -> None:
-        size = self._lipsync.batch_faces
-        while len(todo) > leave:
-            begin = time.perf_counter()
-            batch = [todo.popleft() for _ in range(min(size, len(todo)))]
-            side = self._lipsync.size_px
-            crops = np.zeros((size, side, side, 3), np.float32)
-            mels = np.zeros((size, batch[0].mel.shape[0], WINDOW_COLUMNS), np.float32)
-            for place, face in enumerate(batch):
-                crops[place], mels[place] = face.crop, face.mel
-            for face, result in zip(batch, self._lipsync(crops, mels), strict=False):
-                face.result = result
-            self.times.network.busy_s += time.perf_counter() - begin
+    def _run_lips(self, batch: list[_Face]) -> None:
+        begin = time.perf_counter()
+        size, side = self._lipsync.batch_faces, self._lipsync.size_px
+        crops = np.zeros((size, side, side, 3), np.float32)
+        mels = np.zeros((size, batch[0].job.mel.shape[0], WINDOW_COLUMNS), np.float32)
+        for place, face in enumerate(batch):
+            crops[place], mels[place] = face.crop, face.job.mel
+        for face, result in zip(batch, self._lipsync(crops, mels), strict=False):
+            face.new = result
+        self.times.network.busy_s += time.perf_counter() - begin
 
-    def _finished(self, waiting: deque[_Cropped]) -> Iterator[VideoFrame]:
-        while waiting and all(face.result is not None for face in waiting[0].faces):
-            item = waiting.popleft()
+    @staticmethod
+    def _wanted(items: Iterator[_Item]) -> Iterator[_Item]:
+        return (item for item in items if item.job.wanted)
+
+    def _relit(self, items: Iterator[_Item]) -> Iterator[_Item]:
+        """Yield the wanted items with their faces' light matched, smoothed over the frames around each."""
+        near: deque[_Item] = deque()
+        ahead = 0  # how many items of `near` lie after the one that is next
+        for item in items:
             begin = time.perf_counter()
             for face in item.faces:
-                assert face.result is not None  # just checked
-                write_region(item.frame, self._canvas, face.to_shown, face.result, self._mask, kernel=self._kernel)
+                if face.mask is not None:
+                    face.shift = light_shift(face.crop, face.new, face.mask)
             self.times.composite.busy_s += time.perf_counter() - begin
-            yield item.frame
+            near.append(item)
+            ahead += 1
+            if ahead > LIGHT_RADIUS:
+                ahead -= 1
+                yield from self._relit_one(near, len(near) - 1 - ahead)
+                if len(near) > 2 * LIGHT_RADIUS:
+                    near.popleft()
+        for left in range(ahead, 0, -1):
+            yield from self._relit_one(near, len(near) - left)
+
+    def _relit_one(self, near: deque[_Item], place: int) -> Iterator[_Item]:
+        item = near[place]
+        if not item.job.wanted:
+            return
+        begin = time.perf_counter()
+        for face in item.faces:
+            total, weight = np.zeros((3, 3), np.float32), 0.0
+            for distance in range(-LIGHT_RADIUS, LIGHT_RADIUS + 1):
+                if not 0 <= place + distance < len(near):
+                    continue
+                for other in near[place + distance].faces:
+                    if other.spot.track == face.spot.track and other.shift is not None:
+                        share = LIGHT_RADIUS + 1 - abs(distance)
+                        total += np.float32(share) * other.shift
+                        weight += share
+            if weight:
+                face.new = relit(face.new, total / np.float32(weight))
+        self.times.composite.busy_s += time.perf_counter() - begin
+        yield item
+
+    # restorer and composite -----------------------------------------------------------------------------
+
+    def _restored(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
+        def run(batch: list[_Face]) -> None:
+            begin = time.perf_counter()
+            given = [(face.job.frame, Patch(face.new, face.mask, face.to_shown), face.spot.landmarks) for face in batch]
+            for face, patch in zip(batch, restoration(given), strict=True):
+                face.restored = patch
+            self.times.restore.busy_s += time.perf_counter() - begin
+
+        size = restoration.batch_faces
+        return in_batches(items, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
+
+    def _composed(self, items: Iterator[_Item]) -> Iterator[VideoFrame]:
+        for item in items:
+            begin = time.perf_counter()
+            for face in item.faces:
+                patches = [Patch(face.new, face.mask, face.to_shown)]
+                patches += [face.restored] if face.restored else []
+                for number, patch in enumerate(patches, 1):
+                    self._write(item.job, patch, face.spot.opacity, is_last=number == len(patches))
+            self.times.composite.busy_s += time.perf_counter() - begin
+            yield item.job.frame
+
+    def _write(self, job: FrameJob, patch: Patch, opacity: float, *, is_last: bool) -> None:
+        mask = patch.mask
+        if opacity < 1:
+            mask = np.float32(opacity) * (np.ones(patch.picture.shape[:2], np.float32) if mask is None else mask)
+        write_region(
+            job.frame,
+            self._canvas,
+            patch.to_shown,
+            patch.picture,
+            mask,
+            kernel=self._blend.kernel,
+            linear_light=self._blend.linear_light,
+            grain=job.source if self._blend.grain and is_last else None,
+        )

@@ -56,12 +56,13 @@ def reference_frames(columns: int, rate: Fraction) -> tuple[int, I64Array]:
         starts.append(start)
 
 
-def window(mel: F32Array, start: int) -> F32Array:
+def window(mel: F32Array, start: int, pauses: I64Array | None = None) -> F32Array:
     """Return 16 columns from `start` on; silence where that passes an end.
 
     Args:
         mel: Shape (columns, 80).
         start: First column; may be negative or past the end.
+        pauses: ``[start, stop)`` of columns that are to be silent, rising, shape (P, 2).
 
     Returns:
         Shape (80, 16), float32.
@@ -70,4 +71,10 @@ def window(mel: F32Array, start: int) -> F32Array:
     out = np.full((MEL_BANDS, WINDOW_COLUMNS), SILENCE, np.float32)
     if low < high:
         out[:, low - start : high - start] = mel[low:high].T
+    if pauses is not None and len(pauses):
+        first = int(np.searchsorted(pauses[:, 1], start, side="right"))
+        for begin, end in pauses[first:]:
+            if begin >= start + WINDOW_COLUMNS:
+                break
+            out[:, max(0, int(begin) - start) : int(end) - start] = SILENCE
     return out

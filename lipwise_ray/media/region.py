@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from lipwise_ray.media.grain import with_grain
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array, yuv_from_bgr
 from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Rotation, Size
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 Kernel = Literal["cubic", "linear"]
 """How pictures are resampled. A face that goes to the network and back loses a third of its fine detail by
 ``linear``, and little by ``cubic``."""
+
+_SMALLER = 0.8
+"""Pictures that are made smaller than this share are averaged first: a kernel alone would skip pixels."""
+
+_MOST_AVERAGED = 8
 
 _FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
@@ -55,16 +61,33 @@ def shown_to_stored(canvas: Canvas) -> F64Array:
     return np.array(maps[canvas.rotation], np.float64)
 
 
-def box_to_shown(box_xyxy: F32Array | F64Array, size_px: int) -> F64Array:
-    """Return the (2, 3) affine map from a square crop of `size_px` to the box in the shown picture."""
+def box_to_shown(box_xyxy: F32Array | F64Array, size_px: int, turn_degrees: float = 0.0) -> F64Array:
+    """Return the (2, 3) affine map from a square crop of `size_px` to the box in the shown picture.
+
+    Args:
+        box_xyxy: left, top, right, bottom.
+        size_px: Side of the crop.
+        turn_degrees: The box is turned clockwise about its centre by so much.
+    """
     x0, y0, x1, y1 = (float(v) for v in box_xyxy)
-    return np.array([[(x1 - x0) / size_px, 0, x0], [0, (y1 - y0) / size_px, y0]], np.float64)
+    upright = np.array([[(x1 - x0) / size_px, 0, x0], [0, (y1 - y0) / size_px, y0]], np.float64)
+    if not turn_degrees:
+        return upright
+    cos, sin = np.cos(np.radians(turn_degrees)), np.sin(np.radians(turn_degrees))
+    linear, centre = np.array([[cos, -sin], [sin, cos]]), np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    return compose(np.column_stack([linear, centre - linear @ centre]), upright)
 
 
 def compose(outer: F64Array, inner: F64Array) -> F64Array:
     """Return the affine map that applies `inner`, then `outer`."""
     linear = outer[:, :2] @ inner[:, :2]
     return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def pixel_map(affine: F64Array) -> F64Array:
+    """Return an affine map of picture coordinates (corner origin) as one of pixel numbers, as OpenCV counts."""
+    centre = affine[:, :2] @ np.array([0.5, 0.5]) + affine[:, 2] - 0.5
+    return np.column_stack([affine[:, :2], centre])
 
 
 def _plane_map(to_stored: F64Array, shift_x: int, shift_y: int) -> F64Array:
@@ -102,16 +125,20 @@ def read_region(
         BGR in [0, 1], shape (size_px, size_px, 3), float32. Past the frame's edge the edge repeats.
     """
     to_stored = compose(shown_to_stored(canvas), to_shown)
+    times = 1 if kernel == "linear" else min(_MOST_AVERAGED, max(1, int(_scale(to_stored) / _SMALLER)))
+    side, finer = size_px * times, to_stored * np.array([1 / times, 1 / times, 1])
     crops = [
         cv2.warpAffine(
             plane_array(frame, plane),
-            _plane_map(to_stored, *_shifts(canvas.format, plane)),
-            (size_px, size_px),
+            _plane_map(finer, *_shifts(canvas.format, plane)),
+            (side, side),
             flags=_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
         for plane in range(canvas.format.planes)
     ]
+    if times > 1:
+        crops = [cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA) for crop in crops]
     matrix, offset = bgr_from_yuv(canvas.color, canvas.size.height, canvas.format.bits)
     if len(crops) == 1:
         neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
@@ -131,6 +158,8 @@ def write_region(
     weight: F32Array | None,
     *,
     kernel: Kernel = "cubic",
+    linear_light: bool = False,
+    grain: int | None = None,
 ) -> None:
     """Blend a small picture into a region of a frame, in place.
 
@@ -141,9 +170,16 @@ def write_region(
         picture_bgr: BGR in [0, 1], shape (S, S, 3).
         weight: Opacity in [0, 1], shape (S, S); None overwrites the whole region.
         kernel: How the picture is resampled; the opacity is always resampled linearly.
+        linear_light: Mix luma as light adds up, not as it is stored.
+        grain: Give the new luma the grain of what is around it; the number says which.
     """
-    size_px = picture_bgr.shape[0]
     to_stored = compose(shown_to_stored(canvas), to_shown)
+    scale = _scale(to_stored)
+    if kernel == "cubic" and scale < _SMALLER:
+        side = max(2, round(len(picture_bgr) * scale))
+        to_stored = to_stored * np.array([len(picture_bgr) / side, len(picture_bgr) / side, 1])
+        picture_bgr, weight = _averaged(picture_bgr, side), None if weight is None else _averaged(weight, side)
+    size_px = picture_bgr.shape[0]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
     yuv = picture_bgr @ matrix.T + offset
     opacity = np.ones((size_px, size_px), np.float32) if weight is None else weight
@@ -157,24 +193,39 @@ def write_region(
         rows, columns = window
         shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
         extent = (columns.stop - columns.start, rows.stop - rows.start)
-        fresh = cv2.warpAffine(
-            np.ascontiguousarray(yuv[..., plane]),
-            shifted,
-            extent,
-            flags=_FLAGS[kernel],
-            borderMode=cv2.BORDER_REPLICATE,
+        samples = np.ascontiguousarray(yuv[..., plane])
+        fresh = np.asarray(
+            cv2.warpAffine(samples, shifted, extent, flags=_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE), np.float32
         )
-        alpha = cv2.warpAffine(
-            opacity,
-            shifted,
-            extent,
-            flags=cv2.INTER_NEAREST if weight is None else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=0,
+        nearest = cv2.INTER_NEAREST if weight is None else cv2.INTER_LINEAR
+        alpha = np.asarray(cv2.warpAffine(opacity, shifted, extent, flags=nearest, borderValue=0), np.float32)
+        old = target[rows, columns].astype(np.float32)
+        if grain is not None and not plane:
+            fresh = with_grain(fresh, old, alpha, peak, grain)
+        mixed = (
+            _mixed_light(old, fresh, alpha, offset[0]) if linear_light and not plane else old + alpha * (fresh - old)
         )
-        old = target[rows, columns]
-        mixed = old + alpha * (fresh - old)
         target[rows, columns] = np.clip(np.rint(mixed), 0.0, peak).astype(target.dtype)
+
+
+def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
+    """Mix luma in linear light; a power of 2 is near to the transfer curves of video, and exact where alpha is 0.
+
+    Samples below black stay what they are.
+    """
+    dark = np.minimum(old - black, 0)
+    light = np.square(np.maximum(old - black, 0))
+    light += alpha * (np.square(np.maximum(fresh - black, 0)) - light)
+    return np.asarray(np.sqrt(light) + black + (1 - alpha) * dark, np.float32)
+
+
+def _averaged(picture: F32Array, side: int) -> F32Array:
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _scale(to_stored: F64Array) -> float:
+    """Return how many stored pixels a crop's pixel is wide."""
+    return float(np.sqrt(abs(np.linalg.det(to_stored[:, :2]))))
 
 
 def _shifts(pixel_format: PixelFormat, plane: int) -> tuple[int, int]:

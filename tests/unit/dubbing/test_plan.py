@@ -36,7 +36,9 @@ def _facts(index: FrameIndex, audio_s: float | Fraction, **changes: Any) -> Fact
 def _faces(frames: Any) -> Chosen:
     frame = np.array(list(frames), np.int64)
     boxes = np.tile(np.array([10, 10, 50, 50], np.float32), (len(frame), 1))
-    return Chosen(frame, np.zeros(len(frame), np.int64), boxes, np.zeros((len(frame), 5, 2), np.float32))
+    count = len(frame)
+    points = np.zeros((count, 5, 2), np.float32)
+    return Chosen(frame, np.zeros(count, np.int64), boxes, points, np.ones(count, np.float32))
 
 
 def _settings(**sections: Any) -> Settings:
@@ -88,8 +90,8 @@ def test_faces_that_are_missing() -> None:
     facts = _facts(_index(100), 4)
     passing = make_plan(facts, some, _settings())
     assert passing.counts["frames_without_face"] == 10
-    assert len(passing.boxes(35)) == 0
-    assert passing.boxes(36 + 10).shape == (1, 4)
+    assert passing.spots(35, align=False) == ()
+    assert len(passing.spots(36 + 10, align=False)) == 1
     skipping = make_plan(facts, some, _settings(faces={"on_no_face": "skip"}, timing={"length": "video"}))
     assert skipping.source.tolist() == [*range(30), *range(40, 100)]
     assert skipping.counts["source_frames_skipped"] == 10
@@ -173,4 +175,4 @@ def test_a_plan_survives_its_files(tmp_path: Path) -> None:
     assert np.array_equal(loaded.timeline.pts, plan.timeline.pts)
     assert loaded.chunks == plan.chunks
     assert loaded.audio_s == plan.audio_s
-    assert np.array_equal(loaded.boxes(0), plan.boxes(0))
+    assert np.array_equal(loaded.spots(0, align=False)[0].box, plan.spots(0, align=False)[0].box)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import Detections, Found
-from lipwise_ray.faces.select import choose, choose_tracks, fixed_box, parse_selection
+from lipwise_ray.faces.select import CropRules, choose, choose_tracks, fixed_box, parse_selection
 from lipwise_ray.faces.shots import ChangeMeter, shots
 from lipwise_ray.faces.tracks import Tracks, link, reference_smooth, smooth
 from lipwise_ray.values import Size, Span
@@ -168,7 +168,7 @@ def test_someone_who_was_hidden_for_long_is_still_meant(rule: str) -> None:
         faces[n] = faces[n][1:]
     tracks = _link(make(faces, 100), gap=5)
     assert len(tracks.numbers) == 3
-    chosen = choose(tracks, parse_selection(rule), (0, 0, 0, 0))
+    chosen = choose(tracks, parse_selection(rule), CropRules())
     assert chosen.frame.tolist() == [*range(40), *range(60, 100)]
     assert set(chosen.box[:, 0].tolist()) == {100.0}
 
@@ -180,7 +180,7 @@ def test_the_choice_is_made_in_every_shot() -> None:
         for n in range(20)
     }
     tracks = _link(make(faces, 20), [Span(0, 10), Span(10, 20)])
-    chosen = choose(tracks, parse_selection("largest"), (0, 0, 0, 0))
+    chosen = choose(tracks, parse_selection("largest"), CropRules())
     assert chosen.frame.tolist() == list(range(20))
     assert chosen.box[:10, 0].tolist() == [10.0] * 10
     assert chosen.box[10:, 0].tolist() == [400.0] * 10
@@ -189,7 +189,7 @@ def test_the_choice_is_made_in_every_shot() -> None:
 def test_pads_grow_the_box_up_to_the_edge() -> None:
     """Pads are top, bottom, left, right, and the picture's edge is the limit."""
     tracks = _link(make({0: [(5, 300, 100, 350)]}, 1))
-    chosen = choose(tracks, parse_selection("largest"), (1, 20, 10, 3))
+    chosen = choose(tracks, parse_selection("largest"), CropRules((1, 20, 10, 3)))
     assert chosen.box[0].tolist() == [0, 299, 103, 360]
 
 

@@ -11,7 +11,7 @@ import pytest
 from lipwise_ray.lipsync.compose import paste_mask
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.pipeline import Background
-from lipwise_ray.lipsync.renderer import FrameJob, Renderer
+from lipwise_ray.lipsync.renderer import Blend, FrameJob, Renderer, Spot
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.synth.clips import ClipSpec, draw_frame, read_code
@@ -23,6 +23,8 @@ assert SHAPE is not None
 CANVAS = Canvas(SPEC.size, SHAPE, ColorTags(matrix=6), 0)
 BOX = np.array([[40, 40, 100, 100]], np.float32)
 NOBODY = np.zeros((0, 4), np.float32)
+HARD = Blend(mask="box")
+POINTS = np.zeros((5, 2), np.float32)
 
 
 class Invert(Passthrough):
@@ -40,7 +42,8 @@ class Invert(Passthrough):
 
 def _jobs(count: int, boxes: Any = lambda _: BOX) -> Iterator[FrameJob]:
     for number in range(count):
-        yield FrameJob(draw_frame(SPEC, number), boxes(number), np.zeros((80, 16), np.float32))
+        spots = tuple(Spot(track, box, POINTS) for track, box in enumerate(boxes(number)))
+        yield FrameJob(draw_frame(SPEC, number), spots, np.zeros((80, 16), np.float32))
 
 
 def _luma(frames: Iterator[Any]) -> list[Any]:
@@ -58,8 +61,8 @@ def test_order_and_pixels_do_not_depend_on_the_batch(batch: int, boxes: str) -> 
         "two": lambda _: np.array([[40, 40, 100, 100], [110, 30, 150, 80]], np.float32),
     }
     role = Invert(batch)
-    out = _luma(Renderer(role, CANVAS, None).render(_jobs(41, rules[boxes])))
-    reference = _luma(Renderer(Invert(1), CANVAS, None).render(_jobs(41, rules[boxes])))
+    out = _luma(Renderer(role, CANVAS, HARD).render(_jobs(41, rules[boxes])))
+    reference = _luma(Renderer(Invert(1), CANVAS, HARD).render(_jobs(41, rules[boxes])))
     assert [read_code(luma) for luma in out] == list(range(41))
     assert all(np.array_equal(a, b) for a, b in zip(out, reference, strict=True))
     assert set(role.calls) <= {batch}
@@ -80,7 +83,7 @@ def test_few_frames_are_in_memory() -> None:
             most = max(most, alive)
             yield job
 
-    for _ in Renderer(Invert(8), CANVAS, None).render(jobs()):
+    for _ in Renderer(Invert(8), CANVAS, HARD).render(jobs()):
         alive -= 1
     assert most <= 8 * 6
 
@@ -93,7 +96,7 @@ def test_a_failing_network_ends_the_stream_with_its_error() -> None:
             raise MemoryError("no room")
 
     with pytest.raises(MemoryError, match="no room"):
-        list(Renderer(Broken(4), CANVAS, None).render(_jobs(50)))
+        list(Renderer(Broken(4), CANVAS, HARD).render(_jobs(50)))
 
 
 def test_a_failing_reader_ends_the_stream_with_its_error() -> None:
@@ -104,7 +107,7 @@ def test_a_failing_reader_ends_the_stream_with_its_error() -> None:
         raise OSError("disk gone")
 
     with pytest.raises(OSError, match="disk gone"):
-        list(Renderer(Invert(4), CANVAS, None).render(jobs()))
+        list(Renderer(Invert(4), CANVAS, HARD).render(jobs()))
 
 
 def test_leaving_early_stops_the_threads() -> None:
@@ -121,13 +124,12 @@ def test_leaving_early_stops_the_threads() -> None:
 
 def test_the_soft_mask_spares_the_upper_face_and_its_rim() -> None:
     """The mask is 0 on its rim and above the mouth, 1 on the mouth, and never jumps."""
-    mask = paste_mask(96, "soft", 0.1)
+    mask = paste_mask(96, 0.1)
     assert mask is not None
     assert mask[0].max() == mask[-1].max() == mask[:, 0].max() == mask[:, -1].max() == 0
     assert mask[: int(0.39 * 96)].max() == 0
     assert mask[70, 48] == 1
     assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.35
-    assert paste_mask(96, "box", 0.1) is None
 
 
 def test_the_box_mask_overwrites_the_whole_box() -> None:
@@ -137,7 +139,7 @@ def test_the_box_mask_overwrites_the_whole_box() -> None:
         def __call__(self, faces_bgr: Any, mels: Any) -> Any:
             return np.ones_like(faces_bgr)
 
-    luma = _luma(Renderer(White(2), CANVAS, None).render(_jobs(1)))[0]
+    luma = _luma(Renderer(White(2), CANVAS, HARD).render(_jobs(1)))[0]
     before = plane_array(draw_frame(SPEC, 0), 0)
     assert (luma[40:100, 40:100] == 235).all()
     outside = np.ones_like(luma, bool)

@@ -1,0 +1,151 @@
+"""Restorers and upscalers of any architecture that spandrel knows, and how each is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lipwise_ray.errors import SettingsError, WeightsError
+from lipwise_ray.nets.checkpoint import load_state_dict
+
+if TYPE_CHECKING:
+    import torch
+    from spandrel import ImageModelDescriptor
+    from torch import Tensor, nn
+
+    from lipwise_ray.nets.precision import Precision
+
+Purpose = Literal["face", "picture", "upscaler"]
+"""``face``: works on aligned faces. ``picture``: on any picture, at its size. ``upscaler``: enlarges any picture."""
+
+CODEFORMER = "CodeFormer"
+_EXTRA_PACKAGE = "spandrel_extra_arches"
+_CODEFORMER_KEYS = ("position_emb", "idx_pred_layer.1.weight")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageModel:
+    """A loaded network.
+
+    Attributes:
+        architecture: spandrel's name of it.
+        purpose: What it is for.
+        scale: How many times larger its result is.
+        network: The module.
+        call: (N, 3, H, W), RGB in [0, 1], to the same times `scale`.
+        supports_float16: Its author says that float16 has enough range for it.
+    """
+
+    architecture: str
+    purpose: Purpose
+    scale: int
+    network: nn.Module
+    call: Callable[[Tensor], Tensor]
+    supports_float16: bool
+
+    def placed(self, device: str, dtype: torch.dtype) -> ImageModel:
+        """Move the network, in place, and return this model."""
+        self.network.to(device, dtype)
+        return self
+
+    def dtype(self, precision: Precision, device: str, where: str) -> torch.dtype:
+        """Return the number format to compute in: ``auto`` is bfloat16 where the hardware has it, else float32.
+
+        Raises:
+            SettingsError: float16 was asked for, and overflows in this network.
+        """
+        import torch  # noqa: PLC0415  # the class is named in modules that must load without it
+
+        from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # beside torch
+
+        if precision == "float16" and not self.supports_float16:
+            raise SettingsError(
+                "no_float16",
+                where,
+                "must be auto, bfloat16 or float32",
+                f"float16, which is too narrow for {self.architecture}",
+                "Leave it at auto",
+            )
+        if precision != "auto":
+            return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+        if device.startswith("cuda"):
+            if torch.cuda.is_bf16_supported():
+                return torch.bfloat16
+            return torch.float16 if self.supports_float16 else torch.float32
+        return torch.bfloat16 if has_bfloat16_cpu() else torch.float32
+
+
+def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
+    """Return the network of a checkpoint; its tensors say which one it is.
+
+    Args:
+        path: A checkpoint in any form that `load_state_dict` reads.
+        fidelity: CodeFormer's weight: 0 for its own idea of the face, 1 for what it was given.
+
+    Raises:
+        WeightsError: The file is no checkpoint, or of an architecture that is not known.
+    """
+    from lipwise_ray.nets.torchvision_mend import mend_torchvision  # noqa: PLC0415  # loads torch
+
+    tensors = load_state_dict(path)
+    mend_torchvision()
+    import spandrel  # noqa: PLC0415  # takes seconds, and needs the mend
+
+    registry = spandrel.MAIN_REGISTRY.copy()
+    if find_spec(_EXTRA_PACKAGE):
+        from spandrel_extra_arches import EXTRA_REGISTRY  # noqa: PLC0415  # an extra
+
+        registry.add(*EXTRA_REGISTRY, ignore_duplicates=True)
+    elif all(key in tensors for key in _CODEFORMER_KEYS):
+        raise WeightsError(
+            "needs_extra",
+            str(path),
+            "needs the extra codeformer, whose licence is non-commercial (S-Lab 1.0)",
+            "it is not installed",
+            "pip install 'lipwise-ray[codeformer]'",
+        )
+    try:
+        found = spandrel.ModelLoader(registry=registry).load_from_state_dict(dict(tensors))
+    except spandrel.UnsupportedModelError as error:
+        known = ", ".join(sorted(one.architecture.id for one in registry.architectures()))
+        raise WeightsError(
+            "unknown_architecture", str(path), f"must be of one of these architectures: {known}", "none of them"
+        ) from error
+    except (RuntimeError, KeyError, ValueError, IndexError) as error:  # the tensors of half a network
+        raise WeightsError(
+            "unreadable_weights",
+            str(path),
+            "must hold all tensors of its network",
+            str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+            "Download it again",
+        ) from error
+    if not isinstance(found, spandrel.ImageModelDescriptor) or found.input_channels != 3 or found.output_channels != 3:  # noqa: PLR2004  # RGB
+        raise WeightsError(
+            "not_an_image_model", str(path), "must turn one RGB picture into another", found.architecture.name
+        )
+    network = found.model.eval().requires_grad_(requires_grad=False)
+    return ImageModel(
+        architecture=str(found.architecture.id),
+        purpose="face" if found.purpose == "FaceSR" else "upscaler" if found.scale > 1 else "picture",
+        scale=found.scale,
+        network=network,
+        call=_call(found, fidelity),
+        supports_float16=found.supports_half,
+    )
+
+
+def _call(found: ImageModelDescriptor[Any], fidelity: float) -> Callable[[Tensor], Tensor]:
+    """Return how a network is called.
+
+    GFPGAN is given its stored noise (spandrel's own call draws fresh noise each time), and like CodeFormer it takes
+    and returns [-1, 1]. Source: GFPGANer.enhance, CodeFormer inference_codeformer.py.
+    """
+    network = found.model
+    if found.architecture.id == "GFPGAN":
+        return lambda faces: (network(faces * 2 - 1, return_rgb=False, randomize_noise=False)[0] + 1) / 2
+    if found.architecture.id == CODEFORMER:
+        return lambda faces: (network(faces * 2 - 1, weight=fidelity)[0] + 1) / 2
+    return found

@@ -1,0 +1,29 @@
+"""Lets torchvision be imported beside a torch that its compiled half was not made for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import torch
+
+_MISSING = ("nms", "qnms")
+_declared: list[torch.library.Library] = []
+"""Declarations last as long as their library object."""
+
+
+def mend_torchvision() -> None:
+    """Declare the operators that torchvision describes while it is imported.
+
+    torchvision's published wheel is built for CUDA. Beside a CPU build of torch its compiled half does not load, and
+    the import ends with "operator torchvision::nms does not exist", although nothing here calls these operators. Where
+    torchvision is whole, nothing is done.
+    """
+    if _declared:
+        return
+    try:
+        import_module("torchvision")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in _MISSING:
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declared.append(library)
