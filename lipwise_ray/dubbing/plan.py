@@ -169,7 +169,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     """
     used = _used_frames(facts)
     has_face = np.isin(used, chosen.frame)
-    _check_faces(used, has_face, settings)
+    _check_faces(used, has_face, chosen, settings)
     looked = len(used)
     if settings.faces.on_no_face == "skip":
         used = used[has_face]
@@ -211,8 +211,8 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
             "source_frames_without_face": int((~has_face).sum()),
             "source_frames_skipped": skipped,
             "frames_in_pauses": int((opacity == 0).sum()),
-            "faces_too_small": chosen.too_small,
-            "faces_turned_away": chosen.turned_away,
+            "faces_too_small": int(np.isin(chosen.too_small, source).sum()),
+            "faces_turned_away": int(np.isin(chosen.turned_away, source).sum()),
         },
     )
 
@@ -259,15 +259,21 @@ def _used_frames(facts: Facts) -> I64Array:
     return used
 
 
-def _check_faces(used: I64Array, has_face: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], settings: Settings) -> None:
+def _check_faces(used: I64Array, has_face: BoolArray, chosen: Chosen, settings: Settings) -> None:
     found, looked = int(has_face.sum()), len(used)
     rules = settings.faces
+    left_alone = {
+        f"under {rules.min_face_px:g} px in {{}} (faces.min_face_px)": chosen.too_small,
+        f"turned by over {rules.max_yaw_deg:g} degrees in {{}} (faces.max_yaw_deg)": chosen.turned_away,
+    }
+    why = ", ".join(text.format(int(np.isin(used, frames).sum())) for text, frames in left_alone.items() if len(frames))
+    why = f"; {why}" if why else ""
     if found < rules.min_face_share * looked or (rules.on_no_face == "skip" and found == 0):
         raise FaceError(
             "no_face",
             "video",
             f"needs the chosen face ({rules.select}) in at least {rules.min_face_share:.1%} of its frames",
-            f"{found} of {looked} frames",
+            f"{found} of {looked} frames{why}",
             "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )
     if rules.on_no_face == "fail" and found < looked:
@@ -276,7 +282,7 @@ def _check_faces(used: I64Array, has_face: np.ndarray[tuple[int, ...], np.dtype[
             "face_missing",
             "video",
             "needs the chosen face in every frame (faces.on_no_face = fail)",
-            f"{looked - found} of {looked} frames without it, the first is frame {first}",
+            f"{looked - found} of {looked} frames without it, the first is frame {first}{why}",
             "Use faces.on_no_face = pass or skip",
         )
 

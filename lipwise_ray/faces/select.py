@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Chosen:
         box: The crop that the lip-sync network gets, shape (K, 4), float32.
         landmarks: Shape (K, 5, 2), float32.
         opacity: Of the new face, shape (K,), float32, in (0, 1]; it fades where a face is about to be left alone.
-        too_small: How many were left alone for that.
+        too_small: Frames of the faces that were left alone for that, one entry a face.
         turned_away: The same.
     """
 
@@ -46,8 +46,8 @@ class Chosen:
     box: F32Array
     landmarks: F32Array
     opacity: F32Array
-    too_small: int = 0
-    turned_away: int = 0
+    too_small: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    turned_away: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @staticmethod
     def nothing() -> Chosen:
@@ -200,7 +200,8 @@ def choose(tracks: Tracks, rule: Selection, crops: CropRules) -> Chosen:
         return Chosen.nothing()
     limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)
     parts: list[tuple[I64Array, I64Array, F32Array, F32Array, F32Array]] = []
-    small = turned = 0
+    small: list[I64Array] = []
+    turned: list[I64Array] = []
     for number in numbers:
         rows = tracks.rows(number)
         face = tracks.box[rows]
@@ -209,7 +210,8 @@ def choose(tracks: Tracks, rule: Selection, crops: CropRules) -> Chosen:
         usable = (box[:, 2] - box[:, 0] >= 2) & (box[:, 3] - box[:, 1] >= 2)  # noqa: PLR2004  # pixels
         is_small = np.minimum(face[:, 2] - face[:, 0], face[:, 3] - face[:, 1]) < crops.min_face_px
         is_turned = (np.abs(yaw_degrees(landmarks)) > crops.max_yaw_deg) & ~is_small
-        small, turned = small + int(is_small.sum()), turned + int(is_turned.sum())
+        small.append(tracks.frame[rows][is_small])
+        turned.append(tracks.frame[rows][is_turned])
         opacity = _faded(is_small | is_turned, crops.fade_frames)
         usable &= opacity > 0
         parts.append(
@@ -223,7 +225,8 @@ def choose(tracks: Tracks, rule: Selection, crops: CropRules) -> Chosen:
         )
     frame, track, box, landmarks, opacity = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((track, frame))
-    return Chosen(frame[order], track[order], box[order], landmarks[order], opacity[order], small, turned)
+    left_alone = np.concatenate(small), np.concatenate(turned)
+    return Chosen(frame[order], track[order], box[order], landmarks[order], opacity[order], *left_alone)
 
 
 def _padded(face: F32Array, limit: F32Array, crops: CropRules) -> F32Array:
@@ -248,11 +251,12 @@ def yaw_degrees(landmarks: F32Array) -> F32Array:
     Args:
         landmarks: Shape (N, 5, 2).
     """
-    eyes = landmarks[:, 1] - landmarks[:, 0]
-    apart = np.maximum(np.linalg.norm(eyes, axis=1), 1e-3)
-    off = landmarks[:, 2] - (landmarks[:, 0] + landmarks[:, 1]) / 2
-    along = (off * eyes).sum(axis=1) / apart
-    return np.degrees(np.arctan2(2 * along, apart)).astype(np.float32)
+    between_eyes = (landmarks[:, 0] + landmarks[:, 1]) / 2
+    down = (landmarks[:, 3] + landmarks[:, 4]) / 2 - between_eyes
+    across = np.stack([down[:, 1], -down[:, 0]], axis=1) / np.maximum(np.linalg.norm(down, axis=1), 1e-3)[:, None]
+    apart = ((landmarks[:, 1] - landmarks[:, 0]) * across).sum(axis=1)
+    off = ((landmarks[:, 2] - between_eyes) * across).sum(axis=1)
+    return np.degrees(np.arctan2(2 * off, np.maximum(apart, 1e-3))).astype(np.float32)
 
 
 def roll_degrees(landmarks: F32Array) -> F32Array:

@@ -12,8 +12,8 @@ _LOUDEST_S = 0.2
 _QUIET_DB = -70.0
 """A sound whose loudest moment is below this (0 is full scale) holds no speech."""
 
-_NEAR_DB, _FAR_DB, _ABOVE_NOISE_DB = 25.0, 40.0, 8.0
-"""Speech is what is at least 8 dB above the quietest tenth; that bound stays between 40 and 25 dB below the loudest."""
+_NEAR_DB, _FAR_DB, _ABOVE_NOISE_DB = 20.0, 40.0, 8.0
+"""Speech is what is at least 8 dB above the quietest tenth; that bound stays between 40 and 20 dB below the loudest."""
 
 _CLICK_S, _HOLD_S = 0.04, 0.1
 

@@ -176,3 +176,57 @@ def test_a_plan_survives_its_files(tmp_path: Path) -> None:
     assert loaded.chunks == plan.chunks
     assert loaded.audio_s == plan.audio_s
     assert np.array_equal(loaded.spots(0, align=False)[0].box, plan.spots(0, align=False)[0].box)
+
+
+def _voices(columns: int, *pauses: tuple[int, int]) -> Any:
+    heard = np.ones(columns, bool)
+    for start, stop in pauses:
+        heard[start:stop] = False
+    return heard
+
+
+def test_filmed_lips_return_where_both_sounds_pause() -> None:
+    """The new lips fade out behind the last sound of either, and in before the next; a pause of one alone is none."""
+    both = _facts(_index(100), 4, voiced=_voices(321, (80, 240)), own_voiced=_voices(321, (0, 200)))
+    plan = make_plan(both, _faces(range(100)), _settings())
+    heard = [n for n in range(100) if n * 80 // 25 < 80 or n * 80 // 25 >= 200]
+    assert all(plan.opacity[n] == 1 for n in heard)
+    assert plan.opacity[24:30].tolist() == pytest.approx([1, 1, 2 / 3, 1 / 3, 0, 0])
+    assert plan.opacity[59:64].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
+    assert plan.spots(40, align=False) == ()
+    assert plan.spots(26, align=False)[0].opacity == pytest.approx(2 / 3)
+    assert plan.pauses.tolist() == [[80, 240]]
+    assert plan.counts["frames_in_pauses"] == int((plan.opacity == 0).sum())
+
+
+@pytest.mark.parametrize("case", ["closed", "no own sound", "off"])
+def test_new_lips_stay_where_the_filmed_ones_may_move(case: str) -> None:
+    """With `closed`, or without a sound of the source to tell, no filmed lips return; with `off` nothing is gated."""
+    heard = _voices(321, (80, 240))
+    facts = _facts(
+        _index(100), 4, voiced=None if case == "off" else heard, own_voiced=heard if case == "closed" else None
+    )
+    plan = make_plan(
+        facts, _faces(range(100)), _settings(lipsync={"silence": "closed" if case == "closed" else "original"})
+    )
+    assert (plan.opacity == 1).all()
+    assert plan.pauses.tolist() == ([] if case == "off" else [[80, 240]])
+
+
+def test_the_sources_own_sound_is_asked_at_the_sources_time() -> None:
+    """In a video that plays backwards, or whose sound begins earlier, its pauses lie where its frames are."""
+    own = _voices(161, (0, 80))  # its first second is silent
+    facts = _facts(_index(50), 4, voiced=_voices(321, (0, 321)), own_voiced=own, own_lead_s=Fraction(1, 2))
+    plan = make_plan(facts, _faces(range(50)), _settings())
+    rests = plan.opacity == 0
+    column = (plan.source / 25 + 0.5) * 80
+    assert not (rests & (column >= 80) & (column < 161)).any()
+    assert rests[column < 60].all()
+    assert rests.sum() > 10
+
+
+def test_faces_left_alone_are_named_when_none_is_left() -> None:
+    """The error says that faces were there, and which setting left them out."""
+    nobody = replace(_faces([]), turned_away=np.arange(100, dtype=np.int64))
+    with pytest.raises(FaceError, match=r"turned by over 70 degrees in 100 \(faces.max_yaw_deg\)"):
+        make_plan(_facts(_index(100), 4), nobody, _settings())

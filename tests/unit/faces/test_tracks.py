@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import Detections, Found
-from lipwise_ray.faces.select import CropRules, choose, choose_tracks, fixed_box, parse_selection
+from lipwise_ray.faces.select import (
+    CropRules,
+    choose,
+    choose_tracks,
+    fixed_box,
+    parse_selection,
+    roll_degrees,
+    yaw_degrees,
+)
 from lipwise_ray.faces.shots import ChangeMeter, shots
 from lipwise_ray.faces.tracks import Tracks, link, reference_smooth, smooth
 from lipwise_ray.values import Size, Span
@@ -248,3 +257,52 @@ def test_small_faces_are_left_out() -> None:
         np.array([[0, 0, 30, 10], [0, 0, 20, 20]], np.float32), np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32)
     )
     assert found.keep(16).box.tolist() == [[0, 0, 20, 20]]
+
+
+def _turned(yaw: float, roll: float = 0.0, side: float = 100.0) -> np.ndarray:
+    """Return the landmarks of a face that is turned to a side and leans, as its shape projects them."""
+    half = 0.19 * side
+    eyes, nose, mouth = half * np.cos(np.radians(yaw)), half * np.sin(np.radians(yaw)), 0.8 * half
+    points = np.array([[-eyes, -20], [eyes, -20], [nose, 0], [-mouth * 0.8, 20], [mouth * 0.8, 20]])
+    cos, sin = np.cos(np.radians(roll)), np.sin(np.radians(roll))
+    return (points @ np.array([[cos, sin], [-sin, cos]]) + 200).astype(np.float32)
+
+
+@pytest.mark.parametrize("roll", [-30, 0, 20])
+@pytest.mark.parametrize("yaw", [-75, -30, 0, 45, 80])
+def test_how_a_face_is_turned(yaw: float, roll: float) -> None:
+    """Yaw and roll come back from the five points of a face that was turned."""
+    points = _turned(yaw, roll)[None]
+    assert yaw_degrees(points)[0] == pytest.approx(yaw, abs=1)
+    assert roll_degrees(points)[0] == pytest.approx(roll, abs=0.1)
+
+
+def test_faces_left_alone_fade_out() -> None:
+    """A face that turns away is left alone from there on, fades before it, and is told apart from one too small."""
+    tracks = _link(make({n: [(150, 150, 250, 250)] for n in range(60)}, 60))
+    points = np.stack([_turned(min(90, n * 2)) for n in range(60)])
+    turning = replace(tracks, landmarks=points)
+    chosen = choose(turning, parse_selection("largest"), CropRules(max_yaw_deg=60, fade_frames=3))
+    first = int(chosen.turned_away[0])
+    assert first in (30, 31)
+    assert chosen.turned_away.tolist() == list(range(first, 60))
+    assert chosen.frame.tolist() == list(range(first))
+    assert np.allclose(chosen.opacity[-4:], [1, 0.75, 0.5, 0.25])
+    small = choose(turning, parse_selection("largest"), CropRules(min_face_px=101))
+    assert (len(small.frame), len(small.too_small), len(small.turned_away)) == (0, 60, 0)
+
+
+def test_pads_as_a_share_of_the_face() -> None:
+    """Shares are of the face's own height and width, and add to the pixels."""
+    tracks = _link(make({0: [(100, 100, 200, 300)]}, 1))
+    crops = CropRules(pads=(1, 2, 3, 4), pads_share=(0.1, 0.2, 0.3, 0.4))
+    assert choose(tracks, parse_selection("largest"), crops).box[0].tolist() == [67, 79, 244, 342]
+
+
+def test_tracks_without_landmarks_can_be_dubbed() -> None:
+    """A user's tracks may give boxes alone: points are put where a face has them."""
+    tracks = _link(make({0: [(100, 100, 200, 200)]}, 1))
+    bare = replace(tracks, landmarks=np.zeros_like(tracks.landmarks))
+    points = choose(bare, parse_selection("largest"), CropRules()).landmarks[0]
+    assert (points > 100).all()
+    assert (points < 200).all()

@@ -1,0 +1,215 @@
+"""What a finished picture looks like beside the filmed one, on the bundled presenters."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.lipsync.compose import lower_face, paste_mask
+from lipwise_ray.media.region import box_to_shown, pixel_map
+from tests.conftest import ROOT
+from tests.dub import LOSSLESS, dub
+
+TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', LOSSLESS)
+SHARP = 'restore.model="tiny_restorer"'
+SIDE = 96
+MANIFESTS = ROOT / "manifests"
+FRAMES = 100
+
+
+def _row(name: str = "presenter", **changes: Any) -> dict[str, Any]:
+    with (MANIFESTS / "demo.csv").open() as file:
+        row: dict[str, Any] = next(row for row in csv.DictReader(file) if row["id"] == name)
+    files = {key: MANIFESTS / row[key] for key in ("video", "audio")}
+    return {**row, **files, "output": f"{name}.mkv", "length": "shortest", "end": FRAMES / 25, **changes}
+
+
+def _frames(path: Path, kind: str = "bgr24") -> Iterator[Any]:
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == FRAMES:
+                return
+            yield frame.to_ndarray(format=kind)
+
+
+def _hashes(path: Path) -> list[str]:
+    return [hashlib.sha256(frame.tobytes()).hexdigest() for frame in _frames(path, "yuv420p")]
+
+
+def _plan(state: Path) -> Plan:
+    (arrays,) = state.glob("jobs/*/plan.npz")
+    return Plan.load(arrays, json.loads((arrays.parent / "plan.json").read_bytes()))
+
+
+def _opacity(plan: Plan, number: int, height: int, width: int) -> Any:
+    """Return the mask of a frame's face in the frame, shape (height, width)."""
+    (spot,) = plan.spots(number, align=False)
+    to_shown = box_to_shown(spot.box, SIDE)
+    mask = paste_mask(SIDE, 0.1) * lower_face(spot.landmarks, to_shown, SIDE)
+    return cv2.warpAffine(mask, pixel_map(to_shown), (width, height), flags=cv2.INTER_LINEAR)
+
+
+@pytest.fixture(scope="module")
+def dubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The presenter, restored, losslessly."""
+    folder = tmp_path_factory.mktemp("picture")
+    report = dub(folder, [_row()], *TINY, SHARP)
+    assert report.done == 1, report.outcomes
+    return folder
+
+
+def test_no_box_and_no_other_colour(dubbed: Path) -> None:
+    """Along the mask's edge the picture is no rougher than the filmed one and has its colours; past it nothing changed.
+
+    Aims: mean gradient at most 1.1 times the source's, mean CIEDE2000 at most 2.
+    """
+    source, result = _row()["video"], dubbed / "out" / "presenter.mkv"
+    plan = _plan(dubbed / "out.state")
+    rough: list[tuple[float, float]] = []
+    shifts: list[float] = []
+    for number, (before, after) in enumerate(zip(_frames(source), _frames(result), strict=True)):
+        mask = _opacity(plan, number, *before.shape[:2])
+        edge = (mask > 0.02) & (mask < 0.5)
+        rough.append((_gradient(before)[edge].mean(), _gradient(after)[edge].mean()))
+        if number % 5 == 0:
+            labs = (rgb2lab(image[..., ::-1]) for image in (before, after))
+            shifts.append(float(deltaE_ciede2000(*labs)[edge].mean()))
+    for before, after, number in zip(
+        _frames(source, "yuv420p"), _frames(result, "yuv420p"), range(FRAMES), strict=True
+    ):
+        luma = slice(0, before.shape[0] * 2 // 3)
+        outside = cv2.dilate(_opacity(plan, number, before.shape[0] * 2 // 3, before.shape[1]), np.ones((3, 3))) == 0
+        assert np.array_equal(before[luma][outside], after[luma][outside])
+        assert not np.array_equal(before, after)
+    filmed, made = np.mean(rough, axis=0)
+    assert made <= 1.1 * filmed
+    assert np.mean(shifts) <= 2
+
+
+def _gradient(image: Any) -> Any:
+    luma = image.astype(np.float32).mean(axis=2)
+    return np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1))
+
+
+def test_a_restored_mouth_is_sharper(dubbed: Path, tmp_path: Path) -> None:
+    """With the restorer the mouth has more fine detail than without, and at strength 0 exactly as much."""
+    for name, setting in (("none", 'restore.model="none"'), ("zero", "restore.strength=0.0")):
+        settings = (*TINY, setting) if name == "none" else (*TINY, SHARP, setting)
+        assert dub(tmp_path, [_row()], *settings, "composite.grain=false", out=name).done == 1
+    assert dub(tmp_path, [_row()], *TINY, SHARP, "composite.grain=false", out="sharp").done == 1
+    plan = _plan(dubbed / "out.state")
+
+    def detail(name: str) -> float:
+        total = []
+        for number, frame in enumerate(_frames(tmp_path / name / "presenter.mkv")):
+            mask = _opacity(plan, number, *frame.shape[:2]) > 0.95
+            total.append(np.abs(cv2.Laplacian(frame.astype(np.float32).mean(axis=2), cv2.CV_32F))[mask].mean())
+        return float(np.mean(total))
+
+    assert detail("sharp") > 1.1 * detail("none")
+    assert _hashes(tmp_path / "zero" / "presenter.mkv") == _hashes(tmp_path / "none" / "presenter.mkv")
+
+
+@pytest.mark.parametrize("frames", [7, 33])
+def test_chunks_and_reruns_do_not_show(dubbed: Path, tmp_path: Path, frames: int) -> None:
+    """Restored, with light matched over frames and grain: chunks of any length give the same frames, run after run."""
+    assert dub(tmp_path, [_row()], *TINY, SHARP, f"chunk.frames={frames}").done == 1
+    assert _hashes(tmp_path / "out" / "presenter.mkv") == _hashes(dubbed / "out" / "presenter.mkv")
+
+
+def _with_pause(folder: Path, source: Path, name: str, pause: tuple[float, float] | None) -> Path:
+    """Write a row's sound with silence in it."""
+    import soundfile
+
+    from lipwise_ray.dubbing.crops import read_wave
+
+    wave = read_wave(source)[: FRAMES * 640]
+    if pause:
+        wave[int(pause[0] * 16_000) : int(pause[1] * 16_000)] = 0
+    soundfile.write(folder / name, wave, 16_000)
+    return folder / name
+
+
+def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
+    """In a pause of both sounds the filmed frames return, after a short fade; where the filmed one talks on the mouth
+    is closed instead; with `off` the network goes on.
+    """
+    clip = tmp_path / "quiet.mp4"
+    own = _with_pause(tmp_path, _row()["audio"], "own.wav", (1.0, 3.0))
+    _mux(_row()["video"], own, clip)
+    new = _with_pause(tmp_path, _row()["audio"], "new.wav", (1.0, 3.0))
+    row = _row(video=clip, audio=new)
+    assert dub(tmp_path, [row], *TINY).done == 1
+    plan = _plan(tmp_path / "out.state")
+    assert plan.counts["frames_in_pauses"] >= 30
+    filmed, shown = list(_frames(clip, "yuv420p")), list(_frames(tmp_path / "out" / "presenter.mkv", "yuv420p"))
+    same = [np.array_equal(a, b) for a, b in zip(filmed, shown, strict=True)]
+    assert all(same[32:68])
+    assert not any(same[5:24])
+    assert 0 < plan.opacity[28:32].min() < 1 or 0 < plan.opacity[68:74].min() < 1
+    assert _motion(shown, 32, 68) <= 1.2 * _motion(filmed, 32, 68)
+
+    talking = _row(audio=new)
+    _mux(_row()["video"], _with_pause(tmp_path, _row()["audio"], "talk.wav", None), tmp_path / "talks.mp4")
+    talking["video"] = tmp_path / "talks.mp4"
+    assert dub(tmp_path, [talking], *TINY, out="closed").done == 1
+    assert dub(tmp_path, [talking], *TINY, 'lipsync.silence="off"', out="off").done == 1
+    closed = list(_frames(tmp_path / "closed" / "presenter.mkv", "yuv420p"))
+    assert _plan(tmp_path / "closed.state").counts["frames_in_pauses"] == 0
+    assert not any(np.array_equal(a, b) for a, b in zip(filmed[35:65], closed[35:65], strict=True))
+    assert _motion(closed, 35, 65) <= 1.2 * _motion(filmed, 35, 65)
+
+
+def _motion(frames: list[Any], start: int, stop: int) -> float:
+    """Return the mean absolute difference of consecutive frames around the mouth."""
+    mouth = np.s_[130:220, 190:290]
+    return float(np.mean([np.abs(a[mouth].astype(int) - b[mouth]).mean() for a, b in
+                          zip(frames[start:stop], frames[start + 1 : stop + 1], strict=True)]))  # fmt: skip
+
+
+def _mux(video: Path, sound: Path, target: Path) -> None:
+    """Put a clip's picture, as it is, and another sound into a file."""
+    with av.open(str(video)) as source, av.open(str(sound)) as audio, av.open(str(target), "w") as out:
+        picture = out.add_stream_from_template(source.streams.video[0])
+        track = out.add_stream("aac", rate=16_000, layout="mono")
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = picture
+                out.mux(packet)
+        for frame in audio.decode(audio=0):
+            out.mux(track.encode(frame))
+        out.mux(track.encode(None))
+
+
+def test_faces_that_are_left_alone_are_counted(tmp_path: Path) -> None:
+    """A face that is smaller than asked for stays as it was filmed, and the result says how many there were."""
+    report = dub(tmp_path, [_row()], *TINY, "faces.min_face_px=400", "faces.min_face_share=0.0")
+    assert report.outcomes[0].record["counts"]["faces_too_small"] == report.frames
+    assert _hashes(tmp_path / "out" / "presenter.mkv") == _hashes(_row()["video"])
+
+
+@pytest.mark.parametrize("turned", ["align", "pads_share"])
+def test_other_crops_are_dubbed_too(tmp_path: Path, turned: str) -> None:
+    """A crop that leans with the head, and pads as a share of the face, change the mouth and nothing else."""
+    setting = "faces.align=true" if turned == "align" else "faces.pads_share=[0.0, 0.1, 0.05, 0.05]"
+    row = _row(end=1, pads="0 0 0 0") if turned == "pads_share" else _row(end=1)
+    assert dub(tmp_path, [row], *TINY, setting).done == 1
+    for before, after, _ in zip(
+        _frames(row["video"]), _frames(tmp_path / "out" / "presenter.mkv"), range(25), strict=False
+    ):
+        changed = np.abs(before.astype(int) - after).max(axis=2) > 0
+        rows, columns = np.nonzero(changed)
+        assert len(rows) > 500
+        assert rows.max() - rows.min() < 120
+        assert columns.max() - columns.min() < 120

@@ -1,0 +1,79 @@
+"""Masks, light and alignment of a new face."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from lipwise_ray.lipsync.align import TEMPLATE, aligned_to_shown, between
+from lipwise_ray.lipsync.compose import light_shift, lower_face, paste_mask, relit, with_colours_of
+from lipwise_ray.media.region import box_to_shown
+
+
+def _points(turn: float = 0.0, scale: float = 0.4, x: float = 120.0, y: float = 90.0) -> np.ndarray:
+    """Return the template's points on a face that leans, shape (5, 2)."""
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    return ((TEMPLATE - 256) * scale @ np.array([[cos, sin], [-sin, cos]]) + [x, y]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("turn", "scale"), [(0, 0.4), (25, 0.7), (-40, 0.2)])
+def test_alignment_finds_the_similarity(turn: float, scale: float) -> None:
+    """Points of a face that was turned, scaled and moved map back to the template exactly."""
+    points = _points(turn, scale)
+    to_shown = aligned_to_shown(points, 512)
+    assert np.allclose(TEMPLATE @ to_shown[:, :2].T + to_shown[:, 2], points, atol=1e-3)
+    assert np.allclose(between(to_shown, to_shown), [[1, 0, 0], [0, 1, 0]], atol=1e-9)
+
+
+@pytest.mark.parametrize("turn", [0.0, 30.0, -20.0])
+def test_the_mask_follows_the_lower_face(turn: float) -> None:
+    """Mouth and chin are in it, eyes and the crop's surroundings are not, however the head leans."""
+    points = _points(turn, x=128, y=128)
+    mask = lower_face(points, box_to_shown(np.array([0, 0, 256, 256]), 256), 256)
+
+    def at(x: float, y: float) -> float:
+        """Look up a place of the template."""
+        to_shown = aligned_to_shown(points, 512)
+        column, row = to_shown[:, :2] @ [x, y] + to_shown[:, 2]
+        return float(mask[int(row), int(column)])
+
+    assert min(at(*TEMPLATE[3]), at(*TEMPLATE[4]), at(256, 440)) > 0.95
+    assert max(at(*TEMPLATE[0]), at(*TEMPLATE[1])) == 0
+    assert at(40, 390) == at(470, 390) == 0
+    assert max(np.abs(np.diff(mask, axis=axis)).max() for axis in (0, 1)) < 0.12
+
+
+def test_light_goes_over_into_the_surroundings() -> None:
+    """A cast and a gradient of the new face are found by the skin at the mask's edge, a moved jaw notwithstanding."""
+    rng = np.random.default_rng(3)
+    old = np.clip(np.float32([0.45, 0.55, 0.7]) + rng.normal(0, 0.01, (96, 96, 3)), 0, 1).astype(np.float32)
+    place = np.linspace(-1, 1, 96, dtype=np.float32)
+    cast = np.float32([0.03, -0.02, 0.01]) + 0.02 * place[None, :, None]
+    new = (old + cast).astype(np.float32)
+    new[80:] = 0.1  # the jaw moved: background where skin was
+    new[60:72, 38:58] = [0.1, 0.1, 0.5]  # lips
+    mask = paste_mask(96, 0.1) * lower_face(_points(0, 0.19, 48, 48), box_to_shown(np.array([0, 0, 96, 96]), 96), 96)
+    fixed = relit(new, light_shift(old, new, mask))
+    skin = (mask > 0.05) & (np.arange(96)[:, None] < 58)
+    assert np.abs((new - old)[skin].mean(axis=0)).max() > 0.02
+    assert np.abs((fixed - old)[skin].mean(axis=0)).max() < 0.005
+
+
+def test_light_is_left_alone_where_nothing_can_be_compared() -> None:
+    """Without skin at the edge there is no shift."""
+    black, white = np.zeros((96, 96, 3), np.float32), np.ones((96, 96, 3), np.float32)
+    assert not light_shift(black, white, paste_mask(96, 0.1)).any()
+    assert not light_shift(black, black, np.zeros((96, 96), np.float32)).any()
+
+
+def test_a_restored_face_keeps_the_colours_it_was_given() -> None:
+    """A restorer's colour cast goes, its detail stays."""
+    rng = np.random.default_rng(5)
+    given = np.tile(np.linspace(0.3, 0.6, 512, dtype=np.float32)[:, None, None], (1, 512, 3))
+    detail = cv2.GaussianBlur(rng.normal(0, 0.3, (512, 512, 3)).astype(np.float32), (0, 0), 1.5)
+    restored = given + detail + np.float32([0.08, -0.05, 0.03])
+    found = with_colours_of(restored, given)
+    assert np.abs((found - given).mean(axis=(0, 1))).max() < 0.003
+    kept = np.corrcoef((found - given).ravel(), detail.ravel())[0, 1]
+    assert kept > 0.97
