@@ -143,8 +143,11 @@ class Upscale(_Section):
     """A name of the registry, or ``none``."""
     checkpoint: str | None = None
     """A file instead of the registry's."""
-    scope: Literal["face"] = "face"
-    """What is enlarged: the restored (or, without a restorer, the new) face before it is laid over the frame."""
+    scope: Literal["face", "frame"] = "face"
+    """What is enlarged: the restored (or, without a restorer, the new) face before it is laid over the frame, or the
+    finished frame, which makes the output larger."""
+    tile_px: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = 256
+    """Frames are enlarged in squares of this side, for memory's sake."""
 
 
 class Restore(_Section):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
 from lipwise_ray.lipsync.restore import Chain, ModelFaces, Restorer, TinyFaces, check_restorer, check_upscaler
-from lipwise_ray.nets.image_models import ImageModel, load_image_model
+from lipwise_ray.nets.image_models import load_image_model
 from lipwise_ray.nets.registry import Weights, weights_of
 from lipwise_ray.settings import Restore, Settings
 from lipwise_ray.values import Json
@@ -75,6 +75,7 @@ class Models:
         self._threads = threads
         self._lipsync: dict[tuple[object, ...], LipSync] = {}
         self._restorers: dict[tuple[object, ...], Restorer] = {}
+        self._upscalers: dict[tuple[object, ...], ModelFaces] = {}
         self._detectors: dict[tuple[object, ...], FaceDetector] = {}
         self.load_s = 0.0
 
@@ -108,7 +109,7 @@ class Models:
         return self._lipsync[key]
 
     def restorer(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> Restorer | None:
-        """Return the restorer of a job, its upscaler behind it, or None where neither is asked for.
+        """Return the restorer of a job, its upscaler of faces behind it, or None where neither is asked for.
 
         Args:
             settings: The job's.
@@ -120,11 +121,10 @@ class Models:
             SettingsError: It is of another kind.
         """
         told = settings.restore
-        references = [weights.get(role) for role in ("restorer", "upscaler")]
+        references = [weights.get("restorer"), weights.get("upscaler") if told.upscale.scope == "face" else None]
         if not any(references):
             return None
-        batch = told.batch_faces or (_CPU_RESTORED if self.device == "cpu" else _GPU_RESTORED)
-        batch = max(1, batch >> squeeze)
+        batch = self._restored_batch(told, squeeze)
         hashes = (reference and reference["sha256"] for reference in references)
         key = (*hashes, told.precision, told.fidelity, batch)
         if key not in self._restorers:
@@ -140,16 +140,39 @@ class Models:
             made = TinyFaces(Path(restorer["path"]), device=self.device, batch_faces=batch)
         elif restorer:
             model = check_restorer(load_image_model(Path(restorer["path"]), told.fidelity), "restore.model")
-            made = self._model_faces(model, told, batch, "restore")
+            made = ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch)
         if upscaler is None:
             assert made is not None  # one of the two is asked for
             return made
-        model = check_upscaler(load_image_model(Path(upscaler["path"])), "restore.upscale.model")
-        larger = self._model_faces(model, told, batch, "restore.upscale")
+        larger = self._upscaler(upscaler, told, batch)
         return Chain(made, larger) if made else larger
 
-    def _model_faces(self, model: ImageModel, told: Restore, batch: int, setting: str) -> ModelFaces:
-        return ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch, setting=setting)
+    def upscaler(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> ModelFaces | None:
+        """Return the network that enlarges a job's frames, or None where none is asked for.
+
+        Raises:
+            WeightsError: The checkpoint cannot be used.
+            SettingsError: It is of another kind.
+        """
+        told, reference = settings.restore, weights.get("upscaler")
+        if reference is None or told.upscale.scope == "face":
+            return None
+        batch = self._restored_batch(told, squeeze)
+        key = (reference["sha256"], told.precision, batch, told.upscale.tile_px)
+        if key not in self._upscalers:
+            begin = time.perf_counter()
+            self._set_threads()
+            self._upscalers[key] = self._upscaler(reference, told, batch, told.upscale.tile_px)
+            self.load_s += time.perf_counter() - begin
+        return self._upscalers[key]
+
+    def _upscaler(self, reference: Json, told: Restore, batch: int, size_px: int = 0) -> ModelFaces:
+        model = check_upscaler(load_image_model(Path(reference["path"])), "restore.upscale.model")
+        return ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch, size_px=size_px)
+
+    def _restored_batch(self, told: Restore, squeeze: int) -> int:
+        batch = told.batch_faces or (_CPU_RESTORED if self.device == "cpu" else _GPU_RESTORED)
+        return max(1, batch >> squeeze)
 
     def detector(self, settings: Settings, weights: Json) -> FaceDetector:
         """Return the face detector of a job.

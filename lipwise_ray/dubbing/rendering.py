@@ -13,7 +13,8 @@ from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.lipsync.model import LipSync, Passthrough
 from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FrameJob, Renderer
-from lipwise_ray.lipsync.restore import Restorer
+from lipwise_ray.lipsync.restore import ModelFaces, Restorer
+from lipwise_ray.lipsync.upscale import FrameUpscaler
 from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.encode import EncodeSpec, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.frames import FrameRecipe, is_rgb
@@ -88,6 +89,7 @@ def render_chunk(
     recipe: FrameRecipe,
     lipsync: LipSync | None,
     restorer: Restorer | None,
+    upscaler: ModelFaces | None,
     target: Path,
     attempt: str,
     threads: int,
@@ -103,7 +105,9 @@ def render_chunk(
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
     mel = inputs.open_mel(job.store, payload["mel_key"])
-    spec = encode_spec(settings, job.spec.output, recipe, job.video, threads, plan)
+    enlarge = FrameUpscaler(upscaler, recipe.canvas) if upscaler else None
+    delivered = replace(recipe, canvas=enlarge.canvas) if enlarge else recipe
+    spec = encode_spec(settings, job.spec.output, delivered, job.video, threads, plan)
     renderer = Renderer(
         lipsync or Passthrough(),
         recipe.canvas,
@@ -134,7 +138,10 @@ def render_chunk(
                 )
 
         with SegmentWriter(target, spec) as writer:
-            for number, frame in enumerate(renderer.render(jobs()), chunk.start):
+            for number, dubbed in enumerate(renderer.render(jobs()), chunk.start):
+                start = time.perf_counter()
+                frame = enlarge(dubbed) if enlarge else dubbed
+                renderer.times.upscale.busy_s += time.perf_counter() - start
                 start = time.perf_counter()
                 writer.write(frame, int(plan.timeline.pts[number]))
                 renderer.times.encode.busy_s += time.perf_counter() - start
@@ -156,7 +163,7 @@ def render_chunk(
         seconds=round(time.perf_counter() - begin, _DIGITS),
         stages={
             name: round(getattr(times, name).busy_s, _DIGITS)
-            for name in ("decode", "crop", "network", "restore", "composite", "encode")
+            for name in ("decode", "crop", "network", "restore", "composite", "upscale", "encode")
         }
         | {"verify": round(time.perf_counter() - encoded, _DIGITS)},
     )

@@ -85,6 +85,7 @@ class Worker:
             settings = Settings.model_validate_json(job["settings"])
             self._models.lipsync(settings, job["weights"])
             self._models.restorer(settings, job["weights"])
+            self._models.upscaler(settings, job["weights"])
             if job["weights"].get("detector"):
                 self._models.detector(settings, job["weights"])
         return {"load_s": self._models.load_s}
@@ -356,6 +357,7 @@ class Worker:
                 recipe=_recipe(settings, job.video),
                 lipsync=None if original else self._models.lipsync(settings, payload["weights"], squeeze=squeeze),
                 restorer=None if original else self._models.restorer(settings, payload["weights"], squeeze=squeeze),
+                upscaler=self._models.upscaler(settings, payload["weights"], squeeze=squeeze),
                 target=temporary,
                 attempt=attempt,
                 threads=self._config.threads,

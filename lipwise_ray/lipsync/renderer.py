@@ -99,6 +99,7 @@ class StageTimes:
     network: Stage = field(default_factory=Stage)
     restore: Stage = field(default_factory=Stage)
     composite: Stage = field(default_factory=Stage)
+    upscale: Stage = field(default_factory=Stage)
     encode: Stage = field(default_factory=Stage)
 
 

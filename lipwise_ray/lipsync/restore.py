@@ -136,24 +136,34 @@ class TinyFaces:
 class ModelFaces:
     """A restorer or upscaler that spandrel loads, resident on one device. RGB.
 
-    Face restorers get faces aligned to the template, the others the lip-sync network's crop.
+    Face restorers get faces aligned to the template, the others the lip-sync network's crop, or tiles of a frame.
 
     Args:
         model: The network.
         device: ``cpu`` or ``cuda``.
         precision: Number format.
         batch_faces: Faces a call.
-        setting: The settings' section it belongs to, for errors.
+        where: The setting of the number format, for errors.
+        size_px: Side of its pictures; that of its purpose without one.
 
     Raises:
         SettingsError: The number format does not suit the network.
     """
 
-    def __init__(self, model: ImageModel, *, device: str, precision: Precision, batch_faces: int, setting: str) -> None:
-        dtype = model.dtype(precision, device, f"{setting}.precision")
+    def __init__(
+        self,
+        model: ImageModel,
+        *,
+        device: str,
+        precision: Precision,
+        batch_faces: int,
+        where: str = "restore.precision",
+        size_px: int = 0,
+    ) -> None:
+        dtype = model.dtype(precision, device, where)
         placed = model.placed(device, dtype)
         self.space: Space = "aligned" if model.purpose == "face" else "crop"
-        self.size_px = TEMPLATE_PX if model.purpose == "face" else _UPSCALED_PX
+        self.size_px = size_px or (TEMPLATE_PX if model.purpose == "face" else _UPSCALED_PX)
         self.scale = model.scale
         self.batch_faces = batch_faces
         self._run = _OnDevice(placed.call, device, dtype, batch_faces)

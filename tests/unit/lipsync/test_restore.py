@@ -29,7 +29,7 @@ class Small(torch.nn.Module):
 
 def _role(network: Small, batch: int = 8) -> ModelFaces:
     model = ImageModel("Small", "picture", 1, network, network, supports_float16=False)
-    return ModelFaces(model, device="cpu", precision="float32", batch_faces=batch, setting="restore")
+    return ModelFaces(model, device="cpu", precision="float32", batch_faces=batch)
 
 
 def test_a_smaller_batch_goes_on_from_the_failed_one() -> None:
@@ -66,7 +66,7 @@ def test_networks_see_rgb() -> None:
         return faces
 
     model = ImageModel("Spy", "face", 1, torch.nn.Identity(), call, supports_float16=True)
-    role = ModelFaces(model, device="cpu", precision="float32", batch_faces=1, setting="restore")
+    role = ModelFaces(model, device="cpu", precision="float32", batch_faces=1)
     assert (role.size_px, role.space) == (512, "aligned")
     blue = np.zeros((1, 512, 512, 3), np.float32)
     blue[..., 0] = 1
