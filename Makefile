@@ -31,6 +31,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/driver.py
+	$(BIN)/python -m benchmarks.restorer
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table

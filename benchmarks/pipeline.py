@@ -68,30 +68,36 @@ def dub(arguments: dict[str, Any]) -> dict[str, Any]:
     from lipwise_ray.resources import jobs_folder, models_folder
     from lipwise_ray.settings import parse_assignment
 
+    records = []
+
     class Quiet(Display):
         def say(self, text: str) -> None:
             if text.startswith("FAILED"):
                 print(text)
 
+        def row_ended(self, outcome: Any) -> None:
+            super().row_ended(outcome)
+            records.append(outcome.record)
+
     folder = Path(arguments["folder"])
     source = SettingsSource(jobs_folder(), "quality", [("bench", parse_assignment(text)) for text in arguments["set"]])
     settings = source.for_run()
-    manifest = read_manifest(Path(arguments["manifest"]), folder / "out", ["quality"])
+    out = str(folder / "out")
+    manifest = read_manifest(Path(arguments["manifest"]), out, ["quality"])
     begin = time.perf_counter()
     report = submit(
         manifest,
         source,
         Registry(models_folder() / "registry.toml", folder),
         state=str(folder / arguments["state"]),
-        out=folder / "out",
+        out=out,
         make_engine=lambda config: make_engine(settings.engine, config),
         listener=Quiet(1, as_json=False),
     )
-    record = report.outcomes[0].record
     return {
         "wall_s": time.perf_counter() - begin,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "result": record,
+        "result": records[0],
         "chunks": report.chunks_rendered,
     }
 
