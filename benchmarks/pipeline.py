@@ -115,7 +115,7 @@ def scan(arguments: dict[str, Any]) -> float:
     threads = os.cpu_count() or 1
     info = probe_video(Path(arguments["clip"]))
     index = build_index(info)
-    weights = {"detector": [{"name": "yunet", "path": arguments["yunet"], "sha256": ""}]}
+    weights = {"detector": [{"name": "yunet", "network": "yunet", "path": arguments["yunet"], "sha256": ""}]}
     settings = Settings()
     detector = Models("cpu", threads).detector(settings, weights)
     begin = time.perf_counter()

@@ -64,6 +64,10 @@ class Display:
         """Say where the work runs."""
         self.say(f"run {run_id} on {engine}: {self.rows} rows")
 
+    def terms(self, name: str, licence: str) -> None:
+        """Remind of a checkpoint's terms."""
+        self.say(f"note: {name} is not for commercial use: {licence}")
+
     def problem(self, text: str) -> None:
         """Print what concerns the whole run."""
         self.say(f"error: {text}")

@@ -160,6 +160,8 @@ def submit(
                 weights = WeightsTable(registry, gpu=True)
                 prepare = weights.all_of(source, manifest.rows)
             listener.run_started(run_id, engine.description)
+            for name, licence in weights.non_commercial:
+                listener.terms(name, licence)
             if manifest.good:
                 engine.start(prepare)
             ledger = Ledger(store, run_id)
@@ -260,6 +262,12 @@ class WeightsTable:
             if key not in found:
                 found[key] = {"settings": settings.model_dump_json(), "weights": self.of(settings, row)}
         return list(found.values())
+
+    @property
+    def non_commercial(self) -> list[tuple[str, str]]:
+        """Names and terms of the checkpoints found so far that may not be used commercially."""
+        found = {one.name: one.licence for one in self._known.values() if not one.commercial}
+        return sorted(found.items())
 
     def of(self, settings: Settings, row: Row) -> Json:
         """Return a row's weights as records."""

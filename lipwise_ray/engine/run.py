@@ -43,6 +43,10 @@ class Listener(Protocol):
         """The engine is there; its workers are about to load their models."""
         ...
 
+    def terms(self, name: str, licence: str) -> None:
+        """A checkpoint that the run uses may not be used commercially."""
+        ...
+
     def problem(self, text: str) -> None:
         """Something that concerns the whole run."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -36,21 +36,33 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A checkpoint on this machine. ``name`` is the registry's, or ``custom``."""
+    """A checkpoint on this machine.
+
+    Attributes:
+        name: The registry's, or ``custom``.
+        network: Which code loads it.
+        path: The file.
+        sha256: Of its bytes.
+        licence: Its terms; empty for a user's own.
+        commercial: False where they forbid commercial use.
+    """
 
     name: str
     network: str
     path: Path
     sha256: str
+    licence: str = ""
+    commercial: bool = True
 
     def record(self) -> Json:
         """Return the same as JSON values; `weights_of` reads it."""
-        return {"name": self.name, "network": self.network, "path": str(self.path), "sha256": self.sha256}
+        return {**asdict(self), "path": str(self.path)}
 
 
 def weights_of(record: Json) -> Weights:
     """Return what `Weights.record` gave."""
-    return Weights(record["name"], record["network"], Path(record["path"]), record["sha256"])
+    rest = {name: record[name] for name in ("name", "network", "sha256", "licence", "commercial") if name in record}
+    return Weights(path=Path(record["path"]), **rest)
 
 
 class Registry:
@@ -134,7 +146,7 @@ class Registry:
             )
         refuse_non_weights(path)
         self.check(name, path)
-        return Weights(name, entry.network, path, entry.sha256)
+        return Weights(name, entry.network, path, entry.sha256, entry.licence, entry.commercial)
 
     def check(self, name: str, path: Path) -> None:
         """Compare a file with what was published.
@@ -170,5 +182,5 @@ class Registry:
                     raise WeightsError(
                         "other_network", str(path), f"must be a checkpoint of {network}", f"the published {name}"
                     )
-                return Weights(name, network, path, found)
+                return Weights(name, network, path, found, entry.licence, entry.commercial)
         return Weights("custom", network, path, found)
