@@ -73,6 +73,10 @@ class Faces(_Section):
     """Which face is dubbed."""
 
     select: str = "largest"
+    expert: str = "lipsync_expert"
+    """Tells who speaks, for ``speaking``: a name of the registry."""
+    expert_checkpoint: str | None = None
+    """A file instead of the registry's."""
     on_no_face: Literal["pass", "skip", "fail"] = "pass"
     min_face_share: Share = 0.01
     pads: Pads = (0, 10, 0, 0)
@@ -294,6 +298,7 @@ class Settings(_Section):
                 "paths": True,
                 "limits": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
+                "faces": {"expert", "expert_checkpoint"},
                 "detect": {"detector", "checkpoint", "batch_frames"},
                 "restore": {"model": True, "checkpoint": True, "batch_faces": True, "upscale": {"model", "checkpoint"}},
             },

@@ -8,7 +8,7 @@ from pathlib import Path
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.plan import Plan
-from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.errors import StorageError
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, read_json
@@ -80,14 +80,6 @@ class JobContext:
         """Return the job's new sound."""
         file, limits = self.media.local(self.spec.audio, audio_id), self.spec.settings.limits
         return inputs.open_audio(self.store, scratch, file, audio_id, salvage=self.salvage, limits=limits)
-
-    def own_audio(self, scratch: Path) -> inputs.Audio | None:
-        """Return the video's own sound, or None where it cannot be used."""
-        file, limits = self.video.info.path, self.spec.settings.limits
-        try:
-            return inputs.open_audio(self.store, scratch, file, self.video.id, salvage=self.salvage, limits=limits)
-        except InputError:
-            return None
 
 
 def open_job(store: Store, media: Media, scratch: Path, payload: Json) -> JobContext:

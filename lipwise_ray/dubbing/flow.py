@@ -9,7 +9,7 @@ from lipwise_ray.dubbing.tasks import Kind, Task, rank
 from lipwise_ray.state import layout
 from lipwise_ray.values import Json
 
-Stage = Literal["waiting", "probing", "scanning", "planning", "rendering", "assembling", "done"]
+Stage = Literal["waiting", "probing", "scanning", "listening", "planning", "rendering", "assembling", "done"]
 _MOST_REPAIRS = 3
 
 
@@ -59,6 +59,7 @@ class RowFlow:
     """Set once the row is done."""
     _probe: Json = field(default_factory=dict[str, Any])
     _open: set[str] = field(default_factory=set[str])
+    _listen: list[list[int]] = field(default_factory=list[list[int]])
     _repairs: int = 0
     _frames: int | None = None
 
@@ -85,7 +86,9 @@ class RowFlow:
             self.tally.frames_rendered += 0 if result["reused"] else task.frames
         if self._open:
             return []
-        return [self._plan()] if task.kind == "scan" else [self._assemble()]
+        if task.kind == "scan":
+            return self._listens() or [self._plan()]
+        return [self._plan()] if task.kind == "listen" else [self._assemble()]
 
     def _task(self, kind: Kind, task_id: str, extra: Json, *, frames: int = 0, chunk: int = 0) -> Task:
         self._open.add(task_id)
@@ -101,6 +104,8 @@ class RowFlow:
         self._probe = {key: result[key] for key in ("job_id", "identity", "video_id", "audio_id", "detector_id")}
         self._frames = int(result["frames"])
         self._probe["mel_key"] = layout.mel(result["audio_id"], salvage=self.salvage)
+        self._probe["voices_id"] = result["voices_id"]
+        self._listen = result["listen"]
         todo: list[list[int]] = result["scan"]
         self.progress.stage = "scanning"
         self.progress.todo, self.progress.done = sum(stop - start for _, start, stop in todo), 0
@@ -114,7 +119,25 @@ class RowFlow:
             )
             for number, start, stop in todo
         ]
-        return tasks or [self._plan()]
+        return tasks or self._listens() or [self._plan()]
+
+    def _listens(self) -> list[Task]:
+        """Return the tasks that find out who speaks."""
+        todo = self._listen
+        if todo:
+            self.progress.stage = "listening"
+            self.progress.todo, self.progress.done = sum(stop - start for _, start, stop in todo), 0
+        video_id, voices_id = self._probe["video_id"], self._probe["voices_id"]
+        return [
+            self._task(
+                "listen",
+                f"listen:{video_id}/{voices_id}/{number}",
+                {"chunk": number, "start": start, "stop": stop},
+                frames=stop - start,
+                chunk=number,
+            )
+            for number, start, stop in todo
+        ]
 
     def _plan(self) -> Task:
         self.progress.stage = "planning"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.errors import StorageError
+from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.lipsync.mel import write_mel
 from lipwise_ray.lipsync.speech import voiced
 from lipwise_ray.media.audio import Sound, extract_network_sound
@@ -132,6 +132,19 @@ def lead_s(info: VideoInfo) -> Fraction:
     if info.sound_start_s is None:
         return Fraction(0)
     return max(Fraction(0), info.start_s - info.sound_start_s)
+
+
+def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limits: Limits) -> Audio | None:
+    """Return the sound that was filmed with a video, or None where it cannot be used."""
+    try:
+        return open_audio(store, scratch, video.info.path, video.id, salvage=salvage, limits=limits)
+    except InputError:
+        return None
+
+
+def own_lead_s(info: VideoInfo) -> Fraction:
+    """Return how much later than its own sound a video's picture starts; negative where the sound starts later."""
+    return info.start_s - (info.sound_start_s or Fraction(0))
 
 
 def voices(store: Store, audio: Audio, min_pause_s: float) -> BoolArray:

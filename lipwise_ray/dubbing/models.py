@@ -17,11 +17,14 @@ from lipwise_ray.values import Json
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
+    from lipwise_ray.metrics.sync import SyncJudge
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
 _CPU_RESTORED, _GPU_RESTORED = 1, 8
 TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
 """Networks of restorers, as the registry names them; the second stands for all that spandrel loads."""
+
+EXPERT = "lipsync_expert"
 
 PASSTHROUGH = "passthrough"
 
@@ -76,6 +79,7 @@ class Models:
         self._lipsync: dict[tuple[object, ...], LipSync] = {}
         self._restorers: dict[tuple[object, ...], Restorer] = {}
         self._upscalers: dict[tuple[object, ...], ModelFaces] = {}
+        self._judges: dict[str, SyncJudge] = {}
         self._detectors: dict[tuple[object, ...], FaceDetector] = {}
         self.load_s = 0.0
 
@@ -190,6 +194,22 @@ class Models:
             self._detectors[key] = maker(device=self.device, threads=self._threads)
             self.load_s += time.perf_counter() - begin
         return self._detectors[key]
+
+    def judge(self, weights: Json) -> SyncJudge:
+        """Return the expert that tells who speaks.
+
+        Raises:
+            WeightsError: The checkpoint cannot be used.
+        """
+        reference = weights["expert"]
+        if reference["sha256"] not in self._judges:
+            from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # loads torch
+
+            begin = time.perf_counter()
+            self._set_threads()
+            self._judges[reference["sha256"]] = SyncJudge(Path(reference["path"]), self.device)
+            self.load_s += time.perf_counter() - begin
+        return self._judges[reference["sha256"]]
 
     def trim(self) -> None:
         """Give back what the GPU's allocator keeps for later, after a task that ran out of memory."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import FaceError, InputError
-from lipwise_ray.faces.select import Chosen, parse_selection, roll_degrees
+from lipwise_ray.faces.select import SPEAKING, Chosen, parse_selection, roll_degrees
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.renderer import Spot
@@ -153,6 +153,11 @@ class Plan:
 def detects(settings: Settings, tracks: str | None) -> bool:
     """Tell whether a job needs its video scanned for faces."""
     return tracks is None and parse_selection(settings.faces.select).kind != "box"
+
+
+def listens(settings: Settings) -> bool:
+    """Tell whether a job has to find out who speaks."""
+    return parse_selection(settings.faces.select).kind == SPEAKING
 
 
 def chunk_frames(settings: Settings, rate: Fraction) -> int:

@@ -8,31 +8,28 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
-from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
+from lipwise_ray.dubbing.context import JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
+from lipwise_ray.dubbing.listening import listen
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.outputs import output_at
-from lipwise_ray.dubbing.plan import Facts, Plan, chunk_frames, detects, make_plan
+from lipwise_ray.dubbing.plan import chunk_frames, detects, listens
+from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
-from lipwise_ray.dubbing.scanning import crop_rules, linked, scan
+from lipwise_ray.dubbing.scanning import scan
 from lipwise_ray.dubbing.tasks import Kind
-from lipwise_ray.errors import FaceError, LipwiseError, SegmentError
-from lipwise_ray.faces.detections import Detections
-from lipwise_ray.faces.select import Chosen, choose, fixed_box, parse_selection
-from lipwise_ray.faces.tracks import Tracks, smooth
+from lipwise_ray.errors import FaceError, LipwiseError, StorageError
 from lipwise_ray.media.encode import check_encoder
-from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
-from lipwise_ray.state.store import load_file, open_store, read_json, to_json
+from lipwise_ray.state.store import open_store, read_json
 from lipwise_ray.values import Json, Span, spans
 
 _TICK_EVERY_S = 5.0
@@ -61,6 +58,7 @@ class Worker:
         self._cache = cache_of(config.paths)
         self._store = open_store(config.state, self._cache)
         self._scratch = Path(config.scratch)
+        self._planner = Planner(self._store, self._scratch)
         self._models = Models(config.device, config.threads)
         self._known_kinds: set[Kind] = set()
         self._ticked_s = 0.0
@@ -69,6 +67,7 @@ class Worker:
         self._kinds: dict[Kind, Callable[[Json], Json]] = {
             "probe": self._probe,
             "scan": self._scan,
+            "listen": self._listen,
             "plan": self._plan,
             "sound": self._sound,
             "render": self._render,
@@ -86,6 +85,8 @@ class Worker:
             self._models.lipsync(settings, job["weights"])
             self._models.restorer(settings, job["weights"])
             self._models.upscaler(settings, job["weights"])
+            if job["weights"].get("expert"):
+                self._models.judge(job["weights"])
             if job["weights"].get("detector"):
                 self._models.detector(settings, job["weights"])
         return {"load_s": self._models.load_s}
@@ -145,6 +146,9 @@ class Worker:
             for number, piece in enumerate(pieces)
             if self._store.size(layout.scan_chunk(video.id, detector_id, number)) is None
         ]
+        voices_id = self._voices_id(job, identity) if listens(job.settings) else None
+        if voices_id is not None:
+            self._check_own_sound(job, video)
         return {
             "job_id": job_id,
             "identity": identity,
@@ -153,6 +157,8 @@ class Worker:
             "detector_id": detector_id,
             "frames": len(video.index),
             "scan": todo,
+            "voices_id": voices_id,
+            "listen": self._to_listen(video, voices_id, chunk),
             "published": None,
         }
 
@@ -174,7 +180,7 @@ class Worker:
             "weights": {
                 **{
                     name: (payload["weights"].get(name) or {}).get("sha256")
-                    for name in ("lipsync", "restorer", "upscaler")
+                    for name in ("lipsync", "restorer", "upscaler", "expert")
                 },
                 "detector": self._detector_id(job.settings, payload["weights"]) if needs_scan else None,
             },
@@ -184,7 +190,7 @@ class Worker:
     def _check_early(self, job: JobSpec, video: inputs.Video, audio: inputs.Audio) -> None:
         """Find out before any work what would only fail at its end."""
         output_at(job.output_address, self._scratch).check()
-        spec = encode_spec(job.settings, job.output, _recipe(job.settings, video), video, self._config.threads)
+        spec = encode_spec(job.settings, job.output, recipe_of(job.settings, video), video, self._config.threads)
         if not spec.codec.endswith("_nvenc"):  # needs a GPU, which this lane's workers do not have
             check_encoder(spec)
         sound = job.settings.encode.audio
@@ -230,7 +236,7 @@ class Worker:
         found = scan(
             job.video.info,
             job.video.index,
-            _recipe(job.spec.settings, job.video),
+            recipe_of(job.spec.settings, job.video),
             span,
             self._models.detector(job.spec.settings, payload["weights"]),
             _squeezed(job.spec.settings.detect, int(payload.get("squeeze", 0))),
@@ -243,100 +249,72 @@ class Worker:
             self._store.put_file(key, temporary)
         return {}
 
+    # listen: whose lips go with the filmed sound -------------------------------------------------
+
+    @staticmethod
+    def _voices_id(job: JobSpec, identity: Json) -> str:
+        """Return what decides how well faces agree with the sound."""
+        settings = job.settings.model_dump(mode="json", include={"chunk": True, "source": True, "faces": {"smooth_s"}})
+        decisive = {"pipeline": PIPELINE_VERSION, "tracks": identity["tracks"], "settings": settings}
+        return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", "expert")}})
+
+    def _to_listen(self, video: inputs.Video, voices_id: str | None, chunk: int) -> list[list[int]]:
+        if voices_id is None:
+            return []
+        return [
+            [number, piece.start, piece.stop]
+            for number, piece in enumerate(spans(len(video.index), chunk))
+            if self._store.size(layout.voices(video.id, voices_id, number)) is None
+        ]
+
+    def _check_own_sound(self, job: JobSpec, video: inputs.Video) -> None:
+        """Decode the sound filmed with a video, by which its speaker is to be found."""
+        if self._planner.own_sound(job, video) is None:
+            raise FaceError(
+                "no_own_sound",
+                "faces",
+                "needs a video whose own sound can be used, for `speaking`",
+                "none",
+                "Choose another rule for this row",
+            )
+
+    def _listen(self, payload: Json) -> Json:
+        key = layout.voices(payload["video_id"], payload["voices_id"], payload["chunk"])
+        if self._store.size(key) is not None:
+            return {}
+        job = open_job(self._store, self._media, self._scratch, payload)
+        own = self._planner.own_sound(job.spec, job.video)
+        if own is None:
+            raise StorageError("no_sound", key, "must keep the video's sound", "nothing", "Run again")
+        info, settings = job.video.info, job.spec.settings
+        found = listen(
+            info,
+            job.video.index,
+            recipe_of(settings, job.video),
+            Span(payload["start"], payload["stop"]),
+            self._planner.tracks(job, payload),
+            self._models.judge(payload["weights"]),
+            inputs.open_mel(self._store, own.mel_key),
+            inputs.voices(self._store, own, settings.lipsync.min_pause_s),
+            inputs.own_lead_s(info),
+            threads=self._config.threads,
+            salvage=job.salvage,
+            on_frame=self._tick,
+        )
+        with inputs.scratch_file(self._scratch, "voices.npz") as temporary:
+            found.save(temporary)
+            self._store.put_file(key, temporary)
+        return {}
+
     # plan: tracks, choice of faces, the output's frames ---------------------------------------
 
     def _plan(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         job_id = payload["job_id"]
-        plan = known_plan(self._store, job_id) or self._make_plan(job, payload)
+        plan = known_plan(self._store, job_id) or self._planner.plan(job, payload)
         done = [number for number in range(len(plan.chunks)) if read_marker(self._store, job_id, number) is not None]
         chunks = [[chunk.start, chunk.stop] for chunk in plan.chunks]
         return {"chunks": chunks, "done": done, "counts": plan.counts}
-
-    def _make_plan(self, job: JobContext, payload: Json) -> Plan:
-        audio = job.audio(self._scratch, payload["audio_id"])
-        facts = Facts(
-            index=job.video.index,
-            is_still=job.video.info.is_still,
-            lead_s=inputs.lead_s(job.video.info),
-            audio_s=audio.sound.duration_s,
-            mel_columns=audio.mel_columns,
-            start_s=job.spec.start_s,
-            end_s=job.spec.end_s,
-            **self._voices(job, audio),
-        )
-        plan = make_plan(facts, self._choose(job, payload), job.spec.settings)
-        job_id = payload["job_id"]
-        with inputs.scratch_file(self._scratch, "plan.npz") as temporary:
-            plan.save(temporary)
-            self._store.put_file(layout.plan_arrays(job_id), temporary)
-        record = {**plan.summary(), "job_id": job_id, "identity": payload["identity"]}
-        key, data = layout.plan(job_id), to_json(record)
-        # Every attempt makes the same plan: what is there and differs was damaged by a crash of the machine.
-        if not self._store.create(key, data) and self._store.read(key) != data:
-            self._store.write(key, data)
-        return plan
-
-    def _voices(self, job: JobContext, audio: inputs.Audio) -> dict[str, Any]:
-        """Return where the new sound and the source's own hold speech, as far as the plan needs it."""
-        lipsync, info = job.spec.settings.lipsync, job.video.info
-        if lipsync.silence == "off":
-            return {}
-        found: dict[str, Any] = {"voiced": inputs.voices(self._store, audio, lipsync.min_pause_s)}
-        if lipsync.silence == "original" and info.sound_start_s is not None:
-            own = job.own_audio(self._scratch)
-            if own is not None:
-                found["own_voiced"] = inputs.voices(self._store, own, lipsync.min_pause_s)
-                found["own_lead_s"] = info.start_s - info.sound_start_s
-        return found
-
-    def _choose(self, job: JobContext, payload: Json) -> Chosen:
-        settings = job.spec.settings
-        rule = parse_selection(settings.faces.select)
-        shown = _recipe(settings, job.video).canvas.shown_size
-        if rule.kind == "box":
-            return fixed_box(rule, len(job.video.index), shown)
-        if job.spec.tracks is not None:
-            tracks = Tracks.load(job.media.local(job.spec.tracks, payload["identity"]["tracks"]))
-            if tracks.frames != len(job.video.index) or tracks.size != shown:
-                raise FaceError(
-                    "other_tracks",
-                    job.spec.tracks,
-                    f"must be of a video of {len(job.video.index)} frames of {shown.width}x{shown.height}",
-                    f"{tracks.frames} frames of {tracks.size.width}x{tracks.size.height}",
-                    "Export the tracks of this video, with the same source settings",
-                )
-        else:
-            tracks = self._tracks(job, payload)
-        whole_pixels = settings.faces.smoothing == "reference"
-        if not whole_pixels:
-            tracks = smooth(tracks, round(settings.faces.smooth_s * float(job.video.index.mean_rate) / 2))
-        return choose(tracks, rule, crop_rules(settings, job.video.index.mean_rate))
-
-    def _tracks(self, job: JobContext, payload: Json) -> Tracks:
-        video_id, detector_id = payload["video_id"], payload["detector_id"]
-        known = load_file(self._store, layout.tracks(video_id, detector_id), Tracks.load)
-        if known is not None:
-            return known
-        settings = job.spec.settings
-        rate = float(job.video.index.mean_rate)
-        chunks = len(spans(len(job.video.index), chunk_frames(settings, job.video.index.mean_rate)))
-        keys = [layout.scan_chunk(video_id, detector_id, n) for n in range(chunks)]
-        parts = [load_file(self._store, key, Detections.load) for key in keys]
-        found = Detections.joined([part for part in parts if part is not None])
-        if len(found.change) != len(job.video.index):
-            raise SegmentError(
-                "scan_missing",
-                video_id,
-                f"must be scanned in {chunks} chunks",
-                f"{len(found.change)} frames",
-                "Run again",
-            )
-        tracks = linked(found, _recipe(settings, job.video).canvas.shown_size, rate, settings)
-        with inputs.scratch_file(self._scratch, "tracks.npz") as temporary:
-            tracks.save(temporary)
-            self._store.put_file(layout.tracks(video_id, detector_id), temporary)
-        return tracks
 
     # render and assemble -----------------------------------------------------------------------
 
@@ -354,7 +332,7 @@ class Worker:
             marker = render_chunk(
                 job,
                 payload,
-                recipe=_recipe(settings, job.video),
+                recipe=recipe_of(settings, job.video),
                 lipsync=None if original else self._models.lipsync(settings, payload["weights"], squeeze=squeeze),
                 restorer=None if original else self._models.restorer(settings, payload["weights"], squeeze=squeeze),
                 upscaler=self._models.upscaler(settings, payload["weights"], squeeze=squeeze),
@@ -377,14 +355,9 @@ class Worker:
 
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
-        return assemble(job, payload, _recipe(job.spec.settings, job.video))
+        return assemble(job, payload, recipe_of(job.spec.settings, job.video))
 
 
 def _squeezed(detect: Detect, squeeze: int) -> Detect:
     """Return how faces are looked for with batches halved so often, for want of memory."""
     return detect.model_copy(update={"batch_frames": max(1, detect.batch_frames >> squeeze)})
-
-
-def _recipe(settings: Settings, video: inputs.Video) -> FrameRecipe:
-    source = settings.source
-    return make_recipe(video.info, resize_factor=source.resize_factor, crop=source.crop, turn=source.rotate)

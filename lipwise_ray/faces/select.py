@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_s
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
 _PLAIN = ("largest", "all", "left", "right", "center")
+SPEAKING = "speaking"
 _PRESENT_SHARE = 0.02
 _LEAST_EXTENT = 0.05
 _INDEX = re.compile(r"^index:(\d+)$")
@@ -91,7 +93,7 @@ def parse_selection(text: str) -> Selection:
         FaceError: It is none of the known rules.
     """
     rule = text.strip().lower()
-    if rule in _PLAIN:
+    if rule in (*_PLAIN, SPEAKING):
         return Selection(rule)
     if match := _INDEX.match(rule):
         return Selection("index", number=int(match[1]))
@@ -102,30 +104,40 @@ def parse_selection(text: str) -> Selection:
     raise FaceError(
         "bad_faces",
         "faces",
-        f"must be {', '.join(_PLAIN)}, index:N or box:top,bottom,left,right",
+        f"must be {', '.join(_PLAIN)}, {SPEAKING}, index:N or box:top,bottom,left,right",
         repr(text),
         "See the table of options in the README",
     )
 
 
-def choose_tracks(tracks: Tracks, rule: Selection) -> list[int]:
+Voice = Callable[[list[int]], float]
+"""How well the lips of some tracks, of one person, agree with the sound filmed with them."""
+
+
+def choose_tracks(tracks: Tracks, rule: Selection, voice: Voice | None = None) -> list[int]:
     """Return the numbers of the tracks to dub; the choice is made shot by shot, person by person.
 
     Tracks of a shot that follow each other at the same place are one person, who was hidden for a
     while. ``largest`` takes the person who covers most pixels over the shot; ``left``, ``right`` and
-    ``center`` go by the mean centre; ``index:N`` counts from the left, from 0.
+    ``center`` go by the mean centre; ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips
+    agree best with the sound by `voice`; someone alone in a shot is taken to speak.
+
+    Raises:
+        FaceError: The rule is ``speaking``, and there is no `voice`.
     """
+    if rule.kind == SPEAKING and voice is None:
+        raise FaceError("no_voice", "faces", "must be another rule here", SPEAKING, "Only `submit` listens to videos")
     if rule.kind == "all":
         return tracks.numbers
     chosen: list[int] = []
     for numbers in _by_shot(tracks):
         people = _people(tracks, numbers)
-        largest = max(person.area for person in people)
-        # Someone who is hardly there (a passer-by, a false alarm) does not count as left or right.
-        present = [person for person in people if person.area >= _PRESENT_SHARE * largest]
+        present = _present(people)
         ordered = sorted(present, key=lambda person: person.centre_x)
         if rule.kind == "largest":
             chosen += max(people, key=lambda person: person.area).tracks
+        elif rule.kind == SPEAKING and voice is not None:
+            chosen += max(present, key=lambda person: voice(person.tracks)).tracks
         elif rule.kind == "left":
             chosen += ordered[0].tracks
         elif rule.kind == "right":
@@ -135,6 +147,16 @@ def choose_tracks(tracks: Tracks, rule: Selection) -> list[int]:
         elif rule.number < len(ordered):
             chosen += ordered[rule.number].tracks
     return sorted(chosen)
+
+
+def rivals(tracks: Tracks) -> list[int]:
+    """Return the tracks of shots in which there is more than one person."""
+    found: list[int] = []
+    for numbers in _by_shot(tracks):
+        present = _present(_people(tracks, numbers))
+        if len(present) > 1:
+            found += [number for person in present for number in person.tracks]
+    return sorted(found)
 
 
 @dataclass(slots=True)
@@ -187,15 +209,25 @@ def _people(tracks: Tracks, numbers: list[int]) -> list[_Person]:
     return people
 
 
-def choose(tracks: Tracks, rule: Selection, crops: CropRules) -> Chosen:
+def _present(people: list[_Person]) -> list[_Person]:
+    """Leave out who is hardly there (a passer-by, a false alarm) and does not count as left or right."""
+    largest = max(person.area for person in people)
+    return [person for person in people if person.area >= _PRESENT_SHARE * largest]
+
+
+def choose(tracks: Tracks, rule: Selection, crops: CropRules, voice: Voice | None = None) -> Chosen:
     """Return the boxes to dub in every frame.
 
     Args:
         tracks: Smoothed tracks (raw ones for `CropRules.reference`).
         rule: Which face.
         crops: How boxes become crops.
+        voice: For the rule ``speaking``.
+
+    Raises:
+        FaceError: As `choose_tracks` says.
     """
-    numbers = choose_tracks(tracks, rule)
+    numbers = choose_tracks(tracks, rule, voice)
     if not numbers:
         return Chosen.nothing()
     limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)

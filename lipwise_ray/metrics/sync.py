@@ -11,7 +11,7 @@ import torch
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS, window
 from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
-from lipwise_ray.values import F32Array, U8Array
+from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
 
 RATE_HZ = 25
 """Frames a second of the crops that an expert takes."""
@@ -19,6 +19,7 @@ RATE_HZ = 25
 MOST_OFFSET_FRAMES = 15
 """Offsets beyond this are not looked for, as in SyncNet's protocol."""
 
+_NEAR_OFFSET_FRAMES = 4
 _MEL_COLUMNS_A_FRAME = 80 / RATE_HZ
 _BATCH = 64
 
@@ -71,6 +72,43 @@ class SyncJudge:
         shifts = range(-MOST_OFFSET_FRAMES, MOST_OFFSET_FRAMES + 1)
         at = np.array(starts) - first
         return shifts[int(np.argmax([float((faces * sounds[at + shift]).sum(1).mean()) for shift in shifts]))]
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets `agreement` looks at."""
+        return 2 * _NEAR_OFFSET_FRAMES + 1
+
+    def agreement(
+        self, crops: Mapping[int, U8Array], mel: F32Array, starts: list[int], columns: I64Array
+    ) -> tuple[F64Array, int]:
+        """Return how well lips agree with a sound, as sums that can be added up.
+
+        Args:
+            crops: As for `distance`.
+            mel: The same.
+            starts: First frames of the windows to look at; those whose frames are not all there are left out.
+            columns: The mel column at each frame.
+
+        Returns:
+            Sums of cosines over the windows, at each of `offsets` shifts of the sound around none; number of windows.
+        """
+        whole = [n for n in starts if all(n + k in crops for k in range(FRAMES))]
+        if not whole:
+            return np.zeros(self.offsets), 0
+        faces = self._faces(crops, whole)
+        shifts = range(-_NEAR_OFFSET_FRAMES, _NEAR_OFFSET_FRAMES + 1)
+        at = sorted({int(columns[n] + round(shift * _MEL_COLUMNS_A_FRAME)) for n in whole for shift in shifts})
+        sounds = dict(zip(at, self._sounds(np.stack([window(mel, column) for column in at])), strict=True))
+        total = np.array(
+            [
+                sum(
+                    float(face @ sounds[int(columns[n] + round(shift * _MEL_COLUMNS_A_FRAME))])
+                    for n, face in zip(whole, faces, strict=True)
+                )
+                for shift in shifts
+            ]
+        )
+        return total, len(whole)
 
     @torch.no_grad()
     def _faces(self, crops: Mapping[int, U8Array], starts: list[int]) -> F32Array:

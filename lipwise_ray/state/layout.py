@@ -29,6 +29,11 @@ def tracks(video_id: str, detector_id: str) -> str:
     return f"{video(video_id)}/{detector_id}/tracks.npz"
 
 
+def voices(video_id: str, voices_id: str, number: int) -> str:
+    """Return the key of how well one chunk's faces agree with the sound; it is created whole."""
+    return f"{video(video_id)}/voices-{voices_id}/chunk-{number:05d}.npz"
+
+
 def sound(audio_id: str, *, salvage: bool) -> str:
     """Return the key of a sound's record."""
     return f"sounds/{audio_id}/sound{'-salvage' if salvage else ''}.json"

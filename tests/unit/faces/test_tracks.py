@@ -17,6 +17,7 @@ from lipwise_ray.faces.select import (
     choose_tracks,
     fixed_box,
     parse_selection,
+    rivals,
     roll_degrees,
     yaw_degrees,
 )
@@ -306,3 +307,19 @@ def test_tracks_without_landmarks_can_be_dubbed() -> None:
     points = choose(bare, parse_selection("largest"), CropRules()).landmarks[0]
     assert (points > 100).all()
     assert (points < 200).all()
+
+
+def test_who_speaks_is_found_shot_by_shot() -> None:
+    """`speaking` follows the voice, not the size; someone alone in a shot speaks; a passer-by never does."""
+    faces = {n: [(10, 10, 110, 110), (400, 10, 600, 200)] for n in range(20)}
+    faces |= {n: [(100, 50, 300, 250)] for n in range(20, 30)}
+    faces[5] = [*faces[5], (250, 10, 270, 30)]
+    tracks = _link(make(faces, 30), [Span(0, 20), Span(20, 30)])
+    small, large = tracks.numbers[0], tracks.numbers[1]
+    assert sorted(rivals(tracks)) == [small, large]
+    voice = {small: 0.6, large: 0.1}
+    chosen = choose(tracks, parse_selection("speaking"), CropRules(), lambda who: voice.get(who[0], 0.9))
+    assert set(chosen.box[chosen.frame < 20, 0].tolist()) == {10.0}
+    assert set(chosen.box[chosen.frame >= 20, 0].tolist()) == {100.0}
+    with pytest.raises(FaceError, match="listens"):
+        choose(tracks, parse_selection("speaking"), CropRules())

@@ -1,0 +1,149 @@
+"""Whose lips go with the sound that was filmed: every track's agreement, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lipwise_ray.dubbing.crops import resampled
+from lipwise_ray.faces.select import CropRules, choose, parse_selection, rivals
+from lipwise_ray.faces.tracks import Tracks
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.media.probe import VideoInfo
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Span, U8Array
+
+if TYPE_CHECKING:
+    from lipwise_ray.metrics.sync import SyncJudge
+
+_PADS = (0, 10, 0, 0)  # what experts have seen in training
+_SIDE_PX = 96
+_WINDOW_FRAMES = 5
+_COLUMNS_A_FRAME = 80 / 25
+_VOICED_SHARE = 0.5
+_WINDOW_COLUMNS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """How well each track's lips agree with the sound, summed over windows, at offsets around none.
+
+    Attributes:
+        track: Shape (T,).
+        total: Sums of cosines, shape (T, offsets).
+        windows: How many were summed, shape (T,).
+    """
+
+    track: I64Array
+    total: F64Array
+    windows: I64Array
+
+    def save(self, path: Path) -> None:
+        """Write as .npz."""
+        np.savez_compressed(path, track=self.track, total=self.total, windows=self.windows)
+
+    @staticmethod
+    def load(path: Path) -> Voices:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            return Voices(data["track"], data["total"], data["windows"])
+
+    @staticmethod
+    def joined(parts: Sequence[Voices]) -> Voices:
+        """Return several chunks' voices as one; tracks may occur more than once."""
+        return Voices(
+            np.concatenate([part.track for part in parts]),
+            np.concatenate([part.total for part in parts]),
+            np.concatenate([part.windows for part in parts]),
+        )
+
+    def of(self, tracks: Iterable[int]) -> float:
+        """Return how well some tracks, of one person, agree with the sound: the mean cosine at the best offset.
+
+        Lips that were never heard score -1, below all others.
+        """
+        rows = np.isin(self.track, list(tracks))
+        heard = int(self.windows[rows].sum())
+        return float((self.total[rows].sum(axis=0) / heard).max()) if heard else -1.0
+
+
+def listen(
+    info: VideoInfo,
+    index: FrameIndex,
+    recipe: FrameRecipe,
+    span: Span,
+    tracks: Tracks,
+    judge: SyncJudge,
+    mel: F32Array,
+    voiced: BoolArray,
+    lead_s: Fraction,
+    *,
+    threads: int,
+    salvage: bool,
+    on_frame: Callable[[], None],
+) -> Voices:
+    """Compare the lips of source frames ``[start, stop)`` with the sound filmed with them.
+
+    Looked at are windows of 5 frames at 25 a second that begin in the span and are mostly voiced, in shots with more
+    than one person.
+
+    Args:
+        info: The video.
+        index: Its frames.
+        recipe: What is done to them.
+        span: Part of the video.
+        tracks: Its smoothed tracks.
+        judge: The expert.
+        mel: Of the video's own sound, shape (columns, 80).
+        voiced: Which columns hold speech.
+        lead_s: How much later than that sound the picture starts.
+        threads: Of the decoder.
+        salvage: Work with what decodes.
+        on_frame: Called for every decoded frame.
+    """
+    grid = resampled(index)
+    columns = np.floor(np.arange(len(grid)) * _COLUMNS_A_FRAME + float(lead_s) * 80 + 1e-6).astype(np.int64)
+    begins = [
+        int(n)
+        for n in np.flatnonzero((grid >= span.start) & (grid < span.stop))
+        if n + _WINDOW_FRAMES <= len(grid)
+        and 0 <= columns[n] <= len(mel) - _WINDOW_COLUMNS
+        and voiced[columns[n] : columns[n] + _WINDOW_COLUMNS].mean() >= _VOICED_SHARE
+    ]
+    wanted = sorted({n + k for n in begins for k in range(_WINDOW_FRAMES)})
+    faces = _rival_boxes(tracks)
+    seen = [n for n in wanted if int(grid[n]) in faces]
+    crops: dict[int, dict[int, U8Array]] = {}
+    with VideoReader(info.path, info.stream_index, index, threads=threads, salvage=salvage) as reader:
+        for n, decoded in zip(seen, reader.read_order(int(grid[n]) for n in seen), strict=True):
+            frame = recipe.apply(decoded)
+            for track, box in faces[int(grid[n])]:
+                crop = read_region(frame, recipe.canvas, box_to_shown(box, _SIDE_PX), _SIDE_PX)
+                crops.setdefault(track, {})[n] = np.rint(crop * 255).astype(np.uint8)
+            on_frame()
+    numbers = sorted(crops)
+    found = [judge.agreement(crops[track], mel, [n for n in begins if n in crops[track]], columns) for track in numbers]
+    empty = np.zeros((0, judge.offsets))
+    return Voices(
+        np.array(numbers, np.int64),
+        np.stack([total for total, _ in found]) if found else empty,
+        np.array([windows for _, windows in found], np.int64),
+    )
+
+
+def _rival_boxes(tracks: Tracks) -> dict[int, list[tuple[int, F32Array]]]:
+    """Return (track, box) of every face in shots with several people, by frame."""
+    competing = set(rivals(tracks))
+    chosen = choose(tracks, parse_selection("all"), CropRules(pads=_PADS))
+    faces: dict[int, list[tuple[int, F32Array]]] = {}
+    for frame, track, box in zip(chosen.frame, chosen.track, chosen.box, strict=True):
+        if int(track) in competing:
+            faces.setdefault(int(frame), []).append((int(track), box))
+    return faces
