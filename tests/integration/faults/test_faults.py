@@ -139,7 +139,8 @@ def test_a_driver_killed_at_every_step_is_followed_by_another(anywhere: Site) ->
     anywhere.check("a", "b")
     assert finished.items() <= anywhere.markers().items()
     leased = [e["task"] for e in anywhere.events("leased") if e["task"].startswith("render:")]
-    assert len(leased) <= 2 * CHUNKS + 1
+    # The segment that was not committed, and a chunk of the other row whenever assembling was struck beside it.
+    assert len(leased) <= 2 * CHUNKS + 3
 
 
 def test_two_drivers_at_once(site: Site) -> None:
