@@ -136,6 +136,11 @@ class Composite(_Section):
     """Mix the mask's edge as light adds up, not as it is stored."""
     grain: bool = True
     """Give the new mouth the grain of the skin around it."""
+    parser: str = "none"
+    """Keep hair, hats, glasses and what is held before a face out of the mask: ``face_parsing``, or ``none``; not with
+    ``box``."""
+    parser_checkpoint: str | None = None
+    """A file instead of the registry's."""
     kernel: Literal["cubic", "linear"] = "cubic"
     """How a face is resampled on its way to the network and back; the original's way is ``linear``, which blurs."""
 
@@ -299,6 +304,7 @@ class Settings(_Section):
                 "limits": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
                 "faces": {"expert", "expert_checkpoint"},
+                "composite": {"parser", "parser_checkpoint"},
                 "detect": {"detector", "checkpoint", "batch_frames"},
                 "restore": {"model": True, "checkpoint": True, "batch_faces": True, "upscale": {"model", "checkpoint"}},
             },

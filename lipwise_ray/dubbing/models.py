@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
+from lipwise_ray.lipsync.parsing import FaceParser
 from lipwise_ray.lipsync.restore import Chain, ModelFaces, Restorer, TinyFaces, check_restorer, check_upscaler
 from lipwise_ray.nets.image_models import load_image_model
 from lipwise_ray.nets.registry import Weights, weights_of
@@ -24,7 +25,7 @@ _CPU_RESTORED, _GPU_RESTORED = 1, 8
 TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
 """Networks of restorers, as the registry names them; the second stands for all that spandrel loads."""
 
-EXPERT = "lipsync_expert"
+EXPERT, PARSER = "lipsync_expert", "bisenet"
 
 PASSTHROUGH = "passthrough"
 
@@ -79,6 +80,7 @@ class Models:
         self._lipsync: dict[tuple[object, ...], LipSync] = {}
         self._restorers: dict[tuple[object, ...], Restorer] = {}
         self._upscalers: dict[tuple[object, ...], ModelFaces] = {}
+        self._parsers: dict[tuple[object, ...], FaceParser] = {}
         self._judges: dict[str, SyncJudge] = {}
         self._detectors: dict[tuple[object, ...], FaceDetector] = {}
         self.load_s = 0.0
@@ -143,7 +145,7 @@ class Models:
         if restorer and restorer["network"] == TINY_RESTORER:
             made = TinyFaces(Path(restorer["path"]), device=self.device, batch_faces=batch)
         elif restorer:
-            model = check_restorer(load_image_model(Path(restorer["path"]), told.fidelity), "restore.model")
+            model = check_restorer(load_image_model(Path(restorer["path"]), told.fidelity), restorer["path"])
             made = ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch)
         if upscaler is None:
             assert made is not None  # one of the two is asked for
@@ -171,7 +173,7 @@ class Models:
         return self._upscalers[key]
 
     def _upscaler(self, reference: Json, told: Restore, batch: int, size_px: int = 0) -> ModelFaces:
-        model = check_upscaler(load_image_model(Path(reference["path"])), "restore.upscale.model")
+        model = check_upscaler(load_image_model(Path(reference["path"])), reference["path"])
         return ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch, size_px=size_px)
 
     def _restored_batch(self, told: Restore, squeeze: int) -> int:
@@ -194,6 +196,25 @@ class Models:
             self._detectors[key] = maker(device=self.device, threads=self._threads)
             self.load_s += time.perf_counter() - begin
         return self._detectors[key]
+
+    def parser(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> FaceParser | None:
+        """Return what keeps things in front of a job's faces out of their masks, or None where that is not asked for.
+
+        Raises:
+            WeightsError: The checkpoint cannot be used.
+        """
+        reference = weights.get("parser")
+        if reference is None:
+            return None
+        batch = self._restored_batch(settings.restore, squeeze)
+        key = (reference["sha256"], settings.lipsync.precision, batch)
+        if key not in self._parsers:
+            begin = time.perf_counter()
+            self._set_threads()
+            path, precision = Path(reference["path"]), settings.lipsync.precision
+            self._parsers[key] = FaceParser(path, device=self.device, precision=precision, batch_faces=batch)
+            self.load_s += time.perf_counter() - begin
+        return self._parsers[key]
 
     def judge(self, weights: Json) -> SyncJudge:
         """Return the expert that tells who speaks.

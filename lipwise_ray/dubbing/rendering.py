@@ -12,6 +12,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.lipsync.model import LipSync, Passthrough
+from lipwise_ray.lipsync.parsing import FaceParser
 from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FrameJob, Renderer
 from lipwise_ray.lipsync.restore import ModelFaces, Restorer
 from lipwise_ray.lipsync.upscale import FrameUpscaler
@@ -89,6 +90,7 @@ def render_chunk(
     recipe: FrameRecipe,
     lipsync: LipSync | None,
     restorer: Restorer | None,
+    parser: FaceParser | None,
     upscaler: ModelFaces | None,
     target: Path,
     attempt: str,
@@ -111,9 +113,10 @@ def render_chunk(
     renderer = Renderer(
         lipsync or Passthrough(),
         recipe.canvas,
-        Blend(**settings.composite.model_dump()),
+        Blend(**settings.composite.model_dump(exclude={"parser", "parser_checkpoint"})),
         levels=settings.lipsync.levels,
         restorer=restorer,
+        parser=parser,
         strength=settings.restore.strength,
     )
     # Light is smoothed over frames, so the first and last ones need their neighbours in the chunks beside.

@@ -50,7 +50,10 @@ def scan(
     batch: list[tuple[int, SmallPicture]] = []
 
     def pictures() -> list[tuple[int, Found]]:
-        results = detector.detect([picture.image_bgr for _, picture in batch])
+        images = [picture.image_bgr for _, picture in batch]
+        if detector.together:  # a batch that a chunk's end cuts short is filled up, so that chunks do not show
+            images += images[-1:] * (settings.batch_frames - len(images))
+        results = detector.detect(images)[: len(batch)]
         return [
             (number, faces.keep(settings.min_size_px).scaled(picture.scale_x, picture.scale_y))
             for (number, picture), faces in zip(batch, results, strict=True)

@@ -85,6 +85,7 @@ class Worker:
             self._models.lipsync(settings, job["weights"])
             self._models.restorer(settings, job["weights"])
             self._models.upscaler(settings, job["weights"])
+            self._models.parser(settings, job["weights"])
             if job["weights"].get("expert"):
                 self._models.judge(job["weights"])
             if job["weights"].get("detector"):
@@ -180,7 +181,7 @@ class Worker:
             "weights": {
                 **{
                     name: (payload["weights"].get(name) or {}).get("sha256")
-                    for name in ("lipsync", "restorer", "upscaler", "expert")
+                    for name in ("lipsync", "restorer", "upscaler", "parser", "expert")
                 },
                 "detector": self._detector_id(job.settings, payload["weights"]) if needs_scan else None,
             },
@@ -335,6 +336,7 @@ class Worker:
                 recipe=recipe_of(settings, job.video),
                 lipsync=None if original else self._models.lipsync(settings, payload["weights"], squeeze=squeeze),
                 restorer=None if original else self._models.restorer(settings, payload["weights"], squeeze=squeeze),
+                parser=None if original else self._models.parser(settings, payload["weights"], squeeze=squeeze),
                 upscaler=self._models.upscaler(settings, payload["weights"], squeeze=squeeze),
                 target=temporary,
                 attempt=attempt,

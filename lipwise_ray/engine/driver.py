@@ -16,7 +16,7 @@ from typing import Any
 from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.manifest import Manifest
-from lipwise_ray.dubbing.models import EXPERT, PASSTHROUGH, SPANDREL, TINY_RESTORER
+from lipwise_ray.dubbing.models import EXPERT, PARSER, PASSTHROUGH, SPANDREL, TINY_RESTORER
 from lipwise_ray.dubbing.plan import detects, listens
 from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
@@ -259,7 +259,9 @@ class WeightsTable:
         for row in rows:
             settings = source.for_row(row)
             key = f"{settings.lipsync} {settings.restore} {settings.detect} {detects(settings, row.tracks)}"
-            key += f" {settings.faces.expert} {settings.faces.expert_checkpoint} {listens(settings)}"
+            key += (
+                f" {settings.composite} {settings.faces.expert} {settings.faces.expert_checkpoint} {listens(settings)}"
+            )
             if key not in found:
                 found[key] = {"settings": settings.model_dump_json(), "weights": self.of(settings, row)}
         return list(found.values())
@@ -282,6 +284,9 @@ class WeightsTable:
         upscale = settings.restore.upscale
         if upscale.model != NOTHING or upscale.checkpoint is not None:
             record["upscaler"] = self._get(upscale.model, upscale.checkpoint, SPANDREL).record()
+        composite = settings.composite
+        if composite.mask != "box" and (composite.parser != NOTHING or composite.parser_checkpoint is not None):
+            record["parser"] = self._get(composite.parser, composite.parser_checkpoint, PARSER).record()
         if listens(settings):
             record["expert"] = self._get(settings.faces.expert, settings.faces.expert_checkpoint, EXPERT).record()
         if detects(settings, row.tracks):

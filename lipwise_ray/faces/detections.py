@@ -48,7 +48,14 @@ class Found:
 
 
 class FaceDetector(Protocol):
-    """Finds faces in small upright BGR pictures."""
+    """Finds faces in small upright BGR pictures.
+
+    Attributes:
+        together: The pictures of a call are computed together, so that the last digits of a result may depend on how
+            many there are.
+    """
+
+    together: bool
 
     def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
         """Return the faces of each picture; pictures of one call have one size."""

@@ -31,6 +31,8 @@ class S3fd:
         WeightsError: A file holds another network.
     """
 
+    together = True
+
     def __init__(self, s3fd_weights: Path, fan_weights: Path, *, min_score: float, device: str) -> None:
         try:
             import face_alignment  # noqa: PLC0415  # an optional extra

@@ -34,6 +34,8 @@ class TinyFaces:
         WeightsError: The file holds another network.
     """
 
+    together = True
+
     def __init__(self, weights: Path, *, min_score: float, device: str) -> None:
         import torch  # noqa: PLC0415  # other detectors work without loading it
 

@@ -30,6 +30,8 @@ class YuNet:
         WeightsError: The file is not a YuNet model.
     """
 
+    together = False
+
     def __init__(self, weights: Path, *, min_score: float, threads: int = 0) -> None:
         # OpenCV 5 warns about a target that it then ignores; nothing a user could act on.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)

@@ -8,19 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
+from lipwise_ray.lipsync.align import aligned_to_shown, between
 from lipwise_ray.lipsync.compose import MaskKind, light_shift, lower_face, paste_mask, relit
 from lipwise_ray.lipsync.pipeline import Background, Stage, in_batches, timed
 from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
-from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, read_region, write_region
+from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, pixel_map, read_region, write_region
 from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from lipwise_ray.lipsync.model import LipSync
+    from lipwise_ray.lipsync.parsing import FaceParser
     from lipwise_ray.lipsync.restore import Restorer
 
 LIGHT_RADIUS = 3
@@ -133,6 +136,7 @@ class Renderer:
         levels: Feed the network pictures of 256 levels, as the original does.
         restorer: Makes the new faces sharper.
         strength: Share of the restored face, the rest is unrestored.
+        parser: Keeps things in front of a face out of its mask.
     """
 
     def __init__(
@@ -144,11 +148,13 @@ class Renderer:
         levels: bool = False,
         restorer: Restorer | None = None,
         strength: float = 1.0,
+        parser: FaceParser | None = None,
     ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
         self._blend = blend
         self._levels = levels
+        self._parser = parser if blend.mask != "box" else None
         self._restoration = Restoration(restorer, canvas, blend.kernel, strength) if restorer else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
         self.times = StageTimes()
@@ -202,11 +208,33 @@ class Renderer:
     # lips and light ----------------------------------------------------------------------------------
 
     def _dubbed(self, cropped: Iterator[_Item]) -> Iterator[_Item]:
+        if self._parser is not None:
+            cropped = self._cleared(cropped, self._parser)
         size = self._lipsync.batch_faces
         dubbed = in_batches(
             cropped, lambda item: item.faces, self._run_lips, size=size, most_waiting=self._waiting(size)
         )
         yield from self._relit(dubbed) if self._blend.match_light else self._wanted(dubbed)
+
+    def _cleared(self, cropped: Iterator[_Item], parser: FaceParser) -> Iterator[_Item]:
+        """Yield items whose faces' masks leave out what is in front of the faces."""
+        size, side = parser.batch_faces, parser.size_px
+
+        def run(batch: list[_Face]) -> None:
+            begin = time.perf_counter()
+            faces = np.zeros((size, side, side, 3), np.float32)
+            places = [aligned_to_shown(face.spot.landmarks, side) for face in batch]
+            for number, (face, to_shown) in enumerate(zip(batch, places, strict=True)):
+                faces[number] = read_region(face.job.frame, self._canvas, to_shown, side, kernel=self._blend.kernel)
+            for face, to_shown, free in zip(batch, places, parser(faces), strict=False):
+                there = pixel_map(between(face.to_shown, to_shown))
+                flags, edge = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+                seen = cv2.warpAffine(free, there, face.crop.shape[1::-1], flags=flags, borderMode=edge)
+                if face.mask is not None:
+                    face.mask = face.mask * np.asarray(seen, np.float32)
+            self.times.network.busy_s += time.perf_counter() - begin
+
+        return in_batches(cropped, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
 
     def _run_lips(self, batch: list[_Face]) -> None:
         begin = time.perf_counter()

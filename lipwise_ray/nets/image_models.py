@@ -119,7 +119,7 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
             "unreadable_weights",
             str(path),
             "must hold all tensors of its network",
-            str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+            " ".join(str(error).split())[:200] or type(error).__name__,
             "Download it again",
         ) from error
     if not isinstance(found, spandrel.ImageModelDescriptor) or found.input_channels != 3 or found.output_channels != 3:  # noqa: PLR2004  # RGB

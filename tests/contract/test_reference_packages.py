@@ -18,8 +18,8 @@ from tests.seeded import seeded_input, seeded_weights
 
 pytestmark = [
     pytest.mark.skipif(
-        any(find_spec(name) is None for name in ("gfpgan", "realesrgan", "basicsr")),
-        reason="extra reference is not installed (gfpgan, realesrgan, basicsr)",
+        any(find_spec(name) is None for name in ("gfpgan", "realesrgan", "basicsr", "facexlib")),
+        reason="extra reference is not installed (gfpgan, realesrgan, basicsr, and facexlib with them)",
     ),
     pytest.mark.filterwarnings("ignore"),
 ]
@@ -82,3 +82,25 @@ def test_srvgg(tmp_path: Path) -> None:
     reference = SRVGGNetCompact(num_in_ch=3, num_out_ch=3, num_feat=64, num_conv=32, upscale=4, act_type="prelu")
     picture = torch.from_numpy(seeded_input("image", (1, 3, 32, 40)))
     assert _compare(tmp_path, "srvgg_x4", reference, picture) < 1e-3
+
+
+def test_face_parser(tmp_path: Path) -> None:
+    """BiSeNet gives the same scores to 1e-3, on weights and statistics of a fair size."""
+    from facexlib.parsing.bisenet import BiSeNet as Reference
+
+    from lipwise_ray.nets.bisenet import CLASSES, BiSeNet
+    from lipwise_ray.nets.checkpoint import load_into
+
+    torch.manual_seed(4)
+    reference = Reference(num_class=CLASSES).eval()
+    for module in reference.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    torch.save(reference.state_dict(), tmp_path / "w.pth")
+    ours = BiSeNet().eval()
+    load_into(ours, tmp_path / "w.pth", "the face parser")
+    faces = torch.from_numpy(seeded_input("faces", (1, 3, 512, 512)))
+    with torch.inference_mode():
+        scores = reference((faces - ours.mean) / ours.deviation)[0]
+        assert (ours(faces) - scores).abs().max() < 1e-3

@@ -213,3 +213,18 @@ def test_other_crops_are_dubbed_too(tmp_path: Path, turned: str) -> None:
         assert len(rows) > 500
         assert rows.max() - rows.min() < 120
         assert columns.max() - columns.min() < 120
+
+
+def test_a_face_parser_keeps_the_invariance(tmp_path: Path) -> None:
+    """With a parser (of made-up weights) chunks still give the same frames; where it sees a thing nothing changes."""
+    import torch
+
+    from lipwise_ray.nets.bisenet import BiSeNet
+
+    torch.manual_seed(2)
+    torch.save(BiSeNet().state_dict(), tmp_path / "parser.pth")
+    parser = f'composite.parser_checkpoint="{tmp_path}/parser.pth"'
+    row = _row(end=0.6)
+    for frames in (4, 100):
+        assert dub(tmp_path, [row], *TINY, parser, f"chunk.frames={frames}", out=f"cut{frames}").done == 1
+    assert _hashes(tmp_path / "cut4" / "presenter.mkv") == _hashes(tmp_path / "cut100" / "presenter.mkv")
