@@ -171,9 +171,9 @@ class Restore(_Section):
     fidelity: Share = 0.5
     """CodeFormer's weight: 0 for the sharpest face, 1 for the one most like what it was given."""
     batch_faces: Annotated[int, Field(ge=0, le=256)] = 0
-    """Faces a network call; 0 means 1 on a CPU, 8 on a GPU."""
+    """Faces, or tiles of a frame, a network call; 0 means 1 on a CPU, 8 on a GPU."""
     precision: Precision = "auto"
-    """``auto`` is bfloat16 where the hardware has it, else float32."""
+    """``auto`` is bfloat16 where the hardware and the network bear it, else float32, as the bundled one always is."""
     upscale: Upscale = Upscale()
 
 

@@ -60,6 +60,7 @@ class RowFlow:
     _probe: Json = field(default_factory=dict[str, Any])
     _open: set[str] = field(default_factory=set[str])
     _listen: list[list[int]] = field(default_factory=list[list[int]])
+    _found_missing: bool = False
     _repairs: int = 0
     _frames: int | None = None
 
@@ -78,6 +79,7 @@ class RowFlow:
             return self._after_plan(result)
         if task.kind == "assemble":
             return self._after_assembly(result)
+        self._found_missing |= "missing" in result
         if task.kind == "scan":
             self.tally.scans += 1
         elif task.kind == "render":
@@ -88,7 +90,7 @@ class RowFlow:
             return []
         if task.kind == "scan":
             return self._listens() or [self._plan()]
-        return [self._plan()] if task.kind == "listen" else [self._assemble()]
+        return self._after_listening(result) if task.kind == "listen" else [self._assemble()]
 
     def _task(self, kind: Kind, task_id: str, extra: Json, *, frames: int = 0, chunk: int = 0) -> Task:
         self._open.add(task_id)
@@ -143,7 +145,22 @@ class RowFlow:
         self.progress.stage = "planning"
         return self._task("plan", f"plan:{self.job_id}", {})
 
+    def _after_listening(self, result: Json) -> list[Task]:
+        return self._look_again(result) if self._found_missing else [self._plan()]
+
+    def _look_again(self, result: Json) -> list[Task]:
+        """Return the task that finds out which records of scanning and listening have to be made again."""
+        self._found_missing = False
+        self._repairs += 1
+        if self._repairs > _MOST_REPAIRS:
+            message = result.get("missing", "records of its video must stay whole in the state")
+            return self._finish({"status": "failed", "code": "scans_damaged", "message": message})
+        self.progress.stage = "probing"
+        return [self._task("probe", f"probe:{self.row}/{self._repairs}", {})]
+
     def _after_plan(self, result: Json) -> list[Task]:
+        if "missing" in result:
+            return self._look_again(result)
         chunks: list[list[int]] = result["chunks"]
         done = set(result["done"])
         self.tally.chunks = len(chunks)

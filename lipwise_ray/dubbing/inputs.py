@@ -128,7 +128,10 @@ def _known_audio(store: Store, audio_id: str, info: AudioInfo, key: str, mel_key
 
 
 def lead_s(info: VideoInfo) -> Fraction:
-    """Return how much later than its own sound a video's picture starts."""
+    """Return how much later than its own sound a video's picture starts.
+
+    A sound that starts later than the picture is decoded with silence before it, so this is never negative.
+    """
     if info.sound_start_s is None:
         return Fraction(0)
     return max(Fraction(0), info.start_s - info.sound_start_s)
@@ -140,11 +143,6 @@ def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limit
         return open_audio(store, scratch, video.info.path, video.id, salvage=salvage, limits=limits)
     except InputError:
         return None
-
-
-def own_lead_s(info: VideoInfo) -> Fraction:
-    """Return how much later than its own sound a video's picture starts; negative where the sound starts later."""
-    return info.start_s - (info.sound_start_s or Fraction(0))
 
 
 def voices(store: Store, audio: Audio, min_pause_s: float) -> BoolArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,11 @@ _SIDE_PX = 96
 _WINDOW_FRAMES = 5
 _COLUMNS_A_FRAME = 80 / 25
 _VOICED_SHARE = 0.5
+_DOUBT_WINDOWS = 25
+_BLOCK_WINDOWS = 250
+LISTENED_PAUSE_S = 0.3
+"""Pauses of the filmed sound that are no speech."""
+
 _WINDOW_COLUMNS = 16
 
 
@@ -65,13 +70,13 @@ class Voices:
         )
 
     def of(self, tracks: Iterable[int]) -> float:
-        """Return how well some tracks, of one person, agree with the sound: the mean cosine at the best offset.
+        """Return how well some tracks, of one person, agree with the sound.
 
-        Lips that were never heard score -1, below all others.
+        It is the mean cosine at the best offset, drawn towards 0 where few windows were heard.
         """
         rows = np.isin(self.track, list(tracks))
         heard = int(self.windows[rows].sum())
-        return float((self.total[rows].sum(axis=0) / heard).max()) if heard else -1.0
+        return max(0.0, float((self.total[rows].sum(axis=0) / (heard + _DOUBT_WINDOWS)).max())) if heard else 0.0
 
 
 def listen(
@@ -117,33 +122,35 @@ def listen(
         and 0 <= columns[n] <= len(mel) - _WINDOW_COLUMNS
         and voiced[columns[n] : columns[n] + _WINDOW_COLUMNS].mean() >= _VOICED_SHARE
     ]
-    wanted = sorted({n + k for n in begins for k in range(_WINDOW_FRAMES)})
-    faces = _rival_boxes(tracks)
-    seen = [n for n in wanted if int(grid[n]) in faces]
-    crops: dict[int, dict[int, U8Array]] = {}
+    faces = _rival_boxes(tracks, span, grid, begins)
+    parts = [Voices(np.zeros(0, np.int64), np.zeros((0, judge.offsets)), np.zeros(0, np.int64))]
     with VideoReader(info.path, info.stream_index, index, threads=threads, salvage=salvage) as reader:
-        for n, decoded in zip(seen, reader.read_order(int(grid[n]) for n in seen), strict=True):
-            frame = recipe.apply(decoded)
-            for track, box in faces[int(grid[n])]:
-                crop = read_region(frame, recipe.canvas, box_to_shown(box, _SIDE_PX), _SIDE_PX)
-                crops.setdefault(track, {})[n] = np.rint(crop * 255).astype(np.uint8)
-            on_frame()
-    numbers = sorted(crops)
-    found = [judge.agreement(crops[track], mel, [n for n in begins if n in crops[track]], columns) for track in numbers]
-    empty = np.zeros((0, judge.offsets))
-    return Voices(
-        np.array(numbers, np.int64),
-        np.stack([total for total, _ in found]) if found else empty,
-        np.array([windows for _, windows in found], np.int64),
-    )
+        for start in range(0, len(begins), _BLOCK_WINDOWS):
+            block = begins[start : start + _BLOCK_WINDOWS]
+            seen = [n for n in sorted({n + k for n in block for k in range(_WINDOW_FRAMES)}) if int(grid[n]) in faces]
+            crops: dict[int, dict[int, U8Array]] = {}
+            for n, decoded in zip(seen, reader.read_order(int(grid[n]) for n in seen), strict=True):
+                frame = recipe.apply(decoded)
+                for track, box in faces[int(grid[n])]:
+                    crop = read_region(frame, recipe.canvas, box_to_shown(box, _SIDE_PX), _SIDE_PX)
+                    crops.setdefault(track, {})[n] = np.rint(crop * 255).astype(np.uint8)
+                on_frame()
+            for track, lips in crops.items():
+                total, windows = judge.agreement(lips, mel, [n for n in block if n in lips], columns)
+                parts.append(Voices(np.array([track]), total[None], np.array([windows])))
+                on_frame()
+    return Voices.joined(parts)
 
 
-def _rival_boxes(tracks: Tracks) -> dict[int, list[tuple[int, F32Array]]]:
-    """Return (track, box) of every face in shots with several people, by frame."""
-    competing = set(rivals(tracks))
-    chosen = choose(tracks, parse_selection("all"), CropRules(pads=_PADS))
+def _rival_boxes(
+    tracks: Tracks, span: Span, grid: I64Array, begins: list[int]
+) -> dict[int, list[tuple[int, F32Array]]]:
+    """Return (track, box) of every face of a stretch in shots with several people, by frame."""
+    stop = int(grid[min(begins[-1] + _WINDOW_FRAMES, len(grid) - 1)]) + 1 if begins else span.start
+    here = np.isin(tracks.track, rivals(tracks)) & (tracks.frame >= span.start) & (tracks.frame < stop)
+    columns = {name: getattr(tracks, name)[here] for name in ("track", "frame", "box", "landmarks", "score", "seen")}
+    chosen = choose(replace(tracks, **columns), parse_selection("all"), CropRules(pads=_PADS))
     faces: dict[int, list[tuple[int, F32Array]]] = {}
     for frame, track, box in zip(chosen.frame, chosen.track, chosen.box, strict=True):
-        if int(track) in competing:
-            faces.setdefault(int(frame), []).append((int(track), box))
+        faces.setdefault(int(frame), []).append((int(track), box))
     return faces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
@@ -103,6 +103,7 @@ class Models:
         reference = weights["lipsync"]
         key = (reference["sha256"], settings.lipsync.precision, batch)
         if key not in self._lipsync:
+            _drop_other_batches(self._lipsync, key)
             begin = time.perf_counter()
             self._set_threads()
             self._lipsync[key] = Wav2LipSync(
@@ -134,6 +135,7 @@ class Models:
         hashes = (reference and reference["sha256"] for reference in references)
         key = (*hashes, told.precision, told.fidelity, batch)
         if key not in self._restorers:
+            _drop_other_batches(self._restorers, key)
             begin = time.perf_counter()
             self._set_threads()
             self._restorers[key] = self._make_restorer(told, references[0], references[1], batch)
@@ -164,8 +166,9 @@ class Models:
         if reference is None or told.upscale.scope == "face":
             return None
         batch = self._restored_batch(told, squeeze)
-        key = (reference["sha256"], told.precision, batch, told.upscale.tile_px)
+        key = (reference["sha256"], told.precision, told.upscale.tile_px, batch)
         if key not in self._upscalers:
+            _drop_other_batches(self._upscalers, key)
             begin = time.perf_counter()
             self._set_threads()
             self._upscalers[key] = self._upscaler(reference, told, batch, told.upscale.tile_px)
@@ -209,6 +212,7 @@ class Models:
         batch = self._restored_batch(settings.restore, squeeze)
         key = (reference["sha256"], settings.lipsync.precision, batch)
         if key not in self._parsers:
+            _drop_other_batches(self._parsers, key)
             begin = time.perf_counter()
             self._set_threads()
             path, precision = Path(reference["path"]), settings.lipsync.precision
@@ -244,3 +248,9 @@ class Models:
             import torch  # noqa: PLC0415  # only where a network runs
 
             torch.set_num_threads(self._threads)
+
+
+def _drop_other_batches(kept: dict[tuple[object, ...], Any], key: tuple[object, ...]) -> None:
+    """Give up models that differ from a wanted one in their batches alone, which end their keys: memory ran short."""
+    for other in [other for other in kept if other[:-1] == key[:-1]]:
+        del kept[other]

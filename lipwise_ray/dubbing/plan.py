@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import FaceError, InputError
-from lipwise_ray.faces.select import SPEAKING, Chosen, parse_selection, roll_degrees
+from lipwise_ray.faces.select import SPEAKING, Chosen, parse_selection
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.renderer import Spot
@@ -40,8 +40,8 @@ class Facts:
         audio_s: Exact duration of the new sound.
         mel_columns: Columns of its mel.
         voiced: Which of them hold speech, shape (columns,); None where pauses are nothing special.
-        own_voiced: The same of the source's own sound; None where it has none.
-        own_lead_s: How much later than that sound the picture starts; may be negative.
+        own_voiced: The same of the source's own sound, whose mel begins with it, or with a picture that starts earlier;
+            None where it has none that can be used.
         start_s: First second of the source that is used.
         end_s: Where use of the source ends, None for its end.
     """
@@ -55,7 +55,6 @@ class Facts:
     end_s: float | None
     voiced: BoolArray | None = None
     own_voiced: BoolArray | None = None
-    own_lead_s: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +85,16 @@ class Plan:
     audio_s: Fraction
     counts: dict[str, int]
 
-    def spots(self, number: int, *, align: bool) -> tuple[Spot, ...]:
-        """Return the faces to dub in an output frame; `align` turns their crops with them."""
+    def spots(self, number: int) -> tuple[Spot, ...]:
+        """Return the faces to dub in an output frame."""
         if not self.opacity[number]:
             return ()
         first, last = np.searchsorted(self.chosen.frame, [self.source[number], self.source[number] + 1])
-        faces, landmarks = self.chosen, self.chosen.landmarks[first:last]
-        turns = roll_degrees(landmarks) if align else np.zeros(last - first)
+        faces, opacity = self.chosen, self.opacity[number]
         return tuple(
-            Spot(int(faces.track[row]), faces.box[row], faces.landmarks[row],
-                 float(faces.opacity[row] * self.opacity[number]), float(turns[row - first]))
+            Spot(int(faces.track[row]), faces.box[row], faces.landmarks[row], float(faces.opacity[row] * opacity))
             for row in range(int(first), int(last))
-        )  # fmt: skip
+        )
 
     def save(self, path: Path) -> None:
         """Write the arrays as .npz."""
@@ -173,8 +170,10 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
         FaceError: The chosen face is in too few frames, or missing where that may not be.
     """
     used = _used_frames(facts)
+    left_alone = np.concatenate([chosen.too_small, chosen.turned_away])
     has_face = np.isin(used, chosen.frame)
     _check_faces(used, has_face, chosen, settings)
+    has_face |= np.isin(used, left_alone)
     looked = len(used)
     if settings.faces.on_no_face == "skip":
         used = used[has_face]
@@ -216,6 +215,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
             "source_frames_without_face": int((~has_face).sum()),
             "source_frames_skipped": skipped,
             "frames_in_pauses": int((opacity == 0).sum()),
+            "own_sound_used": int(facts.own_voiced is not None),
             "faces_too_small": int(np.isin(chosen.too_small, source).sum()),
             "faces_turned_away": int(np.isin(chosen.turned_away, source).sum()),
         },
@@ -230,7 +230,7 @@ def _opacity(facts: Facts, source: I64Array, starts: I64Array, rate: Fraction, s
     if settings.lipsync.silence != "original" or facts.voiced is None or facts.own_voiced is None:
         return np.ones(len(source), np.float32)
     ticks = facts.index.pts[source] - int(facts.index.pts[0])
-    seconds = ticks * float(facts.index.time_base) + float(facts.own_lead_s)
+    seconds = ticks * float(facts.index.time_base) + float(facts.lead_s)
     own = np.floor(seconds * MEL_RATE_HZ + _COLUMN_SLACK).astype(np.int64)
     heard = _at(facts.voiced, starts) | _at(facts.own_voiced, own)
     fade = max(1, round(_FADE_S * float(rate)))
@@ -281,13 +281,14 @@ def _check_faces(used: I64Array, has_face: BoolArray, chosen: Chosen, settings: 
             f"{found} of {looked} frames{why}",
             "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )
-    if rules.on_no_face == "fail" and found < looked:
-        first = int(used[int(np.argmin(has_face))])
+    is_there = has_face | np.isin(used, np.concatenate([chosen.too_small, chosen.turned_away]))
+    if rules.on_no_face == "fail" and not is_there.all():
+        first = int(used[int(np.argmin(is_there))])
         raise FaceError(
             "face_missing",
             "video",
             "needs the chosen face in every frame (faces.on_no_face = fail)",
-            f"{looked - found} of {looked} frames without it, the first is frame {first}{why}",
+            f"{int((~is_there).sum())} of {looked} frames without it, the first is frame {first}",
             "Use faces.on_no_face = pass or skip",
         )
 

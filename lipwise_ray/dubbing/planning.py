@@ -78,14 +78,13 @@ class Planner:
 
     def _voices(self, job: JobContext, audio: inputs.Audio) -> dict[str, Any]:
         """Return where the new sound and the source's own hold speech, as far as the plan needs it."""
-        lipsync, info = job.spec.settings.lipsync, job.video.info
+        lipsync = job.spec.settings.lipsync
         if lipsync.silence == "off":
             return {}
         found: dict[str, Any] = {"voiced": inputs.voices(self._store, audio, lipsync.min_pause_s)}
         own = self.own_sound(job.spec, job.video) if lipsync.silence == "original" else None
         if own is not None:
             found["own_voiced"] = inputs.voices(self._store, own, lipsync.min_pause_s)
-            found["own_lead_s"] = inputs.own_lead_s(info)
         return found
 
     def _choose(self, job: JobContext, payload: Json) -> Chosen:

@@ -113,14 +113,18 @@ def render_chunk(
     renderer = Renderer(
         lipsync or Passthrough(),
         recipe.canvas,
-        Blend(**settings.composite.model_dump(exclude={"parser", "parser_checkpoint"})),
+        Blend(
+            **settings.composite.model_dump(exclude={"parser", "parser_checkpoint"}),
+            align=settings.faces.align,
+        ),
         levels=settings.lipsync.levels,
         restorer=restorer,
         parser=parser,
         strength=settings.restore.strength,
     )
     # Light is smoothed over frames, so the first and last ones need their neighbours in the chunks beside.
-    around = LIGHT_RADIUS if lipsync and settings.composite.match_light else 0
+    matches = lipsync is not None and settings.composite.match_light and settings.composite.mask != "box"
+    around = LIGHT_RADIUS if matches else 0
     span = Span(max(0, chunk.start - around), min(len(plan.source), chunk.stop + around))
     numbers = plan.source[span.start : span.stop]
     pauses = None if settings.lipsync.silence == "off" else plan.pauses
@@ -134,7 +138,7 @@ def render_chunk(
             for number, decoded in enumerate(frames, span.start):
                 yield FrameJob(
                     recipe.apply(decoded),
-                    plan.spots(number, align=settings.faces.align) if lipsync else (),
+                    plan.spots(number) if lipsync else (),
                     window(mel, int(plan.mel_start[number]), pauses),
                     source=int(plan.source[number]),
                     wanted=chunk.start <= number < chunk.stop,

@@ -13,7 +13,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
 from lipwise_ray.dubbing.context import JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
-from lipwise_ray.dubbing.listening import listen
+from lipwise_ray.dubbing.listening import LISTENED_PAUSE_S, listen
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.outputs import output_at
@@ -22,7 +22,7 @@ from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
 from lipwise_ray.dubbing.tasks import Kind
-from lipwise_ray.errors import FaceError, LipwiseError, StorageError
+from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, StorageError
 from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
@@ -169,6 +169,10 @@ class Worker:
         decisive = job.settings.identity()
         if not needs_scan:
             del decisive["detect"]
+        if not payload["weights"].get("upscaler"):
+            del decisive["restore"]["upscale"]
+            if not payload["weights"].get("restorer"):
+                del decisive["restore"]
         return {
             "pipeline": PIPELINE_VERSION,
             "video": self._media.identity(job.video),
@@ -255,8 +259,9 @@ class Worker:
     @staticmethod
     def _voices_id(job: JobSpec, identity: Json) -> str:
         """Return what decides how well faces agree with the sound."""
-        settings = job.settings.model_dump(mode="json", include={"chunk": True, "source": True, "faces": {"smooth_s"}})
-        decisive = {"pipeline": PIPELINE_VERSION, "tracks": identity["tracks"], "settings": settings}
+        decides = {"chunk": True, "source": True, "faces": {"smooth_s", "smoothing"}}
+        settings = job.settings.model_dump(mode="json", include=decides)
+        decisive = {"settings": settings, **{name: identity[name] for name in ("pipeline", "device", "tracks")}}
         return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", "expert")}})
 
     def _to_listen(self, video: inputs.Video, voices_id: str | None, chunk: int) -> list[list[int]]:
@@ -287,17 +292,21 @@ class Worker:
         own = self._planner.own_sound(job.spec, job.video)
         if own is None:
             raise StorageError("no_sound", key, "must keep the video's sound", "nothing", "Run again")
+        try:
+            tracks = self._planner.tracks(job, payload)
+        except SegmentError as error:
+            return {"missing": str(error)}
         info, settings = job.video.info, job.spec.settings
         found = listen(
             info,
             job.video.index,
             recipe_of(settings, job.video),
             Span(payload["start"], payload["stop"]),
-            self._planner.tracks(job, payload),
+            tracks,
             self._models.judge(payload["weights"]),
             inputs.open_mel(self._store, own.mel_key),
-            inputs.voices(self._store, own, settings.lipsync.min_pause_s),
-            inputs.own_lead_s(info),
+            inputs.voices(self._store, own, LISTENED_PAUSE_S),
+            inputs.lead_s(info),
             threads=self._config.threads,
             salvage=job.salvage,
             on_frame=self._tick,
@@ -312,7 +321,10 @@ class Worker:
     def _plan(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         job_id = payload["job_id"]
-        plan = known_plan(self._store, job_id) or self._planner.plan(job, payload)
+        try:
+            plan = known_plan(self._store, job_id) or self._planner.plan(job, payload)
+        except SegmentError as error:
+            return {"missing": str(error)}
         done = [number for number in range(len(plan.chunks)) if read_marker(self._store, job_id, number) is not None]
         chunks = [[chunk.start, chunk.stop] for chunk in plan.chunks]
         return {"chunks": chunks, "done": done, "counts": plan.counts}

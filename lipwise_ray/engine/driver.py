@@ -247,7 +247,7 @@ class WeightsTable:
     def __init__(self, registry: Registry, *, gpu: bool) -> None:
         self._registry = registry
         self._gpu = gpu
-        self._known: dict[tuple[str, str | None], Weights] = {}
+        self._known: dict[tuple[str, str | None, str], Weights] = {}
 
     def all_of(self, source: SettingsSource, rows: Iterable[Row]) -> list[Json]:
         """Return what the workers have to load for these rows, each combination once.
@@ -316,7 +316,7 @@ class WeightsTable:
         return [self._get("yunet", settings.detect.checkpoint, "yunet")]
 
     def _get(self, name: str, checkpoint: str | None, network: str) -> Weights:
-        key = (name, checkpoint)
+        key = (name, checkpoint, network)
         if key not in self._known:
             if checkpoint is not None:
                 self._known[key] = self._registry.own_file(Path(checkpoint).resolve(), network)

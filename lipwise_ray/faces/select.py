@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lipwise_ray.errors import FaceError
-from lipwise_ray.faces.detections import LANDMARKS
+from lipwise_ray.faces.detections import LANDMARKS, handedness
 from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_smooth
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
@@ -17,6 +17,7 @@ _PLAIN = ("largest", "all", "left", "right", "center")
 SPEAKING = "speaking"
 _PRESENT_SHARE = 0.02
 _LEAST_EXTENT = 0.05
+_MIRRORED = 0.1  # in a full profile the eyes fall together, and may change places a little
 _INDEX = re.compile(r"^index:(\d+)$")
 _BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
 
@@ -120,7 +121,7 @@ def choose_tracks(tracks: Tracks, rule: Selection, voice: Voice | None = None) -
     Tracks of a shot that follow each other at the same place are one person, who was hidden for a
     while. ``largest`` takes the person who covers most pixels over the shot; ``left``, ``right`` and
     ``center`` go by the mean centre; ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips
-    agree best with the sound by `voice`; someone alone in a shot is taken to speak.
+    agree best with the sound by `voice`, the largest where nobody is heard; someone alone in a shot is taken to speak.
 
     Raises:
         FaceError: The rule is ``speaking``, and there is no `voice`.
@@ -137,7 +138,7 @@ def choose_tracks(tracks: Tracks, rule: Selection, voice: Voice | None = None) -
         if rule.kind == "largest":
             chosen += max(people, key=lambda person: person.area).tracks
         elif rule.kind == SPEAKING and voice is not None:
-            chosen += max(present, key=lambda person: voice(person.tracks)).tracks
+            chosen += max(present, key=lambda person: (voice(person.tracks), person.area)).tracks
         elif rule.kind == "left":
             chosen += ordered[0].tracks
         elif rule.kind == "right":
@@ -291,12 +292,6 @@ def yaw_degrees(landmarks: F32Array) -> F32Array:
     return np.degrees(np.arctan2(2 * off, np.maximum(apart, 1e-3))).astype(np.float32)
 
 
-def roll_degrees(landmarks: F32Array) -> F32Array:
-    """Return how far faces lean, clockwise, shape (N,), by the line through the eyes; landmarks of shape (N, 5, 2)."""
-    eyes = landmarks[:, 1] - landmarks[:, 0]
-    return np.degrees(np.arctan2(eyes[:, 1], eyes[:, 0])).astype(np.float32)
-
-
 def _faded(left_alone: BoolArray, fade_frames: int) -> F32Array:
     """Return opacities of a track: 0 where it is left alone, rising to 1 over some frames on both sides."""
     if not left_alone.any():
@@ -337,7 +332,7 @@ def _typical_landmarks(box: F32Array) -> F32Array:
 
 
 def _usable_landmarks(landmarks: F32Array, box: F32Array) -> F32Array:
-    """Return landmarks, typical ones in place of those that span no face: a user's tracks may have none."""
+    """Return landmarks, typical ones in place of those that are no face's: a user's tracks may have none."""
     extent = np.ptp(landmarks, axis=1).max(axis=1)
-    is_face = extent > _LEAST_EXTENT * (box[:, 3] - box[:, 1])
+    is_face = (extent > _LEAST_EXTENT * (box[:, 3] - box[:, 1])) & (handedness(landmarks) > -_MIRRORED * extent**2)
     return np.where(is_face[:, None, None], landmarks, _typical_landmarks(box))

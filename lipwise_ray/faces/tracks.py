@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from lipwise_ray.errors import FaceError
-from lipwise_ray.faces.detections import LANDMARKS, Detections
+from lipwise_ray.faces.detections import LANDMARKS, Detections, handedness
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Tracks:
         track: Track number of the row, non-decreasing, shape (M,).
         frame: Frame number, rising within a track, shape (M,).
         box: left, top, right, bottom, shape (M, 4), float32.
-        landmarks: Eyes, nose, mouth corners, shape (M, 5, 2), float32.
+        landmarks: Eyes, nose, mouth corners, the picture's left first, shape (M, 5, 2), float32.
         score: Of the nearest detection, shape (M,), float32.
         seen: False where the row was interpolated, shape (M,).
         shots: ``[start, stop)`` of every shot, shape (S, 2).
@@ -125,6 +125,9 @@ def _checked(path: Path, data: NpzFile) -> Tracks:
         raise ValueError(message)
     if count and not (tracks.box[:, 2:] > tracks.box[:, :2]).all():
         message = "boxes whose right or bottom comes before their left or top"
+        raise ValueError(message)
+    if count and np.median(handedness(tracks.landmarks)) < 0:
+        message = "landmarks in another order than eyes, nose, mouth corners, the picture's left first"
         raise ValueError(message)
     if not (np.isfinite(tracks.box).all() and np.isfinite(tracks.landmarks).all()):
         message = f"boxes or landmarks of {path.name} that are not finite"

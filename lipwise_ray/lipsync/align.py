@@ -20,12 +20,13 @@ TEMPLATE = np.array(
 """Eyes, nose and mouth corners in an aligned face of 512 pixels. Source: FFHQ's alignment, as GFPGAN uses it."""
 
 
-def aligned_to_shown(landmarks: F32Array, size_px: int) -> F64Array:
+def aligned_to_shown(landmarks: F32Array, size_px: int, aspect: float = 1.0) -> F64Array:
     """Return the similarity (turn, one scale, shift) from an aligned crop to the shown picture.
 
     Args:
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
         size_px: Side of the aligned crop.
+        aspect: Width of a shown pixel over its height; the face is turned and scaled as it is seen.
 
     Returns:
         Shape (2, 3). The points of the template come to lie as near to the landmarks as a similarity allows, by
@@ -34,11 +35,23 @@ def aligned_to_shown(landmarks: F32Array, size_px: int) -> F64Array:
     Source: Umeyama 1991, in the plane, where complex numbers do it.
     """
     source = (TEMPLATE * (size_px / TEMPLATE_PX)) @ np.array([1, 1j])
-    target = landmarks.astype(np.float64) @ np.array([1, 1j])
+    target = landmarks.astype(np.float64) @ np.array([aspect, 1j])
     centred = source - source.mean()
     factor = np.vdot(centred, target - target.mean()) / np.vdot(centred, centred).real
     shift = target.mean() - factor * source.mean()
-    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+    square = np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+    return square / np.array([[aspect], [1.0]])
+
+
+def roll_degrees(landmarks: F32Array, aspect: float = 1.0) -> float:
+    """Return how far a face leans, clockwise, by the line through its eyes.
+
+    Args:
+        landmarks: Shape (5, 2).
+        aspect: Width of a shown pixel over its height.
+    """
+    across, down = landmarks[1] - landmarks[0]
+    return float(np.degrees(np.arctan2(down, across * aspect)))
 
 
 def inverse(affine: F64Array) -> F64Array:

@@ -54,18 +54,19 @@ def rim_mask(size_px: int, feather: float) -> F32Array:
     return (fade[:, None] * fade[None, :]).astype(np.float32)
 
 
-def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int) -> F32Array:
+def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspect: float = 1.0) -> F32Array:
     """Return how far each pixel of a crop belongs to the lower face, which its five points place, turn and size.
 
     Args:
         landmarks: Shape (5, 2), in the shown picture.
         crop_to_shown: Shape (2, 3).
         size_px: Side of the crop.
+        aspect: Width of a shown pixel over its height.
 
     Returns:
         Shape (size_px, size_px) in [0, 1].
     """
-    to_aligned = between(crop_to_shown, aligned_to_shown(landmarks, TEMPLATE_PX)) / TEMPLATE_PX
+    to_aligned = between(crop_to_shown, aligned_to_shown(landmarks, TEMPLATE_PX, aspect)) / TEMPLATE_PX
     place = np.arange(size_px) + 0.5
     x = to_aligned[0, 0] * place[None, :] + to_aligned[0, 1] * place[:, None] + to_aligned[0, 2] - _CENTRE[0]
     y = to_aligned[1, 0] * place[None, :] + to_aligned[1, 1] * place[:, None] + to_aligned[1, 2] - _CENTRE[1]
@@ -74,7 +75,7 @@ def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int) -> F3
     return _smoothstep((1 - distance) / _FADE).astype(np.float32)
 
 
-def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array:
+def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None:
     """Return what must be added to a new face so that its light and colour go over into those of the old one.
 
     Compared are the pixels towards the mask's edge where both show the face's skin. A plane a channel is fitted through
@@ -88,7 +89,7 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array:
 
     Returns:
         Shape (3, 3): for each channel the shift at the crop's centre, and how much it grows over half its width and
-        half its height.
+        half its height; None where too little skin can be compared.
 
     Source: Tukey's biweight by iteratively reweighted least squares.
     """
@@ -99,7 +100,7 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array:
     band = np.where(is_skin, 4 * opacity * (1 - opacity), 0)
     use = band > _SOME
     if use.sum() < _FEWEST_PIXELS:
-        return np.zeros((3, 3), np.float32)
+        return None
     place = np.linspace(-1, 1, size_px)[::_BAND_STEP]
     columns, rows = np.meshgrid(place, place)
     design = np.stack([np.ones(int(use.sum())), columns.ravel()[use], rows.ravel()[use]], axis=1)

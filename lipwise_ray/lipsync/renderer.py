@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from lipwise_ray.lipsync.align import aligned_to_shown, between
+from lipwise_ray.lipsync.align import aligned_to_shown, between, roll_degrees
 from lipwise_ray.lipsync.compose import MaskKind, light_shift, lower_face, paste_mask, relit
 from lipwise_ray.lipsync.pipeline import Background, Stage, in_batches, timed
 from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
-from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, pixel_map, read_region, write_region
+from lipwise_ray.media.grain import Grain
+from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, noise_around, pixel_map, read_region, write_region
 from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 LIGHT_RADIUS = 3
 """The light of a face is smoothed over so many frames before and after it, of the same track."""
 
+_MOST_CHANGE = 0.12
 _PENDING_BATCHES = 2
 _WAITING_BYTES = 512 << 20
 _QUEUE_BYTES = 64 << 20
@@ -43,14 +46,12 @@ class Spot:
         box: What the network gets: left, top, right, bottom.
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
         opacity: Of the new lips, above 0; below 1 they fade into the filmed ones.
-        turn: Degrees clockwise by which the face leans; the crop leans with it.
     """
 
     track: int
     box: F32Array
     landmarks: F32Array
     opacity: float = 1.0
-    turn: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Blend:
         match_light: Give the new face the light and colour of its surroundings.
         linear_light: Mix luma as light adds up.
         grain: Give the new face the grain of its surroundings.
+        align: Turn the network's crop with a head that leans.
     """
 
     mask: MaskKind = "soft"
@@ -91,6 +93,7 @@ class Blend:
     match_light: bool = False
     linear_light: bool = False
     grain: bool = False
+    align: bool = False
 
 
 @dataclass(slots=True)
@@ -198,11 +201,13 @@ class Renderer:
 
     def _face(self, job: FrameJob, spot: Spot) -> _Face:
         side = self._lipsync.size_px
-        to_shown = box_to_shown(spot.box, side, spot.turn)
+        aspect = self._canvas.aspect
+        turn = roll_degrees(spot.landmarks, aspect) if self._blend.align else 0.0
+        to_shown = box_to_shown(spot.box, side, turn, aspect)
         crop = read_region(job.frame, self._canvas, to_shown, side, levels=self._levels, kernel=self._blend.kernel)
         mask = self._rim
         if mask is not None and self._blend.mask == "face":
-            mask = mask * lower_face(spot.landmarks, to_shown, side)
+            mask = mask * lower_face(spot.landmarks, to_shown, side, aspect)
         return _Face(job, spot, to_shown, crop, mask, crop)
 
     # lips and light ----------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ class Renderer:
         def run(batch: list[_Face]) -> None:
             begin = time.perf_counter()
             faces = np.zeros((size, side, side, 3), np.float32)
-            places = [aligned_to_shown(face.spot.landmarks, side) for face in batch]
+            places = [aligned_to_shown(face.spot.landmarks, side, self._canvas.aspect) for face in batch]
             for number, (face, to_shown) in enumerate(zip(batch, places, strict=True)):
                 faces[number] = read_region(face.job.frame, self._canvas, to_shown, side, kernel=self._blend.kernel)
             for face, to_shown, free in zip(batch, places, parser(faces), strict=False):
@@ -282,7 +287,7 @@ class Renderer:
                 if not 0 <= place + distance < len(near):
                     continue
                 for other in near[place + distance].faces:
-                    if other.spot.track == face.spot.track and other.shift is not None:
+                    if other.shift is not None and _goes_on(face, other):
                         share = LIGHT_RADIUS + 1 - abs(distance)
                         total += np.float32(share) * other.shift
                         weight += share
@@ -308,24 +313,38 @@ class Renderer:
         for item in items:
             begin = time.perf_counter()
             for face in item.faces:
-                patches = [Patch(face.new, face.mask, face.to_shown)]
-                patches += [face.restored] if face.restored else []
-                for number, patch in enumerate(patches, 1):
-                    self._write(item.job, patch, face.spot.opacity, is_last=number == len(patches))
+                self._lay(item.job, face)
             self.times.composite.busy_s += time.perf_counter() - begin
             yield item.job.frame
 
-    def _write(self, job: FrameJob, patch: Patch, opacity: float, *, is_last: bool) -> None:
-        mask = patch.mask
-        if opacity < 1:
-            mask = np.float32(opacity) * (np.ones(patch.picture.shape[:2], np.float32) if mask is None else mask)
-        write_region(
-            job.frame,
-            self._canvas,
-            patch.to_shown,
-            patch.picture,
-            mask,
-            kernel=self._blend.kernel,
-            linear_light=self._blend.linear_light,
-            grain=job.source if self._blend.grain and is_last else None,
-        )
+    def _lay(self, job: FrameJob, face: _Face) -> None:
+        """Lay a new face over the old one, and the restored one over that."""
+        planes = [plane_array(job.frame, plane) for plane in range(self._canvas.format.planes)]
+        filmed = [plane.copy() for plane in planes] if face.spot.opacity < 1 else []
+        grain = None
+        if self._blend.grain and face.mask is not None:
+            grain = Grain(job.source, noise_around(job.frame, self._canvas, face.to_shown, face.mask))
+        for patch in (Patch(face.new, face.mask, face.to_shown), face.restored):
+            if patch is not None:
+                write_region(
+                    job.frame,
+                    self._canvas,
+                    patch.to_shown,
+                    patch.picture,
+                    patch.mask,
+                    kernel=self._blend.kernel,
+                    linear_light=self._blend.linear_light,
+                    grain=grain,
+                )
+        for plane, old in zip(planes, filmed, strict=bool(filmed)):
+            mixed = old + np.float32(face.spot.opacity) * (plane.astype(np.float32) - old)
+            plane[:] = np.rint(mixed).astype(plane.dtype)
+
+
+def _goes_on(face: _Face, other: _Face) -> bool:
+    """Tell whether two faces near each other in the output are one in the same light: no cut, no jump of the source."""
+    return (
+        face.spot.track == other.spot.track
+        and abs(face.job.source - other.job.source) <= LIGHT_RADIUS
+        and float(np.abs(face.crop - other.crop).mean()) < _MOST_CHANGE
+    )

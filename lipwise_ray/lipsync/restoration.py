@@ -80,7 +80,7 @@ class Restoration:
     def _to_shown(self, patch: Patch, landmarks: F32Array) -> F64Array:
         side = self._restorer.size_px
         if self._restorer.space == "aligned":
-            return aligned_to_shown(landmarks, side)
+            return aligned_to_shown(landmarks, side, self._canvas.aspect)
         share = len(patch.picture) / side
         return patch.to_shown * np.array([share, share, 1])
 

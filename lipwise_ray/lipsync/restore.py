@@ -75,8 +75,9 @@ class _OnDevice:
         count = 0
         while count < len(faces_nhwc):
             part = faces_nhwc[count : count + self._most]
+            filled = np.concatenate([part, np.zeros_like(part[:1]).repeat(self._most - len(part), axis=0)])
             try:
-                done.append(self._run(part))
+                done.append(self._run(filled)[: len(part)])
             except (MemoryError, RuntimeError) as error:
                 if not ran_out_of_memory(error) or self._most == 1:
                     raise

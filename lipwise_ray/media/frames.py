@@ -98,8 +98,9 @@ def make_recipe(
     scaled = Size(max(2, info.size.width // resize_factor), max(2, info.size.height // resize_factor))
     if resize_factor == 1:
         scaled = info.size
+    aspect = float(info.sample_aspect_ratio)
     if crop is None:
-        return FrameRecipe(Canvas(scaled, pixel_format, color, rotation), (0, 0), scaled)
+        return FrameRecipe(Canvas(scaled, pixel_format, color, rotation, aspect), (0, 0), scaled)
     left, top, right, bottom = _stored_crop(crop, scaled, rotation)
     left -= left % (1 << pixel_format.shift_x)
     top -= top % (1 << pixel_format.shift_y)
@@ -111,7 +112,7 @@ def make_recipe(
             f"{crop} of {scaled.width}x{scaled.height}",
             "Give top, bottom, left, right in pixels of the shown picture",
         )
-    canvas = Canvas(Size(right - left, bottom - top), pixel_format, color, rotation)
+    canvas = Canvas(Size(right - left, bottom - top), pixel_format, color, rotation, aspect)
     return FrameRecipe(canvas, (left, top), scaled)
 
 

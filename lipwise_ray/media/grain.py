@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from lipwise_ray.values import F32Array
+from lipwise_ray.values import BoolArray, F32Array
 
 _TILE_PX = 512
 _SOFTNESS_PX = 0.6  # grain that went through a video encoder is a little soft
@@ -17,27 +18,53 @@ _MOST = 0.03
 _EDGE, _CORE = 0.02, 0.6  # opacities: where skin of the source shows, and where none does
 
 
-def with_grain(fresh: F32Array, old: F32Array, opacity: F32Array, peak: float, seed: int) -> F32Array:
-    """Return new luma with as much fine noise as the old luma has around it.
+@dataclass(frozen=True, slots=True)
+class Grain:
+    """The grain that new pixels of a frame are to have.
+
+    Attributes:
+        seed: Equal numbers give equal grain; a frame that is shown again keeps its own.
+        noise: What `noise_of` found around them.
+    """
+
+    seed: int
+    noise: float
+
+
+def noise_of(plane: F32Array, where: BoolArray) -> float:
+    """Return the deviation of the fine noise of some pixels, 0 where there are too few to tell.
+
+    Args:
+        plane: Samples, shape (H, W).
+        where: Which, shape (H, W).
+    """
+    if int(where.sum()) < _FEWEST_PIXELS:
+        return 0.0
+    return 1.4826 * float(np.median(np.abs(_noise(plane)[where])))
+
+
+def around(opacity: F32Array) -> BoolArray:
+    """Return where a mask fades out, so that mostly the frame's own pixels show."""
+    return (opacity > _EDGE) & (opacity < _CORE)
+
+
+def with_grain(fresh: F32Array, opacity: F32Array, peak: float, grain: Grain, top: int, left: int) -> F32Array:
+    """Return new luma with as much fine noise as there is around it.
 
     Args:
         fresh: New samples, shape (H, W).
-        old: The frame's own, shape (H, W).
         opacity: Of the new ones, shape (H, W).
         peak: The largest sample value.
-        seed: Equal numbers give equal grain; a frame that is shown again keeps its own.
+        grain: What they are to have.
+        top: Row of the first sample in its plane: layers over one another have the same grain.
+        left: Its column.
     """
-    around = (opacity > _EDGE) & (opacity < _CORE)
-    core = opacity >= _CORE
-    if min(int(around.sum()), int(core.sum())) < _FEWEST_PIXELS:
-        return fresh
-    missing = _noise(old)[around], _noise(fresh)[core]
-    wanted, there = (1.4826 * float(np.median(np.abs(part))) for part in missing)
-    level = np.sqrt(max(0.0, wanted**2 - there**2)) / _tile()[1]
+    there = noise_of(fresh, opacity > _CORE * float(opacity.max(initial=0)))
+    level = np.sqrt(max(0.0, grain.noise**2 - there**2)) / _tile()[1]
     if level < _LEAST * peak:
         return fresh
-    grain = np.float32(min(level, _MOST * peak)) * _grain(seed, *fresh.shape)
-    return np.asarray(fresh + grain, np.float32)
+    added = np.float32(min(level, _MOST * peak)) * _pattern(grain.seed, top, left, *fresh.shape)
+    return np.asarray(fresh + added, np.float32)
 
 
 def _noise(plane: F32Array) -> F32Array:
@@ -53,8 +80,8 @@ def _tile() -> tuple[F32Array, float]:
     return soft, float(1.4826 * np.median(np.abs(_noise(soft))))
 
 
-def _grain(seed: int, height: int, width: int) -> F32Array:
+def _pattern(seed: int, top: int, left: int, height: int, width: int) -> F32Array:
     """Return another part of the tile for every seed, shape (height, width)."""
-    top, left = np.random.Generator(np.random.PCG64(seed)).integers(_TILE_PX, size=2)
-    rows, columns = (np.arange(height) + top) % _TILE_PX, (np.arange(width) + left) % _TILE_PX
+    down, right = np.random.Generator(np.random.PCG64(seed)).integers(_TILE_PX, size=2)
+    rows, columns = (np.arange(height) + top + down) % _TILE_PX, (np.arange(width) + left + right) % _TILE_PX
     return _tile()[0][rows[:, None], columns[None, :]]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from lipwise_ray.media.grain import with_grain
+from lipwise_ray.media.grain import Grain, around, noise_of, with_grain
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array, yuv_from_bgr
 from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Rotation, Size
 
@@ -40,6 +40,13 @@ class Canvas:
     format: PixelFormat
     color: ColorTags
     rotation: Rotation
+    sample_aspect: float = 1.0
+    """Width of a stored pixel over its height."""
+
+    @property
+    def aspect(self) -> float:
+        """Width of a shown pixel over its height."""
+        return 1 / self.sample_aspect if self.rotation in (90, 270) else self.sample_aspect
 
     @property
     def shown_size(self) -> Size:
@@ -61,20 +68,23 @@ def shown_to_stored(canvas: Canvas) -> F64Array:
     return np.array(maps[canvas.rotation], np.float64)
 
 
-def box_to_shown(box_xyxy: F32Array | F64Array, size_px: int, turn_degrees: float = 0.0) -> F64Array:
+def box_to_shown(
+    box_xyxy: F32Array | F64Array, size_px: int, turn_degrees: float = 0.0, aspect: float = 1.0
+) -> F64Array:
     """Return the (2, 3) affine map from a square crop of `size_px` to the box in the shown picture.
 
     Args:
         box_xyxy: left, top, right, bottom.
         size_px: Side of the crop.
         turn_degrees: The box is turned clockwise about its centre by so much.
+        aspect: Width of a shown pixel over its height.
     """
     x0, y0, x1, y1 = (float(v) for v in box_xyxy)
     upright = np.array([[(x1 - x0) / size_px, 0, x0], [0, (y1 - y0) / size_px, y0]], np.float64)
     if not turn_degrees:
         return upright
     cos, sin = np.cos(np.radians(turn_degrees)), np.sin(np.radians(turn_degrees))
-    linear, centre = np.array([[cos, -sin], [sin, cos]]), np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+    linear, centre = np.array([[cos, -sin / aspect], [sin * aspect, cos]]), np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     return compose(np.column_stack([linear, centre - linear @ centre]), upright)
 
 
@@ -159,7 +169,7 @@ def write_region(
     *,
     kernel: Kernel = "cubic",
     linear_light: bool = False,
-    grain: int | None = None,
+    grain: Grain | None = None,
 ) -> None:
     """Blend a small picture into a region of a frame, in place.
 
@@ -171,7 +181,7 @@ def write_region(
         weight: Opacity in [0, 1], shape (S, S); None overwrites the whole region.
         kernel: How the picture is resampled; the opacity is always resampled linearly.
         linear_light: Mix luma as light adds up, not as it is stored.
-        grain: Give the new luma the grain of what is around it; the number says which.
+        grain: What the new luma is to have of it.
     """
     to_stored = compose(shown_to_stored(canvas), to_shown)
     scale = _scale(to_stored)
@@ -198,14 +208,35 @@ def write_region(
             cv2.warpAffine(samples, shifted, extent, flags=_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE), np.float32
         )
         nearest = cv2.INTER_NEAREST if weight is None else cv2.INTER_LINEAR
-        alpha = np.asarray(cv2.warpAffine(opacity, shifted, extent, flags=nearest, borderValue=0), np.float32)
+        alpha = np.minimum(np.asarray(cv2.warpAffine(opacity, shifted, extent, flags=nearest, borderValue=0)), 1)
         old = target[rows, columns].astype(np.float32)
         if grain is not None and not plane:
-            fresh = with_grain(fresh, old, alpha, peak, grain)
+            fresh = with_grain(fresh, alpha, peak, grain, rows.start, columns.start)
         mixed = (
             _mixed_light(old, fresh, alpha, offset[0]) if linear_light and not plane else old + alpha * (fresh - old)
         )
         target[rows, columns] = np.clip(np.rint(mixed), 0.0, peak).astype(target.dtype)
+
+
+def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float:
+    """Return the deviation of the fine noise of a frame's luma where a mask fades out.
+
+    Args:
+        frame: As for `write_region`.
+        canvas: The same.
+        to_shown: The same.
+        weight: Opacity in [0, 1], shape (S, S).
+    """
+    target = plane_array(frame, 0)
+    to_plane = _plane_map(compose(shown_to_stored(canvas), to_shown), 0, 0)
+    window = _window(to_plane, len(weight), target)
+    if window is None:
+        return 0.0
+    rows, columns = window
+    shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
+    extent = (columns.stop - columns.start, rows.stop - rows.start)
+    alpha = np.asarray(cv2.warpAffine(weight, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0), np.float32)
+    return noise_of(target[rows, columns].astype(np.float32), around(alpha))
 
 
 def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
@@ -216,6 +247,7 @@ def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) 
     dark = np.minimum(old - black, 0)
     light = np.square(np.maximum(old - black, 0))
     light += alpha * (np.square(np.maximum(fresh - black, 0)) - light)
+    light = np.maximum(light, 0)
     return np.asarray(np.sqrt(light) + black + (1 - alpha) * dark, np.float32)
 
 

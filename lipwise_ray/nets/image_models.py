@@ -22,6 +22,7 @@ Purpose = Literal["face", "picture", "upscaler"]
 """``face``: works on aligned faces. ``picture``: on any picture, at its size. ``upscaler``: enlarges any picture."""
 
 CODEFORMER = "CodeFormer"
+_NOISY = ("AuraSR",)
 _EXTRA_PACKAGE = "spandrel_extra_arches"
 _CODEFORMER_KEYS = ("position_emb", "idx_pred_layer.1.weight")
 
@@ -36,7 +37,8 @@ class ImageModel:
         scale: How many times larger its result is.
         network: The module.
         call: (N, 3, H, W), RGB in [0, 1], to the same times `scale`.
-        supports_float16: Its author says that float16 has enough range for it.
+        supports_float16: It can be computed in that format without overflowing.
+        supports_bfloat16: The same.
     """
 
     architecture: str
@@ -45,6 +47,7 @@ class ImageModel:
     network: nn.Module
     call: Callable[[Tensor], Tensor]
     supports_float16: bool
+    supports_bfloat16: bool = True
 
     def placed(self, device: str, dtype: torch.dtype) -> ImageModel:
         """Move the network, in place, and return this model."""
@@ -55,27 +58,25 @@ class ImageModel:
         """Return the number format to compute in: ``auto`` is bfloat16 where the hardware has it, else float32.
 
         Raises:
-            SettingsError: float16 was asked for, and overflows in this network.
+            SettingsError: A format was asked for that does not suit this network.
         """
         import torch  # noqa: PLC0415  # the class is named in modules that must load without it
 
         from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # beside torch
 
-        if precision == "float16" and not self.supports_float16:
+        bears = {"float16": self.supports_float16, "bfloat16": self.supports_bfloat16}
+        if not bears.get(precision, True):
             raise SettingsError(
-                "no_float16",
+                "no_precision",
                 where,
-                "must be auto, bfloat16 or float32",
-                f"float16, which is too narrow for {self.architecture}",
+                "must be a number format that the network bears",
+                f"{precision}, which is too narrow for {self.architecture}",
                 "Leave it at auto",
             )
         if precision != "auto":
             return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-        if device.startswith("cuda"):
-            if torch.cuda.is_bf16_supported():
-                return torch.bfloat16
-            return torch.float16 if self.supports_float16 else torch.float32
-        return torch.bfloat16 if has_bfloat16_cpu() else torch.float32
+        has_bfloat16 = torch.cuda.is_bf16_supported() if device.startswith("cuda") else has_bfloat16_cpu()
+        return torch.bfloat16 if has_bfloat16 and self.supports_bfloat16 else torch.float32
 
 
 def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
@@ -126,6 +127,14 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
         raise WeightsError(
             "not_an_image_model", str(path), "must turn one RGB picture into another", found.architecture.name
         )
+    if found.architecture.id in _NOISY:
+        raise WeightsError(
+            "draws_noise",
+            str(path),
+            "must give the same picture for the same input",
+            f"{found.architecture.name}, which draws noise in every call",
+            "Choose a checkpoint of another architecture",
+        )
     network = found.model.eval().requires_grad_(requires_grad=False)
     return ImageModel(
         architecture=str(found.architecture.id),
@@ -134,6 +143,7 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
         network=network,
         call=_call(found, fidelity),
         supports_float16=found.supports_half,
+        supports_bfloat16=found.supports_bfloat16,
     )
 
 

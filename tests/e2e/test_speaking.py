@@ -43,6 +43,43 @@ def test_the_one_who_speaks_is_dubbed(tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns for path in voices] == times
 
 
+def test_damaged_records_are_made_again(tmp_path: Path) -> None:
+    """A record of listening and one of scanning that were cut off are made again in the same run, not quarantined."""
+    rows = [_row("two", DEMO / "two-people.mp4", DEMO / "two-people.m4a")]
+    assert dub(tmp_path, rows, *TINY, "chunk.frames=60").done == 1
+    for name in ("voices-*/chunk-00001.npz", "*/chunk-00000.npz"):
+        for path in tmp_path.glob(f"out.state/scans/*/{name}"):
+            path.write_bytes(path.read_bytes()[:100])
+    for path in tmp_path.glob("out.state/scans/*/*/tracks.npz"):
+        path.unlink()
+    report = dub(tmp_path, rows, *TINY, "chunk.frames=60", "encode.quality=31")
+    assert report.done == 1, report.outcomes
+    assert not list(tmp_path.glob("out.state/quarantine/*"))
+
+
+def test_a_sound_that_begins_late_is_heard_where_it_is(tmp_path: Path) -> None:
+    """In a file whose sound starts half a second after its picture the speaker is found as in any other."""
+    import av
+
+    late = tmp_path / "late.mkv"
+    with av.open(str(DEMO / "two-people.mp4")) as source, av.open(str(late), "w") as out:
+        streams = {
+            stream.index: out.add_stream_from_template(stream)
+            for stream in (*source.streams.video, *source.streams.audio)
+        }
+        for packet in source.demux(*source.streams.video, *source.streams.audio):
+            if packet.dts is None or (packet.stream.type == "audio" and packet.pts * packet.time_base < 0.5):
+                continue
+            packet.stream = streams[packet.stream.index]
+            out.mux(packet)
+    assert dub(tmp_path, [_row("late", late, DEMO / "two-people.m4a")], *TINY).done == 1
+    (found,) = _chosen(tmp_path)
+    assert (found[1][:, 2] < 240).all()
+    totals = [np.load(path) for path in tmp_path.glob("out.state/scans/*/voices-*/*.npz")]
+    best = sum(part["total"][part["track"] == 0].sum(axis=0) for part in totals)
+    assert abs(int(np.argmax(best)) - 4) <= 1  # no offset
+
+
 def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
     """Who speaks cannot be told from a picture: the row fails and says so, the other one goes on."""
     rows = [

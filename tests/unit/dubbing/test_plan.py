@@ -90,8 +90,8 @@ def test_faces_that_are_missing() -> None:
     facts = _facts(_index(100), 4)
     passing = make_plan(facts, some, _settings())
     assert passing.counts["frames_without_face"] == 10
-    assert passing.spots(35, align=False) == ()
-    assert len(passing.spots(36 + 10, align=False)) == 1
+    assert passing.spots(35) == ()
+    assert len(passing.spots(36 + 10)) == 1
     skipping = make_plan(facts, some, _settings(faces={"on_no_face": "skip"}, timing={"length": "video"}))
     assert skipping.source.tolist() == [*range(30), *range(40, 100)]
     assert skipping.counts["source_frames_skipped"] == 10
@@ -175,7 +175,7 @@ def test_a_plan_survives_its_files(tmp_path: Path) -> None:
     assert np.array_equal(loaded.timeline.pts, plan.timeline.pts)
     assert loaded.chunks == plan.chunks
     assert loaded.audio_s == plan.audio_s
-    assert np.array_equal(loaded.spots(0, align=False)[0].box, plan.spots(0, align=False)[0].box)
+    assert np.array_equal(loaded.spots(0)[0].box, plan.spots(0)[0].box)
 
 
 def _voices(columns: int, *pauses: tuple[int, int]) -> Any:
@@ -193,8 +193,8 @@ def test_filmed_lips_return_where_both_sounds_pause() -> None:
     assert all(plan.opacity[n] == 1 for n in heard)
     assert plan.opacity[24:30].tolist() == pytest.approx([1, 1, 2 / 3, 1 / 3, 0, 0])
     assert plan.opacity[59:64].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
-    assert plan.spots(40, align=False) == ()
-    assert plan.spots(26, align=False)[0].opacity == pytest.approx(2 / 3)
+    assert plan.spots(40) == ()
+    assert plan.spots(26)[0].opacity == pytest.approx(2 / 3)
     assert plan.pauses.tolist() == [[80, 240]]
     assert plan.counts["frames_in_pauses"] == int((plan.opacity == 0).sum())
 
@@ -216,7 +216,7 @@ def test_new_lips_stay_where_the_filmed_ones_may_move(case: str) -> None:
 def test_the_sources_own_sound_is_asked_at_the_sources_time() -> None:
     """In a video that plays backwards, or whose sound begins earlier, its pauses lie where its frames are."""
     own = _voices(161, (0, 80))  # its first second is silent
-    facts = _facts(_index(50), 4, voiced=_voices(321, (0, 321)), own_voiced=own, own_lead_s=Fraction(1, 2))
+    facts = _facts(_index(50), 4, voiced=_voices(321, (0, 321)), own_voiced=own, lead_s=Fraction(1, 2))
     plan = make_plan(facts, _faces(range(50)), _settings())
     rests = plan.opacity == 0
     column = (plan.source / 25 + 0.5) * 80

@@ -57,6 +57,8 @@ class Rows:
                 "job_id": f"j{row}",
                 "published": None,
                 "scan": [],
+                "listen": [],
+                "voices_id": None,
                 "frames": count * CHUNK,
             }
         if task.kind == "plan":

@@ -18,11 +18,11 @@ from lipwise_ray.faces.select import (
     fixed_box,
     parse_selection,
     rivals,
-    roll_degrees,
     yaw_degrees,
 )
 from lipwise_ray.faces.shots import ChangeMeter, shots
 from lipwise_ray.faces.tracks import Tracks, link, reference_smooth, smooth
+from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.values import Size, Span
 
 SIZE = Size(640, 360)
@@ -275,7 +275,7 @@ def test_how_a_face_is_turned(yaw: float, roll: float) -> None:
     """Yaw and roll come back from the five points of a face that was turned."""
     points = _turned(yaw, roll)[None]
     assert yaw_degrees(points)[0] == pytest.approx(yaw, abs=1)
-    assert roll_degrees(points)[0] == pytest.approx(roll, abs=0.1)
+    assert roll_degrees(points[0]) == pytest.approx(roll, abs=0.1)
 
 
 def test_faces_left_alone_fade_out() -> None:
@@ -323,3 +323,14 @@ def test_who_speaks_is_found_shot_by_shot() -> None:
     assert set(chosen.box[chosen.frame >= 20, 0].tolist()) == {100.0}
     with pytest.raises(FaceError, match="listens"):
         choose(tracks, parse_selection("speaking"), CropRules())
+
+
+def test_tracks_whose_eyes_are_swapped_are_refused(tmp_path: Path) -> None:
+    """A file with the subject's left first would turn every face round: loading it says which order is meant."""
+    tracks = _link(make({n: [(100, 100, 200, 200)] for n in range(5)}, 5))
+    points = np.stack([_turned(0)] * 5)
+    replace(tracks, landmarks=points).save(tmp_path / "good.npz")
+    Tracks.load(tmp_path / "good.npz")
+    replace(tracks, landmarks=points[:, [1, 0, 2, 4, 3]]).save(tmp_path / "bad.npz")
+    with pytest.raises(FaceError, match="picture's left first"):
+        Tracks.load(tmp_path / "bad.npz")

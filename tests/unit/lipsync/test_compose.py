@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.lipsync.align import TEMPLATE, aligned_to_shown, between
+from lipwise_ray.lipsync.align import TEMPLATE, aligned_to_shown, between, roll_degrees
 from lipwise_ray.lipsync.compose import light_shift, lower_face, paste_mask, relit, with_colours_of
 from lipwise_ray.media.region import box_to_shown
 
@@ -54,17 +54,19 @@ def test_light_goes_over_into_the_surroundings() -> None:
     new[80:] = 0.1  # the jaw moved: background where skin was
     new[60:72, 38:58] = [0.1, 0.1, 0.5]  # lips
     mask = paste_mask(96, 0.1) * lower_face(_points(0, 0.19, 48, 48), box_to_shown(np.array([0, 0, 96, 96]), 96), 96)
-    fixed = relit(new, light_shift(old, new, mask))
+    shift = light_shift(old, new, mask)
+    assert shift is not None
+    fixed = relit(new, shift)
     skin = (mask > 0.05) & (np.arange(96)[:, None] < 58)
     assert np.abs((new - old)[skin].mean(axis=0)).max() > 0.02
     assert np.abs((fixed - old)[skin].mean(axis=0)).max() < 0.005
 
 
 def test_light_is_left_alone_where_nothing_can_be_compared() -> None:
-    """Without skin at the edge there is no shift."""
+    """Without skin at the edge there is no estimate."""
     black, white = np.zeros((96, 96, 3), np.float32), np.ones((96, 96, 3), np.float32)
-    assert not light_shift(black, white, paste_mask(96, 0.1)).any()
-    assert not light_shift(black, black, np.zeros((96, 96), np.float32)).any()
+    assert light_shift(black, white, paste_mask(96, 0.1)) is None
+    assert light_shift(black, black, np.zeros((96, 96), np.float32)) is None
 
 
 def test_a_restored_face_keeps_the_colours_it_was_given() -> None:
@@ -77,3 +79,15 @@ def test_a_restored_face_keeps_the_colours_it_was_given() -> None:
     assert np.abs((found - given).mean(axis=(0, 1))).max() < 0.003
     kept = np.corrcoef((found - given).ravel(), detail.ravel())[0, 1]
     assert kept > 0.97
+
+
+@pytest.mark.parametrize("aspect", [4 / 3, 64 / 45, 0.8])
+def test_pixels_that_are_not_square(aspect: float) -> None:
+    """A face is aligned and leans as it is seen, not as its samples are stored."""
+    seen = _points(20, 0.5)
+    stored = (seen / [aspect, 1]).astype(np.float32)
+    to_shown = aligned_to_shown(stored, 512, aspect)
+    assert np.allclose(TEMPLATE @ to_shown[:, :2].T + to_shown[:, 2], stored, atol=1e-3)
+    assert roll_degrees(stored, aspect) == pytest.approx(roll_degrees(seen), abs=0.1)
+    turned = box_to_shown(np.array([0, 0, 96 / aspect, 96]), 96, 30, aspect) * np.array([[aspect], [1]])
+    assert np.allclose(turned[:, :2] @ turned[:, :2].T, np.eye(2), atol=1e-6)

@@ -145,3 +145,102 @@ def test_the_box_mask_overwrites_the_whole_box() -> None:
     outside = np.ones_like(luma, bool)
     outside[40:100, 40:100] = False
     assert np.array_equal(luma[outside], before[outside])
+
+
+SOFT = Blend(mask="soft")
+
+
+class Scripted(Passthrough):
+    """Returns every face brighter or darker, as its sound says."""
+
+    def __call__(self, faces_bgr: Any, mels: Any) -> Any:
+        return np.clip(faces_bgr + mels[:, :1, :1, None] / 100, 0, 1).astype(np.float32)
+
+
+class Same:
+    """A restorer that changes nothing."""
+
+    size_px, scale, batch_faces = 64, 1, 3
+    space = "crop"
+
+    def __call__(self, faces_bgr: Any) -> Any:
+        return faces_bgr
+
+
+def _flat(level: int, opacity: float = 1.0, source: int = 0, noise: float = 0.0, error: float = 0.0) -> FrameJob:
+    """Return a job for a frame of one grey, with one face, whose new face is off by an error."""
+    frame = draw_frame(SPEC, 0)
+    rng = np.random.default_rng(source)
+    for plane in range(3):
+        samples = plane_array(frame, plane)
+        samples[:] = 128
+        if not plane:
+            samples[:] = np.clip(level + noise * rng.standard_normal(samples.shape), 16, 235)
+    mel = np.full((80, 16), 100 * error, np.float32)
+    return FrameJob(frame, (Spot(0, BOX[0], POINTS, opacity),), mel, source=source)
+
+
+def _mouth(frame: Any) -> Any:
+    return plane_array(frame, 0)[72:90, 60:80].astype(float)
+
+
+@pytest.mark.parametrize("opacity", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("restorer", [None, Same()])
+def test_a_fade_is_as_far_as_planned(opacity: float, restorer: Any) -> None:
+    """At half opacity half of the filmed face shows, with and without a restorer."""
+    shown: list[float] = []
+    for share in (1.0, opacity):
+        renderer = Renderer(Scripted(), CANVAS, SOFT, restorer=restorer)
+        (frame,) = renderer.render(iter([_flat(100, share, error=0.2)]))
+        shown.append(_mouth(frame).mean())
+    assert shown[0] > 140
+    assert shown[1] == pytest.approx(100 + opacity * (shown[0] - 100), abs=1)
+
+
+def test_light_does_not_flash_at_a_cut() -> None:
+    """With one box over a cut, the light of either side says nothing about the other's."""
+    blend = Blend(mask="soft", match_light=True)
+    jobs = [_flat(80 if n < 6 else 180, source=n, error=-0.1 if n < 6 else 0.1) for n in range(12)]
+    levels = [_mouth(frame).mean() for frame in Renderer(Scripted(), CANVAS, blend).render(iter(jobs))]
+    assert levels[:6] == pytest.approx([80] * 6, abs=2)
+    assert levels[6:] == pytest.approx([180] * 6, abs=2)
+
+
+def test_light_is_smoothed_within_a_shot() -> None:
+    """The mean error of the light goes; one that jumps from frame to frame is not chased, so nothing begins to pump."""
+    blend = Blend(mask="soft", match_light=True)
+    errors = [0.15 if n % 2 else 0.05 for n in range(12)]
+    jobs = [_flat(120, source=n, error=errors[n]) for n in range(12)]
+    levels = [_mouth(frame).mean() for frame in Renderer(Scripted(), CANVAS, blend).render(iter(jobs))]
+    assert np.mean(levels[3:9]) == pytest.approx(120, abs=2)
+    jumps = np.abs(np.diff(levels[3:9]))
+    assert jumps.max() - jumps.min() < 4
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_grain_does_not_hang_on_the_restorers_strength(strength: float) -> None:
+    """A new face in a grainy frame is grainy, however much of it the restorer made; the same frame gets the same grain."""
+
+    class Smooth(Passthrough):
+        def __call__(self, faces_bgr: Any, mels: Any) -> Any:
+            return np.full_like(faces_bgr, 0.5)
+
+    def dubbed(blend: Blend) -> Any:
+        renderer = Renderer(Smooth(), CANVAS, blend, restorer=Same(), strength=strength)  # type: ignore[arg-type]
+        return _mouth(next(iter(list(renderer.render(iter([_flat(120, source=4, noise=5)]))))))
+
+    grainy, smooth = dubbed(Blend(mask="soft", grain=True)), dubbed(Blend(mask="soft"))
+    assert smooth.std() < 1.5
+    assert 3 < grainy.std() < 7
+    assert np.array_equal(grainy, dubbed(Blend(mask="soft", grain=True)))
+
+
+def test_black_pixels_mix_in_linear_light() -> None:
+    """A black face over a dark frame stays in range at every size: no sample wraps around."""
+    for side in range(26, 60, 3):
+        box = np.array([50, 40, 50 + side, 40 + side], np.float32)
+        job = _flat(18)
+        job = FrameJob(job.frame, (Spot(0, box, POINTS),), job.mel - 100, source=0)
+        (frame,) = Renderer(Scripted(), CANVAS, Blend(mask="soft", linear_light=True)).render(iter([job]))
+        assert plane_array(frame, 0).min() >= 15
+        assert plane_array(frame, 0).max() <= 19

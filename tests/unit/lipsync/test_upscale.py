@@ -16,8 +16,6 @@ from lipwise_ray.nets.image_models import ImageModel, load_image_model
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
 
-REAL = Path(__file__).parents[4] / "shared" / "weights" / "realesr-animevideov3.pth"
-
 
 def _canvas(size: Size, name: str = "yuv420p") -> Canvas:
     shape = planar_format(name)
@@ -57,11 +55,13 @@ def test_the_grid_does_not_matter() -> None:
         assert np.abs(plane_array(one, plane).astype(int) - plane_array(other, plane)).max() <= 1
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="no real upscaler checkpoint beside the repository")
-def test_a_real_upscaler_keeps_the_picture() -> None:
+def test_a_real_upscaler_keeps_the_picture(shared: Path) -> None:
     """realesr-animevideov3 enlarges a frame four times: made small again it is the same picture, without seams."""
+    real = shared / "weights" / "realesr-animevideov3.pth"
+    if not real.is_file():
+        pytest.skip(f"no real upscaler: {real} is not there")
     size = Size(160, 120)
-    model = ModelFaces(load_image_model(REAL), device="cpu", precision="float32", batch_faces=2, size_px=96)
+    model = ModelFaces(load_image_model(real), device="cpu", precision="float32", batch_faces=2, size_px=96)
     frame = draw_frame(ClipSpec(size=size), 5)
     large = FrameUpscaler(model, _canvas(size))(frame)
     small = plane_array(large, 0).reshape(120, 4, 160, 4).mean(axis=(1, 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from lipwise_ray.errors import SettingsError, WeightsError
 from lipwise_ray.nets.image_models import ImageModel, load_image_model
+from lipwise_ray.nets.torchvision_mend import mend_torchvision
 from tests.conftest import ROOT
 from tests.seeded import GOLDEN, seeded_input, seeded_weights
 
@@ -74,19 +76,34 @@ def test_files_that_are_no_image_model(tmp_path: Path, gfpgan: Path) -> None:
         load_image_model(tmp_path / "page.pth")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the extra scripts a function while it is imported
+@pytest.mark.skipif(find_spec("spandrel_extra_arches") is None, reason="extra codeformer is not installed")
+def test_codeformer_follows_its_fidelity(tmp_path: Path) -> None:
+    """Its weight changes what comes out; the same weight gives the same pixels again. Made-up weights."""
+    mend_torchvision()
+    from spandrel_extra_arches.architectures.CodeFormer import CodeFormer
+
+    torch.manual_seed(3)
+    torch.save({"params_ema": CodeFormer().state_dict()}, tmp_path / "c.pth")
+    faces = torch.from_numpy(seeded_input("face512", (1, 3, 512, 512)))
+    found: list[torch.Tensor] = []
+    for fidelity in (0.0, 0.0, 1.0):
+        model = load_image_model(tmp_path / "c.pth", fidelity)
+        assert (model.architecture, model.purpose) == ("CodeFormer", "face")
+        with torch.inference_mode():
+            found.append(model.call(faces))
+    assert found[0].shape == faces.shape
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
 def test_codeformer_names_its_extra(tmp_path: Path) -> None:
     """Without the extra a CodeFormer checkpoint says what to install, and that its licence is non-commercial."""
-    if "spandrel_extra_arches" in sys.modules or _installed("spandrel_extra_arches"):
+    if find_spec("spandrel_extra_arches"):
         pytest.skip("extra codeformer is installed")
     torch.save({name: torch.zeros(1) for name in ("position_emb", "idx_pred_layer.1.weight")}, tmp_path / "c.pth")
     with pytest.raises(WeightsError, match=r"non-commercial.*lipwise-ray\[codeformer\]"):
         load_image_model(tmp_path / "c.pth")
-
-
-def _installed(name: str) -> bool:
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None
 
 
 def test_nothing_needs_the_reference_packages() -> None:
