@@ -95,8 +95,11 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     """
     size_px = len(mask)
     opacity, before, after = (one[::_BAND_STEP, ::_BAND_STEP].reshape(-1, *one.shape[2:]) for one in (mask, old, new))
-    skin = np.median(before[opacity > _CORE], axis=0) if (opacity > _CORE).any() else np.zeros(3, np.float32)
-    is_skin = np.maximum(np.abs(before - skin), np.abs(after - skin)).max(axis=1) < _SKIN
+    core = opacity > _CORE
+    if not core.any():
+        return None
+    off = [np.abs(one - np.median(one[core], axis=0)).max(axis=1) for one in (before, after)]
+    is_skin = np.maximum(*off) < _SKIN
     band = np.where(is_skin, 4 * opacity * (1 - opacity), 0)
     use = band > _SOME
     if use.sum() < _FEWEST_PIXELS:

@@ -219,7 +219,7 @@ def test_light_is_smoothed_within_a_shot() -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 def test_grain_does_not_hang_on_the_restorers_strength(strength: float) -> None:
-    """A new face in a grainy frame is grainy, however much of it the restorer made; the same frame gets the same grain."""
+    """A new face in a grainy frame is grainy, however much of it the restorer made; a frame keeps its grain."""
 
     class Smooth(Passthrough):
         def __call__(self, faces_bgr: Any, mels: Any) -> Any:
