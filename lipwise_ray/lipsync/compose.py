@@ -26,7 +26,7 @@ _FEWEST_PIXELS = 40
 _SKIN = 0.15
 _STEADY = 0.5
 _REWEIGHTINGS = 4
-_CORE, _SOME = 0.5, 0.1
+_SOME = 0.1
 _COARSE_PX = 64
 _TUKEY = 4.685  # standard deviations, for 95 % efficiency on normal errors
 
@@ -95,22 +95,25 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     """
     size_px = len(mask)
     opacity, before, after = (one[::_BAND_STEP, ::_BAND_STEP].reshape(-1, *one.shape[2:]) for one in (mask, old, new))
-    core = opacity > _CORE
-    if not core.any():
+    place = np.linspace(-1, 1, size_px)[::_BAND_STEP]
+    across, down = (axis.ravel() for axis in np.meshgrid(place, place))
+    band = 4 * opacity * (1 - opacity)
+    # The upper edge lies on the cheeks and under the nose, whatever the jaw does: that is how the skin looks.
+    upper = (band > _SOME) & (down < (down * opacity).sum() / max(1e-6, float(opacity.sum())))
+    if not upper.any():
         return None
-    off = [np.abs(one - np.median(one[core], axis=0)).max(axis=1) for one in (before, after)]
-    is_skin = np.maximum(*off) < _SKIN
-    band = np.where(is_skin, 4 * opacity * (1 - opacity), 0)
+    skin = [np.median(one[upper], axis=0) for one in (before, after)]
+    if np.abs(skin[0] - skin[1]).max() > _MOST_SHIFT:
+        return None
+    off = [np.abs(one - colour).max(axis=1) for one, colour in zip((before, after), skin, strict=True)]
+    band = np.where(np.maximum(*off) < _SKIN, band, 0)
     use = band > _SOME
     if use.sum() < _FEWEST_PIXELS:
         return None
-    place = np.linspace(-1, 1, size_px)[::_BAND_STEP]
-    columns, rows = np.meshgrid(place, place)
-    design = np.stack([np.ones(int(use.sum())), columns.ravel()[use], rows.ravel()[use]], axis=1)
+    design = np.stack([np.ones(int(use.sum())), across[use], down[use]], axis=1)
     wanted = (before - after)[use].astype(np.float64)
-    start = np.median(wanted, axis=0)
     shift = np.zeros((3, 3))
-    shift[:, 0] = start
+    shift[:, 0] = np.median(wanted, axis=0)
     for _ in range(_REWEIGHTINGS):
         rest = wanted - design @ shift.T
         width = np.maximum(1.4826 * np.median(np.abs(rest), axis=0), 0.5 / 255) * _TUKEY
