@@ -13,13 +13,13 @@ from lipwise_ray.dubbing.scanning import linked, scan
 from lipwise_ray.faces.detections import FaceDetector
 from lipwise_ray.faces.tracks import Tracks, smooth
 from lipwise_ray.lipsync.mel import mel_spectrogram
+from lipwise_ray.lipsync.windows import CROP_RATE_HZ
 from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.probe import VideoInfo, probe_audio
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
-from lipwise_ray.metrics.sync import RATE_HZ
 from lipwise_ray.settings import Settings
 from lipwise_ray.values import F32Array, I64Array, Span, U8Array
 
@@ -43,7 +43,7 @@ def resampled(index: FrameIndex) -> I64Array:
     start = int(index.pts[0])
     times = np.array([float((int(pts) - start) * index.time_base) for pts in index.pts])
     end = Fraction(int(index.end_pts) - start) * index.time_base
-    grid = np.arange(max(1, int(end * RATE_HZ))) / RATE_HZ
+    grid = np.arange(max(1, int(end * CROP_RATE_HZ))) / CROP_RATE_HZ
     return np.searchsorted(times, grid + 1e-6, side="right") - 1
 
 

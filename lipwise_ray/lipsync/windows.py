@@ -12,6 +12,9 @@ from lipwise_ray.values import F32Array, I64Array
 WINDOW_COLUMNS = 16
 """Mel columns a frame: 200 ms from the frame's time on. Source: Wav2Lip inference.py, mel_step_size."""
 
+CROP_RATE_HZ = 25
+"""Frames a second of the face crops that lip-sync experts look at, and that training takes."""
+
 
 def constant_rate_starts(frames: int, rate: Fraction, offset_ms: float = 0.0) -> I64Array:
     """Return the first mel column of every frame at a constant rate, shape (frames,).

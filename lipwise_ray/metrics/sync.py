@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipwise_ray.lipsync.windows import WINDOW_COLUMNS, window
+from lipwise_ray.lipsync.windows import CROP_RATE_HZ, WINDOW_COLUMNS, window
 from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
 from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
 
-RATE_HZ = 25
-"""Frames a second of the crops that an expert takes."""
+RATE_HZ = CROP_RATE_HZ
 
 MOST_OFFSET_FRAMES = 15
 """Offsets beyond this are not looked for, as in SyncNet's protocol."""

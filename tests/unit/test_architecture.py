@@ -32,6 +32,15 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_a_worker_loads_torch_with_its_first_network() -> None:
+    """Workers that probe, plan and assemble need no network: importing them loads neither torch nor spandrel."""
+    code = (
+        "import sys, lipwise_ray.dubbing.worker; print([m for m in ('torch', 'spandrel', 'ray') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("package", ["media", "state", "synth"])
 def test_lower_layers_know_no_torch(package: str) -> None:
     """Importing every module of the layer loads neither torch nor ray."""
