@@ -13,7 +13,7 @@
     │   └── StateError        the state directory is in use or cannot be used
     └── TransientError        worth another attempt
         ├── StorageError      the disk or store refused: full, gone, busy
-        └── SegmentError      a rendered segment does not hold what its marker says
+        └── SegmentError      a segment, or a record of scanning, does not hold what it must
 
 Every message reads `<where>: <what must hold>, got <value>. <what to do>`.
 """
@@ -103,7 +103,7 @@ class StorageError(TransientError):
 
 
 class SegmentError(TransientError):
-    """A segment does not hold what its marker says."""
+    """A segment, or a record of scanning, does not hold what it must."""
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

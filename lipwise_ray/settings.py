@@ -138,7 +138,7 @@ class Composite(_Section):
     """Give the new mouth the grain of the skin around it."""
     parser: str = "none"
     """Keep hair, hats, glasses and what is held before a face out of the mask: ``face_parsing``, or ``none``; not with
-    ``box``."""
+    ``box``. It computes in `lipsync.precision`, in batches of `restore.batch_faces`."""
     parser_checkpoint: str | None = None
     """A file instead of the registry's."""
     kernel: Literal["cubic", "linear"] = "cubic"

@@ -103,7 +103,7 @@ class Models:
         reference = weights["lipsync"]
         key = (reference["sha256"], settings.lipsync.precision, batch)
         if key not in self._lipsync:
-            _drop_other_batches(self._lipsync, key)
+            _make_room(self._lipsync, key, squeeze)
             begin = time.perf_counter()
             self._set_threads()
             self._lipsync[key] = Wav2LipSync(
@@ -135,7 +135,7 @@ class Models:
         hashes = (reference and reference["sha256"] for reference in references)
         key = (*hashes, told.precision, told.fidelity, batch)
         if key not in self._restorers:
-            _drop_other_batches(self._restorers, key)
+            _make_room(self._restorers, key, squeeze)
             begin = time.perf_counter()
             self._set_threads()
             self._restorers[key] = self._make_restorer(told, references[0], references[1], batch)
@@ -168,7 +168,7 @@ class Models:
         batch = self._restored_batch(told, squeeze)
         key = (reference["sha256"], told.precision, told.upscale.tile_px, batch)
         if key not in self._upscalers:
-            _drop_other_batches(self._upscalers, key)
+            _make_room(self._upscalers, key, squeeze)
             begin = time.perf_counter()
             self._set_threads()
             self._upscalers[key] = self._upscaler(reference, told, batch, told.upscale.tile_px)
@@ -212,7 +212,7 @@ class Models:
         batch = self._restored_batch(settings.restore, squeeze)
         key = (reference["sha256"], settings.lipsync.precision, batch)
         if key not in self._parsers:
-            _drop_other_batches(self._parsers, key)
+            _make_room(self._parsers, key, squeeze)
             begin = time.perf_counter()
             self._set_threads()
             path, precision = Path(reference["path"]), settings.lipsync.precision
@@ -250,7 +250,8 @@ class Models:
             torch.set_num_threads(self._threads)
 
 
-def _drop_other_batches(kept: dict[tuple[object, ...], Any], key: tuple[object, ...]) -> None:
-    """Give up models that differ from a wanted one in their batches alone, which end their keys: memory ran short."""
-    for other in [other for other in kept if other[:-1] == key[:-1]]:
-        del kept[other]
+def _make_room(kept: dict[tuple[object, ...], Any], key: tuple[object, ...], squeeze: int) -> None:
+    """When memory ran short, give up models that differ from a wanted one in their batches alone, which end their keys."""
+    if squeeze:
+        for other in [other for other in kept if other[:-1] == key[:-1]]:
+            del kept[other]

@@ -170,16 +170,15 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
         FaceError: The chosen face is in too few frames, or missing where that may not be.
     """
     used = _used_frames(facts)
-    left_alone = np.concatenate([chosen.too_small, chosen.turned_away])
-    has_face = np.isin(used, chosen.frame)
-    _check_faces(used, has_face, chosen, settings)
-    has_face |= np.isin(used, left_alone)
-    looked = len(used)
+    is_dubbed = np.isin(used, chosen.frame)
+    is_there = is_dubbed | np.isin(used, np.concatenate([chosen.too_small, chosen.turned_away]))
+    _check_faces(used, is_dubbed, is_there, chosen, settings)
+    looked, first = len(used), used[is_dubbed][:1]
     if settings.faces.on_no_face == "skip":
-        used = used[has_face]
+        used = used[is_there]
     skipped = looked - len(used)
     if settings.source.static:
-        used = used[:1]
+        used = first if settings.faces.on_no_face == "skip" and len(first) else used[:1]
     sequence, clock = _sequence(facts, used, settings)
     source = used[sequence.source]
     rate = clock.rate or facts.index.mean_rate
@@ -212,7 +211,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
             "frames_with_face": with_face,
             "frames_without_face": len(source) - with_face,
             "source_frames_used": looked,
-            "source_frames_without_face": int((~has_face).sum()),
+            "source_frames_without_face": int((~is_dubbed).sum()),
             "source_frames_skipped": skipped,
             "frames_in_pauses": int((opacity == 0).sum()),
             "own_sound_used": int(facts.own_voiced is not None),
@@ -264,8 +263,8 @@ def _used_frames(facts: Facts) -> I64Array:
     return used
 
 
-def _check_faces(used: I64Array, has_face: BoolArray, chosen: Chosen, settings: Settings) -> None:
-    found, looked = int(has_face.sum()), len(used)
+def _check_faces(used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: Chosen, settings: Settings) -> None:
+    found, looked = int(is_dubbed.sum()), len(used)
     rules = settings.faces
     left_alone = {
         f"under {rules.min_face_px:g} px in {{}} (faces.min_face_px)": chosen.too_small,
@@ -273,7 +272,7 @@ def _check_faces(used: I64Array, has_face: BoolArray, chosen: Chosen, settings: 
     }
     why = ", ".join(text.format(int(np.isin(used, frames).sum())) for text, frames in left_alone.items() if len(frames))
     why = f"; {why}" if why else ""
-    if found < rules.min_face_share * looked or (rules.on_no_face == "skip" and found == 0):
+    if found < rules.min_face_share * looked or (rules.on_no_face == "skip" and not is_there.any()):
         raise FaceError(
             "no_face",
             "video",
@@ -281,7 +280,6 @@ def _check_faces(used: I64Array, has_face: BoolArray, chosen: Chosen, settings: 
             f"{found} of {looked} frames{why}",
             "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )
-    is_there = has_face | np.isin(used, np.concatenate([chosen.too_small, chosen.turned_away]))
     if rules.on_no_face == "fail" and not is_there.all():
         first = int(used[int(np.argmin(is_there))])
         raise FaceError(

@@ -13,7 +13,7 @@ from lipwise_ray.dubbing.scanning import crop_rules, linked
 from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.select import SPEAKING, Chosen, Voice, choose, fixed_box, parse_selection
-from lipwise_ray.faces.tracks import Tracks, smooth
+from lipwise_ray.faces.tracks import Tracks, read_tracks, smooth
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
@@ -101,7 +101,7 @@ class Planner:
         """Return the row's own tracks or those that were found, smoothed as its settings say."""
         settings, shown = job.spec.settings, recipe_of(job.spec.settings, job.video).canvas.shown_size
         if job.spec.tracks is not None:
-            tracks = Tracks.load(job.media.local(job.spec.tracks, payload["identity"]["tracks"]))
+            tracks = read_tracks(job.media.local(job.spec.tracks, payload["identity"]["tracks"]))
             if tracks.frames != len(job.video.index) or tracks.size != shown:
                 raise FaceError(
                     "other_tracks",
@@ -125,15 +125,11 @@ class Planner:
         rate = float(job.video.index.mean_rate)
         chunks = len(spans(len(job.video.index), chunk_frames(settings, job.video.index.mean_rate)))
         keys = [layout.scan_chunk(video_id, detector_id, n) for n in range(chunks)]
-        parts = [load_file(self._store, key, Detections.load) for key in keys]
-        found = Detections.joined([part for part in parts if part is not None])
-        if len(found.change) != len(job.video.index):
+        parts = [part for key in keys if (part := load_file(self._store, key, Detections.load)) is not None]
+        found = Detections.joined(parts) if len(parts) == chunks else None
+        if found is None or len(found.change) != len(job.video.index):
             raise SegmentError(
-                "scan_missing",
-                video_id,
-                f"must be scanned in {chunks} chunks",
-                f"{len(found.change)} frames",
-                "Run again",
+                "scan_missing", video_id, f"must be scanned in {chunks} chunks", f"{len(parts)}", "Run again"
             )
         tracks = linked(found, recipe_of(settings, job.video).canvas.shown_size, rate, settings)
         with inputs.scratch_file(self._scratch, "tracks.npz") as temporary:

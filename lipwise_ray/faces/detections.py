@@ -15,13 +15,6 @@ LANDMARKS = 5
 """Eyes (picture's left first), nose, mouth corners (picture's left first)."""
 
 
-def handedness(landmarks: F32Array) -> F32Array:
-    """Return for each face of shape (N, 5, 2) a number above 0 where the picture's left eye comes first, as it must."""
-    eyes = landmarks[:, 1] - landmarks[:, 0]
-    down = landmarks[:, 3] + landmarks[:, 4] - landmarks[:, 0] - landmarks[:, 1]
-    return np.asarray(eyes[:, 0] * down[:, 1] - eyes[:, 1] * down[:, 0], np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """The faces of one picture.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lipwise_ray.errors import FaceError
-from lipwise_ray.faces.detections import LANDMARKS, handedness
+from lipwise_ray.faces.detections import LANDMARKS
 from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_smooth
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
@@ -17,7 +17,6 @@ _PLAIN = ("largest", "all", "left", "right", "center")
 SPEAKING = "speaking"
 _PRESENT_SHARE = 0.02
 _LEAST_EXTENT = 0.05
-_MIRRORED = 0.1  # in a full profile the eyes fall together, and may change places a little
 _INDEX = re.compile(r"^index:(\d+)$")
 _BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
 
@@ -332,7 +331,7 @@ def _typical_landmarks(box: F32Array) -> F32Array:
 
 
 def _usable_landmarks(landmarks: F32Array, box: F32Array) -> F32Array:
-    """Return landmarks, typical ones in place of those that are no face's: a user's tracks may have none."""
+    """Return landmarks, typical ones in place of those that span no face: a user's tracks may have none."""
     extent = np.ptp(landmarks, axis=1).max(axis=1)
-    is_face = (extent > _LEAST_EXTENT * (box[:, 3] - box[:, 1])) & (handedness(landmarks) > -_MIRRORED * extent**2)
+    is_face = extent > _LEAST_EXTENT * (box[:, 3] - box[:, 1])
     return np.where(is_face[:, None, None], landmarks, _typical_landmarks(box))

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from lipwise_ray.errors import FaceError
-from lipwise_ray.faces.detections import LANDMARKS, Detections, handedness
+from lipwise_ray.faces.detections import LANDMARKS, Detections
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_MIRRORED = 0.8  # a profile's eyes may change places by a little; in a mirrored face from the front this is 1.9
 _REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
 
 
@@ -76,22 +77,13 @@ class Tracks:
 
     @staticmethod
     def load(path: Path) -> Tracks:
-        """Read tracks that `save` wrote, or that a user made.
+        """Read what `save` wrote.
 
         Raises:
-            FaceError: The file is not a tracks file.
+            ValueError: The file is damaged; so do the other errors of `np.load`.
         """
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                return _checked(path, data)
-        except _UNREADABLE as error:
-            raise FaceError(
-                "bad_tracks",
-                str(path),
-                "must be a tracks file (.npz with track, frame, box, landmarks, shots, video)",
-                str(error),
-                "Export one with `lipwise-ray tracks`",
-            ) from error
+        with np.load(path, allow_pickle=False) as data:
+            return _checked(path, data)
 
     def rows(self, track: int) -> slice:
         """Return the rows of one track."""
@@ -102,6 +94,36 @@ class Tracks:
     def numbers(self) -> list[int]:
         """The track numbers."""
         return [int(n) for n in np.unique(self.track)]
+
+
+def read_tracks(path: Path) -> Tracks:
+    """Read a user's tracks file.
+
+    Raises:
+        FaceError: It is none, or its landmarks are in another order.
+    """
+    try:
+        tracks = Tracks.load(path)
+    except _UNREADABLE as error:
+        raise FaceError(
+            "bad_tracks",
+            str(path),
+            "must be a tracks file (.npz with track, frame, box, landmarks, shots, video)",
+            str(error),
+            "Export one with `lipwise-ray tracks`",
+        ) from error
+    points = tracks.landmarks
+    eyes, down = points[:, 1] - points[:, 0], points[:, 3:].sum(axis=1) - points[:, :2].sum(axis=1)
+    extent = np.maximum(np.ptp(points, axis=1).max(axis=1), 1e-3) if len(points) else np.ones(0)
+    if len(points) and np.median((eyes[:, 0] * down[:, 1] - eyes[:, 1] * down[:, 0]) / extent**2) < -_MIRRORED:
+        raise FaceError(
+            "mirrored_tracks",
+            str(path),
+            "must have landmarks in the order eyes, nose, mouth corners, the picture's left first",
+            "eyes that are swapped",
+            "Swap the first two points and the last two",
+        )
+    return tracks
 
 
 def _checked(path: Path, data: NpzFile) -> Tracks:
@@ -125,9 +147,6 @@ def _checked(path: Path, data: NpzFile) -> Tracks:
         raise ValueError(message)
     if count and not (tracks.box[:, 2:] > tracks.box[:, :2]).all():
         message = "boxes whose right or bottom comes before their left or top"
-        raise ValueError(message)
-    if count and np.median(handedness(tracks.landmarks)) < 0:
-        message = "landmarks in another order than eyes, nose, mouth corners, the picture's left first"
         raise ValueError(message)
     if not (np.isfinite(tracks.box).all() and np.isfinite(tracks.landmarks).all()):
         message = f"boxes or landmarks of {path.name} that are not finite"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from lipwise_ray.lipsync.align import TEMPLATE, TEMPLATE_PX, aligned_to_shown
 from lipwise_ray.lipsync.compose import lower_face
-from lipwise_ray.values import F32Array, U8Array
+from lipwise_ray.values import BoolArray, F32Array, U8Array
 
 if TYPE_CHECKING:
     from lipwise_ray.nets.precision import Precision
@@ -73,8 +74,15 @@ def free_of_things(classes: U8Array) -> F32Array:
     """
     from lipwise_ray.nets.bisenet import BACKGROUND, GLASSES, HAIR, HAT  # noqa: PLC0415  # loads torch
 
-    inside = lower_face(TEMPLATE.astype(np.float32), aligned_to_shown(TEMPLATE, TEMPLATE_PX), TEMPLATE_PX) > _INSIDE
-    inside[int(_CHIN * TEMPLATE_PX) :] = False
-    things = np.isin(classes, (GLASSES, HAIR, HAT)) | (inside & (classes == BACKGROUND))
+    things = np.isin(classes, (GLASSES, HAIR, HAT)) | (_inside() & (classes == BACKGROUND))
     wide = cv2.dilate(things.astype(np.float32), np.ones((_MARGIN_PX, _MARGIN_PX), np.uint8))
     return 1 - np.asarray(cv2.GaussianBlur(wide, (0, 0), _SOFT_PX), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _inside() -> BoolArray:
+    """Return where an aligned face has no background, shape (512, 512)."""
+    points = TEMPLATE.astype(np.float32)
+    inside = lower_face(points, aligned_to_shown(points, TEMPLATE_PX), TEMPLATE_PX) > _INSIDE
+    inside[int(_CHIN * TEMPLATE_PX) :] = False
+    return inside

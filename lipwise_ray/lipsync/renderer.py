@@ -111,13 +111,17 @@ class StageTimes:
 
 @dataclass(slots=True)
 class _Face:
-    """A face under way: its crop, what the networks make of it, and how it is to be laid over the frame."""
+    """A face under way: its crop, what the networks make of it, and how it is to be laid over the frame.
+
+    ``outline`` is its mask with the things in front of it.
+    """
 
     job: FrameJob
     spot: Spot
     to_shown: F64Array
     crop: F32Array
     mask: F32Array | None
+    outline: F32Array | None
     new: F32Array
     shift: F32Array | None = None
     restored: Patch | None = None
@@ -208,7 +212,7 @@ class Renderer:
         mask = self._rim
         if mask is not None and self._blend.mask == "face":
             mask = mask * lower_face(spot.landmarks, to_shown, side, aspect)
-        return _Face(job, spot, to_shown, crop, mask, crop)
+        return _Face(job, spot, to_shown, crop, mask, mask, crop)
 
     # lips and light ----------------------------------------------------------------------------------
 
@@ -321,9 +325,10 @@ class Renderer:
         """Lay a new face over the old one, and the restored one over that."""
         planes = [plane_array(job.frame, plane) for plane in range(self._canvas.format.planes)]
         filmed = [plane.copy() for plane in planes] if face.spot.opacity < 1 else []
-        grain = None
-        if self._blend.grain and face.mask is not None:
-            grain = Grain(job.source, noise_around(job.frame, self._canvas, face.to_shown, face.mask))
+        noise = None
+        if self._blend.grain and face.outline is not None:
+            noise = noise_around(job.frame, self._canvas, face.to_shown, face.outline)
+        grain = Grain(job.source, noise) if noise is not None else None
         for patch in (Patch(face.new, face.mask, face.to_shown), face.restored):
             if patch is not None:
                 write_region(

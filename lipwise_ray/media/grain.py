@@ -31,15 +31,15 @@ class Grain:
     noise: float
 
 
-def noise_of(plane: F32Array, where: BoolArray) -> float:
-    """Return the deviation of the fine noise of some pixels, 0 where there are too few to tell.
+def noise_of(plane: F32Array, where: BoolArray) -> float | None:
+    """Return the deviation of the fine noise of some pixels, None where there are too few to tell.
 
     Args:
         plane: Samples, shape (H, W).
         where: Which, shape (H, W).
     """
     if int(where.sum()) < _FEWEST_PIXELS:
-        return 0.0
+        return None
     return 1.4826 * float(np.median(np.abs(_noise(plane)[where])))
 
 
@@ -60,6 +60,8 @@ def with_grain(fresh: F32Array, opacity: F32Array, peak: float, grain: Grain, to
         left: Its column.
     """
     there = noise_of(fresh, opacity > _CORE * float(opacity.max(initial=0)))
+    if there is None:
+        return fresh
     level = np.sqrt(max(0.0, grain.noise**2 - there**2)) / _tile()[1]
     if level < _LEAST * peak:
         return fresh

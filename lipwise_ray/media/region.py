@@ -218,8 +218,8 @@ def write_region(
         target[rows, columns] = np.clip(np.rint(mixed), 0.0, peak).astype(target.dtype)
 
 
-def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float:
-    """Return the deviation of the fine noise of a frame's luma where a mask fades out.
+def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float | None:
+    """Return the deviation of the fine noise of a frame's luma where a mask fades out, None where that is too small.
 
     Args:
         frame: As for `write_region`.
@@ -231,7 +231,7 @@ def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: 
     to_plane = _plane_map(compose(shown_to_stored(canvas), to_shown), 0, 0)
     window = _window(to_plane, len(weight), target)
     if window is None:
-        return 0.0
+        return None
     rows, columns = window
     shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
     extent = (columns.stop - columns.start, rows.stop - rows.start)

@@ -57,6 +57,21 @@ def test_damaged_records_are_made_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("out.state/quarantine/*"))
 
 
+@pytest.mark.parametrize("name", ["tracks.npz", "chunk-00000.npz"])
+def test_a_damaged_record_of_a_short_video_is_made_again(tmp_path: Path, name: str) -> None:
+    """Its only scan, or its tracks, are found damaged and replaced: the row neither fails nor goes into quarantine."""
+    rows = [_row("two", DEMO / "two-people.mp4", DEMO / "two-people.m4a") | {"faces": "left"}]
+    assert dub(tmp_path, rows, *TINY).done == 1
+    (tracks,) = tmp_path.glob("out.state/scans/*/*/tracks.npz")
+    damaged = tracks.with_name(name)
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    if damaged != tracks:
+        tracks.unlink()
+    report = dub(tmp_path, rows, *TINY, "encode.quality=31")
+    assert report.done == 1, report.outcomes
+    assert not list(tmp_path.glob("out.state/quarantine/*"))
+
+
 def test_a_sound_that_begins_late_is_heard_where_it_is(tmp_path: Path) -> None:
     """In a file whose sound starts half a second after its picture the speaker is found as in any other."""
     import av

@@ -230,3 +230,15 @@ def test_faces_left_alone_are_named_when_none_is_left() -> None:
     nobody = replace(_faces([]), turned_away=np.arange(100, dtype=np.int64))
     with pytest.raises(FaceError, match=r"turned by over 70 degrees in 100 \(faces.max_yaw_deg\)"):
         make_plan(_facts(_index(100), 4), nobody, _settings())
+
+
+def test_faces_left_alone_are_not_missing() -> None:
+    """A profile is neither skipped nor a reason to fail; a static picture is one that can be dubbed."""
+    turned = replace(_faces(range(20, 100)), turned_away=np.arange(20, dtype=np.int64))
+    for rule in ("skip", "fail"):
+        assert len(make_plan(_facts(_index(100), 4), turned, _settings(faces={"on_no_face": rule})).source) == 100
+    still = _settings(faces={"on_no_face": "skip"}, source={"static": True})
+    assert set(make_plan(_facts(_index(100), 4), turned, still).source.tolist()) == {20}
+    nobody = replace(_faces([]), turned_away=np.arange(100, dtype=np.int64))
+    let_through = _settings(faces={"on_no_face": "skip", "min_face_share": 0.0})
+    assert make_plan(_facts(_index(100), 4), nobody, let_through).counts["frames_with_face"] == 0

@@ -21,7 +21,7 @@ from lipwise_ray.faces.select import (
     yaw_degrees,
 )
 from lipwise_ray.faces.shots import ChangeMeter, shots
-from lipwise_ray.faces.tracks import Tracks, link, reference_smooth, smooth
+from lipwise_ray.faces.tracks import Tracks, link, read_tracks, reference_smooth, smooth
 from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.values import Size, Span
 
@@ -235,7 +235,7 @@ def test_tracks_survive_their_file(tmp_path: Path) -> None:
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     for name in ("bad.npz", "text.npz", "far.npz", "missing.npz", "empty.npz", "cut.npz", "array.npz"):
         with pytest.raises(FaceError) as caught:
-            Tracks.load(tmp_path / name)
+            read_tracks(tmp_path / name)
         assert name in str(caught.value)
 
 
@@ -330,7 +330,20 @@ def test_tracks_whose_eyes_are_swapped_are_refused(tmp_path: Path) -> None:
     tracks = _link(make({n: [(100, 100, 200, 200)] for n in range(5)}, 5))
     points = np.stack([_turned(0)] * 5)
     replace(tracks, landmarks=points).save(tmp_path / "good.npz")
-    Tracks.load(tmp_path / "good.npz")
+    read_tracks(tmp_path / "good.npz")
     replace(tracks, landmarks=points[:, [1, 0, 2, 4, 3]]).save(tmp_path / "bad.npz")
     with pytest.raises(FaceError, match="picture's left first"):
-        Tracks.load(tmp_path / "bad.npz")
+        read_tracks(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("crossed_px", [0, 1, 4, 10])
+def test_a_full_profile_is_turned_away(tmp_path: Path, crossed_px: float) -> None:
+    """Where a detector's eyes change places in a profile the face is left alone all the same, and its file is read."""
+    tracks = _link(make({n: [(150, 150, 250, 250)] for n in range(9)}, 9))
+    points = np.stack([_turned(90)] * 9)
+    points[:, 0, 0] += crossed_px / 2
+    points[:, 1, 0] -= crossed_px / 2
+    profile = replace(tracks, landmarks=points)
+    assert len(choose(profile, parse_selection("largest"), CropRules(max_yaw_deg=70)).turned_away) == 9
+    profile.save(tmp_path / "t.npz")
+    assert np.array_equal(read_tracks(tmp_path / "t.npz").landmarks, points)
