@@ -251,7 +251,10 @@ class Models:
 
 
 def _make_room(kept: dict[tuple[object, ...], Any], key: tuple[object, ...], squeeze: int) -> None:
-    """When memory ran short, give up models that differ from a wanted one in their batches alone, which end their keys."""
+    """When memory ran short, give up models that differ from a wanted one in their batches alone.
+
+    Batches are what keys end with.
+    """
     if squeeze:
         for other in [other for other in kept if other[:-1] == key[:-1]]:
             del kept[other]
