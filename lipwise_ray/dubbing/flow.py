@@ -110,30 +110,22 @@ class RowFlow:
         self._listen = result["listen"]
         todo: list[list[int]] = result["scan"]
         self.progress.stage = "scanning"
-        self.progress.todo, self.progress.done = sum(stop - start for _, start, stop in todo), 0
-        tasks = [
-            self._task(
-                "scan",
-                f"scan:{result['video_id']}/{result['detector_id']}/{number}",
-                {"chunk": number, "start": start, "stop": stop},
-                frames=stop - start,
-                chunk=number,
-            )
-            for number, start, stop in todo
-        ]
-        return tasks or self._listens() or [self._plan()]
+        return self._looks("scan", result["detector_id"], todo) or self._listens() or [self._plan()]
 
     def _listens(self) -> list[Task]:
         """Return the tasks that find out who speaks."""
-        todo = self._listen
-        if todo:
-            self.progress.stage = "listening"
-            self.progress.todo, self.progress.done = sum(stop - start for _, start, stop in todo), 0
-        video_id, voices_id = self._probe["video_id"], self._probe["voices_id"]
+        if not self._listen:
+            return []
+        self.progress.stage = "listening"
+        return self._looks("listen", self._probe["voices_id"], self._listen)
+
+    def _looks(self, kind: Kind, record_id: str, todo: list[list[int]]) -> list[Task]:
+        """Return a task for each stretch of the source: its number, start and stop."""
+        self.progress.todo, self.progress.done = sum(stop - start for _, start, stop in todo), 0
         return [
             self._task(
-                "listen",
-                f"listen:{video_id}/{voices_id}/{number}",
+                kind,
+                f"{kind}:{self._probe['video_id']}/{record_id}/{number}",
                 {"chunk": number, "start": start, "stop": stop},
                 frames=stop - start,
                 chunk=number,
