@@ -77,6 +77,12 @@ class Faces(_Section):
     """Tells who speaks, for ``speaking``: a name of the registry."""
     expert_checkpoint: str | None = None
     """A file instead of the registry's."""
+    embedder: str = "sface"
+    """Tells people apart, for ``like:IMAGE``: a name of the registry."""
+    embedder_checkpoint: str | None = None
+    """A file instead of the registry's."""
+    min_likeness: Annotated[float, Field(ge=-1, le=1)] = 0.363
+    """Smallest cosine between a person's faces and the portrait's; the default is the one published for sface."""
     on_no_face: Literal["pass", "skip", "fail"] = "pass"
     min_face_share: Share = 0.01
     pads: Pads = (0, 10, 0, 0)
@@ -303,7 +309,7 @@ class Settings(_Section):
                 "paths": True,
                 "limits": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
-                "faces": {"expert", "expert_checkpoint"},
+                "faces": {"expert", "expert_checkpoint", "embedder", "embedder_checkpoint"},
                 "composite": {"parser", "parser_checkpoint"},
                 "detect": {"detector", "checkpoint", "batch_frames"},
                 "restore": {"model": True, "checkpoint": True, "batch_faces": True, "upscale": {"model", "checkpoint"}},

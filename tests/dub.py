@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -30,7 +31,11 @@ CPUs with AVX-512, and a few coded bytes differ from run to run."""
 
 
 def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """Write rows as CSV; columns are all keys that a row has."""
+    """Write rows as CSV, whose columns are all keys that a row has; rows with speakers as JSON lines."""
+    if any("speakers" in row for row in rows):
+        path = path.with_suffix(".jsonl")
+        path.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
+        return path
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)

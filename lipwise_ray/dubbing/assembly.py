@@ -16,6 +16,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
+from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
@@ -94,37 +95,28 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
     """
     scratch, name = Path(payload["scratch"]), Path(job.spec.output)
-    audio, encode = job.audio(scratch, payload["audio_id"]), job.spec.settings.encode.audio
+    audio = Sounds(job, scratch, payload["job_id"], payload["identity"]).delivered()
+    encode = job.spec.settings.encode.audio
     delivered = container_for(name)
     planned = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
     if planned.copy:
         return planned, audio.info
     folder, suffix = layout.soundtrack(payload["job_id"]), name.suffix.lower()
-    known = _known_sound(job.store, folder)
+    known = whole_file(job.store, folder)
     if known is None:
         with inputs.scratch_file(scratch, f"track{suffix}") as temporary:
             write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
             job.store.put_file(f"{folder}/{sha256_of(temporary)}{suffix}", temporary)
-        known = _known_sound(job.store, folder)
+        known = whole_file(job.store, folder)
         if known is None:
             raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
     return planned, probe_audio(known, _NO_LIMITS)
 
 
-def _known_sound(store: Store, folder: str) -> Path | None:
-    """Return the encoded sound, which is named after its bytes; what has become another is removed."""
-    for key in store.names(folder):
-        path = store.fetch(key)
-        if path is not None and Path(key).stem == sha256_of(path):
-            return path
-        store.remove(key)
-    return None
-
-
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
-    """Remove the segments and the encoded sound of a published job, those of attempts that never committed too."""
+    """Remove the segments and the sounds of a published job, those of attempts that never committed too."""
     if not keep:
-        _remove_all(store, layout.segments(job_id), layout.soundtrack(job_id))
+        _remove_all(store, layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id))
 
 
 def _remove_all(store: Store, *folders: str) -> None:

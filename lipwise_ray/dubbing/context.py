@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.dubbing.speakers import Speaker
 from lipwise_ray.errors import StorageError
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
@@ -17,11 +18,14 @@ from lipwise_ray.values import Json
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a row asks for, all defaults filled in."""
+    """What a row asks for, all defaults filled in.
+
+    ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
+    """
 
     row_id: str
     video: str
-    audio: str
+    audio: str | None
     output: str
     output_address: str
     tracks: str | None
@@ -30,6 +34,7 @@ class JobSpec:
     language: str | None
     tags: tuple[str, ...]
     settings: Settings
+    speakers: tuple[Speaker, ...] = ()
 
     def record(self) -> Json:
         """Return JSON values that `spec_of` reads."""
@@ -45,6 +50,7 @@ class JobSpec:
             "language": self.language,
             "tags": list(self.tags),
             "settings": self.settings.model_dump_json(),
+            "speakers": [asdict(speaker) for speaker in self.speakers],
         }
 
 
@@ -63,6 +69,7 @@ def spec_of(payload: Json) -> JobSpec:
         language=job["language"],
         tags=tuple(job["tags"]),
         settings=Settings.model_validate_json(job["settings"]),
+        speakers=tuple(Speaker(**speaker) for speaker in job["speakers"]),
     )
 
 
@@ -75,11 +82,6 @@ class JobContext:
     media: Media
     video: inputs.Video
     salvage: bool
-
-    def audio(self, scratch: Path, audio_id: str) -> inputs.Audio:
-        """Return the job's new sound."""
-        file, limits = self.media.local(self.spec.audio, audio_id), self.spec.settings.limits
-        return inputs.open_audio(self.store, scratch, file, audio_id, salvage=self.salvage, limits=limits)
 
 
 def open_job(store: Store, media: Media, scratch: Path, payload: Json) -> JobContext:

@@ -7,8 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.dubbing.media import Media
-from lipwise_ray.dubbing.plan import chunk_frames, detects
+from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.row_table import Row
+from lipwise_ray.dubbing.speakers import Speaker, detects, rules_of
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
@@ -72,12 +73,11 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         MediaError: An input cannot be opened.
         AudioError: The audio has no sound.
     """
-    video, audio = (media.local(a, media.identity(a)) for a in (row.video, row.audio))
+    video = media.local(row.video, media.identity(row.video))
     info = probe_video(video, settings.limits)
     index = build_index(info, salvage=settings.source.on_error == "salvage")
-    probe_audio(audio, settings.limits)
-    with open_input(audio) as container:
-        audio_s = Fraction(container.duration or 0, _MICROSECONDS)
+    said = [Speaker("", row.audio)] if row.audio else row.speakers
+    audio_s = max(_end_s(one, settings, media) for one in said)
     rate = Fraction(settings.source.still_rate) if info.is_still else index.mean_rate
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
     end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
@@ -86,6 +86,16 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         "audio" if info.is_still else settings.timing.length
     ]
     frames = max(1, round_half_up(length_s * rate))
-    scan_frames = len(index) if detects(settings, row.tracks) else 0
+    scan_frames = len(index) if detects(rules_of(row.speakers, settings), row.tracks) else 0
     seconds = frames / speeds.render + scan_frames / speeds.scan
     return Estimate(row.id, frames, rate, len(spans(frames, chunk_frames(settings, rate))), scan_frames, seconds)
+
+
+def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
+    """Return when a sound is over, by its container."""
+    file = media.local(speaker.audio, media.identity(speaker.audio))
+    probe_audio(file, settings.limits)
+    if speaker.end_s is not None:
+        return Fraction(speaker.end_s)
+    with open_input(file) as container:
+        return Fraction(speaker.start_s) + Fraction(container.duration or 0, _MICROSECONDS)

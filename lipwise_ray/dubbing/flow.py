@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
-from lipwise_ray.state import layout
 from lipwise_ray.values import Json
 
-Stage = Literal["waiting", "probing", "scanning", "listening", "planning", "rendering", "assembling", "done"]
+Stage = Literal["waiting", "probing", "scanning", "comparing", "planning", "rendering", "assembling", "done"]
 _MOST_REPAIRS = 3
+_HANDED_ON = ("job_id", "identity", "video_id", "detector_id", "voices_id", "looks_id")
+"""What the tasks of a row are told of its probe."""
 
 
 @dataclass(slots=True)
@@ -43,7 +44,6 @@ class RowFlow:
         turn: Rows that are begun together have the same; lower goes first.
         share: Whose part of the workers the row takes.
         base: Payload of every task: the job's record, its weights, the scratch folder.
-        salvage: The row works with what decodes.
     """
 
     row: int
@@ -51,7 +51,6 @@ class RowFlow:
     turn: int
     share: str
     base: Json
-    salvage: bool
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
     job_id: str = ""
@@ -59,7 +58,10 @@ class RowFlow:
     """Set once the row is done."""
     _probe: Json = field(default_factory=dict[str, Any])
     _open: set[str] = field(default_factory=set[str])
-    _listen: list[list[int]] = field(default_factory=list[list[int]])
+    _compare: dict[Kind, list[list[int]]] = field(default_factory=dict[Kind, list[list[int]]])
+    """Stretches in which faces are compared with the sound, and looked at."""
+    _portraits: dict[str, str] = field(default_factory=dict[str, str])
+    """Portraits to be looked at: identity by address."""
     _found_missing: bool = False
     _repairs: int = 0
     _frames: int | None = None
@@ -89,8 +91,8 @@ class RowFlow:
         if self._open:
             return []
         if task.kind == "scan":
-            return self._listens() or [self._plan()]
-        return self._after_listening(result) if task.kind == "listen" else [self._assemble()]
+            return self._compares() or [self._plan()]
+        return self._after_comparing(result) if task.kind in ("listen", "recognise") else [self._assemble()]
 
     def _task(self, kind: Kind, task_id: str, extra: Json, *, frames: int = 0, chunk: int = 0) -> Task:
         self._open.add(task_id)
@@ -103,21 +105,26 @@ class RowFlow:
         if result["published"] is not None:
             self.tally.chunks = self.tally.chunks_reused = int(result["published"].get("chunks", 0))
             return self._finish({**result["published"], "reused": True})
-        self._probe = {key: result[key] for key in ("job_id", "identity", "video_id", "audio_id", "detector_id")}
+        self._probe = {key: result[key] for key in _HANDED_ON}
         self._frames = int(result["frames"])
-        self._probe["mel_key"] = layout.mel(result["audio_id"], salvage=self.salvage)
-        self._probe["voices_id"] = result["voices_id"]
-        self._listen = result["listen"]
+        self._compare = {"listen": result["listen"], "recognise": result["recognise"]}
+        self._portraits = result["portraits"]
         todo: list[list[int]] = result["scan"]
         self.progress.stage = "scanning"
-        return self._looks("scan", result["detector_id"], todo) or self._listens() or [self._plan()]
+        return self._looks("scan", result["detector_id"], todo) or self._compares() or [self._plan()]
 
-    def _listens(self) -> list[Task]:
-        """Return the tasks that find out who speaks."""
-        if not self._listen:
-            return []
-        self.progress.stage = "listening"
-        return self._looks("listen", self._probe["voices_id"], self._listen)
+    def _compares(self) -> list[Task]:
+        """Return the tasks that find out who speaks, and who is like a portrait."""
+        ids: dict[Kind, str] = {"listen": self._probe["voices_id"], "recognise": self._probe["looks_id"]}
+        tasks = [task for kind, todo in self._compare.items() for task in self._looks(kind, ids[kind], todo)]
+        tasks += [
+            self._task("recognise", f"recognise:{image_id}/{ids['recognise']}", {"portrait": [address, image_id]})
+            for address, image_id in self._portraits.items()
+        ]
+        if tasks:
+            self.progress.stage = "comparing"
+            self.progress.todo, self.progress.done = sum(task.frames for task in tasks), 0
+        return tasks
 
     def _looks(self, kind: Kind, record_id: str, todo: list[list[int]]) -> list[Task]:
         """Return a task for each stretch of the source: its number, start and stop."""
@@ -137,11 +144,11 @@ class RowFlow:
         self.progress.stage = "planning"
         return self._task("plan", f"plan:{self.job_id}", {})
 
-    def _after_listening(self, result: Json) -> list[Task]:
+    def _after_comparing(self, result: Json) -> list[Task]:
         return self._look_again(result) if self._found_missing else [self._plan()]
 
     def _look_again(self, result: Json) -> list[Task]:
-        """Return the task that finds out which records of scanning and listening have to be made again."""
+        """Return the task that finds out which records of scanning and comparing have to be made again."""
         self._found_missing = False
         self._repairs += 1
         if self._repairs > _MOST_REPAIRS:

@@ -100,11 +100,10 @@ def open_audio(
         MediaError: The file cannot be opened, is damaged or too large.
         AudioError: It has no sound that can be used.
     """
-    info = probe_audio(path, limits)
-    key, mel_key = layout.sound(audio_id, salvage=salvage), layout.mel(audio_id, salvage=salvage)
-    known = _known_audio(store, audio_id, info, key, mel_key)
+    info, mel_key = probe_audio(path, limits), layout.mel(audio_id, salvage=salvage)
+    known = known_sound(store, audio_id, salvage=salvage)
     if known is not None:
-        return known
+        return Audio(audio_id, info, *known, mel_key)
     with scratch_file(scratch, "wave.f32") as wave, scratch_file(scratch, "mel.npy") as mel:
         sound = extract_network_sound(info, wave, salvage=salvage, limits=limits)
         try:
@@ -114,17 +113,17 @@ def open_audio(
         sha256 = sha256_of(mel)
         store.put_file(mel_key, mel)
     record = {"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns, "mel_sha256": sha256}
-    store.write(key, to_json(record))
+    store.write(layout.sound(audio_id, salvage=salvage), to_json(record))
     return Audio(audio_id, info, sound, columns, mel_key)
 
 
-def _known_audio(store: Store, audio_id: str, info: AudioInfo, key: str, mel_key: str) -> Audio | None:
-    """Return a sound's record when it and its mel are whole."""
-    known = read_json(store, key) or {}
-    mel = store.fetch(mel_key)
+def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[Sound, int] | None:
+    """Return a sound's length and the columns of its mel, when its record and mel are whole."""
+    known = read_json(store, layout.sound(audio_id, salvage=salvage)) or {}
+    mel = store.fetch(layout.mel(audio_id, salvage=salvage))
     if mel is None or known.get("mel_sha256") != sha256_of(mel):
         return None
-    return Audio(audio_id, info, Sound(known["samples"], known["rate_hz"]), known["mel_columns"], mel_key)
+    return Sound(known["samples"], known["rate_hz"]), known["mel_columns"]
 
 
 def lead_s(info: VideoInfo) -> Fraction:
@@ -145,13 +144,13 @@ def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limit
         return None
 
 
-def voices(store: Store, audio: Audio, min_pause_s: float) -> BoolArray:
-    """Return which mel columns of a sound hold speech.
+def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
+    """Return which columns of a mel hold speech.
 
     Raises:
-        StorageError: Its mel is gone.
+        StorageError: It is gone.
     """
-    return voiced(open_mel(store, audio.mel_key), min_pause_s)
+    return voiced(open_mel(store, mel_key), min_pause_s)
 
 
 def open_mel(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -12,7 +12,7 @@ from lipwise_ray.dubbing.crops import read_crops, read_mel, whole_tracks
 from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.errors import InputError
 from lipwise_ray.faces.detections import FaceDetector
-from lipwise_ray.faces.select import CropRules, choose, parse_selection
+from lipwise_ray.faces.select import CropRules, choose, choose_tracks, parse_selection
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.metrics.sync import RATE_HZ, SyncJudge
@@ -64,6 +64,9 @@ def compare(
         settings_of: How a row's face is chosen and followed.
     """
     for row in rows:
+        if row.audio is None:
+            yield Comparison(row.id, None, None, None)
+            continue
         mel = read_mel(Path(row.audio))
         settings = settings_of(row)
         files = (Path(row.video), out / row.output, true / f"{row.id}.mp4")
@@ -89,7 +92,7 @@ def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_column
     index = build_index(info)
     tracks = whole_tracks(info, index, detector, settings)
     crops = CropRules(pads=settings.faces.pads, pads_share=settings.faces.pads_share)
-    chosen = choose(tracks, parse_selection(settings.faces.select), crops)
+    chosen = choose(tracks, choose_tracks(tracks, parse_selection(settings.faces.select)), crops)
     boxes: dict[int, F32Array] = {int(n): np.asarray(b) for n, b in zip(chosen.frame, chosen.box, strict=True)}
     crops = dict(read_crops(info, index, boxes, SIZE_PX))
     if len(index) == 1 and crops:

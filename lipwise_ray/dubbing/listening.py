@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lipwise_ray.dubbing.crops import resampled
-from lipwise_ray.faces.select import CropRules, choose, parse_selection, rivals
+from lipwise_ray.faces.select import CropRules, choose, rivals
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.index import FrameIndex
@@ -147,9 +147,11 @@ def _rival_boxes(
 ) -> dict[int, list[tuple[int, F32Array]]]:
     """Return (track, box) of every face of a stretch in shots with several people, by frame."""
     stop = int(grid[min(begins[-1] + _WINDOW_FRAMES, len(grid) - 1)]) + 1 if begins else span.start
-    here = np.isin(tracks.track, rivals(tracks)) & (tracks.frame >= span.start) & (tracks.frame < stop)
+    numbers = rivals(tracks)
+    here = np.isin(tracks.track, numbers) & (tracks.frame >= span.start) & (tracks.frame < stop)
     columns = {name: getattr(tracks, name)[here] for name in ("track", "frame", "box", "landmarks", "score", "seen")}
-    chosen = choose(replace(tracks, **columns), parse_selection("all"), CropRules(pads=_PADS))
+    near = replace(tracks, **columns)
+    chosen = choose(near, near.numbers, CropRules(pads=_PADS))
     faces: dict[int, list[tuple[int, F32Array]]] = {}
     for frame, track, box in zip(chosen.frame, chosen.track, chosen.box, strict=True):
         faces.setdefault(int(frame), []).append((int(track), box))

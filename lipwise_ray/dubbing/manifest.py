@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from lipwise_ray.dubbing.records import BROKEN, COLUMNS, READERS, REQUIRED
 from lipwise_ray.dubbing.row_table import BadRow, Row, RowTable, Waiting
+from lipwise_ray.dubbing.speakers import Speaker
 from lipwise_ray.errors import LipwiseError, ManifestError
-from lipwise_ray.faces.select import parse_selection
+from lipwise_ray.faces.select import LIKE, parse_selection
 from lipwise_ray.media.join import CONTAINERS
 from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, normal
 
@@ -28,6 +29,8 @@ _LARGEST, _MOST_DIGITS = 1_000_000, 40
 _MOST_KNOWN_FILES = 4096
 _MOST_NAME_BYTES = 200  # a temporary name beside the output is longer than the output's
 _LISTS = ("pads", "tags")
+_MOST_SPEAKERS = 1000
+_SPEAKERS_DO = 'In JSON lines: "speakers": [{"faces": "left", "audio": "a.wav", "start": 0, "end": 4.5}]'
 _SOME_ROOT = "/bucket"  # names in a bucket are followed like paths, but nothing is there to be resolved
 
 
@@ -146,8 +149,9 @@ class _Parser:
         self._table.add(line, self._id, output, f"{self._out_root}/{output}", row)
 
     def _row(self, line: int, values: dict[str, Any], text: dict[str, str], output: str) -> Row:
+        speakers = self._speakers(line, values["speakers"], text.get("faces", ""))
         for name in REQUIRED:
-            if not text.get(name):
+            if not text.get(name) and (name != "audio" or not values["speakers"]):
                 self._wrong(line, name, "must not be empty", "nothing")
         if text.get("id") and not ROW_ID.match(text["id"]):
             self._wrong(
@@ -170,7 +174,7 @@ class _Parser:
             line=line,
             id=text.get("id", ""),
             video=self._file(line, "video", text.get("video", "")),
-            audio=self._file(line, "audio", text.get("audio", "")),
+            audio=self._file(line, "audio", text.get("audio", "")) or None,
             output=output,
             start_s=start_s,
             end_s=end_s,
@@ -179,6 +183,7 @@ class _Parser:
             priority=self._whole(line, "priority", text.get("priority", "")),
             tags=_tags(values["tags"]),
             tracks=tracks,
+            speakers=speakers,
             overrides=overrides,
         )
 
@@ -191,6 +196,8 @@ class _Parser:
                 near = difflib.get_close_matches(str(name), COLUMNS, n=1)
                 hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(COLUMNS)}"
                 self._wrong(line, ascii(name)[1:-1][:80], "must be a known column", "", hint)
+            elif name == "speakers":
+                wrong -= 1  # `_speakers` looks at it
             elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS):
                 self._wrong(line, str(name), "must be one text or number", type(value).__name__)
             elif not _is_text(value):
@@ -279,14 +286,60 @@ class _Parser:
         into.setdefault("timing", {})[column] = value
 
     def _faces(self, line: int, text: str, into: dict[str, dict[str, Any]]) -> None:
-        if not text:
-            return
+        if text:
+            into.setdefault("faces", {})["select"] = self._rule(line, "faces", text)
+
+    def _rule(self, line: int, column: str, text: str) -> str:
+        """Return a rule that chooses faces, its portrait as an address."""
         try:
-            parse_selection(text)
+            rule = parse_selection(text)
         except LipwiseError as error:
-            self._wrong(line, "faces", error.must, error.got, error.do)
-        else:
-            into.setdefault("faces", {})["select"] = text
+            self._wrong(line, column, error.must, error.got, error.do)
+            return "largest"
+        return f"{LIKE}:{self._file(line, column, rule.image)}" if rule.kind == LIKE else text
+
+    def _speakers(self, line: int, value: object, faces: str) -> tuple[Speaker, ...]:
+        if value is None or value == "":
+            return ()
+        given = cast("list[object]", value) if isinstance(value, list) else []
+        if not 1 <= len(given) <= _MOST_SPEAKERS:
+            self._wrong(
+                line,
+                "speakers",
+                f"must be a list of 1 to {_MOST_SPEAKERS} speakers",
+                type(value).__name__,
+                _SPEAKERS_DO,
+            )
+            return ()
+        if faces:
+            self._wrong(line, "faces", "must be empty beside speakers, who have their own", repr(faces))
+        found = [self._speaker(line, number, one) for number, one in enumerate(given)]
+        return tuple(speaker for speaker in found if speaker is not None)
+
+    def _speaker(self, line: int, number: int, value: object) -> Speaker | None:
+        told = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+        told = {name: one for name, one in told.items() if one is not None}  # Parquet has every field in every row
+        problem = ""
+        if not {"faces", "audio"} <= told.keys():
+            problem = "faces and audio"
+        elif unknown := told.keys() - {"faces", "audio", "start", "end"}:
+            problem = f"only faces, audio, start and end, not {min(unknown)!a}"
+        elif not all(isinstance(one, str | int | float) and _is_text(one) for one in told.values()):
+            problem = "one text or number for each"
+        if problem:
+            self._wrong(line, "speakers", f"must have {problem}", f"speaker {number + 1}", _SPEAKERS_DO)
+            return None
+        text = {name: str(one).strip() for name, one in told.items()}
+        start_s = self._seconds(line, "speakers", text.get("start", "")) or 0.0
+        end_s = self._seconds(line, "speakers", text.get("end", ""))
+        if end_s is not None and end_s <= start_s:
+            self._wrong(
+                line, "speakers", "must end after their start", f"speaker {number + 1}: {start_s:g} s to {end_s:g} s"
+            )
+        if not text["audio"]:
+            self._wrong(line, "speakers", "must have audio", f"speaker {number + 1}: nothing")
+        audio = self._file(line, "speakers", text["audio"])
+        return Speaker(self._rule(line, "speakers", text["faces"]), audio, start_s, end_s)
 
     def _pads(self, line: int, value: object, into: dict[str, dict[str, Any]]) -> None:
         if value is None or value == "":

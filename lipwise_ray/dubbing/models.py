@@ -18,6 +18,7 @@ from lipwise_ray.values import Json
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
+    from lipwise_ray.faces.sface import SFace
     from lipwise_ray.metrics.sync import SyncJudge
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
@@ -25,7 +26,7 @@ _CPU_RESTORED, _GPU_RESTORED = 1, 8
 TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
 """Networks of restorers, as the registry names them; the second stands for all that spandrel loads."""
 
-EXPERT, PARSER = "lipsync_expert", "bisenet"
+EXPERT, PARSER, EMBEDDER = "lipsync_expert", "bisenet", "sface"
 
 PASSTHROUGH = "passthrough"
 
@@ -82,6 +83,7 @@ class Models:
         self._upscalers: dict[tuple[object, ...], ModelFaces] = {}
         self._parsers: dict[tuple[object, ...], FaceParser] = {}
         self._judges: dict[str, SyncJudge] = {}
+        self._embedders: dict[str, SFace] = {}
         self._detectors: dict[tuple[object, ...], FaceDetector] = {}
         self.load_s = 0.0
 
@@ -235,6 +237,21 @@ class Models:
             self._judges[reference["sha256"]] = SyncJudge(Path(reference["path"]), self.device)
             self.load_s += time.perf_counter() - begin
         return self._judges[reference["sha256"]]
+
+    def embedder(self, weights: Json) -> SFace:
+        """Return the network that tells people apart.
+
+        Raises:
+            WeightsError: The file cannot be used.
+        """
+        reference = weights["embedder"]
+        if reference["sha256"] not in self._embedders:
+            from lipwise_ray.faces.sface import SFace  # noqa: PLC0415  # only where faces are compared
+
+            begin = time.perf_counter()
+            self._embedders[reference["sha256"]] = SFace(Path(reference["path"]), threads=self._threads)
+            self.load_s += time.perf_counter() - begin
+        return self._embedders[reference["sha256"]]
 
     def trim(self) -> None:
         """Give back what the GPU's allocator keeps for later, after a task that ran out of memory."""

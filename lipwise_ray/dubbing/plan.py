@@ -5,17 +5,19 @@ Pure: the same facts and settings give the same plan.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lipwise_ray.dubbing.speakers import overlapping
 from lipwise_ray.errors import FaceError, InputError
-from lipwise_ray.faces.select import SPEAKING, Chosen, parse_selection
+from lipwise_ray.faces.select import Chosen
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
-from lipwise_ray.lipsync.renderer import Spot
 from lipwise_ray.lipsync.speech import runs
 from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts
 from lipwise_ray.media.index import FrameIndex
@@ -30,6 +32,25 @@ _DECIMAL_SLACK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
+class PartFacts:
+    """What is known of all that one face says.
+
+    Attributes:
+        rule: How the face is chosen, for messages.
+        tracks: The numbers of its tracks.
+        mel_key: The mel of what it says, on the delivered sound's clock.
+        voiced: Which of its columns hold speech, shape (columns,); None where pauses are nothing special.
+        times_s: ``[start, end)`` of each thing said; empty where that is everything.
+    """
+
+    rule: str
+    tracks: tuple[int, ...]
+    mel_key: str
+    voiced: BoolArray | None = None
+    times_s: tuple[tuple[Fraction, Fraction], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a job's inputs.
 
@@ -37,13 +58,13 @@ class Facts:
         index: Frames of the source.
         is_still: The source is a single picture.
         lead_s: How much later than the source's own sound its picture starts.
-        audio_s: Exact duration of the new sound.
+        audio_s: Exact duration of the delivered sound.
         mel_columns: Columns of its mel.
-        voiced: Which of them hold speech, shape (columns,); None where pauses are nothing special.
-        own_voiced: The same of the source's own sound, whose mel begins with it, or with a picture that starts earlier;
-            None where it has none that can be used.
+        parts: Who says what, at least one.
         start_s: First second of the source that is used.
         end_s: Where use of the source ends, None for its end.
+        own_voiced: Which columns of the source's own mel hold speech; it begins with that sound, or with a picture that
+            starts earlier. None where there is none that can be used.
     """
 
     index: FrameIndex
@@ -51,10 +72,46 @@ class Facts:
     lead_s: Fraction
     audio_s: Fraction
     mel_columns: int
+    parts: tuple[PartFacts, ...]
     start_s: float
     end_s: float | None
-    voiced: BoolArray | None = None
     own_voiced: BoolArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """All that one face says.
+
+    Attributes:
+        tracks: The face's.
+        mel_key: The mel of it, on the delivered sound's clock.
+        opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the filmed ones.
+        pauses: ``[start, stop)`` of mel columns that are silent for the network, shape (P, 2).
+    """
+
+    tracks: tuple[int, ...]
+    mel_key: str
+    opacity: F32Array
+    pauses: I64Array
+
+
+@dataclass(frozen=True, slots=True)
+class DubbedFace:
+    """A face to dub in an output frame, in pixels of the shown picture.
+
+    Attributes:
+        track: Whose it is.
+        box: The crop that the network gets, shape (4,).
+        landmarks: Shape (5, 2).
+        opacity: Of the new lips, above 0.
+        parts: The numbers of what it says; at one time only one of them is not silent.
+    """
+
+    track: int
+    box: F32Array
+    landmarks: F32Array
+    opacity: float
+    parts: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +124,7 @@ class Plan:
         timeline: When each is shown.
         rate: Nominal frames a second.
         chosen: Faces to dub, by source frame.
-        opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the filmed ones.
-        pauses: ``[start, stop)`` of mel columns that are silent for the network, shape (P, 2).
+        parts: Who says what.
         chunks: How the output is cut for the workers.
         audio_s: Length of the delivered sound.
         counts: Numbers for the report.
@@ -79,38 +135,37 @@ class Plan:
     timeline: Timeline
     rate: Fraction
     chosen: Chosen
-    opacity: F32Array
-    pauses: I64Array
+    parts: tuple[Part, ...]
     chunks: list[Span]
     audio_s: Fraction
     counts: dict[str, int]
 
-    def spots(self, number: int) -> tuple[Spot, ...]:
-        """Return the faces to dub in an output frame."""
-        if not self.opacity[number]:
-            return ()
+    def faces(self, number: int) -> Iterator[DubbedFace]:
+        """Yield the faces to dub in an output frame."""
         first, last = np.searchsorted(self.chosen.frame, [self.source[number], self.source[number] + 1])
-        faces, opacity = self.chosen, self.opacity[number]
-        return tuple(
-            Spot(int(faces.track[row]), faces.box[row], faces.landmarks[row], float(faces.opacity[row] * opacity))
-            for row in range(int(first), int(last))
-        )
+        for row in range(int(first), int(last)):
+            track = int(self.chosen.track[row])
+            parts = tuple(place for place, part in enumerate(self.parts) if track in part.tracks)
+            opacity = max(float(self.parts[place].opacity[number]) for place in parts)
+            if opacity:
+                opacity *= float(self.chosen.opacity[row])
+                yield DubbedFace(track, self.chosen.box[row], self.chosen.landmarks[row], opacity, parts)
 
     def save(self, path: Path) -> None:
         """Write the arrays as .npz."""
-        np.savez_compressed(
-            path,
-            source=self.source,
-            mel_start=self.mel_start,
-            pts=self.timeline.pts,
-            face_frame=self.chosen.frame,
-            face_track=self.chosen.track,
-            face_box=self.chosen.box,
-            face_landmarks=self.chosen.landmarks,
-            face_opacity=self.chosen.opacity,
-            opacity=self.opacity,
-            pauses=self.pauses,
-        )
+        arrays: dict[str, Any] = {
+            "source": self.source,
+            "mel_start": self.mel_start,
+            "pts": self.timeline.pts,
+            "face_frame": self.chosen.frame,
+            "face_track": self.chosen.track,
+            "face_box": self.chosen.box,
+            "face_landmarks": self.chosen.landmarks,
+            "face_opacity": self.chosen.opacity,
+        }
+        for place, part in enumerate(self.parts):
+            arrays |= {f"part_opacity_{place}": part.opacity, f"part_pauses_{place}": part.pauses}
+        np.savez_compressed(path, **arrays)
 
     def summary(self) -> Json:
         """Return all but the arrays as JSON values."""
@@ -118,6 +173,7 @@ class Plan:
             "end_pts": self.timeline.end_pts,
             "time_base": str(self.timeline.time_base),
             "rate": str(self.rate),
+            "parts": [{"tracks": list(part.tracks), "mel_key": part.mel_key} for part in self.parts],
             "chunks": [[chunk.start, chunk.stop] for chunk in self.chunks],
             "audio_s": str(self.audio_s),
             "counts": self.counts,
@@ -139,22 +195,19 @@ class Plan:
                     data["face_landmarks"],
                     data["face_opacity"],
                 ),
-                opacity=data["opacity"],
-                pauses=data["pauses"],
+                parts=tuple(
+                    Part(
+                        tuple(part["tracks"]),
+                        part["mel_key"],
+                        data[f"part_opacity_{place}"],
+                        data[f"part_pauses_{place}"],
+                    )
+                    for place, part in enumerate(summary["parts"])
+                ),
                 chunks=[Span(start, stop) for start, stop in summary["chunks"]],
                 audio_s=Fraction(summary["audio_s"]),
                 counts=dict(summary["counts"]),
             )
-
-
-def detects(settings: Settings, tracks: str | None) -> bool:
-    """Tell whether a job needs its video scanned for faces."""
-    return tracks is None and parse_selection(settings.faces.select).kind != "box"
-
-
-def listens(settings: Settings) -> bool:
-    """Tell whether a job has to find out who speaks."""
-    return parse_selection(settings.faces.select).kind == SPEAKING
 
 
 def chunk_frames(settings: Settings, rate: Fraction) -> int:
@@ -167,12 +220,14 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
 
     Raises:
         InputError: No frame lies between start and end, or a still image was given no length.
-        FaceError: The chosen face is in too few frames, or missing where that may not be.
+        FaceError: The chosen face is in too few frames, or missing where that may not be; or it would say two things
+            at once.
     """
     used = _used_frames(facts)
     is_dubbed = np.isin(used, chosen.frame)
     is_there = is_dubbed | np.isin(used, np.concatenate([chosen.too_small, chosen.turned_away]))
-    _check_faces(used, is_dubbed, is_there, chosen, settings)
+    rules = ", ".join(part.rule for part in facts.parts)
+    _check_faces(rules, used, is_dubbed, is_there, chosen, settings)
     looked, first = len(used), used[is_dubbed][:1]
     if settings.faces.on_no_face == "skip":
         used = used[is_there]
@@ -194,16 +249,24 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     else:
         starts = timed_starts(pts, clock.time_base, settings.lipsync.audio_offset_ms)
     timeline = Timeline(pts, end_pts, clock.time_base)
+    _check_times(facts, source, timeline, chosen, settings)
     with_face = int(np.isin(source, chosen.frame).sum())
-    opacity = _opacity(facts, source, starts, rate, settings)
+    parts = tuple(
+        Part(
+            part.tracks,
+            part.mel_key,
+            _opacity(facts, part, source, starts, rate, settings),
+            np.zeros((0, 2), np.int64) if part.voiced is None else runs(~part.voiced),
+        )
+        for part in facts.parts
+    )
     return Plan(
         source=source,
         mel_start=starts,
         timeline=timeline,
         rate=rate,
         chosen=chosen,
-        opacity=opacity,
-        pauses=np.zeros((0, 2), np.int64) if facts.voiced is None else runs(~facts.voiced),
+        parts=parts,
         chunks=spans(len(source), chunk_frames(settings, rate)),
         audio_s=_sound_length(facts, timeline, rate, settings),
         counts={
@@ -213,7 +276,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
             "source_frames_used": looked,
             "source_frames_without_face": int((~is_dubbed).sum()),
             "source_frames_skipped": skipped,
-            "frames_in_pauses": int((opacity == 0).sum()),
+            "frames_in_pauses": int((np.max([part.opacity for part in parts], axis=0) == 0).sum()),
             "own_sound_used": int(facts.own_voiced is not None),
             "faces_too_small": int(np.isin(chosen.too_small, source).sum()),
             "faces_turned_away": int(np.isin(chosen.turned_away, source).sum()),
@@ -221,17 +284,19 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     )
 
 
-def _opacity(facts: Facts, source: I64Array, starts: I64Array, rate: Fraction, settings: Settings) -> F32Array:
+def _opacity(
+    facts: Facts, part: PartFacts, source: I64Array, starts: I64Array, rate: Fraction, settings: Settings
+) -> F32Array:
     """Return the opacity of the new lips in each output frame: 0 where both sounds pause, with a fade before and after.
 
     Where the filmed sound goes on, or there is none to tell, the new lips stay.
     """
-    if settings.lipsync.silence != "original" or facts.voiced is None or facts.own_voiced is None:
+    if settings.lipsync.silence != "original" or part.voiced is None or facts.own_voiced is None:
         return np.ones(len(source), np.float32)
     ticks = facts.index.pts[source] - int(facts.index.pts[0])
     seconds = ticks * float(facts.index.time_base) + float(facts.lead_s)
     own = np.floor(seconds * MEL_RATE_HZ + _COLUMN_SLACK).astype(np.int64)
-    heard = _at(facts.voiced, starts) | _at(facts.own_voiced, own)
+    heard = _at(part.voiced, starts) | _at(facts.own_voiced, own)
     fade = max(1, round(_FADE_S * float(rate)))
     return np.clip(1 - (steps_to(heard) - 1) / fade, 0, 1).astype(np.float32)
 
@@ -263,7 +328,42 @@ def _used_frames(facts: Facts) -> I64Array:
     return used
 
 
-def _check_faces(used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: Chosen, settings: Settings) -> None:
+def _check_times(facts: Facts, source: I64Array, timeline: Timeline, chosen: Chosen, settings: Settings) -> None:
+    """Check that every speaker has a face while he speaks, and no face two sounds at a time."""
+    seconds = timeline.pts * float(timeline.time_base)
+    taken: dict[int, tuple[BoolArray, str]] = {}
+    for part in facts.parts if facts.parts[0].times_s else ():
+        says = np.zeros(len(source), np.bool_)
+        for start_s, end_s in part.times_s:
+            says |= (seconds >= float(start_s)) & (seconds < float(end_s))
+        shown = says & np.isin(source, chosen.frame[np.isin(chosen.track, part.tracks)])
+        if not says.any():
+            raise FaceError(
+                "speaker_unheard",
+                f"speakers ({part.rule})",
+                f"must speak within the delivered {float(timeline.duration_s):.2f} s",
+                f"from {float(part.times_s[0][0]):.2f} s on",
+                "Change their start, or lengthen the video or the mix",
+            )
+        if not shown.any() or shown.sum() < settings.faces.min_face_share * says.sum():
+            raise FaceError(
+                "no_face",
+                f"speakers ({part.rule})",
+                f"needs that face in at least {settings.faces.min_face_share:.1%} of the frames in which it speaks",
+                f"{shown.sum()} of {says.sum()} frames",
+                "Choose the face by another rule, or change the times",
+            )
+        for track in part.tracks:
+            both, rule = taken.get(track, (np.zeros(len(source), np.bool_), ""))
+            clash = both & says & np.isin(source, chosen.frame[chosen.track == track])
+            if clash.any():
+                raise overlapping(f"{rule} and {part.rule} are one face", Fraction(seconds[int(np.argmax(clash))]))
+            taken[track] = (both | says, f"{rule} and {part.rule}" if rule else part.rule)
+
+
+def _check_faces(
+    rule: str, used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: Chosen, settings: Settings
+) -> None:
     found, looked = int(is_dubbed.sum()), len(used)
     rules = settings.faces
     left_alone = {
@@ -276,7 +376,7 @@ def _check_faces(used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chos
         raise FaceError(
             "no_face",
             "video",
-            f"needs the chosen face ({rules.select}) in at least {rules.min_face_share:.1%} of its frames",
+            f"needs the chosen face ({rule}) in at least {rules.min_face_share:.1%} of its frames",
             f"{found} of {looked} frames{why}",
             "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )

@@ -1,24 +1,40 @@
-"""Planning a job in its worker: who is where, who speaks, which sounds pause; and the plan that follows from it."""
+"""Planning a job in its worker: who is where and who is who, which sounds pause; and the plan that follows from it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, JobSpec
 from lipwise_ray.dubbing.listening import Voices
-from lipwise_ray.dubbing.plan import Facts, Plan, chunk_frames, make_plan
+from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, chunk_frames, make_plan
+from lipwise_ray.dubbing.recognising import Looks
 from lipwise_ray.dubbing.scanning import crop_rules, linked
+from lipwise_ray.dubbing.sounds import Sounds
 from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
-from lipwise_ray.faces.select import SPEAKING, Chosen, Voice, choose, fixed_box, parse_selection
+from lipwise_ray.faces.select import (
+    BOX,
+    LIKE,
+    SPEAKING,
+    Chosen,
+    Likeness,
+    Selection,
+    choose,
+    choose_tracks,
+    fixed_box,
+)
 from lipwise_ray.faces.tracks import Tracks, read_tracks, smooth
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, to_json
 from lipwise_ray.values import Json, spans
+
+Loaded = TypeVar("Loaded")
 
 
 def recipe_of(settings: Settings, video: inputs.Video) -> FrameRecipe:
@@ -53,18 +69,33 @@ class Planner:
             InputError: The job cannot be done as it stands.
             SegmentError: What scanning or listening found is gone.
         """
-        audio = job.audio(self._scratch, payload["audio_id"])
+        lipsync = job.spec.settings.lipsync
+        sounds = Sounds(job, self._scratch, payload["job_id"], payload["identity"])
+        audio, lines = sounds.delivered(), sounds.lines()
+        chosen, tracks = self._choose(job, payload, [one.rule for one in lines])
+        pauses = lipsync.silence != "off"
+        own = self.own_sound(job.spec, job.video) if lipsync.silence == "original" else None
         facts = Facts(
             index=job.video.index,
             is_still=job.video.info.is_still,
             lead_s=inputs.lead_s(job.video.info),
             audio_s=audio.sound.duration_s,
             mel_columns=audio.mel_columns,
+            parts=tuple(
+                PartFacts(
+                    rule=one.rule.text,
+                    tracks=numbers,
+                    mel_key=one.mel_key,
+                    voiced=inputs.voices(self._store, one.mel_key, lipsync.min_pause_s) if pauses else None,
+                    times_s=one.times_s,
+                )
+                for one, numbers in zip(lines, tracks, strict=True)
+            ),
             start_s=job.spec.start_s,
             end_s=job.spec.end_s,
-            **self._voices(job, audio),
+            own_voiced=inputs.voices(self._store, own.mel_key, lipsync.min_pause_s) if own else None,
         )
-        plan = make_plan(facts, self._choose(job, payload), job.spec.settings)
+        plan = make_plan(facts, chosen, job.spec.settings)
         job_id = payload["job_id"]
         with inputs.scratch_file(self._scratch, "plan.npz") as temporary:
             plan.save(temporary)
@@ -76,26 +107,26 @@ class Planner:
             self._store.write(key, data)
         return plan
 
-    def _voices(self, job: JobContext, audio: inputs.Audio) -> dict[str, Any]:
-        """Return where the new sound and the source's own hold speech, as far as the plan needs it."""
-        lipsync = job.spec.settings.lipsync
-        if lipsync.silence == "off":
-            return {}
-        found: dict[str, Any] = {"voiced": inputs.voices(self._store, audio, lipsync.min_pause_s)}
-        own = self.own_sound(job.spec, job.video) if lipsync.silence == "original" else None
-        if own is not None:
-            found["own_voiced"] = inputs.voices(self._store, own, lipsync.min_pause_s)
-        return found
-
-    def _choose(self, job: JobContext, payload: Json) -> Chosen:
-        settings = job.spec.settings
-        rule = parse_selection(settings.faces.select)
+    def _choose(
+        self, job: JobContext, payload: Json, rules: Sequence[Selection]
+    ) -> tuple[Chosen, list[tuple[int, ...]]]:
+        """Return the faces to dub, and the track numbers that each rule chooses."""
+        settings, frames = job.spec.settings, len(job.video.index)
         shown = recipe_of(settings, job.video).canvas.shown_size
-        if rule.kind == "box":
-            return fixed_box(rule, len(job.video.index), shown)
-        tracks = self.tracks(job, payload)
-        voice = self._voice(job, payload) if rule.kind == SPEAKING else None
-        return choose(tracks, rule, crop_rules(settings, job.video.index.mean_rate), voice)
+        boxes = {place: rule for place, rule in enumerate(rules) if rule.kind == BOX}
+        numbers: dict[int, tuple[int, ...]] = {place: (-1 - place,) for place in boxes}
+        found = [fixed_box(rule, frames, shown, -1 - place) for place, rule in boxes.items()]
+        if len(boxes) < len(rules):
+            tracks = self.tracks(job, payload)
+            others = {
+                place: tuple(choose_tracks(tracks, rule, self._likeness(job, payload, rule)))
+                for place, rule in enumerate(rules)
+                if place not in boxes
+            }
+            crops = crop_rules(settings, job.video.index.mean_rate)
+            found.append(choose(tracks, sorted({*chain.from_iterable(others.values())}), crops))
+            numbers |= others
+        return Chosen.joined(found), [numbers[place] for place in range(len(rules))]
 
     def tracks(self, job: JobContext, payload: Json) -> Tracks:
         """Return the row's own tracks or those that were found, smoothed as its settings say."""
@@ -137,17 +168,25 @@ class Planner:
             self._store.put_file(layout.tracks(video_id, detector_id), temporary)
         return tracks
 
-    def _voice(self, job: JobContext, payload: Json) -> Voice:
-        """Return who agrees how well with the filmed sound."""
+    def _likeness(self, job: JobContext, payload: Json, rule: Selection) -> Likeness | None:
+        """Return how much speaks for a face under rules that compare faces."""
         chunks = len(spans(len(job.video.index), chunk_frames(job.spec.settings, job.video.index.mean_rate)))
-        keys = [layout.voices(payload["video_id"], payload["voices_id"], number) for number in range(chunks)]
-        parts = [part for key in keys if (part := load_file(self._store, key, Voices.load)) is not None]
-        if len(parts) < chunks:
-            raise SegmentError(
-                "voices_missing",
-                payload["video_id"],
-                f"must be listened to in {chunks} chunks",
-                str(len(parts)),
-                "Run again",
-            )
-        return Voices.joined(parts).of
+        video_id = payload["video_id"]
+        if rule.kind == SPEAKING:
+            keys = [layout.voices(video_id, payload["voices_id"], number) for number in range(chunks)]
+            return Voices.joined(self._whole(keys, Voices.load)).of
+        if rule.kind != LIKE:
+            return None
+        looks_id, image_id = payload["looks_id"], payload["identity"]["portraits"][rule.image]
+        keys = [layout.looks(video_id, looks_id, number) for number in range(chunks)]
+        looks = Looks.joined(self._whole(keys, Looks.load))
+        (portrait,) = self._whole([layout.portrait(image_id, looks_id)], Looks.load)
+        return looks.likeness(portrait, job.spec.settings.faces.min_likeness)
+
+    def _whole(self, keys: list[str], load: Callable[[Path], Loaded]) -> list[Loaded]:
+        """Return records that earlier tasks left."""
+        parts = [part for key in keys if (part := load_file(self._store, key, load)) is not None]
+        if len(parts) < len(keys):
+            missing = f"{len(parts)} of {len(keys)}"
+            raise SegmentError("records_missing", keys[0], "must be whole, and those after it", missing, "Run again")
+        return parts

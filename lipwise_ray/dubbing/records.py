@@ -24,6 +24,7 @@ OPTIONAL = (
     "priority",
     "tags",
     "tracks",
+    "speakers",
 )
 COLUMNS = REQUIRED + OPTIONAL
 _BATCH_ROWS = 4096
@@ -38,7 +39,8 @@ def _check_columns(path: Path, names: Iterable[str]) -> None:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             problems.append(f'unknown column "{name}"' + (f', did you mean "{near[0]}"?' if near else ""))
-    problems += [f'column "{name}" is missing' for name in REQUIRED if name not in names]
+    needed = [name for name in REQUIRED if name != "audio" or "speakers" not in names]
+    problems += [f'column "{name}" is missing' for name in needed if name not in names]
     problems += [f'column "{name}" stands there twice' for name in sorted(set(names)) if names.count(name) > 1]
     if problems:
         raise ManifestError(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
-from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.dubbing.plan import DubbedFace, Plan
 from lipwise_ray.lipsync.model import LipSync, Passthrough
 from lipwise_ray.lipsync.parsing import FaceParser
-from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FrameJob, Renderer
+from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FrameJob, Renderer, Spot
 from lipwise_ray.lipsync.restore import ModelFaces, Restorer
 from lipwise_ray.lipsync.upscale import FrameUpscaler
 from lipwise_ray.lipsync.windows import window
@@ -106,7 +109,7 @@ def render_chunk(
     plan = read_plan(job.store, payload["job_id"])
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
-    mel = inputs.open_mel(job.store, payload["mel_key"])
+    mels = [inputs.open_mel(job.store, part.mel_key) for part in plan.parts]
     enlarge = FrameUpscaler(upscaler, recipe.canvas) if upscaler else None
     delivered = replace(recipe, canvas=enlarge.canvas) if enlarge else recipe
     spec = encode_spec(settings, job.spec.output, delivered, job.video, threads, plan)
@@ -127,7 +130,12 @@ def render_chunk(
     around = LIGHT_RADIUS if matches else 0
     span = Span(max(0, chunk.start - around), min(len(plan.source), chunk.stop + around))
     numbers = plan.source[span.start : span.stop]
-    pauses = None if settings.lipsync.silence == "off" else plan.pauses
+
+    def spot(number: int, face: DubbedFace) -> Spot:
+        start = int(plan.mel_start[number])
+        # All but one of the things that a face says are silent: the loudest is what it says now.
+        mel = np.max([window(mels[part], start, plan.parts[part].pauses) for part in face.parts], axis=0)
+        return Spot(face.track, face.box, face.landmarks, mel, face.opacity)
 
     with VideoReader(
         job.video.info.path, job.video.info.stream_index, job.video.index, threads=threads, salvage=job.salvage
@@ -138,8 +146,7 @@ def render_chunk(
             for number, decoded in enumerate(frames, span.start):
                 yield FrameJob(
                     recipe.apply(decoded),
-                    plan.spots(number) if lipsync else (),
-                    window(mel, int(plan.mel_start[number]), pauses),
+                    tuple(map(spot, repeat(number), plan.faces(number))) if lipsync else (),
                     source=int(plan.source[number]),
                     wanted=chunk.start <= number < chunk.stop,
                 )

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lipwise_ray.dubbing.speakers import Speaker, portraits
 from lipwise_ray.errors import ManifestError
+from lipwise_ray.faces.select import parse_selection
 
 _TABLES = """
 CREATE TABLE rows (line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, share TEXT, row TEXT);
@@ -30,15 +32,16 @@ _GOOD = f"row IS NOT NULL AND NOT {_BAD}"
 class Row:
     """One job: a video and the sound that its speaker shall say.
 
-    ``line`` is where the row stands in the file. ``video``, ``audio`` and ``tracks`` are absolute paths or addresses of
-    objects. ``output`` is relative to the output root.
+    ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks`` and what `speakers` name are absolute
+    paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed. ``output`` is relative
+    to the output root.
     ``overrides`` holds settings that the row's columns replace.
     """
 
     line: int
     id: str
     video: str
-    audio: str
+    audio: str | None
     output: str
     start_s: float = 0.0
     end_s: float | None = None
@@ -47,12 +50,22 @@ class Row:
     priority: int = 0
     tags: tuple[str, ...] = ()
     tracks: str | None = None
+    speakers: tuple[Speaker, ...] = ()
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     @property
     def where(self) -> str:
         """How messages name the row."""
         return f"line {self.line} (id={self.id})"
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files that the row names; a portrait of its settings is not among them."""
+        rules = [parse_selection(one.faces) for one in self.speakers]
+        chosen = self.overrides.get("faces", {}).get("select")
+        rules += [parse_selection(chosen)] if chosen else []
+        files = [self.video, self.audio, self.tracks, *(one.audio for one in self.speakers), *portraits(rules)]
+        return [file for file in files if file]
 
     @property
     def share(self) -> str:
@@ -93,7 +106,7 @@ class RowTable:
             "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
             (line, row_id, output, place, priority, share, text),
         )
-        for address in (row.video, row.audio) if row else ():
+        for address in row.inputs if row else ():
             self._base.execute("INSERT OR IGNORE INTO inputs VALUES (?)", (address,))
 
     def add_problem(self, line: int, error: ManifestError) -> None:
@@ -164,6 +177,7 @@ class RowTable:
 def _row_of(text: str) -> Row:
     values: dict[str, Any] = json.loads(text)
     values["tags"] = tuple(values["tags"])
+    values["speakers"] = tuple(Speaker(**one) for one in values["speakers"])
     return Row(**values)
 
 

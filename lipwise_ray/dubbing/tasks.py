@@ -7,19 +7,29 @@ from typing import Literal
 
 from lipwise_ray.values import Json
 
-Kind = Literal["probe", "scan", "listen", "plan", "sound", "render", "assemble"]
+Kind = Literal["probe", "scan", "listen", "recognise", "plan", "sound", "render", "assemble"]
 Lane = Literal["cpu", "gpu"]
 LANES: dict[Kind, Lane] = {
     "probe": "cpu",
     "scan": "gpu",
     "listen": "gpu",
+    "recognise": "gpu",
     "plan": "cpu",
     "sound": "cpu",
     "render": "gpu",
     "assemble": "cpu",
 }
 _UNKNOWN = 1 << 62
-_STAGE_ORDER: dict[Kind, int] = {"assemble": 0, "render": 1, "sound": 2, "plan": 3, "listen": 4, "scan": 5, "probe": 6}
+_STAGE_ORDER: dict[Kind, int] = {
+    "assemble": 0,
+    "render": 1,
+    "sound": 2,
+    "plan": 3,
+    "listen": 4,
+    "recognise": 4,
+    "scan": 5,
+    "probe": 6,
+}
 
 
 @dataclass(frozen=True, slots=True)

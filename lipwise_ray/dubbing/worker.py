@@ -11,25 +11,31 @@ from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
-from lipwise_ray.dubbing.context import JobSpec, known_plan, open_job, read_plan, spec_of
+from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.dubbing.listening import LISTENED_PAUSE_S, listen
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.outputs import output_at
-from lipwise_ray.dubbing.plan import chunk_frames, detects, listens
+from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.planning import Planner, recipe_of
+from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.sounds import Sounds, mix_id
+from lipwise_ray.dubbing.speakers import detects, listens, needs_detector, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, StorageError
+from lipwise_ray.faces.select import LIKE, Selection, parse_selection
 from lipwise_ray.media.encode import check_encoder
+from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.state.store import open_store, read_json
+from lipwise_ray.storage.address import shown
 from lipwise_ray.values import Json, Span, spans
 
 _TICK_EVERY_S = 5.0
@@ -68,6 +74,7 @@ class Worker:
             "probe": self._probe,
             "scan": self._scan,
             "listen": self._listen,
+            "recognise": self._recognise,
             "plan": self._plan,
             "sound": self._sound,
             "render": self._render,
@@ -88,6 +95,8 @@ class Worker:
             self._models.parser(settings, job["weights"])
             if job["weights"].get("expert"):
                 self._models.judge(job["weights"])
+            if job["weights"].get("embedder"):
+                self._models.embedder(job["weights"])
             if job["weights"].get("detector"):
                 self._models.detector(settings, job["weights"])
         return {"load_s": self._models.load_s}
@@ -130,42 +139,58 @@ class Worker:
         published = self._published(job_id, job)
         if published is not None:
             return {"job_id": job_id, "published": published}
-        salvage, limits = job.settings.source.on_error == "salvage", job.settings.limits
-        video_id, audio_id = identity["video"], identity["audio"]
-        audio_file = self._media.local(job.audio, audio_id)
-        audio = inputs.open_audio(self._store, self._scratch, audio_file, audio_id, salvage=salvage, limits=limits)
-        video_file = self._media.local(job.video, video_id)
-        video = inputs.open_video(self._store, self._scratch, video_file, video_id, salvage=salvage, limits=limits)
+        opened = open_job(self._store, self._media, self._scratch, {**payload, "video_id": identity["video"]})
+        video = opened.video
+        sounds = Sounds(opened, self._scratch, job_id, identity, self._tick_slowly)
+        audio, lines = sounds.delivered(), sounds.lines()
         self._check_early(job, video, audio)
+        rules = [one.rule for one in lines]
         detector_id = self._detector_id(job.settings, payload["weights"])
-        chunk = chunk_frames(job.settings, video.index.mean_rate)
-        pieces = spans(len(video.index), chunk) if detects(job.settings, job.tracks) else []
-        if pieces and self._store.size(layout.tracks(video.id, detector_id)) is not None:
-            pieces = []
-        todo = [
-            [number, piece.start, piece.stop]
-            for number, piece in enumerate(pieces)
-            if self._store.size(layout.scan_chunk(video.id, detector_id, number)) is None
-        ]
-        voices_id = self._voices_id(job, identity) if listens(job.settings) else None
-        if voices_id is not None:
+        voices_id = looks_id = None
+        to_scan: list[list[int]] = []
+        if detects(rules, job.tracks) and self._store.size(layout.tracks(video.id, detector_id)) is None:
+            to_scan = self._missing(opened, lambda number: layout.scan_chunk(video.id, detector_id, number))
+        to_listen: list[list[int]] = []
+        if listens(rules):
             self._check_own_sound(job, video)
+            voices_id = found = self._faces_id(job, identity, "expert")
+            to_listen = self._missing(opened, lambda number: layout.voices(video.id, found, number))
+        to_recognise: list[list[int]] = []
+        if portraits(rules):
+            looks_id = seen = self._faces_id(job, identity, "embedder")
+            to_recognise = self._missing(opened, lambda number: layout.looks(video.id, seen, number))
         return {
             "job_id": job_id,
             "identity": identity,
             "video_id": video.id,
-            "audio_id": audio.id,
             "detector_id": detector_id,
             "frames": len(video.index),
-            "scan": todo,
+            "scan": to_scan,
             "voices_id": voices_id,
-            "listen": self._to_listen(video, voices_id, chunk),
+            "listen": to_listen,
+            "looks_id": looks_id,
+            "recognise": to_recognise,
+            "portraits": {
+                address: image_id
+                for address, image_id in identity.get("portraits", {}).items()
+                if self._store.size(layout.portrait(image_id, str(looks_id))) is None
+            },
             "published": None,
         }
 
+    def _missing(self, job: JobContext, key_of: Callable[[int], str]) -> list[list[int]]:
+        """Return the chunks of a source (number, start, stop) whose records are not there."""
+        length = chunk_frames(job.spec.settings, job.video.index.mean_rate)
+        return [
+            [number, piece.start, piece.stop]
+            for number, piece in enumerate(spans(len(job.video.index), length))
+            if self._store.size(key_of(number)) is None
+        ]
+
     def _identity(self, job: JobSpec, payload: Json) -> Json:
         """Return what decides a job's result."""
-        needs_scan = detects(job.settings, job.tracks)
+        rules = rules_of(job.speakers, job.settings)
+        needs_scan = needs_detector(rules, job.tracks)
         decisive = job.settings.identity()
         if not needs_scan:
             del decisive["detect"]
@@ -173,10 +198,28 @@ class Worker:
             del decisive["restore"]["upscale"]
             if not payload["weights"].get("restorer"):
                 del decisive["restore"]
+        images = {address: self._media.identity(address) for address in portraits(rules)}
+        speakers = [
+            {
+                "faces": _with_contents(parse_selection(speaker.faces), images),
+                "audio": self._media.identity(speaker.audio),
+                "start_s": speaker.start_s,
+                "end_s": speaker.end_s,
+            }
+            for speaker in job.speakers
+        ]
+        if speakers:
+            del decisive["faces"]["select"]
+        else:
+            decisive["faces"]["select"] = _with_contents(rules[0], images)
+        if not images:
+            del decisive["faces"]["min_likeness"]
         return {
             "pipeline": PIPELINE_VERSION,
             "video": self._media.identity(job.video),
-            "audio": self._media.identity(job.audio),
+            "audio": mix_id(speakers) if job.audio is None else self._media.identity(job.audio),
+            **({"speakers": speakers} if speakers else {}),
+            **({"portraits": images} if images else {}),
             "tracks": self._media.identity(job.tracks) if job.tracks else None,
             "start_s": job.start_s,
             "end_s": job.end_s,
@@ -187,6 +230,7 @@ class Worker:
                     name: (payload["weights"].get(name) or {}).get("sha256")
                     for name in ("lipsync", "restorer", "upscaler", "parser", "expert")
                 },
+                **({"embedder": payload["weights"]["embedder"]["sha256"]} if images else {}),
                 "detector": self._detector_id(job.settings, payload["weights"]) if needs_scan else None,
             },
             "output": job.output,
@@ -249,29 +293,18 @@ class Worker:
             salvage=job.salvage,
             on_frame=self._tick,
         )
-        with inputs.scratch_file(self._scratch, "scan.npz") as temporary:
-            found.save(temporary)
-            self._store.put_file(key, temporary)
+        self._keep(key, found.save)
         return {}
 
     # listen: whose lips go with the filmed sound -------------------------------------------------
 
     @staticmethod
-    def _voices_id(job: JobSpec, identity: Json) -> str:
-        """Return what decides how well faces agree with the sound."""
+    def _faces_id(job: JobSpec, identity: Json, judge: str) -> str:
+        """Return what decides what a network that compares faces finds."""
         decides = {"chunk": True, "source": True, "faces": {"smooth_s", "smoothing"}}
         settings = job.settings.model_dump(mode="json", include=decides)
         decisive = {"settings": settings, **{name: identity[name] for name in ("pipeline", "device", "tracks")}}
-        return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", "expert")}})
-
-    def _to_listen(self, video: inputs.Video, voices_id: str | None, chunk: int) -> list[list[int]]:
-        if voices_id is None:
-            return []
-        return [
-            [number, piece.start, piece.stop]
-            for number, piece in enumerate(spans(len(video.index), chunk))
-            if self._store.size(layout.voices(video.id, voices_id, number)) is None
-        ]
+        return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", judge)}})
 
     def _check_own_sound(self, job: JobSpec, video: inputs.Video) -> None:
         """Decode the sound filmed with a video, by which its speaker is to be found."""
@@ -305,16 +338,72 @@ class Worker:
             tracks,
             self._models.judge(payload["weights"]),
             inputs.open_mel(self._store, own.mel_key),
-            inputs.voices(self._store, own, LISTENED_PAUSE_S),
+            inputs.voices(self._store, own.mel_key, LISTENED_PAUSE_S),
             inputs.lead_s(info),
             threads=self._config.threads,
             salvage=job.salvage,
             on_frame=self._tick,
         )
-        with inputs.scratch_file(self._scratch, "voices.npz") as temporary:
-            found.save(temporary)
-            self._store.put_file(key, temporary)
+        self._keep(key, found.save)
         return {}
+
+    # recognise: what faces look like -----------------------------------------------------------------
+
+    def _recognise(self, payload: Json) -> Json:
+        if "portrait" in payload:
+            return self._recognise_portrait(payload)
+        key = layout.looks(payload["video_id"], payload["looks_id"], payload["chunk"])
+        if self._store.size(key) is not None:
+            return {}
+        job = open_job(self._store, self._media, self._scratch, payload)
+        try:
+            tracks = self._planner.tracks(job, payload)
+        except SegmentError as error:
+            return {"missing": str(error)}
+        found = look(
+            job.video.info,
+            job.video.index,
+            recipe_of(job.spec.settings, job.video),
+            Span(payload["start"], payload["stop"]),
+            tracks,
+            self._models.embedder(payload["weights"]),
+            threads=self._config.threads,
+            salvage=job.salvage,
+            on_frame=self._tick,
+        )
+        self._keep(key, found.save)
+        return {}
+
+    def _recognise_portrait(self, payload: Json) -> Json:
+        address, image_id = payload["portrait"]
+        spec = spec_of(payload)
+        file = self._media.local(address, image_id)
+        image = inputs.open_video(
+            self._store, self._scratch, file, image_id, salvage=False, limits=spec.settings.limits
+        )
+        recipe = make_recipe(image.info)
+        found = scan(
+            image.info,
+            image.index,
+            recipe,
+            Span(0, 1),
+            self._models.detector(spec.settings, payload["weights"]),
+            spec.settings.detect,
+            threads=self._config.threads,
+            salvage=False,
+            on_frame=self._tick,
+        )
+        looks = look_at_portrait(
+            image.info, image.index, recipe, found, self._models.embedder(payload["weights"]), shown(address)
+        )
+        self._keep(layout.portrait(image_id, payload["looks_id"]), looks.save)
+        return {}
+
+    def _keep(self, key: str, save: Callable[[Path], None]) -> None:
+        """Write a record and put it into the state."""
+        with inputs.scratch_file(self._scratch, "record.npz") as temporary:
+            save(temporary)
+            self._store.put_file(key, temporary)
 
     # plan: tracks, choice of faces, the output's frames ---------------------------------------
 
@@ -370,6 +459,11 @@ class Worker:
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         return assemble(job, payload, recipe_of(job.spec.settings, job.video))
+
+
+def _with_contents(rule: Selection, images: dict[str, str]) -> str:
+    """Return a rule with its portrait's identity in place of its name."""
+    return f"{LIKE}:{images[rule.image]}" if rule.kind == LIKE else rule.text
 
 
 def _squeezed(detect: Detect, squeeze: int) -> Detect:

@@ -16,16 +16,16 @@ from typing import Any
 from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.manifest import Manifest
-from lipwise_ray.dubbing.models import EXPERT, PARSER, PASSTHROUGH, SPANDREL, TINY_RESTORER
-from lipwise_ray.dubbing.plan import detects, listens
+from lipwise_ray.dubbing.models import EMBEDDER, EXPERT, PARSER, PASSTHROUGH, SPANDREL, TINY_RESTORER
 from lipwise_ray.dubbing.row_table import Row, Waiting
+from lipwise_ray.dubbing.speakers import listens, needs_detector, portraits, rules_of
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
 from lipwise_ray.engine.run import Listener, RowJob, Run
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError, StorageError
-from lipwise_ray.faces.select import parse_selection
+from lipwise_ray.faces.select import LIKE, parse_selection
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.nets.registry import Registry, Weights
 from lipwise_ray.settings import Settings, read_preset, resolve
@@ -33,7 +33,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore, Store, open_store, to_json
-from lipwise_ray.storage.address import normal
+from lipwise_ray.storage.address import is_local, normal
 from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
@@ -77,9 +77,12 @@ class SettingsSource:
             base: Layer = (f"preset {preset}", read_preset(self.presets, preset))
             settings = resolve([base, *self.layers, ("the row", overrides)])
             try:
-                parse_selection(settings.faces.select)
+                rule = parse_selection(settings.faces.select)
             except InputError as error:
                 raise SettingsError("faces", "faces.select", error.must, error.got) from error
+            if rule.kind == LIKE and is_local(rule.image):  # of a job file or --set; rows name absolute paths
+                faces = settings.faces.model_copy(update={"select": f"{LIKE}:{Path(rule.image).resolve()}"})
+                settings = settings.model_copy(update={"faces": faces})
             self._known[key] = settings
             if len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
@@ -258,12 +261,10 @@ class WeightsTable:
         found: dict[str, Json] = {}
         for row in rows:
             settings = source.for_row(row)
-            key = f"{settings.lipsync} {settings.restore} {settings.detect} {detects(settings, row.tracks)}"
-            key += (
-                f" {settings.composite} {settings.faces.expert} {settings.faces.expert_checkpoint} {listens(settings)}"
-            )
+            weights = self.of(settings, row)
+            key = f"{weights} {settings.lipsync} {settings.restore} {settings.detect} {settings.composite}"
             if key not in found:
-                found[key] = {"settings": settings.model_dump_json(), "weights": self.of(settings, row)}
+                found[key] = {"settings": settings.model_dump_json(), "weights": weights}
         return list(found.values())
 
     @property
@@ -287,9 +288,13 @@ class WeightsTable:
         composite = settings.composite
         if composite.mask != "box" and (composite.parser != NOTHING or composite.parser_checkpoint is not None):
             record["parser"] = self._get(composite.parser, composite.parser_checkpoint, PARSER).record()
-        if listens(settings):
+        rules = rules_of(row.speakers, settings)
+        if portraits(rules):
+            told = settings.faces
+            record["embedder"] = self._get(told.embedder, told.embedder_checkpoint, EMBEDDER).record()
+        if listens(rules):
             record["expert"] = self._get(settings.faces.expert, settings.faces.expert_checkpoint, EXPERT).record()
-        if detects(settings, row.tracks):
+        if needs_detector(rules, row.tracks):
             record["detector"] = [one.record() for one in self._detector(settings)]
         return record
 
@@ -362,6 +367,7 @@ def _jobs(
             language=row.language,
             tags=row.tags,
             settings=settings,
+            speakers=row.speakers,
         )
         flow = RowFlow(
             row=row.line,
@@ -369,6 +375,5 @@ def _jobs(
             turn=turn,
             share=row.share,
             base={"job": spec.record(), **record},
-            salvage=settings.source.on_error == "salvage",
         )
         yield RowJob(row.line, row.id, flow, settings.engine.on_quarantine == "passthrough")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_s
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
 _PLAIN = ("largest", "all", "left", "right", "center")
-SPEAKING = "speaking"
+SPEAKING, LIKE, BOX = "speaking", "like", "box"
 _PRESENT_SHARE = 0.02
 _LEAST_EXTENT = 0.05
 _INDEX = re.compile(r"^index:(\d+)$")
@@ -23,11 +23,17 @@ _BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A parsed `faces` rule. ``number`` belongs to ``index``, ``box`` (left, top, right, bottom) to ``box``."""
+    """A parsed `faces` rule, as it was given in ``text``.
 
+    ``number`` belongs to ``index``, ``box`` (left, top, right, bottom) to ``box``, ``image`` (a path or address) to
+    ``like``.
+    """
+
+    text: str
     kind: str
     number: int = 0
     box: tuple[int, int, int, int] | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,15 @@ class Chosen:
     opacity: F32Array
     too_small: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
     turned_away: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @staticmethod
+    def joined(parts: Sequence[Chosen]) -> Chosen:
+        """Return several choices as one."""
+        names = [one.name for one in fields(Chosen)]
+        column = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        order = np.lexsort((column["track"], column["frame"]))
+        left_alone = {name: column.pop(name) for name in ("too_small", "turned_away")}
+        return Chosen(**{name: values[order] for name, values in column.items()}, **left_alone)
 
     @staticmethod
     def nothing() -> Chosen:
@@ -93,60 +108,65 @@ def parse_selection(text: str) -> Selection:
         FaceError: It is none of the known rules.
     """
     rule = text.strip().lower()
+    if rule.startswith(f"{LIKE}:") and (image := text.strip()[len(LIKE) + 1 :].strip()):
+        return Selection(text, LIKE, image=image)
     if rule in (*_PLAIN, SPEAKING):
-        return Selection(rule)
+        return Selection(text, rule)
     if match := _INDEX.match(rule):
-        return Selection("index", number=int(match[1]))
+        return Selection(text, "index", number=int(match[1]))
     if match := _BOX.match(rule.replace(" ", "")):
         top, bottom, left, right = (int(n) for n in match.groups())
         if bottom > top and right > left:
-            return Selection("box", box=(left, top, right, bottom))
+            return Selection(text, BOX, box=(left, top, right, bottom))
     raise FaceError(
         "bad_faces",
         "faces",
-        f"must be {', '.join(_PLAIN)}, {SPEAKING}, index:N or box:top,bottom,left,right",
+        f"must be {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N or box:top,bottom,left,right",
         repr(text),
         "See the table of options in the README",
     )
 
 
-Voice = Callable[[list[int]], float]
-"""How well the lips of some tracks, of one person, agree with the sound filmed with them."""
+Likeness = Callable[[list[int]], float]
+"""How much speaks for some tracks, of one person: their lips' agreement with the filmed sound, or their likeness to a
+portrait; minus infinity where it is too little.
+"""
 
 
-def choose_tracks(tracks: Tracks, rule: Selection, voice: Voice | None = None) -> list[int]:
+def choose_tracks(tracks: Tracks, rule: Selection, likeness: Likeness | None = None) -> list[int]:
     """Return the numbers of the tracks to dub; the choice is made shot by shot, person by person.
 
     Tracks of a shot that follow each other at the same place are one person, who was hidden for a
     while. ``largest`` takes the person who covers most pixels over the shot; ``left``, ``right`` and
     ``center`` go by the mean centre; ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips
-    agree best with the sound by `voice`, the largest where nobody is heard; someone alone in a shot is taken to speak.
+    agree best with the sound, the largest where nobody is heard; someone alone in a shot is taken to speak. ``like``
+    takes the person who is most like the portrait; nobody in shots without anyone like it.
 
     Raises:
-        FaceError: The rule is ``speaking``, and there is no `voice`.
+        FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`.
     """
-    if rule.kind == SPEAKING and voice is None:
-        raise FaceError("no_voice", "faces", "must be another rule here", SPEAKING, "Only `submit` listens to videos")
+    if rule.kind in (SPEAKING, LIKE) and likeness is None:
+        raise FaceError("no_likeness", "faces", "must be another rule here", rule.kind, "Only `submit` compares faces")
     if rule.kind == "all":
         return tracks.numbers
-    chosen: list[int] = []
-    for numbers in _by_shot(tracks):
-        people = _people(tracks, numbers)
-        present = _present(people)
-        ordered = sorted(present, key=lambda person: person.centre_x)
-        if rule.kind == "largest":
-            chosen += max(people, key=lambda person: person.area).tracks
-        elif rule.kind == SPEAKING and voice is not None:
-            chosen += max(present, key=lambda person: (voice(person.tracks), person.area)).tracks
-        elif rule.kind == "left":
-            chosen += ordered[0].tracks
-        elif rule.kind == "right":
-            chosen += ordered[-1].tracks
-        elif rule.kind == "center":
-            chosen += min(present, key=lambda person: abs(person.centre_x - tracks.size.width / 2)).tracks
-        elif rule.number < len(ordered):
-            chosen += ordered[rule.number].tracks
-    return sorted(chosen)
+    shots = (_people(tracks, numbers) for numbers in _by_shot(tracks))
+    return sorted(number for people in shots for number in _chosen(people, rule, tracks.size.width, likeness))
+
+
+def _chosen(people: list[_Person], rule: Selection, width: int, likeness: Likeness | None) -> list[int]:
+    """Return the tracks of the person of a shot that a rule chooses; none where it chooses nobody."""
+    present = sorted(_present(people), key=lambda person: person.centre_x)
+    if rule.kind == "largest":
+        return max(people, key=lambda person: person.area).tracks
+    if rule.kind == SPEAKING and likeness is not None:
+        return max(present, key=lambda person: (likeness(person.tracks), person.area)).tracks
+    if rule.kind == LIKE and likeness is not None:
+        best, person = max(((likeness(one.tracks), one) for one in people), key=lambda found: found[0])
+        return person.tracks if best > -np.inf else []
+    if rule.kind == "center":
+        return min(present, key=lambda person: abs(person.centre_x - width / 2)).tracks
+    place = {"left": 0, "right": len(present) - 1}.get(rule.kind, rule.number)
+    return present[place].tracks if place < len(present) else []
 
 
 def rivals(tracks: Tracks) -> list[int]:
@@ -215,19 +235,14 @@ def _present(people: list[_Person]) -> list[_Person]:
     return [person for person in people if person.area >= _PRESENT_SHARE * largest]
 
 
-def choose(tracks: Tracks, rule: Selection, crops: CropRules, voice: Voice | None = None) -> Chosen:
+def choose(tracks: Tracks, numbers: Sequence[int], crops: CropRules) -> Chosen:
     """Return the boxes to dub in every frame.
 
     Args:
         tracks: Smoothed tracks (raw ones for `CropRules.reference`).
-        rule: Which face.
+        numbers: Which of them, as `choose_tracks` returns them.
         crops: How boxes become crops.
-        voice: For the rule ``speaking``.
-
-    Raises:
-        FaceError: As `choose_tracks` says.
     """
-    numbers = choose_tracks(tracks, rule, voice)
     if not numbers:
         return Chosen.nothing()
     limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)
@@ -298,8 +313,8 @@ def _faded(left_alone: BoolArray, fade_frames: int) -> F32Array:
     return np.clip(steps_to(left_alone) / (fade_frames + 1), 0, 1).astype(np.float32)
 
 
-def fixed_box(rule: Selection, frames: int, size: Size) -> Chosen:
-    """Return one unmoving box for every frame, clipped to the picture.
+def fixed_box(rule: Selection, frames: int, size: Size, number: int = 0) -> Chosen:
+    """Return one unmoving box for every frame, clipped to the picture, as the track of that number.
 
     Raises:
         FaceError: The box lies outside the picture.
@@ -317,7 +332,7 @@ def fixed_box(rule: Selection, frames: int, size: Size) -> Chosen:
         )
     return Chosen(
         np.arange(frames, dtype=np.int64),
-        np.zeros(frames, np.int64),
+        np.full(frames, number, np.int64),
         np.tile(box, (frames, 1)),
         np.tile(_typical_landmarks(box[None]), (frames, 1, 1)),
         np.ones(frames, np.float32),

@@ -20,13 +20,16 @@ TEMPLATE = np.array(
 """Eyes, nose and mouth corners in an aligned face of 512 pixels. Source: FFHQ's alignment, as GFPGAN uses it."""
 
 
-def aligned_to_shown(landmarks: F32Array, size_px: int, aspect: float = 1.0) -> F64Array:
+def aligned_to_shown(
+    landmarks: F32Array, size_px: int, aspect: float = 1.0, template: F64Array = TEMPLATE / TEMPLATE_PX
+) -> F64Array:
     """Return the similarity (turn, one scale, shift) from an aligned crop to the shown picture.
 
     Args:
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
         size_px: Side of the aligned crop.
         aspect: Width of a shown pixel over its height; the face is turned and scaled as it is seen.
+        template: Where the points belong, as shares of the crop's side, shape (5, 2).
 
     Returns:
         Shape (2, 3). The points of the template come to lie as near to the landmarks as a similarity allows, by
@@ -34,7 +37,7 @@ def aligned_to_shown(landmarks: F32Array, size_px: int, aspect: float = 1.0) -> 
 
     Source: Umeyama 1991, in the plane, where complex numbers do it.
     """
-    source = (TEMPLATE * (size_px / TEMPLATE_PX)) @ np.array([1, 1j])
+    source = (template * size_px) @ np.array([1, 1j])
     target = landmarks.astype(np.float64) @ np.array([aspect, 1j])
     centred = source - source.mean()
     factor = np.vdot(centred, target - target.mean()) / np.vdot(centred, centred).real

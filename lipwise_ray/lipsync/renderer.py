@@ -45,12 +45,14 @@ class Spot:
         track: Whose it is.
         box: What the network gets: left, top, right, bottom.
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
+        mel: What the face says, shape (80, 16).
         opacity: Of the new lips, above 0; below 1 they fade into the filmed ones.
     """
 
     track: int
     box: F32Array
     landmarks: F32Array
+    mel: F32Array
     opacity: float = 1.0
 
 
@@ -61,14 +63,12 @@ class FrameJob:
     Attributes:
         frame: A writable frame of the canvas.
         spots: The faces to dub; may be none.
-        mel: The frame's sound, shape (80, 16).
         source: Number of the source frame; its grain goes by it.
         wanted: False for a neighbour of the chunk, which only tells how the light is there.
     """
 
     frame: VideoFrame
     spots: tuple[Spot, ...]
-    mel: F32Array
     source: int = 0
     wanted: bool = True
 
@@ -249,9 +249,9 @@ class Renderer:
         begin = time.perf_counter()
         size, side = self._lipsync.batch_faces, self._lipsync.size_px
         crops = np.zeros((size, side, side, 3), np.float32)
-        mels = np.zeros((size, batch[0].job.mel.shape[0], WINDOW_COLUMNS), np.float32)
+        mels = np.zeros((size, batch[0].spot.mel.shape[0], WINDOW_COLUMNS), np.float32)
         for place, face in enumerate(batch):
-            crops[place], mels[place] = face.crop, face.job.mel
+            crops[place], mels[place] = face.crop, face.spot.mel
         for face, result in zip(batch, self._lipsync(crops, mels), strict=False):
             face.new = result
         self.times.network.busy_s += time.perf_counter() - begin

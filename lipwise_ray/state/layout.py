@@ -34,6 +34,16 @@ def voices(video_id: str, voices_id: str, number: int) -> str:
     return f"{video(video_id)}/voices-{voices_id}/chunk-{number:05d}.npz"
 
 
+def looks(video_id: str, looks_id: str, number: int) -> str:
+    """Return the key of what one chunk's faces look like; it is created whole."""
+    return f"{video(video_id)}/looks-{looks_id}/chunk-{number:05d}.npz"
+
+
+def portrait(image_id: str, looks_id: str) -> str:
+    """Return the key of what the person of a portrait looks like."""
+    return f"{video(image_id)}/portrait-{looks_id}.npz"
+
+
 def sound(audio_id: str, *, salvage: bool) -> str:
     """Return the key of a sound's record."""
     return f"sounds/{audio_id}/sound{'-salvage' if salvage else ''}.json"
@@ -72,6 +82,11 @@ def segments(job_id: str) -> str:
 def soundtrack(job_id: str) -> str:
     """Return the folder of a job's encoded sound."""
     return f"jobs/{job_id}/sound"
+
+
+def mix(job_id: str) -> str:
+    """Return the folder of the mix of a job's speakers."""
+    return f"jobs/{job_id}/mix"
 
 
 def attempts(job_id: str) -> str:

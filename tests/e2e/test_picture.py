@@ -54,9 +54,9 @@ def _plan(state: Path) -> Plan:
 
 def _opacity(plan: Plan, number: int, height: int, width: int) -> Any:
     """Return the mask of a frame's face in the frame, shape (height, width)."""
-    (spot,) = plan.spots(number)
-    to_shown = box_to_shown(spot.box, SIDE)
-    mask = paste_mask(SIDE, 0.1) * lower_face(spot.landmarks, to_shown, SIDE)
+    (face,) = plan.faces(number)
+    to_shown = box_to_shown(face.box, SIDE)
+    mask = paste_mask(SIDE, 0.1) * lower_face(face.landmarks, to_shown, SIDE)
     return cv2.warpAffine(mask, pixel_map(to_shown), (width, height), flags=cv2.INTER_LINEAR)
 
 
@@ -170,7 +170,7 @@ def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
     same = [np.array_equal(a, b) for a, b in zip(filmed, shown, strict=True)]
     assert all(same[32:68])
     assert not any(same[5:24])
-    assert 0 < plan.opacity[28:32].min() < 1 or 0 < plan.opacity[68:74].min() < 1
+    assert 0 < plan.parts[0].opacity[28:32].min() < 1 or 0 < plan.parts[0].opacity[68:74].min() < 1
     assert _motion(shown, 32, 68) <= 1.2 * _motion(filmed, 32, 68)
 
     talking = _row(audio=new)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.dubbing.manifest import Manifest, read_manifest
+from lipwise_ray.dubbing.speakers import Speaker
 from lipwise_ray.errors import ManifestError
 
 HEADER = "id,video,audio,output"
@@ -192,6 +193,75 @@ def test_values_of_another_kind_are_row_errors(column: str, value: object, folde
     assert [row.id for row in manifest.rows] == ["b"]
     assert f'column "{column}"' in str(next(manifest.problems))
     str(next(manifest.problems)).encode()
+
+
+def test_speakers(folder: Path) -> None:
+    """Each has a rule, a sound and times; audio may be left out; files are found beside the manifest."""
+    (folder / "ben.png").write_bytes(b"x")
+    told = [
+        {"faces": "left", "audio": "a.wav", "end": "0:04.5"},
+        {"faces": "like:ben.png", "audio": "a.wav", "start": 4.5},
+    ]
+    row = {"id": "a", "video": "v.mp4", "output": "a.mp4", "speakers": told}
+    (found,) = _read(folder, json.dumps(row), "m.jsonl").rows
+    sound = str(folder / "a.wav")
+    assert found.speakers == (
+        Speaker("left", sound, 0.0, 4.5),
+        Speaker(f"like:{folder / 'ben.png'}", sound, 4.5, None),
+    )
+    assert found.audio is None
+    assert set(found.inputs) == {str(folder / name) for name in ("v.mp4", "a.wav", "ben.png")}
+
+
+@pytest.mark.parametrize(
+    ("speakers", "words"),
+    [
+        ("left", "a list of 1 to 1000 speakers"),
+        ([], "must not be empty"),
+        ({"faces": "left"}, "a list of 1 to 1000 speakers"),
+        ([{"faces": "left"}], "must have faces and audio"),
+        ([{"faces": "left", "audio": "a.wav", "begin": 1}], "not 'begin'"),
+        ([{"faces": ["left"], "audio": "a.wav"}], "one text or number for each"),
+        ([{"faces": "lft", "audio": "a.wav"}], "must be largest"),
+        ([{"faces": "like:nobody.png", "audio": "a.wav"}], "no file at"),
+        ([{"faces": "left", "audio": "b.wav"}], "no file at"),
+        ([{"faces": "left", "audio": ""}], "must have audio"),
+        ([{"faces": "left", "audio": "a.wav", "start": 5, "end": 4}], "must end after their start"),
+        ([{"faces": "left", "audio": "a.wav", "start": "soon"}], "must be seconds"),
+        (["left"], "must have faces and audio"),
+        ([{"faces": "\ud800", "audio": "a.wav"}], "one text or number for each"),
+    ],
+)
+def test_speakers_that_are_none(speakers: object, words: str, folder: Path) -> None:
+    """What is wrong with a speaker is said, and other rows go on."""
+    rows = [
+        {"id": "a", "video": "v.mp4", "output": "a.mp4", "speakers": speakers},
+        {"id": "b", "video": "v.mp4", "output": "b.mp4", "audio": "a.wav"},
+        {
+            "id": "c",
+            "video": "v.mp4",
+            "output": "c.mp4",
+            "faces": "left",
+            "speakers": [{"faces": "left", "audio": "a.wav"}],
+        },
+    ]
+    manifest = _read(folder, "\n".join(map(json.dumps, rows)), "m.jsonl")
+    assert [row.id for row in manifest.rows] == ["b"]
+    problems = [str(problem) for problem in manifest.problems]
+    assert any(words in problem and "id=a" in problem for problem in problems), problems
+    assert any("must be empty beside speakers" in problem for problem in problems)
+
+
+def test_a_portrait_is_an_input(folder: Path) -> None:
+    """It is found beside the manifest, must be there, and may not be overwritten."""
+    (folder / "ben.png").write_bytes(b"x")
+    header = f"{HEADER},faces"
+    (row,) = _read(folder, f"{header}\na,v.mp4,a.wav,a.mp4,like:ben.png\n").rows
+    assert row.overrides["faces"]["select"] == f"like:{folder / 'ben.png'}"
+    (problem,) = _read(folder, f"{header}\na,v.mp4,a.wav,a.mp4,like:ann.png\n").problems
+    assert "no file at" in str(problem)
+    (problem,) = _read(folder, f"{header}\na,v.mp4,a.wav,a.mp4,like:\n").problems
+    assert "like:IMAGE" in str(problem)
 
 
 def test_names_that_are_too_long_fail_alone(folder: Path) -> None:

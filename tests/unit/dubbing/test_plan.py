@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipwise_ray.dubbing.plan import Facts, Plan, make_plan
+from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, make_plan
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
 from lipwise_ray.lipsync.mel import mel_columns
@@ -29,7 +29,8 @@ def _index(frames: int, rate: Fraction = Fraction(25), steps: list[int] | None =
 
 def _facts(index: FrameIndex, audio_s: float | Fraction, **changes: Any) -> Facts:
     length = Fraction(audio_s)
-    facts = Facts(index, False, Fraction(0), length, mel_columns(int(length * 16000)), 0.0, None)
+    parts = (PartFacts("largest", (0,), "mel", changes.pop("voiced", None)),)
+    facts = Facts(index, False, Fraction(0), length, mel_columns(int(length * 16000)), parts, 0.0, None)
     return replace(facts, **changes)
 
 
@@ -90,8 +91,8 @@ def test_faces_that_are_missing() -> None:
     facts = _facts(_index(100), 4)
     passing = make_plan(facts, some, _settings())
     assert passing.counts["frames_without_face"] == 10
-    assert passing.spots(35) == ()
-    assert len(passing.spots(36 + 10)) == 1
+    assert list(passing.faces(35)) == []
+    assert len(list(passing.faces(36 + 10))) == 1
     skipping = make_plan(facts, some, _settings(faces={"on_no_face": "skip"}, timing={"length": "video"}))
     assert skipping.source.tolist() == [*range(30), *range(40, 100)]
     assert skipping.counts["source_frames_skipped"] == 10
@@ -175,7 +176,7 @@ def test_a_plan_survives_its_files(tmp_path: Path) -> None:
     assert np.array_equal(loaded.timeline.pts, plan.timeline.pts)
     assert loaded.chunks == plan.chunks
     assert loaded.audio_s == plan.audio_s
-    assert np.array_equal(loaded.spots(0)[0].box, plan.spots(0)[0].box)
+    assert np.array_equal(next(loaded.faces(0)).box, next(plan.faces(0)).box)
 
 
 def _voices(columns: int, *pauses: tuple[int, int]) -> Any:
@@ -190,13 +191,13 @@ def test_filmed_lips_return_where_both_sounds_pause() -> None:
     both = _facts(_index(100), 4, voiced=_voices(321, (80, 240)), own_voiced=_voices(321, (0, 200)))
     plan = make_plan(both, _faces(range(100)), _settings())
     heard = [n for n in range(100) if n * 80 // 25 < 80 or n * 80 // 25 >= 200]
-    assert all(plan.opacity[n] == 1 for n in heard)
-    assert plan.opacity[24:30].tolist() == pytest.approx([1, 1, 2 / 3, 1 / 3, 0, 0])
-    assert plan.opacity[59:64].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
-    assert plan.spots(40) == ()
-    assert plan.spots(26)[0].opacity == pytest.approx(2 / 3)
-    assert plan.pauses.tolist() == [[80, 240]]
-    assert plan.counts["frames_in_pauses"] == int((plan.opacity == 0).sum())
+    assert all(plan.parts[0].opacity[n] == 1 for n in heard)
+    assert plan.parts[0].opacity[24:30].tolist() == pytest.approx([1, 1, 2 / 3, 1 / 3, 0, 0])
+    assert plan.parts[0].opacity[59:64].tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
+    assert list(plan.faces(40)) == []
+    assert next(plan.faces(26)).opacity == pytest.approx(2 / 3)
+    assert plan.parts[0].pauses.tolist() == [[80, 240]]
+    assert plan.counts["frames_in_pauses"] == int((plan.parts[0].opacity == 0).sum())
 
 
 @pytest.mark.parametrize("case", ["closed", "no own sound", "off"])
@@ -209,8 +210,8 @@ def test_new_lips_stay_where_the_filmed_ones_may_move(case: str) -> None:
     plan = make_plan(
         facts, _faces(range(100)), _settings(lipsync={"silence": "closed" if case == "closed" else "original"})
     )
-    assert (plan.opacity == 1).all()
-    assert plan.pauses.tolist() == ([] if case == "off" else [[80, 240]])
+    assert (plan.parts[0].opacity == 1).all()
+    assert plan.parts[0].pauses.tolist() == ([] if case == "off" else [[80, 240]])
 
 
 def test_the_sources_own_sound_is_asked_at_the_sources_time() -> None:
@@ -218,7 +219,7 @@ def test_the_sources_own_sound_is_asked_at_the_sources_time() -> None:
     own = _voices(161, (0, 80))  # its first second is silent
     facts = _facts(_index(50), 4, voiced=_voices(321, (0, 321)), own_voiced=own, lead_s=Fraction(1, 2))
     plan = make_plan(facts, _faces(range(50)), _settings())
-    rests = plan.opacity == 0
+    rests = plan.parts[0].opacity == 0
     column = (plan.source / 25 + 0.5) * 80
     assert not (rests & (column >= 80) & (column < 161)).any()
     assert rests[column < 60].all()

@@ -40,10 +40,7 @@ class Rows:
         self.run = Run("run", store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
 
     def work(self) -> None:
-        jobs = (
-            RowJob(row, self.ids[row], RowFlow(row, 0, 0, "", {"row": row}, salvage=False))
-            for row in range(len(self.chunks))
-        )
+        jobs = (RowJob(row, self.ids[row], RowFlow(row, 0, 0, "", {"row": row})) for row in range(len(self.chunks)))
         with self.lease:
             self.run.work(jobs, lambda: False)
 
@@ -51,14 +48,15 @@ class Rows:
         row = int(task.payload["row"])
         count = self.chunks[row]
         if task.kind == "probe":
-            names = ("identity", "video_id", "audio_id", "detector_id")
+            names = ("identity", "video_id", "detector_id", "voices_id", "looks_id")
             return {
                 **dict.fromkeys(names, "x"),
                 "job_id": f"j{row}",
                 "published": None,
                 "scan": [],
                 "listen": [],
-                "voices_id": None,
+                "recognise": [],
+                "portraits": {},
                 "frames": count * CHUNK,
             }
         if task.kind == "plan":

@@ -178,7 +178,7 @@ def test_someone_who_was_hidden_for_long_is_still_meant(rule: str) -> None:
         faces[n] = faces[n][1:]
     tracks = _link(make(faces, 100), gap=5)
     assert len(tracks.numbers) == 3
-    chosen = choose(tracks, parse_selection(rule), CropRules())
+    chosen = choose(tracks, choose_tracks(tracks, parse_selection(rule)), CropRules())
     assert chosen.frame.tolist() == [*range(40), *range(60, 100)]
     assert set(chosen.box[:, 0].tolist()) == {100.0}
 
@@ -190,7 +190,7 @@ def test_the_choice_is_made_in_every_shot() -> None:
         for n in range(20)
     }
     tracks = _link(make(faces, 20), [Span(0, 10), Span(10, 20)])
-    chosen = choose(tracks, parse_selection("largest"), CropRules())
+    chosen = choose(tracks, choose_tracks(tracks, parse_selection("largest")), CropRules())
     assert chosen.frame.tolist() == list(range(20))
     assert chosen.box[:10, 0].tolist() == [10.0] * 10
     assert chosen.box[10:, 0].tolist() == [400.0] * 10
@@ -199,7 +199,7 @@ def test_the_choice_is_made_in_every_shot() -> None:
 def test_pads_grow_the_box_up_to_the_edge() -> None:
     """Pads are top, bottom, left, right, and the picture's edge is the limit."""
     tracks = _link(make({0: [(5, 300, 100, 350)]}, 1))
-    chosen = choose(tracks, parse_selection("largest"), CropRules((1, 20, 10, 3)))
+    chosen = choose(tracks, choose_tracks(tracks, parse_selection("largest")), CropRules((1, 20, 10, 3)))
     assert chosen.box[0].tolist() == [0, 299, 103, 360]
 
 
@@ -283,13 +283,15 @@ def test_faces_left_alone_fade_out() -> None:
     tracks = _link(make({n: [(150, 150, 250, 250)] for n in range(60)}, 60))
     points = np.stack([_turned(min(90, n * 2)) for n in range(60)])
     turning = replace(tracks, landmarks=points)
-    chosen = choose(turning, parse_selection("largest"), CropRules(max_yaw_deg=60, fade_frames=3))
+    chosen = choose(
+        turning, choose_tracks(turning, parse_selection("largest")), CropRules(max_yaw_deg=60, fade_frames=3)
+    )
     first = int(chosen.turned_away[0])
     assert first in (30, 31)
     assert chosen.turned_away.tolist() == list(range(first, 60))
     assert chosen.frame.tolist() == list(range(first))
     assert np.allclose(chosen.opacity[-4:], [1, 0.75, 0.5, 0.25])
-    small = choose(turning, parse_selection("largest"), CropRules(min_face_px=101))
+    small = choose(turning, choose_tracks(turning, parse_selection("largest")), CropRules(min_face_px=101))
     assert (len(small.frame), len(small.too_small), len(small.turned_away)) == (0, 60, 0)
 
 
@@ -297,14 +299,19 @@ def test_pads_as_a_share_of_the_face() -> None:
     """Shares are of the face's own height and width, and add to the pixels."""
     tracks = _link(make({0: [(100, 100, 200, 300)]}, 1))
     crops = CropRules(pads=(1, 2, 3, 4), pads_share=(0.1, 0.2, 0.3, 0.4))
-    assert choose(tracks, parse_selection("largest"), crops).box[0].tolist() == [67, 79, 244, 342]
+    assert choose(tracks, choose_tracks(tracks, parse_selection("largest")), crops).box[0].tolist() == [
+        67,
+        79,
+        244,
+        342,
+    ]
 
 
 def test_tracks_without_landmarks_can_be_dubbed() -> None:
     """A user's tracks may give boxes alone: points are put where a face has them."""
     tracks = _link(make({0: [(100, 100, 200, 200)]}, 1))
     bare = replace(tracks, landmarks=np.zeros_like(tracks.landmarks))
-    points = choose(bare, parse_selection("largest"), CropRules()).landmarks[0]
+    points = choose(bare, choose_tracks(bare, parse_selection("largest")), CropRules()).landmarks[0]
     assert (points > 100).all()
     assert (points < 200).all()
 
@@ -318,11 +325,12 @@ def test_who_speaks_is_found_shot_by_shot() -> None:
     small, large = tracks.numbers[0], tracks.numbers[1]
     assert sorted(rivals(tracks)) == [small, large]
     voice = {small: 0.6, large: 0.1}
-    chosen = choose(tracks, parse_selection("speaking"), CropRules(), lambda who: voice.get(who[0], 0.9))
+    numbers = choose_tracks(tracks, parse_selection("speaking"), lambda who: voice.get(who[0], 0.9))
+    chosen = choose(tracks, numbers, CropRules())
     assert set(chosen.box[chosen.frame < 20, 0].tolist()) == {10.0}
     assert set(chosen.box[chosen.frame >= 20, 0].tolist()) == {100.0}
-    with pytest.raises(FaceError, match="listens"):
-        choose(tracks, parse_selection("speaking"), CropRules())
+    with pytest.raises(FaceError, match="compares"):
+        choose_tracks(tracks, parse_selection("speaking"))
 
 
 def test_tracks_whose_eyes_are_swapped_are_refused(tmp_path: Path) -> None:
@@ -344,6 +352,9 @@ def test_a_full_profile_is_turned_away(tmp_path: Path, crossed_px: float) -> Non
     points[:, 0, 0] += crossed_px / 2
     points[:, 1, 0] -= crossed_px / 2
     profile = replace(tracks, landmarks=points)
-    assert len(choose(profile, parse_selection("largest"), CropRules(max_yaw_deg=70)).turned_away) == 9
+    assert (
+        len(choose(profile, choose_tracks(profile, parse_selection("largest")), CropRules(max_yaw_deg=70)).turned_away)
+        == 9
+    )
     profile.save(tmp_path / "t.npz")
     assert np.array_equal(read_tracks(tmp_path / "t.npz").landmarks, points)

@@ -65,7 +65,7 @@ def test_the_frame_stays_where_something_is_in_front() -> None:
     box = np.array([70, 40, 170, 160], np.float32)
     points = ((TEMPLATE - 256) * 0.25 + [120, 90]).astype(np.float32)
     jobs = [
-        FrameJob(draw_frame(ClipSpec(size=size), n), (Spot(0, box, points),), np.zeros((80, 16), np.float32))
+        FrameJob(draw_frame(ClipSpec(size=size), n), (Spot(0, box, points, np.zeros((80, 16), np.float32)),))
         for n in range(5)
     ]
     renderer = Renderer(White(batch_faces=4), Canvas(size, shape, ColorTags(matrix=6), 0), Blend("face"), parser=Left())  # type: ignore[arg-type]

@@ -42,8 +42,10 @@ class Invert(Passthrough):
 
 def _jobs(count: int, boxes: Any = lambda _: BOX) -> Iterator[FrameJob]:
     for number in range(count):
-        spots = tuple(Spot(track, box, POINTS) for track, box in enumerate(boxes(number)))
-        yield FrameJob(draw_frame(SPEC, number), spots, np.zeros((80, 16), np.float32))
+        spots = tuple(
+            Spot(track, box, POINTS, np.zeros((80, 16), np.float32)) for track, box in enumerate(boxes(number))
+        )
+        yield FrameJob(draw_frame(SPEC, number), spots)
 
 
 def _luma(frames: Iterator[Any]) -> list[Any]:
@@ -177,7 +179,7 @@ def _flat(level: int, opacity: float = 1.0, source: int = 0, noise: float = 0.0,
         if not plane:
             samples[:] = np.clip(level + noise * rng.standard_normal(samples.shape), 16, 235)
     mel = np.full((80, 16), 100 * error, np.float32)
-    return FrameJob(frame, (Spot(0, BOX[0], POINTS, opacity),), mel, source=source)
+    return FrameJob(frame, (Spot(0, BOX[0], POINTS, mel, opacity),), source=source)
 
 
 def _mouth(frame: Any) -> Any:
@@ -240,7 +242,7 @@ def test_black_pixels_mix_in_linear_light() -> None:
     for side in range(26, 60, 3):
         box = np.array([50, 40, 50 + side, 40 + side], np.float32)
         job = _flat(18)
-        job = FrameJob(job.frame, (Spot(0, box, POINTS),), job.mel - 100, source=0)
+        job = FrameJob(job.frame, (Spot(0, box, POINTS, job.spots[0].mel - 100),), source=0)
         (frame,) = Renderer(Scripted(), CANVAS, Blend(mask="soft", linear_light=True)).render(iter([job]))
         assert plane_array(frame, 0).min() >= 15
         assert plane_array(frame, 0).max() <= 19

@@ -1,0 +1,65 @@
+"""Who says what in a row: every face follows its own sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lipwise_ray.errors import FaceError
+from lipwise_ray.faces.select import BOX, LIKE, SPEAKING, Selection, parse_selection
+from lipwise_ray.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A face and something that it says.
+
+    Attributes:
+        faces: The rule that chooses it.
+        audio: Path or address of the sound.
+        start_s: Where that begins in the delivered sound.
+        end_s: Where it is cut there; None for its own end.
+    """
+
+    faces: str
+    audio: str
+    start_s: float = 0.0
+    end_s: float | None = None
+
+
+def rules_of(speakers: Sequence[Speaker], settings: Settings) -> list[Selection]:
+    """Return the rules that choose a row's faces, each once: its speakers', or without any that of its settings."""
+    texts = dict.fromkeys(speaker.faces for speaker in speakers) or [settings.faces.select]
+    return [parse_selection(text) for text in texts]
+
+
+def detects(rules: Iterable[Selection], tracks: str | None) -> bool:
+    """Tell whether a row needs its video scanned for faces."""
+    return tracks is None and any(rule.kind != BOX for rule in rules)
+
+
+def needs_detector(rules: Sequence[Selection], tracks: str | None) -> bool:
+    """Tell whether a row needs a face detector: for its video, or for portraits."""
+    return detects(rules, tracks) or bool(portraits(rules))
+
+
+def listens(rules: Iterable[Selection]) -> bool:
+    """Tell whether a row has to find out who speaks."""
+    return any(rule.kind == SPEAKING for rule in rules)
+
+
+def portraits(rules: Iterable[Selection]) -> list[str]:
+    """Return the pictures of people whom a row looks for."""
+    return [rule.image for rule in rules if rule.kind == LIKE]
+
+
+def overlapping(faces: str, moment_s: Fraction) -> FaceError:
+    """Return the error for a face that would say two things at once."""
+    return FaceError(
+        "speakers_overlap",
+        "speakers",
+        "must not let one face say two things at once",
+        f"{faces} at {float(moment_s):.2f} s",
+        "Change their start and end, or choose other faces",
+    )

@@ -1,0 +1,55 @@
+"""SFace through OpenCV: a MobileFaceNet that tells people apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lipwise_ray.errors import WeightsError
+from lipwise_ray.values import F32Array, U8Array
+
+SIDE_PX = 112
+TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+"""Eyes, nose and mouth corners in the picture that the network takes, in pixels. Source: ArcFace's alignment."""
+
+
+class SFace:
+    """The `sface` network.
+
+    Args:
+        weights: The ONNX file, or another that takes RGB levels of 112 x 112 aligned pixels.
+        threads: OpenCV threads.
+
+    Raises:
+        WeightsError: The file is no such network.
+    """
+
+    def __init__(self, weights: Path, *, threads: int = 0) -> None:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+        if threads:
+            cv2.setNumThreads(threads)
+        try:
+            self._net = cv2.FaceRecognizerSF.create(str(weights), "")
+            # What the file holds shows only when it computes.
+            self.values = len(self(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)))
+        except cv2.error as error:
+            raise WeightsError(
+                "not_sface",
+                str(weights),
+                "must be an ONNX model that embeds faces of 112 x 112 pixels, such as SFace",
+                "a file that OpenCV cannot use so",
+                "Run `lipwise-ray models pull sface`",
+            ) from error
+
+    def __call__(self, face_bgr: U8Array) -> F32Array:
+        """Return the embedding of an aligned face, of length 1, shape (`values`,).
+
+        Args:
+            face_bgr: Shape (112, 112, 3), its points on `TEMPLATE`.
+        """
+        found = np.asarray(self._net.feature(face_bgr), np.float32).reshape(-1)
+        return found / np.float32(max(float(np.linalg.norm(found)), 1e-6))

@@ -1,0 +1,217 @@
+"""Who is dubbed with what: people found by a portrait, and several speakers in one row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from lipwise_ray.dubbing.crops import read_mel, read_wave
+from lipwise_ray.dubbing.judging import crops_of
+from lipwise_ray.dubbing.models import DetectorMaker
+from lipwise_ray.metrics.sync import SyncJudge
+from lipwise_ray.nets.registry import Registry
+from lipwise_ray.resources import models_folder
+from lipwise_ray.settings import resolve
+from tests.conftest import ROOT
+from tests.dub import PASSTHROUGH, QUICK, dub
+from tests.embedder import write_embedder
+
+DEMO = ROOT / "manifests" / "demo"
+TWO, SOUND, OTHER = DEMO / "two-people.mp4", DEMO / "two-people.m4a", DEMO / "still.m4a"
+TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', QUICK)
+PARTS = {"left": slice(0, 240), "right": slice(240, 480)}
+
+
+def _row(name: str, **changes: Any) -> dict[str, Any]:
+    return {"id": name, "video": TWO, "audio": SOUND, "output": f"{name}.mp4", **changes}
+
+
+def _boxes(folder: Path, name: str) -> Any:
+    (result,) = [
+        path for path in folder.glob("out.state/jobs/*/result.json") if json.loads(path.read_bytes())["row_id"] == name
+    ]
+    with np.load(result.parent / "plan.npz") as data:
+        return data["face_box"]
+
+
+def _failures(report: Any) -> dict[str, dict[str, Any]]:
+    return {one.record["row_id"]: one.record for one in report.outcomes if one.record["status"] == "failed"}
+
+
+# like:IMAGE ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> dict[str, Path]:
+    """Portraits of the two people, from a frame in the middle, smaller; and of both, and of nobody."""
+    with av.open(str(TWO)) as video:
+        picture: Any = [frame.to_ndarray(format="bgr24") for frame in video.decode(video=0)][80]
+    files = {}
+    for name, part in {**PARTS, "both": slice(0, 480), "nobody": slice(0, 60)}.items():
+        files[name] = tmp_path / f"{name}.png"
+        cv2.imwrite(str(files[name]), cv2.resize(picture[:, part], None, fx=0.8, fy=0.8))
+    return files
+
+
+def _told(folder: Path) -> tuple[str, ...]:
+    """Settings for the made-up embedder, which finds drawn people more alike than the published one would."""
+    file = write_embedder(folder / "embedder.onnx")
+    return (*TINY, PASSTHROUGH, f"faces.embedder_checkpoint={json.dumps(str(file))}", "faces.min_likeness=0.5")
+
+
+def test_the_person_of_a_portrait_is_dubbed(tmp_path: Path, people: dict[str, Path]) -> None:
+    """Each portrait finds its own person, in chunks as well; the second looks at the video no more; a rerun finds all
+    done, and after another picture under the same name it does not.
+    """
+    told = (*_told(tmp_path), "chunk.frames=60")
+    rows = [_row(side, faces=f"like:{side}.png") for side in PARTS]
+    assert dub(tmp_path, rows[:1], *told).done == 1
+    looks = list(tmp_path.glob("out.state/scans/*/looks-*/*.npz"))
+    assert len(looks) == 3
+    times = [path.stat().st_mtime_ns for path in looks]
+    assert dub(tmp_path, rows, *told).done == 2
+    assert [path.stat().st_mtime_ns for path in looks] == times
+    assert (_boxes(tmp_path, "left")[:, 2] < 240).all()
+    assert (_boxes(tmp_path, "right")[:, 0] > 240).all()
+    people["left"].replace(people["right"])
+    report = dub(tmp_path, [rows[1]], *told)
+    assert report.done == 1, report.outcomes
+    (mark,) = [
+        json.loads(path.read_bytes()) for path in tmp_path.glob("out.state/runs/*/rows/*") if report.run_id in str(path)
+    ]
+    assert not mark["reused"]
+
+
+def test_nobody_is_like_the_portrait(tmp_path: Path, people: dict[str, Path]) -> None:
+    """A face that is not alike enough is not dubbed, and the error says so; other rows go on."""
+    rows = [_row("strict", faces=f"like:{people['left']}"), _row("plain", faces="left")]
+    report = dub(tmp_path, rows, *_told(tmp_path), "faces.min_likeness=0.9999")
+    assert report.done == 1, report.outcomes
+    assert _failures(report)["strict"]["code"] == "no_face"
+
+
+def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) -> None:
+    """No face, two faces, no picture, no such file: each row says what is wrong, and the good one is dubbed."""
+    (tmp_path / "words.png").write_text("not a picture")
+    rows = [
+        _row("nobody", faces="like:nobody.png"),
+        _row("both", faces="like:both.png"),
+        _row("words", faces="like:words.png"),
+        _row("missing", faces="like:missing.png"),
+        _row("good", faces="like:left.png"),
+    ]
+    report = dub(tmp_path, rows, *_told(tmp_path))
+    failed = _failures(report)
+    assert report.done == 1, report.outcomes
+    assert "got no face" in failed["nobody"]["message"]
+    assert "got 2 faces" in failed["both"]["message"]
+    assert failed["words"]["code"] == "not_media"
+    assert "no file at" in json.dumps(failed["missing"])
+
+
+def test_without_the_network_a_portrait_is_refused(tmp_path: Path, people: dict[str, Path]) -> None:
+    """The message says how to install what compares faces."""
+    from lipwise_ray.errors import WeightsError
+
+    with pytest.raises(WeightsError, match="models pull sface"):
+        dub(tmp_path, [_row("left", faces=f"like:{people['left']}")], *TINY, PASSTHROUGH)
+
+
+# several speakers --------------------------------------------------------------------------------------------
+
+
+def _speaker(faces: str, audio: Path, start: float | None = None, end: float | None = None) -> dict[str, Any]:
+    told = {"faces": faces, "audio": audio, "start": start, "end": end}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _judge(video: Path, side: str, sound: Path) -> float:
+    registry = Registry(models_folder() / "registry.toml", Path("none"))
+    detector = DetectorMaker((registry.resolve("tiny_detector"),), 0.7)()
+    mel = read_mel(sound)
+    crops = crops_of(video, detector, resolve([("test", {"faces": {"select": side}})]), len(mel))
+    distance = SyncJudge(registry.path_of("tiny_expert")).distance(crops, mel)
+    assert distance is not None
+    return distance
+
+
+def _gain(given: Any, wanted: Any) -> float:
+    """Return the factor between two sounds, which must be the same otherwise."""
+    gain = float(given @ wanted / (wanted @ wanted))
+    assert np.abs(given - np.float32(gain) * wanted).max() < 0.01
+    return gain
+
+
+def test_each_face_follows_its_own_sound(tmp_path: Path) -> None:
+    """Left and right say different things at once: each one's lips go with its own sound, and not with the other's;
+    the delivered sound is the sum.
+    """
+    row = _row("talk", audio=None, speakers=[_speaker("left", SOUND), _speaker("right", OTHER)])
+    report = dub(tmp_path, [row], *TINY, 'encode.audio.codec="flac"')
+    assert report.done == 1, report.outcomes
+    video = tmp_path / "out" / "talk.mp4"
+    for side, own, others in (("left", SOUND, OTHER), ("right", OTHER, SOUND)):
+        assert _judge(video, side, own) < 0.45, side
+        assert _judge(video, side, others) > 0.7, side
+    mixed, sounds = read_wave(video), [read_wave(path) for path in (SOUND, OTHER)]
+    summed = np.zeros(max(map(len, sounds)), np.float32)
+    for sound in sounds:
+        summed[: len(sound)] += sound
+    assert len(mixed) == len(summed)
+    quieter = 1 / np.abs(summed).max()
+    assert quieter < 0.9  # the plain sum would clip
+    assert abs(_gain(mixed, summed) - quieter) < 0.05
+    assert not list(tmp_path.glob("out.state/jobs/*/mix/*"))
+
+
+def test_speakers_take_turns_at_their_times(tmp_path: Path) -> None:
+    """One face says two things one after the other, the second cut short; a given mix is delivered as it is."""
+    turns = [_speaker("left", SOUND, end=2.0), _speaker("left", OTHER, 3.0, 4.5), _speaker("right", OTHER, 2.0, 3.0)]
+    rows = [_row("own", audio=None, speakers=turns), _row("given", speakers=turns, output="given.mkv")]
+    report = dub(tmp_path, rows, *TINY, 'encode.audio.codec="flac"')
+    assert report.done == 2, report.outcomes
+    mixed = read_wave(tmp_path / "out" / "own.mp4")
+    first, second = read_wave(SOUND), read_wave(OTHER)
+    assert len(mixed) == 4.5 * 16000
+    gains = [
+        _gain(mixed[800 : 2 * 16000 - 800], first[800 : 2 * 16000 - 800]),
+        _gain(mixed[2 * 16000 + 800 : 3 * 16000 - 800], second[800 : 16000 - 800]),
+        _gain(mixed[3 * 16000 + 800 : -800], second[800 : len(mixed) - 3 * 16000 - 800]),
+    ]
+    assert gains == pytest.approx([gains[0]] * 3, abs=1e-3)
+    assert 0.95 < gains[0] <= 1
+    given, new = read_wave(tmp_path / "out" / "given.mkv"), read_wave(SOUND)
+    assert np.abs(given - new).max() < 0.01
+    plans = list(tmp_path.glob("out.state/jobs/*/plan.json"))
+    assert all(len(json.loads(path.read_bytes())["parts"]) == 2 for path in plans)
+
+
+def test_speakers_that_cannot_be(tmp_path: Path) -> None:
+    """Two sounds on one face at a time, by one rule or by two, a face that is never there, one who speaks after the
+    end: each row says so, and the good one is dubbed.
+    """
+    rows = [
+        _row("rule", speakers=[_speaker("left", SOUND), _speaker("left", OTHER, 1.0)]),
+        _row("face", speakers=[_speaker("left", SOUND), _speaker("index:0", OTHER, 1.0)]),
+        _row("absent", speakers=[_speaker("left", SOUND), _speaker("index:7", OTHER)]),
+        _row("late", speakers=[_speaker("left", SOUND), _speaker("right", OTHER, 60.0)]),
+        _row("good", speakers=[_speaker("left", SOUND, end=1.0), _speaker("index:0", OTHER, 1.0)]),
+        _row("box", speakers=[_speaker("box:80,200,80,220", SOUND), _speaker("right", OTHER)]),
+    ]
+    report = dub(tmp_path, rows, *TINY, PASSTHROUGH)
+    failed = _failures(report)
+    assert report.done == 2, report.outcomes
+    codes = {name: record["code"] for name, record in failed.items()}
+    assert codes == {
+        "rule": "speakers_overlap",
+        "face": "speakers_overlap",
+        "absent": "no_face",
+        "late": "speaker_unheard",
+    }
+    assert "1.00 s" in failed["face"]["message"]
