@@ -33,10 +33,11 @@ from skimage.metrics import structural_similarity
 from lipwise_ray.dubbing.crops import read_mel
 from lipwise_ray.dubbing.judging import crops_of
 from lipwise_ray.faces.tiny import TinyFaces
+from lipwise_ray.layers import read_toml, resolve
 from lipwise_ray.metrics.sync import SyncJudge
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import jobs_folder, models_folder
-from lipwise_ray.settings import Settings, read_toml, resolve
+from lipwise_ray.settings import Settings
 from lipwise_ray.synth.corpus import draw_speech, draw_voice
 from lipwise_ray.synth.footage import write_scene, write_speech
 from lipwise_ray.synth.head import Head, Pose

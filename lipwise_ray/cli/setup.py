@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.layers import parse_assignment, preset_names, read_toml
 from lipwise_ray.resources import jobs_folder, models_folder
-from lipwise_ray.settings import Settings, parse_assignment, preset_names, read_toml
+from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import STORES, Policy, bucket_and_key, is_local, is_store, shown
 
 if TYPE_CHECKING:

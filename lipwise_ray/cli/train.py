@@ -10,7 +10,8 @@ import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.settings import Settings, read_toml
+from lipwise_ray.layers import read_toml
+from lipwise_ray.settings import Settings
 
 app = typer.Typer(help="Prepare footage, train networks, export weights.", no_args_is_help=True)
 

@@ -159,6 +159,13 @@ def _segment(job: JobContext, marker: Marker) -> SegmentFile:
     return SegmentFile(path, marker.frames, marker.reorder, marker.crc)
 
 
+def _flicker(markers: list[Marker]) -> Json:
+    """Return the mean flicker of the dubbed and the filmed faces in levels of 255, None where nothing was compared."""
+    dubbed, filmed, faces = (sum(marker.flicker[place] for marker in markers if marker.flicker) for place in range(3))
+    means = (round(total / faces, 4) if faces else None for total in (dubbed, filmed))
+    return {**dict(zip(("dubbed", "filmed"), means, strict=True)), "faces": int(faces)}
+
+
 def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], found: Verdict, file: Path) -> Json:
     stages: dict[str, float] = {}
     for marker in markers:
@@ -175,6 +182,7 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
         "video_s": found.video_s,
         "audio_s": found.audio_s,
         "counts": plan.counts,
+        "flicker": _flicker(markers),
         "chunks": len(plan.chunks),
         "original_chunks": [number for number, marker in enumerate(markers) if marker.original],
         "render_s": round(sum(marker.seconds for marker in markers), 3),

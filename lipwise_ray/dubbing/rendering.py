@@ -180,4 +180,9 @@ def render_chunk(
             for name in ("decode", "crop", "network", "restore", "composite", "upscale", "encode")
         }
         | {"verify": round(time.perf_counter() - encoded, _DIGITS)},
+        flicker=[
+            round(renderer.flicker.dubbed, _DIGITS),
+            round(renderer.flicker.filmed, _DIGITS),
+            renderer.flicker.faces,
+        ],
     )

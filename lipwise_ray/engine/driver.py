@@ -26,9 +26,10 @@ from lipwise_ray.engine.run import Listener, RowJob, Run
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.errors import InputError, LipwiseError, OutputError, SettingsError, StorageError
 from lipwise_ray.faces.select import LIKE, parse_selection
+from lipwise_ray.layers import read_preset, resolve
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.nets.registry import Registry, Weights
-from lipwise_ray.settings import Settings, read_preset, resolve
+from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
@@ -251,20 +252,30 @@ class WeightsTable:
         self._registry = registry
         self._gpu = gpu
         self._known: dict[tuple[str, str | None, str], Weights] = {}
+        self._unusable: dict[tuple[str, str | None, str], LipwiseError] = {}
 
     def all_of(self, source: SettingsSource, rows: Iterable[Row]) -> list[Json]:
         """Return what the workers have to load for these rows, each combination once.
 
+        Rows whose checkpoints cannot be used are left out, for they are refused when their turn comes.
+
         Raises:
-            WeightsError: A checkpoint is missing or damaged.
+            WeightsError: No row is left: the first one's checkpoint is missing or damaged.
         """
         found: dict[str, Json] = {}
+        problem: LipwiseError | None = None
         for row in rows:
             settings = source.for_row(row)
-            weights = self.of(settings, row)
+            try:
+                weights = self.of(settings, row)
+            except LipwiseError as error:
+                problem = problem or error
+                continue
             key = f"{weights} {settings.lipsync} {settings.restore} {settings.detect} {settings.composite}"
             if key not in found:
                 found[key] = {"settings": settings.model_dump_json(), "weights": weights}
+        if problem and not found:
+            raise problem
         return list(found.values())
 
     @property
@@ -322,11 +333,17 @@ class WeightsTable:
 
     def _get(self, name: str, checkpoint: str | None, network: str) -> Weights:
         key = (name, checkpoint, network)
+        if key in self._unusable:
+            raise self._unusable[key]
         if key not in self._known:
-            if checkpoint is not None:
-                self._known[key] = self._registry.own_file(Path(checkpoint).resolve(), network)
-            else:
-                self._known[key] = self._registry.resolve(name, network)
+            try:
+                if checkpoint is not None:
+                    self._known[key] = self._registry.own_file(Path(checkpoint).resolve(), network)
+                else:
+                    self._known[key] = self._registry.resolve(name, network)
+            except LipwiseError as error:
+                self._unusable[key] = error
+                raise
         return self._known[key]
 
 

@@ -13,12 +13,23 @@ import numpy as np
 
 from lipwise_ray.lipsync.align import aligned_to_shown, between, roll_degrees
 from lipwise_ray.lipsync.compose import MaskKind, light_shift, lower_face, paste_mask, relit
+from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
+from lipwise_ray.lipsync.flicker import Flicker
 from lipwise_ray.lipsync.pipeline import Background, Stage, in_batches, timed
 from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import plane_array
-from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, noise_around, pixel_map, read_region, write_region
+from lipwise_ray.media.region import (
+    Canvas,
+    Kernel,
+    box_to_shown,
+    noise_around,
+    pixel_map,
+    read_luma,
+    read_region,
+    write_region,
+)
 from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
@@ -126,6 +137,12 @@ class _Face:
     shift: F32Array | None = None
     restored: Patch | None = None
 
+    @property
+    def small_to_shown(self) -> F64Array:
+        """The map from the small picture by which flicker is measured."""
+        share = len(self.crop) / SMALL_PX
+        return self.to_shown * np.array([share, share, 1])
+
 
 @dataclass(frozen=True, slots=True)
 class _Item:
@@ -165,6 +182,8 @@ class Renderer:
         self._restoration = Restoration(restorer, canvas, blend.kernel, strength) if restorer else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
         self.times = StageTimes()
+        self.flicker = Flicker()
+        """Of the frames that were rendered."""
 
     def render(self, jobs: Iterator[FrameJob]) -> Iterator[VideoFrame]:
         """Yield the dubbed frames that are wanted, in order.
@@ -314,10 +333,15 @@ class Renderer:
         return in_batches(items, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
 
     def _composed(self, items: Iterator[_Item]) -> Iterator[VideoFrame]:
-        for item in items:
+        for number, item in enumerate(items):
             begin = time.perf_counter()
+            frame, canvas = item.job.frame, self._canvas
+            filmed = [read_luma(frame, canvas, face.small_to_shown, SMALL_PX) for face in item.faces]
             for face in item.faces:
                 self._lay(item.job, face)
+            for face, before in zip(item.faces, filmed, strict=True):
+                pictures = np.stack([read_luma(frame, canvas, face.small_to_shown, SMALL_PX), before])
+                self.flicker.add(face.spot.track, number, item.job.source, pictures, face.mask)
             self.times.composite.busy_s += time.perf_counter() - begin
             yield item.job.frame
 

@@ -134,6 +134,28 @@ def read_region(
     Returns:
         BGR in [0, 1], shape (size_px, size_px, 3), float32. Past the frame's edge the edge repeats.
     """
+    crops = _sampled(frame, canvas, to_shown, size_px, kernel, range(canvas.format.planes))
+    matrix, offset = bgr_from_yuv(canvas.color, canvas.size.height, canvas.format.bits)
+    if len(crops) == 1:
+        neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
+        crops += [neutral, neutral]
+    yuv = np.stack(crops, axis=-1).astype(np.float32) - offset
+    bgr = np.clip(yuv @ matrix.T, 0.0, 1.0)
+    if levels:
+        bgr = np.rint(bgr * 255) / np.float32(255)
+    return np.ascontiguousarray(bgr, np.float32)
+
+
+def read_luma(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int) -> F32Array:
+    """Return the luma of a region in levels of 255, shape (size_px, size_px); the arguments are `read_region`'s."""
+    (luma,) = _sampled(frame, canvas, to_shown, size_px, "cubic", range(1))
+    return luma.astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
+
+
+def _sampled(
+    frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int, kernel: Kernel, planes: range
+) -> list[PixelArray]:
+    """Return a region of each of some planes, as it is stored."""
     to_stored = compose(shown_to_stored(canvas), to_shown)
     times = 1 if kernel == "linear" else min(_MOST_AVERAGED, max(1, int(_scale(to_stored) / _SMALLER)))
     side, finer = size_px * times, to_stored * np.array([1 / times, 1 / times, 1])
@@ -145,19 +167,11 @@ def read_region(
             flags=_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        for plane in range(canvas.format.planes)
+        for plane in planes
     ]
     if times > 1:
         crops = [cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA) for crop in crops]
-    matrix, offset = bgr_from_yuv(canvas.color, canvas.size.height, canvas.format.bits)
-    if len(crops) == 1:
-        neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
-        crops += [neutral, neutral]
-    yuv = np.stack(crops, axis=-1).astype(np.float32) - offset
-    bgr = np.clip(yuv @ matrix.T, 0.0, 1.0)
-    if levels:
-        bgr = np.rint(bgr * 255) / np.float32(255)
-    return np.ascontiguousarray(bgr, np.float32)
+    return crops
 
 
 def write_region(

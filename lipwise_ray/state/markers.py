@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, read_json, to_json
@@ -13,7 +13,8 @@ class Marker:
     """What a finished chunk says about its segment.
 
     ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
-    seconds by stage; ``original`` says that faces were left as they are, because the chunk is in quarantine.
+    seconds by stage, ``flicker`` the sums of `lipsync.flicker` (dubbed, filmed, faces); ``original`` says that faces
+    were left as they are, because the chunk is in quarantine.
     """
 
     segment: str
@@ -27,6 +28,7 @@ class Marker:
     attempt: str
     seconds: float
     stages: dict[str, float]
+    flicker: list[float] = field(default_factory=list[float])
     original: bool = False
 
 

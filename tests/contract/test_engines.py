@@ -18,7 +18,7 @@ from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine, Outcome, Seat
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.errors import SetupError
-from lipwise_ray.settings import resolve
+from lipwise_ray.layers import resolve
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 

@@ -12,7 +12,8 @@ import pytest
 
 from lipwise_ray.cli.train import _value
 from lipwise_ray.dubbing.records import COLUMNS
-from lipwise_ray.settings import Settings, parse_assignment, resolve
+from lipwise_ray.layers import parse_assignment, resolve
+from lipwise_ray.settings import Settings
 from lipwise_ray.training.settings import make_settings
 from tests.conftest import ROOT
 from tests.dub import run

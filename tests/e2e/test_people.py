@@ -14,10 +14,10 @@ import pytest
 from lipwise_ray.dubbing.crops import read_mel, read_wave
 from lipwise_ray.dubbing.judging import crops_of
 from lipwise_ray.dubbing.models import DetectorMaker
+from lipwise_ray.layers import resolve
 from lipwise_ray.metrics.sync import SyncJudge
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import models_folder
-from lipwise_ray.settings import resolve
 from tests.conftest import ROOT
 from tests.dub import PASSTHROUGH, QUICK, dub
 from tests.embedder import write_embedder
@@ -116,11 +116,14 @@ def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) 
 
 
 def test_without_the_network_a_portrait_is_refused(tmp_path: Path, people: dict[str, Path]) -> None:
-    """The message says how to install what compares faces."""
+    """The message says how to install what compares faces; rows that need it not go on."""
     from lipwise_ray.errors import WeightsError
 
     with pytest.raises(WeightsError, match="models pull sface"):
         dub(tmp_path, [_row("left", faces=f"like:{people['left']}")], *TINY, PASSTHROUGH)
+    report = dub(tmp_path, [_row("left", faces=f"like:{people['left']}"), _row("plain")], *TINY, PASSTHROUGH)
+    assert report.done == 1
+    assert "models pull sface" in json.dumps(_failures(report)["left"])
 
 
 # several speakers --------------------------------------------------------------------------------------------

@@ -69,6 +69,14 @@ def dubbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_result_tells_how_faces_flicker(dubbed: Path) -> None:
+    """Beside the filmed face, over all frames but the first and the last."""
+    (result,) = [json.loads(path.read_bytes()) for path in (dubbed / "out.state").glob("jobs/*/result.json")]
+    flicker = result["flicker"]
+    assert flicker["faces"] == FRAMES - 2
+    assert 0.5 < flicker["filmed"] < flicker["dubbed"] < 2 * flicker["filmed"]
+
+
 def test_no_box_and_no_other_colour(dubbed: Path) -> None:
     """On a drawn presenter, restored: see `_see_nothing_of_the_mask`."""
     _see_nothing_of_the_mask(_row()["video"], dubbed / "out" / "presenter.mkv", _plan(dubbed / "out.state"))

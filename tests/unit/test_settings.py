@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.layers import parse_assignment, preset_names, read_preset, read_toml, resolve
 from lipwise_ray.resources import jobs_folder
-from lipwise_ray.settings import Settings, parse_assignment, preset_names, read_preset, read_toml, resolve
+from lipwise_ray.settings import Settings
 
 
 def test_later_layers_win_key_by_key() -> None:

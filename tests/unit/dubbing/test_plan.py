@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, make_plan
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
+from lipwise_ray.layers import resolve
 from lipwise_ray.lipsync.mel import mel_columns
 from lipwise_ray.media.index import FrameIndex
-from lipwise_ray.settings import Settings, resolve
+from lipwise_ray.settings import Settings
 
 
 def _index(frames: int, rate: Fraction = Fraction(25), steps: list[int] | None = None) -> FrameIndex:

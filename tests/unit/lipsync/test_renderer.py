@@ -246,3 +246,38 @@ def test_black_pixels_mix_in_linear_light() -> None:
         (frame,) = Renderer(Scripted(), CANVAS, Blend(mask="soft", linear_light=True)).render(iter([job]))
         assert plane_array(frame, 0).min() >= 15
         assert plane_array(frame, 0).max() <= 19
+
+
+@pytest.mark.parametrize(("levels", "more"), [(0.0, 0.0), (6.0, 12.0)])
+def test_flicker_is_what_goes_back_and_forth(levels: float, more: float) -> None:
+    """A mouth that is lighter and darker in turn flickers by twice that; a steady one not more than the filmed one."""
+
+    class Trembling(Passthrough):
+        def __init__(self) -> None:
+            super().__init__(batch_faces=1)
+            self.calls = 0
+
+        def __call__(self, faces_bgr: Any, mels: Any) -> Any:
+            self.calls += 1
+            return np.clip(faces_bgr + np.float32((-1) ** self.calls * levels / 255), 0, 1).astype(np.float32)
+
+    jobs = (_flat(120, source=n, noise=0) for n in range(20))
+    renderer = Renderer(Trembling(), CANVAS, Blend(mask="box"))
+    assert len(list(renderer.render(jobs))) == 20
+    flicker = renderer.flicker
+    assert flicker.faces == 18
+    assert flicker.dubbed / 18 == pytest.approx(flicker.filmed / 18 + more * 219 / 255, abs=0.5)
+
+
+def test_flicker_is_not_measured_over_jumps() -> None:
+    """Where the source jumps, a face is missing or another is dubbed, frames are not compared."""
+    jumps = (_flat(100 + 100 * (n >= 5), source=n if n < 5 else n + 50) for n in range(10))
+    renderer = Renderer(Passthrough(), CANVAS, Blend(mask="box"))
+    list(renderer.render(jumps))
+    assert renderer.flicker.faces == 6
+    assert renderer.flicker.filmed < 0.5
+    gaps = [_flat(120, source=n) for n in range(9)]
+    gaps = [FrameJob(job.frame, job.spots if n % 3 else (), job.source) for n, job in enumerate(gaps)]
+    renderer = Renderer(Passthrough(), CANVAS, Blend(mask="box"))
+    list(renderer.render(iter(gaps)))
+    assert renderer.flicker.faces == 0

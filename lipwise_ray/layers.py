@@ -1,0 +1,132 @@
+"""Where settings come from: presets, job files and assignments, merged and checked."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.settings import Settings
+
+
+def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
+    """Merge layers of settings, later ones win, and check the result.
+
+    Args:
+        layers: (where it comes from, nested values) in rising precedence.
+
+    Raises:
+        SettingsError: A key is unknown or a value impossible; the message names every one.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for where, values in layers:
+        _merge(merged, values, where, origin, "")
+    try:
+        return Settings.model_validate_json(json.dumps(merged, default=str))
+    except ValidationError as error:
+        problems = [_problem(dict(item), origin) for item in error.errors()]
+    raise SettingsError("settings", "settings", "must be known and possible", "; ".join(problems))
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: dict[str, str], path: str) -> None:
+    for key, value in values.items():
+        name = f"{path}{key}"
+        if isinstance(value, Mapping):
+            branch = into.setdefault(key, {})
+            if not isinstance(branch, dict):
+                raise SettingsError("settings", f"{origin[name]}: {name}", "must be a section", repr(branch))
+            _merge(branch, cast("Mapping[str, Any]", value), where, origin, f"{name}.")
+        else:
+            into[key] = value
+        origin[name] = where
+
+
+def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
+    path = [str(part) for part in item["loc"]]
+    name = ".".join(path)
+    where = next((origin[n] for n in (name, ".".join(path[:-1]), path[0]) if n in origin), "settings")
+    if item["type"] == "extra_forbidden":
+        known = _keys(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f'Did you mean "{near[0]}"?' if near else f"Known here: {', '.join(known)}"
+        return f"{where}: unknown setting {name}. {hint}"
+    return f"{where}: {name}: {item['msg']}, got {item['input']!r}"
+
+
+def _keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        field = model.model_fields.get(part)
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return list(model.model_fields)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a job file.
+
+    Raises:
+        SettingsError: The file is missing or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            "no_job_file", str(path), "must be a readable TOML file", error.strerror or "", "Check --job"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("bad_toml", str(path), "must be TOML", str(error), "Correct that line") from error
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """Read ``section.key=value`` as nested values; the value is TOML, or else a plain string.
+
+    Raises:
+        SettingsError: There is no ``=`` or no section.
+    """
+    name, equals, value = text.partition("=")
+    parts = [part.strip() for part in name.split(".")]
+    if not equals or len(parts) < 2 or not all(parts):  # noqa: PLR2004  # section and key
+        raise SettingsError(
+            "bad_set", f"--set {text}", "must read section.key=value", "", "For example --set detect.stride=2"
+        )
+    try:
+        parsed: Any = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for part in reversed(parts):
+        parsed = {part: parsed}
+    return parsed
+
+
+def preset_names(folder: Path) -> list[str]:
+    """Return the presets that a folder of TOML files offers."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def read_preset(folder: Path, name: str) -> dict[str, Any]:
+    """Return a preset's values.
+
+    Raises:
+        SettingsError: There is no preset of that name.
+    """
+    known = preset_names(folder)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise SettingsError(
+            "no_preset",
+            f"preset {name}",
+            f"must be one of {', '.join(known)}",
+            "",
+            f'Did you mean "{near[0]}"?' if near else "",
+        )
+    return read_toml(folder / f"{name}.toml")

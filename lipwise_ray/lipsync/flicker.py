@@ -1,0 +1,62 @@
+"""How much dubbed faces flicker, beside the filmed ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from lipwise_ray.values import F32Array
+
+SIDE_PX = 48
+"""Side of the small pictures of a face that are compared."""
+
+
+@dataclass(slots=True)
+class Flicker:
+    """A mean over faces, as sums that can be added up.
+
+    What flickers or swims goes back and forth from frame to frame, so a picture's distance from the mean of the one
+    before and the one after it is looked at; even motion has hardly any.
+
+    Attributes:
+        dubbed: Sum of mean absolute distances of the dubbed faces, in levels of 255.
+        filmed: The same of the faces as they were filmed, at the same places.
+        faces: How many are summed.
+    """
+
+    dubbed: float = 0.0
+    filmed: float = 0.0
+    faces: int = 0
+    _near: dict[int, list[tuple[int, int, F32Array]]] = field(
+        default_factory=dict[int, list[tuple[int, int, F32Array]]]
+    )
+
+    def add(self, track: int, number: int, source: int, pictures: F32Array, mask: F32Array | None) -> None:
+        """Take in a face.
+
+        Args:
+            track: Whose it is.
+            number: Of the output frame; a face's frames come in order.
+            source: Of the source frame; where it jumps, nothing is compared.
+            pictures: Luma of the dubbed and of the filmed face in levels of 255, shape (2, 48, 48).
+            mask: How much of the new face is seen, shape (S, S); None for all of it.
+        """
+        near = self._near.get(track, [])
+        if near and (near[-1][0] != number - 1 or abs(near[-1][1] - source) > 1):
+            near = []
+        near = [*near[-2:], (number, source, pictures)]
+        self._near[track] = near
+        if len(near) < 3:  # noqa: PLR2004  # before, now, after
+            return
+        apart = np.abs(near[1][2] - (near[0][2] + near[2][2]) / 2)
+        weight = np.ones(apart.shape[1:], np.float32)
+        if mask is not None:
+            weight = np.asarray(cv2.resize(mask, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.float32)
+        total = float(weight.sum())
+        if total:
+            dubbed, filmed = (apart * weight).sum(axis=(1, 2)) / total
+            self.dubbed += float(dubbed)
+            self.filmed += float(filmed)
+            self.faces += 1
