@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lipwise_ray.errors import SettingsError, WeightsError
+from lipwise_ray.lipsync.restore import ModelFaces, check_restorer
 from lipwise_ray.nets.image_models import ImageModel, load_image_model
 from lipwise_ray.nets.torchvision_mend import mend_torchvision
 from tests.conftest import ROOT
@@ -74,6 +75,27 @@ def test_files_that_are_no_image_model(tmp_path: Path, gfpgan: Path) -> None:
     (tmp_path / "page.pth").write_text("<html>not found</html>")
     with pytest.raises(WeightsError, match="web page"):
         load_image_model(tmp_path / "page.pth")
+
+
+@pytest.mark.slow
+def test_restoreformer_gives_its_networks_numbers(tmp_path: Path) -> None:
+    """What the role gives is the network's own output on [-1, 1], in every run the same. Made-up weights."""
+    mend_torchvision()
+    from spandrel.architectures.RestoreFormer import RestoreFormer
+
+    torch.manual_seed(3)
+    network = RestoreFormer().eval()
+    torch.save({"params": network.state_dict()}, tmp_path / "r.pth")
+    model = check_restorer(load_image_model(tmp_path / "r.pth"), "r.pth")
+    assert (model.architecture, model.purpose) == ("RestoreFormer", "face")
+    role = ModelFaces(model, device="cpu", precision="float32", batch_faces=1)
+    face = np.random.default_rng(3).uniform(0, 1, (1, 512, 512, 3)).astype(np.float32)
+    with torch.inference_mode():
+        given = torch.from_numpy(face[..., ::-1].copy()).permute(0, 3, 1, 2)
+        wanted = (network(given * 2 - 1)[0] + 1) / 2
+    found = role(face)
+    assert np.abs(found[0, ..., ::-1] - wanted[0].permute(1, 2, 0).clamp(0, 1).numpy()).max() < 1e-3
+    assert np.array_equal(role(face), found)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the extra scripts a function while it is imported
