@@ -176,6 +176,16 @@ class Restore(_Section):
     upscale: Upscale = Upscale()
 
 
+class Judging(_Section):
+    """How well lips and sound go together is measured in finished videos."""
+
+    judge: str = "auto"
+    """A name of the registry: ``auto`` takes syncnet_v2 where it is installed, else the bundled tiny_judge; ``none``
+    measures nothing."""
+    checkpoint: str | None = None
+    """A file of SyncNet v2 instead of the registry's."""
+
+
 class AudioEncode(_Section):
     """The delivered sound."""
 
@@ -284,6 +294,7 @@ class Settings(_Section):
     timing: Timing = Timing()
     composite: Composite = Composite()
     restore: Restore = Restore()
+    score: Judging = Judging()
     encode: Encode = Encode()
     chunk: Chunk = Chunk()
     engine: Engine = Engine()
@@ -301,6 +312,7 @@ class Settings(_Section):
                 "engine": True,
                 "paths": True,
                 "limits": True,
+                "score": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
                 "faces": {"expert", "expert_checkpoint", "embedder", "embedder_checkpoint"},
                 "composite": {"parser", "parser_checkpoint"},

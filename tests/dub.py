@@ -24,6 +24,7 @@ from lipwise_ray.resources import jobs_folder, models_folder
 
 INLINE = 'engine.kind="inline"'
 PASSTHROUGH = 'lipsync.model="passthrough"'
+UNJUDGED = 'score.judge="none"'
 LOSSLESS = 'encode.codec="ffv1"'
 QUICK = 'encode.preset="ultrafast"'
 """Also the one to compare files by: x264's macroblock tree, which slower presets use, reads memory that nobody wrote on
@@ -70,7 +71,7 @@ class Dubbed(Report):
 def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", models: Path | None = None) -> Dubbed:
     """Dub rows in this process; settings as --set takes them."""
     manifest_path = write_manifest(folder / f"{out}.csv", rows)
-    layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, *sets)]
+    layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, UNJUDGED, *sets)]
     source = SettingsSource(jobs_folder(), "quality", list(layers))
     settings = source.for_run()
     listener = Quiet()

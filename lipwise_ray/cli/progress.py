@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lipwise_ray.dubbing.flow import RowFlow
     from lipwise_ray.engine.driver import Report
     from lipwise_ray.engine.run import RowOutcome
+    from lipwise_ray.values import Json
 
 _PLAIN_EVERY_S = 5.0
 _WINDOW_S = 30.0
@@ -87,7 +88,7 @@ class Display:
             note = f", {bare} without a face" if bare else ""
             original = record.get("original_chunks")
             note += f", {len(original)} chunks in quarantine show their original lips" if original else ""
-            self.say(f"done   {outcome.id}: {record['output']} ({how}{note})")
+            self.say(f"done   {outcome.id}: {record['output']} ({how}{note}{_sync(record.get('sync'))})")
         else:
             self.failed += 1
             first, *more = record["message"].splitlines()
@@ -95,7 +96,19 @@ class Display:
             for line in more:
                 self.say(f"       {line}")
         if self.as_json:
-            keep = ("row", "row_id", "job_id", "status", "code", "message", "output", "frames", "seconds", "counts")
+            keep = (
+                "row",
+                "row_id",
+                "job_id",
+                "status",
+                "code",
+                "message",
+                "output",
+                "frames",
+                "seconds",
+                "counts",
+                "sync",
+            )
             print(redact(json.dumps({key: record[key] for key in keep if key in record})), flush=True)
 
     def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
@@ -133,6 +146,18 @@ class Display:
         self.say(f"outputs: {out}\nstate:   {state}")
         if report.left:
             self.say("stopped before the end: run the same command again to go on")
+
+
+def _sync(scores: Json | None) -> str:
+    """Return in words how lips and sound go together, nothing where that was not measured."""
+    before, after = (scores.get("before"), scores.get("after")) if scores else (None, None)
+    if not scores or not after:
+        return ""
+    values = [
+        f"{name} {f'{before[key]:.2f} -> ' if before else ''}{after[key]:.2f}"
+        for name, key in (("LSE-C", "lse_c"), ("LSE-D", "lse_d"))
+    ]
+    return f"; {', '.join(values)} by {scores['judge']}"
 
 
 class BarDisplay(Display):

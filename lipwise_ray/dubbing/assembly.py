@@ -16,6 +16,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
+from lipwise_ray.dubbing.scoring import reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.frames import FrameRecipe
@@ -81,6 +82,9 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
             _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
             raise
         result = _result(job, payload, plan, markers, found, temporary)
+    judge = payload["weights"].get("judge")
+    if judge is not None:
+        result["sync"] = reduce_scores(job, job_id, judge, plan)
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
     result["assemble_s"] = round(time.perf_counter() - begin, 3)
@@ -95,7 +99,7 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
     """
     scratch, name = Path(payload["scratch"]), Path(job.spec.output)
-    audio = Sounds(job, scratch, payload["job_id"], payload["identity"]).delivered()
+    audio = Sounds(job, scratch, payload["job_id"], payload["identity"]).file()
     encode = job.spec.settings.encode.audio
     delivered = container_for(name)
     planned = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
@@ -116,7 +120,9 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
     """Remove the segments and the sounds of a published job, those of attempts that never committed too."""
     if not keep:
-        _remove_all(store, layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id))
+        _remove_all(
+            store, layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id), layout.scores(job_id)
+        )
 
 
 def _remove_all(store: Store, *folders: str) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
 from lipwise_ray.values import Json
 
-Stage = Literal["waiting", "probing", "scanning", "comparing", "planning", "rendering", "assembling", "done"]
+Stage = Literal["waiting", "probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"]
 _MOST_REPAIRS = 3
-_HANDED_ON = ("job_id", "identity", "video_id", "detector_id", "voices_id", "looks_id")
+_HANDED_ON = ("job_id", "identity", "video_id", "detector_id", "voices_id", "looks_id", "portraits")
 """What the tasks of a row are told of its probe."""
 
 
@@ -60,9 +61,8 @@ class RowFlow:
     _open: set[str] = field(default_factory=set[str])
     _compare: dict[Kind, list[list[int]]] = field(default_factory=dict[Kind, list[list[int]]])
     """Stretches in which faces are compared with the sound, and looked at."""
-    _portraits: dict[str, str] = field(default_factory=dict[str, str])
-    """Portraits to be looked at: identity by address."""
     _found_missing: bool = False
+    _segments_missing: set[int] = field(default_factory=set[int])
     _repairs: int = 0
     _frames: int | None = None
 
@@ -75,12 +75,14 @@ class RowFlow:
         """Take a finished task and return the tasks that can follow."""
         self._open.discard(task.id)
         self.progress.done += task.frames
-        if task.kind == "probe":
-            return self._after_probe(result)
-        if task.kind == "plan":
-            return self._after_plan(result)
-        if task.kind == "assemble":
-            return self._after_assembly(result)
+        alone: dict[Kind, Callable[[Json], list[Task]]] = {
+            "probe": self._after_probe,
+            "plan": self._after_plan,
+            "score": self._after_score,
+            "assemble": self._after_assembly,
+        }
+        if task.kind in alone:
+            return alone[task.kind](result)
         self._found_missing |= "missing" in result
         if task.kind == "scan":
             self.tally.scans += 1
@@ -90,9 +92,9 @@ class RowFlow:
             self.tally.frames_rendered += 0 if result["reused"] else task.frames
         if self._open:
             return []
-        if task.kind == "scan":
+        if self.progress.stage == "scanning":
             return self._compares() or [self._plan()]
-        return self._after_comparing(result) if task.kind in ("listen", "recognise") else [self._assemble()]
+        return self._after_comparing(result) if self.progress.stage == "comparing" else self._ends()
 
     def _task(self, kind: Kind, task_id: str, extra: Json, *, frames: int = 0, chunk: int = 0) -> Task:
         self._open.add(task_id)
@@ -108,19 +110,19 @@ class RowFlow:
         self._probe = {key: result[key] for key in _HANDED_ON}
         self._frames = int(result["frames"])
         self._compare = {"listen": result["listen"], "recognise": result["recognise"]}
-        self._portraits = result["portraits"]
         todo: list[list[int]] = result["scan"]
         self.progress.stage = "scanning"
-        return self._looks("scan", result["detector_id"], todo) or self._compares() or [self._plan()]
+        first = self._looks("scan", result["detector_id"], todo)
+        first += [
+            self._task("recognise", f"recognise:{image_id}/{result['looks_id']}", {"portrait": [address, image_id]})
+            for address, image_id in result["to_look_at"].items()
+        ]
+        return first or self._compares() or [self._plan()]
 
     def _compares(self) -> list[Task]:
         """Return the tasks that find out who speaks, and who is like a portrait."""
         ids: dict[Kind, str] = {"listen": self._probe["voices_id"], "recognise": self._probe["looks_id"]}
         tasks = [task for kind, todo in self._compare.items() for task in self._looks(kind, ids[kind], todo)]
-        tasks += [
-            self._task("recognise", f"recognise:{image_id}/{ids['recognise']}", {"portrait": [address, image_id]})
-            for address, image_id in self._portraits.items()
-        ]
         if tasks:
             self.progress.stage = "comparing"
             self.progress.todo, self.progress.done = sum(task.frames for task in tasks), 0
@@ -170,7 +172,7 @@ class RowFlow:
         self.progress.stage = "rendering"
         self.progress.todo = chunks[-1][1]
         self.progress.done = sum(chunks[number][1] - chunks[number][0] for number in done)
-        return [*tasks, self._task("sound", f"sound:{self.job_id}", {})] if tasks else [self._assemble()]
+        return [*tasks, self._task("sound", f"sound:{self.job_id}", {})] if tasks else self._ends()
 
     def _renders(self, chunks: list[tuple[int, list[int]]]) -> list[Task]:
         return [
@@ -186,14 +188,35 @@ class RowFlow:
         extra = {"chunk": task.payload["chunk"], "original": True}
         return [self._task("render", f"{task.id}/original", extra, frames=task.frames, chunk=extra["chunk"])]
 
+    def _ends(self) -> list[Task]:
+        """Return what follows once all chunks are rendered."""
+        if "judge" not in self.base["weights"]:
+            return [self._assemble()]
+        chunks: list[list[int]] = self._probe["chunks"]
+        self.progress.stage = "scoring"
+        self.progress.todo, self.progress.done = chunks[-1][1], 0
+        return [
+            self._task("score", f"score:{self.job_id}/{number}", {"chunk": number}, frames=stop - start, chunk=number)
+            for number, (start, stop) in enumerate(chunks)
+        ]
+
+    def _after_score(self, result: Json) -> list[Task]:
+        self._segments_missing.update(result.get("missing", []))
+        if self._open:
+            return []
+        missing, self._segments_missing = sorted(self._segments_missing), set()
+        return self._render_again(missing) if missing else [self._assemble()]
+
     def _assemble(self) -> Task:
         self.progress.stage = "assembling"
         return self._task("assemble", f"assemble:{self.job_id}/{self._repairs}", {})
 
     def _after_assembly(self, result: Json) -> list[Task]:
         missing: list[int] = result.get("missing", [])
-        if not missing:
-            return self._finish({**result, "reused": False})
+        return self._render_again(missing) if missing else self._finish({**result, "reused": False})
+
+    def _render_again(self, missing: list[int]) -> list[Task]:
+        """Return tasks that make segments again which are gone or damaged."""
         self._repairs += 1
         if self._repairs > _MOST_REPAIRS:
             return self._finish(
@@ -207,7 +230,8 @@ class RowFlow:
         chunks: list[list[int]] = self._probe["chunks"]
         self.tally.chunks_reused = max(0, self.tally.chunks_reused - len(missing))
         self.progress.stage = "rendering"
-        self.progress.done -= sum(chunks[number][1] - chunks[number][0] for number in missing)
+        self.progress.todo = sum(chunks[number][1] - chunks[number][0] for number in missing)
+        self.progress.done = 0
         return self._renders([(number, chunks[number]) for number in missing])
 
     def _finish(self, result: Json) -> list[Task]:

@@ -20,6 +20,7 @@ from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
+from lipwise_ray.metrics.mfcc import mfcc
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
@@ -94,7 +95,7 @@ def open_video(
 def open_audio(
     store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool, limits: Limits | None = None
 ) -> Audio:
-    """Return a sound's record; it is decoded and its mel computed once for its content.
+    """Return a sound's record; it is decoded and its mel and cepstra computed once for its content.
 
     Raises:
         MediaError: The file cannot be opened, is damaged or too large.
@@ -104,25 +105,32 @@ def open_audio(
     known = known_sound(store, audio_id, salvage=salvage)
     if known is not None:
         return Audio(audio_id, info, *known, mel_key)
-    with scratch_file(scratch, "wave.f32") as wave, scratch_file(scratch, "mel.npy") as mel:
+    with (
+        scratch_file(scratch, "wave.f32") as wave,
+        scratch_file(scratch, "mel.npy") as mel,
+        scratch_file(scratch, "mfcc.npy") as cepstra,
+    ):
         sound = extract_network_sound(info, wave, salvage=salvage, limits=limits)
         try:
             columns = write_mel(wave, mel)
+            np.save(cepstra, mfcc(np.memmap(wave, np.float32, "r")))
         except OSError as error:
             raise write_problem(mel, error) from error
-        sha256 = sha256_of(mel)
+        hashes = {"mel_sha256": sha256_of(mel), "mfcc_sha256": sha256_of(cepstra)}
         store.put_file(mel_key, mel)
-    record = {"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns, "mel_sha256": sha256}
+        store.put_file(layout.cepstra(audio_id, salvage=salvage), cepstra)
+    record = {"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns, **hashes}
     store.write(layout.sound(audio_id, salvage=salvage), to_json(record))
     return Audio(audio_id, info, sound, columns, mel_key)
 
 
 def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[Sound, int] | None:
-    """Return a sound's length and the columns of its mel, when its record and mel are whole."""
+    """Return a sound's length and the columns of its mel, when its record, mel and cepstra are whole."""
     known = read_json(store, layout.sound(audio_id, salvage=salvage)) or {}
-    mel = store.fetch(layout.mel(audio_id, salvage=salvage))
-    if mel is None or known.get("mel_sha256") != sha256_of(mel):
-        return None
+    for name, key_of in (("mel_sha256", layout.mel), ("mfcc_sha256", layout.cepstra)):
+        file = store.fetch(key_of(audio_id, salvage=salvage))
+        if file is None or known.get(name) != sha256_of(file):
+            return None
     return Sound(known["samples"], known["rate_hz"]), known["mel_columns"]
 
 
@@ -153,12 +161,31 @@ def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
     return voiced(open_mel(store, mel_key), min_pause_s)
 
 
+def sound_of(store: Store, audio_id: str, *, salvage: bool) -> Sound | None:
+    """Return a sound's length when it was opened before; its mel and cepstra are not looked at."""
+    known = read_json(store, layout.sound(audio_id, salvage=salvage))
+    return Sound(known["samples"], known["rate_hz"]) if known else None
+
+
+def open_cepstra(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return cepstra as a memory map, shape (columns, 13).
+
+    Raises:
+        StorageError: They are gone.
+    """
+    return _open_array(store, key)
+
+
 def open_mel(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Return a mel as a memory map, shape (columns, 80).
 
     Raises:
         StorageError: It is gone.
     """
+    return _open_array(store, key)
+
+
+def _open_array(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     path = store.fetch(key)
     if path is None:
         raise StorageError("no_mel", key, "must be in the state", "nothing", "Run the same command again")

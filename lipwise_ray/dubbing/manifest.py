@@ -129,6 +129,7 @@ class _Parser:
         self._policy = policy
         self._table = RowTable()
         self._id = ""
+        self._within = ""
         self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
 
     def add(self, line: int, record: dict[str, Any]) -> None:
@@ -222,6 +223,7 @@ class _Parser:
 
     def _wrong(self, line: int, column: str | None, must: str, got: str = "", do: str = "") -> None:
         where = f"line {line}" + (f" (id={self._id})" if self._id else "") + (f', column "{column}"' if column else "")
+        where += self._within
         code = f"row_{column}" if column in COLUMNS else "row"
         self._table.add_problem(line, ManifestError(code, where, must, got, do))
 
@@ -299,24 +301,28 @@ class _Parser:
         return f"{LIKE}:{self._file(line, column, rule.image)}" if rule.kind == LIKE else text
 
     def _speakers(self, line: int, value: object, faces: str) -> tuple[Speaker, ...]:
-        if value is None or value == "":
+        if value is None or value in ("", []):
             return ()
         given = cast("list[object]", value) if isinstance(value, list) else []
         if not 1 <= len(given) <= _MOST_SPEAKERS:
             self._wrong(
                 line,
                 "speakers",
-                f"must be a list of 1 to {_MOST_SPEAKERS} speakers",
-                type(value).__name__,
+                f"must be a list of at most {_MOST_SPEAKERS} speakers",
+                str(len(given)) if given else type(value).__name__,
                 _SPEAKERS_DO,
             )
             return ()
         if faces:
             self._wrong(line, "faces", "must be empty beside speakers, who have their own", repr(faces))
-        found = [self._speaker(line, number, one) for number, one in enumerate(given)]
+        found: list[Speaker | None] = []
+        for number, one in enumerate(given, 1):
+            self._within = f", speaker {number}"
+            found.append(self._speaker(line, one))
+        self._within = ""
         return tuple(speaker for speaker in found if speaker is not None)
 
-    def _speaker(self, line: int, number: int, value: object) -> Speaker | None:
+    def _speaker(self, line: int, value: object) -> Speaker | None:
         told = cast("dict[str, object]", value) if isinstance(value, dict) else {}
         told = {name: one for name, one in told.items() if one is not None}  # Parquet has every field in every row
         problem = ""
@@ -327,17 +333,15 @@ class _Parser:
         elif not all(isinstance(one, str | int | float) and _is_text(one) for one in told.values()):
             problem = "one text or number for each"
         if problem:
-            self._wrong(line, "speakers", f"must have {problem}", f"speaker {number + 1}", _SPEAKERS_DO)
+            self._wrong(line, "speakers", f"must have {problem}", ascii(value)[:80], _SPEAKERS_DO)
             return None
         text = {name: str(one).strip() for name, one in told.items()}
         start_s = self._seconds(line, "speakers", text.get("start", "")) or 0.0
         end_s = self._seconds(line, "speakers", text.get("end", ""))
         if end_s is not None and end_s <= start_s:
-            self._wrong(
-                line, "speakers", "must end after their start", f"speaker {number + 1}: {start_s:g} s to {end_s:g} s"
-            )
+            self._wrong(line, "speakers", "must end after the start", f"start {start_s:g} s, end {end_s:g} s")
         if not text["audio"]:
-            self._wrong(line, "speakers", "must have audio", f"speaker {number + 1}: nothing")
+            self._wrong(line, "speakers", "must have audio", "nothing")
         audio = self._file(line, "speakers", text["audio"])
         return Speaker(self._rule(line, "speakers", text["faces"]), audio, start_s, end_s)
 

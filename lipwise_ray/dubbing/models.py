@@ -19,6 +19,7 @@ from lipwise_ray.values import Json
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
     from lipwise_ray.faces.sface import SFace
+    from lipwise_ray.metrics.judges import Judge
     from lipwise_ray.metrics.sync import SyncJudge
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
@@ -26,7 +27,7 @@ _CPU_RESTORED, _GPU_RESTORED = 1, 8
 TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
 """Networks of restorers, as the registry names them; the second stands for all that spandrel loads."""
 
-EXPERT, PARSER, EMBEDDER = "lipsync_expert", "bisenet", "sface"
+EXPERT, PARSER, EMBEDDER, SYNCNET = "lipsync_expert", "bisenet", "sface", "syncnet"
 
 PASSTHROUGH = "passthrough"
 
@@ -83,6 +84,7 @@ class Models:
         self._upscalers: dict[tuple[object, ...], ModelFaces] = {}
         self._parsers: dict[tuple[object, ...], FaceParser] = {}
         self._judges: dict[str, SyncJudge] = {}
+        self._scorers: dict[str, Judge] = {}
         self._embedders: dict[str, SFace] = {}
         self._detectors: dict[tuple[object, ...], FaceDetector] = {}
         self.load_s = 0.0
@@ -237,6 +239,22 @@ class Models:
             self._judges[reference["sha256"]] = SyncJudge(Path(reference["path"]), self.device)
             self.load_s += time.perf_counter() - begin
         return self._judges[reference["sha256"]]
+
+    def scorer(self, weights: Json) -> Judge:
+        """Return the network that scores finished videos.
+
+        Raises:
+            WeightsError: The checkpoint cannot be used.
+        """
+        reference = weights["judge"]
+        if reference["sha256"] not in self._scorers:
+            from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # loads torch
+
+            begin = time.perf_counter()
+            self._set_threads()
+            self._scorers[reference["sha256"]] = load_judge(reference["network"], Path(reference["path"]), self.device)
+            self.load_s += time.perf_counter() - begin
+        return self._scorers[reference["sha256"]]
 
     def embedder(self, weights: Json) -> SFace:
         """Return the network that tells people apart.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lipwise_ray.dubbing.speakers import overlapping
+from lipwise_ray.dubbing.turns import check_turns, why_left_alone
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
@@ -38,14 +38,14 @@ class PartFacts:
     Attributes:
         rule: How the face is chosen, for messages.
         tracks: The numbers of its tracks.
-        mel_key: The mel of what it says, on the delivered sound's clock.
-        voiced: Which of its columns hold speech, shape (columns,); None where pauses are nothing special.
+        sound_id: The record of what it says, on the delivered sound's clock.
+        voiced: Which columns of its mel hold speech, shape (columns,); None where pauses are nothing special.
         times_s: ``[start, end)`` of each thing said; empty where that is everything.
     """
 
     rule: str
     tracks: tuple[int, ...]
-    mel_key: str
+    sound_id: str
     voiced: BoolArray | None = None
     times_s: tuple[tuple[Fraction, Fraction], ...] = ()
 
@@ -84,13 +84,13 @@ class Part:
 
     Attributes:
         tracks: The face's.
-        mel_key: The mel of it, on the delivered sound's clock.
+        sound_id: The record of it, on the delivered sound's clock.
         opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the filmed ones.
         pauses: ``[start, stop)`` of mel columns that are silent for the network, shape (P, 2).
     """
 
     tracks: tuple[int, ...]
-    mel_key: str
+    sound_id: str
     opacity: F32Array
     pauses: I64Array
 
@@ -160,6 +160,7 @@ class Plan:
             "face_frame": self.chosen.frame,
             "face_track": self.chosen.track,
             "face_box": self.chosen.box,
+            "face": self.chosen.face,
             "face_landmarks": self.chosen.landmarks,
             "face_opacity": self.chosen.opacity,
         }
@@ -173,7 +174,7 @@ class Plan:
             "end_pts": self.timeline.end_pts,
             "time_base": str(self.timeline.time_base),
             "rate": str(self.rate),
-            "parts": [{"tracks": list(part.tracks), "mel_key": part.mel_key} for part in self.parts],
+            "parts": [{"tracks": list(part.tracks), "sound_id": part.sound_id} for part in self.parts],
             "chunks": [[chunk.start, chunk.stop] for chunk in self.chunks],
             "audio_s": str(self.audio_s),
             "counts": self.counts,
@@ -192,13 +193,14 @@ class Plan:
                     data["face_frame"],
                     data["face_track"],
                     data["face_box"],
+                    data["face"],
                     data["face_landmarks"],
                     data["face_opacity"],
                 ),
                 parts=tuple(
                     Part(
                         tuple(part["tracks"]),
-                        part["mel_key"],
+                        part["sound_id"],
                         data[f"part_opacity_{place}"],
                         data[f"part_pauses_{place}"],
                     )
@@ -249,12 +251,13 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
     else:
         starts = timed_starts(pts, clock.time_base, settings.lipsync.audio_offset_ms)
     timeline = Timeline(pts, end_pts, clock.time_base)
-    _check_times(facts, source, timeline, chosen, settings)
+    if facts.parts[0].times_s:
+        check_turns(facts.parts, source, timeline, chosen, settings)
     with_face = int(np.isin(source, chosen.frame).sum())
     parts = tuple(
         Part(
             part.tracks,
-            part.mel_key,
+            part.sound_id,
             _opacity(facts, part, source, starts, rate, settings),
             np.zeros((0, 2), np.int64) if part.voiced is None else runs(~part.voiced),
         )
@@ -328,56 +331,17 @@ def _used_frames(facts: Facts) -> I64Array:
     return used
 
 
-def _check_times(facts: Facts, source: I64Array, timeline: Timeline, chosen: Chosen, settings: Settings) -> None:
-    """Check that every speaker has a face while he speaks, and no face two sounds at a time."""
-    seconds = timeline.pts * float(timeline.time_base)
-    taken: dict[int, tuple[BoolArray, str]] = {}
-    for part in facts.parts if facts.parts[0].times_s else ():
-        says = np.zeros(len(source), np.bool_)
-        for start_s, end_s in part.times_s:
-            says |= (seconds >= float(start_s)) & (seconds < float(end_s))
-        shown = says & np.isin(source, chosen.frame[np.isin(chosen.track, part.tracks)])
-        if not says.any():
-            raise FaceError(
-                "speaker_unheard",
-                f"speakers ({part.rule})",
-                f"must speak within the delivered {float(timeline.duration_s):.2f} s",
-                f"from {float(part.times_s[0][0]):.2f} s on",
-                "Change their start, or lengthen the video or the mix",
-            )
-        if not shown.any() or shown.sum() < settings.faces.min_face_share * says.sum():
-            raise FaceError(
-                "no_face",
-                f"speakers ({part.rule})",
-                f"needs that face in at least {settings.faces.min_face_share:.1%} of the frames in which it speaks",
-                f"{shown.sum()} of {says.sum()} frames",
-                "Choose the face by another rule, or change the times",
-            )
-        for track in part.tracks:
-            both, rule = taken.get(track, (np.zeros(len(source), np.bool_), ""))
-            clash = both & says & np.isin(source, chosen.frame[chosen.track == track])
-            if clash.any():
-                raise overlapping(f"{rule} and {part.rule} are one face", Fraction(seconds[int(np.argmax(clash))]))
-            taken[track] = (both | says, f"{rule} and {part.rule}" if rule else part.rule)
-
-
 def _check_faces(
     rule: str, used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: Chosen, settings: Settings
 ) -> None:
     found, looked = int(is_dubbed.sum()), len(used)
     rules = settings.faces
-    left_alone = {
-        f"under {rules.min_face_px:g} px in {{}} (faces.min_face_px)": chosen.too_small,
-        f"turned by over {rules.max_yaw_deg:g} degrees in {{}} (faces.max_yaw_deg)": chosen.turned_away,
-    }
-    why = ", ".join(text.format(int(np.isin(used, frames).sum())) for text, frames in left_alone.items() if len(frames))
-    why = f"; {why}" if why else ""
     if found < rules.min_face_share * looked or (rules.on_no_face == "skip" and not is_there.any()):
         raise FaceError(
             "no_face",
             "video",
             f"needs the chosen face ({rule}) in at least {rules.min_face_share:.1%} of its frames",
-            f"{found} of {looked} frames{why}",
+            f"{found} of {looked} frames{why_left_alone(used, chosen, settings)}",
             "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )
     if rules.on_no_face == "fail" and not is_there.all():

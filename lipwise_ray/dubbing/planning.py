@@ -7,13 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, JobSpec
 from lipwise_ray.dubbing.listening import Voices
 from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, chunk_frames, make_plan
 from lipwise_ray.dubbing.recognising import Looks
 from lipwise_ray.dubbing.scanning import crop_rules, linked
-from lipwise_ray.dubbing.sounds import Sounds
+from lipwise_ray.dubbing.sounds import Lines, Sounds
 from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.select import (
@@ -28,11 +30,13 @@ from lipwise_ray.faces.select import (
     fixed_box,
 )
 from lipwise_ray.faces.tracks import Tracks, read_tracks, smooth
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ
+from lipwise_ray.lipsync.speech import voiced
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, to_json
-from lipwise_ray.values import Json, spans
+from lipwise_ray.values import BoolArray, Json, spans
 
 Loaded = TypeVar("Loaded")
 
@@ -74,7 +78,9 @@ class Planner:
         audio, lines = sounds.delivered(), sounds.lines()
         chosen, tracks = self._choose(job, payload, [one.rule for one in lines])
         pauses = lipsync.silence != "off"
-        own = self.own_sound(job.spec, job.video) if lipsync.silence == "original" else None
+        gated = lipsync.silence == "original"
+        # Scores compare filmed lips with that sound, too.
+        own = self.own_sound(job.spec, job.video) if gated or "judge" in payload["weights"] else None
         facts = Facts(
             index=job.video.index,
             is_still=job.video.info.is_still,
@@ -85,15 +91,15 @@ class Planner:
                 PartFacts(
                     rule=one.rule.text,
                     tracks=numbers,
-                    mel_key=one.mel_key,
-                    voiced=inputs.voices(self._store, one.mel_key, lipsync.min_pause_s) if pauses else None,
+                    sound_id=one.sound_id,
+                    voiced=self._voiced(job, one) if pauses else None,
                     times_s=one.times_s,
                 )
                 for one, numbers in zip(lines, tracks, strict=True)
             ),
             start_s=job.spec.start_s,
             end_s=job.spec.end_s,
-            own_voiced=inputs.voices(self._store, own.mel_key, lipsync.min_pause_s) if own else None,
+            own_voiced=inputs.voices(self._store, own.mel_key, lipsync.min_pause_s) if own and gated else None,
         )
         plan = make_plan(facts, chosen, job.spec.settings)
         job_id = payload["job_id"]
@@ -106,6 +112,22 @@ class Planner:
         if not self._store.create(key, data) and self._store.read(key) != data:
             self._store.write(key, data)
         return plan
+
+    def _voiced(self, job: JobContext, lines: Lines) -> BoolArray:
+        """Return which columns of what a face says hold speech.
+
+        Each sound is looked at by itself: the silence between them is no background that belongs to one.
+        """
+        mel = inputs.open_mel(self._store, layout.mel(lines.sound_id, salvage=job.salvage))
+        min_pause_s = job.spec.settings.lipsync.min_pause_s
+        if not lines.times_s:
+            return voiced(mel, min_pause_s)
+        found = np.zeros(len(mel), np.bool_)
+        for start_s, stop_s in lines.times_s:
+            start, stop = int(start_s * MEL_RATE_HZ), min(len(mel), int(stop_s * MEL_RATE_HZ) + 1)
+            if start < stop:
+                found[start:stop] |= voiced(mel[start:stop], min_pause_s)
+        return found
 
     def _choose(
         self, job: JobContext, payload: Json, rules: Sequence[Selection]
@@ -177,7 +199,7 @@ class Planner:
             return Voices.joined(self._whole(keys, Voices.load)).of
         if rule.kind != LIKE:
             return None
-        looks_id, image_id = payload["looks_id"], payload["identity"]["portraits"][rule.image]
+        looks_id, image_id = payload["looks_id"], payload["portraits"][rule.image]
         keys = [layout.looks(video_id, looks_id, number) for number in range(chunks)]
         looks = Looks.joined(self._whole(keys, Looks.load))
         (portrait,) = self._whole([layout.portrait(image_id, looks_id)], Looks.load)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import Detections
-from lipwise_ray.faces.select import yaw_degrees
+from lipwise_ray.faces.select import usable_landmarks, yaw_degrees
 from lipwise_ray.faces.sface import SIDE_PX, TEMPLATE, SFace
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.lipsync.align import aligned_to_shown
@@ -104,6 +104,8 @@ def look(
         salvage: Work with what decodes.
         on_frame: Called for every face.
     """
+    # A user's tracks may have boxes alone.
+    tracks = replace(tracks, landmarks=usable_landmarks(tracks.landmarks, tracks.box))
     rows = np.array([row for number in tracks.numbers for row in _best(tracks, number, span)], np.int64)
     rows = rows[np.argsort(tracks.frame[rows], kind="stable")]
     total: dict[int, F64Array] = {}

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext
 from lipwise_ray.dubbing.ids import record_id
-from lipwise_ray.dubbing.speakers import Speaker, overlapping, rules_of
-from lipwise_ray.errors import StorageError
-from lipwise_ray.faces.select import Selection
-from lipwise_ray.media.mix import Clip, mix
+from lipwise_ray.dubbing.speakers import Speaker, rules_of
+from lipwise_ray.dubbing.turns import Times, check_alone
+from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.faces.select import Selection, parse_selection
+from lipwise_ray.media.mix import Clip, mix, mix_info
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
 from lipwise_ray.values import Json
-
-_SLACK_S = Fraction(1, 50)  # times are often rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +27,13 @@ class Lines:
 
     Attributes:
         rule: Chooses the face.
-        mel_key: The mel of what it says, on the clock of the delivered sound.
+        sound_id: The record of what it says, on the clock of the delivered sound.
         times_s: ``[start, end)`` of each thing said; empty for a row without speakers, whose face says everything.
     """
 
     rule: Selection
-    mel_key: str
-    times_s: tuple[tuple[Fraction, Fraction], ...] = ()
+    sound_id: str
+    times_s: Times = ()
 
 
 def mix_id(speakers: Sequence[Json]) -> str:
@@ -64,7 +62,7 @@ class Sounds:
         self._on_block = on_block
 
     def delivered(self) -> inputs.Audio:
-        """Return the sound of the finished file: the row's, or its speakers' mixed.
+        """Return the sound of the finished file: the row's, or its speakers' mixed, of which there need be no file yet.
 
         Raises:
             InputError: A sound cannot be used.
@@ -72,17 +70,34 @@ class Sounds:
         audio_id: str = self._identity["audio"]
         if self._job.spec.audio is not None:
             return self._open(self._job.media.local(self._job.spec.audio, audio_id), audio_id)
+        clips, salvage = self._clips(), self._job.salvage
+        known = inputs.known_sound(self._job.store, audio_id, salvage=salvage)
+        if known is not None:
+            info = mix_info(clips, Path(f"{audio_id}.mka"))
+            return inputs.Audio(audio_id, info, *known, layout.mel(audio_id, salvage=salvage))
+        with inputs.scratch_file(self._scratch, "mix.mka") as temporary:
+            mix(clips, temporary, salvage=salvage, on_block=self._on_block)
+            return self._open(temporary, audio_id)
+
+    def file(self) -> inputs.Audio:
+        """Return the delivered sound with a file; a mix is kept in the state until the job is published.
+
+        Raises:
+            InputError: A sound cannot be used.
+        """
+        audio = self.delivered()
+        if self._job.spec.audio is not None:
+            return audio
         folder = layout.mix(self._job_id)
         known = whole_file(self._job.store, folder)
         if known is None:
             with inputs.scratch_file(self._scratch, "mix.mka") as temporary:
-                clips = [self._clip(*pair) for pair in self._pairs()]
-                mix(clips, temporary, salvage=self._job.salvage, on_block=self._on_block)
+                mix(self._clips(), temporary, salvage=self._job.salvage, on_block=self._on_block)
                 self._job.store.put_file(f"{folder}/{sha256_of(temporary)}.mka", temporary)
             known = whole_file(self._job.store, folder)
             if known is None:
                 raise StorageError("no_mix", folder, "must keep the mix", "nothing", "Run the same command again")
-        return self._open(known, audio_id)
+        return replace(audio, info=replace(audio.info, path=known))
 
     def lines(self) -> list[Lines]:
         """Return what each face says.
@@ -93,38 +108,52 @@ class Sounds:
         spec = self._job.spec
         rules = rules_of(spec.speakers, spec.settings)
         if not spec.speakers:
-            return [Lines(rules[0], self.delivered().mel_key)]
-        return [self._lines(rule, [pair for pair in self._pairs() if pair[0].faces == rule.text]) for rule in rules]
+            return [Lines(rules[0], self._identity["audio"])]
+        return [
+            self._lines(rule, [pair for pair in self._pairs() if parse_selection(pair[0].faces) == rule])
+            for rule in rules
+        ]
 
     def _pairs(self) -> list[tuple[Speaker, Json]]:
         return list(zip(self._job.spec.speakers, self._identity["speakers"], strict=True))
 
     def _lines(self, rule: Selection, pairs: list[tuple[Speaker, Json]]) -> Lines:
         clips = [self._clip(*pair) for pair in pairs]
-        times = sorted((Fraction(clip.start_s), clip.stop_s) for clip in clips)
-        for (_, stop), (start, _) in pairwise(times):
-            if start < stop - _SLACK_S:
-                raise overlapping(pairs[0][0].faces, start)
+        times = tuple(sorted((Fraction(clip.start_s), clip.stop_s) for clip in clips))
+        check_alone(pairs[0][0].faces, times)
         (first, told), alone = pairs[0], len(pairs) == 1
         if alone and first.start_s == 0 and first.end_s is None:
-            mel_key = self._open(clips[0].info.path, told["audio"]).mel_key
+            sound_id = told["audio"]
         else:
-            mel_key = self._joined(clips, [told for _, told in pairs])
-        return Lines(rule, mel_key, tuple(times))
+            sound_id = self._joined(clips, [told for _, told in pairs])
+        return Lines(rule, sound_id, times)
 
     def _joined(self, clips: list[Clip], records: list[Json]) -> str:
-        """Return the mel of several sounds at their places."""
-        line_id, salvage = mix_id(records), self._job.salvage
+        """Return the record of several sounds at their places."""
+        line_id, salvage = f"{mix_id(records)}-mono", self._job.salvage
         known = inputs.known_sound(self._job.store, line_id, salvage=salvage)
         if known is None:
             with inputs.scratch_file(self._scratch, "line.mka") as temporary:
-                mix(clips, temporary, salvage=salvage, on_block=self._on_block)
+                mix(clips, temporary, mono=True, salvage=salvage, on_block=self._on_block)
                 self._open(temporary, line_id)
-        return layout.mel(line_id, salvage=salvage)
+        return line_id
+
+    def _clips(self) -> list[Clip]:
+        return [self._clip(*pair) for pair in self._pairs()]
 
     def _clip(self, speaker: Speaker, record: Json) -> Clip:
         audio = self._open(self._job.media.local(speaker.audio, record["audio"]), record["audio"])
-        return Clip(audio.info, audio.sound.duration_s, speaker.start_s, speaker.end_s)
+        clip = Clip(audio.info, audio.sound.duration_s, speaker.start_s, speaker.end_s)
+        hours = self._job.spec.settings.limits.hours
+        if clip.stop_s > hours * 3600:
+            raise InputError(
+                "too_long",
+                f"speakers ({speaker.faces})",
+                f"must be over within {hours:g} hours (limits.hours)",
+                f"a sound from {speaker.start_s:g} s to {float(clip.stop_s):g} s",
+                "Give start and end in seconds",
+            )
+        return clip
 
     def _open(self, path: Path, audio_id: str) -> inputs.Audio:
         return inputs.open_audio(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
-from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.select import BOX, LIKE, SPEAKING, Selection, parse_selection
 from lipwise_ray.settings import Settings
 
@@ -30,8 +28,8 @@ class Speaker:
 
 def rules_of(speakers: Sequence[Speaker], settings: Settings) -> list[Selection]:
     """Return the rules that choose a row's faces, each once: its speakers', or without any that of its settings."""
-    texts = dict.fromkeys(speaker.faces for speaker in speakers) or [settings.faces.select]
-    return [parse_selection(text) for text in texts]
+    texts = [speaker.faces for speaker in speakers] or [settings.faces.select]
+    return list(dict.fromkeys(parse_selection(text) for text in texts))
 
 
 def detects(rules: Iterable[Selection], tracks: str | None) -> bool:
@@ -52,14 +50,3 @@ def listens(rules: Iterable[Selection]) -> bool:
 def portraits(rules: Iterable[Selection]) -> list[str]:
     """Return the pictures of people whom a row looks for."""
     return [rule.image for rule in rules if rule.kind == LIKE]
-
-
-def overlapping(faces: str, moment_s: Fraction) -> FaceError:
-    """Return the error for a face that would say two things at once."""
-    return FaceError(
-        "speakers_overlap",
-        "speakers",
-        "must not let one face say two things at once",
-        f"{faces} at {float(moment_s):.2f} s",
-        "Change their start and end, or choose other faces",
-    )

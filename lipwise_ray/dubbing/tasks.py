@@ -7,7 +7,7 @@ from typing import Literal
 
 from lipwise_ray.values import Json
 
-Kind = Literal["probe", "scan", "listen", "recognise", "plan", "sound", "render", "assemble"]
+Kind = Literal["probe", "scan", "listen", "recognise", "plan", "sound", "render", "score", "assemble"]
 Lane = Literal["cpu", "gpu"]
 LANES: dict[Kind, Lane] = {
     "probe": "cpu",
@@ -17,18 +17,20 @@ LANES: dict[Kind, Lane] = {
     "plan": "cpu",
     "sound": "cpu",
     "render": "gpu",
+    "score": "gpu",
     "assemble": "cpu",
 }
 _UNKNOWN = 1 << 62
 _STAGE_ORDER: dict[Kind, int] = {
     "assemble": 0,
-    "render": 1,
-    "sound": 2,
-    "plan": 3,
-    "listen": 4,
-    "recognise": 4,
-    "scan": 5,
-    "probe": 6,
+    "score": 1,
+    "render": 2,
+    "sound": 3,
+    "plan": 4,
+    "listen": 5,
+    "recognise": 5,
+    "scan": 6,
+    "probe": 7,
 }
 
 

@@ -22,6 +22,7 @@ from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.scoring import Distances, judge_id, score_chunk
 from lipwise_ray.dubbing.sounds import Sounds, mix_id
 from lipwise_ray.dubbing.speakers import detects, listens, needs_detector, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
@@ -78,6 +79,7 @@ class Worker:
             "plan": self._plan,
             "sound": self._sound,
             "render": self._render,
+            "score": self._score,
             "assemble": self._assemble,
         }
 
@@ -95,6 +97,8 @@ class Worker:
             self._models.parser(settings, job["weights"])
             if job["weights"].get("expert"):
                 self._models.judge(job["weights"])
+            if job["weights"].get("judge"):
+                self._models.scorer(job["weights"])
             if job["weights"].get("embedder"):
                 self._models.embedder(job["weights"])
             if job["weights"].get("detector"):
@@ -134,7 +138,8 @@ class Worker:
 
     def _probe(self, payload: Json) -> Json:
         job = spec_of(payload)
-        identity = self._identity(job, payload)
+        images = {address: self._media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
+        identity = self._identity(job, payload, images)
         job_id = record_id(identity)
         published = self._published(job_id, job)
         if published is not None:
@@ -170,9 +175,10 @@ class Worker:
             "listen": to_listen,
             "looks_id": looks_id,
             "recognise": to_recognise,
-            "portraits": {
+            "portraits": images,
+            "to_look_at": {
                 address: image_id
-                for address, image_id in identity.get("portraits", {}).items()
+                for address, image_id in images.items()
                 if self._store.size(layout.portrait(image_id, str(looks_id))) is None
             },
             "published": None,
@@ -187,8 +193,8 @@ class Worker:
             if self._store.size(key_of(number)) is None
         ]
 
-    def _identity(self, job: JobSpec, payload: Json) -> Json:
-        """Return what decides a job's result."""
+    def _identity(self, job: JobSpec, payload: Json, images: dict[str, str]) -> Json:
+        """Return what decides a job's result; its portraits count by their contents."""
         rules = rules_of(job.speakers, job.settings)
         needs_scan = needs_detector(rules, job.tracks)
         decisive = job.settings.identity()
@@ -198,7 +204,6 @@ class Worker:
             del decisive["restore"]["upscale"]
             if not payload["weights"].get("restorer"):
                 del decisive["restore"]
-        images = {address: self._media.identity(address) for address in portraits(rules)}
         speakers = [
             {
                 "faces": _with_contents(parse_selection(speaker.faces), images),
@@ -219,7 +224,6 @@ class Worker:
             "video": self._media.identity(job.video),
             "audio": mix_id(speakers) if job.audio is None else self._media.identity(job.audio),
             **({"speakers": speakers} if speakers else {}),
-            **({"portraits": images} if images else {}),
             "tracks": self._media.identity(job.tracks) if job.tracks else None,
             "start_s": job.start_s,
             "end_s": job.end_s,
@@ -455,6 +459,27 @@ class Worker:
         job = open_job(self._store, self._media, self._scratch, payload)
         planned, _ = prepare_sound(job, payload, read_plan(self._store, payload["job_id"]))
         return {"copied": planned.copy}
+
+    def _score(self, payload: Json) -> Json:
+        job_id, chunk, weights = payload["job_id"], payload["chunk"], payload["weights"]
+        key = layout.score(job_id, judge_id(weights["judge"]), chunk)
+        if self._store.size(key) is not None:
+            return {}
+        job = open_job(self._store, self._media, self._scratch, payload)
+        found = score_chunk(
+            job,
+            read_plan(self._store, job_id),
+            chunk,
+            recipe_of(job.spec.settings, job.video),
+            self._models.scorer(weights),
+            job_id=job_id,
+            threads=self._config.threads,
+            on_frame=self._tick,
+        )
+        if not isinstance(found, Distances):
+            return {"missing": found}
+        self._keep(key, found.save)
+        return {}
 
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)

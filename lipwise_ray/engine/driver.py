@@ -16,7 +16,7 @@ from typing import Any
 from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.manifest import Manifest
-from lipwise_ray.dubbing.models import EMBEDDER, EXPERT, PARSER, PASSTHROUGH, SPANDREL, TINY_RESTORER
+from lipwise_ray.dubbing.models import EMBEDDER, EXPERT, PARSER, PASSTHROUGH, SPANDREL, SYNCNET, TINY_RESTORER
 from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.speakers import listens, needs_detector, portraits, rules_of
 from lipwise_ray.dubbing.worker import WorkerConfig
@@ -39,6 +39,7 @@ from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
 _MOST_KNOWN = 256
+_SYNCNET, _TINY_JUDGE = "syncnet_v2", "tiny_judge"
 _SCRATCH = ".lipwise-scratch"
 NOTHING = "none"
 _AUTO_RESTORER = "gfpgan_1_4"
@@ -299,6 +300,9 @@ class WeightsTable:
         composite = settings.composite
         if composite.mask != "box" and (composite.parser != NOTHING or composite.parser_checkpoint is not None):
             record["parser"] = self._get(composite.parser, composite.parser_checkpoint, PARSER).record()
+        judge = self._judge(settings)
+        if judge is not None:
+            record["judge"] = judge.record()
         rules = rules_of(row.speakers, settings)
         if portraits(rules):
             told = settings.faces
@@ -319,6 +323,17 @@ class WeightsTable:
         if told.model == NOTHING:
             return None
         return self._get(told.model, None, SPANDREL if told.model != TINY_RESTORER else TINY_RESTORER)
+
+    def _judge(self, settings: Settings) -> Weights | None:
+        told = settings.score
+        if told.checkpoint is not None:
+            return self._get(told.judge, told.checkpoint, SYNCNET)
+        if told.judge == NOTHING:
+            return None
+        is_there = self._registry.installed(_SYNCNET)
+        name = (_SYNCNET if is_there else _TINY_JUDGE) if told.judge == "auto" else told.judge
+        network = self._registry.entry(name).network
+        return self._get(name, None, network if network in (SYNCNET, EXPERT) else SYNCNET)
 
     def _detector(self, settings: Settings) -> list[Weights]:
         if settings.detect.detector == "tiny":

@@ -11,7 +11,7 @@ import numpy as np
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import LANDMARKS
 from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_smooth
-from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
+from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, Span, steps_to
 
 _PLAIN = ("largest", "all", "left", "right", "center")
 SPEAKING, LIKE, BOX = "speaking", "like", "box"
@@ -23,13 +23,13 @@ _BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A parsed `faces` rule, as it was given in ``text``.
+    """A parsed `faces` rule, as it was given in ``text``; equal rules may be written differently.
 
     ``number`` belongs to ``index``, ``box`` (left, top, right, bottom) to ``box``, ``image`` (a path or address) to
     ``like``.
     """
 
-    text: str
+    text: str = field(compare=False)
     kind: str
     number: int = 0
     box: tuple[int, int, int, int] | None = None
@@ -43,6 +43,7 @@ class Chosen:
     Attributes:
         frame: Shape (K,). track: shape (K,).
         box: The crop that the lip-sync network gets, shape (K, 4), float32.
+        face: The face itself, without pads, shape (K, 4), float32.
         landmarks: Shape (K, 5, 2), float32.
         opacity: Of the new face, shape (K,), float32, in (0, 1]; it fades where a face is about to be left alone.
         too_small: Frames of the faces that were left alone for that, one entry a face.
@@ -52,6 +53,7 @@ class Chosen:
     frame: I64Array
     track: I64Array
     box: F32Array
+    face: F32Array
     landmarks: F32Array
     opacity: F32Array
     too_small: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -72,6 +74,7 @@ class Chosen:
         return Chosen(
             np.zeros(0, np.int64),
             np.zeros(0, np.int64),
+            np.zeros((0, 4), np.float32),
             np.zeros((0, 4), np.float32),
             np.zeros((0, LANDMARKS, 2), np.float32),
             np.zeros(0, np.float32),
@@ -140,7 +143,8 @@ def choose_tracks(tracks: Tracks, rule: Selection, likeness: Likeness | None = N
     while. ``largest`` takes the person who covers most pixels over the shot; ``left``, ``right`` and
     ``center`` go by the mean centre; ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips
     agree best with the sound, the largest where nobody is heard; someone alone in a shot is taken to speak. ``like``
-    takes the person who is most like the portrait; nobody in shots without anyone like it.
+    takes the person who is most like the portrait, nobody in shots without anyone like it; those who are never there
+    together may all be that person.
 
     Raises:
         FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`.
@@ -161,12 +165,21 @@ def _chosen(people: list[_Person], rule: Selection, width: int, likeness: Likene
     if rule.kind == SPEAKING and likeness is not None:
         return max(present, key=lambda person: (likeness(person.tracks), person.area)).tracks
     if rule.kind == LIKE and likeness is not None:
-        best, person = max(((likeness(one.tracks), one) for one in people), key=lambda found: found[0])
-        return person.tracks if best > -np.inf else []
+        return _most_like(people, likeness)
     if rule.kind == "center":
         return min(present, key=lambda person: abs(person.centre_x - width / 2)).tracks
     place = {"left": 0, "right": len(present) - 1}.get(rule.kind, rule.number)
     return present[place].tracks if place < len(present) else []
+
+
+def _most_like(people: list[_Person], likeness: Likeness) -> list[int]:
+    """Return the tracks of the person who is most like a portrait, and of those who may be the same seen elsewhere."""
+    alike = [(found, person) for person in people if (found := likeness(person.tracks)) > -np.inf]
+    taken: list[_Person] = []
+    for _, person in sorted(alike, key=lambda pair: -pair[0]):
+        if not any(person.meets(other) for other in taken):
+            taken.append(person)
+    return [number for person in taken for number in person.tracks]
 
 
 def rivals(tracks: Tracks) -> list[int]:
@@ -189,6 +202,11 @@ class _Person:
     frames: int
     last_frame: int
     last_box: F32Array
+    spans: list[Span]
+
+    def meets(self, other: _Person) -> bool:
+        """Tell whether both are in a frame together."""
+        return any(a.start < b.stop and b.start < a.stop for a in self.spans for b in other.spans)
 
     @property
     def centre_x(self) -> float:
@@ -222,8 +240,9 @@ def _people(tracks: Tracks, numbers: list[int]) -> list[_Person]:
             person.moment_x += moment_x
             person.frames += len(box)
         else:
-            person = _Person([number], area, moment_x, len(box), 0, tracks.box[rows][-1])
+            person = _Person([number], area, moment_x, len(box), 0, tracks.box[rows][-1], [])
             people.append(person)
+        person.spans.append(Span(int(tracks.frame[rows.start]), int(tracks.frame[rows.stop - 1]) + 1))
         person.last_frame = int(tracks.frame[rows.stop - 1])
         person.last_box = tracks.box[rows][-1]
     return people
@@ -246,13 +265,13 @@ def choose(tracks: Tracks, numbers: Sequence[int], crops: CropRules) -> Chosen:
     if not numbers:
         return Chosen.nothing()
     limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)
-    parts: list[tuple[I64Array, I64Array, F32Array, F32Array, F32Array]] = []
+    parts: list[tuple[I64Array, I64Array, F32Array, F32Array, F32Array, F32Array]] = []
     small: list[I64Array] = []
     turned: list[I64Array] = []
     for number in numbers:
         rows = tracks.rows(number)
         face = tracks.box[rows]
-        landmarks = _usable_landmarks(tracks.landmarks[rows], face)
+        landmarks = usable_landmarks(tracks.landmarks[rows], face)
         box = _padded(face, limit, crops)
         usable = (box[:, 2] - box[:, 0] >= 2) & (box[:, 3] - box[:, 1] >= 2)  # noqa: PLR2004  # pixels
         is_small = np.minimum(face[:, 2] - face[:, 0], face[:, 3] - face[:, 1]) < crops.min_face_px
@@ -266,14 +285,15 @@ def choose(tracks: Tracks, numbers: Sequence[int], crops: CropRules) -> Chosen:
                 tracks.frame[rows][usable],
                 np.full(int(usable.sum()), number, np.int64),
                 box[usable],
+                face[usable],
                 landmarks[usable],
                 opacity[usable],
             )
         )
-    frame, track, box, landmarks, opacity = (np.concatenate(column) for column in zip(*parts, strict=True))
+    frame, track, box, face, landmarks, opacity = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((track, frame))
     left_alone = np.concatenate(small), np.concatenate(turned)
-    return Chosen(frame[order], track[order], box[order], landmarks[order], opacity[order], *left_alone)
+    return Chosen(frame[order], track[order], box[order], face[order], landmarks[order], opacity[order], *left_alone)
 
 
 def _padded(face: F32Array, limit: F32Array, crops: CropRules) -> F32Array:
@@ -334,6 +354,7 @@ def fixed_box(rule: Selection, frames: int, size: Size, number: int = 0) -> Chos
         np.arange(frames, dtype=np.int64),
         np.full(frames, number, np.int64),
         np.tile(box, (frames, 1)),
+        np.tile(box, (frames, 1)),
         np.tile(_typical_landmarks(box[None]), (frames, 1, 1)),
         np.ones(frames, np.float32),
     )
@@ -345,7 +366,7 @@ def _typical_landmarks(box: F32Array) -> F32Array:
     return np.asarray(box[:, None, :2] + share * (box[:, None, 2:] - box[:, None, :2]), np.float32)
 
 
-def _usable_landmarks(landmarks: F32Array, box: F32Array) -> F32Array:
+def usable_landmarks(landmarks: F32Array, box: F32Array) -> F32Array:
     """Return landmarks, typical ones in place of those that span no face: a user's tracks may have none."""
     extent = np.ptp(landmarks, axis=1).max(axis=1)
     is_face = extent > _LEAST_EXTENT * (box[:, 3] - box[:, 1])

@@ -17,6 +17,7 @@ from lipwise_ray.errors import AudioError
 from lipwise_ray.media.container import decode_problem, open_input, write_problem
 from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo
+from lipwise_ray.media.samples import samples_of
 from lipwise_ray.settings import Limits
 from lipwise_ray.values import F32Array
 
@@ -69,7 +70,7 @@ def decode_audio(info: AudioInfo, *, salvage: bool = False) -> Iterator[AudioFra
 
 def _mono(frames: Iterator[AudioFrame], info: AudioInfo) -> Iterator[F32Array]:
     """Yield mono samples at the native rate."""
-    to_float = av.AudioResampler(format="fltp", layout=info.layout, rate=info.rate_hz)
+    to_float = av.AudioResampler(format="flt", layout=info.layout, rate=info.rate_hz)
     weights: F32Array | None = None
     done = 0
     lead = round(info.lead_s * info.rate_hz)
@@ -78,10 +79,9 @@ def _mono(frames: Iterator[AudioFrame], info: AudioInfo) -> Iterator[F32Array]:
         lead -= _BLOCK_SAMPLES
     for frame in frames:
         for piece in to_float.resample(frame):
-            planes = piece.to_ndarray()
             if weights is None:
-                weights = _channel_weights([channel.name for channel in piece.layout.channels])
-            mono = np.asarray(weights @ planes, np.float32)
+                weights = channel_weights([channel.name for channel in piece.layout.channels])
+            mono = np.asarray(weights @ samples_of(piece), np.float32)
             if not np.isfinite(mono).all():
                 raise AudioError(
                     "not_finite",
@@ -94,7 +94,8 @@ def _mono(frames: Iterator[AudioFrame], info: AudioInfo) -> Iterator[F32Array]:
             yield mono
 
 
-def _channel_weights(names: list[str]) -> F32Array:
+def channel_weights(names: list[str]) -> F32Array:
+    """Return each channel's share of the mono sound that the networks hear, shape (channels,)."""
     if len(names) <= _STEREO:
         return np.full(len(names), 1 / len(names), np.float32)
     weights = np.array([_SPEAKER_WEIGHTS.get(name, _SURROUND_WEIGHT) for name in names], np.float32)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 
 from lipwise_ray.errors import AudioError
-from lipwise_ray.media.audio import decode_audio
+from lipwise_ray.media.audio import channel_weights, decode_audio
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.probe import AudioInfo
+from lipwise_ray.media.samples import frame_of, samples_of
 from lipwise_ray.values import F32Array, round_half_up
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _BLOCK_SAMPLES = 1 << 16
 _FULL = (1 << 31) - 1
+_MOST_CHANNELS = 8  # that FLAC can hold
+_FRONT = ("FL", "FR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Clip:
         info: The audio stream.
         duration_s: Its exact length.
         start_s: Where it begins.
-        end_s: Where it ends at the latest, None for its own end.
+        end_s: Where it is cut, None for its own end.
     """
 
     info: AudioInfo
@@ -48,75 +51,101 @@ class Clip:
         return whole if self.end_s is None else min(whole, Fraction(self.end_s))
 
 
-def mix(clips: Sequence[Clip], target: Path, *, salvage: bool, on_block: Callable[[], None] = lambda: None) -> None:
+def mix_info(clips: Sequence[Clip], path: Path, *, mono: bool = False) -> AudioInfo:
+    """Return what `mix` writes: the highest rate and the most channels of its sounds, or stereo for more than eight."""
+    most = max(clips, key=lambda clip: clip.info.channels).info
+    layout = "mono" if mono else most.layout if most.channels <= _MOST_CHANNELS else "stereo"
+    rate_hz, channels = max(clip.info.rate_hz for clip in clips), av.AudioLayout(layout).nb_channels
+    return AudioInfo(path, "matroska,webm", 0, "flac", rate_hz, channels, layout, Fraction(0))
+
+
+def mix(
+    clips: Sequence[Clip],
+    target: Path,
+    *,
+    mono: bool = False,
+    salvage: bool = False,
+    on_block: Callable[[], None] = lambda: None,
+) -> AudioInfo:
     """Add sounds up and write them as 24-bit FLAC in Matroska.
 
-    The mix has the highest rate and the most channels of its sounds, and ends with the last `end_s` or sound. Where
-    the sum would clip, all of it is made quieter.
+    Each keeps its loudness; where the sum would clip, all of it is made quieter. One channel goes to both front ones.
 
     Args:
-        clips: What is mixed, at least one.
+        clips: What is mixed, at least one; the mix ends with the last of them.
         target: The file.
+        mono: One channel, as the networks hear each sound.
         salvage: Keep what decodes of damaged streams.
         on_block: Called now and then.
+
+    Returns:
+        What was written.
 
     Raises:
         AudioError: A sample is NaN or infinite.
         MediaError: A stream is damaged.
         StorageError: The disk is full.
     """
-    peak = 1.0
-    for block in _blocks(clips, salvage=salvage):
+    info, peak = mix_info(clips, target, mono=mono), 1.0
+    for block in _blocks(clips, info, salvage=salvage):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         on_block()
-    rate_hz, layout = _shape(clips)
     try:
         with av.open(str(target), "w", format="matroska") as output:
-            stream: AudioStream = output.add_stream("flac", rate=rate_hz, layout=layout, format="s32")  # type: ignore[assignment]  # an audio codec gives an audio stream
+            stream: AudioStream = output.add_stream("flac", rate=info.rate_hz, layout=info.layout, format="s32")  # type: ignore[assignment]  # an audio codec gives an audio stream
             done = 0
-            for block in _blocks(clips, salvage=salvage):
+            for block in _blocks(clips, info, salvage=salvage):
                 levels = np.rint(block.astype(np.float64) * (_FULL / peak)).astype(np.int32)
-                packed = np.ascontiguousarray(levels.T).reshape(1, -1)
-                frame = av.AudioFrame.from_ndarray(cast("Any", packed), format="s32", layout=layout)
-                frame.sample_rate, frame.pts, frame.time_base = rate_hz, done, Fraction(1, rate_hz)
+                frame = frame_of(levels, "s32", info.layout, info.rate_hz)
+                frame.pts, frame.time_base = done, Fraction(1, info.rate_hz)
                 done += block.shape[1]
                 output.mux(stream.encode(frame))
                 on_block()
             output.mux(stream.encode(None))
     except OSError as error:
         raise write_problem(target, error) from error
+    return info
 
 
-def _shape(clips: Sequence[Clip]) -> tuple[int, str]:
-    """Return the rate and layout of a mix."""
-    return max(clip.info.rate_hz for clip in clips), max(clips, key=lambda clip: clip.info.channels).info.layout
-
-
-def _blocks(clips: Sequence[Clip], *, salvage: bool) -> Iterator[F32Array]:
+def _blocks(clips: Sequence[Clip], info: AudioInfo, *, salvage: bool) -> Iterator[F32Array]:
     """Yield the sum in blocks of shape (channels, samples)."""
-    rate_hz, layout = _shape(clips)
-    channels = max(clip.info.channels for clip in clips)
-    ends = [max(clip.stop_s, Fraction(clip.end_s or 0)) for clip in clips]
-    total = round_half_up(max(ends) * rate_hz)
-    voices = [_Voice(clip, rate_hz, layout, salvage=salvage) for clip in clips]
+    total = round_half_up(max(clip.stop_s for clip in clips) * info.rate_hz)
+    voices = [_Voice(clip, info, salvage=salvage) for clip in clips]
     for start in range(0, total, _BLOCK_SAMPLES):
-        block = np.zeros((channels, min(_BLOCK_SAMPLES, total - start)), np.float32)
+        block = np.zeros((info.channels, min(_BLOCK_SAMPLES, total - start)), np.float32)
         for voice in voices:
             voice.add_to(block, start)
         yield block
 
 
+def _routes(source: list[str], target: list[str]) -> F32Array:
+    """Return how loud each channel of a sound is in each of a mix, shape (target, source); both by FFmpeg's names."""
+    if len(target) == 1:
+        return channel_weights(source)[None]
+    routes = np.zeros((len(target), len(source)), np.float32)
+    fronts = [target.index(name) for name in _FRONT if name in target] or [0]
+    for column, name in enumerate(source):
+        if len(source) == len(target):
+            rows = [column]
+        elif name in target and len(source) > 1:
+            rows = [target.index(name)]
+        else:  # by its side, or to both sides
+            rows = [row for row in fronts if len(source) > 1 and target[row][-1] == name[-1]] or fronts
+        routes[rows, column] = 1
+    return routes
+
+
 class _Voice:
     """One sound of a mix; its file is open from its first block to its last."""
 
-    def __init__(self, clip: Clip, rate_hz: int, layout: str, *, salvage: bool) -> None:
+    def __init__(self, clip: Clip, into: AudioInfo, *, salvage: bool) -> None:
         self._clip = clip
-        self._rate_hz = rate_hz
-        self._layout = layout
+        self._rate_hz = into.rate_hz
+        self._names = [channel.name for channel in av.AudioLayout(into.layout).channels]
         self._salvage = salvage
-        self._place = round_half_up(Fraction(clip.start_s) * rate_hz)
-        self._stop = round_half_up(clip.stop_s * rate_hz)
-        self._pieces: Iterator[F32Array] | None = None
+        self._place = round_half_up(Fraction(clip.start_s) * into.rate_hz)
+        self._stop = round_half_up(clip.stop_s * into.rate_hz)
+        self._pieces: Generator[F32Array] | None = None
         self._rest: F32Array | None = None
 
     def add_to(self, block: F32Array, start: int) -> None:
@@ -126,12 +155,14 @@ class _Voice:
             piece = self._next()
             if piece is None:
                 self._stop = self._place
-                return
+                break
             count = min(piece.shape[1], end - self._place)
             at = self._place - start
             block[:, at : at + count] += piece[:, :count]
             self._rest = piece[:, count:] if count < piece.shape[1] else None
             self._place += count
+        if self._place >= self._stop and self._pieces is not None:
+            self._pieces.close()
 
     def _next(self) -> F32Array | None:
         if self._rest is not None:
@@ -140,17 +171,19 @@ class _Voice:
             self._pieces = self._decoded()
         return next(self._pieces, None)
 
-    def _decoded(self) -> Iterator[F32Array]:
+    def _decoded(self) -> Generator[F32Array]:
         info = self._clip.info
-        resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=self._rate_hz)
-        channels = len(av.AudioLayout(self._layout).channels)
         lead = round_half_up(info.lead_s * self._rate_hz)
         while lead > 0:
-            yield np.zeros((channels, min(lead, _BLOCK_SAMPLES)), np.float32)
+            yield np.zeros((len(self._names), min(lead, _BLOCK_SAMPLES)), np.float32)
             lead -= _BLOCK_SAMPLES
+        resampler = av.AudioResampler(format="flt", layout=info.layout, rate=self._rate_hz)
+        routes: F32Array | None = None
         for frame in chain(self._frames(), [None]):
             for piece in resampler.resample(frame):
-                samples = np.asarray(piece.to_ndarray(), np.float32)
+                if routes is None:
+                    routes = _routes([channel.name for channel in piece.layout.channels], self._names)
+                samples = np.asarray(routes @ samples_of(piece), np.float32)
                 if not np.isfinite(samples).all():
                     raise AudioError("not_finite", str(info.path), "must hold finite samples", "NaN or infinity")
                 if samples.shape[1]:

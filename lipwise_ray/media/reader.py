@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -217,6 +217,22 @@ class VideoReader:
         self.close()
         self._cursor = _Cursor(self._path, self._stream_index, self._index, self._threads, salvage=self._salvage)
         return self._cursor
+
+
+def read_through(path: Path, *, threads: int = 0) -> Generator[VideoFrame]:
+    """Yield all frames of a file with one video stream, such as a segment, in the order in which they are shown.
+
+    Raises:
+        MediaError: A frame is damaged.
+    """
+    with open_input(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
+        stream.codec_context.thread_count = threads
+        try:
+            yield from container.decode(stream)
+        except av.error.FFmpegError as error:
+            raise decode_problem(path, error, "while reading frames") from error
 
 
 def _block_length(frame: VideoFrame) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -17,6 +17,7 @@ from lipwise_ray.media.audio import Sound, decode_audio
 from lipwise_ray.media.container import open_input, write_problem
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import AudioInfo
+from lipwise_ray.media.samples import frame_of, samples_of
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -213,7 +214,7 @@ def _source_frames(info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool) -> I
     for frame in _silence(info, lead):
         done += frame.samples
         yield frame
-    to_float = av.AudioResampler(format="fltp", layout=info.layout, rate=info.rate_hz)
+    to_float = av.AudioResampler(format="flt", layout=info.layout, rate=info.rate_hz)
     for frame in decode_audio(info, salvage=salvage):
         for piece in to_float.resample(frame):
             done += piece.samples
@@ -227,20 +228,13 @@ def _source_frames(info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool) -> I
 def _silence(info: AudioInfo, samples: int) -> Iterator[av.AudioFrame]:
     while samples > 0:
         count = min(samples, _BLOCK_SAMPLES)
-        frame = av.AudioFrame.from_ndarray(
-            np.zeros((info.channels, count), np.float32), format="fltp", layout=info.layout
-        )
-        frame.sample_rate = info.rate_hz
         samples -= count
-        yield frame
+        yield frame_of(np.zeros((info.channels, count), np.float32), "flt", info.layout, info.rate_hz)
 
 
 def _head(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
-    planar = frame.format.is_planar
-    data = frame.to_ndarray()
-    cut = data[:, :samples] if planar else data[:, : samples * frame.layout.nb_channels]
-    short = av.AudioFrame.from_ndarray(
-        cast("Any", np.ascontiguousarray(cut)), format=frame.format.name, layout=frame.layout.name
-    )
-    short.sample_rate, short.pts, short.time_base = frame.sample_rate, frame.pts, frame.time_base
+    layout, rate_hz = frame.layout, frame.sample_rate
+    packed, *_ = av.AudioResampler(format=frame.format.packed, layout=layout, rate=rate_hz).resample(frame)
+    cut = frame_of(samples_of(packed)[:, :samples], packed.format.name, layout.name, rate_hz)
+    short, *_ = av.AudioResampler(format=frame.format, layout=layout, rate=rate_hz).resample(cut)
     return short

@@ -54,6 +54,11 @@ def mel(audio_id: str, *, salvage: bool) -> str:
     return f"sounds/{audio_id}/mel{'-salvage' if salvage else ''}.npy"
 
 
+def cepstra(audio_id: str, *, salvage: bool) -> str:
+    """Return the key of a sound's cepstra."""
+    return f"sounds/{audio_id}/mfcc{'-salvage' if salvage else ''}.npy"
+
+
 def plan(job_id: str) -> str:
     """Return the key of a job's plan."""
     return f"jobs/{job_id}/plan.json"
@@ -87,6 +92,16 @@ def soundtrack(job_id: str) -> str:
 def mix(job_id: str) -> str:
     """Return the folder of the mix of a job's speakers."""
     return f"jobs/{job_id}/mix"
+
+
+def scores(job_id: str) -> str:
+    """Return the folder of how well a job's lips and sound go together."""
+    return f"jobs/{job_id}/scores"
+
+
+def score(job_id: str, judge_id: str, chunk: int) -> str:
+    """Return the key of one chunk's part of that; it is created whole."""
+    return f"{scores(job_id)}/{judge_id}-{chunk:05d}.npz"
 
 
 def attempts(job_id: str) -> str:

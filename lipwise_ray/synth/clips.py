@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from lipwise_ray.media.pixels import planar_format, plane_array
+from lipwise_ray.media.samples import frame_of
 from lipwise_ray.values import F32Array, PixelArray, Rotation, Size
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class _Sound:
 
     def __init__(self, container: OutputContainer, spec: ToneSpec) -> None:
         self._container = container
-        layouts = {1: "mono", 2: "stereo", 6: "5.1"}
+        layouts = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
         self._layout = layouts[spec.channels]
         self._stream: AudioStream = container.add_stream(spec.codec, rate=spec.rate_hz)  # type: ignore[assignment]  # an audio codec gives an audio stream
         self._stream.codec_context.layout = self._layout
@@ -198,10 +199,8 @@ class _Sound:
         total = self._samples.shape[1]
         stop = total if stop_s is None else min(total, int(stop_s * self._rate_hz))
         if stop > self._sent:
-            block = np.ascontiguousarray(self._samples[:, self._sent : stop])
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=self._layout)
-            frame.sample_rate, frame.pts = self._rate_hz, self._sent
-            frame.time_base = Fraction(1, self._rate_hz)
+            frame = frame_of(self._samples[:, self._sent : stop], "flt", self._layout, self._rate_hz)
+            frame.pts, frame.time_base = self._sent, Fraction(1, self._rate_hz)
             self._sent = stop
             self._encode(self._resampler.resample(frame))
         if stop_s is None:

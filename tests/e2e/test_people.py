@@ -18,6 +18,8 @@ from lipwise_ray.layers import resolve
 from lipwise_ray.metrics.sync import SyncJudge
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import models_folder
+from lipwise_ray.synth.clips import ToneSpec, write_sound
+from lipwise_ray.synth.footage import write_speech
 from tests.conftest import ROOT
 from tests.dub import PASSTHROUGH, QUICK, dub
 from tests.embedder import write_embedder
@@ -79,6 +81,11 @@ def test_the_person_of_a_portrait_is_dubbed(tmp_path: Path, people: dict[str, Pa
     assert [path.stat().st_mtime_ns for path in looks] == times
     assert (_boxes(tmp_path, "left")[:, 2] < 240).all()
     assert (_boxes(tmp_path, "right")[:, 0] > 240).all()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "other.png").write_bytes(people["right"].read_bytes())
+    again = dub(tmp_path, [_row("right", faces="like:copy/other.png")], *told)
+    assert [one.record["reused"] for one in again.outcomes] == [True]
     people["left"].replace(people["right"])
     report = dub(tmp_path, [rows[1]], *told)
     assert report.done == 1, report.outcomes
@@ -195,6 +202,23 @@ def test_speakers_take_turns_at_their_times(tmp_path: Path) -> None:
     assert all(len(json.loads(path.read_bytes())["parts"]) == 2 for path in plans)
 
 
+def test_many_channels_and_noise(tmp_path: Path) -> None:
+    """Eight channels beside one are mixed and delivered; pauses of a noisy sound are found wherever it stands."""
+    rng, rate = np.random.default_rng(4), 16000
+    said = np.concatenate([0.3 * np.sin(np.arange(rate) / 8), np.zeros(rate), 0.3 * np.sin(np.arange(rate) / 8)])
+    write_speech(tmp_path / "noisy.wav", (said + 1e-3 * rng.standard_normal(len(said))).astype(np.float32))
+    write_sound(tmp_path / "eight.wav", ToneSpec(2.0, rate_hz=48000, channels=8, codec="pcm_s16le", tone_hz=300))
+    speakers = [_speaker("left", tmp_path / "noisy.wav", 2.0), _speaker("right", tmp_path / "eight.wav")]
+    report = dub(tmp_path, [_row("mixed", audio=None, speakers=speakers)], *TINY, PASSTHROUGH)
+    assert report.done == 1, report.outcomes
+    with av.open(str(tmp_path / "out" / "mixed.mp4")) as video:
+        assert video.streams.audio[0].codec_context.layout.nb_channels == 8
+    (plan,) = tmp_path.glob("out.state/jobs/*/plan.npz")
+    with np.load(plan) as data:
+        pauses = data["part_pauses_0"]
+    assert any(start < 3.5 * 80 < stop and start > 3 * 80 - 8 for start, stop in pauses), pauses
+
+
 def test_speakers_that_cannot_be(tmp_path: Path) -> None:
     """Two sounds on one face at a time, by one rule or by two, a face that is never there, one who speaks after the
     end: each row says so, and the good one is dubbed.
@@ -205,6 +229,7 @@ def test_speakers_that_cannot_be(tmp_path: Path) -> None:
         _row("absent", speakers=[_speaker("left", SOUND), _speaker("index:7", OTHER)]),
         _row("late", speakers=[_speaker("left", SOUND), _speaker("right", OTHER, 60.0)]),
         _row("good", speakers=[_speaker("left", SOUND, end=1.0), _speaker("index:0", OTHER, 1.0)]),
+        _row("far", audio=None, speakers=[_speaker("left", SOUND), _speaker("right", OTHER, 1e6)]),
         _row("box", speakers=[_speaker("box:80,200,80,220", SOUND), _speaker("right", OTHER)]),
     ]
     report = dub(tmp_path, rows, *TINY, PASSTHROUGH)
@@ -216,5 +241,6 @@ def test_speakers_that_cannot_be(tmp_path: Path) -> None:
         "face": "speakers_overlap",
         "absent": "no_face",
         "late": "speaker_unheard",
+        "far": "too_long",
     }
     assert "1.00 s" in failed["face"]["message"]

@@ -216,9 +216,10 @@ def test_speakers(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("speakers", "words"),
     [
-        ("left", "a list of 1 to 1000 speakers"),
+        ("left", "a list of at most 1000 speakers"),
         ([], "must not be empty"),
-        ({"faces": "left"}, "a list of 1 to 1000 speakers"),
+        ([{"faces": "left", "audio": "a.wav"}] * 1001, "at most 1000 speakers, got 1001"),
+        ({"faces": "left"}, "a list of at most 1000 speakers"),
         ([{"faces": "left"}], "must have faces and audio"),
         ([{"faces": "left", "audio": "a.wav", "begin": 1}], "not 'begin'"),
         ([{"faces": ["left"], "audio": "a.wav"}], "one text or number for each"),
@@ -226,7 +227,7 @@ def test_speakers(folder: Path) -> None:
         ([{"faces": "like:nobody.png", "audio": "a.wav"}], "no file at"),
         ([{"faces": "left", "audio": "b.wav"}], "no file at"),
         ([{"faces": "left", "audio": ""}], "must have audio"),
-        ([{"faces": "left", "audio": "a.wav", "start": 5, "end": 4}], "must end after their start"),
+        ([{"faces": "left", "audio": "a.wav", "start": 5, "end": 4}], "speaker 1: must end after the start"),
         ([{"faces": "left", "audio": "a.wav", "start": "soon"}], "must be seconds"),
         (["left"], "must have faces and audio"),
         ([{"faces": "\ud800", "audio": "a.wav"}], "one text or number for each"),

@@ -40,7 +40,7 @@ def _faces(frames: Any) -> Chosen:
     boxes = np.tile(np.array([10, 10, 50, 50], np.float32), (len(frame), 1))
     count = len(frame)
     points = np.zeros((count, 5, 2), np.float32)
-    return Chosen(frame, np.zeros(count, np.int64), boxes, points, np.ones(count, np.float32))
+    return Chosen(frame, np.zeros(count, np.int64), boxes, boxes, points, np.ones(count, np.float32))
 
 
 def _settings(**sections: Any) -> Settings:

@@ -40,7 +40,10 @@ class Rows:
         self.run = Run("run", store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
 
     def work(self) -> None:
-        jobs = (RowJob(row, self.ids[row], RowFlow(row, 0, 0, "", {"row": row})) for row in range(len(self.chunks)))
+        jobs = (
+            RowJob(row, self.ids[row], RowFlow(row, 0, 0, "", {"row": row, "weights": {}}))
+            for row in range(len(self.chunks))
+        )
         with self.lease:
             self.run.work(jobs, lambda: False)
 
@@ -57,6 +60,7 @@ class Rows:
                 "listen": [],
                 "recognise": [],
                 "portraits": {},
+                "to_look_at": {},
                 "frames": count * CHUNK,
             }
         if task.kind == "plan":

@@ -316,6 +316,24 @@ def test_tracks_without_landmarks_can_be_dubbed() -> None:
     assert (points < 200).all()
 
 
+def test_one_person_in_two_places_is_like_the_portrait_in_both() -> None:
+    """Who is hidden and comes back elsewhere is dubbed again; of two who are there together only the more like one."""
+    faces = {n: [(10, 10, 110, 110)] for n in range(20)}
+    faces |= {n: [(400, 10, 500, 110), (200, 10, 300, 110)] for n in range(40, 60)}
+    tracks = _link(make(faces, 60), gap=5)
+    first, near, far = sorted(tracks.numbers, key=lambda n: float(tracks.box[tracks.rows(n).start, 0]))
+    rule = parse_selection("like:x.png")
+    found = {first: 0.8, near: 0.6, far: 0.7}
+    assert choose_tracks(tracks, rule, lambda who: found[who[0]]) == sorted([first, far])
+    assert choose_tracks(tracks, rule, lambda who: -np.inf) == []
+
+
+def test_rules_are_equal_however_they_are_written() -> None:
+    """Blanks and capitals do not make another face of one."""
+    assert parse_selection("box: 1,20,3,40") == parse_selection("box:1,20,3,40")
+    assert len({parse_selection("Left"), parse_selection("left"), parse_selection("right")}) == 2
+
+
 def test_who_speaks_is_found_shot_by_shot() -> None:
     """`speaking` follows the voice, not the size; someone alone in a shot speaks; a passer-by never does."""
     faces = {n: [(10, 10, 110, 110), (400, 10, 600, 200)] for n in range(20)}

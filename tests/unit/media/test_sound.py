@@ -12,7 +12,7 @@ from lipwise_ray.synth.clips import ClipSpec, ToneSpec, tone, write_clip, write_
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000, 22050, 44100, 48000, 96000])
-@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
 def test_any_sound_becomes_mono_16_khz(rate_hz: int, channels: int, tmp_path: Path) -> None:
     """Length, loudness and pitch survive every rate and channel count."""
     spec = ToneSpec(1.7, rate_hz=rate_hz, channels=channels, codec="pcm_s16le", tone_hz=440)

@@ -1,0 +1,165 @@
+"""Networks that judge how well lips and sound go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from lipwise_ray.lipsync.windows import WINDOW_COLUMNS, window
+from lipwise_ray.metrics.sync import stacked_lips
+from lipwise_ray.nets.checkpoint import load_into, load_network
+from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
+from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
+from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
+
+RATE_HZ = 25
+FRAMES_A_WINDOW = FRAMES
+_SYNCNET, _EXPERT = "syncnet", "lipsync_expert"
+_BATCH = 16
+_SLACK = 1e-6
+_CROP_SCALE = 0.4
+_EXPERT_SIDE_PX, _EXPERT_BELOW_PX = 96, 10
+
+
+class Judge(Protocol):
+    """Embeds lips and sound.
+
+    Attributes:
+        side_px: Side of the face crops it looks at.
+        hears: What it hears of a sound: ``mfcc`` or ``mel``.
+    """
+
+    side_px: int
+    hears: str
+
+    def region(self, face: F32Array) -> F64Array:
+        """Return the box that is looked at (left, top, right, bottom) for the box of a face."""
+        ...
+
+    def lips(self, crops: U8Array) -> F32Array:
+        """Return embeddings, shape (W, D), of BGR crops of shape (W, 5, side, side, 3)."""
+        ...
+
+    def column(self, seconds: F64Array) -> I64Array:
+        """Return where windows of sound begin in what is heard, at these times."""
+        ...
+
+    def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
+        """Return embeddings of windows, shape (len(columns), D).
+
+        Args:
+            heard: Cepstra, shape (N, 13), or a mel, shape (N, 80).
+            columns: Where the windows begin.
+        """
+        ...
+
+
+class SyncNetJudge:
+    """SyncNet v2, the judge of the published figures.
+
+    Args:
+        weights: Its checkpoint.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+
+    side_px = SIDE_PX
+    hears = "mfcc"
+
+    def __init__(self, weights: Path, device: str = "cpu") -> None:
+        self._device = device
+        network = SyncNet()
+        load_into(network, weights, "SyncNet v2")
+        self._network = network.eval().to(device)
+
+    def region(self, face: F32Array) -> F64Array:
+        """Return a square of 2.8 half-sides of the face, shifted down, as syncnet_python's run_pipeline crops it."""
+        half = float(max(face[2] - face[0], face[3] - face[1])) / 2
+        x, y = float(face[0] + face[2]) / 2, float(face[1] + face[3]) / 2
+        wide, below = half * (1 + _CROP_SCALE), half * (1 + 2 * _CROP_SCALE)
+        return np.array([x - wide, y - half, x + wide, y + below])
+
+    @torch.inference_mode()
+    def lips(self, crops: U8Array) -> F32Array:
+        """Return embeddings of crops."""
+        parts: list[F32Array] = []
+        for begin in range(0, len(crops), _BATCH):
+            frames = torch.from_numpy(crops[begin : begin + _BATCH]).to(self._device).permute(0, 4, 1, 2, 3).float()
+            parts.append(self._network.embed_lips(frames).cpu().numpy())
+        return np.concatenate(parts)
+
+    def column(self, seconds: F64Array) -> I64Array:
+        """Return columns of 10 ms; a frame of 1/25 s is exactly four of them."""
+        return np.floor(seconds * 100 + 0.5).astype(np.int64)
+
+    @torch.inference_mode()
+    def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
+        """Return embeddings of windows of cepstra; past the sound's ends its first and last column are repeated."""
+        parts: list[F32Array] = []
+        for begin in range(0, len(columns), _BATCH):
+            place = columns[begin : begin + _BATCH, None] + np.arange(COLUMNS)
+            windows = heard[np.clip(place, 0, len(heard) - 1)].transpose(0, 2, 1).reshape(-1, 1, CEPSTRA, COLUMNS)
+            given = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device)
+            parts.append(self._network.embed_sound(given).cpu().numpy())
+        return np.concatenate(parts)
+
+
+class ExpertJudge:
+    """A lip-sync expert of Wav2Lip's kind, as it is bundled for drawn faces.
+
+    Args:
+        weights: Its checkpoint, of any width.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+
+    side_px = _EXPERT_SIDE_PX
+    hears = "mel"
+
+    def __init__(self, weights: Path, device: str = "cpu") -> None:
+        self._device = device
+        self._network = load_network(LipSyncExpert, weights, "the lip-sync expert").eval().to(device)
+
+    def region(self, face: F32Array) -> F64Array:
+        """Return the face's box and 10 pixels below it, as experts have seen in training."""
+        return face.astype(np.float64) + np.array([0, 0, 0, _EXPERT_BELOW_PX])
+
+    @torch.inference_mode()
+    def lips(self, crops: U8Array) -> F32Array:
+        """Return embeddings of the lower halves of crops, of length 1."""
+        parts: list[F32Array] = []
+        for begin in range(0, len(crops), _BATCH):
+            lower = torch.from_numpy(np.ascontiguousarray(crops[begin : begin + _BATCH, :, self.side_px // 2 :]))
+            parts.append(self._network.embed_face(stacked_lips(lower.to(self._device))).cpu().numpy())
+        return np.concatenate(parts)
+
+    def column(self, seconds: F64Array) -> I64Array:
+        """Return columns of a mel of 80 a second."""
+        return np.floor(seconds * 80 + _SLACK).astype(np.int64)
+
+    @torch.inference_mode()
+    def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
+        """Return embeddings of windows of a mel, of length 1; there is silence past its ends."""
+        parts: list[F32Array] = []
+        for begin in range(0, len(columns), _BATCH):
+            mels = np.stack([window(heard, int(column)) for column in columns[begin : begin + _BATCH]])
+            assert mels.shape[2] == WINDOW_COLUMNS
+            given = torch.from_numpy(mels).unsqueeze(1).to(self._device)
+            parts.append(self._network.embed_sound(given).cpu().numpy())
+        return np.concatenate(parts)
+
+
+def load_judge(network: str, weights: Path, device: str = "cpu") -> Judge:
+    """Return the judge that a network's weights make; `network` is a registry's name of one.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+    return {_SYNCNET: SyncNetJudge, _EXPERT: ExpertJudge}[network](weights, device)

@@ -1,0 +1,73 @@
+"""LSE-D and LSE-C: from embeddings of lips and sound to one figure, in parts that can be added up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lipwise_ray.values import F32Array, F64Array, I64Array
+
+MOST_SHIFT = 15
+SHIFTS = 2 * MOST_SHIFT + 1
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well lips and sound go together.
+
+    Attributes:
+        lse_d: The smallest mean distance of all shifts of the sound; smaller is better.
+        lse_c: The median of these means, less the smallest: how clearly that shift stands out; larger is better.
+        offset: By how many frames of 1/25 s the lips come later than the sound.
+        windows: How many windows were compared.
+    """
+
+    lse_d: float
+    lse_c: float
+    offset: int
+    windows: int
+
+
+def distances(lips: F32Array, sound: F32Array, heard: I64Array) -> F32Array:
+    """Return how far lips are from the sound at each shift of it, shape (W, 31).
+
+    Args:
+        lips: Embeddings of windows, shape (W, D).
+        sound: Embeddings of the sound, shape (M, D).
+        heard: Which of them belongs to a window at each shift from -15 to 15 frames, shape (W, 31); -1 past the sound's
+            ends, where its embedding is zero.
+
+    Source: SyncNet's calc_pdist, whose distance adds 1e-6 to every difference.
+    """
+    found = np.empty(heard.shape, np.float32)
+    with_silence = np.concatenate([sound, np.zeros((1, lips.shape[1]), np.float32)])
+    for place in range(heard.shape[1]):
+        difference = lips.astype(np.float64) - with_silence[heard[:, place]] + _EPSILON
+        found[:, place] = np.sqrt((difference**2).sum(axis=1))
+    return found
+
+
+def reduce(total: F64Array, windows: int) -> Score:
+    """Return the score of windows whose distances were summed.
+
+    Args:
+        total: Sums of distances at each shift, shape (31,).
+        windows: How many were summed, at least one.
+
+    Source: SyncNet's evaluate; minimum and median are taken of the means over the whole.
+    """
+    mean = total / windows
+    least = float(mean.min())
+    return Score(least, float(np.median(mean)) - least, MOST_SHIFT - int(mean.argmin()), windows)
+
+
+def curve(at: I64Array, distance: F32Array, rate_hz: int = 25) -> list[float | None]:
+    """Return LSE-C of each second's windows; None for seconds without any."""
+    second = at // rate_hz
+    found: list[float | None] = []
+    for number in range(int(second.max()) + 1 if len(second) else 0):
+        here = distance[second == number]
+        found.append(reduce(here.sum(axis=0, dtype=np.float64), len(here)).lse_c if len(here) else None)
+    return found

@@ -1,0 +1,178 @@
+"""Sync scores of finished videos: in chunks as over the whole, at offsets, and where there can be none."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from lipwise_ray.dubbing.crops import read_crops
+from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.lipsync.windows import window
+from lipwise_ray.media.index import build_index
+from lipwise_ray.media.probe import probe_video
+from lipwise_ray.metrics.judges import ExpertJudge
+from lipwise_ray.metrics.lse import MOST_SHIFT, distances, reduce
+from lipwise_ray.metrics.mfcc import mfcc
+from lipwise_ray.nets.registry import Registry
+from lipwise_ray.resources import models_folder
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
+from tests.conftest import ROOT
+from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, dub
+from tests.seeded import seeded_weights
+
+DEMO = ROOT / "manifests" / "demo"
+TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"')
+JUDGED = 'score.judge="tiny_judge"'
+
+
+def _row(name: str = "presenter", **changes: Any) -> dict[str, Any]:
+    return {
+        "id": name,
+        "video": DEMO / f"{name}.mp4",
+        "audio": DEMO / f"{name}.m4a",
+        "output": f"{name}.mkv",
+        **changes,
+    }
+
+
+def _results(folder: Path, out: str = "out") -> dict[str, dict[str, Any]]:
+    found = [json.loads(path.read_bytes()) for path in folder.glob(f"{out}.state/jobs/*/result.json")]
+    return {result["row_id"]: result for result in found}
+
+
+def _whole(folder: Path) -> Any:
+    """Return the score of a finished video, computed over the whole of it by the book, and no chunk."""
+    (arrays,) = folder.glob("out.state/jobs/*/plan.npz")
+    plan = Plan.load(arrays, json.loads((arrays.parent / "plan.json").read_bytes()))
+    info = probe_video(folder / "out" / "presenter.mkv")
+    judge = ExpertJudge(Registry(models_folder() / "registry.toml", Path()).path_of("tiny_judge"))
+    rows = dict(zip(plan.chosen.frame.tolist(), plan.chosen.face, strict=True))
+    boxes = {n: judge.region(rows[int(source)]).astype(np.float32) for n, source in enumerate(plan.source)}
+    crops = [crop for _, crop in read_crops(info, build_index(info), boxes, judge.side_px)]
+    (mel_file,) = folder.glob(f"out.state/sounds/{plan.parts[0].sound_id}/mel.npy")
+    mel, frames = np.load(mel_file), int(plan.audio_s * 25)
+    count = min(len(crops), frames) - 5
+    lips = judge.lips(np.stack([np.stack(crops[n : n + 5]) for n in range(count)]))
+    sound = judge.sound(mel, np.array([int(n * 3.2 + 1e-6) for n in range(count)]))
+    assert window(mel, 0).shape == (80, 16)
+    there = np.arange(count)[:, None] + np.arange(-MOST_SHIFT, MOST_SHIFT + 1)
+    heard = np.where((there >= 0) & (there < count), there, -1)
+    return reduce(distances(lips, sound, heard).sum(axis=0, dtype=np.float64), count)
+
+
+def test_chunks_score_like_the_whole(tmp_path: Path) -> None:
+    """Chunks of 7, 40 and 100 frames give the figures of the whole video to 1e-4; dubbed lips beat the filmed ones."""
+    found = []
+    for frames in (7, 40, 100):
+        folder = tmp_path / str(frames)
+        folder.mkdir()
+        report = dub(folder, [_row(end=4.0, length="shortest")], *TINY, LOSSLESS, JUDGED, f"chunk.frames={frames}")
+        assert report.done == 1, report.outcomes
+        found.append(_results(folder)["presenter"]["sync"])
+        assert not list(folder.glob("out.state/jobs/*/scores/*"))
+    whole = _whole(tmp_path / "100")
+    for sync in found:
+        for measure in ("source", "before", "after"):
+            assert sync[measure] == pytest.approx(found[-1][measure], abs=1e-4)
+        assert sync["curve"] == pytest.approx(found[-1]["curve"], abs=1e-3)
+        assert sync["after"]["lse_d"] == pytest.approx(whole.lse_d, abs=1e-3)
+        assert sync["after"]["lse_c"] == pytest.approx(whole.lse_c, abs=1e-3)
+        assert (sync["after"]["offset"], sync["after"]["windows"]) == (whole.offset, whole.windows)
+    sync = found[-1]
+    assert len(sync["curve"]) == 4
+    assert sync["judge"] == "tiny_judge"
+    assert sync["after"]["lse_c"] > 2 * sync["before"]["lse_c"]
+    assert sync["source"]["offset"] == sync["after"]["offset"] == 0
+
+
+def _moved(source: Path, target: Path, frames: int) -> Path:
+    """Write a video whose sound comes later by so many frames of 1/25 s; earlier by negative ones."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as out:
+        video = out.add_stream_from_template(given.streams.video[0])
+        audio = out.add_stream("pcm_s16le", rate=48000, layout="mono")
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=48000)
+        pieces = []
+        for packet in given.demux(given.streams.video[0], given.streams.audio[0]):
+            if packet.stream.type == "audio":
+                pieces += [piece.to_ndarray() for frame in packet.decode() for piece in resampler.resample(frame)]
+            elif packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+        sound = np.concatenate(pieces, axis=1)
+        shift = frames * 1920
+        moved = np.pad(sound, ((0, 0), (max(0, shift), 0)))[:, max(0, -shift) :]
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(moved), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        for packet in [*audio.encode(frame), *audio.encode(None)]:
+            out.mux(packet)
+    return target
+
+
+def test_an_offset_is_found(tmp_path: Path) -> None:
+    """Sound that comes too late or too early by -10 to 10 frames is found to do so."""
+    offsets = (-10, -5, -1, 0, 1, 5, 10)
+    rows = [
+        _row(video=_moved(DEMO / "presenter.mp4", tmp_path / f"{n}.mkv", n), id=f"r{n + 10}", output=f"{n + 10}.mp4")
+        for n in offsets
+    ]
+    report = dub(tmp_path, rows, *TINY, PASSTHROUGH, QUICK, JUDGED)
+    assert report.done == len(rows), report.outcomes
+    results = _results(tmp_path)
+    for n in offsets:
+        source = results[f"r{n + 10}"]["sync"]["source"]
+        assert abs(source["offset"] + n) <= 1, (n, source)  # lips come earlier where the sound is late
+        assert source["lse_c"] > 0.3
+
+
+def test_where_there_is_no_score(tmp_path: Path) -> None:
+    """Too short, no sound of its own, no face: no figure but a reason; the row is done all the same."""
+    write_clip(tmp_path / "nobody.mp4", ClipSpec(frames=50, tone=ToneSpec(2.0, codec="aac")))
+    rows = [
+        _row("still", video=DEMO / "still.png", output="still.mp4"),
+        _row("short", video=DEMO / "presenter.mp4", audio=DEMO / "presenter.m4a", end=0.16, length="video"),
+        _row("nobody", video=tmp_path / "nobody.mp4", audio=DEMO / "still.m4a"),
+    ]
+    report = dub(tmp_path, rows, *TINY, PASSTHROUGH, QUICK, JUDGED, "faces.min_face_share=0.0")
+    assert report.done == 3, report.outcomes
+    sync = {name: result["sync"] for name, result in _results(tmp_path).items()}
+    assert sync["still"]["source"] is None
+    assert "no sound" in sync["still"]["why"]["source"]
+    assert sync["still"]["before"] is not None
+    assert sync["short"]["after"] is None
+    assert "too short" in sync["short"]["why"]["after"]
+    assert "no face" in sync["nobody"]["why"]["after"]
+    assert sync["nobody"]["curve"] == []
+
+
+def test_syncnet_judges_where_it_is_installed(tmp_path: Path) -> None:
+    """The published network's layout is loaded and used; with made-up weights its figures mean nothing."""
+    import torch
+
+    file = tmp_path / "syncnet.pth"
+    torch.save(seeded_weights("syncnet_v2"), file)
+    row = _row(end=1.0, length="video", output="p.mp4")
+    report = dub(tmp_path, [row], *TINY, PASSTHROUGH, QUICK, f"score.checkpoint={json.dumps(str(file))}")
+    assert report.done == 1, report.outcomes
+    sync = _results(tmp_path)["presenter"]["sync"]
+    assert sync["judge"] == "custom"
+    assert sync["after"]["windows"] == sync["before"]["windows"] == 20
+    # Nothing was dubbed, so both are the same up to the encoder.
+    assert sync["after"]["lse_d"] == pytest.approx(sync["before"]["lse_d"], rel=0.05)
+    assert mfcc(np.zeros(16000, np.float32)).shape == (99, 13)
+
+
+def test_a_score_that_fails_fails_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that breaks costs the score, which says so; the video is delivered."""
+    monkeypatch.setattr(ExpertJudge, "lips", lambda self, crops: 1 / 0)
+    report = dub(tmp_path, [_row(end=1.0, length="video")], *TINY, PASSTHROUGH, QUICK, JUDGED, "engine.backoff_s=0.0")
+    assert report.done == 1, report.outcomes
+    sync = _results(tmp_path)["presenter"]["sync"]
+    assert sync["after"] is None
+    assert "scoring failed in chunks [0]" in sync["why"]["after"]
+    assert list(tmp_path.glob("out.state/quarantine/score-*"))
