@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY_S = 5.0
 _WINDOW_S = 30.0
+_PRINTED = ("row", "row_id", "job_id", "status", "code", "message", "output", "frames", "seconds", "counts", "sync")
 
 
 class _Speed:
