@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lipwise_ray.cli import setup
+from lipwise_ray.errors import LipwiseError
 
 
 def submit(
@@ -38,6 +39,8 @@ def submit(
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.driver import submit as run_manifest  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
+    from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # the same
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     extra = list(assignments or [])
     if address is not None:
@@ -63,6 +66,10 @@ def submit(
             command=sys.argv[1:],
         )
         listener.summary(report, out_root, state_root)
+        try:
+            listener.say(f"report:  {write_report(open_store(state_root), report.run_id)}")
+        except LipwiseError as error:  # what was done stays done
+            listener.problem(f"the report was not written: {error}")
     raise typer.Exit(report.exit_code)
 
 

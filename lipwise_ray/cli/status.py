@@ -55,6 +55,22 @@ def tracks(
     typer.echo(f"tracks of {row}: {target}")
 
 
+def report(
+    state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
+    *,
+    run: Annotated[str | None, typer.Option("--run", help="A run's name; the latest without it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to. Default: beside the run's records in the state.")
+    ] = None,
+) -> None:
+    """Write what became of a run: report.html, and results as CSV, JSON lines and Parquet."""
+    from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
+    must_be_state(state)
+    typer.echo(write_report(open_store(state), run, out))
+
+
 def must_be_state(state: str) -> None:
     """Refuse a place that no run was ever begun in.
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import cv2
 import numpy as np
 
 from lipwise_ray.dubbing import inputs
@@ -34,6 +35,7 @@ _FRAMES = 5
 _LEAST_OF_A_SECOND = 640  # samples of 16 kHz a frame
 _BLOCK = 100
 _DIGITS = 4
+_STILL_PX, _STILL_SHARE, _STILL_QUALITY = 224, 0.9, 80
 Measure = Literal["source", "before", "after"]
 MEASURES: tuple[Measure, ...] = ("source", "before", "after")
 
@@ -271,6 +273,38 @@ class _Boxes:
         return np.stack(
             [np.stack([crops[window.first + step, window.track] for step in range(_FRAMES)]) for window in block]
         )
+
+
+def stills(
+    job: JobContext, plan: Plan, chunk: int, recipe: FrameRecipe, *, job_id: str, threads: int
+) -> tuple[bytes, bytes] | None:
+    """Return pictures (JPEG) of the face in the middle of the dubbed frames, as filmed and as dubbed.
+
+    None where that frame is in another chunk, or no frame is dubbed.
+    """
+    shown = np.isin(plan.source, plan.chosen.frame) & (np.max([part.opacity for part in plan.parts], axis=0) > 0)
+    frames = np.flatnonzero(shown)
+    if not len(frames) or chunk_of(plan, int(frames[len(frames) // 2])) != chunk:
+        return None
+    number = int(frames[len(frames) // 2])
+    row = int(np.searchsorted(plan.chosen.frame, plan.source[number]))
+    x0, y0, x1, y1 = (float(value) for value in plan.chosen.face[row])
+    half = max(x1 - x0, y1 - y0) * _STILL_SHARE
+    box = np.array([(x0 + x1) / 2 - half, (y0 + y1) / 2 - half, (x0 + x1) / 2 + half, (y0 + y1) / 2 + half])
+    info = job.video.info
+    with VideoReader(info.path, info.stream_index, job.video.index, threads=threads, salvage=job.salvage) as reader:
+        filmed = recipe.apply(next(reader.read_order(iter([int(plan.source[number])]))))
+    dubbed, made = next(_segment_frames(job, plan, job_id, [number], recipe, threads))
+    larger = made.canvas.shown_size.width // recipe.canvas.shown_size.width or 1
+    crops = (
+        read_region(filmed, recipe.canvas, box_to_shown(box, _STILL_PX), _STILL_PX),
+        read_region(dubbed, made.canvas, box_to_shown(box * larger, _STILL_PX), _STILL_PX),
+    )
+    before, after = (
+        cv2.imencode(".jpg", np.rint(crop * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, _STILL_QUALITY])[1]
+        for crop in crops
+    )
+    return before.tobytes(), after.tobytes()
 
 
 def chunk_of(plan: Plan, number: int) -> int:

@@ -22,7 +22,7 @@ from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
-from lipwise_ray.dubbing.scoring import Distances, judge_id, score_chunk
+from lipwise_ray.dubbing.scoring import Distances, judge_id, score_chunk, stills
 from lipwise_ray.dubbing.sounds import Sounds, mix_id
 from lipwise_ray.dubbing.speakers import detects, listens, needs_detector, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
@@ -478,6 +478,10 @@ class Worker:
         )
         if not isinstance(found, Distances):
             return {"missing": found}
+        recipe, threads = recipe_of(job.spec.settings, job.video), self._config.threads
+        pictures = stills(job, read_plan(self._store, job_id), chunk, recipe, job_id=job_id, threads=threads)
+        for name, picture in zip(("before", "after"), pictures or (), strict=bool(pictures)):
+            self._store.write(layout.still(job_id, name), picture)
         self._keep(key, found.save)
         return {}
 

@@ -290,6 +290,7 @@ class Run:
             "job_id": job.flow.job_id,
             "seconds": round(time.monotonic() - running.begun_s, 3),
             "tally": asdict(job.flow.tally),
+            "ended": round(time.time(), 3),
         }
         self.record(RowOutcome(job.row, job.id, "done" if record["status"] == "done" else "failed", full))
 

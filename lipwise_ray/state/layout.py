@@ -104,6 +104,11 @@ def score(job_id: str, judge_id: str, chunk: int) -> str:
     return f"{scores(job_id)}/{judge_id}-{chunk:05d}.npz"
 
 
+def still(job_id: str, name: str) -> str:
+    """Return the key of a picture of a job's face, ``before`` or ``after`` it was dubbed."""
+    return f"jobs/{job_id}/stills/{name}.jpg"
+
+
 def attempts(job_id: str) -> str:
     """Return the key of a job's attempt ledger."""
     return f"jobs/{job_id}/attempts.jsonl"

@@ -1,0 +1,1 @@
+"""What became of a run: tables, and a page to look at in the morning."""

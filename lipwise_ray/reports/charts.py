@@ -1,0 +1,71 @@
+"""Small drawings for a page: SVG that needs no script, no network, and adapts to light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise
+
+import numpy as np
+
+_WIDTH, _HEIGHT = 320, 120
+_LEFT, _BOTTOM, _TOP = 36, 18, 8
+
+
+def bars(values: Sequence[float], labels: Sequence[str], title: str) -> str:
+    """Return a column a value."""
+    top = max([*values, 1e-9])
+    step = (_WIDTH - _LEFT) / max(1, len(values))
+    inner = _HEIGHT - _BOTTOM - _TOP
+    shapes = [
+        f'<rect x="{_LEFT + place * step + 1:.1f}" y="{_TOP + inner * (1 - value / top):.1f}" '
+        f'width="{max(1.0, step - 2):.1f}" height="{inner * value / top:.1f}">'
+        f"<title>{escape(label)}: {value:g}</title></rect>"
+        for place, (value, label) in enumerate(zip(values, labels, strict=True))
+    ]
+    ends = (labels[0], labels[-1]) if labels else ("", "")
+    return _framed("".join(shapes), f"{top:g}", ends, title)
+
+
+def histogram(values: Sequence[float], title: str, bins: int = 16) -> str:
+    """Return how values are distributed; nothing where there are none."""
+    if not values:
+        return ""
+    counts, edges = np.histogram(values, bins=bins)
+    labels = [f"{low:.2f} to {high:.2f}" for low, high in pairwise(edges)]
+    return bars([float(count) for count in counts], labels, f"{title}, {len(values)} videos")
+
+
+def line(values: Sequence[float | None], title: str, unit: str = "s") -> str:
+    """Return a curve with gaps where values are missing."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    top, low = max([*known, 1e-9]), min([*known, 0.0])
+    inner = _HEIGHT - _BOTTOM - _TOP
+    step = (_WIDTH - _LEFT - 4) / max(1, len(values) - 1)
+    paths: list[list[str]] = [[]]
+    for place, value in enumerate(values):
+        if value is None:
+            paths.append([])
+            continue
+        y = _TOP + inner * (1 - (value - low) / (top - low))
+        paths[-1].append(f"{_LEFT + place * step:.1f},{y:.1f}")
+    shapes = [f'<polyline points="{" ".join(path)}"/>' for path in paths if len(path) > 1]
+    shapes += [
+        f'<circle cx="{x}" cy="{y}" r="2"/>' for path in paths if len(path) == 1 for x, y in [path[0].split(",")]
+    ]
+    return _framed("".join(shapes), f"{top:.2f}", (f"0 {unit}", f"{len(values)} {unit}"), title)
+
+
+def _framed(shapes: str, top: str, ends: tuple[str, str], title: str) -> str:
+    base = _HEIGHT - _BOTTOM
+    first, last = (escape(text) for text in ends)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
+        f'<text x="{_LEFT - 4}" y="{_TOP + 8}" text-anchor="end">{top}</text>'
+        f'<text x="{_LEFT - 4}" y="{base}" text-anchor="end">0</text>'
+        f'<line x1="{_LEFT}" y1="{base}" x2="{_WIDTH}" y2="{base}"/>{shapes}'
+        f'<text x="{_LEFT}" y="{_HEIGHT - 4}">{first}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT - 4}" text-anchor="end">{last}</text></svg>'
+    )

@@ -1,0 +1,217 @@
+"""One self-contained page about a run: no script, no network; light and dark; wide and narrow; read aloud in order."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean, median
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lipwise_ray.reports import charts
+from lipwise_ray.reports.rows import RunReport
+from lipwise_ray.values import Json
+
+Stills = Callable[[str], tuple[bytes, bytes] | None]
+"""Pictures (JPEG) of a job's face as it was filmed and as it was dubbed, None where there are none."""
+
+_MOST_LOOKED_AT, _MOST_LISTED, _MOST_ALIKE = 24, 1000, 8
+_BUCKETS = 24
+_FAR_OFF = 3
+"""Offsets from this on, in frames, are called wrong; a judge itself may be off by one."""
+
+_MEASURES = ("source", "before", "after")
+_DISTRIBUTIONS = (
+    ("after_lse_c", "LSE-C"),
+    ("after_lse_d", "LSE-D"),
+    ("after_offset", "offset, frames"),
+    ("flicker_dubbed", "flicker, levels"),
+    ("frames_per_s", "frames a second"),
+)
+_ROW_HEADS = (
+    "row",
+    "status",
+    "LSE-C",
+    "LSE-D",
+    "offset",
+    "no face",
+    "frames",
+    "seconds",
+    "attempts",
+    "output or reason",
+)
+
+
+def page(report: RunReport, stills: Stills) -> str:
+    """Return the page.
+
+    Args:
+        report: The run.
+        stills: Gives pictures of a job.
+    """
+    done = [row for row in report.rows if row["status"] == "done"]
+    failed = [row for row in report.rows if row["status"] != "done"]
+    curves = {str(row["row"]): detail["curve"] for row, detail in zip(report.rows, report.details, strict=True)}
+    judges = sorted({str(row["judge"]) for row in done if row["after_lse_c"] is not None})
+    listed = report.rows[:_MOST_LISTED]
+    is_cut = len(report.rows) > _MOST_LISTED
+    environment = Environment(
+        loader=PackageLoader("lipwise_ray.reports", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html.jinja").render(
+        title=f"lipwise-ray {report.run.get('run_id', '')}",
+        subtitle=f"{report.run.get('manifest', '')}, begun {_clock(report.run.get('begun'))}; {_ending(report)}",
+        summary=_summary(report, done, failed),
+        judges=", ".join(judges),
+        failures=_failures(failed),
+        worst=[_card(row, curves[str(row["row"])], stills) for row in worst_first(done)[:_MOST_LOOKED_AT]],
+        language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
+        languages=_languages(done),
+        distributions=[
+            (name, Markup(drawing))  # noqa: S704  # of our own numbers
+            for key, name in _DISTRIBUTIONS
+            if (drawing := charts.histogram([row[key] for row in done if row[key] is not None], name))
+        ],
+        throughput=_throughput(report, done),
+        stages=_stages(report),
+        row_heads=_ROW_HEADS,
+        rows=[_line(row) for row in listed],
+        rows_caption=f"The first {len(listed)} of {len(report.rows)} rows; results.csv has all"
+        if is_cut
+        else "In the manifest's order",
+    )
+
+
+def _ending(report: RunReport) -> str:
+    if report.ended is None:
+        return "not ended yet, or stopped: these are the rows that ended so far"
+    return f"{float(report.ended.get('seconds', 0)) / 60:.1f} minutes"
+
+
+def _summary(report: RunReport, done: list[Json], failed: list[Json]) -> list[tuple[str, str]]:
+    total = int(report.run.get("rows", len(report.rows)))
+    left = total - len(report.rows)
+    gpu_s = sum(row["gpu_s"] or 0.0 for row in done)
+    return [
+        ("rows", str(total)),
+        ("done", str(len(done))),
+        ("failed", str(len(failed))),
+        *([("left", str(left))] if left > 0 else []),
+        ("frames delivered", f"{sum(row['frames'] or 0 for row in done):,}"),
+        ("GPU hours", f"{gpu_s / 3600:.2f}"),
+        ("LSE-C, median", _number(_of(median, (row["after_lse_c"] for row in done)))),
+        ("LSE-D, median", _number(_of(median, (row["after_lse_d"] for row in done)))),
+        ("not for commercial use", str(sum(row["commercial_use"] is False for row in done))),
+    ]
+
+
+def _failures(failed: list[Json]) -> list[tuple[str, list[Json], int]]:
+    """Return code, rows to show and number of further ones, the most frequent first."""
+    groups: dict[str, list[Json]] = {}
+    for row in failed:
+        groups.setdefault(str(row["code"]), []).append(row)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    return [(code, rows[:_MOST_ALIKE], max(0, len(rows) - _MOST_ALIKE)) for code, rows in ordered]
+
+
+def worst_first(done: Iterable[Json]) -> list[Json]:
+    """Return rows with those first that need eyes: without a score, far off, the least certain."""
+
+    def rank(row: Json) -> tuple[Any, ...]:
+        certain, offset = row["after_lse_c"], row["after_offset"]
+        return (certain is not None, abs(offset or 0) < _FAR_OFF, certain or 0.0, -(row["no_face_share"] or 0.0))
+
+    return sorted(done, key=rank)
+
+
+def _card(row: Json, curve: list[float | None], stills: Stills) -> Json:
+    name = str(row["row_id"])
+    verdict, is_bad = _verdict(row)
+    pictures = stills(str(row["job_id"])) if row["job_id"] else None
+    return {
+        "name": name,
+        "verdict": verdict,
+        "is_bad": is_bad,
+        "pictures": [
+            (word, base64.b64encode(data).decode())
+            for word, data in zip(("filmed", "dubbed"), pictures or (), strict=False)
+        ],
+        "curve": Markup(charts.line(curve, f"LSE-C of {name} by second")),  # noqa: S704  # escaped there
+        "output": row["output"],
+    }
+
+
+def _verdict(row: Json) -> tuple[str, bool]:
+    """Return what the figures say, and whether it is bad."""
+    if row["after_lse_c"] is None:
+        return f"no score: {row['no_score'] or 'not measured'}", True
+    before = f"{_number(row['before_lse_c'])} → " if row["before_lse_c"] is not None else ""
+    figures = f"LSE-C {before}{_number(row['after_lse_c'])}, LSE-D {_number(row['after_lse_d'])}"
+    bare = f", {row['no_face_share']:.0%} without a face" if row["no_face_share"] else ""
+    return f"{figures}, offset {row['after_offset']:+d} frames{bare}", abs(row["after_offset"]) >= _FAR_OFF
+
+
+def _languages(done: list[Json]) -> list[list[str]]:
+    groups: dict[str, list[Json]] = {}
+    for row in done:
+        groups.setdefault(str(row["language"] or "not given"), []).append(row)
+    keys = [f"{measure}_{figure}" for figure in ("lse_c", "lse_d") for measure in _MEASURES]
+    return [
+        [language, str(len(rows)), *(_number(_of(fmean, (row[key] for row in rows))) for key in keys)]
+        for language, rows in sorted(groups.items())
+    ]
+
+
+def _throughput(report: RunReport, done: list[Json]) -> Markup:
+    begun = float(report.run.get("begun") or 0)
+    ended = [(float(row["ended"]) - begun, row["frames"] or 0) for row in done if row["ended"] and not row["reused"]]
+    if not begun or not ended:
+        return Markup()
+    whole = max(1.0, *(when for when, _ in ended))
+    frames = [0.0] * _BUCKETS
+    for when, count in ended:
+        frames[min(_BUCKETS - 1, int(when / whole * _BUCKETS))] += count
+    rates = [round(count / (whole / _BUCKETS), 2) for count in frames]
+    labels = [f"{whole * place / _BUCKETS / 60:.1f} min" for place in range(_BUCKETS)]
+    return Markup(charts.bars(rates, labels, "Frames a second, by when videos ended"))  # noqa: S704  # our own numbers
+
+
+def _stages(report: RunReport) -> list[list[str]]:
+    stages: Counter[str] = Counter()
+    for detail in report.details:
+        stages.update(detail["stages"])
+    total = sum(stages.values())
+    return [[name, f"{seconds:,.1f}", f"{seconds / total:.1%}"] for name, seconds in stages.most_common() if seconds]
+
+
+def _line(row: Json) -> Sequence[str]:
+    is_done = row["status"] == "done"
+    return (
+        str(row["row_id"]),
+        str(row["status"] if is_done else row["code"]),
+        _number(row["after_lse_c"]),
+        _number(row["after_lse_d"]),
+        _number(row["after_offset"], 0),
+        f"{row['no_face_share']:.0%}" if row["no_face_share"] is not None else "-",
+        _number(row["frames"], 0),
+        _number(row["seconds"], 1),
+        str(row["attempts"]),
+        str((row["output"] if is_done else row["message"]) or ""),
+    )
+
+
+def _of(figure: Callable[[list[float]], float], values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return figure(known) if known else None
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _clock(seconds: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds)) if seconds else "at an unknown time"

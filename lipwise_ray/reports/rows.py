@@ -1,0 +1,131 @@
+"""A run's rows as flat records, from what the state keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from lipwise_ray.errors import StateError
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store, as_json, read_json
+from lipwise_ray.values import Json
+
+_MEASURES = ("source", "before", "after")
+_FIGURES = ("lse_d", "lse_c", "offset")
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A run and its rows.
+
+    Attributes:
+        run: What was recorded when it began.
+        ended: What was recorded when it ended; None while it is going on, or after it was killed.
+        rows: `row_of` of each row that ended, in the manifest's order.
+        details: Of each row what has no place in a table: ``curve``, ``stages``.
+    """
+
+    run: Json
+    ended: Json | None
+    rows: list[Json]
+    details: list[Json]
+
+
+def collect(store: Store, run_id: str | None = None) -> RunReport:
+    """Return a run, the latest without a name.
+
+    Raises:
+        StateError: There is no such run.
+    """
+    runs = [key.split("/")[1] for key in store.names("runs") if key.endswith("/run.json")]
+    chosen = run_id or (runs[-1] if runs else "")
+    run = read_json(store, f"{layout.run(chosen)}/run.json") if chosen in runs else None
+    if run is None:
+        wanted, known = f"the run {run_id}" if run_id else "a run", f"only {', '.join(runs[-3:])}" if runs else "none"
+        raise StateError("no_runs", store.address, f"must hold {wanted}", known, "Check the path and --run")
+    rows: list[Json] = []
+    details: list[Json] = []
+    for record in _records(store, store.names(layout.rows(chosen))):
+        rows.append(row_of(record, _attempts(store, str(record.get("job_id") or ""), chosen)))
+        details.append({"curve": (record.get("sync") or {}).get("curve") or [], "stages": record.get("stages_s") or {}})
+    return RunReport(run, read_json(store, f"{layout.run(chosen)}/report.json"), rows, details)
+
+
+def _records(store: Store, keys: list[str]) -> Iterator[Json]:
+    for key, data in zip(keys, store.read_all(keys), strict=True):
+        number = int(key.rpartition("/")[2].split("-")[0])
+        yield as_json(data) or {
+            "status": "failed",
+            "code": "damaged_record",
+            "message": f"{key}: must be whole, got a damaged record. Run submit again.",
+            "row": number,
+            "row_id": f"line {number}",
+        }
+
+
+def _attempts(store: Store, job_id: str, run_id: str) -> int:
+    """Return how often tasks of a job were handed out in a run."""
+    if not job_id:
+        return 0
+    leased = 0
+    for line in store.log(layout.attempts(job_id)).splitlines():
+        event = as_json(line) or {}
+        leased += event.get("event") == "leased" and event.get("run") == run_id
+    return leased
+
+
+def row_of(record: Json, attempts: int) -> Json:
+    """Return a row's outcome as a flat record; what is not known is None."""
+    counts: Json = record.get("counts") or {}
+    sync: Json = record.get("sync") or {}
+    flicker: Json = record.get("flicker") or {}
+    weights = list(_weights(record.get("weights") or {}))
+    frames, seconds = record.get("frames"), record.get("seconds")
+    rendered = (record.get("tally") or {}).get("frames_rendered")
+    video_s, audio_s = record.get("video_s"), record.get("audio_s")
+    on_gpu = (record.get("identity") or {}).get("device") == "cuda"
+    render_s = record.get("render_s")
+    why: Json = sync.get("why") or {}
+    return {
+        "row": record.get("row"),
+        "row_id": record.get("row_id"),
+        "status": record.get("status"),
+        "code": record.get("code"),
+        "message": record.get("message"),
+        "output": record.get("output"),
+        "language": record.get("language"),
+        "tags": ",".join(record.get("tags") or []),
+        "judge": sync.get("judge"),
+        **{f"{name}_{figure}": (sync.get(name) or {}).get(figure) for name in _MEASURES for figure in _FIGURES},
+        "no_score": why.get("after"),
+        "frames": frames,
+        "video_s": video_s,
+        "length_error_s": round(video_s - audio_s, 4) if video_s is not None and audio_s is not None else None,
+        "no_face_share": _share(counts.get("frames_without_face"), counts.get("frames")),
+        "flicker_dubbed": flicker.get("dubbed"),
+        "flicker_filmed": flicker.get("filmed"),
+        "reused": record.get("reused"),
+        "seconds": seconds,
+        "frames_per_s": round(rendered / seconds, 2) if rendered and seconds else None,
+        "gpu_s": (render_s if on_gpu else 0.0) if render_s is not None else None,
+        "attempts": attempts,
+        "chunks": record.get("chunks"),
+        "original_chunks": len(record.get("original_chunks") or []),
+        "weights": json.dumps({one["name"]: one["sha256"] for one in weights}) if weights else None,
+        "licences": "; ".join(sorted({one["licence"] for one in weights if one.get("licence")})) or None,
+        "commercial_use": all(one.get("commercial", True) for one in weights) if weights else None,
+        "version": record.get("version"),
+        "job_id": record.get("job_id"),
+        "ended": record.get("ended"),
+    }
+
+
+def _weights(weights: Json) -> Iterator[Json]:
+    for value in weights.values():
+        yield from (one for one in (value if isinstance(value, list) else [value]) if one)
+
+
+def _share(part: Any, whole: Any) -> float | None:  # noqa: ANN401  # JSON values
+    return round(part / whole, 4) if part is not None and whole else None

@@ -1,0 +1,54 @@
+"""Writing a run's report into its state, and a copy elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipwise_ray.errors import OutputError
+from lipwise_ray.reports.page import page
+from lipwise_ray.reports.rows import collect
+from lipwise_ray.reports.tables import as_csv, as_json_lines, as_parquet
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store
+
+NAMES = ("report.html", "results.csv", "results.jsonl", "results.parquet")
+
+
+def write_report(store: Store, run_id: str | None = None, folder: Path | None = None) -> str:
+    """Write a run's page and tables beside its records, or into a folder; return the page's place.
+
+    Args:
+        store: The state.
+        run_id: The run; the latest without it.
+        folder: Where to write instead.
+
+    Raises:
+        StateError: There is no such run.
+        StorageError: The state cannot be written.
+        OutputError: The folder cannot be written.
+    """
+    report = collect(store, run_id)
+
+    def stills(job_id: str) -> tuple[bytes, bytes] | None:
+        before, after = (store.read(layout.still(job_id, name)) for name in ("before", "after"))
+        return (before, after) if before and after else None
+
+    contents = (
+        page(report, stills).encode("utf-8", "backslashreplace"),
+        as_csv(report.rows),
+        as_json_lines(report.rows),
+        as_parquet(report.rows),
+    )
+    place = layout.run(str(report.run["run_id"]))
+    for name, data in zip(NAMES, contents, strict=True):
+        if folder is None:
+            store.write(f"{place}/{name}", data)
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        except OSError as error:
+            raise OutputError(
+                "not_writable", str(folder), "must be writable", error.strerror or "", "Check it"
+            ) from error
+    return str(folder / NAMES[0]) if folder else f"{store.address}/{place}/{NAMES[0]}"
