@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -67,13 +68,12 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
 
     with output.written(job_id) as temporary:
         segments = [_segment(job, marker) for marker in markers]
-        tags = {"comment": f"Lips synthesised by lipwise-ray {lipwise_ray.__version__}"}
         join(
             segments,
             plan.timeline,
             temporary,
             rotation=recipe.canvas.rotation,
-            metadata=tags,
+            metadata=_provenance(payload),
             add_sound=add_sound,
         )
         try:
@@ -165,6 +165,24 @@ def _segment(job: JobContext, marker: Marker) -> SegmentFile:
     return SegmentFile(path, marker.frames, marker.reorder, marker.crc)
 
 
+def _provenance(payload: Json) -> dict[str, str]:
+    """Return what the file says of itself: that its lips are made, of what, with what, and how."""
+    identity, weights = payload["identity"], payload["weights"]
+    used = [one for found in weights.values() for one in (found if isinstance(found, list) else [found]) if one]
+    made: Json = {
+        "made_with": f"lipwise-ray {lipwise_ray.__version__}",
+        "synthetic": "lips",
+        "job": payload["job_id"],
+        "inputs": {name: identity[name] for name in ("video", "audio", "tracks", "speakers") if identity.get(name)},
+        "weights": [{name: one[name] for name in ("name", "sha256", "licence")} for one in used],
+        "settings": identity["settings"],
+    }
+    return {
+        "comment": f"Lips synthesised by lipwise-ray {lipwise_ray.__version__}",
+        "description": json.dumps(made, sort_keys=True),
+    }
+
+
 def _flicker(markers: list[Marker]) -> Json:
     """Return the mean flicker of the dubbed and the filmed faces in levels of 255, None where nothing was compared."""
     dubbed, filmed, faces = (sum(marker.flicker[place] for marker in markers if marker.flicker) for place in range(3))
@@ -179,6 +197,7 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
             stages[name] = round(stages.get(name, 0.0) + seconds, 3)
     return {
         "status": "done",
+        "synthetic": "lips",
         "row_id": job.spec.row_id,
         "job_id": payload["job_id"],
         "output": job.spec.output_address,

@@ -176,3 +176,23 @@ def test_a_score_that_fails_fails_no_row(tmp_path: Path, monkeypatch: pytest.Mon
     assert sync["after"] is None
     assert "scoring failed in chunks [0]" in sync["why"]["after"]
     assert list(tmp_path.glob("out.state/quarantine/score-*"))
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm"])
+def test_files_say_that_their_lips_are_made(tmp_path: Path, ending: str) -> None:
+    """Their metadata tell the version, the inputs' and the weights' hashes, the licences and the settings."""
+    row = _row(end=0.4, length="video", output=f"a{ending}")
+    told = ('encode.preset="8"',) if ending == ".webm" else (QUICK,)
+    assert dub(tmp_path, [row], *TINY, *told).done == 1
+    with av.open(str(tmp_path / "out" / f"a{ending}")) as container:
+        tags = {key.lower(): value for key, value in container.metadata.items()}
+    assert "synthesised by lipwise-ray" in tags["comment"]
+    made, result = json.loads(tags["description"]), _results(tmp_path)["presenter"]
+    assert result["synthetic"] == made["synthetic"] == "lips"
+    assert made["job"] == result["job_id"]
+    assert made["inputs"] == {name: result["identity"][name] for name in ("video", "audio")}
+    assert {one["name"]: one["sha256"] for one in made["weights"]}["tiny_generator"] == result["weights"]["lipsync"][
+        "sha256"
+    ]
+    assert all(one["licence"] for one in made["weights"])
+    assert made["settings"] == result["identity"]["settings"]
