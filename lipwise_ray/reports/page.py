@@ -105,7 +105,7 @@ def _summary(report: RunReport, done: list[Json], failed: list[Json]) -> list[tu
         ("GPU hours", f"{gpu_s / 3600:.2f}"),
         ("LSE-C, median", _number(_of(median, (row["after_lse_c"] for row in done)))),
         ("LSE-D, median", _number(_of(median, (row["after_lse_d"] for row in done)))),
-        ("not for commercial use", str(sum(row["commercial_use"] is False for row in done))),
+        ("non-commercial", str(sum(row["commercial_use"] is False for row in done))),
     ]
 
 
@@ -152,7 +152,8 @@ def _verdict(row: Json) -> tuple[str, bool]:
     before = f"{_number(row['before_lse_c'])} → " if row["before_lse_c"] is not None else ""
     figures = f"LSE-C {before}{_number(row['after_lse_c'])}, LSE-D {_number(row['after_lse_d'])}"
     bare = f", {row['no_face_share']:.0%} without a face" if row["no_face_share"] else ""
-    return f"{figures}, offset {row['after_offset']:+d} frames{bare}", abs(row["after_offset"]) >= _FAR_OFF
+    offset = int(row["after_offset"])
+    return f"{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}", abs(offset) >= _FAR_OFF
 
 
 def _languages(done: list[Json]) -> list[list[str]]:
