@@ -97,20 +97,7 @@ class Display:
             for line in more:
                 self.say(f"       {line}")
         if self.as_json:
-            keep = (
-                "row",
-                "row_id",
-                "job_id",
-                "status",
-                "code",
-                "message",
-                "output",
-                "frames",
-                "seconds",
-                "counts",
-                "sync",
-            )
-            print(redact(json.dumps({key: record[key] for key in keep if key in record})), flush=True)
+            print(redact(json.dumps({key: record[key] for key in _PRINTED if key in record})), flush=True)
 
     def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
         """Print a plain line every few seconds."""

@@ -17,7 +17,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
-from lipwise_ray.dubbing.scoring import reduce_scores
+from lipwise_ray.dubbing.scores import collect_scores, reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.frames import FrameRecipe
@@ -45,8 +45,8 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     """Join, mux, verify and publish.
 
     Returns:
-        The job's result; or ``{"missing": [...]}`` with the chunks whose segments are gone or
-        damaged and have to be rendered again.
+        The job's result; or ``{"missing": [...]}`` with the chunks whose segments are gone or damaged and have to be
+        rendered again, or ``{"missing_scores": [...]}`` with those that have to be scored again.
 
     Raises:
         OutputError: The output's address cannot be written.
@@ -58,6 +58,10 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     markers, missing = _markers(job, job_id, plan)
     if missing:
         return {"missing": missing}
+    judge, unscored = payload["weights"].get("judge"), payload.get("unscored", [])
+    scores = collect_scores(job.store, job_id, judge, markers, unscored) if judge else None
+    if isinstance(scores, list):
+        return {"missing_scores": scores}
     scratch = Path(payload["scratch"])
     output = output_at(job.spec.output_address, scratch)
     delivered = container_for(Path(job.spec.output))
@@ -82,9 +86,8 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
             _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
             raise
         result = _result(job, payload, plan, markers, found, temporary)
-    judge = payload["weights"].get("judge")
-    if judge is not None:
-        result["sync"] = reduce_scores(job, job_id, judge, plan)
+    if scores is not None:
+        result["sync"] = reduce_scores(job, judge, plan, scores, unscored)
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
     result["assemble_s"] = round(time.perf_counter() - begin, 3)

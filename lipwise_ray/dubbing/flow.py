@@ -63,6 +63,9 @@ class RowFlow:
     """Stretches in which faces are compared with the sound, and looked at."""
     _found_missing: bool = False
     _segments_missing: set[int] = field(default_factory=set[int])
+    _unscored: set[int] = field(default_factory=set[int])
+    """Chunks whose scoring was given up."""
+    _chunks: list[list[int]] = field(default_factory=list[list[int]])
     _repairs: int = 0
     _frames: int | None = None
 
@@ -168,7 +171,7 @@ class RowFlow:
         self._frames = chunks[-1][1]
         self.tally.chunks_reused = len(done)
         tasks = self._renders([(number, span) for number, span in enumerate(chunks) if number not in done])
-        self._probe["chunks"] = chunks
+        self._chunks = chunks
         self.progress.stage = "rendering"
         self.progress.todo = chunks[-1][1]
         self.progress.done = sum(chunks[number][1] - chunks[number][0] for number in done)
@@ -192,16 +195,28 @@ class RowFlow:
         """Return what follows once all chunks are rendered."""
         if "judge" not in self.base["weights"]:
             return [self._assemble()]
-        chunks: list[list[int]] = self._probe["chunks"]
+        return self._scores([number for number in range(len(self._chunks)) if number not in self._unscored])
+
+    def _scores(self, numbers: list[int]) -> list[Task]:
+        judge = str(self.base["weights"]["judge"]["sha256"])[:12]
+        again = f"/{self._repairs}" if self._repairs else ""
         self.progress.stage = "scoring"
-        self.progress.todo, self.progress.done = chunks[-1][1], 0
+        self.progress.todo = sum(self._chunks[number][1] - self._chunks[number][0] for number in numbers)
+        self.progress.done = 0
         return [
-            self._task("score", f"score:{self.job_id}/{number}", {"chunk": number}, frames=stop - start, chunk=number)
-            for number, (start, stop) in enumerate(chunks)
-        ]
+            self._task(
+                "score",
+                f"score:{self.job_id}/{judge}/{number}{again}",
+                {"chunk": number},
+                frames=self._chunks[number][1] - self._chunks[number][0],
+                chunk=number,
+            )
+            for number in numbers
+        ] or [self._assemble()]
 
     def _after_score(self, result: Json) -> list[Task]:
         self._segments_missing.update(result.get("missing", []))
+        self._unscored.update(result.get("unscored", []))
         if self._open:
             return []
         missing, self._segments_missing = sorted(self._segments_missing), set()
@@ -209,10 +224,18 @@ class RowFlow:
 
     def _assemble(self) -> Task:
         self.progress.stage = "assembling"
-        return self._task("assemble", f"assemble:{self.job_id}/{self._repairs}", {})
+        extra = {"unscored": sorted(self._unscored)}
+        return self._task("assemble", f"assemble:{self.job_id}/{self._repairs}", extra)
 
     def _after_assembly(self, result: Json) -> list[Task]:
         missing: list[int] = result.get("missing", [])
+        unscored: list[int] = result.get("missing_scores", [])
+        if unscored and not missing:
+            self._repairs += 1
+            if self._repairs <= _MOST_REPAIRS:
+                return self._scores(unscored)
+            self._unscored.update(unscored)
+            return [self._assemble()]
         return self._render_again(missing) if missing else self._finish({**result, "reused": False})
 
     def _render_again(self, missing: list[int]) -> list[Task]:
@@ -227,7 +250,7 @@ class RowFlow:
                     f"{missing} again and again. Check the disk.",
                 }
             )
-        chunks: list[list[int]] = self._probe["chunks"]
+        chunks = self._chunks
         self.tally.chunks_reused = max(0, self.tally.chunks_reused - len(missing))
         self.progress.stage = "rendering"
         self.progress.todo = sum(chunks[number][1] - chunks[number][0] for number in missing)

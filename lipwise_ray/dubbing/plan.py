@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lipwise_ray.dubbing.turns import check_turns, why_left_alone
+from lipwise_ray.dubbing.turns import Times, check_turns, why_left_alone
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
@@ -47,7 +47,7 @@ class PartFacts:
     tracks: tuple[int, ...]
     sound_id: str
     voiced: BoolArray | None = None
-    times_s: tuple[tuple[Fraction, Fraction], ...] = ()
+    times_s: Times = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,14 @@ class Part:
         sound_id: The record of it, on the delivered sound's clock.
         opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the filmed ones.
         pauses: ``[start, stop)`` of mel columns that are silent for the network, shape (P, 2).
+        times_s: ``[start, end)`` of each thing said; empty where that is everything.
     """
 
     tracks: tuple[int, ...]
     sound_id: str
     opacity: F32Array
     pauses: I64Array
+    times_s: Times = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,14 @@ class Plan:
             "end_pts": self.timeline.end_pts,
             "time_base": str(self.timeline.time_base),
             "rate": str(self.rate),
-            "parts": [{"tracks": list(part.tracks), "sound_id": part.sound_id} for part in self.parts],
+            "parts": [
+                {
+                    "tracks": list(part.tracks),
+                    "sound_id": part.sound_id,
+                    "times_s": [[str(start), str(stop)] for start, stop in part.times_s],
+                }
+                for part in self.parts
+            ],
             "chunks": [[chunk.start, chunk.stop] for chunk in self.chunks],
             "audio_s": str(self.audio_s),
             "counts": self.counts,
@@ -203,6 +212,7 @@ class Plan:
                         part["sound_id"],
                         data[f"part_opacity_{place}"],
                         data[f"part_pauses_{place}"],
+                        tuple((Fraction(start), Fraction(stop)) for start, stop in part["times_s"]),
                     )
                     for place, part in enumerate(summary["parts"])
                 ),
@@ -260,6 +270,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
             part.sound_id,
             _opacity(facts, part, source, starts, rate, settings),
             np.zeros((0, 2), np.int64) if part.voiced is None else runs(~part.voiced),
+            part.times_s,
         )
         for part in facts.parts
     )

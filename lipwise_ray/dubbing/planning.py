@@ -78,9 +78,7 @@ class Planner:
         audio, lines = sounds.delivered(), sounds.lines()
         chosen, tracks = self._choose(job, payload, [one.rule for one in lines])
         pauses = lipsync.silence != "off"
-        gated = lipsync.silence == "original"
-        # Scores compare filmed lips with that sound, too.
-        own = self.own_sound(job.spec, job.video) if gated or "judge" in payload["weights"] else None
+        own = self.own_sound(job.spec, job.video) if lipsync.silence == "original" else None
         facts = Facts(
             index=job.video.index,
             is_still=job.video.info.is_still,
@@ -99,7 +97,7 @@ class Planner:
             ),
             start_s=job.spec.start_s,
             end_s=job.spec.end_s,
-            own_voiced=inputs.voices(self._store, own.mel_key, lipsync.min_pause_s) if own and gated else None,
+            own_voiced=inputs.voices(self._store, own.mel_key, lipsync.min_pause_s) if own else None,
         )
         plan = make_plan(facts, chosen, job.spec.settings)
         job_id = payload["job_id"]

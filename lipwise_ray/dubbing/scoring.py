@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,56 +16,27 @@ import numpy as np
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext
 from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.dubbing.scores import FRAMES, MEASURES, RATE_HZ, Distances
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader, read_through
 from lipwise_ray.media.region import box_to_shown, read_region
-from lipwise_ray.metrics.lse import MOST_SHIFT, SHIFTS, Score, curve, distances, reduce
+from lipwise_ray.metrics.lse import MOST_SHIFT, SHIFTS, distances
+from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.state import layout
-from lipwise_ray.state.markers import read_marker
-from lipwise_ray.state.store import Store, load_file
-from lipwise_ray.values import F32Array, F64Array, I64Array, Json, Size, U8Array
+from lipwise_ray.state.markers import drop_marker, read_marker
+from lipwise_ray.state.store import Store
+from lipwise_ray.values import F32Array, F64Array, I64Array, Size, U8Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from lipwise_ray.metrics.judges import Judge
 
-RATE_HZ = 25
-_FRAMES = 5
-_LEAST_OF_A_SECOND = 640  # samples of 16 kHz a frame
+_STEADY = 0.25  # frames
+_HALF_FRAME_S = 0.5 / RATE_HZ
 _BLOCK = 100
-_DIGITS = 4
 _STILL_PX, _STILL_SHARE, _STILL_QUALITY = 224, 0.9, 80
-Measure = Literal["source", "before", "after"]
-MEASURES: tuple[Measure, ...] = ("source", "before", "after")
-
-
-@dataclass(frozen=True, slots=True)
-class Distances:
-    """How far lips are from their sound at 31 shifts of it, a row a window.
-
-    Attributes:
-        at: The window's first frame of 1/25 s in the output, shape (W,).
-        after: Of the dubbed lips and what they say, shape (W, 31).
-        before: Of the filmed lips and the same sound.
-        source: Of the filmed lips and the sound filmed with them; NaN where there is none, or the film runs backwards.
-    """
-
-    at: I64Array
-    after: F32Array
-    before: F32Array
-    source: F32Array
-
-    def save(self, path: Path) -> None:
-        """Write as .npz."""
-        np.savez_compressed(path, at=self.at, after=self.after, before=self.before, source=self.source)
-
-    @staticmethod
-    def load(path: Path) -> Distances:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            return Distances(data["at"], data["after"], data["before"], data["source"])
 
 
 class Heard:
@@ -88,7 +60,7 @@ class Heard:
 
     def windows(self, frames: int) -> int:
         """Return how many windows there are beside so many frames of 1/25 s."""
-        return min(frames, self.frames) - _FRAMES
+        return min(frames, self.frames) - FRAMES
 
     def distances(self, lips: F32Array, seconds: F64Array, frames: int) -> F32Array:
         """Return distances at all shifts, shape (W, 31).
@@ -158,40 +130,43 @@ def score_chunk(
     windows = [
         _Window(int(first), track, part)
         for first in begins
-        if first + _FRAMES <= len(grid)
+        if first + FRAMES <= len(grid)
         for track, part in boxes.throughout(int(first))
         if first < heard[part].windows(len(grid))
     ]
-    frames = sorted({window.first + step for window in windows for step in range(_FRAMES)})
-    needed = {chunk_of(plan, int(grid[number])) for number in frames}
-    gone = [number for number in sorted(needed) if _segment(job, job_id, number) is None]
+    needed = sorted({chunk_of(plan, int(grid[window.first + step])) for window in windows for step in range(FRAMES)})
+    segments = {number: _segment(job, job_id, number) for number in needed}
+    gone = [number for number, found in segments.items() if found is None]
     if gone:
         return gone
+    files = {number: found for number, found in segments.items() if found is not None}
     video_id, salvage = job.video.id, job.salvage
     has_sound = inputs.sound_of(job.store, video_id, salvage=salvage) is not None
-    filmed_sound = Heard(judge, job.store, video_id, salvage=salvage) if has_sound else None
+    own = Heard(judge, job.store, video_id, salvage=salvage) if has_sound else None
     parts: list[Distances] = []
     info = job.video.info
-    with VideoReader(info.path, info.stream_index, job.video.index, threads=threads, salvage=job.salvage) as reader:
+    with VideoReader(info.path, info.stream_index, job.video.index, threads=threads, salvage=salvage) as reader:
 
         def filmed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
             sources = (int(plan.source[grid[number]]) for number in numbers)
-            return ((recipe.apply(frame), recipe) for frame in reader.read_order(sources))
+            for frame in reader.read_order(sources):
+                on_frame()
+                yield recipe.apply(frame), recipe
 
         def dubbed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
-            return _segment_frames(job, plan, job_id, [int(grid[number]) for number in numbers], recipe, threads)
+            return _segment_frames(plan, files, [int(grid[number]) for number in numbers], recipe, threads, on_frame)
 
-        for start in range(0, len(windows), _BLOCK):
-            block = windows[start : start + _BLOCK]
-            after = judge.lips(boxes.crops(block, dubbed, recipe.canvas.shown_size, on_frame))
-            before = judge.lips(boxes.crops(block, filmed, recipe.canvas.shown_size, on_frame))
-            parts.append(_compare(block, after, before, heard, filmed_sound, job, plan, grid))
+        shown = recipe.canvas.shown_size
+        both = zip(boxes.blocks(windows, dubbed, shown), boxes.blocks(windows, filmed, shown), strict=True)
+        for (block, new), (_, old) in both:
+            parts.append(_compare(block, judge.lips(new), judge.lips(old), heard, own, job, plan, grid))
+    none = np.zeros((0, SHIFTS), np.float32)
     return Distances(
         np.array([window.first for window in windows], np.int64),
-        *(
-            np.concatenate([getattr(part, name) for part in parts]) if parts else np.zeros((0, SHIFTS), np.float32)
-            for name in ("after", "before", "source")
-        ),
+        np.concatenate([none, *(part.after for part in parts)]),
+        np.concatenate([none, *(part.before for part in parts)]),
+        np.concatenate([none, *(part.source for part in parts)]),
+        {number: file.sha256 for number, file in files.items()},
     )
 
 
@@ -214,14 +189,14 @@ def _compare(
             values[here] = heard[int(number)].distances(lips[here], at[here] / RATE_HZ, len(grid))
     if own is not None:
         index = job.video.index
-        shown = plan.source[grid[at[:, None] + np.arange(_FRAMES)]]
-        seconds = ((index.pts[shown] - int(index.pts[0])) * float(index.time_base)).astype(np.float64)
-        # As fast and as straight as it was filmed, to half a frame.
-        runs = np.abs(np.diff(seconds, axis=1) - 1 / RATE_HZ).max(axis=1) < 1 / float(index.mean_rate) + 1e-6
-        begins: F64Array = seconds[:, 0] + float(inputs.lead_s(job.video.info))
-        runs &= np.rint(begins * RATE_HZ) < own.windows(own.frames)
-        if runs.any():
-            found.source[runs] = own.distances(before[runs], begins[runs], own.frames)
+        frames = grid[at[:, None] + np.arange(FRAMES)]
+        filmed_s = (index.pts[plan.source[frames]] - int(index.pts[0])) * float(index.time_base)
+        shift_s = filmed_s - plan.timeline.pts[frames] * float(plan.timeline.time_base)
+        begins_s = at / RATE_HZ + shift_s[:, 0] + float(inputs.lead_s(job.video.info))
+        as_filmed = np.ptp(shift_s, axis=1) < _STEADY / float(index.mean_rate)
+        as_filmed &= (begins_s > -_HALF_FRAME_S) & (np.rint(begins_s * RATE_HZ) < own.windows(own.frames))
+        if as_filmed.any():
+            found.source[as_filmed] = own.distances(before[as_filmed], begins_s[as_filmed], own.frames)
     return found
 
 
@@ -235,14 +210,19 @@ class _Boxes:
 
     def throughout(self, first: int) -> list[tuple[int, int]]:
         """Return track and part of each face that is dubbed in all five frames of a window."""
-        rows = [self._at(first + step) for step in range(_FRAMES)]
+        rows = [self._at(first + step) for step in range(FRAMES)]
         tracks = set(rows[0]).intersection(*rows[1:])
         return [(track, self._said(track, first)) for track in sorted(tracks)]
 
     def _said(self, track: int, first: int) -> int:
-        """Return the part that a face says: of several the one whose lips are to be seen."""
+        """Return the part that a face says in a window: of several the one whose turn is nearest."""
         parts = [place for place, part in enumerate(self._plan.parts) if track in part.tracks]
-        return max(parts, key=lambda place: self._plan.parts[place].opacity[self._grid[first]])
+        now = Fraction(first, RATE_HZ)
+
+        def away(place: int) -> Fraction:
+            return min(max(start - now, now - stop, Fraction(0)) for start, stop in self._plan.parts[place].times_s)
+
+        return min(parts, key=away) if len(parts) > 1 else parts[0]
 
     def _at(self, number: int) -> dict[int, int]:
         """Return the rows of the chosen faces in a frame, by track."""
@@ -250,29 +230,46 @@ class _Boxes:
         start, stop = np.searchsorted(chosen.frame, [source, source + 1])
         return {int(chosen.track[row]): row for row in range(int(start), int(stop))}
 
-    def crops(
+    def blocks(
         self,
-        block: list[_Window],
+        windows: list[_Window],
         read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
         shown: Size,
-        on_frame: Callable[[], None],
-    ) -> U8Array:
-        """Return the crops of windows, shape (W, 5, side, side, 3); boxes are in pixels of a picture of that size."""
-        side = self._judge.side_px
-        numbers = sorted({window.first + step for window in block for step in range(_FRAMES)})
-        tracks = {window.track for window in block}
+    ) -> Iterator[tuple[list[_Window], U8Array]]:
+        """Yield windows and their crops, shape (W, 5, side, side, 3); every frame is read once.
+
+        Args:
+            windows: In the order of their first frames.
+            read: Gives frames of 1/25 s by number.
+            shown: The picture that boxes are in; a larger one is that picture enlarged.
+        """
+        numbers = sorted({window.first + step for window in windows for step in range(FRAMES)})
+        frames = zip(numbers, read(numbers), strict=True)
+        tracks = {window.track for window in windows}
         crops: dict[tuple[int, int], U8Array] = {}
-        for number, (frame, recipe) in zip(numbers, read(numbers), strict=True):
-            larger = recipe.canvas.shown_size.width // shown.width or 1
-            for track, row in self._at(number).items():
-                if track in tracks:
-                    box = self._judge.region(self._plan.chosen.face[row]) * larger
-                    crop = read_region(frame, recipe.canvas, box_to_shown(box, side), side)
-                    crops[number, track] = np.rint(crop * 255).astype(np.uint8)
-            on_frame()
-        return np.stack(
-            [np.stack([crops[window.first + step, window.track] for step in range(_FRAMES)]) for window in block]
-        )
+        seen = -1
+        for start in range(0, len(windows), _BLOCK):
+            block = windows[start : start + _BLOCK]
+            while seen < block[-1].first + FRAMES - 1:
+                seen, (frame, recipe) = next(frames)
+                larger = recipe.canvas.shown_size.width // shown.width or 1
+                for track, row in self._at(seen).items():
+                    if track in tracks:
+                        box = self._judge.region(self._plan.chosen.face[row]) * larger
+                        crops[seen, track] = self._crop(frame, recipe, box)
+            steps = [[crops[window.first + step, window.track] for step in range(FRAMES)] for window in block]
+            yield block, np.array(steps, np.uint8)
+            crops = {key: crop for key, crop in crops.items() if key[0] >= block[-1].first}
+
+    def _crop(self, frame: VideoFrame, recipe: FrameRecipe, box: F64Array) -> U8Array:
+        side, size = self._judge.side_px, recipe.canvas.shown_size
+        crop = np.rint(read_region(frame, recipe.canvas, box_to_shown(box, side), side) * 255).astype(np.uint8)
+        if self._judge.outside is not None:
+            share = (np.arange(side) + 0.5) / side
+            across, down = box[0] + share * (box[2] - box[0]), box[1] + share * (box[3] - box[1])
+            crop[:, (across < 0) | (across > size.width)] = self._judge.outside
+            crop[(down < 0) | (down > size.height)] = self._judge.outside
+        return crop
 
 
 def stills(
@@ -294,7 +291,10 @@ def stills(
     info = job.video.info
     with VideoReader(info.path, info.stream_index, job.video.index, threads=threads, salvage=job.salvage) as reader:
         filmed = recipe.apply(next(reader.read_order(iter([int(plan.source[number])]))))
-    dubbed, made = next(_segment_frames(job, plan, job_id, [number], recipe, threads))
+    segment = _segment(job, job_id, chunk)
+    if segment is None:
+        return None
+    dubbed, made = next(_segment_frames(plan, {chunk: segment}, [number], recipe, threads, lambda: None))
     larger = made.canvas.shown_size.width // recipe.canvas.shown_size.width or 1
     crops = (
         read_region(filmed, recipe.canvas, box_to_shown(box, _STILL_PX), _STILL_PX),
@@ -312,107 +312,46 @@ def chunk_of(plan: Plan, number: int) -> int:
     return int(np.searchsorted([chunk.stop for chunk in plan.chunks], number, side="right"))
 
 
-def _segment(job: JobContext, job_id: str, chunk: int) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    path: Path
+    sha256: str
+
+
+def _segment(job: JobContext, job_id: str, chunk: int) -> _Segment | None:
+    """Return a chunk's segment; a damaged one is given up, to be rendered again."""
     marker = read_marker(job.store, job_id, chunk)
-    return job.store.fetch(marker.segment) if marker else None
+    path = job.store.fetch(marker.segment) if marker else None
+    if marker is None or path is None:
+        return None
+    if sha256_of(path) != marker.sha256:
+        drop_marker(job.store, job_id, chunk)
+        return None
+    return _Segment(path, marker.sha256)
 
 
 def _segment_frames(
-    job: JobContext, plan: Plan, job_id: str, numbers: list[int], source: FrameRecipe, threads: int
+    plan: Plan,
+    segments: Mapping[int, _Segment],
+    numbers: list[int],
+    source: FrameRecipe,
+    threads: int,
+    on_frame: Callable[[], None],
 ) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
     """Yield finished frames, in rising order; a segment is open while its frames are read."""
-    by_chunk: dict[int, list[int]] = {}
+    by_chunk: dict[int, Counter[int]] = {}
     for number in numbers:
-        by_chunk.setdefault(chunk_of(plan, number), []).append(number - plan.chunks[chunk_of(plan, number)].start)
+        chunk = chunk_of(plan, number)
+        by_chunk.setdefault(chunk, Counter())[number - plan.chunks[chunk].start] += 1
     for chunk, wanted in by_chunk.items():
-        path = _segment(job, job_id, chunk)
-        assert path is not None  # looked for before
-        info = probe_video(path)
+        info = probe_video(segments[chunk].path)
         made = make_recipe(info)
         # How it is shown turned is written when segments are joined.
         recipe = replace(made, canvas=replace(made.canvas, rotation=source.canvas.rotation))
-        with closing(read_through(path, threads=threads)) as frames:
+        with closing(read_through(segments[chunk].path, threads=threads)) as frames:
             for number, frame in enumerate(frames):
-                for _ in range(wanted.count(number)):
+                on_frame()
+                for _ in range(wanted[number]):
                     yield recipe.apply(frame), recipe
-                if number >= wanted[-1]:
+                if number >= max(wanted):
                     break
-
-
-@dataclass(slots=True)
-class _Sum:
-    total: F64Array
-    windows: int = 0
-
-
-def reduce_scores(job: JobContext, job_id: str, judge: Json, plan: Plan) -> Json:
-    """Return a job's sync scores from those of its chunks.
-
-    Args:
-        job: The job.
-        job_id: Its name.
-        judge: The judge's weights.
-        plan: The job's plan.
-
-    Returns:
-        JSON values: the judge; ``source``, ``before`` and ``after`` with lse_d, lse_c, offset (frames of 1/25 s) and
-        windows, or None, for which ``why`` has the reason; ``curve`` with the seconds' LSE-C of ``after``.
-    """
-    store = job.store
-    has_own_sound = inputs.sound_of(store, job.video.id, salvage=job.salvage) is not None
-    sums = {name: _Sum(np.zeros(SHIFTS)) for name in MEASURES}
-    seconds: list[float | None] = []
-    lost: list[int] = []
-    near: list[tuple[I64Array, F32Array]] = []
-    for chunk in range(len(plan.chunks)):
-        part = load_file(store, layout.score(job_id, judge_id(judge), chunk), Distances.load)
-        if part is None:
-            lost.append(chunk)
-            continue
-        for name, one in sums.items():
-            values: F32Array = getattr(part, name)
-            whole = np.isfinite(values).all(axis=1)
-            one.total += values[whole].sum(axis=0, dtype=np.float64)
-            one.windows += int(whole.sum())
-        near.append((part.at, part.after))
-    if near:
-        seconds = curve(np.concatenate([at for at, _ in near]), np.concatenate([after for _, after in near]))
-    found: Json = {"judge": judge["name"], "judge_sha256": judge["sha256"], "why": {}}
-    for name in MEASURES:
-        one = sums[name]
-        if lost or not one.windows:
-            found[name] = None
-            found["why"][name] = _why_not(name, plan, lost, has_own_sound=has_own_sound)
-        else:
-            found[name] = _record(reduce(one.total, one.windows))
-    found["curve"] = [None if value is None else round(value, _DIGITS) for value in seconds]
-    return found
-
-
-def judge_id(judge: Json) -> str:
-    """Return the judge's part of a score's key."""
-    return str(judge["sha256"])[:12]
-
-
-def _record(score: Score) -> Json:
-    return {
-        "lse_d": round(score.lse_d, _DIGITS),
-        "lse_c": round(score.lse_c, _DIGITS),
-        "offset": score.offset,
-        "windows": score.windows,
-    }
-
-
-def _why_not(name: Measure, plan: Plan, lost: list[int], *, has_own_sound: bool) -> str:
-    if lost:
-        return f"scoring failed in chunks {lost[:5]}; the job's attempts.jsonl says why"
-    if not plan.counts["frames_with_face"]:
-        return "no face is dubbed"
-    if name == "source" and not has_own_sound:
-        return "the video has no sound of its own"
-    least = Fraction(_FRAMES + 1, RATE_HZ)
-    if min(plan.timeline.duration_s, plan.audio_s) < least:
-        return f"too short: a score needs {float(least):.2f} s"
-    if name == "source":
-        return "the film is never shown as it was filmed for long enough"
-    return "no face is dubbed for five frames in a row"

@@ -22,7 +22,8 @@ from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
-from lipwise_ray.dubbing.scoring import Distances, judge_id, score_chunk, stills
+from lipwise_ray.dubbing.scores import Distances, judge_id
+from lipwise_ray.dubbing.scoring import score_chunk, stills
 from lipwise_ray.dubbing.sounds import Sounds, mix_id
 from lipwise_ray.dubbing.speakers import detects, listens, needs_detector, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
@@ -35,7 +36,7 @@ from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
-from lipwise_ray.state.store import open_store, read_json
+from lipwise_ray.state.store import load_file, open_store, read_json
 from lipwise_ray.storage.address import shown
 from lipwise_ray.values import Json, Span, spans
 
@@ -414,6 +415,8 @@ class Worker:
     def _plan(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         job_id = payload["job_id"]
+        if "judge" in payload["weights"]:
+            self._planner.own_sound(job.spec, job.video)  # filmed lips are compared with it
         try:
             plan = known_plan(self._store, job_id) or self._planner.plan(job, payload)
         except SegmentError as error:
@@ -463,7 +466,8 @@ class Worker:
     def _score(self, payload: Json) -> Json:
         job_id, chunk, weights = payload["job_id"], payload["chunk"], payload["weights"]
         key = layout.score(job_id, judge_id(weights["judge"]), chunk)
-        if self._store.size(key) is not None:
+        known = load_file(self._store, key, Distances.load)
+        if known is not None and known.is_of({n: read_marker(self._store, job_id, n) for n in known.segments}):
             return {}
         job = open_job(self._store, self._media, self._scratch, payload)
         found = score_chunk(

@@ -109,7 +109,7 @@ class _Running:
     def failed(self, task: Task, failure: Failure) -> None:
         """Give the row up, or the chunk's lips only; what the row's other tasks finished stays in the state."""
         if task.kind == "score" and failure.blame not in ("setup", "storage"):
-            self.finished(task, {})  # the result says which scores are missing, and why
+            self.finished(task, {"unscored": [task.payload["chunk"]]})  # which the result says
             return
         if self.job.lets_through and failure.blame not in ("input", "setup", "storage"):
             instead = self.job.flow.without_lips(task)

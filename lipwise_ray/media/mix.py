@@ -26,6 +26,7 @@ _BLOCK_SAMPLES = 1 << 16
 _FULL = (1 << 31) - 1
 _MOST_CHANNELS = 8  # that FLAC can hold
 _FRONT = ("FL", "FR")
+_BESIDE = {"BL": "SL", "BR": "SR", "SL": "BL", "SR": "BR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +121,16 @@ def _blocks(clips: Sequence[Clip], info: AudioInfo, *, salvage: bool) -> Iterato
 
 def _routes(source: list[str], target: list[str]) -> F32Array:
     """Return how loud each channel of a sound is in each of a mix, shape (target, source); both by FFmpeg's names."""
+    if source == target:
+        return np.eye(len(target), dtype=np.float32)
     if len(target) == 1:
         return channel_weights(source)[None]
     routes = np.zeros((len(target), len(source)), np.float32)
     fronts = [target.index(name) for name in _FRONT if name in target] or [0]
     for column, name in enumerate(source):
-        if len(source) == len(target):
-            rows = [column]
-        elif name in target and len(source) > 1:
-            rows = [target.index(name)]
+        beside = _BESIDE.get(name, name)
+        if len(source) > 1 and (name in target or beside in target):
+            rows = [target.index(name if name in target else beside)]
         else:  # by its side, or to both sides
             rows = [row for row in fronts if len(source) > 1 and target[row][-1] == name[-1]] or fronts
         routes[rows, column] = 1

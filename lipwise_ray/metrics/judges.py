@@ -20,7 +20,7 @@ FRAMES_A_WINDOW = FRAMES
 _SYNCNET, _EXPERT = "syncnet", "lipsync_expert"
 _BATCH = 16
 _SLACK = 1e-6
-_CROP_SCALE = 0.4
+_CROP_SCALE, _GREY = 0.4, 110
 _EXPERT_SIDE_PX, _EXPERT_BELOW_PX = 96, 10
 
 
@@ -30,10 +30,12 @@ class Judge(Protocol):
     Attributes:
         side_px: Side of the face crops it looks at.
         hears: What it hears of a sound: ``mfcc`` or ``mel``.
+        outside: Level of what lies outside the picture; None repeats the picture's edge.
     """
 
     side_px: int
     hears: str
+    outside: int | None
 
     def region(self, face: F32Array) -> F64Array:
         """Return the box that is looked at (left, top, right, bottom) for the box of a face."""
@@ -70,6 +72,7 @@ class SyncNetJudge:
 
     side_px = SIDE_PX
     hears = "mfcc"
+    outside: int | None = _GREY
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
         self._device = device
@@ -122,6 +125,7 @@ class ExpertJudge:
 
     side_px = _EXPERT_SIDE_PX
     hears = "mel"
+    outside: int | None = None
 
     def __init__(self, weights: Path, device: str = "cpu") -> None:
         self._device = device

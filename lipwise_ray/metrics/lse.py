@@ -63,11 +63,28 @@ def reduce(total: F64Array, windows: int) -> Score:
     return Score(least, float(np.median(mean)) - least, MOST_SHIFT - int(mean.argmin()), windows)
 
 
-def curve(at: I64Array, distance: F32Array, rate_hz: int = 25) -> list[float | None]:
-    """Return LSE-C of each second's windows; None for seconds without any."""
-    second = at // rate_hz
-    found: list[float | None] = []
-    for number in range(int(second.max()) + 1 if len(second) else 0):
-        here = distance[second == number]
-        found.append(reduce(here.sum(axis=0, dtype=np.float64), len(here)).lse_c if len(here) else None)
-    return found
+class Curve:
+    """LSE-C of each second's windows, from parts in any order."""
+
+    def __init__(self) -> None:
+        self._total = np.zeros((0, SHIFTS))
+        self._windows = np.zeros(0, np.int64)
+
+    def add(self, at: I64Array, distance: F32Array, rate_hz: int = 25) -> None:
+        """Take in windows: the first frame of each, and its distances, shape (W, 31)."""
+        if not len(at):
+            return
+        second = at // rate_hz
+        longer = int(second.max()) + 1 - len(self._windows)
+        if longer > 0:
+            self._total = np.pad(self._total, ((0, longer), (0, 0)))
+            self._windows = np.pad(self._windows, (0, longer))
+        np.add.at(self._total, second, distance.astype(np.float64))
+        self._windows += np.bincount(second, minlength=len(self._windows))
+
+    def values(self) -> list[float | None]:
+        """Return a value a second, None for seconds without windows."""
+        return [
+            reduce(total, int(windows)).lse_c if windows else None
+            for total, windows in zip(self._total, self._windows, strict=True)
+        ]

@@ -27,6 +27,7 @@ from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, dub
 from tests.seeded import seeded_weights
 
 DEMO = ROOT / "manifests" / "demo"
+SOUND, OTHER = DEMO / "two-people.m4a", DEMO / "still.m4a"
 TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"')
 JUDGED = 'score.judge="tiny_judge"'
 
@@ -176,6 +177,75 @@ def test_a_score_that_fails_fails_no_row(tmp_path: Path, monkeypatch: pytest.Mon
     assert sync["after"] is None
     assert "scoring failed in chunks [0]" in sync["why"]["after"]
     assert list(tmp_path.glob("out.state/quarantine/score-*"))
+
+
+@pytest.mark.parametrize("changes", [{"end": 1.0, "extend": "hold"}, {"end": 1.0, "extend": "pingpong"}])
+def test_the_film_is_judged_where_it_runs_as_filmed(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Held and backward frames are no film: only the first second's windows compare it with its own sound."""
+    report = dub(tmp_path, [_row(**changes)], *TINY, PASSTHROUGH, QUICK, JUDGED)
+    assert report.done == 1, report.outcomes
+    sync = _results(tmp_path)["presenter"]["sync"]
+    assert sync["after"]["windows"] > 150
+    forward = 4 if changes["extend"] == "pingpong" else 1
+    assert 15 <= sync["source"]["windows"] <= 25 * forward
+    assert abs(sync["source"]["offset"]) <= 1
+
+
+def test_a_face_of_two_rules_is_judged_by_what_it_says(tmp_path: Path) -> None:
+    """Two turns of one face score alike, whether one rule chooses it or two, in any order."""
+    turns = [("left", SOUND, 0.0, 2.5), ("left", OTHER, 2.5, 5.0)]
+    renamed = [("index:0", *turns[0][1:]), turns[1]]
+    names = ("faces", "audio", "start", "end")
+    rows = [
+        _row(
+            "two-people",
+            id=name,
+            output=f"{name}.mp4",
+            audio=None,
+            speakers=[dict(zip(names, one, strict=True)) for one in said],
+        )
+        for name, said in (("same", turns), ("other", renamed), ("turned", renamed[::-1]))
+    ]
+    report = dub(tmp_path, rows, *TINY, QUICK, JUDGED, 'lipsync.silence="closed"')
+    assert report.done == 3, report.outcomes
+    results = {name: result["sync"]["after"] for name, result in _results(tmp_path).items()}
+    for name in ("other", "turned"):
+        for figure in ("lse_d", "lse_c", "offset"):
+            assert results[name][figure] == pytest.approx(results["same"][figure], abs=0.06), (name, figure)
+        assert 0 <= results["same"]["windows"] - results[name]["windows"] <= 8  # at the end of each turn's own sound
+
+
+@pytest.mark.parametrize("damaged", ["scores", "segments"])
+def test_damaged_records_are_scored_again(tmp_path: Path, damaged: str) -> None:
+    """A record that is cut off, or that was made of a segment which proves damaged, is made again before publishing."""
+    told = (*TINY, QUICK, JUDGED, "chunk.frames=20", "engine.keep_segments=true")
+    row = _row(end=2.0, length="video", output="p.mp4")
+    assert dub(tmp_path, [row], *told).done == 1
+    first = _results(tmp_path)["presenter"]["sync"]
+    (result,) = tmp_path.glob("out.state/jobs/*/result.json")
+    result.unlink()
+    (tmp_path / "out" / "p.mp4").unlink()
+    file = sorted((result.parent / damaged).iterdir())[1]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+    file.write_bytes(data[:100] if damaged == "scores" else data)
+    report = dub(tmp_path, [row], *told)
+    assert report.done == 1, report.outcomes
+    again = _results(tmp_path)["presenter"]["sync"]
+    assert again["after"] == pytest.approx(first["after"], abs=0.02)
+    assert not list(tmp_path.glob("out.state/quarantine/*"))
+
+
+def test_figures_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that gives NaN costs its score, with that reason; records stay JSON."""
+    monkeypatch.setattr(ExpertJudge, "lips", lambda self, crops: np.full((len(crops), 512), np.nan, np.float32))
+    monkeypatch.setattr(ExpertJudge, "sound", lambda self, heard, at: np.ones((len(at), 512), np.float32))
+    assert dub(tmp_path, [_row(end=1.0, length="video")], *TINY, PASSTHROUGH, QUICK, JUDGED).done == 1
+    (result,) = tmp_path.glob("out.state/jobs/*/result.json")
+    assert "NaN" not in result.read_text()
+    sync = _results(tmp_path)["presenter"]["sync"]
+    assert sync["after"] is None
+    assert "no numbers for 20 windows" in sync["why"]["after"]
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm"])

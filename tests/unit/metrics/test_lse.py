@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipwise_ray.metrics.lse import MOST_SHIFT, curve, distances, reduce
+from lipwise_ray.metrics.lse import MOST_SHIFT, Curve, distances, reduce
 from lipwise_ray.metrics.mfcc import columns_of, mfcc
 from lipwise_ray.nets.syncnet import SyncNet
 from tests.seeded import GOLDEN, seeded_input, seeded_weights, speech_like_wave
@@ -85,5 +85,8 @@ def test_the_curve_has_a_value_a_second() -> None:
     at = np.array([0, 1, 60, 61])
     distance = np.full((4, 31), 5.0, np.float32)
     distance[:2, 15], distance[2:, 3] = 2.0, 4.0
-    assert curve(at, distance) == [3.0, None, 1.0]
-    assert curve(np.zeros(0, np.int64), np.zeros((0, 31), np.float32)) == []
+    found = Curve()
+    assert found.values() == []
+    for order in ([2], [0, 1], [], [3]):
+        found.add(at[order], distance[order])
+    assert found.values() == [3.0, None, 1.0]
