@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class Distances:
     def save(self, path: Path) -> None:
         """Write as .npz."""
         numbers, hashes = np.array(list(self.segments), np.int64), np.array(list(self.segments.values()), "U64")
-        arrays = {"at": self.at, "after": self.after, "before": self.before, "source": self.source}
+        arrays: dict[str, Any] = {"at": self.at, "after": self.after, "before": self.before, "source": self.source}
         np.savez_compressed(path, **arrays, numbers=numbers, hashes=hashes)
 
     @staticmethod

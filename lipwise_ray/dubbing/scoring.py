@@ -162,11 +162,11 @@ def score_chunk(
             parts.append(_compare(block, judge.lips(new), judge.lips(old), heard, own, job, plan, grid))
     none = np.zeros((0, SHIFTS), np.float32)
     return Distances(
-        np.array([window.first for window in windows], np.int64),
-        np.concatenate([none, *(part.after for part in parts)]),
-        np.concatenate([none, *(part.before for part in parts)]),
-        np.concatenate([none, *(part.source for part in parts)]),
-        {number: file.sha256 for number, file in files.items()},
+        at=np.array([window.first for window in windows], np.int64),
+        after=np.concatenate([none, *(part.after for part in parts)]),
+        before=np.concatenate([none, *(part.before for part in parts)]),
+        source=np.concatenate([none, *(part.source for part in parts)]),
+        segments={number: file.sha256 for number, file in files.items()},
     )
 
 
@@ -182,7 +182,8 @@ def _compare(
 ) -> Distances:
     at = np.array([window.first for window in block], np.int64)
     said = np.array([window.part for window in block])
-    found = Distances(at, *(np.full((len(block), SHIFTS), np.nan, np.float32) for _ in MEASURES))
+    unknown = np.full((len(MEASURES), len(block), SHIFTS), np.nan, np.float32)
+    found = Distances(at, *unknown, segments={})
     for number in np.unique(said):
         here = said == number
         for values, lips in ((found.after, after), (found.before, before)):
