@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import checks, control, doctor, jobs, models, status, synth, train
+from lipwise_ray.cli import checks, control, doctor, evaluate, jobs, models, status, synth, train
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.storage.redact import redact
 
@@ -50,6 +50,7 @@ app.command("reproduce")(control.reproduce)
 app.command("report")(status.report)
 app.command("tracks")(status.tracks)
 app.command("doctor")(doctor.doctor)
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(synth.app, name="synth")
 app.add_typer(train.app, name="train")

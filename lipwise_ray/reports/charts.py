@@ -69,3 +69,38 @@ def _framed(shapes: str, top: str, ends: tuple[str, str], title: str) -> str:
         f'<text x="{_LEFT}" y="{_HEIGHT - 4}">{first}</text>'
         f'<text x="{_WIDTH}" y="{_HEIGHT - 4}" text-anchor="end">{last}</text></svg>'
     )
+
+
+def intervals(lines: Sequence[tuple[str, float, float | None, float | None]], title: str) -> str:
+    """Return a picture of its own: values with their intervals, a line each, around nought.
+
+    Args:
+        lines: Name, value, and the bounds of its interval, None where there is none.
+        title: What is shown.
+    """
+    row, left, width = 24, 140, 640
+    height = row * (len(lines) + 2)
+    bounds = [bound for _, *values in lines for bound in values if bound is not None]
+    reach = max([*(abs(bound) for bound in bounds), 1e-9])
+    middle, scale = (left + width) / 2, (width - left) / 2 * 0.9 / reach
+    shapes: list[str] = []
+    for place, (name, value, low, high) in enumerate(lines):
+        y = row * (place + 1.5)
+        shapes.append(f'<text x="{left - 8}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        if low is not None and high is not None:
+            shapes.append(f'<line x1="{middle + low * scale:.1f}" y1="{y}" x2="{middle + high * scale:.1f}" y2="{y}"/>')
+        shapes.append(f'<circle cx="{middle + value * scale:.1f}" cy="{y}" r="4"><title>{value:+.3f}</title></circle>')
+    style = (
+        "text{font:12px sans-serif;fill:#555}line{stroke:#2563c9;stroke-width:2}circle{fill:#2563c9}"
+        ".axis{stroke:#999;stroke-width:1;stroke-dasharray:3 3}"
+        "@media(prefers-color-scheme:dark){text{fill:#bbb}line{stroke:#7fb0ff}circle{fill:#7fb0ff}}"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(title, quote=True)}"><style>{style}</style>'
+        f'<text x="8" y="16">{escape(title)}</text>'
+        f'<line class="axis" x1="{middle}" y1="{row}" x2="{middle}" y2="{height - row}"/>{"".join(shapes)}'
+        f'<text x="{left}" y="{height - 8}">{-reach:.2f}</text>'
+        f'<text x="{middle}" y="{height - 8}" text-anchor="middle">0</text>'
+        f'<text x="{width - 4}" y="{height - 8}" text-anchor="end">{reach:+.2f}</text></svg>'
+    )

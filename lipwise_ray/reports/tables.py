@@ -13,11 +13,16 @@ from lipwise_ray.values import Json
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_csv(rows: list[Json]) -> bytes:
-    """Return rows as UTF-8 CSV with a byte order mark, which spreadsheets need."""
+def as_csv(rows: list[Json], columns: list[str] | None = None) -> bytes:
+    """Return rows as UTF-8 CSV with a byte order mark, which spreadsheets need.
+
+    Args:
+        rows: Records with equal keys.
+        columns: These keys; without them a report's.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    columns = columns_of(rows)
+    columns = columns or [field.name for field in _schema()]
     writer.writerow(columns)
     writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
     return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "backslashreplace")
@@ -43,11 +48,6 @@ def as_parquet(rows: list[Json]) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), sink)
     return sink.getvalue()
-
-
-def columns_of(rows: list[Json]) -> list[str]:
-    """Return the columns of a table."""
-    return list(rows[0]) if rows else [field.name for field in _schema()]
 
 
 def _schema() -> Any:  # noqa: ANN401  # pyarrow states no types

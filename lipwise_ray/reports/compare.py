@@ -1,0 +1,158 @@
+"""Two runs side by side: the same rows, dubbed in two ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from lipwise_ray.errors import StateError
+from lipwise_ray.reports.rows import RunReport
+from lipwise_ray.values import F64Array, Json
+
+FIGURES = ("lse_c", "lse_d", "off_sync", "flicker", "no_face_share")
+"""What is compared; `off_sync` is the offset's size in frames, `flicker` that of the dubbed face."""
+
+ALL = "all"
+_RESAMPLES, _NUMBERS_AT_A_TIME = 10_000, 1 << 20
+_SEED = 1
+_LOW, _HIGH = 2.5, 97.5  # per cent
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of a group of rows in both runs.
+
+    Attributes:
+        language: Of the rows; `ALL` for all of them.
+        figure: One of `FIGURES`.
+        rows: How many have it in both runs.
+        mean_a, mean_b, median_a, median_b: Over them.
+        difference: Mean of b - a, row by row.
+        low, high: Where 95 % of such means lie when rows are drawn again and again (bootstrap, paired); None for
+            fewer than two rows.
+    """
+
+    language: str
+    figure: str
+    rows: int
+    mean_a: float
+    mean_b: float
+    median_a: float
+    median_b: float
+    difference: float
+    low: float | None
+    high: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Tell whether the interval leaves out no difference."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two runs have in common.
+
+    Attributes:
+        rows: A record a row that is done in both, figures of a and b side by side.
+        differences: By language, all rows first.
+        only_a, only_b: Rows that are done in one of them alone.
+        other_judge: Rows whose scores come from different judges, and are not compared.
+    """
+
+    rows: list[Json]
+    differences: list[Difference]
+    only_a: int
+    only_b: int
+    other_judge: int
+
+    def summary(self) -> list[Json]:
+        """Return the differences as records."""
+        return [asdict(one) for one in self.differences]
+
+
+def compare(a: RunReport, b: RunReport) -> Comparison:
+    """Compare two runs row by row, by the rows' ids.
+
+    Raises:
+        StateError: They have no finished row in common.
+    """
+    done = [{str(row["row_id"]): row for row in run.rows if row["status"] == "done"} for run in (a, b)]
+    common = [name for name in done[0] if name in done[1]]
+    if not common:
+        raise StateError(
+            "nothing_in_common",
+            f"{a.run.get('run_id')} and {b.run.get('run_id')}",
+            "must have finished rows with the same ids",
+            f"{len(done[0])} and {len(done[1])} rows",
+            "Compare runs of one manifest",
+        )
+    rows = [_side_by_side(done[0][name], done[1][name]) for name in common]
+    groups: dict[str, list[Json]] = {ALL: rows}
+    for row in rows:
+        if row["language"]:
+            groups.setdefault(str(row["language"]), []).append(row)
+    ordered = [ALL, *sorted(groups.keys() - {ALL})]
+    found = [_difference(name, figure, groups[name]) for name in ordered for figure in FIGURES]
+    return Comparison(
+        rows,
+        [one for one in found if one is not None],
+        len(done[0]) - len(common),
+        len(done[1]) - len(common),
+        sum(row["judge_a"] != row["judge_b"] for row in rows),
+    )
+
+
+def _side_by_side(a: Json, b: Json) -> Json:
+    found: Json = {"row_id": a["row_id"], "language": a["language"], "judge_a": a["judge"], "judge_b": b["judge"]}
+    is_judged_alike = a["judge"] == b["judge"]
+    for figure in FIGURES:
+        judged = figure in ("lse_c", "lse_d", "off_sync")
+        for name, row in (("a", a), ("b", b)):
+            found[f"{figure}_{name}"] = _figure(row, figure) if is_judged_alike or not judged else None
+    return found
+
+
+def _figure(row: Json, figure: str) -> float | None:
+    if figure == "off_sync":
+        return None if row["after_offset"] is None else abs(row["after_offset"])
+    key = {"lse_c": "after_lse_c", "lse_d": "after_lse_d", "flicker": "flicker_dubbed"}.get(figure, figure)
+    return row[key]
+
+
+def _difference(language: str, figure: str, rows: Sequence[Json]) -> Difference | None:
+    pairs = [(row[f"{figure}_a"], row[f"{figure}_b"]) for row in rows]
+    known = np.array([pair for pair in pairs if None not in pair], np.float64).reshape(-1, 2)
+    if not len(known):
+        return None
+    low, high = interval(known[:, 1] - known[:, 0])
+    means, medians = known.mean(axis=0), np.median(known, axis=0)
+    return Difference(
+        language,
+        figure,
+        len(known),
+        mean_a=float(means[0]),
+        mean_b=float(means[1]),
+        median_a=float(medians[0]),
+        median_b=float(medians[1]),
+        difference=float(means[1] - means[0]),
+        low=low,
+        high=high,
+    )
+
+
+def interval(differences: F64Array) -> tuple[float | None, float | None]:
+    """Return the bounds of 95 % of the means of rows drawn with replacement, shape of the input (N,)."""
+    count = len(differences)
+    if count < 2:  # noqa: PLR2004  # one row has no spread
+        return None, None
+    rng = np.random.default_rng(_SEED)
+    at_a_time = max(1, min(_RESAMPLES, _NUMBERS_AT_A_TIME // count))
+    means = [
+        differences[rng.integers(0, count, (min(at_a_time, _RESAMPLES - done), count))].mean(axis=1)
+        for done in range(0, _RESAMPLES, at_a_time)
+    ]
+    low, high = np.percentile(np.concatenate(means), [_LOW, _HIGH])
+    return float(low), float(high)
