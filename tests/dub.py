@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import av
 
 from lipwise_ray.cli.progress import Display
 from lipwise_ray.dubbing.manifest import read_manifest
@@ -85,6 +88,13 @@ def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", 
         listener=listener,
     )
     return Dubbed(**asdict(report), outcomes=listener.outcomes)
+
+
+def packets(video: Path | bytes) -> list[tuple[int, int | None, bytes]]:
+    """Return what a file shows and plays, without what it says of itself: its packets."""
+    source: Any = io.BytesIO(video) if isinstance(video, bytes) else str(video)
+    with av.open(source) as container:
+        return [(packet.stream.index, packet.pts, bytes(packet)) for packet in container.demux() if packet.size]
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import checks, control, doctor, evaluate, jobs, models, status, synth, train
+from lipwise_ray.cli import checks, control, doctor, evaluate, inspect, jobs, models, status, synth, train
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.storage.redact import redact
 
@@ -43,6 +43,7 @@ def top(
 app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
+app.command("inspect")(inspect.inspect)
 app.command("status")(status.status)
 app.command("retry")(control.retry)
 app.command("cancel")(control.cancel)

@@ -44,19 +44,28 @@ class Heard:
 
     Args:
         judge: The judge.
-        store: The state.
-        sound_id: Of the sound's record.
-        salvage: The sound was opened so.
+        values: The cepstra or the mel that it hears.
+        frames: How many of 1/25 s the sound has.
     """
 
-    def __init__(self, judge: Judge, store: Store, sound_id: str, *, salvage: bool) -> None:
-        known = inputs.sound_of(store, sound_id, salvage=salvage)
-        self.frames = int(known.duration_s * RATE_HZ) if known else 0
+    def __init__(self, judge: Judge, values: F32Array, frames: int) -> None:
+        self.frames = frames
         self._judge = judge
+        self._values = values
+
+    @staticmethod
+    def of(judge: Judge, store: Store, sound_id: str, *, salvage: bool) -> Heard:
+        """Return a sound of the state.
+
+        Raises:
+            StorageError: What is heard of it is gone.
+        """
+        known = inputs.sound_of(store, sound_id, salvage=salvage)
         key_of, opened = (
             (layout.cepstra, inputs.open_cepstra) if judge.hears == "mfcc" else (layout.mel, inputs.open_mel)
         )
-        self._values = opened(store, key_of(sound_id, salvage=salvage))
+        values = opened(store, key_of(sound_id, salvage=salvage))
+        return Heard(judge, values, int(known.duration_s * RATE_HZ) if known else 0)
 
     def windows(self, frames: int) -> int:
         """Return how many windows there are beside so many frames of 1/25 s."""
@@ -126,7 +135,7 @@ def score_chunk(
     grid, span = grid_of(plan), plan.chunks[chunk]
     begins = np.flatnonzero((grid >= span.start) & (grid < span.stop))
     boxes = _Boxes(plan, grid, judge)
-    heard = [Heard(judge, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
+    heard = [Heard.of(judge, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
     windows = [
         _Window(int(first), track, part)
         for first in begins
@@ -142,7 +151,7 @@ def score_chunk(
     files = {number: found for number, found in segments.items() if found is not None}
     video_id, salvage = job.video.id, job.salvage
     has_sound = inputs.sound_of(job.store, video_id, salvage=salvage) is not None
-    own = Heard(judge, job.store, video_id, salvage=salvage) if has_sound else None
+    own = Heard.of(judge, job.store, video_id, salvage=salvage) if has_sound else None
     parts: list[Distances] = []
     info = job.video.info
     with VideoReader(info.path, info.stream_index, job.video.index, threads=threads, salvage=salvage) as reader:

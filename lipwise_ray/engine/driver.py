@@ -300,7 +300,7 @@ class WeightsTable:
         composite = settings.composite
         if composite.mask != "box" and (composite.parser != NOTHING or composite.parser_checkpoint is not None):
             record["parser"] = self._get(composite.parser, composite.parser_checkpoint, PARSER).record()
-        judge = self._judge(settings)
+        judge = self.judge(settings)
         if judge is not None:
             record["judge"] = judge.record()
         rules = rules_of(row.speakers, settings)
@@ -310,7 +310,7 @@ class WeightsTable:
         if listens(rules):
             record["expert"] = self._get(settings.faces.expert, settings.faces.expert_checkpoint, EXPERT).record()
         if needs_detector(rules, row.tracks):
-            record["detector"] = [one.record() for one in self._detector(settings)]
+            record["detector"] = [one.record() for one in self.detector(settings)]
         return record
 
     def _restorer(self, settings: Settings) -> Weights | None:
@@ -324,7 +324,12 @@ class WeightsTable:
             return None
         return self._get(told.model, None, SPANDREL if told.model != TINY_RESTORER else TINY_RESTORER)
 
-    def _judge(self, settings: Settings) -> Weights | None:
+    def judge(self, settings: Settings) -> Weights | None:
+        """Return what scores finished videos, None where nothing is to.
+
+        Raises:
+            WeightsError: It is not installed, or damaged.
+        """
         told = settings.score
         if told.checkpoint is not None:
             return self._get(told.judge, told.checkpoint, SYNCNET)
@@ -335,7 +340,12 @@ class WeightsTable:
         network = self._registry.entry(name).network
         return self._get(name, None, network if network in (SYNCNET, EXPERT) else SYNCNET)
 
-    def _detector(self, settings: Settings) -> list[Weights]:
+    def detector(self, settings: Settings) -> list[Weights]:
+        """Return the checkpoints of the face detector.
+
+        Raises:
+            WeightsError: One is not installed, or damaged.
+        """
         if settings.detect.detector == "tiny":
             return [self._get("tiny_detector", settings.detect.checkpoint, "tiny_detector")]
         heavy = settings.detect.detector == "s3fd"

@@ -1,0 +1,81 @@
+"""`lipwise-ray inspect`: what a video or a sound is like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lipwise_ray.cli import setup
+from lipwise_ray.errors import MediaError, OutputError
+
+if TYPE_CHECKING:
+    from lipwise_ray.values import Json
+
+
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="Videos, pictures or sounds.", metavar="FILE...")],
+    *,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for inspect.json and pictures of the faces.")
+    ] = None,
+) -> None:
+    """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""
+    from lipwise_ray.dubbing.inspecting import inspect as look  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # the same
+    from lipwise_ray.engine.driver import WeightsTable  # noqa: PLC0415  # the same
+    from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # the same
+
+    settings = setup.settings_source(job, assignments, None).for_run()
+    weights = WeightsTable(setup.registry(settings), gpu=False)
+    detector = DetectorMaker(tuple(weights.detector(settings)), settings.detect.min_score)()
+    chosen = weights.judge(settings)
+    judge = load_judge(chosen.network, chosen.path) if chosen else None
+    failed = False
+    for number, file in enumerate(files):
+        try:
+            found = look(file, settings, detector, judge)
+        except MediaError as error:
+            failed = True
+            typer.echo(str(error), err=True)
+            continue
+        if chosen and "sync" in found.record:
+            found.record["sync"]["judge"] = chosen.name
+        typer.echo(json.dumps(found.record) if as_json else "\n".join(_lines(found.record)))
+        if out is not None:
+            folder = out if len(files) == 1 else out / f"{number}-{file.stem}"
+            _write(folder, found.record, found.faces)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _lines(record: Json) -> list[str]:
+    lines = [str(record["file"])]
+    for stream in record["streams"]:
+        facts = (stream["codec"], f"{stream['seconds']} s" if stream["seconds"] else None, stream["language"])
+        lines.append(f"  {stream['type']:8} {', '.join(str(fact) for fact in facts if fact)}")
+    for name in ("picture", "sound", "faces", "sync"):
+        told = {key: value for key, value in record.get(name, {}).items() if key != "longest" and value is not None}
+        if told:
+            lines.append(f"  {name:8} {', '.join(f'{key} {value}' for key, value in told.items())}")
+    lines += [
+        f"    face {one['face']}: {one['from_s']:g} s to {one['to_s']:g} s at {one['box']}"
+        for one in record.get("faces", {}).get("longest", [])
+    ]
+    return lines
+
+
+def _write(folder: Path, record: Json, faces: dict[str, bytes]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "inspect.json").write_text(json.dumps(record, indent=1), "utf-8")
+        for name, data in faces.items():
+            (folder / f"{name}.jpg").write_bytes(data)
+    except OSError as error:
+        got = error.strerror or ""
+        raise OutputError("not_writable", str(folder), "must be a folder to write to", got, "Check it") from error
+    typer.echo(f"written: {folder}", err=True)

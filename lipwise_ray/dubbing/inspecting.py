@@ -1,0 +1,263 @@
+"""What a video or a sound is like, before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from lipwise_ray.dubbing.crops import read_crops, whole_tracks
+from lipwise_ray.dubbing.inputs import lead_s as lead_of
+from lipwise_ray.dubbing.scores import FRAMES, RATE_HZ
+from lipwise_ray.dubbing.scoring import Heard
+from lipwise_ray.errors import InputError
+from lipwise_ray.faces.select import choose_tracks, parse_selection, yaw_degrees
+from lipwise_ray.faces.tracks import Tracks
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ, write_mel
+from lipwise_ray.lipsync.speech import runs, voiced
+from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.container import open_input
+from lipwise_ray.media.frames import make_recipe
+from lipwise_ray.media.index import FrameIndex, build_index
+from lipwise_ray.media.loudness import loudness
+from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.metrics.lse import SHIFTS, reduce
+from lipwise_ray.metrics.mfcc import mfcc
+from lipwise_ray.values import F32Array, I64Array, Json, U8Array
+
+if TYPE_CHECKING:
+    from lipwise_ray.faces.detections import FaceDetector
+    from lipwise_ray.metrics.judges import Judge
+    from lipwise_ray.settings import Settings
+
+_PAUSE_S = 0.3
+_MOST_TRACKS, _CROP_PX = 12, 160
+_HDR = (16, 18)  # transfer functions PQ and HLG
+_BLOCK = 100
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        record: JSON values: ``file``, ``streams``, ``picture``, ``sound``, ``faces``, ``sync``; each of the last four
+            is absent where there is none, and has a ``problem`` where it cannot be used.
+        faces: Pictures (JPEG) of faces by name.
+    """
+
+    record: Json
+    faces: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+
+def inspect(path: Path, settings: Settings, detector: FaceDetector, judge: Judge | None) -> Inspection:
+    """Look at a file.
+
+    Args:
+        path: A video, a picture or a sound.
+        settings: How faces are looked for.
+        detector: Finds them.
+        judge: Compares lips and sound.
+
+    Raises:
+        MediaError: It is no media file.
+    """
+    found = Inspection({"file": str(path)})
+    found.record["streams"] = list(_streams(path))
+    kinds = {stream["type"] for stream in found.record["streams"]}
+    with TemporaryDirectory(prefix="lipwise-") as name:
+        heard: Heard | None = None
+        if "audio" in kinds:
+            try:
+                found.record["sound"], heard = _sound(path, Path(name), judge)
+            except InputError as error:
+                found.record["sound"] = {"problem": str(error)}
+        if "video" in kinds:
+            try:
+                info = probe_video(path, settings.limits)
+                index = build_index(info)
+                found.record["picture"] = _picture(info, index)
+                _look(found, info, index, settings, detector, judge, heard)
+            except InputError as error:
+                found.record["picture"] = {**found.record.get("picture", {}), "problem": str(error)}
+    return found
+
+
+def _streams(path: Path) -> Iterator[Json]:
+    with open_input(path) as container:
+        for stream in container.streams:
+            seconds = stream.duration * stream.time_base if stream.duration and stream.time_base else None
+            yield {
+                "type": stream.type,
+                "codec": stream.codec_context.name if stream.codec_context else None,
+                "seconds": round(float(seconds), 3) if seconds is not None else None,
+                "language": stream.metadata.get("language"),
+            }
+
+
+def _picture(info: VideoInfo, index: FrameIndex) -> Json:
+    seconds = (index.end_pts - int(index.pts[0])) * index.time_base
+    keys = np.flatnonzero(index.is_key)
+    gaps = np.diff(np.append(keys, len(index)))
+    return {
+        "shown": f"{info.shown_size.width}x{info.shown_size.height}",
+        "rotation": info.rotation,
+        "pixel_aspect": str(info.sample_aspect_ratio),
+        "pixel_format": info.pixel_format,
+        "hdr": info.color.transfer in _HDR,
+        "still": info.is_still,
+        "rate": str(index.rate) if index.rate is not None else None,
+        "mean_rate": round(float(index.mean_rate), 3),
+        "frames": len(index),
+        "seconds": round(float(seconds), 3),
+        "longest_key_gap": int(gaps.max()) if len(gaps) else 0,
+        "starts_after_sound_s": round(float(info.start_s - info.sound_start_s), 4)
+        if info.sound_start_s is not None
+        else None,
+    }
+
+
+def _sound(path: Path, folder: Path, judge: Judge | None) -> tuple[Json, Heard | None]:
+    info: AudioInfo = probe_audio(path)
+    wave, mel_file = folder / "wave.f32", folder / "mel.npy"
+    sound = extract_network_sound(info, wave)
+    write_mel(wave, mel_file)
+    mel = np.load(mel_file, mmap_mode="r")
+    said = voiced(mel, _PAUSE_S)
+    level = loudness(info)
+    record = {
+        "rate_hz": info.rate_hz,
+        "channels": info.channels,
+        "layout": info.layout,
+        "seconds": round(float(sound.duration_s), 3),
+        "loudness_lufs": level.lufs,
+        "loudness_range_lu": level.range_lu,
+        "true_peak": level.peak,
+        "speech_share": round(float(said.mean()), 3),
+        "speech_begins_s": round(float(np.argmax(said)) / MEL_RATE_HZ, 2) if said.any() else None,
+        "pauses": len(runs(~said)),
+    }
+    if judge is None:
+        return record, None
+    values = mel if judge.hears == "mel" else mfcc(np.memmap(wave, np.float32, "r"))
+    return record, Heard(judge, values, int(sound.duration_s * RATE_HZ))
+
+
+def _look(
+    found: Inspection,
+    info: VideoInfo,
+    index: FrameIndex,
+    settings: Settings,
+    detector: FaceDetector,
+    judge: Judge | None,
+    heard: Heard | None,
+) -> None:
+    tracks = whole_tracks(info, index, detector, settings)
+    found.record["faces"] = _faces(tracks, float(index.mean_rate))
+    numbers = _longest(tracks)
+    middles = {int(tracks.frame[(tracks.rows(n).start + tracks.rows(n).stop - 1) // 2]): n for n in numbers}
+    boxes = {frame: _square(tracks, number, frame) for frame, number in middles.items()}
+    for frame, crop in _crops_at(info, index, boxes):
+        found.faces[f"face-{middles[frame]}"] = cv2.imencode(".jpg", crop)[1].tobytes()
+    if judge is None or heard is None:
+        found.record["sync"] = {"problem": "no sound, or nobody to judge"}
+        return
+    found.record["sync"] = _sync(info, index, tracks, judge, heard)
+
+
+def _faces(tracks: Tracks, rate: float) -> Json:
+    side = np.minimum(tracks.box[:, 2] - tracks.box[:, 0], tracks.box[:, 3] - tracks.box[:, 1])
+    yaw = np.abs(yaw_degrees(tracks.landmarks)) if len(tracks.frame) else np.zeros(0)
+    shots = ((tracks.frame >= start) & (tracks.frame < stop) for start, stop in tracks.shots)
+    people = [len(np.unique(tracks.track[here])) for here in shots]
+    return {
+        "shots": len(tracks.shots),
+        "share_of_frames": round(len(np.unique(tracks.frame)) / max(1, tracks.frames), 4),
+        "most_in_a_shot": max(people, default=0),
+        "median_side_px": round(float(np.median(side)), 1) if len(side) else None,
+        "smallest_side_px": round(float(side.min()), 1) if len(side) else None,
+        "median_yaw_deg": round(float(np.median(yaw)), 1) if len(yaw) else None,
+        "longest": [_track(tracks, number, rate) for number in _longest(tracks)],
+    }
+
+
+def _longest(tracks: Tracks) -> list[int]:
+    return sorted(tracks.numbers, key=lambda n: tracks.rows(n).start - tracks.rows(n).stop)[:_MOST_TRACKS]
+
+
+def _track(tracks: Tracks, number: int, rate: float) -> Json:
+    rows = tracks.rows(number)
+    box = np.median(tracks.box[rows], axis=0)
+    return {
+        "face": number,
+        "from_s": round(float(tracks.frame[rows.start]) / rate, 2),
+        "to_s": round(float(tracks.frame[rows.stop - 1] + 1) / rate, 2),
+        "box": [round(float(value)) for value in box],
+    }
+
+
+def _square(tracks: Tracks, number: int, frame: int) -> F32Array:
+    rows = tracks.rows(number)
+    x0, y0, x1, y1 = tracks.box[rows.start + int(np.searchsorted(tracks.frame[rows], frame))]
+    half, x, y = max(x1 - x0, y1 - y0) * 0.8, (x0 + x1) / 2, (y0 + y1) / 2
+    return np.array([x - half, y - half, x + half, y + half], np.float32)
+
+
+def _crops_at(info: VideoInfo, index: FrameIndex, boxes: dict[int, F32Array]) -> Iterator[tuple[int, U8Array]]:
+    recipe = make_recipe(info)
+    with VideoReader(info.path, info.stream_index, index) as reader:
+        order = sorted(boxes)
+        for number, decoded in zip(order, reader.read_order(order), strict=True):
+            crop = read_region(recipe.apply(decoded), recipe.canvas, box_to_shown(boxes[number], _CROP_PX), _CROP_PX)
+            yield number, np.rint(crop * 255).astype(np.uint8)
+
+
+def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, judge: Judge, heard: Heard) -> Json:
+    """Return how well the lips of the largest face go with the sound."""
+    numbers = choose_tracks(tracks, parse_selection("largest"))
+    here = np.isin(tracks.track, numbers)
+    boxes = {
+        int(frame): judge.region(box).astype(np.float32)
+        for frame, box in zip(tracks.frame[here], tracks.box[here], strict=True)
+    }
+    lead_s, frames = float(lead_of(info)), heard.frames
+    total, windows = np.zeros(SHIFTS), 0
+    for starts, crops in _windows(read_crops(info, index, boxes, judge.side_px)):
+        seconds = starts / RATE_HZ + lead_s
+        inside = np.rint(seconds * RATE_HZ) < heard.windows(frames)
+        if inside.any():
+            total += heard.distances(judge.lips(crops[inside]), seconds[inside], frames).sum(axis=0, dtype=np.float64)
+            windows += int(inside.sum())
+    if not windows:
+        return {"problem": "no face for five frames in a row with sound"}
+    score = reduce(total, windows)
+    return {
+        "lse_d": round(score.lse_d, 4),
+        "lse_c": round(score.lse_c, 4),
+        "offset": score.offset,
+        "windows": windows,
+    }
+
+
+def _windows(crops: Iterator[tuple[int, U8Array]]) -> Iterator[tuple[I64Array, U8Array]]:
+    """Yield first frames and crops, shape (W, 5, side, side, 3), of runs of frames, in blocks."""
+    near: list[tuple[int, U8Array]] = []
+    starts: list[int] = []
+    block: list[U8Array] = []
+    for number, crop in crops:
+        near = [*near[-FRAMES + 1 :], (number, crop)]
+        if len(near) == FRAMES and near[0][0] == number - FRAMES + 1:
+            starts.append(near[0][0])
+            block.append(np.stack([one for _, one in near]))
+        if len(block) == _BLOCK:
+            yield np.array(starts, np.int64), np.stack(block)
+            starts, block = [], []
+    if block:
+        yield np.array(starts, np.int64), np.stack(block)
