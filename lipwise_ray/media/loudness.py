@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import av
 import av.error
+from av.filter import Graph
 
 from lipwise_ray.media.audio import decode_audio
 from lipwise_ray.media.probe import AudioInfo
@@ -35,7 +36,7 @@ def loudness(info: AudioInfo) -> Loudness:
     Raises:
         MediaError: The stream is damaged.
     """
-    graph = av.filter.Graph()
+    graph = Graph()
     source = graph.add_abuffer(sample_rate=info.rate_hz, format="flt", layout=info.layout)
     meter, sink = graph.add("ebur128", "metadata=1:peak=true"), graph.add("abuffersink")
     source.link_to(meter)
@@ -54,7 +55,7 @@ def loudness(info: AudioInfo) -> Loudness:
     return Loudness(lufs if is_heard else None, range_lu if is_heard else None, peak)
 
 
-def _taken(graph: av.filter.Graph) -> dict[str, str]:
+def _taken(graph: Graph) -> dict[str, str]:
     """Return the metadata of the last frame that is ready."""
     last: dict[str, str] = {}
     while True:
