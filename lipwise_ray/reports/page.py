@@ -175,7 +175,8 @@ def _throughput(report: RunReport, done: list[Json]) -> Markup:
     whole = max(1.0, *(when for when, _ in ended))
     frames = [0.0] * _BUCKETS
     for when, count in ended:
-        frames[min(_BUCKETS - 1, int(when / whole * _BUCKETS))] += count
+        # A clock that was set back lets rows end before the run began.
+        frames[min(_BUCKETS - 1, max(0, int(when / whole * _BUCKETS)))] += count
     rates = [round(count / (whole / _BUCKETS), 2) for count in frames]
     labels = [f"{whole * place / _BUCKETS / 60:.1f} min" for place in range(_BUCKETS)]
     return Markup(charts.bars(rates, labels, "Frames a second, by when videos ended"))  # noqa: S704  # our own numbers

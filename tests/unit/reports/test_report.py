@@ -232,6 +232,12 @@ def test_a_thousand_rows_are_one_quick_page(tmp_path: Path) -> None:
     assert "The first 1000 of 1200 rows" in _read(place).text
 
 
+def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    """Rows that ended before the run began, by the clock, have their place all the same."""
+    store = _state(tmp_path / "state", [_done(2, ended=-2600.0), _done(3, ended=1500.0)])
+    assert "frames a second" in _read(Path(write_report(store))).text
+
+
 def test_drawings_of_odd_values() -> None:
     """Nothing, one value, gaps and equal values make no broken picture."""
     assert charts.line([], "x") == charts.line([None], "x") == charts.histogram([], "x") == ""
