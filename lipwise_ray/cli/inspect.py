@@ -28,7 +28,7 @@ def inspect(
     """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""
     from lipwise_ray.dubbing.inspecting import inspect as look  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # the same
-    from lipwise_ray.engine.driver import WeightsTable  # noqa: PLC0415  # the same
+    from lipwise_ray.engine.sources import WeightsTable  # noqa: PLC0415  # the same
     from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # the same
 
     settings = setup.settings_source(job, assignments, None).for_run()

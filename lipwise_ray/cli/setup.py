@@ -17,7 +17,7 @@ from lipwise_ray.storage.address import STORES, Policy, bucket_and_key, is_local
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.manifest import Manifest
-    from lipwise_ray.engine.driver import SettingsSource
+    from lipwise_ray.engine.sources import SettingsSource
     from lipwise_ray.nets.registry import Registry
 
 DEFAULT_PRESET = "quality"
@@ -45,7 +45,7 @@ def settings_source(job: Path | None, assignments: list[str] | None, preset: str
     Raises:
         SettingsError: The job file or an assignment cannot be read.
     """
-    from lipwise_ray.engine import driver  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.sources import SettingsSource  # noqa: PLC0415  # heavy
 
     values: dict[str, Any] = read_toml(job) if job else {}
     named = values.pop("preset", None)
@@ -53,7 +53,7 @@ def settings_source(job: Path | None, assignments: list[str] | None, preset: str
         raise SettingsError("preset", f"{job}: preset", "must be a preset's name", repr(named))
     layers: list[tuple[str, dict[str, Any]]] = [(str(job), values)] if job else []
     layers += [(f"--set {text}", parse_assignment(text)) for text in assignments or []]
-    return driver.SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))
+    return SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))
 
 
 def models_path(settings: Settings) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lipwise_ray.dubbing.ids import judge_id
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
 from lipwise_ray.values import Json
 
@@ -198,7 +199,7 @@ class RowFlow:
         return self._scores([number for number in range(len(self._chunks)) if number not in self._unscored])
 
     def _scores(self, numbers: list[int]) -> list[Task]:
-        judge = str(self.base["weights"]["judge"]["sha256"])[:12]
+        judge = judge_id(self.base["weights"]["judge"])
         again = f"/{self._repairs}" if self._repairs else ""
         self.progress.stage = "scoring"
         self.progress.todo = sum(self._chunks[number][1] - self._chunks[number][0] for number in numbers)

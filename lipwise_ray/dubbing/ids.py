@@ -12,7 +12,7 @@ from lipwise_ray.values import Json
 PIPELINE_VERSION = 3
 """Raised when the same inputs and settings would give another result."""
 
-_ID_CHARACTERS = 24
+_ID_CHARACTERS, _JUDGE_CHARACTERS = 24, 12
 
 
 def content_id(path: Path) -> str:
@@ -35,3 +35,8 @@ def record_id(record: Json) -> str:
     """Return the identity of a JSON record."""
     canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:_ID_CHARACTERS]
+
+
+def judge_id(judge: Json) -> str:
+    """Return the name of a judge's records, by the record of its weights."""
+    return str(judge["sha256"])[:_JUDGE_CHARACTERS]

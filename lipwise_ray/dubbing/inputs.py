@@ -158,7 +158,7 @@ def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
     Raises:
         StorageError: It is gone.
     """
-    return voiced(open_mel(store, mel_key), min_pause_s)
+    return voiced(open_columns(store, mel_key), min_pause_s)
 
 
 def sound_of(store: Store, audio_id: str, *, salvage: bool) -> Sound | None:
@@ -167,25 +167,12 @@ def sound_of(store: Store, audio_id: str, *, salvage: bool) -> Sound | None:
     return Sound(known["samples"], known["rate_hz"]) if known else None
 
 
-def open_cepstra(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return cepstra as a memory map, shape (columns, 13).
+def open_columns(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return a mel, shape (columns, 80), or cepstra, shape (columns, 13), as a memory map.
 
     Raises:
         StorageError: They are gone.
     """
-    return _open_array(store, key)
-
-
-def open_mel(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return a mel as a memory map, shape (columns, 80).
-
-    Raises:
-        StorageError: It is gone.
-    """
-    return _open_array(store, key)
-
-
-def _open_array(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     path = store.fetch(key)
     if path is None:
         raise StorageError("no_mel", key, "must be in the state", "nothing", "Run the same command again")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
@@ -30,6 +31,8 @@ TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
 EXPERT, PARSER, EMBEDDER, SYNCNET = "lipsync_expert", "bisenet", "sface", "syncnet"
 
 PASSTHROUGH = "passthrough"
+_Key = tuple[object, ...]
+_Model = TypeVar("_Model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +82,14 @@ class Models:
     def __init__(self, device: str, threads: int) -> None:
         self.device = device
         self._threads = threads
-        self._lipsync: dict[tuple[object, ...], LipSync] = {}
-        self._restorers: dict[tuple[object, ...], Restorer] = {}
-        self._upscalers: dict[tuple[object, ...], ModelFaces] = {}
-        self._parsers: dict[tuple[object, ...], FaceParser] = {}
-        self._judges: dict[str, SyncJudge] = {}
-        self._scorers: dict[str, Judge] = {}
-        self._embedders: dict[str, SFace] = {}
-        self._detectors: dict[tuple[object, ...], FaceDetector] = {}
+        self._lipsync: dict[_Key, LipSync] = {}
+        self._restorers: dict[_Key, Restorer] = {}
+        self._upscalers: dict[_Key, ModelFaces] = {}
+        self._parsers: dict[_Key, FaceParser] = {}
+        self._judges: dict[_Key, SyncJudge] = {}
+        self._scorers: dict[_Key, Judge] = {}
+        self._embedders: dict[_Key, SFace] = {}
+        self._detectors: dict[_Key, FaceDetector] = {}
         self.load_s = 0.0
 
     def lipsync(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> LipSync:
@@ -106,18 +109,12 @@ class Models:
             return Passthrough(batch_faces=batch)
         reference = weights["lipsync"]
         key = (reference["sha256"], settings.lipsync.precision, batch)
-        if key not in self._lipsync:
-            _make_room(self._lipsync, key, squeeze)
-            begin = time.perf_counter()
-            self._set_threads()
-            self._lipsync[key] = Wav2LipSync(
-                Path(reference["path"]),
-                device=self.device,
-                precision=settings.lipsync.precision,
-                batch_faces=batch,
-            )
-            self.load_s += time.perf_counter() - begin
-        return self._lipsync[key]
+        path, precision = Path(reference["path"]), settings.lipsync.precision
+
+        def make() -> LipSync:
+            return Wav2LipSync(path, device=self.device, precision=precision, batch_faces=batch)
+
+        return self._kept(self._lipsync, key, make, squeeze)
 
     def restorer(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> Restorer | None:
         """Return the restorer of a job, its upscaler of faces behind it, or None where neither is asked for.
@@ -138,13 +135,8 @@ class Models:
         batch = self._restored_batch(told, squeeze)
         hashes = (reference and reference["sha256"] for reference in references)
         key = (*hashes, told.precision, told.fidelity, batch)
-        if key not in self._restorers:
-            _make_room(self._restorers, key, squeeze)
-            begin = time.perf_counter()
-            self._set_threads()
-            self._restorers[key] = self._make_restorer(told, references[0], references[1], batch)
-            self.load_s += time.perf_counter() - begin
-        return self._restorers[key]
+        restorer, upscaler = references
+        return self._kept(self._restorers, key, lambda: self._make_restorer(told, restorer, upscaler, batch), squeeze)
 
     def _make_restorer(self, told: Restore, restorer: Json | None, upscaler: Json | None, batch: int) -> Restorer:
         made: Restorer | None = None
@@ -171,13 +163,8 @@ class Models:
             return None
         batch = self._restored_batch(told, squeeze)
         key = (reference["sha256"], told.precision, told.upscale.tile_px, batch)
-        if key not in self._upscalers:
-            _make_room(self._upscalers, key, squeeze)
-            begin = time.perf_counter()
-            self._set_threads()
-            self._upscalers[key] = self._upscaler(reference, told, batch, told.upscale.tile_px)
-            self.load_s += time.perf_counter() - begin
-        return self._upscalers[key]
+        tile_px = told.upscale.tile_px
+        return self._kept(self._upscalers, key, lambda: self._upscaler(reference, told, batch, tile_px), squeeze)
 
     def _upscaler(self, reference: Json, told: Restore, batch: int, size_px: int = 0) -> ModelFaces:
         model = check_upscaler(load_image_model(Path(reference["path"])), reference["path"])
@@ -196,13 +183,8 @@ class Models:
         """
         references = weights["detector"]
         key = (*(ref["sha256"] for ref in references), settings.detect.min_score)
-        if key not in self._detectors:
-            begin = time.perf_counter()
-            self._set_threads()
-            maker = DetectorMaker(tuple(weights_of(ref) for ref in references), settings.detect.min_score)
-            self._detectors[key] = maker(device=self.device, threads=self._threads)
-            self.load_s += time.perf_counter() - begin
-        return self._detectors[key]
+        maker = DetectorMaker(tuple(weights_of(ref) for ref in references), settings.detect.min_score)
+        return self._kept(self._detectors, key, lambda: maker(device=self.device, threads=self._threads))
 
     def parser(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> FaceParser | None:
         """Return what keeps things in front of a job's faces out of their masks, or None where that is not asked for.
@@ -215,14 +197,12 @@ class Models:
             return None
         batch = self._restored_batch(settings.restore, squeeze)
         key = (reference["sha256"], settings.lipsync.precision, batch)
-        if key not in self._parsers:
-            _make_room(self._parsers, key, squeeze)
-            begin = time.perf_counter()
-            self._set_threads()
-            path, precision = Path(reference["path"]), settings.lipsync.precision
-            self._parsers[key] = FaceParser(path, device=self.device, precision=precision, batch_faces=batch)
-            self.load_s += time.perf_counter() - begin
-        return self._parsers[key]
+        path, precision = Path(reference["path"]), settings.lipsync.precision
+
+        def make() -> FaceParser:
+            return FaceParser(path, device=self.device, precision=precision, batch_faces=batch)
+
+        return self._kept(self._parsers, key, make, squeeze)
 
     def judge(self, weights: Json) -> SyncJudge:
         """Return the expert that tells who speaks.
@@ -231,14 +211,13 @@ class Models:
             WeightsError: The checkpoint cannot be used.
         """
         reference = weights["expert"]
-        if reference["sha256"] not in self._judges:
+
+        def make() -> SyncJudge:
             from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # loads torch
 
-            begin = time.perf_counter()
-            self._set_threads()
-            self._judges[reference["sha256"]] = SyncJudge(Path(reference["path"]), self.device)
-            self.load_s += time.perf_counter() - begin
-        return self._judges[reference["sha256"]]
+            return SyncJudge(Path(reference["path"]), self.device)
+
+        return self._kept(self._judges, (reference["sha256"],), make)
 
     def scorer(self, weights: Json) -> Judge:
         """Return the network that scores finished videos.
@@ -247,14 +226,13 @@ class Models:
             WeightsError: The checkpoint cannot be used.
         """
         reference = weights["judge"]
-        if reference["sha256"] not in self._scorers:
+
+        def make() -> Judge:
             from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # loads torch
 
-            begin = time.perf_counter()
-            self._set_threads()
-            self._scorers[reference["sha256"]] = load_judge(reference["network"], Path(reference["path"]), self.device)
-            self.load_s += time.perf_counter() - begin
-        return self._scorers[reference["sha256"]]
+            return load_judge(reference["network"], Path(reference["path"]), self.device)
+
+        return self._kept(self._scorers, (reference["sha256"],), make)
 
     def embedder(self, weights: Json) -> SFace:
         """Return the network that tells people apart.
@@ -263,13 +241,23 @@ class Models:
             WeightsError: The file cannot be used.
         """
         reference = weights["embedder"]
-        if reference["sha256"] not in self._embedders:
+
+        def make() -> SFace:
             from lipwise_ray.faces.sface import SFace  # noqa: PLC0415  # only where faces are compared
 
+            return SFace(Path(reference["path"]), threads=self._threads)
+
+        return self._kept(self._embedders, (reference["sha256"],), make)
+
+    def _kept(self, kept: dict[_Key, _Model], key: _Key, make: Callable[[], _Model], squeeze: int = 0) -> _Model:
+        """Return a model, made on first use; memory that ran short is given back first."""
+        if key not in kept:
+            _make_room(kept, key, squeeze)
             begin = time.perf_counter()
-            self._embedders[reference["sha256"]] = SFace(Path(reference["path"]), threads=self._threads)
+            self._set_threads()
+            kept[key] = make()
             self.load_s += time.perf_counter() - begin
-        return self._embedders[reference["sha256"]]
+        return kept[key]
 
     def trim(self) -> None:
         """Give back what the GPU's allocator keeps for later, after a task that ran out of memory."""
@@ -285,7 +273,7 @@ class Models:
             torch.set_num_threads(self._threads)
 
 
-def _make_room(kept: dict[tuple[object, ...], Any], key: tuple[object, ...], squeeze: int) -> None:
+def _make_room(kept: dict[_Key, Any], key: _Key, squeeze: int) -> None:
     """When memory ran short, give up models that differ from a wanted one in their batches alone.
 
     Batches are what keys end with.

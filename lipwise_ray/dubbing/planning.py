@@ -116,7 +116,7 @@ class Planner:
 
         Each sound is looked at by itself: the silence between them is no background that belongs to one.
         """
-        mel = inputs.open_mel(self._store, layout.mel(lines.sound_id, salvage=job.salvage))
+        mel = inputs.open_columns(self._store, layout.mel(lines.sound_id, salvage=job.salvage))
         min_pause_s = job.spec.settings.lipsync.min_pause_s
         if not lines.times_s:
             return voiced(mel, min_pause_s)

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lipwise_ray.dubbing.scanning import scan
 from lipwise_ray.errors import FaceError
-from lipwise_ray.faces.detections import Detections
+from lipwise_ray.faces.detections import FaceDetector
 from lipwise_ray.faces.select import usable_landmarks, yaw_degrees
 from lipwise_ray.faces.sface import SIDE_PX, TEMPLATE, SFace
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.lipsync.align import aligned_to_shown
-from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import read_region
+from lipwise_ray.settings import Detect
 from lipwise_ray.values import F32Array, F64Array, I64Array, Span
 
 if TYPE_CHECKING:
@@ -120,21 +122,23 @@ def look(
 
 
 def look_at_portrait(
-    info: VideoInfo, index: FrameIndex, recipe: FrameRecipe, found: Detections, embedder: SFace, name: str
+    info: VideoInfo, index: FrameIndex, detector: FaceDetector, embedder: SFace, settings: Detect, name: str
 ) -> Looks:
     """Look at the one face of a portrait.
 
     Args:
         info: The picture.
         index: Its only frame; of a video the first counts.
-        recipe: What is done to it.
-        found: The faces in it.
+        detector: Finds faces.
         embedder: Tells people apart.
+        settings: How faces are looked for.
         name: How messages name the picture.
 
     Raises:
         FaceError: It shows no face, or several.
     """
+    recipe = make_recipe(info)
+    found = scan(info, index, recipe, Span(0, 1), detector, settings, threads=1, salvage=False, on_frame=lambda: None)
     faces = np.flatnonzero(found.frame == 0)
     if len(faces) != 1:
         raise FaceError(

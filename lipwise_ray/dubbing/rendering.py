@@ -109,7 +109,7 @@ def render_chunk(
     plan = read_plan(job.store, payload["job_id"])
     chunk: Span = plan.chunks[payload["chunk"]]
     settings = job.spec.settings
-    mels = [inputs.open_mel(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts]
+    mels = [inputs.open_columns(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts]
     enlarge = FrameUpscaler(upscaler, recipe.canvas) if upscaler else None
     delivered = replace(recipe, canvas=enlarge.canvas) if enlarge else recipe
     spec = encode_spec(settings, job.spec.output, delivered, job.video, threads, plan)

@@ -12,14 +12,16 @@ import numpy as np
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext
+from lipwise_ray.dubbing.ids import judge_id
 from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.lipsync.windows import CROP_RATE_HZ
 from lipwise_ray.metrics.lse import SHIFTS, Curve, Score, reduce
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker
 from lipwise_ray.state.store import Store, load_file
 from lipwise_ray.values import F32Array, F64Array, I64Array, Json
 
-RATE_HZ, FRAMES = 25, 5
+RATE_HZ, FRAMES = CROP_RATE_HZ, 5
 _DIGITS = 4
 Measure = Literal["source", "before", "after"]
 MEASURES: tuple[Measure, ...] = ("source", "before", "after")
@@ -138,11 +140,6 @@ def reduce_scores(job: JobContext, judge: Json, plan: Plan, sums: Sums, unscored
             found[name] = _record(reduce(one.total, one.windows))
     found["curve"] = [None if value is None else round(value, _DIGITS) for value in sums.curve.values()]
     return found
-
-
-def judge_id(judge: Json) -> str:
-    """Return the judge's part of a score's key."""
-    return str(judge["sha256"])[:12]
 
 
 def _record(score: Score) -> Json:

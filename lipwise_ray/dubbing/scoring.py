@@ -61,10 +61,8 @@ class Heard:
             StorageError: What is heard of it is gone.
         """
         known = inputs.sound_of(store, sound_id, salvage=salvage)
-        key_of, opened = (
-            (layout.cepstra, inputs.open_cepstra) if judge.hears == "mfcc" else (layout.mel, inputs.open_mel)
-        )
-        values = opened(store, key_of(sound_id, salvage=salvage))
+        key_of = layout.cepstra if judge.hears == "mfcc" else layout.mel
+        values = inputs.open_columns(store, key_of(sound_id, salvage=salvage))
         return Heard(judge, values, int(known.duration_s * RATE_HZ) if known else 0)
 
     def windows(self, frames: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.select import Chosen
+from lipwise_ray.faces.tracks import affinity
 from lipwise_ray.media.join import Timeline
 from lipwise_ray.settings import Settings
 from lipwise_ray.values import BoolArray, I64Array
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lipwise_ray.dubbing.plan import PartFacts
 
 Times = tuple[tuple[Fraction, Fraction], ...]
+_ONE_FACE = 0.4  # overlap of a fixed box and a face, as `faces.tracks.affinity` has it
 _SLACK_S = Fraction(1, 50)  # times are often rounded
 
 
@@ -54,19 +56,30 @@ def check_turns(
     for part in parts:
         _check_part(part, shown_in(part.times_s), source, timeline, chosen, settings)
     for one, other in combinations(parts, 2):
-        tracks = sorted({*one.tracks} & {*other.tracks})
         both = [
             (max(a[0], b[0]), min(a[1], b[1]) - _SLACK_S)
             for a in one.times_s
             for b in other.times_s
             if max(a[0], b[0]) < min(a[1], b[1]) - _SLACK_S
         ]
-        if not tracks or not both:
+        if not both:
             continue
-        clash = shown_in(both) & np.isin(source, chosen.frame[np.isin(chosen.track, tracks)])
+        clash = shown_in(both) & np.isin(source, _shared(one.tracks, other.tracks, chosen))
         if clash.any():
             moment = max(min(start for start, _ in both), Fraction(float(begins[int(np.argmax(clash))])))
             raise _overlapping(f"{one.rule} and {other.rule} are one face", moment)
+
+
+def _shared(one: tuple[int, ...], other: tuple[int, ...], chosen: Chosen) -> I64Array:
+    """Return the source frames in which two parts have one face: the same track, or a box over a face."""
+    of_one, of_other = np.isin(chosen.track, one), np.isin(chosen.track, other)
+    same = [chosen.frame[of_one & of_other]]
+    for boxes, faces in ((of_one & (chosen.track < 0), of_other), (of_other & (chosen.track < 0), of_one)):
+        if boxes.any():
+            rest = faces & ~boxes
+            likeness = affinity(chosen.face[boxes][:1], chosen.face[rest])[0]
+            same.append(chosen.frame[rest][likeness >= _ONE_FACE])
+    return np.concatenate(same)
 
 
 def _check_part(

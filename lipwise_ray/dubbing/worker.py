@@ -12,7 +12,8 @@ from pathlib import Path
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
 from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
-from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
+from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of
+from lipwise_ray.dubbing.ids import judge_id, record_id
 from lipwise_ray.dubbing.listening import LISTENED_PAUSE_S, listen
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import Models
@@ -22,15 +23,13 @@ from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
-from lipwise_ray.dubbing.scores import Distances, judge_id
+from lipwise_ray.dubbing.scores import Distances
 from lipwise_ray.dubbing.scoring import score_chunk, stills
-from lipwise_ray.dubbing.sounds import Sounds, mix_id
-from lipwise_ray.dubbing.speakers import detects, listens, needs_detector, portraits, rules_of
+from lipwise_ray.dubbing.sounds import Sounds
+from lipwise_ray.dubbing.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, StorageError
-from lipwise_ray.faces.select import LIKE, Selection, parse_selection
 from lipwise_ray.media.encode import check_encoder
-from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
@@ -140,7 +139,7 @@ class Worker:
     def _probe(self, payload: Json) -> Json:
         job = spec_of(payload)
         images = {address: self._media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
-        identity = self._identity(job, payload, images)
+        identity = identity_of(job, self._media, payload, images)
         job_id = record_id(identity)
         published = self._published(job_id, job)
         if published is not None:
@@ -151,7 +150,7 @@ class Worker:
         audio, lines = sounds.delivered(), sounds.lines()
         self._check_early(job, video, audio)
         rules = [one.rule for one in lines]
-        detector_id = self._detector_id(job.settings, payload["weights"])
+        detector_id = detector_id_of(job.settings, payload["weights"])
         voices_id = looks_id = None
         to_scan: list[list[int]] = []
         if detects(rules, job.tracks) and self._store.size(layout.tracks(video.id, detector_id)) is None:
@@ -159,11 +158,11 @@ class Worker:
         to_listen: list[list[int]] = []
         if listens(rules):
             self._check_own_sound(job, video)
-            voices_id = found = self._faces_id(job, identity, "expert")
+            voices_id = found = comparison_id(job, identity, "expert")
             to_listen = self._missing(opened, lambda number: layout.voices(video.id, found, number))
         to_recognise: list[list[int]] = []
         if portraits(rules):
-            looks_id = seen = self._faces_id(job, identity, "embedder")
+            looks_id = seen = comparison_id(job, identity, "embedder")
             to_recognise = self._missing(opened, lambda number: layout.looks(video.id, seen, number))
         return {
             "job_id": job_id,
@@ -194,53 +193,6 @@ class Worker:
             if self._store.size(key_of(number)) is None
         ]
 
-    def _identity(self, job: JobSpec, payload: Json, images: dict[str, str]) -> Json:
-        """Return what decides a job's result; its portraits count by their contents."""
-        rules = rules_of(job.speakers, job.settings)
-        needs_scan = needs_detector(rules, job.tracks)
-        decisive = job.settings.identity()
-        if not needs_scan:
-            del decisive["detect"]
-        if not payload["weights"].get("upscaler"):
-            del decisive["restore"]["upscale"]
-            if not payload["weights"].get("restorer"):
-                del decisive["restore"]
-        speakers = [
-            {
-                "faces": _with_contents(parse_selection(speaker.faces), images),
-                "audio": self._media.identity(speaker.audio),
-                "start_s": speaker.start_s,
-                "end_s": speaker.end_s,
-            }
-            for speaker in job.speakers
-        ]
-        if speakers:
-            del decisive["faces"]["select"]
-        else:
-            decisive["faces"]["select"] = _with_contents(rules[0], images)
-        if not images:
-            del decisive["faces"]["min_likeness"]
-        return {
-            "pipeline": PIPELINE_VERSION,
-            "video": self._media.identity(job.video),
-            "audio": mix_id(speakers) if job.audio is None else self._media.identity(job.audio),
-            **({"speakers": speakers} if speakers else {}),
-            "tracks": self._media.identity(job.tracks) if job.tracks else None,
-            "start_s": job.start_s,
-            "end_s": job.end_s,
-            "settings": decisive,
-            "device": payload["device"],
-            "weights": {
-                **{
-                    name: (payload["weights"].get(name) or {}).get("sha256")
-                    for name in ("lipsync", "restorer", "upscaler", "parser", "expert")
-                },
-                **({"embedder": payload["weights"]["embedder"]["sha256"]} if images else {}),
-                "detector": self._detector_id(job.settings, payload["weights"]) if needs_scan else None,
-            },
-            "output": job.output,
-        }
-
     def _check_early(self, job: JobSpec, video: inputs.Video, audio: inputs.Audio) -> None:
         """Find out before any work what would only fail at its end."""
         output_at(job.output_address, self._scratch).check()
@@ -266,19 +218,6 @@ class Worker:
         )  # a driver may have died before it did
         return result
 
-    @staticmethod
-    def _detector_id(settings: Settings, weights: Json) -> str:
-        return record_id(
-            {
-                "pipeline": PIPELINE_VERSION,
-                "weights": [ref["sha256"] for ref in weights.get("detector") or []],
-                "detect": settings.detect.model_dump(mode="json", exclude={"detector", "checkpoint", "batch_frames"}),
-                "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
-                "max_gap_s": settings.faces.max_gap_s,
-                "chunk": settings.chunk.model_dump(mode="json"),
-            }
-        )
-
     # scan: faces in a stretch of the source ---------------------------------------------------
 
     def _scan(self, payload: Json) -> Json:
@@ -302,14 +241,6 @@ class Worker:
         return {}
 
     # listen: whose lips go with the filmed sound -------------------------------------------------
-
-    @staticmethod
-    def _faces_id(job: JobSpec, identity: Json, judge: str) -> str:
-        """Return what decides what a network that compares faces finds."""
-        decides = {"chunk": True, "source": True, "faces": {"smooth_s", "smoothing"}}
-        settings = job.settings.model_dump(mode="json", include=decides)
-        decisive = {"settings": settings, **{name: identity[name] for name in ("pipeline", "device", "tracks")}}
-        return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", judge)}})
 
     def _check_own_sound(self, job: JobSpec, video: inputs.Video) -> None:
         """Decode the sound filmed with a video, by which its speaker is to be found."""
@@ -342,7 +273,7 @@ class Worker:
             Span(payload["start"], payload["stop"]),
             tracks,
             self._models.judge(payload["weights"]),
-            inputs.open_mel(self._store, own.mel_key),
+            inputs.open_columns(self._store, own.mel_key),
             inputs.voices(self._store, own.mel_key, LISTENED_PAUSE_S),
             inputs.lead_s(info),
             threads=self._config.threads,
@@ -386,20 +317,13 @@ class Worker:
         image = inputs.open_video(
             self._store, self._scratch, file, image_id, salvage=False, limits=spec.settings.limits
         )
-        recipe = make_recipe(image.info)
-        found = scan(
+        looks = look_at_portrait(
             image.info,
             image.index,
-            recipe,
-            Span(0, 1),
             self._models.detector(spec.settings, payload["weights"]),
+            self._models.embedder(payload["weights"]),
             spec.settings.detect,
-            threads=self._config.threads,
-            salvage=False,
-            on_frame=self._tick,
-        )
-        looks = look_at_portrait(
-            image.info, image.index, recipe, found, self._models.embedder(payload["weights"]), shown(address)
+            shown(address),
         )
         self._keep(layout.portrait(image_id, payload["looks_id"]), looks.save)
         return {}
@@ -470,20 +394,13 @@ class Worker:
         if known is not None and known.is_of({n: read_marker(self._store, job_id, n) for n in known.segments}):
             return {}
         job = open_job(self._store, self._media, self._scratch, payload)
-        found = score_chunk(
-            job,
-            read_plan(self._store, job_id),
-            chunk,
-            recipe_of(job.spec.settings, job.video),
-            self._models.scorer(weights),
-            job_id=job_id,
-            threads=self._config.threads,
-            on_frame=self._tick,
-        )
+        plan, recipe = read_plan(self._store, job_id), recipe_of(job.spec.settings, job.video)
+        threads = self._config.threads
+        judge = self._models.scorer(weights)
+        found = score_chunk(job, plan, chunk, recipe, judge, job_id=job_id, threads=threads, on_frame=self._tick)
         if not isinstance(found, Distances):
             return {"missing": found}
-        recipe, threads = recipe_of(job.spec.settings, job.video), self._config.threads
-        pictures = stills(job, read_plan(self._store, job_id), chunk, recipe, job_id=job_id, threads=threads)
+        pictures = stills(job, plan, chunk, recipe, job_id=job_id, threads=threads)
         for name, picture in zip(("before", "after"), pictures or (), strict=bool(pictures)):
             self._store.write(layout.still(job_id, name), picture)
         self._keep(key, found.save)
@@ -492,11 +409,6 @@ class Worker:
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         return assemble(job, payload, recipe_of(job.spec.settings, job.video))
-
-
-def _with_contents(rule: Selection, images: dict[str, str]) -> str:
-    """Return a rule with its portrait's identity in place of its name."""
-    return f"{LIKE}:{images[rule.image]}" if rule.kind == LIKE else rule.text
 
 
 def _squeezed(detect: Detect, squeeze: int) -> Detect:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from lipwise_ray.lipsync.windows import WINDOW_COLUMNS, window
+from lipwise_ray.lipsync.windows import window
 from lipwise_ray.metrics.sync import stacked_lips
 from lipwise_ray.nets.checkpoint import load_into, load_network
-from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
+from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
 from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
 
-RATE_HZ = 25
-FRAMES_A_WINDOW = FRAMES
 _SYNCNET, _EXPERT = "syncnet", "lipsync_expert"
 _BATCH = 16
 _SLACK = 1e-6
@@ -87,29 +86,21 @@ class SyncNetJudge:
         wide, below = half * (1 + _CROP_SCALE), half * (1 + 2 * _CROP_SCALE)
         return np.array([x - wide, y - half, x + wide, y + below])
 
-    @torch.inference_mode()
     def lips(self, crops: U8Array) -> F32Array:
         """Return embeddings of crops."""
-        parts: list[F32Array] = []
-        for begin in range(0, len(crops), _BATCH):
-            frames = torch.from_numpy(crops[begin : begin + _BATCH]).to(self._device).permute(0, 4, 1, 2, 3).float()
-            parts.append(self._network.embed_lips(frames).cpu().numpy())
-        return np.concatenate(parts)
+        return _in_batches(
+            crops, lambda part: self._network.embed_lips(part.permute(0, 4, 1, 2, 3).float()), self._device
+        )
 
     def column(self, seconds: F64Array) -> I64Array:
         """Return columns of 10 ms; a frame of 1/25 s is exactly four of them."""
         return np.floor(seconds * 100 + 0.5).astype(np.int64)
 
-    @torch.inference_mode()
     def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
         """Return embeddings of windows of cepstra; past the sound's ends its first and last column are repeated."""
-        parts: list[F32Array] = []
-        for begin in range(0, len(columns), _BATCH):
-            place = columns[begin : begin + _BATCH, None] + np.arange(COLUMNS)
-            windows = heard[np.clip(place, 0, len(heard) - 1)].transpose(0, 2, 1).reshape(-1, 1, CEPSTRA, COLUMNS)
-            given = torch.from_numpy(np.ascontiguousarray(windows)).to(self._device)
-            parts.append(self._network.embed_sound(given).cpu().numpy())
-        return np.concatenate(parts)
+        place = np.clip(columns[:, None] + np.arange(COLUMNS), 0, len(heard) - 1)
+        windows = heard[place].transpose(0, 2, 1).reshape(-1, 1, CEPSTRA, COLUMNS)
+        return _in_batches(windows, self._network.embed_sound, self._device)
 
 
 class ExpertJudge:
@@ -135,29 +126,28 @@ class ExpertJudge:
         """Return the face's box and 10 pixels below it, as experts have seen in training."""
         return face.astype(np.float64) + np.array([0, 0, 0, _EXPERT_BELOW_PX])
 
-    @torch.inference_mode()
     def lips(self, crops: U8Array) -> F32Array:
         """Return embeddings of the lower halves of crops, of length 1."""
-        parts: list[F32Array] = []
-        for begin in range(0, len(crops), _BATCH):
-            lower = torch.from_numpy(np.ascontiguousarray(crops[begin : begin + _BATCH, :, self.side_px // 2 :]))
-            parts.append(self._network.embed_face(stacked_lips(lower.to(self._device))).cpu().numpy())
-        return np.concatenate(parts)
+        lower = crops[:, :, self.side_px // 2 :]
+        return _in_batches(lower, lambda part: self._network.embed_face(stacked_lips(part)), self._device)
 
     def column(self, seconds: F64Array) -> I64Array:
         """Return columns of a mel of 80 a second."""
         return np.floor(seconds * 80 + _SLACK).astype(np.int64)
 
-    @torch.inference_mode()
     def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
         """Return embeddings of windows of a mel, of length 1; there is silence past its ends."""
-        parts: list[F32Array] = []
-        for begin in range(0, len(columns), _BATCH):
-            mels = np.stack([window(heard, int(column)) for column in columns[begin : begin + _BATCH]])
-            assert mels.shape[2] == WINDOW_COLUMNS
-            given = torch.from_numpy(mels).unsqueeze(1).to(self._device)
-            parts.append(self._network.embed_sound(given).cpu().numpy())
-        return np.concatenate(parts)
+        mels = np.stack([window(heard, int(column)) for column in columns])[:, None]
+        return _in_batches(mels, self._network.embed_sound, self._device)
+
+
+@torch.inference_mode()
+def _in_batches(given: U8Array | F32Array, embed: Callable[[torch.Tensor], torch.Tensor], device: str) -> F32Array:
+    """Return embeddings of what is given, a few at a time."""
+    parts = (given[begin : begin + _BATCH] for begin in range(0, len(given), _BATCH))
+    return np.concatenate(
+        [embed(torch.from_numpy(np.ascontiguousarray(part)).to(device)).cpu().numpy() for part in parts]
+    )
 
 
 def load_judge(network: str, weights: Path, device: str = "cpu") -> Judge:

@@ -73,6 +73,18 @@ def test_rounded_times_are_no_overlap() -> None:
         _plan((_part("left", 1, (0, 2.1)), _part("index:0", 1, (2, 3))), BOTH)
 
 
+def test_a_box_over_a_face_is_that_face() -> None:
+    """A fixed box (tracks below nought) may not speak while the face beneath it does; beside it, it may."""
+    over = _faces({1: range(FRAMES), -2: range(FRAMES)})
+    parts = (_part("left", 1, (0, 3)), _part("box:10,50,10,50", -2, (2, 4)))
+    with pytest.raises(FaceError, match=r"left and box:10,50,10,50 are one face at 2\.00 s"):
+        _plan(parts, over)
+    beside = replace(over, face=np.where((over.track < 0)[:, None], over.face + 100, over.face))
+    assert len(_plan(parts, beside).parts) == 2
+    with pytest.raises(FaceError, match="are one face"):
+        _plan((_part("box:1", -1, (0, 3)), _part("box:2", -2, (2, 4))), _faces({-1: range(FRAMES), -2: range(FRAMES)}))
+
+
 def test_a_clash_where_the_face_is_not_shown_is_none() -> None:
     """Both speak, but the face is elsewhere meanwhile."""
     shown = _faces({1: range(50)})
@@ -84,7 +96,8 @@ def test_a_clash_where_the_face_is_not_shown_is_none() -> None:
 @pytest.mark.parametrize("times", [(41.0, 43.5), (2.01, 2.03)])
 def test_a_line_within_a_held_frame_is_heard(times: tuple[float, float]) -> None:
     """Slides are shown for 4 s each: a line that begins and ends within one belongs to it."""
-    _plan((_part("left", 1, (0, 40)), _part("right", 2, times)), BOTH, step=100)
+    plan = _plan((_part("left", 1, (0, 40)), _part("right", 2, times)), BOTH, step=100)
+    assert [face.parts for face in plan.faces(int(times[0] / 4))] == [(0,), (1,)]
 
 
 def test_a_speaker_after_the_end_is_refused() -> None:

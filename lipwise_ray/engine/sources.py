@@ -1,0 +1,202 @@
+"""Where a run's settings and weights come from."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lipwise_ray.dubbing.models import EMBEDDER, EXPERT, PARSER, PASSTHROUGH, SPANDREL, SYNCNET, TINY_RESTORER
+from lipwise_ray.dubbing.row_table import Row
+from lipwise_ray.dubbing.speakers import listens, needs_detector, portraits, rules_of
+from lipwise_ray.errors import InputError, LipwiseError, SettingsError
+from lipwise_ray.faces.select import LIKE, parse_selection
+from lipwise_ray.layers import read_preset, resolve
+from lipwise_ray.nets.registry import Registry, Weights
+from lipwise_ray.settings import Settings
+from lipwise_ray.storage.address import is_local
+from lipwise_ray.values import Json
+
+_MOST_KNOWN = 256
+_NOTHING = "none"
+_AUTO_RESTORER, _SYNCNET, _TINY_JUDGE = "gfpgan_1_4", "syncnet_v2", "tiny_judge"
+Layer = tuple[str, Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class SettingsSource:
+    """Settings of a run and of each of its rows: preset, job file, command line, row columns.
+
+    Attributes:
+        presets: Folder of preset files.
+        preset: The run's preset.
+        layers: Job file and command line, in rising precedence.
+    """
+
+    presets: Path
+    preset: str
+    layers: list[Layer]
+    _known: OrderedDict[str, Settings] = field(default_factory=OrderedDict[str, Settings])
+
+    def for_run(self) -> Settings:
+        """Return the settings without any row's columns.
+
+        Raises:
+            SettingsError: A setting is unknown or impossible.
+        """
+        return self._resolve(self.preset, {})
+
+    def for_row(self, row: Row) -> Settings:
+        """Return a row's settings."""
+        return self._resolve(row.preset or self.preset, row.overrides)
+
+    def _resolve(self, preset: str, overrides: Mapping[str, Any]) -> Settings:
+        key = f"{preset} {sorted((s, sorted(v.items())) for s, v in overrides.items())}"
+        if key not in self._known:
+            base: Layer = (f"preset {preset}", read_preset(self.presets, preset))
+            settings = resolve([base, *self.layers, ("the row", overrides)])
+            try:
+                rule = parse_selection(settings.faces.select)
+            except InputError as error:
+                raise SettingsError("faces", "faces.select", error.must, error.got) from error
+            if rule.kind == LIKE and is_local(rule.image):  # of a job file or --set; rows name absolute paths
+                faces = settings.faces.model_copy(update={"select": f"{LIKE}:{Path(rule.image).resolve()}"})
+                settings = settings.model_copy(update={"faces": faces})
+            self._known[key] = settings
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+
+class WeightsTable:
+    """Finds the checkpoints that settings ask for; each file is hashed once.
+
+    Args:
+        registry: Where named ones are.
+        gpu: Workers have a GPU, so that ``auto`` may take the heavier detector.
+    """
+
+    def __init__(self, registry: Registry, *, gpu: bool) -> None:
+        self._registry = registry
+        self._gpu = gpu
+        self._known: dict[tuple[str, str | None, str], Weights] = {}
+        self._unusable: dict[tuple[str, str | None, str], LipwiseError] = {}
+
+    def all_of(self, source: SettingsSource, rows: Iterable[Row]) -> list[Json]:
+        """Return what the workers have to load for these rows, each combination once.
+
+        Rows whose checkpoints cannot be used are left out, for they are refused when their turn comes.
+
+        Raises:
+            WeightsError: No row is left: the first one's checkpoint is missing or damaged.
+        """
+        found: dict[str, Json] = {}
+        problem: LipwiseError | None = None
+        for row in rows:
+            settings = source.for_row(row)
+            try:
+                weights = self.of(settings, row)
+            except LipwiseError as error:
+                problem = problem or error
+                continue
+            key = f"{weights} {settings.lipsync} {settings.restore} {settings.detect} {settings.composite}"
+            if key not in found:
+                found[key] = {"settings": settings.model_dump_json(), "weights": weights}
+        if problem and not found:
+            raise problem
+        return list(found.values())
+
+    @property
+    def non_commercial(self) -> list[tuple[str, str]]:
+        """Names and terms of the checkpoints found so far that may not be used commercially."""
+        found = {one.name: one.licence for one in self._known.values() if not one.commercial}
+        return sorted(found.items())
+
+    def of(self, settings: Settings, row: Row) -> Json:
+        """Return a row's weights as records."""
+        record: Json = {}
+        if settings.lipsync.model != PASSTHROUGH:
+            weights = self._get(settings.lipsync.model, settings.lipsync.checkpoint, "wav2lip")
+            record["lipsync"] = weights.record()
+        restorer = self._restorer(settings)
+        if restorer is not None:
+            record["restorer"] = restorer.record()
+        upscale = settings.restore.upscale
+        if upscale.model != _NOTHING or upscale.checkpoint is not None:
+            record["upscaler"] = self._get(upscale.model, upscale.checkpoint, SPANDREL).record()
+        composite = settings.composite
+        if composite.mask != "box" and (composite.parser != _NOTHING or composite.parser_checkpoint is not None):
+            record["parser"] = self._get(composite.parser, composite.parser_checkpoint, PARSER).record()
+        judge = self.judge(settings)
+        if judge is not None:
+            record["judge"] = judge.record()
+        rules = rules_of(row.speakers, settings)
+        if portraits(rules):
+            told = settings.faces
+            record["embedder"] = self._get(told.embedder, told.embedder_checkpoint, EMBEDDER).record()
+        if listens(rules):
+            record["expert"] = self._get(settings.faces.expert, settings.faces.expert_checkpoint, EXPERT).record()
+        if needs_detector(rules, row.tracks):
+            record["detector"] = [one.record() for one in self.detector(settings)]
+        return record
+
+    def _restorer(self, settings: Settings) -> Weights | None:
+        told = settings.restore
+        if told.checkpoint is not None:
+            return self._get(told.model, told.checkpoint, SPANDREL)
+        if told.model == "auto":
+            is_there = self._gpu and self._registry.installed(_AUTO_RESTORER)
+            return self._get(_AUTO_RESTORER, None, SPANDREL) if is_there else None
+        if told.model == _NOTHING:
+            return None
+        return self._get(told.model, None, SPANDREL if told.model != TINY_RESTORER else TINY_RESTORER)
+
+    def judge(self, settings: Settings) -> Weights | None:
+        """Return what scores finished videos, None where nothing is to.
+
+        Raises:
+            WeightsError: It is not installed, or damaged.
+        """
+        told = settings.score
+        if told.checkpoint is not None:
+            return self._get(told.judge, told.checkpoint, SYNCNET)
+        if told.judge == _NOTHING:
+            return None
+        is_there = self._registry.installed(_SYNCNET)
+        name = (_SYNCNET if is_there else _TINY_JUDGE) if told.judge == "auto" else told.judge
+        network = self._registry.entry(name).network
+        return self._get(name, None, network if network in (SYNCNET, EXPERT) else SYNCNET)
+
+    def detector(self, settings: Settings) -> list[Weights]:
+        """Return the checkpoints of the face detector.
+
+        Raises:
+            WeightsError: One is not installed, or damaged.
+        """
+        if settings.detect.detector == "tiny":
+            return [self._get("tiny_detector", settings.detect.checkpoint, "tiny_detector")]
+        heavy = settings.detect.detector == "s3fd"
+        if settings.detect.detector == "auto" and settings.detect.checkpoint is None and self._gpu:
+            installed = self._registry.installed("s3fd") and self._registry.installed("fan_2d")
+            heavy = installed and importlib.util.find_spec("face_alignment") is not None
+        if heavy:
+            return [self._get("s3fd", None, "s3fd"), self._get("fan_2d", None, "fan_2d")]
+        return [self._get("yunet", settings.detect.checkpoint, "yunet")]
+
+    def _get(self, name: str, checkpoint: str | None, network: str) -> Weights:
+        key = (name, checkpoint, network)
+        if key in self._unusable:
+            raise self._unusable[key]
+        if key not in self._known:
+            try:
+                if checkpoint is not None:
+                    self._known[key] = self._registry.own_file(Path(checkpoint).resolve(), network)
+                else:
+                    self._known[key] = self._registry.resolve(name, network)
+            except LipwiseError as error:
+                self._unusable[key] = error
+                raise
+        return self._known[key]
