@@ -66,6 +66,7 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[..., Engine] 
     from lipwise_ray.cli.progress import Display
     from lipwise_ray.dubbing.manifest import read_manifest
     from lipwise_ray.engine import driver
+    from lipwise_ray.engine.sources import SettingsSource
     from lipwise_ray.engine.factory import make_engine
     from lipwise_ray.layers import parse_assignment
     from lipwise_ray.nets.registry import Registry
@@ -76,7 +77,7 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[..., Engine] 
             if text.startswith(("FAILED", "error")):
                 print(text)
 
-    source = driver.SettingsSource(jobs_folder(), "quality", [("bench", parse_assignment(text)) for text in sets])
+    source = SettingsSource(jobs_folder(), "quality", [("bench", parse_assignment(text)) for text in sets])
     settings = source.for_run()
     loaded = read_manifest(manifest, str(folder / name), ["quality"])
     report = driver.submit(
