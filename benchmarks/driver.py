@@ -66,8 +66,8 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[..., Engine] 
     from lipwise_ray.cli.progress import Display
     from lipwise_ray.dubbing.manifest import read_manifest
     from lipwise_ray.engine import driver
-    from lipwise_ray.engine.sources import SettingsSource
     from lipwise_ray.engine.factory import make_engine
+    from lipwise_ray.engine.sources import SettingsSource
     from lipwise_ray.layers import parse_assignment
     from lipwise_ray.nets.registry import Registry
     from lipwise_ray.resources import jobs_folder, models_folder
