@@ -55,7 +55,7 @@ def cancel(
     ] = None,
 ) -> None:
     """Ask the driver that works on a state to give up a row, or all rows."""
-    from lipwise_ray.dubbing.manifest import ROW_ID  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.cells import ROW_ID  # noqa: PLC0415  # heavy
     from lipwise_ray.state import layout  # noqa: PLC0415  # with its store
     from lipwise_ray.state.lease import holder  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same

@@ -5,41 +5,47 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from lipwise_ray.errors import ManifestError
 
-REQUIRED = ("id", "video", "audio", "output")
-OPTIONAL = (
-    "start",
-    "end",
-    "length",
-    "extend",
-    "faces",
-    "pads",
-    "preset",
-    "language",
-    "priority",
-    "tags",
-    "tracks",
-    "speakers",
-)
-COLUMNS = REQUIRED + OPTIONAL
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the rows of a manifest may have.
+
+    Attributes:
+        required: Every file has these columns.
+        optional: Others that are known.
+        instead: Columns by a required one whose place they take.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    instead: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.required + self.optional
+
+
 _BATCH_ROWS = 4096
 BROKEN = "\0broken"
 """Key of a record that could not be read as one; its value says why."""
 
 
-def _check_columns(path: Path, names: Iterable[str]) -> None:
+def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
     names = list(names)
     problems: list[str] = []
     for name in names:
-        if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1)
+        if name not in columns.all:
+            near = difflib.get_close_matches(name, columns.all, n=1)
             problems.append(f'unknown column "{name}"' + (f', did you mean "{near[0]}"?' if near else ""))
-    needed = [name for name in REQUIRED if name != "audio" or "speakers" not in names]
+    needed = [name for name in columns.required if columns.instead.get(name) not in names]
     problems += [f'column "{name}" is missing' for name in needed if name not in names]
     problems += [f'column "{name}" stands there twice' for name in sorted(set(names)) if names.count(name) > 1]
     if problems:
@@ -48,14 +54,14 @@ def _check_columns(path: Path, names: Iterable[str]) -> None:
             f"{path}, line 1",
             "must have known columns",
             "; ".join(problems),
-            f"Required: {', '.join(REQUIRED)}. Optional: {', '.join(OPTIONAL)}",
+            f"Required: {', '.join(columns.required)}. Optional: {', '.join(columns.optional)}",
         )
 
 
-def read_csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_csv(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line, record) of a CSV file: comma, semicolon or tab; a byte order mark is fine."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from _csv_rows(path, file)
+        yield from _csv_rows(path, file, columns)
 
 
 def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
@@ -65,7 +71,7 @@ def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
         yield text
 
 
-def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     first = next((text for text in file if text.strip()), "")
     delimiter = max(",;\t", key=first.count)
     file.seek(0)
@@ -76,7 +82,7 @@ def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
             header.pop()  # a trailing separator, as spreadsheets write it
         if not any(header):
             raise ManifestError("manifest_empty", str(path), "must have a header line", "an empty file")
-        _check_columns(path, header)
+        _check_columns(path, header, columns)
         for cells in rows:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -92,8 +98,9 @@ def _csv_rows(path: Path, file: TextIO) -> Iterator[tuple[int, dict[str, Any]]]:
         ) from error
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line, record) of a file of JSON lines."""
+def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, record) of a file of JSON lines; each may have other columns, so they are not looked at."""
+    del columns
     with path.open(encoding="utf-8-sig") as file:
         for line, text in enumerate(file, 1):
             if not text.strip():
@@ -109,7 +116,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield line, cast("dict[str, Any]", record)
 
 
-def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (row, record) of a Parquet file."""
     import pyarrow as pa  # noqa: PLC0415  # heavy, and only for this format
     import pyarrow.parquet as pq  # noqa: PLC0415  # heavy, and only for this format
@@ -118,7 +125,7 @@ def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         table = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise ManifestError("manifest_parquet", str(path), "must be Parquet", str(error)) from error
-    _check_columns(path, table.schema_arrow.names)
+    _check_columns(path, table.schema_arrow.names, columns)
     line = 0
     try:
         for batch in table.iter_batches(_BATCH_ROWS):
@@ -130,7 +137,7 @@ def read_parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ManifestError("manifest_parquet", where, "must be whole Parquet", str(error)) from error
 
 
-READERS: dict[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]] = {
+READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, dict[str, Any]]]]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".jsonl": read_jsonl,

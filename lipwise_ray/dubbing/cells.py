@@ -1,0 +1,215 @@
+"""The cells of a manifest's rows: what holds for manifests of every kind."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from lipwise_ray.dubbing.records import BROKEN, Columns
+from lipwise_ray.dubbing.row_table import RowTable
+from lipwise_ray.errors import LipwiseError, ManifestError
+from lipwise_ray.faces.select import LIKE, parse_selection
+from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store
+
+ROW_ID = re.compile(r"^[\w][\w.@+-]{0,127}\Z")
+_CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
+_LARGEST, _MOST_DIGITS = 1_000_000, 40
+_MOST_KNOWN_FILES = 4096
+_LISTS = ("pads", "tags")
+_NESTED = ("speakers",)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row's cells by column, every column among them.
+
+    Attributes:
+        values: As they were read.
+        text: As text, empty where there is nothing; lists are left out.
+    """
+
+    values: dict[str, Any]
+    text: dict[str, str]
+
+
+class Cells:
+    """Reads cells of the present row and notes what is wrong with them.
+
+    Args:
+        columns: What a row may have.
+        base: The folder or prefix that paths are relative to.
+        policy: What inputs may be.
+    """
+
+    def __init__(self, columns: Columns, base: str, policy: Policy) -> None:
+        self.table = RowTable()
+        self.line = 0
+        self.id = ""
+        """Of the present row, as far as it can be read."""
+        self.within = ""
+        """Which part of the row is looked at, for messages."""
+        self._columns = columns
+        self._base = base
+        self._policy = policy
+        self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
+
+    def begin(self, line: int, record: dict[str, Any]) -> Record | None:
+        """Take up a row; None for one whose cells cannot be read at all."""
+        broken = record.pop(BROKEN, None)
+        name = record.get("id")
+        self.line = line
+        self.id = "" if name is None else str(name).strip().encode(errors="replace").decode()
+        if broken is not None:
+            self.wrong(None, "must be a whole row", str(broken))
+            return None
+        if not self._check_values(record):
+            return None
+        values = {name: record.get(name) for name in self._columns.all}
+        text = {n: "" if v is None else str(v).strip() for n, v in values.items() if not isinstance(v, list | tuple)}
+        if text.get("id") and not ROW_ID.match(text["id"]):
+            self.wrong("id", "must be letters, digits, or ._@+- (at most 128)", repr(text["id"][:140]), "Rename it")
+        return Record(values, text)
+
+    def _check_values(self, record: dict[str, Any]) -> bool:
+        """Tell whether every cell is of a known column and holds one value, or note what is wrong."""
+        wrong = 0
+        for name, value in record.items():
+            wrong += 1
+            if name not in self._columns.all:
+                near = difflib.get_close_matches(str(name), self._columns.all, n=1)
+                hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(self._columns.all)}"
+                self.wrong(ascii(name)[1:-1][:80], "must be a known column", "", hint)
+            elif name in _NESTED:
+                wrong -= 1  # who asks for it looks at it
+            elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS):
+                self.wrong(str(name), "must be one text or number", type(value).__name__)
+            elif not is_text(value):
+                self.wrong(str(name), "must be text that UTF-8 can hold", ascii(value)[:80])
+            else:
+                wrong -= 1
+        return not wrong
+
+    def wrong(self, column: str | None, must: str, got: str = "", do: str = "") -> None:
+        """Note what is wrong with the row: with a column of it, or as a whole."""
+        where = f"line {self.line}" + (f" (id={self.id})" if self.id else "")
+        where += (f', column "{column}"' if column else "") + self.within
+        code = f"row_{column}" if column in self._columns.all else "row"
+        self.table.add_problem(self.line, ManifestError(code, where, must, got, do))
+
+    def file(self, column: str, text: str) -> str:
+        """Return the absolute path or address of an input."""
+        if not text:
+            return ""
+        address = text
+        if is_local(text) and not is_local(self._base) and not Path(text).is_absolute():
+            bucket, key = bucket_and_key(f"{self._base}/{text}")  # beside a manifest in a bucket
+            address = f"{bucket}/{os.path.normpath(key)}"
+        elif is_local(text):
+            base = Path(self._base if is_local(self._base) else "/")
+            try:
+                path = (base / text).resolve() if "\0" not in text else base
+            except OSError:
+                path = base / text
+            address = str(path)
+            if not self._is_file(path):
+                got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
+                self.wrong(column, "must name a file", got, "Paths are relative to the manifest")
+                return address
+        if is_store(address) and not bucket_and_key(address)[1]:
+            self.wrong(column, "must name an object", "a bucket alone")
+            return address
+        try:
+            self._policy.check(address)
+        except LipwiseError as error:
+            self.wrong(column, error.must, error.got or error.where, error.do)
+        return address
+
+    def choice(
+        self, text: dict[str, str], column: str, known: tuple[str, ...], into: dict[str, dict[str, Any]]
+    ) -> None:
+        """Put one of a few words into the settings of `timing`."""
+        value = text.get(column, "").lower()
+        if not value:
+            return
+        if value not in known:
+            near = difflib.get_close_matches(value, known, n=1)
+            hint = f'Did you mean "{near[0]}"?' if near else ""
+            self.wrong(column, f"must be one of {', '.join(known)}", repr(value), hint)
+            return
+        into.setdefault("timing", {})[column] = value
+
+    def faces(self, text: str, into: dict[str, dict[str, Any]]) -> None:
+        """Put the rule that chooses faces into the settings."""
+        if text:
+            into.setdefault("faces", {})["select"] = self.rule("faces", text)
+
+    def rule(self, column: str, text: str) -> str:
+        """Return a rule that chooses faces, its portrait as an address."""
+        try:
+            rule = parse_selection(text)
+        except LipwiseError as error:
+            self.wrong(column, error.must, error.got, error.do)
+            return "largest"
+        return f"{LIKE}:{self.file(column, rule.image)}" if rule.kind == LIKE else text
+
+    def seconds(self, column: str, text: str) -> float | None:
+        """Return a time, None where there is none."""
+        if not text:
+            return None
+        clock = _CLOCK.match(text)
+        try:
+            if clock:
+                hours, minutes, seconds = clock.groups()
+                value = int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
+            else:
+                value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            self.wrong(column, "must be seconds or h:mm:ss, at least 0", repr(text))
+            return None
+        return value
+
+    def whole(self, column: str, text: str) -> int:
+        """Return a whole number, 0 where there is none."""
+        if not text:
+            return 0
+        try:
+            number = int(text[:_MOST_DIGITS].removesuffix(".0"))  # a spreadsheet library's whole number
+        except ValueError:
+            number = _LARGEST + 1
+        if not -_LARGEST <= number <= _LARGEST:
+            self.wrong(column, f"must be a whole number of at most {_LARGEST}", repr(text[:_MOST_DIGITS]))
+            return 0
+        return number
+
+
+def is_text(value: object) -> bool:
+    """Tell whether a value, or each item of a list, can be written as UTF-8; JSON allows what cannot."""
+    if isinstance(value, list | tuple):
+        items = cast("list[object]", value)
+        return all(not isinstance(item, dict | list) and is_text(item) for item in items)
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def tags_of(value: object) -> tuple[str, ...]:
+    """Return the tags of a list, or of a text that separates them."""
+    if isinstance(value, list | tuple):
+        return tuple(str(v) for v in cast("list[object]", value))
+    return tuple(part.strip() for part in re.split(r"[|,;]", str(value or "")) if part.strip())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
