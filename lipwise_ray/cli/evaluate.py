@@ -1,25 +1,126 @@
-"""`lipwise-ray evaluate`: judging results."""
+"""`lipwise-ray evaluate`: judging finished videos, and comparing runs."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from lipwise_ray.cli import setup
 from lipwise_ray.cli.status import must_be_state
-from lipwise_ray.errors import OutputError
+from lipwise_ray.cli.stopping import StopFlag
+from lipwise_ray.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
+    from lipwise_ray.dubbing.manifest import Manifest
     from lipwise_ray.reports.compare import Comparison
+    from lipwise_ray.settings import Settings
 
-app = typer.Typer(help="Judge results.", no_args_is_help=True, rich_markup_mode=None)
+_VIDEOS = "videos"
+
+
+class _VideosUnlessNamed(TyperGroup):
+    """Takes words that name no command for videos: ``evaluate a.mp4`` is ``evaluate videos a.mp4``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  # typer keeps its context's class to itself
+        """Put the command in where it was left out."""
+        is_named = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if is_named else [_VIDEOS, *args])
+
+
+app = typer.Typer(
+    cls=_VideosUnlessNamed,
+    help="Judge finished videos: `evaluate VIDEO...`; or put two runs side by side: `evaluate compare`.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.callback()
 def top() -> None:
     """Hold the commands."""
+
+
+@app.command(_VIDEOS)
+def videos(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Videos; or a manifest (.csv, .jsonl, .parquet) of them.", metavar="VIDEO..."),
+    ],
+    *,
+    references: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reference", help="A video to compare with: one for all, or repeated, one for each.", metavar="VIDEO"
+        ),
+    ] = None,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for report.html and results.*.")] = Path("evaluation"),
+    state: setup.State = None,
+    address: setup.Address = None,
+    workers: setup.Workers = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a video instead of text.")] = False,
+) -> None:
+    """Score finished videos, whoever made them: LSE-D, LSE-C, offset; with a reference PSNR, SSIM, FID and more.
+
+    The command's own name can be left out. Run it again to go on after a stop.
+    """
+    from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.driver import evaluate  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
+    from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # the same
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
+    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), None)
+    settings = source.for_run()
+    loaded = _rows(files, references or [], settings)
+    state_root = setup.state_address(state, settings, str(out))
+    stop = StopFlag()
+    with show(loaded.good + loaded.bad, as_json=as_json, done="measured") as listener:
+        report = evaluate(
+            loaded,
+            source,
+            setup.registry(settings),
+            state=state_root,
+            out=str(out),
+            make_engine=lambda config: make_engine(settings.engine, config),
+            listener=listener,
+            stop=stop,
+            command=sys.argv[1:],
+        )
+        listener.summary(report, str(out), state_root)
+        listener.say(f"report:  {write_report(open_store(state_root), report.run_id, out)}")
+    raise typer.Exit(report.exit_code)
+
+
+def _rows(files: list[str], references: list[str], settings: Settings) -> Manifest:
+    from lipwise_ray.dubbing.evaluation_rows import rows_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.media import policy_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.records import READERS  # noqa: PLC0415  # heavy
+
+    manifests = [file for file in files if Path(file).suffix.lower() in READERS]
+    if manifests:
+        if len(files) > 1 or references:
+            raise SettingsError(
+                "bad_usage",
+                f"evaluate {manifests[0]}",
+                "must be the only file, with references in a column of its own",
+                f"{len(files)} files" if len(files) > 1 else "--reference",
+            )
+        return setup.read_evaluation(manifests[0], settings)
+    if len(references) not in (0, 1, len(files)):
+        raise SettingsError(
+            "bad_usage",
+            "--reference",
+            "must be given once, or once for each video",
+            f"{len(references)} for {len(files)} videos",
+        )
+    return rows_of(files, references, policy_of(settings.paths))
 
 
 @app.command("compare")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from lipwise_ray.cli import setup
+from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.errors import LipwiseError
 
 
@@ -21,18 +19,9 @@ def submit(
     assignments: setup.Set = None,
     preset: setup.Preset = None,
     out: setup.Out = None,
-    state: Annotated[
-        str | None,
-        typer.Option(
-            "--state",
-            help="Where progress is kept: a folder, s3://, gs:// or az://. Default: OUT.state.",
-            metavar="ADDRESS",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=0, help="Render workers; 0 chooses.")] = None,
+    state: setup.State = None,
+    address: setup.Address = None,
+    workers: setup.Workers = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
@@ -42,17 +31,12 @@ def submit(
     from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
-    extra = list(assignments or [])
-    if address is not None:
-        extra.append(f"engine.address={json.dumps(address)}")
-    if workers is not None:
-        extra.append(f"engine.workers={workers}")
-    source = setup.settings_source(job, extra, preset)
+    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
     settings = source.for_run()
     out_root = setup.out_address(out, settings, manifest)
     state_root = setup.state_address(state, settings, out_root)
     loaded = setup.read_manifest(manifest, source, settings, out_root)
-    stop = _StopFlag()
+    stop = StopFlag()
     with show(loaded.good + loaded.bad, as_json=as_json) as listener:
         report = run_manifest(
             loaded,
@@ -71,23 +55,3 @@ def submit(
         except LipwiseError as error:  # what was done stays done
             listener.problem(f"the report was not written: {error}")
     raise typer.Exit(report.exit_code)
-
-
-class _StopFlag:
-    """First SIGINT or SIGTERM lets running chunks end, the second one kills."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def __call__(self) -> bool:
-        return self._asked
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if self._asked:
-            signal.signal(number, signal.SIG_DFL)
-            raise KeyboardInterrupt
-        self._asked = True
-        typer.echo("stopping: running chunks end first; press Ctrl-C again to stop at once", err=True)

@@ -16,14 +16,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from lipwise_ray.storage.redact import redact
 
 if TYPE_CHECKING:
-    from lipwise_ray.dubbing.flow import RowFlow
+    from lipwise_ray.dubbing.flow import Flow
     from lipwise_ray.engine.driver import Report
     from lipwise_ray.engine.run import RowOutcome
     from lipwise_ray.values import Json
 
 _PLAIN_EVERY_S = 5.0
 _WINDOW_S = 30.0
-_PRINTED = ("row", "row_id", "job_id", "status", "code", "message", "output", "frames", "seconds", "counts", "sync")
+_PRINTED = (
+    *("row", "row_id", "job_id", "status", "code", "message", "output"),
+    *("frames", "seconds", "counts", "sync", "fidelity"),
+)
 
 
 class _Speed:
@@ -48,10 +51,12 @@ class Display:
     Args:
         rows: Rows in the manifest.
         as_json: Print a JSON object a row on standard output.
+        done: What was done with frames.
     """
 
-    def __init__(self, rows: int, *, as_json: bool) -> None:
+    def __init__(self, rows: int, *, as_json: bool, done: str = "rendered") -> None:
         self.rows = rows
+        self._done_word = done
         self.as_json = as_json
         self.done = self.failed = 0
         self._frames_ended = 0
@@ -89,7 +94,8 @@ class Display:
             note = f", {bare} without a face" if bare else ""
             original = record.get("original_chunks")
             note += f", {len(original)} chunks in quarantine show their original lips" if original else ""
-            self.say(f"done   {outcome.id}: {record['output']} ({how}{note}{_sync(record.get('sync'))})")
+            note += _sync(record.get("sync")) + _fidelity(record.get("fidelity"))
+            self.say(f"done   {outcome.id}: {record['output']} ({how}{note})")
         else:
             self.failed += 1
             first, *more = record["message"].splitlines()
@@ -99,7 +105,7 @@ class Display:
         if self.as_json:
             print(redact(json.dumps({key: record[key] for key in _PRINTED if key in record})), flush=True)
 
-    def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
+    def tick(self, rows: list[tuple[str, Flow, int]]) -> None:
         """Print a plain line every few seconds."""
         speed = self.speed(rows)
         if time.monotonic() - self._spoke_s < _PLAIN_EVERY_S:
@@ -116,7 +122,7 @@ class Display:
         ]
         self.say(f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s: {'; '.join(parts)}")
 
-    def speed(self, rows: list[tuple[str, RowFlow, int]]) -> float:
+    def speed(self, rows: list[tuple[str, Flow, int]]) -> float:
         """Return rendered frames a second."""
         moving = sum(
             flow.tally.frames_rendered + (more if flow.progress.stage == "rendering" else 0) for _, flow, more in rows
@@ -127,8 +133,8 @@ class Display:
         """Print what the run came to."""
         rate = report.frames / report.seconds if report.seconds else 0.0
         self.say(
-            f"{report.done} done, {report.failed} failed, {report.left} left; {report.frames} frames rendered in "
-            f"{report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks rendered, "
+            f"{report.done} done, {report.failed} failed, {report.left} left; {report.frames} frames {self._done_word} "
+            f"in {report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks {self._done_word}, "
             f"{report.chunks_reused} reused"
         )
         self.say(f"outputs: {out}\nstate:   {state}")
@@ -148,11 +154,27 @@ def _sync(scores: Json | None) -> str:
     return f"; {', '.join(values)} by {scores['judge']}"
 
 
+def _fidelity(found: Json | None) -> str:
+    """Return in words how like a video is to its reference, nothing where it had none."""
+    told = [
+        f"{name} {found[key]:.{digits}f}"
+        for name, key, digits in (
+            ("PSNR", "psnr", 1),
+            ("SSIM", "ssim", 3),
+            ("FID", "fid", 1),
+            ("identity distance", "identity_distance", 3),
+        )
+        if found and found[key] is not None
+    ]
+    missing = [f"no {name}: {why}" for name, why in (found or {}).get("why", {}).items()]
+    return "".join(f"; {word}" for word in [", ".join(told), *missing] if word)
+
+
 class BarDisplay(Display):
     """Bars on a terminal: one a running row, and a total."""
 
-    def __init__(self, rows: int, *, as_json: bool, progress: Progress) -> None:
-        super().__init__(rows, as_json=as_json)
+    def __init__(self, rows: int, *, as_json: bool, done: str, progress: Progress) -> None:
+        super().__init__(rows, as_json=as_json, done=done)
         self._progress = progress
         self._bars: dict[str, TaskID] = {}
         self._total = progress.add_task("rows", total=rows, note="")
@@ -169,7 +191,7 @@ class BarDisplay(Display):
             self._progress.remove_task(bar)
         self._progress.update(self._total, completed=self.done + self.failed)
 
-    def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
+    def tick(self, rows: list[tuple[str, Flow, int]]) -> None:
         """Move the bars."""
         speed = self.speed(rows)
         for row_id, flow, more in rows:
@@ -186,10 +208,10 @@ class BarDisplay(Display):
 
 
 @contextmanager
-def show(rows: int, *, as_json: bool) -> Generator[Display, None, None]:
+def show(rows: int, *, as_json: bool, done: str = "rendered") -> Generator[Display, None, None]:
     """Show a run in the way that fits where standard error goes."""
     if not sys.stderr.isatty():
-        yield Display(rows, as_json=as_json)
+        yield Display(rows, as_json=as_json, done=done)
         return
     with Progress(
         TextColumn("{task.description}"),
@@ -200,4 +222,4 @@ def show(rows: int, *, as_json: bool) -> Generator[Display, None, None]:
         console=Console(stderr=True),
         transient=True,
     ) as progress:
-        yield BarDisplay(rows, as_json=as_json, progress=progress)
+        yield BarDisplay(rows, as_json=as_json, done=done, progress=progress)

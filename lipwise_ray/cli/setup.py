@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +37,29 @@ Out = Annotated[
     str | None,
     typer.Option("--out", help="Folder or s3://, gs://, az:// prefix for outputs. Default: out beside the manifest."),
 ]
+
+State = Annotated[
+    str | None,
+    typer.Option(
+        "--state",
+        help="Where progress is kept: a folder, s3://, gs:// or az://. Default: OUT.state.",
+        metavar="ADDRESS",
+    ),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Render workers; 0 chooses.")]
+
+
+def with_engine(assignments: list[str] | None, address: str | None, workers: int | None) -> list[str]:
+    """Return assignments with those that options of their own stand for."""
+    found = list(assignments or [])
+    if address is not None:
+        found.append(f"engine.address={json.dumps(address)}")
+    if workers is not None:
+        found.append(f"engine.workers={workers}")
+    return found
 
 
 def settings_source(job: Path | None, assignments: list[str] | None, preset: str | None) -> SettingsSource:
@@ -82,7 +107,7 @@ def out_address(out: str | None, settings: Settings, manifest: str) -> str:
 
 
 def read_manifest(manifest: str, source: SettingsSource, settings: Settings, out: str) -> Manifest:
-    """Read and check a manifest: a file, or an object, of which a copy is read.
+    """Read and check a manifest of rows that are to be dubbed: a file, or an object, of which a copy is read.
 
     Raises:
         ManifestError: It cannot be used as a whole.
@@ -92,13 +117,33 @@ def read_manifest(manifest: str, source: SettingsSource, settings: Settings, out
     from lipwise_ray.dubbing import media  # noqa: PLC0415  # heavy
 
     presets, policy = preset_names(source.presets), media.policy_of(settings.paths)
+    return _read(manifest, settings, lambda path, at: reading.read_manifest(path, out, presets, policy, at))
+
+
+def read_evaluation(manifest: str, settings: Settings) -> Manifest:
+    """Read and check a manifest of videos that are to be evaluated, as `read_manifest` does.
+
+    Raises:
+        ManifestError: It cannot be used as a whole.
+        StorageError: The store refused.
+    """
+    from lipwise_ray.dubbing import evaluation_rows, media  # noqa: PLC0415  # heavy
+
+    policy = media.policy_of(settings.paths)
+    return _read(manifest, settings, lambda path, at: evaluation_rows.read_evaluation(path, policy, at))
+
+
+def _read(manifest: str, settings: Settings, read: Callable[[Path, str | None], Manifest]) -> Manifest:
+    from lipwise_ray.dubbing import media  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.manifest import MOST_BYTES  # noqa: PLC0415  # heavy
+
     if is_local(manifest):
-        return reading.read_manifest(Path(manifest), out, presets, policy)
+        return read(Path(manifest), None)
     # Whoever runs this names it: what manifests may name does not bound it.
-    inputs = media.Media(Policy(STORES), reading.MOST_BYTES, media.cache_of(settings.paths))
+    inputs = media.Media(Policy(STORES), MOST_BYTES, media.cache_of(settings.paths))
     copy = inputs.local(manifest, inputs.identity(manifest))
     try:
-        return reading.read_manifest(copy, out, presets, policy, manifest)
+        return read(copy, manifest)
     except LipwiseError as error:
         raise inputs.named(error) from error
 

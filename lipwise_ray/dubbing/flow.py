@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from lipwise_ray.dubbing.ids import judge_id
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
@@ -34,6 +34,36 @@ class Tally:
     chunks_rendered: int = 0
     scans: int = 0
     frames_rendered: int = 0
+
+
+class Flow(Protocol):
+    """What is to be done for a row, step by step.
+
+    Attributes:
+        progress: How far it is.
+        tally: What it cost.
+        share: Whose part of the workers it takes.
+        job_id: Names its records; empty before they are known.
+        result: Set once the row is done.
+    """
+
+    progress: Progress
+    tally: Tally
+    share: str
+    job_id: str
+    result: Json | None
+
+    def start(self) -> list[Task]:
+        """Return the first task."""
+        ...
+
+    def advance(self, task: Task, result: Json) -> list[Task]:
+        """Take a finished task and return the tasks that can follow."""
+        ...
+
+    def without_lips(self, task: Task) -> list[Task]:
+        """Return what takes the place of a task that was given up, nothing where it has none."""
+        ...
 
 
 @dataclass(slots=True)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from lipwise_ray.dubbing.crops import read_crops, whole_tracks
+from lipwise_ray.dubbing.crops import resampled, whole_tracks
+from lipwise_ray.dubbing.inputs import Video
 from lipwise_ray.dubbing.inputs import lead_s as lead_of
-from lipwise_ray.dubbing.scores import FRAMES, RATE_HZ
-from lipwise_ray.dubbing.scoring import Heard
+from lipwise_ray.dubbing.lips import Faces, Heard, LipWindows, compare_lips, frames_shown
+from lipwise_ray.dubbing.scores import RATE_HZ
 from lipwise_ray.errors import InputError
 from lipwise_ray.faces.select import choose_tracks, parse_selection, yaw_degrees
 from lipwise_ray.faces.tracks import Tracks
@@ -28,9 +29,9 @@ from lipwise_ray.media.loudness import loudness
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
-from lipwise_ray.metrics.lse import SHIFTS, reduce
+from lipwise_ray.metrics.lse import reduce
 from lipwise_ray.metrics.mfcc import mfcc
-from lipwise_ray.values import F32Array, I64Array, Json, U8Array
+from lipwise_ray.values import F32Array, Json, U8Array
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.3
 _MOST_TRACKS, _CROP_PX = 12, 160
 _HDR = (16, 18)  # transfer functions PQ and HLG
-_BLOCK = 100
 
 
 @dataclass(slots=True)
@@ -221,43 +221,22 @@ def _crops_at(info: VideoInfo, index: FrameIndex, boxes: dict[int, F32Array]) ->
 
 def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, judge: Judge, heard: Heard) -> Json:
     """Return how well the lips of the largest face go with the sound."""
-    numbers = choose_tracks(tracks, parse_selection("largest"))
-    here = np.isin(tracks.track, numbers)
-    boxes = {
-        int(frame): judge.region(box).astype(np.float32)
-        for frame, box in zip(tracks.frame[here], tracks.box[here], strict=True)
-    }
-    lead_s, frames = float(lead_of(info)), heard.frames
-    total, windows = np.zeros(SHIFTS), 0
-    for starts, crops in _windows(read_crops(info, index, boxes, judge.side_px)):
-        seconds = starts / RATE_HZ + lead_s
-        inside = np.rint(seconds * RATE_HZ) < heard.windows(frames)
-        if inside.any():
-            total += heard.distances(judge.lips(crops[inside]), seconds[inside], frames).sum(axis=0, dtype=np.float64)
-            windows += int(inside.sum())
-    if not windows:
+    here = np.isin(tracks.track, choose_tracks(tracks, parse_selection("largest")))
+    faces, shown, recipe = (
+        Faces(tracks.frame[here], tracks.track[here], tracks.box[here]),
+        resampled(index),
+        make_recipe(info),
+    )
+    lips = LipWindows(faces, shown, judge)
+    read = frames_shown(Video("", info, index), recipe, shown)
+    begins = np.arange(len(shown))
+    at, found = compare_lips(lips, begins, read, recipe.canvas.shown_size, judge, heard, float(lead_of(info)))
+    if not len(at):
         return {"problem": "no face for five frames in a row with sound"}
-    score = reduce(total, windows)
+    score = reduce(found.sum(axis=0, dtype=np.float64), len(at))
     return {
         "lse_d": round(score.lse_d, 4),
         "lse_c": round(score.lse_c, 4),
         "offset": score.offset,
-        "windows": windows,
+        "windows": score.windows,
     }
-
-
-def _windows(crops: Iterator[tuple[int, U8Array]]) -> Iterator[tuple[I64Array, U8Array]]:
-    """Yield first frames and crops, shape (W, 5, side, side, 3), of runs of frames, in blocks."""
-    near: list[tuple[int, U8Array]] = []
-    starts: list[int] = []
-    block: list[U8Array] = []
-    for number, crop in crops:
-        near = [*near[-FRAMES + 1 :], (number, crop)]
-        if len(near) == FRAMES and near[0][0] == number - FRAMES + 1:
-            starts.append(near[0][0])
-            block.append(np.stack([one for _, one in near]))
-        if len(block) == _BLOCK:
-            yield np.array(starts, np.int64), np.stack(block)
-            starts, block = [], []
-    if block:
-        yield np.array(starts, np.int64), np.stack(block)

@@ -20,6 +20,7 @@ from lipwise_ray.values import Json
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
     from lipwise_ray.faces.sface import SFace
+    from lipwise_ray.metrics.inception import Inception
     from lipwise_ray.metrics.judges import Judge
     from lipwise_ray.metrics.sync import SyncJudge
 
@@ -29,6 +30,7 @@ TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
 """Networks of restorers, as the registry names them; the second stands for all that spandrel loads."""
 
 EXPERT, PARSER, EMBEDDER, SYNCNET = "lipsync_expert", "bisenet", "sface", "syncnet"
+INCEPTION = "inception"
 
 PASSTHROUGH = "passthrough"
 _Key = tuple[object, ...]
@@ -89,6 +91,7 @@ class Models:
         self._judges: dict[_Key, SyncJudge] = {}
         self._scorers: dict[_Key, Judge] = {}
         self._embedders: dict[_Key, SFace] = {}
+        self._inceptions: dict[_Key, Inception] = {}
         self._detectors: dict[_Key, FaceDetector] = {}
         self.load_s = 0.0
 
@@ -248,6 +251,21 @@ class Models:
             return SFace(Path(reference["path"]), threads=self._threads)
 
         return self._kept(self._embedders, (reference["sha256"],), make)
+
+    def inception(self, weights: Json) -> Inception:
+        """Return the network whose features the Fréchet distance is of.
+
+        Raises:
+            WeightsError: The file cannot be used.
+        """
+        reference = weights["inception"]
+
+        def make() -> Inception:
+            from lipwise_ray.metrics.inception import Inception  # noqa: PLC0415  # loads torch
+
+            return Inception(Path(reference["path"]), self.device)
+
+        return self._kept(self._inceptions, (reference["sha256"],), make)
 
     def _kept(self, kept: dict[_Key, _Model], key: _Key, make: Callable[[], _Model], squeeze: int = 0) -> _Model:
         """Return a model, made on first use; memory that ran short is given back first."""

@@ -113,7 +113,7 @@ def look(
     total: dict[int, F64Array] = {}
     with VideoReader(info.path, info.stream_index, index, threads=threads, salvage=salvage) as reader:
         for row, decoded in zip(rows, reader.read_order(int(tracks.frame[row]) for row in rows), strict=True):
-            face = _embedding(recipe.apply(decoded), recipe, tracks.landmarks[row], embedder)
+            face = embedding(recipe.apply(decoded), recipe, tracks.landmarks[row], embedder)
             number = int(tracks.track[row])
             total[number] = total.get(number, 0) + face.astype(np.float64)
             on_frame()
@@ -150,7 +150,7 @@ def look_at_portrait(
         )
     with VideoReader(info.path, info.stream_index, index) as reader:
         frame = recipe.apply(next(reader.read_order(iter([0]))))
-        face = _embedding(frame, recipe, found.landmarks[faces[0]], embedder)
+        face = embedding(frame, recipe, found.landmarks[faces[0]], embedder)
     return Looks(np.zeros(1, np.int64), face[None].astype(np.float64))
 
 
@@ -166,7 +166,15 @@ def _best(tracks: Tracks, number: int, span: Span) -> list[int]:
     return [int(part[np.argmin(turned[np.isin(here, part)])]) for part in np.array_split(here, _LOOKS) if len(part)]
 
 
-def _embedding(frame: VideoFrame, recipe: FrameRecipe, landmarks: F32Array, embedder: SFace) -> F32Array:
+def embedding(frame: VideoFrame, recipe: FrameRecipe, landmarks: F32Array, embedder: SFace) -> F32Array:
+    """Return what a face looks like, of length 1.
+
+    Args:
+        frame: A picture.
+        recipe: How it is stored.
+        landmarks: Of the face, shape (5, 2).
+        embedder: Tells people apart.
+    """
     to_shown = aligned_to_shown(landmarks, SIDE_PX, recipe.canvas.aspect, TEMPLATE / SIDE_PX)
     crop = read_region(frame, recipe.canvas, to_shown, SIDE_PX)
     return embedder(np.rint(crop * 255).astype(np.uint8))

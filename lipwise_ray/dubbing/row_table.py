@@ -32,10 +32,10 @@ _GOOD = f"row IS NOT NULL AND NOT {_BAD}"
 class Row:
     """One job: a video and the sound that its speaker shall say.
 
-    ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks`` and what `speakers` name are absolute
-    paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed. ``output`` is relative
-    to the output root.
-    ``overrides`` holds settings that the row's columns replace.
+    ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks``, ``reference`` and what `speakers`
+    name are absolute paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed.
+    ``output`` is relative to the output root. ``overrides`` holds settings that the row's columns replace. A row that
+    is evaluated has no output; it may have a reference, and its audio is None where the video's own counts.
     """
 
     line: int
@@ -52,6 +52,7 @@ class Row:
     tracks: str | None = None
     speakers: tuple[Speaker, ...] = ()
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    reference: str | None = None
 
     @property
     def where(self) -> str:
@@ -60,11 +61,18 @@ class Row:
 
     @property
     def inputs(self) -> list[str]:
-        """The files that the row names; a portrait of its settings is not among them."""
+        """The files that the row names; those of its settings are not among them."""
         rules = [parse_selection(one.faces) for one in self.speakers]
         chosen = self.overrides.get("faces", {}).get("select")
         rules += [parse_selection(chosen)] if chosen else []
-        files = [self.video, self.audio, self.tracks, *(one.audio for one in self.speakers), *portraits(rules)]
+        files = [
+            self.video,
+            self.audio,
+            self.tracks,
+            self.reference,
+            *(one.audio for one in self.speakers),
+            *portraits(rules),
+        ]
         return [file for file in files if file]
 
     @property

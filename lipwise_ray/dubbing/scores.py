@@ -137,12 +137,13 @@ def reduce_scores(job: JobContext, judge: Json, plan: Plan, sums: Sums, unscored
             found[name] = None
             found["why"][name] = _why_not(name, job, plan, sums, unscored)
         else:
-            found[name] = _record(reduce(one.total, one.windows))
-    found["curve"] = [None if value is None else round(value, _DIGITS) for value in sums.curve.values()]
+            found[name] = score_record(reduce(one.total, one.windows))
+    found["curve"] = sums.curve.rounded()
     return found
 
 
-def _record(score: Score) -> Json:
+def score_record(score: Score) -> Json:
+    """Return a score as JSON values."""
     return {
         "lse_d": round(score.lse_d, _DIGITS),
         "lse_c": round(score.lse_c, _DIGITS),

@@ -15,18 +15,17 @@ import numpy as np
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext
+from lipwise_ray.dubbing.lips import Faces, Heard, LipWindows, Window
 from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.dubbing.scores import FRAMES, MEASURES, RATE_HZ, Distances
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader, read_through
 from lipwise_ray.media.region import box_to_shown, read_region
-from lipwise_ray.metrics.lse import MOST_SHIFT, SHIFTS, distances
+from lipwise_ray.metrics.lse import SHIFTS
 from lipwise_ray.nets.checkpoint import sha256_of
-from lipwise_ray.state import layout
 from lipwise_ray.state.markers import drop_marker, read_marker
-from lipwise_ray.state.store import Store
-from lipwise_ray.values import F32Array, F64Array, I64Array, Size, U8Array
+from lipwise_ray.values import F32Array, I64Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -35,57 +34,7 @@ if TYPE_CHECKING:
 
 _STEADY = 0.25  # frames
 _HALF_FRAME_S = 0.5 / RATE_HZ
-_BLOCK = 100
 _STILL_PX, _STILL_SHARE, _STILL_QUALITY = 224, 0.9, 80
-
-
-class Heard:
-    """A sound as a judge hears it.
-
-    Args:
-        judge: The judge.
-        values: The cepstra or the mel that it hears.
-        frames: How many of 1/25 s the sound has.
-    """
-
-    def __init__(self, judge: Judge, values: F32Array, frames: int) -> None:
-        self.frames = frames
-        self._judge = judge
-        self._values = values
-
-    @staticmethod
-    def of(judge: Judge, store: Store, sound_id: str, *, salvage: bool) -> Heard:
-        """Return a sound of the state.
-
-        Raises:
-            StorageError: What is heard of it is gone.
-        """
-        known = inputs.sound_of(store, sound_id, salvage=salvage)
-        key_of = layout.cepstra if judge.hears == "mfcc" else layout.mel
-        values = inputs.open_columns(store, key_of(sound_id, salvage=salvage))
-        return Heard(judge, values, int(known.duration_s * RATE_HZ) if known else 0)
-
-    def windows(self, frames: int) -> int:
-        """Return how many windows there are beside so many frames of 1/25 s."""
-        return min(frames, self.frames) - FRAMES
-
-    def distances(self, lips: F32Array, seconds: F64Array, frames: int) -> F32Array:
-        """Return distances at all shifts, shape (W, 31).
-
-        Args:
-            lips: Embeddings, shape (W, D).
-            seconds: When each window begins in this sound, shape (W,).
-            frames: Of 1/25 s that the picture has.
-        """
-        shifted = seconds[:, None] + np.arange(-MOST_SHIFT, MOST_SHIFT + 1) / RATE_HZ
-        place = np.rint(shifted * RATE_HZ)
-        inside = (place >= 0) & (place < self.windows(frames))
-        columns = self._judge.column(shifted)
-        wanted, found = np.unique(columns[inside], return_inverse=True)
-        heard = np.full(columns.shape, -1, np.int64)
-        heard[inside] = found
-        sound = self._judge.sound(self._values, wanted) if len(wanted) else np.zeros((0, lips.shape[1]), np.float32)
-        return distances(lips, sound, heard)
 
 
 def grid_of(plan: Plan) -> I64Array:
@@ -93,15 +42,6 @@ def grid_of(plan: Plan) -> I64Array:
     times = plan.timeline.pts * float(plan.timeline.time_base)
     count = max(1, int(plan.timeline.duration_s * RATE_HZ))
     return np.searchsorted(times, np.arange(count) / RATE_HZ + 1e-6, side="right") - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """A face in five frames of 1/25 s; ``part`` is what it says."""
-
-    first: int
-    track: int
-    part: int
 
 
 def score_chunk(
@@ -132,14 +72,13 @@ def score_chunk(
     """
     grid, span = grid_of(plan), plan.chunks[chunk]
     begins = np.flatnonzero((grid >= span.start) & (grid < span.stop))
-    boxes = _Boxes(plan, grid, judge)
+    lips = LipWindows(Faces(plan.chosen.frame, plan.chosen.track, plan.chosen.face), plan.source[grid], judge)
     heard = [Heard.of(judge, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
     windows = [
-        _Window(int(first), track, part)
+        Window(int(first), track, part)
         for first in begins
-        if first + FRAMES <= len(grid)
-        for track, part in boxes.throughout(int(first))
-        if first < heard[part].windows(len(grid))
+        for track in lips.throughout(int(first))
+        if first < heard[part := _said(plan, track, int(first))].windows(len(grid))
     ]
     needed = sorted({chunk_of(plan, int(grid[window.first + step])) for window in windows for step in range(FRAMES)})
     segments = {number: _segment(job, job_id, number) for number in needed}
@@ -164,7 +103,7 @@ def score_chunk(
             return _segment_frames(plan, files, [int(grid[number]) for number in numbers], recipe, threads, on_frame)
 
         shown = recipe.canvas.shown_size
-        both = zip(boxes.blocks(windows, dubbed, shown), boxes.blocks(windows, filmed, shown), strict=True)
+        both = zip(lips.blocks(windows, dubbed, shown), lips.blocks(windows, filmed, shown), strict=True)
         for (block, new), (_, old) in both:
             parts.append(_compare(block, judge.lips(new), judge.lips(old), heard, own, job, plan, grid))
     none = np.zeros((0, SHIFTS), np.float32)
@@ -178,7 +117,7 @@ def score_chunk(
 
 
 def _compare(
-    block: list[_Window],
+    block: list[Window],
     after: F32Array,
     before: F32Array,
     heard: list[Heard],
@@ -208,76 +147,15 @@ def _compare(
     return found
 
 
-class _Boxes:
-    """Where the judged faces are, by frame of 1/25 s."""
+def _said(plan: Plan, track: int, first: int) -> int:
+    """Return the part that a face says in a window: of several the one whose turn is nearest."""
+    parts = [place for place, part in enumerate(plan.parts) if track in part.tracks]
+    now = Fraction(first, RATE_HZ)
 
-    def __init__(self, plan: Plan, grid: I64Array, judge: Judge) -> None:
-        self._plan = plan
-        self._grid = grid
-        self._judge = judge
+    def away(place: int) -> Fraction:
+        return min(max(start - now, now - stop, Fraction(0)) for start, stop in plan.parts[place].times_s)
 
-    def throughout(self, first: int) -> list[tuple[int, int]]:
-        """Return track and part of each face that is dubbed in all five frames of a window."""
-        rows = [self._at(first + step) for step in range(FRAMES)]
-        tracks = set(rows[0]).intersection(*rows[1:])
-        return [(track, self._said(track, first)) for track in sorted(tracks)]
-
-    def _said(self, track: int, first: int) -> int:
-        """Return the part that a face says in a window: of several the one whose turn is nearest."""
-        parts = [place for place, part in enumerate(self._plan.parts) if track in part.tracks]
-        now = Fraction(first, RATE_HZ)
-
-        def away(place: int) -> Fraction:
-            return min(max(start - now, now - stop, Fraction(0)) for start, stop in self._plan.parts[place].times_s)
-
-        return min(parts, key=away) if len(parts) > 1 else parts[0]
-
-    def _at(self, number: int) -> dict[int, int]:
-        """Return the rows of the chosen faces in a frame, by track."""
-        source, chosen = int(self._plan.source[self._grid[number]]), self._plan.chosen
-        start, stop = np.searchsorted(chosen.frame, [source, source + 1])
-        return {int(chosen.track[row]): row for row in range(int(start), int(stop))}
-
-    def blocks(
-        self,
-        windows: list[_Window],
-        read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
-        shown: Size,
-    ) -> Iterator[tuple[list[_Window], U8Array]]:
-        """Yield windows and their crops, shape (W, 5, side, side, 3); every frame is read once.
-
-        Args:
-            windows: In the order of their first frames.
-            read: Gives frames of 1/25 s by number.
-            shown: The picture that boxes are in; a larger one is that picture enlarged.
-        """
-        numbers = sorted({window.first + step for window in windows for step in range(FRAMES)})
-        frames = zip(numbers, read(numbers), strict=True)
-        tracks = {window.track for window in windows}
-        crops: dict[tuple[int, int], U8Array] = {}
-        seen = -1
-        for start in range(0, len(windows), _BLOCK):
-            block = windows[start : start + _BLOCK]
-            while seen < block[-1].first + FRAMES - 1:
-                seen, (frame, recipe) = next(frames)
-                larger = recipe.canvas.shown_size.width // shown.width or 1
-                for track, row in self._at(seen).items():
-                    if track in tracks:
-                        box = self._judge.region(self._plan.chosen.face[row]) * larger
-                        crops[seen, track] = self._crop(frame, recipe, box)
-            steps = [[crops[window.first + step, window.track] for step in range(FRAMES)] for window in block]
-            yield block, np.array(steps, np.uint8)
-            crops = {key: crop for key, crop in crops.items() if key[0] >= block[-1].first}
-
-    def _crop(self, frame: VideoFrame, recipe: FrameRecipe, box: F64Array) -> U8Array:
-        side, size = self._judge.side_px, recipe.canvas.shown_size
-        crop = np.rint(read_region(frame, recipe.canvas, box_to_shown(box, side), side) * 255).astype(np.uint8)
-        if self._judge.outside is not None:
-            share = (np.arange(side) + 0.5) / side
-            across, down = box[0] + share * (box[2] - box[0]), box[1] + share * (box[3] - box[1])
-            crop[:, (across < 0) | (across > size.width)] = self._judge.outside
-            crop[(down < 0) | (down > size.height)] = self._judge.outside
-        return crop
+    return min(parts, key=away) if len(parts) > 1 else parts[0]
 
 
 def stills(

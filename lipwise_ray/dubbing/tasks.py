@@ -7,7 +7,20 @@ from typing import Literal
 
 from lipwise_ray.values import Json
 
-Kind = Literal["probe", "scan", "listen", "recognise", "plan", "sound", "render", "score", "assemble"]
+Kind = Literal[
+    "probe",
+    "scan",
+    "listen",
+    "recognise",
+    "plan",
+    "sound",
+    "render",
+    "score",
+    "assemble",
+    "examine",
+    "measure",
+    "conclude",
+]
 Lane = Literal["cpu", "gpu"]
 LANES: dict[Kind, Lane] = {
     "probe": "cpu",
@@ -19,18 +32,24 @@ LANES: dict[Kind, Lane] = {
     "render": "gpu",
     "score": "gpu",
     "assemble": "cpu",
+    "examine": "cpu",
+    "measure": "gpu",
+    "conclude": "cpu",
 }
 _UNKNOWN = 1 << 62
 _STAGE_ORDER: dict[Kind, int] = {
     "assemble": 0,
+    "conclude": 0,
     "score": 1,
     "render": 2,
+    "measure": 2,
     "sound": 3,
     "plan": 4,
     "listen": 5,
     "recognise": 5,
     "scan": 6,
     "probe": 7,
+    "examine": 7,
 }
 
 

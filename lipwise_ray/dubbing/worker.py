@@ -12,11 +12,12 @@ from pathlib import Path
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
 from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
+from lipwise_ray.dubbing.evaluating import Evaluator
 from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of
 from lipwise_ray.dubbing.ids import judge_id, record_id
 from lipwise_ray.dubbing.listening import LISTENED_PAUSE_S, listen
 from lipwise_ray.dubbing.media import cache_of, media_of
-from lipwise_ray.dubbing.models import Models
+from lipwise_ray.dubbing.models import PASSTHROUGH, Models
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.planning import Planner, recipe_of
@@ -67,6 +68,7 @@ class Worker:
         self._scratch = Path(config.scratch)
         self._planner = Planner(self._store, self._scratch)
         self._models = Models(config.device, config.threads)
+        evaluator = Evaluator(self._store, self._scratch, self._models, self._planner, config.threads)
         self._known_kinds: set[Kind] = set()
         self._ticked_s = 0.0
         self.frames_done = 0
@@ -81,6 +83,9 @@ class Worker:
             "render": self._render,
             "score": self._score,
             "assemble": self._assemble,
+            "examine": lambda payload: evaluator.examine(payload, self._media),
+            "measure": lambda payload: evaluator.measure(payload, self._media, self._tick),
+            "conclude": lambda payload: evaluator.conclude(payload, self._media),
         }
 
     def prepare(self, jobs: list[Json]) -> Json:
@@ -91,7 +96,8 @@ class Worker:
         """
         for job in jobs:
             settings = Settings.model_validate_json(job["settings"])
-            self._models.lipsync(settings, job["weights"])
+            if settings.lipsync.model == PASSTHROUGH or job["weights"].get("lipsync"):
+                self._models.lipsync(settings, job["weights"])
             self._models.restorer(settings, job["weights"])
             self._models.upscaler(settings, job["weights"])
             self._models.parser(settings, job["weights"])
@@ -101,6 +107,8 @@ class Worker:
                 self._models.scorer(job["weights"])
             if job["weights"].get("embedder"):
                 self._models.embedder(job["weights"])
+            if job["weights"].get("inception"):
+                self._models.inception(job["weights"])
             if job["weights"].get("detector"):
                 self._models.detector(settings, job["weights"])
         return {"load_s": self._models.load_s}

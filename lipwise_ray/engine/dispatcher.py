@@ -21,7 +21,7 @@ from lipwise_ray.state.store import Store
 from lipwise_ray.values import Json
 
 _LANES: tuple[Lane, ...] = tuple(dict.fromkeys(LANES.values()))
-_TICKING: frozenset[Kind] = frozenset({"scan", "listen", "recognise", "render", "score"})
+_TICKING: frozenset[Kind] = frozenset({"scan", "listen", "recognise", "render", "score", "measure"})
 _MOST_PASSED_OVER = 256
 
 State = Literal["PENDING", "LEASED", "RETRY_WAIT", "DOOMED"]

@@ -10,29 +10,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.dubbing.context import JobSpec
-from lipwise_ray.dubbing.flow import RowFlow
+from lipwise_ray.dubbing.evaluating import overall_distance
 from lipwise_ray.dubbing.manifest import Manifest
-from lipwise_ray.dubbing.row_table import Waiting
+from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
 from lipwise_ray.engine.run import Listener, RowJob, Run
 from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
-from lipwise_ray.errors import LipwiseError, OutputError, StorageError
-from lipwise_ray.media.join import codec_for, container_for
+from lipwise_ray.engine.work import Dubbing, Evaluation, Work
+from lipwise_ray.errors import LipwiseError, StorageError
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
-from lipwise_ray.state.store import LocalStore, Store, open_store, to_json
+from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, read_json, to_json
 from lipwise_ray.storage.address import normal
 from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
 _SCRATCH = ".lipwise-scratch"
+_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,8 @@ def submit(
 ) -> Report:
     """Dub every row of a manifest.
 
-    Rows that are done already are left alone; rows that got stuck go on where they stopped.
-
     Args:
-        manifest: What to do; its bad rows are recorded as failed.
+        manifest: What to do.
         source: Settings.
         registry: Where weights come from.
         state: Where the state is: a folder, or a prefix of a bucket.
@@ -89,25 +87,61 @@ def submit(
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
     """
+    return work_through(
+        manifest,
+        source,
+        registry,
+        Dubbing(normal(out)),
+        state=state,
+        make_engine=make_engine,
+        listener=listener,
+        stop=stop,
+        command=command,
+    )
+
+
+def work_through(
+    manifest: Manifest,
+    source: SettingsSource,
+    registry: Registry,
+    work: Work,
+    *,
+    state: str,
+    make_engine: EngineMaker,
+    listener: Listener,
+    stop: Callable[[], bool] = lambda: False,
+    command: list[str] | None = None,
+) -> Report:
+    """Do the same with every row of a manifest.
+
+    Rows that are done already are left alone; rows that got stuck go on where they stopped. Bad rows are recorded as
+    failed. The arguments are `submit`'s.
+
+    Raises:
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+    """
     begun = time.monotonic()
     run_settings = source.for_run()
     store = open_store(state)
-    out = normal(out)
     scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else _scratch(store)
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
+
+    def of(settings: Settings, row: Row) -> Json:
+        return work.needs(weights, settings, row)["weights"]
+
     with DriverLease(store, run_id, wait=listener.problem) as lease:
         if not run_settings.paths.scratch:
             shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
         for request in store.names(layout.CONTROL):
             store.remove(request)  # it was meant for a driver before this one
         weights = WeightsTable(registry, gpu=False)
-        prepare = weights.all_of(source, manifest.rows)  # before any worker starts: mistakes show at once
+        prepare = weights.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
         threads = run_settings.engine.threads_per_worker
         engine = make_engine(WorkerConfig(store.address, str(scratch), "cpu", threads, run_settings.paths))
         try:
             if engine.device != "cpu":
                 weights = WeightsTable(registry, gpu=True)
-                prepare = weights.all_of(source, manifest.rows)
+                prepare = weights.all_of(source, manifest.rows, of)
             listener.run_started(run_id, engine.description)
             for name, licence in weights.non_commercial:
                 listener.terms(name, licence)
@@ -117,10 +151,11 @@ def submit(
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings))
             told = run_settings.engine
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
-            _record_run(store, run_id, manifest, run_settings, out, command or [])
+            _record_run(store, run_id, manifest, run_settings, work.out, command or [])
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
-            run.work(_jobs(manifest.waiting(), source, weights, out, scratch, engine.device, run), stop)
+            rest: Json = {"scratch": str(scratch), "device": engine.device}
+            run.work(_jobs(manifest.waiting(), source, weights, work, rest, run), stop)
         finally:
             engine.close()
     return _report(run, manifest, time.monotonic() - begun)
@@ -186,13 +221,7 @@ def _report(run: Run, manifest: Manifest, seconds: float) -> Report:
 
 
 def _jobs(
-    waiting: Waiting,
-    source: SettingsSource,
-    weights: WeightsTable,
-    out: str,
-    scratch: Path,
-    device: str,
-    run: Run,
+    waiting: Waiting, source: SettingsSource, weights: WeightsTable, work: Work, rest: Json, run: Run
 ) -> Iterator[RowJob]:
     """Yield rows ready to be worked on, in the order of their turns; refuse those that cannot begin."""
     turn, begun = 0, 0
@@ -202,33 +231,49 @@ def _jobs(
             turn, begun = turn + 1, 1
         settings = source.for_row(row)
         try:
-            codec_for(settings.encode.codec, container_for(Path(row.output)))
-            output = normal(f"{out}/{row.output}")
-            if not output.startswith(f"{out}/"):  # by way of a link
-                raise OutputError("output_escapes", row.where, f"must stay under {out}", output)
-            record: Json = {"weights": weights.of(settings, row), "scratch": str(scratch), "device": device}
+            flow = work.flow(row, settings, {**work.needs(weights, settings, row), **rest}, turn)
         except LipwiseError as error:
             run.refuse(row.line, row.id, [error])
             continue
-        spec = JobSpec(
-            row_id=row.id,
-            video=row.video,
-            audio=row.audio,
-            output=row.output,
-            output_address=output,
-            tracks=row.tracks,
-            start_s=row.start_s,
-            end_s=row.end_s,
-            language=row.language,
-            tags=row.tags,
-            settings=settings,
-            speakers=row.speakers,
-        )
-        flow = RowFlow(
-            row=row.line,
-            priority=row.priority,
-            turn=turn,
-            share=row.share,
-            base={"job": spec.record(), **record},
-        )
         yield RowJob(row.line, row.id, flow, settings.engine.on_quarantine == "passthrough")
+
+
+def evaluate(
+    manifest: Manifest,
+    source: SettingsSource,
+    registry: Registry,
+    *,
+    state: str,
+    out: str,
+    make_engine: EngineMaker,
+    listener: Listener,
+    stop: Callable[[], bool] = lambda: False,
+    command: list[str] | None = None,
+) -> Report:
+    """Evaluate every row of a manifest; the arguments are `submit`'s, only that figures go to `out`.
+
+    The record of the run's end gets the distance over the faces of all rows that have a reference.
+
+    Raises:
+        SetupError: Nothing can start.
+    """
+    report = work_through(
+        manifest,
+        source,
+        registry,
+        Evaluation(out),
+        state=state,
+        make_engine=make_engine,
+        listener=listener,
+        stop=stop,
+        command=command,
+    )
+    store = open_store(state)
+    rows = (as_json(data) for data in store.read_all(store.names(layout.rows(report.run_id))))
+    job_ids = [str(row["job_id"]) for row in rows if row and row["status"] == "done" and row.get("fidelity")]
+    if job_ids:
+        distance, pictures = overall_distance(store, job_ids)
+        key = f"{layout.run(report.run_id)}/report.json"
+        overall: Json = {"fid": None if distance is None else round(distance, _DIGITS), "fid_pictures": pictures}
+        store.write(key, to_json({**(read_json(store, key) or {}), **overall}))
+    return report

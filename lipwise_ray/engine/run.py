@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
-from lipwise_ray.dubbing.flow import RowFlow
+from lipwise_ray.dubbing.flow import Flow
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.engine.contract import Failure
 from lipwise_ray.engine.dispatcher import Dispatcher
@@ -59,7 +59,7 @@ class Listener(Protocol):
         """A row is done or failed."""
         ...
 
-    def tick(self, rows: list[tuple[str, RowFlow, int]]) -> None:
+    def tick(self, rows: list[tuple[str, Flow, int]]) -> None:
         """Called about twice a second with the running rows and their frames in flight."""
         ...
 
@@ -77,7 +77,7 @@ class RowJob:
 
     row: int
     id: str
-    flow: RowFlow
+    flow: Flow
     lets_through: bool = False
 
     @property

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lipwise_ray.dubbing.models import EMBEDDER, EXPERT, PARSER, PASSTHROUGH, SPANDREL, SYNCNET, TINY_RESTORER
+from lipwise_ray.dubbing.models import (
+    EMBEDDER,
+    EXPERT,
+    INCEPTION,
+    PARSER,
+    PASSTHROUGH,
+    SPANDREL,
+    SYNCNET,
+    TINY_RESTORER,
+)
 from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.dubbing.speakers import listens, needs_detector, portraits, rules_of
 from lipwise_ray.errors import InputError, LipwiseError, SettingsError
@@ -85,8 +94,15 @@ class WeightsTable:
         self._known: dict[tuple[str, str | None, str], Weights] = {}
         self._unusable: dict[tuple[str, str | None, str], LipwiseError] = {}
 
-    def all_of(self, source: SettingsSource, rows: Iterable[Row]) -> list[Json]:
+    def all_of(
+        self, source: SettingsSource, rows: Iterable[Row], of: Callable[[Settings, Row], Json] | None = None
+    ) -> list[Json]:
         """Return what the workers have to load for these rows, each combination once.
+
+        Args:
+            source: Their settings.
+            rows: The rows.
+            of: Says what a row needs; what dubbing does without it.
 
         Rows whose checkpoints cannot be used are left out, for they are refused when their turn comes.
 
@@ -98,7 +114,7 @@ class WeightsTable:
         for row in rows:
             settings = source.for_row(row)
             try:
-                weights = self.of(settings, row)
+                weights = (of or self.of)(settings, row)
             except LipwiseError as error:
                 problem = problem or error
                 continue
@@ -142,6 +158,32 @@ class WeightsTable:
         if needs_detector(rules, row.tracks):
             record["detector"] = [one.record() for one in self.detector(settings)]
         return record
+
+    def for_evaluation(self, settings: Settings, row: Row) -> tuple[Json, dict[str, str]]:
+        """Return the weights that measure a row's video, and by figure why what is not installed cannot be told.
+
+        Raises:
+            WeightsError: A checkpoint is damaged, or one without which nothing can be told is not installed.
+        """
+        record: Json = {}
+        absent: dict[str, str] = {}
+        judge = self.judge(settings)
+        if judge is not None:
+            record["judge"] = judge.record()
+        if needs_detector(rules_of((), settings), row.tracks):
+            record["detector"] = [one.record() for one in self.detector(settings)]
+        if row.reference is None:
+            return record, absent
+        faces, score = settings.faces, settings.score
+        for figure, role, name, checkpoint, network in (
+            ("identity_distance", "embedder", faces.embedder, faces.embedder_checkpoint, EMBEDDER),
+            ("fid", "inception", score.inception, score.inception_checkpoint, INCEPTION),
+        ):
+            if checkpoint is None and not self._registry.installed(name):
+                absent[figure] = f"{name} is not installed: run `lipwise-ray models pull {name}`"
+            else:
+                record[role] = self._get(name, checkpoint, network).record()
+        return record, absent
 
     def _restorer(self, settings: Settings) -> Weights | None:
         told = settings.restore

@@ -11,6 +11,7 @@ from lipwise_ray.values import F32Array, F64Array, I64Array
 MOST_SHIFT = 15
 SHIFTS = 2 * MOST_SHIFT + 1
 _EPSILON = 1e-6
+_DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +89,7 @@ class Curve:
             reduce(total, int(windows)).lse_c if windows else None
             for total, windows in zip(self._total, self._windows, strict=True)
         ]
+
+    def rounded(self) -> list[float | None]:
+        """Return the same for records."""
+        return [None if value is None else round(value, _DIGITS) for value in self.values()]

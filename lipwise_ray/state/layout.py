@@ -109,6 +109,16 @@ def still(job_id: str, name: str) -> str:
     return f"jobs/{job_id}/stills/{name}.jpg"
 
 
+def measures(job_id: str) -> str:
+    """Return the folder of what was measured in a finished video."""
+    return f"jobs/{job_id}/measures"
+
+
+def measured(job_id: str, chunk: int) -> str:
+    """Return the key of what was measured in one stretch of it; it is created whole."""
+    return f"{measures(job_id)}/{chunk:05d}.npz"
+
+
 def attempts(job_id: str) -> str:
     """Return the key of a job's attempt ledger."""
     return f"jobs/{job_id}/attempts.jsonl"

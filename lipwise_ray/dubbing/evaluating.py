@@ -1,0 +1,430 @@
+"""Evaluating a finished video in its worker: how its lips go with its sound, and how like it is to another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import lipwise_ray
+from lipwise_ray.dubbing import inputs
+from lipwise_ray.dubbing.comparing import Reference, compare_pictures
+from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, spec_of
+from lipwise_ray.dubbing.crops import resampled
+from lipwise_ray.dubbing.identity import detector_id_of
+from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
+from lipwise_ray.dubbing.lips import Faces, Heard, LipWindows, compare_lips, frames_shown
+from lipwise_ray.dubbing.media import Media
+from lipwise_ray.dubbing.models import Models
+from lipwise_ray.dubbing.plan import chunk_frames
+from lipwise_ray.dubbing.planning import Planner, recipe_of
+from lipwise_ray.dubbing.scores import FRAMES, RATE_HZ, score_record
+from lipwise_ray.dubbing.speakers import detects, rules_of
+from lipwise_ray.errors import MediaError, SegmentError
+from lipwise_ray.faces.select import BOX, choose_tracks, fixed_box
+from lipwise_ray.metrics.fid import Moments, frechet
+from lipwise_ray.metrics.fidelity import psnr
+from lipwise_ray.metrics.lse import SHIFTS, Curve, reduce
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store, load_file, read_json, to_json
+from lipwise_ray.storage.address import shown
+from lipwise_ray.values import F32Array, F64Array, I64Array, Json, Span, spans
+
+_VERSION = 1
+"""Raised when the same files would get other figures."""
+
+_DIGITS = 4
+_NO_FEATURES = np.zeros((0, 1), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a stretch of a video left.
+
+    Attributes:
+        at: First frames of the windows of lips, of 1/25 s, shape (W,).
+        distances: Of lips and sound at all shifts, shape (W, 31).
+        sums: Totals by what was measured, and how many were added up.
+        video, reference: Features of faces, shape (N, 2048).
+    """
+
+    at: I64Array
+    distances: F32Array
+    sums: dict[str, float]
+    video: F32Array
+    reference: F32Array
+
+    def save(self, path: Path) -> None:
+        """Write as .npz."""
+        arrays: dict[str, Any] = {"at": self.at, "distances": self.distances}
+        arrays |= {"video": self.video, "reference": self.reference}
+        names, values = np.array(list(self.sums), "U32"), np.array(list(self.sums.values()), np.float64)
+        np.savez_compressed(path, **arrays, names=names, values=values)
+
+    @staticmethod
+    def load(path: Path) -> Measured:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            sums = {str(name): float(value) for name, value in zip(data["names"], data["values"], strict=True)}
+            return Measured(data["at"], data["distances"], sums, data["video"], data["reference"])
+
+
+@dataclass(slots=True)
+class Spread:
+    """How faces of videos and of their references are spread, over any number of stretches and rows."""
+
+    video: Moments | None = None
+    reference: Moments | None = None
+
+    def add(self, part: Measured) -> None:
+        """Take in a stretch."""
+        if len(part.video):
+            self.video = _joined(self.video, Moments.of(part.video))
+            self.reference = _joined(self.reference, Moments.of(part.reference))
+
+    @property
+    def pictures(self) -> int:
+        """How many faces were looked at on either side."""
+        return self.video.count if self.video else 0
+
+    def distance(self) -> float | None:
+        """Return the Fréchet inception distance; None for fewer than two pictures."""
+        return frechet(self.video, self.reference) if self.video and self.reference else None
+
+
+def _joined(known: Moments | None, more: Moments) -> Moments:
+    return known.joined(more) if known else more
+
+
+@dataclass(slots=True)
+class _Totals:
+    """All that a video's stretches left."""
+
+    total: F64Array = field(default_factory=lambda: np.zeros(SHIFTS))
+    windows: int = 0
+    broken: int = 0
+    curve: Curve = field(default_factory=Curve)
+    sums: dict[str, float] = field(default_factory=dict[str, float])
+    spread: Spread = field(default_factory=Spread)
+
+    def add(self, part: Measured) -> None:
+        whole = np.isfinite(part.distances).all(axis=1)
+        self.total += part.distances[whole].sum(axis=0, dtype=np.float64)
+        self.windows += int(whole.sum())
+        self.broken += int((~whole).sum())
+        self.curve.add(part.at[whole], part.distances[whole])
+        for name, value in part.sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.spread.add(part)
+
+    def mean(self, name: str) -> float | None:
+        """Return the mean of a figure, None where nothing was added up."""
+        count = self.sums.get(f"{name}_count", 0)
+        return self.sums[name] / count if count else None
+
+
+class Evaluator:
+    """Measures videos.
+
+    Args:
+        store: The state.
+        scratch: Folder for temporary files.
+        models: The worker's.
+        planner: Knows where faces are.
+        threads: Of decoders.
+    """
+
+    def __init__(self, store: Store, scratch: Path, models: Models, planner: Planner, threads: int) -> None:
+        self._store = store
+        self._scratch = scratch
+        self._models = models
+        self._planner = planner
+        self._threads = threads
+
+    def examine(self, payload: Json, media: Media) -> Json:
+        """Find out what a row's files are, and what earlier runs measured.
+
+        Raises:
+            InputError: A file cannot be used, or the reference is of another size.
+        """
+        spec = spec_of(payload)
+        identity = _identity(spec, payload, media)
+        job_id = record_id(identity)
+        known = read_json(self._store, layout.result(job_id))
+        if known is not None and known.get("status") == "done":
+            return {"job_id": job_id, "published": known}
+        job = open_job(self._store, media, self._scratch, {**payload, "video_id": identity["video"]})
+        if payload["reference"]:
+            self._reference(job, payload, identity["reference"])
+        if spec.audio:
+            file = media.local(spec.audio, identity["audio"])
+            limits = spec.settings.limits
+            inputs.open_audio(self._store, self._scratch, file, identity["audio"], salvage=job.salvage, limits=limits)
+        else:
+            self._planner.own_sound(spec, job.video)
+        detector_id = detector_id_of(spec.settings, payload["weights"])
+        video_id, pieces = job.video.id, _pieces(job)
+        is_scanned = self._store.size(layout.tracks(video_id, detector_id)) is not None
+        looks = detects(rules_of((), spec.settings), spec.tracks) and not is_scanned
+        return {
+            "job_id": job_id,
+            "identity": identity,
+            "video_id": video_id,
+            "detector_id": detector_id,
+            "frames": len(job.video.index),
+            "chunks": len(pieces),
+            "scan": self._absent(pieces, lambda n: layout.scan_chunk(video_id, detector_id, n)) if looks else [],
+            "measure": self._absent(pieces, lambda n: layout.measured(job_id, n)),
+            "published": None,
+        }
+
+    def _absent(self, pieces: list[Span], key_of: Callable[[int], str]) -> list[list[int]]:
+        """Return number, start and stop of the stretches whose records are not there."""
+        return [[n, one.start, one.stop] for n, one in enumerate(pieces) if self._store.size(key_of(n)) is None]
+
+    def _reference(self, job: JobContext, payload: Json, reference_id: str) -> inputs.Video:
+        """Open the video that a row's is compared with."""
+        address = payload["reference"]
+        file = job.media.local(address, reference_id)
+        limits = job.spec.settings.limits
+        found = inputs.open_video(self._store, self._scratch, file, reference_id, salvage=False, limits=limits)
+        sizes = [one.info.shown_size for one in (job.video, found)]
+        if sizes[0] != sizes[1]:
+            raise MediaError(
+                "other_size",
+                shown(address),
+                f"must show pictures of {sizes[0].width}x{sizes[0].height}, as the video does, to be its reference",
+                f"{sizes[1].width}x{sizes[1].height}",
+                "Give both in one size",
+            )
+        return found
+
+    def measure(self, payload: Json, media: Media, on_frame: Callable[[], None]) -> Json:
+        """Measure a stretch of a video."""
+        key = layout.measured(payload["job_id"], payload["chunk"])
+        if self._store.size(key) is not None:
+            return {}
+        job = open_job(self._store, media, self._scratch, payload)
+        try:
+            faces, landmarks = self._faces(job, payload)
+        except SegmentError as error:
+            return {"missing": str(error)}
+        span, recipe = Span(payload["start"], payload["stop"]), recipe_of(job.spec.settings, job.video)
+        at, distances = self._compare_lips(job, payload, faces, span, on_frame)
+        weights, reference = payload["weights"], None
+        if payload["reference"]:
+            reference = Reference(
+                self._reference(job, payload, payload["identity"]["reference"]),
+                job.spec.settings.score.compare_hz,
+                self._models.embedder(weights) if weights.get("embedder") else None,
+                self._models.inception(weights) if weights.get("inception") else None,
+            )
+        alike = compare_pictures(
+            job.video,
+            recipe,
+            faces,
+            landmarks,
+            span,
+            reference,
+            threads=self._threads,
+            salvage=job.salvage,
+            on_frame=on_frame,
+        )
+        here = faces.frame[(faces.frame >= span.start) & (faces.frame < span.stop)]
+        alike.sums["with_face"] = float(len(np.unique(here)))
+        video, other = (np.concatenate(parts) if parts else _NO_FEATURES for parts in alike.features)
+        with inputs.scratch_file(self._scratch, "measured.npz") as temporary:
+            Measured(at, distances, alike.sums, video, other).save(temporary)
+            self._store.put_file(key, temporary)
+        return {}
+
+    def _faces(self, job: JobContext, payload: Json) -> tuple[Faces, F32Array]:
+        """Return the faces that are judged, and their landmarks."""
+        (rule,) = rules_of((), job.spec.settings)
+        if rule.kind == BOX:
+            size = recipe_of(job.spec.settings, job.video).canvas.shown_size
+            found = fixed_box(rule, len(job.video.index), size)
+            return Faces(found.frame, found.track, found.face), found.landmarks
+        tracks = self._planner.tracks(job, payload)
+        rows = np.flatnonzero(np.isin(tracks.track, choose_tracks(tracks, rule)))
+        rows = rows[np.argsort(tracks.frame[rows], kind="stable")]
+        return Faces(tracks.frame[rows], tracks.track[rows], tracks.box[rows]), tracks.landmarks[rows]
+
+    def _compare_lips(
+        self, job: JobContext, payload: Json, faces: Faces, span: Span, on_frame: Callable[[], None]
+    ) -> tuple[I64Array, F32Array]:
+        sound_id = payload["identity"]["audio"] or job.video.id
+        if "judge" not in payload["weights"] or self._sound_s(job, payload) is None:
+            return np.zeros(0, np.int64), np.zeros((0, SHIFTS), np.float32)
+        judge, index = self._models.scorer(payload["weights"]), job.video.index
+        times, recipe = resampled(index), recipe_of(job.spec.settings, job.video)
+        begins = np.flatnonzero((times >= span.start) & (times < span.stop))
+        read = frames_shown(job.video, recipe, times, threads=self._threads, salvage=job.salvage, on_frame=on_frame)
+        return compare_lips(
+            LipWindows(faces, times, judge),
+            begins,
+            read,
+            recipe.canvas.shown_size,
+            judge,
+            Heard.of(judge, self._store, sound_id, salvage=job.salvage),
+            0.0 if payload["identity"]["audio"] else float(inputs.lead_s(job.video.info)),
+        )
+
+    def _sound_s(self, job: JobContext, payload: Json) -> Fraction | None:
+        """Return how long the sound is that lips are compared with, None where there is none."""
+        sound_id = payload["identity"]["audio"] or job.video.id
+        found = inputs.sound_of(self._store, sound_id, salvage=job.salvage)
+        return found.duration_s if found else None
+
+    def conclude(self, payload: Json, media: Media) -> Json:
+        """Return a video's figures, and keep them; or say that what stretches left is gone."""
+        job = open_job(self._store, media, self._scratch, payload)
+        job_id, spec = payload["job_id"], job.spec
+        totals, pieces = _Totals(), _pieces(job)
+        for number in range(len(pieces)):
+            part = load_file(self._store, layout.measured(job_id, number), Measured.load)
+            if part is None:
+                return {"missing": f"{layout.measured(job_id, number)} must be whole, got nothing. Run again."}
+            totals.add(part)
+        index, audio_s = job.video.index, self._sound_s(job, payload)
+        video_s = float((index.end_pts - int(index.pts[0])) * index.time_base)
+        with_face = int(totals.sums.get("with_face", 0))
+        result: Json = {
+            "status": "done",
+            "kind": "evaluation",
+            "row_id": spec.row_id,
+            "job_id": job_id,
+            "output": shown(spec.video),
+            "frames": len(index),
+            "video_s": round(video_s, _DIGITS),
+            "audio_s": round(float(audio_s), _DIGITS) if audio_s is not None else None,
+            "counts": {
+                "frames": len(index),
+                "frames_with_face": with_face,
+                "frames_without_face": len(index) - with_face,
+            },
+            "chunks": len(pieces),
+            "sync": self._sync(payload, totals, audio_s, video_s),
+            "flicker": _flicker(totals),
+            "fidelity": _fidelity(payload, totals) if payload["reference"] else None,
+            "language": spec.language,
+            "tags": list(spec.tags),
+            "weights": payload["weights"],
+            "identity": payload["identity"],
+            "version": lipwise_ray.__version__,
+            "pipeline": PIPELINE_VERSION,
+        }
+        self._store.write(layout.result(job_id), to_json(result))
+        return result
+
+    def _sync(self, payload: Json, totals: _Totals, audio_s: Fraction | None, video_s: float) -> Json:
+        judge = payload["weights"].get("judge")
+        found: Json = {
+            "judge": judge["name"] if judge else None,
+            "judge_sha256": judge["sha256"] if judge else None,
+            "source": None,
+            "before": None,
+            "after": score_record(reduce(totals.total, totals.windows)) if totals.windows else None,
+            "why": {},
+            "curve": totals.curve.rounded(),
+        }
+        if not totals.windows:
+            least = (FRAMES + 1) / RATE_HZ
+            reasons = (
+                (judge is None, "score.judge is none"),
+                (audio_s is None, "there is no sound that can be used"),
+                (not totals.sums.get("with_face"), "no face is found"),
+                (min(video_s, float(audio_s or 0)) < least, f"too short: a score needs {least:.2f} s"),
+                (bool(totals.broken), f"the judge gave no numbers for {totals.broken} windows"),
+            )
+            found["why"]["after"] = next(
+                (why for holds, why in reasons if holds), "no face for five frames in a row with sound"
+            )
+        return found
+
+
+def _identity(spec: JobSpec, payload: Json, media: Media) -> Json:
+    """Return what decides a video's figures."""
+    settings, weights, reference = spec.settings, payload["weights"], payload["reference"]
+    return {
+        "evaluation": _VERSION,
+        "video": media.identity(spec.video),
+        "audio": media.identity(spec.audio) if spec.audio else None,
+        "reference": media.identity(reference) if reference else None,
+        "tracks": media.identity(spec.tracks) if spec.tracks else None,
+        "detector": detector_id_of(settings, weights),
+        "faces": settings.faces.model_dump(mode="json", include={"select", "smooth_s", "smoothing"}),
+        "on_error": settings.source.on_error,
+        "compare_hz": settings.score.compare_hz if reference else None,
+        "weights": {name: (weights.get(name) or {}).get("sha256") for name in ("judge", "embedder", "inception")},
+        "device": payload["device"],
+    }
+
+
+def _pieces(job: JobContext) -> list[Span]:
+    rate = job.video.index.mean_rate
+    return spans(len(job.video.index), chunk_frames(job.spec.settings, rate))
+
+
+def _flicker(totals: _Totals) -> Json:
+    faces = int(totals.sums.get("flicker_count", 0))
+    filmed = totals.sums.get("flicker_filmed")
+    return {
+        "dubbed": round(totals.sums["flicker"] / faces, _DIGITS) if faces else None,
+        "filmed": round(filmed / faces, _DIGITS) if faces and filmed is not None else None,
+        "faces": faces,
+    }
+
+
+def _fidelity(payload: Json, totals: _Totals) -> Json:
+    """Return how like a video is to its reference, and why what could not be told is missing."""
+    square, face_square = totals.mean("square"), totals.mean("face_square")
+    figures = {
+        "psnr": psnr(square) if square is not None else None,
+        "ssim": totals.mean("ssim"),
+        "face_psnr": psnr(face_square) if face_square is not None else None,
+        "face_ssim": totals.mean("face_ssim"),
+        "fid": totals.spread.distance(),
+        "identity_distance": totals.mean("identity"),
+    }
+    why: dict[str, str] = dict(payload["absent"])
+    none_at_all = "the reference ends before the video's first picture" if square is None else ""
+    for name, value in figures.items():
+        if value is None and name not in why:
+            why[name] = none_at_all or _why_not(name, square if name == "psnr" else face_square)
+    return {
+        "reference": shown(payload["reference"]),
+        "pictures": int(totals.sums.get("square_count", 0)),
+        "faces": int(totals.sums.get("face_square_count", 0)),
+        "after_its_end": int(totals.sums.get("beyond_count", 0)),
+        **{name: None if value is None else round(value, _DIGITS) for name, value in figures.items()},
+        "why": why,
+    }
+
+
+def _why_not(name: str, square: float | None) -> str:
+    if square is None:
+        return "no face is found"
+    if name.endswith("psnr"):
+        return "the pictures are equal"
+    return "needs two pictures of faces" if name == "fid" else "the pictures are too small"
+
+
+def overall_distance(store: Store, job_ids: list[str]) -> tuple[float | None, int]:
+    """Return the Fréchet inception distance over all faces of several videos, and how many faces there were.
+
+    Args:
+        store: The state.
+        job_ids: Of the videos' evaluations.
+    """
+    spread = Spread()
+    for job_id in job_ids:
+        for key in store.names(layout.measures(job_id)):
+            part = load_file(store, key, Measured.load)
+            if part is not None:
+                spread.add(part)
+    return spread.distance(), spread.pictures

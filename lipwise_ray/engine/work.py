@@ -1,0 +1,107 @@
+"""What can be done with the rows of a manifest: they are dubbed, or evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lipwise_ray.dubbing.context import JobSpec
+from lipwise_ray.dubbing.evaluation import EvaluationFlow
+from lipwise_ray.dubbing.flow import Flow, RowFlow
+from lipwise_ray.dubbing.row_table import Row
+from lipwise_ray.engine.sources import WeightsTable
+from lipwise_ray.errors import FaceError, OutputError
+from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection
+from lipwise_ray.media.join import codec_for, container_for
+from lipwise_ray.settings import Settings
+from lipwise_ray.storage.address import normal
+from lipwise_ray.values import Json
+
+
+class Work(Protocol):
+    """What is done with the rows of a manifest."""
+
+    @property
+    def out(self) -> str:
+        """Where results go."""
+        ...
+
+    def needs(self, weights: WeightsTable, settings: Settings, row: Row) -> Json:
+        """Return what is to be known of a row's checkpoints: ``weights``, and whatever goes with them.
+
+        Raises:
+            LipwiseError: The row cannot be begun.
+        """
+        ...
+
+    def flow(self, row: Row, settings: Settings, base: Json, turn: int) -> Flow:
+        """Return what is to be done for a row.
+
+        Raises:
+            LipwiseError: The row cannot be begun.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dubbing:
+    """Rows are dubbed; outputs go under ``out``."""
+
+    out: str
+
+    def needs(self, weights: WeightsTable, settings: Settings, row: Row) -> Json:
+        """Return the weights that dub a row."""
+        return {"weights": weights.of(settings, row)}
+
+    def flow(self, row: Row, settings: Settings, base: Json, turn: int) -> RowFlow:
+        """Return what dubs a row."""
+        codec_for(settings.encode.codec, container_for(Path(row.output)))
+        output = normal(f"{self.out}/{row.output}")
+        if not output.startswith(f"{self.out}/"):  # by way of a link
+            raise OutputError("output_escapes", row.where, f"must stay under {self.out}", output)
+        spec = _spec(row, settings, output)
+        return RowFlow(row.line, row.priority, turn, row.share, {"job": spec.record(), **base})
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Rows are evaluated; their figures are written to ``out``."""
+
+    out: str
+
+    def needs(self, weights: WeightsTable, settings: Settings, row: Row) -> Json:
+        """Return the weights that measure a row's video, and what cannot be told for want of others."""
+        found, absent = weights.for_evaluation(settings, row)
+        return {"weights": found, "absent": absent, "reference": row.reference}
+
+    def flow(self, row: Row, settings: Settings, base: Json, turn: int) -> EvaluationFlow:
+        """Return what evaluates a row."""
+        rule = parse_selection(settings.faces.select)
+        if rule.kind in (LIKE, SPEAKING):
+            raise FaceError(
+                "evaluated_faces",
+                row.where,
+                "faces must be chosen by size, place or number to be evaluated",
+                rule.text,
+                "For example --set faces.select=largest",
+            )
+        base = {"job": _spec(row, settings, "").record(), **base}
+        return EvaluationFlow(row.line, row.priority, turn, row.share, base)
+
+
+def _spec(row: Row, settings: Settings, output: str) -> JobSpec:
+    return JobSpec(
+        row_id=row.id,
+        video=row.video,
+        audio=row.audio,
+        output=row.output,
+        output_address=output,
+        tracks=row.tracks,
+        start_s=row.start_s,
+        end_s=row.end_s,
+        language=row.language,
+        tags=row.tags,
+        settings=settings,
+        speakers=row.speakers,
+    )

@@ -1,0 +1,62 @@
+"""The features by which the Fréchet inception distance compares pictures."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lipwise_ray.errors import WeightsError
+from lipwise_ray.nets.checkpoint import load_state_dict
+from lipwise_ray.nets.torchvision_mend import mend_torchvision
+from lipwise_ray.values import F32Array, U8Array
+
+VALUES = 2048
+_BATCH = 16
+
+
+class Inception:
+    """Inception v3 as FID takes it, by torch-fidelity.
+
+    Args:
+        weights: The published file, converted from TensorFlow's of 2015.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+
+    def __init__(self, weights: Path, device: str = "cpu") -> None:
+        mend_torchvision()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: PLC0415  # mended
+
+        safe = io.BytesIO()
+        torch.save(load_state_dict(weights), safe)  # the library would run whatever a pickle holds
+        safe.seek(0)
+        try:
+            network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", [str(VALUES)], feature_extractor_weights_path=safe
+            )
+        except (RuntimeError, pickle.UnpicklingError) as error:
+            raise WeightsError(
+                "other_network",
+                str(weights),
+                "must hold Inception v3 as published for FID",
+                str(error).splitlines()[0],
+                "Run `lipwise-ray models pull inception_fid`",
+            ) from error
+        self._network = network.to(device)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, pictures_bgr: U8Array) -> F32Array:
+        """Return features, shape (N, 2048), of pictures, shape (N, 299, 299, 3)."""
+        found: list[F32Array] = [np.zeros((0, VALUES), np.float32)]
+        for begin in range(0, len(pictures_bgr), _BATCH):
+            part = np.ascontiguousarray(pictures_bgr[begin : begin + _BATCH, :, :, ::-1].transpose(0, 3, 1, 2))
+            (features,) = self._network(torch.from_numpy(part).to(self._device))
+            found.append(features.cpu().numpy())
+        return np.concatenate(found)
