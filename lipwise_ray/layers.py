@@ -14,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.settings import Settings
 
+_RETRIED = ("lipsync", "detect", "faces", "source", "timing", "composite", "restore", "encode")
+"""Sections that decide what a video looks like."""
+
 
 def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
     """Merge layers of settings, later ones win, and check the result.
@@ -28,6 +31,32 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
     origin: dict[str, str] = {}
     for where, values in layers:
         _merge(merged, values, where, origin, "")
+    settings = _checked(merged, origin)
+    fallbacks(settings)
+    return settings
+
+
+def fallbacks(settings: Settings) -> list[Settings]:
+    """Return the settings of a row's further attempts, in the order in which they are tried.
+
+    Raises:
+        SettingsError: One of them is unknown, impossible, or not for one attempt to change.
+    """
+    found: list[Settings] = []
+    for number, changes in enumerate(settings.gate.retry, 1):
+        where = f"gate.retry {number}"
+        odd = [name for name in changes if name not in _RETRIED]
+        if odd or not changes:
+            must = f"must change some of {', '.join(_RETRIED)}"
+            raise SettingsError("settings", where, must, ", ".join(odd) or "nothing")
+        merged = json.loads(settings.model_dump_json(exclude={"gate": {"retry"}}))
+        origin: dict[str, str] = {}
+        _merge(merged, changes, where, origin, "")
+        found.append(_checked(merged, origin))
+    return found
+
+
+def _checked(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
     try:
         return Settings.model_validate_json(json.dumps(merged, default=str))
     except ValidationError as error:

@@ -192,6 +192,22 @@ class Judging(_Section):
     """A file instead of the registry's."""
 
 
+class Gate(_Section):
+    """What a finished video must be like to pass; what is not set is not asked for."""
+
+    min_lse_c: float | None = None
+    max_offset: Annotated[int, Field(ge=0, le=15)] | None = None
+    """Frames of 1/25 s that lips may be early or late."""
+    max_no_face_share: Share | None = None
+    """Of the frames."""
+    max_flicker: float | None = None
+    """Levels of 255 by which dubbed faces may flicker more than the filmed ones."""
+    max_length_error_s: Annotated[float, Field(ge=0)] | None = None
+    """Between picture and sound."""
+    retry: tuple[dict[str, Any], ...] = ()
+    """Settings to try, one after another, with a row that does not pass; the best attempt is published."""
+
+
 class AudioEncode(_Section):
     """The delivered sound."""
 
@@ -301,6 +317,7 @@ class Settings(_Section):
     composite: Composite = Composite()
     restore: Restore = Restore()
     score: Judging = Judging()
+    gate: Gate = Gate()
     encode: Encode = Encode()
     chunk: Chunk = Chunk()
     engine: Engine = Engine()
@@ -319,6 +336,7 @@ class Settings(_Section):
                 "paths": True,
                 "limits": True,
                 "score": True,
+                "gate": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
                 "faces": {"expert", "expert_checkpoint", "embedder", "embedder_checkpoint"},
                 "composite": {"parser", "parser_checkpoint"},

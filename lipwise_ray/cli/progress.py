@@ -25,7 +25,7 @@ _PLAIN_EVERY_S = 5.0
 _WINDOW_S = 30.0
 _PRINTED = (
     *("row", "row_id", "job_id", "status", "code", "message", "output"),
-    *("frames", "seconds", "counts", "sync", "fidelity"),
+    *("frames", "seconds", "counts", "sync", "fidelity", "gate"),
 )
 
 
@@ -58,7 +58,7 @@ class Display:
         self.rows = rows
         self._done_word = done
         self.as_json = as_json
-        self.done = self.failed = 0
+        self.done = self.failed = self.checks = 0
         self._frames_ended = 0
         self._speed = _Speed()
         self._spoke_s = time.monotonic()
@@ -95,7 +95,11 @@ class Display:
             original = record.get("original_chunks")
             note += f", {len(original)} chunks in quarantine show their original lips" if original else ""
             note += _sync(record.get("sync")) + _fidelity(record.get("fidelity"))
-            self.say(f"done   {outcome.id}: {record['output']} ({how}{note})")
+            gate = record.get("gate") or {}
+            word = "check  " if gate.get("verdict") == "check" else "done   "
+            self.checks += word == "check  "
+            note += "".join(f"; {reason}" for reason in gate.get("reasons") or [])
+            self.say(f"{word}{outcome.id}: {record['output']} ({how}{note})")
         else:
             self.failed += 1
             first, *more = record["message"].splitlines()
@@ -132,10 +136,11 @@ class Display:
     def summary(self, report: Report, out: str, state: str) -> None:
         """Print what the run came to."""
         rate = report.frames / report.seconds if report.seconds else 0.0
+        checks = f" ({self.checks} to check)" if self.checks else ""
         self.say(
-            f"{report.done} done, {report.failed} failed, {report.left} left; {report.frames} frames {self._done_word} "
-            f"in {report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks {self._done_word}, "
-            f"{report.chunks_reused} reused"
+            f"{report.done} done{checks}, {report.failed} failed, {report.left} left; {report.frames} frames "
+            f"{self._done_word} in {report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks "
+            f"{self._done_word}, {report.chunks_reused} reused"
         )
         self.say(f"outputs: {out}\nstate:   {state}")
         if report.left:

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
-from lipwise_ray.dubbing.scores import collect_scores, reduce_scores
+from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.dubbing.scores import Sums, collect_scores, reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.frames import FrameRecipe
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
-    from lipwise_ray.dubbing.plan import Plan
-
 
 def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     """Join, mux, verify and publish.
@@ -54,14 +53,10 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     """
     begin = time.perf_counter()
     job_id: str = payload["job_id"]
-    plan = read_plan(job.store, job_id)
-    markers, missing = _markers(job, job_id, plan)
-    if missing:
-        return {"missing": missing}
-    judge, unscored = payload["weights"].get("judge"), payload.get("unscored", [])
-    scores = collect_scores(job.store, job_id, judge, markers, unscored) if judge else None
-    if isinstance(scores, list):
-        return {"missing_scores": scores}
+    gathered = _gather(job, payload)
+    if isinstance(gathered, dict):
+        return gathered
+    plan, markers = gathered.plan, gathered.markers
     scratch = Path(payload["scratch"])
     output = output_at(job.spec.output_address, scratch)
     delivered = container_for(Path(job.spec.output))
@@ -86,14 +81,65 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
             _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
             raise
         result = _result(job, payload, plan, markers, found, temporary)
-    if scores is not None:
-        result["sync"] = reduce_scores(job, judge, plan, scores, unscored)
+    result |= gathered.figures(job, payload)
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
     result["assemble_s"] = round(time.perf_counter() - begin, 3)
-    job.store.write(layout.result(job_id), to_json(result))
-    sweep_segments(job.store, job_id, keep=job.spec.settings.engine.keep_segments)
+    settle(job, payload, result)
     return result
+
+
+def settle(job: JobContext, payload: Json, result: Json) -> None:
+    """Record what was published, and remove what led to it; of several attempts all."""
+    attempts: list[Json] = payload.get("attempts") or []
+    if attempts:
+        result["attempts"] = attempts
+    # Under the row's own settings last: that is where a later run looks.
+    for job_id in dict.fromkeys((str(result["job_id"]), payload.get("first_id") or str(result["job_id"]))):
+        job.store.write(layout.result(job_id), to_json(result))
+    sweep_attempts(job.store, result, keep=job.spec.settings.engine.keep_segments)
+
+
+def weigh(job: JobContext, payload: Json) -> Json:
+    """Return what a rendered video is like before it is published, as the gate judges it.
+
+    Returns:
+        ``sync``, ``counts``, ``flicker``, ``video_s`` and ``audio_s``; or, as `assemble`, what has to be made again.
+    """
+    gathered = _gather(job, payload)
+    if isinstance(gathered, dict):
+        return gathered
+    plan = gathered.plan
+    lengths = {"video_s": round(float(plan.timeline.duration_s), 6), "audio_s": round(float(plan.audio_s), 6)}
+    return {"counts": plan.counts, **gathered.figures(job, payload), **lengths}
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """All that a job's chunks left."""
+
+    plan: Plan
+    markers: list[Marker]
+    scores: Sums | None
+
+    def figures(self, job: JobContext, payload: Json) -> Json:
+        """Return what was measured of the video."""
+        judge, unscored = payload["weights"].get("judge"), payload.get("unscored", [])
+        scores = self.scores
+        sync = {} if scores is None else {"sync": reduce_scores(job, judge, self.plan, scores, unscored)}
+        return {"flicker": _flicker(self.markers), **sync}
+
+
+def _gather(job: JobContext, payload: Json) -> _Gathered | Json:
+    """Return what chunks left, or ``missing`` or ``missing_scores`` with those that have to be made again."""
+    job_id: str = payload["job_id"]
+    plan = read_plan(job.store, job_id)
+    markers, missing = _markers(job, job_id, plan)
+    if missing:
+        return {"missing": missing}
+    judge, unscored = payload["weights"].get("judge"), payload.get("unscored", [])
+    scores = collect_scores(job.store, job_id, judge, markers, unscored) if judge else None
+    return {"missing_scores": scores} if isinstance(scores, list) else _Gathered(plan, markers, scores)
 
 
 def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[SoundtrackPlan, AudioInfo]:
@@ -126,6 +172,13 @@ def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
         _remove_all(
             store, layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id), layout.scores(job_id)
         )
+
+
+def sweep_attempts(store: Store, result: Json, *, keep: bool) -> None:
+    """Do the same for a published job and the attempts at its row that were not published."""
+    attempts: list[Json] = result.get("attempts") or []
+    for job_id in dict.fromkeys([str(result["job_id"]), *(one["job_id"] for one in attempts if one.get("job_id"))]):
+        sweep_segments(store, job_id, keep=keep)
 
 
 def _remove_all(store: Store, *folders: str) -> None:
@@ -210,7 +263,6 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
         "video_s": found.video_s,
         "audio_s": found.audio_s,
         "counts": plan.counts,
-        "flicker": _flicker(markers),
         "chunks": len(plan.chunks),
         "original_chunks": [number for number, marker in enumerate(markers) if marker.original],
         "render_s": round(sum(marker.seconds for marker in markers), 3),

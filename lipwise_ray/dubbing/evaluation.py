@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lipwise_ray.dubbing.flow import Progress, Tally
+from lipwise_ray.dubbing.gate import verdict
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
+from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
 
 _MOST_REPAIRS = 3
@@ -23,6 +25,7 @@ class EvaluationFlow:
         turn: Rows that are begun together have the same; lower goes first.
         share: Whose part of the workers the row takes.
         base: Payload of every task: the row's record, its weights, the scratch folder, the reference.
+        gate: What the video must be like to pass.
     """
 
     row: int
@@ -30,6 +33,7 @@ class EvaluationFlow:
     turn: int
     share: str
     base: Json
+    gate: Gate = field(default_factory=Gate)
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
     job_id: str = ""
@@ -72,6 +76,11 @@ class EvaluationFlow:
         """Return nothing: what cannot be measured has no other figures."""
         del task
         return []
+
+    def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
+        """Return None: without one of its tasks a row cannot go on."""
+        del task, code, message
+        return None
 
     def _task(self, kind: Kind, task_id: str, extra: Json, *, frames: int = 0, chunk: int = 0) -> Task:
         self._open.add(task_id)
@@ -131,5 +140,5 @@ class EvaluationFlow:
     def _finish(self, result: Json) -> list[Task]:
         self.progress.stage = "done"
         self.progress.done = self.progress.todo
-        self.result = result
+        self.result = {**result, "gate": verdict(result, self.gate)} if result["status"] == "done" else result
         return []

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from lipwise_ray.dubbing.gate import verdict
 from lipwise_ray.dubbing.ids import judge_id
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
+from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
 
 Stage = Literal["waiting", "probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"]
@@ -37,21 +39,32 @@ class Tally:
 
 
 class Flow(Protocol):
-    """What is to be done for a row, step by step.
+    """What is to be done for a row, step by step."""
 
-    Attributes:
-        progress: How far it is.
-        tally: What it cost.
-        share: Whose part of the workers it takes.
-        job_id: Names its records; empty before they are known.
-        result: Set once the row is done.
-    """
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        ...
 
-    progress: Progress
-    tally: Tally
-    share: str
-    job_id: str
-    result: Json | None
+    @property
+    def tally(self) -> Tally:
+        """What it cost."""
+        ...
+
+    @property
+    def share(self) -> str:
+        """Whose part of the workers it takes."""
+        ...
+
+    @property
+    def job_id(self) -> str:
+        """Names its records; empty before they are known."""
+        ...
+
+    @property
+    def result(self) -> Json | None:
+        """Set once the row is done."""
+        ...
 
     def start(self) -> list[Task]:
         """Return the first task."""
@@ -65,6 +78,10 @@ class Flow(Protocol):
         """Return what takes the place of a task that was given up, nothing where it has none."""
         ...
 
+    def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
+        """Return how the row goes on though a task was given up; None where it cannot."""
+        ...
+
 
 @dataclass(slots=True)
 class RowFlow:
@@ -76,6 +93,9 @@ class RowFlow:
         turn: Rows that are begun together have the same; lower goes first.
         share: Whose part of the workers the row takes.
         base: Payload of every task: the job's record, its weights, the scratch folder.
+        gate: What the video must be like to pass.
+        attempt: Which attempt at the row this is.
+        is_held: The video is weighed once it is rendered and scored, and waits for `publish`.
     """
 
     row: int
@@ -83,11 +103,19 @@ class RowFlow:
     turn: int
     share: str
     base: Json
+    gate: Gate = field(default_factory=Gate)
+    attempt: int = 0
+    is_held: bool = False
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
     job_id: str = ""
     result: Json | None = None
     """Set once the row is done."""
+    weighed: Json | None = None
+    """What the video is like, while it is held."""
+    is_publishing: bool = False
+    _extra: Json = field(default_factory=dict[str, Any])
+    """What the task that publishes it is told besides."""
     _probe: Json = field(default_factory=dict[str, Any])
     _open: set[str] = field(default_factory=set[str])
     _compare: dict[Kind, list[list[int]]] = field(default_factory=dict[Kind, list[list[int]]])
@@ -103,7 +131,11 @@ class RowFlow:
     def start(self) -> list[Task]:
         """Return the row's first task."""
         self.progress.stage = "probing"
-        return [self._task("probe", f"probe:{self.row}", {})]
+        return [self._task("probe", f"probe:{self._name}", {})]
+
+    @property
+    def _name(self) -> str:
+        return f"{self.row}~{self.attempt}" if self.attempt else str(self.row)
 
     def advance(self, task: Task, result: Json) -> list[Task]:
         """Take a finished task and return the tasks that can follow."""
@@ -113,6 +145,7 @@ class RowFlow:
             "probe": self._after_probe,
             "plan": self._after_plan,
             "score": self._after_score,
+            "weigh": self._after_assembly,
             "assemble": self._after_assembly,
         }
         if task.kind in alone:
@@ -191,7 +224,7 @@ class RowFlow:
             message = result.get("missing", "records of its video must stay whole in the state")
             return self._finish({"status": "failed", "code": "scans_damaged", "message": message})
         self.progress.stage = "probing"
-        return [self._task("probe", f"probe:{self.row}/{self._repairs}", {})]
+        return [self._task("probe", f"probe:{self._name}/{self._repairs}", {})]
 
     def _after_plan(self, result: Json) -> list[Task]:
         if "missing" in result:
@@ -225,7 +258,7 @@ class RowFlow:
     def _ends(self) -> list[Task]:
         """Return what follows once all chunks are rendered."""
         if "judge" not in self.base["weights"]:
-            return [self._assemble()]
+            return [self._weigh_or_assemble()]
         return self._scores([number for number in range(len(self._chunks)) if number not in self._unscored])
 
     def _scores(self, numbers: list[int]) -> list[Task]:
@@ -243,7 +276,7 @@ class RowFlow:
                 chunk=number,
             )
             for number in numbers
-        ] or [self._assemble()]
+        ] or [self._weigh_or_assemble()]
 
     def _after_score(self, result: Json) -> list[Task]:
         self._segments_missing.update(result.get("missing", []))
@@ -251,12 +284,27 @@ class RowFlow:
         if self._open:
             return []
         missing, self._segments_missing = sorted(self._segments_missing), set()
-        return self._render_again(missing) if missing else [self._assemble()]
+        return self._render_again(missing) if missing else [self._weigh_or_assemble()]
 
-    def _assemble(self) -> Task:
+    def _weigh_or_assemble(self) -> Task:
         self.progress.stage = "assembling"
-        extra = {"unscored": sorted(self._unscored)}
-        return self._task("assemble", f"assemble:{self.job_id}/{self._repairs}", extra)
+        kind: Kind = "weigh" if self.is_held and not self.is_publishing else "assemble"
+        extra = {"unscored": sorted(self._unscored), **self._extra}
+        return self._task(kind, f"{kind}:{self.job_id}/{self._repairs}", extra)
+
+    def publish(self, extra: Json) -> list[Task]:
+        """Return what publishes a video that was held.
+
+        Args:
+            extra: What goes into its record besides.
+        """
+        self.is_publishing, self._extra = True, extra
+        return [self._weigh_or_assemble()]
+
+    def settle(self, extra: Json) -> Task:
+        """Return the task that records how a row ended whose video is published already."""
+        self.progress.stage = "assembling"
+        return self._task("settle", f"settle:{extra['best_id']}/{len(extra['attempts'])}", extra)
 
     def _after_assembly(self, result: Json) -> list[Task]:
         missing: list[int] = result.get("missing", [])
@@ -266,8 +314,13 @@ class RowFlow:
             if self._repairs <= _MOST_REPAIRS:
                 return self._scores(unscored)
             self._unscored.update(unscored)
-            return [self._assemble()]
-        return self._render_again(missing) if missing else self._finish({**result, "reused": False})
+            return [self._weigh_or_assemble()]
+        if missing:
+            return self._render_again(missing)
+        if self.is_held and not self.is_publishing:
+            self.weighed = result
+            return []
+        return self._finish({**result, "reused": False})
 
     def _render_again(self, missing: list[int]) -> list[Task]:
         """Return tasks that make segments again which are gone or damaged."""
@@ -291,5 +344,10 @@ class RowFlow:
     def _finish(self, result: Json) -> list[Task]:
         self.progress.stage = "done"
         self.progress.done = self.progress.todo
-        self.result = result
+        self.result = {**result, "gate": verdict(result, self.gate)} if result["status"] == "done" else result
         return []
+
+    def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
+        """Return None: without one of its tasks a row cannot go on."""
+        del task, code, message
+        return None

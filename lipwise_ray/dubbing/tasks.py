@@ -20,6 +20,8 @@ Kind = Literal[
     "examine",
     "measure",
     "conclude",
+    "weigh",
+    "settle",
 ]
 Lane = Literal["cpu", "gpu"]
 LANES: dict[Kind, Lane] = {
@@ -35,11 +37,15 @@ LANES: dict[Kind, Lane] = {
     "examine": "cpu",
     "measure": "gpu",
     "conclude": "cpu",
+    "weigh": "cpu",
+    "settle": "cpu",
 }
 _UNKNOWN = 1 << 62
 _STAGE_ORDER: dict[Kind, int] = {
     "assemble": 0,
     "conclude": 0,
+    "weigh": 0,
+    "settle": 0,
     "score": 1,
     "render": 2,
     "measure": 2,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
-from lipwise_ray.dubbing.assembly import assemble, prepare_sound, sweep_segments
+from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, sweep_attempts, weigh
 from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.evaluating import Evaluator
 from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of
@@ -82,7 +82,9 @@ class Worker:
             "sound": self._sound,
             "render": self._render,
             "score": self._score,
+            "weigh": self._weigh,
             "assemble": self._assemble,
+            "settle": self._settle,
             "examine": lambda payload: evaluator.examine(payload, self._media),
             "measure": lambda payload: evaluator.measure(payload, self._media, self._tick),
             "conclude": lambda payload: evaluator.conclude(payload, self._media),
@@ -221,9 +223,8 @@ class Worker:
             return None  # damaged
         if output_at(job.output_address, self._scratch).size() != result["bytes_total"]:
             return None
-        sweep_segments(
-            self._store, job_id, keep=job.settings.engine.keep_segments
-        )  # a driver may have died before it did
+        # A driver may have died before it did.
+        sweep_attempts(self._store, result, keep=job.settings.engine.keep_segments)
         return result
 
     # scan: faces in a stretch of the source ---------------------------------------------------
@@ -413,6 +414,17 @@ class Worker:
             self._store.write(layout.still(job_id, name), picture)
         self._keep(key, found.save)
         return {}
+
+    def _weigh(self, payload: Json) -> Json:
+        return weigh(open_job(self._store, self._media, self._scratch, payload), payload)
+
+    def _settle(self, payload: Json) -> Json:
+        key = layout.result(payload["best_id"])
+        result = read_json(self._store, key)
+        if result is None:
+            raise StorageError("no_result", key, "must be whole in the state", "nothing", "Run the same command again")
+        settle(open_job(self._store, self._media, self._scratch, payload), payload, result)
+        return {**result, "reused": True}
 
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)

@@ -91,7 +91,7 @@ def submit(
         manifest,
         source,
         registry,
-        Dubbing(normal(out)),
+        Dubbing(normal(out), listener.problem),
         state=state,
         make_engine=make_engine,
         listener=listener,
@@ -231,7 +231,7 @@ def _jobs(
             turn, begun = turn + 1, 1
         settings = source.for_row(row)
         try:
-            flow = work.flow(row, settings, {**work.needs(weights, settings, row), **rest}, turn)
+            flow = work.flow(row, settings, weights, rest, turn)
         except LipwiseError as error:
             run.refuse(row.line, row.id, [error])
             continue

@@ -103,6 +103,9 @@ class _Running:
             self.run.let_in(self, following)
         else:
             self.add(following)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
         if self.job.flow.result is not None:
             self.run.end(self, self.job.flow.result)
 
@@ -116,6 +119,12 @@ class _Running:
             self.add(instead)
             if instead:
                 return
+        onward = None if failure.blame == "storage" else self.job.flow.after_loss(task, failure.code, failure.message)
+        if onward is not None:
+            self.run.dispatcher.drop(self)
+            self.add(onward)
+            self._end_if_done()
+            return
         self.give_up(failure.code, failure.message, stage=task.kind, task=task.id, blame=failure.blame)
 
     def add(self, tasks: list[Task]) -> None:
@@ -258,6 +267,7 @@ class Run:
         if not any(task.kind == "render" for task in tasks):
             running.add(tasks)
             return
+        running.is_let_in = False  # of an earlier attempt
         self._at_the_gate.append((running, tasks))
         self._open_the_gate(running.job.share)
 

@@ -23,7 +23,7 @@ from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.dubbing.speakers import listens, needs_detector, portraits, rules_of
 from lipwise_ray.errors import InputError, LipwiseError, SettingsError
 from lipwise_ray.faces.select import LIKE, parse_selection
-from lipwise_ray.layers import read_preset, resolve
+from lipwise_ray.layers import fallbacks, read_preset, resolve
 from lipwise_ray.nets.registry import Registry, Weights
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import is_local
@@ -67,17 +67,33 @@ class SettingsSource:
         if key not in self._known:
             base: Layer = (f"preset {preset}", read_preset(self.presets, preset))
             settings = resolve([base, *self.layers, ("the row", overrides)])
-            try:
-                rule = parse_selection(settings.faces.select)
-            except InputError as error:
-                raise SettingsError("faces", "faces.select", error.must, error.got) from error
-            if rule.kind == LIKE and is_local(rule.image):  # of a job file or --set; rows name absolute paths
-                faces = settings.faces.model_copy(update={"select": f"{LIKE}:{Path(rule.image).resolve()}"})
-                settings = settings.model_copy(update={"faces": faces})
-            self._known[key] = settings
+            for fallback in fallbacks(settings):
+                _with_portrait(fallback)  # to find mistakes before any work
+            self._known[key] = _with_portrait(settings)
             if len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
         return self._known[key]
+
+
+def further_attempts(settings: Settings) -> list[Settings]:
+    """Return the settings of a row's attempts after the first."""
+    return [_with_portrait(fallback) for fallback in fallbacks(settings)]
+
+
+def _with_portrait(settings: Settings) -> Settings:
+    """Return settings whose rule of faces can be understood, a portrait by its whole path.
+
+    Raises:
+        SettingsError: The rule is none.
+    """
+    try:
+        rule = parse_selection(settings.faces.select)
+    except InputError as error:
+        raise SettingsError("faces", "faces.select", error.must, error.got) from error
+    if rule.kind == LIKE and is_local(rule.image):  # of a job file or --set; rows name absolute paths
+        faces = settings.faces.model_copy(update={"select": f"{LIKE}:{Path(rule.image).resolve()}"})
+        return settings.model_copy(update={"faces": faces})
+    return settings
 
 
 class WeightsTable:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from lipwise_ray.dubbing.attempts import Attempt, AttemptsFlow
 from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.evaluation import EvaluationFlow
 from lipwise_ray.dubbing.flow import Flow, RowFlow
 from lipwise_ray.dubbing.row_table import Row
-from lipwise_ray.engine.sources import WeightsTable
-from lipwise_ray.errors import FaceError, OutputError
+from lipwise_ray.engine.sources import WeightsTable, further_attempts
+from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.settings import Settings
@@ -35,8 +37,15 @@ class Work(Protocol):
         """
         ...
 
-    def flow(self, row: Row, settings: Settings, base: Json, turn: int) -> Flow:
+    def flow(self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int) -> Flow:
         """Return what is to be done for a row.
+
+        Args:
+            row: The row.
+            settings: Its settings.
+            weights: Finds its checkpoints.
+            rest: What its tasks are told besides: the scratch folder, the device.
+            turn: The row's; lower goes first.
 
         Raises:
             LipwiseError: The row cannot be begun.
@@ -46,22 +55,49 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dubbing:
-    """Rows are dubbed; outputs go under ``out``."""
+    """Rows are dubbed.
+
+    Attributes:
+        out: Outputs go under this folder or prefix.
+        warn: Is told of further attempts that cannot be made.
+    """
 
     out: str
+    warn: Callable[[str], None] = lambda text: None
+    _told: set[str] = field(default_factory=set[str])
 
     def needs(self, weights: WeightsTable, settings: Settings, row: Row) -> Json:
         """Return the weights that dub a row."""
         return {"weights": weights.of(settings, row)}
 
-    def flow(self, row: Row, settings: Settings, base: Json, turn: int) -> RowFlow:
+    def flow(self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int) -> Flow:
         """Return what dubs a row."""
         codec_for(settings.encode.codec, container_for(Path(row.output)))
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, f"must stay under {self.out}", output)
-        spec = _spec(row, settings, output)
-        return RowFlow(row.line, row.priority, turn, row.share, {"job": spec.record(), **base})
+
+        def attempt(number: int, told: Settings, *, is_held: bool) -> RowFlow:
+            base = {"job": _spec(row, told, output).record(), **self.needs(weights, told, row), **rest}
+            base |= {"attempt": number} if is_held else {}
+            return RowFlow(
+                row.line, row.priority, turn, row.share, base, settings.gate, attempt=number, is_held=is_held
+            )
+
+        changes = settings.gate.retry
+        first = attempt(0, settings, is_held=bool(changes))
+        if not changes:
+            return first
+        attempts = [Attempt({}, first)]
+        for number, (changed, told) in enumerate(zip(changes, further_attempts(settings), strict=True), 1):
+            try:
+                attempts.append(Attempt(changed, attempt(number, told, is_held=True)))
+            except LipwiseError as error:
+                if (text := f"gate.retry {number}: {error}") not in self._told:
+                    self._told.add(text)
+                    self.warn(text)
+                attempts.append(Attempt(changed, None, {"code": error.code, "message": str(error)}))
+        return AttemptsFlow(row.share, settings.gate, attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +111,7 @@ class Evaluation:
         found, absent = weights.for_evaluation(settings, row)
         return {"weights": found, "absent": absent, "reference": row.reference}
 
-    def flow(self, row: Row, settings: Settings, base: Json, turn: int) -> EvaluationFlow:
+    def flow(self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int) -> Flow:
         """Return what evaluates a row."""
         rule = parse_selection(settings.faces.select)
         if rule.kind in (LIKE, SPEAKING):
@@ -86,8 +122,8 @@ class Evaluation:
                 rule.text,
                 "For example --set faces.select=largest",
             )
-        base = {"job": _spec(row, settings, "").record(), **base}
-        return EvaluationFlow(row.line, row.priority, turn, row.share, base)
+        base = {"job": _spec(row, settings, "").record(), **self.needs(weights, settings, row), **rest}
+        return EvaluationFlow(row.line, row.priority, turn, row.share, base, settings.gate)
 
 
 def _spec(row: Row, settings: Settings, output: str) -> JobSpec:

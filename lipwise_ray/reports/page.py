@@ -30,6 +30,9 @@ _DISTRIBUTIONS = (
     ("after_lse_d", "LSE-D"),
     ("after_offset", "offset, frames"),
     ("flicker_dubbed", "flicker, levels"),
+    ("psnr", "PSNR, dB"),
+    ("ssim", "SSIM"),
+    ("identity_distance", "identity distance"),
     ("frames_per_s", "frames a second"),
 )
 _ROW_HEADS = (
@@ -55,7 +58,7 @@ def page(report: RunReport, stills: Stills) -> str:
     """
     done = [row for row in report.rows if row["status"] == "done"]
     failed = [row for row in report.rows if row["status"] != "done"]
-    curves = {str(row["row"]): detail["curve"] for row, detail in zip(report.rows, report.details, strict=True)}
+    details = {str(row["row"]): detail for row, detail in zip(report.rows, report.details, strict=True)}
     judges = sorted({str(row["judge"]) for row in done if row["after_lse_c"] is not None})
     listed = report.rows[:_MOST_LISTED]
     is_cut = len(report.rows) > _MOST_LISTED
@@ -68,7 +71,7 @@ def page(report: RunReport, stills: Stills) -> str:
         summary=_summary(report, done, failed),
         judges=", ".join(judges),
         failures=_failures(failed),
-        worst=[_card(row, curves[str(row["row"])], stills) for row in worst_first(done)[:_MOST_LOOKED_AT]],
+        worst=[_card(row, details[str(row["row"])], stills) for row in worst_first(done)[:_MOST_LOOKED_AT]],
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
         languages=_languages(done),
         distributions=[
@@ -99,12 +102,14 @@ def _summary(report: RunReport, done: list[Json], failed: list[Json]) -> list[tu
     return [
         ("rows", str(total)),
         ("done", str(len(done))),
+        ("to check", str(sum(row["verdict"] == "check" for row in done))),
         ("failed", str(len(failed))),
         *([("left", str(left))] if left > 0 else []),
         ("frames delivered", f"{sum(row['frames'] or 0 for row in done):,}"),
         ("GPU hours", f"{gpu_s / 3600:.2f}"),
         ("LSE-C, median", _number(_of(median, (row["after_lse_c"] for row in done)))),
         ("LSE-D, median", _number(_of(median, (row["after_lse_d"] for row in done)))),
+        *([("FID, all faces", _number(fid))] if (fid := (report.ended or {}).get("fid")) is not None else []),
         ("non-commercial", str(sum(row["commercial_use"] is False for row in done))),
     ]
 
@@ -119,16 +124,17 @@ def _failures(failed: list[Json]) -> list[tuple[str, list[Json], int]]:
 
 
 def worst_first(done: Iterable[Json]) -> list[Json]:
-    """Return rows with those first that need eyes: without a score, far off, the least certain."""
+    """Return rows with those first that need eyes: to be checked, without a score, far off, the least certain."""
 
     def rank(row: Json) -> tuple[Any, ...]:
         certain, offset = row["after_lse_c"], row["after_offset"]
-        return (certain is not None, abs(offset or 0) < _FAR_OFF, certain or 0.0, -(row["no_face_share"] or 0.0))
+        is_fine, is_near = row["verdict"] != "check", abs(offset or 0) < _FAR_OFF
+        return is_fine, certain is not None, is_near, certain or 0.0, -(row["no_face_share"] or 0.0)
 
     return sorted(done, key=rank)
 
 
-def _card(row: Json, curve: list[float | None], stills: Stills) -> Json:
+def _card(row: Json, detail: Json, stills: Stills) -> Json:
     name = str(row["row_id"])
     verdict, is_bad = _verdict(row)
     pictures = stills(str(row["job_id"])) if row["job_id"] else None
@@ -140,20 +146,37 @@ def _card(row: Json, curve: list[float | None], stills: Stills) -> Json:
             (word, base64.b64encode(data).decode())
             for word, data in zip(("filmed", "dubbed"), pictures or (), strict=False)
         ],
-        "curve": Markup(charts.line(curve, f"LSE-C of {name} by second")),  # noqa: S704  # escaped there
+        "ways": [_way(number, one) for number, one in enumerate(detail["ways"], 1)],
+        "curve": Markup(charts.line(detail["curve"], f"LSE-C of {name} by second")),  # noqa: S704  # escaped there
         "output": row["output"],
     }
 
 
+def _way(number: int, one: Json) -> str:
+    """Return what became of an attempt with other settings."""
+    changed = [(section, key, value) for section, told in one["settings"].items() for key, value in told.items()]
+    settings = ", ".join(f"{section}.{key} = {value}" for section, key, value in changed)
+    end = one["message"] if one["verdict"] == "failed" else f"LSE-C {_number(one['lse_c'])}"
+    return f"{number}. {settings or 'as set'}: {one['verdict']}, {end}"
+
+
 def _verdict(row: Json) -> tuple[str, bool]:
     """Return what the figures say, and whether it is bad."""
+    is_bad = row["verdict"] == "check"
+    check = f"to check: {row['to_check']}. " if is_bad else ""
     if row["after_lse_c"] is None:
-        return f"no score: {row['no_score'] or 'not measured'}", True
+        return f"{check}no score: {row['no_score'] or 'not measured'}", True
     before = f"{_number(row['before_lse_c'])} → " if row["before_lse_c"] is not None else ""
     figures = f"LSE-C {before}{_number(row['after_lse_c'])}, LSE-D {_number(row['after_lse_d'])}"
     bare = f", {row['no_face_share']:.0%} without a face" if row["no_face_share"] else ""
     offset = int(row["after_offset"])
-    return f"{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}", abs(offset) >= _FAR_OFF
+    is_off = abs(offset) >= _FAR_OFF
+    alike = "".join(
+        f", {name} {_number(row[key], digits)}"
+        for key, name, digits in (("psnr", "PSNR", 1), ("ssim", "SSIM", 3), ("fid", "FID", 1))
+        if row[key] is not None
+    )
+    return f"{check}{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}{alike}", is_bad or is_off
 
 
 def _languages(done: list[Json]) -> list[list[str]]:

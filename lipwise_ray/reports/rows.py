@@ -14,6 +14,8 @@ from lipwise_ray.values import Json
 
 _MEASURES = ("source", "before", "after")
 _FIGURES = ("lse_d", "lse_c", "offset")
+FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
+"""Figures of a video that was compared with a reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class RunReport:
         run: What was recorded when it began.
         ended: What was recorded when it ended; None while it is going on, or after it was killed.
         rows: `row_of` of each row that ended, in the manifest's order.
-        details: Of each row what has no place in a table: ``curve``, ``stages``.
+        details: Of each row what has no place in a table: ``curve``, ``stages``, and ``ways`` in which it was tried.
     """
 
     run: Json
@@ -48,8 +50,16 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
     rows: list[Json] = []
     details: list[Json] = []
     for record in _records(store, store.names(layout.rows(chosen))):
-        rows.append(row_of(record, _attempts(store, str(record.get("job_id") or ""), chosen)))
-        details.append({"curve": (record.get("sync") or {}).get("curve") or [], "stages": record.get("stages_s") or {}})
+        ways: list[Json] = record.get("attempts") or []
+        jobs = dict.fromkeys([str(record.get("job_id") or ""), *(str(one.get("job_id") or "") for one in ways)])
+        rows.append(row_of(record, sum(_attempts(store, job_id, chosen) for job_id in jobs)))
+        details.append(
+            {
+                "curve": (record.get("sync") or {}).get("curve") or [],
+                "stages": record.get("stages_s") or {},
+                "ways": ways,
+            }
+        )
     return RunReport(run, read_json(store, f"{layout.run(chosen)}/report.json"), rows, details)
 
 
@@ -81,17 +91,22 @@ def row_of(record: Json, attempts: int) -> Json:
     counts: Json = record.get("counts") or {}
     sync: Json = record.get("sync") or {}
     flicker: Json = record.get("flicker") or {}
-    weights = list(_weights(record.get("weights") or {}))
+    by_role = dict(_weights(record.get("weights") or {}))
+    weights = list(by_role.values())
     frames, seconds = record.get("frames"), record.get("seconds")
     rendered = (record.get("tally") or {}).get("frames_rendered")
     video_s, audio_s = record.get("video_s"), record.get("audio_s")
     on_gpu = (record.get("identity") or {}).get("device") == "cuda"
     render_s = record.get("render_s")
     why: Json = sync.get("why") or {}
+    gate: Json = record.get("gate") or {}
+    fidelity: Json = record.get("fidelity") or {}
     return {
         "row": record.get("row"),
         "row_id": record.get("row_id"),
         "status": record.get("status"),
+        "verdict": gate.get("verdict") or ("failed" if record.get("status") == "failed" else None),
+        "to_check": "; ".join(gate.get("reasons") or []) or None,
         "code": record.get("code"),
         "message": record.get("message"),
         "output": record.get("output"),
@@ -106,14 +121,18 @@ def row_of(record: Json, attempts: int) -> Json:
         "no_face_share": _share(counts.get("frames_without_face"), counts.get("frames")),
         "flicker_dubbed": flicker.get("dubbed"),
         "flicker_filmed": flicker.get("filmed"),
+        **{name: fidelity.get(name) for name in FIDELITY},
         "reused": record.get("reused"),
         "seconds": seconds,
         "frames_per_s": round(rendered / seconds, 2) if rendered and seconds else None,
         "gpu_s": (render_s if on_gpu else 0.0) if render_s is not None else None,
         "attempts": attempts,
+        "renderings": len(record.get("attempts") or []) or None,
         "chunks": record.get("chunks"),
         "original_chunks": len(record.get("original_chunks") or []),
-        "weights": json.dumps({one["name"]: one["sha256"] for one in weights}) if weights else None,
+        "weights": json.dumps({role: f"{one['name']} {one['sha256']}" for role, one in by_role.items()})
+        if weights
+        else None,
         "licences": "; ".join(sorted({one["licence"] for one in weights if one.get("licence")})) or None,
         "commercial_use": all(one.get("commercial", True) for one in weights) if weights else None,
         "version": record.get("version"),
@@ -122,9 +141,11 @@ def row_of(record: Json, attempts: int) -> Json:
     }
 
 
-def _weights(weights: Json) -> Iterator[Json]:
-    for value in weights.values():
-        yield from (one for one in (value if isinstance(value, list) else [value]) if one)
+def _weights(weights: Json) -> Iterator[tuple[str, Json]]:
+    """Yield role and record of each checkpoint."""
+    for role, value in weights.items():
+        several = [one for one in (value if isinstance(value, list) else [value]) if one]
+        yield from ((role if len(several) == 1 else f"{role}_{number}", one) for number, one in enumerate(several, 1))
 
 
 def _share(part: Any, whole: Any) -> float | None:  # noqa: ANN401  # JSON values

@@ -53,11 +53,11 @@ def as_parquet(rows: list[Json]) -> bytes:
 def _schema() -> Any:  # noqa: ANN401  # pyarrow states no types
     import pyarrow as pa  # noqa: PLC0415  # heavy
 
-    from lipwise_ray.reports.rows import row_of  # noqa: PLC0415  # with it
+    from lipwise_ray.reports.rows import FIDELITY, row_of  # noqa: PLC0415  # with it
 
-    whole = {"row", "frames", "attempts", "chunks", "original_chunks"}
+    whole = {"row", "frames", "attempts", "renderings", "chunks", "original_chunks"}
     flags = {"reused", "commercial_use"}
-    figures = ("_s", "_share", "lse_d", "lse_c", "dubbed", "filmed", "seconds", "ended")
+    figures = ("_s", "_share", "lse_d", "lse_c", "dubbed", "filmed", "seconds", "ended", *FIDELITY)
 
     def kind(name: str) -> Any:  # noqa: ANN401  # the same
         if name in whole or name.endswith("_offset"):

@@ -1,0 +1,194 @@
+"""A row that is rendered again with fallback settings while its gate is not passed; the best attempt is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lipwise_ray.dubbing.flow import Progress, RowFlow, Tally
+from lipwise_ray.dubbing.gate import figures_of, rank, verdict
+from lipwise_ray.dubbing.tasks import Task
+from lipwise_ray.settings import Gate
+from lipwise_ray.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A way to render a row.
+
+    Attributes:
+        settings: What it changes in the row's own, nothing for the first.
+        flow: Renders it and has it weighed; None where that cannot be begun.
+        problem: Why not: ``code`` and ``message``.
+    """
+
+    settings: Json
+    flow: RowFlow | None
+    problem: Json = field(default_factory=dict[str, str])
+
+
+@dataclass(slots=True)
+class AttemptsFlow:
+    """Drives a row through its attempts, one after another, until one passes or none is left.
+
+    Attributes:
+        share: Whose part of the workers the row takes.
+        gate: What a video must be like to pass.
+        attempts: The first one has the row's own settings.
+    """
+
+    share: str
+    gate: Gate
+    attempts: list[Attempt]
+    result: Json | None = None
+    """Set once the row is done."""
+    _at: int = 0
+    _records: list[Json] = field(default_factory=list[Json])
+    """What became of the attempts, in order."""
+    _known: Json | None = None
+    """What an earlier run published for the row's own settings."""
+    _known_records: int = 0
+    _published: set[str] = field(default_factory=set[str])
+    """Jobs whose results are at the row's output, or were until now."""
+    _first_id: str = ""
+    """The job of the row's own settings, under which a later run looks for what was published."""
+    _best_id: str = ""
+
+    @property
+    def _flow(self) -> RowFlow:
+        flow = self.attempts[self._at].flow
+        assert flow is not None  # attempts without one are passed over
+        return flow
+
+    @property
+    def job_id(self) -> str:
+        """The job of the present attempt; in the end that of the one which was published."""
+        return self._best_id or self._flow.job_id
+
+    @property
+    def progress(self) -> Progress:
+        """How far the present attempt is."""
+        return self._flow.progress
+
+    @property
+    def tally(self) -> Tally:
+        """What all attempts cost; chunks are the present one's."""
+        total = Tally(chunks=self._flow.tally.chunks, chunks_reused=self._flow.tally.chunks_reused)
+        for attempt in self.attempts:
+            if attempt.flow:
+                total.chunks_rendered += attempt.flow.tally.chunks_rendered
+                total.scans += attempt.flow.tally.scans
+                total.frames_rendered += attempt.flow.tally.frames_rendered
+        return total
+
+    def start(self) -> list[Task]:
+        """Return the row's first task."""
+        return self._flow.start()
+
+    def advance(self, task: Task, result: Json) -> list[Task]:
+        """Take a finished task and return the tasks that can follow."""
+        if task.kind == "settle":
+            return self._finish(result)
+        if task.payload["attempt"] != self._at:
+            return []  # of an attempt that was given up while it ran
+        flow = self._flow
+        following = flow.advance(task, result)
+        self._first_id = self._first_id or flow.job_id
+        if flow.result is not None:
+            return self._after_end(flow.result)
+        if flow.weighed is None or following:
+            return following
+        return self._note(flow.weighed)
+
+    def without_lips(self, task: Task) -> list[Task]:
+        """Return what takes the place of a render task of the first attempt; others are given up whole."""
+        return self._flow.without_lips(task) if self._at == 0 else []
+
+    def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
+        """Go on without an attempt of which a task was given up; None where that was the first, or the end."""
+        if task.kind == "settle" or self._at == 0 or self._flow.is_publishing:
+            return None
+        return self._note_failure({"code": code, "message": message})
+
+    def _after_end(self, result: Json) -> list[Task]:
+        flow = self._flow
+        if flow.is_publishing or (result["status"] != "done" and self._at == 0):
+            return self._finish(result)
+        if result["status"] != "done":
+            return self._note_failure({"code": result["code"], "message": result["message"]})
+        self._published.add(str(result["job_id"]))  # by an earlier run
+        if self._at == 0:
+            self._known = result
+            self._records = [{**one, **_judged_again(one, self.gate)} for one in result.get("attempts") or []]
+            self._known_records = max(1, len(self._records))
+        return self._next() if self._records and self._at == 0 else self._note(result)
+
+    def _note(self, result: Json) -> list[Task]:
+        job_id = str(result.get("job_id") or self._flow.job_id)
+        settings = self.attempts[self._at].settings
+        found = {**figures_of(result), **verdict(result, self.gate)}
+        self._records.append({"settings": settings, "job_id": job_id, **found})
+        return self._next()
+
+    def _note_failure(self, problem: Json) -> list[Task]:
+        self._records.append({"settings": self.attempts[self._at].settings, "verdict": "failed", **problem})
+        return self._next()
+
+    def _next(self) -> list[Task]:
+        """Return the first task of the next attempt, or what publishes the best."""
+        if not any(one["verdict"] == "passed" for one in self._records):
+            tried = [one["settings"] for one in self._records]
+            for number, attempt in enumerate(self.attempts):
+                if attempt.settings in tried:
+                    continue
+                if attempt.flow:
+                    return self._begin(number)
+                self._records.append({"settings": attempt.settings, "verdict": "failed", **attempt.problem})
+        return self._publish()
+
+    def _begin(self, number: int) -> list[Task]:
+        self._at = number
+        return self._flow.start()
+
+    def _publish(self) -> list[Task]:
+        """Return what publishes the best attempt; one whose segments are gone by now is rendered again."""
+        flows = {one.flow.job_id: number for number, one in enumerate(self.attempts) if one.flow and one.flow.weighed}
+        for record in sorted(self._records, key=rank, reverse=True):
+            job_id = record.get("job_id", "")
+            if job_id in flows or job_id in self._published:
+                return self._publish_job(job_id, flows.get(job_id))
+            again = [n for n, one in enumerate(self.attempts) if one.flow and one.settings == record["settings"]]
+            if again and record["verdict"] != "failed":
+                self._records.remove(record)
+                return self._begin(again[0])
+        message = "none of its attempts is left to be published. Run the same command again."
+        return self._finish({"status": "failed", "code": "no_attempt", "message": message})
+
+    def _publish_job(self, job_id: str, number: int | None) -> list[Task]:
+        self._best_id = job_id
+        extra: Json = {"attempts": self._records, "first_id": self._first_id}
+        if job_id not in self._published and number is not None:
+            self._at = number
+            return self._flow.publish(extra)
+        if self._known and self._known["job_id"] == job_id and len(self._records) == self._known_records:
+            return self._finish(self._known)
+        return [self._flow.settle({**extra, "best_id": job_id})]
+
+    def _finish(self, result: Json) -> list[Task]:
+        gate = verdict(result, self.gate) if result["status"] == "done" else {}
+        self.result = {**result, **({"gate": gate} if gate else {})}
+        return []
+
+
+def _judged_again(record: Json, gate: Gate) -> Json:
+    """Return what today's gate says of an attempt that an earlier run recorded."""
+    if record["verdict"] == "failed":
+        return {}
+    counts = {"frames_without_face": record["no_face_share"], "frames": 1}
+    result: Json = {
+        "sync": {"after": {"lse_c": record["lse_c"], "offset": record["offset"]}},
+        "counts": counts if record["no_face_share"] is not None else {},
+        "flicker": {"dubbed": record["flicker"], "filmed": 0.0},
+        "video_s": record["length_error_s"],
+        "audio_s": 0.0,
+    }
+    return verdict(result, gate)

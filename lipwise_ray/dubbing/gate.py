@@ -1,0 +1,69 @@
+"""Whether a finished video passes, and which of several attempts at it is the best. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from lipwise_ray.settings import Gate
+from lipwise_ray.values import Json
+
+Word = Literal["passed", "check"]
+_DIGITS = 4
+
+
+def figures_of(result: Json) -> Json:
+    """Return the figures that a result is judged by, None for those that were not measured.
+
+    Args:
+        result: Of a job, or of an attempt that is not published: ``sync``, ``counts``, ``flicker``, ``video_s`` and
+            ``audio_s``.
+    """
+    sync, counts, flicker = ((result.get(name) or {}) for name in ("sync", "counts", "flicker"))
+    after: Json = sync.get("after") or {}
+    bare, frames = counts.get("frames_without_face"), counts.get("frames")
+    dubbed, filmed = flicker.get("dubbed"), flicker.get("filmed")
+    video_s, audio_s = result.get("video_s"), result.get("audio_s")
+    return {
+        "lse_c": after.get("lse_c"),
+        "offset": after.get("offset"),
+        "no_face_share": round(bare / frames, _DIGITS) if frames and bare is not None else None,
+        "flicker": None if dubbed is None or filmed is None else round(dubbed - filmed, _DIGITS),
+        "length_error_s": None if video_s is None or audio_s is None else round(abs(video_s - audio_s), _DIGITS),
+    }
+
+
+def verdict(result: Json, gate: Gate) -> Json:
+    """Return what the gate says of a result: ``verdict`` and the ``reasons`` of one that is to be checked."""
+    reasons = list(_reasons(figures_of(result), gate))
+    word: Word = "check" if reasons else "passed"
+    return {"verdict": word, "reasons": reasons}
+
+
+def _reasons(figures: Json, gate: Gate) -> list[str]:
+    offset = figures["offset"]
+    bounds = (
+        ("LSE-C", figures["lse_c"], gate.min_lse_c, -1),
+        ("offset", None if offset is None else abs(offset), gate.max_offset, 1),
+        ("share of frames without a face", figures["no_face_share"], gate.max_no_face_share, 1),
+        ("flicker more than filmed", figures["flicker"], gate.max_flicker, 1),
+        ("length error, s", figures["length_error_s"], gate.max_length_error_s, 1),
+    )
+    found: list[str] = []
+    for name, value, bound, sign in bounds:
+        if bound is None:
+            continue
+        if value is None:
+            found.append(f"{name} was not measured")
+        elif value * sign > bound * sign:
+            found.append(f"{name} must be at {'most' if sign > 0 else 'least'} {bound:g}, got {value:g}")
+    return found
+
+
+def rank(attempt: Json) -> tuple[bool, float]:
+    """Return the place of an attempt's record among others; the largest is the best.
+
+    One that passes comes before one that does not; then the score decides. One without a score is the last.
+    """
+    score = attempt.get("lse_c")
+    return attempt.get("verdict") == "passed", -math.inf if score is None else float(score)
