@@ -192,6 +192,13 @@ class Judging(_Section):
     """A file instead of the registry's."""
 
 
+class Hearing(_Section):
+    """Telling what is said, and in which language; needs the extra `asr`."""
+
+    model: str | None = None
+    """Folder of a Whisper model for faster-whisper: rows whose `language` is ``auto`` need it, `inspect` uses it."""
+
+
 class Gate(_Section):
     """What a finished video must be like to pass; what is not set is not asked for."""
 
@@ -318,6 +325,7 @@ class Settings(_Section):
     restore: Restore = Restore()
     score: Judging = Judging()
     gate: Gate = Gate()
+    asr: Hearing = Hearing()
     encode: Encode = Encode()
     chunk: Chunk = Chunk()
     engine: Engine = Engine()
@@ -337,6 +345,7 @@ class Settings(_Section):
                 "limits": True,
                 "score": True,
                 "gate": True,
+                "asr": True,
                 "lipsync": {"model", "checkpoint", "batch_frames"},
                 "faces": {"expert", "expert_checkpoint", "embedder", "embedder_checkpoint"},
                 "composite": {"parser", "parser_checkpoint"},

@@ -14,12 +14,17 @@ from lipwise_ray.errors import MediaError, OutputError
 if TYPE_CHECKING:
     from lipwise_ray.values import Json
 
+_LISTS = ("longest", "segments")
+
 
 def inspect(
     files: Annotated[list[Path], typer.Argument(help="Videos, pictures or sounds.", metavar="FILE...")],
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,
+    asr: Annotated[
+        Path | None, typer.Option("--asr", help="Folder of a Whisper model: adds what is said, and the language.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for inspect.json and pictures of the faces.")
@@ -28,10 +33,13 @@ def inspect(
     """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""
     from lipwise_ray.dubbing.inspecting import inspect as look  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # the same
+    from lipwise_ray.dubbing.transcribing import Recogniser  # noqa: PLC0415  # the same
     from lipwise_ray.engine.sources import WeightsTable  # noqa: PLC0415  # the same
     from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # the same
 
-    settings = setup.settings_source(job, assignments, None).for_run()
+    extra = [f"asr.model={json.dumps(str(asr))}"] if asr else []
+    settings = setup.settings_source(job, [*(assignments or []), *extra], None).for_run()
+    recogniser = Recogniser(Path(settings.asr.model)) if settings.asr.model else None
     weights = WeightsTable(setup.registry(settings), gpu=False)
     detector = DetectorMaker(tuple(weights.detector(settings)), settings.detect.min_score)()
     chosen = weights.judge(settings)
@@ -39,7 +47,7 @@ def inspect(
     failed = False
     for number, file in enumerate(files):
         try:
-            found = look(file, settings, detector, judge)
+            found = look(file, settings, detector, judge, recogniser)
         except MediaError as error:
             failed = True
             typer.echo(str(error), err=True)
@@ -58,8 +66,8 @@ def _lines(record: Json) -> list[str]:
     for stream in record["streams"]:
         facts = (stream["codec"], f"{stream['seconds']} s" if stream["seconds"] else None, stream["language"])
         lines.append(f"  {stream['type']:8} {', '.join(str(fact) for fact in facts if fact)}")
-    for name in ("picture", "sound", "faces", "sync"):
-        told = {key: value for key, value in record.get(name, {}).items() if key != "longest" and value is not None}
+    for name in ("picture", "sound", "speech", "faces", "sync"):
+        told = {key: value for key, value in record.get(name, {}).items() if key not in _LISTS and value is not None}
         if told:
             lines.append(f"  {name:8} {', '.join(f'{key} {value}' for key, value in told.items())}")
     lines += [

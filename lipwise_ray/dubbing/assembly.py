@@ -20,6 +20,7 @@ from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.dubbing.scores import Sums, collect_scores, reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
+from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
@@ -267,7 +268,7 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
         "original_chunks": [number for number, marker in enumerate(markers) if marker.original],
         "render_s": round(sum(marker.seconds for marker in markers), 3),
         "stages_s": stages,
-        "language": job.spec.language,
+        "language": payload.get("language") if job.spec.language == AUTO else job.spec.language,
         "tags": list(job.spec.tags),
         "weights": payload["weights"],
         "identity": payload["identity"],

@@ -14,6 +14,7 @@ from lipwise_ray.dubbing.cells import Cells, tags_of
 from lipwise_ray.dubbing.manifest import Manifest, RowParser, check_twins, read_rows
 from lipwise_ray.dubbing.records import Columns
 from lipwise_ray.dubbing.row_table import Row, RowTable
+from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection
 from lipwise_ray.storage.address import Policy, file_name
 
@@ -106,6 +107,8 @@ class _Parser:
         cells.faces(text["faces"], overrides)
         if overrides and parse_selection(overrides["faces"]["select"]).kind in (LIKE, SPEAKING):
             cells.wrong("faces", "must choose by size, place or number", repr(text["faces"]), "For example largest")
+        if text["language"] == AUTO:
+            cells.wrong("language", "must be given, for it is not heard here", repr(AUTO), "Leave it empty")
         return Row(
             line=cells.line,
             id=text["id"],

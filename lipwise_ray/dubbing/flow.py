@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from lipwise_ray.dubbing.gate import verdict
 from lipwise_ray.dubbing.ids import judge_id
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
+from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
 
@@ -153,6 +154,8 @@ class RowFlow:
         self._found_missing |= "missing" in result
         if task.kind == "scan":
             self.tally.scans += 1
+        elif task.kind == "transcribe":
+            self._extra = {**self._extra, "language": result.get("language")}
         elif task.kind == "render":
             self.tally.chunks_rendered += not result["reused"]
             self.tally.chunks_reused += bool(result["reused"])
@@ -239,6 +242,8 @@ class RowFlow:
         self.progress.stage = "rendering"
         self.progress.todo = chunks[-1][1]
         self.progress.done = sum(chunks[number][1] - chunks[number][0] for number in done)
+        if self.base["job"]["language"] == AUTO:
+            tasks.append(self._task("transcribe", f"transcribe:{self.job_id}", {}))
         return [*tasks, self._task("sound", f"sound:{self.job_id}", {})] if tasks else self._ends()
 
     def _renders(self, chunks: list[tuple[int, list[int]]]) -> list[Task]:
@@ -298,7 +303,7 @@ class RowFlow:
         Args:
             extra: What goes into its record besides.
         """
-        self.is_publishing, self._extra = True, extra
+        self.is_publishing, self._extra = True, {**self._extra, **extra}
         return [self._weigh_or_assemble()]
 
     def settle(self, extra: Json) -> Task:

@@ -34,11 +34,13 @@ from lipwise_ray.metrics.mfcc import mfcc
 from lipwise_ray.values import F32Array, Json, U8Array
 
 if TYPE_CHECKING:
+    from lipwise_ray.dubbing.transcribing import Recogniser
     from lipwise_ray.faces.detections import FaceDetector
     from lipwise_ray.metrics.judges import Judge
     from lipwise_ray.settings import Settings
 
 _PAUSE_S = 0.3
+_WAVE = "wave.f32"
 _MOST_TRACKS, _CROP_PX = 12, 160
 _HDR = (16, 18)  # transfer functions PQ and HLG
 
@@ -48,8 +50,9 @@ class Inspection:
     """What was found.
 
     Attributes:
-        record: JSON values: ``file``, ``streams``, ``picture``, ``sound``, ``faces``, ``sync``; each of the last four
-            is absent where there is none, and has a ``problem`` where it cannot be used.
+        record: JSON values: ``file``, ``streams``, ``picture``, ``sound``, ``speech``, ``faces``, ``sync``; each of the
+            last five is absent where there is none, or where it was not asked for, and has a ``problem`` where it
+            cannot be used.
         faces: Pictures (JPEG) of faces by name.
     """
 
@@ -57,7 +60,13 @@ class Inspection:
     faces: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
 
-def inspect(path: Path, settings: Settings, detector: FaceDetector, judge: Judge | None) -> Inspection:
+def inspect(
+    path: Path,
+    settings: Settings,
+    detector: FaceDetector,
+    judge: Judge | None,
+    recogniser: Recogniser | None = None,
+) -> Inspection:
     """Look at a file.
 
     Args:
@@ -65,6 +74,7 @@ def inspect(path: Path, settings: Settings, detector: FaceDetector, judge: Judge
         settings: How faces are looked for.
         detector: Finds them.
         judge: Compares lips and sound.
+        recogniser: Tells what is said.
 
     Raises:
         MediaError: It is no media file.
@@ -77,6 +87,9 @@ def inspect(path: Path, settings: Settings, detector: FaceDetector, judge: Judge
         if "audio" in kinds:
             try:
                 found.record["sound"], heard = _sound(path, Path(name), judge)
+                if recogniser is not None:
+                    wave = np.memmap(Path(name) / _WAVE, np.float32, "r")
+                    found.record["speech"] = recogniser(wave).record()
             except InputError as error:
                 found.record["sound"] = {"problem": str(error)}
         if "video" in kinds:
@@ -126,7 +139,7 @@ def _picture(info: VideoInfo, index: FrameIndex) -> Json:
 
 def _sound(path: Path, folder: Path, judge: Judge | None) -> tuple[Json, Heard | None]:
     info: AudioInfo = probe_audio(path)
-    wave, mel_file = folder / "wave.f32", folder / "mel.npy"
+    wave, mel_file = folder / _WAVE, folder / "mel.npy"
     sound = extract_network_sound(info, wave)
     write_mel(wave, mel_file)
     mel = np.load(mel_file, mmap_mode="r")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lipwise_ray.dubbing.transcribing import Recogniser
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
 from lipwise_ray.lipsync.parsing import FaceParser
@@ -93,6 +94,7 @@ class Models:
         self._embedders: dict[_Key, SFace] = {}
         self._inceptions: dict[_Key, Inception] = {}
         self._detectors: dict[_Key, FaceDetector] = {}
+        self._recognisers: dict[_Key, Recogniser] = {}
         self.load_s = 0.0
 
     def lipsync(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> LipSync:
@@ -266,6 +268,18 @@ class Models:
             return Inception(Path(reference["path"]), self.device)
 
         return self._kept(self._inceptions, (reference["sha256"],), make)
+
+    def recogniser(self, folder: Path) -> Recogniser:
+        """Return what tells what is said.
+
+        Raises:
+            SettingsError: The model cannot be used, or the extra is not installed.
+        """
+
+        def make() -> Recogniser:
+            return Recogniser(folder, self.device, self._threads)
+
+        return self._kept(self._recognisers, (str(folder),), make)
 
     def _kept(self, kept: dict[_Key, _Model], key: _Key, make: Callable[[], _Model], squeeze: int = 0) -> _Model:
         """Return a model, made on first use; memory that ran short is given back first."""

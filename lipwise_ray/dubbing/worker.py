@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, sweep_attempts, weigh
 from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
@@ -29,14 +31,16 @@ from lipwise_ray.dubbing.scoring import score_chunk, stills
 from lipwise_ray.dubbing.sounds import Sounds
 from lipwise_ray.dubbing.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
+from lipwise_ray.dubbing.transcribing import recogniser_id
 from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, StorageError
+from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
-from lipwise_ray.state.store import load_file, open_store, read_json
+from lipwise_ray.state.store import load_file, open_store, read_json, to_json
 from lipwise_ray.storage.address import shown
 from lipwise_ray.values import Json, Span, spans
 
@@ -80,6 +84,7 @@ class Worker:
             "recognise": self._recognise,
             "plan": self._plan,
             "sound": self._sound,
+            "transcribe": self._transcribe,
             "render": self._render,
             "score": self._score,
             "weigh": self._weigh,
@@ -395,6 +400,19 @@ class Worker:
         job = open_job(self._store, self._media, self._scratch, payload)
         planned, _ = prepare_sound(job, payload, read_plan(self._store, payload["job_id"]))
         return {"copied": planned.copy}
+
+    def _transcribe(self, payload: Json) -> Json:
+        job = open_job(self._store, self._media, self._scratch, payload)
+        folder = Path(str(job.spec.settings.asr.model))
+        audio = Sounds(job, self._scratch, payload["job_id"], payload["identity"]).file()
+        key = layout.transcript(audio.id, recogniser_id(folder))
+        known = read_json(self._store, key)
+        if known is None:
+            with inputs.scratch_file(self._scratch, "wave.f32") as wave:
+                extract_network_sound(audio.info, wave, salvage=job.salvage, limits=job.spec.settings.limits)
+                known = self._models.recogniser(folder)(np.memmap(wave, np.float32, "r")).record()
+            self._store.write(key, to_json(known))
+        return {"language": known["language"]}
 
     def _score(self, payload: Json) -> Json:
         job_id, chunk, weights = payload["job_id"], payload["chunk"], payload["weights"]

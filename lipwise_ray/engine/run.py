@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.flow import Flow
-from lipwise_ray.dubbing.tasks import Task
+from lipwise_ray.dubbing.tasks import Kind, Task
 from lipwise_ray.engine.contract import Failure
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.errors import LipwiseError, StorageError
@@ -20,6 +20,9 @@ from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
+
+_CAN_DO_WITHOUT: frozenset[Kind] = frozenset({"score", "transcribe"})
+"""A video is delivered without what these tasks give; its result says so."""
 
 _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S = 0.5
@@ -111,8 +114,8 @@ class _Running:
 
     def failed(self, task: Task, failure: Failure) -> None:
         """Give the row up, or the chunk's lips only; what the row's other tasks finished stays in the state."""
-        if task.kind == "score" and failure.blame not in ("setup", "storage"):
-            self.finished(task, {"unscored": [task.payload["chunk"]]})  # which the result says
+        if task.kind in _CAN_DO_WITHOUT and failure.blame not in ("setup", "storage"):
+            self.finished(task, {"unscored": [task.payload["chunk"]]} if task.kind == "score" else {})
             return
         if self.job.lets_through and failure.blame not in ("input", "setup", "storage"):
             instead = self.job.flow.without_lips(task)

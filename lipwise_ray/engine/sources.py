@@ -21,6 +21,7 @@ from lipwise_ray.dubbing.models import (
 )
 from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.dubbing.speakers import listens, needs_detector, portraits, rules_of
+from lipwise_ray.dubbing.transcribing import AUTO, check_recogniser
 from lipwise_ray.errors import InputError, LipwiseError, SettingsError
 from lipwise_ray.faces.select import LIKE, parse_selection
 from lipwise_ray.layers import fallbacks, read_preset, resolve
@@ -73,6 +74,23 @@ class SettingsSource:
             if len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
         return self._known[key]
+
+
+def _check_hearing(settings: Settings) -> None:
+    """Find out whether a row's language can be heard.
+
+    Raises:
+        SettingsError: It cannot.
+    """
+    if settings.asr.model is None:
+        raise SettingsError(
+            "no_asr_model",
+            "asr.model",
+            f"must be set for rows whose language is {AUTO}",
+            "nothing",
+            "Name the folder of a Whisper model",
+        )
+    check_recogniser(Path(settings.asr.model))
 
 
 def further_attempts(settings: Settings) -> list[Settings]:
@@ -150,6 +168,8 @@ class WeightsTable:
     def of(self, settings: Settings, row: Row) -> Json:
         """Return a row's weights as records."""
         record: Json = {}
+        if row.language == AUTO:
+            _check_hearing(settings)
         if settings.lipsync.model != PASSTHROUGH:
             weights = self._get(settings.lipsync.model, settings.lipsync.checkpoint, "wav2lip")
             record["lipsync"] = weights.record()

@@ -63,7 +63,7 @@ class Dubbing:
     """
 
     out: str
-    warn: Callable[[str], None] = lambda text: None
+    warn: Callable[[str], None] = print
     _told: set[str] = field(default_factory=set[str])
 
     def needs(self, weights: WeightsTable, settings: Settings, row: Row) -> Json:

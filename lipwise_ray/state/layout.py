@@ -59,6 +59,11 @@ def cepstra(audio_id: str, *, salvage: bool) -> str:
     return f"sounds/{audio_id}/mfcc{'-salvage' if salvage else ''}.npy"
 
 
+def transcript(audio_id: str, recogniser_id: str) -> str:
+    """Return the key of what is said in a sound."""
+    return f"sounds/{audio_id}/transcript-{recogniser_id}.json"
+
+
 def plan(job_id: str) -> str:
     """Return the key of a job's plan."""
     return f"jobs/{job_id}/plan.json"

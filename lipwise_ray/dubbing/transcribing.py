@@ -1,0 +1,157 @@
+"""What is said in a sound, and in which language: by faster-whisper and lingua, the extra `asr`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lipwise_ray.dubbing.ids import record_id
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.values import F32Array, Json
+
+if TYPE_CHECKING:
+    from lingua import LanguageDetector
+
+AUTO = "auto"
+"""A row's language that is to be heard."""
+
+_NEEDED = ("model.bin", "config.json", "tokenizer.json")
+_PACKAGES = ("faster_whisper", "lingua")
+_RATE_HZ, _BLOCK_S = 16_000, 300
+_SURE = 0.5
+_FEWEST_LETTERS = 12
+_DIGITS = 3
+
+
+def check_recogniser(folder: Path) -> None:
+    """Find out whether speech can be recognised here.
+
+    Args:
+        folder: Of a Whisper model in CTranslate2's layout.
+
+    Raises:
+        SettingsError: The extra is not installed, or the folder holds no such model.
+    """
+    absent = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if absent:
+        raise SettingsError(
+            "no_asr", "asr.model", f"needs {' and '.join(absent)}", "none", "Run `pip install 'lipwise-ray[asr]'`"
+        )
+    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise SettingsError(
+            "no_asr_model",
+            f"asr.model {folder}",
+            f"must be the folder of a Whisper model for faster-whisper, with {', '.join(_NEEDED)}",
+            f"no {', '.join(missing)}",
+            "For example a copy of Systran/faster-whisper-small",
+        )
+
+
+def recogniser_id(folder: Path) -> str:
+    """Return what names a model's transcripts."""
+    return record_id({path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()})
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was heard.
+
+    Attributes:
+        language: Two letters of ISO 639-1, None where nothing was said.
+        by_sound: What the recogniser took it for.
+        by_text: What the words themselves look like; None for too few.
+        segments: ``start`` and ``end`` in seconds, and ``text``.
+    """
+
+    language: str | None
+    by_sound: str | None
+    by_text: str | None
+    segments: list[Json]
+
+    def record(self) -> Json:
+        """Return JSON values."""
+        return {
+            "language": self.language,
+            "by_sound": self.by_sound,
+            "by_text": self.by_text,
+            "text": " ".join(str(one["text"]) for one in self.segments),
+            "segments": self.segments,
+        }
+
+
+class Recogniser:
+    """A Whisper model.
+
+    Args:
+        folder: Where it is.
+        device: ``cpu`` or ``cuda``.
+        threads: On a CPU; 0 for as many as there are.
+
+    Raises:
+        SettingsError: It cannot be used.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu", threads: int = 0) -> None:
+        check_recogniser(folder)
+        from faster_whisper import WhisperModel  # noqa: PLC0415  # an extra, heavy
+
+        try:
+            self._model: Any = WhisperModel(str(folder), device=device, cpu_threads=threads, local_files_only=True)
+        except (RuntimeError, ValueError) as error:
+            raise SettingsError(
+                "bad_asr_model",
+                f"asr.model {folder}",
+                "must be a whole Whisper model for faster-whisper",
+                str(error).splitlines()[0][:200],
+                "Convert or download it again",
+            ) from error
+
+    def __call__(self, wave: F32Array) -> Transcript:
+        """Return what is said.
+
+        Args:
+            wave: Mono at 16 kHz, shape (N,); a memory map is read in parts of five minutes.
+        """
+        languages: Counter[str] = Counter()
+        segments: list[Json] = []
+        for start in range(0, len(wave), _BLOCK_S * _RATE_HZ):
+            part = np.asarray(wave[start : start + _BLOCK_S * _RATE_HZ])
+            found, info = self._model.transcribe(part, condition_on_previous_text=False)
+            heard = list(_segments(found, start / _RATE_HZ))
+            segments += heard
+            languages[str(info.language)] += sum(len(one["text"]) for one in heard)
+        if not any(languages.values()):
+            return Transcript(None, None, None, [])
+        by_sound = languages.most_common(1)[0][0]
+        by_text = _language_of(" ".join(one["text"] for one in segments))
+        return Transcript(by_text or by_sound, by_sound, by_text, segments)
+
+
+def _segments(found: Any, offset_s: float) -> Iterator[Json]:  # noqa: ANN401  # an extra states no types
+    for one in found:
+        if text := str(one.text).strip():
+            times = {"start": one.start, "end": one.end}
+            yield {**{name: round(float(at) + offset_s, _DIGITS) for name, at in times.items()}, "text": text}
+
+
+def _language_of(text: str) -> str | None:
+    """Return the language of some words, None where they do not tell."""
+    if sum(letter.isalpha() for letter in text) < _FEWEST_LETTERS:
+        return None
+    best = _detector().compute_language_confidence_values(text)[0]
+    return best.language.iso_code_639_1.name.lower() if best.value >= _SURE else None
+
+
+@cache
+def _detector() -> LanguageDetector:
+    from lingua import LanguageDetectorBuilder  # noqa: PLC0415  # an extra, heavy
+
+    return LanguageDetectorBuilder.from_all_languages().build()
