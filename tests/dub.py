@@ -16,9 +16,10 @@ from typing import Any
 import av
 
 from lipwise_ray.cli.progress import Display
+from lipwise_ray.dubbing.evaluation_rows import read_evaluation
 from lipwise_ray.dubbing.manifest import read_manifest
 from lipwise_ray.dubbing.media import policy_of
-from lipwise_ray.engine.driver import Report, submit
+from lipwise_ray.engine.driver import Report, evaluate, submit
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.engine.run import RowOutcome
 from lipwise_ray.engine.sources import SettingsSource
@@ -83,6 +84,25 @@ def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", 
         read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder()), policy_of(settings.paths)),
         source,
         Registry(models_folder() / "registry.toml", models or folder / "no-models"),
+        state=str(folder / f"{out}.state"),
+        out=str(folder / out),
+        make_engine=lambda config: make_engine(settings.engine, config),
+        listener=listener,
+    )
+    return Dubbed(**asdict(report), outcomes=listener.outcomes)
+
+
+def evaluated(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "evaluation") -> Dubbed:
+    """Evaluate videos in this process; settings as --set takes them."""
+    manifest_path = write_manifest(folder / f"{out}.csv", rows)
+    layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, *sets)]
+    source = SettingsSource(jobs_folder(), "quality", list(layers))
+    settings = source.for_run()
+    listener = Quiet()
+    report = evaluate(
+        read_evaluation(manifest_path, policy_of(settings.paths)),
+        source,
+        Registry(models_folder() / "registry.toml", folder / "no-models"),
         state=str(folder / f"{out}.state"),
         out=str(folder / out),
         make_engine=lambda config: make_engine(settings.engine, config),

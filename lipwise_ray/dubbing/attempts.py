@@ -135,39 +135,29 @@ class AttemptsFlow:
 
     def _next(self) -> list[Task]:
         """Return the first task of the next attempt, or what publishes the best."""
-        if not any(one["verdict"] == "passed" for one in self._records):
+        if not any(one["verdict"] == "passed" for one in self._there):
             tried = [one["settings"] for one in self._records]
             for number, attempt in enumerate(self.attempts):
                 if attempt.settings in tried:
                     continue
                 if attempt.flow:
-                    return self._begin(number)
+                    self._at = number
+                    return attempt.flow.start()
                 self._records.append({"settings": attempt.settings, "verdict": "failed", **attempt.problem})
         return self._publish()
 
-    def _begin(self, number: int) -> list[Task]:
-        self._at = number
-        return self._flow.start()
+    @property
+    def _there(self) -> list[Json]:
+        """The attempts that can be published, or are; of others that earlier runs made nothing is left but a record."""
+        made = {one.flow.job_id for one in self.attempts if one.flow and one.flow.weighed}
+        return [one for one in self._records if one.get("job_id") in made | self._published]
 
     def _publish(self) -> list[Task]:
-        """Return what publishes the best attempt; one whose segments are gone by now is rendered again."""
-        flows = {one.flow.job_id: number for number, one in enumerate(self.attempts) if one.flow and one.flow.weighed}
-        for record in sorted(self._records, key=rank, reverse=True):
-            job_id = record.get("job_id", "")
-            if job_id in flows or job_id in self._published:
-                return self._publish_job(job_id, flows.get(job_id))
-            again = [n for n, one in enumerate(self.attempts) if one.flow and one.settings == record["settings"]]
-            if again and record["verdict"] != "failed":
-                self._records.remove(record)
-                return self._begin(again[0])
-        message = "none of its attempts is left to be published. Run the same command again."
-        return self._finish({"status": "failed", "code": "no_attempt", "message": message})
-
-    def _publish_job(self, job_id: str, number: int | None) -> list[Task]:
-        self._best_id = job_id
+        self._best_id = job_id = str(max(self._there, key=rank)["job_id"])
         extra: Json = {"attempts": self._records, "first_id": self._first_id}
-        if job_id not in self._published and number is not None:
-            self._at = number
+        if job_id not in self._published:
+            made = {one.flow.job_id: number for number, one in enumerate(self.attempts) if one.flow}
+            self._at = made[job_id]
             return self._flow.publish(extra)
         if self._known and self._known["job_id"] == job_id and len(self._records) == self._known_records:
             return self._finish(self._known)
