@@ -60,10 +60,11 @@ def _reasons(figures: Json, gate: Gate) -> list[str]:
     return found
 
 
-def rank(attempt: Json) -> tuple[bool, float]:
+def rank(attempt: Json) -> tuple[bool, int, float]:
     """Return the place of an attempt's record among others; the largest is the best.
 
-    One that passes comes before one that does not; then the score decides. One without a score is the last.
+    One that passes comes before one that does not, and one that breaks fewer bounds before one that breaks more: lips
+    that are clearly out of time score as high as those in time. Then LSE-C decides; one without a score is the last.
     """
-    score = attempt.get("lse_c")
-    return attempt.get("verdict") == "passed", -math.inf if score is None else float(score)
+    score, broken = attempt.get("lse_c"), len(attempt.get("reasons") or [])
+    return attempt.get("verdict") == "passed", -broken, -math.inf if score is None else float(score)

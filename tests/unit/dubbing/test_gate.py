@@ -55,14 +55,15 @@ def test_what_was_not_measured_does_not_pass() -> None:
 
 
 def test_the_best_passes_or_scores() -> None:
-    """One that passes beats a higher score that does not; no score comes last."""
+    """One that passes comes first, then one that breaks fewer bounds, then the higher score; no score comes last."""
     records = [
-        {"verdict": "check", "lse_c": 9.0},
-        {"verdict": "passed", "lse_c": 6.0},
-        {"verdict": "check", "lse_c": None},
-        {"verdict": "failed"},
+        {"verdict": "passed", "lse_c": 6.0, "reasons": []},
+        {"verdict": "check", "lse_c": 4.0, "reasons": ["a"]},
+        {"verdict": "check", "lse_c": 3.0, "reasons": ["a"]},
+        {"verdict": "check", "lse_c": None, "reasons": ["a"]},
+        {"verdict": "check", "lse_c": 9.0, "reasons": ["a", "b"]},
     ]
-    assert sorted(records, key=rank, reverse=True)[:2] == [records[1], records[0]]
+    assert sorted(records[::-1], key=rank, reverse=True) == records
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,270 @@
+"""`evaluate`: any finished videos, by themselves and beside a reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from scipy.io import wavfile
+
+from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.probe import probe_audio
+from lipwise_ray.metrics.fid import Moments, frechet
+from lipwise_ray.metrics.fidelity import mean_square, psnr, ssim
+from lipwise_ray.metrics.judges import ExpertJudge
+from lipwise_ray.nets.torchvision_mend import mend_torchvision
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
+from lipwise_ray.values import Size
+from tests.conftest import ROOT
+from tests.dub import evaluated, run
+from tests.embedder import write_embedder
+
+DEMO = ROOT / "manifests" / "demo"
+FILM, TRUE = DEMO / "presenter.mp4", DEMO / "true" / "presenter.mp4"
+TINY = 'detect.detector="tiny"'
+RATE_HZ = 16_000
+
+
+def _results(folder: Path, out: str = "evaluation") -> dict[str, dict[str, Any]]:
+    found = [json.loads(path.read_bytes()) for path in folder.glob(f"{out}.state/jobs/*/result.json")]
+    return {result["row_id"]: result for result in found}
+
+
+def _luma(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray()[: frame.height].astype(np.float32) for frame in container.decode(video=0)]
+
+
+@pytest.fixture(scope="module")
+def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write made-up weights in the published file's layout."""
+    mend_torchvision()
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    torch.manual_seed(3)
+    shape = {}
+
+    class Shell(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *arguments: Any, **options: Any) -> None:
+            shape.update(self.state_dict())
+
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save({}, path)
+    Shell("seeded", ["2048"], feature_extractor_weights_path=path)
+    for name, tensor in shape.items():
+        if tensor.ndim > 1:
+            shape[name] = torch.randn(tensor.shape) * (2 / tensor[0].numel()) ** 0.5
+    torch.save(shape, path)
+    return path
+
+
+def test_a_video_beside_its_reference(tmp_path: Path, inception_file: Path) -> None:
+    """PSNR and SSIM are those of the decoded pictures at equal times; chunks change no figure."""
+    embedder = write_embedder(tmp_path / "embedder.onnx")
+    told = (
+        TINY,
+        f"faces.embedder_checkpoint={json.dumps(str(embedder))}",
+        f"score.inception_checkpoint={json.dumps(str(inception_file))}",
+    )
+    row = {"id": "p", "video": TRUE, "reference": FILM, "language": "es"}
+    found = []
+    for out, length_s in (("whole", 100.0), ("cut", 1.7)):
+        report = evaluated(tmp_path, [row], *told, f"chunk.length_s={length_s}", out=out)
+        assert report.done == 1, report.outcomes
+        found.append(_results(tmp_path, out)["p"])
+    whole, cut = found
+    assert (whole["chunks"], cut["chunks"]) == (1, 5)
+    for name in ("fidelity", "flicker", "counts"):
+        for figure, value in whole[name].items():
+            if figure not in ("reference", "why"):
+                assert cut[name][figure] == pytest.approx(value, rel=1e-4, abs=1e-4), figure
+    assert cut["sync"]["after"] == pytest.approx(whole["sync"]["after"], abs=1e-4)
+    assert cut["sync"]["curve"] == pytest.approx(whole["sync"]["curve"], abs=1e-3)
+
+    told = whole["fidelity"]
+    a, b = _luma(TRUE), _luma(FILM)
+    seconds = np.arange(len(a)) / 25
+    ticks = [n for n in range(len(a)) if n == 0 or int(seconds[n] * 5 + 1e-6) != int(seconds[n - 1] * 5 + 1e-6)]
+    both = [n for n in ticks if n < len(b)]
+    assert (told["pictures"], told["after_its_end"]) == (len(both), len(ticks) - len(both))
+    square = np.mean([mean_square(a[n], b[n]) for n in both])
+    assert told["psnr"] == pytest.approx(psnr(float(square)), abs=1e-3)
+    assert told["ssim"] == pytest.approx(np.mean([ssim(a[n], b[n]) for n in both]), abs=1e-4)
+    assert told["face_psnr"] < told["psnr"]
+    assert told["face_ssim"] < told["ssim"]
+    assert 0 < told["identity_distance"] < 0.1
+    parts = [np.load(path) for path in sorted((tmp_path / "cut.state").glob("jobs/*/measures/*.npz"))]
+    moments = [Moments.of(np.concatenate([part[name] for part in parts])) for name in ("video", "reference")]
+    assert moments[0].count == told["faces"] == len(both)
+    assert told["fid"] == pytest.approx(frechet(*moments), rel=1e-4)
+    assert told["fid"] > 0
+    assert told["why"] == {}
+    (ended,) = (tmp_path / "cut.state").glob("runs/*/report.json")
+    overall = json.loads(ended.read_bytes())
+    assert (overall["fid"], overall["fid_pictures"]) == (pytest.approx(told["fid"], rel=1e-4), told["faces"])
+
+
+def test_a_video_beside_itself(tmp_path: Path) -> None:
+    """Equal pictures have no PSNR; what is not installed is named with what installs it."""
+    report = evaluated(tmp_path, [{"id": "p", "video": FILM, "reference": FILM}], TINY)
+    assert report.done == 1, report.outcomes
+    told = _results(tmp_path)["p"]["fidelity"]
+    assert (told["psnr"], told["face_psnr"], told["ssim"]) == (None, None, 1)
+    assert told["why"] == {
+        "psnr": "the pictures are equal",
+        "face_psnr": "the pictures are equal",
+        "fid": "inception_fid is not installed: run `lipwise-ray models pull inception_fid`",
+        "identity_distance": "sface is not installed: run `lipwise-ray models pull sface`",
+    }
+
+
+def test_references_that_do_not_fit(tmp_path: Path) -> None:
+    """One of another size fails its row; a shorter one is compared as far as it goes; the others go on."""
+    write_clip(tmp_path / "small.mp4", ClipSpec(size=Size(160, 120), frames=30))
+    short = _coded(FILM, tmp_path / "short.mp4", lambda number: number < 50)
+    rows = [
+        {"id": "small", "video": FILM, "reference": tmp_path / "small.mp4"},
+        {"id": "short", "video": FILM, "reference": short},
+        {"id": "sound", "video": FILM, "reference": DEMO / "presenter.m4a"},
+    ]
+    report = evaluated(tmp_path, rows, TINY)
+    ends = {outcome.id: outcome.record for outcome in report.outcomes}
+    assert ends["small"]["code"] == "other_size"
+    assert "480x270" in ends["small"]["message"]
+    assert "160x120" in ends["small"]["message"]
+    assert ends["sound"]["status"] == "failed"
+    told = ends["short"]["fidelity"]
+    assert (told["pictures"], told["after_its_end"]) == (10, 25)
+    assert ends["short"]["sync"]["after"]["windows"] > 100
+
+
+def _coded(source: Path, target: Path, keep: Callable[[int], bool], *, sound: bool = False) -> Path:
+    """Write some frames of a video at their times, and its sound."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "12"})
+        video.width, video.height, video.pix_fmt = 480, 270, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 25)
+        audio = out.add_stream_from_template(given.streams.audio[0]) if sound else None
+        number = 0
+        for packet in given.demux(given.streams.video[0], given.streams.audio[0]):
+            if packet.stream.type == "audio":
+                if packet.dts is not None and audio is not None:
+                    packet.stream = audio
+                    out.mux(packet)
+                continue
+            for frame in packet.decode():
+                frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, 25), 0
+                if keep(number):
+                    out.mux(video.encode(frame))
+                number += 1
+        out.mux(video.encode(None))
+    return target
+
+
+def test_where_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sound, no face, too short: a reason each; a video of other rates is scored by time."""
+    write_clip(tmp_path / "nobody.mp4", ClipSpec(frames=50, tone=ToneSpec(2.0, codec="aac")))
+    silent = _coded(FILM, tmp_path / "silent.mp4", lambda number: number < 60)
+    brief = _coded(FILM, tmp_path / "brief.mp4", lambda number: number < 5)
+    rows = [
+        {"id": "nobody", "video": tmp_path / "nobody.mp4"},
+        {"id": "silent", "video": silent},
+        {"id": "heard", "video": silent, "audio": DEMO / "presenter.m4a"},
+        {"id": "brief", "video": brief, "audio": DEMO / "presenter.m4a"},
+        {"id": "vfr", "video": _coded(FILM, tmp_path / "vfr.mkv", lambda number: number % 3 != 1, sound=True)},
+        {"id": "whole", "video": FILM},
+    ]
+    report = evaluated(tmp_path, rows, TINY)
+    assert report.done == len(rows), report.outcomes
+    sync = {name: one["sync"] for name, one in _results(tmp_path).items()}
+    assert sync["nobody"]["why"]["after"] == "no face is found"
+    assert sync["silent"]["why"]["after"] == "there is no sound that can be used"
+    assert sync["heard"]["after"]["windows"] == 55
+    assert "too short" in sync["brief"]["why"]["after"]
+    assert sync["vfr"]["after"]["offset"] == sync["whole"]["after"]["offset"] == 0
+    assert sync["vfr"]["after"]["lse_c"] > 0.6 * sync["whole"]["after"]["lse_c"]
+    lips = ExpertJudge.lips
+    monkeypatch.setattr(ExpertJudge, "lips", lambda self, crops: lips(self, crops) * np.float32(np.nan))
+    report = evaluated(tmp_path, [rows[-1]], TINY, out="nan")
+    assert report.done == 1, report.outcomes
+    broken = _results(tmp_path, "nan")["whole"]["sync"]
+    assert broken["after"] is None
+    assert "the judge gave no numbers" in broken["why"]["after"]
+
+
+def test_offsets_are_found_and_lost_sync_shows(tmp_path: Path) -> None:
+    """Sound that is moved by -10 to 10 frames is found there; the more of it is another's, the lower LSE-C is."""
+
+    def wave_of(path: Path) -> np.ndarray:
+        raw = tmp_path / "wave.f32"
+        extract_network_sound(probe_audio(path), raw)
+        return np.fromfile(raw, np.float32)
+
+    own, other = wave_of(FILM), wave_of(DEMO / "cuts.mp4")[: len(wave_of(FILM))]
+    other = np.pad(other, (0, len(own) - len(other)))
+    sounds = {}
+    for frames in range(-10, 11):
+        step = frames * RATE_HZ // 25
+        sounds[f"by{frames + 10}"] = np.pad(own, (max(0, step), 0))[max(0, -step) :][: len(own)]
+    for tenths in (0, 4, 7, 10):
+        sounds[f"mixed{tenths}"] = own * (1 - tenths / 10) + other * (tenths / 10)
+    for name, wave in sounds.items():
+        wavfile.write(tmp_path / f"{name}.wav", RATE_HZ, wave.astype(np.float32))
+    rows = [{"id": name, "video": FILM, "audio": tmp_path / f"{name}.wav"} for name in sounds]
+    report = evaluated(tmp_path, rows, TINY, 'score.judge="tiny_judge"')
+    assert report.done == len(rows), report.outcomes
+    found = {outcome.id: outcome.record["sync"]["after"] for outcome in report.outcomes}
+    for frames in range(-10, 11):
+        assert abs(found[f"by{frames + 10}"]["offset"] + frames) <= 1, frames
+    falling = [found[f"mixed{tenths}"]["lse_c"] for tenths in (0, 4, 7, 10)]
+    assert falling == sorted(falling, reverse=True)
+    assert falling[-1] < 0.4 * falling[0]
+
+
+def test_as_a_user_runs_it(tmp_path: Path) -> None:
+    """Files by name, a missing one among them; again, which measures nothing anew; and from a manifest."""
+    told = ("--set", TINY, "--set", 'engine.kind="inline"')
+    files = (FILM, DEMO / "cuts.mp4", tmp_path / "none.mp4")
+    first = run("evaluate", *files, "--out", tmp_path / "out", *told, "--json")
+    assert first.returncode == 1, first.stderr
+    records = {record["row_id"]: record for record in map(json.loads, first.stdout.splitlines())}
+    assert records["none"]["code"] == "row_video"
+    assert records["presenter"]["sync"]["after"]["lse_c"] > 0.3
+    assert records["presenter"]["gate"] == {"verdict": "passed", "reasons": []}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"report.html", "results.csv", "results.jsonl", "results.parquet"}
+    again = run("evaluate", *files[:2], "--out", tmp_path / "out", *told, "--set", "gate.min_lse_c=50.0")
+    assert again.returncode == 0, again.stderr
+    assert "0 frames measured" in again.stderr
+    assert "2 done (2 to check)" in again.stderr
+    assert "LSE-C must be at least 50" in again.stderr
+    (tmp_path / "m.csv").write_text(f"id,video,reference\na,{FILM},{TRUE}\nb,{FILM},\nb,{FILM},nothing.mp4\n")
+    third = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "m", "--set", TINY)  # on an embedded Ray
+    assert third.returncode == 1, third.stderr
+    assert "1 done, 2 failed" in third.stderr
+    assert "must be one row's alone" in third.stderr
+    assert "PSNR" in third.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("m.csv", "a.mp4"), "must be the only file"),
+        (("a.mp4", "b.mp4", "c.mp4", "--reference", "a.mp4", "--reference", "b.mp4"), "once for each video"),
+        (("a.mp4", "--set", "faces.select=speaking"), "by size, place or number"),
+    ],
+)
+def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
+    """Mistakes are told before or instead of any work."""
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    done = run("evaluate", *arguments, "--set", 'engine.kind="inline"', "--set", TINY, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert word in done.stderr

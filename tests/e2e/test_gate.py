@@ -1,0 +1,121 @@
+"""Rows that do not pass their gate are tried in other ways; the best is published, also after a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+from tests.dub import QUICK, command, packets, run, settings_arguments, write_manifest
+
+DEMO = ROOT / "manifests" / "demo"
+JOB = """
+[lipsync]
+model = "tiny_generator"
+audio_offset_ms = 240.0
+[detect]
+detector = "tiny"
+[chunk]
+length_s = 1.0
+[engine]
+kind = "inline"
+[gate]
+min_lse_c = 40.0
+max_offset = 2
+"""
+WAYS = """
+[[gate.retry]]
+lipsync.audio_offset_ms = 0.0
+[[gate.retry]]
+lipsync.audio_offset_ms = 400.0
+"""
+
+
+def _written(folder: Path) -> tuple[Path, Path]:
+    job = folder / "job.toml"
+    job.write_text(JOB + WAYS)
+    row = {"id": "p", "video": DEMO / "presenter.mp4", "audio": DEMO / "presenter.m4a", "output": "p.mp4"}
+    return write_manifest(folder / "m.csv", [{**row, "length": "shortest"}]), job
+
+
+def _submit(folder: Path, manifest: Path, job: Path, *sets: str) -> Any:
+    done = run("submit", manifest, "--job", job, "--out", folder / "out", "--json", *settings_arguments(QUICK, *sets))
+    assert done.returncode == 0, done.stderr
+    (record,) = map(json.loads, done.stdout.splitlines())
+    return record, done.stderr
+
+
+def _attempts(folder: Path) -> list[dict[str, Any]]:
+    """Return what the latest run's row says of its attempts."""
+    path = max(folder.glob("out.state/runs/*/rows/*-done.json"), key=lambda one: one.parts[-3])
+    return list(json.loads(path.read_bytes())["attempts"])
+
+
+def test_the_best_of_three_is_published(tmp_path: Path) -> None:
+    """Lips that are late by six frames are tried in time, and later still; a later run does nothing again."""
+    manifest, job = _written(tmp_path)
+    record, told = _submit(tmp_path, manifest, job)
+    assert record["gate"]["verdict"] == "check"
+    assert "LSE-C must be at least 40" in told
+    assert "(1 to check)" in told
+    tries = _attempts(tmp_path)
+    assert [one["settings"] for one in tries] == [
+        {},
+        {"lipsync": {"audio_offset_ms": 0.0}},
+        {"lipsync": {"audio_offset_ms": 400.0}},
+    ]
+    assert [one["offset"] for one in tries] == [-6, 0, -10]
+    assert record["job_id"] == tries[1]["job_id"]  # whatever the others score: their lips are out of time
+    result = json.loads((tmp_path / "out.state" / "jobs" / record["job_id"] / "result.json").read_bytes())
+    assert result["sync"]["after"]["lse_c"] == tries[1]["lse_c"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["p.mp4"]
+    assert not list(tmp_path.glob("out.state/jobs/*/segments/*"))
+    (page,) = tmp_path.glob("out.state/runs/*/report.html")
+    assert "lipsync.audio_offset_ms = 400.0: check" in page.read_text()
+
+    shown = packets(tmp_path / "out" / "p.mp4")
+    again, told = _submit(tmp_path, manifest, job)
+    assert "0 frames rendered" in told
+    assert (again["job_id"], again["gate"]) == (record["job_id"], record["gate"])
+    job.write_text(JOB + WAYS + '[[gate.retry]]\ncomposite.mask = "soft"\nlipsync.audio_offset_ms = 480.0\n')
+    more, told = _submit(tmp_path, manifest, job)
+    assert f"{record['frames']} frames rendered" in told
+    assert more["job_id"] == record["job_id"]
+    assert packets(tmp_path / "out" / "p.mp4") == shown
+    assert len(_attempts(tmp_path)) == 4
+    looser, told = _submit(tmp_path, manifest, job, "gate.min_lse_c=0.1")
+    assert "0 frames rendered" in told
+    assert looser["gate"]["verdict"] == "passed"
+
+
+def test_a_crash_between_attempts_loses_nothing(tmp_path: Path) -> None:
+    """Killed while the second attempt is rendered: what was rendered is not rendered again."""
+    manifest, job = _written(tmp_path)
+    words = command("submit", manifest, "--job", job, "--out", tmp_path / "out", *settings_arguments(QUICK))
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json"))) < 9 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out" / "p.mp4").exists()
+    chunks = len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json")))
+    record, told = _submit(tmp_path, manifest, job)
+    assert f"{21 - chunks} chunks rendered" in told
+    assert [one["offset"] for one in _attempts(tmp_path)] == [-6, 0, -10]
+    assert record["sync"]["after"]["offset"] == 0
+
+
+def test_a_fallback_that_cannot_begin_is_told(tmp_path: Path) -> None:
+    """Its row goes on without it, and says so at once."""
+    manifest, job = _written(tmp_path)
+    job.write_text(JOB + '[[gate.retry]]\nrestore.model = "gfpgan_1_4"\n')
+    _, told = _submit(tmp_path, manifest, job)
+    assert "error: gate.retry 1: model gfpgan_1_4: must be installed" in told
+    first, second = _attempts(tmp_path)
+    assert (first["verdict"], second["verdict"], second["code"]) == ("check", "failed", "not_installed")
