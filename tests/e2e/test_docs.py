@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from lipwise_ray.cli.train import _value
-from lipwise_ray.dubbing.records import COLUMNS
-from lipwise_ray.layers import parse_assignment, resolve
+from lipwise_ray.dubbing.evaluation_rows import EVALUATED
+from lipwise_ray.dubbing.manifest import DUBBED
+from lipwise_ray.layers import fallbacks, parse_assignment, resolve
 from lipwise_ray.settings import Settings
 from lipwise_ray.training.settings import make_settings
 from tests.conftest import ROOT
@@ -58,9 +59,18 @@ def test_every_setting_of_the_readme_exists() -> None:
 
 
 def test_every_column_is_described() -> None:
-    """The table of columns has all of them."""
+    """The table of columns has all of them; those of videos that are evaluated stand where that is told."""
     table = README.split("### Manifest columns")[1].split("###")[0]
-    assert set(re.findall(r"`(\w+)`", table)) >= set(COLUMNS)
+    assert set(re.findall(r"`(\w+)`", table)) >= set(DUBBED.all)
+    text = README.split("A manifest of videos has")[1].split("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", text)) >= set(EVALUATED.all)
+
+
+def test_the_gate_of_the_readme_is_one() -> None:
+    """Its example is a job file that can be used."""
+    (text,) = re.findall(r"```toml\n(\[gate\].*?)```", README, re.DOTALL)
+    settings = resolve([("README", tomllib.loads(text))])
+    assert len(fallbacks(settings)) == 2
 
 
 def test_every_file_that_is_named_is_there() -> None:

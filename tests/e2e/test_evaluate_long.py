@@ -74,8 +74,5 @@ def test_ten_minutes_in_chunks_and_whole(tmp_path: Path) -> None:
     assert cut["after"] == pytest.approx(whole["after"], abs=1e-4)
     assert cut["after"]["windows"] > 14_900
     assert cut["curve"] == pytest.approx(whole["curve"], abs=1e-3)
-    print(
-        {name: (round(one["peak_mb"]), one["after"]) for name, one in {"1": short, "10": cut, "whole": whole}.items()}
-    )
     for one in (cut, whole):
         assert one["peak_mb"] < short["peak_mb"] + 60
