@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
+from lipwise_ray.dubbing.transcribing import Recogniser
 from lipwise_ray.media.loudness import loudness
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.dub import run
+from tests.dub import PASSTHROUGH, QUICK, dub, run
+from tests.whisper import write_recogniser
 
 DEMO = ROOT / "manifests" / "demo"
 TOLD = ("--set", 'detect.detector="tiny"')
@@ -94,3 +97,46 @@ def test_loudness_is_that_of_the_standard(tmp_path: Path, channels: int) -> None
         alone = loudness(probe_audio(tmp_path / "b.wav"))
         assert alone.lufs is not None
         assert found.lufs - alone.lufs == pytest.approx(3.0, abs=0.1)
+
+
+SENTENCE = "guten abend meine damen und herren heute wird das wetter wieder schoen"
+
+
+def test_what_is_said(tmp_path: Path) -> None:
+    """A recogniser's words, at their times, and the language of sound and words; each five minutes by themselves."""
+    folder = write_recogniser(tmp_path / "model", SENTENCE, "de")
+    speech = _record(DEMO / "presenter.m4a", "--asr", folder)["speech"]
+    assert (speech["language"], speech["by_sound"], speech["by_text"]) == ("de", "de", "de")
+    assert speech["text"] == SENTENCE
+    assert [one["text"] for one in speech["segments"]] == [SENTENCE]
+    long = Recogniser(folder)(np.zeros(16_000 * 310, np.float32))
+    assert [one["start"] for one in long.segments][-1] == 300
+    assert not Recogniser(folder)(np.zeros(0, np.float32)).segments
+
+
+def test_few_words_leave_it_to_the_sound(tmp_path: Path) -> None:
+    """Words that do not tell a language leave what the recogniser heard."""
+    heard = Recogniser(write_recogniser(tmp_path / "model", "hm", "en"))(np.zeros(16_000, np.float32))
+    assert (heard.language, heard.by_sound, heard.by_text) == ("en", "en", None)
+
+
+def test_rows_take_their_language_from_what_is_heard(tmp_path: Path) -> None:
+    """`language = auto` is heard once for each sound; without a model such rows fail, and others are dubbed."""
+    folder = write_recogniser(tmp_path / "model", SENTENCE, "de")
+    row = {"video": DEMO / "presenter.mp4", "audio": DEMO / "presenter.m4a", "end": 0.6, "length": "video"}
+    rows = [
+        {**row, "id": "a", "output": "a.mp4", "language": "auto"},
+        {**row, "id": "b", "output": "b.mp4", "language": "auto", "faces": "left"},
+        {**row, "id": "c", "output": "c.mp4", "language": "fr"},
+    ]
+    sets = ('detect.detector="tiny"', PASSTHROUGH, QUICK)
+    report = dub(tmp_path, rows, *sets, f"asr.model={json.dumps(str(folder))}")
+    assert {outcome.id: outcome.record["language"] for outcome in report.outcomes} == {"a": "de", "b": "de", "c": "fr"}
+    assert len(list(tmp_path.glob("out.state/sounds/*/transcript-*.json"))) == 1
+    report = dub(tmp_path, rows, *sets, out="deaf")
+    ends = {outcome.id: outcome.record for outcome in report.outcomes}
+    assert (ends["a"]["code"], ends["c"]["status"]) == ("no_asr_model", "done")
+    (folder / "model.bin").write_bytes(b"nothing")
+    report = dub(tmp_path, rows[:1], *sets, f"asr.model={json.dumps(str(folder))}", out="broken")
+    (outcome,) = report.outcomes
+    assert outcome.record["code"] == "bad_asr_model"
