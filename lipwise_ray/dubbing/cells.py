@@ -44,9 +44,12 @@ class Cells:
         columns: What a row may have.
         base: The folder or prefix that paths are relative to.
         policy: What inputs may be.
+        hint: What to do about a file that is not there.
     """
 
-    def __init__(self, columns: Columns, base: str, policy: Policy) -> None:
+    def __init__(
+        self, columns: Columns, base: str, policy: Policy, hint: str = "Paths are relative to the manifest"
+    ) -> None:
         self.table = RowTable()
         self.line = 0
         self.id = ""
@@ -56,6 +59,7 @@ class Cells:
         self._columns = columns
         self._base = base
         self._policy = policy
+        self._hint = hint
         self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
 
     def begin(self, line: int, record: dict[str, Any]) -> Record | None:
@@ -118,7 +122,7 @@ class Cells:
             address = str(path)
             if not self._is_file(path):
                 got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
-                self.wrong(column, "must name a file", got, "Paths are relative to the manifest")
+                self.wrong(column, "must name a file", got, self._hint)
                 return address
         if is_store(address) and not bucket_and_key(address)[1]:
             self.wrong(column, "must name an object", "a bucket alone")

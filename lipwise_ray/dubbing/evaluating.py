@@ -215,13 +215,13 @@ class Evaluator:
             return {"missing": str(error)}
         span, recipe = Span(payload["start"], payload["stop"]), recipe_of(job.spec.settings, job.video)
         at, distances = self._compare_lips(job, payload, faces, span, on_frame)
-        weights, reference = payload["weights"], None
+        weights, reference, squeeze = payload["weights"], None, int(payload.get("squeeze", 0))
         if payload["reference"]:
             reference = Reference(
                 self._reference(job, payload, payload["identity"]["reference"]),
                 job.spec.settings.score.compare_hz,
                 self._models.embedder(weights) if weights.get("embedder") else None,
-                self._models.inception(weights) if weights.get("inception") else None,
+                self._models.inception(weights, squeeze=squeeze) if weights.get("inception") else None,
             )
         alike = compare_pictures(
             job.video,
@@ -260,7 +260,7 @@ class Evaluator:
         sound_id = payload["identity"]["audio"] or job.video.id
         if "judge" not in payload["weights"] or self._sound_s(job, payload) is None:
             return np.zeros(0, np.int64), np.zeros((0, SHIFTS), np.float32)
-        judge, index = self._models.scorer(payload["weights"]), job.video.index
+        judge, index = self._models.scorer(payload["weights"], squeeze=int(payload.get("squeeze", 0))), job.video.index
         times, recipe = resampled(index), recipe_of(job.spec.settings, job.video)
         begins = np.flatnonzero((times >= span.start) & (times < span.stop))
         read = frames_shown(job.video, recipe, times, threads=self._threads, salvage=job.salvage, on_frame=on_frame)

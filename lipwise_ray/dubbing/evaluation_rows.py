@@ -69,7 +69,7 @@ def rows_of(videos: Sequence[str], references: Sequence[str], policy: Policy | N
 
         def parser(base: str) -> RowParser:
             del base
-            return _Parser(Cells(EVALUATED, str(Path.cwd()), policy or Policy()))
+            return _Parser(Cells(EVALUATED, str(Path.cwd()), policy or Policy(), "Check the path"))
 
         found = read_rows(path, EVALUATED, parser)
     found.name = ", ".join(videos[:3]) + (" and more" if len(videos) > 3 else "")  # noqa: PLR2004  # enough to know it by

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
 _CPU_RESTORED, _GPU_RESTORED = 1, 8
+_MEASURED = 16
 TINY_RESTORER, SPANDREL = "tiny_restorer", "spandrel"
 """Networks of restorers, as the registry names them; the second stands for all that spandrel loads."""
 
@@ -224,20 +225,25 @@ class Models:
 
         return self._kept(self._judges, (reference["sha256"],), make)
 
-    def scorer(self, weights: Json) -> Judge:
+    def scorer(self, weights: Json, *, squeeze: int = 0) -> Judge:
         """Return the network that scores finished videos.
+
+        Args:
+            weights: The job's.
+            squeeze: How often its batches are halved, for want of memory.
 
         Raises:
             WeightsError: The checkpoint cannot be used.
         """
         reference = weights["judge"]
+        batch = max(1, _MEASURED >> squeeze)
 
         def make() -> Judge:
             from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # loads torch
 
-            return load_judge(reference["network"], Path(reference["path"]), self.device)
+            return load_judge(reference["network"], Path(reference["path"]), self.device, batch)
 
-        return self._kept(self._scorers, (reference["sha256"],), make)
+        return self._kept(self._scorers, (reference["sha256"], batch), make, squeeze)
 
     def embedder(self, weights: Json) -> SFace:
         """Return the network that tells people apart.
@@ -254,20 +260,25 @@ class Models:
 
         return self._kept(self._embedders, (reference["sha256"],), make)
 
-    def inception(self, weights: Json) -> Inception:
+    def inception(self, weights: Json, *, squeeze: int = 0) -> Inception:
         """Return the network whose features the Fréchet distance is of.
+
+        Args:
+            weights: The row's.
+            squeeze: How often its batches are halved, for want of memory.
 
         Raises:
             WeightsError: The file cannot be used.
         """
         reference = weights["inception"]
+        batch = max(1, _MEASURED >> squeeze)
 
         def make() -> Inception:
             from lipwise_ray.metrics.inception import Inception  # noqa: PLC0415  # loads torch
 
-            return Inception(Path(reference["path"]), self.device)
+            return Inception(Path(reference["path"]), self.device, batch)
 
-        return self._kept(self._inceptions, (reference["sha256"],), make)
+        return self._kept(self._inceptions, (reference["sha256"], batch), make, squeeze)
 
     def recogniser(self, folder: Path) -> Recogniser:
         """Return what tells what is said.

@@ -423,7 +423,7 @@ class Worker:
         job = open_job(self._store, self._media, self._scratch, payload)
         plan, recipe = read_plan(self._store, job_id), recipe_of(job.spec.settings, job.video)
         threads = self._config.threads
-        judge = self._models.scorer(weights)
+        judge = self._models.scorer(weights, squeeze=int(payload.get("squeeze", 0)))
         found = score_chunk(job, plan, chunk, recipe, judge, job_id=job_id, threads=threads, on_frame=self._tick)
         if not isinstance(found, Distances):
             return {"missing": found}

@@ -24,12 +24,13 @@ class Inception:
     Args:
         weights: The published file, converted from TensorFlow's of 2015.
         device: ``cpu`` or ``cuda``.
+        batch: Pictures a network call.
 
     Raises:
         WeightsError: The file holds another network.
     """
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, device: str = "cpu", batch: int = _BATCH) -> None:
         mend_torchvision()
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: PLC0415  # mended
 
@@ -50,13 +51,14 @@ class Inception:
             ) from error
         self._network = network.to(device)
         self._device = device
+        self._batch = batch
 
     @torch.inference_mode()
     def __call__(self, pictures_bgr: U8Array) -> F32Array:
         """Return features, shape (N, 2048), of pictures, shape (N, 299, 299, 3)."""
         found: list[F32Array] = [np.zeros((0, VALUES), np.float32)]
-        for begin in range(0, len(pictures_bgr), _BATCH):
-            part = np.ascontiguousarray(pictures_bgr[begin : begin + _BATCH, :, :, ::-1].transpose(0, 3, 1, 2))
+        for begin in range(0, len(pictures_bgr), self._batch):
+            part = np.ascontiguousarray(pictures_bgr[begin : begin + self._batch, :, :, ::-1].transpose(0, 3, 1, 2))
             (features,) = self._network(torch.from_numpy(part).to(self._device))
             found.append(features.cpu().numpy())
         return np.concatenate(found)

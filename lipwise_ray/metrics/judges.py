@@ -17,7 +17,7 @@ from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
 from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
 
 _SYNCNET, _EXPERT = "syncnet", "lipsync_expert"
-_BATCH = 16
+BATCH = 16
 _SLACK = 1e-6
 _CROP_SCALE, _GREY = 0.4, 110
 _EXPERT_SIDE_PX, _EXPERT_BELOW_PX = 96, 10
@@ -64,6 +64,7 @@ class SyncNetJudge:
     Args:
         weights: Its checkpoint.
         device: ``cpu`` or ``cuda``.
+        batch: Windows a network call.
 
     Raises:
         WeightsError: The file holds another network.
@@ -73,8 +74,9 @@ class SyncNetJudge:
     hears = "mfcc"
     outside: int | None = _GREY
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, device: str = "cpu", batch: int = BATCH) -> None:
         self._device = device
+        self._batch = batch
         network = SyncNet()
         load_into(network, weights, "SyncNet v2")
         self._network = network.eval().to(device)
@@ -89,7 +91,7 @@ class SyncNetJudge:
     def lips(self, crops: U8Array) -> F32Array:
         """Return embeddings of crops."""
         return _in_batches(
-            crops, lambda part: self._network.embed_lips(part.permute(0, 4, 1, 2, 3).float()), self._device
+            crops, lambda part: self._network.embed_lips(part.permute(0, 4, 1, 2, 3).float()), self._device, self._batch
         )
 
     def column(self, seconds: F64Array) -> I64Array:
@@ -100,7 +102,7 @@ class SyncNetJudge:
         """Return embeddings of windows of cepstra; past the sound's ends its first and last column are repeated."""
         place = np.clip(columns[:, None] + np.arange(COLUMNS), 0, len(heard) - 1)
         windows = heard[place].transpose(0, 2, 1).reshape(-1, 1, CEPSTRA, COLUMNS)
-        return _in_batches(windows, self._network.embed_sound, self._device)
+        return _in_batches(windows, self._network.embed_sound, self._device, self._batch)
 
 
 class ExpertJudge:
@@ -109,6 +111,7 @@ class ExpertJudge:
     Args:
         weights: Its checkpoint, of any width.
         device: ``cpu`` or ``cuda``.
+        batch: Windows a network call.
 
     Raises:
         WeightsError: The file holds another network.
@@ -118,8 +121,9 @@ class ExpertJudge:
     hears = "mel"
     outside: int | None = None
 
-    def __init__(self, weights: Path, device: str = "cpu") -> None:
+    def __init__(self, weights: Path, device: str = "cpu", batch: int = BATCH) -> None:
         self._device = device
+        self._batch = batch
         self._network = load_network(LipSyncExpert, weights, "the lip-sync expert").eval().to(device)
 
     def region(self, face: F32Array) -> F64Array:
@@ -129,7 +133,7 @@ class ExpertJudge:
     def lips(self, crops: U8Array) -> F32Array:
         """Return embeddings of the lower halves of crops, of length 1."""
         lower = crops[:, :, self.side_px // 2 :]
-        return _in_batches(lower, lambda part: self._network.embed_face(stacked_lips(part)), self._device)
+        return _in_batches(lower, lambda part: self._network.embed_face(stacked_lips(part)), self._device, self._batch)
 
     def column(self, seconds: F64Array) -> I64Array:
         """Return columns of a mel of 80 a second."""
@@ -138,22 +142,24 @@ class ExpertJudge:
     def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
         """Return embeddings of windows of a mel, of length 1; there is silence past its ends."""
         mels = np.stack([window(heard, int(column)) for column in columns])[:, None]
-        return _in_batches(mels, self._network.embed_sound, self._device)
+        return _in_batches(mels, self._network.embed_sound, self._device, self._batch)
 
 
 @torch.inference_mode()
-def _in_batches(given: U8Array | F32Array, embed: Callable[[torch.Tensor], torch.Tensor], device: str) -> F32Array:
+def _in_batches(
+    given: U8Array | F32Array, embed: Callable[[torch.Tensor], torch.Tensor], device: str, batch: int
+) -> F32Array:
     """Return embeddings of what is given, a few at a time."""
-    parts = (given[begin : begin + _BATCH] for begin in range(0, len(given), _BATCH))
+    parts = (given[begin : begin + batch] for begin in range(0, len(given), batch))
     return np.concatenate(
         [embed(torch.from_numpy(np.ascontiguousarray(part)).to(device)).cpu().numpy() for part in parts]
     )
 
 
-def load_judge(network: str, weights: Path, device: str = "cpu") -> Judge:
+def load_judge(network: str, weights: Path, device: str = "cpu", batch: int = BATCH) -> Judge:
     """Return the judge that a network's weights make; `network` is a registry's name of one.
 
     Raises:
         WeightsError: The file holds another network.
     """
-    return {_SYNCNET: SyncNetJudge, _EXPERT: ExpertJudge}[network](weights, device)
+    return {_SYNCNET: SyncNetJudge, _EXPERT: ExpertJudge}[network](weights, device, batch)

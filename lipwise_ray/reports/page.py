@@ -146,18 +146,19 @@ def _card(row: Json, detail: Json, stills: Stills) -> Json:
             (word, base64.b64encode(data).decode())
             for word, data in zip(("filmed", "dubbed"), pictures or (), strict=False)
         ],
-        "ways": [_way(number, one) for number, one in enumerate(detail["ways"], 1)],
+        "ways": [_way(one, str(row["job_id"])) for one in detail["ways"]],
         "curve": Markup(charts.line(detail["curve"], f"LSE-C of {name} by second")),  # noqa: S704  # escaped there
         "output": row["output"],
     }
 
 
-def _way(number: int, one: Json) -> str:
+def _way(one: Json, delivered: str) -> str:
     """Return what became of an attempt with other settings."""
     changed = [(section, key, value) for section, told in one["settings"].items() for key, value in told.items()]
     settings = ", ".join(f"{section}.{key} = {value}" for section, key, value in changed)
     end = one["message"] if one["verdict"] == "failed" else f"LSE-C {_number(one['lse_c'])}"
-    return f"{number}. {settings or 'as set'}: {one['verdict']}, {end}"
+    mark = " (delivered)" if one.get("job_id") == delivered else ""
+    return f"{settings or 'as set'}: {one['verdict']}, {end}{mark}"
 
 
 def _verdict(row: Json) -> tuple[str, bool]:
