@@ -70,7 +70,7 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: 
         if isinstance(value, Mapping):
             branch = into.setdefault(key, {})
             if not isinstance(branch, dict):
-                raise SettingsError("settings", f"{origin[name]}: {name}", "must be a section", repr(branch))
+                raise SettingsError("settings", f"{origin.get(name, where)}: {name}", "must be a section", repr(branch))
             _merge(branch, cast("Mapping[str, Any]", value), where, origin, f"{name}.")
         else:
             into[key] = value
@@ -79,6 +79,8 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: 
 
 def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
     path = [str(part) for part in item["loc"]]
+    if not path:
+        return str(item["msg"])
     name = ".".join(path)
     where = next((origin[n] for n in (name, ".".join(path[:-1]), path[0]) if n in origin), "settings")
     if item["type"] == "extra_forbidden":

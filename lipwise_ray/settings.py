@@ -332,6 +332,13 @@ class Settings(_Section):
     paths: Paths = Paths()
     limits: Limits = Limits()
 
+    @model_validator(mode="after")
+    def _gate_can_be_passed(self) -> Self:
+        is_judged = self.score.judge != "none" or self.score.checkpoint is not None
+        if not is_judged and (self.gate.min_lse_c is not None or self.gate.max_offset is not None):
+            raise ValueError("gate.min_lse_c and gate.max_offset need a judge, but score.judge is none")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide what a finished file looks like.
 

@@ -80,6 +80,7 @@ def videos(
     settings = source.for_run()
     loaded = _rows(files, references or [], settings)
     state_root = setup.state_address(state, settings, str(out))
+    _make(out)
     stop = StopFlag()
     with show(loaded.good + loaded.bad, as_json=as_json, done="measured") as listener:
         report = evaluate(
@@ -164,6 +165,17 @@ def compare(
         _write(out, found)
 
 
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(out, error) from error
+
+
+def _not_writable(out: Path, error: OSError) -> OutputError:
+    return OutputError("not_writable", str(out), "must be a folder to write to", error.strerror or "", "Check it")
+
+
 def _write(out: Path, found: Comparison) -> None:
     from lipwise_ray.reports import charts, tables  # noqa: PLC0415  # with the others
     from lipwise_ray.reports.compare import Difference  # noqa: PLC0415  # the same
@@ -175,11 +187,10 @@ def _write(out: Path, found: Comparison) -> None:
         "summary.csv": tables.as_csv(found.summary(), [field.name for field in fields(Difference)]),
         "lse_c.svg": charts.intervals(lines, "LSE-C, second run less first, with 95 % intervals").encode(),
     }
+    _make(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
             (out / name).write_bytes(data)
     except OSError as error:
-        got = error.strerror or ""
-        raise OutputError("not_writable", str(out), "must be a folder to write to", got, "Check it") from error
+        raise _not_writable(out, error) from error
     typer.echo(f"written: {', '.join(str(out / name) for name in contents)}")

@@ -15,6 +15,7 @@ import av
 import lipwise_ray
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
+from lipwise_ray.dubbing.gate import FAILED, PASSED
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Plan
@@ -86,33 +87,35 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
     result["assemble_s"] = round(time.perf_counter() - begin, 3)
-    settle(job, payload, result)
+    settle(job.store, payload, result, keep=job.spec.settings.engine.keep_segments)
     return result
 
 
-def settle(job: JobContext, payload: Json, result: Json) -> None:
+def settle(store: Store, payload: Json, result: Json, *, keep: bool) -> None:
     """Record what was published, and remove what led to it; of several attempts all."""
     attempts: list[Json] = payload.get("attempts") or []
     if attempts:
         result["attempts"] = attempts
     # Under the row's own settings last: that is where a later run looks.
     for job_id in dict.fromkeys((str(result["job_id"]), payload.get("first_id") or str(result["job_id"]))):
-        job.store.write(layout.result(job_id), to_json(result))
-    sweep_attempts(job.store, result, keep=job.spec.settings.engine.keep_segments)
+        store.write(layout.result(job_id), to_json(result))
+    sweep_attempts(store, result, keep=keep)
 
 
 def weigh(job: JobContext, payload: Json) -> Json:
     """Return what a rendered video is like before it is published, as the gate judges it.
 
     Returns:
-        ``sync``, ``counts``, ``flicker``, ``video_s`` and ``audio_s``; or, as `assemble`, what has to be made again.
+        ``sync``, ``counts``, ``flicker``, ``video_s``, ``audio_s`` and ``render_s``; or, as `assemble`, what has to be
+        made again.
     """
     gathered = _gather(job, payload)
     if isinstance(gathered, dict):
         return gathered
     plan = gathered.plan
     lengths = {"video_s": round(float(plan.timeline.duration_s), 6), "audio_s": round(float(plan.audio_s), 6)}
-    return {"counts": plan.counts, **gathered.figures(job, payload), **lengths}
+    render_s = round(sum(marker.seconds for marker in gathered.markers), 3)
+    return {"counts": plan.counts, **gathered.figures(job, payload), **lengths, "render_s": render_s}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +179,14 @@ def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
 
 
 def sweep_attempts(store: Store, result: Json, *, keep: bool) -> None:
-    """Do the same for a published job and the attempts at its row that were not published."""
+    """Do the same for a published job and the attempts at its row that were not published.
+
+    Those that failed keep what they have, for a later run may end them, until one has passed.
+    """
     attempts: list[Json] = result.get("attempts") or []
-    for job_id in dict.fromkeys([str(result["job_id"]), *(one["job_id"] for one in attempts if one.get("job_id"))]):
+    is_over = any(one["verdict"] == PASSED for one in attempts)
+    over = [one["job_id"] for one in attempts if one.get("job_id") and (is_over or one["verdict"] != FAILED)]
+    for job_id in dict.fromkeys([str(result["job_id"]), *over]):
         sweep_segments(store, job_id, keep=keep)
 
 

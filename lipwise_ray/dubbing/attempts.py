@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lipwise_ray.dubbing.flow import Progress, RowFlow, Tally
-from lipwise_ray.dubbing.gate import figures_of, rank, verdict
+from lipwise_ray.dubbing.gate import FAILED, PASSED, figures_of, judged, rank, verdict
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
@@ -46,9 +47,8 @@ class AttemptsFlow:
     """What became of the attempts, in order."""
     _known: Json | None = None
     """What an earlier run published for the row's own settings."""
-    _known_records: int = 0
     _published: set[str] = field(default_factory=set[str])
-    """Jobs whose results are at the row's output, or were until now."""
+    """Jobs whose results earlier runs published."""
     _first_id: str = ""
     """The job of the row's own settings, under which a later run looks for what was published."""
     _best_id: str = ""
@@ -73,29 +73,34 @@ class AttemptsFlow:
     def tally(self) -> Tally:
         """What all attempts cost; chunks are the present one's."""
         total = Tally(chunks=self._flow.tally.chunks, chunks_reused=self._flow.tally.chunks_reused)
-        for attempt in self.attempts:
-            if attempt.flow:
-                total.chunks_rendered += attempt.flow.tally.chunks_rendered
-                total.scans += attempt.flow.tally.scans
-                total.frames_rendered += attempt.flow.tally.frames_rendered
+        for flow in self._flows:
+            total.chunks_rendered += flow.tally.chunks_rendered
+            total.scans += flow.tally.scans
+            total.frames_rendered += flow.tally.frames_rendered
         return total
+
+    @property
+    def _flows(self) -> list[RowFlow]:
+        return [attempt.flow for attempt in self.attempts if attempt.flow]
 
     def start(self) -> list[Task]:
         """Return the row's first task."""
         return self._flow.start()
 
+    def is_past(self, task: Task) -> bool:
+        """Tell whether a task is of an attempt that was given up while it ran."""
+        return task.payload["attempt"] != self._at
+
     def advance(self, task: Task, result: Json) -> list[Task]:
         """Take a finished task and return the tasks that can follow."""
         if task.kind == "settle":
             return self._finish(result)
-        if task.payload["attempt"] != self._at:
-            return []  # of an attempt that was given up while it ran
         flow = self._flow
         following = flow.advance(task, result)
         self._first_id = self._first_id or flow.job_id
         if flow.result is not None:
             return self._after_end(flow.result)
-        if flow.weighed is None or following:
+        if flow.weighed is None or following or flow.is_publishing:
             return following
         return self._note(flow.weighed)
 
@@ -118,24 +123,33 @@ class AttemptsFlow:
         self._published.add(str(result["job_id"]))  # by an earlier run
         if self._at == 0:
             self._known = result
-            self._records = [{**one, **_judged_again(one, self.gate)} for one in result.get("attempts") or []]
-            self._known_records = max(1, len(self._records))
+            self._records = list(self._earlier(result))
         return self._next() if self._records and self._at == 0 else self._note(result)
+
+    def _earlier(self, result: Json) -> Iterator[Json]:
+        """Yield what is still true of attempts that an earlier run recorded, judged by today's gate.
+
+        What failed then may work now; and attempts at a row of other settings are none at this one.
+        """
+        known: list[Json] = result.get("attempts") or []
+        if any(not one["settings"] and one.get("job_id") == self._first_id for one in known):
+            yield from ({**one, **judged(one, self.gate)} for one in known if one["verdict"] != FAILED)
 
     def _note(self, result: Json) -> list[Task]:
         job_id = str(result.get("job_id") or self._flow.job_id)
+        figures = figures_of(result)
         settings = self.attempts[self._at].settings
-        found = {**figures_of(result), **verdict(result, self.gate)}
-        self._records.append({"settings": settings, "job_id": job_id, **found})
+        self._records.append({"settings": settings, "job_id": job_id, **figures, **judged(figures, self.gate)})
         return self._next()
 
     def _note_failure(self, problem: Json) -> list[Task]:
-        self._records.append({"settings": self.attempts[self._at].settings, "verdict": "failed", **problem})
+        flow, settings = self._flow, self.attempts[self._at].settings
+        self._records.append({"settings": settings, "job_id": flow.job_id, "verdict": FAILED, **problem})
         return self._next()
 
     def _next(self) -> list[Task]:
         """Return the first task of the next attempt, or what publishes the best."""
-        if not any(one["verdict"] == "passed" for one in self._there):
+        if not any(one["verdict"] == PASSED for one in self._there):
             tried = [one["settings"] for one in self._records]
             for number, attempt in enumerate(self.attempts):
                 if attempt.settings in tried:
@@ -143,42 +157,40 @@ class AttemptsFlow:
                 if attempt.flow:
                     self._at = number
                     return attempt.flow.start()
-                self._records.append({"settings": attempt.settings, "verdict": "failed", **attempt.problem})
+                self._records.append({"settings": attempt.settings, "verdict": FAILED, **attempt.problem})
         return self._publish()
 
     @property
     def _there(self) -> list[Json]:
-        """The attempts that can be published, or are; of others that earlier runs made nothing is left but a record."""
-        made = {one.flow.job_id for one in self.attempts if one.flow and one.flow.weighed}
-        return [one for one in self._records if one.get("job_id") in made | self._published]
+        """The attempts that can be published, or are; of others that earlier runs made nothing is left but a record.
+
+        What is published is not replaced by what another judge likes better, unless that passes.
+        """
+        made = {flow.job_id for flow in self._flows if flow.weighed}
+        judges = {one.get("judge") for one in self._records if one.get("job_id") in self._published}
+        return [
+            one
+            for one in self._records
+            if one["verdict"] != FAILED
+            and (
+                one["job_id"] in self._published
+                or (one["job_id"] in made and (not judges or one.get("judge") in judges or one["verdict"] == PASSED))
+            )
+        ]
 
     def _publish(self) -> list[Task]:
         self._best_id = job_id = str(max(self._there, key=rank)["job_id"])
         extra: Json = {"attempts": self._records, "first_id": self._first_id}
         if job_id not in self._published:
-            made = {one.flow.job_id: number for number, one in enumerate(self.attempts) if one.flow}
-            self._at = made[job_id]
+            self._at = next(n for n, one in enumerate(self.attempts) if one.flow and one.flow.job_id == job_id)
             return self._flow.publish(extra)
-        if self._known and self._known["job_id"] == job_id and len(self._records) == self._known_records:
-            return self._finish(self._known)
+        if self._known and self._known["job_id"] == job_id and not any(flow.weighed for flow in self._flows):
+            return self._finish({**self._known, "attempts": self._records})
         return [self._flow.settle({**extra, "best_id": job_id})]
 
     def _finish(self, result: Json) -> list[Task]:
-        gate = verdict(result, self.gate) if result["status"] == "done" else {}
-        self.result = {**result, **({"gate": gate} if gate else {})}
+        is_new = any(flow.tally.chunks_rendered for flow in self._flows)
+        self.result = {**result, **({"reused": False} if result.get("reused") and is_new else {})}
+        if result["status"] == "done":
+            self.result["gate"] = verdict(result, self.gate)
         return []
-
-
-def _judged_again(record: Json, gate: Gate) -> Json:
-    """Return what today's gate says of an attempt that an earlier run recorded."""
-    if record["verdict"] == "failed":
-        return {}
-    counts = {"frames_without_face": record["no_face_share"], "frames": 1}
-    result: Json = {
-        "sync": {"after": {"lse_c": record["lse_c"], "offset": record["offset"]}},
-        "counts": counts if record["no_face_share"] is not None else {},
-        "flicker": {"dubbed": record["flicker"], "filmed": 0.0},
-        "video_s": record["length_error_s"],
-        "audio_s": 0.0,
-    }
-    return verdict(result, gate)

@@ -14,7 +14,7 @@ from lipwise_ray.dubbing.recognising import embedding
 from lipwise_ray.faces.select import usable_landmarks
 from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
 from lipwise_ray.lipsync.flicker import Flicker
-from lipwise_ray.media.frames import FrameRecipe, make_recipe
+from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
@@ -36,6 +36,9 @@ _WARM_UP = 2
 
 _BLOCK = 16
 _SLACK_S = 1e-6
+_ROUNDED = 0.25
+"""Of a frame's time, by which a time stamp may be off."""
+
 _LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 _LIMITED_PEAK, _LIMITED_FOOT, _PEAK = 219.0, 16.0, 255.0
 _FACE_SCALE = 0.75
@@ -67,12 +70,14 @@ class Reference:
 
     Attributes:
         video: The video.
+        recipe: What is done to its frames.
         rate_hz: Pictures a second that are compared; 0 for every frame.
         embedder: Tells how far the person is from the one there; None where that is not asked.
         inception: Gives features of faces; None where they are not asked for.
     """
 
     video: Video
+    recipe: FrameRecipe
     rate_hz: float
     embedder: SFace | None
     inception: Inception | None
@@ -100,7 +105,7 @@ def compare_pictures(
         span: Part of the video.
         reference: What it is compared with, at equal times.
         threads: Of the decoders.
-        salvage: Work with what decodes of the video.
+        salvage: Work with what decodes.
         on_frame: Called for every frame.
     """
     numbers = range(max(0, span.start - _WARM_UP), span.stop)
@@ -108,15 +113,14 @@ def compare_pictures(
     compared = _compared(video, reference.rate_hz, numbers) if reference else np.zeros(len(numbers), np.bool_)
     looking = _Looking(faces, usable_landmarks(landmarks, faces.box), reference)
     frames = _read(video, recipe, iter(numbers), threads, salvage=salvage)
-    others = _read_beside(reference, beside, threads)
+    others = _read_beside(reference, beside, threads, salvage=salvage)
     rows = zip(numbers, compared, beside, frames, others, strict=True)
     for number, is_compared, other_number, frame, other in rows:
         on_frame()
         if number == span.start:
             looking.forget_flicker()
         shown = frame, recipe
-        # The reference's own number counts: where that jumps, nothing is to be compared.
-        looking.watch(number, int(other_number) if other else number, shown, other or shown)
+        looking.watch(number, shown, int(other_number), other)
         if is_compared and number >= span.start:
             looking.compare(number, shown, other)
     return looking.ended()
@@ -135,20 +139,25 @@ class _Looking:
         self._faces = faces
         self._points = points
         self._reference = reference
-        self._flicker = Flicker()
+        self._flicker, self._filmed = Flicker(), Flicker()
+        self._latest: dict[int, int] = {}
+        """The reference's picture that was last looked at, by track."""
         self._found = Alike()
         self._crops: tuple[list[U8Array], list[U8Array]] = ([], [])
 
     def forget_flicker(self) -> None:
         """Begin to count."""
-        self._flicker.dubbed = self._flicker.filmed = 0.0
-        self._flicker.faces = 0
+        for one in (self._flicker, self._filmed):
+            one.dubbed, one.faces = 0.0, 0
 
-    def watch(self, number: int, source: int, shown: Shown, other: Shown) -> None:
-        """See how faces flicker in both pictures."""
+    def watch(self, number: int, shown: Shown, other_number: int, other: Shown | None) -> None:
+        """See how faces flicker, in the reference as far as it shows another picture each time."""
         for track, row in self._faces.at(number).items():
-            pair = [_small(*picture, self._faces.box[row]) for picture in (shown, other)]
-            self._flicker.add(track, number, source, np.stack(pair), None)
+            box = self._faces.box[row]
+            self._flicker.add(track, number, number, _small(*shown, box), None)
+            if other is not None and other_number > self._latest.get(track, -1):
+                self._filmed.add(track, number, number, _small(*other, box), None)
+            self._latest[track] = other_number
 
     def compare(self, number: int, shown: Shown, other: Shown | None) -> None:
         """See how alike two pictures are; the second is missing after the reference's end."""
@@ -180,10 +189,8 @@ class _Looking:
         """Return the sums."""
         if self._reference is not None and self._reference.inception is not None:
             self._add_features(self._reference.inception)
-        flicker, sums = self._flicker, self._found.sums
-        sums["flicker"], sums["flicker_count"] = flicker.dubbed, float(flicker.faces)
-        if self._reference is not None:
-            sums["flicker_filmed"] = flicker.filmed
+        for name, flicker in (("flicker", self._flicker), ("filmed", self._filmed)):
+            self._found.sums[name], self._found.sums[f"{name}_count"] = flicker.dubbed, float(flicker.faces)
         return self._found
 
 
@@ -204,7 +211,11 @@ def _compared(video: Video, rate_hz: float, numbers: range) -> BoolArray:
 def _beside(video: Video, reference: Reference, numbers: range) -> I64Array:
     """Return the reference's frame that is shown at the time of each frame, -1 after its end."""
     index = reference.video.index
-    seconds = _seconds(video, numbers) + _SLACK_S
+    if reference.video.info.is_still:
+        return np.zeros(len(numbers), np.int64)
+    # Containers round times: a film at 30 frames a second has other ones in milliseconds than in ticks of its rate.
+    slack_s = _ROUNDED / float(max(index.mean_rate, video.index.mean_rate))
+    seconds = _seconds(video, numbers) + slack_s
     starts = (index.pts - int(index.pts[0])) * float(index.time_base)
     end_s = (index.end_pts - int(index.pts[0])) * float(index.time_base)
     return np.where(seconds < end_s, np.searchsorted(starts, seconds, side="right") - 1, -1)
@@ -219,13 +230,15 @@ def _read(
             yield recipe.apply(frame)
 
 
-def _read_beside(reference: Reference | None, beside: I64Array, threads: int) -> Iterator[Shown | None]:
+def _read_beside(
+    reference: Reference | None, beside: I64Array, threads: int, *, salvage: bool
+) -> Iterator[Shown | None]:
     if reference is None:
         yield from (None for _ in beside)
         return
-    recipe = make_recipe(reference.video.info)
+    recipe = reference.recipe
     there = beside[beside >= 0]
-    frames = _read(reference.video, recipe, (int(number) for number in there), threads, salvage=False)
+    frames = _read(reference.video, recipe, (int(number) for number in there), threads, salvage=salvage)
     for number in beside:
         yield (next(frames), recipe) if number >= 0 else None
 
@@ -260,6 +273,6 @@ def _luma(frame: VideoFrame, recipe: FrameRecipe) -> F32Array:
     """Return a picture's luma as it is shown, shape (H, W), in levels of 8 bits of limited range."""
     canvas = recipe.canvas
     levels = plane_array(frame, 0).astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
-    if canvas.color.full_range:
+    if canvas.color.full_range or canvas.format.planes == 1:  # gray is not limited
         levels = levels * np.float32(_LIMITED_PEAK / _PEAK) + np.float32(_LIMITED_FOOT)
     return np.ascontiguousarray(np.rot90(levels, -(canvas.rotation // 90)))

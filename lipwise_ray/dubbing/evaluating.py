@@ -38,6 +38,7 @@ _VERSION = 1
 """Raised when the same files would get other figures."""
 
 _DIGITS = 4
+_AT_A_TIME = 2048
 _NO_FEATURES = np.zeros((0, 1), np.float32)
 
 
@@ -77,27 +78,32 @@ class Measured:
 class Spread:
     """How faces of videos and of their references are spread, over any number of stretches and rows."""
 
-    video: Moments | None = None
-    reference: Moments | None = None
+    pictures: int = 0
+    """How many faces were looked at on either side."""
+    _moments: list[Moments] = field(default_factory=list[Moments])
+    _waiting: list[tuple[F32Array, F32Array]] = field(default_factory=list[tuple[F32Array, F32Array]])
 
     def add(self, part: Measured) -> None:
         """Take in a stretch."""
         if len(part.video):
-            self.video = _joined(self.video, Moments.of(part.video))
-            self.reference = _joined(self.reference, Moments.of(part.reference))
+            self.pictures += len(part.video)
+            self._waiting.append((part.video, part.reference))
+            if sum(len(video) for video, _ in self._waiting) >= _AT_A_TIME:
+                self._take_in()
 
-    @property
-    def pictures(self) -> int:
-        """How many faces were looked at on either side."""
-        return self.video.count if self.video else 0
+    def _take_in(self) -> None:
+        """Join what waits; many features at a time, for moments are as large as 2048 of them."""
+        sides = zip(*self._waiting, strict=True)
+        more = [Moments.of(np.concatenate(side)) for side in sides]
+        known = self._moments
+        self._moments = [a.joined(b) for a, b in zip(known, more, strict=True)] if known else more
+        self._waiting = []
 
     def distance(self) -> float | None:
         """Return the Fréchet inception distance; None for fewer than two pictures."""
-        return frechet(self.video, self.reference) if self.video and self.reference else None
-
-
-def _joined(known: Moments | None, more: Moments) -> Moments:
-    return known.joined(more) if known else more
+        if self._waiting:
+            self._take_in()
+        return frechet(*self._moments) if self._moments else None
 
 
 @dataclass(slots=True)
@@ -191,8 +197,9 @@ class Evaluator:
         address = payload["reference"]
         file = job.media.local(address, reference_id)
         limits = job.spec.settings.limits
-        found = inputs.open_video(self._store, self._scratch, file, reference_id, salvage=False, limits=limits)
-        sizes = [one.info.shown_size for one in (job.video, found)]
+        salvage, settings = job.salvage, job.spec.settings
+        found = inputs.open_video(self._store, self._scratch, file, reference_id, salvage=salvage, limits=limits)
+        sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, found)]
         if sizes[0] != sizes[1]:
             raise MediaError(
                 "other_size",
@@ -217,8 +224,10 @@ class Evaluator:
         at, distances = self._compare_lips(job, payload, faces, span, on_frame)
         weights, reference, squeeze = payload["weights"], None, int(payload.get("squeeze", 0))
         if payload["reference"]:
+            other = self._reference(job, payload, payload["identity"]["reference"])
             reference = Reference(
-                self._reference(job, payload, payload["identity"]["reference"]),
+                other,
+                recipe_of(job.spec.settings, other),
                 job.spec.settings.score.compare_hz,
                 self._models.embedder(weights) if weights.get("embedder") else None,
                 self._models.inception(weights, squeeze=squeeze) if weights.get("inception") else None,
@@ -236,9 +245,9 @@ class Evaluator:
         )
         here = faces.frame[(faces.frame >= span.start) & (faces.frame < span.stop)]
         alike.sums["with_face"] = float(len(np.unique(here)))
-        video, other = (np.concatenate(parts) if parts else _NO_FEATURES for parts in alike.features)
+        features = [np.concatenate(parts) if parts else _NO_FEATURES for parts in alike.features]
         with inputs.scratch_file(self._scratch, "measured.npz") as temporary:
-            Measured(at, distances, alike.sums, video, other).save(temporary)
+            Measured(at, distances, alike.sums, *features).save(temporary)
             self._store.put_file(key, temporary)
         return {}
 
@@ -371,13 +380,9 @@ def _pieces(job: JobContext) -> list[Span]:
 
 
 def _flicker(totals: _Totals) -> Json:
-    faces = int(totals.sums.get("flicker_count", 0))
-    filmed = totals.sums.get("flicker_filmed")
-    return {
-        "dubbed": round(totals.sums["flicker"] / faces, _DIGITS) if faces else None,
-        "filmed": round(filmed / faces, _DIGITS) if faces and filmed is not None else None,
-        "faces": faces,
-    }
+    means = [(name, totals.mean(key)) for name, key in (("dubbed", "flicker"), ("filmed", "filmed"))]
+    rounded = {name: None if mean is None else round(mean, _DIGITS) for name, mean in means}
+    return {**rounded, "faces": int(totals.sums.get("flicker_count", 0))}
 
 
 def _fidelity(payload: Json, totals: _Totals) -> Json:
@@ -419,12 +424,13 @@ def overall_distance(store: Store, job_ids: list[str]) -> tuple[float | None, in
 
     Args:
         store: The state.
-        job_ids: Of the videos' evaluations.
+        job_ids: Of the videos' evaluations; one that stands there twice counts once.
     """
     spread = Spread()
-    for job_id in job_ids:
+    for job_id in dict.fromkeys(job_ids):
         for key in store.names(layout.measures(job_id)):
             part = load_file(store, key, Measured.load)
-            if part is not None:
-                spread.add(part)
+            if part is None:
+                return None, spread.pictures  # a figure over some of them would pass for one over all
+            spread.add(part)
     return spread.distance(), spread.pictures

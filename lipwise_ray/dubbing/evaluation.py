@@ -9,6 +9,7 @@ from lipwise_ray.dubbing.flow import Progress, Tally
 from lipwise_ray.dubbing.gate import verdict
 from lipwise_ray.dubbing.tasks import Kind, Task, rank
 from lipwise_ray.settings import Gate
+from lipwise_ray.storage.address import shown
 from lipwise_ray.values import Json
 
 _MOST_REPAIRS = 3
@@ -77,6 +78,11 @@ class EvaluationFlow:
         del task
         return []
 
+    def is_past(self, task: Task) -> bool:
+        """Return False: the row waits for every task."""
+        del task
+        return False
+
     def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
         """Return None: without one of its tasks a row cannot go on."""
         del task, code, message
@@ -97,7 +103,8 @@ class EvaluationFlow:
         self._frames = int(result["frames"])
         self._measures = result["measure"]
         self.tally.chunks = int(result["chunks"])
-        self.tally.chunks_reused = self.tally.chunks - len(self._measures)
+        reused = self.tally.chunks_reused if self._repairs else self.tally.chunks
+        self.tally.chunks_reused = max(0, reused - len(self._measures))
         scans = self._looks("scan", f"{result['video_id']}/{result['detector_id']}", result["scan"])
         if scans:
             self.progress.stage = "scanning"
@@ -140,5 +147,13 @@ class EvaluationFlow:
     def _finish(self, result: Json) -> list[Task]:
         self.progress.stage = "done"
         self.progress.done = self.progress.todo
-        self.result = {**result, "gate": verdict(result, self.gate)} if result["status"] == "done" else result
+        self.result = self._named(result) if result["status"] == "done" else result
         return []
+
+    def _named(self, result: Json) -> Json:
+        """Return figures under the row's own names: rows of equal files share them."""
+        told = self.base["job"]
+        named = {"output": shown(told["video"]), "language": told["language"], "tags": told["tags"]}
+        if result["fidelity"]:
+            named["fidelity"] = {**result["fidelity"], "reference": shown(self.base["reference"])}
+        return {**result, **named, "gate": verdict(result, self.gate)}

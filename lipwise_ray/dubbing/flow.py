@@ -75,6 +75,10 @@ class Flow(Protocol):
         """Take a finished task and return the tasks that can follow."""
         ...
 
+    def is_past(self, task: Task) -> bool:
+        """Tell whether the row does not wait for a task any more."""
+        ...
+
     def without_lips(self, task: Task) -> list[Task]:
         """Return what takes the place of a task that was given up, nothing where it has none."""
         ...
@@ -349,8 +353,17 @@ class RowFlow:
     def _finish(self, result: Json) -> list[Task]:
         self.progress.stage = "done"
         self.progress.done = self.progress.todo
+        told = self.base["job"]
+        if result.get("reused"):  # the row may say something else by now
+            language = result.get("language") if told["language"] == AUTO else told["language"]
+            result = {**result, "language": language, "tags": told["tags"]}
         self.result = {**result, "gate": verdict(result, self.gate)} if result["status"] == "done" else result
         return []
+
+    def is_past(self, task: Task) -> bool:
+        """Return False: the row waits for every task."""
+        del task
+        return False
 
     def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
         """Return None: without one of its tasks a row cannot go on."""

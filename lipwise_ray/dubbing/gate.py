@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
 
-Word = Literal["passed", "check"]
+PASSED, CHECK, FAILED = "passed", "check", "failed"
+"""Verdicts; the last one is of rows and attempts that have no video."""
+
 _DIGITS = 4
 
 
 def figures_of(result: Json) -> Json:
-    """Return the figures that a result is judged by, None for those that were not measured.
+    """Return the figures that a result is judged by and what they cost, None for those that were not measured.
 
     Args:
         result: Of a job, or of an attempt that is not published: ``sync``, ``counts``, ``flicker``, ``video_s`` and
@@ -25,19 +26,25 @@ def figures_of(result: Json) -> Json:
     dubbed, filmed = flicker.get("dubbed"), flicker.get("filmed")
     video_s, audio_s = result.get("video_s"), result.get("audio_s")
     return {
+        "judge": sync.get("judge_sha256"),
         "lse_c": after.get("lse_c"),
         "offset": after.get("offset"),
         "no_face_share": round(bare / frames, _DIGITS) if frames and bare is not None else None,
         "flicker": None if dubbed is None or filmed is None else round(dubbed - filmed, _DIGITS),
         "length_error_s": None if video_s is None or audio_s is None else round(abs(video_s - audio_s), _DIGITS),
+        "render_s": result.get("render_s"),
     }
 
 
 def verdict(result: Json, gate: Gate) -> Json:
     """Return what the gate says of a result: ``verdict`` and the ``reasons`` of one that is to be checked."""
-    reasons = list(_reasons(figures_of(result), gate))
-    word: Word = "check" if reasons else "passed"
-    return {"verdict": word, "reasons": reasons}
+    return judged(figures_of(result), gate)
+
+
+def judged(figures: Json, gate: Gate) -> Json:
+    """Return the same of figures, as `figures_of` gives them."""
+    reasons = list(_reasons(figures, gate))
+    return {"verdict": CHECK if reasons else PASSED, "reasons": reasons}
 
 
 def _reasons(figures: Json, gate: Gate) -> list[str]:
@@ -61,10 +68,10 @@ def _reasons(figures: Json, gate: Gate) -> list[str]:
 
 
 def rank(attempt: Json) -> tuple[bool, int, float]:
-    """Return the place of an attempt's record among others; the largest is the best.
+    """Return the place of an attempt's record among others that have a video; the largest is the best.
 
     One that passes comes before one that does not, and one that breaks fewer bounds before one that breaks more: lips
     that are clearly out of time score as high as those in time. Then LSE-C decides; one without a score is the last.
     """
     score, broken = attempt.get("lse_c"), len(attempt.get("reasons") or [])
-    return attempt.get("verdict") == "passed", -broken, -math.inf if score is None else float(score)
+    return attempt["verdict"] == PASSED, -broken, -math.inf if score is None else float(score)

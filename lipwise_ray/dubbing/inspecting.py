@@ -246,7 +246,10 @@ def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, judge: Judge, hear
     at, found = compare_lips(lips, begins, read, recipe.canvas.shown_size, judge, heard, float(lead_of(info)))
     if not len(at):
         return {"problem": "no face for five frames in a row with sound"}
-    score = reduce(found.sum(axis=0, dtype=np.float64), len(at))
+    whole = np.isfinite(found).all(axis=1)
+    if not whole.any():
+        return {"problem": "the judge gave no numbers"}
+    score = reduce(found[whole].sum(axis=0, dtype=np.float64), int(whole.sum()))
     return {
         "lse_d": round(score.lse_d, 4),
         "lse_c": round(score.lse_c, 4),

@@ -52,7 +52,7 @@ _STAGE_ORDER: dict[Kind, int] = {
     "render": 2,
     "measure": 2,
     "sound": 3,
-    "transcribe": 3,
+    "transcribe": 1,
     "plan": 4,
     "listen": 5,
     "recognise": 5,

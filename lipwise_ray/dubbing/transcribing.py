@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +31,7 @@ _RATE_HZ, _BLOCK_S = 16_000, 300
 _SURE = 0.5
 _FEWEST_LETTERS = 12
 _DIGITS = 3
+_END_BYTES = 1 << 20
 
 
 def check_recogniser(folder: Path) -> None:
@@ -53,11 +57,30 @@ def check_recogniser(folder: Path) -> None:
             f"no {', '.join(missing)}",
             "For example a copy of Systran/faster-whisper-small",
         )
+    for name in _NEEDED:
+        if name.endswith(".json"):
+            try:
+                json.loads((folder / name).read_bytes())
+            except ValueError as error:
+                raise _damaged(folder, f"{name}: {error}") from error
+
+
+def _damaged(folder: Path, got: str) -> SettingsError:
+    must = "must be a whole Whisper model for faster-whisper"
+    return SettingsError("bad_asr_model", f"asr.model {folder}", must, got, "Convert or download it again")
 
 
 def recogniser_id(folder: Path) -> str:
-    """Return what names a model's transcripts."""
-    return record_id({path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()})
+    """Return what names a model's transcripts: its configuration, and the sizes and ends of its files."""
+    found: Json = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(_END_BYTES)
+                file.seek(-min(_END_BYTES, path.stat().st_size), os.SEEK_END)
+                ends = hashlib.sha256(head + file.read()).hexdigest()
+            found[path.name] = [path.stat().st_size, ends]
+    return record_id(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +129,21 @@ class Recogniser:
         try:
             self._model: Any = WhisperModel(str(folder), device=device, cpu_threads=threads, local_files_only=True)
         except (RuntimeError, ValueError) as error:
-            raise SettingsError(
-                "bad_asr_model",
-                f"asr.model {folder}",
-                "must be a whole Whisper model for faster-whisper",
-                str(error).splitlines()[0][:200],
-                "Convert or download it again",
-            ) from error
+            raise _damaged(folder, str(error).splitlines()[0][:200]) from error
 
-    def __call__(self, wave: F32Array) -> Transcript:
+    def __call__(self, wave: F32Array, on_segment: Callable[[], None] = lambda: None) -> Transcript:
         """Return what is said.
 
         Args:
             wave: Mono at 16 kHz, shape (N,); a memory map is read in parts of five minutes.
+            on_segment: Called as it goes on.
         """
         languages: Counter[str] = Counter()
         segments: list[Json] = []
         for start in range(0, len(wave), _BLOCK_S * _RATE_HZ):
             part = np.asarray(wave[start : start + _BLOCK_S * _RATE_HZ])
             found, info = self._model.transcribe(part, condition_on_previous_text=False)
-            heard = list(_segments(found, start / _RATE_HZ))
+            heard = list(_segments(found, start / _RATE_HZ, on_segment))
             segments += heard
             languages[str(info.language)] += sum(len(one["text"]) for one in heard)
         if not any(languages.values()):
@@ -135,8 +153,9 @@ class Recogniser:
         return Transcript(by_text or by_sound, by_sound, by_text, segments)
 
 
-def _segments(found: Any, offset_s: float) -> Iterator[Json]:  # noqa: ANN401  # an extra states no types
+def _segments(found: Any, offset_s: float, on_segment: Callable[[], None]) -> Iterator[Json]:  # noqa: ANN401  # an extra states no types
     for one in found:
+        on_segment()
         if text := str(one.text).strip():
             times = {"start": one.start, "end": one.end}
             yield {**{name: round(float(at) + offset_s, _DIGITS) for name, at in times.items()}, "text": text}

@@ -156,7 +156,7 @@ class Worker:
         images = {address: self._media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
         identity = identity_of(job, self._media, payload, images)
         job_id = record_id(identity)
-        published = self._published(job_id, job)
+        published = self._published(job_id, job, is_first=not payload.get("attempt"))
         if published is not None:
             return {"job_id": job_id, "published": published}
         opened = open_job(self._store, self._media, self._scratch, {**payload, "video_id": identity["video"]})
@@ -219,7 +219,7 @@ class Worker:
             container, whole_s = container_for(Path(job.output)), audio.sound.duration_s
             plan_soundtrack(audio.info, audio.sound, container, sound.codec, sound.bitrate, whole_s)
 
-    def _published(self, job_id: str, job: JobSpec) -> Json | None:
+    def _published(self, job_id: str, job: JobSpec, *, is_first: bool) -> Json | None:
         """Return an earlier result when its file is still where it belongs."""
         result = read_json(self._store, layout.result(job_id))
         if result is None or result.get("status") != "done" or result.get("output") != job.output_address:
@@ -228,8 +228,8 @@ class Worker:
             return None  # damaged
         if output_at(job.output_address, self._scratch).size() != result["bytes_total"]:
             return None
-        # A driver may have died before it did.
-        sweep_attempts(self._store, result, keep=job.settings.engine.keep_segments)
+        if is_first:  # a driver may have died before it did; a later attempt leaves alone what others wait with
+            sweep_attempts(self._store, result, keep=job.settings.engine.keep_segments)
         return result
 
     # scan: faces in a stretch of the source ---------------------------------------------------
@@ -405,12 +405,12 @@ class Worker:
         job = open_job(self._store, self._media, self._scratch, payload)
         folder = Path(str(job.spec.settings.asr.model))
         audio = Sounds(job, self._scratch, payload["job_id"], payload["identity"]).file()
-        key = layout.transcript(audio.id, recogniser_id(folder))
+        key = layout.transcript(audio.id, recogniser_id(folder), salvage=job.salvage)
         known = read_json(self._store, key)
         if known is None:
             with inputs.scratch_file(self._scratch, "wave.f32") as wave:
                 extract_network_sound(audio.info, wave, salvage=job.salvage, limits=job.spec.settings.limits)
-                known = self._models.recogniser(folder)(np.memmap(wave, np.float32, "r")).record()
+                known = self._models.recogniser(folder)(np.memmap(wave, np.float32, "r"), self._tick_slowly).record()
             self._store.write(key, to_json(known))
         return {"language": known["language"]}
 
@@ -437,11 +437,13 @@ class Worker:
         return weigh(open_job(self._store, self._media, self._scratch, payload), payload)
 
     def _settle(self, payload: Json) -> Json:
-        key = layout.result(payload["best_id"])
-        result = read_json(self._store, key)
+        best_id: str = payload["best_id"]
+        known = (read_json(self._store, layout.result(job_id)) for job_id in (best_id, payload["first_id"]))
+        result = next((one for one in known if one and one.get("job_id") == best_id), None)
         if result is None:
+            key = layout.result(best_id)
             raise StorageError("no_result", key, "must be whole in the state", "nothing", "Run the same command again")
-        settle(open_job(self._store, self._media, self._scratch, payload), payload, result)
+        settle(self._store, payload, result, keep=spec_of(payload).settings.engine.keep_segments)
         return {**result, "reused": True}
 
     def _assemble(self, payload: Json) -> Json:

@@ -156,8 +156,9 @@ class Dispatcher:
             entry = self._entries[task_id]
             entry.state = "PENDING"
             self._ready[entry.task.lane].push(entry.task)
-        refused, self._refused = self._refused, []
-        for task, subscriber, failure in refused:
+        refused = bool(self._refused)
+        while self._refused:  # one by one: what follows may drop others
+            task, subscriber, failure = self._refused.pop(0)
             subscriber.failed(task, failure)
         if lease and self.first.reason is None:
             self.engine.want(self._backlog())

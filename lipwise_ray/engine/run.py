@@ -101,6 +101,8 @@ class _Running:
 
     def finished(self, task: Task, result: Json) -> None:
         """Go on with the row."""
+        if self.job.flow.is_past(task):
+            return
         following = self.job.flow.advance(task, result)
         if task.kind == "plan":
             self.run.let_in(self, following)
@@ -114,6 +116,8 @@ class _Running:
 
     def failed(self, task: Task, failure: Failure) -> None:
         """Give the row up, or the chunk's lips only; what the row's other tasks finished stays in the state."""
+        if self.job.flow.is_past(task):
+            return
         if task.kind in _CAN_DO_WITHOUT and failure.blame not in ("setup", "storage"):
             self.finished(task, {"unscored": [task.payload["chunk"]]} if task.kind == "score" else {})
             return
@@ -300,7 +304,7 @@ class Run:
             **record,
             "row": job.row,
             "row_id": job.id,
-            "job_id": job.flow.job_id,
+            "job_id": record.get("job_id") or job.flow.job_id,
             "seconds": round(time.monotonic() - running.begun_s, 3),
             "tally": asdict(job.flow.tally),
             "ended": round(time.time(), 3),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,8 @@ class SettingsSource:
             base: Layer = (f"preset {preset}", read_preset(self.presets, preset))
             settings = resolve([base, *self.layers, ("the row", overrides)])
             for fallback in fallbacks(settings):
-                _with_portrait(fallback)  # to find mistakes before any work
-            self._known[key] = _with_portrait(settings)
+                _with_whole_paths(fallback)  # to find mistakes before any work
+            self._known[key] = _with_whole_paths(settings)
             if len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
         return self._known[key]
@@ -95,11 +96,11 @@ def _check_hearing(settings: Settings) -> None:
 
 def further_attempts(settings: Settings) -> list[Settings]:
     """Return the settings of a row's attempts after the first."""
-    return [_with_portrait(fallback) for fallback in fallbacks(settings)]
+    return [_with_whole_paths(fallback) for fallback in fallbacks(settings)]
 
 
-def _with_portrait(settings: Settings) -> Settings:
-    """Return settings whose rule of faces can be understood, a portrait by its whole path.
+def _with_whole_paths(settings: Settings) -> Settings:
+    """Return settings whose rule of faces can be understood; a portrait and a speech model by their whole paths.
 
     Raises:
         SettingsError: The rule is none.
@@ -108,6 +109,9 @@ def _with_portrait(settings: Settings) -> Settings:
         rule = parse_selection(settings.faces.select)
     except InputError as error:
         raise SettingsError("faces", "faces.select", error.must, error.got) from error
+    if settings.asr.model is not None:
+        asr = settings.asr.model_copy(update={"model": str(Path(settings.asr.model).expanduser().resolve())})
+        settings = settings.model_copy(update={"asr": asr})
     if rule.kind == LIKE and is_local(rule.image):  # of a job file or --set; rows name absolute paths
         faces = settings.faces.model_copy(update={"select": f"{LIKE}:{Path(rule.image).resolve()}"})
         return settings.model_copy(update={"faces": faces})
@@ -145,8 +149,12 @@ class WeightsTable:
         """
         found: dict[str, Json] = {}
         problem: LipwiseError | None = None
+        told_of: list[Settings] = []
         for row in rows:
             settings = source.for_row(row)
+            if settings.gate.retry and settings not in told_of[-_MOST_KNOWN:]:
+                told_of.append(settings)
+                self._tell_of(further_attempts(settings), row, of or self.of)
             try:
                 weights = (of or self.of)(settings, row)
             except LipwiseError as error:
@@ -158,6 +166,12 @@ class WeightsTable:
         if problem and not found:
             raise problem
         return list(found.values())
+
+    def _tell_of(self, attempts: list[Settings], row: Row, of: Callable[[Settings, Row], Json]) -> None:
+        """Find the checkpoints of further attempts, for their terms; those that cannot be used are told of later."""
+        for told in attempts:
+            with suppress(LipwiseError):
+                of(told, row)
 
     @property
     def non_commercial(self) -> list[tuple[str, str]]:

@@ -40,7 +40,8 @@ class Flicker:
             track: Whose it is.
             number: Of the output frame; a face's frames come in order.
             source: Of the source frame; where it jumps, nothing is compared.
-            pictures: Luma of the dubbed and of the filmed face in levels of 255, shape (2, 48, 48).
+            pictures: Luma of the dubbed and of the filmed face in levels of 255, shape (2, 48, 48); of one face alone,
+                shape (48, 48).
             mask: How much of the new face is seen, shape (S, S); None for all of it.
         """
         near = self._near.get(track, [])
@@ -50,13 +51,13 @@ class Flicker:
         self._near[track] = near
         if len(near) < 3:  # noqa: PLR2004  # before, now, after
             return
-        apart = np.abs(near[1][2] - (near[0][2] + near[2][2]) / 2)
+        apart = np.abs(near[1][2] - (near[0][2] + near[2][2]) / 2).reshape(-1, SIDE_PX, SIDE_PX)
         weight = np.ones(apart.shape[1:], np.float32)
         if mask is not None:
             weight = np.asarray(cv2.resize(mask, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.float32)
         total = float(weight.sum())
         if total:
-            dubbed, filmed = (apart * weight).sum(axis=(1, 2)) / total
-            self.dubbed += float(dubbed)
-            self.filmed += float(filmed)
+            means = (apart * weight).sum(axis=(1, 2)) / total
+            self.dubbed += float(means[0])
+            self.filmed += float(means[-1])
             self.faces += 1

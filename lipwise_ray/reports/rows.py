@@ -97,7 +97,8 @@ def row_of(record: Json, attempts: int) -> Json:
     rendered = (record.get("tally") or {}).get("frames_rendered")
     video_s, audio_s = record.get("video_s"), record.get("audio_s")
     on_gpu = (record.get("identity") or {}).get("device") == "cuda"
-    render_s = record.get("render_s")
+    ways: list[Json] = record.get("attempts") or []
+    render_s = sum(one.get("render_s") or 0.0 for one in ways) if ways else record.get("render_s")
     why: Json = sync.get("why") or {}
     gate: Json = record.get("gate") or {}
     fidelity: Json = record.get("fidelity") or {}

@@ -59,9 +59,9 @@ def cepstra(audio_id: str, *, salvage: bool) -> str:
     return f"sounds/{audio_id}/mfcc{'-salvage' if salvage else ''}.npy"
 
 
-def transcript(audio_id: str, recogniser_id: str) -> str:
+def transcript(audio_id: str, recogniser_id: str, *, salvage: bool) -> str:
     """Return the key of what is said in a sound."""
-    return f"sounds/{audio_id}/transcript-{recogniser_id}.json"
+    return f"sounds/{audio_id}/transcript-{recogniser_id}{'-salvage' if salvage else ''}.json"
 
 
 def plan(job_id: str) -> str:

@@ -133,7 +133,10 @@ def _runs(store: Store) -> Iterator[tuple[str, Json]]:
 
 def _unfinished(store: Store) -> Iterator[JobState]:
     keys = store.names("jobs")
-    finished = {key.split("/")[1] for key in keys if key.endswith("/result.json")}
+    results = [key for key in keys if key.endswith("/result.json")]
+    finished = {key.split("/")[1] for key in results}
+    for result in _records(store, results):
+        finished.update(str(one.get("job_id")) for one in result.get("attempts") or [])
     markers: dict[str, int] = {}
     for key in keys:
         if "/chunks/" in key:

@@ -145,12 +145,14 @@ def test_references_that_do_not_fit(tmp_path: Path) -> None:
     assert ends["short"]["sync"]["after"]["windows"] > 100
 
 
-def _coded(source: Path, target: Path, keep: Callable[[int], bool], *, sound: bool = False) -> Path:
+def _coded(
+    source: Path, target: Path, keep: Callable[[int], bool], *, sound: bool = False, rate: Fraction = Fraction(25)
+) -> Path:
     """Write some frames of a video at their times, and its sound."""
     with av.open(str(source)) as given, av.open(str(target), "w") as out:
-        video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "12"})
+        video = out.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "12"})
         video.width, video.height, video.pix_fmt = 480, 270, "yuv420p"
-        video.codec_context.time_base = Fraction(1, 25)
+        video.codec_context.time_base = 1 / rate
         audio = out.add_stream_from_template(given.streams.audio[0]) if sound else None
         number = 0
         for packet in given.demux(given.streams.video[0], given.streams.audio[0]):
@@ -160,12 +162,105 @@ def _coded(source: Path, target: Path, keep: Callable[[int], bool], *, sound: bo
                     out.mux(packet)
                 continue
             for frame in packet.decode():
-                frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, 25), 0
+                frame.pts, frame.time_base, frame.pict_type = number, 1 / rate, 0
                 if keep(number):
                     out.mux(video.encode(frame))
                 number += 1
         out.mux(video.encode(None))
     return target
+
+
+def _copied(source: Path, target: Path) -> Path:
+    """Write the packets of a video into another container."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(30)])
+def test_rounded_times_pair_the_same_pictures(tmp_path: Path, rate: Fraction) -> None:
+    """A film and its copy with times in milliseconds are equal in every frame, and flicker alike."""
+    first = _coded(FILM, tmp_path / "a.mp4", lambda number: number < 60, rate=rate)
+    second = _copied(first, tmp_path / "b.mkv")
+    rows = [{"id": "ab", "video": first, "reference": second}, {"id": "ba", "video": second, "reference": first}]
+    report = evaluated(tmp_path, rows, TINY, "score.compare_hz=0.0")
+    assert report.done == 2, report.outcomes
+    for outcome in report.outcomes:
+        told, flicker = outcome.record["fidelity"], outcome.record["flicker"]
+        assert (told["pictures"], told["after_its_end"], told["ssim"]) == (60, 0, 1)
+        assert told["why"]["psnr"] == "the pictures are equal"
+        assert (flicker["dubbed"], flicker["faces"]) == (flicker["filmed"], 58)
+
+
+def test_what_source_settings_do_is_done_to_both(tmp_path: Path) -> None:
+    """Turned and made smaller, a film is still like itself."""
+    row = {"id": "p", "video": FILM, "reference": FILM}
+    report = evaluated(tmp_path, [row], TINY, "source.resize_factor=2", "source.rotate=90")
+    assert report.done == 1, report.outcomes
+    assert _results(tmp_path)["p"]["fidelity"]["ssim"] == 1
+
+
+def test_references_of_other_lengths_and_rates(tmp_path: Path) -> None:
+    """Flicker is the video's own whatever the reference is; the reference's is told as far as it shows new pictures."""
+    short = _coded(FILM, tmp_path / "short.mp4", lambda number: number < 50)
+    twice = _coded(FILM, tmp_path / "twice.mp4", lambda number: True, rate=Fraction(50))
+    slow = _coded(FILM, tmp_path / "slow.mp4", lambda number: number % 5 == 0)
+    still = DEMO / "still.png"
+    stand = _held(still, tmp_path / "stand.mkv", 40)
+    rows = [
+        {"id": "alone", "video": FILM},
+        *({"id": path.stem, "video": FILM, "reference": path} for path in (short, twice, slow)),
+        {"id": "stand", "video": stand, "reference": still},
+    ]
+    report = evaluated(tmp_path, rows, TINY)
+    assert report.done == len(rows), report.outcomes
+    found = {outcome.id: outcome.record for outcome in report.outcomes}
+    own = found["alone"]["flicker"]
+    assert own["filmed"] is None
+    for name in ("short", "twice", "slow"):
+        assert found[name]["flicker"]["dubbed"] == own["dubbed"]
+        assert found[name]["flicker"]["faces"] == own["faces"]
+    assert found["short"]["flicker"]["filmed"] is not None
+    assert found["twice"]["flicker"]["filmed"] is not None
+    assert found["slow"]["flicker"]["filmed"] is None
+    assert found["stand"]["fidelity"]["after_its_end"] == 0
+    assert found["stand"]["fidelity"]["pictures"] == 8
+
+
+def _held(picture: Path, target: Path, frames: int) -> Path:
+    """Write a video that shows a picture all the time, losslessly."""
+    with av.open(str(picture)) as given:
+        (frame,) = given.decode(video=0)
+    with av.open(str(target), "w") as out:
+        video = out.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = frame.width, frame.height, "yuv444p"
+        shown = frame.reformat(format="yuv444p")
+        for number in range(frames):
+            shown.pts, shown.time_base = number, Fraction(1, 25)
+            out.mux(video.encode(shown))
+        out.mux(video.encode(None))
+    return target
+
+
+def test_equal_files_in_rows_of_their_own(tmp_path: Path) -> None:
+    """They share the work, and keep their names, languages and tags; a corrected language shows at once."""
+    copy = tmp_path / "copy ü.mp4"
+    copy.write_bytes(FILM.read_bytes())
+    rows = [
+        {"id": "a", "video": FILM, "language": "de", "tags": "news"},
+        {"id": "b", "video": copy, "language": "fr", "tags": ""},
+    ]
+    for language in ("fr", "ja"):
+        rows[1]["language"] = language
+        report = evaluated(tmp_path, rows, TINY)
+        found = {outcome.id: outcome.record for outcome in report.outcomes}
+        assert (found["a"]["output"], found["a"]["language"], found["a"]["tags"]) == (str(FILM), "de", ["news"])
+        assert (found["b"]["output"], found["b"]["language"], found["b"]["tags"]) == (str(copy), language, [])
+    assert report.frames == 0
 
 
 def test_where_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +354,7 @@ def test_as_a_user_runs_it(tmp_path: Path) -> None:
         (("m.csv", "a.mp4"), "must be the only file"),
         (("a.mp4", "b.mp4", "c.mp4", "--reference", "a.mp4", "--reference", "b.mp4"), "once for each video"),
         (("a.mp4", "--set", "faces.select=speaking"), "by size, place or number"),
+        (("a.mp4", "--out", "b.mp4"), "must be a folder to write to"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:

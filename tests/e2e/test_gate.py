@@ -40,7 +40,7 @@ def _written(folder: Path) -> tuple[Path, Path]:
     job = folder / "job.toml"
     job.write_text(JOB + WAYS)
     row = {"id": "p", "video": DEMO / "presenter.mp4", "audio": DEMO / "presenter.m4a", "output": "p.mp4"}
-    return write_manifest(folder / "m.csv", [{**row, "length": "shortest"}]), job
+    return write_manifest(folder / "m.csv", [{**row, "end": 3.0, "length": "video"}]), job
 
 
 def _submit(folder: Path, manifest: Path, job: Path, *sets: str) -> Any:
@@ -75,6 +75,7 @@ def test_the_best_of_three_is_published(tmp_path: Path) -> None:
     assert result["sync"]["after"]["lse_c"] == tries[1]["lse_c"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["p.mp4"]
     assert not list(tmp_path.glob("out.state/jobs/*/segments/*"))
+    assert " chunks rendered" not in run("status", tmp_path / "out.state").stdout  # no job is left unfinished
     (page,) = tmp_path.glob("out.state/runs/*/report.html")
     assert "lipsync.audio_offset_ms = 400.0: check" in page.read_text()
 
@@ -99,14 +100,14 @@ def test_a_crash_between_attempts_loses_nothing(tmp_path: Path) -> None:
     words = command("submit", manifest, "--job", job, "--out", tmp_path / "out", *settings_arguments(QUICK))
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
-    while len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json"))) < 9 and time.monotonic() < until:
+    while len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json"))) < 4 and time.monotonic() < until:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "out" / "p.mp4").exists()
     chunks = len(list(tmp_path.glob("out.state/jobs/*/chunks/*.json")))
     record, told = _submit(tmp_path, manifest, job)
-    assert f"{21 - chunks} chunks rendered" in told
+    assert f"{9 - chunks} chunks rendered" in told
     assert [one["offset"] for one in _attempts(tmp_path)] == [-6, 0, -10]
     assert record["sync"]["after"]["offset"] == 0
 
@@ -119,3 +120,43 @@ def test_a_fallback_that_cannot_begin_is_told(tmp_path: Path) -> None:
     assert "error: gate.retry 1: model gfpgan_1_4: must be installed" in told
     first, second = _attempts(tmp_path)
     assert (first["verdict"], second["verdict"], second["code"]) == ("check", "failed", "not_installed")
+
+
+def test_fallbacks_that_come_later_and_change_nothing(tmp_path: Path) -> None:
+    """One that cannot begin, and one that gives the same video: what is published stays, also without its record."""
+    manifest, job = _written(tmp_path)
+    job.write_text(JOB)
+    before, _ = _submit(tmp_path, manifest, job)
+    for text in ('restore.model = "gfpgan_1_4"', "lipsync.batch_frames = 2"):
+        job.write_text(f"{JOB}[[gate.retry]]\n{text}\n")
+        record, told = _submit(tmp_path, manifest, job)
+        assert record["job_id"] == before["job_id"]
+        assert "0 frames rendered" in told
+    job.write_text(JOB + WAYS)
+    record, _ = _submit(tmp_path, manifest, job)
+    assert record["job_id"] != before["job_id"]
+    (tmp_path / "out.state" / "jobs" / before["job_id"] / "result.json").unlink()
+    again, _ = _submit(tmp_path, manifest, job)
+    assert again["job_id"] == record["job_id"]
+    assert again["sync"] == record["sync"]
+
+
+def test_an_attempt_in_quarantine_costs_its_row_nothing(tmp_path: Path) -> None:
+    """Several dead letters of one attempt end that attempt alone, and the row has its video."""
+    manifest, job = _written(tmp_path)
+    _, _ = _submit(tmp_path, manifest, job)
+    (tmp_path / "out" / "p.mp4").unlink()
+    second = _attempts(tmp_path)[1]["job_id"]
+    for path in (tmp_path / "out.state" / "jobs").glob("*/result.json"):
+        path.unlink()
+    letters = tmp_path / "out.state" / "quarantine"
+    letters.mkdir(exist_ok=True)
+    for number in range(3):
+        task = f"render:{second}/{number}"
+        (letters / f"render-{second}-{number}.json").write_text(json.dumps({"task": task, "job_id": second}))
+        (tmp_path / "out.state" / "jobs" / second / "chunks" / f"{number:05d}.json").unlink()
+    record, _ = _submit(tmp_path, manifest, job)
+    tries = _attempts(tmp_path)
+    assert [one["verdict"] for one in tries] == ["check", "failed", "check"]
+    assert record["job_id"] in {tries[0]["job_id"], tries[2]["job_id"]}
+    assert (tmp_path / "out" / "p.mp4").exists()

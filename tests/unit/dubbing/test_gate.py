@@ -103,10 +103,12 @@ class _Row:
         ]
         self.flow = AttemptsFlow("", gate, attempts)
         self.done: list[str] = []
+        self.lost: list[int] = []
+        """Chunks whose segments are gone when they are to be joined."""
 
     @staticmethod
     def _flow(number: int, gate: Gate) -> RowFlow:
-        base = {"weights": {}, "job": {"language": None}, "attempt": number}
+        base = {"weights": {}, "job": {"language": None, "tags": []}, "attempt": number}
         return RowFlow(1, 0, 0, "", base, gate, attempt=number, is_held=True)
 
     def play(self) -> dict[str, Any]:
@@ -114,13 +116,19 @@ class _Row:
         while waiting:
             task = waiting.pop(0)
             number = task.payload["attempt"]
+            if self.flow.is_past(task):
+                continue
             if task.kind == "render" and self.likes[number] == "breaks":
-                waiting = self.flow.after_loss(task, "crash", "it broke") or []
+                waiting += self.flow.after_loss(task, "crash", "it broke") or []
                 continue
             self.done.append(f"{task.kind} {number}")
             waiting += self.flow.advance(task, self._answer(task, number))
         assert self.flow.result is not None
         return self.flow.result
+
+    def _like(self, number: int) -> dict[str, Any]:
+        like = self.likes[number]
+        return like if isinstance(like, dict) else _result(like)
 
     def _answer(self, task: Task, number: int) -> dict[str, Any]:
         job_id = f"job{number}"
@@ -128,15 +136,16 @@ class _Row:
             names = ("identity", "video_id", "detector_id", "voices_id", "looks_id", "portraits")
             facts: dict[str, Any] = dict.fromkeys(names, "x") | {"listen": [], "recognise": [], "scan": []}
             return {"job_id": job_id, "published": self.published.get(job_id), "frames": 5, "to_look_at": {}, **facts}
-        if task.kind == "plan":
-            return {"chunks": [[0, 5]], "done": []}
-        if task.kind == "weigh":
-            return _result(self.likes[number])
-        if task.kind == "assemble":
-            return {"status": "done", "job_id": job_id, **_result(self.likes[number]), "told": task.payload["attempts"]}
-        if task.kind == "settle":
-            return {**self.published[task.payload["best_id"]], "told": task.payload["attempts"]}
-        return {"reused": False}
+        if task.kind == "assemble" and self.lost:
+            return {"missing": [self.lost.pop(), self.lost.pop()]}
+        told = {"told": task.payload.get("attempts")}
+        answers: dict[str, Any] = {
+            "plan": lambda: {"chunks": [[0, 5], [5, 9]], "done": []},
+            "weigh": lambda: self._like(number),
+            "assemble": lambda: {"status": "done", "job_id": job_id, **self._like(number), **told},
+            "settle": lambda: {**self.published[task.payload["best_id"]], **told, "reused": True},
+        }
+        return dict(answers.get(task.kind, lambda: {"reused": False})())
 
 
 def test_a_row_that_passes_is_rendered_once() -> None:
@@ -157,7 +166,7 @@ def test_the_first_that_passes_is_published() -> None:
         ("job0", 3.0, "check"),
         ("job1", 6.0, "passed"),
     ]
-    assert row.flow.tally.chunks_rendered == 2
+    assert row.flow.tally.chunks_rendered == 4
 
 
 def test_where_none_passes_the_best_is_published() -> None:
@@ -175,6 +184,7 @@ def test_an_attempt_that_breaks_is_passed_over() -> None:
     assert result["job_id"] == "job2"
     assert result["told"][1] == {
         "settings": {"lipsync": {"audio_offset_ms": 1.0}},
+        "job_id": "job1",
         "verdict": "failed",
         "code": "crash",
         "message": "it broke",
@@ -186,7 +196,7 @@ def test_the_first_attempt_breaks_the_row() -> None:
     row = _Row(["breaks", 9.0])
     (probe,) = row.flow.start()
     (plan,) = row.flow.advance(probe, row._answer(probe, 0))
-    render = row.flow.advance(plan, row._answer(plan, 0))[0]
+    render, *_ = row.flow.advance(plan, row._answer(plan, 0))
     assert row.flow.after_loss(render, "crash", "it broke") is None
 
 
@@ -250,3 +260,46 @@ def test_a_plain_result_of_an_earlier_run_is_the_first_attempt() -> None:
     assert row.play()["job_id"] == "job1"
     assert row.done[0] == "probe 0"
     assert "render 0" not in row.done
+
+
+def test_lost_segments_are_rendered_again_once() -> None:
+    """Two that are gone when the best is joined: both are made again, then it is joined; nothing is weighed anew."""
+    row = _Row([4.0, 3.0])
+    row.lost = [0, 1]
+    result = row.play()
+    assert row.done[-4:] == ["assemble 0", "render 0", "render 0", "assemble 0"]
+    assert len(result["told"]) == 2
+
+
+def test_what_failed_is_tried_again_later() -> None:
+    """A crash, or weights that were not there, say nothing of the next run; nothing else is done again."""
+    failed = {**_record(1, 0.0), "verdict": "failed", "code": "crash", "message": "it broke"}
+    known = _published(0, 3.0, [_record(0, 3.0), failed])
+    row = _Row([3.0, 6.0], published={"job0": known})
+    assert row.play()["job_id"] == "job1"
+    assert not any(step.startswith("render 0") for step in row.done)
+
+
+def test_attempts_at_other_settings_do_not_count() -> None:
+    """Who makes a fallback the row's own settings gets the others on top of them."""
+    other = {**_record(0, 3.0), "job_id": "before"}
+    known = _published(0, 4.0, [other, {**_record(1, 4.0), "job_id": "job0"}])
+    row = _Row([4.0, 6.0], published={"job0": known})
+    assert row.play()["job_id"] == "job1"
+
+
+def test_another_judges_score_replaces_nothing() -> None:
+    """What is published without a score stays, unless an attempt passes."""
+    plain = {"status": "done", "job_id": "job0", **_result(None)}
+    scored = {"sync": {"judge_sha256": "ab", "after": {"lse_c": 4.0, "lse_d": 7.0, "offset": 0}}}
+    row = _Row([None, scored], published={"job0": plain})
+    assert row.play()["job_id"] == "job0"
+    scored["sync"]["after"]["lse_c"] = 6.0
+    row = _Row([None, scored], published={"job0": plain})
+    assert row.play()["job_id"] == "job1"
+
+
+def test_a_gate_that_nothing_can_pass_is_a_mistake() -> None:
+    """A bound on the score needs somebody who scores."""
+    with pytest.raises(SettingsError, match=r"score\.judge is none"):
+        resolve([("job.toml", {"score": {"judge": "none"}, "gate": {"min_lse_c": 1.0}})])

@@ -41,7 +41,11 @@ class Rows:
 
     def work(self) -> None:
         jobs = (
-            RowJob(row, self.ids[row], RowFlow(row, 0, 0, "", {"row": row, "weights": {}}))
+            RowJob(
+                row,
+                self.ids[row],
+                RowFlow(row, 0, 0, "", {"row": row, "weights": {}, "job": {"language": None, "tags": []}}),
+            )
             for row in range(len(self.chunks))
         )
         with self.lease:
