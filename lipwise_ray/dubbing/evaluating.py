@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from lipwise_ray.dubbing.crops import resampled
 from lipwise_ray.dubbing.identity import detector_id_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.dubbing.lips import Faces, Heard, LipWindows, compare_lips, frames_shown
+from lipwise_ray.dubbing.measures import NO_FEATURES, Measured, Totals, fidelity_of, flicker_of
 from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.plan import chunk_frames
@@ -26,111 +25,16 @@ from lipwise_ray.dubbing.scores import FRAMES, RATE_HZ, score_record
 from lipwise_ray.dubbing.speakers import detects, rules_of
 from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.faces.select import BOX, choose_tracks, fixed_box
-from lipwise_ray.metrics.fid import Moments, frechet
-from lipwise_ray.metrics.fidelity import psnr
-from lipwise_ray.metrics.lse import SHIFTS, Curve, reduce
+from lipwise_ray.metrics.lse import SHIFTS, reduce
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, read_json, to_json
 from lipwise_ray.storage.address import shown
-from lipwise_ray.values import F32Array, F64Array, I64Array, Json, Span, spans
+from lipwise_ray.values import F32Array, I64Array, Json, Span, spans
 
 _VERSION = 1
 """Raised when the same files would get other figures."""
 
 _DIGITS = 4
-_AT_A_TIME = 2048
-_NO_FEATURES = np.zeros((0, 1), np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a stretch of a video left.
-
-    Attributes:
-        at: First frames of the windows of lips, of 1/25 s, shape (W,).
-        distances: Of lips and sound at all shifts, shape (W, 31).
-        sums: Totals by what was measured, and how many were added up.
-        video, reference: Features of faces, shape (N, 2048).
-    """
-
-    at: I64Array
-    distances: F32Array
-    sums: dict[str, float]
-    video: F32Array
-    reference: F32Array
-
-    def save(self, path: Path) -> None:
-        """Write as .npz."""
-        arrays: dict[str, Any] = {"at": self.at, "distances": self.distances}
-        arrays |= {"video": self.video, "reference": self.reference}
-        names, values = np.array(list(self.sums), "U32"), np.array(list(self.sums.values()), np.float64)
-        np.savez_compressed(path, **arrays, names=names, values=values)
-
-    @staticmethod
-    def load(path: Path) -> Measured:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            sums = {str(name): float(value) for name, value in zip(data["names"], data["values"], strict=True)}
-            return Measured(data["at"], data["distances"], sums, data["video"], data["reference"])
-
-
-@dataclass(slots=True)
-class Spread:
-    """How faces of videos and of their references are spread, over any number of stretches and rows."""
-
-    pictures: int = 0
-    """How many faces were looked at on either side."""
-    _moments: list[Moments] = field(default_factory=list[Moments])
-    _waiting: list[tuple[F32Array, F32Array]] = field(default_factory=list[tuple[F32Array, F32Array]])
-
-    def add(self, part: Measured) -> None:
-        """Take in a stretch."""
-        if len(part.video):
-            self.pictures += len(part.video)
-            self._waiting.append((part.video, part.reference))
-            if sum(len(video) for video, _ in self._waiting) >= _AT_A_TIME:
-                self._take_in()
-
-    def _take_in(self) -> None:
-        """Join what waits; many features at a time, for moments are as large as 2048 of them."""
-        sides = zip(*self._waiting, strict=True)
-        more = [Moments.of(np.concatenate(side)) for side in sides]
-        known = self._moments
-        self._moments = [a.joined(b) for a, b in zip(known, more, strict=True)] if known else more
-        self._waiting = []
-
-    def distance(self) -> float | None:
-        """Return the Fréchet inception distance; None for fewer than two pictures."""
-        if self._waiting:
-            self._take_in()
-        return frechet(*self._moments) if self._moments else None
-
-
-@dataclass(slots=True)
-class _Totals:
-    """All that a video's stretches left."""
-
-    total: F64Array = field(default_factory=lambda: np.zeros(SHIFTS))
-    windows: int = 0
-    broken: int = 0
-    curve: Curve = field(default_factory=Curve)
-    sums: dict[str, float] = field(default_factory=dict[str, float])
-    spread: Spread = field(default_factory=Spread)
-
-    def add(self, part: Measured) -> None:
-        whole = np.isfinite(part.distances).all(axis=1)
-        self.total += part.distances[whole].sum(axis=0, dtype=np.float64)
-        self.windows += int(whole.sum())
-        self.broken += int((~whole).sum())
-        self.curve.add(part.at[whole], part.distances[whole])
-        for name, value in part.sums.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.spread.add(part)
-
-    def mean(self, name: str) -> float | None:
-        """Return the mean of a figure, None where nothing was added up."""
-        count = self.sums.get(f"{name}_count", 0)
-        return self.sums[name] / count if count else None
 
 
 class Evaluator:
@@ -245,7 +149,7 @@ class Evaluator:
         )
         here = faces.frame[(faces.frame >= span.start) & (faces.frame < span.stop)]
         alike.sums["with_face"] = float(len(np.unique(here)))
-        features = [np.concatenate(parts) if parts else _NO_FEATURES for parts in alike.features]
+        features = [np.concatenate(parts) if parts else NO_FEATURES for parts in alike.features]
         with inputs.scratch_file(self._scratch, "measured.npz") as temporary:
             Measured(at, distances, alike.sums, *features).save(temporary)
             self._store.put_file(key, temporary)
@@ -293,7 +197,7 @@ class Evaluator:
         """Return a video's figures, and keep them; or say that what stretches left is gone."""
         job = open_job(self._store, media, self._scratch, payload)
         job_id, spec = payload["job_id"], job.spec
-        totals, pieces = _Totals(), _pieces(job)
+        totals, pieces = Totals(), _pieces(job)
         for number in range(len(pieces)):
             part = load_file(self._store, layout.measured(job_id, number), Measured.load)
             if part is None:
@@ -318,8 +222,8 @@ class Evaluator:
             },
             "chunks": len(pieces),
             "sync": self._sync(payload, totals, audio_s, video_s),
-            "flicker": _flicker(totals),
-            "fidelity": _fidelity(payload, totals) if payload["reference"] else None,
+            "flicker": flicker_of(totals),
+            "fidelity": fidelity_of(payload, totals) if payload["reference"] else None,
             "language": spec.language,
             "tags": list(spec.tags),
             "weights": payload["weights"],
@@ -330,7 +234,7 @@ class Evaluator:
         self._store.write(layout.result(job_id), to_json(result))
         return result
 
-    def _sync(self, payload: Json, totals: _Totals, audio_s: Fraction | None, video_s: float) -> Json:
+    def _sync(self, payload: Json, totals: Totals, audio_s: Fraction | None, video_s: float) -> Json:
         judge = payload["weights"].get("judge")
         found: Json = {
             "judge": judge["name"] if judge else None,
@@ -377,60 +281,3 @@ def _identity(spec: JobSpec, payload: Json, media: Media) -> Json:
 def _pieces(job: JobContext) -> list[Span]:
     rate = job.video.index.mean_rate
     return spans(len(job.video.index), chunk_frames(job.spec.settings, rate))
-
-
-def _flicker(totals: _Totals) -> Json:
-    means = [(name, totals.mean(key)) for name, key in (("dubbed", "flicker"), ("filmed", "filmed"))]
-    rounded = {name: None if mean is None else round(mean, _DIGITS) for name, mean in means}
-    return {**rounded, "faces": int(totals.sums.get("flicker_count", 0))}
-
-
-def _fidelity(payload: Json, totals: _Totals) -> Json:
-    """Return how like a video is to its reference, and why what could not be told is missing."""
-    square, face_square = totals.mean("square"), totals.mean("face_square")
-    figures = {
-        "psnr": psnr(square) if square is not None else None,
-        "ssim": totals.mean("ssim"),
-        "face_psnr": psnr(face_square) if face_square is not None else None,
-        "face_ssim": totals.mean("face_ssim"),
-        "fid": totals.spread.distance(),
-        "identity_distance": totals.mean("identity"),
-    }
-    why: dict[str, str] = dict(payload["absent"])
-    none_at_all = "the reference ends before the video's first picture" if square is None else ""
-    for name, value in figures.items():
-        if value is None and name not in why:
-            why[name] = none_at_all or _why_not(name, square if name == "psnr" else face_square)
-    return {
-        "reference": shown(payload["reference"]),
-        "pictures": int(totals.sums.get("square_count", 0)),
-        "faces": int(totals.sums.get("face_square_count", 0)),
-        "after_its_end": int(totals.sums.get("beyond_count", 0)),
-        **{name: None if value is None else round(value, _DIGITS) for name, value in figures.items()},
-        "why": why,
-    }
-
-
-def _why_not(name: str, square: float | None) -> str:
-    if square is None:
-        return "no face is found"
-    if name.endswith("psnr"):
-        return "the pictures are equal"
-    return "needs two pictures of faces" if name == "fid" else "the pictures are too small"
-
-
-def overall_distance(store: Store, job_ids: list[str]) -> tuple[float | None, int]:
-    """Return the Fréchet inception distance over all faces of several videos, and how many faces there were.
-
-    Args:
-        store: The state.
-        job_ids: Of the videos' evaluations; one that stands there twice counts once.
-    """
-    spread = Spread()
-    for job_id in dict.fromkeys(job_ids):
-        for key in store.names(layout.measures(job_id)):
-            part = load_file(store, key, Measured.load)
-            if part is None:
-                return None, spread.pictures  # a figure over some of them would pass for one over all
-            spread.add(part)
-    return spread.distance(), spread.pictures

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.dubbing.evaluating import overall_distance
 from lipwise_ray.dubbing.manifest import Manifest
+from lipwise_ray.dubbing.measures import overall_distance
 from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine
