@@ -48,9 +48,11 @@ def plan(
     preset: setup.Preset = None,
     out: setup.Out = None,
     state: Annotated[str | None, typer.Option("--state", help="Take speeds from the runs kept there.")] = None,
+    prices: setup.Prices = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
 ) -> None:
     """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
+    from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.estimate import Speeds, estimate_row  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.media import cache_of, media_of  # noqa: PLC0415  # heavy
     from lipwise_ray.errors import InputError, StorageError  # noqa: PLC0415  # with the others
@@ -59,6 +61,7 @@ def plan(
     settings = source.for_run()
     out_root = setup.out_address(out, settings, manifest)
     loaded = setup.read_manifest(manifest, source, settings, out_root)
+    listed = read_prices(prices) if prices else None
     speeds = Speeds.measured(setup.state_address(state, settings, out_root))
     media = media_of(settings, cache_of(settings.paths))
     bad = loaded.bad
@@ -80,10 +83,21 @@ def plan(
                 f"{row.id}: {found.frames} frames at {float(found.rate):.3f}/s in {found.chunks} chunks, "
                 f"scan of {found.scan_frames} frames, about {found.seconds:.0f} s"
             )
-    basis = "measured in this state" if speeds.are_measured else "assumed, nothing was measured in this state yet"
+    jobs = f"measured over {speeds.jobs} {'job' if speeds.jobs == 1 else 'jobs'} in this state"
+    basis = jobs if speeds.jobs else "assumed, nothing was measured in this state yet"
     if not as_json:
         typer.echo(
             f"{loaded.good} rows, {frames:.0f} frames, about {seconds / 60:.1f} worker minutes "
             f"(render {speeds.render:.1f} frames/s, scan {speeds.scan:.1f} frames/s; {basis})"
         )
+        if listed is not None:
+            scan_s = seconds - frames / speeds.render
+            least_s, most_s = frames / speeds.fastest + scan_s, frames / speeds.slowest + scan_s
+            typer.echo(
+                f"GPU hours, one for each worker: {least_s / 3600:.2f} to {most_s / 3600:.2f}"
+                + ("" if speeds.are_of_gpus else " (by speeds that were not measured on GPUs)")
+                + f"; prices as of {listed.as_of}"
+            )
+            for line in listed.lines(least_s, most_s):
+                typer.echo(f"  {line}")
     raise typer.Exit(1 if bad else 0)

@@ -49,6 +49,9 @@ State = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")
 ]
+Prices = Annotated[
+    Path | None, typer.Option("--prices", help="What machines cost, such as cluster/prices.toml.", metavar="FILE.toml")
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Render workers; 0 chooses.")]
 
 

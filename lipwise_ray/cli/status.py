@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lipwise_ray.cli import setup
 from lipwise_ray.errors import OutputError, StateError
 from lipwise_ray.storage.address import is_local
 
@@ -62,13 +63,16 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to. Default: beside the run's records in the state.")
     ] = None,
+    prices: setup.Prices = None,
 ) -> None:
     """Write what became of a run: report.html, and results as CSV, JSON lines and Parquet."""
+    from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # the same
     from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # with its store
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     must_be_state(state)
-    typer.echo(write_report(open_store(state), run, out))
+    listed = read_prices(prices) if prices else None
+    typer.echo(write_report(open_store(state), run, out, listed.lines if listed else None))
 
 
 def must_be_state(state: str) -> None:

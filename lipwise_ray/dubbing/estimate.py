@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.row_table import Row
@@ -20,27 +22,55 @@ from lipwise_ray.values import Json, round_half_up, spans
 
 _ASSUMED_RENDER, _ASSUMED_SCAN = 15.0, 100.0  # frames a second of one worker on two cores
 _MICROSECONDS = 1_000_000
+_UNSURE = 2.0
+"""By which factor assumed speeds may be wrong."""
+
+_NINE_OF_TEN = (5, 95)
 
 
 @dataclass(frozen=True, slots=True)
 class Speeds:
-    """Frames a second of one worker."""
+    """Frames a second of one worker.
+
+    Attributes:
+        render: Over all jobs.
+        scan: Of looking for faces.
+        slowest, fastest: Of rendering, where nine of ten jobs stay within.
+        jobs: How many were measured; none for assumed speeds.
+        are_of_gpus: They were measured on GPUs.
+    """
 
     render: float = _ASSUMED_RENDER
     scan: float = _ASSUMED_SCAN
-    are_measured: bool = False
+    slowest: float = _ASSUMED_RENDER / _UNSURE
+    fastest: float = _ASSUMED_RENDER * _UNSURE
+    jobs: int = 0
+    are_of_gpus: bool = False
 
     @staticmethod
     def measured(state: str) -> Speeds:
         """Return the speeds of the jobs finished in a state directory, or assumed ones."""
         frames, seconds = 0, 0.0
+        each: list[float] = []
+        devices: set[str] = set()
         if not is_local(state) or Path(state).is_dir():
             store = open_store(state)
             keys = [key for key in store.names("jobs") if key.endswith("/result.json")]
             for result in map(as_json, store.read_all(keys)):
                 if result and result.get("render_s"):
                     frames, seconds = frames + int(result["frames"]), seconds + float(result["render_s"])
-        return Speeds(render=frames / seconds, are_measured=True) if seconds else Speeds()
+                    each.append(int(result["frames"]) / float(result["render_s"]))
+                    devices.add(str((result.get("identity") or {}).get("device")))
+        if not each:
+            return Speeds()
+        slowest, fastest = (float(value) for value in np.percentile(each, _NINE_OF_TEN))
+        return Speeds(
+            render=frames / seconds,
+            slowest=slowest,
+            fastest=fastest,
+            jobs=len(each),
+            are_of_gpus=devices == {"cuda"},
+        )
 
 
 @dataclass(frozen=True, slots=True)

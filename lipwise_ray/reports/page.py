@@ -19,6 +19,9 @@ from lipwise_ray.values import Json
 Stills = Callable[[str], tuple[bytes, bytes] | None]
 """Pictures (JPEG) of a job's face as it was filmed and as it was dubbed, None where there are none."""
 
+Costs = Callable[[float, float], list[str]]
+"""Says what GPU seconds, at best and at worst, cost on each kind of machine."""
+
 _MOST_LOOKED_AT, _MOST_LISTED, _MOST_ALIKE = 24, 1000, 8
 _BUCKETS = 24
 _FAR_OFF = 3
@@ -49,18 +52,20 @@ _ROW_HEADS = (
 )
 
 
-def page(report: RunReport, stills: Stills) -> str:
+def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
     """Return the page.
 
     Args:
         report: The run.
         stills: Gives pictures of a job.
+        costs: What GPU seconds cost; left out without it.
     """
     done = [row for row in report.rows if row["status"] == "done"]
     failed = [row for row in report.rows if row["status"] != "done"]
     details = {str(row["row"]): detail for row, detail in zip(report.rows, report.details, strict=True)}
     judges = sorted({str(row["judge"]) for row in done if row["after_lse_c"] is not None})
     listed = report.rows[:_MOST_LISTED]
+    gpu_s = sum(row["gpu_s"] or 0.0 for row in done)
     is_cut = len(report.rows) > _MOST_LISTED
     environment = Environment(
         loader=PackageLoader("lipwise_ray.reports", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -68,7 +73,7 @@ def page(report: RunReport, stills: Stills) -> str:
     return environment.get_template("report.html.jinja").render(
         title=f"lipwise-ray {report.run.get('run_id', '')}",
         subtitle=f"{report.run.get('manifest', '')}, begun {_clock(report.run.get('begun'))}; {_ending(report)}",
-        summary=_summary(report, done, failed),
+        summary=_summary(report, done, failed, gpu_s),
         judges=", ".join(judges),
         failures=_failures(failed),
         worst=[_card(row, details[str(row["row"])], stills) for row in worst_first(done)[:_MOST_LOOKED_AT]],
@@ -79,6 +84,7 @@ def page(report: RunReport, stills: Stills) -> str:
             for key, name in _DISTRIBUTIONS
             if (drawing := charts.histogram([row[key] for row in done if row[key] is not None], name))
         ],
+        costs=costs(gpu_s, gpu_s) if costs else [],
         throughput=_throughput(report, done),
         stages=_stages(report),
         row_heads=_ROW_HEADS,
@@ -95,10 +101,9 @@ def _ending(report: RunReport) -> str:
     return f"{float(report.ended.get('seconds', 0)) / 60:.1f} minutes"
 
 
-def _summary(report: RunReport, done: list[Json], failed: list[Json]) -> list[tuple[str, str]]:
+def _summary(report: RunReport, done: list[Json], failed: list[Json], gpu_s: float) -> list[tuple[str, str]]:
     total = int(report.run.get("rows", len(report.rows)))
     left = total - len(report.rows)
-    gpu_s = sum(row["gpu_s"] or 0.0 for row in done)
     return [
         ("rows", str(total)),
         ("done", str(len(done))),

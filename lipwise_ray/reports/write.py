@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lipwise_ray.errors import OutputError
-from lipwise_ray.reports.page import page
+from lipwise_ray.reports.page import Costs, page
 from lipwise_ray.reports.rows import collect
 from lipwise_ray.reports.tables import as_csv, as_json_lines, as_parquet
 from lipwise_ray.state import layout
@@ -14,13 +14,16 @@ from lipwise_ray.state.store import Store
 NAMES = ("report.html", "results.csv", "results.jsonl", "results.parquet")
 
 
-def write_report(store: Store, run_id: str | None = None, folder: Path | None = None) -> str:
+def write_report(
+    store: Store, run_id: str | None = None, folder: Path | None = None, costs: Costs | None = None
+) -> str:
     """Write a run's page and tables beside its records, or into a folder; return the page's place.
 
     Args:
         store: The state.
         run_id: The run; the latest without it.
         folder: Where to write instead.
+        costs: What GPU seconds cost.
 
     Raises:
         StateError: There is no such run.
@@ -34,7 +37,7 @@ def write_report(store: Store, run_id: str | None = None, folder: Path | None = 
         return (before, after) if before and after else None
 
     contents = (
-        page(report, stills).encode("utf-8", "backslashreplace"),
+        page(report, stills, costs).encode("utf-8", "backslashreplace"),
         as_csv(report.rows),
         as_json_lines(report.rows),
         as_parquet(report.rows),

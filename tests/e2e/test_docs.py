@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.dub import run
 
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "EXTENDING.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "EXTENDING.md", "cluster/README.md")]
 COMMANDS = sorted(
     {line.strip() for text in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in text.splitlines()}
     | set(re.findall(r"`(lipwise-ray [^`]+)`", README))
@@ -76,7 +76,9 @@ def test_the_gate_of_the_readme_is_one() -> None:
 def test_every_file_that_is_named_is_there() -> None:
     """Paths in the documents exist."""
     for document in DOCUMENTS:
-        for name in re.findall(r"`((?:lipwise_ray|tests|jobs|models|manifests)/[\w./-]+)`", document.read_text()):
+        for name in re.findall(
+            r"`((?:lipwise_ray|tests|jobs|models|manifests|cluster)/[\w./-]+)`", document.read_text()
+        ):
             assert (ROOT / name).exists(), f"{document.name}: {name}"
 
 
