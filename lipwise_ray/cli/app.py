@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import checks, control, doctor, evaluate, inspect, jobs, models, status, synth, train
+from lipwise_ray.cli import backlog, checks, control, doctor, evaluate, inspect, jobs, models, status, synth, train
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.storage.redact import redact
 
@@ -51,6 +51,7 @@ app.command("reproduce")(control.reproduce)
 app.command("report")(status.report)
 app.command("tracks")(status.tracks)
 app.command("doctor")(doctor.doctor)
+app.add_typer(backlog.app, name="backlog")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(synth.app, name="synth")

@@ -77,6 +77,12 @@ class Manifest:
         """Every problem of every row, in the file's order."""
         return (problem for bad in self.bad_rows for problem in bad.problems)
 
+    @property
+    def priority(self) -> int:
+        """The highest priority of its good rows."""
+        found = self._table.shares(None)
+        return found[0] if found else 0
+
     def waiting(self) -> Waiting:
         """Return the good rows in the order in which they are to be begun."""
         return Waiting(self._table)

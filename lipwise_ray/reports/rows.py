@@ -63,6 +63,28 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
     return RunReport(run, read_json(store, f"{layout.run(chosen)}/report.json"), rows, details)
 
 
+def joined(name: str, reports: list[RunReport], left: int) -> RunReport:
+    """Return several runs as one.
+
+    Args:
+        name: What they are called together.
+        reports: The runs, in order.
+        left: Rows that did not end in any.
+    """
+    rows = [row for report in reports for row in report.rows]
+    seconds = sum(float((report.ended or {}).get("seconds", 0)) for report in reports)
+    names = [str(report.run.get("manifest", "")).rpartition("/")[2] for report in reports]
+    run: Json = {
+        "run_id": name,
+        "manifest": ", ".join(names) or "nothing",
+        "rows": len(rows) + left,
+        "begun": min((float(report.run.get("begun", 0)) for report in reports), default=0.0),
+    }
+    numbered = [{**row, "row": number} for number, row in enumerate(rows, 1)]
+    details = [detail for report in reports for detail in report.details]
+    return RunReport(run, {"seconds": seconds}, numbered, details)
+
+
 def _records(store: Store, keys: list[str]) -> Iterator[Json]:
     for key, data in zip(keys, store.read_all(keys), strict=True):
         number = int(key.rpartition("/")[2].split("-")[0])

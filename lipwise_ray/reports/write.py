@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lipwise_ray.errors import OutputError
 from lipwise_ray.reports.page import Costs, page
-from lipwise_ray.reports.rows import collect
+from lipwise_ray.reports.rows import RunReport, collect, joined
 from lipwise_ray.reports.tables import as_csv, as_json_lines, as_parquet
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
@@ -31,7 +31,25 @@ def write_report(
         OutputError: The folder cannot be written.
     """
     report = collect(store, run_id)
+    return _write(store, report, layout.run(str(report.run["run_id"])), folder, costs)
 
+
+def write_night(store: Store, night_id: str, run_ids: list[str], left: int) -> str:
+    """Write one page and tables of all runs of a night into its folder; return the page's place.
+
+    Args:
+        store: The state.
+        night_id: The night.
+        run_ids: Its runs.
+        left: Rows that are for another night.
+
+    Raises:
+        StorageError: The state cannot be written.
+    """
+    return _write(store, joined(night_id, [collect(store, run_id) for run_id in run_ids], left), layout.night(night_id))
+
+
+def _write(store: Store, report: RunReport, place: str, folder: Path | None = None, costs: Costs | None = None) -> str:
     def stills(job_id: str) -> tuple[bytes, bytes] | None:
         before, after = (store.read(layout.still(job_id, name)) for name in ("before", "after"))
         return (before, after) if before and after else None
@@ -42,7 +60,6 @@ def write_report(
         as_json_lines(report.rows),
         as_parquet(report.rows),
     )
-    place = layout.run(str(report.run["run_id"]))
     for name, data in zip(NAMES, contents, strict=True):
         if folder is None:
             store.write(f"{place}/{name}", data)

@@ -9,6 +9,21 @@ CANCEL_RUN = f"{CONTROL}/cancel.json"
 """Asks the driver to end the whole run."""
 
 
+NIGHTS = "nights"
+NIGHT_LOCK = "night-lock"
+"""Under it is the lease of whoever works through the backlog."""
+
+
+def backlog(name: str) -> str:
+    """Return the key of what is known of a manifest of the backlog."""
+    return f"backlog/{name}.json"
+
+
+def night(night_id: str) -> str:
+    """Return the folder of a night's record and report."""
+    return f"{NIGHTS}/{night_id}"
+
+
 def video(video_id: str) -> str:
     """Return the folder of a video's shared records."""
     return f"scans/{video_id}"

@@ -94,6 +94,15 @@ class Bucket:
             found = [item["path"] for batch in obstore.list(self._store, whole or None) for item in batch]
         return sorted(path.removeprefix(self._prefix) for path in found)
 
+    def listing(self) -> list[tuple[str, float, str]]:
+        """Return key, time of the last change (seconds since 1970) and tag of each object."""
+        with self._errors("", "must be readable"):
+            found = [item for batch in obstore.list(self._store, self._prefix or None) for item in batch]
+        return [
+            (str(item["path"]).removeprefix(self._prefix), item["last_modified"].timestamp(), str(item["e_tag"] or ""))
+            for item in found
+        ]
+
     def remove(self, key: str) -> None:
         """Remove an object; nothing happens when it is gone."""
         with self._errors(key, "must be removed"):

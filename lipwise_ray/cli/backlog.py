@@ -1,0 +1,153 @@
+"""`lipwise-ray backlog`: manifests that are dropped into a folder or prefix, night by night."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lipwise_ray.cli import setup
+from lipwise_ray.cli.stopping import StopFlag
+from lipwise_ray.errors import LipwiseError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lipwise_ray.dubbing.manifest import Manifest
+    from lipwise_ray.engine.driver import Report
+
+app = typer.Typer(help="Work through manifests as they come.", no_args_is_help=True, rich_markup_mode=None)
+
+_TOLD_S = 60
+Backlog = Annotated[str, typer.Argument(help="The folder or prefix into which manifests are dropped.")]
+
+
+@app.callback()
+def top() -> None:
+    """Hold the commands."""
+
+
+@app.command("run")
+def run(
+    backlog: Backlog,
+    *,
+    job: setup.Job = None,
+    assignments: setup.Set = None,
+    preset: setup.Preset = None,
+    out: setup.Out = None,
+    state: setup.State = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="When the window closes, by this machine's clock.", metavar="HH:MM")
+    ] = None,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="How many nights' reports stay.")] = 30,
+    notify: Annotated[
+        str | None, typer.Option("--notify", help="A command that gets the night's record (JSON) to read.")
+    ] = None,
+    webhook: Annotated[
+        str | None, typer.Option("--webhook", help="An address that the night's record (JSON) is posted to.")
+    ] = None,
+    exit_zero: Annotated[
+        bool,
+        typer.Option("--exit-zero", help="End with code 0 also where rows failed or are left: the report says so."),
+    ] = False,
+    address: setup.Address = None,
+    workers: setup.Workers = None,
+) -> None:
+    """Dub what is new in the backlog: the highest priority first, then the oldest; the rest is for the next night.
+
+    Outputs of a manifest go under a folder of its name.
+    """
+    from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.backlog import Nightly, night_record, window_end  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.driver import submit  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
+    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
+    settings = source.for_run()
+    end = window_end(until, datetime.now().astimezone()) if until else None
+    if webhook is not None and not webhook.startswith(("https://", "http://")):
+        raise SettingsError("bad_webhook", "--webhook", "must be an address of http or https", webhook)
+    out_root = setup.out_address(out or f"{backlog.rstrip('/')}.out", settings, backlog)
+    state_root = setup.state_address(state, settings, out_root)
+    stop = StopFlag()
+
+    def place_of(name: str) -> str:
+        return f"{out_root}/{name.rpartition('.')[0]}"
+
+    def read(name: str, manifest: str) -> Manifest:
+        return setup.read_manifest(manifest, source, settings, place_of(name))
+
+    def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
+        with show(manifest.good + manifest.bad, as_json=False) as listener:
+            report = submit(
+                manifest,
+                source,
+                setup.registry(settings),
+                state=state_root,
+                out=place_of(name),
+                make_engine=lambda config: make_engine(settings.engine, config),
+                listener=listener,
+                stop=is_over,
+                command=sys.argv[1:],
+            )
+            listener.summary(report, place_of(name), state_root)
+        return report
+
+    night = Nightly(backlog, state_root, read, dub, _say, stop, end, keep).run()
+    _say(
+        f"night {night.id}: {night.done} done, {night.failed} failed, {night.refused} manifests refused, "
+        f"{night.left} rows for another night"
+    )
+    _say(f"report:  {night.report}")
+    _tell(night_record(open_store(state_root), night.id), notify, webhook)
+    raise typer.Exit(0 if exit_zero else night.exit_code)
+
+
+@app.command("status")
+def status(
+    backlog: Backlog,
+    *,
+    state: setup.State = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a manifest.")] = False,
+) -> None:
+    """Show the manifests of a backlog: waiting, begun, done, or refused and why."""
+    from lipwise_ray.engine.backlog import dropped  # noqa: PLC0415  # heavy
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # with it
+
+    store = open_store(state or f"{backlog.rstrip('/')}.out.state")
+    for one in dropped(backlog, store):
+        names = ("done", "failed", "left", "night", "message") if one.status != "waiting" else ()
+        told = {name: one.record[name] for name in names if name in one.record}
+        if as_json:
+            typer.echo(json.dumps({"name": one.name, "status": one.status, **told}))
+        else:
+            typer.echo(f"{one.status:8} {one.name}" + "".join(f", {name} {value}" for name, value in told.items()))
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _tell(record: dict[str, Any], notify: str | None, webhook: str | None) -> None:
+    """Tell whoever wants to know; that this fails is no failure of the night."""
+    text = json.dumps(record)
+    if notify is not None:
+        try:
+            done = subprocess.run(shlex.split(notify), input=text, text=True, timeout=_TOLD_S, check=False)  # noqa: S603  # the user's own command
+            if done.returncode:
+                _say(f"error: --notify: must end with code 0, got {done.returncode}.")
+        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            _say(f"error: --notify: must run, got {error}.")
+    if webhook is not None:
+        import requests  # noqa: PLC0415  # heavy
+
+        try:
+            requests.post(webhook, json=record, timeout=_TOLD_S).raise_for_status()
+        except (requests.RequestException, LipwiseError) as error:
+            _say(f"error: --webhook: must be answered, got {type(error).__name__}.")

@@ -1,0 +1,261 @@
+"""The backlog, night by night: in order, within the window, nothing twice, one report a night."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipwise_ray.dubbing.manifest import Manifest, read_manifest
+from lipwise_ray.engine.backlog import Nightly, chunk_seconds, window_end
+from lipwise_ray.engine.driver import Report, submit
+from lipwise_ray.engine.factory import make_engine
+from lipwise_ray.engine.sources import SettingsSource
+from lipwise_ray.errors import StateError
+from lipwise_ray.layers import parse_assignment, preset_names
+from lipwise_ray.nets.registry import Registry
+from lipwise_ray.resources import jobs_folder, models_folder
+from lipwise_ray.state.store import LocalStore
+from tests.conftest import ROOT
+from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, Quiet, command, run, settings_arguments, write_manifest
+
+DEMO = ROOT / "manifests" / "demo"
+TOLD = ('engine.kind="inline"', PASSTHROUGH, QUICK, UNJUDGED, 'detect.detector="tiny"', "chunk.length_s=0.4")
+ZONE = datetime.now().astimezone().tzinfo
+
+
+def _drop(folder: Path, name: str, rows: int, *, priority: int = 0, age_s: float = 0.0, **changes: Any) -> Path:
+    """Put a manifest into a backlog, as if it had lain there for a while."""
+    folder.mkdir(exist_ok=True)
+    row = {"video": DEMO / "presenter.mp4", "audio": DEMO / "presenter.m4a", "end": 0.8, "length": "video", **changes}
+    path = write_manifest(
+        folder / f"{name}.csv",
+        [{**row, "id": f"{name}{n}", "output": f"{n}.mp4", "start": n / 10, "priority": priority} for n in range(rows)],
+    )
+    then = time.time() - age_s
+    os.utime(path, (then, then))
+    return path
+
+
+def _night(folder: Path, *arguments: str | Path, **environment: str) -> Any:
+    return run("backlog", "run", folder / "in", *arguments, *settings_arguments(*TOLD), **environment)
+
+
+def _nights(folder: Path) -> list[dict[str, Any]]:
+    paths = sorted(folder.glob("in.out.state/nights/*/night.json"))
+    return [json.loads(path.read_bytes()) for path in paths]
+
+
+def _statuses(folder: Path) -> dict[str, str]:
+    done = run("backlog", "status", folder / "in", "--json")
+    assert done.returncode == 0, done.stderr
+    return {one["name"]: one["status"] for one in map(json.loads, done.stdout.splitlines())}
+
+
+def test_a_night_takes_what_is_new(tmp_path: Path) -> None:
+    """The highest priority first, then the oldest; what is no manifest is refused once; the next night has nothing."""
+    _drop(tmp_path / "in", "young", 1)
+    _drop(tmp_path / "in", "old", 1, age_s=500)
+    _drop(tmp_path / "in", "urgent", 1, priority=9)
+    (tmp_path / "in" / "odd.csv").write_text("id,movie\n1,2\n")
+    (tmp_path / "in" / "notes.txt").write_text("no manifest")
+    assert set(_statuses(tmp_path).values()) == {"waiting"}
+    teller = f"sh -c 'cat > {tmp_path}/told'"
+    done = _night(tmp_path, "--notify", teller)
+    assert done.returncode == 1, done.stderr
+    (night,) = _nights(tmp_path)
+    assert [one["manifest"] for one in night["runs"]] == ["urgent.csv", "old.csv", "young.csv"]
+    assert (night["done"], night["failed"], night["left"], night["refused"]) == (3, 0, 0, 1)
+    assert json.loads((tmp_path / "told").read_text()) == night
+    assert (tmp_path / "in.out" / "urgent" / "0.mp4").is_file()
+    assert "REFUSED odd.csv" in done.stderr
+    assert _statuses(tmp_path) == {"odd.csv": "refused", "old.csv": "done", "young.csv": "done", "urgent.csv": "done"}
+    page = tmp_path / "in.out.state" / "nights" / night["night"] / "report.html"
+    assert f"report:  {page}" in done.stderr
+    assert all(f"{name}0" in page.read_text() for name in ("urgent", "old", "young"))
+    _drop(tmp_path / "in", "young", 2)  # dropped again, with one row more
+    again = _night(tmp_path)
+    assert again.returncode == 0, again.stderr
+    _drop(tmp_path / "in", "wrong", 1, faces="index:9")
+    assert _night(tmp_path, "--exit-zero").returncode == 0
+    assert _nights(tmp_path)[-1]["failed"] == 1
+    assert [(one["manifest"], one["done"]) for one in _nights(tmp_path)[1]["runs"]] == [("young.csv", 2)]
+    assert "already done" in again.stderr
+
+
+def _nightly(folder: Path, **more: Any) -> Nightly:
+    """Return a night in this process, as the command puts it together."""
+    layers = [(f"--set {text}", parse_assignment(text)) for text in TOLD]
+    source = SettingsSource(jobs_folder(), "quality", list(layers))
+    settings, out = source.for_run(), folder / "in.out"
+
+    def read(name: str, address: str) -> Manifest:
+        return read_manifest(Path(address), str(out / Path(name).stem), preset_names(jobs_folder()))
+
+    def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
+        return submit(
+            manifest,
+            source,
+            Registry(models_folder() / "registry.toml", folder / "no-models"),
+            state=f"{out}.state",
+            out=str(out / Path(name).stem),
+            make_engine=lambda config: make_engine(settings.engine, config),
+            listener=Quiet(),
+            stop=is_over,
+        )
+
+    return Nightly(str(folder / "in"), f"{out}.state", read, dub, lambda text: None, **more)
+
+
+def test_the_window_closes_in_the_middle(tmp_path: Path) -> None:
+    """Three manifests, and time for some: the second night finishes the rest, and nothing is done twice."""
+    for number, name in enumerate(("a", "b", "c")):
+        _drop(tmp_path / "in", name, 4, age_s=900 - number)
+    end = datetime(2026, 3, 6, 6, 0, tzinfo=ZONE)
+
+    def clock() -> float:
+        """Every finished video takes an hour of the night."""
+        return end.timestamp() - 3600 * (6 - len(list(tmp_path.glob("in.out/*/*.mp4")))) - 90
+
+    first = _nightly(tmp_path, end=end, clock=clock).run()
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "in.out").glob("*/*.mp4")}
+    assert 6 <= len(made) < 12
+    assert (first.done, first.left, first.exit_code) == (len(made), 12 - len(made), 3)
+    second = _nightly(tmp_path).run()
+    assert (second.left, second.exit_code) == (0, 0)
+    assert len(list((tmp_path / "in.out").glob("*/*.mp4"))) == 12
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    nights = _nights(tmp_path)
+    assert len(nights) == 2
+    assert "a.csv" not in [one["manifest"] for one in nights[1]["runs"]]
+    assert set(_statuses(tmp_path).values()) == {"done"}
+    assert len(list(tmp_path.glob("in.out.state/nights/*/report.html"))) == 2
+
+
+def test_a_crash_in_the_night(tmp_path: Path) -> None:
+    """Killed in the middle: the next night goes on, renders no chunk again, and writes its report."""
+    _drop(tmp_path / "in", "a", 6)
+    process = subprocess.Popen(
+        command("backlog", "run", tmp_path / "in", *settings_arguments(*TOLD)), stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 120
+    while len(list(tmp_path.glob("in.out.state/jobs/*/chunks/*.json"))) < 5 and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    chunks = len(list(tmp_path.glob("in.out.state/jobs/*/chunks/*.json")))
+    assert _statuses(tmp_path) == {"a.csv": "begun"}
+    done = _night(tmp_path)
+    assert done.returncode == 0, done.stderr
+    rendered = int(done.stderr.split(" chunks rendered")[0].rsplit(" ", 1)[1])
+    assert rendered == sum(_chunks(tmp_path)) - chunks
+    assert len(_nights(tmp_path)) == 1
+
+
+def _chunks(folder: Path) -> list[int]:
+    return [int(json.loads(path.read_bytes())["chunks"]) for path in folder.glob("in.out.state/jobs/*/result.json")]
+
+
+def test_two_nights_at_once(tmp_path: Path) -> None:
+    """The second one is refused, and says who is at it; the first goes on."""
+    _drop(tmp_path / "in", "a", 6)
+    process = subprocess.Popen(
+        command("backlog", "run", tmp_path / "in", *settings_arguments(*TOLD)), stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("in.out.state/night-lock/driver/epoch-*")) and time.monotonic() < until:
+        time.sleep(0.02)
+    second = _night(tmp_path)
+    assert second.returncode == 2
+    assert f"process {process.pid}" in second.stderr
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--until", "6 o'clock"), "must be a time of day"),
+        (("--until", (datetime.now(ZONE) - timedelta(hours=2)).strftime("%H:%M")), "must be ahead, within 16 hours"),
+        (("--webhook", "ftp://x"), "must be an address of http"),
+    ],
+)
+def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
+    """Told at once, with the code of wrong usage."""
+    (tmp_path / "in").mkdir()
+    done = _night(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert word in done.stderr
+    missing = run("backlog", "run", tmp_path / "none", *settings_arguments(*TOLD))
+    assert missing.returncode == 2
+    assert "must be a folder with manifests" in missing.stderr
+
+
+def test_who_is_told(tmp_path: Path) -> None:
+    """A webhook gets the record; one that does not answer, and a command that fails, are no failure of the night."""
+    got: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # the library's name
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if len(got) == 1 else 500)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            """Stay quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        _drop(tmp_path / "in", "a", 1)
+        address = f"http://127.0.0.1:{server.server_port}/night"
+        first = _night(tmp_path, "--webhook", address)
+        assert first.returncode == 0, first.stderr
+        assert [one["done"] for one in got] == [1]
+        second = _night(tmp_path, "--webhook", address, "--notify", "false")
+        assert second.returncode == 0, second.stderr
+        assert "--webhook: must be answered" in second.stderr
+        assert "--notify: must end with code 0" in second.stderr
+    finally:
+        server.shutdown()
+
+
+def test_old_nights_are_forgotten(tmp_path: Path) -> None:
+    """`--keep 2` leaves two nights' reports, the latest."""
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        folder = tmp_path / "in.out.state" / "nights" / f"2026010{number + 1}T000000"
+        folder.mkdir(parents=True)
+        (folder / "night.json").write_text("{}")
+    assert _night(tmp_path, "--keep", "2").returncode == 0
+    left = sorted(path.name for path in (tmp_path / "in.out.state" / "nights").iterdir() if any(path.iterdir()))
+    assert len(left) == 2
+    assert left[0] == "20260103T000000"
+
+
+def test_windows() -> None:
+    """Six in the morning is the next one; an end of more than sixteen hours ahead was last night's."""
+    evening = datetime(2026, 3, 5, 22, 15, tzinfo=ZONE)
+    assert window_end("06:00", evening) == datetime(2026, 3, 6, 6, 0, tzinfo=ZONE)
+    assert window_end("23:30", evening).day == 5
+    with pytest.raises(StateError, match="within 16 hours"):
+        window_end("06:00", datetime(2026, 3, 5, 6, 1, tzinfo=ZONE))
+
+
+def test_a_chunks_time_is_measured(tmp_path: Path) -> None:
+    """By the slow ones of the latest jobs; a minute is assumed where there is none."""
+    store = LocalStore(tmp_path)
+    assert chunk_seconds(store) == 60
+    for number in range(20):
+        store.write(f"jobs/j{number:02d}/result.json", json.dumps({"render_s": 10.0 * number, "chunks": 5}).encode())
+    assert 30 < chunk_seconds(store) < 38

@@ -1,0 +1,126 @@
+"""The night by systemd, cron and Airflow: commands that exist, files that are understood."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.layers import read_toml, resolve
+from tests.conftest import ROOT
+from tests.dub import run
+from tests.unit.cluster.kube import problems
+
+CRON = ROOT / "cluster" / "cron"
+AIRFLOW = ROOT / "cluster" / "airflow" / "lipwise_nightly.py"
+
+
+def _understood(words: list[str]) -> None:
+    """Check a command of ours, written after its program's path."""
+    done = run(*words, "--help")
+    assert done.returncode == 0, done.stderr
+    options = {word for word in words if word.startswith("--")}
+    assert all(option in done.stdout for option in options)
+
+
+def _unit(name: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's names have capitals
+    parser.read_string((CRON / name).read_text())
+    return parser
+
+
+_KNOWN = {
+    "Unit": {"Description", "Wants", "After"},
+    "Service": {
+        *("Type", "User", "EnvironmentFile", "ExecStart", "SuccessExitStatus", "KillSignal", "TimeoutStopSec"),
+        *("NoNewPrivileges", "PrivateTmp", "ProtectSystem"),
+    },
+    "Timer": {"OnCalendar", "Persistent", "RandomizedDelaySec"},
+    "Install": {"WantedBy"},
+}
+
+
+def test_systemd_units() -> None:
+    """Known keys only; what is started is there; row failures and leftovers are no failures of the unit."""
+    for name in ("lipwise-nightly.service", "lipwise-nightly.timer"):
+        unit = _unit(name)
+        for section in unit.sections():
+            assert set(unit[section]) <= _KNOWN[section], f"{name} [{section}]"
+    service = _unit("lipwise-nightly.service")["Service"]
+    script = shlex.split(service["ExecStart"])[1]
+    assert (ROOT / "jobs" / Path(script).name).is_file()
+    assert service["SuccessExitStatus"] == "1 3"
+    assert re.fullmatch(r"\*-\*-\* \d\d:\d\d:\d\d", _unit("lipwise-nightly.timer")["Timer"]["OnCalendar"])
+
+
+def test_systemd_agrees(tmp_path: Path) -> None:
+    """Where systemd is installed, it finds nothing wrong with the units."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    for name in ("lipwise-nightly.service", "lipwise-nightly.timer"):
+        text = (CRON / name).read_text().replace("/opt/lipwise-ray/.venv/bin/python", "/bin/true")
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        [analyze, "verify", *(str(path) for path in sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "lipwise-nightly" not in done.stderr
+
+
+def test_crontab() -> None:
+    """A line of five times, a user, a lock, and a command that is understood."""
+    (line,) = [line for line in (CRON / "crontab").read_text().splitlines() if line and not line.startswith("#")]
+    schedule, command = line.split("/opt/lipwise-ray/.venv/bin/lipwise-ray ")
+    assert re.fullmatch(r"(\S+ ){5}lipwise flock -n \S+ ", schedule)
+    cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}}
+    pod = {"spec": {"containers": [{"name": "x", "image": "x:1"}]}}
+    template = {"spec": {"template": pod}}
+    assert problems({**cron, "spec": {"schedule": " ".join(schedule.split()[:5]), "jobTemplate": template}}) == []
+    _understood(shlex.split(command))
+
+
+def test_airflow() -> None:
+    """Valid Python of the task SDK, one run at a time, and a command that is understood."""
+    tree = ast.parse(AIRFLOW.read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {"airflow.sdk", "airflow.providers.standard.operators.bash"} <= imported
+    options = {word.arg: word.value for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords}
+    assert ast.literal_eval(options["max_active_runs"]) == 1
+    assert ast.literal_eval(options["catchup"]) is False
+    command = ast.literal_eval(options["bash_command"]).split(" || ")[0]
+    _understood(shlex.split(command)[1:])
+
+
+def test_kubernetes_entrypoints() -> None:
+    """What a RayJob runs is understood."""
+    text = (ROOT / "cluster" / "kuberay" / "rayjob.yaml").read_text()
+    (entry,) = re.findall(r"entrypoint: >-.*\n((?:    .*\n)+)", text)
+    _understood(shlex.split(entry)[1:])
+
+
+def test_the_nights_settings() -> None:
+    """jobs/nightly.toml can be used, and the script beside it passes its arguments on."""
+    settings = resolve([("nightly", read_toml(ROOT / "jobs" / "nightly.toml"))])
+    assert settings.engine.place == "gpu"
+    assert len(settings.gate.retry) == 1
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "jobs" / "nightly_backlog.py"), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "backlog" in done.stdout
