@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
-from lipwise_ray.cli import backlog, checks, control, doctor, evaluate, inspect, jobs, models, status, synth, train
+from lipwise_ray.cli import (
+    backlog,
+    checks,
+    control,
+    doctor,
+    evaluate,
+    inspect,
+    jobs,
+    models,
+    node_agent,
+    status,
+    synth,
+    train,
+)
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.storage.redact import redact
 
@@ -51,6 +64,7 @@ app.command("reproduce")(control.reproduce)
 app.command("report")(status.report)
 app.command("tracks")(status.tracks)
 app.command("doctor")(doctor.doctor)
+app.command("node-agent")(node_agent.node_agent)
 app.add_typer(backlog.app, name="backlog")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

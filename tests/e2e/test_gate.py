@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.dub import QUICK, command, packets, run, settings_arguments, write_manifest
 
@@ -122,6 +124,7 @@ def test_a_fallback_that_cannot_begin_is_told(tmp_path: Path) -> None:
     assert (first["verdict"], second["verdict"], second["code"]) == ("check", "failed", "not_installed")
 
 
+@pytest.mark.slow
 def test_fallbacks_that_come_later_and_change_nothing(tmp_path: Path) -> None:
     """One that cannot begin, and one that gives the same video: what is published stays, also without its record."""
     manifest, job = _written(tmp_path)

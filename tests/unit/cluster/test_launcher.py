@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -73,10 +74,15 @@ def _problems(config: dict[str, Any]) -> list[str]:
     return found
 
 
+@cache
+def _run_instances() -> Any:
+    return botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances")
+
+
 def _machine_problems(kind: str, machine: dict[str, Any]) -> list[str]:
     if kind == "gcp":
         return [error.message for error in jsonschema.Draft202012Validator(GCE).iter_errors(machine)]
-    model = botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances")
+    model = _run_instances()
     asked = {name: value for name, value in machine.items() if name not in _RAYS_OWN}
     report = botocore.validate.ParamValidator().validate({**asked, "MinCount": 1, "MaxCount": 1}, model.input_shape)
     known = set(model.input_shape.members) | _RAYS_OWN

@@ -1,0 +1,46 @@
+"""`lipwise-ray node-agent`: beside Ray on a spot machine."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from enum import StrEnum
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+
+class _Cloud(StrEnum):
+    auto = "auto"
+    aws = "aws"
+    gcp = "gcp"
+    none = "none"
+
+
+def node_agent(
+    *,
+    address: Annotated[str, typer.Option("--address", help="HOST:PORT of the cluster's head.")],
+    cloud: Annotated[_Cloud, typer.Option("--cloud", help="Whose notices are watched; auto finds out.")] = _Cloud.auto,
+    metadata: Annotated[
+        str | None, typer.Option("--metadata", help="Another address of the metadata service.", metavar="URL")
+    ] = None,
+    node_id: Annotated[
+        str | None, typer.Option("--node-id", help="The node to drain; this machine's without it.", metavar="ID")
+    ] = None,
+    every: Annotated[float, typer.Option("--every", min=0.1, max=60, help="Seconds between two looks.")] = 5.0,
+) -> None:
+    """Watch for the notice that this machine is taken back, and for SIGTERM, and drain its Ray node in time."""
+    from lipwise_ray.engine.node_agent import Node, cloud_of, watch  # noqa: PLC0415  # heavy
+
+    is_ending = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        is_ending.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    found = cloud_of(cloud.value, metadata)
+    node = Node(address, node_id) if node_id else Node.here(address)
+    typer.echo(f"watching node {node.id}: notices of {found.name if found else 'no cloud'}, and SIGTERM", err=True)
+    watch(node, found, every, is_ending, lambda text: typer.echo(text, err=True))
