@@ -151,18 +151,17 @@ class Node:
         """Return the node of this machine.
 
         Raises:
-            SetupError: There is none.
+            SetupError: The cluster cannot be reached, or has no node here.
         """
         import ray  # noqa: PLC0415  # heavy
 
+        from lipwise_ray.engine import ray_session  # noqa: PLC0415  # with it
+
+        folder = ray_session.connect(address)
         try:
-            ray.init(address, log_to_driver=False, configure_logging=False)
-            found = ray.get_runtime_context().get_node_id()
-            ray.shutdown()
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            got = str(error).splitlines()[0][:200]
-            raise SetupError("no_node", address, "must be a cluster with a node here", got, "See --node-id") from error
-        return Node(address, found)
+            return Node(address, ray.get_runtime_context().get_node_id())
+        finally:
+            ray_session.leave(folder)
 
     def drain(self, reason: str, seconds: float) -> None:
         """Let the node take no more work; what runs may end.

@@ -18,7 +18,7 @@ import pytest
 
 from lipwise_ray.engine.node_agent import Ec2, Gce, cloud_of
 from lipwise_ray.errors import SetupError
-from tests.dub import command
+from tests.dub import command, run
 
 
 @dataclass
@@ -144,6 +144,9 @@ def test_a_node_is_drained_in_time() -> None:
     import ray
     from ray.cluster_utils import Cluster
 
+    nobody = run("node-agent", "--address", "127.0.0.1:1", "--cloud", "none", timeout_s=60)
+    assert nobody.returncode == 2
+    assert "must be reachable" in nobody.stderr
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     agents: list[subprocess.Popen[str]] = []
     try:
