@@ -102,7 +102,8 @@ def test_a_video_beside_its_reference(tmp_path: Path, inception_file: Path) -> N
     assert told["face_ssim"] < told["ssim"]
     assert 0 < told["identity_distance"] < 0.1
     parts = [np.load(path) for path in sorted((tmp_path / "cut.state").glob("jobs/*/measures/*.npz"))]
-    moments = [Moments.of(np.concatenate([part[name] for part in parts])) for name in ("video", "reference")]
+    seen = [part for part in parts if len(part["video"])]
+    moments = [Moments.of(np.concatenate([part[name] for part in seen])) for name in ("video", "reference")]
     assert moments[0].count == told["faces"] == len(both)
     assert told["fid"] == pytest.approx(frechet(*moments), rel=1e-4)
     assert told["fid"] > 0
