@@ -122,7 +122,7 @@ def status(
 
     store = open_store(state or f"{backlog.rstrip('/')}.out.state")
     for one in dropped(backlog, store):
-        names = ("done", "failed", "left", "night", "message") if one.status != "waiting" else ()
+        names = ("done", "failed", "left", "night", "message") if one.record.get("tag") == one.tag else ()
         told = {name: one.record[name] for name in names if name in one.record}
         if as_json:
             typer.echo(json.dumps({"name": one.name, "status": one.status, **told}))

@@ -17,7 +17,7 @@ from lipwise_ray.dubbing.ids import content_id
 from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
-from lipwise_ray.errors import LipwiseError, StateError
+from lipwise_ray.errors import LipwiseError, SetupError, StateError
 from lipwise_ray.reports.write import write_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
@@ -180,19 +180,29 @@ class Nightly:
 
         Raises:
             StateError: There is no backlog, or another night is at it.
+        SetupError: Nothing could be begun.
             StorageError: The state cannot be written.
         """
         store = open_store(self.state)
         night_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
         with DriverLease(open_store(f"{self.state.rstrip('/')}/{layout.NIGHT_LOCK}"), night_id, wait=self.say):
             refused = left = 0
+            problem: SetupError | None = None
             for one, manifest in self._in_order(store):
                 if manifest is None:
                     refused += 1
                 elif self._is_over(store):
                     left += manifest.good + manifest.bad
                 else:
-                    left += self._work_on(store, night_id, one, manifest)
+                    try:
+                        left += self._work_on(store, night_id, one, manifest)
+                    except SetupError as error:  # of this manifest's settings or weights, or of everything
+                        problem = error
+                        refused += 1
+                        self.say(f"REFUSED {one.name}: {error}")
+                        self._record(store, one, {"status": "waiting", "message": str(error)})
+            if problem is not None and not self._runs:
+                raise problem
             done, failed = (sum(int(run[name]) for run in self._runs) for name in ("done", "failed"))
             record: Json = {
                 "night": night_id,

@@ -166,6 +166,19 @@ def _chunks(folder: Path) -> list[int]:
     return [int(json.loads(path.read_bytes())["chunks"]) for path in folder.glob("in.out.state/jobs/*/result.json")]
 
 
+def test_a_manifest_that_cannot_begin(tmp_path: Path) -> None:
+    """Weights that one manifest needs and that are not there cost the others nothing; it waits for another night."""
+    _drop(tmp_path / "in", "far", 1, age_s=500, faces="like:" + str(DEMO / "still.png"))
+    _drop(tmp_path / "in", "near", 1)
+    done = _night(tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "REFUSED far.csv: model sface: must be installed" in done.stderr
+    assert _statuses(tmp_path) == {"far.csv": "waiting", "near.csv": "done"}
+    alone = _night(tmp_path)
+    assert alone.returncode == 2
+    assert "error: model sface: must be installed" in alone.stderr
+
+
 def test_two_nights_at_once(tmp_path: Path) -> None:
     """The second one is refused, and says who is at it; the first goes on."""
     _drop(tmp_path / "in", "a", 6)
