@@ -45,6 +45,7 @@ from lipwise_ray.storage.address import shown
 from lipwise_ray.values import Json, Span, spans
 
 _TICK_EVERY_S = 5.0
+_FRAMES_A_COLLECTION = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,8 @@ class Worker:
 
     def _tick(self) -> None:
         self.frames_done += 1
+        if self.frames_done % _FRAMES_A_COLLECTION == 0:  # as after each task: one may have as many frames as a film
+            gc.collect()
 
     def _tick_slowly(self) -> None:
         """Show that something moves which is not a frame: a download, a check."""
