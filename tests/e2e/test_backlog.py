@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lipwise_ray.dubbing.manifest import Manifest, read_manifest
-from lipwise_ray.engine.backlog import Nightly, chunk_seconds, window_end
+from lipwise_ray.engine.backlog import Nightly, chunk_seconds, dropped, window_end
 from lipwise_ray.engine.driver import Report, submit
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.engine.sources import SettingsSource
@@ -26,8 +26,10 @@ from lipwise_ray.layers import parse_assignment, preset_names
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.state.store import LocalStore
+from lipwise_ray.storage.objects import Bucket
 from tests.conftest import ROOT
 from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, Quiet, command, run, settings_arguments, write_manifest
+from tests.s3 import BUCKET, s3_server
 
 DEMO = ROOT / "manifests" / "demo"
 TOLD = ('engine.kind="inline"', PASSTHROUGH, QUICK, UNJUDGED, 'detect.detector="tiny"', "chunk.length_s=0.4")
@@ -272,3 +274,20 @@ def test_a_chunks_time_is_measured(tmp_path: Path) -> None:
     for number in range(20):
         store.write(f"jobs/j{number:02d}/result.json", json.dumps({"render_s": 10.0 * number, "chunks": 5}).encode())
     assert 30 < chunk_seconds(store) < 38
+
+
+def test_a_backlog_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prefix of a real S3 protocol server: dropped, dubbed, known as done, and new again with other contents."""
+    with s3_server(monkeypatch.setenv):
+        backlog, out = f"s3://{BUCKET}/in", tmp_path / "out"
+        bucket = Bucket(backlog)
+        text = _drop(tmp_path / "here", "a", 1).read_bytes()
+        bucket.write("a.csv", text)
+        bucket.write("deeper/b.csv", text)
+        first = run("backlog", "run", backlog, "--out", out, *settings_arguments(*TOLD))
+        assert first.returncode == 0, first.stderr
+        assert (out / "a" / "0.mp4").is_file()
+        store = LocalStore(Path(f"{out}.state"))
+        assert [(one.name, one.status) for one in dropped(backlog, store)] == [("a.csv", "done")]
+        bucket.write("a.csv", text + b"\n")
+        assert [one.status for one in dropped(backlog, store)] == ["waiting"]
