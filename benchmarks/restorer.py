@@ -42,6 +42,13 @@ def seeded_gfpgan(path: Path) -> None:
     torch.save({"params_ema": network.state_dict()}, path)
 
 
+def device() -> str:
+    """Return what networks run on here."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def ours(arguments: dict[str, Any]) -> float:
     """Return seconds a face."""
     import torch
@@ -52,7 +59,7 @@ def ours(arguments: dict[str, Any]) -> float:
     torch.set_num_threads(os.cpu_count() or 1)
     batch = arguments["batch"]
     role = ModelFaces(
-        load_image_model(arguments["path"]), device="cpu", precision=arguments["precision"], batch_faces=batch
+        load_image_model(arguments["path"]), device=device(), precision=arguments["precision"], batch_faces=batch
     )
     faces = np.random.default_rng(1).uniform(0, 1, (batch, _SIDE, _SIDE, 3)).astype(np.float32)
     return _seconds(lambda: role(faces), arguments["repeat"]) / batch
@@ -78,12 +85,12 @@ def reference(arguments: dict[str, Any]) -> float:
         narrow=1, sft_half=True,
     )  # fmt: skip
     network.load_state_dict(torch.load(arguments["path"], weights_only=True)["params_ema"])
-    network.eval()
+    network.eval().to(device())
     face = torch.rand(1, 3, _SIDE, _SIDE) * 2 - 1
 
     def call() -> None:
         with torch.inference_mode():
-            network(face, return_rgb=False, randomize_noise=False)
+            network(face.to(device()), return_rgb=False, randomize_noise=False)[0].cpu()
 
     return _seconds(call, arguments["repeat"])
 
@@ -108,14 +115,15 @@ def main() -> None:
         common = {"path": path, "repeat": options.repeat}
         there = all(importlib.util.find_spec(package) for package in ("gfpgan", "basicsr"))
         beside = in_child(reference, common) if there else None
+        print(f"networks on: {device()}")
         print(
-            f"gfpgan's own package, float32: {beside:.2f} s a face" if beside else "gfpgan's own package: not installed"
+            f"gfpgan's own package, float32: {beside:.4g} s a face" if beside else "gfpgan's own package: not installed"
         )
         for precision in ("float32", "bfloat16"):
-            for batch in (1, 4):
+            for batch in (1, 4) if device() == "cpu" else (1, 4, 16):
                 seconds = in_child(ours, {**common, "precision": precision, "batch": batch})
                 ratio = f", {beside / seconds:.2f}x" if beside else ""
-                print(f"GFPGAN {precision}, batch {batch}: {seconds:.2f} s a face{ratio}")
+                print(f"GFPGAN {precision}, batch {batch}: {seconds:.4g} s a face{ratio}")
         checkpoint = folder / "random.pth"
         in_child(random_checkpoint, checkpoint)  # type: ignore[arg-type]
         manifest = make_inputs(folder, "clip", 1.0)

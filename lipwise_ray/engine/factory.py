@@ -21,7 +21,7 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
     if settings.kind == "inline":
         from lipwise_ray.engine.inline import inline_engine  # noqa: PLC0415  # only the engine that is used
 
-        return inline_engine(config)
+        return inline_engine(config, settings)
     if settings.address == "local":
         guard_local_ray()
     from lipwise_ray.engine.ray_engine import RayEngine  # noqa: PLC0415  # after the guard

@@ -8,6 +8,7 @@ from dataclasses import replace
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import Worker, WorkerConfig
 from lipwise_ray.engine.contract import Outcome, Seat, failure_of
+from lipwise_ray.settings import Engine as EngineSettings
 from lipwise_ray.values import Json
 
 _WORKER = "inline"
@@ -83,8 +84,11 @@ class InlineEngine:
         self._task = None
 
 
-def inline_engine(config: WorkerConfig) -> InlineEngine:
-    """Return an engine that uses a GPU of this machine when there is one."""
-    import torch  # noqa: PLC0415  # only to see what there is
+def inline_engine(config: WorkerConfig, settings: EngineSettings) -> InlineEngine:
+    """Return an engine on the device that is asked for; left to itself it uses a GPU of this machine where one is."""
+    device = settings.device
+    if device == "auto":
+        import torch  # noqa: PLC0415  # only to see what there is
 
-    return InlineEngine(replace(config, device="cuda" if torch.cuda.is_available() else "cpu"))
+        device = "cuda" if settings.place != "cpu" and torch.cuda.is_available() else "cpu"
+    return InlineEngine(replace(config, device=device))

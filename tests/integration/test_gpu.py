@@ -1,0 +1,92 @@
+"""What only a CUDA device shows. Without one these tests are skipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from lipwise_ray.lipsync.model import Wav2LipSync
+from lipwise_ray.lipsync.restore import ModelFaces
+from lipwise_ray.nets.image_models import load_image_model
+from tests.conftest import ROOT
+from tests.dub import run, write_manifest
+from tests.seeded import seeded_input, seeded_weights
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+DEMO = ROOT / "manifests" / "demo"
+
+
+@pytest.fixture(scope="module")
+def gfpgan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "gfpgan.pth"
+    torch.save({"params_ema": seeded_weights("gfpgan_v1_clean")}, path)
+    return path
+
+
+@pytest.mark.parametrize(("precision", "most"), [("float32", 2e-3), ("bfloat16", 0.03), ("float16", 0.01)])
+def test_mouths_are_those_of_the_cpu(precision: str, most: float, tmp_path: Path) -> None:
+    """Seeded Wav2Lip gives on the GPU what it gives on the CPU in float32, as near as its precision allows."""
+    torch.save(seeded_weights("wav2lip"), tmp_path / "w.pth")
+    crops, mels = seeded_input("c", (4, 96, 96, 3)), seeded_input("m", (4, 80, 16), -4, 4)
+    true = Wav2LipSync(tmp_path / "w.pth", device="cpu", precision="float32", batch_faces=4)(crops, mels)
+    found = Wav2LipSync(tmp_path / "w.pth", device="cuda", precision=precision, batch_faces=4)(crops, mels)
+    assert np.abs(found - true).max() < most
+
+
+@pytest.mark.parametrize(("precision", "most"), [("float32", 5e-3), ("bfloat16", 0.1)])
+def test_restored_faces_are_those_of_the_cpu(gfpgan: Path, precision: str, most: float) -> None:
+    """Seeded GFPGAN gives on the GPU what it gives on the CPU in float32; twice the same."""
+    faces = np.ascontiguousarray(seeded_input("face512", (1, 3, 512, 512), 0, 1).transpose(0, 2, 3, 1))
+    true = ModelFaces(load_image_model(gfpgan), device="cpu", precision="float32", batch_faces=1)(faces)
+    role = ModelFaces(load_image_model(gfpgan), device="cuda", precision=precision, batch_faces=1)
+    found = role(faces)
+    assert np.abs(found - true).max() < most
+    assert np.array_equal(found, role(faces))
+
+
+def test_a_full_gpu_halves_the_batch(gfpgan: Path) -> None:
+    """A batch that does not fit the device is halved until it does, and all faces come out."""
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(4e9 / total)
+    try:
+        faces = np.random.default_rng(0).uniform(0, 1, (32, 512, 512, 3)).astype(np.float32)
+        role = ModelFaces(load_image_model(gfpgan), device="cuda", precision="float32", batch_faces=32)
+        found = role(faces)
+        assert role._run._most < 32
+        one = ModelFaces(load_image_model(gfpgan), device="cuda", precision="float32", batch_faces=1)
+        assert np.abs(found[[0, 31]] - one(faces[[0, 31]])).max() < 5e-3
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
+
+
+def test_ray_dubs_on_the_gpu(tmp_path: Path) -> None:
+    """The embedded Ray gives its worker the GPU, the record says so, and the picture is the CPU's."""
+    row = {"id": "a", "video": DEMO / "presenter.mp4", "audio": DEMO / "presenter.m4a", "output": "a.mkv"}
+    manifest = write_manifest(tmp_path / "m.csv", [row])
+    frames = {}
+    for device in ("cuda", "cpu"):
+        out = tmp_path / device
+        options = ["--set", f"engine.device={device}", "--set", 'encode.codec="ffv1"', "--set", 'score.judge="none"']
+        if device == "cpu":
+            options += ["--set", 'engine.kind="inline"', "--set", 'engine.place="cpu"']
+        done = run("submit", manifest, "--job", ROOT / "jobs" / "demo.toml", "--out", out, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        record = json.loads(next((tmp_path / f"{device}.state").glob("jobs/*/result.json")).read_text())
+        frames[device] = _luma(out / "a.mkv")
+        if device == "cuda":
+            assert record["identity"]["device"] == "cuda"
+    assert frames["cuda"].shape == frames["cpu"].shape
+    assert np.abs(frames["cuda"] - frames["cpu"]).mean() < 0.5
+
+
+def _luma(video: Path) -> np.ndarray:
+    with av.open(str(video)) as container:
+        return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)]).astype(np.float32)
