@@ -141,10 +141,11 @@ def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:
         restored: BGR in [0, 1], shape (S, S, 3).
         given: The same.
     """
-    small = cv2.resize(given - restored, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(small, (0, 0), _COARSE_PX / 20, borderType=cv2.BORDER_REPLICATE)
+    was, became = (cv2.resize(one, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA) for one in (given, restored))
+    soft = cv2.GaussianBlur(was - became, (0, 0), _COARSE_PX / 20, borderType=cv2.BORDER_REPLICATE)
     coarse = cv2.resize(soft, restored.shape[1::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(restored + coarse, 0, 1).astype(np.float32)
+    coarse += restored
+    return np.asarray(np.clip(coarse, 0, 1, out=coarse), np.float32)
 
 
 def _smoothstep(x: F64Array) -> F64Array:

@@ -16,7 +16,7 @@ from lipwise_ray.lipsync.compose import MaskKind, light_shift, lower_face, paste
 from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
 from lipwise_ray.lipsync.flicker import Flicker
 from lipwise_ray.lipsync.pipeline import Background, Stage, in_batches, timed
-from lipwise_ray.lipsync.restoration import Patch, Restoration
+from lipwise_ray.lipsync.restoration import Given, Patch, Restoration
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import plane_array
@@ -44,6 +44,7 @@ LIGHT_RADIUS = 3
 
 _MOST_CHANGE = 0.12
 _PENDING_BATCHES = 2
+_FACES_AHEAD = 4
 _WAITING_BYTES = 512 << 20
 _QUEUE_BYTES = 64 << 20
 
@@ -124,7 +125,8 @@ class StageTimes:
 class _Face:
     """A face under way: its crop, what the networks make of it, and how it is to be laid over the frame.
 
-    ``outline`` is its mask with the things in front of it.
+    ``outline`` is its mask with the things in front of it; ``given`` and ``restored`` are what a restorer gets and
+    makes.
     """
 
     job: FrameJob
@@ -135,7 +137,8 @@ class _Face:
     outline: F32Array | None
     new: F32Array
     shift: F32Array | None = None
-    restored: Patch | None = None
+    given: Given | None = None
+    restored: F32Array | None = None
 
     @property
     def small_to_shown(self) -> F64Array:
@@ -199,8 +202,9 @@ class Renderer:
                     yield from composed
                 return
             with (
-                Background(lambda: self._dubbed(iter(cropped)), depth) as dubbed,
-                Background(lambda: self._composed(self._restored(iter(dubbed), restoration)), 2) as composed,
+                Background(lambda: self._given(self._dubbed(iter(cropped)), restoration), _FACES_AHEAD) as given,
+                Background(lambda: self._restored(iter(given), restoration), _FACES_AHEAD) as restored,
+                Background(lambda: self._composed(iter(restored)), 2) as composed,
             ):
                 yield from composed
 
@@ -321,12 +325,21 @@ class Renderer:
 
     # restorer and composite -----------------------------------------------------------------------------
 
+    def _given(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
+        for item in items:
+            begin = time.perf_counter()
+            for face in item.faces:
+                new = Patch(face.new, face.mask, face.to_shown)
+                face.given = restoration.given(item.job.frame, new, face.spot.landmarks)
+            self.times.composite.busy_s += time.perf_counter() - begin
+            yield item
+
     def _restored(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
         def run(batch: list[_Face]) -> None:
             begin = time.perf_counter()
-            given = [(face.job.frame, Patch(face.new, face.mask, face.to_shown), face.spot.landmarks) for face in batch]
-            for face, patch in zip(batch, restoration(given), strict=True):
-                face.restored = patch
+            given = [face.given for face in batch if face.given is not None]
+            for face, picture in zip(batch, restoration(given), strict=True):
+                face.restored = picture
             self.times.restore.busy_s += time.perf_counter() - begin
 
         size = restoration.batch_faces
@@ -353,18 +366,21 @@ class Renderer:
         if self._blend.grain and face.outline is not None:
             noise = noise_around(job.frame, self._canvas, face.to_shown, face.outline)
         grain = Grain(job.source, noise) if noise is not None else None
-        for patch in (Patch(face.new, face.mask, face.to_shown), face.restored):
-            if patch is not None:
-                write_region(
-                    job.frame,
-                    self._canvas,
-                    patch.to_shown,
-                    patch.picture,
-                    patch.mask,
-                    kernel=self._blend.kernel,
-                    linear_light=self._blend.linear_light,
-                    grain=grain,
-                )
+        patches = [Patch(face.new, face.mask, face.to_shown)]
+        if self._restoration is not None and face.given is not None and face.restored is not None:
+            patches.append(self._restoration.patch(face.given, face.restored))
+            face.given = face.restored = None
+        for patch in patches:
+            write_region(
+                job.frame,
+                self._canvas,
+                patch.to_shown,
+                patch.picture,
+                patch.mask,
+                kernel=self._blend.kernel,
+                linear_light=self._blend.linear_light,
+                grain=grain,
+            )
         for plane, old in zip(planes, filmed, strict=bool(filmed)):
             mixed = old + np.float32(face.spot.opacity) * (plane.astype(np.float32) - old)
             plane[:] = np.rint(mixed).astype(plane.dtype)

@@ -37,8 +37,23 @@ class Patch:
     to_shown: F64Array
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a restorer is given: a new face in its frame.
+
+    Attributes:
+        picture: BGR in [0, 1], shape (S, S, 3).
+        mask: Opacity of the new face there, shape (S, S).
+        to_shown: Map from the picture to the shown frame.
+    """
+
+    picture: F32Array
+    mask: F32Array
+    to_shown: F64Array
+
+
 class Restoration:
-    """Restores new faces.
+    """Restores new faces, in three steps that may run side by side: what the network gets, the network, the patch.
 
     Args:
         restorer: The network; every call gets a full batch, the last one padded.
@@ -59,23 +74,25 @@ class Restoration:
         """Faces a call of the network."""
         return self._restorer.batch_faces
 
-    def __call__(self, faces: Sequence[tuple[VideoFrame, Patch, F32Array]]) -> list[Patch]:
-        """Return what is to be laid over new faces once they are in their frames.
+    def given(self, frame: VideoFrame, patch: Patch, landmarks: F32Array) -> Given:
+        """Return a new face as the restorer sees it.
 
         Args:
-            faces: For each its frame, in which the old face still is; the new face; its landmarks, shape (5, 2).
+            frame: Its frame, in which the old face still is.
+            patch: The new face.
+            landmarks: Shape (5, 2).
         """
+        to_shown = self._to_shown(patch, landmarks)
+        picture = read_region(frame, self._canvas, to_shown, self._restorer.size_px, kernel=self._kernel)
+        return Given(picture, _laid_over(picture, to_shown, patch), to_shown)
+
+    def __call__(self, faces: Sequence[Given]) -> list[F32Array]:
+        """Return the restored pictures of a batch."""
         side = self._restorer.size_px
-        given = np.zeros((self.batch_faces, side, side, 3), np.float32)
-        places: list[tuple[F32Array, F64Array]] = []
-        for number, (frame, patch, landmarks) in enumerate(faces):
-            to_shown = self._to_shown(patch, landmarks)
-            old = read_region(frame, self._canvas, to_shown, side, kernel=self._kernel)
-            new, mask = _seen_from(to_shown, patch, side)
-            given[number] = old + mask[..., None] * (new - old)
-            places.append((mask, to_shown))
-        results = self._restorer(given)
-        return [self._patch(*place, seen, made) for place, seen, made in zip(places, given, results, strict=False)]
+        batch = np.zeros((self.batch_faces, side, side, 3), np.float32)
+        for number, face in enumerate(faces):
+            batch[number] = face.picture
+        return list(self._restorer(batch)[: len(faces)])
 
     def _to_shown(self, patch: Patch, landmarks: F32Array) -> F64Array:
         side = self._restorer.size_px
@@ -84,9 +101,12 @@ class Restoration:
         share = len(patch.picture) / side
         return patch.to_shown * np.array([share, share, 1])
 
-    def _patch(self, mask: F32Array, to_shown: F64Array, given: F32Array, restored: F32Array) -> Patch:
-        """Return a restored face; it goes over into the unrestored one inside the mask's edge."""
-        mask = self._strength * self._rim * np.minimum(1, _INSIDE * mask)
+    def patch(self, face: Given, restored: F32Array) -> Patch:
+        """Return what is to be laid over a new face once it is in its frame.
+
+        It goes over into the unrestored face inside the mask's edge.
+        """
+        given, mask = face.picture, self._strength * self._rim * np.minimum(1, _INSIDE * face.mask)
         side = len(restored)
         if side > len(given):
             given, mask = (
@@ -94,14 +114,20 @@ class Restoration:
                 for one in (given, mask)
             )
         share = self._restorer.size_px / side
-        return Patch(with_colours_of(restored, given), mask, to_shown * np.array([share, share, 1]))
+        return Patch(with_colours_of(restored, given), mask, face.to_shown * np.array([share, share, 1]))
 
 
-def _seen_from(to_shown: F64Array, patch: Patch, side: int) -> tuple[F32Array, F32Array]:
-    """Return a patch and its opacity as they lie in another square picture of the shown frame."""
+def _laid_over(picture: F32Array, to_shown: F64Array, patch: Patch) -> F32Array:
+    """Lay a patch over another square picture of the shown frame, in place; return its opacity there."""
+    side = len(picture)
     there = pixel_map(between(patch.to_shown, to_shown))
-    flags = cv2.INTER_CUBIC
-    picture = cv2.warpAffine(patch.picture, there, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     opacity = np.ones(patch.picture.shape[:2], np.float32) if patch.mask is None else patch.mask
-    mask = cv2.warpAffine(opacity, there, (side, side), flags=cv2.INTER_LINEAR, borderValue=0)
-    return np.clip(picture, 0, 1).astype(np.float32), np.asarray(mask, np.float32)
+    mask = np.asarray(cv2.warpAffine(opacity, there, (side, side), flags=cv2.INTER_LINEAR, borderValue=0), np.float32)
+    left, top, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    if width:
+        inside = slice(top, top + height), slice(left, left + width)
+        shifted = there - np.array([[0, 0, left], [0, 0, top]])
+        flags, border = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
+        new = cv2.warpAffine(patch.picture, shifted, (width, height), flags=flags, borderMode=border)
+        picture[inside] += mask[inside][..., None] * (np.clip(new, 0, 1) - picture[inside])
+    return mask

@@ -29,6 +29,8 @@ _SMALLER = 0.8
 
 _MOST_AVERAGED = 8
 
+_NOISE_MARGIN_PX = 8
+
 _FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
 
@@ -139,8 +141,9 @@ def read_region(
     if len(crops) == 1:
         neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
         crops += [neutral, neutral]
-    yuv = np.stack(crops, axis=-1).astype(np.float32) - offset
-    bgr = np.clip(yuv @ matrix.T, 0.0, 1.0)
+    yuv = cv2.merge([crop.astype(np.float32) for crop in crops])
+    bgr = np.asarray(cv2.transform(yuv, np.column_stack([matrix, -matrix @ offset])), np.float32)
+    np.clip(bgr, 0.0, 1.0, out=bgr)
     if levels:
         bgr = np.rint(bgr * 255) / np.float32(255)
     return np.ascontiguousarray(bgr, np.float32)
@@ -205,19 +208,20 @@ def write_region(
         picture_bgr, weight = _averaged(picture_bgr, side), None if weight is None else _averaged(weight, side)
     size_px = picture_bgr.shape[0]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
-    yuv = picture_bgr @ matrix.T + offset
+    yuv = cv2.split(cv2.transform(picture_bgr, np.column_stack([matrix, offset])))
     opacity = np.ones((size_px, size_px), np.float32) if weight is None else weight
+    extent_px = _extent(opacity)
     peak = float((1 << canvas.format.bits) - 1)
     for plane in range(canvas.format.planes):
         target = plane_array(frame, plane)
         to_plane = _plane_map(to_stored, *_shifts(canvas.format, plane))
-        window = _window(to_plane, size_px, target)
+        window = _window(to_plane, extent_px, target)
         if window is None:
             continue
         rows, columns = window
         shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
         extent = (columns.stop - columns.start, rows.stop - rows.start)
-        samples = np.ascontiguousarray(yuv[..., plane])
+        samples = yuv[plane]
         fresh = np.asarray(
             cv2.warpAffine(samples, shifted, extent, flags=_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE), np.float32
         )
@@ -243,7 +247,7 @@ def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: 
     """
     target = plane_array(frame, 0)
     to_plane = _plane_map(compose(shown_to_stored(canvas), to_shown), 0, 0)
-    window = _window(to_plane, len(weight), target)
+    window = _window(to_plane, _extent(weight), target)
     if window is None:
         return None
     rows, columns = window
@@ -278,12 +282,29 @@ def _shifts(pixel_format: PixelFormat, plane: int) -> tuple[int, int]:
     return (pixel_format.shift_x, pixel_format.shift_y) if plane else (0, 0)
 
 
-def _window(to_plane: F64Array, size_px: int, target: PixelArray) -> tuple[slice, slice] | None:
-    """Return the rows and columns of a plane that the crop can touch, or None when it is outside."""
-    edge = np.array([[-1, size_px, -1, size_px], [-1, -1, size_px, size_px], [1, 1, 1, 1]])
+_Extent = tuple[int, int, int, int]
+
+
+def _extent(opacity: F32Array) -> _Extent | None:
+    """Return the first and last column and row where a mask shows anything, None where it shows nothing."""
+    columns, rows = (np.flatnonzero(opacity.any(axis=axis)) for axis in (0, 1))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
+
+
+def _window(to_plane: F64Array, extent: _Extent | None, target: PixelArray) -> tuple[slice, slice] | None:
+    """Return the rows and columns of a plane that such a part of a crop can touch, None when there are none.
+
+    They have a margin, because noise is measured by what surrounds it.
+    """
+    if extent is None:
+        return None
+    left, right, top, bottom = extent
+    edge = np.array([[left - 1, right + 1] * 2, [top - 1, top - 1, bottom + 1, bottom + 1], [1, 1, 1, 1]])
     corners = to_plane @ edge
-    x0, y0 = np.floor(corners.min(axis=1)).astype(int)
-    x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1
+    x0, y0 = np.floor(corners.min(axis=1)).astype(int) - _NOISE_MARGIN_PX
+    x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1 + _NOISE_MARGIN_PX
     rows = slice(max(0, int(y0)), min(target.shape[0], int(y1)))
     columns = slice(max(0, int(x0)), min(target.shape[1], int(x1)))
     if rows.start >= rows.stop or columns.start >= columns.stop:
