@@ -16,7 +16,7 @@ _TOP_SHARE = 0.40
 
 # The lower face in an aligned face of side 1: from under the nose to below an open jaw, inside the cheeks' outline.
 _CENTRE = (0.5, 0.765)
-_HALF_WIDTH, _HALF_UP, _HALF_DOWN = 0.35, 0.205, 0.34
+_HALF_WIDTH, _HALF_UP, _HALF_DOWN = 0.35, 0.205, 0.42
 _ROUNDNESS = 2.5  # 2 is an ellipse, more is nearer to a box
 _FADE = 0.3
 
