@@ -278,6 +278,8 @@ class Engine(_Section):
     """Chunks of one share's videos that are being rendered at a time, so that few segments wait to be joined; a longer
     video is rendered alone."""
     keep_segments: bool = False
+    metrics_file: str | None = None
+    """A file that is kept up to date with the run's metrics in Prometheus's text format, ending in .prom."""
 
 
 class Paths(_Section):
@@ -286,6 +288,9 @@ class Paths(_Section):
     state: str | None = None
     out: str | None = None
     models: str | None = None
+    mirror: str | None = None
+    """A folder or prefix that holds checkpoints under the registry's file names: a machine that lacks one fetches it
+    from there, once."""
     scratch: str | None = None
     schemes: tuple[Literal["file", "s3", "gs", "az", "http", "https"], ...] = ("file", "s3", "gs", "az")
     """Of the addresses that inputs may have; ``file`` is a path."""

@@ -12,6 +12,7 @@ import lipwise_ray
 from lipwise_ray.cli import (
     backlog,
     checks,
+    cluster,
     control,
     doctor,
     evaluate,
@@ -60,6 +61,7 @@ app.command("inspect")(inspect.inspect)
 app.command("status")(status.status)
 app.command("retry")(control.retry)
 app.command("cancel")(control.cancel)
+app.command("logs")(cluster.logs)
 app.command("reproduce")(control.reproduce)
 app.command("report")(status.report)
 app.command("tracks")(status.tracks)

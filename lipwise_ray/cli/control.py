@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from lipwise_ray.cli import cluster
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.errors import StateError
 
@@ -49,17 +50,26 @@ def retry(
 
 
 def cancel(
-    state: State,
+    state: Annotated[
+        str, typer.Argument(help="The state: a folder or an address. With --address: a run's id.", metavar="STATE")
+    ],
     name: Annotated[
         str | None, typer.Argument(help="A row's id or a job's; the whole run without it.", metavar="[ROW]")
     ] = None,
+    *,
+    address: cluster.Dashboard = None,
 ) -> None:
-    """Ask the driver that works on a state to give up a row, or all rows."""
+    """Ask the driver that works on a state to give up a row, or all rows; or a cluster to end a run."""
     from lipwise_ray.dubbing.cells import ROW_ID  # noqa: PLC0415  # heavy
     from lipwise_ray.state import layout  # noqa: PLC0415  # with its store
     from lipwise_ray.state.lease import holder  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
+    if address is not None:
+        if name is not None:
+            raise StateError("bad_usage", "cancel", "takes a run's id alone with --address", name, "Give its --state")
+        cluster.stop(address, state)
+        return
     must_be_state(state)
     if name is not None and not ROW_ID.match(name):
         raise StateError("bad_usage", "cancel", "must name a row by its id", repr(name[:140]), "See the manifest")

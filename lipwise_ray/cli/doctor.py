@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from lipwise_ray.cli import setup
+from lipwise_ray.cli import cluster, setup
 from lipwise_ray.settings import Settings
 
 _PACKAGES = ("torch", "ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
@@ -26,11 +26,12 @@ def doctor(
     job: setup.Job = None,
     assignments: setup.Set = None,
     folder: Annotated[Path, typer.Option("--disk", help="Folder whose free space matters.")] = Path(),
+    address: cluster.Dashboard = None,
 ) -> None:
-    """Show versions, GPU, Ray, encoders, disk and weights: one line each, with what to do."""
+    """Show versions, GPU, Ray, encoders, disk and weights, or how a cluster is: one line each, with what to do."""
     settings = setup.settings_source(job, assignments, None).for_run()
     bad = 0
-    for good, name, text in _findings(settings, folder):
+    for good, name, text in cluster.findings(address) if address else _findings(settings, folder):
         bad += not good
         typer.echo(f"{'ok  ' if good else 'MISS'} {name:10} {text}")
     raise typer.Exit(1 if bad else 0)
@@ -79,6 +80,8 @@ def _opens(codec: str) -> bool:
         context = av.CodecContext.create(codec, "w")
         context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"  # type: ignore[attr-defined]  # a video encoder
         context.time_base = Fraction(1, 25)
+        if codec == "libx265":
+            context.options = {"x265-params": "log-level=none"}  # it would print its settings
         context.open()
     except (av.error.FFmpegError, ValueError, TypeError):
         return False

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lipwise_ray.cli import setup
+from lipwise_ray.cli import cluster, setup
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.errors import LipwiseError
+from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.storage.address import is_web
 
 
 def submit(
@@ -23,8 +24,30 @@ def submit(
     address: setup.Address = None,
     workers: setup.Workers = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --address http: return once the cluster has the run.")
+    ] = False,
+    job_id: Annotated[
+        str | None,
+        typer.Option(
+            "--id", help="With --address http: the run's name; it is sent once, however often this is called."
+        ),
+    ] = None,
+    copy_of: Annotated[str | None, typer.Option("--copy-of", hidden=True)] = None,
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
+    settings = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset).for_run()
+    if is_web(settings.engine.address):
+        raise typer.Exit(
+            cluster.send(
+                cluster.Sent(manifest, job, assignments or [], preset, out, state, workers, as_json=as_json),
+                settings,
+                name=job_id,
+                detach=detach,
+            )
+        )
+    if detach or job_id:
+        raise SettingsError("no_cluster", "--detach and --id", "need --address http://HOST:PORT of a cluster")
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.driver import submit as run_manifest  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
@@ -32,10 +55,9 @@ def submit(
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
-    settings = source.for_run()
     out_root = setup.out_address(out, settings, manifest)
     state_root = setup.state_address(state, settings, out_root)
-    loaded = setup.read_manifest(manifest, source, settings, out_root)
+    loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)
     stop = StopFlag()
     with show(loaded.good + loaded.bad, as_json=as_json) as listener:
         report = run_manifest(

@@ -109,7 +109,7 @@ class Display:
         if self.as_json:
             print(redact(json.dumps({key: record[key] for key in _PRINTED if key in record})), flush=True)
 
-    def tick(self, rows: list[tuple[str, Flow, int]]) -> None:
+    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
         """Print a plain line every few seconds."""
         speed = self.speed(rows)
         if time.monotonic() - self._spoke_s < _PLAIN_EVERY_S:
@@ -124,7 +124,8 @@ class Display:
             )
             for row_id, flow, more in rows
         ]
-        self.say(f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s: {'; '.join(parts)}")
+        workers = f", {loading} workers load their models" if loading else ""
+        self.say(f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s{workers}: {'; '.join(parts)}")
 
     def speed(self, rows: list[tuple[str, Flow, int]]) -> float:
         """Return rendered frames a second."""
@@ -196,7 +197,7 @@ class BarDisplay(Display):
             self._progress.remove_task(bar)
         self._progress.update(self._total, completed=self.done + self.failed)
 
-    def tick(self, rows: list[tuple[str, Flow, int]]) -> None:
+    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
         """Move the bars."""
         speed = self.speed(rows)
         for row_id, flow, more in rows:
@@ -209,7 +210,8 @@ class BarDisplay(Display):
                 completed=min(state.done + more, state.todo),
                 note=state.stage,
             )
-        self._progress.update(self._total, note=f"{speed:.1f} frames/s")
+        workers = f", {loading} workers load their models" if loading else ""
+        self._progress.update(self._total, note=f"{speed:.1f} frames/s{workers}")
 
 
 @contextmanager

@@ -47,7 +47,10 @@ State = Annotated[
     ),
 ]
 Address = Annotated[
-    str | None, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")
+    str | None,
+    typer.Option(
+        "--address", help="local (default), auto, ray://HOST:PORT of a cluster, or http://HOST:8265 of its dashboard."
+    ),
 ]
 Prices = Annotated[
     Path | None, typer.Option("--prices", help="What machines cost, such as cluster/prices.toml.", metavar="FILE.toml")
@@ -94,9 +97,13 @@ def models_path(settings: Settings) -> Path:
 
 def registry(settings: Settings) -> Registry:
     """Return the registry of checkpoints."""
+    from lipwise_ray.dubbing.media import cache_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.placing import mirror_of  # noqa: PLC0415  # heavy
     from lipwise_ray.nets import registry as checkpoints  # noqa: PLC0415  # heavy
 
-    return checkpoints.Registry(models_folder() / "registry.toml", models_path(settings))
+    path, folder = models_folder() / "registry.toml", models_path(settings)
+    mirror = mirror_of(settings.paths.mirror, cache_of(settings.paths))
+    return checkpoints.Registry(path, folder, mirror.has) if mirror else checkpoints.Registry(path, folder)
 
 
 def out_address(out: str | None, settings: Settings, manifest: str) -> str:
@@ -109,8 +116,17 @@ def out_address(out: str | None, settings: Settings, manifest: str) -> str:
     return _place(out or settings.paths.out or f"{beside}/out", "--out")
 
 
-def read_manifest(manifest: str, source: SettingsSource, settings: Settings, out: str) -> Manifest:
+def read_manifest(
+    manifest: str, source: SettingsSource, settings: Settings, out: str, copy_of: str | None = None
+) -> Manifest:
     """Read and check a manifest of rows that are to be dubbed: a file, or an object, of which a copy is read.
+
+    Args:
+        manifest: Its path or address.
+        source: The settings of its rows.
+        settings: Those of the run.
+        out: Where outputs go.
+        copy_of: The file that `manifest` is a copy of: relative paths go by where that one is.
 
     Raises:
         ManifestError: It cannot be used as a whole.
@@ -120,7 +136,7 @@ def read_manifest(manifest: str, source: SettingsSource, settings: Settings, out
     from lipwise_ray.dubbing import media  # noqa: PLC0415  # heavy
 
     presets, policy = preset_names(source.presets), media.policy_of(settings.paths)
-    return _read(manifest, settings, lambda path, at: reading.read_manifest(path, out, presets, policy, at))
+    return _read(manifest, settings, lambda path, at: reading.read_manifest(path, out, presets, policy, copy_of or at))
 
 
 def read_evaluation(manifest: str, settings: Settings) -> Manifest:

@@ -8,19 +8,28 @@ from typing import Annotated
 
 import typer
 
-from lipwise_ray.cli import setup
-from lipwise_ray.errors import OutputError, StateError
+from lipwise_ray.cli import cluster, setup
+from lipwise_ray.errors import OutputError, SettingsError, StateError
 from lipwise_ray.storage.address import is_local
 
 
 def status(
-    state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
+    state: Annotated[
+        str | None,
+        typer.Argument(help="The state: a folder or an address. With --address: a run's id; all without it."),
+    ] = None,
     *,
+    address: cluster.Dashboard = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the latest run of a state: rows done, failed and why, chunks so far."""
+    """Show the latest run of a state: rows done, failed and why, chunks so far; or the runs of a cluster."""
     from lipwise_ray.state.overview import overview  # noqa: PLC0415  # with its store
 
+    if address is not None:
+        cluster.show_status(address, state, as_json=as_json)
+        return
+    if state is None:
+        raise SettingsError("bad_usage", "status", "needs a state, or --address", "neither", "Give what --state named")
     must_be_state(state)
     found = overview(state)
     if as_json:
@@ -31,6 +40,8 @@ def status(
         typer.echo(f"FAILED {row['row_id']} [{row['code']}] {row['message']}")
     if found.holder:
         typer.echo(f"at work: process {found.holder.get('pid')} on {found.holder.get('host')}")
+    if found.loading:
+        typer.echo(f"loading: {found.loading} workers fetch and load their models")
     for task in found.running:
         typer.echo(f"running {task['task']} on {task['worker']}, attempt {task['attempt']}")
     for letter in found.quarantined:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,10 +81,14 @@ class Models:
     Args:
         device: ``cpu`` or ``cuda``.
         threads: Threads a model may use on a CPU.
+        place: Says where a checkpoint is on this machine.
     """
 
-    def __init__(self, device: str, threads: int) -> None:
+    def __init__(
+        self, device: str, threads: int, place: Callable[[Json], Path] = lambda one: Path(one["path"])
+    ) -> None:
         self.device = device
+        self._place = place
         self._threads = threads
         self._lipsync: dict[_Key, LipSync] = {}
         self._restorers: dict[_Key, Restorer] = {}
@@ -115,7 +119,7 @@ class Models:
             return Passthrough(batch_faces=batch)
         reference = weights["lipsync"]
         key = (reference["sha256"], settings.lipsync.precision, batch)
-        path, precision = Path(reference["path"]), settings.lipsync.precision
+        path, precision = self._place(reference), settings.lipsync.precision
 
         def make() -> LipSync:
             return Wav2LipSync(path, device=self.device, precision=precision, batch_faces=batch)
@@ -147,9 +151,9 @@ class Models:
     def _make_restorer(self, told: Restore, restorer: Json | None, upscaler: Json | None, batch: int) -> Restorer:
         made: Restorer | None = None
         if restorer and restorer["network"] == TINY_RESTORER:
-            made = TinyFaces(Path(restorer["path"]), device=self.device, batch_faces=batch)
+            made = TinyFaces(self._place(restorer), device=self.device, batch_faces=batch)
         elif restorer:
-            model = check_restorer(load_image_model(Path(restorer["path"]), told.fidelity), restorer["path"])
+            model = check_restorer(load_image_model(self._place(restorer), told.fidelity), restorer["path"])
             made = ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch)
         if upscaler is None:
             assert made is not None  # one of the two is asked for
@@ -173,7 +177,7 @@ class Models:
         return self._kept(self._upscalers, key, lambda: self._upscaler(reference, told, batch, tile_px), squeeze)
 
     def _upscaler(self, reference: Json, told: Restore, batch: int, size_px: int = 0) -> ModelFaces:
-        model = check_upscaler(load_image_model(Path(reference["path"])), reference["path"])
+        model = check_upscaler(load_image_model(self._place(reference)), reference["path"])
         return ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch, size_px=size_px)
 
     def _restored_batch(self, told: Restore, squeeze: int) -> int:
@@ -189,7 +193,8 @@ class Models:
         """
         references = weights["detector"]
         key = (*(ref["sha256"] for ref in references), settings.detect.min_score)
-        maker = DetectorMaker(tuple(weights_of(ref) for ref in references), settings.detect.min_score)
+        found = tuple(replace(weights_of(reference), path=self._place(reference)) for reference in references)
+        maker = DetectorMaker(found, settings.detect.min_score)
         return self._kept(self._detectors, key, lambda: maker(device=self.device, threads=self._threads))
 
     def parser(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> FaceParser | None:
@@ -203,7 +208,7 @@ class Models:
             return None
         batch = self._restored_batch(settings.restore, squeeze)
         key = (reference["sha256"], settings.lipsync.precision, batch)
-        path, precision = Path(reference["path"]), settings.lipsync.precision
+        path, precision = self._place(reference), settings.lipsync.precision
 
         def make() -> FaceParser:
             return FaceParser(path, device=self.device, precision=precision, batch_faces=batch)
@@ -221,7 +226,7 @@ class Models:
         def make() -> SyncJudge:
             from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # loads torch
 
-            return SyncJudge(Path(reference["path"]), self.device)
+            return SyncJudge(self._place(reference), self.device)
 
         return self._kept(self._judges, (reference["sha256"],), make)
 
@@ -241,7 +246,7 @@ class Models:
         def make() -> Judge:
             from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # loads torch
 
-            return load_judge(reference["network"], Path(reference["path"]), self.device, batch)
+            return load_judge(reference["network"], self._place(reference), self.device, batch)
 
         return self._kept(self._scorers, (reference["sha256"], batch), make, squeeze)
 
@@ -256,7 +261,7 @@ class Models:
         def make() -> SFace:
             from lipwise_ray.faces.sface import SFace  # noqa: PLC0415  # only where faces are compared
 
-            return SFace(Path(reference["path"]), threads=self._threads)
+            return SFace(self._place(reference), threads=self._threads)
 
         return self._kept(self._embedders, (reference["sha256"],), make)
 
@@ -276,7 +281,7 @@ class Models:
         def make() -> Inception:
             from lipwise_ray.metrics.inception import Inception  # noqa: PLC0415  # loads torch
 
-            return Inception(Path(reference["path"]), self.device, batch)
+            return Inception(self._place(reference), self.device, batch)
 
         return self._kept(self._inceptions, (reference["sha256"], batch), make, squeeze)
 

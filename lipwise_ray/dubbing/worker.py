@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from lipwise_ray.dubbing.listening import LISTENED_PAUSE_S, listen
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.models import PASSTHROUGH, Models
 from lipwise_ray.dubbing.outputs import output_at
+from lipwise_ray.dubbing.placing import Placing, mirror_of
 from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
@@ -32,7 +34,7 @@ from lipwise_ray.dubbing.sounds import Sounds
 from lipwise_ray.dubbing.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.dubbing.transcribing import recogniser_id
-from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, StorageError
+from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, SettingsError, StorageError
 from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.join import container_for
@@ -72,7 +74,8 @@ class Worker:
         self._store = open_store(config.state, self._cache)
         self._scratch = Path(config.scratch)
         self._planner = Planner(self._store, self._scratch)
-        self._models = Models(config.device, config.threads)
+        place = Placing(mirror_of(config.paths.mirror, self._cache), self._tick_slowly)
+        self._models = Models(config.device, config.threads, place)
         evaluator = Evaluator(self._store, self._scratch, self._models, self._planner, config.threads)
         self._known_kinds: set[Kind] = set()
         self._ticked_s = 0.0
@@ -100,8 +103,10 @@ class Worker:
         """Load the models that these jobs (settings and weights) need.
 
         Raises:
-            SetupError: A model cannot be loaded.
+            SetupError: A model cannot be loaded, or the GPU that is asked for is not there.
         """
+        if self._config.device == "cuda":
+            _check_gpu()
         for job in jobs:
             settings = Settings.model_validate_json(job["settings"])
             if settings.lipsync.model == PASSTHROUGH or job["weights"].get("lipsync"):
@@ -452,6 +457,19 @@ class Worker:
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         return assemble(job, payload, recipe_of(job.spec.settings, job.video))
+
+
+def _check_gpu() -> None:
+    import torch  # noqa: PLC0415  # only where a GPU is asked for
+
+    if not torch.cuda.is_available():
+        raise SettingsError(
+            "no_gpu",
+            "engine.device",
+            "cuda must be there where workers run",
+            f"no CUDA device on {socket.gethostname()}",
+            "Use auto, or machines with a GPU and its driver",
+        )
 
 
 def _squeezed(detect: Detect, squeeze: int) -> Detect:

@@ -77,6 +77,16 @@ class Engine(Protocol):
         """Render workers that there may be now."""
         ...
 
+    @property
+    def loading(self) -> int:
+        """Workers that were made and are not ready yet: they fetch and load their models."""
+        ...
+
+    @property
+    def gpu_bytes(self) -> int:
+        """The most GPU memory that one worker has reserved."""
+        ...
+
     def start(self, prepare: list[Json]) -> None:
         """Make workers, and let those that render load the models of these jobs.
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import LANES, Kind, Lane, Task
 from lipwise_ray.engine.contract import Engine, Failure, Outcome, Seat
+from lipwise_ray.engine.metrics import Meter
 from lipwise_ray.engine.queue import FairQueue
 from lipwise_ray.engine.verdicts import PURSES, Budgets, FirstTasks, Neighbourhood, Record, judge
 from lipwise_ray.errors import StorageError
@@ -68,6 +69,7 @@ class _Lease:
     seat: Seat
     frames: int
     moved_s: float
+    begun_s: float
     killed: bool = False
 
 
@@ -86,6 +88,7 @@ class Dispatcher:
         deadlines: When a worker counts as stuck.
         clock: Monotonic seconds.
         sleep: Waits while nothing runs.
+        meter: Is told of attempts that end.
     """
 
     engine: Engine
@@ -97,6 +100,7 @@ class Dispatcher:
     sleep: Callable[[float], None] = time.sleep
     neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
     first: FirstTasks = field(default_factory=FirstTasks)
+    meter: Meter = field(default_factory=Meter)
     attempts: int = 0
     """Attempts handed out so far."""
     _entries: dict[str, _Entry] = field(default_factory=dict[str, _Entry])
@@ -161,7 +165,7 @@ class Dispatcher:
             task, subscriber, failure = self._refused.pop(0)
             subscriber.failed(task, failure)
         if lease and self.first.reason is None:
-            self.engine.want(self._backlog())
+            self.engine.want(self.backlog())
             for lane in _LANES:
                 self._hand_out(lane)
         if self._leases:
@@ -178,7 +182,8 @@ class Dispatcher:
 
     # who gets what ------------------------------------------------------------------------------
 
-    def _backlog(self) -> dict[Lane, int]:
+    def backlog(self) -> dict[Lane, int]:
+        """Return how many tasks wait or run in each lane."""
         counts: Counter[Lane] = Counter({lane: len(ready) for lane, ready in self._ready.items()})
         counts.update(lease.seat.lane for lease in self._leases.values())
         counts.update(self._entries[task_id].task.lane for _, task_id in self._waiting)
@@ -235,7 +240,7 @@ class Dispatcher:
         entry.state = "LEASED"
         self.attempts += 1
         self._note(entry, "leased", attempt=entry.attempts, worker=seat.worker, node=seat.node)
-        self._leases[seat.worker] = _Lease(entry, seat, 0, self.clock())
+        self._leases[seat.worker] = _Lease(entry, seat, 0, self.clock(), self.clock())
 
     def _watch(self) -> None:
         """Kill workers that show no progress."""
@@ -266,8 +271,11 @@ class Dispatcher:
             raise refusal
 
     def _take_in(self, outcome: Outcome) -> None:
-        self._leases.pop(outcome.seat.worker, None)
+        lease = self._leases.pop(outcome.seat.worker, None)
         entry = self._entries[outcome.task.id]
+        how = outcome.failure.blame if outcome.failure else "done"
+        seconds = self.clock() - lease.begun_s if lease else 0.0
+        self.meter.ended(entry.task.kind, how, entry.task.frames, seconds)
         for node in [node for node, task_id in self._reserved.items() if task_id == entry.task.id]:
             del self._reserved[node]
         facts: dict[str, Any] = {
@@ -320,6 +328,7 @@ class Dispatcher:
         if entry.last.blame == "storage":  # with room again the same command does it
             return entry.last
         letter = quarantine.write(self.store, entry.task.id, _letter(entry, self.store.address))
+        self.meter.quarantined(entry.task.kind)
         if self._letters is not None:
             self._letters.add(letter)
         self._note(entry, "quarantined", letter=letter)

@@ -7,6 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
+from lipwise_ray.engine.factory import meter_for
 from lipwise_ray.engine.run import Listener, RowJob, Run
 from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
@@ -145,17 +147,21 @@ def work_through(
             listener.run_started(run_id, engine.description)
             for name, licence in weights.non_commercial:
                 listener.terms(name, licence)
+            told = run_settings.engine
+            meter = meter_for(told)
             if manifest.good:
+                lease.about = {"loading": engine.places}
                 engine.start(prepare)
             ledger = Ledger(store, run_id)
-            dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings))
-            told = run_settings.engine
+            dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
             _record_run(store, run_id, manifest, run_settings, work.out, command or [])
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
             rest: Json = {"scratch": str(scratch), "device": engine.device}
             run.work(_jobs(manifest.waiting(), source, weights, work, rest, run), stop)
+            with suppress(StorageError):  # it was told of
+                meter.flush()
         finally:
             engine.close()
     return _report(run, manifest, time.monotonic() - begun)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.worker import WorkerConfig
     from lipwise_ray.engine.contract import Engine
+    from lipwise_ray.engine.metrics import Meter, Sink
     from lipwise_ray.settings import Engine as EngineSettings
 
 
@@ -27,6 +29,22 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
     from lipwise_ray.engine.ray_engine import RayEngine  # noqa: PLC0415  # after the guard
 
     return RayEngine(config, settings)
+
+
+def meter_for(settings: EngineSettings) -> Meter:
+    """Return what takes a run's metrics to where the settings want them; a cluster's Ray gets them always.
+
+    Raises:
+        SettingsError: The file cannot be written to.
+    """
+    from lipwise_ray.engine.metrics import FileSink, Meter, RaySink  # noqa: PLC0415  # after the guard
+
+    sinks: list[Sink] = []
+    if settings.kind == "ray" and settings.address != "local":
+        sinks.append(RaySink())
+    if settings.metrics_file:
+        sinks.append(FileSink(Path(settings.metrics_file).expanduser()))
+    return Meter(sinks)
 
 
 def guard_local_ray() -> None:

@@ -42,6 +42,18 @@ class InlineEngine:
         """One worker."""
         return 1
 
+    @property
+    def loading(self) -> int:
+        """None: `start` returns once the worker is ready."""
+        return 0
+
+    @property
+    def gpu_bytes(self) -> int:
+        """The most GPU memory that was reserved."""
+        import torch  # noqa: PLC0415  # loaded already where there is any
+
+        return torch.cuda.max_memory_reserved() if self.device == "cuda" else 0
+
     def start(self, prepare: list[Json]) -> None:
         """Load the models."""
         self._worker.prepare(prepare)

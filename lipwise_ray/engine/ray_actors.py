@@ -34,10 +34,10 @@ class RemoteWorker:
             "log": str(self._log) if self._log else "",
         }
 
-    def run(self, kind: Any, payload: Json, attempt: str) -> Json:  # noqa: ANN401  # literals do not cross Ray's pickling
-        """Do one task."""
+    def run(self, kind: Any, payload: Json, attempt: str) -> tuple[Json, int]:  # noqa: ANN401  # literals do not cross Ray's pickling
+        """Do one task; return its result, and the most bytes of GPU memory that this process has reserved."""
         print(f"--- {attempt}", file=sys.stderr, flush=True)  # noqa: T201  # the worker's own log
-        return self._worker.run(kind, payload)
+        return self._worker.run(kind, payload), _gpu_bytes()
 
     @ray.method(concurrency_group="control")
     def frames_done(self) -> int:
@@ -63,6 +63,11 @@ class Agent:
         except OSError:
             return ""
         return text.rpartition(f"--- {mark}\n")[2]
+
+
+def _gpu_bytes() -> int:
+    torch = sys.modules.get("torch")
+    return torch.cuda.max_memory_reserved() if torch and torch.cuda.is_initialized() else 0
 
 
 def _own_log(scratch: Path) -> Path | None:

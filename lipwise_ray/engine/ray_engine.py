@@ -75,6 +75,8 @@ class RayEngine:
         self._slots: dict[str, _Slot] = {}
         self._agents: dict[str, Any] = {}
         self._made = 0
+        self.gpu_bytes = 0
+        """The most GPU memory that one worker has reserved."""
         self._attempt = 0
         self._prepare: list[Json] = []
         self._left: set[str] = set()
@@ -115,6 +117,11 @@ class RayEngine:
     def places(self) -> int:
         """Render workers that the settings or the cluster's GPUs allow."""
         return self._most("gpu")
+
+    @property
+    def loading(self) -> int:
+        """Workers that were made and load their models."""
+        return sum(slot.beginning is not None for slot in self._slots.values())
 
     # workers come and go ------------------------------------------------------------------------
 
@@ -314,7 +321,9 @@ class RayEngine:
         slot.task = slot.call = None
         slot.free_since_s = time.monotonic()
         try:
-            return Outcome(seat, task, ray.get(call), None)
+            result, gpu_bytes = ray.get(call)
+            self.gpu_bytes = max(self.gpu_bytes, gpu_bytes)
+            return Outcome(seat, task, result, None)
         except ray.exceptions.RayTaskError as error:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             found = failure_of(cause)

@@ -17,6 +17,7 @@ import ray
 import ray.exceptions
 
 from lipwise_ray.errors import SetupError
+from lipwise_ray.storage.address import is_web
 
 _FOLDER_PREFIX = "lw-ray-"
 _KNOCK_TIMEOUT_S = 10.0
@@ -94,6 +95,10 @@ def connect(address: str) -> Path | None:
     Raises:
         SetupError: It cannot be started or reached.
     """
+    if is_web(address):
+        raise SetupError(
+            "address", address, "must be auto or ray://HOST:PORT here", "a dashboard", "Only `submit` takes one"
+        )
     common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
     package_root = str(Path(__file__).resolve().parents[2])
     folder = _make_folder() if address == "local" else None

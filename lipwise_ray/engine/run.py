@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.flow import Flow
-from lipwise_ray.dubbing.tasks import Kind, Task
+from lipwise_ray.dubbing.tasks import Kind, Lane, Task
 from lipwise_ray.engine.contract import Failure
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.errors import LipwiseError, StorageError
@@ -62,8 +62,8 @@ class Listener(Protocol):
         """A row is done or failed."""
         ...
 
-    def tick(self, rows: list[tuple[str, Flow, int]]) -> None:
-        """Called about twice a second with the running rows and their frames in flight."""
+    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
+        """Called about twice a second with the running rows, their frames in flight, and the workers that load."""
         ...
 
 
@@ -180,6 +180,7 @@ class Run:
     cancelled: bool = False
     """The whole run was cancelled: rows that were not begun stay so."""
     _unwanted: set[str] = field(default_factory=set[str])
+    _told: set[str] = field(default_factory=set[str])
     _looked_s: float = 0.0
     _source_empty: bool = False
     _at_the_gate: list[tuple[_Running, list[Task]]] = field(default_factory=list[tuple[_Running, list[Task]]])
@@ -315,6 +316,7 @@ class Run:
         """Write a row's outcome to the state and tell the listener."""
         self.store.write(layout.row(self.id, outcome.row, outcome.status), to_json(outcome.record))
         self.listener.row_ended(outcome)
+        self.dispatcher.meter.row(outcome.status, outcome.record)
         self.totals[outcome.status] += 1
         self.totals.update(outcome.record.get("tally", {}))
 
@@ -339,9 +341,21 @@ class Run:
         self.record(RowOutcome(row, row_id, "failed", record))
 
     def _tick(self) -> None:
-        self.lease.about = {"running": self.dispatcher.leases()}
+        engine, busy = self.dispatcher.engine, self.dispatcher.leases()
+        self.lease.about = {"running": busy, "loading": engine.loading}
+        lanes: tuple[Lane, ...] = ("gpu", "cpu")
+        try:
+            self.dispatcher.meter.now(
+                self.dispatcher.backlog(),
+                busy=len(busy),
+                idle=sum(len(engine.idle(lane)) for lane in lanes),
+                loading=engine.loading,
+                gpu_bytes=engine.gpu_bytes,
+            )
+        except StorageError as error:
+            self._tell_once(str(error))
         in_flight: dict[str, int] = {}
-        done = self.dispatcher.engine.frames_done()
+        done = engine.frames_done()
         for worker, task in self.dispatcher.running.items():
             key = json.dumps(task.payload.get("job", {}).get("row_id", ""))
             in_flight[key] = in_flight.get(key, 0) + min(done.get(worker, 0), task.frames)
@@ -349,5 +363,11 @@ class Run:
             [
                 (running.job.id, running.job.flow, in_flight.get(json.dumps(running.job.id), 0))
                 for running in self._active.values()
-            ]
+            ],
+            engine.loading,
         )
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.listener.problem(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -71,13 +72,15 @@ class Registry:
     Args:
         path: The TOML file.
         folder: Where pulled files are.
+        elsewhere: Says whether workers can fetch a file of that name, where it is not in the folder.
 
     Raises:
         WeightsError: The registry file is broken.
     """
 
-    def __init__(self, path: Path, folder: Path) -> None:
+    def __init__(self, path: Path, folder: Path, elsewhere: Callable[[str], bool] = lambda _: False) -> None:
         self.folder = folder
+        self._elsewhere = elsewhere
         self._bundle = path.parent / "tiny"
         try:
             raw = tomllib.loads(path.read_text("utf-8"))
@@ -110,11 +113,15 @@ class Registry:
         return (self._bundle if entry.bundled else self.folder) / entry.file
 
     def installed(self, name: str) -> bool:
-        """Tell whether the file is there; its contents are not looked at."""
-        return self.path_of(name).is_file()
+        """Tell whether the file is there, or where workers can fetch it; its contents are not looked at."""
+        return self.path_of(name).is_file() or self._is_elsewhere(name)
+
+    def _is_elsewhere(self, name: str) -> bool:
+        entry = self.entry(name)
+        return not entry.bundled and self._elsewhere(entry.file)
 
     def resolve(self, name: str, network: str | None = None) -> Weights:
-        """Return an installed checkpoint after checking its hash.
+        """Return an installed checkpoint after checking its hash; whoever fetches one from elsewhere checks it there.
 
         Args:
             name: The registry's name.
@@ -133,6 +140,8 @@ class Registry:
                 entry.network,
                 f"Choose one of {', '.join(fitting)}",
             )
+        if not path.is_file() and self._is_elsewhere(name):
+            return Weights(name, entry.network, path, entry.sha256, entry.licence, entry.commercial)
         if not path.is_file():
             accept = "" if entry.commercial else " --accept-licence"
             raise WeightsError(

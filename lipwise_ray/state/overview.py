@@ -33,6 +33,7 @@ class Overview:
         unfinished: Jobs that are planned but not published.
         holder: The driver that is at work, None where none is.
         running: Tasks that are handed out, with worker and attempt.
+        loading: Workers that fetch and load their models.
         quarantined: Tasks in quarantine, with the last message.
     """
 
@@ -45,6 +46,7 @@ class Overview:
     unfinished: list[JobState] = field(default_factory=list[JobState])
     holder: Json | None = None
     running: list[Json] = field(default_factory=list[Json])
+    loading: int = 0
     quarantined: list[Json] = field(default_factory=list[Json])
 
     @property
@@ -77,6 +79,7 @@ def overview(address: str) -> Overview:
     found.holder = holder(store)
     if found.holder is not None:
         found.running = found.holder.pop("running", [])
+        found.loading = int(found.holder.pop("loading", 0))
     letters = sorted(quarantine.keys(store))
     for key, letter in zip(letters, _records(store, letters), strict=True):
         last: Json = (letter.get("attempts") or [{}])[-1]

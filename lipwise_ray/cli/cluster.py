@@ -1,0 +1,216 @@
+"""Runs on a running cluster, watched from here: what commands do with `--address http://HOST:8265`."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.settings import Settings
+from lipwise_ray.storage.address import is_local, is_web
+
+if TYPE_CHECKING:
+    from lipwise_ray.engine.cluster_jobs import ClusterJobs, JobLine
+
+Dashboard = Annotated[
+    str | None,
+    typer.Option("--address", help="Ask a cluster by its dashboard instead.", metavar="http://HOST:8265"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A `submit` as it was typed."""
+
+    manifest: str
+    job: Path | None
+    assignments: list[str]
+    preset: str | None
+    out: str | None
+    state: str | None
+    workers: int | None
+    as_json: bool
+
+
+def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> int:
+    """Send a run to a cluster and follow it; return the exit code.
+
+    Raises:
+        LipwiseError: Something that the run needs is not there, or the cluster refuses.
+    """
+    from lipwise_ray.engine.shipping import make_wheel  # noqa: PLC0415  # only for this
+
+    address = settings.engine.address
+    out = sent.out or settings.paths.out
+    if out is None:
+        raise SettingsError(
+            "no_place", "--out", "must be named for a cluster", "none", "Name a prefix in a bucket, or a shared folder"
+        )
+    places = {"--out": out, "--state": sent.state or settings.paths.state or f"{out.rstrip('/')}.state"}
+    places = {option: str(Path(place).resolve()) if is_local(place) else place for option, place in places.items()}
+    if is_local(sent.manifest) and not Path(sent.manifest).is_file():
+        raise SettingsError("manifest_unreadable", sent.manifest, "must be a file", "none", "Check the path")
+    jobs = connect(address)
+    jobs.must_fit()
+    with tempfile.TemporaryDirectory(prefix="lipwise-") as temporary:
+        folder = Path(temporary) / "run"
+        folder.mkdir()
+        words = [*_words(sent, folder), *(word for pair in places.items() for word in pair), "--address", "auto"]
+        chosen, fresh = jobs.submit(name, places["--state"], words, folder, make_wheel(Path(temporary)))
+    typer.echo(f"{'sent' if fresh else 'there already'}: {chosen} on {jobs.address}")
+    for option, place in places.items():
+        if is_local(place):
+            typer.echo(f"note: {option} {place} must be a folder that all of the cluster's machines share", err=True)
+    if detach:
+        typer.echo(f"follow it: lipwise-ray logs {chosen} --follow --address {jobs.address}")
+        return 0
+    return _follow(jobs, chosen)
+
+
+def _words(sent: Sent, folder: Path) -> Iterator[str]:
+    """Return the command line over there; the small files that it names are copied into the folder."""
+    yield "submit"
+    if is_local(sent.manifest):
+        manifest = Path(sent.manifest).resolve()
+        shutil.copyfile(manifest, folder / manifest.name)
+        yield from (manifest.name, "--copy-of", str(manifest))
+    else:
+        yield sent.manifest
+    if sent.job is not None:
+        shutil.copyfile(sent.job, folder / "job.toml")
+        yield from ("--job", "job.toml")
+    if sent.preset is not None:
+        yield from ("--preset", sent.preset)
+    for text in sent.assignments:
+        yield from ("--set", text)
+    if sent.workers is not None:
+        yield from ("--workers", str(sent.workers))
+    if sent.as_json:
+        yield "--json"
+
+
+def connect(address: str) -> ClusterJobs:
+    """Return the jobs of a cluster.
+
+    Raises:
+        SettingsError: The address is none of a dashboard, or what talks to it is not installed.
+        SetupError: It cannot be reached, or refuses the token.
+    """
+    if not is_web(address):
+        raise SettingsError("bad_usage", "--address", "must be http://HOST:PORT or https://HOST:PORT", address)
+    if find_spec("aiohttp") is None:  # Ray's client loads without it, and fails later
+        raise SettingsError(
+            "no_extra", "--address", "needs Ray's client", "not installed", "pip install 'lipwise-ray[cluster]'"
+        )
+    from lipwise_ray.engine.cluster_jobs import ClusterJobs  # noqa: PLC0415  # heavy
+
+    return ClusterJobs(address)
+
+
+def _follow(jobs: ClusterJobs, name: str) -> int:
+    try:
+        ended = jobs.follow(name, lambda text: typer.echo(text, nl=False))
+    except KeyboardInterrupt:
+        typer.echo(f"\nit goes on: lipwise-ray logs {name} --follow --address {jobs.address}", err=True)
+        return 3
+    if ended.exit_code:
+        typer.echo(f"{name}: {ended.status.lower()}{_why(ended)}", err=True)
+    return ended.exit_code
+
+
+def _why(line: JobLine) -> str:
+    return f": {line.message.splitlines()[0]}" if line.message else ""
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="The run's id, as `submit` printed it.", metavar="ID")],
+    *,
+    address: Annotated[str, typer.Option("--address", help="The cluster's dashboard.", metavar="http://HOST:8265")],
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until the run ends; end with its exit code.")] = False,
+) -> None:
+    """Show what a run on a cluster has printed."""
+    jobs = connect(address)
+    _must_be_there(jobs, name)
+    if follow:
+        raise typer.Exit(_follow(jobs, name))
+    typer.echo(jobs.logs(name), nl=False)
+
+
+def show_status(address: str, name: str | None, *, as_json: bool) -> None:
+    """List the runs of a cluster, or one of them.
+
+    Raises:
+        LipwiseError: There is none of that name, or the cluster refuses.
+    """
+    jobs = connect(address)
+    found = [_must_be_there(jobs, name)] if name else jobs.list()
+    for one in found:
+        if as_json:
+            record = {"id": one.id, "status": one.status, "message": one.message, "began_s": one.began_s}
+            typer.echo(json.dumps({**record, "exit_code": one.exit_code if one.ended else None}))
+            continue
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.began_s)) if one.began_s else "not yet"
+        typer.echo(f"{one.id}: {one.status.lower()}, begun {began}{_why(one) if one.status == 'FAILED' else ''}")
+    if not found and not as_json:
+        typer.echo(f"no runs on {jobs.address}")
+
+
+def stop(address: str, name: str) -> None:
+    """Ask a run on a cluster to end.
+
+    Raises:
+        LipwiseError: There is none of that name at work, or the cluster refuses.
+    """
+    jobs = connect(address)
+    if _must_be_there(jobs, name).ended:
+        raise SettingsError("not_running", name, "must be at work", "it has ended", "There is nothing to cancel")
+    jobs.stop(name)
+    typer.echo(f"asked for the end of {name}; what is done stays done")
+
+
+def findings(address: str) -> Iterator[tuple[bool, str, str]]:
+    """Compare this machine with a cluster: whether each finding is good, its name, and what it says."""
+    try:
+        jobs = connect(address)
+    except LipwiseError as error:
+        yield False, "cluster", str(error)
+        return
+    yield True, "cluster", f"answers at {jobs.address}"
+    try:
+        jobs.must_fit()
+        there = jobs.probe()
+    except LipwiseError as error:
+        yield False, "cluster", str(error)
+        return
+    from importlib.metadata import version  # noqa: PLC0415  # after the cluster answered
+
+    here = {"python": platform.python_version(), "ray": version("ray")}
+    for name, ours in here.items():
+        same = ours.split(".")[:2] == str(there[name]).split(".")[:2]
+        hint = "" if same else ". Runs sent by --address http do not mind; for ray:// both must be equal"
+        yield same, name, f"{there[name]} there, {ours} here{hint}"
+    missing = [name for name, found in there["packages"].items() if not found]
+    yield (
+        not missing,
+        "packages",
+        f"missing there: {', '.join(missing)}. Use the image of cluster/Dockerfile" if missing else "are there",
+    )
+    gpus = int(there["gpus"])
+    yield True, "nodes", f"{there['nodes']} alive, {gpus or 'no'} GPUs{'' if gpus else ' (yet): runs would use CPUs'}"
+
+
+def _must_be_there(jobs: ClusterJobs, name: str) -> JobLine:
+    found = jobs.find(name)
+    if found is None:
+        raise SettingsError("no_run", name, f"must be a run on {jobs.address}", "none", "See `lipwise-ray status`")
+    return found

@@ -1,0 +1,297 @@
+"""Runs on a running cluster by Ray's Jobs API: the driver lives on the cluster, this machine sends and watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import re
+import shlex
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+
+from lipwise_ray.errors import SetupError
+from lipwise_ray.storage.redact import redact
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+_PREFIX = "lipwise-"
+_SENDER = ("program", "lipwise-ray")
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_STOPPED_CODE = 3
+_MOST_MESSAGE = 300
+_KNOWN_CODES = (1, 2, 3)
+_MOST_LOST_LINES = 5
+_POLL_S = 1.0
+_PROBE_S = 120.0
+_PROBE = """
+import importlib.metadata as m, json, platform, ray
+ray.init(log_to_driver=False)
+def version(name):
+    try:
+        return m.version(name)
+    except m.PackageNotFoundError:
+        return ""
+print("PROBE" + json.dumps({"python": platform.python_version(), "ray": ray.__version__,
+    "packages": {n: version(n) for n in ("torch", "av", "obstore")},
+    "nodes": sum(n["Alive"] for n in ray.nodes()), "gpus": ray.cluster_resources().get("GPU", 0)}))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A job as it is listed.
+
+    Attributes:
+        id: Its submission id.
+        status: Ray's word for how it is.
+        message: Why, where Ray says so.
+        code: Exit code of its driver once that has ended.
+        began_s: Unix time, 0 before.
+    """
+
+    id: str
+    status: str
+    message: str
+    code: int | None
+    began_s: float
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing runs any more."""
+        return self.status in _ENDED
+
+    @property
+    def exit_code(self) -> int:
+        """What the command on this machine ends with: the driver's own code, as documented."""
+        if self.status == "SUCCEEDED":
+            return 0
+        if self.status == "STOPPED":
+            return _STOPPED_CODE
+        return self.code if self.code in _KNOWN_CODES else 1
+
+
+class ClusterJobs:
+    """The jobs of a running cluster.
+
+    Args:
+        address: Of its dashboard, such as ``http://127.0.0.1:8265``.
+
+    Raises:
+        SetupError: It cannot be reached, refuses the token, or runs a version of Ray that this program does not.
+    """
+
+    def __init__(self, address: str) -> None:
+        _take_token()
+        self.address = address.rstrip("/")
+        with self._told("must be a cluster's dashboard"):
+            from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # after its environment is set
+
+            logging.getLogger("ray").setLevel(logging.WARNING)  # it would tell of every upload
+            self._client: JobSubmissionClient = JobSubmissionClient(self.address)
+            # Private: the public get_version drops Ray's own version.
+            answer = self._client._do_request("GET", "/api/version")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            self.ray_version = str(answer.json()["ray_version"])
+
+    def must_fit(self) -> None:
+        """Refuse a cluster whose Ray this program does not run on.
+
+        Raises:
+            SetupError: It is one.
+        """
+        if not _supported().contains(self.ray_version):
+            raise SetupError(
+                "ray_version",
+                self.address,
+                f"must run Ray {_supported()}",
+                f"Ray {self.ray_version}",
+                "Use an image with such a version, see cluster/README.md",
+            )
+
+    def find(self, name: str) -> JobLine | None:
+        """Return a job by its submission id."""
+        return next((one for one in self.list() if one.id == name), None)
+
+    def list(self) -> list[JobLine]:
+        """Return the runs that this program sent, latest first."""
+        with self._told("must list its jobs"):
+            mine = [one for one in self._client.list_jobs() if (one.metadata or {}).get(_SENDER[0]) == _SENDER[1]]
+        return sorted(map(_line, mine), key=lambda one: -one.began_s)
+
+    def submit(self, name: str | None, key: str, words: list[str], folder: Path, wheel: Path) -> tuple[str, bool]:
+        """Send a run, or find the one that is there; return its id, and whether it was sent now.
+
+        Args:
+            name: The id to take; a job that has it already is not sent again, whatever became of it.
+            key: What the run is about. Without a name the id follows from it: while such a job is at work no other
+                is sent, and after it the next one goes on where it stopped.
+            words: The command line, without the program.
+            folder: Small files that the command names: it runs in a copy of this folder.
+            wheel: The program.
+
+        Raises:
+            SetupError: The cluster refuses.
+        """
+        if name is not None and not _ID.match(name):
+            raise SetupError("submission_id", "--id", "must be letters, digits, or ._- (at most 128)", repr(name[:140]))
+        base = _PREFIX + hashlib.sha256(key.encode()).hexdigest()[:12]
+        mine = [one for one in self.list() if one.id == name or (name is None and _is_of(one.id, base))]
+        if mine and (name is not None or not mine[0].ended):
+            return mine[0].id, False
+        taken = max((int(one.id.rpartition(".")[2]) for one in mine), default=0)
+        chosen = name or f"{base}.{taken + 1}"
+        with self._told("must take the job"):
+            self._client.submit_job(
+                entrypoint=shlex.join(["python", "-m", "lipwise_ray", *words]),
+                submission_id=chosen,
+                runtime_env={
+                    "working_dir": str(folder),
+                    "py_modules": [str(wheel)],
+                    "env_vars": {"PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+                },
+                metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200]},
+            )
+        return chosen, True
+
+    def stop(self, name: str) -> None:
+        """Ask a job to end; what it has done stays done."""
+        with self._told("must stop the job"):
+            self._client.stop_job(name)
+
+    def logs(self, name: str) -> str:
+        """Return what a job has printed so far."""
+        with self._told("must give the job's log"):
+            return self._client.get_job_logs(name)
+
+    def follow(self, name: str, say: Callable[[str], None]) -> JobLine:
+        """Pass on what a job prints until it has ended; a lost line is taken up again.
+
+        Raises:
+            SetupError: The cluster stays away.
+        """
+        log, lost = _Log(say), 0
+        while True:
+            asyncio.run(log.follow(self._client, name))
+            try:
+                found = self.find(name)
+                if found is not None and found.ended:
+                    log.take(0, self.logs(name))
+                    return found
+                lost = 0
+            except SetupError:
+                lost += 1
+                if lost > _MOST_LOST_LINES:
+                    raise
+            time.sleep(_POLL_S * (1 + lost))
+
+    def probe(self) -> dict[str, Any]:
+        """Return what a small job sees over there: versions of Python, Ray and packages, nodes, GPUs.
+
+        Raises:
+            SetupError: It does not answer.
+        """
+        name = f"{_PREFIX}doctor-{os.urandom(4).hex()}"
+        with self._told("must take a job"):
+            self._client.submit_job(entrypoint=shlex.join(["python", "-c", _PROBE]), submission_id=name)
+            deadline_s = time.monotonic() + _PROBE_S
+            while not (found := _line(self._client.get_job_info(name))).ended:
+                if time.monotonic() > deadline_s:
+                    self._client.stop_job(name)
+                    raise RuntimeError(f"no answer in {_PROBE_S:.0f} s")
+                time.sleep(_POLL_S)
+            line = next((one for one in self.logs(name).splitlines() if one.startswith("PROBE")), None)
+            self._client.delete_job(name)
+        if line is None:
+            raise SetupError("probe", self.address, "must run a small job", found.message or found.status)
+        return dict(json.loads(line.removeprefix("PROBE")))
+
+    @contextlib.contextmanager
+    def _told(self, must: str) -> Generator[None]:
+        """Turn what Ray's client raises into this program's errors."""
+        from ray.exceptions import AuthenticationError  # noqa: PLC0415  # after its environment is set
+
+        try:
+            yield
+        except AuthenticationError as error:
+            raise SetupError(
+                "token",
+                self.address,
+                "must accept the token",
+                "it is refused" if os.environ.get("RAY_AUTH_MODE") == "token" else "it asks for one",
+                "Set RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token",
+            ) from error
+        except (ConnectionError, OSError) as error:  # those of requests are OSErrors
+            raise SetupError(
+                "unreachable",
+                self.address,
+                "must be reachable",
+                str(error).splitlines()[0][:300],
+                "Check the address, and that a tunnel to the dashboard is open",
+            ) from error
+        except (RuntimeError, ValueError, KeyError) as error:
+            got = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SetupError("cluster", self.address, must, got[:300], "See the cluster's dashboard") from error
+
+
+class _Log:
+    """What a job has printed, passed on once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said = 0
+
+    async def follow(self, client: JobSubmissionClient, name: str) -> None:
+        """Pass on what comes, until the job or the line ends."""
+        import aiohttp  # noqa: PLC0415  # with Ray's client
+
+        seen = 0
+        with contextlib.suppress(RuntimeError, OSError, TimeoutError, aiohttp.ClientError):
+            async for text in client.tail_job_logs(name):
+                self.take(seen, text)
+                seen += len(text)
+
+    def take(self, seen: int, text: str) -> None:
+        """Pass on the part of a text that is new; the text begins after so many characters of the log."""
+        fresh = text[max(0, self._said - seen) :]
+        if fresh:
+            self._say(fresh)
+            self._said = seen + len(text)
+
+
+def _take_token() -> None:
+    """Send the token that is there: Ray does so only where its mode is set before it is imported."""
+    there = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if there or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _supported() -> Any:  # noqa: ANN401  # packaging's set of specifiers
+    """Return the versions of Ray that this program is made for."""
+    needs = (Requirement(one) for one in importlib.metadata.requires("lipwise-ray") or [])
+    return next(one.specifier for one in needs if one.name == "ray" and one.marker is None)
+
+
+def _is_of(name: str, base: str) -> bool:
+    head, _, number = name.rpartition(".")
+    return head == base and number.isdigit()
+
+
+def _line(details: JobDetails) -> JobLine:
+    return JobLine(
+        id=str(details.submission_id),
+        status=str(getattr(details.status, "value", details.status)),
+        message=(details.message or "").partition(", last available logs")[0].strip()[:_MOST_MESSAGE],
+        code=getattr(details, "driver_exit_code", None),
+        began_s=(details.start_time or 0) / 1000,
+    )

@@ -1,0 +1,117 @@
+"""A real cluster of two nodes on this machine, as an operator starts one: a head that does no work, and a worker."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """Where it is.
+
+    Attributes:
+        dashboard: Its address for jobs.
+        token: What it asks for.
+        metrics_port: Of the head.
+        scratch: The folder for the nodes' files, one of its own for each.
+    """
+
+    dashboard: str
+    token: str
+    metrics_port: int
+    scratch: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of a client."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+
+
+@contextmanager
+def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
+    """Start a head and a worker by `ray start`, behind a token; end them."""
+    scratch = Path(tempfile.mkdtemp(prefix="lwc-", dir="/tmp"))  # socket paths must stay short
+    token, port, dashboard, metrics = secrets.token_hex(32), *_free_ports(3)
+    binary = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{binary}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": token,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONPATH": "",
+    }
+    head = [
+        "--head", f"--port={port}", "--num-cpus=0", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+        "--include-dashboard=true", f"--metrics-export-port={metrics}",
+    ]  # fmt: skip
+    worker = [f"--address=127.0.0.1:{port}", "--num-cpus=2", f"--num-gpus={gpus}"]
+    processes = []
+    try:
+        for name, words in (("h", head), ("w", worker)):
+            folder = scratch / name
+            folder.mkdir()
+            common = [
+                "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=104857600", "--disable-usage-stats",
+                f"--temp-dir={folder}/ray",
+            ]  # fmt: skip
+            log_file = scratch / f"{name}.log"
+            log = log_file.open("w")
+            processes.append(
+                subprocess.Popen(
+                    [binary / "ray", "start", *words, *common],
+                    env={**environment, "TMPDIR": str(folder)},
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+            if name == "h":
+                _until(lambda: _is_open(dashboard), processes[0], scratch / "h.log")
+            _until(lambda: "Ray runtime started" in log_file.read_text(), processes[-1], log_file)  # noqa: B023  # called at once
+        yield RayCluster(f"http://127.0.0.1:{dashboard}", token, metrics, scratch)
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _until(there: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline_s = time.monotonic() + 90
+    while not there():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline_s, log.read_text()
+        time.sleep(0.2)
