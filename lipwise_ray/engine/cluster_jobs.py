@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 _PREFIX = "lipwise-"
 _SENDER = ("program", "lipwise-ray")
+_CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _STOPPED_CODE = 3
 _MOST_MESSAGE = 300
@@ -98,7 +99,8 @@ class ClusterJobs:
         with self._told("must be a cluster's dashboard"):
             from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # after its environment is set
 
-            logging.getLogger("ray").setLevel(logging.WARNING)  # it would tell of every upload
+            for name in _CHATTY:  # they would tell of every upload
+                logging.getLogger(f"ray.{name}").setLevel(logging.WARNING)
             self._client: JobSubmissionClient = JobSubmissionClient(self.address)
             # Private: the public get_version drops Ray's own version.
             answer = self._client._do_request("GET", "/api/version")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -159,9 +159,11 @@ def work_through(
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
             rest: Json = {"scratch": str(scratch), "device": engine.device}
-            run.work(_jobs(manifest.waiting(), source, weights, work, rest, run), stop)
-            with suppress(StorageError):  # it was told of
-                meter.flush()
+            try:
+                run.work(_jobs(manifest.waiting(), source, weights, work, rest, run), stop)
+            finally:
+                with suppress(StorageError):  # it was told of
+                    meter.close()
         finally:
             engine.close()
     return _report(run, manifest, time.monotonic() - begun)

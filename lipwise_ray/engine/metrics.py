@@ -189,6 +189,15 @@ class Meter:
         self._add("lipwise_gpu_memory_bytes", gpu_bytes)
         self.flush()
 
+    def close(self) -> None:
+        """Say that nothing waits or works any more.
+
+        Raises:
+            StorageError: A file cannot be written.
+        """
+        self._flushed_s = -_WRITE_S
+        self.now({}, busy=0, idle=0, loading=0, gpu_bytes=0)
+
     def flush(self) -> None:
         """Pass on what was noted.
 
