@@ -43,10 +43,10 @@ class RayCluster:
 def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
     """Start a head and a worker by `ray start`, behind a token; end them."""
     scratch = Path(tempfile.mkdtemp(prefix="lwc-", dir="/tmp"))  # socket paths must stay short
-    token, port, dashboard, metrics = secrets.token_hex(32), *_free_ports(3)
+    token, port, dashboard, metrics = secrets.token_hex(32), *free_ports(3)
     binary = Path(sys.executable).parent
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         "PATH": f"{binary}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
@@ -93,7 +93,8 @@ def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

@@ -1,0 +1,229 @@
+"""Runs on a real cluster of two nodes by Ray's Jobs API, as a user sends them from a laptop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import requests
+
+from lipwise_ray.engine.metrics import METRICS
+from tests.conftest import ROOT
+from tests.dub import run
+from tests.integration.ray_cluster import RayCluster, free_ports, ray_cluster
+
+DEMO = ROOT / "manifests" / "demo.csv"
+JOB = ROOT / "jobs" / "demo.toml"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with ray_cluster() as found:
+        yield found
+
+
+def _call(cluster: RayCluster, *words: str | Path, **environment: str) -> Any:
+    return run(*words, "--address", cluster.dashboard, **{**cluster.environment, **environment})
+
+
+def _submit(cluster: RayCluster, out: Path, *more: str | Path, manifest: Path = DEMO) -> Any:
+    return _call(cluster, "submit", manifest, "--job", JOB, "--out", out, *more)
+
+
+def _status(cluster: RayCluster, name: str) -> dict[str, Any]:
+    done = _call(cluster, "status", name, "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def _one_row(folder: Path) -> Path:
+    """Write a manifest of the demo's still beside copies of its files; their paths are relative."""
+    for name in ("still.png", "still.m4a"):
+        shutil.copy(ROOT / "manifests" / "demo" / name, folder)
+    (folder / "one.csv").write_text("id,video,audio,output\nstill,still.png,still.m4a,still.mp4\n")
+    return folder / "one.csv"
+
+
+def test_the_demo_from_a_laptop(cluster: RayCluster, tmp_path: Path) -> None:
+    """Sent and left alone, found again when it is sent twice, followed to its end; its files and figures are there."""
+    out = tmp_path / "out"
+    sent = _submit(cluster, out, "--detach")
+    assert sent.returncode == 0, sent.stderr
+    assert sent.stdout.startswith("sent: lipwise-")
+    assert "must be a folder that all of the cluster's machines share" in sent.stderr
+    name = sent.stdout.split()[1]
+    again = _submit(cluster, out, "--detach")
+    assert again.stdout.startswith(f"there already: {name}")
+    assert _status(cluster, name)["status"] in ("PENDING", "RUNNING")
+    followed = _call(cluster, "logs", name, "--follow")
+    assert followed.returncode == 0, followed.stdout
+    assert "4 done, 0 failed, 0 left" in followed.stdout
+    assert followed.stdout.count("4 done, 0 failed") == 1
+    assert sorted(path.name for path in out.iterdir()) == ["cuts.mp4", "presenter.mp4", "still.mp4", "two-people.mp4"]
+    assert _status(cluster, name)["exit_code"] == 0
+    assert "4 done, 0 failed" in _call(cluster, "logs", name).stdout
+    nodes = {json.loads(line).get("node") for line in _events(out) if '"leased"' in line}
+    assert len(nodes - {None}) == 1  # the head has no cores: all the work was the other node's
+    _prometheus_finds_the_metrics(cluster, tmp_path)
+
+
+def _events(out: Path) -> list[str]:
+    return [line for path in out.with_name("out.state").rglob("*.jsonl") for line in path.read_text().splitlines()]
+
+
+def _prometheus_finds_the_metrics(cluster: RayCluster, folder: Path) -> None:
+    """Prometheus, configured as the repository says, scrapes what the run gave Ray; without it, this looks itself."""
+    shown = requests.get(f"http://127.0.0.1:{cluster.metrics_port}/metrics", timeout=30).text
+    assert "ray_lipwise_rows_total{" in shown
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        pytest.skip("the run itself passed; no prometheus (Debian's package) to scrape its metrics")
+    (port,) = free_ports(1)
+    text = (ROOT / "cluster" / "metrics" / "prometheus.yml").read_text()
+    text = text.replace("/tmp/ray/", f"{cluster.scratch}/h/ray/").replace("15s", "1s")
+    (folder / "prometheus.yml").write_text(text)
+    command = [
+        prometheus, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]  # fmt: skip
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wanted = {
+            f"ray_{name}" + {"counter": "_total", "histogram": "_sum"}.get(m.kind, "") for name, m in METRICS.items()
+        }
+        wanted -= {"ray_lipwise_retries_total"}  # nothing failed
+        deadline_s = time.monotonic() + 60
+        names: set[str] = set()
+        while not wanted <= names:
+            assert time.monotonic() < deadline_s, (wanted - names, (folder / "prometheus.log").read_text()[-2000:])
+            time.sleep(1)
+            try:
+                answer = requests.get(f"http://127.0.0.1:{port}/api/v1/label/__name__/values", timeout=5)
+            except requests.ConnectionError:
+                continue
+            names = set(answer.json()["data"]) if answer.ok else set()
+        query = {"query": 'sum({__name__=~"(ray_)?lipwise_rows_total",status="done"})'}
+        found = requests.get(f"http://127.0.0.1:{port}/api/v1/query", params=query, timeout=5).json()
+        assert float(found["data"]["result"][0]["value"][1]) >= 4
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_run_that_was_cancelled_goes_on_under_the_next_name(cluster: RayCluster, tmp_path: Path) -> None:
+    """Cancel ends it with the documented code; the same command takes up what is left, relative paths too."""
+    manifest, out = _one_row(tmp_path), tmp_path / "out"
+    first = _submit(cluster, out, "--detach", manifest=manifest).stdout.split()[1]
+    deadline_s = time.monotonic() + 90
+    while "rows" not in _call(cluster, "logs", first).stdout:
+        assert time.monotonic() < deadline_s
+    cancelled = _call(cluster, "cancel", first)
+    assert cancelled.returncode == 0, cancelled.stderr
+    followed = _call(cluster, "logs", first, "--follow")
+    assert followed.returncode == 3
+    assert "stopped" in followed.stderr
+    assert _call(cluster, "cancel", first).returncode == 2
+    second = _submit(cluster, out, manifest=manifest)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert second.stdout.split()[1] == first.replace(".1", ".2")
+    assert (out / "still.mp4").is_file()
+
+
+def test_a_name_is_used_once(cluster: RayCluster, tmp_path: Path) -> None:
+    """A scheduler that fires twice, or after the end, starts nothing again; the code is that of the run."""
+    (tmp_path / "bad.csv").write_text("id,video,audio,output\na,missing.mp4,missing.wav,a.mp4\n")
+    for word in ("sent", "there already"):
+        done = _submit(cluster, tmp_path / "out", "--id", f"night-{tmp_path.name}", manifest=tmp_path / "bad.csv")
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert done.stdout.startswith(word)
+        assert f"no file at {tmp_path}/missing.mp4" in done.stdout
+
+
+def test_a_gpu_that_is_not_there(cluster: RayCluster, tmp_path: Path) -> None:
+    """The worker says so before anything begins."""
+    done = _submit(cluster, tmp_path / "out", "--set", 'engine.device="cuda"', manifest=_one_row(tmp_path))
+    assert done.returncode == 2
+    assert "engine.device: cuda must be there where workers run, got no CUDA device on" in done.stdout
+
+
+def test_doctor_compares_both_sides(cluster: RayCluster) -> None:
+    """Versions of Python and Ray, packages, nodes; no trace of the question stays."""
+    done = _call(cluster, "doctor")
+    assert done.returncode == 0, done.stdout
+    for line in ("ok   python", "ok   ray", "ok   packages   are there", "ok   nodes      2 alive, no GPUs"):
+        assert line in done.stdout
+    assert "doctor" not in _call(cluster, "status").stdout
+
+
+def test_tokens(cluster: RayCluster) -> None:
+    """A wrong one and none are told apart; neither is shown."""
+    wrong = _call(cluster, "status", RAY_AUTH_TOKEN="f" * 64)
+    assert wrong.returncode == 2
+    assert "must accept the token, got it is refused" in wrong.stderr
+    assert "ffffffff" not in wrong.stderr
+    none = run("status", "--address", cluster.dashboard, RAY_AUTH_TOKEN="", RAY_AUTH_MODE="disabled")
+    assert none.returncode == 2
+    assert "got it asks for one" in none.stderr
+    assert _call(cluster, "status", RAY_AUTH_TOKEN="", RAY_AUTH_TOKEN_PATH="/nowhere").returncode == 2
+
+
+def test_bad_usage(cluster: RayCluster, tmp_path: Path) -> None:
+    """Every mistake is one line and exit code 2."""
+    wrongs = [
+        ("must be a run on", _call(cluster, "logs", "no-such-run")),
+        ("must be named for a cluster", _call(cluster, "submit", DEMO)),
+        ("must be a file", _submit(cluster, tmp_path, manifest=tmp_path / "none.csv")),
+        ("--id: must be letters", _submit(cluster, tmp_path, "--id", "a b")),
+        ("must be reachable", run("status", "--address", "http://127.0.0.1:9")),
+        ("must be http://", run("status", "--address", "ftp://x")),
+        ("needs a state, or --address", run("status")),
+        ("need --address http", run("submit", DEMO, "--detach")),
+        (
+            "Only `submit` takes one",
+            _call(cluster, "evaluate", ROOT / "manifests/demo/cuts.mp4", "--job", JOB, "--out", tmp_path / "e"),
+        ),
+    ]
+    for text, done in wrongs:
+        assert done.returncode == 2, (text, done.stdout, done.stderr)
+        assert text in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_another_version_of_ray_is_refused(tmp_path: Path) -> None:
+    """A cluster that answers with a version outside the range is not sent anything."""
+
+    class Old(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"version": "4", "ray_version": "2.40.0", "ray_commit": "", "session_name": ""}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Old)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        done = run("submit", DEMO, "--address", address, "--out", tmp_path)
+        assert done.returncode == 2
+        assert "must run Ray <2.61,>=2.57, got Ray 2.40.0" in done.stderr
+        assert "got Ray 2.40.0" in run("doctor", "--address", address).stdout
+    finally:
+        server.shutdown()
+
+
+def test_nothing_of_the_laptop_is_left_behind(cluster: RayCluster) -> None:
+    """What was sent lies in the cluster's own folders; none of ours is left."""
+    left = [path.name for path in Path(os.environ.get("TMPDIR", "/tmp")).glob("lipwise-*") if path.is_dir()]
+    assert not [name for name in left if not name.startswith("lipwise-ray-")]
