@@ -34,6 +34,8 @@ class ScriptedEngine:
         self.stuck: set[str] = set()
         self.killed: list[str] = []
         self.ended: list[str] = []
+        self.loading = 0
+        self.gpu_bytes = 0
         self.at_once = False
         """A poll tells of everything that ended, as Ray's does."""
         self.answer: Callable[[Task], Json] = lambda task: {"id": task.id}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.engine.dispatcher import Dispatcher
+from lipwise_ray.engine.metrics import FileSink, Meter
 from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
@@ -139,3 +140,19 @@ def test_as_many_rows_as_the_workers_need(tmp_path: Path) -> None:
         assert len(at_work) <= 3
         if task.startswith("assemble:"):
             at_work.remove(row)
+
+
+def test_workers_that_load_are_told_of(tmp_path: Path) -> None:
+    """Whoever looks at the state, the terminal and Prometheus see how many workers are not ready yet."""
+    rows = Rows(tmp_path, [3], most_chunks=9)
+    rows.engine.loading = 2
+    seen: list[int] = []
+    rows.listener.tick = lambda _, loading: seen.append(loading)  # type: ignore[method-assign]
+    file = tmp_path / "run.prom"
+    rows.run.dispatcher.meter = Meter([FileSink(file)])
+    rows.work()
+    rows.run.dispatcher.meter.flush()
+    assert set(seen) == {2}
+    assert rows.run.lease.about["loading"] == 2
+    assert 'lipwise_workers{state="loading"} 2.0' in file.read_text()
+    assert 'lipwise_tasks_total{outcome="done",task="render"} 3.0' in file.read_text()
