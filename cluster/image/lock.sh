@@ -20,7 +20,7 @@ leave_out() {
 compile torch.in --output-file torch-gpu.lock
 gpu=$(names torch-gpu.lock | grep -E '^(torch|torchvision|triton|nvidia-.*|cuda-.*)$')
 # shellcheck disable=SC2046,SC2086
-compile ../../pyproject.toml build.in --extra asr --extra cluster --extra s3 --constraint torch.in \
+compile ../../pyproject.toml more.in --extra asr --extra cluster --extra s3 --constraint torch.in \
     $(leave_out $gpu) --output-file requirements.lock
 sed -n 's/^\([a-z0-9._-]*==[^ ]*\) .*/\1/p' requirements.lock >requirements.tmp
 # shellcheck disable=SC2046

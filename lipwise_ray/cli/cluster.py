@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lipwise_ray.cli import setup
 from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import is_local, is_web
@@ -51,12 +52,12 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
     from lipwise_ray.engine.shipping import make_wheel  # noqa: PLC0415  # only for this
 
     address = settings.engine.address
-    out = sent.out or settings.paths.out
-    if out is None:
+    if not (sent.out or settings.paths.out):
         raise SettingsError(
             "no_place", "--out", "must be named for a cluster", "none", "Name a prefix in a bucket, or a shared folder"
         )
-    places = {"--out": out, "--state": sent.state or settings.paths.state or f"{out.rstrip('/')}.state"}
+    out = setup.out_address(sent.out, settings, sent.manifest)
+    places = {"--out": out, "--state": setup.state_address(sent.state, settings, out)}
     places = {option: str(Path(place).resolve()) if is_local(place) else place for option, place in places.items()}
     if is_local(sent.manifest) and not Path(sent.manifest).is_file():
         raise SettingsError("manifest_unreadable", sent.manifest, "must be a file", "none", "Check the path")
@@ -140,7 +141,7 @@ def logs(
 ) -> None:
     """Show what a run on a cluster has printed."""
     jobs = connect(address)
-    _must_be_there(jobs, name)
+    jobs.must_find(name)
     if follow:
         raise typer.Exit(_follow(jobs, name))
     typer.echo(jobs.logs(name), nl=False)
@@ -153,7 +154,7 @@ def show_status(address: str, name: str | None, *, as_json: bool) -> None:
         LipwiseError: There is none of that name, or the cluster refuses.
     """
     jobs = connect(address)
-    found = [_must_be_there(jobs, name)] if name else jobs.list()
+    found = [jobs.must_find(name)] if name else jobs.list()
     for one in found:
         if as_json:
             record = {"id": one.id, "status": one.status, "message": one.message, "began_s": one.began_s}
@@ -172,7 +173,7 @@ def stop(address: str, name: str) -> None:
         LipwiseError: There is none of that name at work, or the cluster refuses.
     """
     jobs = connect(address)
-    if _must_be_there(jobs, name).ended:
+    if jobs.must_find(name).ended:
         raise SettingsError("not_running", name, "must be at work", "it has ended", "There is nothing to cancel")
     jobs.stop(name)
     typer.echo(f"asked for the end of {name}; what is done stays done")
@@ -197,20 +198,13 @@ def findings(address: str) -> Iterator[tuple[bool, str, str]]:
     here = {"python": platform.python_version(), "ray": version("ray")}
     for name, ours in here.items():
         same = ours.split(".")[:2] == str(there[name]).split(".")[:2]
-        hint = "" if same else ". Runs sent by --address http do not mind; for ray:// both must be equal"
-        yield same, name, f"{there[name]} there, {ours} here{hint}"
+        hint = "" if same else ". Runs that are sent to the dashboard do not mind; for ray:// both must be equal"
+        yield True, name, f"{there[name]} there, {ours} here{hint}"
     missing = [name for name, found in there["packages"].items() if not found]
     yield (
         not missing,
         "packages",
-        f"missing there: {', '.join(missing)}. Use the image of cluster/Dockerfile" if missing else "are there",
+        f"missing there: {', '.join(missing)}. Use the image of cluster/image" if missing else "are there",
     )
     gpus = int(there["gpus"])
     yield True, "nodes", f"{there['nodes']} alive, {gpus or 'no'} GPUs{'' if gpus else ' (yet): runs would use CPUs'}"
-
-
-def _must_be_there(jobs: ClusterJobs, name: str) -> JobLine:
-    found = jobs.find(name)
-    if found is None:
-        raise SettingsError("no_run", name, f"must be a run on {jobs.address}", "none", "See `lipwise-ray status`")
-    return found

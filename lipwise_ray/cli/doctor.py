@@ -27,17 +27,20 @@ def doctor(
     assignments: setup.Set = None,
     folder: Annotated[Path, typer.Option("--disk", help="Folder whose free space matters.")] = Path(),
     address: cluster.Dashboard = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only what is installed, GPU and disk: for the health of a container.")
+    ] = False,
 ) -> None:
     """Show versions, GPU, Ray, encoders, disk and weights, or how a cluster is: one line each, with what to do."""
     settings = setup.settings_source(job, assignments, None).for_run()
     bad = 0
-    for good, name, text in cluster.findings(address) if address else _findings(settings, folder):
+    for good, name, text in cluster.findings(address) if address else _findings(settings, folder, quick=quick):
         bad += not good
         typer.echo(f"{'ok  ' if good else 'MISS'} {name:10} {text}")
     raise typer.Exit(1 if bad else 0)
 
 
-def _findings(settings: Settings, folder: Path) -> Iterator[tuple[bool, str, str]]:
+def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tuple[bool, str, str]]:
     yield True, "python", platform.python_version()
     for package in _PACKAGES:
         try:
@@ -55,11 +58,13 @@ def _findings(settings: Settings, folder: Path) -> Iterator[tuple[bool, str, str
     else:
         speed = "bfloat16 in hardware" if has_bfloat16_cpu() else "float32 only"
         yield True, "gpu", f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
-    opening = [codec for codec in _ENCODERS if _opens(codec)]
-    yield "libx264" in opening, "encoders", ", ".join(opening) or "none opens. Reinstall av"
     free = shutil.disk_usage(folder).free
     hint = "" if free > _LOW_DISK_BYTES else ". Free some space, or choose another --out and --state"
     yield free > _LOW_DISK_BYTES, "disk", f"{free / 1e9:.0f} GB free at {folder.resolve()}{hint}"
+    if quick:
+        return
+    opening = [codec for codec in _ENCODERS if _opens(codec)]
+    yield "libx264" in opening, "encoders", ", ".join(opening) or "none opens. Reinstall av"
     registry = setup.registry(settings)
     own = {settings.lipsync.model: settings.lipsync.checkpoint, "yunet": settings.detect.checkpoint}
     for name, checkpoint in own.items():

@@ -88,21 +88,21 @@ def settings_source(job: Path | None, assignments: list[str] | None, preset: str
 
 
 def models_path(settings: Settings) -> Path:
-    """Return the folder of pulled checkpoints: paths.models, or the user's cache folder."""
-    if settings.paths.models:
-        return Path(settings.paths.models).expanduser()
+    """Return the folder of pulled checkpoints: paths.models, LIPWISE_MODELS of the environment, or the user's cache."""
+    told = settings.paths.models or os.environ.get("LIPWISE_MODELS")
+    if told:
+        return Path(told).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "lipwise-ray" / "models"
 
 
 def registry(settings: Settings) -> Registry:
     """Return the registry of checkpoints."""
-    from lipwise_ray.dubbing.media import cache_of  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.placing import mirror_of  # noqa: PLC0415  # heavy
     from lipwise_ray.nets import registry as checkpoints  # noqa: PLC0415  # heavy
 
     path, folder = models_folder() / "registry.toml", models_path(settings)
-    mirror = mirror_of(settings.paths.mirror, cache_of(settings.paths))
+    mirror = mirror_of(settings.paths)
     return checkpoints.Registry(path, folder, mirror.has) if mirror else checkpoints.Registry(path, folder)
 
 

@@ -11,11 +11,12 @@ from lipwise_ray.dubbing.ids import content_id, record_id
 from lipwise_ray.errors import LipwiseError, MediaError
 from lipwise_ray.settings import Paths, Settings
 from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown, unsigned
-from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.cache import Cache, machine_folder
 from lipwise_ray.storage.objects import BucketFile, Facts
 from lipwise_ray.storage.web import WebFile, too_large
 
 _MOST_NAME_BYTES = 100
+_NO_BOUND = 1 << 62
 
 
 class Source(Protocol):
@@ -148,6 +149,11 @@ def media_of(settings: Settings, cache: Cache, on_block: Callable[[], None] = la
 def cache_of(paths: Paths) -> Cache:
     """Return the cache that a run's settings ask for."""
     return Cache(Path(paths.scratch) / "cache" if paths.scratch else None, round(paths.cache_gb * 1e9))
+
+
+def weights_cache_of(paths: Paths) -> Cache:
+    """Return the folder of checkpoints from a mirror. Nothing is removed from it: workers may load them again."""
+    return Cache(Path(paths.scratch) / "weights" if paths.scratch else machine_folder() / "weights", _NO_BOUND)
 
 
 def policy_of(paths: Paths) -> Policy:

@@ -7,9 +7,11 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from lipwise_ray.dubbing.media import weights_cache_of
 from lipwise_ray.errors import SettingsError, WeightsError
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.resources import models_folder
+from lipwise_ray.settings import Paths
 from lipwise_ray.storage.address import is_local, is_store, shown
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.objects import BucketFile
@@ -32,7 +34,7 @@ class Mirror:
             raise SettingsError(
                 "mirror", "paths.mirror", "must be a folder, or a prefix in a bucket of s3, gs or az", shown(address)
             )
-        self._address = address.rstrip("/")
+        self._address = str(Path(address).expanduser()) if is_local(address) else address.rstrip("/")
         self._cache = cache
         self._known: dict[str, bool] = {}
 
@@ -109,9 +111,10 @@ class Placing:
             StorageError: The store refused, or the disk is full.
         """
         sha256 = reference["sha256"]
-        if sha256 not in self._known:
-            self._known[sha256] = self._find(reference)
-        return self._known[sha256]
+        known = self._known.get(sha256)
+        if known is None or not known.is_file():  # somebody tidied up
+            known = self._known[sha256] = self._find(reference)
+        return known
 
     def _find(self, reference: Json) -> Path:
         path = Path(reference["path"])
@@ -132,6 +135,6 @@ class Placing:
         return found
 
 
-def mirror_of(address: str | None, cache: Cache) -> Mirror | None:
+def mirror_of(paths: Paths) -> Mirror | None:
     """Return the mirror that settings name, None where they name none."""
-    return Mirror(address, cache) if address else None
+    return Mirror(paths.mirror, weights_cache_of(paths)) if paths.mirror else None

@@ -74,7 +74,7 @@ class Worker:
         self._store = open_store(config.state, self._cache)
         self._scratch = Path(config.scratch)
         self._planner = Planner(self._store, self._scratch)
-        place = Placing(mirror_of(config.paths.mirror, self._cache), self._tick_slowly)
+        place = Placing(mirror_of(config.paths), self._tick_slowly)
         self._models = Models(config.device, config.threads, place)
         evaluator = Evaluator(self._store, self._scratch, self._models, self._planner, config.threads)
         self._known_kinds: set[Kind] = set()

@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 _PREFIX = "lipwise-"
 _SENDER = ("program", "lipwise-ray")
+_WHAT = "what"
+_STOP_S = "300"
+"""So long running chunks may take to end after a cancel; Ray would kill the driver after 3 s."""
+
 _CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-_STOPPED_CODE = 3
+_SETUP_CODE, _STOPPED_CODE = 2, 3
 _MOST_MESSAGE = 300
 _KNOWN_CODES = (1, 2, 3)
 _MOST_LOST_LINES = 5
 _POLL_S = 1.0
+_YOUNG_S = 60.0
 _PROBE_S = 120.0
 _PROBE = """
 import importlib.metadata as m, json, platform, ray
@@ -60,6 +65,7 @@ class JobLine:
         message: Why, where Ray says so.
         code: Exit code of its driver once that has ended.
         began_s: Unix time, 0 before.
+        what: Equal for runs of equal commands and files.
     """
 
     id: str
@@ -67,6 +73,7 @@ class JobLine:
     message: str
     code: int | None
     began_s: float
+    what: str = ""
 
     @property
     def ended(self) -> bool:
@@ -75,12 +82,15 @@ class JobLine:
 
     @property
     def exit_code(self) -> int:
-        """What the command on this machine ends with: the driver's own code, as documented."""
+        """What the command on this machine ends with: the driver's own code.
+
+        A driver that was killed counts as stopped, one that never began as a wrong setup.
+        """
         if self.status == "SUCCEEDED":
             return 0
-        if self.status == "STOPPED":
-            return _STOPPED_CODE
-        return self.code if self.code in _KNOWN_CODES else 1
+        if self.status == "FAILED" and self.code is None:
+            return _SETUP_CODE
+        return self.code if self.status == "FAILED" and self.code in _KNOWN_CODES else _STOPPED_CODE
 
 
 class ClusterJobs:
@@ -125,6 +135,17 @@ class ClusterJobs:
         """Return a job by its submission id."""
         return next((one for one in self.list() if one.id == name), None)
 
+    def must_find(self, name: str) -> JobLine:
+        """Return a job by its submission id.
+
+        Raises:
+            SetupError: There is none; a head that was started anew knows none of before.
+        """
+        found = self.find(name)
+        if found is None:
+            raise SetupError("no_run", name, f"must be a run on {self.address}", "none", "See `lipwise-ray status`")
+        return found
+
     def list(self) -> list[JobLine]:
         """Return the runs that this program sent, latest first."""
         with self._told("must list its jobs"):
@@ -136,35 +157,70 @@ class ClusterJobs:
 
         Args:
             name: The id to take; a job that has it already is not sent again, whatever became of it.
-            key: What the run is about. Without a name the id follows from it: while such a job is at work no other
-                is sent, and after it the next one goes on where it stopped.
+            key: The state that the run works on. Without a name the id follows from it: while such a job is at work no
+                other is sent, and after it the next one goes on where it stopped.
             words: The command line, without the program.
             folder: Small files that the command names: it runs in a copy of this folder.
             wheel: The program.
 
         Raises:
-            SetupError: The cluster refuses.
+            SetupError: The cluster refuses, or another command has that name, or works on that state.
         """
         if name is not None and not _ID.match(name):
             raise SetupError("submission_id", "--id", "must be letters, digits, or ._- (at most 128)", repr(name[:140]))
         base = _PREFIX + hashlib.sha256(key.encode()).hexdigest()[:12]
+        what = _digest(words, folder)
         mine = [one for one in self.list() if one.id == name or (name is None and _is_of(one.id, base))]
         if mine and (name is not None or not mine[0].ended):
-            return mine[0].id, False
+            return self._same(mine[0], what), False
         taken = max((int(one.id.rpartition(".")[2]) for one in mine), default=0)
         chosen = name or f"{base}.{taken + 1}"
-        with self._told("must take the job"):
-            self._client.submit_job(
-                entrypoint=shlex.join(["python", "-m", "lipwise_ray", *words]),
-                submission_id=chosen,
-                runtime_env={
-                    "working_dir": str(folder),
-                    "py_modules": [str(wheel)],
-                    "env_vars": {"PYTHONUNBUFFERED": "1", "RAY_USAGE_STATS_ENABLED": "0"},
-                },
-                metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200]},
-            )
+        try:
+            with self._told("must take the job"):
+                self._hand_over(
+                    entrypoint=shlex.join(["python", "-m", "lipwise_ray", *words]),
+                    submission_id=chosen,
+                    runtime_env={
+                        "working_dir": str(folder),
+                        "py_modules": [str(wheel)],
+                        "env_vars": {
+                            "PYTHONUNBUFFERED": "1",
+                            "RAY_USAGE_STATS_ENABLED": "0",
+                            "RAY_JOB_STOP_WAIT_TIME_S": _STOP_S,
+                        },
+                    },
+                    metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200], _WHAT: what},
+                )
+        except SetupError:
+            other = self.find(chosen)  # somebody was quicker
+            if other is None:
+                raise
+            return self._same(other, what), False
         return chosen, True
+
+    def _hand_over(self, **job: Any) -> None:  # noqa: ANN401  # as Ray's client takes them
+        """Submit a job; a cluster that has just been started is given time to take it."""
+        deadline_s = time.monotonic() + _YOUNG_S
+        while True:
+            try:
+                self._client.submit_job(**job)
+            except RuntimeError as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline_s:
+                    raise
+            else:
+                return
+            time.sleep(_POLL_S)
+
+    def _same(self, job: JobLine, what: str) -> str:
+        if job.what != what:
+            raise SetupError(
+                "other_run",
+                f"{job.id} on {self.address}",
+                "must be a run of the same manifest and settings",
+                "another one",
+                "Wait for its end, or name another --state or --id",
+            )
+        return job.id
 
     def stop(self, name: str) -> None:
         """Ask a job to end; what it has done stays done."""
@@ -186,8 +242,8 @@ class ClusterJobs:
         while True:
             asyncio.run(log.follow(self._client, name))
             try:
-                found = self.find(name)
-                if found is not None and found.ended:
+                found = self.must_find(name)
+                if found.ended:
                     log.take(0, self.logs(name))
                     return found
                 lost = 0
@@ -205,7 +261,7 @@ class ClusterJobs:
         """
         name = f"{_PREFIX}doctor-{os.urandom(4).hex()}"
         with self._told("must take a job"):
-            self._client.submit_job(entrypoint=shlex.join(["python", "-c", _PROBE]), submission_id=name)
+            self._hand_over(entrypoint=shlex.join(["python", "-c", _PROBE]), submission_id=name)
             deadline_s = time.monotonic() + _PROBE_S
             while not (found := _line(self._client.get_job_info(name))).ended:
                 if time.monotonic() > deadline_s:
@@ -258,10 +314,14 @@ class _Log:
         import aiohttp  # noqa: PLC0415  # with Ray's client
 
         seen = 0
-        with contextlib.suppress(RuntimeError, OSError, TimeoutError, aiohttp.ClientError):
-            async for text in client.tail_job_logs(name):
-                self.take(seen, text)
-                seen += len(text)
+        lines = client.tail_job_logs(name)
+        while True:
+            try:
+                text = await anext(lines)
+            except (StopAsyncIteration, RuntimeError, OSError, TimeoutError, aiohttp.ClientError):
+                return
+            self.take(seen, text)
+            seen += len(text)
 
     def take(self, seen: int, text: str) -> None:
         """Pass on the part of a text that is new; the text begins after so many characters of the log."""
@@ -284,6 +344,11 @@ def _supported() -> Any:  # noqa: ANN401  # packaging's set of specifiers
     return next(one.specifier for one in needs if one.name == "ray" and one.marker is None)
 
 
+def _digest(words: list[str], folder: Path) -> str:
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return hashlib.sha256(json.dumps([words, files]).encode()).hexdigest()[:24]
+
+
 def _is_of(name: str, base: str) -> bool:
     head, _, number = name.rpartition(".")
     return head == base and number.isdigit()
@@ -296,4 +361,5 @@ def _line(details: JobDetails) -> JobLine:
         message=(details.message or "").partition(", last available logs")[0].strip()[:_MOST_MESSAGE],
         code=getattr(details, "driver_exit_code", None),
         began_s=(details.start_time or 0) / 1000,
+        what=str((details.metadata or {}).get(_WHAT, "")),
     )

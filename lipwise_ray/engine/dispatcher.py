@@ -275,7 +275,8 @@ class Dispatcher:
         entry = self._entries[outcome.task.id]
         how = outcome.failure.blame if outcome.failure else "done"
         seconds = self.clock() - lease.begun_s if lease else 0.0
-        self.meter.ended(entry.task.kind, how, entry.task.frames, seconds)
+        frames = 0 if (outcome.result or {}).get("reused") else entry.task.frames
+        self.meter.ended(entry.task.kind, how, frames, seconds)
         for node in [node for node, task_id in self._reserved.items() if task_id == entry.task.id]:
             del self._reserved[node]
         facts: dict[str, Any] = {

@@ -32,7 +32,7 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
 
 
 def meter_for(settings: EngineSettings) -> Meter:
-    """Return what takes a run's metrics to where the settings want them; a cluster's Ray gets them always.
+    """Return what takes a run's metrics to where the settings want them, and to the Ray of the cluster it runs on.
 
     Raises:
         SettingsError: The file cannot be written to.
@@ -40,7 +40,8 @@ def meter_for(settings: EngineSettings) -> Meter:
     from lipwise_ray.engine.metrics import FileSink, Meter, RaySink  # noqa: PLC0415  # after the guard
 
     sinks: list[Sink] = []
-    if settings.kind == "ray" and settings.address != "local":
+    # From outside (ray://) nothing of this process reaches the agents of the nodes.
+    if settings.kind == "ray" and settings.address != "local" and not settings.address.startswith("ray://"):
         sinks.append(RaySink())
     if settings.metrics_file:
         sinks.append(FileSink(Path(settings.metrics_file).expanduser()))

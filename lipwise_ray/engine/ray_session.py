@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,24 +103,10 @@ def connect(address: str) -> Path | None:
         raise SetupError(
             "address", address, "must be auto or ray://HOST:PORT here", "a dashboard", "Only `submit` takes one"
         )
-    common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
-    package_root = str(Path(__file__).resolve().parents[2])
     folder = _make_folder() if address == "local" else None
     try:
-        if folder is not None:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder),
-                **common,
-            )
-        else:
-            _knock(address)
-            # Ray puts the node's own value in for the variable.
-            path = {"PYTHONPATH": f"{package_root}:${{PYTHONPATH}}"}
-            ray.init(address=address, runtime_env={"env_vars": path}, **common)
+        with _own_signals():
+            _init(address, folder)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise SetupError(
             "ray",
@@ -126,6 +116,35 @@ def connect(address: str) -> Path | None:
             "Run `lipwise-ray doctor`, or check --address",
         ) from error
     return folder
+
+
+def _init(address: str, folder: Path | None) -> None:
+    common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
+    if folder is not None:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+            **common,
+        )
+        return
+    _knock(address)
+    # Ray puts the node's own value in for the variable.
+    path = {"PYTHONPATH": f"{Path(__file__).resolve().parents[2]}:${{PYTHONPATH}}"}
+    ray.init(address=address, runtime_env={"env_vars": path}, **common)
+
+
+@contextmanager
+def _own_signals() -> Generator[None]:
+    """Keep this process's handlers: Ray puts its own in their place, which ends a driver at once."""
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in ours.items():
+            if callable(handler):
+                signal.signal(number, handler)
 
 
 def _knock(address: str) -> None:

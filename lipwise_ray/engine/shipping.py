@@ -46,9 +46,12 @@ def _files() -> Iterator[tuple[str, Path]]:
     for file in _within(_PACKAGE):
         if file.parts[0] != "_data":
             yield f"lipwise_ray/{file.as_posix()}", _PACKAGE / file
-    for name, folder in (("jobs", jobs_folder()), ("models", models_folder())):
-        for file in _within(folder):
-            yield f"lipwise_ray/_data/{name}/{file.as_posix()}", folder / file
+    for file in _within(jobs_folder()):
+        yield f"lipwise_ray/_data/jobs/{file.as_posix()}", jobs_folder() / file
+    models = models_folder()
+    yield "lipwise_ray/_data/models/registry.toml", models / "registry.toml"
+    for file in sorted((models / "tiny").glob("tiny_*.safetensors")):
+        yield f"lipwise_ray/_data/models/tiny/{file.name}", file
 
 
 def _within(folder: Path) -> Iterator[Path]:

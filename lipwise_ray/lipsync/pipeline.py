@@ -21,6 +21,10 @@ class Stage:
 
     busy_s: float = 0.0
 
+    def add(self, seconds: float) -> None:
+        """Count busy seconds, from several threads too: nothing is called between reading and writing the sum."""
+        self.busy_s += seconds
+
 
 @dataclass(frozen=True, slots=True)
 class _Failed:

@@ -44,7 +44,6 @@ LIGHT_RADIUS = 3
 
 _MOST_CHANGE = 0.12
 _PENDING_BATCHES = 2
-_FACES_AHEAD = 4
 _WAITING_BYTES = 512 << 20
 _QUEUE_BYTES = 64 << 20
 
@@ -201,9 +200,11 @@ class Renderer:
                 with Background(lambda: self._composed(self._dubbed(iter(cropped))), depth) as composed:
                     yield from composed
                 return
+            # Less than a batch ahead, the network would wait for its next one.
+            ahead = max(2, min(restoration.batch_faces, _QUEUE_BYTES // restoration.face_bytes))
             with (
-                Background(lambda: self._given(self._dubbed(iter(cropped)), restoration), _FACES_AHEAD) as given,
-                Background(lambda: self._restored(iter(given), restoration), _FACES_AHEAD) as restored,
+                Background(lambda: self._given(self._dubbed(iter(cropped)), restoration), ahead) as given,
+                Background(lambda: self._restored(iter(given), restoration), ahead) as restored,
                 Background(lambda: self._composed(iter(restored)), 2) as composed,
             ):
                 yield from composed
@@ -223,7 +224,7 @@ class Renderer:
         for job in jobs:
             begin = time.perf_counter()
             faces = [self._face(job, spot) for spot in job.spots]
-            self.times.crop.busy_s += time.perf_counter() - begin
+            self.times.crop.add(time.perf_counter() - begin)
             yield _Item(job, faces)
 
     def _face(self, job: FrameJob, spot: Spot) -> _Face:
@@ -264,7 +265,7 @@ class Renderer:
                 seen = cv2.warpAffine(free, there, face.crop.shape[1::-1], flags=flags, borderMode=edge)
                 if face.mask is not None:
                     face.mask = face.mask * np.asarray(seen, np.float32)
-            self.times.network.busy_s += time.perf_counter() - begin
+            self.times.network.add(time.perf_counter() - begin)
 
         return in_batches(cropped, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
 
@@ -277,7 +278,7 @@ class Renderer:
             crops[place], mels[place] = face.crop, face.spot.mel
         for face, result in zip(batch, self._lipsync(crops, mels), strict=False):
             face.new = result
-        self.times.network.busy_s += time.perf_counter() - begin
+        self.times.network.add(time.perf_counter() - begin)
 
     @staticmethod
     def _wanted(items: Iterator[_Item]) -> Iterator[_Item]:
@@ -292,7 +293,7 @@ class Renderer:
             for face in item.faces:
                 if face.mask is not None:
                     face.shift = light_shift(face.crop, face.new, face.mask)
-            self.times.composite.busy_s += time.perf_counter() - begin
+            self.times.composite.add(time.perf_counter() - begin)
             near.append(item)
             ahead += 1
             if ahead > LIGHT_RADIUS:
@@ -320,7 +321,7 @@ class Renderer:
                         weight += share
             if weight:
                 face.new = relit(face.new, total / np.float32(weight))
-        self.times.composite.busy_s += time.perf_counter() - begin
+        self.times.composite.add(time.perf_counter() - begin)
         yield item
 
     # restorer and composite -----------------------------------------------------------------------------
@@ -331,7 +332,7 @@ class Renderer:
             for face in item.faces:
                 new = Patch(face.new, face.mask, face.to_shown)
                 face.given = restoration.given(item.job.frame, new, face.spot.landmarks)
-            self.times.composite.busy_s += time.perf_counter() - begin
+            self.times.composite.add(time.perf_counter() - begin)
             yield item
 
     def _restored(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
@@ -340,7 +341,7 @@ class Renderer:
             given = [face.given for face in batch if face.given is not None]
             for face, picture in zip(batch, restoration(given), strict=True):
                 face.restored = picture
-            self.times.restore.busy_s += time.perf_counter() - begin
+            self.times.restore.add(time.perf_counter() - begin)
 
         size = restoration.batch_faces
         return in_batches(items, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
@@ -355,7 +356,7 @@ class Renderer:
             for face, before in zip(item.faces, filmed, strict=True):
                 pictures = np.stack([read_luma(frame, canvas, face.small_to_shown, SMALL_PX), before])
                 self.flicker.add(face.spot.track, number, item.job.source, pictures, face.mask)
-            self.times.composite.busy_s += time.perf_counter() - begin
+            self.times.composite.add(time.perf_counter() - begin)
             yield item.job.frame
 
     def _lay(self, job: FrameJob, face: _Face) -> None:

@@ -74,6 +74,11 @@ class Restoration:
         """Faces a call of the network."""
         return self._restorer.batch_faces
 
+    @property
+    def face_bytes(self) -> int:
+        """What a face on its way out takes."""
+        return (self._restorer.size_px * self._restorer.scale) ** 2 * 3 * 4
+
     def given(self, frame: VideoFrame, patch: Patch, landmarks: F32Array) -> Given:
         """Return a new face as the restorer sees it.
 
@@ -92,7 +97,9 @@ class Restoration:
         batch = np.zeros((self.batch_faces, side, side, 3), np.float32)
         for number, face in enumerate(faces):
             batch[number] = face.picture
-        return list(self._restorer(batch)[: len(faces)])
+        made = self._restorer(batch)[: len(faces)]
+        # A face's picture goes as soon as it is laid over its frame: large ones must not hold the whole batch.
+        return [one.copy() for one in made] if self._restorer.scale > 1 else list(made)
 
     def _to_shown(self, patch: Patch, landmarks: F32Array) -> F64Array:
         side = self._restorer.size_px

@@ -33,7 +33,7 @@ def test_a_bucket_is_a_mirror(shared: Path, yunet_file: Path, tmp_path: Path, mo
         client.upload_file(str(yunet_file), BUCKET, f"models/{FILE}")
         said = _submit(shared, tmp_path, f"s3://{BUCKET}/models")
         assert said.startswith("0 "), said
-    copies = [path.name for path in (tmp_path / "scratch" / "cache").iterdir() if FILE in path.name]
+    copies = [path.name for path in (tmp_path / "scratch" / "weights").iterdir() if FILE in path.name]
     assert len(copies) == 1
     assert (tmp_path / "out" / "a.mp4").is_file()
 

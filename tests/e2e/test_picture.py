@@ -16,10 +16,12 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.compose import lower_face, paste_mask
 from lipwise_ray.media.region import box_to_shown, pixel_map
 from tests.conftest import ROOT
 from tests.dub import LOSSLESS, dub
+from tests.seeded import seeded_weights
 
 TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', LOSSLESS)
 SHARP = 'restore.model="tiny_restorer"'
@@ -109,9 +111,15 @@ def _see_nothing_of_the_mask(source: Path, result: Path, plan: Plan) -> None:
     for before, after, number in zip(
         _frames(source, "yuv420p"), _frames(result, "yuv420p"), range(FRAMES), strict=False
     ):
-        luma = slice(0, before.shape[0] * 2 // 3)
-        outside = cv2.dilate(_opacity(plan, number, before.shape[0] * 2 // 3, before.shape[1]), np.ones((3, 3))) == 0
-        assert np.array_equal(before[luma][outside], after[luma][outside])
+        height, width = before.shape[0] * 2 // 3, before.shape[1]
+        outside = cv2.dilate(_opacity(plan, number, height, width), np.ones((3, 3))) == 0
+        assert np.array_equal(before[:height][outside], after[:height][outside])
+        if width % 4 == 0 and height % 4 == 0:
+            # Both chroma planes lie below the luma, two of their rows in one of the picture's.
+            far = outside.reshape(height // 2, 2, width // 2, 2).all(axis=(1, 3)).astype(np.uint8)
+            far = cv2.erode(far, np.ones((3, 3))).astype(bool)
+            planes = [one[height:].reshape(2, height // 2, width // 2) for one in (before, after)]
+            assert np.array_equal(planes[0][:, far], planes[1][:, far])
         assert not np.array_equal(before, after)
     filmed, made = np.mean(rough, axis=0)
     assert made <= 1.1 * filmed
@@ -190,6 +198,8 @@ def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
     assert _plan(tmp_path / "closed.state").counts["frames_in_pauses"] == 0
     assert not any(np.array_equal(a, b) for a, b in zip(filmed[35:65], closed[35:65], strict=True))
     assert _motion(closed, 35, 65) <= 1.2 * _motion(filmed, 35, 65)
+    off = list(_frames(tmp_path / "off" / "presenter.mkv", "yuv420p"))
+    assert not any(np.array_equal(a, b) for a, b in zip(off[35:65], closed[35:65], strict=True))
 
 
 def _motion(frames: list[Any], start: int, stop: int) -> float:
@@ -249,3 +259,44 @@ def test_a_face_parser_keeps_the_invariance(tmp_path: Path) -> None:
     for frames in (4, 100):
         assert dub(tmp_path, [row], *TINY, parser, f"chunk.frames={frames}", out=f"cut{frames}").done == 1
     assert _hashes(tmp_path / "cut4" / "presenter.mkv") == _hashes(tmp_path / "cut100" / "presenter.mkv")
+
+
+@pytest.mark.parametrize("scope", ["face", "frame"])
+def test_upscalers_enlarge_the_face_or_the_frame(tmp_path: Path, scope: str) -> None:
+    """A checkpoint as a user names one (of seeded weights): the face alone in its place, or the whole frame, larger."""
+    import torch
+
+    torch.save({"params": seeded_weights("srvgg_x4")}, tmp_path / "x4.pth")
+    upscale = (f'restore.upscale.checkpoint="{tmp_path}/x4.pth"', f'restore.upscale.scope="{scope}"')
+    row = _row(video=_small(_row()["video"], tmp_path / "small.mp4"), end=0.2)
+    report = dub(tmp_path, [row], *TINY, SHARP, *upscale)
+    assert report.done == 1, report.outcomes
+    before, after = next(_frames(row["video"])), next(_frames(tmp_path / "out" / "presenter.mkv"))
+    times = 1 if scope == "face" else 4
+    assert after.shape[:2] == (before.shape[0] * times, before.shape[1] * times)
+
+
+def _small(source: Path, target: Path) -> Path:
+    """Write a clip's first frames at half its size."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        video = given.streams.video[0]
+        stream.width, stream.height, stream.pix_fmt = video.width // 4 * 2, video.height // 4 * 2, "yuv420p"
+        for number, frame in enumerate(given.decode(video)):
+            if number == 10:
+                break
+            out.mux(stream.encode(frame.reformat(stream.width, stream.height, "yuv420p")))
+        out.mux(stream.encode(None))
+    return target
+
+
+def test_a_restorer_that_cannot_be_used_is_told_before_anything_begins(tmp_path: Path) -> None:
+    """Not a checkpoint, an unknown network, an upscaler: the message says which are known, or where it belongs."""
+    import torch
+
+    torch.save({"params": seeded_weights("srvgg_x4")}, tmp_path / "up.pth")
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    (tmp_path / "page.pth").write_text("<html>not found</html>")
+    for name, text in (("up", "restore.upscale.model"), ("other", "GFPGAN"), ("page", "page.pth")):
+        with pytest.raises(SetupError, match=text):
+            dub(tmp_path, [_row()], *TINY, f'restore.checkpoint="{tmp_path}/{name}.pth"', out=name)

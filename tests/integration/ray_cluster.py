@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 
 @dataclass(frozen=True)
 class RayCluster:
@@ -65,7 +67,7 @@ def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
             folder.mkdir()
             common = [
                 "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=104857600", "--disable-usage-stats",
-                f"--temp-dir={folder}/ray",
+                f"--temp-dir={folder}/ray", f"--dashboard-agent-listen-port={free_ports(1)[0]}",
             ]  # fmt: skip
             log_file = scratch / f"{name}.log"
             log = log_file.open("w")
@@ -79,7 +81,7 @@ def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
                 )
             )
             if name == "h":
-                _until(lambda: _is_open(dashboard), processes[0], scratch / "h.log")
+                _until(lambda: _takes_jobs(dashboard, token), processes[0], scratch / "h.log")
             _until(lambda: "Ray runtime started" in log_file.read_text(), processes[-1], log_file)  # noqa: B023  # called at once
         yield RayCluster(f"http://127.0.0.1:{dashboard}", token, metrics, scratch)
     finally:
@@ -105,9 +107,12 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _is_open(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+def _takes_jobs(port: int, token: str) -> bool:
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/api/jobs/", headers=headers, timeout=10).ok
+    except requests.RequestException:
+        return False
 
 
 def _until(there: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import requests
 
 from lipwise_ray.engine.metrics import METRICS
 from tests.conftest import ROOT
-from tests.dub import run
+from tests.dub import command, run
 from tests.integration.ray_cluster import RayCluster, free_ports, ray_cluster
 
 DEMO = ROOT / "manifests" / "demo.csv"
@@ -63,7 +64,10 @@ def test_the_demo_from_a_laptop(cluster: RayCluster, tmp_path: Path) -> None:
     name = sent.stdout.split()[1]
     again = _submit(cluster, out, "--detach")
     assert again.stdout.startswith(f"there already: {name}")
-    assert _status(cluster, name)["status"] in ("PENDING", "RUNNING")
+    other = _submit(cluster, out, "--detach", manifest=_one_row(tmp_path))
+    assert other.returncode == 2
+    assert "must be a run of the same manifest and settings" in other.stderr
+    _comes_line_by_line(cluster, name)
     followed = _call(cluster, "logs", name, "--follow")
     assert followed.returncode == 0, followed.stdout
     assert "4 done, 0 failed, 0 left" in followed.stdout
@@ -74,6 +78,19 @@ def test_the_demo_from_a_laptop(cluster: RayCluster, tmp_path: Path) -> None:
     nodes = {json.loads(line).get("node") for line in _events(out) if '"leased"' in line}
     assert len(nodes - {None}) == 1  # the head has no cores: all the work was the other node's
     _prometheus_finds_the_metrics(cluster, tmp_path)
+
+
+def _comes_line_by_line(cluster: RayCluster, name: str) -> None:
+    """What a run prints is here while it is at work; who stops reading leaves it alone."""
+    words = command("logs", name, "--follow", "--address", cluster.dashboard)
+    environment = {**os.environ, **cluster.environment}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout is not None
+        assert any("rows" in line for line in process.stdout)
+        assert _status(cluster, name)["status"] == "RUNNING"
+        process.stdout.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) != 0
 
 
 def _events(out: Path) -> list[str]:
@@ -123,14 +140,18 @@ def _prometheus_finds_the_metrics(cluster: RayCluster, folder: Path) -> None:
 def test_a_run_that_was_cancelled_goes_on_under_the_next_name(cluster: RayCluster, tmp_path: Path) -> None:
     """Cancel ends it with the documented code; the same command takes up what is left, relative paths too."""
     manifest, out = _one_row(tmp_path), tmp_path / "out"
-    first = _submit(cluster, out, "--detach", manifest=manifest).stdout.split()[1]
+    sent = _submit(cluster, out, "--detach", manifest=manifest)
+    assert sent.returncode == 0, sent.stderr
+    first = sent.stdout.split()[1]
     deadline_s = time.monotonic() + 90
     while "rows" not in _call(cluster, "logs", first).stdout:
         assert time.monotonic() < deadline_s
     cancelled = _call(cluster, "cancel", first)
     assert cancelled.returncode == 0, cancelled.stderr
     followed = _call(cluster, "logs", first, "--follow")
-    assert followed.returncode == 3
+    assert followed.returncode == 3, followed.stdout
+    assert "stopping: running chunks end first" in followed.stdout
+    assert "run the same command again to go on" in followed.stdout
     assert "stopped" in followed.stderr
     assert _call(cluster, "cancel", first).returncode == 2
     second = _submit(cluster, out, manifest=manifest)

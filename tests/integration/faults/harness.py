@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import partial
@@ -19,6 +20,7 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore, open_store
@@ -106,6 +108,14 @@ class Site:
     def hits(self) -> int:
         """Faults injected so far."""
         return len(list(self.faults.glob("hit-*")))
+
+    def end_stopped(self) -> None:
+        """End the processes that a fault stopped and that outlived their node."""
+        for mark in self.faults.glob("stopped-*"):
+            with suppress(psutil.Error):
+                process = psutil.Process(int(mark.name.removeprefix("stopped-")))
+                if process.environ().get("LIPWISE_TEST_FAULTS") == str(self.faults):
+                    process.kill()
 
     @property
     def environment(self) -> dict[str, str]:

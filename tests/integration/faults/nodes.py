@@ -50,6 +50,7 @@ def _nodes(site: Site) -> Iterator[_Nodes]:
             yield _Nodes(cluster, environment)
         finally:
             cluster.shutdown()
+            site.end_stopped()
 
 
 def vanishes(site: Site) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from lipwise_ray.dubbing.placing import Mirror, Placing, mirror_of
 from lipwise_ray.errors import SettingsError, WeightsError
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import models_folder
+from lipwise_ray.settings import Paths
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.values import Json
 
@@ -51,6 +53,27 @@ def test_the_mirror_gives_what_is_not_there(tmp_path: Path, mirror: Mirror) -> N
     assert Placing(mirror)(_reference(Path("/nowhere/w.pth"))) == found
 
 
+def test_a_copy_that_was_removed_is_fetched_again(mirror: Mirror) -> None:
+    """A worker may load a checkpoint again long after the first time."""
+    placing = Placing(mirror)
+    placing(_reference(Path("/nowhere/w.pth"))).unlink()
+    assert placing(_reference(Path("/nowhere/w.pth"))).read_bytes() == DATA
+
+
+def test_nothing_pushes_checkpoints_out(tmp_path: Path) -> None:
+    """They are not kept among the copies of inputs, whose room is bounded."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "w.pth").write_bytes(DATA)
+    found = mirror_of(Paths(mirror=str(tmp_path / "m"), scratch=str(tmp_path / "s"), cache_gb=1e-9))
+    assert found is not None
+    path = found.fetch("w.pth", hashlib.sha256(DATA).hexdigest())
+    assert path is not None
+    os.utime(path, (0, 0))
+    (tmp_path / "m" / "v.pth").write_bytes(b"other")
+    found.fetch("v.pth", hashlib.sha256(b"other").hexdigest())
+    assert path.is_file()
+
+
 def test_another_file_is_refused_and_not_kept(tmp_path: Path, mirror: Mirror) -> None:
     """What does not have the published hash is no checkpoint."""
     with pytest.raises(WeightsError, match="must be the published file"):
@@ -72,7 +95,7 @@ def test_addresses_of_other_kinds_are_refused(tmp_path: Path) -> None:
     """A mirror is a folder or a bucket."""
     with pytest.raises(SettingsError, match=r"paths\.mirror"):
         Mirror("ftp://host/folder", Cache(tmp_path))
-    assert mirror_of(None, Cache(tmp_path)) is None
+    assert mirror_of(Paths()) is None
 
 
 def _fetch(arguments: tuple[str, str, int]) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
+from lipwise_ray.engine import shipping
 from lipwise_ray.engine.shipping import make_wheel
+from lipwise_ray.resources import models_folder
 
 
 def test_the_wheel_is_small_and_the_same_each_time(tmp_path: Path) -> None:
@@ -20,10 +25,20 @@ def test_the_wheel_is_small_and_the_same_each_time(tmp_path: Path) -> None:
     names = zipfile.ZipFile(first).namelist()
     assert "lipwise_ray/cli/app.py" in names
     assert "lipwise_ray/_data/models/registry.toml" in names
-    assert not [name for name in names if name.endswith((".mp4", ".pth", ".onnx", ".pyc"))]
-    weights = [name for name in names if name.endswith(".safetensors")]
-    assert all(name.rpartition("/")[2].startswith("tiny_") for name in weights)
+    assert not [name for name in names if name.endswith((".mp4", ".pyc"))]
     assert first.stat().st_size < 12e6
+
+
+def test_no_checkpoint_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody put beside the registry stays where it is."""
+    models = tmp_path / "models"
+    shutil.copytree(models_folder(), models)
+    (models / "wav2lip_gan.pth").write_bytes(b"weights")
+    (models / "tiny" / "wav2lip.safetensors").write_bytes(b"weights")
+    monkeypatch.setattr(shipping, "models_folder", lambda: models)
+    names = zipfile.ZipFile(make_wheel(tmp_path)).namelist()
+    assert not [name for name in names if "wav2lip" in name and name.endswith((".pth", ".safetensors"))]
+    assert "lipwise_ray/_data/models/tiny/tiny_judge.safetensors" in names
 
 
 def test_pip_installs_it_as_ray_does(tmp_path: Path) -> None:

@@ -281,3 +281,73 @@ def test_flicker_is_not_measured_over_jumps() -> None:
     renderer = Renderer(Passthrough(), CANVAS, Blend(mask="box"))
     list(renderer.render(iter(gaps)))
     assert renderer.flicker.faces == 0
+
+
+class Sharper:
+    """A restorer that looks at the whole aligned face, as published ones do, and counts its calls."""
+
+    scale, size_px = 1, 64
+    space = "aligned"
+
+    def __init__(self, batch_faces: int, fails_at: int = 0) -> None:
+        self.batch_faces = batch_faces
+        self.calls = 0
+        self._fails_at = fails_at
+
+    def __call__(self, faces_bgr: Any) -> Any:
+        assert len(faces_bgr) == self.batch_faces
+        self.calls += 1
+        if self.calls == self._fails_at:
+            raise MemoryError("no room")
+        return np.clip(faces_bgr * 1.5 - 0.2, 0, 1)
+
+
+def _restored(lips: int, batch: int) -> list[Any]:
+    boxes = np.array([[40, 40, 100, 100], [100, 30, 150, 80]], np.float32)
+    points = np.array([[20, 22], [40, 22], [30, 35], [22, 46], [38, 46]], np.float32)
+    jobs = []
+    for number in range(23):
+        spots = [Spot(k, box, points + box[:2], np.zeros((80, 16), np.float32)) for k, box in enumerate(boxes)]
+        jobs.append(FrameJob(draw_frame(SPEC, number), tuple(spots if number % 3 else spots[:1]), source=number))
+    blend = Blend(mask="face", match_light=True, linear_light=True, grain=True)
+    return _luma(Renderer(Invert(lips), CANVAS, blend, restorer=Sharper(batch)).render(iter(jobs)))
+
+
+@pytest.mark.parametrize(("lips", "batch"), [(1, 1), (3, 8), (16, 3)])
+def test_restored_faces_do_not_depend_on_batches(lips: int, batch: int) -> None:
+    """One face or two in a frame, light, grain and an aligned restorer: any batches give the same pixels."""
+    assert all(np.array_equal(a, b) for a, b in zip(_restored(lips, batch), _restored(4, 4), strict=True))
+
+
+@pytest.mark.parametrize("call", [1, 3])
+def test_a_failing_restorer_ends_the_stream_with_its_error(call: int) -> None:
+    """An error in its thread reaches the caller, and no thread is left."""
+    import threading
+
+    before = threading.active_count()
+    restorer = Sharper(4, fails_at=call)
+    restorer.space = "crop"
+    renderer = Renderer(Invert(4), CANVAS, SOFT, restorer=restorer)
+    with pytest.raises(MemoryError, match="no room"):
+        list(renderer.render(_jobs(50)))
+    assert threading.active_count() == before
+
+
+def test_half_the_strength_is_half_way() -> None:
+    """Strength is the restored face's share."""
+    none, half, whole = (
+        _mouth(next(Renderer(Scripted(), CANVAS, SOFT, restorer=Striped(), strength=share).render(iter([_flat(120)]))))
+        for share in (0.0, 0.5, 1.0)
+    )
+    assert np.abs(whole - none).max() > 20
+    assert np.abs(half - (none + whole) / 2).max() <= 1
+
+
+class Striped(Same):
+    """A restorer that draws stripes: colours over a wide area stay."""
+
+    def __call__(self, faces_bgr: Any) -> Any:
+        made = faces_bgr.copy()
+        made[:, :, ::4] += 0.2
+        made[:, :, 2::4] -= 0.2
+        return np.clip(made, 0, 1)

@@ -55,6 +55,7 @@ def act(what: str) -> None:
     elif what == "memory":
         raise MemoryError("injected")
     elif what == "hang":
+        (Path(FOLDER) / f"stopped-{os.getpid()}").touch()  # its node may die without it
         while True:  # the kernel lets a stopped process go on when its parent dies
             os.kill(os.getpid(), signal.SIGSTOP)
     elif what == "kill":
