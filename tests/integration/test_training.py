@@ -164,6 +164,7 @@ def test_a_single_clip_is_no_corpus(corpus: Path, tmp_path: Path) -> None:
     assert "at least two clips" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_loss_curve_of_one_with_twice_the_batch(corpus: Path, tmp_path: Path) -> None:
     """Ray Train's two workers see the samples of one worker with twice the batch; losses agree within 15 %.
 
