@@ -44,8 +44,13 @@ def retry(
     if lift_only:
         return
     folder, words = latest_command(store)
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        got = error.strerror or str(error)
+        do = "Run the submit again where it was run; a cluster's goes on by `submit --address` too"
+        raise StateError("no_folder", folder, "must be there to run its command again", got, do) from error
     typer.echo("running again: lipwise-ray " + " ".join(words), err=True)
-    os.chdir(folder)
     os.execv(sys.executable, [sys.executable, "-m", "lipwise_ray", *words])  # noqa: S606  # the user's own command
 
 

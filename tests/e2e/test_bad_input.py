@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import wave
 from pathlib import Path
@@ -266,3 +267,13 @@ def test_two_clips_of_one_name_do_not_mix(folder: Path) -> None:
     for name, first in (("a", 100), ("b", 900)):
         with av.open(str(folder / "out" / name / "clip.mkv")) as container:
             assert read_code(plane_array(next(container.decode(video=0)), 0)) == first
+
+
+def test_a_run_whose_folder_is_gone_is_not_repeated(tmp_path: Path) -> None:
+    """What `retry` would run again was begun in a folder that is no longer there, or on another machine."""
+    record = {"run_id": "r", "manifest": "m.csv", "rows": 1, "command": ["submit", "m.csv"], "folder": "/nowhere"}
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    (tmp_path / "runs" / "r" / "run.json").write_text(json.dumps(record))
+    done = run("retry", tmp_path)
+    assert done.returncode == 2
+    assert "/nowhere: must be there to run its command again" in done.stderr
