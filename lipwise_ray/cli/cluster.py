@@ -154,7 +154,7 @@ def show_status(address: str, name: str | None, *, as_json: bool) -> None:
         LipwiseError: There is none of that name, or the cluster refuses.
     """
     jobs = connect(address)
-    found = [jobs.must_find(name)] if name else jobs.list()
+    found = [jobs.must_find(name)] if name else jobs.runs()
     for one in found:
         if as_json:
             record = {"id": one.id, "status": one.status, "message": one.message, "began_s": one.began_s}

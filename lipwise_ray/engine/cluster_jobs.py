@@ -100,7 +100,7 @@ class ClusterJobs:
         address: Of its dashboard, such as ``http://127.0.0.1:8265``.
 
     Raises:
-        SetupError: It cannot be reached, refuses the token, or runs a version of Ray that this program does not.
+        SetupError: It cannot be reached, or refuses the token.
     """
 
     def __init__(self, address: str) -> None:
@@ -133,7 +133,7 @@ class ClusterJobs:
 
     def find(self, name: str) -> JobLine | None:
         """Return a job by its submission id."""
-        return next((one for one in self.list() if one.id == name), None)
+        return next((one for one in self.runs() if one.id == name), None)
 
     def must_find(self, name: str) -> JobLine:
         """Return a job by its submission id.
@@ -146,7 +146,7 @@ class ClusterJobs:
             raise SetupError("no_run", name, f"must be a run on {self.address}", "none", "See `lipwise-ray status`")
         return found
 
-    def list(self) -> list[JobLine]:
+    def runs(self) -> list[JobLine]:
         """Return the runs that this program sent, latest first."""
         with self._told("must list its jobs"):
             mine = [one for one in self._client.list_jobs() if (one.metadata or {}).get(_SENDER[0]) == _SENDER[1]]
@@ -170,9 +170,10 @@ class ClusterJobs:
             raise SetupError("submission_id", "--id", "must be letters, digits, or ._- (at most 128)", repr(name[:140]))
         base = _PREFIX + hashlib.sha256(key.encode()).hexdigest()[:12]
         what = _digest(words, folder)
-        mine = [one for one in self.list() if one.id == name or (name is None and _is_of(one.id, base))]
-        if mine and (name is not None or not mine[0].ended):
-            return self._same(mine[0], what), False
+        mine = [one for one in self.runs() if one.id == name or (name is None and _is_of(one.id, base))]
+        there = next((one for one in mine if name is not None or not one.ended), None)
+        if there is not None:
+            return self._same(there, what), False
         taken = max((int(one.id.rpartition(".")[2]) for one in mine), default=0)
         chosen = name or f"{base}.{taken + 1}"
         try:
@@ -289,17 +290,18 @@ class ClusterJobs:
                 "it is refused" if os.environ.get("RAY_AUTH_MODE") == "token" else "it asks for one",
                 "Set RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token",
             ) from error
-        except (ConnectionError, OSError) as error:  # those of requests are OSErrors
+        except OSError as error:  # those of requests are, too
             raise SetupError(
                 "unreachable",
                 self.address,
                 "must be reachable",
-                str(error).splitlines()[0][:300],
+                _first_line(error),
                 "Check the address, and that a tunnel to the dashboard is open",
             ) from error
         except (RuntimeError, ValueError, KeyError) as error:
-            got = (str(error).splitlines() or [type(error).__name__])[0]
-            raise SetupError("cluster", self.address, must, got[:300], "See the cluster's dashboard") from error
+            raise SetupError(
+                "cluster", self.address, must, _first_line(error), "See the cluster's dashboard"
+            ) from error
 
 
 class _Log:
@@ -329,6 +331,10 @@ class _Log:
         if fresh:
             self._say(fresh)
             self._said = seen + len(text)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:_MOST_MESSAGE]
 
 
 def _take_token() -> None:
