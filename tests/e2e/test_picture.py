@@ -157,15 +157,15 @@ def test_chunks_and_reruns_do_not_show(dubbed: Path, tmp_path: Path, frames: int
     assert _hashes(tmp_path / "out" / "presenter.mkv") == _hashes(dubbed / "out" / "presenter.mkv")
 
 
-def _with_pause(folder: Path, source: Path, name: str, pause: tuple[float, float] | None) -> Path:
-    """Write a row's sound with silence in it."""
+def _with_pause(folder: Path, source: Path, name: str, pause: tuple[float, float] | None, left: float = 0.0) -> Path:
+    """Write a row's sound with silence in it, or with a share of what was there."""
     import soundfile
 
     from lipwise_ray.dubbing.crops import read_wave
 
     wave = read_wave(source)[: FRAMES * 640]
     if pause:
-        wave[int(pause[0] * 16_000) : int(pause[1] * 16_000)] = 0
+        wave[int(pause[0] * 16_000) : int(pause[1] * 16_000)] *= left
     soundfile.write(folder / name, wave, 16_000)
     return folder / name
 
@@ -193,13 +193,17 @@ def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
     _mux(_row()["video"], _with_pause(tmp_path, _row()["audio"], "talk.wav", None), tmp_path / "talks.mp4")
     talking["video"] = tmp_path / "talks.mp4"
     assert dub(tmp_path, [talking], *TINY, out="closed").done == 1
-    assert dub(tmp_path, [talking], *TINY, 'lipsync.silence="off"', out="off").done == 1
     closed = list(_frames(tmp_path / "closed" / "presenter.mkv", "yuv420p"))
     assert _plan(tmp_path / "closed.state").counts["frames_in_pauses"] == 0
     assert not any(np.array_equal(a, b) for a, b in zip(filmed[35:65], closed[35:65], strict=True))
     assert _motion(closed, 35, 65) <= 1.2 * _motion(filmed, 35, 65)
-    off = list(_frames(tmp_path / "off" / "presenter.mkv", "yuv420p"))
-    assert not any(np.array_equal(a, b) for a, b in zip(off[35:65], closed[35:65], strict=True))
+
+    talking["audio"] = _with_pause(tmp_path, _row()["audio"], "murmur.wav", (1.0, 3.0), left=0.004)
+    for silence in ("closed", "off"):
+        setting = f'lipsync.silence="{silence}"'
+        assert dub(tmp_path, [talking], *TINY, setting, out=f"murmur-{silence}").done == 1
+    rest, go_on = (list(_frames(tmp_path / f"murmur-{one}" / "presenter.mkv", "yuv420p")) for one in ("closed", "off"))
+    assert _motion(rest, 35, 65) < _motion(go_on, 35, 65)
 
 
 def _motion(frames: list[Any], start: int, stop: int) -> float:
