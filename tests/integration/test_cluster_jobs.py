@@ -140,8 +140,12 @@ def _prometheus_finds_the_metrics(cluster: RayCluster, folder: Path) -> None:
 def test_a_run_that_was_cancelled_goes_on_under_the_next_name(cluster: RayCluster, tmp_path: Path) -> None:
     """Cancel ends it with the documented code; the same command takes up what is left, relative paths too."""
     manifest, out = _one_row(tmp_path), tmp_path / "out"
-    sent = _submit(cluster, out, "--detach", manifest=manifest)
+    (tmp_path / "temporary").mkdir()
+    sent = _call(
+        cluster, "submit", manifest, "--job", JOB, "--out", out, "--detach", TMPDIR=str(tmp_path / "temporary")
+    )
     assert sent.returncode == 0, sent.stderr
+    assert not list((tmp_path / "temporary").iterdir())
     first = sent.stdout.split()[1]
     deadline_s = time.monotonic() + 90
     while "rows" not in _call(cluster, "logs", first).stdout:
@@ -242,9 +246,3 @@ def test_another_version_of_ray_is_refused(tmp_path: Path) -> None:
         assert "got Ray 2.40.0" in run("doctor", "--address", address).stdout
     finally:
         server.shutdown()
-
-
-def test_nothing_of_the_laptop_is_left_behind(cluster: RayCluster) -> None:
-    """What was sent lies in the cluster's own folders; none of ours is left."""
-    left = [path.name for path in Path(os.environ.get("TMPDIR", "/tmp")).glob("lipwise-*") if path.is_dir()]
-    assert not [name for name in left if not name.startswith("lipwise-ray-")]

@@ -100,6 +100,7 @@ def _with_silence(source: Path, target: Path) -> None:
         new.mux(sound.encode(None))
 
 
+@pytest.mark.slow
 def test_clips_out_of_sync_are_refused_where_an_expert_is_at_hand(tmp_path: Path) -> None:
     """Sound moved by a third of a second is found; a file that is no expert stops the command with its name."""
     root = tmp_path / "footage"
@@ -183,6 +184,7 @@ def test_two_workers_give_the_loss_curve_of_one_with_twice_the_batch(corpus: Pat
     assert two == pytest.approx(one, rel=0.15)
 
 
+@pytest.mark.slow
 def test_a_workers_error_is_the_runs_error(tmp_path: Path) -> None:
     """What stops a worker of Ray Train is told as if there were one process."""
     (tmp_path / "data").mkdir()
