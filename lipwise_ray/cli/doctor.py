@@ -47,8 +47,12 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
             yield True, package, importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             yield False, package, "not installed. Run `pip install lipwise-ray`"
-    import av  # noqa: PLC0415  # heavy
-    import torch  # noqa: PLC0415  # heavy
+    try:
+        import av  # noqa: PLC0415  # heavy
+        import torch  # noqa: PLC0415  # heavy
+    except ImportError as error:  # installed, but what they stand on is not
+        yield False, "packages", f"cannot be loaded: {error}. Install torch and av again, with what they need"
+        return
 
     from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # heavy
 
