@@ -49,13 +49,6 @@ def test_everything_is_counted_once(tmp_path: Path) -> None:
     } == set(METRICS) - {"lipwise_task_seconds"}
 
 
-def test_a_meter_without_sinks_costs_nothing() -> None:
-    """Nothing is asked for, nothing is written."""
-    meter = Meter()
-    meter.ended("render", "done", 1, 1.0)
-    meter.close()
-
-
 @pytest.mark.parametrize("name", ["run.txt", "missing/run.prom"])
 def test_a_place_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
     """The collector reads .prom files of a folder that is there."""
