@@ -36,7 +36,8 @@ def submit(
     copy_of: Annotated[str | None, typer.Option("--copy-of", hidden=True)] = None,
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
-    settings = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset).for_run()
+    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
+    settings = source.for_run()
     if is_web(settings.engine.address):
         raise typer.Exit(
             cluster.send(
@@ -54,7 +55,6 @@ def submit(
     from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
-    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
     out_root = setup.out_address(out, settings, manifest)
     state_root = setup.state_address(state, settings, out_root)
     loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)

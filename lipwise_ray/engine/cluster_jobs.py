@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
+from lipwise_ray.engine.factory import check_token_file
 from lipwise_ray.errors import SetupError
 from lipwise_ray.storage.redact import redact
 
@@ -104,6 +105,7 @@ class ClusterJobs:
     """
 
     def __init__(self, address: str) -> None:
+        check_token_file()
         _take_token()
         self.address = address.rstrip("/")
         with self._told("must be a cluster's dashboard"):

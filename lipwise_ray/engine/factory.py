@@ -7,6 +7,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lipwise_ray.errors import SetupError
+
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.worker import WorkerConfig
     from lipwise_ray.engine.contract import Engine
@@ -26,6 +28,8 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
         return inline_engine(config, settings)
     if settings.address == "local":
         guard_local_ray()
+    else:
+        check_token_file()
     from lipwise_ray.engine.ray_engine import RayEngine  # noqa: PLC0415  # after the guard
 
     return RayEngine(config, settings)
@@ -46,6 +50,19 @@ def meter_for(settings: EngineSettings) -> Meter:
     if settings.metrics_file:
         sinks.append(FileSink(Path(settings.metrics_file).expanduser()))
     return Meter(sinks)
+
+
+def check_token_file() -> None:
+    """Refuse a token that is not there; Ray would end the process, or call it refused.
+
+    Raises:
+        SetupError: The environment names a file that is none: a secret that was not mounted, say.
+    """
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path and not os.environ.get("RAY_AUTH_TOKEN") and not Path(path).is_file():
+        raise SetupError(
+            "no_token", f"RAY_AUTH_TOKEN_PATH={path}", "must be the file of the cluster's token", "no file", "Mount it"
+        )
 
 
 def guard_local_ray() -> None:

@@ -348,7 +348,7 @@ class Run:
             self.dispatcher.meter.now(
                 self.dispatcher.backlog(),
                 busy=len(busy),
-                idle=sum(len(engine.idle(lane)) for lane in lanes),
+                idle=len({seat.worker for lane in lanes for seat in engine.idle(lane)}),
                 loading=engine.loading,
                 gpu_bytes=engine.gpu_bytes,
             )

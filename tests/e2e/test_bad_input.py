@@ -13,10 +13,12 @@ import pytest
 
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
+from tests.conftest import ROOT
 from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, dub, run, settings_arguments, write_manifest
 
 HOUSE_STYLE = re.compile(r"^[^:]+.*: .+\.( .+)?$", re.DOTALL)
 BOX = "box:60,110,50,110"
+DEMO, JOB = ROOT / "manifests" / "demo.csv", ROOT / "jobs" / "demo.toml"
 
 
 @pytest.fixture
@@ -277,3 +279,20 @@ def test_a_run_whose_folder_is_gone_is_not_repeated(tmp_path: Path) -> None:
     done = run("retry", tmp_path)
     assert done.returncode == 2
     assert "/nowhere: must be there to run its command again" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://127.0.0.1:9", ("status",)),
+        ("http://127.0.0.1:9", ("submit", DEMO, "--out", "{out}", "--job", JOB)),
+        ("ray://127.0.0.1:9", ("submit", DEMO, "--out", "{out}", "--job", JOB)),
+    ],
+)
+def test_a_token_that_was_not_mounted(address: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    """The file that the environment names is not there: that is said, before any cluster is asked."""
+    asked = [str(word).replace("{out}", str(tmp_path / "out")) for word in words]
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "", "RAY_AUTH_TOKEN_PATH": "/nowhere/auth_token"}
+    done = run(*asked, "--address", address, **environment)
+    assert done.returncode == 2, done.stderr
+    assert "RAY_AUTH_TOKEN_PATH=/nowhere/auth_token: must be the file of the cluster's token" in done.stderr
