@@ -11,6 +11,7 @@ import numpy as np
 
 from lipwise_ray.errors import SetupError, WeightsError
 from lipwise_ray.faces.detections import Found
+from lipwise_ray.nets.checkpoint import load_state_dict
 from lipwise_ray.values import F32Array, U8Array
 
 # Points of the 68-point scheme behind our five.
@@ -47,12 +48,14 @@ class S3fd:
                 "Run `pip install 'lipwise-ray[s3fd]'`, or use detect.detector = yunet",
             ) from error
 
+        fan_tensors = load_state_dict(fan_weights)
+
         class LocalFan(face_alignment.FaceAlignment):  # type: ignore[misc]  # the package has no types
             """Loads the landmark network from a file instead of the network."""
 
             def _load_native(self, network_name: str, network_size: int, device: str, dtype: Any) -> Any:  # noqa: ANN401, ARG002  # the package's own signature
                 net = FAN(network_size)
-                net.load_state_dict(torch.load(fan_weights, map_location=device, weights_only=True))
+                net.load_state_dict(fan_tensors)
                 return net.to(device, dtype=dtype).eval()
 
         try:

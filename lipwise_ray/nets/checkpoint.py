@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -18,6 +21,26 @@ _LFS = b"version https://git-lfs"
 _Network = TypeVar("_Network", bound="nn.Module")
 _DICT_KEYS = ("state_dict", "params_ema", "params")
 _PREFIX = "module."
+_WIDEST = 16  # times the original; a broken shape must not make a network that fills the memory
+_MOST_UNPACKED = 20
+_OTHER_DO = "Choose a checkpoint of this network"
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    OSError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    ImportError,
+)
+"""What readers raise on files that are none of theirs."""
+_NAMED = re.compile(r"(?:names|GLOBAL) ([\w.]+)")
 
 
 def sha256_of(path: Path) -> str:
@@ -62,64 +85,99 @@ def refuse_non_weights(path: Path) -> None:
 def load_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint: a dict, a flat state dict, TorchScript or safetensors.
 
-    Only tensors are unpickled (`weights_only`). A TorchScript archive cannot be read that way;
-    its code is loaded but never run.
+    Only tensors are unpickled; nothing that a file names is run.
 
     Raises:
-        WeightsError: The file is no checkpoint, or is cut off.
+        WeightsError: The file is no checkpoint, is cut off, or names something to be run.
     """
-    refuse_non_weights(path)
-    try:
-        found = _read(path)
-    except (
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        EOFError,
-        RuntimeError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:
-        raise WeightsError(
-            "unreadable_weights",
-            str(path),
-            "must be a whole checkpoint of tensors",
-            f"{path.stat().st_size} bytes that do not load ({_first_line(error)})",
-            "The download may be cut off: check it with `lipwise-ray models verify`, or download it again",
-        ) from error
-    tensors = {key.removeprefix(_PREFIX): value for key, value in found.items()}
+    found = load_pickled(path) if path.suffix != ".safetensors" else _safetensors(path)
+    for key in _DICT_KEYS:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = cast("Mapping[str, object]", found)[key]
+    if not isinstance(found, Mapping):
+        raise _unreadable(path, f"a {type(found).__name__} where a dict of tensors belongs")
+    mapping = cast("Mapping[object, object]", found)
+    tensors = {str(key).removeprefix(_PREFIX): value for key, value in mapping.items() if _is_whole(path, value)}
     if not tensors:
         raise WeightsError("no_tensors", str(path), "must hold tensors", "none", "Download it again")
-    return tensors
+    return cast("dict[str, Tensor]", tensors)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    import torch  # noqa: PLC0415  # the checks above work without it
+def load_pickled(path: Path) -> object:
+    """Return what `torch.save` wrote: dicts, lists, numbers, text and tensors. Nothing that a file names is run.
 
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError  # noqa: PLC0415  # beside torch
-        from safetensors.torch import load_file  # noqa: PLC0415  # beside torch
+    Raises:
+        WeightsError: The file is no checkpoint, is cut off, or names something to be run.
+    """
+    import torch  # noqa: PLC0415  # the checks of files work without it
 
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            scripted = any("/code/" in name for name in archive.namelist())
-        if scripted:
-            return dict(torch.jit.load(path, map_location="cpu").state_dict())
-    loaded: object = torch.load(path, map_location="cpu", weights_only=True)
-    for key in _DICT_KEYS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = cast("Mapping[str, object]", loaded)[key]
-    if not isinstance(loaded, Mapping):
-        message = f"a {type(loaded).__name__} where a dict of tensors belongs"
-        raise TypeError(message)
-    mapping = cast("Mapping[str, object]", loaded)
-    return {str(key): value for key, value in mapping.items() if isinstance(value, torch.Tensor)}
+    from lipwise_ray.nets.torchscript import is_torchscript, tensors_of  # noqa: PLC0415  # beside torch
+
+    refuse_non_weights(path)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_size(archive, path)
+                if is_torchscript(archive):
+                    return tensors_of(archive)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, *_BROKEN) as error:
+        named = _NAMED.search(str(error))
+        if named:
+            raise WeightsError(
+                "unsafe_weights",
+                str(path),
+                "must hold tensors, numbers and text only",
+                f"a pickle that names {named[1]}, which is not run",
+                "Where you trust it, load it with torch and save its state_dict() anew",
+            ) from error
+        raise _unreadable(path, f"{path.stat().st_size} bytes that do not load ({_first_line(error)})") from error
+
+
+def _safetensors(path: Path) -> Mapping[str, Tensor]:
+    from safetensors import SafetensorError  # noqa: PLC0415  # beside torch
+    from safetensors.torch import load_file  # noqa: PLC0415  # beside torch
+
+    refuse_non_weights(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, *_BROKEN) as error:
+        raise _unreadable(path, f"{path.stat().st_size} bytes that do not load ({_first_line(error)})") from error
+
+
+def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse an archive that unpacks to far more than it is; `torch.save` does not compress.
+
+    Raises:
+        ValueError: It does.
+    """
+    unpacked, most = sum(part.file_size for part in archive.infolist()), path.stat().st_size * _MOST_UNPACKED
+    if unpacked > most:
+        message = f"{unpacked} bytes when unpacked, more than {_MOST_UNPACKED} times the file"
+        raise ValueError(message)
+
+
+def _is_whole(path: Path, value: object) -> bool:
+    """Tell whether a value is a tensor, and refuse one without data of its own for every number."""
+    import torch  # noqa: PLC0415  # the checks of files work without it
+
+    if not isinstance(value, torch.Tensor):
+        return False
+    if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+        raise _unreadable(path, "a tensor that is not a plain array")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise _unreadable(path, "a tensor that is larger than its data")
+    return True
+
+
+def _unreadable(path: Path, got: str) -> WeightsError:
+    return WeightsError(
+        "unreadable_weights",
+        str(path),
+        "must be a whole checkpoint of tensors",
+        got,
+        "The download may be cut off: check it with `lipwise-ray models verify`, or download it again",
+    )
 
 
 def load_into(network: nn.Module, path: Path, name: str) -> None:
@@ -129,6 +187,40 @@ def load_into(network: nn.Module, path: Path, name: str) -> None:
         WeightsError: The file is no checkpoint, or another network's.
     """
     tensors = load_state_dict(path)
+    _check_fit(network, tensors, path, name)
+    network.load_state_dict({**network.state_dict(), **tensors})
+
+
+def load_network(kind: type[_Network], path: Path, name: str) -> _Network:
+    """Return a network of the width that a checkpoint has.
+
+    Raises:
+        WeightsError: The file is no checkpoint, or another network's.
+    """
+    import torch  # noqa: PLC0415  # the checks of files work without it
+
+    sized = cast("Any", kind)  # a class that takes a width and reads it off a checkpoint
+    tensors = load_state_dict(path)
+    try:
+        width: float = sized.width_of(tensors)
+    except IndexError:  # a number where a layer's weights belong
+        width = 0.0
+    if not 0 < width <= _WIDEST:
+        got = "layers of no width that it can have"
+        raise WeightsError("other_network", str(path), f"must hold the tensors of {name}", got, _OTHER_DO)
+    with torch.device("meta"):  # a shape in a file does not decide how much memory is taken
+        _check_fit(sized(width), tensors, path, name)
+    network: _Network = sized(width)
+    network.load_state_dict({**network.state_dict(), **tensors})
+    return network
+
+
+def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
+    """Compare a checkpoint's tensors with those that a network has.
+
+    Raises:
+        WeightsError: They are another network's.
+    """
     wanted = network.state_dict()
     counters = {key for key in wanted if key.endswith("num_batches_tracked")}
     missing = [key for key in wanted if key not in tensors and key not in counters]
@@ -142,21 +234,8 @@ def load_into(network: nn.Module, path: Path, name: str) -> None:
             f"must hold the {len(wanted)} tensors of {name}",
             f"{len(tensors)} tensors, {len(missing)} missing, {len(odd)} unknown, "
             f"{len(reshaped)} of another shape (for example {example})",
-            "Choose a checkpoint of this network",
+            _OTHER_DO,
         )
-    network.load_state_dict({**wanted, **tensors})
-
-
-def load_network(kind: type[_Network], path: Path, name: str) -> _Network:
-    """Return a network of the width that a checkpoint has.
-
-    Raises:
-        WeightsError: The file is no checkpoint, or another network's.
-    """
-    sized = cast("Any", kind)  # a class that takes a width and reads it off a checkpoint
-    network: _Network = sized(sized.width_of(load_state_dict(path)))
-    load_into(network, path, name)
-    return network
 
 
 def _first_line(error: Exception) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from errno import ENOSPC
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save as to_bytes
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from lipwise_ray.errors import StateError, StorageError, WeightsError
 from lipwise_ray.media.container import write_problem
-from lipwise_ray.nets.checkpoint import load_state_dict
+from lipwise_ray.nets.checkpoint import load_pickled, load_state_dict
 from lipwise_ray.training.task import Task
 
 LAST, BEST = "last.pth", "best.pth"
@@ -70,7 +69,7 @@ def load(path: Path, task: Task) -> Begin:
         StateError: The file is missing, damaged or of another run.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = cast("dict[str, Any]", load_pickled(path))
         task.network.load_state_dict(content["state_dict"])
         task.optimizer.load_state_dict(content["optimizer"])
         for name, part in task.parts.items():
@@ -79,12 +78,12 @@ def load(path: Path, task: Task) -> Begin:
         torch.set_rng_state(content["torch_rng"])
         _check_finite(task.network.state_dict())
         return Begin(int(content["global_step"]), dict(content["extra"]))
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError, UnpicklingError) as error:
+    except (WeightsError, OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise StateError(
             "bad_checkpoint",
             str(path),
             "must be a whole checkpoint of this run",
-            "another kind of file" if isinstance(error, UnpicklingError) else str(error).partition("\n")[0][:160],
+            error.got if isinstance(error, WeightsError) else str(error).partition("\n")[0][:160],
             "Put best.pth in its place, or begin another run",
         ) from error
 
@@ -147,6 +146,6 @@ def _exported(value: Tensor, *, half: bool) -> Tensor:
 
 
 def _step_of(path: Path) -> int:
-    content = torch.load(path, map_location="cpu", weights_only=True) if path.suffix != ".safetensors" else {}
-    step: object = content.get("global_step", 0)
+    content = load_pickled(path) if path.suffix != ".safetensors" else {}
+    step: object = cast("dict[str, object]", content).get("global_step", 0) if isinstance(content, dict) else 0
     return step if isinstance(step, int) else 0
