@@ -20,6 +20,9 @@ Every message reads `<where>: <what must hold>, got <value>. <what to do>`.
 
 from __future__ import annotations
 
+import errno
+import re
+
 
 class LipwiseError(Exception):
     """Base of all errors that a user may see.
@@ -106,11 +109,63 @@ class SegmentError(TransientError):
     """A segment, or a record of scanning, does not hold what it must."""
 
 
+_MEMORY_TEXT = re.compile(
+    r"""out\ of\ memory | out_of_memory                       # CUDA runtime and driver, NVRTC, HIP, CTranslate2
+      | _?alloc_failed\b                                    # cuDNN, cuBLAS, cuFFT, cuSOLVER, cuSPARSE
+      | memoryallocation\b                                  # cudaErrorMemoryAllocation
+      | not\ enough\ memory | insufficient\ memory          # oneDNN, OpenCV
+      | (can't|cannot|could\ not|failed\ to|unable\ to)\ allocate\ .*(memory|bytes)
+      | cudacachingallocator.*nvml | nvml.*cudacachingallocator  # torch asks NVML who has the memory, once it ran out
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_DEVICE_TEXT = re.compile(
+    r"""\b(cuda|hip|nccl|nvrtc|cudnn|cublas|cufft|cusolver|cusparse|curand)\b.*\b(error|failure|failed)
+      | \b(cudnn|cublas|cufft|cusolver|cusparse|curand|nvrtc)_(status|error)_ | \bcuda_error_ | \bcudaerror[a-z]
+      | device-side\ assert | illegal\ memory\ access | unspecified\ launch\ failure | \becc\ error
+      | unable\ to\ find\ an\ engine
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO})
+
+
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out, on the host or (torch's own exception, by its name) on the GPU."""
-    if isinstance(error, MemoryError):
+    """Tell whether memory ran out, on the host or the GPU.
+
+    Python, NumPy, PyAV and torch have exceptions of their own (torch's is known by its name); torch's other ways, the
+    libraries under it and OpenCV have only words. A cuDNN or cuBLAS that was ``NOT_INITIALIZED``, or had an
+    ``INTERNAL_ERROR``, is none of them: memory may be the reason, but smaller batches mend neither, and a fresh process
+    mends both.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
         return True
-    # torch's CPU allocator has no exception of its own.
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return _is_of_a_library(error) and _MEMORY_TEXT.search(str(error)) is not None
+
+
+def lost_its_device(error: BaseException) -> bool:
+    """Tell whether a GPU, or a library that computes on it, failed otherwise than for want of memory.
+
+    After most of these (an illegal access, a failed assertion, an ECC error) every later call of the process fails too,
+    and the rest cannot be told from them.
+    """
+    if ran_out_of_memory(error) or not _is_of_a_library(error):
+        return False
+    return type(error).__name__ == "AcceleratorError" or _DEVICE_TEXT.search(str(error)) is not None
+
+
+def is_of_the_disk(error: BaseException) -> bool:
+    """Tell whether a disk refused whatever it was asked for: full, read-only, broken, gone."""
+    return isinstance(error, OSError) and error.errno in _DISK_ERRNOS
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Tell whether memory or a GPU gave out, so that whatever was being read or computed is not to blame."""
+    return ran_out_of_memory(error) or lost_its_device(error)
+
+
+def _is_of_a_library(error: BaseException) -> bool:
+    """Tell whether an error's words are those of torch, OpenCV or the like, and not of a file's name, say."""
+    return isinstance(error, RuntimeError) or type(error).__module__.partition(".")[0] in ("torch", "cv2")

@@ -278,6 +278,9 @@ class Engine(_Section):
     """Chunks of one share's videos that are being rendered at a time, so that few segments wait to be joined; a longer
     video is rendered alone."""
     keep_segments: bool = False
+    models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    """Checkpoints whose models a worker keeps loaded, the least recently used go first; 0 means a quarter of the GPU's
+    memory, or of a worker's share of the host's. What the running task uses always stays."""
     metrics_file: str | None = None
     """A file that is kept up to date with the run's metrics in Prometheus's text format, ending in .prom."""
 

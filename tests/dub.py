@@ -21,7 +21,7 @@ from lipwise_ray.dubbing.manifest import read_manifest
 from lipwise_ray.dubbing.media import policy_of
 from lipwise_ray.engine.driver import Report, evaluate, submit
 from lipwise_ray.engine.factory import make_engine
-from lipwise_ray.engine.run import RowOutcome
+from lipwise_ray.engine.listener import RowOutcome
 from lipwise_ray.engine.sources import SettingsSource
 from lipwise_ray.layers import parse_assignment, preset_names
 from lipwise_ray.nets.registry import Registry

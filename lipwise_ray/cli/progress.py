@@ -18,7 +18,7 @@ from lipwise_ray.storage.redact import redact
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.flow import Flow
     from lipwise_ray.engine.driver import Report
-    from lipwise_ray.engine.run import RowOutcome
+    from lipwise_ray.engine.listener import RowOutcome
     from lipwise_ray.values import Json
 
 _PLAIN_EVERY_S = 5.0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from lipwise_ray.dubbing.model_pool import ModelKey, ModelPool, file_bytes, room_for_models
 from lipwise_ray.dubbing.transcribing import Recogniser
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
@@ -35,7 +38,6 @@ EXPERT, PARSER, EMBEDDER, SYNCNET = "lipsync_expert", "bisenet", "sface", "syncn
 INCEPTION = "inception"
 
 PASSTHROUGH = "passthrough"
-_Key = tuple[object, ...]
 _Model = TypeVar("_Model")
 
 
@@ -82,25 +84,29 @@ class Models:
         device: ``cpu`` or ``cuda``.
         threads: Threads a model may use on a CPU.
         place: Says where a checkpoint is on this machine.
+        room: Says how many bytes the checkpoints of models that are kept may have; it goes by the memory there is.
     """
 
     def __init__(
-        self, device: str, threads: int, place: Callable[[Json], Path] = lambda one: Path(one["path"])
+        self,
+        device: str,
+        threads: int,
+        place: Callable[[Json], Path] = lambda one: Path(one["path"]),
+        room: Callable[[], int] | None = None,
     ) -> None:
         self.device = device
         self._place = place
         self._threads = threads
-        self._lipsync: dict[_Key, LipSync] = {}
-        self._restorers: dict[_Key, Restorer] = {}
-        self._upscalers: dict[_Key, ModelFaces] = {}
-        self._parsers: dict[_Key, FaceParser] = {}
-        self._judges: dict[_Key, SyncJudge] = {}
-        self._scorers: dict[_Key, Judge] = {}
-        self._embedders: dict[_Key, SFace] = {}
-        self._inceptions: dict[_Key, Inception] = {}
-        self._detectors: dict[_Key, FaceDetector] = {}
-        self._recognisers: dict[_Key, Recogniser] = {}
+        self._room = room or partial(room_for_models, device, threads)
+        self._known_pool: ModelPool | None = None
         self.load_s = 0.0
+
+    @property
+    def _pool(self) -> ModelPool:
+        """The models that are kept; a worker that asks for none does not ask the GPU for its memory."""
+        if self._known_pool is None:
+            self._known_pool = ModelPool(self._room())
+        return self._known_pool
 
     def lipsync(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> LipSync:
         """Return the lip-sync model of a job.
@@ -118,13 +124,13 @@ class Models:
         if settings.lipsync.model == PASSTHROUGH:
             return Passthrough(batch_faces=batch)
         reference = weights["lipsync"]
-        key = (reference["sha256"], settings.lipsync.precision, batch)
+        key = ("lipsync", reference["sha256"], settings.lipsync.precision, batch)
         path, precision = self._place(reference), settings.lipsync.precision
 
         def make() -> LipSync:
             return Wav2LipSync(path, device=self.device, precision=precision, batch_faces=batch)
 
-        return self._kept(self._lipsync, key, make, squeeze)
+        return self._kept(key, [reference], make, squeeze)
 
     def restorer(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> Restorer | None:
         """Return the restorer of a job, its upscaler of faces behind it, or None where neither is asked for.
@@ -144,9 +150,10 @@ class Models:
             return None
         batch = self._restored_batch(told, squeeze)
         hashes = (reference and reference["sha256"] for reference in references)
-        key = (*hashes, told.precision, told.fidelity, batch)
+        key = ("restorer", *hashes, told.precision, told.fidelity, batch)
         restorer, upscaler = references
-        return self._kept(self._restorers, key, lambda: self._make_restorer(told, restorer, upscaler, batch), squeeze)
+        used = [reference for reference in references if reference]
+        return self._kept(key, used, lambda: self._make_restorer(told, restorer, upscaler, batch), squeeze)
 
     def _make_restorer(self, told: Restore, restorer: Json | None, upscaler: Json | None, batch: int) -> Restorer:
         made: Restorer | None = None
@@ -172,9 +179,9 @@ class Models:
         if reference is None or told.upscale.scope == "face":
             return None
         batch = self._restored_batch(told, squeeze)
-        key = (reference["sha256"], told.precision, told.upscale.tile_px, batch)
+        key = ("upscaler", reference["sha256"], told.precision, told.upscale.tile_px, batch)
         tile_px = told.upscale.tile_px
-        return self._kept(self._upscalers, key, lambda: self._upscaler(reference, told, batch, tile_px), squeeze)
+        return self._kept(key, [reference], lambda: self._upscaler(reference, told, batch, tile_px), squeeze)
 
     def _upscaler(self, reference: Json, told: Restore, batch: int, size_px: int = 0) -> ModelFaces:
         model = check_upscaler(load_image_model(self._place(reference)), reference["path"])
@@ -192,10 +199,10 @@ class Models:
             SetupError: The detector's package is not installed.
         """
         references = weights["detector"]
-        key = (*(ref["sha256"] for ref in references), settings.detect.min_score)
+        key = ("detector", *(ref["sha256"] for ref in references), settings.detect.min_score)
         found = tuple(replace(weights_of(reference), path=self._place(reference)) for reference in references)
         maker = DetectorMaker(found, settings.detect.min_score)
-        return self._kept(self._detectors, key, lambda: maker(device=self.device, threads=self._threads))
+        return self._kept(key, references, lambda: maker(device=self.device, threads=self._threads))
 
     def parser(self, settings: Settings, weights: Json, *, squeeze: int = 0) -> FaceParser | None:
         """Return what keeps things in front of a job's faces out of their masks, or None where that is not asked for.
@@ -207,13 +214,13 @@ class Models:
         if reference is None:
             return None
         batch = self._restored_batch(settings.restore, squeeze)
-        key = (reference["sha256"], settings.lipsync.precision, batch)
+        key = ("parser", reference["sha256"], settings.lipsync.precision, batch)
         path, precision = self._place(reference), settings.lipsync.precision
 
         def make() -> FaceParser:
             return FaceParser(path, device=self.device, precision=precision, batch_faces=batch)
 
-        return self._kept(self._parsers, key, make, squeeze)
+        return self._kept(key, [reference], make, squeeze)
 
     def judge(self, weights: Json) -> SyncJudge:
         """Return the expert that tells who speaks.
@@ -228,7 +235,7 @@ class Models:
 
             return SyncJudge(self._place(reference), self.device)
 
-        return self._kept(self._judges, (reference["sha256"],), make)
+        return self._kept(("judge", reference["sha256"]), [reference], make)
 
     def scorer(self, weights: Json, *, squeeze: int = 0) -> Judge:
         """Return the network that scores finished videos.
@@ -248,7 +255,7 @@ class Models:
 
             return load_judge(reference["network"], self._place(reference), self.device, batch)
 
-        return self._kept(self._scorers, (reference["sha256"], batch), make, squeeze)
+        return self._kept(("scorer", reference["sha256"], batch), [reference], make, squeeze)
 
     def embedder(self, weights: Json) -> SFace:
         """Return the network that tells people apart.
@@ -263,7 +270,7 @@ class Models:
 
             return SFace(self._place(reference), threads=self._threads)
 
-        return self._kept(self._embedders, (reference["sha256"],), make)
+        return self._kept(("embedder", reference["sha256"]), [reference], make)
 
     def inception(self, weights: Json, *, squeeze: int = 0) -> Inception:
         """Return the network whose features the Fréchet distance is of.
@@ -283,7 +290,7 @@ class Models:
 
             return Inception(self._place(reference), self.device, batch)
 
-        return self._kept(self._inceptions, (reference["sha256"], batch), make, squeeze)
+        return self._kept(("inception", reference["sha256"], batch), [reference], make, squeeze)
 
     def recogniser(self, folder: Path) -> Recogniser:
         """Return what tells what is said.
@@ -295,20 +302,34 @@ class Models:
         def make() -> Recogniser:
             return Recogniser(folder, self.device, self._threads)
 
-        return self._kept(self._recognisers, (str(folder),), make)
+        return self._pool.get(("recogniser", str(folder)), lambda: self._made(make), lambda: file_bytes(folder))
 
-    def _kept(self, kept: dict[_Key, _Model], key: _Key, make: Callable[[], _Model], squeeze: int = 0) -> _Model:
+    def _kept(self, key: ModelKey, references: list[Json], make: Callable[[], _Model], squeeze: int = 0) -> _Model:
         """Return a model, made on first use; memory that ran short is given back first."""
-        if key not in kept:
-            _make_room(kept, key, squeeze)
-            begin = time.perf_counter()
-            self._set_threads()
-            kept[key] = make()
-            self.load_s += time.perf_counter() - begin
-        return kept[key]
+        if squeeze and key not in self._pool:
+            self._pool.give_up_other_batches(key)
+        return self._pool.get(
+            key, lambda: self._made(make), lambda: sum(file_bytes(self._place(reference)) for reference in references)
+        )
+
+    def _made(self, make: Callable[[], _Model]) -> _Model:
+        begin = time.perf_counter()
+        self._set_threads()
+        model = make()
+        self.load_s += time.perf_counter() - begin
+        return model
+
+    def begin_task(self) -> None:
+        """Let models go, should room be needed, that the task before has asked for."""
+        self._pool.begin_task()
 
     def trim(self) -> None:
-        """Give back what the GPU's allocator keeps for later, after a task that ran out of memory."""
+        """Give back what can be, after a task that ran out of memory: other tasks' models, the allocator's reserve.
+
+        What the failed task's own frames hold cannot be given back: they have to be cleared before.
+        """
+        self._pool.give_up_unheld()
+        gc.collect()
         if self.device == "cuda":
             import torch  # noqa: PLC0415  # only where a network runs
 
@@ -319,13 +340,3 @@ class Models:
             import torch  # noqa: PLC0415  # only where a network runs
 
             torch.set_num_threads(self._threads)
-
-
-def _make_room(kept: dict[_Key, Any], key: _Key, squeeze: int) -> None:
-    """When memory ran short, give up models that differ from a wanted one in their batches alone.
-
-    Batches are what keys end with.
-    """
-    if squeeze:
-        for other in [other for other in kept if other[:-1] == key[:-1]]:
-            del kept[other]

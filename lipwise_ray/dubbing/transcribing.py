@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lipwise_ray.dubbing.ids import record_id
-from lipwise_ray.errors import SettingsError
+from lipwise_ray.errors import SettingsError, is_of_the_machine
 from lipwise_ray.values import F32Array, Json
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ class Recogniser:
         try:
             self._model: Any = WhisperModel(str(folder), device=device, cpu_threads=threads, local_files_only=True)
         except (RuntimeError, ValueError) as error:
+            if is_of_the_machine(error):
+                raise
             raise _damaged(folder, str(error).splitlines()[0][:200]) from error
 
     def __call__(self, wave: F32Array, on_segment: Callable[[], None] = lambda: None) -> Transcript:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import socket
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity
 from lipwise_ray.dubbing.ids import judge_id, record_id
 from lipwise_ray.dubbing.listening import LISTENED_PAUSE_S, listen
 from lipwise_ray.dubbing.media import cache_of, media_of
+from lipwise_ray.dubbing.model_pool import room_for_models
 from lipwise_ray.dubbing.models import PASSTHROUGH, Models
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.placing import Placing, mirror_of
@@ -34,7 +37,7 @@ from lipwise_ray.dubbing.sounds import Sounds
 from lipwise_ray.dubbing.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.dubbing.transcribing import recogniser_id
-from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, SettingsError, StorageError
+from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, SettingsError, StorageError, ran_out_of_memory
 from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.encode import check_encoder
 from lipwise_ray.media.join import container_for
@@ -55,7 +58,8 @@ class WorkerConfig:
     """What every worker of a run is told.
 
     ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU; ``paths`` says where
-    copies of what lies elsewhere are kept.
+    copies of what lies elsewhere are kept; ``models_gb`` how large the checkpoints of models are that stay loaded, 0 to
+    go by the memory there is; ``gpu_part`` is the part of a GPU that it may take.
     """
 
     state: str
@@ -63,6 +67,8 @@ class WorkerConfig:
     device: str
     threads: int
     paths: Paths = field(default_factory=Paths)
+    models_gb: float = 0.0
+    gpu_part: float = 1.0
 
 
 class Worker:
@@ -75,7 +81,8 @@ class Worker:
         self._scratch = Path(config.scratch)
         self._planner = Planner(self._store, self._scratch)
         place = Placing(mirror_of(config.paths), self._tick_slowly)
-        self._models = Models(config.device, config.threads, place)
+        room = partial(room_for_models, config.device, config.threads, config.models_gb, config.gpu_part)
+        self._models = Models(config.device, config.threads, place, room)
         evaluator = Evaluator(self._store, self._scratch, self._models, self._planner, config.threads)
         self._known_kinds: set[Kind] = set()
         self._ticked_s = 0.0
@@ -129,14 +136,20 @@ class Worker:
     def run(self, kind: Kind, payload: Json) -> Json:
         """Do one task and return a small record."""
         self._media = media_of(spec_of(payload).settings, self._cache, self._tick_slowly)
+        self._models.begin_task()
+        ran_out = False
         try:
             return self._kinds[kind](payload)
-        except (MemoryError, RuntimeError):  # torch's out of memory is one
-            self._models.trim()
-            raise
         except LipwiseError as error:
             raise self._media.named(error) from error
+        except Exception as error:
+            ran_out = ran_out_of_memory(error)
+            if ran_out:
+                _let_go(error)
+            raise
         finally:
+            if ran_out:
+                self._models.trim()
             # Decoders and frames hang in reference cycles whose size Python cannot see: without
             # this, memory would grow from chunk to chunk.
             gc.collect()
@@ -457,6 +470,15 @@ class Worker:
     def _assemble(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
         return assemble(job, payload, recipe_of(job.spec.settings, job.video))
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clear the frames that an exception came through: they hold the very batches that there was no memory for."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _check_gpu() -> None:

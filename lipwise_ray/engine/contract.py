@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import Lane, Task
-from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError, ran_out_of_memory
+from lipwise_ray.errors import (
+    InputError,
+    LipwiseError,
+    SetupError,
+    StorageError,
+    is_of_the_disk,
+    lost_its_device,
+    ran_out_of_memory,
+)
 from lipwise_ray.values import Json
 
 Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node"]
@@ -19,6 +27,11 @@ a disk or store that is full or refuses, whatever the task; ``crash`` a worker's
 ``stalled`` nothing moved until the deadline, and the worker was killed; ``memory`` the host or the GPU ran out of it;
 ``node`` the machine is gone or about to go. A worker that does not start never had a task; its node answers for it.
 """
+
+_BLAMES: dict[type[LipwiseError], Blame] = {InputError: "input", SetupError: "setup", StorageError: "storage"}
+
+INTERNAL, DEVICE_ERROR = "internal", "device_error"
+"""Codes of failures after which nothing is known of the process: it may have caused them, and is not trusted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +151,21 @@ def failure_of(error: BaseException) -> Failure:
     The one place where any exception becomes a recorded outcome.
     """
     detail = "".join(traceback.format_exception(error))
-    if isinstance(error, InputError):
-        return Failure("input", error.code, str(error), detail)
-    if isinstance(error, SetupError):
-        return Failure("setup", error.code, str(error), detail)
-    if isinstance(error, StorageError):
-        return Failure("storage", error.code, str(error), detail)
     if isinstance(error, LipwiseError):
-        return Failure("application", error.code, str(error), detail)
+        fitting: list[Blame] = [blame for kind, blame in _BLAMES.items() if isinstance(error, kind)]
+        blame = fitting[0] if fitting else "application"
+        return Failure(blame, error.code, str(error), detail)
     if ran_out_of_memory(error):
         return Failure(
             "memory", "out_of_memory", f"memory: must suffice for the task, got {_first_line(error)}", detail
         )
+    if lost_its_device(error):
+        return Failure("application", DEVICE_ERROR, f"GPU: must go on computing, got {_first_line(error)}", detail)
+    if is_of_the_disk(error):
+        return Failure("storage", "disk", f"disk: must be readable and writable, got {error}", detail)
     last = traceback.extract_tb(error.__traceback__)[-1:] if error.__traceback__ else []
     place = f" ({last[0].name} in {last[0].filename.rsplit('/', 1)[-1]}:{last[0].lineno})" if last else ""
-    return Failure("application", "internal", f"internal error: {type(error).__name__}: {error}{place}", detail)
+    return Failure("application", INTERNAL, f"internal error: {type(error).__name__}: {error}{place}", detail)
 
 
 def _first_line(error: BaseException) -> str:

@@ -8,17 +8,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.measures import overall_distance
 from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
-from lipwise_ray.engine.contract import Engine
+from lipwise_ray.engine.contract import Engine, failure_of
 from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
 from lipwise_ray.engine.factory import meter_for
-from lipwise_ray.engine.run import Listener, RowJob, Run
+from lipwise_ray.engine.listener import Listener
+from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.engine.work import Dubbing, Evaluation, Work
@@ -139,7 +140,8 @@ def work_through(
         weights = WeightsTable(registry, gpu=False)
         prepare = weights.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
         threads = run_settings.engine.threads_per_worker
-        engine = make_engine(WorkerConfig(store.address, str(scratch), "cpu", threads, run_settings.paths))
+        config = WorkerConfig(store.address, str(scratch), "cpu", threads, run_settings.paths)
+        engine = make_engine(replace(config, models_gb=run_settings.engine.models_gb))
         try:
             if engine.device != "cpu":
                 weights = WeightsTable(registry, gpu=True)
@@ -237,13 +239,23 @@ def _jobs(
         begun += 1
         if begun > run.most_rows:
             turn, begun = turn + 1, 1
-        settings = source.for_row(row)
         try:
+            settings = source.for_row(row)
             flow = work.flow(row, settings, weights, rest, turn)
+        except StorageError:
+            raise  # the run's
         except LipwiseError as error:
             run.refuse(row.line, row.id, [error])
             continue
+        except Exception as error:  # noqa: BLE001  # a row that cannot be begun is refused, the others go on
+            run.refuse(row.line, row.id, [_broken(row, error)])
+            continue
         yield RowJob(row.line, row.id, flow, settings.engine.on_quarantine == "passthrough")
+
+
+def _broken(row: Row, error: Exception) -> LipwiseError:
+    failure = failure_of(error)
+    return LipwiseError(failure.code, row.where, "must be understood", failure.message)
 
 
 def evaluate(

@@ -223,7 +223,9 @@ class RayEngine:
         if node:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs
-        return remote.options(**options).remote(replace(self._config, device=device, threads=threads))
+        return remote.options(**options).remote(
+            replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
+        )
 
     def _take_in_beginners(self) -> None:
         beginning = {slot.beginning: slot for slot in self._slots.values() if slot.beginning is not None}

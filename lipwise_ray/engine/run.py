@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.flow import Flow
 from lipwise_ray.dubbing.tasks import Kind, Lane, Task
-from lipwise_ray.engine.contract import Failure
+from lipwise_ray.engine.contract import Failure, failure_of
 from lipwise_ray.engine.dispatcher import Dispatcher
-from lipwise_ray.errors import LipwiseError, StorageError
+from lipwise_ray.engine.listener import Listener, RowOutcome
+from lipwise_ray.errors import LipwiseError, SetupError, StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
@@ -24,47 +24,12 @@ from lipwise_ray.values import Json
 _CAN_DO_WITHOUT: frozenset[Kind] = frozenset({"score", "transcribe"})
 """A video is delivered without what these tasks give; its result says so."""
 
+_OF_ANOTHER_SHAPE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What reading a record raises that is not as it should be."""
+
 _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S = 0.5
 _LOOK_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class RowOutcome:
-    """How a row ended. ``record`` goes to the state and the report."""
-
-    row: int
-    id: str
-    status: Literal["done", "failed"]
-    record: Json
-
-
-class Listener(Protocol):
-    """Shows a run to people. Called from the driver's only thread."""
-
-    def run_started(self, run_id: str, engine: str) -> None:
-        """The engine is there; its workers are about to load their models."""
-        ...
-
-    def terms(self, name: str, licence: str) -> None:
-        """A checkpoint that the run uses may not be used commercially."""
-        ...
-
-    def problem(self, text: str) -> None:
-        """Something that concerns the whole run."""
-        ...
-
-    def row_started(self, row: int, row_id: str) -> None:
-        """A row's first task was queued."""
-        ...
-
-    def row_ended(self, outcome: RowOutcome) -> None:
-        """A row is done or failed."""
-        ...
-
-    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
-        """Called about twice a second with the running rows, their frames in flight, and the workers that load."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +64,34 @@ class _Running:
     is_let_in: bool = False
     """Its chunks count among those that are being rendered."""
 
+    def begin(self) -> None:
+        """Queue the row's first tasks."""
+        with self._its_own_fault(""):
+            self.add(self.job.flow.start())
+
     def finished(self, task: Task, result: Json) -> None:
         """Go on with the row."""
-        if self.job.flow.is_past(task):
-            return
-        following = self.job.flow.advance(task, result)
-        if task.kind == "plan":
-            self.run.let_in(self, following)
-        else:
-            self.add(following)
+        with self._its_own_fault(task.kind):
+            if self.job.flow.is_past(task):
+                return
+            following = self.job.flow.advance(task, result)
+            if task.kind == "plan":
+                self.run.let_in(self, following)
+            else:
+                self.add(following)
         self._end_if_done()
+
+    @contextmanager
+    def _its_own_fault(self, stage: str) -> Generator[None]:
+        """End this row alone when what drives it breaks: by a result that is not what it expects, say."""
+        try:
+            yield
+        except (StorageError, SetupError):
+            raise  # the run's
+        except Exception as error:  # noqa: BLE001  # becomes a recorded outcome, as a task's failure does
+            failure = failure_of(error)
+            self.run.ledger.event("row_broke", row=self.job.row, stage=stage, detail=failure.detail)
+            self.give_up(failure.code, failure.message, stage=stage, blame=failure.blame)
 
     def _end_if_done(self) -> None:
         if self.job.flow.result is not None:
@@ -116,6 +99,10 @@ class _Running:
 
     def failed(self, task: Task, failure: Failure) -> None:
         """Give the row up, or the chunk's lips only; what the row's other tasks finished stays in the state."""
+        with self._its_own_fault(task.kind):
+            self._failed(task, failure)
+
+    def _failed(self, task: Task, failure: Failure) -> None:
         if self.job.flow.is_past(task):
             return
         if task.kind in _CAN_DO_WITHOUT and failure.blame not in ("setup", "storage"):
@@ -268,7 +255,7 @@ class Run:
         if job.id in self._unwanted:
             running.cancel()
             return
-        running.add(job.flow.start())
+        running.begin()
 
     def let_in(self, running: _Running, tasks: list[Task]) -> None:
         """Let a planned row be rendered, or wait until those of its share that are rendered leave room."""
@@ -315,10 +302,14 @@ class Run:
     def record(self, outcome: RowOutcome) -> None:
         """Write a row's outcome to the state and tell the listener."""
         self.store.write(layout.row(self.id, outcome.row, outcome.status), to_json(outcome.record))
-        self.listener.row_ended(outcome)
-        self.dispatcher.meter.row(outcome.status, outcome.record)
         self.totals[outcome.status] += 1
         self.totals.update(outcome.record.get("tally", {}))
+        try:
+            self.listener.row_ended(outcome)
+            self.dispatcher.meter.row(outcome.status, outcome.record)
+        except _OF_ANOTHER_SHAPE as error:  # the row has ended all the same
+            got = f"{type(error).__name__}: {error}"
+            self.listener.problem(f"row {outcome.id}: is {outcome.status}, but its record cannot be shown, got {got}")
 
     def count_unfinished(self) -> None:
         """Add what the rows cost that were begun and did not end."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import cv2
 import numpy as np
 
-from lipwise_ray.errors import SetupError, WeightsError
+from lipwise_ray.errors import SetupError, WeightsError, is_of_the_machine
 from lipwise_ray.faces.detections import Found
 from lipwise_ray.nets.checkpoint import load_state_dict
 from lipwise_ray.values import F32Array, U8Array
@@ -68,6 +68,8 @@ class S3fd:
                 max_batch_size=8,
             )
         except (RuntimeError, KeyError, ValueError, OSError, EOFError) as error:
+            if is_of_the_machine(error):
+                raise
             raise WeightsError(
                 "not_s3fd",
                 f"{s3fd_weights}, {fan_weights}",

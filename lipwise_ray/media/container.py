@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import av.error
 
-from lipwise_ray.errors import MediaError, OutputError, StorageError
+from lipwise_ray.errors import MediaError, OutputError, StorageError, is_of_the_disk
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -29,7 +30,6 @@ _STILL_MAGIC = {
 }
 _TEXT_BYTES = frozenset(range(9, 14)) | frozenset(range(32, 256))
 _MOST_PIXELS = 1 << 27  # no decoder makes a larger picture, whatever a stream says in its middle
-_DISK_ERRORS = (28, 122, 27)  # ENOSPC, EDQUOT, EFBIG
 
 
 def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
@@ -125,12 +125,13 @@ def damaged(path: Path, what: str) -> MediaError:
 
 def write_problem(path: Path, error: OSError) -> OutputError | StorageError:
     """Return the error for a file that could not be written."""
-    if error.errno in _DISK_ERRORS:
+    if is_of_the_disk(error) or error.errno == errno.EFBIG:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return StorageError(
-            "disk_full",
+            "disk_full" if is_full else "disk",
             str(path),
-            "needs room to be written",
+            "needs room to be written" if is_full else "must be on a disk that takes it",
             error.strerror or "a full disk",
-            "Free some space and run the same command again",
+            "Free some space and run the same command again" if is_full else "Check the disk and how it is mounted",
         )
     return OutputError("not_writable", str(path), "must be writable", error.strerror or str(error), "Check its folder")

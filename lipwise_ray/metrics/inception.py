@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipwise_ray.errors import WeightsError
+from lipwise_ray.errors import WeightsError, is_of_the_machine
 from lipwise_ray.nets.checkpoint import load_state_dict
 from lipwise_ray.nets.torchvision_mend import mend_torchvision
 from lipwise_ray.values import F32Array, U8Array
@@ -42,6 +42,8 @@ class Inception:
                 "inception-v3-compat", [str(VALUES)], feature_extractor_weights_path=safe
             )
         except (RuntimeError, pickle.UnpicklingError) as error:
+            if is_of_the_machine(error):
+                raise
             raise WeightsError(
                 "other_network",
                 str(weights),

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lipwise_ray.errors import SettingsError, WeightsError
+from lipwise_ray.errors import SettingsError, WeightsError, is_of_the_machine
 from lipwise_ray.nets.checkpoint import load_state_dict
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
             "unknown_architecture", str(path), f"must be of one of these architectures: {known}", "none of them"
         ) from error
     except (RuntimeError, KeyError, ValueError, IndexError) as error:  # the tensors of half a network
+        if is_of_the_machine(error):
+            raise
         raise WeightsError(
             "unreadable_weights",
             str(path),

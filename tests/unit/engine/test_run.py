@@ -156,3 +156,100 @@ def test_workers_that_load_are_told_of(tmp_path: Path) -> None:
     assert rows.run.lease.about["loading"] == 2
     assert 'lipwise_workers{state="loading"} 2.0' in file.read_text()
     assert 'lipwise_tasks_total{outcome="done",task="render"} 3.0' in file.read_text()
+
+
+class _Breaks(RowFlow):
+    """A row whose state machine breaks where the test says."""
+
+    where = ""
+
+    def _broken(self, where: str) -> None:
+        if self.where == where:
+            raise KeyError(where)
+
+    def start(self) -> list[Task]:
+        self._broken("start")
+        return super().start()
+
+    def advance(self, task: Task, result: Json) -> list[Task]:
+        self._broken(f"advance {task.kind}")
+        return super().advance(task, result)
+
+    def is_past(self, task: Task) -> bool:
+        self._broken("is_past")
+        return super().is_past(task)
+
+    def without_lips(self, task: Task) -> list[Task]:
+        self._broken("without_lips")
+        return super().without_lips(task)
+
+    def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
+        self._broken("after_loss")
+        return super().after_loss(task, code, message)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "start",
+        "advance probe",
+        "advance plan",
+        "advance render",
+        "advance assemble",
+        "is_past",
+        "without_lips",
+        "after_loss",
+    ],
+)
+def test_a_row_whose_state_machine_breaks_fails_alone(where: str, tmp_path: Path) -> None:
+    """What a task gives back, or the row's own logic, may be wrong in any way: that row fails with an internal error
+    and a traceback in the events, and the others are done.
+    """
+    rows = Rows(tmp_path, [2, 2, 2], most_chunks=100)
+    loses = where in ("without_lips", "after_loss")
+    rows.engine._script = lambda task, n, seat: (
+        "input"
+        if loses and where == "after_loss" and task.id == "render:j1/0"
+        else "crash"
+        if loses and task.id == "render:j1/0"
+        else None
+    )
+    flows = [
+        _Breaks(row, 0, 0, "", {"row": row, "weights": {}, "job": {"language": None, "tags": []}}) for row in range(3)
+    ]
+    flows[1].where = where
+    jobs = iter([RowJob(row, f"r{row}", flow, lets_through=loses) for row, flow in enumerate(flows)])
+    with rows.lease:
+        rows.run.work(jobs, lambda: False)
+    ended = {outcome.id: outcome.record for outcome in rows.listener.outcomes}
+    assert {name: record["status"] for name, record in ended.items()} == {"r0": "done", "r1": "failed", "r2": "done"}
+    assert ended["r1"]["code"] == "internal"
+    assert "KeyError" in ended["r1"]["message"]
+    assert "Traceback" in (tmp_path / layout.events("run")).read_text()
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_task_answers_ends_its_row_only(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """A key that is missing or of another type, in any answer of one row."""
+    rows = Rows(tmp_path_factory.mktemp("state"), [1, 1], most_chunks=100)
+    honest = rows.engine.answer
+    kind = data.draw(st.sampled_from(["probe", "plan", "render", "assemble"]))
+    junk = st.sampled_from([None, -1, "x", [], {}, [None], [[1]]])
+
+    def answer(task: Task) -> Json:
+        result = honest(task)
+        if task.kind != kind or task.payload["row"] != 0:
+            return result
+        key = data.draw(st.sampled_from(sorted(result)))
+        if data.draw(st.booleans()):
+            return {name: value for name, value in result.items() if name != key}
+        return {**result, key: data.draw(junk)}
+
+    rows.engine.answer = answer
+    rows.work()
+    ended = {outcome.id: outcome.status for outcome in rows.listener.outcomes}
+    assert ended["r1"] == "done"
+    assert rows.run.totals["done"] + rows.run.totals["failed"] == 2

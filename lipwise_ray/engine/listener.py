@@ -1,0 +1,47 @@
+"""Who is told what happens in a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lipwise_ray.dubbing.flow import Flow
+from lipwise_ray.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutcome:
+    """How a row ended. ``record`` goes to the state and the report."""
+
+    row: int
+    id: str
+    status: Literal["done", "failed"]
+    record: Json
+
+
+class Listener(Protocol):
+    """Shows a run to people. Called from the driver's only thread."""
+
+    def run_started(self, run_id: str, engine: str) -> None:
+        """The engine is there; its workers are about to load their models."""
+        ...
+
+    def terms(self, name: str, licence: str) -> None:
+        """A checkpoint that the run uses may not be used commercially."""
+        ...
+
+    def problem(self, text: str) -> None:
+        """Something that concerns the whole run."""
+        ...
+
+    def row_started(self, row: int, row_id: str) -> None:
+        """A row's first task was queued."""
+        ...
+
+    def row_ended(self, outcome: RowOutcome) -> None:
+        """A row is done or failed."""
+        ...
+
+    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
+        """Called about twice a second with the running rows, their frames in flight, and the workers that load."""
+        ...
