@@ -229,7 +229,7 @@ def test_a_row_whose_state_machine_breaks_fails_alone(where: str, tmp_path: Path
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_task_answers_ends_its_row_only(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
