@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lipwise_ray.arrays import ArraySpec, map_npy
 from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.lipsync.mel import write_mel
 from lipwise_ray.lipsync.speech import voiced
@@ -26,6 +27,8 @@ from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, read_json, to_json
 from lipwise_ray.values import BoolArray
+
+_COLUMNS = ArraySpec("float32", ("C", "B"))
 
 
 @contextmanager
@@ -171,9 +174,9 @@ def open_columns(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype
     """Return a mel, shape (columns, 80), or cepstra, shape (columns, 13), as a memory map.
 
     Raises:
-        StorageError: They are gone.
+        StorageError: They are gone, or damaged: then they are removed, to be made again.
     """
-    path = store.fetch(key)
-    if path is None:
-        raise StorageError("no_mel", key, "must be in the state", "nothing", "Run the same command again")
-    return np.load(path, mmap_mode="r")
+    found = load_file(store, key, lambda path: map_npy(path, _COLUMNS))
+    if found is None:
+        raise StorageError("no_mel", key, "must be whole in the state", "nothing", "Run the same command again")
+    return found

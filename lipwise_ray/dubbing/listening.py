@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.dubbing.crops import resampled
 from lipwise_ray.faces.select import CropRules, choose, rivals
 from lipwise_ray.faces.tracks import Tracks
@@ -34,6 +35,11 @@ LISTENED_PAUSE_S = 0.3
 """Pauses of the filmed sound that are no speech."""
 
 _WINDOW_COLUMNS = 16
+_ARRAYS = {
+    "track": ArraySpec("int64", ("T",)),
+    "total": ArraySpec("float64", ("T", "O")),
+    "windows": ArraySpec("int64", ("T",)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +62,12 @@ class Voices:
 
     @staticmethod
     def load(path: Path) -> Voices:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            return Voices(data["track"], data["total"], data["windows"])
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        return Voices(**read_npz(path, _ARRAYS))
 
     @staticmethod
     def joined(parts: Sequence[Voices]) -> Voices:

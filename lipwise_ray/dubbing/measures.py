@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.metrics.fid import Moments, frechet
 from lipwise_ray.metrics.fidelity import psnr
 from lipwise_ray.metrics.lse import SHIFTS, Curve
@@ -18,6 +19,14 @@ from lipwise_ray.values import F32Array, F64Array, I64Array, Json
 
 NO_FEATURES = np.zeros((0, 1), np.float32)
 _DIGITS = 4
+_ARRAYS = {
+    "at": ArraySpec("int64", ("W",)),
+    "distances": ArraySpec("float32", ("W", SHIFTS)),
+    "video": ArraySpec("float32", ("N", "V")),
+    "reference": ArraySpec("float32", ("N", "V")),
+    "names": ArraySpec("U", ("S",)),
+    "values": ArraySpec("float64", ("S",)),
+}
 _AT_A_TIME = 2048
 
 
@@ -47,10 +56,14 @@ class Measured:
 
     @staticmethod
     def load(path: Path) -> Measured:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            sums = {str(name): float(value) for name, value in zip(data["names"], data["values"], strict=True)}
-            return Measured(data["at"], data["distances"], sums, data["video"], data["reference"])
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        data = read_npz(path, _ARRAYS)
+        sums = {str(name): float(value) for name, value in zip(data["names"], data["values"], strict=True)}
+        return Measured(data["at"], data["distances"], sums, data["video"], data["reference"])
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lipwise_ray.dubbing.plan_record import CHOSEN, read_plan_arrays, read_plan_record
 from lipwise_ray.dubbing.turns import Times, check_turns, why_left_alone
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
@@ -159,13 +160,8 @@ class Plan:
             "source": self.source,
             "mel_start": self.mel_start,
             "pts": self.timeline.pts,
-            "face_frame": self.chosen.frame,
-            "face_track": self.chosen.track,
-            "face_box": self.chosen.box,
-            "face": self.chosen.face,
-            "face_landmarks": self.chosen.landmarks,
-            "face_opacity": self.chosen.opacity,
         }
+        arrays |= {column: getattr(self.chosen, name) for name, column in CHOSEN.items()}
         for place, part in enumerate(self.parts):
             arrays |= {f"part_opacity_{place}": part.opacity, f"part_pauses_{place}": part.pauses}
         np.savez_compressed(path, **arrays)
@@ -191,35 +187,33 @@ class Plan:
 
     @staticmethod
     def load(arrays: Path, summary: Json) -> Plan:
-        """Read what `save` and `summary` gave."""
-        with np.load(arrays, allow_pickle=False) as data:
-            return Plan(
-                source=data["source"],
-                mel_start=data["mel_start"],
-                timeline=Timeline(data["pts"], int(summary["end_pts"]), Fraction(summary["time_base"])),
-                rate=Fraction(summary["rate"]),
-                chosen=Chosen(
-                    data["face_frame"],
-                    data["face_track"],
-                    data["face_box"],
-                    data["face"],
-                    data["face_landmarks"],
-                    data["face_opacity"],
-                ),
-                parts=tuple(
-                    Part(
-                        tuple(part["tracks"]),
-                        part["sound_id"],
-                        data[f"part_opacity_{place}"],
-                        data[f"part_pauses_{place}"],
-                        tuple((Fraction(start), Fraction(stop)) for start, stop in part["times_s"]),
-                    )
-                    for place, part in enumerate(summary["parts"])
-                ),
-                chunks=[Span(start, stop) for start, stop in summary["chunks"]],
-                audio_s=Fraction(summary["audio_s"]),
-                counts=dict(summary["counts"]),
-            )
+        """Read what `save` and `summary` gave.
+
+        Raises:
+            ValueError: They are damaged.
+        """
+        record = read_plan_record(summary)
+        data = read_plan_arrays(arrays, record)
+        return Plan(
+            source=data["source"],
+            mel_start=data["mel_start"],
+            timeline=Timeline(data["pts"], record.end_pts, Fraction(record.time_base)),
+            rate=Fraction(record.rate),
+            chosen=Chosen(**{name: data[column] for name, column in CHOSEN.items()}),
+            parts=tuple(
+                Part(
+                    tuple(part.tracks),
+                    part.sound_id,
+                    data[f"part_opacity_{place}"],
+                    data[f"part_pauses_{place}"],
+                    tuple((Fraction(start), Fraction(stop)) for start, stop in part.times_s),
+                )
+                for place, part in enumerate(record.parts)
+            ),
+            chunks=[Span(start, stop) for start, stop in record.chunks],
+            audio_s=Fraction(record.audio_s),
+            counts=record.counts,
+        )
 
 
 def chunk_frames(settings: Settings, rate: Fraction) -> int:

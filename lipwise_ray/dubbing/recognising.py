@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.dubbing.scanning import scan
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import FaceDetector
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _LOOKS = 6
 """Faces of a track that are looked at in a stretch, from its parts in turn."""
 
+_ARRAYS = {"track": ArraySpec("int64", ("T",)), "total": ArraySpec("float64", ("T", "V"))}
+
 
 @dataclass(frozen=True, slots=True)
 class Looks:
@@ -49,9 +52,12 @@ class Looks:
 
     @staticmethod
     def load(path: Path) -> Looks:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            return Looks(data["track"], data["total"])
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        return Looks(**read_npz(path, _ARRAYS))
 
     @staticmethod
     def joined(parts: Sequence[Looks]) -> Looks:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext
 from lipwise_ray.dubbing.ids import judge_id
@@ -25,6 +26,12 @@ RATE_HZ, FRAMES = CROP_RATE_HZ, 5
 _DIGITS = 4
 Measure = Literal["source", "before", "after"]
 MEASURES: tuple[Measure, ...] = ("source", "before", "after")
+_ARRAYS = {
+    "at": ArraySpec("int64", ("W",)),
+    **{name: ArraySpec("float32", ("W", SHIFTS)) for name in MEASURES},
+    "numbers": ArraySpec("int64", ("C",)),
+    "hashes": ArraySpec("U", ("C",)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +66,14 @@ class Distances:
 
     @staticmethod
     def load(path: Path) -> Distances:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            segments = {int(n): str(text) for n, text in zip(data["numbers"], data["hashes"], strict=True)}
-            return Distances(data["at"], data["after"], data["before"], data["source"], segments)
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        data = read_npz(path, _ARRAYS)
+        numbers, hashes = data.pop("numbers"), data.pop("hashes")
+        return Distances(**data, segments={int(n): str(text) for n, text in zip(numbers, hashes, strict=True)})
 
 
 @dataclass(slots=True)

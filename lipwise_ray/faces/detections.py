@@ -9,10 +9,20 @@ from typing import Protocol
 
 import numpy as np
 
+from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.values import F32Array, I64Array, U8Array
 
 LANDMARKS = 5
 """Eyes (picture's left first), nose, mouth corners (picture's left first)."""
+
+_ARRAYS = {
+    "looked": ArraySpec("int64", ("L",)),
+    "frame": ArraySpec("int64", ("N",)),
+    "box": ArraySpec("float32", ("N", 4)),
+    "landmarks": ArraySpec("float32", ("N", LANDMARKS, 2)),
+    "score": ArraySpec("float32", ("N",)),
+    "change": ArraySpec("float32", ("F",)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +104,12 @@ class Detections:
 
     @staticmethod
     def load(path: Path) -> Detections:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            return Detections(
-                data["looked"], data["frame"], data["box"], data["landmarks"], data["score"], data["change"]
-            )
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        return Detections(**read_npz(path, _ARRAYS))
 
     @staticmethod
     def joined(parts: Sequence[Detections]) -> Detections:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from lipwise_ray.arrays import Array, ArraySpec, read_npz
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import LANDMARKS, Detections
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
 
-if TYPE_CHECKING:
-    from numpy.lib.npyio import NpzFile
-
 MIN_AFFINITY = 0.2
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    IndexError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_ARRAYS = {
+    "track": ArraySpec("int64", ("M",), "fiu"),
+    "frame": ArraySpec("int64", ("M",), "fiu"),
+    "box": ArraySpec("float32", ("M", 4), "fiu"),
+    "landmarks": ArraySpec("float32", ("M", LANDMARKS, 2), "fiu"),
+    "score": ArraySpec("float32", ("M",), "fiu", is_optional=True),
+    "seen": ArraySpec("bool", ("M",), "biu", is_optional=True),
+    "shots": ArraySpec("int64", ("S", 2), "fiu"),
+    "video": ArraySpec("int64", (3,), "fiu"),
+}
 _MIRRORED = 0.8  # a profile's eyes may change places by a little; in a mirrored face from the front this is 1.9
 _REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
 
@@ -80,10 +74,9 @@ class Tracks:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: The file is damaged; so do the other errors of `np.load`.
+            ValueError: It is damaged.
         """
-        with np.load(path, allow_pickle=False) as data:
-            return _checked(path, data)
+        return _checked(path, read_npz(path, _ARRAYS))
 
     def rows(self, track: int) -> slice:
         """Return the rows of one track."""
@@ -104,7 +97,7 @@ def read_tracks(path: Path) -> Tracks:
     """
     try:
         tracks = Tracks.load(path)
-    except _UNREADABLE as error:
+    except (OSError, ValueError) as error:
         raise FaceError(
             "bad_tracks",
             str(path),
@@ -126,19 +119,19 @@ def read_tracks(path: Path) -> Tracks:
     return tracks
 
 
-def _checked(path: Path, data: NpzFile) -> Tracks:
+def _checked(path: Path, data: dict[str, Array]) -> Tracks:
     frames, width, height = (int(n) for n in data["video"])
-    track = data["track"].astype(np.int64)
+    track = data["track"]
     order = np.lexsort((data["frame"], track))
     count = len(track)
     tracks = Tracks(
         track=track[order],
-        frame=data["frame"].astype(np.int64)[order],
-        box=data["box"].astype(np.float32).reshape(count, 4)[order],
-        landmarks=data["landmarks"].astype(np.float32).reshape(count, LANDMARKS, 2)[order],
-        score=data["score"].astype(np.float32)[order] if "score" in data else np.ones(count, np.float32),
-        seen=data["seen"].astype(np.bool_)[order] if "seen" in data else np.ones(count, np.bool_),
-        shots=data["shots"].astype(np.int64).reshape(-1, 2),
+        frame=data["frame"][order],
+        box=data["box"][order],
+        landmarks=data["landmarks"][order],
+        score=data["score"][order] if "score" in data else np.ones(count, np.float32),
+        seen=data["seen"][order] if "seen" in data else np.ones(count, np.bool_),
+        shots=data["shots"],
         frames=frames,
         size=Size(width, height),
     )

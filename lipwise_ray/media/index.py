@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import av.error
 import numpy as np
 
+from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input
 from lipwise_ray.media.pixels import plane_bytes
@@ -32,6 +33,13 @@ _STANDARD_RATES = tuple(
 _TRUNCATED_SLACK_S = 1.0
 _TRUNCATED_SHARE = 0.02
 _TRUNCATED_STREAM_S = 0.5
+_ARRAYS = {
+    "pts": ArraySpec("int64", ("N",)),
+    "is_key": ArraySpec("bool", ("N",)),
+    "seek_ts": ArraySpec("int64", ("N",)),
+    "key_crc": ArraySpec("int64", ("K",)),
+    "numbers": ArraySpec("int64", (5,)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +89,26 @@ class FrameIndex:
 
     @staticmethod
     def load(path: Path) -> FrameIndex:
-        """Read an index that `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            end_pts, tb_num, tb_den, rate_num, rate_den = (int(n) for n in data["numbers"])
-            return FrameIndex(
-                pts=data["pts"],
-                is_key=data["is_key"],
-                seek_ts=data["seek_ts"],
-                key_crc=data["key_crc"],
-                end_pts=end_pts,
-                time_base=Fraction(tb_num, tb_den),
-                rate=Fraction(rate_num, rate_den) if rate_num else None,
-            )
+        """Read an index that `save` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        data = read_npz(path, _ARRAYS)
+        end_pts, tb_num, tb_den, rate_num, rate_den = (int(n) for n in data["numbers"])
+        pts, key_crc = data["pts"], data["key_crc"]
+        is_sane = min(tb_num, tb_den, rate_den) > 0 and rate_num >= 0 and len(key_crc) in (0, len(pts))
+        if not (is_sane and len(pts) and (np.diff(pts) > 0).all() and end_pts > pts[-1]):
+            raise ValueError(f"{path.name}: must hold time stamps that rise")
+        return FrameIndex(
+            pts=pts,
+            is_key=data["is_key"],
+            seek_ts=data["seek_ts"],
+            key_crc=key_crc,
+            end_pts=end_pts,
+            time_base=Fraction(tb_num, tb_den),
+            rate=Fraction(rate_num, rate_den) if rate_num else None,
+        )
 
 
 def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:

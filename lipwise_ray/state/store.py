@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
@@ -245,7 +243,7 @@ def load_file(store: Store, key: str, load: Callable[[Path], Loaded]) -> Loaded 
         return None
     try:
         return load(path)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError):
         store.remove(key)
         return None
 
