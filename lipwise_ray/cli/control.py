@@ -51,7 +51,7 @@ def retry(
         do = "Run the submit again where it was run; a cluster's goes on by `submit --address` too"
         raise StateError("no_folder", folder, "must be there to run its command again", got, do) from error
     typer.echo("running again: lipwise-ray " + " ".join(words), err=True)
-    os.execv(sys.executable, [sys.executable, "-m", "lipwise_ray", *words])  # noqa: S606  # the user's own command
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "lipwise_ray", *words])  # noqa: S606  # the user's own command
 
 
 def cancel(

@@ -181,7 +181,7 @@ class ClusterJobs:
         try:
             with self._told("must take the job"):
                 self._hand_over(
-                    entrypoint=shlex.join(["python", "-m", "lipwise_ray", *words]),
+                    entrypoint=shlex.join(["python", "-P", "-m", "lipwise_ray", *words]),
                     submission_id=chosen,
                     runtime_env={
                         "working_dir": str(folder),
@@ -264,7 +264,7 @@ class ClusterJobs:
         """
         name = f"{_PREFIX}doctor-{os.urandom(4).hex()}"
         with self._told("must take a job"):
-            self._hand_over(entrypoint=shlex.join(["python", "-c", _PROBE]), submission_id=name)
+            self._hand_over(entrypoint=shlex.join(["python", "-P", "-c", _PROBE]), submission_id=name)
             deadline_s = time.monotonic() + _PROBE_S
             while not (found := _line(self._client.get_job_info(name))).ended:
                 if time.monotonic() > deadline_s:

@@ -176,8 +176,17 @@ class Node:
             "--reason-message": reason,
             "--deadline-remaining-seconds": str(max(1, int(seconds))),
         }
-        words = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", *(w for pair in told.items() for w in pair)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=_DRAIN_S, check=False)  # noqa: S603  # ours
+        words = [
+            sys.executable,
+            "-P",
+            "-m",
+            "ray.scripts.scripts",
+            "drain-node",
+            *(w for pair in told.items() for w in pair),
+        ]
+        done = subprocess.run(  # noqa: S603  # ours
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_DRAIN_S, check=False
+        )
         if done.returncode:
             got = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1][:200]
             raise SetupError("not_drained", self.id, "must take that it is drained", got)

@@ -19,7 +19,9 @@ from typing import Any
 import psutil
 import ray
 import ray.exceptions
+from ray.job_config import JobConfig
 
+from lipwise_ray.engine.ray_processes import SAFE_PATH, OwnFoldersOnly, apart
 from lipwise_ray.errors import SetupError
 from lipwise_ray.storage.address import is_web
 
@@ -121,19 +123,22 @@ def connect(address: str) -> Path | None:
 def _init(address: str, folder: Path | None) -> None:
     common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
     if folder is not None:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
-            **common,
-        )
+        with apart():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                job_config=OwnFoldersOnly(),
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),
+                **common,
+            )
         return
     _knock(address)
-    # Ray puts the node's own value in for the variable.
-    path = {"PYTHONPATH": f"{Path(__file__).resolve().parents[2]}:${{PYTHONPATH}}"}
-    ray.init(address=address, runtime_env={"env_vars": path}, **common)
+    # By `ray://` the job is made over there, by a class that is known there.
+    kind = JobConfig if address.startswith("ray://") else OwnFoldersOnly
+    here = kind(_py_driver_sys_path=[str(Path(__file__).resolve().parents[2])])
+    ray.init(address=address, job_config=here, runtime_env={"env_vars": SAFE_PATH}, **common)
 
 
 @contextmanager

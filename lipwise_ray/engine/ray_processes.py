@@ -1,0 +1,63 @@
+"""How Ray's processes stand to this one: apart from its terminal, its process group and its working directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ray._private import services
+from ray.job_config import JobConfig
+
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""Keeps the folder of a script, and the working directory, off the path of Python processes."""
+
+
+class OwnFoldersOnly(JobConfig):
+    """A job whose workers look for modules where their Python is installed, and where they are told to.
+
+    Left alone Ray puts the driver's working directory first on its workers' path, and any ``soxr.py`` that lies beside
+    the footage is then taken for the library. It leaves that out only for jobs that bring a folder of their own.
+    """
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        return True
+
+
+class _OwnSession(services.ConsolePopen):
+    """A process of Ray's with a session of its own and nothing to read.
+
+    Ray's own would be in this process's group, where a supervisor's SIGTERM ends raylets before the driver has
+    drained, and would share its terminal: a program that a worker starts and that reads it is stopped by the kernel,
+    for ever, because it is in the background there.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as Popen takes them
+        if options.get("stdin") is None:
+            options["stdin"] = subprocess.DEVNULL
+        options["env"] = safe_environment(options.get("env") or os.environ)
+        super().__init__(*arguments, **{**options, "start_new_session": True})
+
+
+def safe_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which Python loads no module from the working directory.
+
+    Folders that `PYTHONPATH` names stay; an empty entry of it, which stands for the working directory, does not.
+    """
+    found = {**environment, **SAFE_PATH}
+    named = [folder for folder in found.pop("PYTHONPATH", "").split(os.pathsep) if folder]
+    return {**found, "PYTHONPATH": os.pathsep.join(named)} if named else found
+
+
+@contextmanager
+def apart() -> Generator[None]:
+    """Start Ray's processes apart from this one, as long as the block lasts."""
+    # Private: Ray has no public way. A version that starts its processes otherwise fails the test of this.
+    theirs = services.ConsolePopen
+    services.ConsolePopen = _OwnSession
+    try:
+        yield
+    finally:
+        services.ConsolePopen = theirs
