@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,6 +14,8 @@ Kept = Annotated[int, Field(ge=0)]
 Edge = Annotated[int, Field(ge=-1)]
 PadShare = Annotated[float, Field(ge=-0.5, le=2.0)]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Keep = Literal["subtitles", "chapters", "metadata", "other_audio", "attachments", "timecode", "cover_art"]
+KEEPS: tuple[Keep, ...] = get_args(Keep)
 
 
 class _Section(BaseModel):
@@ -230,6 +232,8 @@ class Encode(_Section):
     preset: str = "medium"
     keyframe_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     pixel_format: str = "source"
+    keep: tuple[Keep, ...] = KEEPS
+    """What of the source's container goes along, where the output's can hold it; the rest is listed in the result."""
     audio: AudioEncode = AudioEncode()
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,13 @@ from lipwise_ray.dubbing.scores import Sums, collect_scores, reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.errors import SegmentError, StorageError
+from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
+from lipwise_ray.media.language import container_language
 from lipwise_ray.media.probe import AudioInfo, probe_audio
+from lipwise_ray.media.side_packets import SidePackets
+from lipwise_ray.media.side_streams import LeftBehind, SideStreams, side_streams
 from lipwise_ray.media.soundtrack import SoundtrackPlan, add_soundtrack, plan_soundtrack, write_soundtrack
 from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
@@ -35,6 +39,7 @@ from lipwise_ray.state.markers import Marker, drop_marker, read_marker
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
+_SIDE_FAULTS = ("join", "side_streams")  # codes of errors that what goes along may have caused
 _NO_LIMITS = Limits(hours=100)  # an encoder's padding may make a sound a little longer than it was
 
 if TYPE_CHECKING:
@@ -67,28 +72,53 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
         return add_soundtrack(container, sound, replace(soundtrack, copy=True))
 
+    spoken = payload.get("language") if job.spec.language == AUTO else job.spec.language
+    chosen = _side_streams(job, plan, delivered, spoken)
     with output.written(job_id) as temporary:
         segments = [_segment(job, marker) for marker in markers]
-        join(
-            segments,
-            plan.timeline,
-            temporary,
-            rotation=recipe.canvas.rotation,
-            metadata=_provenance(payload),
-            add_sound=add_sound,
-        )
-        try:
-            found = verify(temporary, segments, plan.timeline, plan.audio_s)
-        except SegmentError:
-            _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
-            raise
+        while True:
+            side = SidePackets(chosen)
+            try:
+                join(
+                    segments,
+                    plan.timeline,
+                    temporary,
+                    rotation=recipe.canvas.rotation,
+                    metadata={**chosen.tags, **_provenance(payload)},
+                    add_sound=add_sound,
+                    language=container_language(spoken, delivered) if spoken else None,
+                    rate=plan.rate,
+                    side=side,
+                )
+                found = verify(temporary, segments, plan.timeline, plan.audio_s, side)
+                break
+            except SegmentError as error:
+                # What only goes along costs nobody the video.
+                why = f"the file could not hold it: {error.got}"
+                bare = chosen.without(why) if error.code in _SIDE_FAULTS else None
+                if bare is None:
+                    _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
+                    raise
+                chosen = bare
         result = _result(job, payload, plan, markers, found, temporary)
     result |= gathered.figures(job, payload)
+    result["left_behind"] = [asdict(one) for one in (*chosen.left_behind, *side.lost)]
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
     result["assemble_s"] = round(time.perf_counter() - begin, 3)
     settle(job.store, payload, result, keep=job.spec.settings.engine.keep_segments)
     return result
+
+
+def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | None) -> SideStreams:
+    """Return what of the source's container goes along."""
+    index = job.video.index
+    edits = () if job.video.info.is_still else edits_of(index, plan.source, plan.timeline)
+    chosen = side_streams(job.video.info, container, job.spec.settings.encode.keep, edits, index.rate)
+    if spoken and container_language(spoken, container) is None:
+        untold = LeftBehind("language", spoken, f"{container} has no code for it")
+        chosen = replace(chosen, left_behind=(*chosen.left_behind, untold))
+    return chosen
 
 
 def settle(store: Store, payload: Json, result: Json, *, keep: bool) -> None:

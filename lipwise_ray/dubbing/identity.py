@@ -56,6 +56,7 @@ def identity_of(job: JobSpec, media: Media, payload: Json, images: dict[str, str
         "tracks": media.identity(job.tracks) if job.tracks else None,
         "start_s": job.start_s,
         "end_s": job.end_s,
+        "language": job.language,
         "settings": decisive,
         "device": payload["device"],
         "weights": {

@@ -9,7 +9,7 @@ from pathlib import Path
 from lipwise_ray.errors import MediaError
 from lipwise_ray.values import Json
 
-PIPELINE_VERSION = 4
+PIPELINE_VERSION = 5
 """Raised when the same inputs and settings would give another result."""
 
 _ID_CHARACTERS, _JUDGE_CHARACTERS = 24, 12

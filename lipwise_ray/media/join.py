@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import av.error
 import numpy as np
+from av.stream import Disposition
 
 from lipwise_ray.errors import SegmentError, SettingsError
 from lipwise_ray.media.container import open_input, write_problem
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
+
+    from lipwise_ray.media.side_packets import SidePackets
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _VIDEO_CODECS = {
@@ -100,8 +104,11 @@ def join(
     rotation: Rotation,
     metadata: dict[str, str],
     add_sound: Callable[[OutputContainer], Iterator[Packet[Any]]] | None,
+    language: str | None = None,
+    rate: Fraction | None = None,
+    side: SidePackets | None = None,
 ) -> None:
-    """Write the finished file: the segments' pictures without re-encoding, and the sound once.
+    """Write the finished file: the segments' pictures without re-encoding, the sound once, and what goes along.
 
     Args:
         segments: In order; together exactly the timeline's frames.
@@ -110,13 +117,17 @@ def join(
         rotation: Degrees clockwise that players shall turn the picture.
         metadata: Container tags.
         add_sound: Adds the audio stream and returns its packets; None for a silent file.
+        language: Of the sound, as the container names it.
+        rate: Nominal pictures a second, for a time code.
+        side: What the source's container carried beside them.
 
     Raises:
         SegmentError: A segment does not hold its frames.
         StorageError: The disk is full.
     """
     container = container_for(target)
-    options = {"movflags": "+faststart+use_metadata_tags"} if container in ("mp4", "mov") else {}
+    flags = "+faststart" if side is not None and side.chosen.has_cover else "+faststart+use_metadata_tags"
+    options = {"movflags": flags} if container in ("mp4", "mov") else {}
     try:
         output = av.open(str(target), "w", format=container, options=options)
         finished = False
@@ -128,7 +139,15 @@ def join(
             if rotation:
                 video.set_display_rotation(-rotation)
             sound = add_sound(output) if add_sound else iter(())
-            for packet in _interleaved(_video_packets(segments, timeline, video), sound):
+            for stream in output.streams.audio:
+                stream.disposition = Disposition.default | Disposition.dub
+                stream.metadata.update({"language": language} if language else {})
+            beside = _added(side, output, target) if side is not None else iter(())
+            if side is not None and side.chosen.picture_tags:
+                video.metadata.update(side.chosen.picture_tags)
+                video.codec_context.framerate = rate or 1 / timeline.time_base  # a time code counts pictures
+            heard = heapq.merge(sound, beside, key=_time)
+            for packet in _interleaved(_video_packets(segments, timeline, video), heard):
                 output.mux_one(packet)
             finished = True
         finally:
@@ -138,6 +157,14 @@ def join(
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and error.errno:
             raise write_problem(target, error) from error
+        raise SegmentError("join", str(target), "must be muxed", str(error)) from error
+
+
+def _added(side: SidePackets, output: OutputContainer, target: Path) -> Iterator[Packet[Any]]:
+    """Add what goes along; PyAV tells of what a format does not know by a ValueError."""
+    try:
+        return side.add_to(output)
+    except ValueError as error:
         raise SegmentError("join", str(target), "must be muxed", str(error)) from error
 
 

@@ -173,7 +173,9 @@ def _container_end_s(container: InputContainer) -> Fraction | None:
     """Return the declared end of all streams on the container's clock."""
     if not container.duration:
         return None
-    return Fraction((container.start_time or 0) + container.duration, av.time_base)
+    # Matroska counts its duration from zero, whenever its first frame is.
+    start = 0 if container.format.name.startswith("matroska") else container.start_time or 0
+    return Fraction(start + container.duration, av.time_base)
 
 
 def probe_audio(path: Path, limits: Limits | None = None) -> AudioInfo:

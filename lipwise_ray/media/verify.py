@@ -7,7 +7,7 @@ right when it holds the very packets that were decoded, at the planned times, an
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,18 +16,24 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 import av.error
 import numpy as np
+from av.stream import Disposition
 
 from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.join import SegmentFile, Timeline
 from lipwise_ray.media.probe import audio_stream, video_stream
+from lipwise_ray.media.side_packets import Muxed, SidePackets
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.container import InputContainer
     from av.packet import Packet
+    from av.stream import Stream
     from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
 
 _MATROSKA_TICK_S = 0.001
+_CHAPTER_SLACK_S = 0.0015  # a tick, and its rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,13 @@ def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callab
     return Proof(crc, header, av.__version__)
 
 
-def verify(path: Path, segments: Sequence[SegmentFile], timeline: Timeline, audio_s: Fraction | None) -> Verdict:
+def verify(
+    path: Path,
+    segments: Sequence[SegmentFile],
+    timeline: Timeline,
+    audio_s: Fraction | None,
+    side: SidePackets | None = None,
+) -> Verdict:
     """Compare a finished file with its segments and the plan. Its sound is decoded to its end.
 
     Args:
@@ -96,12 +108,14 @@ def verify(path: Path, segments: Sequence[SegmentFile], timeline: Timeline, audi
         segments: What it was joined from.
         timeline: When each frame must be shown.
         audio_s: Length the sound must have, None for a file without sound.
+        side: What else was written.
 
     Raises:
-        SegmentError: A packet is missing, changed, or late, or the sound has another length.
+        SegmentError: A packet is missing, changed, or late, or the sound has another length; ``side_streams`` where
+            only what goes along is not as it was written.
     """
     try:
-        seen = _read(path, segments, with_sound=audio_s is not None)
+        seen = _read(path, segments, {} if side is None else side.muxed, with_sound=audio_s is not None)
     except (av.error.FFmpegError, MediaError) as error:
         raise _wrong(path, "must decode to its end", str(error)) from error
     expected = (timeline.pts - timeline.pts[0]) * float(timeline.time_base)
@@ -119,7 +133,33 @@ def verify(path: Path, segments: Sequence[SegmentFile], timeline: Timeline, audi
         slack_s = 1024 / seen.rate_hz + _MATROSKA_TICK_S  # the last AAC frame may be padded
         if abs(heard_s - float(audio_s)) > slack_s or abs(seen.sound_start_s) > slack_s:
             raise _wrong(path, f"must hold {float(audio_s):.3f} s of sound", f"{heard_s:.3f} s")
+    if side is not None:
+        _check_side(path, side, seen)
     return Verdict(len(seen.times), float(timeline.duration_s), heard_s)
+
+
+def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
+    """Compare what goes along with what was written of it."""
+    problem = ""
+    for number, wrote in side.muxed.items():
+        found = seen.side.get(number, Muxed(wrote.kind, ""))
+        if (found.codec, found.count) != (wrote.codec, wrote.count):
+            problem = f"{found.count} packets of {found.codec or 'nothing'} in stream {number}, not {wrote.count}"
+        elif max(abs(found.first_s - wrote.first_s), abs(found.last_s - wrote.last_s)) > _MATROSKA_TICK_S:
+            problem = f"stream {number} from {found.first_s:.3f} to {found.last_s:.3f} s"
+    wanted = [(float(one.start_s), float(one.stop_s)) for one in side.chosen.chapters]
+    if len(wanted) != len(seen.chapters) or (
+        wanted and np.abs(np.subtract(wanted, seen.chapters)).max() > _CHAPTER_SLACK_S
+    ):
+        problem = f"{len(seen.chapters)} chapters, not {len(wanted)}"
+    if seen.attached != len(side.chosen.attached):
+        problem = f"{seen.attached} attached files, not {len(side.chosen.attached)}"
+    timecode = side.chosen.picture_tags.get("timecode")
+    if seen.timecode != timecode:
+        problem = f"time code {seen.timecode}, not {timecode}"
+    if problem:
+        must = "must hold what goes along as it was written"
+        raise SegmentError("side_streams", str(path), must, problem, "See encode.keep")
 
 
 @dataclass(slots=True)
@@ -131,9 +171,13 @@ class _Seen:
     samples: int = 0
     rate_hz: int = 1
     sound_start_s: float = 0.0
+    side: dict[int, Muxed] = field(default_factory=dict[int, Muxed])
+    chapters: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    attached: int = 0
+    timecode: str | None = None
 
 
-def _read(path: Path, segments: Sequence[SegmentFile], *, with_sound: bool) -> _Seen:
+def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed], *, with_sound: bool) -> _Seen:
     seen = _Seen()
     first = {0, *np.cumsum([segment.frames for segment in segments])[:-1].tolist()}
     with open_input(path) as container:
@@ -141,8 +185,13 @@ def _read(path: Path, segments: Sequence[SegmentFile], *, with_sound: bool) -> _
         if video is None or (audio is not None) != with_sound:
             raise _wrong(path, "must hold the planned streams", "others")
         tick_s = float(cast("Fraction", video.time_base))
-        for packet in container.demux([video] if audio is None else [video, audio]):
-            if packet.stream is not video:
+        beside = [container.streams[number] for number in side if number < len(container.streams)]
+        _describe(container, video, beside, side, seen)
+        for packet in container.demux([video, *([] if audio is None else [audio]), *beside]):
+            if packet.stream_index in seen.side:
+                if packet.size:
+                    seen.side[packet.stream_index].take(packet)
+            elif packet.stream is not video:
                 for frame in cast("list[AudioFrame]", packet.decode()):
                     if not seen.samples:
                         seen.sound_start_s = float(frame.time or 0.0)
@@ -156,6 +205,22 @@ def _read(path: Path, segments: Sequence[SegmentFile], *, with_sound: bool) -> _
                 seen.times.append((packet.pts or 0) * tick_s)
     seen.crcs += [0] * (len(segments) - len(seen.crcs))
     return seen
+
+
+def _describe(
+    container: InputContainer, video: VideoStream, beside: list[Stream], side: Mapping[int, Muxed], seen: _Seen
+) -> None:
+    """Note what a file says of itself beside its packets."""
+    for stream in beside:
+        codec = cast("Any", stream.codec_context)
+        seen.side[stream.index] = Muxed(side[stream.index].kind, "" if codec is None else codec.codec.canonical_name)
+    for one in container.chapters():
+        base = cast("Fraction", one["time_base"])
+        seen.chapters.append((float(one["start"] * base), float(one["end"] * base)))
+    covers = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
+    seen.attached = len(covers) + sum(stream.type == "attachment" for stream in container.streams)
+    tags = {**container.metadata, **video.metadata}
+    seen.timecode = next((value for name, value in tags.items() if name.lower() == "timecode"), None)
 
 
 def _begin(decoder: VideoCodecContext, packet: Packet[Any], path: Path) -> None:

@@ -22,7 +22,7 @@ Stills = Callable[[str], tuple[bytes, bytes] | None]
 Costs = Callable[[float, float], list[str]]
 """Says what GPU seconds, at best and at worst, cost on each kind of machine."""
 
-_MOST_LOOKED_AT, _MOST_LISTED, _MOST_ALIKE = 24, 1000, 8
+_MOST_LOOKED_AT, _MOST_LISTED, _MOST_ALIKE, _FEW = 24, 1000, 8, 3
 _BUCKETS = 24
 _FAR_OFF = 3
 """Offsets from this on, in frames, are called wrong; a judge itself may be off by one."""
@@ -84,6 +84,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
             for key, name in _DISTRIBUTIONS
             if (drawing := charts.histogram([row[key] for row in done if row[key] is not None], name))
         ],
+        left_behind=_left_behind(report),
         costs=costs(gpu_s, gpu_s) if costs else [],
         throughput=_throughput(report, done),
         stages=_stages(report),
@@ -126,6 +127,18 @@ def _failures(failed: list[Json]) -> list[tuple[str, list[Json], int]]:
         groups.setdefault(str(row["code"]), []).append(row)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     return [(code, rows[:_MOST_ALIKE], max(0, len(rows) - _MOST_ALIKE)) for code, rows in ordered]
+
+
+def _left_behind(report: RunReport) -> list[list[str]]:
+    """Return what outputs lack of their sources: kind, reason, rows, and a few of them; the most frequent first."""
+    groups: dict[tuple[str, str], dict[str, str]] = {}
+    for row, detail in zip(report.rows, report.details, strict=True):
+        for one in detail.get("left_behind") or []:
+            groups.setdefault((str(one["kind"]), str(one["why"])), {})[str(row["row_id"])] = str(one["what"])
+    return [
+        [kind, why, str(len(rows)), ", ".join(f"{name}: {what}" for name, what in list(rows.items())[:_FEW])]
+        for (kind, why), rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    ]
 
 
 def worst_first(done: Iterable[Json]) -> list[Json]:

@@ -26,7 +26,8 @@ class RunReport:
         run: What was recorded when it began.
         ended: What was recorded when it ended; None while it is going on, or after it was killed.
         rows: `row_of` of each row that ended, in the manifest's order.
-        details: Of each row what has no place in a table: ``curve``, ``stages``, and ``ways`` in which it was tried.
+        details: Of each row what has no place in a table: ``curve``, ``stages``, ``ways`` in which it was tried, and
+            what of its source was ``left_behind``.
     """
 
     run: Json
@@ -58,6 +59,7 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
                 "curve": (record.get("sync") or {}).get("curve") or [],
                 "stages": record.get("stages_s") or {},
                 "ways": ways,
+                "left_behind": record.get("left_behind") or [],
             }
         )
     return RunReport(run, read_json(store, f"{layout.run(chosen)}/report.json"), rows, details)
@@ -153,6 +155,7 @@ def row_of(record: Json, attempts: int) -> Json:
         "renderings": len(record.get("attempts") or []) or None,
         "chunks": record.get("chunks"),
         "original_chunks": len(record.get("original_chunks") or []),
+        "left_behind": "; ".join(f"{one['what']} ({one['why']})" for one in record.get("left_behind") or []) or None,
         "weights": json.dumps({role: f"{one['name']} {one['sha256']}" for role, one in by_role.items()})
         if weights
         else None,

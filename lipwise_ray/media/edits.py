@@ -1,0 +1,82 @@
+"""Where the source's own clock goes in the output: an edit list from one to the other."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.media.join import Timeline
+from lipwise_ray.values import I64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A stretch of the source that the output shows once, forwards and at its own speed.
+
+    Attributes:
+        start_s: Where it begins, on the clock of the source's container.
+        stop_s: Where it ends there.
+        shift_s: Added to a time of the source it gives the time of the output.
+    """
+
+    start_s: Fraction
+    stop_s: Fraction
+    shift_s: Fraction
+
+
+def edits_of(index: FrameIndex, source: I64Array, timeline: Timeline) -> tuple[Edit, ...]:
+    """Return how the source's clock runs in an output, up to where its pictures are repeated.
+
+    What extends a short video (backward, again from the start, or standing still) shows no new time of the source, so
+    nothing that goes with that time belongs there.
+
+    Args:
+        index: Frames of the source.
+        source: Source frame behind each output frame, shape (N,).
+        timeline: When each output frame is shown.
+
+    Returns:
+        Rising stretches; more than one where frames were left out, none where the picture stands still.
+    """
+    steps = np.diff(source)
+    moving = np.flatnonzero(steps > 0)
+    if not len(moving):
+        if len(source) > 1:
+            return ()
+        first, last = 0, 0
+    else:
+        first = int(moving[0])
+        halts = np.flatnonzero(steps[first:] <= 0)
+        last = first + int(halts[0]) if len(halts) else len(source) - 1
+    starts = [first, *(first + 1 + np.flatnonzero(steps[first:last] > 1)).tolist()]
+    ends = np.append(index.pts[1:], index.end_pts)
+    found: list[Edit] = []
+    for start, stop in zip(starts, [*starts[1:], last + 1], strict=True):
+        begin_s = int(index.pts[source[start]]) * index.time_base
+        shift_s = int(timeline.pts[start] - timeline.pts[0]) * timeline.time_base - begin_s
+        # Before the first picture that moves the output shows it standing still, while the sound already runs.
+        found.append(Edit(begin_s if found else -shift_s, int(ends[source[stop - 1]]) * index.time_base, shift_s))
+    over_s = timeline.duration_s - found[-1].shift_s
+    return (*found[:-1], Edit(found[-1].start_s, min(found[-1].stop_s, over_s), found[-1].shift_s))
+
+
+def in_output(edits: Sequence[Edit], start_s: Fraction, stop_s: Fraction) -> tuple[Fraction, Fraction] | None:
+    """Return where ``[start_s, stop_s)`` of the source's clock lies in the output, None where nothing of it is left.
+
+    What spans a stretch that was left out is shorter by it; a moment (equal times) is kept where it is shown.
+    """
+    after = bisect.bisect_right(edits, start_s, key=lambda edit: edit.stop_s)
+    if start_s == stop_s:
+        is_shown = after < len(edits) and edits[after].start_s <= start_s
+        moment = start_s + edits[after].shift_s if is_shown else Fraction(0)
+        return (moment, moment) if is_shown else None
+    before = bisect.bisect_left(edits, stop_s, key=lambda edit: edit.start_s) - 1
+    if after > before:
+        return None
+    first, last = edits[after], edits[before]
+    return max(start_s, first.start_s) + first.shift_s, min(stop_s, last.stop_s) + last.shift_s

@@ -1,0 +1,193 @@
+"""Adding side streams to a file in the making: their packets on the output's clock, roughly in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, cast
+
+import av
+import av.error
+from av.stream import Disposition
+
+from lipwise_ray.media.container import open_input
+from lipwise_ray.media.edits import Edit, in_output
+from lipwise_ray.media.side_streams import Attached, LeftBehind, SideStream, SideStreams
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.packet import Packet
+    from av.subtitles.codeccontext import SubtitleCodecContext
+
+_TICK_S = Fraction(1, 1000)
+_TIMED = ("mp4", "mov")  # an edit list hides what a packet holds before the output begins
+_EMPTY_TEXT_BYTES = 2  # of mov_text: ends the text before
+
+
+@dataclass(slots=True)
+class Muxed:
+    """What was written of a side stream: how many packets, and the times of the first and the last.
+
+    ``lost`` are packets that could not be read, or had no time of their own.
+    """
+
+    kind: str
+    codec: str
+    count: int = 0
+    lost: int = 0
+    first_s: float = 0.0
+    last_s: float = 0.0
+
+    def take(self, packet: Packet[Any]) -> None:
+        """Note a packet; an empty text is none."""
+        if self.codec == "mov_text" and packet.size <= _EMPTY_TEXT_BYTES:
+            return
+        self.last_s = float((packet.pts or 0) * packet.time_base)
+        self.first_s = self.last_s if not self.count else self.first_s
+        self.count += 1
+
+
+@dataclass(slots=True)
+class SidePackets:
+    """The packets of side streams.
+
+    Attributes:
+        chosen: What goes along.
+        muxed: What has gone along so far, by the stream's number in the output.
+    """
+
+    chosen: SideStreams
+    muxed: dict[int, Muxed] = field(default_factory=dict[int, Muxed])
+
+    @property
+    def lost(self) -> list[LeftBehind]:
+        """What turned out to be unfit while it was copied."""
+        why = "packets that cannot be read, or have no time of their own"
+        written = zip(self.chosen.streams, self.muxed.values(), strict=False)
+        return [
+            LeftBehind(one.kind, f"{wrote.lost} of stream {one.number}", why) for one, wrote in written if wrote.lost
+        ]
+
+    def add_to(self, output: OutputContainer) -> Iterator[Packet[Any]]:
+        """Add chapters, files and streams behind the streams that an output has, and return their packets.
+
+        Raises:
+            ValueError: The output's format does not take a stream.
+        """
+        chosen = self.chosen
+        output.set_chapters(
+            [
+                {
+                    "id": number,
+                    "start": round(chapter.start_s / _TICK_S),
+                    "end": round(chapter.stop_s / _TICK_S),
+                    "time_base": _TICK_S,
+                    "metadata": {"title": chapter.title} if chapter.title else {},
+                }
+                for number, chapter in enumerate(chosen.chapters, 1)
+            ]
+        )
+        source = open_input(chosen.path)
+        lanes = {one.number: self._lane(output, source, one) for one in chosen.streams}
+        covers = [packet for one in chosen.attached if (packet := self._attach(output, one)) is not None]
+        return self._packets(source, lanes, covers)
+
+    def _lane(self, output: OutputContainer, source: InputContainer, one: SideStream) -> _Lane:
+        stream = source.streams[one.number]
+        decoder: SubtitleCodecContext | None = None
+        if one.is_converted:
+            decoder = cast("SubtitleCodecContext", stream.codec_context)
+            decoder.open(strict=False)
+            added = cast("Any", output.add_stream(one.codec))
+            added.codec_context.subtitle_header = decoder.subtitle_header
+            added.codec_context.time_base = _TICK_S
+            added.time_base = _TICK_S
+        else:
+            added = output.add_stream_from_template(cast("Any", stream), opaque=True)
+        added.disposition = one.disposition
+        added.metadata.clear()
+        added.metadata.update(one.tags)
+        self.muxed[added.index] = Muxed(one.kind, one.codec)
+        return _Lane(added, self.muxed[added.index], self.chosen.edits, decoder, self.chosen.container in _TIMED)
+
+    def _attach(self, output: OutputContainer, one: Attached) -> Packet[Any] | None:
+        """Add a file; returns the packet of a cover that is a stream."""
+        if not one.cover_codec or self.chosen.container not in _TIMED:
+            output.add_attachment(one.name, one.mimetype, one.data)
+            return None
+        stream = output.add_mux_stream(one.cover_codec, width=one.size[0], height=one.size[1])
+        stream.disposition = Disposition.attached_pic
+        packet = av.Packet(one.data)
+        packet.stream, packet.pts, packet.dts, packet.time_base = cast("Any", stream), 0, 0, _TICK_S
+        return packet
+
+    @staticmethod
+    def _packets(source: InputContainer, lanes: dict[int, _Lane], covers: list[Packet[Any]]) -> Iterator[Packet[Any]]:
+        with source:
+            yield from covers
+            if not lanes:
+                return
+            for packet in source.demux([source.streams[number] for number in lanes]):
+                if packet.size:
+                    yield from lanes[packet.stream_index].take(packet)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A side stream on its way: packets come on the source's clock and go on the output's."""
+
+    stream: Any
+    muxed: Muxed
+    edits: tuple[Edit, ...]
+    decoder: SubtitleCodecContext | None
+    hides_starts: bool
+    last: Fraction | None = None
+
+    def take(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+        """Yield what becomes of a packet."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None:
+            self.muxed.lost += 1
+            return
+        start_s = stamp * packet.time_base
+        stop_s = start_s + (packet.duration or 0) * packet.time_base
+        move = self._text if self.muxed.kind == "subtitles" else self._sound
+        ready = move(packet, start_s, stop_s)
+        if ready is None:
+            return
+        now = cast("int", ready.dts) * ready.time_base
+        if self.last is not None and now <= self.last:
+            self.muxed.lost += 1  # muxers refuse a time that stands still
+            return
+        self.last = now
+        self.muxed.take(ready)
+        ready.stream = self.stream
+        yield ready
+
+    def _text(self, packet: Packet[Any], start_s: Fraction, stop_s: Fraction) -> Packet[Any] | None:
+        place = in_output(self.edits, start_s, stop_s)
+        if place is None:
+            return None
+        if self.decoder is not None:
+            try:
+                shown = self.decoder.decode2(packet)
+                if shown is None:
+                    return None  # it only ended the text before
+                packet = self.stream.codec_context.encode_subtitle(shown)
+            except av.error.FFmpegError:
+                self.muxed.lost += 1
+                return None
+            packet.time_base = _TICK_S
+        packet.pts = packet.dts = round(place[0] / packet.time_base)
+        packet.duration = round(place[1] / packet.time_base) - packet.pts
+        return packet
+
+    def _sound(self, packet: Packet[Any], start_s: Fraction, stop_s: Fraction) -> Packet[Any] | None:
+        (edit,) = self.edits
+        # A decoder needs the packet before, too, where the container can hide what that one holds.
+        is_early = 2 * stop_s - start_s <= edit.start_s if self.hides_starts else start_s < edit.start_s
+        if is_early or start_s >= edit.stop_s:
+            return None
+        packet.pts = packet.dts = round((start_s + edit.shift_s) / packet.time_base)
+        return packet
