@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 
 class LipwiseError(Exception):
@@ -128,6 +130,29 @@ _DEVICE_TEXT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO})
+
+
+@contextmanager
+def blamed_on_file(fault: Callable[[str], LipwiseError]) -> Generator[None]:
+    """Turn whatever a library raises while it reads somebody's file into that file's fault.
+
+    Only the reading of one file belongs inside. What is judged already, the machine's memory and the disk pass.
+
+    Args:
+        fault: Makes the error, of what was raised.
+
+    Raises:
+        LipwiseError: The library raised.
+    """
+    try:
+        yield
+    except (LipwiseError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        if is_of_the_machine(error):
+            raise
+        lines = str(error).splitlines()
+        raise fault(f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__) from error
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

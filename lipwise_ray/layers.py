@@ -14,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.settings import Settings
 
+_MOST_BYTES = 1 << 20
+_MOST_LEVELS = 16
+_MOST_SHOWN = 200
 _RETRIED = ("lipsync", "detect", "faces", "source", "timing", "composite", "restore", "encode")
 """Sections that decide what a video looks like."""
 
@@ -30,6 +33,7 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for where, values in layers:
+        _check_depth(values, where)
         _merge(merged, values, where, origin, "")
     settings = _checked(merged, origin)
     fallbacks(settings)
@@ -64,6 +68,23 @@ def _checked(merged: dict[str, Any], origin: dict[str, str]) -> Settings:
     raise SettingsError("settings", "settings", "must be known and possible", "; ".join(problems))
 
 
+def _check_depth(values: object, where: str) -> None:
+    """Refuse values within values within values: nothing here is that deep, and all that follows recurses.
+
+    Raises:
+        SettingsError: They are too deep.
+    """
+    level = [values]
+    for _ in range(_MOST_LEVELS):
+        inner = [cast("Mapping[str, object]", one).values() for one in level if isinstance(one, Mapping)]
+        inner += [cast("list[object]", one) for one in level if isinstance(one, list)]
+        level = [value for values in inner for value in values]
+        if not level:
+            return
+    must = f"must have at most {_MOST_LEVELS} levels"
+    raise SettingsError("too_deep", clipped(where), must, "more", "Write section.key = value")
+
+
 def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: dict[str, str], path: str) -> None:
     for key, value in values.items():
         name = f"{path}{key}"
@@ -88,7 +109,7 @@ def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
         near = difflib.get_close_matches(path[-1], known, n=1)
         hint = f'Did you mean "{near[0]}"?' if near else f"Known here: {', '.join(known)}"
         return f"{where}: unknown setting {name}. {hint}"
-    return f"{where}: {name}: {item['msg']}, got {item['input']!r}"
+    return f"{where}: {name}: {item['msg']}, got {clipped(repr(item['input']))}"
 
 
 def _keys(path: list[str]) -> list[str]:
@@ -102,20 +123,31 @@ def _keys(path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a job file.
+def read_toml(path: Path, what: str = "job") -> dict[str, Any]:
+    """Read a TOML file of settings.
+
+    Args:
+        path: The file.
+        what: The option that names it.
 
     Raises:
-        SettingsError: The file is missing or not TOML.
+        SettingsError: The file is missing, too large or not TOML.
     """
+    must, do = "must be a readable TOML file", f"Check --{what}"
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(
-            "no_job_file", str(path), "must be a readable TOML file", error.strerror or "", "Check --job"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError("bad_toml", str(path), "must be TOML", str(error), "Correct that line") from error
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+            raise SettingsError(f"no_{what}_file", str(path), must, "a folder or a device", do)
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        got = getattr(error, "strerror", None) or "a name that cannot be"
+        raise SettingsError(f"no_{what}_file", ascii(str(path))[1:-1], must, got, do) from error
+    if len(data) > _MOST_BYTES:
+        raise SettingsError("bad_toml", str(path), f"must be under {_MOST_BYTES >> 10} KiB", "more", do)
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # also whole numbers of thousands of digits
+        raise SettingsError("bad_toml", str(path), "must be TOML", clipped(str(error)), "Correct that line") from error
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
@@ -128,15 +160,20 @@ def parse_assignment(text: str) -> dict[str, Any]:
     parts = [part.strip() for part in name.split(".")]
     if not equals or len(parts) < 2 or not all(parts):  # noqa: PLR2004  # section and key
         raise SettingsError(
-            "bad_set", f"--set {text}", "must read section.key=value", "", "For example --set detect.stride=2"
+            "bad_set", f"--set {clipped(text)}", "must read section.key=value", "", "For example --set detect.stride=2"
         )
     try:
         parsed: Any = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value
     for part in reversed(parts):
         parsed = {part: parsed}
     return parsed
+
+
+def clipped(text: str) -> str:
+    """Return a text short enough for a message."""
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def preset_names(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -76,6 +77,9 @@ app.add_typer(train.app, name="train")
 
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal of few letters must not end a night
+            stream.reconfigure(errors="backslashreplace")
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings for every segment
     try:
         app(standalone_mode=True)

@@ -18,7 +18,7 @@ import typer
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.settings import Settings
-from lipwise_ray.storage.address import is_local, is_web
+from lipwise_ray.storage.address import is_local, is_web, whole_path
 
 if TYPE_CHECKING:
     from lipwise_ray.engine.cluster_jobs import ClusterJobs, JobLine
@@ -58,7 +58,7 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
         )
     out = setup.out_address(sent.out, settings, sent.manifest)
     places = {"--out": out, "--state": setup.state_address(sent.state, settings, out)}
-    places = {option: str(Path(place).resolve()) if is_local(place) else place for option, place in places.items()}
+    places = {option: str(whole_path(place)) if is_local(place) else place for option, place in places.items()}
     if is_local(sent.manifest) and not Path(sent.manifest).is_file():
         raise SettingsError("manifest_unreadable", sent.manifest, "must be a file", "none", "Check the path")
     jobs = connect(address)
@@ -82,7 +82,7 @@ def _words(sent: Sent, folder: Path) -> Iterator[str]:
     """Return the command line over there; the small files that it names are copied into the folder."""
     yield "submit"
     if is_local(sent.manifest):
-        manifest = Path(sent.manifest).resolve()
+        manifest = whole_path(sent.manifest)
         shutil.copyfile(manifest, folder / manifest.name)
         yield from (manifest.name, "--copy-of", str(manifest))
     else:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lipwise_ray.errors import LipwiseError, SettingsError
-from lipwise_ray.layers import parse_assignment, preset_names, read_toml
+from lipwise_ray.layers import clipped, parse_assignment, preset_names, read_toml
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings
-from lipwise_ray.storage.address import STORES, Policy, bucket_and_key, is_local, is_store, shown
+from lipwise_ray.storage.address import STORES, Policy, bucket_and_key, is_local, is_store, shown, whole_path
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.manifest import Manifest
@@ -83,7 +83,7 @@ def settings_source(job: Path | None, assignments: list[str] | None, preset: str
     if named is not None and not isinstance(named, str):
         raise SettingsError("preset", f"{job}: preset", "must be a preset's name", repr(named))
     layers: list[tuple[str, dict[str, Any]]] = [(str(job), values)] if job else []
-    layers += [(f"--set {text}", parse_assignment(text)) for text in assignments or []]
+    layers += [(f"--set {clipped(text)}", parse_assignment(text)) for text in assignments or []]
     return SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))
 
 
@@ -91,7 +91,7 @@ def models_path(settings: Settings) -> Path:
     """Return the folder of pulled checkpoints: paths.models, LIPWISE_MODELS of the environment, or the user's cache."""
     told = settings.paths.models or os.environ.get("LIPWISE_MODELS")
     if told:
-        return Path(told).expanduser()
+        return whole_path(told)
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "lipwise-ray" / "models"
 
@@ -112,7 +112,7 @@ def out_address(out: str | None, settings: Settings, manifest: str) -> str:
     Raises:
         SettingsError: It is an address of another kind.
     """
-    beside = str(Path(manifest).resolve().parent) if is_local(manifest) else manifest.rpartition("/")[0]
+    beside = str(whole_path(manifest).parent) if is_local(manifest) else manifest.rpartition("/")[0]
     return _place(out or settings.paths.out or f"{beside}/out", "--out")
 
 
@@ -174,6 +174,7 @@ def state_address(state: str | None, settings: Settings, out: str) -> str:
 
 def _place(address: str, option: str) -> str:
     if is_local(address) and not _LOST_SLASH.match(address):
+        whole_path(address)
         return str(Path(address).expanduser())
     if not is_store(address) or not bucket_and_key(address)[1]:
         raise SettingsError(

@@ -12,6 +12,7 @@ from lipwise_ray.cli import setup
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.layers import read_toml
 from lipwise_ray.settings import Settings
+from lipwise_ray.storage.address import whole_path
 
 app = typer.Typer(help="Prepare footage, train networks, export weights.", no_args_is_help=True)
 
@@ -53,7 +54,7 @@ def prepare(
     footage = find_footage(root, val_share)
     spec = PrepareSpec(size_px=size, pads=_pads(pads), settings=settings, truth=truth)
     make = None if truth else _detector(detector, settings)
-    preparer = Preparer(out.resolve(), spec, make, expert.resolve() if expert else None)
+    preparer = Preparer(whole_path(out), spec, make, whole_path(expert) if expert else None)
     done = frames = skipped = 0
     for clip, result in prepare_footage(footage, out, preparer, address=address, workers=workers):
         if isinstance(result, InputError):
@@ -100,8 +101,8 @@ def _train(
             raise SettingsError("bad_set", f"--set {text}", "must be KEY=VALUE", "no =")
         told[key.strip()] = _value(value)
     # Ray Train's workers have a folder of their own.
-    files = {name: str(Path(str(told[name])).resolve()) for name in ("expert", "init", "sound") if told.get(name)}
-    settings = make_settings(cast("Network", network), {**told, **files, "data": str(data.resolve())})
+    files = {name: str(whole_path(str(told[name]))) for name in ("expert", "init", "sound") if told.get(name)}
+    settings = make_settings(cast("Network", network), {**told, **files, "data": str(whole_path(data))})
     if workers > 1:
         from lipwise_ray.training.workers import run_on_workers  # noqa: PLC0415  # heavy
 

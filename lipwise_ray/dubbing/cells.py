@@ -12,13 +12,14 @@ from typing import Any, cast
 
 from lipwise_ray.dubbing.records import BROKEN, Columns
 from lipwise_ray.dubbing.row_table import RowTable
-from lipwise_ray.errors import LipwiseError, ManifestError
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError
 from lipwise_ray.faces.select import LIKE, parse_selection
-from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store
+from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, whole_path
 
 ROW_ID = re.compile(r"^[\w][\w.@+-]{0,127}\Z")
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
 _LARGEST, _MOST_DIGITS = 1_000_000, 40
+_MOST_SECONDS = 1e8
 _MOST_KNOWN_FILES = 4096
 _LISTS = ("pads", "tags")
 _NESTED = ("speakers",)
@@ -61,6 +62,7 @@ class Cells:
         self._policy = policy
         self._hint = hint
         self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
+        self._whole = lru_cache(_MOST_KNOWN_FILES)(whole_path)
 
     def begin(self, line: int, record: dict[str, Any]) -> Record | None:
         """Take up a row; None for one whose cells cannot be read at all."""
@@ -114,11 +116,12 @@ class Cells:
             bucket, key = bucket_and_key(f"{self._base}/{text}")  # beside a manifest in a bucket
             address = f"{bucket}/{os.path.normpath(key)}"
         elif is_local(text):
-            base = Path(self._base if is_local(self._base) else "/")
+            place = os.path.join(self._base if is_local(self._base) else "/", text)  # noqa: PTH118  # a row's cost
             try:
-                path = (base / text).resolve() if "\0" not in text else base
-            except OSError:
-                path = base / text
+                path = self._whole(place)
+            except InputError as error:
+                self.wrong(column, error.must, error.got, error.do)
+                return place
             address = str(path)
             if not self._is_file(path):
                 got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
@@ -174,8 +177,8 @@ class Cells:
                 value = float(text)
         except ValueError:
             value = -1.0
-        if not 0 <= value < float("inf"):
-            self.wrong(column, "must be seconds or h:mm:ss, at least 0", repr(text))
+        if not 0 <= value <= _MOST_SECONDS:
+            self.wrong(column, "must be seconds or h:mm:ss, at least 0", repr(text[:_MOST_DIGITS]))
             return None
         return value
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.layers import read_toml
 
 _SECONDS_AN_HOUR = 3600
 Price = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
@@ -61,12 +61,7 @@ def read_prices(path: Path) -> Prices:
         SettingsError: It is missing, not TOML, or a key is unknown or impossible.
     """
     try:
-        return Prices.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except OSError as error:
-        got = error.strerror or ""
-        raise SettingsError("no_prices", str(path), "must be a readable TOML file", got, "Check --prices") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError("bad_prices", str(path), "must be TOML", str(error)) from error
+        return Prices.model_validate(read_toml(path, "prices"))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise SettingsError("bad_prices", str(path), "must be a price list", "; ".join(problems)) from error

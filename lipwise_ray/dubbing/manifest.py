@@ -13,9 +13,9 @@ from lipwise_ray.dubbing.cells import Cells, is_text, tags_of
 from lipwise_ray.dubbing.records import READERS, Columns
 from lipwise_ray.dubbing.row_table import BadRow, Row, RowTable, Waiting
 from lipwise_ray.dubbing.speakers import Speaker
-from lipwise_ray.errors import ManifestError
+from lipwise_ray.errors import InputError, ManifestError
 from lipwise_ray.media.join import CONTAINERS
-from lipwise_ray.storage.address import Policy, is_local, normal
+from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
 
 DUBBED = Columns(
     required=("id", "video", "audio", "output"),
@@ -43,6 +43,7 @@ MOST_BYTES = 1 << 30
 _MOST_NAMED = 5
 _MOST_NAME_BYTES = 200  # a temporary name beside the output is longer than the output's
 _MOST_SPEAKERS = 1000
+_MOST_PAD_PX = 100_000
 _SPEAKERS_DO = 'In JSON lines: "speakers": [{"faces": "left", "audio": "a.wav", "start": 0, "end": 4.5}]'
 _SOME_ROOT = "/bucket"  # names in a bucket are followed like paths, but nothing is there to be resolved
 
@@ -138,11 +139,14 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise ManifestError("manifest_format", name, "must end in .csv, .jsonl or .parquet", path.suffix or "no ending")
+    base = str(whole_path(path).parent) if address is None else address.rpartition("/")[0]
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+        raise ManifestError("manifest_unreadable", name, "must be a file", "a folder or a device", "Check the path")
     try:
         size_bytes = path.stat().st_size
         if size_bytes > MOST_BYTES:
             raise ManifestError("manifest_size", name, f"must be under {MOST_BYTES >> 20} MiB", f"{size_bytes} B")
-        parser = make(str(path.resolve().parent) if address is None else address.rpartition("/")[0])
+        parser = make(base)
         for line, record in reader(path, columns):
             parser.add(line, record)
         with path.open("rb") as file:
@@ -251,7 +255,11 @@ class _Parser:
             )
             return ""
         root = Path(self._out_root if is_local(self._out_root) else _SOME_ROOT)
-        target = (root / text).resolve() if is_local(self._out_root) else Path(os.path.normpath(root / text))
+        try:
+            target = whole_path(root / text) if is_local(self._out_root) else Path(os.path.normpath(root / text))
+        except InputError as error:
+            self._cells.wrong("output", error.must, error.got, error.do)
+            return ""
         if not target.is_relative_to(root) or target == root:
             self._cells.wrong("output", f"must stay under the output root {self._out_root}", repr(text))
             return ""
@@ -312,7 +320,7 @@ class _Parser:
             numbers = [int(part) for part in parts]
         except ValueError:
             numbers = []
-        if len(numbers) != 4:  # noqa: PLR2004  # four sides
-            self._cells.wrong("pads", "must be four whole numbers: top,bottom,left,right", repr(value))
+        if len(numbers) != 4 or any(abs(number) > _MOST_PAD_PX for number in numbers):  # noqa: PLR2004  # four sides
+            self._cells.wrong("pads", "must be four whole numbers: top,bottom,left,right", repr(value)[:80])
             return
         into.setdefault("faces", {})["pads"] = numbers

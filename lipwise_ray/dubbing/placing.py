@@ -12,7 +12,7 @@ from lipwise_ray.errors import SettingsError, WeightsError
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.resources import models_folder
 from lipwise_ray.settings import Paths
-from lipwise_ray.storage.address import is_local, is_store, shown
+from lipwise_ray.storage.address import is_local, is_store, shown, whole_path
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.objects import BucketFile
 from lipwise_ray.values import Json
@@ -34,7 +34,7 @@ class Mirror:
             raise SettingsError(
                 "mirror", "paths.mirror", "must be a folder, or a prefix in a bucket of s3, gs or az", shown(address)
             )
-        self._address = str(Path(address).expanduser()) if is_local(address) else address.rstrip("/")
+        self._address = str(whole_path(address)) if is_local(address) else address.rstrip("/")
         self._cache = cache
         self._known: dict[str, bool] = {}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from lipwise_ray.errors import ManifestError
+from lipwise_ray.errors import ManifestError, blamed_on_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Columns:
 
 
 _BATCH_ROWS = 4096
+_MOST_LINE = 4 << 20
+_MOST_GROUP_BYTES = 1 << 30
 BROKEN = "\0broken"
 """Key of a record that could not be read as one; its value says why."""
 
@@ -64,15 +66,28 @@ def read_csv(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]
         yield from _csv_rows(path, file, columns)
 
 
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of a manifest.
+
+    Raises:
+        ManifestError: One is longer than any row.
+    """
+    while text := file.readline(_MOST_LINE):
+        if len(text) == _MOST_LINE and not text.endswith(("\n", "\r")):
+            must = f"must have lines of at most {_MOST_LINE >> 20} MiB"
+            raise ManifestError("manifest_line", str(path), must, f"one that begins {text[:40]!r}")
+        yield text
+
+
 def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
-    for text in file:
+    for text in _lines(path, file):
         if "\0" in text:
             raise ManifestError("manifest_nul", str(path), "must be text", "NUL bytes", "Save it as UTF-8 CSV")
         yield text
 
 
 def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    first = next((text for text in file if text.strip()), "")
+    first = next((text for text in _lines(path, file) if text.strip()), "")
     delimiter = max(",;\t", key=first.count)
     file.seek(0)
     rows = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
@@ -102,7 +117,7 @@ def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, An
     """Yield (line, record) of a file of JSON lines; each may have other columns, so they are not looked at."""
     del columns
     with path.open(encoding="utf-8-sig") as file:
-        for line, text in enumerate(file, 1):
+        for line, text in enumerate(_lines(path, file), 1):
             if not text.strip():
                 continue
             try:
@@ -121,20 +136,26 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, 
     import pyarrow as pa  # noqa: PLC0415  # heavy, and only for this format
     import pyarrow.parquet as pq  # noqa: PLC0415  # heavy, and only for this format
 
-    try:
-        table = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ManifestError("manifest_parquet", str(path), "must be Parquet", str(error)) from error
-    _check_columns(path, table.schema_arrow.names, columns)
     line = 0
+
+    def fault(got: str) -> ManifestError:
+        where = f"{path}, after row {line}" if line else str(path)
+        return ManifestError("manifest_parquet", where, "must be whole Parquet", got)
+
     try:
-        for batch in table.iter_batches(_BATCH_ROWS):
-            for record in batch.to_pylist():
-                line += 1
-                yield line, record
+        with blamed_on_file(fault):
+            table = pq.ParquetFile(path)
+            if any(
+                table.metadata.row_group(n).total_byte_size > _MOST_GROUP_BYTES for n in range(table.num_row_groups)
+            ):
+                raise fault(f"more than {_MOST_GROUP_BYTES >> 20} MiB in a row group")
+            _check_columns(path, table.schema_arrow.names, columns)
+            for batch in table.iter_batches(_BATCH_ROWS):
+                for record in batch.to_pylist():
+                    line += 1
+                    yield line, record
     except (pa.ArrowException, OSError) as error:
-        where = f"{path}, after row {line}"
-        raise ManifestError("manifest_parquet", where, "must be whole Parquet", str(error)) from error
+        raise fault(str(error)) from error
 
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, dict[str, Any]]]]] = {

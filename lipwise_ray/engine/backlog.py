@@ -22,7 +22,7 @@ from lipwise_ray.reports.write import write_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.store import Store, as_json, open_store, read_json, to_json
-from lipwise_ray.storage.address import is_local
+from lipwise_ray.storage.address import is_local, whole_path
 from lipwise_ray.storage.objects import Bucket
 from lipwise_ray.values import Json
 
@@ -74,12 +74,12 @@ def dropped(backlog: str, store: Store) -> list[Dropped]:
 def _listed(backlog: str) -> Iterator[tuple[str, str, float, str]]:
     """Yield name, address, time and tag of each manifest."""
     if is_local(backlog):
-        folder = Path(backlog).expanduser()
+        folder = whole_path(backlog)
         if not folder.is_dir():
             raise StateError("no_backlog", backlog, "must be a folder with manifests", "nothing", "Make it")
         for path in folder.iterdir():
             if path.suffix.lower() in READERS and path.is_file() and not path.name.startswith("."):
-                yield path.name, str(path.resolve()), path.stat().st_mtime, content_id(path)
+                yield path.name, str(whole_path(path)), path.stat().st_mtime, content_id(path)
         return
     bucket = Bucket(backlog)
     for key, changed_s, tag in bucket.listing():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import SetupError
+from lipwise_ray.storage.address import whole_path
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.worker import WorkerConfig
@@ -48,7 +49,7 @@ def meter_for(settings: EngineSettings) -> Meter:
     if settings.kind == "ray" and settings.address != "local" and not settings.address.startswith("ray://"):
         sinks.append(RaySink())
     if settings.metrics_file:
-        sinks.append(FileSink(Path(settings.metrics_file).expanduser()))
+        sinks.append(FileSink(whole_path(settings.metrics_file)))
     return Meter(sinks)
 
 

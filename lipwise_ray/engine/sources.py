@@ -28,7 +28,7 @@ from lipwise_ray.faces.select import LIKE, parse_selection
 from lipwise_ray.layers import fallbacks, read_preset, resolve
 from lipwise_ray.nets.registry import Registry, Weights
 from lipwise_ray.settings import Settings
-from lipwise_ray.storage.address import is_local
+from lipwise_ray.storage.address import is_local, whole_path
 from lipwise_ray.values import Json
 
 _MOST_KNOWN = 256
@@ -110,10 +110,10 @@ def _with_whole_paths(settings: Settings) -> Settings:
     except InputError as error:
         raise SettingsError("faces", "faces.select", error.must, error.got) from error
     if settings.asr.model is not None:
-        asr = settings.asr.model_copy(update={"model": str(Path(settings.asr.model).expanduser().resolve())})
+        asr = settings.asr.model_copy(update={"model": str(whole_path(settings.asr.model))})
         settings = settings.model_copy(update={"asr": asr})
     if rule.kind == LIKE and is_local(rule.image):  # of a job file or --set; rows name absolute paths
-        faces = settings.faces.model_copy(update={"select": f"{LIKE}:{Path(rule.image).resolve()}"})
+        faces = settings.faces.model_copy(update={"select": f"{LIKE}:{whole_path(rule.image)}"})
         return settings.model_copy(update={"faces": faces})
     return settings
 
@@ -285,7 +285,7 @@ class WeightsTable:
         if key not in self._known:
             try:
                 if checkpoint is not None:
-                    self._known[key] = self._registry.own_file(Path(checkpoint).resolve(), network)
+                    self._known[key] = self._registry.own_file(whole_path(checkpoint), network)
                 else:
                     self._known[key] = self._registry.resolve(name, network)
             except LipwiseError as error:

@@ -17,8 +17,8 @@ _PLAIN = ("largest", "all", "left", "right", "center")
 SPEAKING, LIKE, BOX = "speaking", "like", "box"
 _PRESENT_SHARE = 0.02
 _LEAST_EXTENT = 0.05
-_INDEX = re.compile(r"^index:(\d+)$")
-_BOX = re.compile(r"^box:(-?\d+),(-?\d+),(-?\d+),(-?\d+)$")
+_INDEX = re.compile(r"^index:(\d{1,6})$")
+_BOX = re.compile(r"^box:" + ",".join([r"(-?\d{1,6})"] * 4) + "$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def parse_selection(text: str) -> Selection:
         "bad_faces",
         "faces",
         f"must be {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N or box:top,bottom,left,right",
-        repr(text),
+        repr(text[:100]),
         "See the table of options in the README",
     )
 

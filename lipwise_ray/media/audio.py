@@ -14,7 +14,7 @@ import numpy as np
 import soxr
 
 from lipwise_ray.errors import AudioError
-from lipwise_ray.media.container import decode_problem, open_input, write_problem
+from lipwise_ray.media.container import decode_problem, open_input, reading, write_problem
 from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo
 from lipwise_ray.media.samples import samples_of
@@ -55,7 +55,7 @@ def decode_audio(info: AudioInfo, *, salvage: bool = False) -> Iterator[AudioFra
     Raises:
         MediaError: The stream is damaged and `salvage` is off.
     """
-    with open_input(info.path) as container:
+    with reading(info.path), open_input(info.path) as container:
         stream = next(s for s in container.streams.audio if s.index == info.stream_index)
         packets = container.demux(stream)
         while True:
@@ -130,7 +130,7 @@ def extract_network_sound(
     samples = 0
     direct = info.rate_hz == NETWORK_RATE_HZ
     try:
-        with target.open("wb") as file:
+        with reading(info.path), target.open("wb") as file:
             for block in _mono(decode_audio(info, salvage=salvage), info):
                 samples += len(block)
                 check_duration(Fraction(samples, info.rate_hz), info.path, limits)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import av.error
 
-from lipwise_ray.errors import MediaError, OutputError, StorageError, is_of_the_disk
+from lipwise_ray.errors import MediaError, OutputError, StorageError, blamed_on_file, is_of_the_disk
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.stream import Stream
 
 # Playlist and network formats (hls, concat, dash, sdp, image2 patterns) stay out: a file that is
 # named .mp4 but holds a playlist must not make the demuxer open other files.
@@ -47,10 +50,9 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
         raise MediaError("not_a_file", where, "must be a media file", "a directory")
     try:
         size_bytes = path.stat().st_size
-    except OSError as error:
-        raise MediaError(
-            "missing_file", where, "must exist and be readable", error.strerror or "", "Check the path"
-        ) from error
+    except (OSError, ValueError) as error:  # the latter of names that the system cannot hold
+        got = getattr(error, "strerror", None) or "a name that cannot be"
+        raise MediaError("missing_file", where, "must exist and be readable", got, "Check the path") from error
     if size_bytes == 0:
         raise MediaError("empty_file", where, "must hold media", "an empty file", "Copy or export it again")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "fflags": "+genpts"}
@@ -64,7 +66,7 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
         )
     except PermissionError as error:
         raise MediaError("no_permission", where, "must be readable", "permission denied", "Change its mode") from error
-    except (av.error.FFmpegError, ValueError) as error:
+    except (av.error.FFmpegError, ValueError, RuntimeError) as error:  # a link in a circle, a codec's own rules
         raise MediaError(
             "not_media",
             where,
@@ -73,8 +75,33 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
             "Check that it plays, or export it again",
         ) from error
     for stream in container.streams.video:
-        stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
+        if is_known(stream):
+            stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
     return container
+
+
+def is_known(stream: Stream) -> bool:
+    """Tell whether there is a decoder for a stream."""
+    return bool(stream.codec_context)  # None where there is none, which the stub leaves out
+
+
+@contextmanager
+def reading(path: Path) -> Generator[None]:
+    """Blame a file for whatever FFmpeg's libraries raise while it is looked at.
+
+    Raises:
+        MediaError: They raised.
+    """
+    try:
+        with blamed_on_file(lambda got: _unreadable(path, got)):
+            yield
+    except av.error.FFmpegError as error:  # some are errors of the system by their kind too
+        raise decode_problem(path, error, "while it was looked at") from error
+
+
+def _unreadable(path: Path, got: str) -> MediaError:
+    must = "must be media that the decoders can read"
+    return MediaError("unreadable_media", str(path), must, got, "Check that it plays, or export it again")
 
 
 def _still_format(path: Path) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.errors import MediaError
-from lipwise_ray.media.container import damaged, decode_problem, open_input
+from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.values import BoolArray, I64Array
@@ -120,6 +120,11 @@ def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:
     Raises:
         MediaError: The file has no frame, or ends before its declared end and `salvage` is off.
     """
+    with reading(info.path):
+        return _built(info, salvage=salvage)
+
+
+def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
     survey = _Survey([], exact=False)
     if not salvage:
         survey = _survey(info)

@@ -9,6 +9,7 @@ import av.error
 from av.filter import Graph
 
 from lipwise_ray.media.audio import decode_audio
+from lipwise_ray.media.container import reading
 from lipwise_ray.media.probe import AudioInfo
 
 _KEYS = ("I", "LRA", "true_peak")
@@ -36,6 +37,11 @@ def loudness(info: AudioInfo) -> Loudness:
     Raises:
         MediaError: The stream is damaged.
     """
+    with reading(info.path):
+        return _measured(info)
+
+
+def _measured(info: AudioInfo) -> Loudness:
     graph = Graph()
     source = graph.add_abuffer(sample_rate=info.rate_hz, format="flt", layout=info.layout)
     meter, sink = graph.add("ebur128", "metadata=1:peak=true"), graph.add("abuffersink")

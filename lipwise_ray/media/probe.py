@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import av.error
 from av.stream import Disposition
 
 from lipwise_ray.errors import AudioError, MediaError
-from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.media.container import decode_problem, is_known, open_input, reading
 from lipwise_ray.media.limits import check_container, check_picture
 from lipwise_ray.settings import Limits
 from lipwise_ray.values import ColorTags, Rotation, Size
@@ -82,15 +83,31 @@ class AudioInfo:
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """Return the video stream a player would show; cover art does not count."""
-    found = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    """Return the video stream a player would show; cover art and what no decoder knows do not count."""
+    found = [s for s in container.streams.video if is_known(s) and not s.disposition & Disposition.attached_pic]
     return next((s for s in found if s.disposition & Disposition.default), next(iter(found), None))
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """Return the audio stream a player would play."""
-    found = list(container.streams.audio)
+    """Return the audio stream a player would play; what no decoder knows does not count."""
+    found = [s for s in container.streams.audio if is_known(s)]
     return next((s for s in found if s.disposition & Disposition.default), next(iter(found), None))
+
+
+def _refuse_unknown(streams: Iterable[VideoStream | AudioStream], path: Path) -> None:
+    """Say so where there are streams and no decoder for any of them.
+
+    Raises:
+        MediaError: There are.
+    """
+    if any(not is_known(stream) for stream in streams):
+        raise MediaError(
+            "unknown_codec",
+            str(path),
+            "must be of a codec that FFmpeg decodes",
+            "a stream of another",
+            "Export it again, for example as H.264 and AAC",
+        )
 
 
 def _start_s(stream: VideoStream | AudioStream) -> Fraction:
@@ -119,9 +136,11 @@ def probe_video(path: Path, limits: Limits | None = None) -> VideoInfo:
         MediaError: The file cannot be opened, is too large, has no video stream, or its first frame is damaged.
     """
     limits = limits or Limits()
-    with open_input(path) as container:
+    with reading(path), open_input(path) as container:
         check_container(container, path, limits)
         stream = video_stream(container)
+        if stream is None:
+            _refuse_unknown(container.streams.video, path)
         if stream is None or not stream.codec_context.width:
             covers = len(container.streams.video)
             found = "only sound with a cover picture" if covers else "only sound"
@@ -185,15 +204,19 @@ def probe_audio(path: Path, limits: Limits | None = None) -> AudioInfo:
         MediaError: The file cannot be opened, or is too large.
         AudioError: It has no audio stream.
     """
-    with open_input(path) as container:
+    with reading(path), open_input(path) as container:
         check_container(container, path, limits or Limits())
         stream = audio_stream(container)
-        if stream is None or not stream.codec_context.sample_rate:
+        if stream is None:
+            _refuse_unknown(container.streams.audio, path)
+        if stream is None or not (stream.codec_context.sample_rate and stream.codec_context.layout.nb_channels):
             raise AudioError(
                 "no_audio",
                 str(path),
                 "needs an audio stream",
-                "only pictures" if container.streams.video else "none",
+                ("only pictures" if container.streams.video else "none")
+                if stream is None
+                else "one without rate or channels",
                 'Set "audio" to a file with sound',
             )
         picture = video_stream(container)

@@ -12,7 +12,7 @@ import av.error
 import numpy as np
 
 from lipwise_ray.errors import MediaError
-from lipwise_ray.media.container import damaged, decode_problem, open_input
+from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
 from lipwise_ray.media.index import FrameIndex, luma_crc
 
 if TYPE_CHECKING:
@@ -85,16 +85,17 @@ class _Cursor:
 
     def _decode(self) -> Iterator[VideoFrame]:
         packets = self._container.demux(self._stream)
-        while True:
-            try:
-                for frame in next(packets).decode():
-                    if not (self._salvage and frame.is_corrupt):
-                        yield frame
-            except (StopIteration, av.error.EOFError):
-                return
-            except av.error.FFmpegError as error:
-                if not self._salvage:
-                    raise decode_problem(self._path, error, "while reading frames") from error
+        with reading(self._path):
+            while True:
+                try:
+                    for frame in next(packets).decode():
+                        if not (self._salvage and frame.is_corrupt):
+                            yield frame
+                except (StopIteration, av.error.EOFError):
+                    return
+                except av.error.FFmpegError as error:
+                    if not self._salvage:
+                        raise decode_problem(self._path, error, "while reading frames") from error
 
 
 class VideoReader:

@@ -13,9 +13,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore as ObstoreLocal
 
-from lipwise_ray.errors import StateError, StorageError
+from lipwise_ray.errors import InputError, StateError, StorageError
 from lipwise_ray.state.remote import RemoteStore
-from lipwise_ray.storage.address import is_local, is_store, scheme_of, shown
+from lipwise_ray.storage.address import is_local, is_store, scheme_of, shown, whole_path
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.redact import redact
 from lipwise_ray.values import Json
@@ -92,7 +92,10 @@ class LocalStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+        try:
+            self.root = whole_path(root)
+        except InputError as error:
+            raise StateError("no_state", str(root), error.must, error.got, "Choose another --state") from error
         self.address = str(self.root)
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -261,4 +264,7 @@ def as_json(data: bytes | None) -> Json | None:
 
 def to_json(record: Json) -> bytes:
     """Return a record as readable JSON, without secrets."""
-    return redact(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)).encode()
+    try:
+        return redact(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)).encode()
+    except UnicodeEncodeError:  # a file name of other bytes than UTF-8, on the command line
+        return redact(json.dumps(record, indent=1, sort_keys=True)).encode()

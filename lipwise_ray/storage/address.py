@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,10 +61,49 @@ def file_name(address: str) -> str:
     return path.rpartition("/")[2]
 
 
+def whole_path(path: str | Path) -> Path:
+    """Return a path from the root on: the home folder put in, links followed.
+
+    Raises:
+        InputError: Links lead in a circle, there is no such user, or the system cannot hold such a name.
+    """
+    given = os.fspath(path)
+    try:
+        home = Path(given).expanduser() if given.startswith("~") else given
+        whole = os.path.realpath(home)
+        whole.encode()  # records and reports are UTF-8
+        in_circle = _in_circle(whole)
+    except UnicodeError as error:
+        got = "characters that names here cannot hold (set PYTHONUTF8=1, or a UTF-8 locale)"
+        raise _no_path(given, got) from error
+    except (RuntimeError, OSError, ValueError) as error:
+        raise _no_path(given, str(error).rstrip(".")) from error
+    if in_circle:
+        raise _no_path(given, "links that lead in a circle")
+    return Path(whole)
+
+
+def _in_circle(whole: str) -> bool:
+    try:
+        Path(whole).stat()
+    except OSError as error:  # what is not there yet, or may not be looked at, is none
+        return error.errno == errno.ELOOP
+    return False
+
+
+def _no_path(path: str, got: str) -> InputError:
+    where = path.encode("utf-8", "backslashreplace").decode()
+    return InputError("bad_path", where, "must be a path that leads somewhere", got)
+
+
 def normal(address: str) -> str:
-    """Return one spelling of an address: a resolved path, or a scheme in lower case and no slash at the end."""
+    """Return one spelling of an address: a resolved path, or a scheme in lower case and no slash at the end.
+
+    Raises:
+        InputError: A path leads nowhere.
+    """
     if is_local(address):
-        return str(Path(address).expanduser().resolve())
+        return str(whole_path(address))
     return "/".join(bucket_and_key(address)).rstrip("/")
 
 

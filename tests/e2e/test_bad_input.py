@@ -296,3 +296,19 @@ def test_a_token_that_was_not_mounted(address: str, words: tuple[str, ...], tmp_
     done = run(*asked, "--address", address, **environment)
     assert done.returncode == 2, done.stderr
     assert "RAY_AUTH_TOKEN_PATH=/nowhere/auth_token: must be the file of the cluster's token" in done.stderr
+
+
+def test_names_that_the_locale_cannot_hold_fail_their_rows(folder: Path) -> None:
+    """In the C locale without UTF-8 mode other rows are done, and nothing that is printed ends the run."""
+    (folder / "v.mp4").rename(folder / "good.mp4")
+    (folder / "m.csv").write_text(
+        f'id,video,audio,output,faces\na,Grüße.mp4,s.wav,a.mkv,"{BOX}"\nÄ,good.mp4,s.wav,b.mkv,"{BOX}"\n', "utf-8"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    found = run("validate", "m.csv", cwd=folder, **ascii_only)
+    assert found.returncode == 1, found.stderr
+    assert "PYTHONUTF8=1" in found.stdout
+    assert "1 good rows, 1 bad rows" in found.stdout
+    refused = run("validate", "Grüße.csv", cwd=folder, **ascii_only)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,40 @@ def test_identity_ignores_where_and_how_fast() -> None:
     base = Settings().identity()
     assert resolve([("x", {"engine": {"workers": 9}, "lipsync": {"checkpoint": "/x"}})]).identity() == base
     assert resolve([("x", {"composite": {"feather": 0.2}})]).identity() != base
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("deep", "[a" + ".a" * 3000 + "]\nx = 1\n", "too_deep"),
+        ("array", "[lipsync]\nmodel = " + "[" * 3000 + "]" * 3000, "bad_toml"),
+        ("number", "[lipsync]\nmodel = " + "9" * 10_000, "bad_toml"),
+        ("long", "[lipsync]\nmodel = '" + "x" * 2_000_000 + "'", "bad_toml"),
+        ("wide", "[lipsync]\nmodel = '" + "x" * 500_000 + "'\nmodell = 1", "settings"),
+        ("nul", "a = '\0'", "bad_toml"),
+    ],
+)
+def test_a_hostile_job_file_is_a_short_error(name: str, text: str, code: str, tmp_path: Path) -> None:
+    """Deep, huge and broken files are refused in one message of bearable length."""
+    (tmp_path / f"{name}.toml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        resolve([(name, read_toml(tmp_path / f"{name}.toml"))])
+    assert caught.value.code == code
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("value", ["[" * 5000 + "]" * 5000, "9" * 10_000, "x" * 100_000, "{a" + ".a" * 900 + " = 1}"])
+def test_a_hostile_assignment_is_a_short_error(value: str) -> None:
+    """The command line's values are bounded in the same way."""
+    with pytest.raises(SettingsError) as caught:
+        resolve([("--set", parse_assignment(f"detect.stride={value}"))])
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_device_is_no_job_file(tmp_path: Path) -> None:
+    """What has no end is not read to its end, and a pipe is not waited for."""
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (Path("/dev/zero"), tmp_path / "pipe.toml", tmp_path, tmp_path / "nul\0.toml"):
+        with pytest.raises(SettingsError) as caught:
+            read_toml(path)
+        assert caught.value.code == "no_job_file"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -329,3 +331,71 @@ def test_a_manifest_in_a_bucket_names_what_is_beside_it(folder: Path) -> None:
     manifest = read_manifest(folder / "m.csv", "s3://bucket/out", [], address="s3://bucket/night/m.csv")
     assert [(row.video, row.audio) for row in manifest.rows] == [("s3://bucket/night/v.mp4", "s3://bucket/up.wav")]
     assert {problem.code for problem in manifest.problems} == {"row_video", "row_audio"}
+
+
+def test_a_path_that_leads_in_a_circle_fails_its_row(folder: Path) -> None:
+    """Inputs and outputs by way of a link to itself; the other rows are good."""
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "out").mkdir()
+    (folder / "out" / "circle").symlink_to("circle")
+    rows = "a,loop.mp4,a.wav,a.mp4\nb,v.mp4,a.wav,circle/b.mp4\nc,v.mp4,a.wav,c.mp4\n"
+    manifest = _read(folder, f"{HEADER}\n{rows}")
+    assert [row.id for row in manifest.rows] == ["c"]
+    assert [str(problem).split(",")[1].split(":")[0] for problem in manifest.problems] == [
+        ' column "video"',
+        ' column "output"',
+    ]
+    assert all("circle" in str(problem) for problem in manifest.problems)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("pads", "9" * 4000 + ",0,0,0"),
+        ("faces", "box:0," + "9" * 400 + ",0,9"),
+        ("faces", "index:" + "9" * 30),
+        ("start", "1e300"),
+        ("end", "9" * 5000),
+        ("priority", "9" * 5000),
+    ],
+)
+def test_absurd_numbers_fail_their_row(column: str, value: str, folder: Path) -> None:
+    """A number that no video can have is refused with the manifest, in a message of bearable length."""
+    manifest = _read(folder, f'{HEADER},{column}\na,v.mp4,a.wav,a.mp4,"{value}"\n')
+    (problem,) = manifest.problems
+    assert problem.code == f"row_{column}"
+    assert len(str(problem)) < 500
+
+
+def test_a_line_without_an_end_is_refused(folder: Path) -> None:
+    """A manifest's line is not read whole, however long it is."""
+    for name in ("m.csv", "m.jsonl"):
+        with pytest.raises(ManifestError) as caught:
+            _read(folder, f"{HEADER}\n" + "x" * (5 << 20), name)
+        assert caught.value.code == "manifest_line"
+
+
+def test_a_pipe_in_a_manifests_place_is_not_waited_for(folder: Path) -> None:
+    """Only files are read."""
+    os.mkfifo(folder / "m.csv")
+    with pytest.raises(ManifestError, match="must be a file"):
+        read_manifest(folder / "m.csv", str(folder / "out"), [])
+
+
+def test_damaged_parquet_is_the_manifests_fault(folder: Path) -> None:
+    """Seeded damage anywhere in the file is an error of the manifest, or is read."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = {"id": [f"r{n}" for n in range(50)], "video": ["v.mp4"] * 50, "audio": ["a.wav"] * 50}
+    pq.write_table(pa.table({**rows, "output": [f"{n}.mp4" for n in range(50)]}), folder / "good.parquet")
+    data, rng = (folder / "good.parquet").read_bytes(), random.Random(3)
+    failed = 0
+    for _ in range(40):
+        changed = bytearray(data)
+        for _ in range(3):
+            at = rng.randrange(len(changed))
+            changed[at : at + 2] = rng.choice([b"\xff\xff", b"\0\0", b"\x7f\xff"])
+        try:
+            _read(folder, bytes(changed), "m.parquet")
+        except ManifestError:
+            failed += 1
+    assert failed > 10

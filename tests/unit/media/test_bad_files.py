@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -9,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipwise_ray.errors import AudioError, LipwiseError, MediaError
+from lipwise_ray.errors import AudioError, InputError, LipwiseError, MediaError
 from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.container import reading
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.settings import Limits
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
+from lipwise_ray.values import Size
 
 
 def _video_error(path: Path) -> LipwiseError:
@@ -199,3 +202,74 @@ def _write_float_wav(path: Path, samples: np.ndarray) -> None:
     from scipy.io import wavfile
 
     wavfile.write(path, 16000, samples)
+
+
+def _two_streams(path: Path) -> bytes:
+    write_clip(path, ClipSpec(size=Size(160, 120), frames=10, tone=ToneSpec(0.4, codec="flac")))
+    return path.read_bytes()
+
+
+def test_a_codec_that_no_decoder_knows_is_the_files_fault(tmp_path: Path) -> None:
+    """It is told as such, for pictures and for sound, and a stream beside it is used all the same."""
+    data = _two_streams(tmp_path / "v.mkv")
+    pictures, sound = tmp_path / "pictures.mkv", tmp_path / "sound.mkv"
+    pictures.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XVC"))
+    sound.write_bytes(data.replace(b"A_FLAC", b"A_XLAC"))
+    assert _video_error(pictures).code == "unknown_codec"
+    with pytest.raises(MediaError) as caught:
+        probe_audio(sound)
+    assert caught.value.code == "unknown_codec"
+    assert len(build_index(probe_video(sound))) == 10
+    assert extract_network_sound(probe_audio(pictures), tmp_path / "wave.f32").samples > 0
+
+
+@pytest.mark.parametrize(("channels", "code"), [(0, "no_audio"), (255, "unreadable_media"), (0xFFFF, "no_audio")])
+def test_a_wave_file_of_absurd_channels_is_the_files_fault(channels: int, code: str, tmp_path: Path) -> None:
+    """What FFmpeg's resampler raises on it names the file, as a sound without channels does."""
+    write_sound(tmp_path / "s.wav", ToneSpec(0.2, codec="pcm_s16le", rate_hz=16000, channels=1))
+    data = bytearray((tmp_path / "s.wav").read_bytes())
+    data[22:24] = struct.pack("<H", channels)
+    (tmp_path / "s.wav").write_bytes(data)
+    with pytest.raises((MediaError, AudioError)) as caught:
+        extract_network_sound(probe_audio(tmp_path / "s.wav"), tmp_path / "wave.f32")
+    assert caught.value.code == code
+    assert "s.wav" in str(caught.value)
+
+
+def test_whatever_a_library_raises_on_a_file_is_the_files(tmp_path: Path) -> None:
+    """Any exception, but not the machine's memory, a full disk, or what is judged already."""
+    for raised in (OverflowError("too large"), AttributeError("x"), RecursionError(), UnicodeError("y"), KeyError("z")):
+        with pytest.raises(MediaError) as caught, reading(tmp_path / "v.mp4"):
+            raise raised
+        assert caught.value.code == "unreadable_media"
+        assert type(raised).__name__ in str(caught.value)
+    for passed in (MemoryError(), OSError(28, "No space left"), AudioError("not_finite", "s.wav", "must be")):
+        with pytest.raises(type(passed)), reading(tmp_path / "v.mp4"):
+            raise passed
+
+
+def test_files_with_changed_bytes_fail_as_files(tmp_path: Path) -> None:
+    """Seeded damage in headers, indexes and data ends in an error of the file, or is read."""
+    rng = random.Random(7)
+    good = {"v.mkv": _two_streams(tmp_path / "v.mkv")}
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=10))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.2, codec="pcm_s16le", rate_hz=16000, channels=1))
+    good |= {name: (tmp_path / name).read_bytes() for name in ("v.mp4", "s.wav")}
+    failed = 0
+    for _ in range(60):
+        name, data = rng.choice(list(good.items()))
+        changed = bytearray(data)
+        for _ in range(rng.choice([1, 4, 20])):
+            at = rng.randrange(min(600, len(changed))) if rng.random() < 0.6 else rng.randrange(len(changed))
+            changed[at : at + 4] = rng.choice([b"\xff" * 4, bytes(4), b"\x7f\xff\xff\xff"])
+        path = tmp_path / f"changed-{name}"
+        path.write_bytes(changed)
+        for read in (
+            lambda: build_index(probe_video(path)),  # noqa: B023  # called at once
+            lambda: extract_network_sound(probe_audio(path), tmp_path / "wave.f32"),  # noqa: B023  # called at once
+        ):
+            try:
+                read()
+            except InputError:
+                failed += 1
+    assert failed > 10

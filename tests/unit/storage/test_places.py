@@ -152,3 +152,14 @@ def test_what_is_no_secret_stays() -> None:
         '{"job_id": "60d8f5d174654e8783e9ad65", "seconds": 3}', "task render:ab/3: password was not asked",
     ):  # fmt: skip
         assert redact(text) == text
+
+
+@pytest.mark.parametrize("name", ["~no-such-user/x", "loop/x", "a\0b", "\udc80x"])
+def test_a_path_that_leads_nowhere_is_a_plain_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users that are not there, links in a circle, and names that no file can have."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError) as caught:
+        normal(name)
+    assert caught.value.code == "bad_path"
+    str(caught.value).encode()
