@@ -3,8 +3,8 @@
 Every clip is dubbed by the product itself (`lipwise-ray submit`) twice: with a new sound, and with
 its own. Three figures are judged:
 
-(a) sync: the way made from the filmed to the true lips under the new sound, by an expert that the
-    generator was not trained with;
+(a) sync: how much of the gap between the filmed and the true lips was closed under the new sound, by an expert
+    that the generator was not trained with (more than all of it is no better, and counts as 100 %);
 (b) shape: the correlation of the mouth's opening, measured in the dubbed picture, with the true one;
 (c) looks: with its own sound, the mouth's gradient energy and SSIM against the original.
 
@@ -31,9 +31,10 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from lipwise_ray.dubbing.crops import read_mel
-from lipwise_ray.dubbing.judging import crops_of
+from lipwise_ray.dubbing.judging import crops_of, gap_closed
 from lipwise_ray.faces.tiny import TinyFaces
 from lipwise_ray.layers import read_toml, resolve
+from lipwise_ray.metrics.mouth import gradient_energy
 from lipwise_ray.metrics.sync import SyncJudge
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import jobs_folder, models_folder
@@ -127,10 +128,9 @@ def patches_of(video: Path, poses: list[Pose]) -> list[Any]:
     return [mouth_patch(rgb, pose) for rgb, pose in zip(frames_of(video), poses, strict=False)]
 
 
-def gradient_energy(patch: Any) -> float:
-    """Return the mean squared difference of neighbours in luma."""
-    luma = patch.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return float(np.square(np.diff(luma, axis=0)).mean() + np.square(np.diff(luma, axis=1)).mean())
+def luma(patch: Any) -> Any:
+    """Return the luma of an RGB picture."""
+    return patch.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def correlation(one: Any, other: Any) -> float:
@@ -189,7 +189,7 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
     judge = SyncJudge(options.judge or registry.resolve("tiny_judge").path)
     table: list[list[float]] = []
     drawn: list[tuple[float, float]] = []
-    print(f"{'clip':>4} {'filmed':>8} {'dubbed':>8} {'true':>8} {'way':>7} {'shape':>7} {'sharp':>7} {'ssim':>7}")
+    print(f"{'clip':>4} {'filmed':>8} {'dubbed':>8} {'true':>8} {'closed':>7} {'shape':>7} {'sharp':>7} {'ssim':>7}")
     for number, (filmed, said) in enumerate(pairs):
         mel = read_mel(folder / f"{number}-new.wav")
         files = [folder / f"{number}.mp4", folder / "out" / f"{number}-new.mp4", folder / f"{number}-true.mp4"]
@@ -202,15 +202,15 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
         shape = correlation(seen, [float(picture.faces[0].mouth[0]) for picture in truth[: len(seen)]])
         sharp, alike = looks(files[0], folder / "out" / f"{number}-own.mp4", poses)
         drawn.append(looks(files[2], files[1], [picture.faces[0].pose for picture in truth]))
-        row = [before, after, true, (before - after) / (before - true), shape, sharp, alike]
+        row = [before, after, true, gap_closed(before, after, true), shape, sharp, alike]
         table.append(row)
         print(f"{number:>4} " + " ".join(f"{v:8.3f}" for v in row[:3]) + " " + " ".join(f"{v:7.3f}" for v in row[3:]))
     before, after, true, _, shape, sharp, alike = np.mean(table, axis=0)
-    way = (before - after) / (before - true)
+    closed = gap_closed(before, after, true)
     figures = {
         "a": (
-            f"sync distance: {way:.1%} of the way from {before:.3f} to {true:.3f} (aim {AIM_SYNC:.0%})",
-            way >= AIM_SYNC,
+            f"sync distance: {closed:.1%} of the gap from {before:.3f} to {true:.3f} closed (aim {AIM_SYNC:.0%})",
+            closed >= AIM_SYNC,
         ),
         "b": (f"mouth opening against the true one: correlation {shape:.3f} (aim {AIM_SHAPE})", shape >= AIM_SHAPE),
         "c": (
@@ -239,7 +239,7 @@ def looks(wanted: Path, dubbed: Path, poses: list[Pose]) -> tuple[float, float]:
     """Return sharpness and SSIM of a dubbed mouth against the wanted one."""
     energy, ssim = list[list[float]](), list[float]()
     for pair in zip(patches_of(wanted, poses), patches_of(dubbed, poses), strict=False):
-        energy.append([gradient_energy(patch) for patch in pair])
+        energy.append([gradient_energy(luma(patch)) for patch in pair])
         ssim.append(float(structural_similarity(*pair, channel_axis=2, data_range=255)))
     real, drawn = np.sum(energy, axis=0)
     return drawn / real, float(np.mean(ssim))

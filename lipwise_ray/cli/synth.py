@@ -172,11 +172,17 @@ def compare(
     detector = DetectorMaker((registry.resolve("tiny_detector"),), settings.detect.min_score)()
     judge = SyncJudge(registry.resolve(expert, "lipsync_expert").path)
     typer.echo(f"sync distance by {expert}: 0 in sync, 1 out of it")
-    typer.echo(f"{'row':16} {'as filmed':>10} {'dubbed':>10} {'true lips':>10} {'way made':>10}")
+    typer.echo("shape and sharpness: of the mouth beside the true one, 1 is alike")
+    titles = ("as filmed", "dubbed", "true lips", "gap closed", "shape", "sharpness")
+    typer.echo(f"{'row':16} " + " ".join(f"{title:>10}" for title in titles))
     for one in compare_rows(rows, out_root, true, detector, judge, source.for_row):
-        numbers = " ".join("         -" if v is None else f"{v:10.3f}" for v in (one.before, one.after, one.true))
-        way = "         -" if one.closed is None else f"{one.closed:10.0%}"
-        typer.echo(f"{one.row:16} {numbers} {way}")
+        distances = [_cell(value, ".3f") for value in (one.before, one.after, one.true)]
+        mouth = [_cell(value, ".2f") for value in (one.mouth.shape, one.mouth.sharpness)]
+        typer.echo(f"{one.row:16} " + " ".join([*distances, _cell(one.gap_closed, ".0%"), *mouth]))
+
+
+def _cell(value: float | None, form: str) -> str:
+    return f"{'-' if value is None else format(value, form):>10}"
 
 
 @app.command("shapes")

@@ -1,4 +1,4 @@
-"""The sync distance of video files: a face is found, cropped and compared with a sound."""
+"""Videos beside their true lips: sync distance under the new sound, the mouth's shapes and sharpness."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lipwise_ray.faces.detections import FaceDetector
 from lipwise_ray.faces.select import CropRules, choose, choose_tracks, parse_selection
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
+from lipwise_ray.metrics.mouth import MouthLikeness, mouth_likeness
 from lipwise_ray.metrics.sync import RATE_HZ, SyncJudge
 from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.settings import Settings
@@ -23,26 +24,37 @@ from lipwise_ray.values import F32Array, U8Array
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A row's sync distances under its new sound; None where there is no face, or no such file that can be read.
+    """A row's figures under its new sound; a distance is None where there is no face, or no such file that can be read.
 
     Attributes:
         row: The row's id.
         before: Of the lips as they were filmed.
         after: Of the dubbed lips.
         true: Of the same presenter really saying it.
+        mouth: What the dubbed mouth is like beside the true one.
     """
 
     row: str
     before: float | None
     after: float | None
     true: float | None
+    mouth: MouthLikeness
 
     @property
-    def closed(self) -> float | None:
-        """Return which share of the way from the filmed to the true lips was made."""
+    def gap_closed(self) -> float | None:
+        """Return which part of the gap between filmed and true lips was closed; None where that cannot be told."""
         if self.before is None or self.after is None or self.true is None or self.before <= self.true:
             return None
-        return (self.before - self.after) / (self.before - self.true)
+        return gap_closed(self.before, self.after, self.true)
+
+
+def gap_closed(before: float, after: float, true: float) -> float:
+    """Return which part of the gap between the filmed lips' distance and the true lips' was closed, in [0, 1].
+
+    Lips that a judge likes better than the true ones have closed the gap and no more: what they gain beyond it tells
+    of the judge, not of the lips.
+    """
+    return min(1.0, max(0.0, (before - after) / (before - true)))
 
 
 def compare(
@@ -65,21 +77,26 @@ def compare(
     """
     for row in rows:
         if row.audio is None:
-            yield Comparison(row.id, None, None, None)
+            yield Comparison(row.id, None, None, None, MouthLikeness(None, None))
             continue
         mel = read_mel(Path(row.audio))
         settings = settings_of(row)
-        files = (Path(row.video), out / row.output, true / f"{row.id}.mp4")
-        yield Comparison(row.id, *(_distance(file, detector, judge, settings, mel) for file in files))
+        filmed, dubbed, said = (
+            _crops(file, detector, settings, len(mel))
+            for file in (Path(row.video), out / row.output, true / f"{row.id}.mp4")
+        )
+        before, after, best = (judge.distance(crops, mel) for crops in (filmed, dubbed, said))
+        yield Comparison(row.id, before, after, best, mouth_likeness(dubbed, said))
 
 
-def _distance(file: Path, detector: FaceDetector, judge: SyncJudge, settings: Settings, mel: F32Array) -> float | None:
+def _crops(file: Path, detector: FaceDetector, settings: Settings, mel_columns: int) -> dict[int, U8Array]:
+    """Return a video's face as `crops_of`; nothing where there is no such file that can be read."""
     if not file.is_file():
-        return None
+        return {}
     try:
-        return judge.distance(crops_of(file, detector, settings, len(mel)), mel)
+        return crops_of(file, detector, settings, mel_columns)
     except InputError:
-        return None
+        return {}
 
 
 def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_columns: int) -> dict[int, U8Array]:

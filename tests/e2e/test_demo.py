@@ -60,14 +60,17 @@ def test_only_the_chosen_one_of_two_is_dubbed(dubbed: Path) -> None:
 
 
 def test_the_dubbed_lips_are_nearer_to_the_sound_than_the_filmed(dubbed: Path) -> None:
-    """`synth compare` prints the three distances of each row; dubbing lowers the first."""
+    """`synth compare` prints the distances of each row and what its mouth is like; mouths move as the true ones do."""
     done = run(
         *("synth", "compare", dubbed / "m.csv", "--job", ROOT / "jobs" / "demo.toml", "--out", dubbed / "out"),
         *("--true", DEMO / "true"),
     )
     assert done.returncode == 0, done.stderr
-    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[2:]}
+    lines = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()[3:]}
     assert set(lines) == {"still", "two-people"}
-    for filmed, after, true, _ in lines.values():
+    for filmed, after, true, closed, shape, sharpness in lines.values():
         assert float(true) < float(filmed)
         assert float(after) < float(filmed)
+        assert 0 < int(closed.rstrip("%")) <= 100
+        assert float(shape) > 0.65  # brown smudges in place of a mouth have 0.54
+        assert float(sharpness) > 0.7
