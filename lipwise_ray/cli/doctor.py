@@ -74,7 +74,7 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
     for name, checkpoint in own.items():
         if name in registry.entries and not checkpoint:
             there = registry.installed(name)
-            accept = "" if registry.entry(name).commercial else " --accept-licence"
+            accept = " --accept-licence" if registry.entry(name).needs_consent else ""
             hint = "" if there else f" is missing. Run `lipwise-ray models pull {name}{accept}`"
             yield there, "weights", f"{name}{hint}"
     yield _ray_line()

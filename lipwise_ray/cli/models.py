@@ -28,13 +28,15 @@ def _registry(folder: Path | None) -> Registry:
 
 @app.command("list")
 def list_models(folder: Folder = None) -> None:
-    """Show every known checkpoint: installed or not, size, terms."""
+    """Show every known checkpoint: installed or not, size, whether it may be used in commerce, terms."""
     registry = _registry(folder)
+    typer.echo(f"{'name':24} {'':10} {'size':>9}  {'commerce':8} terms")
     for name, entry in registry.entries.items():
         state = "installed" if registry.installed(name) else "-"
         size = f"{entry.bytes_total / 1e6:.1f} MB" if entry.bytes_total else "?"
-        terms = entry.licence if entry.commercial else f"{entry.licence} [needs --accept-licence]"
-        typer.echo(f"{name:24} {state:10} {size:>9}  {terms}")
+        terms = entry.licence + (f" ({entry.reason})" if entry.reason else "")
+        terms += " [needs --accept-licence]" if entry.needs_consent else ""
+        typer.echo(f"{name:24} {state:10} {size:>9}  {entry.commercial:8} {terms}")
     typer.echo(f"folder: {registry.folder}")
 
 

@@ -71,9 +71,9 @@ class Display:
         """Say where the work runs."""
         self.say(f"run {run_id} on {engine}: {self.rows} rows")
 
-    def terms(self, name: str, licence: str) -> None:
-        """Remind of a checkpoint's terms."""
-        self.say(f"note: {name} is not for commercial use: {licence}")
+    def note(self, text: str) -> None:
+        """Print what is to be known of the run."""
+        self.say(f"note: {text}")
 
     def problem(self, text: str) -> None:
         """Print what concerns the whole run."""

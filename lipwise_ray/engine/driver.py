@@ -147,8 +147,8 @@ def work_through(
                 weights = WeightsTable(registry, gpu=True)
                 prepare = weights.all_of(source, manifest.rows, of)
             listener.run_started(run_id, engine.description)
-            for name, licence in weights.non_commercial:
-                listener.terms(name, licence)
+            for note in weights.notes:
+                listener.note(note)
             told = run_settings.engine
             meter = meter_for(told)
             if manifest.good:

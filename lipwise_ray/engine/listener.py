@@ -26,8 +26,8 @@ class Listener(Protocol):
         """The engine is there; its workers are about to load their models."""
         ...
 
-    def terms(self, name: str, licence: str) -> None:
-        """A checkpoint that the run uses may not be used commercially."""
+    def note(self, text: str) -> None:
+        """What the user should know of the run before it begins: the terms of its checkpoints, for example."""
         ...
 
     def problem(self, text: str) -> None:

@@ -174,10 +174,16 @@ class WeightsTable:
                 of(told, row)
 
     @property
-    def non_commercial(self) -> list[tuple[str, str]]:
-        """Names and terms of the checkpoints found so far that may not be used commercially."""
-        found = {one.name: one.licence for one in self._known.values() if not one.commercial}
-        return sorted(found.items())
+    def notes(self) -> list[str]:
+        """What is to be known of the checkpoints found so far: terms that forbid commerce or leave it unclear."""
+        words = {"no": "is not for commercial use", "unclear": "may not be for commercial use"}
+        return sorted(
+            {
+                f"{one.name} {words[one.commercial]}: {one.reason}"
+                for one in self._known.values()
+                if one.commercial != "yes"
+            }
+        )
 
     def of(self, settings: Settings, row: Row) -> Json:
         """Return a row's weights as records."""

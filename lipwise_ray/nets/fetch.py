@@ -65,7 +65,7 @@ def pull(
         StorageError: The disk is full.
     """
     entry = registry.entry(name)
-    if not entry.commercial and not accept_licence:
+    if entry.needs_consent and not accept_licence:
         raise SetupError(
             "licence",
             f"model {name}",

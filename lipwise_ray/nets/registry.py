@@ -9,17 +9,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
+from lipwise_ray.nets.terms import Commercial, commercial_of
 from lipwise_ray.values import Json
 
 
 class Entry(BaseModel):
     """One published file.
 
-    ``network`` says which code loads it. ``commercial`` is False where the terms forbid it.
+    ``network`` says which code loads it; ``reason`` why it may not be used in commerce, or why that is unclear;
+    ``made_for`` (in the file: ``for``) the only pictures it was made for, empty for photographed ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -30,9 +32,29 @@ class Entry(BaseModel):
     bytes_total: int | None = None
     urls: list[str]
     licence: str
-    commercial: bool
+    commercial: Commercial
+    reason: str = ""
     bundled: bool = False
     """It ships with the package, in ``models/tiny`` beside the registry."""
+    made_for: str = Field("", alias="for")
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Entry:
+        if (self.commercial == "yes") == bool(self.reason):
+            raise ValueError("a reason must be given where commercial use is not a plain yes, and only there")
+        return self
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether the user has to accept the terms before it is fetched."""
+        return self.commercial == "no"
+
+    def weights(self, name: str, path: Path) -> Weights:
+        """Return the published file as it is found on this machine."""
+        return Weights(name, self.network, path, self.sha256, self.licence, self.commercial, self.reason, self.made_for)
+
+
+_OWN_FILE = "a file of your own: its terms are not known here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +67,9 @@ class Weights:
         path: The file.
         sha256: Of its bytes.
         licence: Its terms; empty for a user's own.
-        commercial: False where they forbid commercial use.
+        commercial: Whether they allow commercial use.
+        reason: Why they do not, or why that is unclear.
+        made_for: The only pictures that the network was made for; empty for photographed ones.
     """
 
     name: str
@@ -53,17 +77,22 @@ class Weights:
     path: Path
     sha256: str
     licence: str = ""
-    commercial: bool = True
+    commercial: Commercial = "unclear"
+    reason: str = _OWN_FILE
+    made_for: str = ""
 
     def record(self) -> Json:
         """Return the same as JSON values; `weights_of` reads it."""
         return {**asdict(self), "path": str(self.path)}
 
 
+_RECORDED = ("name", "network", "sha256", "licence", "reason", "made_for")
+
+
 def weights_of(record: Json) -> Weights:
     """Return what `Weights.record` gave."""
-    rest = {name: record[name] for name in ("name", "network", "sha256", "licence", "commercial") if name in record}
-    return Weights(path=Path(record["path"]), **rest)
+    rest = {name: record[name] for name in _RECORDED if name in record}
+    return Weights(path=Path(record["path"]), commercial=commercial_of(record), **rest)
 
 
 class Registry:
@@ -141,9 +170,9 @@ class Registry:
                 f"Choose one of {', '.join(fitting)}",
             )
         if not path.is_file() and self._is_elsewhere(name):
-            return Weights(name, entry.network, path, entry.sha256, entry.licence, entry.commercial)
+            return entry.weights(name, path)
         if not path.is_file():
-            accept = "" if entry.commercial else " --accept-licence"
+            accept = " --accept-licence" if entry.needs_consent else ""
             raise WeightsError(
                 "not_installed",
                 f"model {name}",
@@ -155,7 +184,7 @@ class Registry:
             )
         refuse_non_weights(path)
         self.check(name, path)
-        return Weights(name, entry.network, path, entry.sha256, entry.licence, entry.commercial)
+        return entry.weights(name, path)
 
     def check(self, name: str, path: Path) -> None:
         """Compare a file with what was published.
@@ -191,5 +220,5 @@ class Registry:
                     raise WeightsError(
                         "other_network", str(path), f"must be a checkpoint of {network}", f"the published {name}"
                     )
-                return Weights(name, network, path, found, entry.licence, entry.commercial)
+                return entry.weights(name, path)
         return Weights("custom", network, path, found)

@@ -116,7 +116,8 @@ def _summary(report: RunReport, done: list[Json], failed: list[Json], gpu_s: flo
         ("LSE-C, median", _number(_of(median, (row["after_lse_c"] for row in done)))),
         ("LSE-D, median", _number(_of(median, (row["after_lse_d"] for row in done)))),
         *([("FID, all faces", _number(fid))] if (fid := (report.ended or {}).get("fid")) is not None else []),
-        ("non-commercial", str(sum(row["commercial_use"] is False for row in done))),
+        ("not for commerce", str(sum(row["commercial_use"] == "no" for row in done))),
+        ("commerce unclear", str(sum(row["commercial_use"] == "unclear" for row in done))),
     ]
 
 

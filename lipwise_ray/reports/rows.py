@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lipwise_ray.errors import StateError
+from lipwise_ray.nets.terms import commercial_of, strictest
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, as_json, read_json
 from lipwise_ray.values import Json
@@ -160,7 +161,7 @@ def row_of(record: Json, attempts: int) -> Json:
         if weights
         else None,
         "licences": "; ".join(sorted({one["licence"] for one in weights if one.get("licence")})) or None,
-        "commercial_use": all(one.get("commercial", True) for one in weights) if weights else None,
+        "commercial_use": strictest(commercial_of(one) for one in weights) if weights else None,
         "version": record.get("version"),
         "job_id": record.get("job_id"),
         "ended": record.get("ended"),

@@ -56,7 +56,7 @@ def _schema() -> Any:  # noqa: ANN401  # pyarrow states no types
     from lipwise_ray.reports.rows import FIDELITY, row_of  # noqa: PLC0415  # with it
 
     whole = {"row", "frames", "attempts", "renderings", "chunks", "original_chunks"}
-    flags = {"reused", "commercial_use"}
+    flags = {"reused"}
     figures = ("_s", "_share", "lse_d", "lse_c", "dubbed", "filmed", "seconds", "ended", *FIDELITY)
 
     def kind(name: str) -> Any:  # noqa: ANN401  # the same

@@ -64,7 +64,8 @@ def make_registry(folder: Path, address: str, *, commercial: bool = True, body: 
     urls = f'["{address}/x/net.pth"]' if address else "[]"
     (folder / "registry.toml").write_text(
         f'[net]\nnetwork = "wav2lip"\nfile = "net.pth"\nsha256 = "{hashlib.sha256(body).hexdigest()}"\n'
-        f'bytes_total = {len(body)}\nurls = {urls}\nlicence = "terms"\ncommercial = {str(commercial).lower()}\n'
+        f'bytes_total = {len(body)}\nurls = {urls}\nlicence = "terms"\n'
+        + ('commercial = "yes"\n' if commercial else 'commercial = "no"\nreason = "they say so"\n')
     )
     return Registry(folder / "registry.toml", folder / "models")
 
@@ -187,6 +188,6 @@ def test_the_shipped_registry_is_sound() -> None:
 
     registry = Registry(models_folder() / "registry.toml", Path("nowhere"))
     assert {"wav2lip", "wav2lip_gan", "yunet", "s3fd", "fan_2d"} <= set(registry.entries)
-    assert not registry.entries["wav2lip_gan"].commercial
+    assert registry.entries["wav2lip_gan"].needs_consent
     with pytest.raises(WeightsError, match="Did you mean"):
         registry.entry("wav2lip_gann")
