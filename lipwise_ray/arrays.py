@@ -224,4 +224,5 @@ def _converted(where: str, values: Array, spec: ArraySpec) -> Array:
         is_whole = values.dtype.kind != "f" or bool((np.isfinite(values) & (np.floor(values) == values)).all())
         if not is_whole or int(low) < limits.min or int(high) > limits.max:
             raise ValueError(f"{where}: must hold whole numbers of {wanted}")
-    return values.astype(wanted)
+    with np.errstate(over="ignore"):  # what is too large for the type becomes infinite, which whoever asked looks for
+        return values.astype(wanted)

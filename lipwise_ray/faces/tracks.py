@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,8 @@ _ARRAYS = {
     "video": ArraySpec("int64", (3,), "fiu"),
 }
 _MIRRORED = 0.8  # a profile's eyes may change places by a little; in a mirrored face from the front this is 1.9
+_MOST_SIDE_PX = 1 << 20
+_MOST_BYTES = 256 << 20  # of a user's file, read: twelve hours with a few faces take a tenth of it
 _REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
 
 
@@ -96,7 +98,7 @@ def read_tracks(path: Path) -> Tracks:
         FaceError: It is none, or its landmarks are in another order.
     """
     try:
-        tracks = Tracks.load(path)
+        tracks = _checked(path, read_npz(path, _ARRAYS, most_bytes=_MOST_BYTES))
     except (OSError, ValueError) as error:
         raise FaceError(
             "bad_tracks",
@@ -135,16 +137,30 @@ def _checked(path: Path, data: dict[str, Array]) -> Tracks:
         frames=frames,
         size=Size(width, height),
     )
-    if count and not (tracks.frame.min() >= 0 and tracks.frame.max() < frames):
-        message = f"frames outside [0, {frames})"
-        raise ValueError(message)
-    if count and not (tracks.box[:, 2:] > tracks.box[:, :2]).all():
-        message = "boxes whose right or bottom comes before their left or top"
-        raise ValueError(message)
-    if not (np.isfinite(tracks.box).all() and np.isfinite(tracks.landmarks).all()):
-        message = f"boxes or landmarks of {path.name} that are not finite"
-        raise ValueError(message)
+    problem = next((problem for problem, is_there in _problems(tracks) if is_there), None)
+    if problem:
+        raise ValueError(f"{path.name}: {problem}")
     return tracks
+
+
+def _problems(tracks: Tracks) -> Iterator[tuple[str, bool]]:
+    """Yield what could be wrong with some tracks, and whether it is."""
+    frames, size, shots = tracks.frames, tracks.size, tracks.shots
+    yield "a video without frames or size", min(frames, size.width, size.height) < 1
+    yield f"a picture of {size.width}x{size.height}", max(size.width, size.height) > _MOST_SIDE_PX
+    yield "track numbers below 0", bool((tracks.track < 0).any())
+    yield f"frames outside [0, {frames})", bool(((tracks.frame < 0) | (tracks.frame >= frames)).any())
+    same = np.diff(tracks.track) == 0
+    yield "two faces of one track in one frame", bool((same & (np.diff(tracks.frame) == 0)).any())
+    numbers = (tracks.box, tracks.landmarks, tracks.score)
+    yield "numbers that are not finite", not all(np.isfinite(values).all() for values in numbers)
+    far = any((np.abs(values) > _MOST_SIDE_PX).any() for values in numbers)
+    yield f"numbers beyond {_MOST_SIDE_PX}", far
+    reversed_ = (tracks.box[:, 2:] <= tracks.box[:, :2]).any()
+    yield "boxes whose right or bottom comes before their left or top", bool(reversed_)
+    yield f"shots outside [0, {frames})", bool(((shots < 0) | (shots > frames)).any())
+    yield "shots without frames", bool((shots[:, 1] <= shots[:, 0]).any())
+    yield "shots that overlap, or are out of order", bool((shots[1:, 0] < shots[:-1, 1]).any())
 
 
 def link(found: Detections, shot_spans: Sequence[Span], size: Size, *, max_gap_frames: int, stride: int) -> Tracks:

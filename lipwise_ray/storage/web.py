@@ -37,7 +37,25 @@ _BLOCK_BYTES = 1 << 20
 _NOT_THERE = (404, 410)
 _OK = 200
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-_RELAYS = ipaddress.ip_network("192.88.99.0/24")  # to IPv6, given up by RFC 7526
+_OF_ONE_NETWORK = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",  # protocol assignments; 192.0.0.192 is Oracle's metadata service
+        "192.88.99.0/24",  # relays to IPv6, given up by RFC 7526
+        "192.31.196.0/24",  # AS112, RFC 7535
+        "192.52.193.0/24",  # AMT relays, RFC 7450
+        "192.175.48.0/24",  # AS112, RFC 7534
+        "100.64.0.0/10",  # carriers' own; 100.100.100.200 is Alibaba's metadata service
+        "168.63.129.16/32",  # Azure's platform
+        "161.26.0.0/16",  # IBM's platform
+        "166.8.0.0/14",  # the same
+        "2001::/23",  # protocol assignments, Teredo among them
+        "2001:db8::/32",  # for documents
+        "3fff::/20",  # the same, RFC 9637
+        "2620:4f:8000::/48",  # AS112
+    )
+)
+"""What `is_global` of some version of Python lets pass though it leads to a platform's own services, or nowhere."""
 _EMBEDDING = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses behind a translator, RFC 6052
 
 Resolve = Callable[[str, int], list[str]]
@@ -200,8 +218,9 @@ def is_public(place: str) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        return address in _GLOBAL_UNICAST and address.is_global and address.teredo is None
-    return address.is_global and not address.is_multicast and address not in _RELAYS
+        if address not in _GLOBAL_UNICAST:
+            return False
+    return address.is_global and not address.is_multicast and not any(address in one for one in _OF_ONE_NETWORK)
 
 
 def _parsed(address: str) -> Url:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -416,3 +418,53 @@ def test_smoothing_is_no_worse_than_one_euro(motion: str) -> None:
     )
     assert jitter[0] < 1.15 * jitter[1]
     assert error[0] < (1.15 if motion == "still" else 1.0) * error[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"track": np.full(20, -1)},
+        {"frame": np.zeros(20, np.int64)},
+        {"frame": np.arange(20) + 0.5},
+        {"score": np.full(20, np.nan)},
+        {"box": np.full((20, 4), np.nan)},
+        {"box": np.tile([0, 0, 1e300, 1e300], (20, 1))},
+        {"box": np.tile([0, 0, 1e9, 1e9], (20, 1))},
+        {"landmarks": np.full((20, 5, 2), np.inf)},
+        {"shots": np.array([[0, 10**15]])},
+        {"shots": np.array([[-5, 3]])},
+        {"shots": np.array([[1, 1]])},
+        {"shots": np.array([[0, 12], [10, 20]])},
+        {"shots": np.array([[10, 20], [0, 10]])},
+        {"video": np.array([10**9, 10**9, 10**9])},
+        {"video": np.array([20, 0, 400])},
+    ],
+)
+def test_every_field_of_a_users_tracks_is_checked(change: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Numbers that no video can have are refused, whichever array they are in."""
+    _link(make({n: [(150, 150, 250, 250)] for n in range(20)}, 20)).save(tmp_path / "good.npz")
+    assert len(read_tracks(tmp_path / "good.npz").frame) == 20
+    with np.load(tmp_path / "good.npz") as good:
+        np.savez(tmp_path / "bad.npz", **{**good, **change})
+    with pytest.raises(FaceError) as caught:
+        read_tracks(tmp_path / "bad.npz")
+    assert caught.value.code == "bad_tracks"
+
+
+def test_a_small_file_of_many_faces_is_refused_by_its_headers(tmp_path: Path) -> None:
+    """What would take hundreds of megabytes is not read, though nothing in it is wrong."""
+    count = 40_000_000
+    plain = {"track": (), "frame": (), "box": (4,), "landmarks": (5, 2), "score": (), "seen": ()}
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, axes in plain.items():
+            head = io.BytesIO()
+            dtype = "<i8" if name in ("track", "frame") else "|b1" if name == "seen" else "<f4"
+            shape = (count, *axes)
+            np.lib.format.write_array_header_1_0(head, {"descr": dtype, "fortran_order": False, "shape": shape})
+            archive.writestr(f"{name}.npy", head.getvalue() + bytes(1 << 20))
+        for name, values in {"shots": np.array([[0, 9]]), "video": np.array([9, 160, 120])}.items():
+            body = io.BytesIO()
+            np.save(body, values)
+            archive.writestr(f"{name}.npy", body.getvalue())
+    with pytest.raises(FaceError, match="must fit into"):
+        read_tracks(tmp_path / "bomb.npz")

@@ -185,7 +185,9 @@ def test_an_address_that_does_not_answer_is_passed_over(site: Site) -> None:
         "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1",
         "fec0::1", "64:ff9b:1::a9fe:a9fe", "::7f00:1", "::ffff:0:7f00:1", "192.88.99.1",
         "::ffff:127.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "64:ff9b::a9fe:a9fe", "2001:0:7f00:1::",
-        "fd00:ec2::254",
+        "fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "192.0.0.192", "192.0.0.9", "100.100.100.200", "198.18.0.1",
+        "203.0.113.1", "240.0.0.1", "161.26.0.10", "166.9.0.1", "::ffff:168.63.129.16", "2002:a83f:8110::",
+        "64:ff9b::a83f:8110", "64:ff9b::c000:c0", "3fff::1", "2001:2::1", "2001:20::1",
     ],
 )  # fmt: skip
 def test_addresses_inside_a_network_are_not_public(place: str) -> None:
@@ -195,7 +197,13 @@ def test_addresses_inside_a_network_are_not_public(place: str) -> None:
 
 def test_public_addresses_are_public() -> None:
     """Those of real servers, also behind a translator."""
-    for place in ("93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822", "2002:5db8:d822::1"):
+    for place in (
+        "93.184.216.34",
+        "2606:2800:220:1::1",
+        "64:ff9b::5db8:d822",
+        "2002:5db8:d822::1",
+        "2001:4860:4860::8888",
+    ):
         assert is_public(place)
 
 
