@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, cast
+from typing import Literal
 
 from lipwise_ray.values import Json
 
@@ -18,7 +18,7 @@ def commercial_of(record: Json) -> Commercial:
     """
     stated = record.get("commercial")
     if stated in ("yes", "no", "unclear"):
-        return cast("Commercial", stated)
+        return stated
     return "no" if stated is False else "unclear"
 
 
