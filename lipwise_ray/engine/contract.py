@@ -140,6 +140,14 @@ class Engine(Protocol):
         """End a worker that makes no progress; its attempt fails as ``stalled``."""
         ...
 
+    def renew(self, worker: str) -> bool:
+        """End an idle worker's process, so that a fresh one takes its place.
+
+        Returns:
+            False where the worker has no process of its own: then only what it has loaded is given up.
+        """
+        ...
+
     def close(self) -> None:
         """Stop all workers."""
         ...

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import heapq
-import shlex
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from lipwise_ray.dubbing.tasks import LANES, Kind, Lane, Task
-from lipwise_ray.engine.contract import Engine, Failure, Outcome, Seat
+from lipwise_ray.engine.contract import DEVICE_ERROR, Engine, Failure, Outcome, Seat
+from lipwise_ray.engine.dead_letters import dead_letter, in_quarantine
+from lipwise_ray.engine.entry import Entry, Lease, Subscriber
 from lipwise_ray.engine.metrics import Meter
 from lipwise_ray.engine.queue import FairQueue
-from lipwise_ray.engine.verdicts import PURSES, Budgets, FirstTasks, Neighbourhood, Record, judge
+from lipwise_ray.engine.seating import Seating
+from lipwise_ray.engine.verdicts import (
+    PURSES,
+    Budgets,
+    CircuitBreaker,
+    Place,
+    Retry,
+    judge,
+    retry_excused,
+    spoils_its_process,
+)
 from lipwise_ray.errors import StorageError
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.ledger import Ledger
@@ -25,10 +36,6 @@ _LANES: tuple[Lane, ...] = tuple(dict.fromkeys(LANES.values()))
 _TICKING: frozenset[Kind] = frozenset({"scan", "listen", "recognise", "render", "score", "measure"})
 _MOST_PASSED_OVER = 256
 
-State = Literal["PENDING", "LEASED", "RETRY_WAIT", "DOOMED"]
-"""Of a task that the dispatcher holds; DOOMED: out of budget, but the run may be sick and not the task. The others of
-the contract, DONE, QUARANTINED and CANCELLED, are in the state."""
-
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
@@ -36,41 +43,6 @@ class Deadlines:
 
     frames_s: float = 300.0
     quiet_s: float = 3600.0
-
-
-class Subscriber(Protocol):
-    """Who wants to know how a task ended."""
-
-    def finished(self, task: Task, result: Json) -> None:
-        """Called once with the task's result."""
-        ...
-
-    def failed(self, task: Task, failure: Failure) -> None:
-        """Called once when the task is given up."""
-        ...
-
-
-@dataclass(slots=True)
-class _Entry:
-    task: Task
-    subscribers: list[tuple[Task, Subscriber]]
-    state: State = "PENDING"
-    record: Record = field(default_factory=Record)
-    attempts: int = 0
-    history: list[Json] = field(default_factory=list[Json])
-    last: Failure | None = None
-    squeeze: int = 0
-    alone: bool = False
-
-
-@dataclass(slots=True)
-class _Lease:
-    entry: _Entry
-    seat: Seat
-    frames: int
-    moved_s: float
-    begun_s: float
-    killed: bool = False
 
 
 @dataclass(slots=True)
@@ -98,18 +70,16 @@ class Dispatcher:
     deadlines: Deadlines = field(default_factory=Deadlines)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    neighbourhood: Neighbourhood = field(default_factory=Neighbourhood)
-    first: FirstTasks = field(default_factory=FirstTasks)
+    seating: Seating = field(default_factory=Seating)
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     meter: Meter = field(default_factory=Meter)
     attempts: int = 0
     """Attempts handed out so far."""
-    _entries: dict[str, _Entry] = field(default_factory=dict[str, _Entry])
+    _entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     _ready: dict[Lane, FairQueue] = field(default_factory=lambda: defaultdict(FairQueue))
     _waiting: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
-    _leases: dict[str, _Lease] = field(default_factory=dict[str, _Lease])
+    _leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
     _refused: list[tuple[Task, Subscriber, Failure]] = field(default_factory=list[tuple[Task, Subscriber, Failure]])
-    _reserved: dict[str, str] = field(default_factory=dict[str, str])
-    """Nodes that a task has, or is about to have, for itself."""
     _letters: set[str] | None = None
 
     def add(self, task: Task, subscriber: Subscriber) -> None:
@@ -121,15 +91,21 @@ class Dispatcher:
         if self._letters is None:
             self._letters = quarantine.keys(self.store)
         if layout.dead_letter(task.id) in self._letters:
-            self._refused.append((task, subscriber, _in_quarantine(self.store, task.id)))
+            self._refused.append((task, subscriber, in_quarantine(self.store, task.id)))
             return
-        self._entries[task.id] = _Entry(task, [(task, subscriber)])
+        self._entries[task.id] = Entry(task, [(task, subscriber)])
         self._ready[task.lane].push(task)
 
     @property
     def left(self) -> int:
         """Tasks that are not finished."""
         return len(self._entries) + len(self._refused)
+
+    @property
+    def held_back(self) -> int:
+        """How many subscribers have a task that is out of budget, and not given up yet."""
+        doomed = (entry for entry in self._entries.values() if entry.state == "DOOMED")
+        return len({id(subscriber) for entry in doomed for _, subscriber in entry.subscribers})
 
     @property
     def running(self) -> dict[str, Task]:
@@ -164,7 +140,7 @@ class Dispatcher:
         while self._refused:  # one by one: what follows may drop others
             task, subscriber, failure = self._refused.pop(0)
             subscriber.failed(task, failure)
-        if lease and self.first.reason is None:
+        if lease and self.breaker.reason is None:
             self.engine.want(self.backlog())
             for lane in _LANES:
                 self._hand_out(lane)
@@ -177,8 +153,7 @@ class Dispatcher:
                 self.sleep(max(0.0, min(timeout_s, next_s)))
         else:
             self.sleep(timeout_s)
-        if self.first.decided:
-            self._settle()
+        self._settle()
 
     # who gets what ------------------------------------------------------------------------------
 
@@ -193,7 +168,7 @@ class Dispatcher:
         ready = self._ready[lane]
         seats = self.engine.idle(lane) if ready else []
         passed_over: list[Task] = []
-        due: list[tuple[Seat, _Entry]] = []
+        due: list[tuple[Seat, Entry]] = []
         try:
             while seats and ready and len(passed_over) < _MOST_PASSED_OVER:
                 entry = self._entries[ready.pop()]
@@ -222,25 +197,24 @@ class Dispatcher:
                 task = replace(task, payload={**task.payload, "squeeze": entry.squeeze})
             self.engine.submit(seat.worker, task)
 
-    def _seat_for(self, entry: _Entry, seats: list[Seat]) -> Seat | None:
-        """Return a seat: not on an avoided node, nor where the task failed before, while there are others."""
-        nodes = self.engine.nodes(entry.task.lane)
-        for unwanted in (self.neighbourhood.avoided, entry.record.nodes):
-            nodes = nodes - unwanted or nodes
-        free = [s for s in seats if s.node in nodes and self._reserved.get(s.node, entry.task.id) == entry.task.id]
-        if not entry.alone or not free:
-            return free[0] if free else None
-        load = Counter(lease.seat.node for lease in self._leases.values())
-        chosen = min(free, key=lambda seat: (self._reserved.get(seat.node) != entry.task.id, load[seat.node]))
-        self._reserved[chosen.node] = entry.task.id
-        return None if load[chosen.node] else chosen
+    def _seat_for(self, entry: Entry, seats: list[Seat]) -> Seat | None:
+        return self.seating.choose(
+            entry.task.id,
+            entry.record,
+            seats,
+            [lease.seat for lease in self._leases.values()],
+            self.engine.nodes(entry.task.lane),
+            alone=entry.alone,
+            fresh=entry.fresh,
+            now_s=self.clock(),
+        )
 
-    def _lease(self, entry: _Entry, seat: Seat) -> None:
+    def _lease(self, entry: Entry, seat: Seat) -> None:
         entry.attempts += 1
         entry.state = "LEASED"
         self.attempts += 1
         self._note(entry, "leased", attempt=entry.attempts, worker=seat.worker, node=seat.node)
-        self._leases[seat.worker] = _Lease(entry, seat, 0, self.clock(), self.clock())
+        self._leases[seat.worker] = Lease(entry, seat, 0, self.clock(), self.clock())
 
     def _watch(self) -> None:
         """Kill workers that show no progress."""
@@ -277,17 +251,17 @@ class Dispatcher:
         seconds = self.clock() - lease.begun_s if lease else 0.0
         frames = 0 if (outcome.result or {}).get("reused") else entry.task.frames
         self.meter.ended(entry.task.kind, how, frames, seconds)
-        for node in [node for node, task_id in self._reserved.items() if task_id == entry.task.id]:
-            del self._reserved[node]
+        self.seating.release(entry.task.id)
         facts: dict[str, Any] = {
             "attempt": entry.attempts,
             "worker": outcome.seat.worker,
             "node": outcome.seat.node,
         }
-        job = entry.task.job_id or entry.task.id
         if outcome.result is not None:
             self._note(entry, "done", **facts)
-            self.first.note(entry.task.id, job, None)
+            self.breaker.succeeded(entry.task)
+            self.seating.processes.succeeded(outcome.seat.worker)
+            self.seating.neighbourhood.succeeded(outcome.seat.node)
             self._end(entry)
             for task, subscriber in entry.subscribers:
                 subscriber.finished(task, outcome.result)
@@ -297,25 +271,72 @@ class Dispatcher:
         facts |= {"blame": failure.blame, "code": failure.code, "message": failure.message, "detail": failure.detail}
         entry.history.append({"time": round(time.time(), 3), **facts, "log": failure.log})
         self._note(entry, "failed", **facts)
-        self.first.note(entry.task.id, job, failure)
-        if PURSES[failure.blame] == "application" and self.neighbourhood.note(entry.task.id, outcome.seat.node):
+        if self._tells_of_the_run(outcome.seat):
+            self.breaker.failed(entry.task, failure)
+        if PURSES[failure.blame] == "application" and self.seating.neighbourhood.failed(
+            entry.task.id, outcome.seat.node, self.clock()
+        ):
             self.ledger.event("node_avoided", node=outcome.seat.node)
-        retry = judge(entry.record, failure, outcome.seat.node, self.budgets) if entry.subscribers else None
-        if retry is not None:
-            entry.state, entry.squeeze, entry.alone = "RETRY_WAIT", retry.squeeze, retry.alone
-            heapq.heappush(self._waiting, (self.clock() + retry.after_s, entry.task.id))
-        elif PURSES[failure.blame] == "none" or not entry.subscribers:
+        where = Place(outcome.seat.node, outcome.seat.worker, self.seating.processes.is_fresh(outcome.seat.worker))
+        retry = judge(entry.record, failure, where, self.budgets)
+        if self._judge_process(outcome.seat, entry, failure, ends=retry is not None and retry.elsewhere):
+            retry = retry_excused(entry.record, self.budgets)
+        if not entry.subscribers or PURSES[failure.blame] == "none":
             self._give_up(entry, failure)
+        elif retry is not None:
+            self._wait(entry, retry)
         else:
             entry.state = "DOOMED"
 
+    def _tells_of_the_run(self, seat: Seat) -> bool:
+        """Tell whether a failure may be the whole run's: not while another worker of the lane has just succeeded."""
+        others = [*self.engine.idle(seat.lane), *(lease.seat for lease in self._leases.values())]
+        proven = {
+            one.worker for one in others if one.lane == seat.lane and self.seating.processes.is_proven(one.worker)
+        }
+        return seat.worker in proven or not proven
+
+    def _wait(self, entry: Entry, retry: Retry) -> None:
+        entry.state, entry.squeeze, entry.alone, entry.fresh = "RETRY_WAIT", retry.squeeze, retry.alone, retry.fresh
+        heapq.heappush(self._waiting, (self.clock() + retry.after_s, entry.task.id))
+
+    def _judge_process(self, seat: Seat, entry: Entry, failure: Failure, *, ends: bool) -> bool:
+        """End a process that is sick, or of which nothing is known any more; return whether the task is excused.
+
+        Args:
+            seat: The process's.
+            entry: The task that failed.
+            failure: How.
+            ends: End it in any case.
+        """
+        if failure.blame in ("crash", "stalled", "node"):  # it is gone
+            self.seating.processes.ended(seat.worker)
+            return False
+        in_a_row = self.seating.processes.failed(seat.worker, entry.task.id, failure.blame)
+        if in_a_row or ends or spoils_its_process(failure):
+            self.seating.processes.ended(seat.worker)
+            self._note(entry, "process_ended", worker=seat.worker, node=seat.node, code=failure.code)
+            if not self.engine.renew(seat.worker) and failure.code == DEVICE_ERROR:
+                self.breaker.stop(failure, "this process has lost its GPU, and there is no other process")
+        for task_id, blame in in_a_row.items():
+            other = self._entries.get(task_id)
+            if other is None or other is entry or not other.record.excuse(blame, self.budgets):
+                continue
+            if other.state == "DOOMED" and other.record.may_go_on(blame, self.budgets):
+                self._wait(other, retry_excused(other.record, self.budgets))
+        return bool(in_a_row) and entry.record.excuse(failure.blame, self.budgets)
+
     def _settle(self) -> bool:
         """Give up the tasks whose budget is spent, unless the run as a whole is sick."""
-        if self.first.reason is not None:
+        if self.breaker.reason is not None:
             return False
         doomed = [entry for entry in self._entries.values() if entry.state == "DOOMED"]
-        only_doomed = len(doomed) == len(self._entries)
-        if not doomed or not (self.first.decided or only_doomed):
+        if doomed and len(doomed) == len(self._entries):
+            for entry in doomed:
+                assert entry.last is not None  # a failure doomed it
+                self.breaker.conclude(entry.task.kind, entry.last)
+        doomed = [entry for entry in doomed if not self.breaker.is_undecided(entry.task.kind)]
+        if not doomed or self.breaker.reason is not None:
             return False
         reasons = [self._quarantined(entry) for entry in doomed]
         for entry, failure in zip(doomed, reasons, strict=True):
@@ -323,12 +344,12 @@ class Dispatcher:
                 self._give_up(entry, failure)
         return True
 
-    def _quarantined(self, entry: _Entry) -> Failure:
+    def _quarantined(self, entry: Entry) -> Failure:
         """Write a task's dead letter and return why it is given up."""
         assert entry.last is not None  # a failure doomed it
         if entry.last.blame == "storage":  # with room again the same command does it
             return entry.last
-        letter = quarantine.write(self.store, entry.task.id, _letter(entry, self.store.address))
+        letter = quarantine.write(self.store, entry.task.id, dead_letter(entry.task, entry.history, self.store.address))
         self.meter.quarantined(entry.task.kind)
         if self._letters is not None:
             self._letters.add(letter)
@@ -336,13 +357,13 @@ class Dispatcher:
         message = f"{entry.last.message} In quarantine after {entry.attempts} attempts: {letter}"
         return replace(entry.last, message=message)
 
-    def _give_up(self, entry: _Entry, failure: Failure) -> None:
+    def _give_up(self, entry: Entry, failure: Failure) -> None:
         self._end(entry)
         for task, subscriber in entry.subscribers:
             subscriber.failed(task, failure)
 
-    def _end(self, entry: _Entry) -> None:
-        self.neighbourhood.forget(entry.task.id)
+    def _end(self, entry: Entry) -> None:
+        self.seating.neighbourhood.forget(entry.task.id)
         del self._entries[entry.task.id]
 
     def drop(self, subscriber: Subscriber) -> None:
@@ -357,34 +378,9 @@ class Dispatcher:
             elif entry.state == "RETRY_WAIT":
                 self._waiting = [item for item in self._waiting if item[1] != task_id]
                 heapq.heapify(self._waiting)
-            self._reserved = {node: owner for node, owner in self._reserved.items() if owner != task_id}
+            self.seating.release(task_id)
             self._note(entry, "cancelled")
             del self._entries[task_id]
 
-    def _note(self, entry: _Entry, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
+    def _note(self, entry: Entry, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
         self.ledger.note(entry.task.id, entry.task.job_id, event, **facts)
-
-
-def _letter(entry: _Entry, state: str) -> Json:
-    task = entry.task
-    return {
-        "kind": task.kind,
-        "job_id": task.job_id,
-        "frames": task.frames,
-        "payload": task.payload,
-        "attempts": entry.history,
-        "nodes": sorted({attempt["node"] for attempt in entry.history}),
-        "time": round(time.time(), 3),
-        "reproduce": f"lipwise-ray reproduce {shlex.quote(state)} {shlex.quote(task.id)}",
-    }
-
-
-def _in_quarantine(store: Store, task_id: str) -> Failure:
-    letter = quarantine.read(store, task_id) or {}
-    history: list[Json] = letter.get("attempts", [])
-    why = history[-1]["message"] if history else "its dead letter cannot be read"
-    return Failure(
-        "application",
-        "quarantined",
-        f"task {task_id}: is in quarantine: {why} Lift it with `lipwise-ray retry`, see {layout.dead_letter(task_id)}.",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -90,6 +91,12 @@ class InlineEngine:
 
     def kill(self, worker: str) -> None:
         """Do nothing: a task runs to its end within a poll."""
+
+    def renew(self, worker: str) -> bool:  # noqa: ARG002  # there is one
+        """Begin with a fresh worker that has loaded nothing; the process is the driver's own and stays."""
+        self._worker = Worker(self._config)
+        gc.collect()
+        return False
 
     def close(self) -> None:
         """Forget the task."""

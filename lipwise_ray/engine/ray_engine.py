@@ -379,6 +379,13 @@ class RayEngine:
         self._ask(slot.node, "kill", int(slot.about["pid"]))
         ray.kill(slot.actor, no_restart=True)
 
+    def renew(self, worker: str) -> bool:
+        """End an idle worker's process; `want` makes another in its place."""
+        slot = self._slots.get(worker)
+        if slot is not None:
+            self._remove(slot)
+        return True
+
     def _tail(self, slot: _Slot) -> str:
         log = slot.about.get("log")
         return str(self._ask(slot.node, "tail", log, slot.mark) or "") if log else ""

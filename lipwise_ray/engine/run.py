@@ -208,7 +208,8 @@ class Run:
             self._tick()
 
     def _begin_rows(self, jobs: Iterator[RowJob]) -> None:
-        while not self._source_empty and len(self._active) < self.most_rows:
+        # Rows whose tasks are out of budget only wait for others to show that the run as a whole is well.
+        while not self._source_empty and len(self._active) - self.dispatcher.held_back < self.most_rows:
             job = next(jobs, None)
             if job is None:
                 self._source_empty = True
@@ -222,12 +223,12 @@ class Run:
                 f"{self.store.address}: must have one driver at a time, but another one took over. This one stops."
             )
             return "lease_lost"
-        sick = self.dispatcher.first.reason
+        sick = self.dispatcher.breaker.reason
         if sick is None:
             return ""
         self.ledger.event("stopped", code="nothing_works", message=sick.message)
         self.listener.problem(
-            f"run {self.id}: most of the first tasks failed, so it stops before it gives up the rest. The last one: "
+            f"run {self.id}: {self.dispatcher.breaker.why}, so it stops before it gives up the rest. The last one: "
             f"{sick.message} Put that right and run the same command again."
         )
         return "nothing_works"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lipwise_ray.engine.contract import Blame, Failure
+from lipwise_ray.dubbing.tasks import Kind, Task
+from lipwise_ray.engine.contract import DEVICE_ERROR, INTERNAL, Blame, Failure
 
 Purse = Literal["none", "application", "memory", "infrastructure"]
 
@@ -24,7 +25,9 @@ PURSES: dict[Blame, Purse] = {
 
 _GUILTY_NODES = 2
 _GUILTY_TASKS = 3
-_FIRST_TASKS, _FIRST_JOBS = 12, 3
+_LATEST_TASKS, _MOST_FAILED, _FEWEST_JOBS = 12, 10, 3
+_FEWEST_TASKS = 7
+_MARKS_LAST_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,48 @@ class Record:
     Attributes:
         spent: Failures by budget.
         nodes: Nodes on which it failed by its own or the node's fault.
+        workers: Processes in which it failed so.
+        excused: Failures that were put on a sick process instead.
+        failed_fresh: It failed as the first task of a process.
     """
 
     spent: dict[Purse, int] = field(default_factory=lambda: defaultdict(int))
     nodes: set[str] = field(default_factory=set[str])
+    workers: set[str] = field(default_factory=set[str])
+    excused: int = 0
+    failed_fresh: bool = False
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it failed, be it by a process's fault."""
+        return self.excused > 0 or self.spent["application"] > 0 or self.spent["memory"] > 0
+
+    def excuse(self, blame: Blame, budgets: Budgets) -> bool:
+        """Take back a failure that was a process's; False where that was done often enough.
+
+        So a task that makes every process sick comes to its end too.
+        """
+        purse = PURSES[blame]
+        if self.excused >= budgets.application or not self.spent[purse]:
+            return False
+        self.excused += 1
+        self.spent[purse] -= 1
+        return True
+
+    def may_go_on(self, blame: Blame, budgets: Budgets) -> bool:
+        """Tell whether the budget that pays for such a failure is not spent."""
+        purse = PURSES[blame]
+        most = {"application": budgets.application - 1, "memory": budgets.memory}.get(purse, 0)
+        return self.spent[purse] <= most
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an attempt was made; ``fresh`` when it was the first task of the process."""
+
+    node: str
+    worker: str
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +108,39 @@ class Retry:
         after_s: Seconds to wait.
         squeeze: How often to halve the batches.
         alone: Give it a node of its own.
+        elsewhere: All its failures were in one process, and this attempt is the last: end that process first.
+        fresh: It had better be a process's first task: each time it failed others had been there before it.
     """
 
     after_s: float
     squeeze: int = 0
     alone: bool = False
+    elsewhere: bool = False
+    fresh: bool = False
 
 
-def judge(record: Record, failure: Failure, node: str, budgets: Budgets) -> Retry | None:
+def judge(record: Record, failure: Failure, where: Place, budgets: Budgets) -> Retry | None:
     """Charge a failure to its budget and return what follows; None gives the task up.
 
     Args:
         record: The task's; changed.
         failure: What happened.
-        node: Where.
+        where: Where.
         budgets: The limits.
     """
     purse = PURSES[failure.blame]
     record.spent[purse] += 1
     spent = record.spent[purse]
     if purse == "application":
-        record.nodes.add(node)
+        record.nodes.add(where.node)
+        record.workers.add(where.worker)
+        record.failed_fresh |= where.fresh
         if spent >= budgets.application:
-            return None
-        return Retry(min(budgets.backoff_s * 2 ** (spent - 1), budgets.longest_backoff_s), record.spent["memory"])
+            may_be_others = spoils_its_process(failure) and not record.failed_fresh
+            is_excused = may_be_others and record.excuse(failure.blame, budgets)
+            return Retry(_wait_s(1, budgets), record.spent["memory"], fresh=True) if is_excused else None
+        is_last = spent == budgets.application - 1
+        return Retry(_wait_s(spent, budgets), record.spent["memory"], elsewhere=is_last and len(record.workers) == 1)
     if purse == "memory":
         return Retry(0.0, squeeze=spent, alone=spent > 1) if spent <= budgets.memory else None
     if purse == "infrastructure" and spent < budgets.infrastructure:
@@ -98,64 +148,164 @@ def judge(record: Record, failure: Failure, node: str, budgets: Budgets) -> Retr
     return None
 
 
-class Neighbourhood:
-    """Tells bad nodes from bad tasks.
+def retry_excused(record: Record, budgets: Budgets) -> Retry:
+    """Return how a task goes on whose failure was put on its process."""
+    return Retry(_wait_s(1, budgets), record.spent["memory"], alone=record.spent["memory"] > 1)
 
-    A node on which three different tasks failed is avoided. A task that failed on two nodes is
-    guilty itself, and no longer counts against either.
+
+def _wait_s(failures: int, budgets: Budgets) -> float:
+    return min(budgets.backoff_s * 2 ** (failures - 1), budgets.longest_backoff_s)
+
+
+def spoils_its_process(failure: Failure) -> bool:
+    """Tell whether nothing is known of the process any more in which a task failed so.
+
+    An exception that nobody foresaw may come of what earlier tasks left behind; after most errors of a GPU every later
+    call fails.
+    """
+    return failure.code in (INTERNAL, DEVICE_ERROR)
+
+
+class Processes:
+    """Tells sick processes from bad tasks.
+
+    A process in which two different tasks failed in a row, none between them succeeding, is sick: their failures are
+    its own. A process in which the latest task succeeded is proven.
     """
 
     def __init__(self) -> None:
-        self._failed: dict[str, set[str]] = defaultdict(set)
+        self._in_a_row: dict[str, dict[str, Blame]] = defaultdict(dict)
+        self._proven: set[str] = set()
+        self._used: set[str] = set()
+
+    def succeeded(self, worker: str) -> None:
+        """Note that a task succeeded."""
+        self._used.add(worker)
+        self._in_a_row.pop(worker, None)
+        self._proven.add(worker)
+
+    def failed(self, worker: str, task_id: str, blame: Blame) -> dict[str, Blame]:
+        """Note a failure; return the tasks that failed in a row, where they show the process to be sick."""
+        self._used.add(worker)
+        if PURSES[blame] not in ("application", "memory"):
+            return {}
+        self._proven.discard(worker)
+        self._in_a_row[worker][task_id] = blame
+        return dict(self._in_a_row[worker]) if len(self._in_a_row[worker]) > 1 else {}
+
+    def ended(self, worker: str) -> None:
+        """Forget a process that is gone."""
+        self._in_a_row.pop(worker, None)
+        self._proven.discard(worker)
+        self._used.discard(worker)
+
+    def is_fresh(self, worker: str) -> bool:
+        """Tell whether a process has had no task."""
+        return worker not in self._used
+
+    def is_proven(self, worker: str) -> bool:
+        """Tell whether the latest task of a process succeeded."""
+        return worker in self._proven
+
+
+class Neighbourhood:
+    """Tells bad nodes from bad tasks.
+
+    A node on which three different tasks failed is avoided. A task that failed on two nodes is guilty itself, and no
+    longer counts against either. What counts against a node is forgotten one by one with each task that succeeds there,
+    and after ten minutes, so that it is tried again.
+    """
+
+    def __init__(self) -> None:
+        self._failed: dict[str, dict[str, float]] = defaultdict(dict)
+        """When which task failed, by node; the oldest first."""
         self._nodes: dict[str, set[str]] = defaultdict(set)
 
-    def note(self, task_id: str, node: str) -> bool:
+    def failed(self, task_id: str, node: str, now_s: float) -> bool:
         """Note a failure by application; return whether the node is avoided from now on."""
-        before = self.avoided
+        before = self.avoided(now_s)
         self._nodes[task_id].add(node)
         if len(self._nodes[task_id]) >= _GUILTY_NODES:
             for known in self._nodes[task_id]:
-                self._failed[known].discard(task_id)
+                self._failed[known].pop(task_id, None)
         else:
-            self._failed[node].add(task_id)
-        return node in self.avoided and node not in before
+            self._failed[node].pop(task_id, None)
+            self._failed[node][task_id] = now_s
+        return node in self.avoided(now_s) and node not in before
+
+    def succeeded(self, node: str) -> None:
+        """Note that a task succeeded."""
+        if marks := self._failed.get(node):
+            del marks[next(iter(marks))]
 
     def forget(self, task_id: str) -> None:
         """Forget where a task failed that has ended."""
         self._nodes.pop(task_id, None)
 
-    @property
-    def avoided(self) -> set[str]:
-        """Nodes that get no tasks while there are others."""
-        return {node for node, tasks in self._failed.items() if len(tasks) >= _GUILTY_TASKS}
+    def avoided(self, now_s: float) -> set[str]:
+        """Return the nodes that get no tasks while there are others."""
+        for marks in self._failed.values():
+            for task_id in [task_id for task_id, since_s in marks.items() if now_s - since_s >= _MARKS_LAST_S]:
+                del marks[task_id]
+        return {node for node, marks in self._failed.items() if len(marks) >= _GUILTY_TASKS}
 
 
-class FirstTasks:
-    """Notices a run in which nothing works: the backlog must not be quarantined for it.
+class CircuitBreaker:
+    """Notices a run in which nothing works any more: the backlog must not be quarantined for it.
 
-    Looks at the first twelve different tasks to end an attempt.
+    With a failure it begins to look at the tasks of that kind that end, each by its latest attempt, and at the latest
+    twelve of them. When ten failed, in three jobs and by no fault of their inputs, the run is sick. When fewer did, it
+    is well, and nothing is looked at until a task of the kind fails again. Kinds are apart, because tasks that need no
+    GPU succeed beside one that is broken.
     """
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
-        self._failed = 0
-        self._jobs: set[str] = set()
+        self._ended: dict[Kind, OrderedDict[str, str]] = {}
+        """The latest tasks of the kinds that are looked at: the job of one that failed, else nothing."""
         self.reason: Failure | None = None
-        """The failure that shows the run to be sick: most tasks failed, in three jobs, by no fault of their inputs."""
+        """The failure that shows the run to be sick."""
+        self.why = "most of the latest tasks failed"
 
-    @property
-    def decided(self) -> bool:
-        """Whether enough tasks were seen."""
-        return self.reason is not None or len(self._seen) >= _FIRST_TASKS
+    def is_undecided(self, kind: Kind) -> bool:
+        """Tell whether tasks of a kind failed and too few have ended since to say whose fault it is."""
+        return kind in self._ended
 
-    def note(self, task_id: str, job: str, failure: Failure | None) -> None:
-        """Note the end of an attempt."""
-        if self.decided or task_id in self._seen:
+    def succeeded(self, task: Task) -> None:
+        """Note that a task succeeded: never a reason to stop, even where most others failed."""
+        if task.kind in self._ended and not self._is_sick(self._note(task, "")):
+            self._look_away_when_seen(task.kind)
+
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Note a failure."""
+        if PURSES[failure.blame] not in ("application", "memory"):
             return
-        self._seen.add(task_id)
-        if failure is None or PURSES[failure.blame] not in ("application", "memory"):
-            return
-        self._failed += 1
-        self._jobs.add(job)
-        if self._failed > _FIRST_TASKS // 2 and len(self._jobs) >= _FIRST_JOBS:
+        if self._is_sick(self._note(task, task.job_id or task.id)):
             self.reason = failure
+        else:
+            self._look_away_when_seen(task.kind)
+
+    def conclude(self, kind: Kind, failure: Failure) -> None:
+        """Decide by what there is: nothing is left to try but tasks that failed. One success shows that things work."""
+        jobs = list(self._ended.pop(kind, {}).values())
+        if all(jobs) and len(jobs) >= _FEWEST_TASKS and len(set(jobs)) >= _FEWEST_JOBS:
+            self.reason = failure
+
+    def stop(self, failure: Failure, why: str) -> None:
+        """Declare the run sick: nothing that is tried in it can succeed."""
+        if self.reason is None:
+            self.reason, self.why = failure, why
+
+    def _note(self, task: Task, failed_job: str) -> list[str]:
+        ended = self._ended.setdefault(task.kind, OrderedDict())
+        ended[task.id] = failed_job
+        ended.move_to_end(task.id)
+        if len(ended) > _LATEST_TASKS:
+            ended.popitem(last=False)
+        return [job for job in ended.values() if job]
+
+    def _is_sick(self, failed_jobs: list[str]) -> bool:
+        return len(failed_jobs) >= _MOST_FAILED and len(set(failed_jobs)) >= _FEWEST_JOBS
+
+    def _look_away_when_seen(self, kind: Kind) -> None:
+        if len(self._ended[kind]) == _LATEST_TASKS:
+            del self._ended[kind]

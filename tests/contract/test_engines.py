@@ -107,7 +107,7 @@ def test_an_input_error_keeps_its_words(engine: Engine, inputs: Path) -> None:
 
 
 def test_an_unexpected_error_is_the_codes_fault(engine: Engine, inputs: Path) -> None:
-    """A task that breaks an assumption is recorded, and the worker goes on."""
+    """A task that breaks an assumption is recorded; a fresh worker, in a fresh process where it has one, goes on."""
     engine.start([])
     worker = _seat(engine).worker
     engine.submit(worker, Task("broken", "probe", {"nothing": 1}, 0, (0,)))
@@ -115,7 +115,10 @@ def test_an_unexpected_error_is_the_codes_fault(engine: Engine, inputs: Path) ->
     assert outcome.failure is not None
     assert outcome.failure.blame == "application"
     assert "KeyError" in outcome.failure.message
-    engine.submit(worker, _probe(inputs))
+    has_processes = engine.renew(worker)
+    fresh = _seat(engine).worker
+    assert (fresh != worker) == has_processes
+    engine.submit(fresh, _probe(inputs))
     assert _wait(engine, 1)[0].result is not None
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from lipwise_ray.dubbing.tasks import Kind, Lane, Task, rank
-from lipwise_ray.engine.contract import Blame, Failure, Outcome, Seat
+from lipwise_ray.engine.contract import DEVICE_ERROR, INTERNAL, Failure, Outcome, Seat
 from lipwise_ray.values import Json
 
 
 class ScriptedEngine:
-    """Workers on nodes; a script decides how each attempt ends, and in which order."""
+    """Workers on nodes; a script decides how each attempt ends (a blame, or the code of a failure that spoils its
+    process), and in which order.
+    """
 
     device = "cpu"
     description = "scripted"
@@ -18,7 +22,7 @@ class ScriptedEngine:
 
     def __init__(
         self,
-        script: Callable[[Task, int, Seat], Blame | None],
+        script: Callable[[Task, int, Seat], Any],
         pick: Callable[[int], int] = lambda n: 0,
         seats: tuple[Seat, ...] = (Seat("g0", "gpu", "one"), Seat("g1", "gpu", "two"), Seat("c0", "cpu", "one")),
     ) -> None:
@@ -33,6 +37,8 @@ class ScriptedEngine:
         self.backlogs: list[dict[Lane, int]] = []
         self.stuck: set[str] = set()
         self.killed: list[str] = []
+        self.renewed: list[str] = []
+        self.has_processes = True
         self.ended: list[str] = []
         self.loading = 0
         self.gpu_bytes = 0
@@ -80,7 +86,8 @@ class ScriptedEngine:
         blame = self._script(task, self.count[task.id], seat)
         if blame is None:
             return [Outcome(seat, task, self.answer(task), None)]
-        return [Outcome(seat, task, None, Failure(blame, "code", f"{task.id} failed", "traceback", "log"))]
+        blame, code = ("application", blame) if blame in (INTERNAL, DEVICE_ERROR) else (blame, "code")
+        return [Outcome(seat, task, None, Failure(blame, code, f"{task.id} failed", "traceback", "log"))]
 
     def frames_done(self) -> dict[str, int]:
         return {}
@@ -88,6 +95,18 @@ class ScriptedEngine:
     def kill(self, worker: str) -> None:
         self.killed.append(worker)
         self.ended.append(worker)
+
+    def renew(self, worker: str) -> bool:
+        """The seat goes on under another name: it has a fresh process."""
+        assert worker not in self.busy
+        self.renewed.append(worker)
+        stem, _, number = worker.partition("+")
+        fresh = f"{stem}+{int(number or 0) + 1}"
+        self.seats = {
+            fresh if name == worker else name: replace(seat, worker=fresh) if name == worker else seat
+            for name, seat in self.seats.items()
+        }
+        return self.has_processes
 
     def close(self) -> None:
         pass

@@ -1,0 +1,68 @@
+"""A task that the dispatcher holds, and its hold on a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from lipwise_ray.dubbing.tasks import Task
+from lipwise_ray.engine.contract import Failure, Seat
+from lipwise_ray.engine.verdicts import Record
+from lipwise_ray.values import Json
+
+State = Literal["PENDING", "LEASED", "RETRY_WAIT", "DOOMED"]
+"""Of a task that the dispatcher holds; DOOMED: out of budget, but the run may be sick and not the task. The others of
+the contract, DONE, QUARANTINED and CANCELLED, are in the state."""
+
+
+class Subscriber(Protocol):
+    """Who wants to know how a task ended."""
+
+    def finished(self, task: Task, result: Json) -> None:
+        """Called once with the task's result."""
+        ...
+
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Called once when the task is given up."""
+        ...
+
+
+@dataclass(slots=True)
+class Entry:
+    """A task, who wants it, and what it went through.
+
+    Attributes:
+        task: The work.
+        subscribers: Each with the task as it asked for it.
+        state: Where it is.
+        record: What it was charged with.
+        attempts: How often it was handed out.
+        history: What became of the attempts that failed.
+        last: The latest failure.
+        squeeze: How often its batches are halved.
+        alone: It gets a node of its own.
+        fresh: It is to be a process's first task.
+    """
+
+    task: Task
+    subscribers: list[tuple[Task, Subscriber]]
+    state: State = "PENDING"
+    record: Record = field(default_factory=Record)
+    attempts: int = 0
+    history: list[Json] = field(default_factory=list[Json])
+    last: Failure | None = None
+    squeeze: int = 0
+    alone: bool = False
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class Lease:
+    """A task's hold on a worker. Times are the dispatcher's clock's."""
+
+    entry: Entry
+    seat: Seat
+    frames: int
+    moved_s: float
+    begun_s: float
+    killed: bool = False
