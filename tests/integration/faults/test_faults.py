@@ -78,14 +78,15 @@ def test_a_chunk_that_segfaults_is_quarantined(anywhere: Site) -> None:
 
 def test_a_chunk_in_quarantine_may_show_its_original_frames(site: Site) -> None:
     """With `on_quarantine = passthrough` the row is done and says which chunk was left as it was filmed."""
-    site.inject(Fault(POISON, "frame:5", "raise", times=3))
+    site.inject(Fault(POISON, "frame:5", "raise", times=6))
     done = site.run('engine.on_quarantine="passthrough"')
     assert done.returncode == 0, done.stderr
     assert "1 chunks in quarantine show their original lips" in done.stderr
     site.check("a", "b")
     assert sorted(result["original_chunks"] for result in site.results()) == [[], [2]]
     (letter,) = site.letters()
-    assert [attempt["blame"] for attempt in letter["attempts"]] == ["application"] * 3
+    assert {attempt["blame"] for attempt in letter["attempts"]} == {"application"}
+    assert len({attempt["worker"] for attempt in letter["attempts"]}) == len(letter["attempts"]) >= 3
     assert "RuntimeError: injected" in letter["attempts"][0]["detail"]
 
 
@@ -206,10 +207,10 @@ def test_twenty_random_faults_in_one_run(seed: int, tmp_path: Path, state: str) 
 
 
 def test_nothing_works(tmp_path: Path) -> None:
-    """When most of the first tasks fail the run stops with one error, and quarantines nothing."""
+    """When most of the latest tasks fail the run stops with one error, and quarantines nothing."""
     site = Site(tmp_path, tuple(f"r{n}" for n in range(14)))
     site.inject(Fault(r"^probe:", "begin", "raise", times=1000))
     done = site.run(INLINE, "engine.active_rows=14")
     assert done.returncode == 3, done.stderr
-    assert "most of the first tasks failed" in done.stderr
+    assert "most of the latest tasks failed" in done.stderr
     assert not site.letters()
