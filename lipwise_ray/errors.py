@@ -25,6 +25,8 @@ import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from lipwise_ray.printable import on_one_line, printable
+
 
 class LipwiseError(Exception):
     """Base of all errors that a user may see.
@@ -48,7 +50,7 @@ class LipwiseError(Exception):
         self.do = do
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.must}"
+        text = f"{on_one_line(self.where)}: {self.must}"
         if self.got:
             text += f", got {self.got}"
         text += "."
@@ -56,7 +58,7 @@ class LipwiseError(Exception):
             text += f" {self.do}"
             if not self.do.endswith((".", "?", "!")):
                 text += "."
-        return text
+        return printable(text)
 
 
 class InputError(LipwiseError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -25,6 +24,7 @@ from lipwise_ray.cli import (
     synth,
     train,
 )
+from lipwise_ray.cli.terminal import print_plainly
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.storage.redact import redact
 
@@ -77,9 +77,7 @@ app.add_typer(train.app, name="train")
 
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal of few letters must not end a night
-            stream.reconfigure(errors="backslashreplace")
+    print_plainly()
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings for every segment
     try:
         app(standalone_mode=True)

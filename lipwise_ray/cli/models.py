@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lipwise_ray.cli import setup
+from lipwise_ray.cli.terminal import raw_of
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.settings import Paths, Settings
 
@@ -53,6 +55,7 @@ def pull(
     folder: Folder = None,
 ) -> None:
     """Download checkpoints. A broken download goes on where it stopped."""
+    from rich.console import Console  # noqa: PLC0415  # heavy
     from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415  # heavy
 
     from lipwise_ray.nets import fetch  # noqa: PLC0415  # heavy
@@ -60,7 +63,7 @@ def pull(
     registry = _registry(folder)
     failed = 0
     columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, transient=True) as progress:
+    with Progress(*columns, console=Console(file=raw_of(sys.stdout)), transient=True) as progress:
         bar = progress.add_task("")
 
         def show(done: int, total: int | None) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from lipwise_ray.cli.terminal import raw_of
+from lipwise_ray.printable import printable
 from lipwise_ray.storage.redact import redact
 
 if TYPE_CHECKING:
@@ -187,7 +189,7 @@ class BarDisplay(Display):
 
     def say(self, text: str) -> None:
         """Print above the bars."""
-        self._progress.console.print(redact(text), markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(printable(redact(text)), markup=False, highlight=False, soft_wrap=True)
 
     def row_ended(self, outcome: RowOutcome) -> None:
         """Print how a row ended and take its bar away."""
@@ -226,7 +228,7 @@ def show(rows: int, *, as_json: bool, done: str = "rendered") -> Generator[Displ
         TextColumn("{task.completed}/{task.total}"),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=raw_of(sys.stderr)),
         transient=True,
     ) as progress:
         yield BarDisplay(rows, as_json=as_json, done=done, progress=progress)

@@ -23,14 +23,14 @@ from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.engine.work import Dubbing, Evaluation, Work
-from lipwise_ray.errors import LipwiseError, StorageError
+from lipwise_ray.errors import LipwiseError, SettingsError, StorageError
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, read_json, to_json
-from lipwise_ray.storage.address import normal
+from lipwise_ray.storage.address import is_within, normal
 from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
@@ -94,7 +94,7 @@ def submit(
         manifest,
         source,
         registry,
-        Dubbing(normal(out), listener.problem),
+        Dubbing(normal(out), normal(state), listener.problem),
         state=state,
         make_engine=make_engine,
         listener=listener,
@@ -125,6 +125,9 @@ def work_through(
     """
     begun = time.monotonic()
     run_settings = source.for_run()
+    if is_within(work.out, state):
+        must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
+        raise SettingsError("out_in_state", "--out", must, work.out, do)
     store = open_store(state)
     scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else _scratch(store)
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]

@@ -17,7 +17,7 @@ from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.settings import Settings
-from lipwise_ray.storage.address import normal
+from lipwise_ray.storage.address import is_within, normal
 from lipwise_ray.values import Json
 
 
@@ -59,10 +59,12 @@ class Dubbing:
 
     Attributes:
         out: Outputs go under this folder or prefix.
+        state: Where the state is; no output may lie in it.
         warn: Is told of further attempts that cannot be made.
     """
 
     out: str
+    state: str
     warn: Callable[[str], None] = print
     _told: set[str] = field(default_factory=set[str])
 
@@ -76,6 +78,9 @@ class Dubbing:
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, f"must stay under {self.out}", output)
+        if is_within(output, self.state):
+            do = "Change --out or --state"
+            raise OutputError("output_in_state", row.where, f"must not lie in the state {self.state}", output, do)
 
         def attempt(number: int, told: Settings, *, is_held: bool) -> RowFlow:
             base = {"job": _spec(row, told, output).record(), **self.needs(weights, told, row), **rest}

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lipwise_ray.printable import printable
 from lipwise_ray.reports import charts
 from lipwise_ray.reports.rows import RunReport
 from lipwise_ray.values import Json
@@ -68,7 +69,11 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
     gpu_s = sum(row["gpu_s"] or 0.0 for row in done)
     is_cut = len(report.rows) > _MOST_LISTED
     environment = Environment(
-        loader=PackageLoader("lipwise_ray.reports", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("lipwise_ray.reports", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=_plain,
     )
     return environment.get_template("report.html.jinja").render(
         title=f"lipwise-ray {report.run.get('run_id', '')}",
@@ -94,6 +99,11 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         if is_cut
         else "In the manifest's order",
     )
+
+
+def _plain(value: object) -> object:
+    """Return a text without what would turn it around; markup of our own stays as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _ending(report: RunReport) -> str:

@@ -173,6 +173,11 @@ def unsigned(address: str) -> str:
     return parts._replace(query=urlencode(kept), fragment="").geturl()
 
 
+def is_within(address: str, root: str) -> bool:
+    """Tell whether an address is a folder or prefix, or lies under it; links are followed."""
+    return normal(address) == normal(root) or _is_under(address, root)
+
+
 def _is_under(address: str, root: str) -> bool:
     one, other = normal(address), normal(root)
     if is_local(address) != is_local(root):

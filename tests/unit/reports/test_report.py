@@ -257,3 +257,18 @@ def test_types_hold_where_all_is_missing() -> None:
 
     one, other = (pq.read_schema(pa.BufferReader(as_parquet([row_of(record, 0)]))) for record in (_done(2), _failed(3)))
     assert one.equals(other)
+
+
+def test_a_page_runs_nothing_and_asks_for_nothing(tmp_path: Path) -> None:
+    """Its policy allows its own style and pictures within it; what inputs say is text, the right way around."""
+    evil = '<img src=x onerror=alert(1)>\u202e\x1b"'
+    store = _state(tmp_path, [_failed(1, code="not_media", message=evil), _done(2)])
+    html = (Path(write_report(store, RUN))).read_text("utf-8")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', html)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+    assert html.index("Content-Security-Policy") < html.index("<style")
+    assert "<script" not in html
+    assert "<img src=x" not in html
+    assert not set("\u202e\x1b") & set(html)
+    assert all(source.startswith("data:image/") for source in re.findall(r'\ssrc="([^"]*)"', html))
