@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lipwise_ray.cli.app import main
+from lipwise_ray.__main__ import main
 
 if __name__ == "__main__":
     sys.argv[1:1] = ["backlog", "run", "--job", str(Path(__file__).with_name("nightly.toml"))]

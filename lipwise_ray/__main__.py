@@ -1,10 +1,22 @@
-"""`python -m lipwise_ray` is the `lipwise-ray` command."""
+"""The `lipwise-ray` command, and `python -m lipwise_ray`."""
 
 import sys
+import traceback
 
-if not sys.flags.safe_path:
-    del sys.path[0]  # the working directory: what lies beside the footage is no module
+from lipwise_ray.exit_codes import ExitCode
 
-from lipwise_ray.cli.app import main
 
-main()
+def main() -> None:
+    """Run the command. A program that cannot even be loaded must not end as one whose rows failed."""
+    try:
+        from lipwise_ray.cli.app import main as run  # noqa: PLC0415  # see above
+    except Exception:  # noqa: BLE001  # whatever is wrong with what is installed
+        traceback.print_exc()
+        sys.exit(ExitCode.CRASHED)
+    run()
+
+
+if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the working directory: what lies beside the footage is no module
+    main()

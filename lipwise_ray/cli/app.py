@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -26,12 +27,14 @@ from lipwise_ray.cli import (
 )
 from lipwise_ray.cli.terminal import print_plainly
 from lipwise_ray.errors import LipwiseError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.storage.redact import redact
 
 app = typer.Typer(
     name="lipwise-ray",
     help="Dub videos in bulk: lips follow a new audio track, on a laptop or a Ray cluster.\n\n"
-    "Exit codes: 0 all done, 1 some rows failed, 2 bad usage or settings, 3 stopped, run again to go on.",
+    "Exit codes: 0 all done, 1 some rows failed, 2 bad usage or settings, or nothing could start, 3 stopped in order, "
+    "run again to go on, 4 a fault of this program, 130 killed by a second Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -83,4 +86,15 @@ def main() -> None:
         app(standalone_mode=True)
     except LipwiseError as error:
         typer.echo(redact(f"error: {error}"), err=True)
-        sys.exit(2)
+        sys.exit(ExitCode.CANNOT_START)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer's own code for that, 1, would be one of failed rows
+            sys.exit(ExitCode.STOPPED)
+        raise
+    except Exception as error:  # noqa: BLE001  # the last place where it can be told from rows that failed
+        typer.echo(redact(traceback.format_exc()), err=True, nl=False)
+        what = f"internal error: {type(error).__name__}: {error}"
+        typer.echo(
+            redact(f"error: {what}. What is done is kept: run the same command again, and report this."), err=True
+        )
+        sys.exit(ExitCode.CRASHED)

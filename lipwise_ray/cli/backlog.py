@@ -57,6 +57,7 @@ def run(
     ] = False,
     address: setup.Address = None,
     workers: setup.Workers = None,
+    fail_above: setup.FailAbove = 0.0,
 ) -> None:
     """Dub what is new in the backlog: the highest priority first, then the oldest; the rest is for the next night.
 
@@ -85,6 +86,7 @@ def run(
 
     def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
         with show(manifest.good + manifest.bad, as_json=False) as listener:
+            stop.say = listener.stopping
             report = submit(
                 manifest,
                 source,
@@ -106,7 +108,7 @@ def run(
     )
     _say(f"report:  {night.report}")
     _tell(night_record(open_store(state_root), night.id), notify, webhook)
-    raise typer.Exit(0 if exit_zero else night.exit_code)
+    raise typer.Exit(0 if exit_zero else night.code_above(fail_above))
 
 
 @app.command("status")

@@ -17,6 +17,7 @@ import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import is_local, is_web, whole_path
 
@@ -40,6 +41,7 @@ class Sent:
     out: str | None
     state: str | None
     workers: int | None
+    fail_above: float
     as_json: bool
 
 
@@ -96,6 +98,8 @@ def _words(sent: Sent, folder: Path) -> Iterator[str]:
         yield from ("--set", text)
     if sent.workers is not None:
         yield from ("--workers", str(sent.workers))
+    if sent.fail_above:
+        yield from ("--fail-above", str(sent.fail_above))
     if sent.as_json:
         yield "--json"
 
@@ -123,7 +127,7 @@ def _follow(jobs: ClusterJobs, name: str) -> int:
         ended = jobs.follow(name, lambda text: typer.echo(text, nl=False))
     except KeyboardInterrupt:
         typer.echo(f"\nit goes on: lipwise-ray logs {name} --follow --address {jobs.address}", err=True)
-        return 3
+        return ExitCode.STOPPED
     if ended.exit_code:
         typer.echo(f"{name}: {ended.status.lower()}{_why(ended)}", err=True)
     return ended.exit_code

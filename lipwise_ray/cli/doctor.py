@@ -14,9 +14,11 @@ from typing import Annotated
 import typer
 
 from lipwise_ray.cli import cluster, setup
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings import Settings
 
 _PACKAGES = ("torch", "ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
+_RAY = "ray starts"
 _LOW_DISK_BYTES = 10 << 30
 _ENCODERS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1")
 
@@ -33,11 +35,12 @@ def doctor(
 ) -> None:
     """Show versions, GPU, Ray, encoders, disk and weights, or how a cluster is: one line each, with what to do."""
     settings = setup.settings_source(job, assignments, None).for_run()
-    bad = 0
+    code = ExitCode.DONE
     for good, name, text in cluster.findings(address) if address else _findings(settings, folder, quick=quick):
-        bad += not good
+        if not good:
+            code = max(code, ExitCode.CANNOT_START if name == _RAY else ExitCode.ROWS_FAILED)
         typer.echo(f"{'ok  ' if good else 'MISS'} {name:10} {text}")
-    raise typer.Exit(1 if bad else 0)
+    raise typer.Exit(code)
 
 
 def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tuple[bool, str, str]]:
@@ -104,4 +107,4 @@ def _ray_line() -> tuple[bool, str, str]:
     from lipwise_ray.engine.ray_session import check  # noqa: PLC0415  # after the guard
 
     problem = check()
-    return not problem, "ray starts", problem or f"yes, on loopback, authentication: {os.environ['RAY_AUTH_MODE']}"
+    return not problem, _RAY, problem or f"yes, on loopback, authentication: {os.environ['RAY_AUTH_MODE']}"

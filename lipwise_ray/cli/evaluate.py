@@ -64,6 +64,7 @@ def videos(
     state: setup.State = None,
     address: setup.Address = None,
     workers: setup.Workers = None,
+    fail_above: setup.FailAbove = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a video instead of text.")] = False,
 ) -> None:
     """Score finished videos, whoever made them: LSE-D, LSE-C, offset; with a reference PSNR, SSIM, FID and more.
@@ -83,6 +84,7 @@ def videos(
     _make(out)
     stop = StopFlag()
     with show(loaded.good + loaded.bad, as_json=as_json, done="measured") as listener:
+        stop.say = listener.stopping
         report = evaluate(
             loaded,
             source,
@@ -96,7 +98,7 @@ def videos(
         )
         listener.summary(report, str(out), state_root)
         listener.say(f"report:  {write_report(open_store(state_root), report.run_id, out)}")
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(report.code_above(fail_above))
 
 
 def _rows(files: list[str], references: list[str], settings: Settings) -> Manifest:

@@ -23,6 +23,7 @@ def submit(
     state: setup.State = None,
     address: setup.Address = None,
     workers: setup.Workers = None,
+    fail_above: setup.FailAbove = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="With --address http: return once the cluster has the run.")
@@ -41,7 +42,17 @@ def submit(
     if is_web(settings.engine.address):
         raise typer.Exit(
             cluster.send(
-                cluster.Sent(manifest, job, assignments or [], preset, out, state, workers, as_json=as_json),
+                cluster.Sent(
+                    manifest,
+                    job,
+                    assignments or [],
+                    preset,
+                    out,
+                    state,
+                    workers,
+                    fail_above=fail_above,
+                    as_json=as_json,
+                ),
                 settings,
                 name=job_id,
                 detach=detach,
@@ -60,6 +71,7 @@ def submit(
     loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)
     stop = StopFlag()
     with show(loaded.good + loaded.bad, as_json=as_json) as listener:
+        stop.say = listener.stopping
         report = run_manifest(
             loaded,
             source,
@@ -76,4 +88,4 @@ def submit(
             listener.say(f"report:  {write_report(open_store(state_root), report.run_id)}")
         except LipwiseError as error:  # what was done stays done
             listener.problem(f"the report was not written: {error}")
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(report.code_above(fail_above))

@@ -81,6 +81,10 @@ class Display:
         """Print what concerns the whole run."""
         self.say(f"error: {text}")
 
+    def stopping(self, text: str) -> None:
+        """Say that the run is to stop."""
+        self.say(text)
+
     def row_started(self, row: int, row_id: str) -> None:
         """Nothing: a row shows once it moves."""
 
@@ -190,6 +194,11 @@ class BarDisplay(Display):
     def say(self, text: str) -> None:
         """Print above the bars."""
         self._progress.console.print(printable(redact(text)), markup=False, highlight=False, soft_wrap=True)
+
+    def stopping(self, text: str) -> None:
+        """Print it above the bars, and show it on them."""
+        super().stopping(text)
+        self._progress.update(self._total, description="rows (stopping)")
 
     def row_ended(self, outcome: RowOutcome) -> None:
         """Print how a row ended and take its bar away."""

@@ -55,6 +55,16 @@ Address = Annotated[
 Prices = Annotated[
     Path | None, typer.Option("--prices", help="What machines cost, such as cluster/prices.toml.", metavar="FILE.toml")
 ]
+FailAbove = Annotated[
+    float,
+    typer.Option(
+        "--fail-above",
+        min=0.0,
+        max=1.0,
+        help="The fraction of rows that may fail: up to it the exit code is 0 all the same.",
+        metavar="SHARE",
+    ),
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Render workers; 0 chooses.")]
 
 

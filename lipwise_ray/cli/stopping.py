@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import queue
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType
 
 import typer
 
+_MESSAGE = "stopping: running chunks end first; press Ctrl-C again to stop at once"
+
 
 class StopFlag:
-    """First SIGINT or SIGTERM lets running chunks end, the second one kills."""
+    """First SIGINT or SIGTERM lets running chunks end, the second one ends the program (exit code 130).
+
+    Attributes:
+        say: Shows people that the first one was heard.
+    """
 
     def __init__(self) -> None:
+        self.say: Callable[[str], None] = lambda text: typer.echo(text, err=True)
         self._asked = False
+        # A handler runs in the middle of anything, of printing too; all it may do safely is to wake somebody.
+        self._heard: queue.SimpleQueue[None] = queue.SimpleQueue()
+        threading.Thread(target=self._tell, daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
@@ -26,4 +39,8 @@ class StopFlag:
             signal.signal(number, signal.SIG_DFL)
             raise KeyboardInterrupt
         self._asked = True
-        typer.echo("stopping: running chunks end first; press Ctrl-C again to stop at once", err=True)
+        self._heard.put(None)
+
+    def _tell(self) -> None:
+        self._heard.get()
+        self.say(_MESSAGE)

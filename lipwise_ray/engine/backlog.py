@@ -18,6 +18,7 @@ from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
 from lipwise_ray.errors import LipwiseError, SetupError, StateError
+from lipwise_ray.exit_codes import ExitCode, of_rows
 from lipwise_ray.reports.write import write_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
@@ -140,12 +141,10 @@ class Night:
     refused: int
     report: str
 
-    @property
-    def exit_code(self) -> int:
-        """0 all done, 1 some rows or manifests failed, 3 the rest is for another night."""
-        if self.left:
-            return 3
-        return 1 if self.failed or self.refused else 0
+    def code_above(self, fail_above: float) -> ExitCode:
+        """Return what the night ends with where a fraction of the rows may fail; a refused manifest may not."""
+        code = of_rows(failed=self.failed, done=self.done, left=self.left, fail_above=fail_above)
+        return ExitCode.ROWS_FAILED if self.refused and code is ExitCode.DONE else code
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 
 from lipwise_ray.engine.factory import check_token_file
 from lipwise_ray.errors import SetupError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.storage.redact import redact
 
 if TYPE_CHECKING:
@@ -35,9 +36,8 @@ _STOP_S = "300"
 
 _CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-_SETUP_CODE, _STOPPED_CODE = 2, 3
 _MOST_MESSAGE = 300
-_KNOWN_CODES = (1, 2, 3)
+_KNOWN_CODES = (1, 2, 3, 4, 5)  # of this program over there, a later one too
 _MOST_LOST_LINES = 5
 _POLL_S = 1.0
 _YOUNG_S = 60.0
@@ -90,8 +90,8 @@ class JobLine:
         if self.status == "SUCCEEDED":
             return 0
         if self.status == "FAILED" and self.code is None:
-            return _SETUP_CODE
-        return self.code if self.status == "FAILED" and self.code in _KNOWN_CODES else _STOPPED_CODE
+            return ExitCode.CANNOT_START
+        return self.code if self.status == "FAILED" and self.code in _KNOWN_CODES else ExitCode.STOPPED
 
 
 class ClusterJobs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -100,8 +100,8 @@ class Engine(Protocol):
         """The most GPU memory that one worker has reserved."""
         ...
 
-    def start(self, prepare: list[Json]) -> None:
-        """Make workers, and let those that render load the models of these jobs.
+    def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None:
+        """Make workers, and let those that render load the models of these jobs; return early where `stop` says so.
 
         Raises:
             SetupError: No worker can be made, or a model cannot be loaded.

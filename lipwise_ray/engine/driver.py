@@ -24,6 +24,7 @@ from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.engine.work import Dubbing, Evaluation, Work
 from lipwise_ray.errors import LipwiseError, SettingsError, StorageError
+from lipwise_ray.exit_codes import ExitCode, of_rows
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
@@ -53,10 +54,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some rows failed, 3 stopped before the end and resumable."""
-        if self.left:
-            return 3
-        return 1 if self.failed else 0
+        """What the command ends with where no row may fail."""
+        return self.code_above(0.0)
+
+    def code_above(self, fail_above: float) -> ExitCode:
+        """Return what the command ends with where a fraction of the rows may fail."""
+        return of_rows(failed=self.failed, done=self.done, left=self.left, fail_above=fail_above)
 
 
 EngineMaker = Callable[[WorkerConfig], Engine]
@@ -156,7 +159,7 @@ def work_through(
             meter = meter_for(told)
             if manifest.good:
                 lease.about = {"loading": engine.places}
-                engine.start(prepare)
+                engine.start(prepare, stop)
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)

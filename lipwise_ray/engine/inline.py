@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from lipwise_ray.dubbing.tasks import Lane, Task
@@ -55,9 +55,10 @@ class InlineEngine:
 
         return torch.cuda.max_memory_reserved() if self.device == "cuda" else 0
 
-    def start(self, prepare: list[Json]) -> None:
+    def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None:
         """Load the models."""
-        self._worker.prepare(prepare)
+        if not stop():
+            self._worker.prepare(prepare)
 
     def want(self, backlog: Mapping[Lane, int]) -> None:
         """Do nothing: there is one worker."""

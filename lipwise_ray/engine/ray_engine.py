@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -125,7 +125,7 @@ class RayEngine:
 
     # workers come and go ------------------------------------------------------------------------
 
-    def start(self, prepare: list[Json]) -> None:
+    def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None:
         """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
 
         Raises:
@@ -134,7 +134,7 @@ class RayEngine:
         self._prepare = prepare
         self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
         deadline_s = time.monotonic() + _START_TIMEOUT_S
-        while self._could_begin() and time.monotonic() < deadline_s:
+        while self._could_begin() and time.monotonic() < deadline_s and not stop():
             if all(any(s.about for s in self._slots.values() if s.lane == lane) for lane in ("gpu", "cpu")):
                 return
             beginning = [slot.beginning for slot in self._slots.values() if slot.beginning is not None]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ray._private import services
+from ray._private import utils as ray_utils
 from ray.job_config import JobConfig
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
@@ -52,12 +55,33 @@ def safe_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def apart() -> Generator[None]:
-    """Start Ray's processes apart from this one, as long as the block lasts."""
+def apart() -> Generator[list[subprocess.Popen[Any]]]:
+    """Let Ray start with its processes apart from this one, and with this one's handlers of signals.
+
+    Yields:
+        The processes that were started; whoever gives Ray up ends them.
+    """
     # Private: Ray has no public way. A version that starts its processes otherwise fails the test of this.
-    theirs = services.ConsolePopen
-    services.ConsolePopen = _OwnSession
+    made: list[subprocess.Popen[Any]] = []
+
+    class Noted(_OwnSession):
+        def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as Popen takes them
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    theirs, theirs_on_signal = services.ConsolePopen, ray_utils.set_sigterm_handler
+    services.ConsolePopen, ray_utils.set_sigterm_handler = Noted, _keep_ours
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield made
     finally:
-        services.ConsolePopen = theirs
+        services.ConsolePopen, ray_utils.set_sigterm_handler = theirs, theirs_on_signal
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in ours.items():
+                if callable(handler):  # Ray's native part puts its own in the place of Python's
+                    signal.signal(number, handler)
+
+
+def _keep_ours(handler: object) -> None:
+    """Take no handler of SIGTERM: Ray's would end the driver at once, while it is to hear that it shall stop."""
+    del handler

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,26 @@ _KNOCK_TIMEOUT_S = 10.0
 _ALIVE_TIMEOUT_S = 2.0
 _NODES_FOR_S = 1.0
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
+_TRIES = 2
+"""Ray gives its own processes 30 s, which a busy machine may overstep once."""
+
+_MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("timed out", "timeout", "deadline exceeded"),
+        f"no answer in time, {_TRIES} times",
+        "The machine may be busy or short of memory: end other work, then run it again",
+    ),
+    (("no space left", "disk quota"), "no room on the disk", "Make room where Ray keeps its files (/tmp)"),
+    (
+        ("too many open files", "resource temporarily unavailable", "can't start new thread"),
+        "a limit of this system",
+        "Raise the limits of processes and open files (ulimit -u, ulimit -n)",
+    ),
+    (("cannot allocate memory",), "no memory left", "End other work, or take a machine with more"),
+    (("version mismatch",), "another version of Python or Ray over there", "Install the cluster's versions here"),
+    (("could not find any running ray instance",), "no cluster here", "Start one, or name its --address"),
+)
+"""Words of Ray's errors, what they mean, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,51 +122,69 @@ def connect(address: str) -> Path | None:
         raise SetupError(
             "address", address, "must be auto or ray://HOST:PORT here", "a dashboard", "Only `submit` takes one"
         )
-    folder = _make_folder() if address == "local" else None
-    try:
-        with _own_signals():
+    if address != "local":
+        try:
+            _knock(address)
+        except OSError as error:
+            raise _not_started(address, error) from error
+    failed: Exception | None = None
+    for _ in range(_TRIES):
+        folder = _make_folder() if address == "local" else None
+        try:
             _init(address, folder)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        raise SetupError(
-            "ray",
-            f"Ray at {address}",
-            "must start" if address == "local" else "must be reachable",
-            str(error).splitlines()[0],
-            "Run `lipwise-ray doctor`, or check --address",
-        ) from error
-    return folder
+        except Exception as error:  # noqa: BLE001  # of Ray's errors while it starts some have no class of their own
+            failed = error
+        else:
+            return folder
+    assert failed is not None
+    raise _not_started(address, failed) from failed
+
+
+def _not_started(address: str, error: Exception) -> SetupError:
+    """Say what an error of Ray's start means, and what can be done about it."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    got, do = said, "Run `lipwise-ray doctor`" if address == "local" else "Check --address"
+    for words, meaning, advice in _MEANINGS:
+        if any(word in str(error).lower() for word in words):
+            got, do = f"{meaning} ({said})", advice
+            break
+    must = "must start" if address == "local" else "must be reachable"
+    return SetupError("ray", f"Ray at {address}", must, got, do)
 
 
 def _init(address: str, folder: Path | None) -> None:
+    """Start or join; what was started for a Ray that did not come up is ended."""
+    with apart() as started:
+        try:
+            _ask_ray(address, folder)
+        except BaseException:
+            with suppress(Exception):
+                ray.shutdown()
+            for process in started:
+                process.kill()
+                process.wait()
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _ask_ray(address: str, folder: Path | None) -> None:
     common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
     if folder is not None:
-        with apart():
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                job_config=OwnFoldersOnly(),
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder),
-                **common,
-            )
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            job_config=OwnFoldersOnly(),
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder),
+            **common,
+        )
         return
-    _knock(address)
     # By `ray://` the job is made over there, by a class that is known there.
     kind = JobConfig if address.startswith("ray://") else OwnFoldersOnly
     here = kind(_py_driver_sys_path=[str(Path(__file__).resolve().parents[2])])
     ray.init(address=address, job_config=here, runtime_env={"env_vars": SAFE_PATH}, **common)
-
-
-@contextmanager
-def _own_signals() -> Generator[None]:
-    """Keep this process's handlers: Ray puts its own in their place, which ends a driver at once."""
-    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in ours.items():
-            if callable(handler):
-                signal.signal(number, handler)
 
 
 def _knock(address: str) -> None:

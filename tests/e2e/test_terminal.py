@@ -45,14 +45,14 @@ def _programs(folder: Path) -> str:
 
 
 def _typed(
-    words: list[str], folder: Path, keys: dict[str, bytes], limit_s: float, **environment: str
+    words: list[str], folder: Path, then: dict[str, bytes | int], limit_s: float, **environment: str
 ) -> tuple[int, str]:
     """Run a command in a session of its own with a terminal to control it; return its exit code and what it showed.
 
     Args:
         words: The command.
         folder: Where it is run.
-        keys: What is typed once a text has been shown.
+        then: What is typed, or which signal its whole process group gets, once a text has been shown.
         limit_s: After so long it is killed.
         environment: More variables.
     """
@@ -60,7 +60,7 @@ def _typed(
     if pid == 0:
         os.chdir(folder)
         os.execve(words[0], words, {**os.environ, **environment, "TERM": "xterm", "COLUMNS": "200"})
-    shown, waiting, deadline_s = b"", dict(keys), time.monotonic() + limit_s
+    shown, waiting, deadline_s = b"", dict(then), time.monotonic() + limit_s
     while time.monotonic() < deadline_s:
         if not select.select([terminal], [], [], 0.2)[0]:
             continue
@@ -69,7 +69,11 @@ def _typed(
         except OSError:  # nobody has it open any more
             break
         for text in [text for text in waiting if text.encode() in shown]:
-            os.write(terminal, waiting.pop(text))
+            what = waiting.pop(text)
+            if isinstance(what, bytes):
+                os.write(terminal, what)
+            else:
+                os.killpg(pid, what)
     else:
         os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
@@ -77,7 +81,7 @@ def _typed(
     return os.waitstatus_to_exitcode(status), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode("utf-8", "replace"))
 
 
-@pytest.mark.parametrize("kind", ["inline", "ray"])
+@pytest.mark.parametrize("kind", [pytest.param("inline", marks=pytest.mark.slow), "ray"])
 def test_a_run_in_the_footages_folder_with_an_ffmpeg_installed(kind: str, footage: Path) -> None:
     """Nothing waits for the terminal in the background, and no Python file beside the footage is run."""
     sets = settings_arguments(PASSTHROUGH, UNJUDGED, QUICK, f'engine.kind="{kind}"')
@@ -87,3 +91,23 @@ def test_a_run_in_the_footages_folder_with_an_ffmpeg_installed(kind: str, footag
     assert code == 0, shown
     assert (footage / "o" / "a.mp4").is_file()
     assert not (footage / "RAN").exists(), (footage / "RAN").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop"),
+    [
+        pytest.param("inline", b"\x03", id="Ctrl-C"),
+        pytest.param("ray", int(signal.SIGTERM), id="SIGTERM to the group"),
+    ],
+)
+def test_a_stop_while_a_run_starts(kind: str, stop: bytes | int, footage: Path) -> None:
+    """The first signal is heard before any worker is there, is shown to stay, and the run ends in order."""
+    sets = settings_arguments(PASSTHROUGH, UNJUDGED, QUICK, f'engine.kind="{kind}"')
+    words = [*command("submit", "m.csv", "--out", "o", *sets)]
+    words[1:1] = ["-P"]
+    code, shown = _typed(words, footage, {"0/1": stop}, 60)
+    assert code == 3, shown
+    assert "stopping: running chunks end first" in shown
+    assert "rows (stopping)" in shown
+    assert "0 done, 0 failed, 1 left" in shown
+    assert not list((footage / "o.state").glob("jobs/*/chunks/*"))

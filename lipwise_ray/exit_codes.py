@@ -1,0 +1,36 @@
+"""What the command ends with. Schedulers decide by these numbers, so each has one meaning."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ended. 5 is kept free for what clusters will want to tell."""
+
+    DONE = 0
+    """Every row is done."""
+    ROWS_FAILED = 1
+    """The run went to its end; some rows failed, more than was allowed for."""
+    CANNOT_START = 2
+    """Usage, settings, weights, state or workers: nothing could start, and will not until that is put right."""
+    STOPPED = 3
+    """Stopped in order before the end; the same command goes on."""
+    CRASHED = 4
+    """A fault of the program itself. What was finished is kept, and the same command goes on."""
+    KILLED = 130
+    """A second Ctrl-C or SIGTERM: stopped at once."""
+
+
+def of_rows(*, failed: int, done: int, left: int, fail_above: float = 0.0) -> ExitCode:
+    """Return what a run ends with.
+
+    Args:
+        failed: Rows that failed.
+        done: Rows that are done.
+        left: Rows that were not worked on to their end.
+        fail_above: Fraction of the rows that may fail, in [0, 1].
+    """
+    if left:
+        return ExitCode.STOPPED
+    return ExitCode.ROWS_FAILED if failed > fail_above * (failed + done) else ExitCode.DONE

@@ -1,0 +1,73 @@
+"""Ray's own errors while it starts: by what they mean, after one more try."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import ray
+
+from lipwise_ray.cli import app, doctor
+from lipwise_ray.engine import ray_session
+from lipwise_ray.errors import SetupError
+from lipwise_ray.exit_codes import ExitCode
+
+_LATE = "The current node timed out during startup. This could happen because some of the raylet failed to startup."
+
+
+class _Starts:
+    """Ray's start, which fails as often as it is told to."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors, self.folders = list(errors), list[Path]()
+
+    def __call__(self, **options: object) -> None:
+        self.folders.append(Path(str(options["_temp_dir"])))
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def test_a_start_that_is_late_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second try counts, in a folder of its own; the first one's is removed."""
+    starts = _Starts(Exception(_LATE))
+    monkeypatch.setattr(ray, "init", starts)
+    folder = ray_session.connect("local")
+    assert folder == starts.folders[1] != starts.folders[0]
+    assert not starts.folders[0].exists()
+    ray_session.leave(folder)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Exception(_LATE), "no answer in time"),
+        (RuntimeError("Failed to start the GCS\nTraceback"), "Failed to start the GCS"),
+        (OSError(28, "No space left on device"), "no room on the disk"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_a_start_that_fails_twice_is_a_wrong_setup(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever class Ray's error has, it ends as one line that says what it means and what to do."""
+    starts = _Starts(error, error)
+    monkeypatch.setattr(ray, "init", starts)
+    with pytest.raises(SetupError, match=says) as found:
+        ray_session.connect("local")
+    assert "\n" not in str(found.value)
+    assert len(starts.folders) == 2
+    assert not any(folder.exists() for folder in starts.folders)
+
+
+def test_doctor_ends_with_2_where_ray_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The check of a machine says in its line what is wrong with Ray, and its exit code is that of a wrong setup."""
+    monkeypatch.setattr(ray, "init", _Starts(*[Exception(_LATE)] * 2))
+    monkeypatch.setattr(doctor, "_ENCODERS", ("libx264",))  # the others take their time
+    monkeypatch.setattr(sys, "argv", ["lipwise-ray", "doctor"])
+    with pytest.raises(SystemExit) as end:
+        app.main()
+    assert end.value.code == ExitCode.CANNOT_START
+    assert "MISS ray starts Ray at local: must start, got no answer in time" in capsys.readouterr().out
