@@ -113,7 +113,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
 def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | None) -> SideStreams:
     """Return what of the source's container goes along."""
     index = job.video.index
-    edits = () if job.video.info.is_still else edits_of(index, plan.source, plan.timeline)
+    edits = () if job.video.is_still else edits_of(index, plan.source, plan.timeline)
     chosen = side_streams(job.video.info, container, job.spec.settings.encode.keep, edits, index.rate)
     if spoken and container_language(spoken, container) is None:
         untold = LeftBehind("language", spoken, f"{container} has no code for it")

@@ -14,14 +14,20 @@ from lipwise_ray.dubbing.records import BROKEN, Columns
 from lipwise_ray.dubbing.row_table import RowTable
 from lipwise_ray.errors import InputError, LipwiseError, ManifestError
 from lipwise_ray.faces.select import LIKE, parse_selection
+from lipwise_ray.media.pictures import is_series, names_series, series_files
 from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, whole_path
+from lipwise_ray.storage.names import names_in, same_name
 
 ROW_ID = re.compile(r"^[\w][\w.@+-]{0,127}\Z")
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
 _LARGEST, _MOST_DIGITS = 1_000_000, 40
 _MOST_SECONDS = 1e8
 _MOST_KNOWN_FILES = 4096
+_MOST_KNOWN_FOLDERS = 16
 _LISTS = ("pads", "tags")
+_MOVING = ("video", "reference")
+"""Columns that may name numbered pictures."""
+
 _NESTED = ("speakers",)
 
 
@@ -62,6 +68,8 @@ class Cells:
         self._policy = policy
         self._hint = hint
         self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
+        self._series = lru_cache(_MOST_KNOWN_FOLDERS)(series_files)
+        self._names = lru_cache(_MOST_KNOWN_FOLDERS)(names_in)
         self._whole = lru_cache(_MOST_KNOWN_FILES)(whole_path)
 
     def begin(self, line: int, record: dict[str, Any]) -> Record | None:
@@ -111,30 +119,41 @@ class Cells:
         """Return the absolute path or address of an input."""
         if not text:
             return ""
-        address = text
-        if is_local(text) and not is_local(self._base) and not Path(text).is_absolute():
-            bucket, key = bucket_and_key(f"{self._base}/{text}")  # beside a manifest in a bucket
-            address = f"{bucket}/{os.path.normpath(key)}"
-        elif is_local(text):
-            place = os.path.join(self._base if is_local(self._base) else "/", text)  # noqa: PTH118  # a row's cost
-            try:
-                path = self._whole(place)
-            except InputError as error:
-                self.wrong(column, error.must, error.got, error.do)
-                return place
-            address = str(path)
-            if not self._is_file(path):
-                got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
-                self.wrong(column, "must name a file", got, self._hint)
-                return address
-        if is_store(address) and not bucket_and_key(address)[1]:
-            self.wrong(column, "must name an object", "a bucket alone")
-            return address
         try:
+            address = self._local(column, text) if is_local(text) else self._elsewhere(column, text)
             self._policy.check(address)
         except LipwiseError as error:
             self.wrong(column, error.must, error.got or error.where, error.do)
+            return text
         return address
+
+    def _elsewhere(self, column: str, address: str) -> str:
+        if is_store(address) and column in _MOVING and names_series(address):
+            got = "numbered pictures that are not on this machine"
+            raise InputError("no_series", address, "must name a file", got, "Copy them first")
+        if is_store(address) and not bucket_and_key(address)[1]:
+            raise InputError("no_object", address, "must name an object", "a bucket alone")
+        return address
+
+    def _local(self, column: str, text: str) -> str:
+        if not is_local(self._base) and not Path(text).is_absolute():  # beside a manifest in a bucket
+            bucket, key = bucket_and_key(f"{self._base}/{text}")
+            end = "/" if text.endswith("/") else ""
+            return self._elsewhere(column, f"{bucket}/{os.path.normpath(key)}{end}")
+        place = os.path.join(self._base if is_local(self._base) else "/", text)  # noqa: PTH118  # a row's cost
+        path = self._whole(place)
+        if not self._is_there(column, path) and not path.name.isascii():
+            path = self._whole(same_name(path, self._names) or path)
+        if not self._is_there(column, path):
+            got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
+            raise InputError("missing_file", str(path), "must name a file", got, self._hint)
+        return str(path)
+
+    def _is_there(self, column: str, path: Path) -> bool:
+        """Tell whether there is such a file; raises where a series cannot be used."""
+        if self._is_file(path):
+            return True
+        return column in _MOVING and is_series(path) and bool(self._series(path))
 
     def choice(
         self, text: dict[str, str], column: str, known: tuple[str, ...], into: dict[str, dict[str, Any]]

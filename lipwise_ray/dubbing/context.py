@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
@@ -89,7 +90,8 @@ def open_job(store: Store, media: Media, scratch: Path, payload: Json) -> JobCon
     spec = spec_of(payload)
     salvage = spec.settings.source.on_error == "salvage"
     file = media.local(spec.video, payload["video_id"])
-    video = inputs.open_video(store, scratch, file, payload["video_id"], salvage=salvage, limits=spec.settings.limits)
+    rate, limits = Fraction(spec.settings.source.still_rate), spec.settings.limits
+    video = inputs.open_video(store, scratch, file, payload["video_id"], salvage=salvage, limits=limits, rate=rate)
     return JobContext(spec, store, media, video, salvage)
 
 

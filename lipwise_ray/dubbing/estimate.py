@@ -104,16 +104,17 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         AudioError: The audio has no sound.
     """
     video = media.local(row.video, media.identity(row.video))
-    info = probe_video(video, settings.limits)
+    info = probe_video(video, settings.limits, Fraction(settings.source.still_rate))
     index = build_index(info, salvage=settings.source.on_error == "salvage")
+    is_still = info.is_still or len(index) == 1
     said = [Speaker("", row.audio)] if row.audio else row.speakers
     audio_s = max(_end_s(one, settings, media) for one in said)
-    rate = Fraction(settings.source.still_rate) if info.is_still else index.mean_rate
+    rate = Fraction(settings.source.still_rate) if is_still else index.mean_rate
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
     end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
     video_s = max(Fraction(0), end_s - Fraction(row.start_s))
     length_s = {"audio": audio_s, "video": video_s, "shortest": min(audio_s, video_s)}[
-        "audio" if info.is_still else settings.timing.length
+        "audio" if is_still else settings.timing.length
     ]
     frames = max(1, round_half_up(length_s * rate))
     scan_frames = len(index) if detects(rules_of(row.speakers, settings), row.tracks) else 0

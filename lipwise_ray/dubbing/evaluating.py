@@ -102,7 +102,10 @@ class Evaluator:
         file = job.media.local(address, reference_id)
         limits = job.spec.settings.limits
         salvage, settings = job.salvage, job.spec.settings
-        found = inputs.open_video(self._store, self._scratch, file, reference_id, salvage=salvage, limits=limits)
+        rate = Fraction(settings.source.still_rate)
+        found = inputs.open_video(
+            self._store, self._scratch, file, reference_id, salvage=salvage, limits=limits, rate=rate
+        )
         sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, found)]
         if sizes[0] != sizes[1]:
             raise MediaError(

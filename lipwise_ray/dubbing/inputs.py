@@ -20,6 +20,7 @@ from lipwise_ray.media.audio import Sound, extract_network_sound
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.limits import check_duration
+from lipwise_ray.media.pictures import USUAL_RATE
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
 from lipwise_ray.metrics.mfcc import mfcc
 from lipwise_ray.nets.checkpoint import sha256_of
@@ -61,6 +62,11 @@ class Video:
     info: VideoInfo
     index: FrameIndex
 
+    @property
+    def is_still(self) -> bool:
+        """Whether it shows one picture, whose length is no number of frames; also in a container for many."""
+        return self.info.is_still or len(self.index) == 1
+
 
 @dataclass(frozen=True, slots=True)
 class Audio:
@@ -74,15 +80,22 @@ class Audio:
 
 
 def open_video(
-    store: Store, scratch: Path, path: Path, video_id: str, *, salvage: bool, limits: Limits | None = None
+    store: Store,
+    scratch: Path,
+    path: Path,
+    video_id: str,
+    *,
+    salvage: bool,
+    limits: Limits | None = None,
+    rate: Fraction = USUAL_RATE,
 ) -> Video:
-    """Return a video's record; its index is built once for its content.
+    """Return a video's record; its index is built once for its content. A series of pictures has that `rate`.
 
     Raises:
         MediaError: The video cannot be used, or is too large.
     """
     limits = limits or Limits()
-    info = probe_video(path, limits)
+    info = probe_video(path, limits, rate)
     key = layout.index(video_id, salvage=salvage)
     known = load_file(store, key, FrameIndex.load)
     if known is not None:

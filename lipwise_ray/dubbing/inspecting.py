@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from lipwise_ray.media.container import open_input
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.loudness import loudness
+from lipwise_ray.media.pictures import is_series, webp_size
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
@@ -94,7 +96,7 @@ def inspect(
                 found.record["sound"] = {"problem": str(error)}
         if "video" in kinds:
             try:
-                info = probe_video(path, settings.limits)
+                info = probe_video(path, settings.limits, Fraction(settings.source.still_rate))
                 index = build_index(info)
                 found.record["picture"] = _picture(info, index)
                 _look(found, info, index, settings, detector, judge, heard)
@@ -104,6 +106,9 @@ def inspect(
 
 
 def _streams(path: Path) -> Iterator[Json]:
+    if is_series(path) or webp_size(path) is not None:
+        yield {"type": "video", "codec": probe_video(path).codec, "seconds": None, "language": None}
+        return
     with open_input(path) as container:
         for stream in container.streams:
             seconds = stream.duration * stream.time_base if stream.duration and stream.time_base else None

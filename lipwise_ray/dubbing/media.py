@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
 from lipwise_ray.dubbing.ids import content_id, record_id
 from lipwise_ray.errors import LipwiseError, MediaError
+from lipwise_ray.media.pictures import USUAL_RATE, is_series, series_files
 from lipwise_ray.settings import Paths, Settings
 from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown, unsigned
 from lipwise_ray.storage.cache import Cache, machine_folder
@@ -39,11 +41,18 @@ class Media:
         most_bytes: How long a file may be.
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
+        series_rate: Frames a second of a series of pictures.
     """
 
     def __init__(
-        self, policy: Policy, most_bytes: int, cache: Cache, on_block: Callable[[], None] = lambda: None
+        self,
+        policy: Policy,
+        most_bytes: int,
+        cache: Cache,
+        on_block: Callable[[], None] = lambda: None,
+        series_rate: Fraction = USUAL_RATE,
     ) -> None:
+        self._series_rate = series_rate
         self._on_block = on_block
         self._policy = policy
         self._most_bytes = most_bytes
@@ -63,6 +72,8 @@ class Media:
         self._policy.check(address)
         if is_local(address):
             path = Path(address)
+            if is_series(path):
+                return self._series_identity(path)
             self._check_size(address, path.stat().st_size if path.is_file() else None)
             return content_id(path)
         facts = self._source(address).facts()
@@ -83,6 +94,24 @@ class Media:
         self._cache.get(_copy_name(address, identity), move)
         first.unlink(missing_ok=True)  # where that copy was there already
         return identity
+
+    def _series_identity(self, path: Path) -> str:
+        """Return what names a series of pictures: its numbers, what each file holds, and its rate."""
+        files, bytes_total = series_files(path), 0
+        for _, file in files:
+            self._policy.check(str(file))
+            bytes_total += file.stat().st_size
+        self._check_size(str(path), bytes_total)
+        return record_id(
+            {
+                "series": [[number, self._hashed(file)] for number, file in files],
+                "rate": str(self._series_rate),
+            }
+        )
+
+    def _hashed(self, file: Path) -> str:
+        self._on_block()
+        return content_id(file)
 
     def local(self, address: str, identity: str) -> Path:
         """Return a local file with an input's contents, downloaded once a machine.
@@ -143,7 +172,8 @@ def _copy_name(address: str, identity: str) -> str:
 
 def media_of(settings: Settings, cache: Cache, on_block: Callable[[], None] = lambda: None) -> Media:
     """Return the inputs that a run's settings allow."""
-    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block)
+    rate = Fraction(settings.source.still_rate)
+    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block, rate)
 
 
 def cache_of(paths: Paths) -> Cache:

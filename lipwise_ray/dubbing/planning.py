@@ -81,7 +81,7 @@ class Planner:
         own = self.own_sound(job.spec, job.video) if lipsync.silence == "original" else None
         facts = Facts(
             index=job.video.index,
-            is_still=job.video.info.is_still,
+            is_still=job.video.is_still,
             lead_s=inputs.lead_s(job.video.info),
             audio_s=audio.sound.duration_s,
             mel_columns=audio.mel_columns,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,mxf,flv,asf,"
     "ogg,wav,w64,flac,mp3,aac,ac3,eac3,aiff,caf,au,amr,nut,dv,ivf,wv,"
-    "png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+    "gif,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
 _STILL_MAGIC = {
     b"\x89PNG": "png_pipe",
@@ -119,8 +119,6 @@ def _what_it_is(path: Path, size_bytes: int, error: Exception) -> str:
     reason = getattr(error, "strerror", "") or str(error)
     if head.lstrip()[:1] == b"<":
         return "a web page or XML"
-    if head[:3] == b"GIF":
-        return "a GIF, which is not supported"
     if head[4:8] == b"ftyp":
         return f"an MP4 without a readable index, probably cut off ({size_bytes} bytes; {reason})"
     if all(byte in _TEXT_BYTES for byte in head):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
+from lipwise_ray.media.pictures import SERIES, Pictures, open_pictures
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.values import BoolArray, I64Array
@@ -125,6 +127,10 @@ def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:
 
 
 def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
+    pictures = open_pictures(info.path)
+    if pictures is not None:
+        with closing(pictures):
+            return _of_pictures(pictures, info, salvage=salvage)
     survey = _Survey([], exact=False)
     if not salvage:
         survey = _survey(info)
@@ -149,6 +155,26 @@ def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
         end_pts=int(pts[-1]) + last_step,
         time_base=info.time_base,
         rate=_constant_rate(pts, info),
+    )
+
+
+def _of_pictures(pictures: Pictures, info: VideoInfo, *, salvage: bool) -> FrameIndex:
+    """Return the index of pictures of which each can be had by itself."""
+    table = np.array(list(pictures.times(salvage=salvage)), np.int64).reshape(-1, 2)
+    if not len(table):
+        raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it shows")
+    pts = np.ascontiguousarray(table[:, 0])
+    rate = _constant_rate(pts, info)
+    if info.container == SERIES and np.any(table[:, 1] != 1):
+        rate = None  # a tick is a whole picture there, so the time of a gap is no rounding
+    return FrameIndex(
+        pts=pts,
+        is_key=np.ones(len(pts), np.bool_),
+        seek_ts=pts,
+        key_crc=np.zeros(0, np.int64),
+        end_pts=int(table[-1].sum()),
+        time_base=info.time_base,
+        rate=rate,
     )
 
 

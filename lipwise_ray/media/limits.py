@@ -10,6 +10,7 @@ import av
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.settings import Limits
+from lipwise_ray.values import Size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,7 +38,15 @@ def check_picture(stream: VideoStream, path: Path, limits: Limits) -> None:
     Raises:
         MediaError: It is.
     """
-    size = stream.codec_context
+    check_size(Size(stream.codec_context.width, stream.codec_context.height), path, limits)
+
+
+def check_size(size: Size, path: Path, limits: Limits) -> None:
+    """Refuse too large a picture.
+
+    Raises:
+        MediaError: It is.
+    """
     if size.width * size.height > limits.megapixels * 1e6:
         must = f"must have at most {limits.megapixels:g} megapixels"
         raise MediaError("too_large", str(path), must, f"{size.width}x{size.height}", "See limits.megapixels")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -14,7 +15,17 @@ from av.stream import Disposition
 
 from lipwise_ray.errors import AudioError, MediaError
 from lipwise_ray.media.container import decode_problem, is_known, open_input, reading
-from lipwise_ray.media.limits import check_container, check_picture
+from lipwise_ray.media.limits import check_container, check_duration, check_picture, check_size
+from lipwise_ray.media.pictures import (
+    SERIES,
+    USUAL_RATE,
+    WEBP_ANIMATION,
+    WEBP_TICK,
+    is_series,
+    open_webp,
+    series_files,
+    webp_size,
+)
 from lipwise_ray.settings import Limits
 from lipwise_ray.values import ColorTags, Rotation, Size
 
@@ -129,13 +140,22 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     raise decode_problem(path, failure or ValueError("no picture"), "before the first picture")
 
 
-def probe_video(path: Path, limits: Limits | None = None) -> VideoInfo:
-    """Describe the video stream of a file; decodes its first frame only.
+def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL_RATE) -> VideoInfo:
+    """Describe the video stream of a file, or a series of pictures; decodes its first frame only.
+
+    Args:
+        path: A file; a folder of numbered pictures, or their pattern.
+        limits: How large it may be.
+        rate: Frames a second of a series.
 
     Raises:
         MediaError: The file cannot be opened, is too large, has no video stream, or its first frame is damaged.
     """
     limits = limits or Limits()
+    if is_series(path):
+        return _series_info(path, limits, rate)
+    if (canvas := webp_size(path)) is not None:
+        return _webp_info(path, Size(*canvas), limits)
     with reading(path), open_input(path) as container:
         check_container(container, path, limits)
         stream = video_stream(container)
@@ -185,6 +205,43 @@ def probe_video(path: Path, limits: Limits | None = None) -> VideoInfo:
             declared_end_s=_start_s(stream) + stream.duration * stream.time_base
             if stream.duration and stream.time_base and container.format.name.startswith("mov")
             else None,
+        )
+
+
+def _series_info(path: Path, limits: Limits, rate: Fraction) -> VideoInfo:
+    """Describe a series by its first picture."""
+    files = [file for _, file in series_files(path)]
+    check_duration(len(files) / rate, path, limits)
+    first = probe_video(files[0], limits)
+    if webp_size(files[0]) is not None or not first.is_still:
+        raise MediaError("no_series", str(path), "must hold single pictures", f"moving ones in {files[0].name}")
+    return replace(
+        first, path=path, container=SERIES, time_base=1 / rate, average_rate=rate, guessed_rate=None, is_still=False
+    )
+
+
+def _webp_info(path: Path, size: Size, limits: Limits) -> VideoInfo:
+    check_size(size, path, limits)
+    with closing(open_webp(path)):
+        return VideoInfo(
+            path=path,
+            container=WEBP_ANIMATION,
+            stream_index=0,
+            codec="webp",
+            size=size,
+            pixel_format="rgb24",
+            time_base=WEBP_TICK,
+            average_rate=None,
+            guessed_rate=None,
+            rotation=0,
+            sample_aspect_ratio=Fraction(1),
+            color=ColorTags(),
+            is_still=False,
+            start_s=Fraction(0),
+            sound_start_s=None,
+            declared_frames=0,
+            container_end_s=None,
+            declared_end_s=None,
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
 from lipwise_ray.media.index import FrameIndex, luma_crc
+from lipwise_ray.media.pictures import Pictures, open_pictures
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -98,6 +99,34 @@ class _Cursor:
                         raise decode_problem(self._path, error, "while reading frames") from error
 
 
+class _PictureCursor:
+    """The same over pictures of which each can be had by itself."""
+
+    def __init__(self, pictures: Pictures, index: FrameIndex) -> None:
+        self._pictures = pictures
+        self._index = index
+        self.next_number: int | None = 0
+
+    def release(self) -> None:
+        """Close what is open."""
+        self._pictures.close()
+
+    def seek(self, key: int) -> None:
+        """Go to a frame."""
+        self.next_number = key
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> tuple[int, VideoFrame]:
+        number = self.next_number or 0
+        if number >= len(self._index):
+            raise StopIteration
+        frame = self._pictures.frame(number, int(self._index.pts[number]))
+        self.next_number = number + 1
+        return number, frame
+
+
 class VideoReader:
     """Decodes frames by number. Frames belong to the decoder: copy one before writing to it.
 
@@ -118,7 +147,7 @@ class VideoReader:
         self._threads = threads
         self._salvage = salvage
         self._keys: list[int] = [int(n) for n in np.flatnonzero(index.is_key)]
-        self._cursor: _Cursor | None = None
+        self._cursor: _Cursor | _PictureCursor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -214,8 +243,12 @@ class VideoReader:
                 return
         yield from self._open()
 
-    def _open(self) -> _Cursor:
+    def _open(self) -> _Cursor | _PictureCursor:
         self.close()
+        pictures = open_pictures(self._path)
+        if pictures is not None:
+            self._cursor = _PictureCursor(pictures, self._index)
+            return self._cursor
         self._cursor = _Cursor(self._path, self._stream_index, self._index, self._threads, salvage=self._salvage)
         return self._cursor
 

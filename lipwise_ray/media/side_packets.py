@@ -11,6 +11,7 @@ import av
 import av.error
 from av.stream import Disposition
 
+from lipwise_ray.errors import SegmentError
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.edits import Edit, in_output
 from lipwise_ray.media.side_streams import Attached, LeftBehind, SideStream, SideStreams
@@ -88,6 +89,8 @@ class SidePackets:
                 for number, chapter in enumerate(chosen.chapters, 1)
             ]
         )
+        if not chosen.streams and not chosen.attached:
+            return iter(())
         source = open_input(chosen.path)
         lanes = {one.number: self._lane(output, source, one) for one in chosen.streams}
         covers = [packet for one in chosen.attached if (packet := self._attach(output, one)) is not None]
@@ -128,9 +131,18 @@ class SidePackets:
             yield from covers
             if not lanes:
                 return
-            for packet in source.demux([source.streams[number] for number in lanes]):
+            packets = source.demux([source.streams[number] for number in lanes])
+            while (packet := _next(packets, source.name)) is not None:
                 if packet.size:
                     yield from lanes[packet.stream_index].take(packet)
+
+
+def _next(packets: Iterator[Packet[Any]], name: str) -> Packet[Any] | None:
+    """Return the next packet; that the source cannot be read is not the output's fault."""
+    try:
+        return next(packets, None)
+    except av.error.FFmpegError as error:
+        raise SegmentError("side_streams", name, "must be read to its end", str(error)) from error
 
 
 @dataclass(slots=True)

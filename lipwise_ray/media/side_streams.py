@@ -17,9 +17,11 @@ import av
 import av.error
 from av.stream import Disposition
 
-from lipwise_ray.media.container import open_input
+from lipwise_ray.errors import MediaError
+from lipwise_ray.media.container import open_input, reading
 from lipwise_ray.media.edits import Edit, in_output
 from lipwise_ray.media.language import container_language
+from lipwise_ray.media.pictures import SERIES, WEBP_ANIMATION
 from lipwise_ray.media.probe import VideoInfo, audio_stream
 from lipwise_ray.media.timecode import timecode_after
 
@@ -164,12 +166,14 @@ def side_streams(
         keep: Kinds that may, as `encode.keep` has them.
         edits: Where the source's clock goes in the output.
         rate: Of the pictures, None where it varies.
-
-    Raises:
-        MediaError: The source cannot be opened any more.
     """
-    with open_input(info.path) as source:
-        return _Chooser(info, container, keep, edits, rate, source).choose()
+    if info.container in (SERIES, WEBP_ANIMATION):
+        return SideStreams(info.path, container, edits)
+    try:
+        with reading(info.path), open_input(info.path) as source:
+            return _Chooser(info, container, keep, edits, rate, source).choose()
+    except MediaError as error:  # the picture was rendered all the same
+        return SideStreams(info.path, container, edits, left_behind=(LeftBehind("streams", "all", str(error)),))
 
 
 class _Chooser:
