@@ -8,8 +8,8 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from importlib.metadata import version
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,8 @@ from tests.conftest import ROOT
 
 FOLDER = ROOT / "cluster" / "image"
 DOCKERFILE = FOLDER / "Dockerfile"
-LOCKS = {name: (FOLDER / f"{name}.lock").read_text() for name in ("requirements", "torch-gpu")}
+LOCKS = {name: (FOLDER / f"{name}.lock").read_text() for name in ("requirements", "torch-gpu", "torch-cpu")}
+USERS = (ROOT / "requirements.lock").read_text()
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:
@@ -93,8 +94,33 @@ def test_locks_hold_what_the_program_needs() -> None:
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["asr"], *extras["cluster"], *extras["s3"]]
     wanted += [line for line in (FOLDER / "torch.in").read_text().splitlines() if not line.startswith("#")]
+    _assert_locked(wanted, pinned)
+    for line in DOCKERFILE.read_text().splitlines():
+        assert (
+            "pip install" not in line
+            or "--require-hashes" in line
+            or line.endswith("--no-build-isolation . && rm -rf /opt/lipwise-ray/*")
+        )
+
+
+def _assert_locked(wanted: Iterable[str], pinned: dict[str, tuple[str, int]]) -> None:
     for one in map(Requirement, wanted):
         assert one.specifier.contains(pinned[canonicalize_name(one.name)][0]), f"{one}: run cluster/image/lock.sh"
+
+
+def test_users_have_a_lock_of_every_dependency() -> None:
+    """Each has hashes and a version that pyproject.toml allows, as has what it brings; no index is named."""
+    pinned = _pinned(USERS)
+    assert all(hashes for _, hashes in pinned.values())
+    assert "://" not in USERS
+    _assert_locked(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"], pinned)
+    for name in pinned:
+        try:
+            needed = [Requirement(text) for text in requires(name) or []]
+        except PackageNotFoundError:  # of another system
+            continue
+        here = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+        assert all(canonicalize_name(one.name) in pinned for one in here), f"{name}: run cluster/image/lock.sh"
 
 
 @pytest.mark.slow
@@ -108,8 +134,8 @@ def test_the_steps_install(tmp_path: Path) -> None:
     steps = [rest for word, rest in _instructions(DOCKERFILE.read_text()) if word == "RUN" and "pip install" in rest]
     assert len(steps) == 3
     for step in steps:
-        # The index of the CPU builds is left out: pip takes what it has, and what that needs.
-        line = step.replace('--no-deps --index-url "${TORCH_CPU_INDEX}"', "")
+        # The index of the CPU builds is left out: pip takes what it has, if that is the same.
+        line = step.replace('--index-url "${TORCH_CPU_INDEX}"', "")
         line = line.replace("rm -rf /opt/lipwise-ray/*", "true")
         environment = {**os.environ, "PATH": f"{binary}:/usr/bin:/bin", "VARIANT": "cpu"}
         folder = source if "--no-build-isolation" in line else FOLDER
