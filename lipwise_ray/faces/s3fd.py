@@ -39,6 +39,8 @@ class S3fd:
             import face_alignment  # noqa: PLC0415  # an optional extra
             import torch  # noqa: PLC0415  # only this detector needs it
             from face_alignment.models import FAN  # noqa: PLC0415  # an optional extra
+
+            from lipwise_ray.nets.precision import exact_float32  # noqa: PLC0415  # beside torch
         except ImportError as error:
             raise SetupError(
                 "no_face_alignment",
@@ -59,14 +61,15 @@ class S3fd:
                 return net.to(device, dtype=dtype).eval()
 
         try:
-            self._aligner = LocalFan(
-                face_alignment.LandmarksType.TWO_D,
-                device=device,
-                flip_input=False,
-                compile=False,
-                face_detector_kwargs={"path_to_detector": str(s3fd_weights), "filter_threshold": min_score},
-                max_batch_size=8,
-            )
+            with exact_float32():  # the package sets cudnn.benchmark for the whole process, here and in every call
+                self._aligner = LocalFan(
+                    face_alignment.LandmarksType.TWO_D,
+                    device=device,
+                    flip_input=False,
+                    compile=False,
+                    face_detector_kwargs={"path_to_detector": str(s3fd_weights), "filter_threshold": min_score},
+                    max_batch_size=8,
+                )
         except (RuntimeError, KeyError, ValueError, OSError, EOFError) as error:
             if is_of_the_machine(error):
                 raise
@@ -77,16 +80,18 @@ class S3fd:
                 str(error).splitlines()[0] if str(error) else type(error).__name__,
                 "Run `lipwise-ray models pull s3fd fan_2d`",
             ) from error
-        self._torch = torch
+        self._torch, self._exact = torch, exact_float32
 
     def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
         """Return the faces of each picture; boxes come from one batch."""
         images_rgb = [cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images_bgr]
         batch = self._torch.from_numpy(np.stack(images_rgb).transpose(0, 3, 1, 2).copy())
-        boxes = self._aligner.face_detector.detect_from_batch(batch)
-        return [
-            self._with_landmarks(cast("U8Array", image), found) for image, found in zip(images_rgb, boxes, strict=True)
-        ]
+        with self._exact():
+            boxes = self._aligner.face_detector.detect_from_batch(batch)
+            return [
+                self._with_landmarks(cast("U8Array", image), found)
+                for image, found in zip(images_rgb, boxes, strict=True)
+            ]
 
     def _with_landmarks(self, image_rgb: U8Array, boxes: Sequence[F32Array]) -> Found:
         if not len(boxes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,24 +59,28 @@ class Wav2LipSync:
         device: ``cpu`` or ``cuda``.
         precision: Number format.
         batch_faces: Faces a call.
+        bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
 
     Raises:
         WeightsError: The file does not hold Wav2Lip's tensors.
     """
 
-    def __init__(self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int) -> None:
+    def __init__(
+        self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int, bfloat16: bool | None = None
+    ) -> None:
         import torch  # noqa: PLC0415  # passthrough works without loading it
 
         from lipwise_ray.nets.checkpoint import load_network  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.layers import fold_batch_norms  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.precision import choose_dtype  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.precision import choose_dtype, computing_in  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip  # noqa: PLC0415  # beside torch
 
         self.size_px = SIZE_PX
         self.batch_faces = batch_faces
         self._torch = torch
         self._device = device
-        self._dtype = choose_dtype(precision, device)
+        self._dtype = choose_dtype(precision, device, bfloat16=bfloat16)
+        self._computing = partial(computing_in, self._dtype)
         network = load_network(Wav2Lip, checkpoint, "Wav2Lip")
         fold_batch_norms(network.eval())
         self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
@@ -88,7 +93,7 @@ class Wav2LipSync:
         masked[:, :, self.size_px // 2 :] = 0
         pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
         sound = torch.from_numpy(mels).to(self._device, self._dtype).unsqueeze(1)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._computing():
             faces = self._network(sound, pair)
         result = faces.permute(0, 2, 3, 1).float().cpu().numpy()
         return np.ascontiguousarray(result, np.float32)

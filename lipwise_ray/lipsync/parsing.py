@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class FaceParser:
         device: ``cpu`` or ``cuda``.
         precision: Number format.
         batch_faces: Faces a call; calls always have this many.
+        bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
 
     Raises:
         WeightsError: The file does not hold BiSeNet's tensors.
@@ -36,15 +37,18 @@ class FaceParser:
 
     size_px = TEMPLATE_PX
 
-    def __init__(self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int) -> None:
+    def __init__(
+        self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int, bfloat16: bool | None = None
+    ) -> None:
         import torch  # noqa: PLC0415  # the renderer works without it
 
         from lipwise_ray.nets.bisenet import BiSeNet  # noqa: PLC0415  # beside torch
         from lipwise_ray.nets.checkpoint import load_into  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.precision import choose_dtype  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.precision import choose_dtype, computing_in  # noqa: PLC0415  # beside torch
 
         self._torch = torch
-        self._device, self._dtype = device, choose_dtype(precision, device)
+        self._device, self._dtype = device, choose_dtype(precision, device, bfloat16=bfloat16)
+        self._computing = partial(computing_in, self._dtype)
         self.batch_faces = batch_faces
         network = BiSeNet()
         load_into(network, checkpoint, "the face parser")
@@ -61,7 +65,7 @@ class FaceParser:
         """
         torch = self._torch
         rgb = torch.from_numpy(np.ascontiguousarray(faces_bgr[..., ::-1])).to(self._device, self._dtype)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._computing():
             classes = self._network(rgb.permute(0, 3, 1, 2)).argmax(1).to(torch.uint8).cpu().numpy()
         return np.stack([free_of_things(face) for face in classes])
 

@@ -92,7 +92,9 @@ class _OnDevice:
         import torch  # noqa: PLC0415  # the role's users work without it
 
         batch = torch.from_numpy(np.ascontiguousarray(faces_nhwc)).to(self._device, self._dtype)
-        with torch.inference_mode():
+        from lipwise_ray.nets.precision import computing_in  # noqa: PLC0415  # beside torch
+
+        with torch.inference_mode(), computing_in(self._dtype):
             result = self._call(batch.permute(0, 3, 1, 2).contiguous())
         return result.permute(0, 2, 3, 1).float().clamp(0, 1).cpu().numpy()
 
@@ -146,6 +148,7 @@ class ModelFaces:
         batch_faces: Faces a call.
         where: The setting of the number format, for errors.
         size_px: Side of its pictures; that of its purpose without one.
+        bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
 
     Raises:
         SettingsError: The number format does not suit the network.
@@ -160,8 +163,9 @@ class ModelFaces:
         batch_faces: int,
         where: str = "restore.precision",
         size_px: int = 0,
+        bfloat16: bool | None = None,
     ) -> None:
-        dtype = model.dtype(precision, device, where)
+        dtype = model.dtype(precision, device, where, bfloat16=bfloat16)
         placed = model.placed(device, dtype)
         self.space: Space = "aligned" if model.purpose == "face" else "crop"
         self.size_px = size_px or (TEMPLATE_PX if model.purpose == "face" else _UPSCALED_PX)

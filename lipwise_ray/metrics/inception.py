@@ -11,6 +11,7 @@ import torch
 
 from lipwise_ray.errors import WeightsError, is_of_the_machine
 from lipwise_ray.nets.checkpoint import load_state_dict
+from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.nets.torchvision_mend import mend_torchvision
 from lipwise_ray.values import F32Array, U8Array
 
@@ -55,6 +56,7 @@ class Inception:
         self._device = device
         self._batch = batch
 
+    @exact_float32()
     @torch.inference_mode()
     def __call__(self, pictures_bgr: U8Array) -> F32Array:
         """Return features, shape (N, 2048), of pictures, shape (N, 299, 299, 3)."""

@@ -13,6 +13,7 @@ from lipwise_ray.lipsync.windows import window
 from lipwise_ray.metrics.sync import stacked_lips
 from lipwise_ray.nets.checkpoint import load_into, load_network
 from lipwise_ray.nets.expert import LipSyncExpert
+from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
 from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
 
@@ -151,9 +152,10 @@ def _in_batches(
 ) -> F32Array:
     """Return embeddings of what is given, a few at a time."""
     parts = (given[begin : begin + batch] for begin in range(0, len(given), batch))
-    return np.concatenate(
-        [embed(torch.from_numpy(np.ascontiguousarray(part)).to(device)).cpu().numpy() for part in parts]
-    )
+    with exact_float32():
+        return np.concatenate(
+            [embed(torch.from_numpy(np.ascontiguousarray(part)).to(device)).cpu().numpy() for part in parts]
+        )
 
 
 def load_judge(network: str, weights: Path, device: str = "cpu", batch: int = BATCH) -> Judge:

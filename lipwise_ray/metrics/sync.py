@@ -11,6 +11,7 @@ import torch
 from lipwise_ray.lipsync.windows import CROP_RATE_HZ, WINDOW_COLUMNS, window
 from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
+from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
 
 RATE_HZ = CROP_RATE_HZ
@@ -109,6 +110,7 @@ class SyncJudge:
         )
         return total, len(whole)
 
+    @exact_float32()
     @torch.no_grad()
     def _faces(self, crops: Mapping[int, U8Array], starts: list[int]) -> F32Array:
         found: list[F32Array] = []
@@ -119,6 +121,7 @@ class SyncJudge:
             )
         return np.concatenate(found)
 
+    @exact_float32()
     @torch.no_grad()
     def _sounds(self, mels: F32Array) -> F32Array:
         parts = [torch.from_numpy(mels[begin : begin + _BATCH]) for begin in range(0, len(mels), _BATCH)]

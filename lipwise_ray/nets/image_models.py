@@ -54,15 +54,21 @@ class ImageModel:
         self.network.to(device, dtype)
         return self
 
-    def dtype(self, precision: Precision, device: str, where: str) -> torch.dtype:
+    def dtype(self, precision: Precision, device: str, where: str, *, bfloat16: bool | None = None) -> torch.dtype:
         """Return the number format to compute in: ``auto`` is bfloat16 where the hardware has it, else float32.
+
+        Args:
+            precision: What was asked for.
+            device: ``cpu`` or ``cuda``.
+            where: The setting, for errors.
+            bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
 
         Raises:
             SettingsError: A format was asked for that does not suit this network.
         """
         import torch  # noqa: PLC0415  # the class is named in modules that must load without it
 
-        from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.precision import has_bfloat16  # noqa: PLC0415  # beside torch
 
         bears = {"float16": self.supports_float16, "bfloat16": self.supports_bfloat16}
         if not bears.get(precision, True):
@@ -75,8 +81,8 @@ class ImageModel:
             )
         if precision != "auto":
             return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-        has_bfloat16 = torch.cuda.is_bf16_supported() if device.startswith("cuda") else has_bfloat16_cpu()
-        return torch.bfloat16 if has_bfloat16 and self.supports_bfloat16 else torch.float32
+        has = has_bfloat16(device) if bfloat16 is None else bfloat16
+        return torch.bfloat16 if has and self.supports_bfloat16 else torch.float32
 
 
 def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
