@@ -6,7 +6,7 @@ import threading
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -62,7 +62,8 @@ def exact_float32() -> Generator[None]:
     number format that was asked for, are promised without. The switches are put back when the last of several threads
     leaves, so they are never put back under another one.
     """
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn: Any = torch.backends.cudnn  # a module that stands for an object: its switches have no static type
+    matmul: Any = torch.backends.cuda.matmul
     with _HOLDERS.lock:
         if _HOLDERS.count == 0:
             _HOLDERS.before = (cudnn.allow_tf32, matmul.allow_tf32, cudnn.deterministic, cudnn.benchmark)
