@@ -133,15 +133,21 @@ def read_toml(path: Path, what: str = "job") -> dict[str, Any]:
     Raises:
         SettingsError: The file is missing, too large or not TOML.
     """
-    must, do = "must be a readable TOML file", f"Check --{what}"
+    do = f"Check --{what}"
+
+    def missing(where: str, got: str) -> SettingsError:
+        return SettingsError(
+            "no_job_file" if what == "job" else "no_prices", where, "must be a readable TOML file", got, do
+        )
+
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
-            raise SettingsError(f"no_{what}_file", str(path), must, "a folder or a device", do)
+            raise missing(str(path), "a folder or a device")
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         got = getattr(error, "strerror", None) or "a name that cannot be"
-        raise SettingsError(f"no_{what}_file", ascii(str(path))[1:-1], must, got, do) from error
+        raise missing(ascii(str(path))[1:-1], got) from error
     if len(data) > _MOST_BYTES:
         raise SettingsError("bad_toml", str(path), f"must be under {_MOST_BYTES >> 10} KiB", "more", do)
     try:

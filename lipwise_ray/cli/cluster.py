@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lipwise_ray.cli import setup
-from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.errors import LipwiseError, ManifestError, SettingsError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import is_local, is_web, whole_path
@@ -62,7 +62,7 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
     places = {"--out": out, "--state": setup.state_address(sent.state, settings, out)}
     places = {option: str(whole_path(place)) if is_local(place) else place for option, place in places.items()}
     if is_local(sent.manifest) and not Path(sent.manifest).is_file():
-        raise SettingsError("manifest_unreadable", sent.manifest, "must be a file", "none", "Check the path")
+        raise ManifestError("manifest_unreadable", sent.manifest, "must be a file", "none", "Check the path")
     jobs = connect(address)
     jobs.must_fit()
     with tempfile.TemporaryDirectory(prefix="lipwise-") as temporary:
@@ -114,7 +114,7 @@ def connect(address: str) -> ClusterJobs:
     if not is_web(address):
         raise SettingsError("bad_usage", "--address", "must be http://HOST:PORT or https://HOST:PORT", address)
     if find_spec("aiohttp") is None:  # Ray's client loads without it, and fails later
-        raise SettingsError(
+        raise SetupError(
             "no_extra", "--address", "needs Ray's client", "not installed", "pip install 'lipwise-ray[cluster]'"
         )
     from lipwise_ray.engine.cluster_jobs import ClusterJobs  # noqa: PLC0415  # heavy
@@ -178,7 +178,7 @@ def stop(address: str, name: str) -> None:
     """
     jobs = connect(address)
     if jobs.must_find(name).ended:
-        raise SettingsError("not_running", name, "must be at work", "it has ended", "There is nothing to cancel")
+        raise StateError("not_running", name, "must be at work", "it has ended", "There is nothing to cancel")
     jobs.stop(name)
     typer.echo(f"asked for the end of {name}; what is done stays done")
 

@@ -12,7 +12,7 @@ import typer
 
 from lipwise_ray.cli import cluster
 from lipwise_ray.cli.status import must_be_state
-from lipwise_ray.errors import StateError
+from lipwise_ray.errors import SettingsError, StateError
 
 State = Annotated[str, typer.Argument(help="The state: a folder or an address.")]
 
@@ -34,7 +34,7 @@ def retry(
 
     must_be_state(state)
     if job is not None and quarantined:
-        raise StateError("bad_usage", "retry", "takes --job or --quarantined", "both", "Leave one out")
+        raise SettingsError("bad_usage", "retry", "takes --job or --quarantined", "both", "Leave one out")
     store = open_store(state)
     refuse_if_held(store)
     lifted = quarantine.lift(store, job)
@@ -72,12 +72,14 @@ def cancel(
 
     if address is not None:
         if name is not None:
-            raise StateError("bad_usage", "cancel", "takes a run's id alone with --address", name, "Give its --state")
+            raise SettingsError(
+                "bad_usage", "cancel", "takes a run's id alone with --address", name, "Give its --state"
+            )
         cluster.stop(address, state)
         return
     must_be_state(state)
     if name is not None and not ROW_ID.match(name):
-        raise StateError("bad_usage", "cancel", "must name a row by its id", repr(name[:140]), "See the manifest")
+        raise SettingsError("bad_usage", "cancel", "must name a row by its id", repr(name[:140]), "See the manifest")
     store = open_store(state)
     if holder(store) is None:
         raise StateError("not_running", state, "must have a driver at work", "none", "There is nothing to cancel")

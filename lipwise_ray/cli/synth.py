@@ -166,7 +166,7 @@ def compare(
     out_root = Path(setup.out_address(out, settings, manifest))
     for option, folder in (("--out", out_root), ("--true", true)):
         if not folder.is_dir():
-            raise SettingsError("no_folder", option, "must be a folder of videos", str(folder))
+            raise SettingsError("no_videos", option, "must be a folder of videos", str(folder))
     rows = setup.read_manifest(manifest, source, settings, str(out_root)).rows
     registry = setup.registry(settings)
     detector = DetectorMaker((registry.resolve("tiny_detector"),), settings.detect.min_score)()

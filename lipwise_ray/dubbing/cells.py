@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from lipwise_ray.dubbing.records import BROKEN, Columns
 from lipwise_ray.dubbing.row_table import RowTable
-from lipwise_ray.errors import InputError, LipwiseError, ManifestError
+from lipwise_ray.errors import InputError, LipwiseError, ManifestError, MediaError
 from lipwise_ray.faces.select import LIKE, parse_selection
 from lipwise_ray.media.pictures import is_series, names_series, series_files
 from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, whole_path
@@ -112,8 +112,8 @@ class Cells:
         """Note what is wrong with the row: with a column of it, or as a whole."""
         where = f"line {self.line}" + (f" (id={self.id})" if self.id else "")
         where += (f', column "{column}"' if column else "") + self.within
-        code = f"row_{column}" if column in self._columns.all else "row"
-        self.table.add_problem(self.line, ManifestError(code, where, must, got, do))
+        known = column in self._columns.all
+        self.table.add_problem(self.line, ManifestError(f"row_{column}" if known else "row", where, must, got, do))
 
     def file(self, column: str, text: str) -> str:
         """Return the absolute path or address of an input."""
@@ -130,7 +130,7 @@ class Cells:
     def _elsewhere(self, column: str, address: str) -> str:
         if is_store(address) and column in _MOVING and names_series(address):
             got = "numbered pictures that are not on this machine"
-            raise InputError("no_series", address, "must name a file", got, "Copy them first")
+            raise MediaError("no_series", address, "must name a file", got, "Copy them first")
         if is_store(address) and not bucket_and_key(address)[1]:
             raise InputError("no_object", address, "must name an object", "a bucket alone")
         return address
@@ -146,7 +146,7 @@ class Cells:
             path = self._whole(same_name(path, self._names) or path)
         if not self._is_there(column, path):
             got = "a directory" if os.path.isdir(path) else f"no file at {path}"  # noqa: PTH112  # never raises
-            raise InputError("missing_file", str(path), "must name a file", got, self._hint)
+            raise MediaError("missing_file", str(path), "must name a file", got, self._hint)
         return str(path)
 
     def _is_there(self, column: str, path: Path) -> bool:

@@ -12,7 +12,7 @@ from lipwise_ray.dubbing.context import JobContext
 from lipwise_ray.dubbing.ids import record_id
 from lipwise_ray.dubbing.speakers import Speaker, rules_of
 from lipwise_ray.dubbing.turns import Times, check_alone
-from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.errors import MediaError, StorageError
 from lipwise_ray.faces.select import Selection, parse_selection
 from lipwise_ray.media.mix import Clip, mix, mix_info
 from lipwise_ray.nets.checkpoint import sha256_of
@@ -65,7 +65,7 @@ class Sounds:
         """Return the sound of the finished file: the row's, or its speakers' mixed, of which there need be no file yet.
 
         Raises:
-            InputError: A sound cannot be used.
+            MediaError: A sound cannot be used.
         """
         audio_id: str = self._identity["audio"]
         if self._job.spec.audio is not None:
@@ -83,7 +83,7 @@ class Sounds:
         """Return the delivered sound with a file; a mix is kept in the state until the job is published.
 
         Raises:
-            InputError: A sound cannot be used.
+            MediaError: A sound cannot be used.
         """
         audio = self.delivered()
         if self._job.spec.audio is not None:
@@ -103,7 +103,7 @@ class Sounds:
         """Return what each face says.
 
         Raises:
-            InputError: A sound cannot be used, or a face would say two things at once.
+            MediaError: A sound cannot be used, or a face would say two things at once.
         """
         spec = self._job.spec
         rules = rules_of(spec.speakers, spec.settings)
@@ -146,7 +146,7 @@ class Sounds:
         clip = Clip(audio.info, audio.sound.duration_s, speaker.start_s, speaker.end_s)
         hours = self._job.spec.settings.limits.hours
         if clip.stop_s > hours * 3600:
-            raise InputError(
+            raise MediaError(
                 "too_long",
                 f"speakers ({speaker.faces})",
                 f"must be over within {hours:g} hours (limits.hours)",

@@ -463,7 +463,9 @@ class Worker:
         result = next((one for one in known if one and one.get("job_id") == best_id), None)
         if result is None:
             key = layout.result(best_id)
-            raise StorageError("no_result", key, "must be whole in the state", "nothing", "Run the same command again")
+            raise StorageError(
+                "result_gone", key, "must be whole in the state", "nothing", "Run the same command again"
+            )
         settle(self._store, payload, result, keep=spec_of(payload).settings.engine.keep_segments)
         return {**result, "reused": True}
 

@@ -85,7 +85,7 @@ def spread(
                 result = cause
             except ray.exceptions.RayActorError as error:
                 worker = remote.remote(make)
-                result = InputError("worker_died", str(item), "must not end its worker", str(error).splitlines()[0])
+                result = InputError("clip_fatal", str(item), "must not end its worker", str(error).splitlines()[0])
             idle.append(worker)
             yield item, result
 

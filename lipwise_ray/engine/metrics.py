@@ -143,7 +143,11 @@ class FileSink:
             write_to_textfile(str(self._path), self._registry)
         except OSError as error:
             raise StorageError(
-                "metrics_file", str(self._path), "must be writable", error.strerror or str(error), "Check the folder"
+                "metrics_unwritable",
+                str(self._path),
+                "must be writable",
+                error.strerror or str(error),
+                "Check the folder",
             ) from error
 
 

@@ -153,7 +153,7 @@ def write_problem(path: Path, error: OSError) -> OutputError | StorageError:
     if is_of_the_disk(error) or error.errno == errno.EFBIG:
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return StorageError(
-            "disk_full" if is_full else "disk",
+            "disk_full" if is_full else "disk_refused",
             str(path),
             "needs room to be written" if is_full else "must be on a disk that takes it",
             error.strerror or "a full disk",

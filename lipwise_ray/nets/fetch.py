@@ -79,7 +79,7 @@ def pull(
     addresses = ([f"{mirror.rstrip('/')}/{entry.file}"] if mirror else []) + entry.urls
     if not addresses:
         raise WeightsError(
-            "no_address",
+            "no_download",
             f"model {name}",
             "has no public address",
             "",

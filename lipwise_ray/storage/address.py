@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from lipwise_ray.errors import InputError
+from lipwise_ray.errors import InputError, MediaError
 
 STORES = ("s3", "gs", "az")
 WEB = ("http", "https")
@@ -163,7 +163,7 @@ def _parts(address: str) -> SplitResult:
     try:
         return urlsplit(address)
     except ValueError as error:
-        raise InputError("no_address", shown(address), "must be an address of the web", str(error)) from error
+        raise MediaError("no_address", shown(address), "must be an address of the web", str(error)) from error
 
 
 def unsigned(address: str) -> str:

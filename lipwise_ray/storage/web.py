@@ -150,7 +150,7 @@ class WebFile:
             if _is_untrusted(error):
                 raise MediaError("untrusted_host", shown(address), "must prove its name", _reason(error)) from error
             must, do = "must be readable", "Check the address and the network"
-            raise StorageError("web_refused", shown(address), must, _reason(error), do) from error
+            raise StorageError("web_unreachable", shown(address), must, _reason(error), do) from error
 
     def _connected(self, url: Url, host: str, port: int) -> urllib3.HTTPConnectionPool:
         """Return connections to an address of the host that answers, the last one where none does."""

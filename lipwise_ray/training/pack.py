@@ -229,7 +229,7 @@ def _usable(clip: PreparedClip | None) -> tuple[str, list[tuple[int, int]], F32A
 def _read_image(path: Path, size_px: int) -> U8Array:
     image = cv2.imread(str(path))
     if image is None:
-        raise InputError("bad_crop", str(path), "must be a JPEG", "", "Prepare the clip again: remove its folder")
+        raise InputError("bad_still", str(path), "must be a JPEG", "", "Prepare the clip again: remove its folder")
     if image.shape[:2] != (size_px, size_px):
         image = cv2.resize(image, (size_px, size_px))
     return cast("U8Array", image)

@@ -120,7 +120,7 @@ def _read(clip: Path) -> tuple[F32Array, F32Array, I64Array]:
     rows = [_mouth_of(row) for row in truth["frames"]] if truth else [None]
     if truth is None or None in rows:
         raise InputError(
-            "no_truth",
+            "no_mouths",
             str(clip),
             "needs the mouth of its one speaker in the truth beside it",
             "none",

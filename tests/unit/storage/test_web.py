@@ -156,7 +156,7 @@ def test_a_cut_answer_is_no_file(site: Site, tmp_path: Path) -> None:
     """Fewer bytes than stated are an error that is worth another attempt; too many are one that is not."""
     with pytest.raises(StorageError) as caught:
         site.file("/cut").download(tmp_path / "v")
-    assert caught.value.code == "web_refused"
+    assert caught.value.code == "web_unreachable"
     with pytest.raises(MediaError, match="must have at most"):
         site.file("/endless", most_bytes=5000).download(tmp_path / "v")
     with pytest.raises(MediaError, match="coded as gzip"):
