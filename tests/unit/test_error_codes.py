@@ -11,19 +11,22 @@ from lipwise_ray.error_codes import find_codes, table
 from tests.conftest import ROOT
 
 
+FOUND = find_codes()
+
+
 def test_a_code_is_one_class_alone() -> None:
     """Whoever reads a code knows whose fault it is."""
     kinds: dict[str, set[str]] = defaultdict(set)
-    for one in find_codes():
+    for one in FOUND:
         kinds[one.code].add(one.kind)
     several = {code: sorted(found) for code, found in kinds.items() if len(found) > 1}
-    assert not several, [one for one in find_codes() if one.code in several]
+    assert not several, [one for one in FOUND if one.code in several]
 
 
 def test_the_document_is_what_the_source_has() -> None:
     """ERRORS.md lists every code."""
     document = (ROOT / "ERRORS.md").read_text("utf-8")
-    assert document == table(find_codes()), "run: python -m lipwise_ray.error_codes > ERRORS.md"
+    assert document == table(FOUND), "run: python -m lipwise_ray.error_codes > ERRORS.md"
     assert document.count("\n| `") > 150
 
 
