@@ -10,7 +10,6 @@ import pytest
 from lipwise_ray.error_codes import find_codes, table
 from tests.conftest import ROOT
 
-
 FOUND = find_codes()
 
 
