@@ -16,11 +16,14 @@ demo: $(STAMP)
 	$(BIN)/lipwise-ray submit manifests/demo.csv --job jobs/demo.toml --out demo-out
 	$(BIN)/lipwise-ray synth compare manifests/demo.csv --job jobs/demo.toml --out demo-out --true manifests/demo/true
 
+# Two processes, one for what starts a Ray; see tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --no-loadscope-reorder --durations=25
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" -q
+	$(PYTEST) -m "not slow"
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +20,29 @@ settings.load_profile("product")
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
+_RAY = ("tests/integration/", "tests/contract/test_engines.py")
+
+
+def _group(nodeid: str) -> str:
+    """Return what one process runs together: a module, for its fixtures' sake, or all that starts a Ray."""
+    path = nodeid.partition("::")[0]
+    return "ray" if path.startswith(_RAY) else path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts a Ray takes longest, and comes first."""
+    items.sort(key=lambda item: _group(item.nodeid) != "ray")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give groups to the processes of `make test`; each has one of the two cores, and there is one Ray at a time."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        _split_scope = staticmethod(_group)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

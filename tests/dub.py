@@ -26,6 +26,7 @@ from lipwise_ray.engine.sources import SettingsSource
 from lipwise_ray.layers import parse_assignment, preset_names
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import jobs_folder, models_folder
+from tests.forked import run_forked
 
 INLINE = 'engine.kind="inline"'
 PASSTHROUGH = 'lipsync.model="passthrough"'
@@ -123,16 +124,23 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-c", "from lipwise_ray.cli.app import main; main()", *map(str, arguments)]
 
 
-def run(*arguments: str | Path, cwd: Path | None = None, timeout_s: float = 240, **environment: str) -> Any:
-    """Run the program as a user does and return the finished process."""
+def run(
+    *arguments: str | Path, cwd: Path | None = None, timeout_s: float = 240, afresh: bool = False, **environment: str
+) -> Any:
+    """Run the program and return the finished process.
+
+    Args:
+        arguments: The command line.
+        cwd: Where it runs.
+        timeout_s: It is killed when it takes longer.
+        afresh: Start an interpreter for it, as a user does, instead of forking one that has everything imported.
+        environment: Is added to this process's.
+    """
+    told = {**os.environ, **environment}
+    if not afresh:
+        return run_forked([*map(str, arguments)], cwd, told, timeout_s)
     return subprocess.run(
-        command(*arguments),
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
+        command(*arguments), cwd=cwd, env=told, capture_output=True, text=True, timeout=timeout_s, check=False
     )
 
 

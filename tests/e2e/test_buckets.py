@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.state.remote import RemoteStore
 from lipwise_ray.storage import objects
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import INLINE, PASSTHROUGH, QUICK, command, packets, run, settings_arguments, write_manifest
+from tests.dub import INLINE, PASSTHROUGH, QUICK, packets, run, settings_arguments, write_manifest
 from tests.s3 import BUCKET, Line, point_to, s3_server
 
 STATE = f"s3://{BUCKET}/nights/one"
@@ -43,44 +39,6 @@ def _arguments(folder: Path, out: str, state: str, *sets: str) -> tuple[str | Pa
     manifest = write_manifest(folder / "m.csv", [row])
     settings = settings_arguments(PASSTHROUGH, QUICK, f"chunk.frames={CHUNK}", "engine.threads_per_worker=1", *sets)
     return ("submit", manifest, "--out", folder / out, "--state", state, "--workers", "1", *settings)
-
-
-def test_a_state_in_a_bucket_survives_its_driver(bucket: str, tmp_path: Path) -> None:
-    """Killed in the middle, the same command goes on from the bucket: no finished chunk is done again, the result is
-    that of a local run, a second driver is refused, and `status` reads the bucket.
-    """
-    arguments = _arguments(tmp_path, "out", STATE)
-    store = RemoteStore(STATE, Cache(tmp_path / "cache"))
-    driver = subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(finished := _finished(store)) < 4:
-        assert driver.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    driver.send_signal(signal.SIGSTOP)  # it lives, and begins nothing meanwhile
-    second = run(*arguments)
-    assert second.returncode == 2, second.stderr
-    assert "must have one driver at a time" in second.stderr
-    assert f"{bucket}/nights/one" in second.stderr
-    finished = _finished(store)
-    driver.kill()
-    driver.wait()
-    assert len(finished) < FRAMES // CHUNK
-    assert not (tmp_path / "out" / "a.mp4").exists()
-    shown = json.loads(run("status", STATE, "--json").stdout)
-    assert shown["left"] == 1
-    assert shown["unfinished"][0]["chunks"] == FRAMES // CHUNK
-    again = run(*arguments)
-    assert again.returncode == 0, again.stderr
-    leased = [e["task"] for e in _events(store) if e["event"] == "leased" and e["task"].startswith("render:")]
-    twice = {task for task in leased if leased.count(task) > 1}
-    assert not twice & {f"{task.rpartition('/')[0]}/{int(n)}" for task in leased for n in finished}
-    calm = run(*_arguments(tmp_path, "calm", str(tmp_path / "calm.state")))
-    assert calm.returncode == 0, calm.stderr
-    assert sha256_of(tmp_path / "out" / "a.mp4") == sha256_of(tmp_path / "calm" / "a.mp4")
-    assert json.loads(run("status", STATE, "--json").stdout)["done"] == 1
-    assert not [key for key in store.names("jobs") if "/segments/" in key]
-    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".part", ".mkv"))]
 
 
 def _finished(store: RemoteStore) -> set[str]:

@@ -343,7 +343,7 @@ def test_as_a_user_runs_it(tmp_path: Path) -> None:
     assert "2 done (2 to check)" in again.stderr
     assert "LSE-C must be at least 50" in again.stderr
     (tmp_path / "m.csv").write_text(f"id,video,reference\na,{FILM},{TRUE}\nb,{FILM},\nb,{FILM},nothing.mp4\n")
-    third = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "m", "--set", TINY)  # on an embedded Ray
+    third = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "m", *told)
     assert third.returncode == 1, third.stderr
     assert "1 done, 2 failed" in third.stderr
     assert "must be one row's alone" in third.stderr

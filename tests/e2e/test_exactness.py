@@ -15,7 +15,7 @@ import pytest
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, read_code, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import LOSSLESS, PASSTHROUGH, dub, run, settings_arguments, write_manifest
+from tests.dub import LOSSLESS, PASSTHROUGH, dub
 
 SIZE = Size(160, 120)
 BOX = "box:60,110,50,110"  # below the code
@@ -61,7 +61,7 @@ def _frames(path: Path) -> Iterator[Any]:
         yield from container.decode(video=0)
 
 
-def _digest(path: Path) -> list[str]:
+def digest(path: Path) -> list[str]:
     """Return a digest of every decoded frame's planes."""
     found = []
     for frame in _frames(path):
@@ -76,7 +76,7 @@ def whole(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, l
     folder = tmp_path_factory.mktemp("whole")
     report = dub(folder, _rows(inputs), PASSTHROUGH, LOSSLESS, "chunk.frames=100000")
     assert report.exit_code == 0
-    return {name: _digest(folder / "out" / f"{name}.mkv") for name in RATES}
+    return {name: digest(folder / "out" / f"{name}.mkv") for name in RATES}
 
 
 def test_every_frame_is_the_planned_one(inputs: Path, whole: dict[str, list[str]], tmp_path: Path) -> None:
@@ -99,18 +99,7 @@ def test_chunks_do_not_show(length: int, inputs: Path, whole: dict[str, list[str
     report = dub(tmp_path, rows, PASSTHROUGH, LOSSLESS, f"chunk.frames={length}")
     assert report.exit_code == 0
     for row in rows:
-        assert _digest(tmp_path / "out" / row["output"]) == whole[row["id"]], row["id"]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ray_does_not_show(workers: int, inputs: Path, whole: dict[str, list[str]], tmp_path: Path) -> None:
-    """One or two Ray workers give the frames of one process without Ray."""
-    manifest = write_manifest(tmp_path / "m.csv", _rows(inputs))
-    sets = settings_arguments(PASSTHROUGH, LOSSLESS, "chunk.frames=7")
-    done = run("submit", manifest, "--out", tmp_path / "out", "--workers", str(workers), *sets)
-    assert done.returncode == 0, done.stderr
-    for name in RATES:
-        assert _digest(tmp_path / "out" / f"{name}.mkv") == whole[name], name
+        assert digest(tmp_path / "out" / row["output"]) == whole[row["id"]], row["id"]
 
 
 def test_a_real_network_keeps_the_invariance(inputs: Path, tmp_path: Path) -> None:
@@ -140,7 +129,7 @@ def test_a_real_network_keeps_the_invariance(inputs: Path, tmp_path: Path) -> No
         report = dub(tmp_path, [row], *sets, f"chunk.frames={length}", out=name)
         assert report.exit_code == 0
         assert report.outcomes[0].record["counts"]["frames_without_face"] == 11
-    assert _digest(tmp_path / "one" / "25.mkv") == _digest(tmp_path / "many" / "25.mkv")
+    assert digest(tmp_path / "one" / "25.mkv") == digest(tmp_path / "many" / "25.mkv")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +188,7 @@ def test_frames_without_the_face_are_untouched(tmp_path: Path) -> None:
     ).save(tmp_path / "t.npz")
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "o.mkv", "tracks": "t.npz"}
     assert dub(tmp_path, [row], PASSTHROUGH, LOSSLESS, "chunk.frames=6").exit_code == 0
-    same = [a == b for a, b in zip(_digest(tmp_path / "v.mp4"), _digest(tmp_path / "out" / "o.mkv"), strict=True)]
+    same = [a == b for a, b in zip(digest(tmp_path / "v.mp4"), digest(tmp_path / "out" / "o.mkv"), strict=True)]
     assert [n for n in range(20) if not same[n]] == frame.tolist()
 
 

@@ -13,11 +13,11 @@ _ACTIONS = ("segv", "raise", "kill", "memory", "hang", "kill_driver")
 _WEIGHTS = (4, 5, 4, 2, 2, 2)
 
 
-def chaos(seed: int) -> tuple[Fault, ...]:
+def chaos(seed: int, rows: tuple[str, ...] = ROWS, faults: int = FAULTS) -> tuple[Fault, ...]:
     """Return the faults of a seed: at most two on one chunk, so that no budget is spent."""
     rng = random.Random(seed)
-    places = [rf"^render:{row}/{chunk}$" for row in ROWS for chunk in range(CHUNKS) for _ in range(2)]
-    chosen = rng.sample(places, FAULTS - 4)
-    faults = [Fault(place, rng.choice(_POINTS), *rng.choices(_ACTIONS, _WEIGHTS)) for place in chosen]
-    faults += [Fault(rf"^assemble:{row}", rng.choice(("begin", "stitch", "publish")), "kill") for row in ROWS]
-    return tuple(faults)
+    places = [rf"^render:{row}/{chunk}$" for row in rows for chunk in range(CHUNKS) for _ in range(2)]
+    chosen = rng.sample(places, faults - len(rows))
+    found = [Fault(place, rng.choice(_POINTS), *rng.choices(_ACTIONS, _WEIGHTS)) for place in chosen]
+    found += [Fault(rf"^assemble:{row}", rng.choice(("begin", "stitch", "publish")), "kill") for row in rows]
+    return tuple(found)

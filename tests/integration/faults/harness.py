@@ -28,7 +28,7 @@ from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.dub import LOSSLESS, PASSTHROUGH, command, settings_arguments, write_manifest
+from tests.dub import LOSSLESS, PASSTHROUGH, command, run, settings_arguments, write_manifest
 
 INJECT = Path(__file__).parent / "inject"
 FRAMES, CHUNK = 40, 10
@@ -122,18 +122,21 @@ class Site:
         """The environment that carries the faults into every process."""
         return {**os.environ, **self.variables}
 
-    def words(self, *sets: str, workers: int = 1) -> list[str]:
-        """Return the command line of a run."""
+    def words(self, *sets: str, workers: int = 1) -> list[str | Path]:
+        """Return the arguments of a run."""
         settings = [*settings_arguments(PASSTHROUGH, LOSSLESS, *QUICK, *sets)]
         settings += ["--address", self.address] if self.address else []
         places = ("--out", self.out, "--state", self.state)
-        return command("submit", self.manifest, *places, "--workers", str(workers), *settings)
+        return ["submit", self.manifest, *places, "--workers", str(workers), *settings]
 
     def run(self, *sets: str, workers: int = 1, most_bytes: int = 0) -> subprocess.CompletedProcess[str]:
         """Run to the end; with `most_bytes` no file may grow beyond that, as if the disk were full."""
+        words = self.words(*sets, workers=workers)
+        if not most_bytes:
+            return run(*words, timeout_s=150, **self.environment)
         return subprocess.run(
-            self.words(*sets, workers=workers), env=self.environment, capture_output=True, text=True, timeout=150,
-            preexec_fn=partial(_limit_files, most_bytes) if most_bytes else None, check=False,
+            command(*words), env=self.environment, capture_output=True, text=True, timeout=150,
+            preexec_fn=partial(_limit_files, most_bytes), check=False,
         )  # fmt: skip
 
     def run_to_the_end(self, *sets: str, workers: int = 1, most_runs: int = 8) -> int:
@@ -148,8 +151,8 @@ class Site:
     def begin(self, *sets: str, workers: int = 1) -> subprocess.Popen[str]:
         """Begin a run."""
         return subprocess.Popen(
-            self.words(*sets, workers=workers), env=self.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True, start_new_session=True,
+            command(*self.words(*sets, workers=workers)), env=self.environment, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def run_again_and_again(site: Site) -> int:
 
 def two_drivers(site: Site) -> int:
     """The second is refused with the first one's name; the first is not disturbed."""
-    first = site.begin()
+    first = site.begin(INLINE)
     wait_for(lambda: site.store.names("driver"), first)
     _see_second_refused(site, first)
     end_of(first)

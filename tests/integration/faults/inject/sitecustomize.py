@@ -178,6 +178,12 @@ class _Patch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 if FOLDER:
     _clock()
-    sys.meta_path.insert(0, _Patch("psutil._pslinux", _kernel))
-    sys.meta_path.insert(0, _Patch("lipwise_ray.dubbing.worker", _worker))
-    sys.meta_path.insert(0, _Patch("lipwise_ray.state.ledger", _ledger))
+    for name, change in (
+        ("psutil._pslinux", _kernel),
+        ("lipwise_ray.dubbing.worker", _worker),
+        ("lipwise_ray.state.ledger", _ledger),
+    ):
+        if name in sys.modules:  # in a process that was forked
+            change(sys.modules[name])
+        else:
+            sys.meta_path.insert(0, _Patch(name, change))

@@ -1,0 +1,166 @@
+"""What a Ray of one's own adds to runs in this process: other processes that die, and the same results."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.state.remote import RemoteStore
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+from lipwise_ray.values import Size
+from tests.dub import INLINE, LOSSLESS, PASSTHROUGH, QUICK, command, dub, run, settings_arguments, write_manifest
+from tests.e2e.test_exactness import BOX, RATES, SECONDS, digest
+from tests.s3 import BUCKET, s3_server
+
+CHUNKS = 20
+
+
+def _arguments(folder: Path, out: str, *sets: str, state: str = "") -> tuple[str | Path, ...]:
+    """Return the command that dubs one row in twenty chunks."""
+    if not (folder / "v.mp4").exists():  # made again it might differ by a few bytes
+        write_clip(folder / "v.mp4", ClipSpec(size=Size(480, 320), frames=50, gop=10))
+        write_sound(folder / "s.wav", ToneSpec(8.0, codec="pcm_s16le", rate_hz=16000, channels=1))
+    row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:150,300,120,320"}
+    manifest = write_manifest(folder / "m.csv", [row])
+    settings = settings_arguments(PASSTHROUGH, QUICK, "chunk.frames=10", "engine.threads_per_worker=1", *sets)
+    where = ("--state", state) if state else ()
+    return ("submit", manifest, "--out", folder / out, *where, "--workers", "1", *settings)
+
+
+def _begun(arguments: tuple[str | Path, ...], finished: Callable[[], set[int]]) -> subprocess.Popen[bytes]:
+    """Begin a run, and wait for its first few chunks."""
+    driver = subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline_s = time.monotonic() + 120
+    while len(finished()) < 4:
+        assert driver.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+    return driver
+
+
+def _rendered(events: list[dict[str, Any]]) -> list[int]:
+    """Return the chunks that were begun, in order."""
+    return [
+        int(one["task"].split("/")[1])
+        for one in events
+        if one["task"].startswith("render:") and one["event"] == "leased"
+    ]
+
+
+def test_kill_minus_nine_loses_no_finished_chunk(tmp_path: Path) -> None:
+    """A driver killed in the middle, then the same command: finished chunks are not rendered again, and
+    the result is that of an undisturbed run, without Ray.
+    """
+    arguments, state = _arguments(tmp_path, "out"), tmp_path / "out.state"
+
+    def finished() -> set[int]:
+        return {int(path.stem) for path in state.glob("jobs/*/chunks/*.json")}
+
+    def events() -> list[dict[str, Any]]:
+        lines = [line for path in state.glob("jobs/*/attempts.jsonl") for line in path.read_text().splitlines()]
+        return [json.loads(line) for line in lines]
+
+    driver = _begun(arguments, finished)
+    driver.kill()
+    driver.wait()
+    done = finished()
+    assert 4 <= len(done) < CHUNKS
+    assert not (tmp_path / "out" / "a.mp4").exists()
+    before = len(events())
+    again = run(*arguments)
+    assert again.returncode == 0, again.stderr
+    rendered = _rendered(events()[before:])
+    assert not set(rendered) & done
+    # The dead driver's worker may have ended the chunk that it had.
+    assert len(rendered) == len(set(rendered)) in (CHUNKS - len(done), CHUNKS - 1 - len(done))
+    assert f"{len(rendered)} chunks rendered, {CHUNKS - len(rendered)} reused" in again.stderr
+    calm = run(*_arguments(tmp_path, "calm", INLINE))
+    assert calm.returncode == 0, calm.stderr
+    assert sha256_of(tmp_path / "out" / "a.mp4") == sha256_of(tmp_path / "calm" / "a.mp4")
+
+
+def test_a_state_in_a_bucket_survives_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in the middle, the same command goes on from the bucket: no finished chunk is done again, the result is
+    that of a local run, a second driver is refused, and `status` reads the bucket.
+    """
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    state = f"s3://{BUCKET}/nights/one"
+    with s3_server(monkeypatch.setenv):
+        store = RemoteStore(state, Cache(tmp_path / "cache"))
+
+        def finished() -> set[int]:
+            return {int(key.rpartition("/")[2][:-5]) for key in store.names("jobs") if "/chunks/" in key}
+
+        driver = _begun(_arguments(tmp_path, "out", state=state), finished)
+        driver.send_signal(signal.SIGSTOP)  # it lives, and begins nothing meanwhile
+        arguments = _arguments(tmp_path, "out", INLINE, state=state)
+        second = run(*arguments)
+        assert second.returncode == 2, second.stderr
+        assert "must have one driver at a time" in second.stderr
+        assert state in second.stderr
+        done = finished()
+        driver.kill()
+        driver.wait()
+        assert len(done) < CHUNKS
+        assert not (tmp_path / "out" / "a.mp4").exists()
+        shown = json.loads(run("status", state, "--json").stdout)
+        assert shown["left"] == 1
+        assert shown["unfinished"][0]["chunks"] == CHUNKS
+        again = run(*arguments)
+        assert again.returncode == 0, again.stderr
+        runs = sorted({key.split("/")[1] for key in store.names("runs")})
+        logs = [line for name in runs for line in store.log(f"runs/{name}/events.jsonl").splitlines()]
+        rendered = _rendered([json.loads(line) for line in logs])
+        assert not {chunk for chunk in rendered if rendered.count(chunk) > 1} & done
+        calm = run(*_arguments(tmp_path, "calm", INLINE, state=str(tmp_path / "calm.state")))
+        assert calm.returncode == 0, calm.stderr
+        assert sha256_of(tmp_path / "out" / "a.mp4") == sha256_of(tmp_path / "calm" / "a.mp4")
+        assert json.loads(run("status", state, "--json").stdout)["done"] == 1
+        assert not [key for key in store.names("jobs") if "/segments/" in key]
+        assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".part", ".mkv"))]
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_ray_does_not_show(workers: int, tmp_path: Path) -> None:
+    """One or two Ray workers give the frames of one process without Ray, at an even and at an uneven rate."""
+    write_sound(tmp_path / "s.wav", ToneSpec(SECONDS, codec="pcm_s16le", rate_hz=16000, channels=1))
+    rows = []
+    for name in ("ntsc", "variable"):
+        write_clip(tmp_path / f"{name}.mp4", RATES[name])
+        rows.append({"id": name, "video": f"{name}.mp4", "audio": "s.wav", "output": f"{name}.mkv", "faces": BOX})
+    assert dub(tmp_path, rows, PASSTHROUGH, LOSSLESS, "chunk.frames=100000", out="whole").done == 2
+    sets = settings_arguments(PASSTHROUGH, LOSSLESS, "chunk.frames=7")
+    words = ("submit", tmp_path / "whole.csv", "--out", tmp_path / "out", "--workers", str(workers))
+    done = run(*words, *sets)
+    assert done.returncode == 0, done.stderr
+    for row in rows:
+        assert digest(tmp_path / "out" / row["output"]) == digest(tmp_path / "whole" / row["output"]), row["id"]
+
+
+def test_evaluating_on_ray(tmp_path: Path) -> None:
+    """`evaluate` takes a manifest to an embedded Ray as `submit` does, and tells what there is."""
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=30, tone=ToneSpec(1.2, codec="aac")))
+    (tmp_path / "m.csv").write_text("id,video,reference\na,v.mp4,v.mp4\n")
+    done = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "out", "--set", 'detect.detector="tiny"')
+    assert done.returncode == 0, done.stderr
+    assert "on local Ray" in done.stderr
+    assert "1 done, 0 failed" in done.stderr
+
+
+def test_doctor_tells_what_to_do(tmp_path: Path) -> None:
+    """Every line has a verdict; a missing checkpoint comes with the command that gets it."""
+    done = run("doctor", "--set", f"paths.models={tmp_path}")
+    assert done.returncode == 1
+    assert "lipwise-ray models pull wav2lip_gan --accept-licence" in done.stdout
+    assert all(line.startswith(("ok", "MISS")) for line in done.stdout.splitlines())
+    assert "ray starts yes" in done.stdout.replace("  ", " ")
