@@ -315,6 +315,13 @@ class Paths(_Section):
         return self
 
 
+class ManifestRules(_Section):
+    """What a manifest may be like."""
+
+    extra: Literal["error", "keep"] = "error"
+    """Columns that are not known: ``error`` refuses them, as slips of the pen; ``keep`` takes them into the results."""
+
+
 class Limits(_Section):
     """How large an input may be; a larger one fails its row before it is decoded."""
 
@@ -343,6 +350,7 @@ class Settings(_Section):
     engine: Engine = Engine()
     paths: Paths = Paths()
     limits: Limits = Limits()
+    manifest: ManifestRules = ManifestRules()
 
     @model_validator(mode="after")
     def _gate_can_be_passed(self) -> Self:
@@ -362,6 +370,7 @@ class Settings(_Section):
                 "engine": True,
                 "paths": True,
                 "limits": True,
+                "manifest": True,
                 "score": True,
                 "gate": True,
                 "asr": True,

@@ -31,7 +31,7 @@ Set = Annotated[
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="quality (default), fast or parity.")]
 ManifestFile = Annotated[
-    str, typer.Argument(help="A .csv, .jsonl or .parquet file, or its address: s3://, gs:// or az://.")
+    str, typer.Argument(help="A .csv, .xlsx, .jsonl or .parquet file, or its address: s3://, gs:// or az://.")
 ]
 Out = Annotated[
     str | None,
@@ -146,7 +146,12 @@ def read_manifest(
     from lipwise_ray.dubbing import media  # noqa: PLC0415  # heavy
 
     presets, policy = preset_names(source.presets), media.policy_of(settings.paths)
-    return _read(manifest, settings, lambda path, at: reading.read_manifest(path, out, presets, policy, copy_of or at))
+    keeps_extra = settings.manifest.extra == "keep"
+
+    def read(path: Path, at: str | None) -> Manifest:
+        return reading.read_manifest(path, out, presets, policy, copy_of or at, keeps_extra=keeps_extra)
+
+    return _read(manifest, settings, read)
 
 
 def read_evaluation(manifest: str, settings: Settings) -> Manifest:
@@ -159,7 +164,12 @@ def read_evaluation(manifest: str, settings: Settings) -> Manifest:
     from lipwise_ray.dubbing import evaluation_rows, media  # noqa: PLC0415  # heavy
 
     policy = media.policy_of(settings.paths)
-    return _read(manifest, settings, lambda path, at: evaluation_rows.read_evaluation(path, policy, at))
+    keeps_extra = settings.manifest.extra == "keep"
+
+    def read(path: Path, at: str | None) -> Manifest:
+        return evaluation_rows.read_evaluation(path, policy, at, keeps_extra=keeps_extra)
+
+    return _read(manifest, settings, read)
 
 
 def _read(manifest: str, settings: Settings, read: Callable[[Path, str | None], Manifest]) -> Manifest:

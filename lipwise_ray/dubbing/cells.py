@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ from lipwise_ray.media.pictures import is_series, names_series, series_files
 from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, whole_path
 from lipwise_ray.storage.names import names_in, same_name
 
-ROW_ID = re.compile(r"^[\w][\w.@+-]{0,127}\Z")
+ROW_ID = re.compile(r"^[\w][\w.@+-]*\Z")
+MOST_ID_BYTES = 240  # names of files hold it and a little more
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
 _LARGEST, _MOST_DIGITS = 1_000_000, 40
 _MOST_SECONDS = 1e8
 _MOST_KNOWN_FILES = 4096
 _MOST_KNOWN_FOLDERS = 16
+_MOST_EXTRA_CHARACTERS = 32_768
 _LISTS = ("pads", "tags")
 _MOVING = ("video", "reference")
 """Columns that may name numbered pictures."""
@@ -38,10 +41,12 @@ class Record:
     Attributes:
         values: As they were read.
         text: As text, empty where there is nothing; lists are left out.
+        extra: Columns that are not known, as text.
     """
 
     values: dict[str, Any]
     text: dict[str, str]
+    extra: dict[str, str]
 
 
 class Cells:
@@ -85,16 +90,31 @@ class Cells:
             return None
         values = {name: record.get(name) for name in self._columns.all}
         text = {n: "" if v is None else str(v).strip() for n, v in values.items() if not isinstance(v, list | tuple)}
-        if text.get("id") and not ROW_ID.match(text["id"]):
-            self.wrong("id", "must be letters, digits, or ._@+- (at most 128)", repr(text["id"][:140]), "Rename it")
-        return Record(values, text)
+        name = text.get("id", "")
+        if name and (not ROW_ID.match(name) or len(name.encode()) > MOST_ID_BYTES):
+            must = f"must be letters, digits, or ._@+- (at most {MOST_ID_BYTES} bytes)"
+            self.wrong("id", must, repr(name[:140]), "Rename it")
+        return Record(values, text, self._extra(record))
+
+    def _extra(self, record: dict[str, Any]) -> dict[str, str]:
+        """Return what columns hold that are not known; they may be kept, but not be large."""
+        told = {name: value for name, value in record.items() if name not in self._columns.all and value is not None}
+        found = {
+            str(name): json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value).strip()
+            for name, value in told.items()
+        }
+        if sum(len(name) + len(value) for name, value in found.items()) > _MOST_EXTRA_CHARACTERS:
+            self.wrong(None, f"must have at most {_MOST_EXTRA_CHARACTERS} characters in further columns", "more")
+        return found
 
     def _check_values(self, record: dict[str, Any]) -> bool:
         """Tell whether every cell is of a known column and holds one value, or note what is wrong."""
         wrong = 0
         for name, value in record.items():
             wrong += 1
-            if name not in self._columns.all:
+            if name not in self._columns.all and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
+                wrong -= 1
+            elif name not in self._columns.all:
                 near = difflib.get_close_matches(str(name), self._columns.all, n=1)
                 hint = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(self._columns.all)}"
                 self.wrong(ascii(name)[1:-1][:80], "must be a known column", "", hint)

@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,22 +29,26 @@ _NOT_IN_AN_ID = re.compile(r"[^\w.@+-]+")
 _MOST_ID_CHARACTERS = 100
 
 
-def read_evaluation(path: Path, policy: Policy | None = None, address: str | None = None) -> Manifest:
+def read_evaluation(
+    path: Path, policy: Policy | None = None, address: str | None = None, *, keeps_extra: bool = False
+) -> Manifest:
     """Read and check a manifest of videos.
 
     Args:
-        path: The file; its ending says what it is (.csv, .jsonl, .parquet).
+        path: The file; its ending says what it is (.csv, .xlsx, .jsonl, .parquet).
         policy: What inputs may be; paths and objects anywhere without one.
         address: Where the file lies of which `path` is a copy.
+        keeps_extra: Rows may have further columns, which are kept.
 
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
     """
+    columns = replace(EVALUATED, keeps_extra=keeps_extra)
 
     def parser(base: str) -> RowParser:
-        return _Parser(Cells(EVALUATED, base, policy or Policy()))
+        return _Parser(Cells(columns, base, policy or Policy()))
 
-    return read_rows(path, EVALUATED, parser, address)
+    return read_rows(path, columns, parser, address)
 
 
 def rows_of(videos: Sequence[str], references: Sequence[str], policy: Policy | None = None) -> Manifest:
@@ -95,7 +100,7 @@ class _Parser:
     def add(self, line: int, record: dict[str, Any]) -> None:
         """Check one row."""
         found = self._cells.begin(line, record)
-        row = self._row(found.values, found.text) if found else None
+        row = replace(self._row(found.values, found.text), extra=found.extra) if found else None
         self._cells.table.add(line, self._cells.id, "", "", row)
 
     def _row(self, values: dict[str, Any], text: dict[str, str]) -> Row:

@@ -1,4 +1,4 @@
-"""Reading a manifest: CSV, JSON lines or Parquet; every problem of every row at once."""
+"""Reading a manifest: CSV, Excel, JSON lines or Parquet; every problem of every row at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -41,7 +42,7 @@ _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
 MOST_BYTES = 1 << 30
 _MOST_NAMED = 5
-_MOST_NAME_BYTES = 200  # a temporary name beside the output is longer than the output's
+_MOST_NAME_BYTES = 255  # the bound of usual file systems; an output's own may have another, which it checks
 _MOST_SPEAKERS = 1000
 _MOST_PAD_PX = 100_000
 _SPEAKERS_DO = 'In JSON lines: "speakers": [{"faces": "left", "audio": "a.wav", "start": 0, "end": 4.5}]'
@@ -102,25 +103,33 @@ class RowParser(Protocol):
 
 
 def read_manifest(
-    path: Path, out_root: str, presets: Iterable[str], policy: Policy | None = None, address: str | None = None
+    path: Path,
+    out_root: str,
+    presets: Iterable[str],
+    policy: Policy | None = None,
+    address: str | None = None,
+    *,
+    keeps_extra: bool = False,
 ) -> Manifest:
     """Read and check a manifest of rows that are to be dubbed.
 
     Args:
-        path: The file; its ending says what it is (.csv, .jsonl, .parquet).
+        path: The file; its ending says what it is (.csv, .xlsx, .jsonl, .parquet).
         out_root: Outputs must stay under this folder or prefix.
         presets: Known preset names.
         policy: What inputs may be; paths and objects anywhere without one.
         address: Where the file lies of which `path` is a copy.
+        keeps_extra: Rows may have further columns, which are kept.
 
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
     """
+    columns = replace(DUBBED, keeps_extra=keeps_extra)
 
     def parser(base: str) -> RowParser:
-        return _Parser(Cells(DUBBED, base, policy or Policy()), normal(out_root), set(presets))
+        return _Parser(Cells(columns, base, policy or Policy()), normal(out_root), set(presets))
 
-    return read_rows(path, DUBBED, parser, address)
+    return read_rows(path, columns, parser, address)
 
 
 def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], address: str | None = None) -> Manifest:
@@ -138,7 +147,9 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
     name = address or str(path)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise ManifestError("manifest_format", name, "must end in .csv, .jsonl or .parquet", path.suffix or "no ending")
+        raise ManifestError(
+            "manifest_format", name, "must end in .csv, .xlsx, .jsonl or .parquet", path.suffix or "no ending"
+        )
     base = str(whole_path(path).parent) if address is None else address.rpartition("/")[0]
     if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
         raise ManifestError("manifest_unreadable", name, "must be a file", "a folder or a device", "Check the path")
@@ -155,7 +166,7 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
         raise ManifestError(
             "manifest_unreadable",
             name,
-            "must be a readable UTF-8 file",
+            "must be a readable file of UTF-8, or UTF-16 with its byte order mark",
             str(getattr(error, "strerror", None) or error),
             "Check the path and the encoding",
         ) from error
@@ -195,7 +206,7 @@ class _Parser:
         cells = self._cells
         found = cells.begin(line, record)
         output = self._output(found.text["output"]) if found else ""
-        row = self._row(found.values, found.text, output) if found else None
+        row = replace(self._row(found.values, found.text, output), extra=found.extra) if found else None
         cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row)
 
     def _row(self, values: dict[str, Any], text: dict[str, str], output: str) -> Row:

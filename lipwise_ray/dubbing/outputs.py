@@ -16,7 +16,8 @@ from lipwise_ray.state.store import move_into_place
 from lipwise_ray.storage.address import bucket_and_key, is_local
 from lipwise_ray.storage.objects import Bucket
 
-_SHOWN_CHARACTERS = 40
+_SHOWN_BYTES = 80
+_USUAL_NAME_BYTES = 255
 
 
 class Output(Protocol):
@@ -51,6 +52,19 @@ def output_at(address: str, scratch: Path) -> Output:
     return FileOutput(Path(address)) if is_local(address) else ObjectOutput(address, scratch)
 
 
+def _shown(stem: str) -> str:
+    """Return the beginning of a name, by which a temporary file is known and which leaves room for more."""
+    return os.fsencode(stem)[:_SHOWN_BYTES].decode(errors="ignore")
+
+
+def _longest_name(folder: Path) -> int:
+    """Return how many bytes a file's name may have in a folder."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return _USUAL_NAME_BYTES
+
+
 class FileOutput:
     """A file in a folder: made beside its place, and renamed."""
 
@@ -66,6 +80,11 @@ class FileOutput:
             raise write_problem(path, error) from error
         if path.is_dir():
             raise OutputError("not_writable", str(path), "must be a file's address", "a folder", "Change output")
+        most = _longest_name(path.parent)
+        if len(os.fsencode(path.name)) > most:
+            raise OutputError(
+                "not_writable", str(path), f"must have a name of at most {most} bytes there", "more", "Change output"
+            )
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputError("not_writable", str(path), "must be writable", "a folder that is not", "Change its mode")
 
@@ -78,7 +97,7 @@ class FileOutput:
         """Give a path beside the file's place, and rename."""
         self.check()
         path = self._path
-        stem = f".{path.stem[:_SHOWN_CHARACTERS]}.{job_id[:8]}"
+        stem = f".{_shown(path.stem)}.{job_id[:8]}"
         for left_over in path.parent.glob(f"{glob.escape(stem)}.*.part{path.suffix}"):
             left_over.unlink(missing_ok=True)  # of a driver that was killed
         temporary = path.with_name(f"{stem}.{os.getpid()}.part{path.suffix}")
@@ -114,7 +133,7 @@ class ObjectOutput:
         """Give a path in the scratch folder, and upload."""
         name = self._key.rpartition("/")[2]
         suffix = Path(name).suffix
-        stem = f"{name.removesuffix(suffix)[:_SHOWN_CHARACTERS]}.{job_id[:8]}"
+        stem = f"{_shown(name.removesuffix(suffix))}.{job_id[:8]}"
         with inputs.scratch_file(self._scratch, f"{stem}{suffix}") as temporary:
             yield temporary
             self._bucket.upload(self._key, temporary)

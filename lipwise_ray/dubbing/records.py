@@ -1,7 +1,8 @@
-"""Records of a manifest file: CSV, JSON lines or Parquet. What a column means is not known here."""
+"""Records of a manifest file: CSV, Excel, JSON lines or Parquet. What a column means is not known here."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import json
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from lipwise_ray.dubbing.workbook import sheet_rows
 from lipwise_ray.errors import ManifestError, blamed_on_file
 
 
@@ -21,11 +23,13 @@ class Columns:
         required: Every file has these columns.
         optional: Others that are known.
         instead: Columns by a required one whose place they take.
+        keeps_extra: Whether rows may have any others, which are kept and mean nothing.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
     instead: Mapping[str, str] = field(default_factory=dict[str, str])
+    keeps_extra: bool = False
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -44,7 +48,7 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
     names = list(names)
     problems: list[str] = []
     for name in names:
-        if name not in columns.all:
+        if name not in columns.all and not columns.keeps_extra:
             near = difflib.get_close_matches(name, columns.all, n=1)
             problems.append(f'unknown column "{name}"' + (f', did you mean "{near[0]}"?' if near else ""))
     needed = [name for name in columns.required if columns.instead.get(name) not in names]
@@ -56,14 +60,23 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
             f"{path}, line 1",
             "must have known columns",
             "; ".join(problems),
-            f"Required: {', '.join(columns.required)}. Optional: {', '.join(columns.optional)}",
+            f"Required: {', '.join(columns.required)}. Optional: {', '.join(columns.optional)}; others with "
+            'manifest.extra = "keep"',
         )
 
 
 def read_csv(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line, record) of a CSV file: comma, semicolon or tab; a byte order mark is fine."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    """Yield (line, record) of a CSV file: comma, semicolon or tab; UTF-8, or what its byte order mark says."""
+    with path.open(encoding=_encoding(path), newline="") as file:
         yield from _csv_rows(path, file, columns)
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # before UTF-16, whose mark begins alike
+        return "utf-32"
+    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:
@@ -99,24 +112,40 @@ def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int,
             raise ManifestError("manifest_empty", str(path), "must have a header line", "an empty file")
         _check_columns(path, header, columns)
         for cells in rows:
-            if not any(cell.strip() for cell in cells):
-                continue
-            while len(cells) > len(header) and not cells[-1].strip():
-                cells.pop()
-            record: dict[str, Any] = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-            if len(cells) != len(header):
-                record[BROKEN] = f"{len(cells)} cells where the header has {len(header)}"
-            yield rows.line_num, record
+            if any(cell.strip() for cell in cells):
+                yield rows.line_num, _record(header, cells)
     except csv.Error as error:
         raise ManifestError(
             "manifest_csv", f"{path}, line {rows.line_num}", "must be CSV", str(error), "Check the quotes there"
         ) from error
 
 
+def _record(header: list[str], cells: list[str]) -> dict[str, Any]:
+    while len(cells) > len(header) and not cells[-1].strip():
+        cells.pop()
+    record: dict[str, Any] = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+    if len(cells) != len(header):
+        record[BROKEN] = f"{len(cells)} cells where the header has {len(header)}"
+    return record
+
+
+def read_xlsx(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row, record) of the first sheet of an Excel workbook, whose first row that is not empty is the header."""
+    rows = sheet_rows(path)
+    header = next(rows, (0, list[str]()))[1]
+    while header and not header[-1]:
+        header.pop()
+    if not header:
+        raise ManifestError("manifest_empty", str(path), "must have a header row", "an empty sheet")
+    _check_columns(path, header, columns)
+    for line, cells in rows:
+        yield line, _record(header, [*cells, *[""] * (len(header) - len(cells))])  # empty cells need not be in the file
+
+
 def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line, record) of a file of JSON lines; each may have other columns, so they are not looked at."""
     del columns
-    with path.open(encoding="utf-8-sig") as file:
+    with path.open(encoding=_encoding(path)) as file:
         for line, text in enumerate(_lines(path, file), 1):
             if not text.strip():
                 continue
@@ -161,6 +190,7 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, 
 READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, dict[str, Any]]]]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
+    ".xlsx": read_xlsx,
     ".jsonl": read_jsonl,
     ".ndjson": read_jsonl,
     ".parquet": read_parquet,

@@ -35,7 +35,8 @@ class Row:
     ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks``, ``reference`` and what `speakers`
     name are absolute paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed.
     ``output`` is relative to the output root. ``overrides`` holds settings that the row's columns replace. A row that
-    is evaluated has no output; it may have a reference, and its audio is None where the video's own counts.
+    is evaluated has no output; it may have a reference, and its audio is None where the video's own counts. ``extra``
+    are columns that mean nothing here.
     """
 
     line: int
@@ -53,6 +54,7 @@ class Row:
     speakers: tuple[Speaker, ...] = ()
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
+    extra: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def where(self) -> str:

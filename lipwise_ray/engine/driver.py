@@ -251,12 +251,12 @@ def _jobs(
         except StorageError:
             raise  # the run's
         except LipwiseError as error:
-            run.refuse(row.line, row.id, [error])
+            run.refuse(row.line, row.id, [error], row.extra)
             continue
         except Exception as error:  # noqa: BLE001  # a row that cannot be begun is refused, the others go on
-            run.refuse(row.line, row.id, [_broken(row, error)])
+            run.refuse(row.line, row.id, [_broken(row, error)], row.extra)
             continue
-        yield RowJob(row.line, row.id, flow, settings.engine.on_quarantine == "passthrough")
+        yield RowJob(row.line, row.id, flow, settings.engine.on_quarantine == "passthrough", row.extra)
 
 
 def _broken(row: Row, error: Exception) -> LipwiseError:

@@ -41,12 +41,14 @@ class RowJob:
         id: Its name there.
         flow: What is to be done.
         lets_through: A chunk in quarantine shows its original frames instead of failing the row.
+        extra: What its manifest says besides, for its record.
     """
 
     row: int
     id: str
     flow: Flow
     lets_through: bool = False
+    extra: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def share(self) -> str:
@@ -297,6 +299,7 @@ class Run:
             "seconds": round(time.monotonic() - running.begun_s, 3),
             "tally": asdict(job.flow.tally),
             "ended": round(time.time(), 3),
+            **({"extra": job.extra} if job.extra else {}),
         }
         self.record(RowOutcome(job.row, job.id, "done" if record["status"] == "done" else "failed", full))
 
@@ -317,7 +320,7 @@ class Run:
         for running in self._active.values():
             self.totals.update(asdict(running.job.flow.tally))
 
-    def refuse(self, row: int, row_id: str, errors: list[LipwiseError]) -> None:
+    def refuse(self, row: int, row_id: str, errors: list[LipwiseError], extra: dict[str, str] | None = None) -> None:
         """Record a row that cannot be begun."""
         message = "\n".join(str(error) for error in errors)
         record: Json = {
@@ -329,6 +332,7 @@ class Run:
             "job_id": "",
             "stage": "validate",
             "seconds": 0.0,
+            **({"extra": extra} if extra else {}),
         }
         self.record(RowOutcome(row, row_id, "failed", record))
 

@@ -138,6 +138,7 @@ def row_of(record: Json, attempts: int) -> Json:
         "output": record.get("output"),
         "language": record.get("language"),
         "tags": ",".join(record.get("tags") or []),
+        "extra": json.dumps(extra, ensure_ascii=False) if (extra := record.get("extra")) else None,
         "judge": sync.get("judge"),
         **{f"{name}_{figure}": (sync.get(name) or {}).get(figure) for name in _MEASURES for figure in _FIGURES},
         "no_score": why.get("after"),
