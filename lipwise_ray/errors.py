@@ -148,11 +148,11 @@ def blamed_on_file(fault: Callable[[str], LipwiseError]) -> Generator[None]:
     """
     try:
         yield
-    except (LipwiseError, MemoryError, OSError):
+    except (LipwiseError, MemoryError):
         raise
     except Exception as error:
-        if is_of_the_machine(error):
-            raise
+        if is_of_the_machine(error) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # without a number it is a library's own, for example of a picture that ends early
         lines = str(error).splitlines()
         raise fault(f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__) from error
 

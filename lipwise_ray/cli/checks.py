@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lipwise_ray.cli import setup
+from lipwise_ray.exit_codes import ExitCode
 
 
 def validate(
@@ -18,26 +19,59 @@ def validate(
     assignments: setup.Set = None,
     preset: setup.Preset = None,
     out: setup.Out = None,
+    state: setup.State = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not open the inputs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a problem, and one at the end.")] = False,
 ) -> None:
-    """Check a manifest and the settings; list every problem of every row at once."""
+    """Check a manifest, its settings, inputs and checkpoints; list every problem of every row at once."""
     from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
-    from lipwise_ray.media.join import codec_for, container_for  # noqa: PLC0415  # heavy
+
+    try:
+        good, bad, lacking = _validated(manifest, job, assignments, preset, out, state, quick=quick, as_json=as_json)
+    except LipwiseError as error:
+        if not as_json:
+            raise
+        typer.echo(json.dumps({"code": error.code, "message": str(error), "line": None, "row_id": None, "rows": None}))
+        raise typer.Exit(ExitCode.CANNOT_START) from error
+    if as_json:
+        typer.echo(
+            json.dumps({"manifest": manifest, "good_rows": good, "bad_rows": bad, "missing_checkpoints": lacking})
+        )
+    else:
+        missing = f", checkpoints that cannot be used: {lacking}" if lacking else ""
+        typer.echo(f"{manifest}: {good} good rows, {bad} bad rows{missing}")
+    raise typer.Exit(ExitCode.ROWS_FAILED if bad else ExitCode.CANNOT_START if lacking else ExitCode.DONE)
+
+
+def _validated(
+    manifest: str,
+    job: Path | None,
+    assignments: list[str] | None,
+    preset: str | None,
+    out: str | None,
+    state: str | None,
+    *,
+    quick: bool,
+    as_json: bool,
+) -> tuple[int, int, int]:
+    """Print what is wrong; return the numbers of good rows, bad rows and missing checkpoints."""
+    from lipwise_ray.dubbing.media import cache_of, media_of  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.validation import Validation  # noqa: PLC0415  # heavy
+    from lipwise_ray.storage.address import normal  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
     out_root = setup.out_address(out, settings, manifest)
     loaded = setup.read_manifest(manifest, source, settings, out_root)
-    for problem in loaded.problems:
-        typer.echo(str(problem))
-    bad = loaded.bad
-    for row in loaded.rows:
-        try:
-            codec_for(source.for_row(row).encode.codec, container_for(Path(row.output)))
-        except LipwiseError as error:
-            typer.echo(f"{row.where}: {error}")
-            bad += 1
-    typer.echo(f"{manifest}: {loaded.good + loaded.bad - bad} good rows, {bad} bad rows")
-    raise typer.Exit(1 if bad else 0)
+    media = None if quick else media_of(settings, cache_of(settings.paths))
+    state_root = normal(setup.state_address(state, settings, out_root))
+    validation = Validation(loaded, source, setup.registry(settings), media, normal(out_root), state_root)
+    for found in validation.findings():
+        if as_json:
+            typer.echo(json.dumps(found.record()))
+        else:
+            typer.echo(found.message if found.line else f"{found.message} Needed by {found.rows} rows.")
+    return loaded.good + loaded.bad - validation.bad, validation.bad, validation.lacking
 
 
 def plan(

@@ -78,9 +78,7 @@ class Media:
             return content_id(path)
         facts = self._source(address).facts()
         if facts is None:
-            raise MediaError(
-                "missing_file", shown(address), "must exist and be readable", "no such object", "Check the path"
-            )
+            raise _absent(address)
         self._check_size(address, facts.size)
         if facts.tag:
             return _name_of(address, facts)
@@ -112,6 +110,24 @@ class Media:
     def _hashed(self, file: Path) -> str:
         self._on_block()
         return content_id(file)
+
+    def glance(self, address: str) -> Path | None:
+        """Return an input that lies here, None for one elsewhere, of which only size and presence are asked.
+
+        Raises:
+            InputError: It may not be read, is not there, or is too long.
+            StorageError: The store refused.
+        """
+        self._policy.check(address)
+        if is_local(address):
+            path = Path(address)
+            self._check_size(address, path.stat().st_size if path.is_file() else None)
+            return path
+        facts = self._source(address).facts()
+        if facts is None:
+            raise _absent(address)
+        self._check_size(address, facts.size)
+        return None
 
     def local(self, address: str, identity: str) -> Path:
         """Return a local file with an input's contents, downloaded once a machine.
@@ -157,6 +173,10 @@ class Media:
         found = self._cache.get(name, fill, self._on_block)
         assert found is not None  # fill raises where there is none
         return found
+
+
+def _absent(address: str) -> MediaError:
+    return MediaError("missing_file", shown(address), "must exist and be readable", "no such object", "Check the path")
 
 
 def _name_of(address: str, facts: Facts) -> str:

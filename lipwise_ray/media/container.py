@@ -92,11 +92,11 @@ def reading(path: Path) -> Generator[None]:
     Raises:
         MediaError: They raised.
     """
-    try:
-        with blamed_on_file(lambda got: _unreadable(path, got)):
+    with blamed_on_file(lambda got: _unreadable(path, got)):
+        try:
             yield
-    except av.error.FFmpegError as error:  # some are errors of the system by their kind too
-        raise decode_problem(path, error, "while it was looked at") from error
+        except av.error.FFmpegError as error:  # some are errors of the system by their kind too
+            raise decode_problem(path, error, "while it was looked at") from error
 
 
 def _unreadable(path: Path, got: str) -> MediaError:

@@ -16,7 +16,7 @@ import numpy as np
 from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
-from lipwise_ray.media.pictures import SERIES, Pictures, open_pictures
+from lipwise_ray.media.pictures import SERIES, WEBP_ANIMATION, Pictures, open_pictures
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.values import BoolArray, I64Array
@@ -124,6 +124,18 @@ def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:
     """
     with reading(info.path):
         return _built(info, salvage=salvage)
+
+
+def check_packets(info: VideoInfo) -> None:
+    """Read every packet's header once, without decoding; a series of pictures has none.
+
+    Raises:
+        MediaError: The file ends before its declared end, or a packet is damaged.
+    """
+    if info.container in (SERIES, WEBP_ANIMATION):
+        return
+    with reading(info.path):
+        _refuse_truncated(info, _survey(info))
 
 
 def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:

@@ -152,10 +152,11 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
         MediaError: The file cannot be opened, is too large, has no video stream, or its first frame is damaged.
     """
     limits = limits or Limits()
-    if is_series(path):
-        return _series_info(path, limits, rate)
-    if (canvas := webp_size(path)) is not None:
-        return _webp_info(path, Size(*canvas), limits)
+    with reading(path):
+        if is_series(path):
+            return _series_info(path, limits, rate)
+        if (canvas := webp_size(path)) is not None:
+            return _webp_info(path, Size(*canvas), limits)
     with reading(path), open_input(path) as container:
         check_container(container, path, limits)
         stream = video_stream(container)
