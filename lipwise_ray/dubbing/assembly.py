@@ -30,7 +30,14 @@ from lipwise_ray.media.language import container_language
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.side_packets import SidePackets
 from lipwise_ray.media.side_streams import LeftBehind, SideStreams, side_streams
-from lipwise_ray.media.soundtrack import SoundtrackPlan, add_soundtrack, plan_soundtrack, write_soundtrack
+from lipwise_ray.media.soundtrack import (
+    LOSSLESS,
+    SoundtrackPlan,
+    add_soundtrack,
+    copy_impossible,
+    plan_soundtrack,
+    write_soundtrack,
+)
 from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Limits
@@ -105,6 +112,8 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     result["left_behind"] = [asdict(one) for one in (*chosen.left_behind, *side.lost)]
     result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
+    heard = (inputs.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
+    result["heard"] = [one.record() for one in heard if one is not None]
     result["assemble_s"] = round(time.perf_counter() - begin, 3)
     settle(job.store, payload, result, keep=job.spec.settings.engine.keep_segments)
     return result
@@ -186,18 +195,23 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     encode = job.spec.settings.encode.audio
     delivered = container_for(name)
     planned = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
-    if planned.copy:
+    if planned.copy and planned.codec in LOSSLESS:
         return planned, audio.info
     folder, suffix = layout.soundtrack(payload["job_id"]), name.suffix.lower()
-    known = whole_file(job.store, folder)
+    folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
+    for copied in (True, False) if planned.copy else (False,):
+        known = whole_file(job.store, folders[copied])
+        if known is not None:
+            return replace(planned, copy=copied), probe_audio(known, _NO_LIMITS)
+    with inputs.scratch_file(scratch, f"track{suffix}") as temporary:
+        wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
+        if encode.codec == "copy" and not wrote.copy:
+            raise copy_impossible(audio.info, delivered, "packets that decode otherwise in it")
+        job.store.put_file(f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}", temporary)
+    known = whole_file(job.store, folders[wrote.copy])
     if known is None:
-        with inputs.scratch_file(scratch, f"track{suffix}") as temporary:
-            write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
-            job.store.put_file(f"{folder}/{sha256_of(temporary)}{suffix}", temporary)
-        known = whole_file(job.store, folder)
-        if known is None:
-            raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
-    return planned, probe_audio(known, _NO_LIMITS)
+        raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
+    return wrote, probe_audio(known, _NO_LIMITS)
 
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:

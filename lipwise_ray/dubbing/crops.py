@@ -68,7 +68,7 @@ def read_crops(
 
 
 def read_wave(path: Path) -> F32Array:
-    """Return a file's sound, mono at 16 kHz, shape (N,).
+    """Return a file's sound as the lip-sync network hears it: mono at 16 kHz and at its loudness, shape (N,).
 
     Raises:
         MediaError: The file holds no sound.
@@ -76,8 +76,8 @@ def read_wave(path: Path) -> F32Array:
     """
     with TemporaryDirectory() as folder:
         raw = Path(folder) / "sound.f32"
-        extract_network_sound(probe_audio(path), raw)
-        return np.fromfile(raw, np.float32)
+        sound = extract_network_sound(probe_audio(path), raw)
+        return np.fromfile(raw, np.float32) * np.float32(sound.heard.gain)
 
 
 def read_mel(path: Path) -> F32Array:

@@ -6,18 +6,20 @@ import os
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
 from lipwise_ray.arrays import ArraySpec, map_npy
+from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.lipsync.mel import write_mel
 from lipwise_ray.lipsync.speech import voiced
 from lipwise_ray.media.audio import Sound, extract_network_sound
 from lipwise_ray.media.container import write_problem
+from lipwise_ray.media.hearing import Heard
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.pictures import USUAL_RATE
@@ -27,7 +29,7 @@ from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, read_json, to_json
-from lipwise_ray.values import BoolArray
+from lipwise_ray.values import BoolArray, Json
 
 _COLUMNS = ArraySpec("float32", ("C", "B"))
 
@@ -120,7 +122,7 @@ def open_audio(
     info, mel_key = probe_audio(path, limits), layout.mel(audio_id, salvage=salvage)
     known = known_sound(store, audio_id, salvage=salvage)
     if known is not None:
-        return Audio(audio_id, info, *known, mel_key)
+        return Audio(audio_id, known[0].described(info), *known, mel_key)
     with (
         scratch_file(scratch, "wave.f32") as wave,
         scratch_file(scratch, "mel.npy") as mel,
@@ -128,16 +130,16 @@ def open_audio(
     ):
         sound = extract_network_sound(info, wave, salvage=salvage, limits=limits)
         try:
-            columns = write_mel(wave, mel)
+            columns = write_mel(wave, mel, gain=sound.heard.gain)
             np.save(cepstra, mfcc(np.memmap(wave, np.float32, "r")))
         except OSError as error:
             raise write_problem(mel, error) from error
         hashes = {"mel_sha256": sha256_of(mel), "mfcc_sha256": sha256_of(cepstra)}
         store.put_file(mel_key, mel)
         store.put_file(layout.cepstra(audio_id, salvage=salvage), cepstra)
-    record = {"samples": sound.samples, "rate_hz": sound.rate_hz, "mel_columns": columns, **hashes}
+    record = {"pipeline": PIPELINE_VERSION, **asdict(sound), "mel_columns": columns, **hashes}
     store.write(layout.sound(audio_id, salvage=salvage), to_json(record))
-    return Audio(audio_id, info, sound, columns, mel_key)
+    return Audio(audio_id, sound.described(info), sound, columns, mel_key)
 
 
 def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[Sound, int] | None:
@@ -147,7 +149,8 @@ def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[Sound, i
         file = store.fetch(key_of(audio_id, salvage=salvage))
         if file is None or known.get(name) != sha256_of(file):
             return None
-    return Sound(known["samples"], known["rate_hz"]), known["mel_columns"]
+    sound = _sound(known)
+    return None if sound is None else (sound, known["mel_columns"])
 
 
 def lead_s(info: VideoInfo) -> Fraction:
@@ -179,8 +182,15 @@ def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
 
 def sound_of(store: Store, audio_id: str, *, salvage: bool) -> Sound | None:
     """Return a sound's length when it was opened before; its mel and cepstra are not looked at."""
-    known = read_json(store, layout.sound(audio_id, salvage=salvage))
-    return Sound(known["samples"], known["rate_hz"]) if known else None
+    return _sound(read_json(store, layout.sound(audio_id, salvage=salvage)) or {})
+
+
+def _sound(record: Json) -> Sound | None:
+    """Return the sound of a record; None where another version of the pipeline made it, which heard otherwise."""
+    if record.get("pipeline") != PIPELINE_VERSION:
+        return None
+    told = {name: record[name] for name in ("samples", "rate_hz", "layout", "holes", "hole_s", "changes")}
+    return Sound(**told, heard=Heard(**record["heard"]))
 
 
 def open_columns(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

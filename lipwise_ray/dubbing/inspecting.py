@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.3
 _WAVE = "wave.f32"
 _MOST_TRACKS, _CROP_PX = 12, 160
+_HEARD = ("mix", "lufs", "gain_db")
 _HDR = (16, 18)  # transfer functions PQ and HLG
 
 
@@ -146,9 +147,10 @@ def _sound(path: Path, folder: Path, judge: Judge | None) -> tuple[Json, Heard |
     info: AudioInfo = probe_audio(path)
     wave, mel_file = folder / _WAVE, folder / "mel.npy"
     sound = extract_network_sound(info, wave)
-    write_mel(wave, mel_file)
+    write_mel(wave, mel_file, gain=sound.heard.gain)
     mel = np.load(mel_file, mmap_mode="r")
     said = voiced(mel, _PAUSE_S)
+    info = sound.described(info)
     level = loudness(info)
     record = {
         "rate_hz": info.rate_hz,
@@ -158,6 +160,7 @@ def _sound(path: Path, folder: Path, judge: Judge | None) -> tuple[Json, Heard |
         "loudness_lufs": level.lufs,
         "loudness_range_lu": level.range_lu,
         "true_peak": level.peak,
+        **{f"heard_{name}" if name in _HEARD else name: value for name, value in sound.record().items()},
         "speech_share": round(float(said.mean()), 3),
         "speech_begins_s": round(float(np.argmax(said)) / MEL_RATE_HZ, 2) if said.any() else None,
         "pauses": len(runs(~said)),

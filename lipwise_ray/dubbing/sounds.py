@@ -143,7 +143,7 @@ class Sounds:
 
     def _clip(self, speaker: Speaker, record: Json) -> Clip:
         audio = self._open(self._job.media.local(speaker.audio, record["audio"]), record["audio"])
-        clip = Clip(audio.info, audio.sound.duration_s, speaker.start_s, speaker.end_s)
+        clip = Clip(audio.info, audio.sound, speaker.start_s, speaker.end_s)
         hours = self._job.spec.settings.limits.hours
         if clip.stop_s > hours * 3600:
             raise MediaError(

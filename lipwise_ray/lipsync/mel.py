@@ -66,12 +66,13 @@ def level_db(mel: F32Array) -> F64Array:
     return 20 * np.log10((10 ** (band_db / 20)).mean(axis=1))
 
 
-def write_mel(wave_path: Path, target: Path) -> int:
+def write_mel(wave_path: Path, target: Path, *, gain: float = 1.0) -> int:
     """Compute the mel of a file of raw float32 samples and write it as .npy.
 
     Args:
         wave_path: Mono little-endian float32 samples at 16 kHz.
         target: Gets an array of shape (columns, 80), so that a window is one contiguous read.
+        gain: Factor by which the samples are made louder first.
 
     Returns:
         The number of columns.
@@ -86,12 +87,12 @@ def write_mel(wave_path: Path, target: Path) -> int:
     header = {"descr": "<f4", "fortran_order": False, "shape": (columns, MEL_BANDS)}
     with target.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for block in _blocks(cast("F32Array", wave)):
+        for block in _blocks(cast("F32Array", wave), gain):
             file.write(np.ascontiguousarray(block, "<f4").tobytes())
     return columns
 
 
-def _blocks(wave: F32Array) -> Iterator[F32Array]:
+def _blocks(wave: F32Array, gain: float = 1.0) -> Iterator[F32Array]:
     """Yield (columns, 80) blocks."""
     if len(wave) == 0:
         raise AudioError("no_samples", "sound", "needs at least one sample", "none")
@@ -100,6 +101,7 @@ def _blocks(wave: F32Array) -> Iterator[F32Array]:
     for start in range(0, total, _BLOCK_COLUMNS):
         stop = min(start + _BLOCK_COLUMNS, total)
         padded = _emphasised(wave, start * MEL_HOP_SAMPLES - _HALF, (stop - 1) * MEL_HOP_SAMPLES + _HALF)
+        padded *= np.float32(gain)
         if not np.isfinite(padded).all():
             raise AudioError(
                 "not_finite", "sound", "must hold finite samples", "NaN or infinity", "Export the sound again"

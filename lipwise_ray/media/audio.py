@@ -1,107 +1,78 @@
-"""Sound: decoded once to mono 16 kHz for the networks, streamed, never whole in memory."""
+"""Sound for the networks: decoded once to mono 16 kHz, streamed, never whole in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import av
-import av.error
 import numpy as np
-import soxr
 
 from lipwise_ray.errors import AudioError
-from lipwise_ray.media.container import decode_problem, open_input, reading, write_problem
-from lipwise_ray.media.limits import check_duration
+from lipwise_ray.media.audio_reader import AudioReader, Channels
+from lipwise_ray.media.channels import channel_names
+from lipwise_ray.media.container import reading, write_problem
+from lipwise_ray.media.hearing import MONO, Heard, measure_mixes, mix_weights
+from lipwise_ray.media.loudness import LoudnessMeter
 from lipwise_ray.media.probe import AudioInfo
-from lipwise_ray.media.samples import samples_of
+from lipwise_ray.media.samples import Samples
 from lipwise_ray.settings import Limits
-from lipwise_ray.values import F32Array
-
-if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
+from lipwise_ray.values import round_half_up
 
 NETWORK_RATE_HZ = 16_000
-_BLOCK_SAMPLES = 1 << 16
-
-# Share of each loudspeaker in the mono sound, before division by the sum (ITU-R BS.775 down-mix).
-_SPEAKER_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0}
-_SURROUND_WEIGHT = 0.5
-_STEREO = 2
+_LEAST_METERED = NETWORK_RATE_HZ * 2 // 5  # EBU R 128 measures in stretches of 0.4 s
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
     """A decoded sound.
 
-    ``samples`` counts native samples, silence before the first one included.
+    Attributes:
+        samples: Native samples, silence before the first one and in holes included.
+        rate_hz: Their rate; the highest where it changes.
+        layout: FFmpeg's name of the channels; the most where they change.
+        heard: How the networks hear it.
+        holes: Holes in its time stamps that became silence, and overlaps that were cut.
+        hole_s: Their length together.
+        changes: How often rate or channels change.
     """
 
     samples: int
     rate_hz: int
+    layout: str
+    heard: Heard
+    holes: int = 0
+    hole_s: float = 0.0
+    changes: int = 0
 
     @property
     def duration_s(self) -> Fraction:
         """Exact duration."""
         return Fraction(self.samples, self.rate_hz)
 
+    def described(self, info: AudioInfo) -> AudioInfo:
+        """Return a stream's description with what decoding found: the highest rate and the most channels."""
+        return replace(info, rate_hz=self.rate_hz, layout=self.layout, channels=len(channel_names(self.layout)))
 
-def decode_audio(info: AudioInfo, *, salvage: bool = False) -> Iterator[AudioFrame]:
-    """Yield the decoded frames of an audio stream.
+    def record(self) -> dict[str, object]:
+        """Return what was heard, for results: the mix, its loudness and gain, and what was mended in time."""
+        return {
+            "mix": ", then ".join(
+                mix if len(self.heard.mixes) == 1 else f"{layout} {mix}" for layout, mix in self.heard.mixes.items()
+            ),
+            "lufs": self.heard.lufs,
+            "gain_db": round(20 * math.log10(self.heard.gain), 2),
+            "holes": self.holes,
+            "hole_s": round(self.hole_s, 4),
+            "changes": self.changes,
+        }
 
-    Raises:
-        MediaError: The stream is damaged and `salvage` is off.
-    """
-    with reading(info.path), open_input(info.path) as container:
-        stream = next(s for s in container.streams.audio if s.index == info.stream_index)
-        packets = container.demux(stream)
-        while True:
-            try:
-                yield from next(packets).decode()
-            except (StopIteration, av.error.EOFError):
-                return
-            except av.error.FFmpegError as error:
-                if not salvage:
-                    raise decode_problem(info.path, error, "in its sound") from error
-
-
-def _mono(frames: Iterator[AudioFrame], info: AudioInfo) -> Iterator[F32Array]:
-    """Yield mono samples at the native rate."""
-    to_float = av.AudioResampler(format="flt", layout=info.layout, rate=info.rate_hz)
-    weights: F32Array | None = None
-    done = 0
-    lead = round(info.lead_s * info.rate_hz)
-    while lead > 0:
-        yield np.zeros(min(lead, _BLOCK_SAMPLES), np.float32)
-        lead -= _BLOCK_SAMPLES
-    for frame in frames:
-        for piece in to_float.resample(frame):
-            if weights is None:
-                weights = channel_weights([channel.name for channel in piece.layout.channels])
-            mono = np.asarray(weights @ samples_of(piece), np.float32)
-            if not np.isfinite(mono).all():
-                raise AudioError(
-                    "not_finite",
-                    str(info.path),
-                    "must hold finite samples",
-                    f"NaN or infinity after {done / info.rate_hz:.2f} s",
-                    "Export the sound again, as 16 or 24 bit integers",
-                )
-            done += len(mono)
-            yield mono
-
-
-def channel_weights(names: list[str]) -> F32Array:
-    """Return each channel's share of the mono sound that the networks hear, shape (channels,)."""
-    if len(names) <= _STEREO:
-        return np.full(len(names), 1 / len(names), np.float32)
-    weights = np.array([_SPEAKER_WEIGHTS.get(name, _SURROUND_WEIGHT) for name in names], np.float32)
-    if not weights.any():
-        weights[:] = 1
-    return weights / weights.sum()
+    @property
+    def is_even(self) -> bool:
+        """Whether its packets can be taken as they are: no hole, and the same parameters throughout."""
+        return not self.holes and not self.changes
 
 
 def extract_network_sound(
@@ -109,7 +80,8 @@ def extract_network_sound(
 ) -> Sound:
     """Decode a sound to mono 16 kHz float32 and write the raw samples to a file.
 
-    The whole stream passes one resampler, so no block has edges of its own.
+    They are as loud as the mix of the channels is; `Sound.heard` holds the factor for the lip-sync network. A run of
+    equal parameters passes one resampler, so no block has edges of its own.
 
     Args:
         info: The audio stream.
@@ -118,31 +90,24 @@ def extract_network_sound(
         limits: How long it may be, whatever its header says.
 
     Returns:
-        The exact number of native samples.
+        What was decoded, with the exact number of native samples.
 
     Raises:
         AudioError: The stream holds no sample, or a sample is NaN or infinite.
         MediaError: The stream is damaged, or too long.
         StorageError: The disk is full.
     """
-    limits = limits or Limits()
-    resampler = soxr.ResampleStream(info.rate_hz, NETWORK_RATE_HZ, 1, dtype="float32", quality="HQ")
-    samples = 0
-    direct = info.rate_hz == NETWORK_RATE_HZ
-    try:
-        with reading(info.path), target.open("wb") as file:
-            for block in _mono(decode_audio(info, salvage=salvage), info):
-                samples += len(block)
-                check_duration(Fraction(samples, info.rate_hz), info.path, limits)
-                file.write((block if direct else resampler.resample_chunk(block)).tobytes())
-            if not direct:
-                file.write(resampler.resample_chunk(np.zeros(0, np.float32), last=True).tobytes())
-            if file.tell() == 0 and samples:
-                # Less than one sample of 16 kHz: the networks get one sample of silence.
-                file.write(np.zeros(1, np.float32).tobytes())
-    except OSError as error:
-        raise write_problem(target, error) from error
-    if samples == 0:
+    with reading(info.path):
+        mixes = measure_mixes(AudioReader(info, salvage=salvage, limits=limits)) if info.channels > 1 else {}
+        reader = AudioReader(info, salvage=salvage, limits=limits)
+        try:
+            lufs = _write(reader, target, mixes)
+        except _UnknownLayoutError:  # more channels than the header says
+            mixes = measure_mixes(AudioReader(info, salvage=salvage, limits=limits))
+            reader = AudioReader(info, salvage=salvage, limits=limits)
+            lufs = _write(reader, target, mixes)
+    found = reader.findings
+    if not found.runs:
         raise AudioError(
             "no_samples",
             str(info.path),
@@ -150,4 +115,58 @@ def extract_network_sound(
             "a stream of length zero",
             'Set "audio" to a file with sound',
         )
-    return Sound(samples, info.rate_hz)
+    rate_hz = max(run.rate_hz for run in found.runs)
+    return Sound(
+        samples=max(1, round_half_up(found.length_s * rate_hz)),
+        rate_hz=rate_hz,
+        layout=max(found.runs, key=lambda run: run.count).layout,
+        heard=Heard({run.layout: mixes.get(run.layout, MONO) for run in found.runs}, lufs),
+        holes=found.holes,
+        hole_s=float(found.hole_s),
+        changes=len(found.runs) - 1,
+    )
+
+
+class _UnknownLayoutError(Exception):
+    """Several channels for which no mix was chosen."""
+
+
+def mono(reader: AudioReader, mixes: Mapping[str, str], rate_hz: int) -> Iterator[Samples]:
+    """Yield what the networks hear of a sound, in blocks of shape (1, N).
+
+    Args:
+        reader: The sound.
+        mixes: How each layout is heard.
+        rate_hz: The rate wanted.
+    """
+    for channels, blocks in reader.runs():
+        yield from reader.resampled(_mixed(blocks, channels, mixes), channels.rate_hz, rate_hz, 1)
+
+
+def _mixed(blocks: Iterator[Samples], channels: Channels, mixes: Mapping[str, str]) -> Iterator[Samples]:
+    if channels.count == 1:
+        yield from blocks
+        return
+    if channels.layout not in mixes:
+        raise _UnknownLayoutError
+    weights = mix_weights(channels.layout, mixes[channels.layout])[None]
+    for block in blocks:
+        yield np.asarray(weights @ block, np.float32)
+
+
+def _write(reader: AudioReader, target: Path, mixes: Mapping[str, str]) -> float | None:
+    """Write what the networks hear; return its loudness."""
+    meter, written = LoudnessMeter(NETWORK_RATE_HZ, "mono"), 0
+    try:
+        with target.open("wb") as file:
+            for block in mono(reader, mixes, NETWORK_RATE_HZ):
+                meter.push(block)
+                written += file.write(block.tobytes()) // block.itemsize
+            if written == 0 and reader.findings.runs:
+                # Less than one sample of 16 kHz: the networks get one sample of silence.
+                file.write(np.zeros(1, np.float32).tobytes())
+    except OSError as error:
+        raise write_problem(target, error) from error
+    if 0 < written < _LEAST_METERED:
+        meter.push(np.zeros((1, _LEAST_METERED - written), np.float32))
+    return meter.result().lufs

@@ -8,9 +8,10 @@ import av
 import av.error
 from av.filter import Graph
 
-from lipwise_ray.media.audio import decode_audio
+from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.container import reading
 from lipwise_ray.media.probe import AudioInfo
+from lipwise_ray.media.samples import Samples, frame_of
 
 _KEYS = ("I", "LRA", "true_peak")
 _FLOOR_LUFS = -69.9  # the measure's gate is at -70
@@ -23,7 +24,7 @@ class Loudness:
     Attributes:
         lufs: Integrated loudness.
         range_lu: Loudness range.
-        peak: True peak; 1 is full scale.
+        peak: True peak; 1 is full scale. None where it was not measured.
     """
 
     lufs: float | None
@@ -31,42 +32,52 @@ class Loudness:
     peak: float | None
 
 
+class LoudnessMeter:
+    """Measures what is pushed through it, with FFmpeg's `ebur128` filter.
+
+    Args:
+        rate_hz: Samples a second.
+        layout: FFmpeg's name of the channels.
+        with_peak: Measure the true peak too, which takes most of the time.
+    """
+
+    def __init__(self, rate_hz: int, layout: str, *, with_peak: bool = False) -> None:
+        self._rate_hz, self._layout = rate_hz, layout
+        self._graph = Graph()
+        self._source = self._graph.add_abuffer(sample_rate=rate_hz, format="flt", layout=layout)
+        meter = self._graph.add("ebur128", "metadata=1:peak=true" if with_peak else "metadata=1")
+        sink = self._graph.add("abuffersink")
+        self._source.link_to(meter)
+        meter.link_to(sink)
+        self._graph.configure()
+        self._last: dict[str, str] = {}
+
+    def push(self, samples: Samples) -> None:
+        """Measure samples of shape (channels, N), float32."""
+        self._graph.push(frame_of(samples, "flt", self._layout, self._rate_hz))
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            self._last = dict(frame.metadata) or self._last
+
+    def result(self) -> Loudness:
+        """Return the loudness of all that was pushed."""
+        found = [float(self._last[key]) if (key := f"lavfi.r128.{name}") in self._last else None for name in _KEYS]
+        lufs, range_lu, peak = found
+        is_heard = lufs is not None and lufs > _FLOOR_LUFS
+        return Loudness(lufs if is_heard else None, range_lu if is_heard else None, peak)
+
+
 def loudness(info: AudioInfo) -> Loudness:
-    """Measure a sound with FFmpeg's `ebur128` filter; streamed.
+    """Measure a sound; streamed.
 
     Raises:
         MediaError: The stream is damaged.
     """
     with reading(info.path):
-        return _measured(info)
-
-
-def _measured(info: AudioInfo) -> Loudness:
-    graph = Graph()
-    source = graph.add_abuffer(sample_rate=info.rate_hz, format="flt", layout=info.layout)
-    meter, sink = graph.add("ebur128", "metadata=1:peak=true"), graph.add("abuffersink")
-    source.link_to(meter)
-    meter.link_to(sink)
-    graph.configure()
-    resampler = av.AudioResampler(format="flt", layout=info.layout, rate=info.rate_hz)
-    last: dict[str, str] = {}
-    for frame in decode_audio(info):
-        frame.pts = None
-        for piece in resampler.resample(frame):
-            graph.push(piece)
-            last = _taken(graph) or last
-    values = [float(last[key]) if (key := f"lavfi.r128.{name}") in last else None for name in _KEYS]
-    lufs, range_lu, peak = values
-    is_heard = lufs is not None and lufs > _FLOOR_LUFS
-    return Loudness(lufs if is_heard else None, range_lu if is_heard else None, peak)
-
-
-def _taken(graph: Graph) -> dict[str, str]:
-    """Return the metadata of the last frame that is ready."""
-    last: dict[str, str] = {}
-    while True:
-        try:
-            frame = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return last
-        last = dict(frame.metadata) or last
+        meter = LoudnessMeter(info.rate_hz, info.layout, with_peak=True)
+        for block in AudioReader(info).blocks(info.rate_hz, info.layout):
+            meter.push(block)
+        return meter.result()

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 
-from lipwise_ray.errors import AudioError
-from lipwise_ray.media.audio import channel_weights, decode_audio
+from lipwise_ray.media.audio import Sound
+from lipwise_ray.media.audio import mono as heard_as_mono
+from lipwise_ray.media.audio_reader import AudioReader
+from lipwise_ray.media.channels import channel_names
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.probe import AudioInfo
-from lipwise_ray.media.samples import frame_of, samples_of
+from lipwise_ray.media.samples import Samples, frame_of
 from lipwise_ray.values import F32Array, round_half_up
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _BLOCK_SAMPLES = 1 << 16
 _FULL = (1 << 31) - 1
 _MOST_CHANNELS = 8  # that FLAC can hold
-_FRONT = ("FL", "FR")
-_BESIDE = {"BL": "SL", "BR": "SR", "SL": "BL", "SR": "BR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +34,28 @@ class Clip:
 
     Attributes:
         info: The audio stream.
-        duration_s: Its exact length.
+        sound: What decoding it found: its exact length, and how the networks hear it.
         start_s: Where it begins.
         end_s: Where it is cut, None for its own end.
     """
 
     info: AudioInfo
-    duration_s: Fraction
+    sound: Sound
     start_s: float
     end_s: float | None
 
     @property
     def stop_s(self) -> Fraction:
         """Where it is over."""
-        whole = Fraction(self.start_s) + self.duration_s
+        whole = Fraction(self.start_s) + self.sound.duration_s
         return whole if self.end_s is None else min(whole, Fraction(self.end_s))
 
 
 def mix_info(clips: Sequence[Clip], path: Path, *, mono: bool = False) -> AudioInfo:
     """Return what `mix` writes: the highest rate and the most channels of its sounds, or stereo for more than eight."""
-    most = max(clips, key=lambda clip: clip.info.channels).info
-    layout = "mono" if mono else most.layout if most.channels <= _MOST_CHANNELS else "stereo"
-    rate_hz, channels = max(clip.info.rate_hz for clip in clips), av.AudioLayout(layout).nb_channels
+    layout = max((clip.sound.layout for clip in clips), key=lambda layout: len(channel_names(layout)))
+    layout = "mono" if mono else layout if len(channel_names(layout)) <= _MOST_CHANNELS else "stereo"
+    rate_hz, channels = max(clip.sound.rate_hz for clip in clips), len(channel_names(layout))
     return AudioInfo(path, "matroska,webm", 0, "flac", rate_hz, channels, layout, Fraction(0))
 
 
@@ -88,14 +87,14 @@ def mix(
         StorageError: The disk is full.
     """
     info, peak = mix_info(clips, target, mono=mono), 1.0
-    for block in _blocks(clips, info, salvage=salvage):
+    for block in _blocks(clips, info, mono=mono, salvage=salvage):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         on_block()
     try:
         with av.open(str(target), "w", format="matroska") as output:
             stream: AudioStream = output.add_stream("flac", rate=info.rate_hz, layout=info.layout, format="s32")  # type: ignore[assignment]  # an audio codec gives an audio stream
             done = 0
-            for block in _blocks(clips, info, salvage=salvage):
+            for block in _blocks(clips, info, mono=mono, salvage=salvage):
                 levels = np.rint(block.astype(np.float64) * (_FULL / peak)).astype(np.int32)
                 frame = frame_of(levels, "s32", info.layout, info.rate_hz)
                 frame.pts, frame.time_base = done, Fraction(1, info.rate_hz)
@@ -108,10 +107,10 @@ def mix(
     return info
 
 
-def _blocks(clips: Sequence[Clip], info: AudioInfo, *, salvage: bool) -> Iterator[F32Array]:
+def _blocks(clips: Sequence[Clip], info: AudioInfo, *, mono: bool, salvage: bool) -> Iterator[F32Array]:
     """Yield the sum in blocks of shape (channels, samples)."""
     total = round_half_up(max(clip.stop_s for clip in clips) * info.rate_hz)
-    voices = [_Voice(clip, info, salvage=salvage) for clip in clips]
+    voices = [_Voice(clip, info, mono=mono, salvage=salvage) for clip in clips]
     for start in range(0, total, _BLOCK_SAMPLES):
         block = np.zeros((info.channels, min(_BLOCK_SAMPLES, total - start)), np.float32)
         for voice in voices:
@@ -119,36 +118,19 @@ def _blocks(clips: Sequence[Clip], info: AudioInfo, *, salvage: bool) -> Iterato
         yield block
 
 
-def _routes(source: list[str], target: list[str]) -> F32Array:
-    """Return how loud each channel of a sound is in each of a mix, shape (target, source); both by FFmpeg's names."""
-    if source == target:
-        return np.eye(len(target), dtype=np.float32)
-    if len(target) == 1:
-        return channel_weights(source)[None]
-    routes = np.zeros((len(target), len(source)), np.float32)
-    fronts = [target.index(name) for name in _FRONT if name in target] or [0]
-    for column, name in enumerate(source):
-        beside = _BESIDE.get(name, name)
-        if len(source) > 1 and (name in target or beside in target):
-            rows = [target.index(name if name in target else beside)]
-        else:  # by its side, or to both sides
-            rows = [row for row in fronts if len(source) > 1 and target[row][-1] == name[-1]] or fronts
-        routes[rows, column] = 1
-    return routes
-
-
 class _Voice:
     """One sound of a mix; its file is open from its first block to its last."""
 
-    def __init__(self, clip: Clip, into: AudioInfo, *, salvage: bool) -> None:
+    def __init__(self, clip: Clip, into: AudioInfo, *, mono: bool, salvage: bool) -> None:
         self._clip = clip
         self._rate_hz = into.rate_hz
-        self._names = [channel.name for channel in av.AudioLayout(into.layout).channels]
+        self._layout = into.layout
+        self._mono = mono
         self._salvage = salvage
         self._place = round_half_up(Fraction(clip.start_s) * into.rate_hz)
         self._stop = round_half_up(clip.stop_s * into.rate_hz)
-        self._pieces: Generator[F32Array] | None = None
-        self._rest: F32Array | None = None
+        self._pieces: Generator[Samples] | None = None
+        self._rest: Samples | None = None
 
     def add_to(self, block: F32Array, start: int) -> None:
         """Add what belongs to a block that begins at sample `start`; blocks come in order, each once."""
@@ -166,32 +148,16 @@ class _Voice:
         if self._place >= self._stop and self._pieces is not None:
             self._pieces.close()
 
-    def _next(self) -> F32Array | None:
+    def _next(self) -> Samples | None:
         if self._rest is not None:
             return self._rest
         if self._pieces is None:
             self._pieces = self._decoded()
         return next(self._pieces, None)
 
-    def _decoded(self) -> Generator[F32Array]:
-        info = self._clip.info
-        lead = round_half_up(info.lead_s * self._rate_hz)
-        while lead > 0:
-            yield np.zeros((len(self._names), min(lead, _BLOCK_SAMPLES)), np.float32)
-            lead -= _BLOCK_SAMPLES
-        resampler = av.AudioResampler(format="flt", layout=info.layout, rate=self._rate_hz)
-        routes: F32Array | None = None
-        for frame in chain(self._frames(), [None]):
-            for piece in resampler.resample(frame):
-                if routes is None:
-                    routes = _routes([channel.name for channel in piece.layout.channels], self._names)
-                samples = np.asarray(routes @ samples_of(piece), np.float32)
-                if not np.isfinite(samples).all():
-                    raise AudioError("not_finite", str(info.path), "must hold finite samples", "NaN or infinity")
-                if samples.shape[1]:
-                    yield samples
-
-    def _frames(self) -> Iterator[av.AudioFrame]:
-        for frame in decode_audio(self._clip.info, salvage=self._salvage):
-            frame.pts = None
-            yield frame
+    def _decoded(self) -> Generator[Samples]:
+        reader = AudioReader(self._clip.info, salvage=self._salvage)
+        if self._mono:
+            yield from heard_as_mono(reader, self._clip.sound.heard.mixes, self._rate_hz)
+        else:
+            yield from reader.blocks(self._rate_hz, self._layout)

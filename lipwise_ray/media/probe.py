@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _STILL_FORMATS = {"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"}
 _STILL_CODECS = {"png", "webp", "bmp", "tiff", "gif"}
 _FIRST_FRAME_PACKETS = 500
+_SHORT_FORMATS = ("u8", "s16")
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
@@ -81,7 +82,11 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """One audio stream. ``lead_s`` is silence before its first sample, on the container's clock."""
+    """One audio stream.
+
+    ``lead_s`` is silence before its first sample, on the container's clock; ``bits`` what its samples decode to, at
+    most 24.
+    """
 
     path: Path
     container: str
@@ -91,6 +96,7 @@ class AudioInfo:
     channels: int
     layout: str
     lead_s: Fraction
+    bits: int = 24
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
@@ -288,12 +294,13 @@ def probe_audio(path: Path, limits: Limits | None = None) -> AudioInfo:
             codec=stream.codec_context.name,
             rate_hz=stream.codec_context.sample_rate,
             channels=stream.codec_context.layout.nb_channels,
-            layout=_layout_name(stream.codec_context.layout),
+            layout=layout_name(stream.codec_context.layout),
             lead_s=lead_s,
+            bits=16 if stream.codec_context.format.name.startswith(_SHORT_FORMATS) else 24,
         )
 
 
-def _layout_name(layout: AudioLayout) -> str:
+def layout_name(layout: AudioLayout) -> str:
     """Return a name that filters and encoders take; files often state a bare number of channels."""
     if layout.name.endswith("channels"):
         return _USUAL_LAYOUTS.get(layout.nb_channels, layout.name)

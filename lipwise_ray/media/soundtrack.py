@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import av.error
 import numpy as np
 
-from lipwise_ray.errors import SettingsError
-from lipwise_ray.media.audio import Sound, decode_audio
+from lipwise_ray.errors import InputError, SettingsError, StorageError
+from lipwise_ray.media.audio import Sound
+from lipwise_ray.media.audio_reader import BLOCK_SAMPLES, AudioReader
+from lipwise_ray.media.channels import channel_names
 from lipwise_ray.media.container import open_input, write_problem
 from lipwise_ray.media.join import container_for
-from lipwise_ray.media.probe import AudioInfo
-from lipwise_ray.media.samples import frame_of, samples_of
+from lipwise_ray.media.probe import AudioInfo, probe_audio
+from lipwise_ray.media.samples import Samples, frame_of
+from lipwise_ray.values import round_half_up
 
 if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
 
-# Codec and source container pairs whose packets keep their timing when they are copied, by the
-# target container. MP3 is missing on purpose: its encoder delay is not carried over.
+_PCM = frozenset({"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"})
+LOSSLESS = frozenset({"flac", "alac"}) | _PCM
+"""Codecs that give back what went in: copied where the container takes them, encoded as themselves where not."""
+
 _COPY = {
-    "mp4": {"aac", "ac3", "eac3", "alac", "flac"},
-    "mov": {"aac", "ac3", "alac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
-    "matroska": {"ac3", "eac3", "flac", "pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
-    "webm": set[str](),
+    "mp4": {"aac", "ac3", "eac3", "mp3", "opus", "alac", "flac"},
+    "mov": {"aac", "ac3", "mp3", "alac"} | _PCM,
+    "matroska": {"aac", "ac3", "eac3", "mp3", "opus", "vorbis"} | LOSSLESS,
+    "webm": {"opus", "vorbis"},
 }
 _ENCODE = {
     "mp4": ("aac", "libopus", "flac", "alac"),
@@ -38,10 +47,13 @@ _ENCODE = {
     "matroska": ("aac", "libopus", "flac", "alac", "pcm_s16le"),
     "webm": ("libopus",),
 }
-_COPY_FROM = ("mov,mp4,m4a,3gp,3g2,mj2", "wav", "flac")
+_PRECISE = frozenset({"pcm_s32le"})  # more than the 24 bits of float32
 _AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _OPUS_RATE_HZ = 48000
-_BLOCK_SAMPLES = 1 << 14
+_PADDING_S = Fraction(30, 1000)  # encoders fill up the last packet, and few containers say how much of it
+_ONE_SURROUND = frozenset({"aac", "libopus", "alac"})
+_WIDE_LAYOUTS = ("5.1", "7.1")
+_FORMATS = {("flac", 16): "s16", ("flac", 24): "s32", ("alac", 16): "s16p", ("alac", 24): "s32p"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +61,18 @@ class SoundtrackPlan:
     """How the sound is delivered.
 
     Attributes:
-        copy: Packets are copied as they are.
+        copy: Packets are copied as they are; of a codec that is not lossless, where that turns out to be exact.
         codec: Encoder used otherwise.
         bitrate: Bits a second of the encoder, 0 for its usual value.
         duration_s: Exact length of the delivered sound; silence pads it, the end is cut.
+        bits: Bits of a sample that a lossless encoder writes, 16 or 24.
     """
 
     copy: bool
     codec: str
     bitrate: int
     duration_s: Fraction
+    bits: int = 16
 
 
 def plan_soundtrack(
@@ -85,22 +99,43 @@ def plan_soundtrack(
             "",
             'Use encode.audio.codec = "auto"',
         )
-    whole = duration_s == sound.duration_s and not info.lead_s
-    possible = whole and info.codec in _COPY.get(container, set()) and info.container in _COPY_FROM
-    if codec == "copy" and not possible:
-        reason = f"{info.codec} in {info.container.split(',')[0]}" if whole else "a length that must be cut or padded"
-        raise SettingsError(
-            "copy_impossible",
-            str(info.path),
-            f"needs sound that {container} can take as it is for encode.audio.codec = copy",
-            reason,
-            'Use encode.audio.codec = "auto"',
-        )
-    if codec in ("auto", "copy") and possible:
-        return SoundtrackPlan(copy=True, codec=info.codec, bitrate=0, duration_s=duration_s)
-    if codec == "auto":
-        codec = "libopus" if container == "webm" else "aac"
-    return SoundtrackPlan(copy=False, codec=codec, bitrate=bitrate, duration_s=duration_s)
+    name = canonical(info.codec)
+    fitting = name in _COPY[container]
+    whole = duration_s == sound.duration_s and not info.lead_s and sound.is_even
+    if codec == "copy" and not (whole and fitting):
+        reason = f"{name} in {info.container.split(',')[0]}"
+        if fitting:
+            reason = "a length that must be cut or padded" if sound.is_even else _unevenness(sound)
+        raise copy_impossible(info, container, reason)
+    is_lossless = name in LOSSLESS or name.startswith("pcm_")
+    bits = info.bits if is_lossless else 16
+    encoder = codec
+    if codec in ("auto", "copy"):
+        usual = "libopus" if container == "webm" else "aac"
+        same = name.replace("be", "le") if name.startswith("pcm_") else name
+        encoder = same if same in LOSSLESS & _COPY[container] else usual
+    copy = codec in ("auto", "copy") and whole and fitting
+    return SoundtrackPlan(copy, encoder, 0 if encoder in LOSSLESS else bitrate, duration_s, bits)
+
+
+def canonical(decoder: str) -> str:
+    """Return the name of a decoder's codec."""
+    return {"mp3float": "mp3"}.get(decoder, decoder)
+
+
+def copy_impossible(info: AudioInfo, container: str, reason: str) -> SettingsError:
+    """Return the error for a sound that was to be copied, and cannot be."""
+    return SettingsError(
+        "copy_impossible",
+        str(info.path),
+        f"needs sound that {container} can take as it is for encode.audio.codec = copy",
+        reason,
+        'Use encode.audio.codec = "auto"',
+    )
+
+
+def _unevenness(sound: Sound) -> str:
+    return "a rate or channels that change" if sound.changes else f"{sound.holes} holes in its time stamps"
 
 
 def add_soundtrack(
@@ -111,12 +146,16 @@ def add_soundtrack(
     The stream is added at once; the packets are made while they are taken.
     """
     if plan.copy:
-        return _copied(output, info)
+        return _copied(output, info, plan)
     rate_hz = _encoder_rate(plan.codec, info.rate_hz)
     options = {"b": str(plan.bitrate or 64_000 * min(info.channels, 6))} if plan.codec in ("aac", "libopus") else {}
+    sample_format = _FORMATS.get((plan.codec, plan.bits))
     try:
+        layout = _encoder_layout(plan.codec, rate_hz, info.layout)
         stream: AudioStream = output.add_stream(plan.codec, rate=rate_hz, options=options)  # type: ignore[assignment]  # an audio codec gives an audio stream
-        stream.codec_context.layout = _encoder_layout(plan.codec, info.layout)
+        stream.codec_context.layout = layout
+        if sample_format:
+            stream.codec_context.format = sample_format
         stream.codec_context.open()
     except (av.error.FFmpegError, ValueError, TypeError) as error:
         raise SettingsError(
@@ -129,41 +168,138 @@ def add_soundtrack(
     return _encoded(stream, info, plan, salvage=salvage)
 
 
-def write_soundtrack(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool = False) -> None:
-    """Encode a sound to a file of its own, whose packets can be copied into a file of the same container.
+def write_soundtrack(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool = False) -> SoundtrackPlan:
+    """Write a sound to a file of its own, whose packets can be copied into a file of the same container.
 
     Args:
         target: The file; its ending chooses the container.
         info: The source stream.
-        plan: How it is delivered; must not be a copy.
+        plan: How it is delivered.
         salvage: Keep what decodes of a damaged stream.
+
+    Returns:
+        The plan, without `copy` where a copy turned out not to be exact and the sound was encoded.
 
     Raises:
         SettingsError: The encoder does not open.
         MediaError: The source is damaged.
         StorageError: The disk is full.
     """
+    if plan.copy:
+        try:
+            _write(target, info, plan, salvage=salvage)
+            if _is_exact(info, target):
+                return plan
+        except (av.error.FFmpegError, ValueError) as error:  # the container refuses packets like these
+            if isinstance(error, OSError) and isinstance(problem := write_problem(target, error), StorageError):
+                raise problem from error
+        plan = replace(plan, copy=False)
+    _write(target, info, plan, salvage=salvage)
+    return plan
+
+
+def _write(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool) -> None:
     try:
         with av.open(str(target), "w", format=container_for(target)) as output:
             for packet in add_soundtrack(output, info, plan, salvage=salvage):
                 output.mux_one(packet)
     except OSError as error:
+        if plan.copy:
+            raise
         raise write_problem(target, error) from error
 
 
-def _copied(output: OutputContainer, info: AudioInfo) -> Iterator[Packet[Any]]:
+def _is_exact(info: AudioInfo, copy: Path) -> bool:
+    """Tell whether a copied sound decodes to the same samples at the same times as its source.
+
+    Encoders' delays and the end of the last packet are kept by some containers and lost by others, which no table can
+    tell for every file; so both are decoded.
+    """
+    try:
+        copied = probe_audio(copy)
+        if copied.lead_s:
+            return False
+        wanted, found = AudioReader(info), AudioReader(copied)
+        pairs = _pairs(wanted.blocks(info.rate_hz, info.layout), found.blocks(info.rate_hz, info.layout))
+        is_equal = all(np.array_equal(one, other) for one, other in pairs)
+    except InputError:
+        return False
+    off_s = abs(wanted.findings.length_s - found.findings.length_s)
+    return is_equal and off_s <= _PADDING_S and not found.findings.holes
+
+
+def _pairs(ones: Iterator[Samples], others: Iterator[Samples]) -> Iterator[tuple[Samples, Samples]]:
+    """Yield two sounds side by side, in blocks of equal length, until one of them ends and to the end of both."""
+    one = other = None
+    while True:
+        one = next(ones, None) if one is None or not one.shape[1] else one
+        other = next(others, None) if other is None or not other.shape[1] else other
+        if one is None or other is None:
+            deque(ones, maxlen=0)
+            deque(others, maxlen=0)
+            return
+        count = min(one.shape[1], other.shape[1])
+        yield one[:, :count], other[:, :count]
+        one, other = one[:, count:], other[:, count:]
+
+
+def _copied(output: OutputContainer, info: AudioInfo, plan: SoundtrackPlan) -> Iterator[Packet[Any]]:
     container = open_input(info.path)
     source = next(s for s in container.streams.audio if s.index == info.stream_index)
     stream = output.add_stream_from_template(source, opaque=True)
+    tick_s, start = source.time_base or Fraction(1), source.start_time or 0
+    is_coarse = tick_s * source.codec_context.sample_rate > 1 and output.format.name in ("mp4", "mov")
 
     def packets() -> Iterator[Packet[Any]]:
         with container:
-            for packet in container.demux(source):
-                if packet.size:
-                    packet.stream = stream
-                    yield packet
+            sized: Iterator[Packet[Any]] = (packet for packet in container.demux(source) if packet.size)
+            if is_coarse:
+                yield from _counted(sized, stream)
+                return
+            following = next(sized, None)
+            while following is not None:
+                packet, following = following, next(sized, None)
+                if packet.pts is not None:
+                    packet.pts -= start
+                    left = round_half_up(plan.duration_s / tick_s) - packet.pts
+                    if following is None and 0 < left < (packet.duration or 0):
+                        packet.duration = left  # the rest of the last packet fills it up
+                if packet.dts is not None:
+                    packet.dts -= start
+                packet.stream = stream
+                yield packet
 
     return packets()
+
+
+def _counted(packets: Iterator[Packet[Any]], stream: AudioStream) -> Iterator[Packet[Any]]:
+    """Yield packets stamped by the samples that they decode to, for stamps of milliseconds in a container of samples.
+
+    The first one's decoder delay comes before 0; all are taken to be as long as the longest so far.
+    """
+    held: list[tuple[Packet[Any], int]] = []  # the first packet waits for the second to know how long it is
+    done = 0
+    for packet in packets:
+        frames = cast("list[AudioFrame]", packet.decode())
+        held.append((packet, sum(frame.samples for frame in frames)))
+        rate_hz = frames[0].sample_rate if frames else stream.codec_context.sample_rate
+        if len(held) == 1 and not done:
+            continue
+        longest = max(samples for _, samples in held)
+        for waiting, samples in held:
+            is_first = not done
+            waiting.time_base = Fraction(1, rate_hz)
+            waiting.pts = waiting.dts = samples - longest if is_first else done
+            waiting.duration = longest if is_first else samples
+            done += samples
+            waiting.stream = stream
+            yield waiting
+        held = []
+    for waiting, samples in held:  # the only packet
+        waiting.pts = waiting.dts = 0
+        waiting.time_base, waiting.duration = Fraction(1, stream.codec_context.sample_rate), samples
+        waiting.stream = stream
+        yield waiting
 
 
 def _encoder_rate(codec: str, rate_hz: int) -> int:
@@ -174,67 +310,61 @@ def _encoder_rate(codec: str, rate_hz: int) -> int:
     return rate_hz
 
 
-def _encoder_layout(codec: str, layout: str) -> str:
-    if codec == "libopus" and layout.startswith("5.1"):
-        return "5.1"
-    return layout
+def _encoder_layout(codec: str, rate_hz: int, layout: str) -> str:
+    """Return the layout that is closest to a sound's and that an encoder writes.
+
+    Raises:
+        FFmpegError: It writes none.
+    """
+    count = len(channel_names(layout))
+    unsided = layout.replace("(side)", "")  # loudspeakers beside or behind: AAC and Opus know one such pair
+    wider = [name for name in _WIDE_LAYOUTS if len(channel_names(name)) >= count]
+    candidates = [*([] if codec in _ONE_SURROUND else [layout]), unsided, *wider, "stereo"]
+    refused: Exception | None = None
+    for candidate in candidates:
+        context = cast("AudioCodecContext", av.CodecContext.create(codec, "w"))
+        context.sample_rate, context.layout = rate_hz, candidate
+        context.format = (context.codec.audio_formats or ["s16"])[0]
+        try:
+            context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            refused = refused or error
+        else:
+            return candidate
+    assert refused is not None
+    raise refused
 
 
 def _encoded(stream: AudioStream, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool) -> Iterator[Packet[Any]]:
     context = stream.codec_context
-    rate_hz = context.sample_rate
+    rate_hz, layout = context.sample_rate, context.layout.name
     wanted = -(-plan.duration_s.numerator * rate_hz // plan.duration_s.denominator)
+    precise = plan.codec in _PRECISE
+    kind = "dbl" if precise else "flt"
     to_encoder = av.AudioResampler(
         format=context.format, layout=context.layout, rate=rate_hz, frame_size=context.frame_size or None
     )
 
     def pieces() -> Iterator[av.AudioFrame]:
-        for frame in _source_frames(info, plan, salvage=salvage):
-            frame.pts = None
-            yield from to_encoder.resample(frame)
+        left = wanted
+        blocks = AudioReader(info, salvage=salvage, precise=precise).blocks(rate_hz, layout)
+        for block in chain(blocks, _silence(context.channels, precise=precise)):
+            fitted = block[:, :left]
+            left -= fitted.shape[1]
+            yield from to_encoder.resample(frame_of(fitted, kind, layout, rate_hz))
+            if left <= 0:
+                break
         yield from to_encoder.resample(None)
 
     sent = 0
     for piece in pieces():
-        left = wanted - sent
-        if left <= 0:
-            break
-        fitted = piece if piece.samples <= left else _head(piece, left)
-        fitted.pts, fitted.time_base = sent, Fraction(1, rate_hz)
-        sent += fitted.samples
-        yield from stream.encode(fitted)
+        piece.pts, piece.time_base = sent, Fraction(1, rate_hz)
+        sent += piece.samples
+        yield from stream.encode(piece)
     yield from stream.encode(None)
 
 
-def _source_frames(info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool) -> Iterator[av.AudioFrame]:
-    """Yield the sound with silence before and after, at least `duration_s` long."""
-    planned = -(-plan.duration_s.numerator * info.rate_hz // plan.duration_s.denominator)
-    done = 0
-    lead = round(info.lead_s * info.rate_hz)
-    for frame in _silence(info, lead):
-        done += frame.samples
-        yield frame
-    to_float = av.AudioResampler(format="flt", layout=info.layout, rate=info.rate_hz)
-    for frame in decode_audio(info, salvage=salvage):
-        for piece in to_float.resample(frame):
-            done += piece.samples
-            yield piece
-        if done >= planned:
-            return
-    # A resampler holds back a little: give it more than it needs, the end is cut exactly.
-    yield from _silence(info, planned - done + info.rate_hz // 10 if planned > done else 0)
-
-
-def _silence(info: AudioInfo, samples: int) -> Iterator[av.AudioFrame]:
-    while samples > 0:
-        count = min(samples, _BLOCK_SAMPLES)
-        samples -= count
-        yield frame_of(np.zeros((info.channels, count), np.float32), "flt", info.layout, info.rate_hz)
-
-
-def _head(frame: av.AudioFrame, samples: int) -> av.AudioFrame:
-    layout, rate_hz = frame.layout, frame.sample_rate
-    packed, *_ = av.AudioResampler(format=frame.format.packed, layout=layout, rate=rate_hz).resample(frame)
-    cut = frame_of(samples_of(packed)[:, :samples], packed.format.name, layout.name, rate_hz)
-    short, *_ = av.AudioResampler(format=frame.format, layout=layout, rate=rate_hz).resample(cut)
-    return short
+def _silence(channels: int, *, precise: bool) -> Iterator[Samples]:
+    """Yield silence without end."""
+    while True:
+        yield np.zeros((channels, BLOCK_SAMPLES), np.float64 if precise else np.float32)

@@ -18,14 +18,15 @@ import av.error
 import numpy as np
 from av.stream import Disposition
 
-from lipwise_ray.errors import MediaError, SegmentError
+from lipwise_ray.errors import InputError, MediaError, SegmentError
+from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.join import SegmentFile, Timeline
-from lipwise_ray.media.probe import audio_stream, video_stream
+from lipwise_ray.media.probe import audio_stream, probe_audio, video_stream
 from lipwise_ray.media.side_packets import Muxed, SidePackets
+from lipwise_ray.settings import Limits
 
 if TYPE_CHECKING:
-    from av.audio.frame import AudioFrame
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _MATROSKA_TICK_S = 0.001
 _CHAPTER_SLACK_S = 0.0015  # a tick, and its rounding
+_PADDED_SAMPLES = 1152  # of MP3, the longest packet of the usual codecs
+_NO_LIMITS = Limits(hours=100)  # an encoder's padding may make a sound a little longer than it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +130,7 @@ def verify(
     changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
     if changed:
         raise _wrong(path, "must hold the packets of its segments", f"others in segment {changed[0]}")
-    heard_s = None
-    if audio_s is not None:
-        heard_s = seen.samples / seen.rate_hz
-        slack_s = 1024 / seen.rate_hz + _MATROSKA_TICK_S  # the last AAC frame may be padded
-        if abs(heard_s - float(audio_s)) > slack_s or abs(seen.sound_start_s) > slack_s:
-            raise _wrong(path, f"must hold {float(audio_s):.3f} s of sound", f"{heard_s:.3f} s")
+    heard_s = None if audio_s is None else _check_sound(path, audio_s)
     if side is not None:
         _check_side(path, side, seen)
     return Verdict(len(seen.times), float(timeline.duration_s), heard_s)
@@ -162,15 +160,30 @@ def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
         raise SegmentError("side_streams", str(path), must, problem, "See encode.keep")
 
 
+def _check_sound(path: Path, audio_s: Fraction) -> float:
+    """Decode the sound at the times that are stated for it; return its length in seconds."""
+    try:
+        info = probe_audio(path, _NO_LIMITS)
+        reader = AudioReader(info)
+        for _ in reader.blocks(info.rate_hz, info.layout):
+            pass
+    except (av.error.FFmpegError, InputError) as error:
+        raise _wrong(path, "must decode to its end", str(error)) from error
+    found = reader.findings
+    if found.holes:
+        raise _wrong(path, "must hold sound without a hole", f"{found.holes}, {float(found.hole_s):.3f} s together")
+    slack_s = _PADDED_SAMPLES / info.rate_hz + _MATROSKA_TICK_S  # the last packet may be padded
+    if abs(float(found.length_s - audio_s)) > slack_s or float(info.lead_s) > slack_s:
+        raise _wrong(path, f"must hold {float(audio_s):.3f} s of sound", f"{float(found.length_s):.3f} s")
+    return float(found.length_s)
+
+
 @dataclass(slots=True)
 class _Seen:
-    """What reading gave: pictures' times and segments' checksums in coding order, and the sound."""
+    """What reading gave: pictures' times and segments' checksums in coding order."""
 
     times: list[float] = field(default_factory=list[float])
     crcs: list[int] = field(default_factory=list[int])
-    samples: int = 0
-    rate_hz: int = 1
-    sound_start_s: float = 0.0
     side: dict[int, Muxed] = field(default_factory=dict[int, Muxed])
     chapters: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     attached: int = 0
@@ -187,16 +200,10 @@ def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed]
         tick_s = float(cast("Fraction", video.time_base))
         beside = [container.streams[number] for number in side if number < len(container.streams)]
         _describe(container, video, beside, side, seen)
-        for packet in container.demux([video, *([] if audio is None else [audio]), *beside]):
+        for packet in container.demux([video, *beside]):
             if packet.stream_index in seen.side:
                 if packet.size:
                     seen.side[packet.stream_index].take(packet)
-            elif packet.stream is not video:
-                for frame in cast("list[AudioFrame]", packet.decode()):
-                    if not seen.samples:
-                        seen.sound_start_s = float(frame.time or 0.0)
-                    seen.samples += frame.samples
-                    seen.rate_hz = frame.sample_rate
             elif packet.size:
                 if len(seen.times) in first:
                     seen.crcs.append(0)
