@@ -58,10 +58,9 @@ class Sound:
 
     def record(self) -> dict[str, object]:
         """Return what was heard, for results: the mix, its loudness and gain, and what was mended in time."""
+        mixes = sorted(self.heard.mixes.items())
         return {
-            "mix": ", then ".join(
-                mix if len(self.heard.mixes) == 1 else f"{layout} {mix}" for layout, mix in self.heard.mixes.items()
-            ),
+            "mix": mixes[0][1] if len(mixes) == 1 else "; ".join(f"{layout}: {mix}" for layout, mix in mixes),
             "lufs": self.heard.lufs,
             "gain_db": round(20 * math.log10(self.heard.gain), 2),
             "holes": self.holes,

@@ -130,7 +130,7 @@ def verify(
     changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
     if changed:
         raise _wrong(path, "must hold the packets of its segments", f"others in segment {changed[0]}")
-    heard_s = None if audio_s is None else _check_sound(path, audio_s)
+    heard_s = None if audio_s is None else check_sound(path, audio_s)
     if side is not None:
         _check_side(path, side, seen)
     return Verdict(len(seen.times), float(timeline.duration_s), heard_s)
@@ -160,7 +160,7 @@ def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
         raise SegmentError("side_streams", str(path), must, problem, "See encode.keep")
 
 
-def _check_sound(path: Path, audio_s: Fraction) -> float:
+def check_sound(path: Path, audio_s: Fraction) -> float:
     """Decode the sound at the times that are stated for it; return its length in seconds."""
     try:
         info = probe_audio(path, _NO_LIMITS)
