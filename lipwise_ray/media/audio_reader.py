@@ -277,7 +277,7 @@ class AudioReader:
             "not_finite",
             str(self._info.path),
             "must hold finite samples",
-            "NaN or infinity",
+            f"NaN or infinity after {float(self.findings.length_s):.2f} s",
             "Export the sound again, as 16 or 24 bit integers",
         )
 
