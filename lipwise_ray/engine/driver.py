@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import time
 import uuid
@@ -11,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lipwise_ray.dubbing.inputs import scratch_file
 from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.measures import overall_distance
 from lipwise_ray.dubbing.row_table import Row, Waiting
@@ -164,6 +166,7 @@ def work_through(
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
             _record_run(store, run_id, manifest, run_settings, work.out, command or [])
+            _record_rows(store, run_id, manifest, work.out, scratch)
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
             rest: Json = {"scratch": str(scratch), "device": engine.device}
@@ -205,6 +208,16 @@ def _record_run(
         "folder": str(Path.cwd()),
     }
     store.write(f"{layout.run(run_id)}/run.json", to_json(record))
+
+
+def _record_rows(store: Store, run_id: str, manifest: Manifest, out: str, scratch: Path) -> None:
+    """Write down the rows that are to be done, so that whoever looks at a stopped run knows which are not."""
+    with scratch_file(scratch, "planned.jsonl") as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
+            for row in manifest.rows:
+                record = {"row": row.line, "row_id": row.id, "output": f"{out}/{row.output}" if row.output else None}
+                file.write(json.dumps(record) + "\n")
+        store.put_file(layout.planned(run_id), temporary)
 
 
 def _report(run: Run, manifest: Manifest, seconds: float) -> Report:

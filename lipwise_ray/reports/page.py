@@ -81,6 +81,9 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         summary=_summary(report, done, failed, gpu_s),
         judges=", ".join(judges),
         failures=_failures(failed),
+        unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in report.left[:_MOST_LISTED]],
+        unfinished_caption="Run the same command again to go on with them"
+        + (f"; the first {_MOST_LISTED} of {len(report.left)}" if len(report.left) > _MOST_LISTED else ""),
         worst=[_card(row, details[str(row["row"])], stills) for row in worst_first(done)[:_MOST_LOOKED_AT]],
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
         languages=_languages(done),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lipwise_ray.errors import StateError
@@ -29,12 +29,14 @@ class RunReport:
         rows: `row_of` of each row that ended, in the manifest's order.
         details: Of each row what has no place in a table: ``curve``, ``stages``, ``ways`` in which it was tried, and
             what of its source was ``left_behind``.
+        left: Rows that did not end, in the manifest's order: what they are, and what to do.
     """
 
     run: Json
     ended: Json | None
     rows: list[Json]
     details: list[Json]
+    left: list[Json] = field(default_factory=list[Json])
 
 
 def collect(store: Store, run_id: str | None = None) -> RunReport:
@@ -63,7 +65,24 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
                 "left_behind": record.get("left_behind") or [],
             }
         )
-    return RunReport(run, read_json(store, f"{layout.run(chosen)}/report.json"), rows, details)
+    left = list(_unfinished(store, chosen, {row["row"] for row in rows}))
+    return RunReport(run, read_json(store, f"{layout.run(chosen)}/report.json"), rows, details, left)
+
+
+def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
+    """Yield the rows that a run set out to do and that are not among those that ended."""
+    path = store.fetch(layout.planned(run_id))
+    if path is None:
+        return
+    with path.open("rb") as lines:
+        for line in lines:
+            planned = as_json(line)
+            if planned is not None and planned.get("row") not in ended:
+                why = {
+                    "code": "not_finished",
+                    "message": "The run was over before this row: run the same command again.",
+                }
+                yield {**{name: planned.get(name) for name in ("row", "row_id", "output")}, "status": "left", **why}
 
 
 def joined(name: str, reports: list[RunReport], left: int) -> RunReport:
@@ -85,7 +104,9 @@ def joined(name: str, reports: list[RunReport], left: int) -> RunReport:
     }
     numbered = [{**row, "row": number} for number, row in enumerate(rows, 1)]
     details = [detail for report in reports for detail in report.details]
-    return RunReport(run, {"seconds": seconds}, numbered, details)
+    waiting = [row for report in reports for row in report.left]
+    unfinished = [{**row, "row": number} for number, row in enumerate(waiting, len(rows) + 1)]
+    return RunReport(run, {"seconds": seconds}, numbered, details, unfinished)
 
 
 def _records(store: Store, keys: list[str]) -> Iterator[Json]:

@@ -54,11 +54,12 @@ def _write(store: Store, report: RunReport, place: str, folder: Path | None = No
         before, after = (store.read(layout.still(job_id, name)) for name in ("before", "after"))
         return (before, after) if before and after else None
 
+    rows = [*report.rows, *report.left]
     contents = (
         page(report, stills, costs).encode("utf-8", "backslashreplace"),
-        as_csv(report.rows),
-        as_json_lines(report.rows),
-        as_parquet(report.rows),
+        as_csv(rows),
+        as_json_lines(rows),
+        as_parquet(rows),
     )
     for name, data in zip(NAMES, contents, strict=True):
         if folder is None:

@@ -154,6 +154,11 @@ def run(run_id: str) -> str:
     return f"runs/{run_id}"
 
 
+def planned(run_id: str) -> str:
+    """Return the key of what a run set out to do: a line a row that could be begun."""
+    return f"{run(run_id)}/planned.jsonl"
+
+
 def rows(run_id: str) -> str:
     """Return the folder of the rows' outcomes in a run."""
     return f"{run(run_id)}/rows"

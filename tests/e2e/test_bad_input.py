@@ -86,6 +86,8 @@ def test_each_bad_row_has_its_reason_and_good_rows_are_done(folder: Path) -> Non
         assert record["code"] in ([code] if isinstance(code, str) else code), (name, record)
         assert HOUSE_STYLE.match(record["message"]), record["message"]
         assert "Traceback" not in record["message"]
+    (planned,) = (folder / "out.state").glob("runs/*/planned.jsonl")
+    assert {row["id"] for row in good} <= {json.loads(line)["row_id"] for line in planned.read_text().splitlines()}
     assert outcomes["single"].record["frames"] == 25
     assert outcomes["one-sample"].record["frames"] == 1
     assert not list((folder / "out").glob(".*")), "a partial file was left among the outputs"
@@ -305,10 +307,10 @@ def test_names_that_the_locale_cannot_hold_fail_their_rows(folder: Path) -> None
         f'id,video,audio,output,faces\na,Grüße.mp4,s.wav,a.mkv,"{BOX}"\nÄ,good.mp4,s.wav,b.mkv,"{BOX}"\n', "utf-8"
     )
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    found = run("validate", "m.csv", cwd=folder, **ascii_only)
+    found = run("validate", "m.csv", cwd=folder, afresh=True, **ascii_only)
     assert found.returncode == 1, found.stderr
     assert "PYTHONUTF8=1" in found.stdout
     assert "1 good rows, 1 bad rows" in found.stdout
-    refused = run("validate", "Grüße.csv", cwd=folder, **ascii_only)
+    refused = run("validate", "Grüße.csv", cwd=folder, afresh=True, **ascii_only)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr

@@ -272,3 +272,22 @@ def test_a_page_runs_nothing_and_asks_for_nothing(tmp_path: Path) -> None:
     assert "<img src=x" not in html
     assert not set("\u202e\x1b") & set(html)
     assert all(source.startswith("data:image/") for source in re.findall(r'\ssrc="([^"]*)"', html))
+
+
+def test_a_stopped_runs_report_lists_its_unfinished_rows(tmp_path: Path) -> None:
+    """On the page and in every table, with what is to be done; a run that went to its end has none."""
+    store = _state(tmp_path, [_done(1), _failed(2)], rows=5)
+    lines = [{"row": n, "row_id": f"row-{n}", "output": f"/out/{n}.mp4"} for n in range(1, 6)]
+    store.write(layout.planned(RUN), "".join(json.dumps(line) + "\n" for line in lines).encode())
+    page = _read(Path(write_report(store, RUN)))
+    assert "Not finished" in page.text
+    assert all(f"row-{n}" in page.text and f"/out/{n}.mp4" in page.text for n in (3, 4, 5))
+    folder = tmp_path / layout.run(RUN)
+    with (folder / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["done", "failed", "left", "left", "left"]
+    assert {row["code"] for row in rows[2:]} == {"not_finished"}
+    assert pq.read_table(folder / "results.parquet")["status"].to_pylist()[2:] == ["left"] * 3
+    for number in (3, 4, 5):
+        store.write(layout.row(RUN, number, "done"), to_json(_done(number)))
+    assert "Not finished" not in _read(Path(write_report(store, RUN))).text
