@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -89,7 +90,8 @@ def plan(
     from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.estimate import Speeds, estimate_row  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.media import cache_of, media_of  # noqa: PLC0415  # heavy
-    from lipwise_ray.errors import InputError, StorageError  # noqa: PLC0415  # with the others
+    from lipwise_ray.engine.sources import WeightsTable  # noqa: PLC0415  # heavy
+    from lipwise_ray.errors import InputError, LipwiseError, StorageError  # noqa: PLC0415  # with the others
 
     source = setup.settings_source(job, assignments, preset)
     settings = source.for_run()
@@ -98,6 +100,11 @@ def plan(
     listed = read_prices(prices) if prices else None
     speeds = Speeds.measured(setup.state_address(state, settings, out_root))
     media = media_of(settings, cache_of(settings.paths))
+    weights = WeightsTable(setup.registry(settings), gpu=False)
+    with suppress(LipwiseError):  # what is missing is told by `validate`, and when a run starts
+        weights.all_of(source, loaded.rows)
+    for note in weights.notes:
+        typer.echo(f"note: {note}", err=True)
     bad = loaded.bad
     for problem in loaded.problems:
         typer.echo(f"error: {problem}", err=True)

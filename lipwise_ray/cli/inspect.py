@@ -33,6 +33,7 @@ def inspect(
     """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""
     from lipwise_ray.dubbing.inspecting import inspect as look  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # the same
+    from lipwise_ray.dubbing.scores import scorer_record  # noqa: PLC0415  # the same
     from lipwise_ray.dubbing.transcribing import Recogniser  # noqa: PLC0415  # the same
     from lipwise_ray.engine.sources import WeightsTable  # noqa: PLC0415  # the same
     from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # the same
@@ -53,7 +54,7 @@ def inspect(
             typer.echo(str(error), err=True)
             continue
         if chosen and "sync" in found.record:
-            found.record["sync"]["judge"] = chosen.name
+            found.record["sync"] |= scorer_record(chosen.record())
         typer.echo(json.dumps(found.record) if as_json else "\n".join(_lines(found.record)))
         if out is not None:
             folder = out if len(files) == 1 else out / f"{number}-{file.stem}"

@@ -154,6 +154,15 @@ class Display:
             self.say("stopped before the end: run the same command again to go on")
 
 
+_SYNC_FIGURES = {
+    "lse_c": "LSE-C",
+    "lse_d": "LSE-D",
+    "sync_confidence": "sync confidence",
+    "sync_distance": "sync distance",
+}
+"""The last two are of scorers that are not SyncNet."""
+
+
 def _sync(scores: Json | None) -> str:
     """Return in words how lips and sound go together, nothing where that was not measured."""
     before, after = (scores.get("before"), scores.get("after")) if scores else (None, None)
@@ -161,7 +170,8 @@ def _sync(scores: Json | None) -> str:
         return ""
     values = [
         f"{name} {f'{before[key]:.2f} -> ' if before else ''}{after[key]:.2f}"
-        for name, key in (("LSE-C", "lse_c"), ("LSE-D", "lse_d"))
+        for key, name in _SYNC_FIGURES.items()
+        if key in after
     ]
     return f"; {', '.join(values)} by {scores['judge']}"
 

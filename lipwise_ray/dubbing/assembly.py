@@ -15,7 +15,7 @@ import av
 import lipwise_ray
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
-from lipwise_ray.dubbing.gate import FAILED, PASSED
+from lipwise_ray.dubbing.gate import ACCEPTED, FAILED
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Plan
@@ -228,7 +228,7 @@ def sweep_attempts(store: Store, result: Json, *, keep: bool) -> None:
     Those that failed keep what they have, for a later run may end them, until one has passed.
     """
     attempts: list[Json] = result.get("attempts") or []
-    is_over = any(one["verdict"] == PASSED for one in attempts)
+    is_over = any(one["verdict"] in ACCEPTED for one in attempts)
     over = [one["job_id"] for one in attempts if one.get("job_id") and (is_over or one["verdict"] != FAILED)]
     for job_id in dict.fromkeys([str(result["job_id"]), *over]):
         sweep_segments(store, job_id, keep=keep)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lipwise_ray.dubbing.flow import Progress, RowFlow, Tally
-from lipwise_ray.dubbing.gate import FAILED, PASSED, figures_of, judged, rank, verdict
+from lipwise_ray.dubbing.gate import ACCEPTED, FAILED, figures_of, judged, rank, verdict
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
@@ -149,7 +149,7 @@ class AttemptsFlow:
 
     def _next(self) -> list[Task]:
         """Return the first task of the next attempt, or what publishes the best."""
-        if not any(one["verdict"] == PASSED for one in self._there):
+        if not any(one["verdict"] in ACCEPTED for one in self._there):
             tried = [one["settings"] for one in self._records]
             for number, attempt in enumerate(self.attempts):
                 if attempt.settings in tried:
@@ -174,7 +174,7 @@ class AttemptsFlow:
             if one["verdict"] != FAILED
             and (
                 one["job_id"] in self._published
-                or (one["job_id"] in made and (not judges or one.get("judge") in judges or one["verdict"] == PASSED))
+                or (one["job_id"] in made and (not judges or one.get("judge") in judges or one["verdict"] in ACCEPTED))
             )
         ]
 

@@ -21,7 +21,7 @@ from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.planning import Planner, recipe_of
-from lipwise_ray.dubbing.scores import FRAMES, RATE_HZ, score_record
+from lipwise_ray.dubbing.scores import FRAMES, RATE_HZ, is_lse, score_record, scorer_record
 from lipwise_ray.dubbing.speakers import detects, rules_of
 from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.faces.select import BOX, choose_tracks, fixed_box
@@ -240,11 +240,12 @@ class Evaluator:
     def _sync(self, payload: Json, totals: Totals, audio_s: Fraction | None, video_s: float) -> Json:
         judge = payload["weights"].get("judge")
         found: Json = {
-            "judge": judge["name"] if judge else None,
-            "judge_sha256": judge["sha256"] if judge else None,
+            **scorer_record(judge),
             "source": None,
             "before": None,
-            "after": score_record(reduce(totals.total, totals.windows)) if totals.windows else None,
+            "after": score_record(reduce(totals.total, totals.windows), lse=is_lse(judge))
+            if judge and totals.windows
+            else None,
             "why": {},
             "curve": totals.curve.rounded(),
         }

@@ -7,8 +7,12 @@ import math
 from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
 
-PASSED, CHECK, FAILED = "passed", "check", "failed"
-"""Verdicts; the last one is of rows and attempts that have no video."""
+PASSED, CHECK, NOT_CHECKED, FAILED = "passed", "check", "not checked", "failed"
+"""Verdicts. Not checked is what no bound was put on, or none that could be checked; failed are rows and attempts that
+have no video."""
+
+ACCEPTED = frozenset({PASSED, NOT_CHECKED})
+"""What is not tried again."""
 
 _DIGITS = 4
 
@@ -27,6 +31,8 @@ def figures_of(result: Json) -> Json:
     video_s, audio_s = result.get("video_s"), result.get("audio_s")
     return {
         "judge": sync.get("judge_sha256"),
+        # What is no LSE is no reason to try again: it may know nothing of such faces.
+        "not_lse": bool(after) and "lse_c" not in after,
         "lse_c": after.get("lse_c"),
         "offset": after.get("offset"),
         "no_face_share": round(bare / frames, _DIGITS) if frames and bare is not None else None,
@@ -43,28 +49,32 @@ def verdict(result: Json, gate: Gate) -> Json:
 
 def judged(figures: Json, gate: Gate) -> Json:
     """Return the same of figures, as `figures_of` gives them."""
-    reasons = list(_reasons(figures, gate))
-    return {"verdict": CHECK if reasons else PASSED, "reasons": reasons}
+    reasons, checked = _reasons(figures, gate)
+    return {"verdict": CHECK if reasons else PASSED if checked else NOT_CHECKED, "reasons": reasons}
 
 
-def _reasons(figures: Json, gate: Gate) -> list[str]:
+def _reasons(figures: Json, gate: Gate) -> tuple[list[str], int]:
+    """Return the bounds that are broken, in words, and how many were checked."""
     offset = figures["offset"]
-    bounds = (
+    of_lips = (
         ("LSE-C", figures["lse_c"], gate.min_lse_c, -1),
         ("offset", None if offset is None else abs(offset), gate.max_offset, 1),
+    )
+    bounds = (
+        *(() if figures.get("not_lse") else of_lips),
         ("share of frames without a face", figures["no_face_share"], gate.max_no_face_share, 1),
         ("flicker more than filmed", figures["flicker"], gate.max_flicker, 1),
         ("length error, s", figures["length_error_s"], gate.max_length_error_s, 1),
     )
     found: list[str] = []
-    for name, value, bound, sign in bounds:
-        if bound is None:
-            continue
+    checked = [bound for bound in bounds if bound[2] is not None]
+    for name, value, bound, sign in checked:
+        assert bound is not None  # left out above
         if value is None:
             found.append(f"{name} was not measured")
         elif value * sign > bound * sign:
             found.append(f"{name} must be at {'most' if sign > 0 else 'least'} {bound:g}, got {value:g}")
-    return found
+    return found, len(checked)
 
 
 def rank(attempt: Json) -> tuple[bool, int, float]:
@@ -74,4 +84,4 @@ def rank(attempt: Json) -> tuple[bool, int, float]:
     that are clearly out of time score as high as those in time. Then LSE-C decides; one without a score is the last.
     """
     score, broken = attempt.get("lse_c"), len(attempt.get("reasons") or [])
-    return attempt["verdict"] == PASSED, -broken, -math.inf if score is None else float(score)
+    return attempt["verdict"] in ACCEPTED, -broken, -math.inf if score is None else float(score)

@@ -16,7 +16,7 @@ from lipwise_ray.dubbing.crops import resampled, whole_tracks
 from lipwise_ray.dubbing.inputs import Video
 from lipwise_ray.dubbing.inputs import lead_s as lead_of
 from lipwise_ray.dubbing.lips import Faces, Heard, LipWindows, compare_lips, frames_shown
-from lipwise_ray.dubbing.scores import RATE_HZ
+from lipwise_ray.dubbing.scores import RATE_HZ, score_record
 from lipwise_ray.errors import InputError
 from lipwise_ray.faces.select import choose_tracks, parse_selection, yaw_degrees
 from lipwise_ray.faces.tracks import Tracks
@@ -258,9 +258,4 @@ def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, judge: Judge, hear
     if not whole.any():
         return {"problem": "the judge gave no numbers"}
     score = reduce(found[whole].sum(axis=0, dtype=np.float64), int(whole.sum()))
-    return {
-        "lse_d": round(score.lse_d, 4),
-        "lse_c": round(score.lse_c, 4),
-        "offset": score.offset,
-        "windows": score.windows,
-    }
+    return score_record(score, lse=judge.is_lse)

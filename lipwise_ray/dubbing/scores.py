@@ -16,7 +16,7 @@ from lipwise_ray.dubbing.context import JobContext
 from lipwise_ray.dubbing.ids import judge_id
 from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.lipsync.windows import CROP_RATE_HZ
-from lipwise_ray.metrics.lse import SHIFTS, Curve, Score, reduce
+from lipwise_ray.metrics.lse import SHIFTS, SYNCNET, Curve, Score, reduce
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker
 from lipwise_ray.state.store import Store, load_file
@@ -139,25 +139,44 @@ def reduce_scores(job: JobContext, judge: Json, plan: Plan, sums: Sums, unscored
         unscored: Chunks whose scoring was given up.
 
     Returns:
-        JSON values: the judge; ``source``, ``before`` and ``after`` with lse_d, lse_c, offset (frames of 1/25 s) and
-        windows, or None, for which ``why`` has the reason; ``curve`` with the seconds' LSE-C of ``after``.
+        JSON values: `scorer_record`; ``source``, ``before`` and ``after`` as `score_record`, or None, for which
+        ``why`` has the reason; ``curve`` with the seconds' certainty of ``after``.
     """
-    found: Json = {"judge": judge["name"], "judge_sha256": judge["sha256"], "why": {}}
+    found: Json = {**scorer_record(judge), "why": {}}
     for name, one in sums.of.items():
         if unscored or not one.windows:
             found[name] = None
             found["why"][name] = _why_not(name, job, plan, sums, unscored)
         else:
-            found[name] = score_record(reduce(one.total, one.windows))
+            found[name] = score_record(reduce(one.total, one.windows), lse=is_lse(judge))
     found["curve"] = sums.curve.rounded()
     return found
 
 
-def score_record(score: Score) -> Json:
-    """Return a score as JSON values."""
+def is_lse(scorer: Json) -> bool:
+    """Tell whether a network's figures are LSE-D and LSE-C: those of SyncNet are, by definition."""
+    return str(scorer.get("network", "")) == SYNCNET
+
+
+def scorer_record(scorer: Json | None) -> Json:
+    """Return what a result says of the network that scored it: its name and hash, and a ``note`` on what it is not."""
+    found: Json = {"judge": scorer["name"] if scorer else None, "judge_sha256": scorer["sha256"] if scorer else None}
+    if scorer is None or is_lse(scorer):
+        return found
+    made_for = f"made for {scorer['made_for']}; " if scorer.get("made_for") else ""
+    text = f"scored by {scorer['name']} ({made_for}not SyncNet): its figures are no LSE, and no gate goes by them"
+    return {**found, "note": text}
+
+
+def score_record(score: Score, *, lse: bool) -> Json:
+    """Return a score as JSON values: distance and certainty, offset (frames of 1/25 s), and the number of windows.
+
+    The two are called ``lse_d`` and ``lse_c`` where SyncNet gave them, else ``sync_distance`` and ``sync_confidence``.
+    """
+    distance, certainty = ("lse_d", "lse_c") if lse else ("sync_distance", "sync_confidence")
     return {
-        "lse_d": round(score.lse_d, _DIGITS),
-        "lse_c": round(score.lse_c, _DIGITS),
+        distance: round(score.lse_d, _DIGITS),
+        certainty: round(score.lse_c, _DIGITS),
         "offset": score.offset,
         "windows": score.windows,
     }

@@ -155,7 +155,8 @@ def work_through(
                 weights = WeightsTable(registry, gpu=True)
                 prepare = weights.all_of(source, manifest.rows, of)
             listener.run_started(run_id, engine.description)
-            for note in weights.notes:
+            notes = weights.notes
+            for note in notes:
                 listener.note(note)
             told = run_settings.engine
             meter = meter_for(told)
@@ -165,7 +166,7 @@ def work_through(
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
-            _record_run(store, run_id, manifest, run_settings, work.out, command or [])
+            _record_run(store, run_id, manifest, run_settings, work.out, command or [], notes)
             _record_rows(store, run_id, manifest, work.out, scratch)
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
@@ -194,7 +195,13 @@ def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
 
 
 def _record_run(
-    store: Store, run_id: str, manifest: Manifest, settings: Settings, out: str, command: list[str]
+    store: Store,
+    run_id: str,
+    manifest: Manifest,
+    settings: Settings,
+    out: str,
+    command: list[str],
+    notes: list[str],
 ) -> None:
     record: Json = {
         "run_id": run_id,
@@ -205,6 +212,7 @@ def _record_run(
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
         "command": command,
+        "notes": notes,
         "folder": str(Path.cwd()),
     }
     store.write(f"{layout.run(run_id)}/run.json", to_json(record))

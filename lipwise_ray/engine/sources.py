@@ -131,6 +131,7 @@ class WeightsTable:
         self._gpu = gpu
         self._known: dict[tuple[str, str | None, str], Weights] = {}
         self._unusable: dict[tuple[str, str | None, str], LipwiseError] = {}
+        self._choices: dict[str, None] = {}
 
     def all_of(
         self, source: SettingsSource, rows: Iterable[Row], of: Callable[[Settings, Row], Json] | None = None
@@ -175,15 +176,22 @@ class WeightsTable:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be known of the checkpoints found so far: terms that forbid commerce or leave it unclear."""
+        """What is to be known of the checkpoints found so far.
+
+        What ``auto`` chose and why; networks that were made for other pictures than photographed ones; terms that
+        forbid commerce or leave it unclear.
+        """
         words = {"no": "is not for commercial use", "unclear": "may not be for commercial use"}
-        return sorted(
-            {
-                f"{one.name} {words[one.commercial]}: {one.reason}"
-                for one in self._known.values()
-                if one.commercial != "yes"
-            }
-        )
+        found = self._known.values()
+        terms = {f"{one.name} {words[one.commercial]}: {one.reason}" for one in found if one.commercial != "yes"}
+        made_for = {
+            f"{one.name} was made for {one.made_for}, and not for photographed ones" for one in found if one.made_for
+        }
+        return [*self._choices, *sorted(made_for), *sorted(terms)]
+
+    def _chose(self, setting: str, choice: str, why: str = "") -> None:
+        """Note what ``auto`` stands for."""
+        self._choices[f"{setting} = auto: {choice}{f' ({why})' if why else ''}"] = None
 
     def of(self, settings: Settings, row: Row) -> Json:
         """Return a row's weights as records."""
@@ -246,8 +254,14 @@ class WeightsTable:
         if told.checkpoint is not None:
             return self._get(told.model, told.checkpoint, SPANDREL)
         if told.model == "auto":
-            is_there = self._gpu and self._registry.installed(_AUTO_RESTORER)
-            return self._get(_AUTO_RESTORER, None, SPANDREL) if is_there else None
+            if not self._registry.installed(_AUTO_RESTORER):
+                self._chose("restore.model", _NOTHING, f"{_AUTO_RESTORER} is not installed")
+                return None
+            if not self._gpu:
+                self._chose("restore.model", _NOTHING, f"workers have no GPU for {_AUTO_RESTORER}")
+                return None
+            self._chose("restore.model", _AUTO_RESTORER)
+            return self._get(_AUTO_RESTORER, None, SPANDREL)
         if told.model == _NOTHING:
             return None
         return self._get(told.model, None, SPANDREL if told.model != TINY_RESTORER else TINY_RESTORER)
@@ -264,7 +278,10 @@ class WeightsTable:
         if told.judge == _NOTHING:
             return None
         is_there = self._registry.installed(_SYNCNET)
-        name = (_SYNCNET if is_there else _TINY_JUDGE) if told.judge == "auto" else told.judge
+        name = told.judge
+        if name == "auto":
+            name = _SYNCNET if is_there else _TINY_JUDGE
+            self._chose("score.judge", name, "" if is_there else f"{_SYNCNET} is not installed: figures are no LSE")
         network = self._registry.entry(name).network
         return self._get(name, None, network if network in (SYNCNET, EXPERT) else SYNCNET)
 
@@ -280,6 +297,8 @@ class WeightsTable:
         if settings.detect.detector == "auto" and settings.detect.checkpoint is None and self._gpu:
             installed = self._registry.installed("s3fd") and self._registry.installed("fan_2d")
             heavy = installed and importlib.util.find_spec("face_alignment") is not None
+        if settings.detect.detector == "auto":
+            self._chose("detect.detector", "s3fd" if heavy else "yunet")
         if heavy:
             return [self._get("s3fd", None, "s3fd"), self._get("fan_2d", None, "fan_2d")]
         return [self._get("yunet", settings.detect.checkpoint, "yunet")]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lipwise_ray.lipsync.windows import window
+from lipwise_ray.metrics.lse import SYNCNET
 from lipwise_ray.metrics.sync import stacked_lips
 from lipwise_ray.nets.checkpoint import load_into, load_network
 from lipwise_ray.nets.expert import LipSyncExpert
@@ -17,7 +18,7 @@ from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
 from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
 
-_SYNCNET, _EXPERT = "syncnet", "lipsync_expert"
+_EXPERT = "lipsync_expert"
 BATCH = 16
 _SLACK = 1e-6
 _CROP_SCALE, _GREY = 0.4, 110
@@ -31,11 +32,13 @@ class Judge(Protocol):
         side_px: Side of the face crops it looks at.
         hears: What it hears of a sound: ``mfcc`` or ``mel``.
         outside: Level of what lies outside the picture; None repeats the picture's edge.
+        is_lse: Its figures are LSE-D and LSE-C.
     """
 
     side_px: int
     hears: str
     outside: int | None
+    is_lse: bool
 
     def region(self, face: F32Array) -> F64Array:
         """Return the box that is looked at (left, top, right, bottom) for the box of a face."""
@@ -74,6 +77,7 @@ class SyncNetJudge:
     side_px = SIDE_PX
     hears = "mfcc"
     outside: int | None = _GREY
+    is_lse = True
 
     def __init__(self, weights: Path, device: str = "cpu", batch: int = BATCH) -> None:
         self._device = device
@@ -121,6 +125,7 @@ class ExpertJudge:
     side_px = _EXPERT_SIDE_PX
     hears = "mel"
     outside: int | None = None
+    is_lse = False
 
     def __init__(self, weights: Path, device: str = "cpu", batch: int = BATCH) -> None:
         self._device = device
@@ -164,4 +169,4 @@ def load_judge(network: str, weights: Path, device: str = "cpu", batch: int = BA
     Raises:
         WeightsError: The file holds another network.
     """
-    return {_SYNCNET: SyncNetJudge, _EXPERT: ExpertJudge}[network](weights, device, batch)
+    return {SYNCNET: SyncNetJudge, _EXPERT: ExpertJudge}[network](weights, device, batch)

@@ -11,7 +11,8 @@ from lipwise_ray.errors import StateError
 from lipwise_ray.reports.rows import RunReport
 from lipwise_ray.values import F64Array, Json
 
-FIGURES = ("lse_c", "lse_d", "off_sync", "flicker", "no_face_share")
+_SCORED = ("lse_c", "lse_d", "sync_confidence", "sync_distance", "off_sync")
+FIGURES = (*_SCORED, "flicker", "no_face_share")
 """What is compared; `off_sync` is the offset's size in frames, `flicker` that of the dubbed face."""
 
 ALL = "all"
@@ -59,7 +60,8 @@ class Comparison:
         rows: A record a row that is done in both, figures of a and b side by side.
         differences: By language, all rows first.
         only_a, only_b: Rows that are done in one of them alone.
-        other_judge: Rows whose scores come from different judges, and are not compared.
+        other_judge: Rows whose scores come from different judges (by their weights), and are not compared.
+        other_protocol: Rows that were measured in different ways, of which nothing is compared.
     """
 
     rows: list[Json]
@@ -67,6 +69,7 @@ class Comparison:
     only_a: int
     only_b: int
     other_judge: int
+    other_protocol: int
 
     def summary(self) -> list[Json]:
         """Return the differences as records."""
@@ -102,24 +105,33 @@ def compare(a: RunReport, b: RunReport) -> Comparison:
         len(done[0]) - len(common),
         len(done[1]) - len(common),
         sum(row["judge_a"] != row["judge_b"] for row in rows),
+        sum(row["protocol_a"] != row["protocol_b"] for row in rows),
     )
 
 
 def _side_by_side(a: Json, b: Json) -> Json:
-    found: Json = {"row_id": a["row_id"], "language": a["language"], "judge_a": a["judge"], "judge_b": b["judge"]}
-    is_judged_alike = a["judge"] == b["judge"]
+    found: Json = {"row_id": a["row_id"], "language": a["language"]}
+    for name, row in (("a", a), ("b", b)):
+        found |= {f"judge_{name}": _judge(row), f"protocol_{name}": row["protocol"]}
+    is_judged_alike, is_measured_alike = (found[f"{what}_a"] == found[f"{what}_b"] for what in ("judge", "protocol"))
     for figure in FIGURES:
-        judged = figure in ("lse_c", "lse_d", "off_sync")
+        compares = is_measured_alike and (is_judged_alike or figure not in _SCORED)
         for name, row in (("a", a), ("b", b)):
-            found[f"{figure}_{name}"] = _figure(row, figure) if is_judged_alike or not judged else None
+            found[f"{figure}_{name}"] = _figure(row, figure) if compares else None
     return found
+
+
+def _judge(row: Json) -> str | None:
+    """Return a judge by its weights: any file of a user's own goes by the same name."""
+    return f"{row['judge']} {str(row['judge_sha256'] or '')[:12]}".strip() if row["judge"] else None
 
 
 def _figure(row: Json, figure: str) -> float | None:
     if figure == "off_sync":
         return None if row["after_offset"] is None else abs(row["after_offset"])
-    key = {"lse_c": "after_lse_c", "lse_d": "after_lse_d", "flicker": "flicker_dubbed"}.get(figure, figure)
-    return row[key]
+    if figure in _SCORED:
+        return row[f"after_{figure}"]
+    return row["flicker_dubbed" if figure == "flicker" else figure]
 
 
 def _difference(language: str, figure: str, rows: Sequence[Json]) -> Difference | None:

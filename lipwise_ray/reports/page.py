@@ -64,7 +64,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
     done = [row for row in report.rows if row["status"] == "done"]
     failed = [row for row in report.rows if row["status"] != "done"]
     details = {str(row["row"]): detail for row, detail in zip(report.rows, report.details, strict=True)}
-    judges = sorted({str(row["judge"]) for row in done if row["after_lse_c"] is not None})
+    judges = sorted({_scorer(row) for row in done if _certainty(row) is not None})
     listed = report.rows[:_MOST_LISTED]
     gpu_s = sum(row["gpu_s"] or 0.0 for row in done)
     is_cut = len(report.rows) > _MOST_LISTED
@@ -80,6 +80,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         subtitle=f"{report.run.get('manifest', '')}, begun {_clock(report.run.get('begun'))}; {_ending(report)}",
         summary=_summary(report, done, failed, gpu_s),
         judges=", ".join(judges),
+        notes=_notes(report, done),
         failures=_failures(failed),
         unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in report.left[:_MOST_LISTED]],
         unfinished_caption="Run the same command again to go on with them"
@@ -159,7 +160,7 @@ def worst_first(done: Iterable[Json]) -> list[Json]:
     """Return rows with those first that need eyes: to be checked, without a score, far off, the least certain."""
 
     def rank(row: Json) -> tuple[Any, ...]:
-        certain, offset = row["after_lse_c"], row["after_offset"]
+        certain, offset = _certainty(row), row["after_offset"]
         is_fine, is_near = row["verdict"] != "check", abs(offset or 0) < _FAR_OFF
         return is_fine, certain is not None, is_near, certain or 0.0, -(row["no_face_share"] or 0.0)
 
@@ -179,7 +180,7 @@ def _card(row: Json, detail: Json, stills: Stills) -> Json:
             for word, data in zip(("filmed", "dubbed"), pictures or (), strict=False)
         ],
         "ways": [_way(one, str(row["job_id"])) for one in detail["ways"]],
-        "curve": Markup(charts.line(detail["curve"], f"LSE-C of {name} by second")),  # noqa: S704  # escaped there
+        "curve": Markup(charts.line(detail["curve"], f"{_FIGURE_NAMES[_kind(row)][0]} of {name} by second")),  # noqa: S704  # escaped there
         "output": row["output"],
     }
 
@@ -188,19 +189,46 @@ def _way(one: Json, delivered: str) -> str:
     """Return what became of an attempt with other settings."""
     changed = [(section, key, value) for section, told in one["settings"].items() for key, value in told.items()]
     settings = ", ".join(f"{section}.{key} = {value}" for section, key, value in changed)
-    end = one["message"] if one["verdict"] == "failed" else f"LSE-C {_number(one['lse_c'])}"
+    scored = "no LSE-C" if one.get("lse_c") is None else f"LSE-C {_number(one['lse_c'])}"
+    end = one["message"] if one["verdict"] == "failed" else scored
     mark = " (delivered)" if one.get("job_id") == delivered else ""
     return f"{settings or 'as set'}: {one['verdict']}, {end}{mark}"
+
+
+_LSE, _OTHER = ("lse_c", "lse_d"), ("sync_confidence", "sync_distance")
+_FIGURE_NAMES = {_LSE: ("LSE-C", "LSE-D"), _OTHER: ("sync confidence", "sync distance")}
+
+
+def _kind(row: Json) -> tuple[str, str]:
+    """Return the names of a row's certainty and distance: LSE-C and LSE-D are SyncNet's alone."""
+    return _OTHER if row["after_sync_confidence"] is not None else _LSE
+
+
+def _certainty(row: Json) -> float | None:
+    return row[f"after_{_kind(row)[0]}"]
+
+
+def _scorer(row: Json) -> str:
+    """Return a judge by its weights: any file of a user's own goes by the same name."""
+    return f"{row['judge']} ({str(row['judge_sha256'] or '')[:8]})" if row["judge_sha256"] else str(row["judge"])
+
+
+def _notes(report: RunReport, done: list[Json]) -> list[str]:
+    """Return what is to be known of the run and its rows, each line once."""
+    counted = Counter(str(row["note"]) for row in done if row["note"])
+    return [*report.run.get("notes", []), *(f"{count} rows: {text}" for text, count in counted.most_common())]
 
 
 def _verdict(row: Json) -> tuple[str, bool]:
     """Return what the figures say, and whether it is bad."""
     is_bad = row["verdict"] == "check"
     check = f"to check: {row['to_check']}. " if is_bad else ""
-    if row["after_lse_c"] is None:
+    if _certainty(row) is None:
         return f"{check}no score: {row['no_score'] or 'not measured'}", True
-    before = f"{_number(row['before_lse_c'])} → " if row["before_lse_c"] is not None else ""
-    figures = f"LSE-C {before}{_number(row['after_lse_c'])}, LSE-D {_number(row['after_lse_d'])}"
+    certainty, distance = _kind(row)
+    names = _FIGURE_NAMES[certainty, distance]
+    before = f"{_number(row[f'before_{certainty}'])} → " if row[f"before_{certainty}"] is not None else ""
+    figures = f"{names[0]} {before}{_number(row[f'after_{certainty}'])}, {names[1]} {_number(row[f'after_{distance}'])}"
     bare = f", {row['no_face_share']:.0%} without a face" if row["no_face_share"] else ""
     offset = int(row["after_offset"])
     is_off = abs(offset) >= _FAR_OFF

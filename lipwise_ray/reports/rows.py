@@ -14,7 +14,7 @@ from lipwise_ray.state.store import Store, as_json, read_json
 from lipwise_ray.values import Json
 
 _MEASURES = ("source", "before", "after")
-_FIGURES = ("lse_d", "lse_c", "offset")
+_FIGURES = ("lse_d", "lse_c", "sync_distance", "sync_confidence", "offset")
 FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
 """Figures of a video that was compared with a reference."""
 
@@ -152,7 +152,7 @@ def row_of(record: Json, attempts: int) -> Json:
         "row": record.get("row"),
         "row_id": record.get("row_id"),
         "status": record.get("status"),
-        "verdict": gate.get("verdict") or ("failed" if record.get("status") == "failed" else None),
+        "verdict": "failed" if record.get("status") == "failed" else gate.get("verdict") or "not checked",
         "to_check": "; ".join(gate.get("reasons") or []) or None,
         "code": record.get("code"),
         "message": record.get("message"),
@@ -161,6 +161,9 @@ def row_of(record: Json, attempts: int) -> Json:
         "tags": ",".join(record.get("tags") or []),
         "extra": json.dumps(extra, ensure_ascii=False) if (extra := record.get("extra")) else None,
         "judge": sync.get("judge"),
+        "judge_sha256": sync.get("judge_sha256"),
+        "protocol": _protocol(record),
+        "note": sync.get("note"),
         **{f"{name}_{figure}": (sync.get(name) or {}).get(figure) for name in _MEASURES for figure in _FIGURES},
         "no_score": why.get("after"),
         "frames": frames,
@@ -195,6 +198,20 @@ def _weights(weights: Json) -> Iterator[tuple[str, Json]]:
     for role, value in weights.items():
         several = [one for one in (value if isinstance(value, list) else [value]) if one]
         yield from ((role if len(several) == 1 else f"{role}_{number}", one) for number, one in enumerate(several, 1))
+
+
+def _protocol(record: Json) -> str | None:
+    """Return how a row's figures were measured; only those of one protocol compare.
+
+    `submit` knows which face it dubbed and measures it as it was planned; `evaluate` looks for faces in the finished
+    file. Both look with a detector, whose boxes are the crops that are scored.
+    """
+    identity: Json = record.get("identity") or {}
+    if record.get("status") != "done" or not identity:
+        return None
+    evaluation = identity.get("evaluation")
+    how = "submit" if evaluation is None else f"evaluate {evaluation}"
+    return f"{how}, detector {identity.get('detector') or 'none'}"
 
 
 def _share(part: Any, whole: Any) -> float | None:  # noqa: ANN401  # JSON values

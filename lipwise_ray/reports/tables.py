@@ -57,7 +57,19 @@ def _schema() -> Any:  # noqa: ANN401  # pyarrow states no types
 
     whole = {"row", "frames", "attempts", "renderings", "chunks", "original_chunks"}
     flags = {"reused"}
-    figures = ("_s", "_share", "lse_d", "lse_c", "dubbed", "filmed", "seconds", "ended", *FIDELITY)
+    figures = (
+        "_s",
+        "_share",
+        "lse_d",
+        "lse_c",
+        "sync_distance",
+        "sync_confidence",
+        "dubbed",
+        "filmed",
+        "seconds",
+        "ended",
+        *FIDELITY,
+    )
 
     def kind(name: str) -> Any:  # noqa: ANN401  # the same
         if name in whole or name.endswith("_offset"):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +69,7 @@ def find_footage(root: Path, val_share: float) -> Footage:
         lists = {name: read_list(root / f"{name}.txt") for name in _LISTS if (root / f"{name}.txt").is_file()}
         return Footage({name: [Clip(one, _file_of(root, one)) for one in names] for name, names in lists.items()})
     files = sorted(f for f in root.rglob("*") if f.suffix.lower() in _ENDINGS and f.is_file())
-    clips = [Clip(_name(root, file), file) for file in files]
+    clips = _named(root, files)
     if len(clips) < 2:  # noqa: PLR2004  # one on each side
         raise InputError(
             "small_corpus",
@@ -86,6 +89,20 @@ def find_footage(root: Path, val_share: float) -> Footage:
 
 def _group(clip: Clip, *, by_folder: bool) -> str:
     return clip.name.rpartition("/")[0] if by_folder else without_take(clip.name)
+
+
+def _named(root: Path, files: list[Path]) -> list[Clip]:
+    """Return files with names of their own: those that would share one are told apart by their paths' hashes."""
+    names = [_name(root, file) for file in files]
+    shared = {name for name, count in Counter(names).items() if count > 1}
+    return [
+        Clip(f"{name}-{_path_hash(root, file)}" if name in shared else name, file)
+        for name, file in zip(names, files, strict=True)
+    ]
+
+
+def _path_hash(root: Path, file: Path) -> str:
+    return hashlib.sha256(os.fsencode(file.relative_to(root))).hexdigest()[:8]
 
 
 def _name(root: Path, file: Path) -> str:

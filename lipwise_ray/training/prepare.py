@@ -21,6 +21,7 @@ from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.probe import VideoInfo, probe_video
+from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.settings import Settings
@@ -65,7 +66,7 @@ def prepare_clip(
     detector: FaceDetector | None,
     judge: SyncJudge | None = None,
 ) -> Json:
-    """Prepare a clip; one that is there already and was prepared in the same way stays.
+    """Prepare a clip; one that is there already stays, if it was prepared from the same footage in the same way.
 
     Args:
         video: Footage with sound and one face.
@@ -81,7 +82,13 @@ def prepare_clip(
         InputError: The clip cannot be used: no face, no sound, too short, out of sync.
         StorageError: The disk is full.
     """
-    asked: Json = {"size_px": spec.size_px, "pads": list(spec.pads), "truth": spec.truth, "checked": judge is not None}
+    asked: Json = {
+        "source_sha256": sha256_of(video) if video.is_file() else None,
+        "size_px": spec.size_px,
+        "pads": list(spec.pads),
+        "truth": spec.truth,
+        "checked": judge is not None,
+    }
     known = _known(target / NOTE)
     if known is not None and known.get("asked") == asked:
         return known

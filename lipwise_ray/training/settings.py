@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipwise_ray.errors import SettingsError, StateError
+from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.training.dataset import NOTE
 from lipwise_ray.values import Json
 
 Network = Literal["visemes", "expert", "generator", "detector", "restorer"]
@@ -21,6 +23,7 @@ Weight = Annotated[float, Field(ge=0, le=1)]
 
 RECORD = "settings.json"
 _MAY_CHANGE = frozenset({"steps", "save_every", "threads", "data", "minutes"})
+_WEIGHTS = ("init", "expert", "sound")
 _EVALUATION = frozenset({"eval_every", "eval_batches"})
 
 
@@ -166,12 +169,32 @@ def _may_change(settings: TrainSettings) -> frozenset[str]:
 
 
 def record_of(settings: TrainSettings, workers: int) -> Json:
-    """Return what decides a run's numbers: settings, how many share each step, and the list of clips."""
+    """Return what decides a run's numbers: settings, how many share each step, the clips, and the weights it takes.
+
+    Clips and weights go by their contents: another file at the same path is another run, the same one elsewhere is not.
+    """
     clips = Path(settings.data) / "train.txt"
     record: Json = json.loads(settings.model_dump_json())
     record["workers"] = workers
     record["clips_sha256"] = hashlib.sha256(clips.read_bytes()).hexdigest() if clips.is_file() else None
+    record["notes_sha256"] = _hash_of_notes(clips)
+    for name in _WEIGHTS:
+        path = getattr(settings, name)
+        record[f"{name}_sha256"] = sha256_of(Path(path)) if path and Path(path).is_file() else None
     return record
+
+
+def _hash_of_notes(clips: Path) -> str | None:
+    """Return a hash of what the clips were prepared from; None where they were not prepared."""
+    if not clips.is_file():
+        return None
+    found, notes = hashlib.sha256(), 0
+    for name in clips.read_text("utf-8").split():
+        note = clips.parent / name / NOTE
+        if note.is_file():
+            found.update(note.read_bytes())
+            notes += 1
+    return found.hexdigest() if notes else None
 
 
 def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
@@ -184,7 +207,9 @@ def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
     path = folder / RECORD
     try:
         old: Any = json.loads(path.read_text())
-        changed = [n for n in record if n not in _may_change(settings) and old.get(n, record[n]) != record[n]]
+        # Earlier records have no hashes of the weights: there their paths decide.
+        known = _may_change(settings) | {name for name in _WEIGHTS if f"{name}_sha256" in old}
+        changed = [n for n in record if n not in known and old.get(n, record[n]) != record[n]]
     except (OSError, ValueError, AttributeError) as error:
         raise StateError(
             "bad_record",

@@ -286,7 +286,7 @@ def test_where_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sync["heard"]["after"]["windows"] == 55
     assert "too short" in sync["brief"]["why"]["after"]
     assert sync["vfr"]["after"]["offset"] == sync["whole"]["after"]["offset"] == 0
-    assert sync["vfr"]["after"]["lse_c"] > 0.6 * sync["whole"]["after"]["lse_c"]
+    assert sync["vfr"]["after"]["sync_confidence"] > 0.6 * sync["whole"]["after"]["sync_confidence"]
     lips = ExpertJudge.lips
     monkeypatch.setattr(ExpertJudge, "lips", lambda self, crops: lips(self, crops) * np.float32(np.nan))
     report = evaluated(tmp_path, [rows[-1]], TINY, out="nan")
@@ -297,7 +297,7 @@ def test_where_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_offsets_are_found_and_lost_sync_shows(tmp_path: Path) -> None:
-    """Sound that is moved by -10 to 10 frames is found there; the more of it is another's, the lower LSE-C is."""
+    """Sound that is moved by -10 to 10 frames is found there; the more of it is another's, the lower the confidence."""
 
     def wave_of(path: Path) -> np.ndarray:
         raw = tmp_path / "wave.f32"
@@ -320,7 +320,7 @@ def test_offsets_are_found_and_lost_sync_shows(tmp_path: Path) -> None:
     found = {outcome.id: outcome.record["sync"]["after"] for outcome in report.outcomes}
     for frames in range(-10, 11):
         assert abs(found[f"by{frames + 10}"]["offset"] + frames) <= 1, frames
-    falling = [found[f"mixed{tenths}"]["lse_c"] for tenths in (0, 4, 7, 10)]
+    falling = [found[f"mixed{tenths}"]["sync_confidence"] for tenths in (0, 4, 7, 10)]
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] < 0.4 * falling[0]
 
@@ -333,15 +333,17 @@ def test_as_a_user_runs_it(tmp_path: Path) -> None:
     assert first.returncode == 1, first.stderr
     records = {record["row_id"]: record for record in map(json.loads, first.stdout.splitlines())}
     assert records["none"]["code"] == "row_video"
-    assert records["presenter"]["sync"]["after"]["lse_c"] > 0.3
-    assert records["presenter"]["gate"] == {"verdict": "passed", "reasons": []}
+    assert records["presenter"]["sync"]["after"]["sync_confidence"] > 0.3
+    assert records["presenter"]["gate"] == {"verdict": "not checked", "reasons": []}
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"report.html", "results.csv", "results.jsonl", "results.parquet"}
-    again = run("evaluate", *files[:2], "--out", tmp_path / "out", *told, "--set", "gate.min_lse_c=50.0")
+    bounds = ("--set", "gate.min_lse_c=50.0", "--set", "gate.max_no_face_share=0.0")
+    again = run("evaluate", *files[:2], "--out", tmp_path / "out", *told, *bounds)
     assert again.returncode == 0, again.stderr
     assert "0 frames measured" in again.stderr
-    assert "2 done (2 to check)" in again.stderr
-    assert "LSE-C must be at least 50" in again.stderr
+    assert "2 done (1 to check)" in again.stderr
+    assert "share of frames without a face must be at most 0" in again.stderr
+    assert "LSE-C must" not in again.stderr  # which nobody measured
     (tmp_path / "m.csv").write_text(f"id,video,reference\na,{FILM},{TRUE}\nb,{FILM},\nb,{FILM},nothing.mp4\n")
     third = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "m", *told)
     assert third.returncode == 1, third.stderr

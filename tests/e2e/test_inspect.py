@@ -44,7 +44,7 @@ def test_a_film_with_cuts(tmp_path: Path) -> None:
     assert 70 < faces["median_side_px"] < 120
     assert [(one["from_s"], one["to_s"]) for one in faces["longest"]] == [(0, 2.8), (3.88, 6.64)]
     assert record["sync"]["offset"] == 0
-    assert record["sync"]["lse_c"] > 0.4
+    assert record["sync"]["sync_confidence"] > 0.4
     assert record["sync"]["judge"] == "tiny_judge"
     assert record["sound"]["speech_share"] > 0.9
     assert json.loads((tmp_path / "inspect.json").read_text()) == record

@@ -81,13 +81,14 @@ def test_chunks_score_like_the_whole(tmp_path: Path) -> None:
         for measure in ("source", "before", "after"):
             assert sync[measure] == pytest.approx(found[-1][measure], abs=1e-4)
         assert sync["curve"] == pytest.approx(found[-1]["curve"], abs=1e-3)
-        assert sync["after"]["lse_d"] == pytest.approx(whole.lse_d, abs=1e-3)
-        assert sync["after"]["lse_c"] == pytest.approx(whole.lse_c, abs=1e-3)
+        assert sync["after"]["sync_distance"] == pytest.approx(whole.lse_d, abs=1e-3)
+        assert sync["after"]["sync_confidence"] == pytest.approx(whole.lse_c, abs=1e-3)
         assert (sync["after"]["offset"], sync["after"]["windows"]) == (whole.offset, whole.windows)
     sync = found[-1]
     assert len(sync["curve"]) == 4
     assert sync["judge"] == "tiny_judge"
-    assert sync["after"]["lse_c"] > 2 * sync["before"]["lse_c"]
+    assert "no LSE" in sync["note"]
+    assert sync["after"]["sync_confidence"] > 2 * sync["before"]["sync_confidence"]
     assert sync["source"]["offset"] == sync["after"]["offset"] == 0
 
 
@@ -170,7 +171,7 @@ def test_a_face_of_two_rules_is_judged_by_what_it_says(tmp_path: Path) -> None:
     assert report.done == 3, report.outcomes
     results = {name: result["sync"]["after"] for name, result in _results(tmp_path).items()}
     for name in ("other", "turned"):
-        for figure in ("lse_d", "lse_c", "offset"):
+        for figure in ("sync_distance", "sync_confidence", "offset"):
             assert results[name][figure] == pytest.approx(results["same"][figure], abs=0.06), (name, figure)
         assert 0 <= results["same"]["windows"] - results[name]["windows"] <= 8  # at the end of each turn's own sound
 

@@ -32,7 +32,6 @@ def _result(lse_c: float | None, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [
-        (Gate(), None),
         (Gate(min_lse_c=3.0, max_offset=2, max_no_face_share=0.1, max_flicker=0.5, max_length_error_s=0.02), None),
         (Gate(min_lse_c=3.01), "LSE-C must be at least 3.01, got 3"),
         (Gate(max_offset=1), "offset must be at most 1, got 2"),
@@ -202,6 +201,17 @@ def test_the_first_attempt_breaks_the_row() -> None:
 
 def _published(number: int, lse_c: float, attempts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"status": "done", "job_id": f"job{number}", **_result(lse_c), "attempts": attempts}
+
+
+def test_a_gate_goes_by_no_other_networks_figures() -> None:
+    """A lip-sync expert's certainty is no LSE-C: bounds on it are not checked, and other bounds are."""
+    result = _result(None)
+    result["sync"] = {"judge_sha256": "ab", "after": {"sync_confidence": 0.1, "sync_distance": 0.7, "offset": 9}}
+    assert verdict(result, Gate(min_lse_c=3.0, max_offset=1)) == {"verdict": "not checked", "reasons": []}
+    found = verdict(result, Gate(min_lse_c=3.0, max_offset=1, max_no_face_share=0.0))
+    assert found["verdict"] == "check"
+    assert len(found["reasons"]) == 1
+    assert verdict(_result(5.0), Gate())["verdict"] == "not checked"
 
 
 def _record(number: int, lse_c: float) -> dict[str, Any]:

@@ -16,13 +16,23 @@ from lipwise_ray.state.store import LocalStore, to_json
 from tests.dub import run
 
 
-def _record(name: str, lse_c: float | None, language: str = "de", judge: str = "syncnet_v2", offset: int = 0) -> Any:
+def _record(
+    name: str,
+    lse_c: float | None,
+    language: str = "de",
+    *,
+    judge: str = "syncnet_v2",
+    offset: int = 0,
+    sha256: str = "ab",
+    evaluated: bool = False,
+) -> Any:
     score = None if lse_c is None else {"lse_c": lse_c, "lse_d": 8.0, "offset": offset}
     return {
         "status": "done",
         "row_id": name,
         "language": language,
-        "sync": {"judge": judge, "after": score},
+        "sync": {"judge": judge, "judge_sha256": sha256, "after": score},
+        "identity": {"detector": "d", **({"evaluation": 1} if evaluated else {})},
         "flicker": {"dubbed": 1.0},
         "counts": {"frames": 10, "frames_without_face": 0},
     }
@@ -59,6 +69,21 @@ def test_different_judges_do_not_compare() -> None:
     found = compare(_run(_record("x", 5.0)), _run(_record("x", 0.7, judge="tiny_judge")))
     assert found.other_judge == 1
     assert {one.figure for one in found.differences} == {"flicker", "no_face_share"}
+
+
+def test_two_files_of_a_users_own_are_two_judges() -> None:
+    """What a judge is goes by its weights: any file of one's own is called custom."""
+    found = compare(_run(_record("x", 21.5, judge="custom")), _run(_record("x", 0.1, judge="custom", sha256="cd")))
+    assert found.other_judge == 1
+    assert "lse_c" not in {one.figure for one in found.differences}
+    assert found.rows[0]["judge_a"] != found.rows[0]["judge_b"]
+
+
+def test_what_was_measured_in_other_ways_is_not_compared() -> None:
+    """`submit` measures the face it dubbed, `evaluate` the one it finds in the file: their difference is no result."""
+    found = compare(_run(_record("x", 5.0)), _run(_record("x", 5.5, evaluated=True)))
+    assert found.other_protocol == 1
+    assert not found.differences
 
 
 def test_nothing_in_common() -> None:

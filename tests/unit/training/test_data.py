@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from lipwise_ray.dubbing.crops import read_mel
-from lipwise_ray.errors import FaceError, InputError, MediaError
+from lipwise_ray.errors import FaceError, InputError, MediaError, SettingsError
 from lipwise_ray.lipsync.windows import constant_rate_starts, window
 from lipwise_ray.training.dataset import runs
 from lipwise_ray.training.footage import find_footage
 from lipwise_ray.training.pack import open_pack
 from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
 from lipwise_ray.training.samples import _varied, expert_samples, generator_samples
+from lipwise_ray.training.settings import compare, make_settings, record_of
 from lipwise_ray.training.spoken import open_spoken
 
 
@@ -321,3 +322,41 @@ def test_varied_sound_is_a_function_of_the_sample() -> None:
     assert whole.dtype == np.float32
     assert -4 <= whole.min() < whole.max() <= 4
     assert not np.allclose(whole, mels)
+
+
+def test_clips_whose_names_would_be_one_stay_two(tmp_path: Path) -> None:
+    """Spaces, endings and folders that make one name of two files do not make one clip of them."""
+    files = ["x y.mpg", "x_y.mpg", "a.mpg", "a-mpg.mp4", "b.mp4", "clips/b.mp4", "c.mp4"]
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    clips = find_footage(tmp_path, 0.3).clips
+    assert sorted(str(clip.path.relative_to(tmp_path)) for clip in clips) == sorted(files)
+    assert len({clip.name for clip in clips}) == len(files)
+    assert "clips/c" in {clip.name for clip in clips}
+
+
+def test_a_run_knows_its_weights_and_footage_by_their_contents(tmp_path: Path) -> None:
+    """A file that moved is the same; another file at its place, or footage prepared anew from other videos, is not."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    (data / "a" / "0").mkdir(parents=True)
+    run.mkdir()
+    (data / "train.txt").write_text("a/0\n")
+    note, weights, moved = data / "a" / "0" / "clip.json", tmp_path / "w.pth", tmp_path / "moved.pth"
+    note.write_text('{"asked": {"source_sha256": "ab"}}')
+    weights.write_bytes(b"one")
+    moved.write_bytes(b"one")
+
+    def resumed(init: Path) -> None:
+        settings = make_settings("expert", {"data": str(data), "init": str(init)})
+        compare(settings, record_of(settings, 1), run)
+
+    begun = make_settings("expert", {"data": str(data), "init": str(weights)})
+    (run / "settings.json").write_text(json.dumps(record_of(begun, 1)))
+    resumed(moved)
+    moved.write_bytes(b"two")
+    with pytest.raises(SettingsError, match="init_sha256"):
+        resumed(moved)
+    note.write_text('{"asked": {"source_sha256": "cd"}}')
+    with pytest.raises(SettingsError, match="notes_sha256"):
+        resumed(weights)
