@@ -270,6 +270,9 @@ class Engine(_Section):
     infrastructure_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
     """Lost nodes that a task may see."""
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
+    start_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
+    """A worker that has not begun after so long, and fetches no checkpoint either, is ended and tried once more, on
+    another node where there is one; where that one does not begin either and no other has, the run stops."""
     stall_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """A worker that finishes no frame for so long is ended."""
     quiet_s: Annotated[float, Field(gt=0, le=1e6)] = 3600.0

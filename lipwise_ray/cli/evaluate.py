@@ -91,7 +91,7 @@ def videos(
             setup.registry(settings),
             state=state_root,
             out=str(out),
-            make_engine=lambda config: make_engine(settings.engine, config),
+            make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
             listener=listener,
             stop=stop,
             command=sys.argv[1:],

@@ -78,7 +78,7 @@ def submit(
             setup.registry(settings),
             state=state_root,
             out=out_root,
-            make_engine=lambda config: make_engine(settings.engine, config),
+            make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
             listener=listener,
             stop=stop,
             command=sys.argv[1:],

@@ -11,14 +11,16 @@ from lipwise_ray.errors import SetupError
 from lipwise_ray.storage.address import whole_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lipwise_ray.dubbing.worker import WorkerConfig
     from lipwise_ray.engine.contract import Engine
     from lipwise_ray.engine.metrics import Meter, Sink
     from lipwise_ray.settings import Engine as EngineSettings
 
 
-def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
-    """Return an engine, its workers not started yet.
+def make_engine(settings: EngineSettings, config: WorkerConfig, say: Callable[[str], None] = lambda _: None) -> Engine:
+    """Return an engine, its workers not started yet; `say` tells people of workers that do not begin.
 
     Raises:
         SetupError: Ray cannot be started or reached.
@@ -33,7 +35,7 @@ def make_engine(settings: EngineSettings, config: WorkerConfig) -> Engine:
         check_token_file()
     from lipwise_ray.engine.ray_engine import RayEngine  # noqa: PLC0415  # after the guard
 
-    return RayEngine(config, settings)
+    return RayEngine(config, settings, say)
 
 
 def meter_for(settings: EngineSettings) -> Meter:

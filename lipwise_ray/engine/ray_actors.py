@@ -13,21 +13,32 @@ from typing import Any
 import ray
 
 from lipwise_ray.dubbing.worker import Worker, WorkerConfig
+from lipwise_ray.engine.ray_session import ray_logs
+from lipwise_ray.engine.ray_starts import words_of_start
 from lipwise_ray.values import Json
 
 LOG_TAIL_BYTES = 8192
+_TOLD_SHARE = 0.9
 
 
 class RemoteWorker:
-    """A worker, a counter that another thread may read, and a log of its own."""
+    """A worker, a counter that another thread may read, and a log of its own.
 
-    def __init__(self, config: WorkerConfig) -> None:
-        self._log = _own_log(Path(config.scratch))
+    Args:
+        config: Of the worker.
+        name: The engine's name of it.
+        start_s: The time it has to begin; shortly before its end the log gets to know where it stands.
+    """
+
+    def __init__(self, config: WorkerConfig, name: str, start_s: float) -> None:
+        self._log = _own_log(Path(config.scratch), name)
+        faulthandler.dump_traceback_later(start_s * _TOLD_SHARE)
         self._worker = Worker(config)
 
     def begin(self, jobs: list[Json]) -> Json:
         """Load the models of these jobs; tell who and where this is."""
         self._worker.prepare(jobs)
+        faulthandler.cancel_dump_traceback_later()
         return {
             "pid": os.getpid(),
             "node": ray.get_runtime_context().get_node_id(),
@@ -64,16 +75,20 @@ class Agent:
             return ""
         return text.rpartition(f"--- {mark}\n")[2]
 
+    def words_of_start(self, scratch: str, worker: str) -> tuple[bool, str]:
+        """Return what is known of a worker that does not begin, see `ray_starts`."""
+        return words_of_start(scratch, worker, ray_logs())
+
 
 def _gpu_bytes() -> int:
     torch = sys.modules.get("torch")
     return torch.cuda.max_memory_reserved() if torch and torch.cuda.is_initialized() else 0
 
 
-def _own_log(scratch: Path) -> Path | None:
+def _own_log(scratch: Path, name: str) -> Path | None:
     """Send what this process prints, and the stack of a fatal signal, to a file that outlives it."""
     folder = scratch / "logs"
-    path = folder / f"worker-{os.getpid()}.log"
+    path = folder / f"{name}-{os.getpid()}.log"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

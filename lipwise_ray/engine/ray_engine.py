@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -16,43 +17,21 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Failure, Outcome, Seat, failure_of
-from lipwise_ray.engine.ray_actors import Agent, RemoteWorker
-from lipwise_ray.engine.ray_session import Node, Nodes, connect, leave
+from lipwise_ray.engine.ray_actors import RemoteWorker
+from lipwise_ray.engine.ray_session import Node, Nodes, connect, free_resources, leave, ray_logs
+from lipwise_ray.engine.ray_slots import AGENT_TIMEOUT_S, Agents, Slot
+from lipwise_ray.engine.ray_starts import Starts, late, words_of_start
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.settings import Engine
 from lipwise_ray.values import Json
 
-_START_TIMEOUT_S = 300.0
-_AGENT_TIMEOUT_S = 10.0
 _ASK_EVERY_S = 0.2
-_MOST_FAILED_STARTS = 3
 _ROUNDING = 1e-6
 _CPU_SHARE = 0.01
 """What a light worker reserves where no node is there for it yet: Ray must not put it on a head that is not to work."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _MEMORY_WORDS = ("running low on memory", "OutOfMemoryError")
-
-
-@dataclass(slots=True)
-class _Slot:
-    """An actor. It takes tasks once it has begun; ``node`` is empty until it is placed."""
-
-    name: str
-    lane: Lane
-    actor: Any
-    node: str = ""
-    beginning: Any = None
-    about: Json = field(default_factory=dict[str, Any])
-    task: Task | None = None
-    mark: str = ""
-    call: Any = None
-    probe: Any = None
-    asked_s: float = 0.0
-    frames_before: int = 0
-    frames_now: int = 0
-    stalled: bool = False
-    free_since_s: float = 0.0
 
 
 class RayEngine:
@@ -64,24 +43,25 @@ class RayEngine:
     Args:
         config: State and scratch of the workers; device and threads are decided here.
         settings: How many workers of which kind, and where.
+        say: Tells people of workers that did not begin.
 
     Raises:
         SetupError: Ray cannot be started or reached.
     """
 
-    def __init__(self, config: WorkerConfig, settings: Engine) -> None:
+    def __init__(self, config: WorkerConfig, settings: Engine, say: Callable[[str], None] = lambda _: None) -> None:
+        self._say = say
         self._config = config
         self._settings = settings
-        self._slots: dict[str, _Slot] = {}
-        self._agents: dict[str, Any] = {}
+        self._slots: dict[str, Slot] = {}
+        self._agents = Agents()
         self._made = 0
         self.gpu_bytes = 0
         """The most GPU memory that one worker has reserved."""
         self._attempt = 0
         self._prepare: list[Json] = []
         self._left: set[str] = set()
-        self._failed_starts: dict[str, int] = defaultdict(int)
-        self._last_start: BaseException | None = None
+        self._starts = Starts()
         self._local = settings.address == "local"
         self._folder = connect(settings.address)
         self._nodes = Nodes()
@@ -133,8 +113,7 @@ class RayEngine:
         """
         self._prepare = prepare
         self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
-        deadline_s = time.monotonic() + _START_TIMEOUT_S
-        while self._could_begin() and time.monotonic() < deadline_s and not stop():
+        while self._could_begin() and not stop():
             if all(any(s.about for s in self._slots.values() if s.lane == lane) for lane in ("gpu", "cpu")):
                 return
             beginning = [slot.beginning for slot in self._slots.values() if slot.beginning is not None]
@@ -158,6 +137,8 @@ class RayEngine:
         for lane in lanes:
             mine = [s for s in self._slots.values() if s.lane == lane and s.node not in self._left]
             wanted = min(self._most(lane), backlog.get(lane, 0))
+            if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
+                wanted = min(wanted, max(1, sum(bool(slot.about) for slot in mine)))  # no more of them begin
             for _ in range(wanted - len(mine)):
                 self._make(lane)
             if self._local:
@@ -179,15 +160,15 @@ class RayEngine:
             return self._settings.cpu_workers
         return self._workers or max(1, self._gpu_places())
 
-    def _make(self, lane: Lane) -> None:
+    def _make(self, lane: Lane, instead_of: Slot | None = None) -> None:
         name = f"{lane}-{self._made}"
         self._made += 1
-        node = self._place(lane)
-        slot = _Slot(name, lane, self._actor(lane, node), node)
+        node = self._place(lane, instead_of.node if instead_of else "")
+        slot = Slot(name, lane, self._actor(name, lane, node), node, again=instead_of is not None)
         slot.beginning = slot.actor.begin.remote(self._prepare if lane == "gpu" else [])
         self._slots[name] = slot
 
-    def _place(self, lane: Lane) -> str:
+    def _place(self, lane: Lane, other_than: str = "") -> str:
         """Return the node for a new worker; none leaves the choice to Ray, which may ask for another node."""
         if self._local:
             return next(iter(self._nodes.alive()))
@@ -200,11 +181,11 @@ class RayEngine:
                 return node.gpus - (used[node.id] + 1) * self._settings.gpus_per_worker
             return node.cpus - (used[node.id] + 1) * self._threads
 
-        nodes = [n for n in self._nodes.alive().values() if not n.draining and not self._is_broken(n.id)]
+        nodes = [n for n in self._nodes.alive().values() if not n.draining and not self._starts.is_broken(lane, n.id)]
         fitting = [node for node in nodes if (node.cpus if lane == "cpu" else room(node) > -_ROUNDING)]
-        return max(fitting, key=room).id if fitting else ""
+        return max(fitting, key=lambda node: (node.id != other_than, room(node))).id if fitting else ""
 
-    def _actor(self, lane: Lane, node: str) -> Any:  # noqa: ANN401  # Ray's handles have no static type
+    def _actor(self, name: str, lane: Lane, node: str) -> Any:  # noqa: ANN401  # Ray's handles have no static type
         threads = self._threads if lane == "gpu" else 1
         device = self.device if lane == "gpu" else "cpu"
         # Embedded, the workers were counted to fit the cores, and nothing else runs. On a cluster the
@@ -223,9 +204,8 @@ class RayEngine:
         if node:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs
-        return remote.options(**options).remote(
-            replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
-        )
+        config = replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
+        return remote.options(**options).remote(config, name, self._settings.start_s)
 
     def _take_in_beginners(self) -> None:
         beginning = {slot.beginning: slot for slot in self._slots.values() if slot.beginning is not None}
@@ -242,37 +222,67 @@ class RayEngine:
                 continue
             slot.node = str(slot.about["node"])
             slot.free_since_s = time.monotonic()
-            self._failed_starts.pop(slot.node, None)
+            self._starts.begun(slot.lane, slot.node)
+        for slot in [slot for slot in self._slots.values() if slot.beginning is not None and self._is_late(slot)]:
+            self._try_elsewhere(slot)
 
-    def _failed_to_begin(self, slot: _Slot, error: ray.exceptions.RayError) -> None:
+    def _is_late(self, slot: Slot) -> bool:
+        """Tell whether a worker had its time to begin; what it waits for by no fault of its own does not count."""
+        if time.monotonic() - slot.made_s < self._settings.start_s:
+            return False
+        waits = not slot.node and not self._place(slot.lane)  # for a node that is not there yet
+        if not waits and slot.node and not self._local:
+            waits = self._fetches(slot) or self._waits_for_room(slot)
+        if waits:
+            slot.made_s = time.monotonic()
+        return not waits
+
+    def _fetches(self, slot: Slot) -> bool:
+        """Tell whether the counter of a worker that has not begun moved: it fetches checkpoints."""
+        before = slot.frames_now
+        with suppress(ray.exceptions.RayError):
+            slot.frames_now = ray.get(slot.actor.frames_done.remote(), timeout=AGENT_TIMEOUT_S)
+        return slot.frames_now > before
+
+    def _waits_for_room(self, slot: Slot) -> bool:
+        """Tell whether a node that does start processes gave a worker none, because others have reserved it."""
+        answer = self._agents.ask(slot.node, "words_of_start", self._config.scratch, slot.name)
+        if not isinstance(answer, tuple) or answer[0]:
+            return False
+        free = free_resources(slot.node)
+        if self._gpu and slot.lane == "gpu":
+            return free.get("GPU", 0.0) < self._settings.gpus_per_worker - _ROUNDING
+        return slot.lane == "gpu" and free.get("CPU", 0.0) < self._threads - _ROUNDING
+
+    def _try_elsewhere(self, slot: Slot) -> None:
+        """End a worker that did not begin in time; one more is made instead, and after that its node is left out."""
+        if self._local:
+            answer: object = words_of_start(self._config.scratch, slot.name, ray_logs())
+        else:
+            answer = self._agents.ask(slot.node, "words_of_start", self._config.scratch, slot.name)
+        error = late(slot.name, slot.node, self._settings.start_s, answer[1] if isinstance(answer, tuple) else "")
+        self._remove(slot)
+        self._starts.failed(slot.lane, slot.node, error, for_good=slot.again)
+        if not slot.again:
+            self._say(f"{error} It is tried once more.")
+            self._make(slot.lane, instead_of=slot)
+        elif not any(other.lane == slot.lane for other in self._slots.values()):
+            raise self._starts.error()
+
+    def _failed_to_begin(self, slot: Slot, error: ray.exceptions.RayError) -> None:
         """Count against the node; where every node failed often enough the run cannot go on."""
         self._remove(slot)
         cause = getattr(error, "cause", None)
-        self._last_start = cause if isinstance(cause, LipwiseError) else error
         if slot.node and self._nodes.is_gone(slot.node):
             return
-        self._failed_starts[slot.node] += 1 if not isinstance(cause, SetupError) else _MOST_FAILED_STARTS
+        why = cause if isinstance(cause, LipwiseError) else error
+        self._starts.failed(slot.lane, slot.node, why, for_good=isinstance(cause, SetupError))
         nodes = [node.id for node in self._nodes.alive().values() if node.cpus or node.gpus]
         others = any(other.about for other in self._slots.values() if other.lane == slot.lane)
-        if all(self._is_broken(node) for node in nodes) and not others:
-            raise self._cannot_start()
+        if all(self._starts.is_broken(slot.lane, node) for node in nodes) and not others:
+            raise self._starts.error()
 
-    def _is_broken(self, node: str) -> bool:
-        return self._failed_starts[node] >= _MOST_FAILED_STARTS
-
-    def _cannot_start(self) -> SetupError:
-        error = self._last_start
-        if isinstance(error, SetupError):
-            return error
-        return SetupError(
-            "worker_start",
-            "workers",
-            "must start",
-            (str(error).strip().splitlines() or [""])[-1],
-            "Check memory and `lipwise-ray doctor`; ask for fewer --workers",
-        )
-
-    def _remove(self, slot: _Slot) -> None:
+    def _remove(self, slot: Slot) -> None:
         self._slots.pop(slot.name, None)
         ray.kill(slot.actor, no_restart=True)
 
@@ -316,7 +326,7 @@ class RayEngine:
             ready, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0)
         return [self._outcome(busy[call]) for call in ready]
 
-    def _outcome(self, slot: _Slot) -> Outcome:
+    def _outcome(self, slot: Slot) -> Outcome:
         task, call = slot.task, slot.call
         assert task is not None  # only busy slots are asked
         seat = Seat(slot.name, slot.lane, slot.node)
@@ -336,7 +346,7 @@ class RayEngine:
             self._remove(slot)
             return Outcome(seat, task, None, failure)
 
-    def _blame(self, slot: _Slot, error: ray.exceptions.RayError) -> Failure:
+    def _blame(self, slot: Slot, error: ray.exceptions.RayError) -> Failure:
         text = str(error).strip()
         reason = (text.splitlines() or [type(error).__name__])[-1]
         if slot.stalled:
@@ -376,7 +386,7 @@ class RayEngine:
         slot = self._slots[worker]
         slot.stalled = True
         # A process that was stopped does not hear Ray's own request.
-        self._ask(slot.node, "kill", int(slot.about["pid"]))
+        self._agents.ask(slot.node, "kill", int(slot.about["pid"]))
         ray.kill(slot.actor, no_restart=True)
 
     def renew(self, worker: str) -> bool:
@@ -386,26 +396,13 @@ class RayEngine:
             self._remove(slot)
         return True
 
-    def _tail(self, slot: _Slot) -> str:
+    def _tail(self, slot: Slot) -> str:
         log = slot.about.get("log")
-        return str(self._ask(slot.node, "tail", log, slot.mark) or "") if log else ""
-
-    def _ask(self, node: str, what: str, *arguments: object) -> object:
-        """Let a node's agent do something; None where it cannot."""
-        if node not in self._agents:
-            options = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
-            remote: Any = ray.remote(Agent)
-            self._agents[node] = remote.options(**options).remote()
-        try:
-            return ray.get(getattr(self._agents[node], what).remote(*arguments), timeout=_AGENT_TIMEOUT_S)
-        except ray.exceptions.RayError:
-            self._agents.pop(node, None)
-            return None
+        return str(self._agents.ask(slot.node, "tail", log, slot.mark) or "") if log else ""
 
     def close(self) -> None:
         """Kill the actors; an embedded Ray ends with them."""
         for slot in list(self._slots.values()):
             self._remove(slot)
-        for agent in self._agents.values():
-            ray.kill(agent, no_restart=True)
+        self._agents.close()
         leave(self._folder)

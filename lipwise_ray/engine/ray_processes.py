@@ -7,15 +7,20 @@ import signal
 import subprocess
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
 from ray._private import services
 from ray._private import utils as ray_utils
 from ray.job_config import JobConfig
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Keeps the folder of a script, and the working directory, off the path of Python processes."""
+
+
+_NO_WAITING = {"RAY_prestart_worker_first_driver": "0"}
+"""Ray would let a driver wait for workers that it starts on stock, without end where none comes up, and unused here."""
 
 
 class OwnFoldersOnly(JobConfig):
@@ -40,7 +45,7 @@ class _OwnSession(services.ConsolePopen):
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # as Popen takes them
         if options.get("stdin") is None:
             options["stdin"] = subprocess.DEVNULL
-        options["env"] = safe_environment(options.get("env") or os.environ)
+        options["env"] = {**safe_environment(options.get("env") or os.environ), **_NO_WAITING}
         super().__init__(*arguments, **{**options, "start_new_session": True})
 
 
@@ -85,3 +90,11 @@ def apart() -> Generator[list[subprocess.Popen[Any]]]:
 def _keep_ours(handler: object) -> None:
     """Take no handler of SIGTERM: Ray's would end the driver at once, while it is to hear that it shall stop."""
     del handler
+
+
+def end_sessions(leaders: set[int]) -> None:
+    """Kill what is left in the sessions that these processes were started in."""
+    for pid in psutil.pids() if leaders else ():
+        with suppress(OSError):  # it ended meanwhile
+            if os.getsid(pid) in leaders:
+                os.kill(pid, signal.SIGKILL)

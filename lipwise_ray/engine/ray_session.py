@@ -18,7 +18,7 @@ import ray
 import ray.exceptions
 from ray.job_config import JobConfig
 
-from lipwise_ray.engine.ray_processes import SAFE_PATH, OwnFoldersOnly, apart
+from lipwise_ray.engine.ray_processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
 from lipwise_ray.errors import SetupError
 from lipwise_ray.storage.address import is_web
 
@@ -100,6 +100,13 @@ class Nodes:
             return True
 
 
+def free_resources(node_id: str) -> dict[str, float]:
+    """Return what of a node nobody has reserved."""
+    from ray._private.state import available_resources_per_node  # noqa: PLC0415  # private, as the next one is
+
+    return available_resources_per_node().get(node_id, {})
+
+
 def _draining() -> set[str]:
     # Private, but what Ray Data and Ray Train use for the same purpose; there is no public way.
     from ray._private.state import state  # noqa: PLC0415  # see above
@@ -160,8 +167,8 @@ def _init(address: str, folder: Path | None) -> None:
         except BaseException:
             with suppress(Exception):
                 ray.shutdown()
+            end_sessions({process.pid for process in started})
             for process in started:
-                process.kill()
                 process.wait()
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -208,9 +215,24 @@ def _make_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=root))
 
 
+def ray_logs() -> str:
+    """Return the folder of the logs of this machine's part of Ray, empty where that cannot be told."""
+    node = _node_here()
+    return str(node.get_logs_dir_path()) if node is not None else ""
+
+
+def _node_here() -> Any:  # noqa: ANN401  # Ray's own, without static types
+    from ray._private import worker  # noqa: PLC0415  # private: there is no public way
+
+    return worker._global_node  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
 def leave(folder: Path | None) -> None:
-    """Leave the cluster, or end the embedded Ray and remove its folder."""
+    """Leave the cluster, or end the embedded Ray, with workers that hang or are stopped, and remove its folder."""
+    node = _node_here()
+    started = [one.process.pid for all_of in node.all_processes.values() for one in all_of] if node and folder else []
     ray.shutdown()
+    end_sessions(set(started))
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
 

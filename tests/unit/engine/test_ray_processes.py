@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from ray._private import services
 from ray.job_config import JobConfig
 
-from lipwise_ray.engine.ray_processes import OwnFoldersOnly, apart, safe_environment
+from lipwise_ray.engine.ray_processes import OwnFoldersOnly, apart, end_sessions, safe_environment
 
 _LOOK = """
 import json, os, sys
@@ -33,6 +34,22 @@ def test_what_ray_starts_has_a_session_of_its_own_and_reads_nothing(tmp_path: Pa
     assert (found["session"], found["stdin"], found["safe"]) == (started.process.pid, "/dev/null", True)
     assert found["session"] != os.getsid(0)
     assert not {"", str(tmp_path)} & set(found["path"])
+
+
+def test_a_session_ends_with_what_is_stopped_in_it() -> None:
+    """A process that no longer listens does not outlive the Ray that it belonged to; this one's own session stays."""
+    leader = subprocess.Popen(["sh", "-c", "sleep 60 & kill -STOP $!; wait"], start_new_session=True)
+    other = subprocess.Popen(["sleep", "60"])
+    children = psutil.Process(leader.pid).children
+    while not (stopped := [child for child in children() if child.status() == psutil.STATUS_STOPPED]):
+        assert leader.poll() is None
+    end_sessions({leader.pid})
+    leader.wait(10)
+    psutil.wait_procs(stopped, timeout=10)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in stopped)
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
 def test_python_path_keeps_what_it_names() -> None:

@@ -1,0 +1,89 @@
+"""Workers that do not begin: where that happened, what their logs say, and when there is nowhere left to try."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from lipwise_ray.dubbing.tasks import Lane
+from lipwise_ray.errors import SetupError
+
+MOST_FAILED = 3
+"""Starts that fail on a node before it is left out."""
+
+_TAIL_BYTES = 8192
+_TAIL_LINES = 6
+
+
+class Starts:
+    """Counts failed starts by lane and node, and remembers the latest reason."""
+
+    def __init__(self) -> None:
+        self._failed: dict[tuple[Lane, str], int] = defaultdict(int)
+        self._why: BaseException | None = None
+
+    def begun(self, lane: Lane, node: str) -> None:
+        """Take note of a worker that begins: what failed before on its node is forgiven."""
+        self._failed.pop((lane, node), None)
+
+    def failed(self, lane: Lane, node: str, why: BaseException, *, for_good: bool = False) -> None:
+        """Take note of one that does not; `for_good` where another try would end the same."""
+        self._failed[lane, node] += MOST_FAILED if for_good else 1
+        self._why = why
+
+    def is_broken(self, lane: Lane, node: str) -> bool:
+        """Tell whether a node is to be left out."""
+        return self._failed.get((lane, node), 0) >= MOST_FAILED
+
+    def error(self) -> SetupError:
+        """Return what the run stops with."""
+        if isinstance(self._why, SetupError):
+            return self._why
+        said = (str(self._why).strip().splitlines() or [""])[-1]
+        do = "Check memory and `lipwise-ray doctor`; ask for fewer --workers"
+        return SetupError("worker_start", "workers", "must start", said, do)
+
+
+def late(worker: str, node: str, start_s: float, log: str) -> SetupError:
+    """Return the error of a worker that was given its time and did not begin.
+
+    Args:
+        worker: Its name.
+        node: Where it was to live.
+        start_s: The time it was given.
+        log: The end of its log, empty where it left none.
+    """
+    quoted = "".join(f"\n    {line}" for line in log.splitlines())
+    said = f"Its log ends with:{quoted}\n" if log else "It left no log. "
+    do = f"{said}Check memory and `lipwise-ray doctor`, or give it longer (engine.start_s)"
+    where = f"worker {worker} on node {node[:12]}"
+    return SetupError("worker_late", where, f"must begin within {start_s:g} s (engine.start_s)", "nothing", do)
+
+
+def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]:
+    """Return whether a worker's process came to write a log, and the end of it, or of what Ray says of its node.
+
+    Args:
+        scratch: The folder of temporary files.
+        worker: The worker's name.
+        ray_logs: The folder of Ray's own logs.
+    """
+    own = _latest(Path(scratch) / "logs", f"{worker}-*.log")
+    if own:
+        return True, _tail(own)
+    # What keeps a process from running Python at all is told by whoever started it.
+    return False, _tail(_latest(Path(ray_logs), "worker-*.err")) or _tail(_latest(Path(ray_logs), "raylet.err"))
+
+
+def _latest(folder: Path, pattern: str) -> Path | None:
+    found = [(path.stat().st_mtime, path) for path in folder.glob(pattern) if path.stat().st_size]
+    return max(found)[1] if found else None
+
+
+def _tail(path: Path | None) -> str:
+    if path is None:
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    return "\n".join([line.rstrip() for line in lines if line.strip()][-_TAIL_LINES:])

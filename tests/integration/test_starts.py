@@ -1,0 +1,43 @@
+"""Workers whose processes never come to work, on a real embedded Ray."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+from lipwise_ray.values import Size
+from tests.dub import PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
+
+_HANGS = """
+import sys, time
+if any(word.endswith("default_worker.py") for word in sys.orig_argv):
+    print("stuck on its way", file=sys.stderr, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("why", ["it hangs", pytest.param("no shell", marks=pytest.mark.slow)])
+def test_workers_that_never_begin_end_the_run(why: str, tmp_path: Path) -> None:
+    """They are named with the end of their log, tried once more, and then the run ends with 2: nothing was begun."""
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=12))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.48, codec="pcm_s16le", rate_hz=16000, channels=1))
+    row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:30,90,60,120"}
+    manifest = write_manifest(tmp_path / "m.csv", [row])
+    (tmp_path / "path").mkdir()
+    environment = {"PATH": str(tmp_path / "path")}  # in which there is no bash, by which Ray starts workers
+    says = "FileNotFoundError"
+    if why == "it hangs":
+        (tmp_path / "path" / "sitecustomize.py").write_text(_HANGS)
+        environment = {"PYTHONPATH": f"{tmp_path / 'path'}:{os.environ.get('PYTHONPATH', '')}"}
+        says = "stuck on its way"
+    sets = settings_arguments(PASSTHROUGH, UNJUDGED, "engine.start_s=3")
+    done = run("submit", manifest, "--out", tmp_path / "o", *sets, timeout_s=120, **environment)
+    assert done.returncode == 2, done.stderr
+    assert "worker gpu-0 on node" in done.stderr
+    assert "It is tried once more" in done.stderr
+    last = done.stderr.rpartition("error: ")[2]
+    assert "must begin within 3 s (engine.start_s)" in last
+    assert says in last

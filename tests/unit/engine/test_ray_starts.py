@@ -1,0 +1,47 @@
+"""Workers that do not begin: when a node is left out, and what people are told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lipwise_ray.engine.ray_starts import MOST_FAILED, Starts, late, words_of_start
+from lipwise_ray.errors import SetupError
+
+
+def test_a_node_is_left_out_for_a_lane_after_its_starts_failed() -> None:
+    """Each lane counts for itself; one that begins forgives what was before; the latest reason is the run's."""
+    starts = Starts()
+    for _ in range(MOST_FAILED):
+        assert not starts.is_broken("gpu", "a")
+        starts.failed("gpu", "a", OSError("first line\nno memory"))
+    assert starts.is_broken("gpu", "a")
+    assert not starts.is_broken("cpu", "a")
+    assert (starts.error().code, starts.error().got) == ("worker_start", "no memory")
+    starts.begun("gpu", "a")
+    assert not starts.is_broken("gpu", "a")
+    wrong = SetupError("bad_weights", "x", "must be whole")
+    starts.failed("cpu", "b", wrong, for_good=True)
+    assert starts.is_broken("cpu", "b")
+    assert starts.error() is wrong
+
+
+def test_the_end_of_a_log_is_quoted(tmp_path: Path) -> None:
+    """The worker's own log counts where it came to have one, else what Ray's processes say on its node."""
+    scratch, ray_logs = tmp_path / "scratch", tmp_path / "ray"
+    (scratch / "logs").mkdir(parents=True)
+    ray_logs.mkdir()
+    assert words_of_start(str(scratch), "gpu-1", str(ray_logs)) == (False, "")
+    (ray_logs / "raylet.err").write_text("bash: not found\n")
+    (ray_logs / "worker-1-2-3.err").write_text("")
+    assert words_of_start(str(scratch), "gpu-1", str(ray_logs)) == (False, "bash: not found")
+    (scratch / "logs" / "gpu-10-7.log").write_text("another worker's")
+    old = scratch / "logs" / "gpu-1-6.log"
+    old.write_text("of an earlier process")
+    os.utime(old, (1, 1))
+    (scratch / "logs" / "gpu-1-7.log").write_text("".join(f"line {n}\n\n" for n in range(20)))
+    begun, words = words_of_start(str(scratch), "gpu-1", str(ray_logs))
+    assert begun
+    assert words.splitlines() == [f"line {n}" for n in range(14, 20)]
+    assert "\n    line 19\nCheck" in str(late("gpu-1", "node", 5.0, words))
+    assert "It left no log" in str(late("gpu-1", "node", 5.0, ""))
