@@ -232,6 +232,20 @@ def test_a_thousand_rows_are_one_quick_page(tmp_path: Path) -> None:
     assert "The first 1000 of 1200 rows" in _read(place).text
 
 
+def test_what_outputs_lack_and_ones_own_columns_are_in_the_report(tmp_path: Path) -> None:
+    """Reasons for what stayed behind stand together on the page, and by row in the tables; own columns there too."""
+    font = {"kind": "attachments", "what": "stream 4: a.ttf", "why": "mp4 holds no files"}
+    comment = {"kind": "metadata", "what": "comment", "why": "<there>"}
+    rows = [_done(2, left_behind=[font, comment], extra={"client": "ACME"}), _done(3, left_behind=[font]), _done(4)]
+    place = Path(write_report(_state(tmp_path / "state", rows)))
+    text = _read(place).text
+    assert "Left behind" in text
+    assert "attachmentsmp4 holds no files2row-2: stream 4: a.ttf, row-3: stream 4: a.ttf" in text
+    table = list(csv.DictReader(io.StringIO((place.parent / "results.csv").read_text("utf-8-sig"))))
+    assert table[0]["left_behind"] == "stream 4: a.ttf (mp4 holds no files); comment (<there>)"
+    assert [row["extra"] for row in table] == ['{"client": "ACME"}', "", ""]
+
+
 def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
     """Rows that ended before the run began, by the clock, have their place all the same."""
     store = _state(tmp_path / "state", [_done(2, ended=-2600.0), _done(3, ended=1500.0)])
