@@ -23,10 +23,24 @@ from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 
 
+def _made(kind: str, folder: Path) -> Engine:
+    settings = resolve([("test", {"engine": {"kind": kind, "workers": 1, "threads_per_worker": 1}})])
+    return make_engine(settings.engine, WorkerConfig(str(folder / "state"), str(folder / "tmp"), "cpu", 1))
+
+
 @pytest.fixture(params=["inline", "ray"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    settings = resolve([("test", {"engine": {"kind": request.param, "workers": 2, "threads_per_worker": 1}})])
-    made = make_engine(settings.engine, WorkerConfig(str(tmp_path / "state"), str(tmp_path / "tmp"), "cpu", 1))
+def new_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """One that nobody has started; a process has one Ray at a time, so its tests come first."""
+    made = _made(request.param, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=["inline", "ray"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One that has started, for all tests that leave it at work."""
+    made = _made(request.param, tmp_path_factory.mktemp(request.param))
+    made.start([])
     yield made
     made.close()
 
@@ -76,9 +90,19 @@ def inputs(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_model_that_does_not_load_stops_the_start(new_engine: Engine, tmp_path: Path) -> None:
+    """A checkpoint that vanished is a set-up error with its reason, not a dead worker."""
+    settings = resolve([("t", {})])
+    job: dict[str, Any] = {
+        "settings": settings.model_dump_json(),
+        "weights": {"lipsync": {"name": "x", "path": str(tmp_path / "gone.pth"), "sha256": "0"}},
+    }
+    with pytest.raises(SetupError, match=r"gone\.pth"):
+        new_engine.start([job])
+
+
 def test_a_task_gives_its_result(engine: Engine, inputs: Path) -> None:
     """A worker takes one task at a time, and gives its result back once."""
-    engine.start([])
     seat = _seat(engine)
     assert seat.node in engine.nodes("cpu")
     task = _probe(inputs)
@@ -95,7 +119,6 @@ def test_a_task_gives_its_result(engine: Engine, inputs: Path) -> None:
 
 def test_an_input_error_keeps_its_words(engine: Engine, inputs: Path) -> None:
     """The row's fault is told from the code's fault, with the house-style message, from any process."""
-    engine.start([])
     (inputs / "text.mp4").write_text("no video")
     engine.submit(_seat(engine).worker, _probe(inputs, "text.mp4"))
     (outcome,) = _wait(engine, 1)
@@ -108,7 +131,6 @@ def test_an_input_error_keeps_its_words(engine: Engine, inputs: Path) -> None:
 
 def test_an_unexpected_error_is_the_codes_fault(engine: Engine, inputs: Path) -> None:
     """A task that breaks an assumption is recorded; a fresh worker, in a fresh process where it has one, goes on."""
-    engine.start([])
     worker = _seat(engine).worker
     engine.submit(worker, Task("broken", "probe", {"nothing": 1}, 0, (0,)))
     (outcome,) = _wait(engine, 1)
@@ -122,26 +144,6 @@ def test_an_unexpected_error_is_the_codes_fault(engine: Engine, inputs: Path) ->
     assert _wait(engine, 1)[0].result is not None
 
 
-def test_a_model_that_does_not_load_stops_the_start(engine: Engine, tmp_path: Path) -> None:
-    """A checkpoint that vanished is a set-up error with its reason, not a dead worker."""
-    settings = resolve([("t", {})])
-    job: dict[str, Any] = {
-        "settings": settings.model_dump_json(),
-        "weights": {"lipsync": {"name": "x", "path": str(tmp_path / "gone.pth"), "sha256": "0"}},
-    }
-    with pytest.raises(SetupError, match=r"gone\.pth"):
-        engine.start([job])
-
-
-@pytest.fixture
-def ray_engine(tmp_path: Path) -> Iterator[Engine]:
-    settings = resolve([("test", {"engine": {"workers": 1, "threads_per_worker": 1}})])
-    made = make_engine(settings.engine, WorkerConfig(str(tmp_path / "state"), str(tmp_path / "tmp"), "cpu", 1))
-    made.start([])
-    yield made
-    made.close()
-
-
 def _stuck(engine: Engine, inputs: Path) -> tuple[Seat, int]:
     """Give a worker a task that never ends; return it and its process."""
     seat = _seat(engine)
@@ -153,26 +155,28 @@ def _stuck(engine: Engine, inputs: Path) -> tuple[Seat, int]:
     return seat, int(engine._slots[seat.worker].about["pid"])  # type: ignore[attr-defined]
 
 
-def test_a_dead_worker_is_replaced(ray_engine: Engine, inputs: Path) -> None:
+@pytest.mark.parametrize("engine", ["ray"], indirect=True)
+def test_a_dead_worker_is_replaced(engine: Engine, inputs: Path) -> None:
     """When a Ray worker's process dies in a task, that is told with the end of its log, and a new one takes over."""
-    seat, pid = _stuck(ray_engine, inputs)
+    seat, pid = _stuck(engine, inputs)
     os.kill(pid, 11)
-    (outcome,) = _wait(ray_engine, 1)
+    (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
     assert (outcome.failure.blame, outcome.failure.code) == ("crash", "worker_died")
     assert "Segmentation fault" in outcome.failure.log
-    new = _seat(ray_engine)
+    new = _seat(engine)
     assert new.worker != seat.worker
-    ray_engine.submit(new.worker, _probe(inputs, name="again"))
-    assert _wait(ray_engine, 1)[0].result is not None
+    engine.submit(new.worker, _probe(inputs, name="again"))
+    assert _wait(engine, 1)[0].result is not None
 
 
-def test_a_stopped_worker_can_be_ended(ray_engine: Engine, inputs: Path) -> None:
+@pytest.mark.parametrize("engine", ["ray"], indirect=True)
+def test_a_stopped_worker_can_be_ended(engine: Engine, inputs: Path) -> None:
     """A process that does not even hear signals any more is ended, and its attempt is called stalled."""
-    seat, pid = _stuck(ray_engine, inputs)
+    seat, pid = _stuck(engine, inputs)
     os.kill(pid, signal.SIGSTOP)
-    ray_engine.kill(seat.worker)
-    (outcome,) = _wait(ray_engine, 1)
+    engine.kill(seat.worker)
+    (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
     assert outcome.failure.blame == "stalled"
     deadline = time.monotonic() + 10
