@@ -35,11 +35,13 @@ def run_forked(
         streams = [Path(folder, name) for name in ("stdout", "stderr")]
         process = _processes.Process(target=_main, args=(words, cwd, environment, streams))
         process.start()
-        process.join(timeout_s)
-        if process.is_alive():
+        try:
+            process.join(timeout_s)
+            if process.is_alive():
+                raise subprocess.TimeoutExpired(words, timeout_s, *(path.read_bytes() for path in streams))
+        finally:  # also when the test's own time is over
             process.kill()
             process.join()
-            raise subprocess.TimeoutExpired(words, timeout_s, *(path.read_bytes() for path in streams))
         return subprocess.CompletedProcess(words, process.exitcode or 0, *(path.read_text() for path in streams))
 
 

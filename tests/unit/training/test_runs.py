@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ def _train(network: str, data: Path, folder: Path, **more: Any) -> dict[str, flo
     values = {"eval_batches": 2, "eval_every": 20, "save_every": 20, "steps": 40, "seed": 3}
     settings = make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
     return run(settings, folder, Team(), lambda line: None).metrics
+
+
+@pytest.fixture(scope="session")
+def begun_expert(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two steps of an expert's training, for tests that go on from a copy."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    _train("expert", prepared, folder, steps=2)
+    return folder
+
+
+@pytest.fixture
+def expert_run(begun_expert: Path, tmp_path: Path) -> Path:
+    """A training run of one's own that has done two steps."""
+    return shutil.copytree(begun_expert, tmp_path / "run")
 
 
 def _losses(folder: Path, metric: str = "loss") -> list[float]:
@@ -116,14 +131,15 @@ def test_the_half_that_listens_comes_from_a_mouth_reader(speech: Path, prepared:
     assert _losses(tmp_path / "run", "edges")
 
 
-def test_a_mouth_reader_of_another_width_is_refused(speech: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_mouth_reader_of_another_width_is_refused(
+    begun_expert: Path, speech: Path, prepared: Path, tmp_path: Path
+) -> None:
     """The message names the width that it must have."""
     _train("visemes", speech, tmp_path / "reader", steps=2, width=0.125)
     with pytest.raises(WeightsError, match=r"width 0\.0625"):
         _train("generator", prepared, tmp_path / "run", sound=str(tmp_path / "reader" / "last.pth"))
-    _train("expert", prepared, tmp_path / "expert", steps=2)
     with pytest.raises(WeightsError, match="mouth reader"):
-        _train("generator", prepared, tmp_path / "run", sound=str(tmp_path / "expert" / "last.pth"))
+        _train("generator", prepared, tmp_path / "run", sound=str(begun_expert / "last.pth"))
 
 
 @pytest.mark.parametrize("network", ["expert", "generator"])
@@ -137,11 +153,10 @@ def test_any_width_that_is_trained_can_be_loaded(network: str, width: float, tmp
     assert all(torch.equal(value, loaded[key]) for key, value in made.items())
 
 
-def test_a_resumed_run_with_all_losses_is_the_same_run(prepared: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_with_all_losses_is_the_same_run(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
     """A stop evaluates too, which must not switch the sync loss on earlier than in an unbroken run."""
-    _train("expert", prepared, tmp_path / "expert", steps=2)
     more = {
-        "expert": str(tmp_path / "expert" / "last.pth"), "sync_weight": 0.03, "sync_below": 100.0,
+        "expert": str(begun_expert / "last.pth"), "sync_weight": 0.03, "sync_below": 100.0,
         "disc_weight": 0.07, "disc_width": 0.0625, "eval_every": 9, "save_every": 100, "precision": "bfloat16",
     }  # fmt: skip
     for name, stops in (("whole", [12]), ("parts", [6, 12])):
@@ -208,19 +223,17 @@ def test_half_precision_exports_are_half_as_large(prepared: Path, tmp_path: Path
     load_network(LipSyncExpert, tmp_path / "True.safetensors", "the lip-sync expert")
 
 
-def test_a_run_resumed_with_other_settings_is_refused(prepared: Path, tmp_path: Path) -> None:
+def test_a_run_resumed_with_other_settings_is_refused(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """The message names what differs; more steps are no difference."""
-    _train("expert", prepared, tmp_path / "run", steps=2)
     with pytest.raises(SettingsError, match=r"lr = 0\.001"):
-        _train("expert", prepared, tmp_path / "run", steps=2, lr=0.5)
-    _train("expert", prepared, tmp_path / "run", steps=3)
+        _train("expert", prepared, expert_run, steps=2, lr=0.5)
+    _train("expert", prepared, expert_run, steps=3)
 
 
-def test_weights_of_another_width_are_refused(prepared: Path, tmp_path: Path) -> None:
+def test_weights_of_another_width_are_refused(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """--init with a checkpoint of another width says so."""
-    _train("expert", prepared, tmp_path / "run", steps=2)
     with pytest.raises(WeightsError, match="width"):
-        _train("expert", prepared, tmp_path / "other", steps=2, width=0.25, init=str(tmp_path / "run" / "last.pth"))
+        _train("expert", prepared, tmp_path / "other", steps=2, width=0.25, init=str(expert_run / "last.pth"))
 
 
 def test_the_generator_needs_an_experts_weights_not_another_networks(prepared: Path, tmp_path: Path) -> None:
@@ -230,23 +243,21 @@ def test_the_generator_needs_an_experts_weights_not_another_networks(prepared: P
         _train("generator", prepared, tmp_path / "b", sync_weight=0.03, expert=str(tmp_path / "run" / "last.pth"))
 
 
-def test_a_damaged_checkpoint_is_named(prepared: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_named(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """A cut-off last.pth stops the run with its path."""
-    _train("expert", prepared, tmp_path / "run", steps=2)
-    last = tmp_path / "run" / "last.pth"
+    last = expert_run / "last.pth"
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(StateError, match=r"last\.pth"):
-        _train("expert", prepared, tmp_path / "run", steps=3)
+        _train("expert", prepared, expert_run, steps=3)
 
 
-def test_a_run_without_its_last_checkpoint_is_not_begun_anew(prepared: Path, tmp_path: Path) -> None:
+def test_a_run_without_its_last_checkpoint_is_not_begun_anew(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """best.pth is not written over by a run that silently starts from nothing."""
-    _train("expert", prepared, tmp_path / "run", steps=2)
-    best = (tmp_path / "run" / "best.pth").read_bytes()
-    (tmp_path / "run" / "last.pth").unlink()
+    best = (expert_run / "best.pth").read_bytes()
+    (expert_run / "last.pth").unlink()
     with pytest.raises(StateError, match=r"last\.pth"):
-        _train("expert", prepared, tmp_path / "run", steps=3)
-    assert (tmp_path / "run" / "best.pth").read_bytes() == best
+        _train("expert", prepared, expert_run, steps=3)
+    assert (expert_run / "best.pth").read_bytes() == best
 
 
 def test_two_runs_on_one_folder_are_refused(prepared: Path, tmp_path: Path) -> None:
@@ -256,68 +267,65 @@ def test_two_runs_on_one_folder_are_refused(prepared: Path, tmp_path: Path) -> N
     _train("expert", prepared, tmp_path / "run", steps=2)
 
 
-def test_a_typing_error_leaves_no_record(prepared: Path, tmp_path: Path) -> None:
+def test_a_typing_error_leaves_no_record(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
     """A run that could not begin for a wrong file can be begun with the right one."""
-    _train("expert", prepared, tmp_path / "good", steps=2)
     with pytest.raises(WeightsError):
         _train("expert", prepared, tmp_path / "run", steps=2, init=str(tmp_path / "goood" / "last.pth"))
-    _train("expert", prepared, tmp_path / "run", steps=2, init=str(tmp_path / "good" / "last.pth"))
+    _train("expert", prepared, tmp_path / "run", steps=2, init=str(begun_expert / "last.pth"))
 
 
-def test_weights_that_are_not_finite_are_refused(prepared: Path, tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """A checkpoint with a NaN is told as damaged, not trained on."""
-    _train("expert", prepared, tmp_path / "run", steps=2)
-    last = tmp_path / "run" / "last.pth"
+    last = expert_run / "last.pth"
     content = torch.load(last, weights_only=True)
     next(iter(content["state_dict"].values()))[0] = float("nan")
     torch.save(content, last)
     with pytest.raises(StateError, match="not finite"):
-        _train("expert", prepared, tmp_path / "run", steps=3)
+        _train("expert", prepared, expert_run, steps=3)
 
 
-def test_an_export_that_fails_leaves_the_file_before(prepared: Path, tmp_path: Path) -> None:
+def test_an_export_that_fails_leaves_the_file_before(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """With the disk full, or a folder in the way, what was exported before is still whole."""
     import resource
     import signal
 
-    _train("expert", prepared, tmp_path / "run", steps=2)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     for ending in ("pth", "safetensors"):
         target = tmp_path / f"kept.{ending}"
-        checkpoints.export(tmp_path / "run" / "last.pth", target, half=True)
+        checkpoints.export(expert_run / "last.pth", target, half=True)
         before = target.read_bytes()
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
         try:
             with pytest.raises(LipwiseError, match="kept"):
-                checkpoints.export(tmp_path / "run" / "last.pth", target, half=False)
+                checkpoints.export(expert_run / "last.pth", target, half=False)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert target.read_bytes() == before
     signal.signal(signal.SIGXFSZ, old)
     (tmp_path / "folder.pth").mkdir()
     with pytest.raises(LipwiseError, match=r"folder\.pth"):
-        checkpoints.export(tmp_path / "run" / "last.pth", tmp_path / "folder.pth", half=False)
+        checkpoints.export(expert_run / "last.pth", tmp_path / "folder.pth", half=False)
 
 
-def test_a_damaged_record_is_named(prepared: Path, tmp_path: Path) -> None:
+def test_a_damaged_record_is_named(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """A cut-off settings.json is an error with its path; so is a checkpoint full of zeros."""
-    _train("expert", prepared, tmp_path / "run", steps=2)
-    record = tmp_path / "run" / "settings.json"
+    record = expert_run / "settings.json"
     whole = record.read_text()
     record.write_text(whole[:40])
     with pytest.raises(StateError, match=r"settings\.json"):
-        _train("expert", prepared, tmp_path / "run", steps=3)
+        _train("expert", prepared, expert_run, steps=3)
     record.write_text(whole)
-    (tmp_path / "run" / "last.pth").write_bytes(bytes(5000))
+    (expert_run / "last.pth").write_bytes(bytes(5000))
     with pytest.raises(StateError, match=r"last\.pth"):
-        _train("expert", prepared, tmp_path / "run", steps=3)
+        _train("expert", prepared, expert_run, steps=3)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(prepared: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_full_disk_leaves_the_checkpoint_before(
+    expert_run: Path, prepared: Path, tmp_path: Path, monkeypatch
+) -> None:
     """When a checkpoint cannot be written the last good one stays whole."""
-    _train("expert", prepared, tmp_path / "run", steps=2)
-    before = (tmp_path / "run" / "last.pth").read_bytes()
+    before = (expert_run / "last.pth").read_bytes()
     real = torch.save
 
     def full(content: object, path: Path) -> None:
@@ -327,9 +335,9 @@ def test_a_full_disk_leaves_the_checkpoint_before(prepared: Path, tmp_path: Path
 
     monkeypatch.setattr(checkpoints.torch, "save", full)
     with pytest.raises(StorageError, match="No space left"):
-        _train("expert", prepared, tmp_path / "run", steps=4)
-    assert (tmp_path / "run" / "last.pth").read_bytes() == before
-    assert not list((tmp_path / "run").glob(".*partial"))
+        _train("expert", prepared, expert_run, steps=4)
+    assert (expert_run / "last.pth").read_bytes() == before
+    assert not list(expert_run.glob(".*partial"))
 
 
 def test_a_signal_ends_with_a_checkpoint(prepared: Path, tmp_path: Path) -> None:
