@@ -216,7 +216,7 @@ def test_what_source_settings_do_is_done_to_both(tmp_path: Path) -> None:
 
 def test_references_of_other_lengths_and_rates(tmp_path: Path) -> None:
     """Flicker is the video's own whatever the reference is; the reference's is told as far as it shows new pictures."""
-    film = _coded(FILM, tmp_path / "film.mp4", lambda number: number < 60)
+    film = _coded(FILM, tmp_path / "film.mp4", lambda number: number < 60, sound=True)
     short = _coded(film, tmp_path / "short.mp4", lambda number: number < 25)
     twice = _coded(film, tmp_path / "twice.mp4", lambda number: True, rate=Fraction(50))
     slow = _coded(film, tmp_path / "slow.mp4", lambda number: number % 5 == 0)
