@@ -118,7 +118,6 @@ class AudioReader:
         self._kind, self._dtype = ("dbl", np.dtype(np.float64)) if precise else ("flt", np.dtype(np.float32))
         self._start_s: Fraction | None = None
         self._slack_s = _JITTER_S
-        self._lost_s = Fraction(0)
         self.findings = Findings()
 
     def runs(self) -> Iterator[tuple[Channels, Iterator[Samples]]]:
@@ -176,7 +175,7 @@ class AudioReader:
         frames = self._decoded()
         ahead: deque[_Timed] = deque()
         cursor_s: Fraction | None = None  # when the next frame would begin, on the file's clock
-        length_s = Fraction(0)
+        length_s, longest_s = 0.0, self._limits.hours * 3600
         while (one := ahead.popleft() if ahead else next(frames, None)) is not None:
             gap_s = one.gap_s
             if cursor_s is None:
@@ -191,11 +190,12 @@ class AudioReader:
                 gap_s = Fraction(round_half_up(gap_s * one.channels.rate_hz), one.channels.rate_hz)
                 self.findings.holes += 1
                 self.findings.hole_s += abs(gap_s)
-            cursor_s += gap_s + one.duration_s
-            lead_s = Fraction(0) if length_s else self._info.lead_s
-            length_s += lead_s + gap_s + one.duration_s
-            check_duration(length_s, self._info.path, self._limits)
-            yield replace(one, gap_s=lead_s + gap_s)
+            cursor_s += one.duration_s + gap_s if gap_s else one.duration_s
+            begin_s = gap_s if length_s else gap_s + self._info.lead_s
+            length_s += float(one.duration_s + begin_s)
+            if length_s > longest_s:
+                check_duration(Fraction(length_s), self._info.path, self._limits)
+            yield replace(one, gap_s=begin_s) if begin_s else one
 
     def _decoded(self) -> Iterator[_Timed]:
         """Yield the frames as they are decoded.
@@ -215,23 +215,33 @@ class AudioReader:
             frames = self._frames(container.demux(stream))
             following = next(frames, None)
             while following is not None:
-                frame, following = following, next(frames, None)
+                (frame, lost_s), following = following, next(frames, None)
                 name = frame.layout.name
                 if name not in layouts:
                     layouts[name] = layout_name(frame.layout)
                 time_s = frame.pts * tick_s if is_stated and frame.pts is not None else None
-                lost_s, self._lost_s = Fraction(0) if is_stated else self._lost_s, Fraction(0)
                 samples = frame.samples
                 if following is None and info.container.startswith("mov"):
                     samples = _stated_end(frame, stream)
-                yield _Timed(frame, Channels(frame.sample_rate, layouts[name]), samples, time_s, lost_s)
+                yield _Timed(
+                    frame,
+                    Channels(frame.sample_rate, layouts[name]),
+                    samples,
+                    time_s,
+                    Fraction(0) if is_stated else lost_s,
+                )
 
-    def _frames(self, packets: Iterator[Packet[Any]]) -> Iterator[AudioFrame]:
+    def _frames(self, packets: Iterator[Packet[Any]]) -> Iterator[tuple[AudioFrame, Fraction]]:
+        """Yield decoded frames, each with the length of the packets before it that did not decode."""
+        lost_s = Fraction(0)
         while True:
             packet: Packet[Any] | None = None
             try:
                 packet = next(packets)
-                yield from (frame for frame in cast("list[AudioFrame]", packet.decode()) if frame.samples)
+                for frame in cast("list[AudioFrame]", packet.decode()):
+                    if frame.samples:
+                        yield frame, lost_s
+                        lost_s = Fraction(0)
             except (StopIteration, av.error.EOFError):
                 return
             except av.error.FFmpegError as error:
@@ -240,12 +250,14 @@ class AudioReader:
                 if not self._salvage:
                     raise decode_problem(self._info.path, error, "in its sound") from error
                 if packet is not None and packet.duration:
-                    self._lost_s += packet.duration * packet.time_base
+                    lost_s += packet.duration * packet.time_base
 
     def _blocks(self, channels: Channels, frames: Iterator[_Timed]) -> Iterator[Samples]:
         """Yield a run's samples, and count them."""
+        start_s, samples = self.findings.length_s, 0
         for block in self._filled(channels, frames):
-            self.findings.length_s += Fraction(block.shape[1], channels.rate_hz)
+            samples += block.shape[1]
+            self.findings.length_s = start_s + Fraction(samples, channels.rate_hz)
             yield block
 
     def _filled(self, channels: Channels, frames: Iterator[_Timed]) -> Iterator[Samples]:
