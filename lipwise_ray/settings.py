@@ -104,6 +104,9 @@ class Source(_Section):
     rotate: Literal[0, 90, 180, 270] = 0
     """Further degrees clockwise by which the result is shown."""
     resize_factor: Annotated[int, Field(ge=1, le=16)] = 1
+    deinterlace: Literal["none", "bwdif"] = "none"
+    """Make whole frames of interlaced ones, each at its own time; ``none`` keeps both fields and says so in the
+    output."""
     static: bool = False
     """Show the first used frame all the time."""
     still_rate: Annotated[str, Field(pattern=r"^0*[1-9]\d{0,6}(/0*[1-9]\d{0,5}|\.\d{1,6})?$")] = "25"
@@ -227,7 +230,22 @@ class AudioEncode(_Section):
 class Encode(_Section):
     """The delivered picture."""
 
-    codec: Literal["auto", "libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1"] = "auto"
+    deliver: Literal["source", "compatible"] = "source"
+    """``source`` keeps the source's bit depth, chroma, colours and layers as far as the codec can; ``compatible`` makes
+    what every player shows: H.264 of 8 bits, 4:2:0, limited range, standard dynamic range, with AAC."""
+    codec: Literal[
+        "auto",
+        "libx264",
+        "libx265",
+        "libsvtav1",
+        "libvpx-vp9",
+        "h264_nvenc",
+        "hevc_nvenc",
+        "prores_ks",
+        "ffv1",
+    ] = "auto"
+    """``auto`` is libx264, libx265 where the source has a high dynamic range, and libsvtav1 in WebM; with transparency
+    prores_ks in MOV, ffv1 in Matroska, libvpx-vp9 in WebM."""
     quality: Annotated[int, Field(ge=0, le=63)] | None = None
     preset: str = "medium"
     keyframe_s: Annotated[float, Field(gt=0, le=60)] = 2.0

@@ -19,15 +19,17 @@ from lipwise_ray.dubbing.gate import ACCEPTED, FAILED
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Plan
+from lipwise_ray.dubbing.rendering import encode_spec
 from lipwise_ray.dubbing.scores import Sums, collect_scores, reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.frames import FrameRecipe
-from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
+from lipwise_ray.media.join import SegmentFile, container_for, join
 from lipwise_ray.media.language import container_language
 from lipwise_ray.media.probe import AudioInfo, probe_audio
+from lipwise_ray.media.promise import promised
 from lipwise_ray.media.side_packets import SidePackets
 from lipwise_ray.media.side_streams import LeftBehind, SideStreams, side_streams
 from lipwise_ray.media.soundtrack import (
@@ -40,7 +42,7 @@ from lipwise_ray.media.soundtrack import (
 )
 from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
-from lipwise_ray.settings import Limits
+from lipwise_ray.settings import Limits, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker, drop_marker, read_marker
 from lipwise_ray.state.store import Store, to_json
@@ -73,7 +75,9 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     plan, markers = gathered.plan, gathered.markers
     scratch = Path(payload["scratch"])
     output = output_at(job.spec.output_address, scratch)
+    spec = encode_spec(job.spec.settings, job.spec.output, recipe, job.video, 0, plan)
     delivered = container_for(Path(job.spec.output))
+    picture, lost = promised(job.video.info, recipe.canvas.orientation, spec, delivered)
     soundtrack, sound = prepare_sound(job, payload, plan)
 
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
@@ -90,14 +94,14 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
                     segments,
                     plan.timeline,
                     temporary,
-                    rotation=recipe.canvas.rotation,
+                    picture=picture,
                     metadata={**chosen.tags, **_provenance(payload)},
                     add_sound=add_sound,
                     language=container_language(spoken, delivered) if spoken else None,
                     rate=plan.rate,
                     side=side,
                 )
-                found = verify(temporary, segments, plan.timeline, plan.audio_s, side)
+                found = verify(temporary, segments, plan.timeline, plan.audio_s, side, picture)
                 break
             except SegmentError as error:
                 # What only goes along costs nobody the video.
@@ -109,8 +113,9 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
                 chosen = bare
         result = _result(job, payload, plan, markers, found, temporary)
     result |= gathered.figures(job, payload)
-    result["left_behind"] = [asdict(one) for one in (*chosen.left_behind, *side.lost)]
-    result["encoder"] = codec_for(job.spec.settings.encode.codec, delivered)
+    result["left_behind"] = [asdict(one) for one in (*lost, *chosen.left_behind, *side.lost)]
+    result["encoder"] = spec.codec
+    result["counts"] = {**plan.counts, "frames_fitted": sum(marker.fitted for marker in markers)}
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
     heard = (inputs.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
     result["heard"] = [one.record() for one in heard if one is not None]
@@ -194,7 +199,8 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     audio = Sounds(job, scratch, payload["job_id"], payload["identity"]).file()
     encode = job.spec.settings.encode.audio
     delivered = container_for(name)
-    planned = plan_soundtrack(audio.info, audio.sound, delivered, encode.codec, encode.bitrate, plan.audio_s)
+    codec = sound_codec(job.spec.settings, audio.info)
+    planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
     if planned.copy and planned.codec in LOSSLESS:
         return planned, audio.info
     folder, suffix = layout.soundtrack(payload["job_id"]), name.suffix.lower()
@@ -212,6 +218,13 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     if known is None:
         raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
     return wrote, probe_audio(known, _NO_LIMITS)
+
+
+def sound_codec(settings: Settings, info: AudioInfo) -> str:
+    """Return what a job asks of its sound's encoder."""
+    encode = settings.encode
+    is_free = encode.audio.codec == "auto" and info.codec != "aac"
+    return "aac" if is_free and encode.deliver == "compatible" else encode.audio.codec
 
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:

@@ -225,7 +225,9 @@ def _read(
     video: Video, recipe: FrameRecipe, numbers: Iterator[int], threads: int, *, salvage: bool
 ) -> Iterator[VideoFrame]:
     info = video.info
-    with VideoReader(info.path, info.stream_index, video.index, threads=threads, salvage=salvage) as reader:
+    with VideoReader(
+        info.path, info.stream_index, video.index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+    ) as reader:
         for frame in reader.read_order(numbers):
             yield recipe.apply(frame)
 
@@ -275,4 +277,4 @@ def _luma(frame: VideoFrame, recipe: FrameRecipe) -> F32Array:
     levels = plane_array(frame, 0).astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
     if canvas.color.full_range or canvas.format.planes == 1:  # gray is not limited
         levels = levels * np.float32(_LIMITED_PEAK / _PEAK) + np.float32(_LIMITED_FOOT)
-    return np.ascontiguousarray(np.rot90(levels, -(canvas.rotation // 90)))
+    return np.asarray(canvas.orientation.upright(levels), np.float32)

@@ -31,7 +31,7 @@ def whole_tracks(info: VideoInfo, index: FrameIndex, detector: FaceDetector, set
         MediaError: The video is damaged.
     """
     detect, rate = settings.detect, float(index.mean_rate)
-    recipe = make_recipe(info)
+    recipe = make_recipe(info, index.sizes)
     everything = Span(0, len(index))
     found = scan(info, index, recipe, everything, detector, detect, threads=1, salvage=False, on_frame=lambda: None)
     tracks = linked(found, recipe.canvas.shown_size, rate, settings)
@@ -58,7 +58,7 @@ def read_crops(
         boxes: left, top, right, bottom by source frame.
         size_px: Side of the crops.
     """
-    recipe = make_recipe(info)
+    recipe = make_recipe(info, index.sizes)
     wanted = [(number, int(source)) for number, source in enumerate(resampled(index)) if int(source) in boxes]
     with VideoReader(info.path, info.stream_index, index) as reader:
         for (number, source), frame in zip(wanted, reader.read_order(source for _, source in wanted), strict=True):

@@ -23,6 +23,7 @@ from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ, write_mel
 from lipwise_ray.lipsync.speech import runs, voiced
 from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.colours import HDR_TRANSFERS
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
@@ -45,7 +46,6 @@ _PAUSE_S = 0.3
 _WAVE = "wave.f32"
 _MOST_TRACKS, _CROP_PX = 12, 160
 _HEARD = ("mix", "lufs", "gain_db")
-_HDR = (16, 18)  # transfer functions PQ and HLG
 
 
 @dataclass(slots=True)
@@ -125,12 +125,17 @@ def _picture(info: VideoInfo, index: FrameIndex) -> Json:
     seconds = (index.end_pts - int(index.pts[0])) * index.time_base
     keys = np.flatnonzero(index.is_key)
     gaps = np.diff(np.append(keys, len(index)))
+    shown = make_recipe(info, index.sizes).canvas.shown_size
     return {
-        "shown": f"{info.shown_size.width}x{info.shown_size.height}",
-        "rotation": info.rotation,
+        "shown": f"{shown.width}x{shown.height}",
+        "sizes": [f"{size.width}x{size.height}" for size in index.sizes],
+        "rotation": info.orientation.rotation,
+        "mirrored": info.orientation.is_mirrored,
+        "field_order": info.field_order,
+        "alpha": info.has_alpha,
         "pixel_aspect": str(info.sample_aspect_ratio),
         "pixel_format": info.pixel_format,
-        "hdr": info.color.transfer in _HDR,
+        "hdr": info.color.transfer in HDR_TRANSFERS,
         "still": info.is_still,
         "rate": str(index.rate) if index.rate is not None else None,
         "mean_rate": round(float(index.mean_rate), 3),
@@ -232,7 +237,7 @@ def _square(tracks: Tracks, number: int, frame: int) -> F32Array:
 
 
 def _crops_at(info: VideoInfo, index: FrameIndex, boxes: dict[int, F32Array]) -> Iterator[tuple[int, U8Array]]:
-    recipe = make_recipe(info)
+    recipe = make_recipe(info, index.sizes)
     with VideoReader(info.path, info.stream_index, index) as reader:
         order = sorted(boxes)
         for number, decoded in zip(order, reader.read_order(order), strict=True):
@@ -246,7 +251,7 @@ def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, judge: Judge, hear
     faces, shown, recipe = (
         Faces(tracks.frame[here], tracks.track[here], tracks.box[here]),
         resampled(index),
-        make_recipe(info),
+        make_recipe(info, index.sizes),
     )
     lips = LipWindows(faces, shown, judge)
     read = frames_shown(Video("", info, index), recipe, shown)

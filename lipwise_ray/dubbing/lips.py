@@ -126,7 +126,9 @@ def frames_shown(
 
     def read(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
         info = video.info
-        with VideoReader(info.path, info.stream_index, video.index, threads=threads, salvage=salvage) as reader:
+        with VideoReader(
+            info.path, info.stream_index, video.index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+        ) as reader:
             for frame in reader.read_order(int(shown[number]) for number in numbers):
                 on_frame()
                 yield recipe.apply(frame), recipe

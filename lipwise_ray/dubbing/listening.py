@@ -133,7 +133,9 @@ def listen(
     ]
     faces = _rival_boxes(tracks, span, grid, begins)
     parts = [Voices(np.zeros(0, np.int64), np.zeros((0, judge.offsets)), np.zeros(0, np.int64))]
-    with VideoReader(info.path, info.stream_index, index, threads=threads, salvage=salvage) as reader:
+    with VideoReader(
+        info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+    ) as reader:
         for start in range(0, len(begins), _BLOCK_WINDOWS):
             block = begins[start : start + _BLOCK_WINDOWS]
             seen = [n for n in sorted({n + k for n in block for k in range(_WINDOW_FRAMES)}) if int(grid[n]) in faces]

@@ -44,7 +44,14 @@ Loaded = TypeVar("Loaded")
 def recipe_of(settings: Settings, video: inputs.Video) -> FrameRecipe:
     """Return what a job does to every frame of its video first."""
     source = settings.source
-    return make_recipe(video.info, resize_factor=source.resize_factor, crop=source.crop, turn=source.rotate)
+    return make_recipe(
+        video.info,
+        video.index.sizes,
+        resize_factor=source.resize_factor,
+        crop=source.crop,
+        turn=source.rotate,
+        deinterlace=source.deinterlace != "none",
+    )
 
 
 class Planner:

@@ -117,7 +117,9 @@ def look(
     rows = np.array([row for number in tracks.numbers for row in _best(tracks, number, span)], np.int64)
     rows = rows[np.argsort(tracks.frame[rows], kind="stable")]
     total: dict[int, F64Array] = {}
-    with VideoReader(info.path, info.stream_index, index, threads=threads, salvage=salvage) as reader:
+    with VideoReader(
+        info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+    ) as reader:
         for row, decoded in zip(rows, reader.read_order(int(tracks.frame[row]) for row in rows), strict=True):
             face = embedding(recipe.apply(decoded), recipe, tracks.landmarks[row], embedder)
             number = int(tracks.track[row])
@@ -143,7 +145,7 @@ def look_at_portrait(
     Raises:
         FaceError: It shows no face, or several.
     """
-    recipe = make_recipe(info)
+    recipe = make_recipe(info, index.sizes)
     found = scan(info, index, recipe, Span(0, 1), detector, settings, threads=1, salvage=False, on_frame=lambda: None)
     faces = np.flatnonzero(found.frame == 0)
     if len(faces) != 1:

@@ -14,16 +14,21 @@ import numpy as np
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.plan import DubbedFace, Plan
+from lipwise_ray.errors import SettingsError
 from lipwise_ray.lipsync.model import LipSync, Passthrough
 from lipwise_ray.lipsync.parsing import FaceParser
 from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FrameJob, Renderer, Spot
 from lipwise_ray.lipsync.restore import ModelFaces, Restorer
 from lipwise_ray.lipsync.upscale import FrameUpscaler
 from lipwise_ray.lipsync.windows import window
-from lipwise_ray.media.encode import EncodeSpec, SegmentWriter, encoded_size, encoder_formats
-from lipwise_ray.media.frames import FrameRecipe, is_rgb
+from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
+from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.hdr import NO_HDR
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
+from lipwise_ray.media.probe import VideoInfo
+from lipwise_ray.media.promise import kept_field_order, kept_hdr
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.state import layout
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from lipwise_ray.settings import Settings
 
 _DIGITS = 6
+_COMPATIBLE_CODECS = ("libx264", "h264_nvenc")
 
 
 def encode_spec(
@@ -42,46 +48,81 @@ def encode_spec(
     """Return how a job's segments are encoded; without a plan, well enough to try the encoder.
 
     Raises:
-        SettingsError: The container cannot carry the codec.
+        SettingsError: The container cannot carry the codec, or the codec is not what `encode.deliver` asks for.
     """
-    codec = codec_for(settings.encode.codec, container_for(Path(output)))
-    canvas = recipe.canvas
-    wanted = settings.encode.pixel_format
-    name = _pixel_format(codec, canvas.format, video.info.pixel_format) if wanted == "source" else wanted
+    encode, info, canvas = settings.encode, video.info, recipe.canvas
+    codec = encoder_of(settings, output, info)
+    is_compatible = encode.deliver == "compatible"
+    name = encode.pixel_format
+    if is_compatible:
+        name = "yuv420p"
+    elif name == "source":
+        name = _pixel_format(codec, canvas.format, info)
     shape = planar_format(name) or working_format(name)
     rate = plan.rate if plan else video.index.mean_rate
+    # Rows of two fields stay apart only where no picture is scaled.
+    is_as_filmed = recipe.scaled == recipe.stored and canvas.size.height <= recipe.stored.height
+    keeps_fields = is_as_filmed and not recipe.deinterlace
+    order = kept_field_order(info.field_order, codec) if keeps_fields else "progressive"
     return EncodeSpec(
         codec=codec,
-        quality=settings.encode.quality,
-        preset=settings.encode.preset,
-        keyframe_frames=max(1, round(settings.encode.keyframe_s * float(rate))),
+        quality=encode.quality,
+        preset=encode.preset,
+        keyframe_frames=max(1, round(encode.keyframe_s * float(rate))),
         pixel_format=name,
-        size=encoded_size(canvas.size, codec, shape),
+        size=encoded_size(canvas.size, codec, shape, is_interlaced=order != "progressive"),
         rate=rate,
         time_base=plan.timeline.time_base if plan else 1 / rate,
-        color=canvas.color,
-        sample_aspect_ratio=video.info.sample_aspect_ratio,
+        color=compatible(canvas.color, canvas.size) if is_compatible else canvas.color,
+        sample_aspect_ratio=info.sample_aspect_ratio,
         threads=threads,
+        field_order=order,
+        hdr=NO_HDR if is_compatible else kept_hdr(info.hdr, codec),
+        was_deinterlaced=recipe.deinterlace,
     )
 
 
-def _pixel_format(codec: str, working: PixelFormat, source: str) -> str:
+def encoder_of(settings: Settings, output: str, info: VideoInfo) -> str:
+    """Return the encoder of a job.
+
+    Raises:
+        SettingsError: The container cannot carry it, or it is not what `encode.deliver` asks for.
+    """
+    encode, container = settings.encode, container_for(Path(output))
+    is_compatible = encode.deliver == "compatible"
+    is_hdr = info.color.transfer in HDR_TRANSFERS and not is_compatible
+    codec = codec_for(encode.codec, container, alpha=info.has_alpha and not is_compatible, hdr=is_hdr)
+    if is_compatible and codec not in _COMPATIBLE_CODECS:
+        raise SettingsError(
+            "not_compatible",
+            f"encode.deliver = compatible with {codec} in {container}",
+            f"needs one of {', '.join(_COMPATIBLE_CODECS)}",
+            codec,
+            "End the output in .mp4, .mov or .mkv and leave encode.codec alone, or set encode.deliver = source",
+        )
+    return codec
+
+
+def _pixel_format(codec: str, working: PixelFormat, source: VideoInfo) -> str:
     """Return the format to encode: the source's, or the one nearest to it that the encoder takes.
 
     RGB has no chroma format of its own: it becomes 4:2:0, which every player shows, or stays 4:4:4
-    in lossless work.
+    in lossless work and with transparency. So do photos, however deep, because a film made of one is looked at.
     """
     known = [shape for name in encoder_formats(codec) if not name.startswith("yuvj") and (shape := planar_format(name))]
+    if codec not in ALPHA_CODECS:
+        known = [shape for shape in known if not shape.has_alpha]
     if not known:
         return working.name
-    if is_rgb(source) and codec != "ffv1":
-        working = replace(working, shift_x=1, shift_y=1)
+    if (is_rgb(source.pixel_format) or source.is_still) and codec not in ALPHA_CODECS and working.planes > 1:
+        bits = 8 if source.is_still else working.bits
+        working = replace(working, shift_x=1, shift_y=1, bits=bits)
 
     def distance(shape: PixelFormat) -> tuple[int, ...]:
         lost = max(0, shape.shift_x - working.shift_x) + max(0, shape.shift_y - working.shift_y)
         spare = max(0, working.shift_x - shape.shift_x) + max(0, working.shift_y - shape.shift_y)
-        is_gray = int(shape.planes != working.planes)
-        return is_gray, lost, max(0, working.bits - shape.bits), spare, max(0, shape.bits - working.bits)
+        is_gray, is_clear = int(shape.planes != working.planes), int(shape.has_alpha != working.has_alpha)
+        return is_gray, is_clear, lost, max(0, working.bits - shape.bits), spare, max(0, shape.bits - working.bits)
 
     return min(known, key=lambda shape: (*distance(shape), shape.name)).name
 
@@ -137,13 +178,22 @@ def render_chunk(
         mel = np.max([window(mels[part], start, plan.parts[part].pauses) for part in face.parts], axis=0)
         return Spot(face.track, face.box, face.landmarks, mel, face.opacity)
 
+    info = job.video.info
+    fitted = 0
     with VideoReader(
-        job.video.info.path, job.video.info.stream_index, job.video.index, threads=threads, salvage=job.salvage
+        info.path,
+        info.stream_index,
+        job.video.index,
+        threads=threads,
+        salvage=job.salvage,
+        deinterlace=recipe.deinterlace,
     ) as reader:
 
         def jobs() -> Iterator[FrameJob]:
+            nonlocal fitted
             frames = reader.read_order(int(n) for n in numbers)
             for number, decoded in enumerate(frames, span.start):
+                fitted += chunk.start <= number < chunk.stop and not recipe.is_plain(decoded)
                 yield FrameJob(
                     recipe.apply(decoded),
                     tuple(map(spot, repeat(number), plan.faces(number))) if lipsync else (),
@@ -151,7 +201,7 @@ def render_chunk(
                     wanted=chunk.start <= number < chunk.stop,
                 )
 
-        with SegmentWriter(target, spec) as writer:
+        with SegmentWriter(target, spec, delivered.canvas.color) as writer:
             for number, dubbed in enumerate(renderer.render(jobs()), chunk.start):
                 start = time.perf_counter()
                 frame = enlarge(dubbed) if enlarge else dubbed
@@ -185,4 +235,5 @@ def render_chunk(
             round(renderer.flicker.filmed, _DIGITS),
             renderer.flicker.faces,
         ],
+        fitted=fitted,
     )

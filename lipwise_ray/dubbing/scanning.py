@@ -42,7 +42,6 @@ def scan(
     change measure.
     """
     first = max(0, span.start - 1)
-    aspect = float(info.sample_aspect_ratio)
     meter = ChangeMeter()
     looked: list[int] = []
     found: list[tuple[int, Found]] = []
@@ -59,11 +58,13 @@ def scan(
             for (number, picture), faces in zip(batch, results, strict=True)
         ]
 
-    with VideoReader(info.path, info.stream_index, index, threads=threads, salvage=salvage) as reader:
+    with VideoReader(
+        info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+    ) as reader:
 
         def small() -> Iterator[tuple[int, SmallPicture]]:
             for number, frame in enumerate(reader.read(first, span.stop), first):
-                yield number, small_picture(frame, recipe, aspect, settings.size_px)
+                yield number, small_picture(frame, recipe, settings.size_px)
 
         with Background(small, _QUEUE) as stream:
             for number, picture in stream:

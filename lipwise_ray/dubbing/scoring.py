@@ -91,7 +91,9 @@ def score_chunk(
     own = Heard.of(judge, job.store, video_id, salvage=salvage) if has_sound else None
     parts: list[Distances] = []
     info = job.video.info
-    with VideoReader(info.path, info.stream_index, job.video.index, threads=threads, salvage=salvage) as reader:
+    with VideoReader(
+        info.path, info.stream_index, job.video.index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+    ) as reader:
 
         def filmed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
             sources = (int(plan.source[grid[number]]) for number in numbers)
@@ -175,7 +177,14 @@ def stills(
     half = max(x1 - x0, y1 - y0) * _STILL_SHARE
     box = np.array([(x0 + x1) / 2 - half, (y0 + y1) / 2 - half, (x0 + x1) / 2 + half, (y0 + y1) / 2 + half])
     info = job.video.info
-    with VideoReader(info.path, info.stream_index, job.video.index, threads=threads, salvage=job.salvage) as reader:
+    with VideoReader(
+        info.path,
+        info.stream_index,
+        job.video.index,
+        threads=threads,
+        salvage=job.salvage,
+        deinterlace=recipe.deinterlace,
+    ) as reader:
         filmed = recipe.apply(next(reader.read_order(iter([int(plan.source[number])]))))
     segment = _segment(job, job_id, chunk)
     if segment is None:
@@ -232,8 +241,10 @@ def _segment_frames(
     for chunk, wanted in by_chunk.items():
         info = probe_video(segments[chunk].path)
         made = make_recipe(info)
-        # How it is shown turned is written when segments are joined.
-        recipe = replace(made, canvas=replace(made.canvas, rotation=source.canvas.rotation))
+        # How it is laid out and how wide pixels are is written when segments are joined.
+        shown = source.canvas
+        canvas = replace(made.canvas, orientation=shown.orientation, sample_aspect=shown.sample_aspect)
+        recipe = replace(made, canvas=canvas)
         with closing(read_through(segments[chunk].path, threads=threads)) as frames:
             for number, frame in enumerate(frames):
                 on_frame()

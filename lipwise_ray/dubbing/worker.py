@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.dubbing import inputs
-from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, sweep_attempts, weigh
+from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, sound_codec, sweep_attempts, weigh
 from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.evaluating import Evaluator
 from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of
@@ -235,10 +235,10 @@ class Worker:
         spec = encode_spec(job.settings, job.output, recipe_of(job.settings, video), video, self._config.threads)
         if not spec.codec.endswith("_nvenc"):  # needs a GPU, which this lane's workers do not have
             check_encoder(spec)
-        sound = job.settings.encode.audio
-        if sound.codec != "copy":  # whether copying is exact depends on the plan
+        sound, codec = job.settings.encode.audio, sound_codec(job.settings, audio.info)
+        if codec != "copy":  # whether copying is exact depends on the plan
             container, whole_s = container_for(Path(job.output)), audio.sound.duration_s
-            plan_soundtrack(audio.info, audio.sound, container, sound.codec, sound.bitrate, whole_s)
+            plan_soundtrack(audio.info, audio.sound, container, codec, sound.bitrate, whole_s)
 
     def _published(self, job_id: str, job: JobSpec, *, is_first: bool) -> Json | None:
         """Return an earlier result when its file is still where it belongs."""
@@ -395,15 +395,16 @@ class Worker:
         job = open_job(self._store, self._media, self._scratch, payload)
         attempt = uuid.uuid4().hex[:12]
         original, settings = bool(payload.get("original")), job.spec.settings
+        is_filmed = original or settings.lipsync.model == PASSTHROUGH
         squeeze = int(payload.get("squeeze", 0))
         with inputs.scratch_file(self._scratch, "segment.mkv") as temporary:
             marker = render_chunk(
                 job,
                 payload,
                 recipe=recipe_of(settings, job.video),
-                lipsync=None if original else self._models.lipsync(settings, payload["weights"], squeeze=squeeze),
-                restorer=None if original else self._models.restorer(settings, payload["weights"], squeeze=squeeze),
-                parser=None if original else self._models.parser(settings, payload["weights"], squeeze=squeeze),
+                lipsync=None if is_filmed else self._models.lipsync(settings, payload["weights"], squeeze=squeeze),
+                restorer=None if is_filmed else self._models.restorer(settings, payload["weights"], squeeze=squeeze),
+                parser=None if is_filmed else self._models.parser(settings, payload["weights"], squeeze=squeeze),
                 upscaler=self._models.upscaler(settings, payload["weights"], squeeze=squeeze),
                 target=temporary,
                 attempt=attempt,

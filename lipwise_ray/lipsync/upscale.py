@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
+from lipwise_ray.media.orientation import UPRIGHT
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.region import Canvas, read_region, write_region
 from lipwise_ray.values import F32Array, F64Array, Size
@@ -35,11 +36,11 @@ class FrameUpscaler:
 
     def __init__(self, model: ModelFaces, canvas: Canvas) -> None:
         self._model = model
-        self._stored = replace(canvas, rotation=0)  # tiles lie as the picture is stored
+        self._stored = replace(canvas, orientation=UPRIGHT)  # tiles lie as the picture is stored
         size = Size(canvas.size.width * model.scale, canvas.size.height * model.scale)
         self.canvas = replace(canvas, size=size)
         """Of the enlarged frames."""
-        self._large = replace(self.canvas, rotation=0)
+        self._large = replace(self.canvas, orientation=UPRIGHT)
         self._shown_px = model.size_px - 2 * _CONTEXT_PX
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import av
 import av.error
 import numpy as np
+from av.codec.context import Flags
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.media.colours import recoloured, tag
 from lipwise_ray.media.container import write_problem
+from lipwise_ray.media.fields import AV_FIELD_ORDER, FieldMarker, FieldOrder
+from lipwise_ray.media.hdr import NO_HDR, Hdr, decimals, steps
 from lipwise_ray.media.pixels import PixelFormat, plane_array
 from lipwise_ray.values import ColorTags, Size
 
@@ -25,9 +29,21 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1")
-_DEFAULT_QUALITY = {"libx264": 16, "libx265": 18, "libsvtav1": 24, "h264_nvenc": 18, "hevc_nvenc": 20}
+CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1")
+ALPHA_CODECS = ("ffv1", "prores_ks", "libvpx-vp9")
+INTERLACED_CODECS = ("libx264", "prores_ks", "ffv1")
+HDR_CODECS = ("libx264", "libx265", "libsvtav1")
+_INTRA_CODECS = ("ffv1", "prores_ks")
+_DEFAULT_QUALITY = {
+    "libx264": 16,
+    "libx265": 18,
+    "libsvtav1": 24,
+    "libvpx-vp9": 20,
+    "h264_nvenc": 18,
+    "hevc_nvenc": 20,
+}
 _SVT_PRESETS = {"ultrafast": 10, "superfast": 10, "veryfast": 9, "faster": 9, "fast": 8, "medium": 7, "slow": 5}
+_VPX_SPEEDS = {"ultrafast": 8, "superfast": 7, "veryfast": 6, "faster": 5, "fast": 4, "medium": 3, "slow": 2}
 _NVENC_PRESETS = {"ultrafast": "p1", "superfast": "p1", "veryfast": "p2", "faster": "p3", "fast": "p4", "medium": "p5"}
 
 
@@ -47,6 +63,9 @@ class EncodeSpec:
         color: Colour description that is written into the stream.
         sample_aspect_ratio: Width of a pixel over its height.
         threads: Encoder threads.
+        field_order: Of interlaced pictures, which field is shown first; for `INTERLACED_CODECS`.
+        hdr: Mastering display and light levels that are written into the stream; for `HDR_CODECS`.
+        was_deinterlaced: Whole pictures were made of fields on purpose.
     """
 
     codec: str
@@ -60,6 +79,14 @@ class EncodeSpec:
     color: ColorTags
     sample_aspect_ratio: Fraction
     threads: int
+    field_order: FieldOrder = "progressive"
+    hdr: Hdr = NO_HDR
+    was_deinterlaced: bool = False
+
+    @property
+    def is_interlaced(self) -> bool:
+        """Whether pictures are encoded as two fields."""
+        return self.field_order != "progressive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +102,12 @@ class Segment:
     sha256: str
 
 
-def encoded_size(size: Size, codec: str, pixel_format: PixelFormat) -> Size:
+def encoded_size(size: Size, codec: str, pixel_format: PixelFormat, *, is_interlaced: bool = False) -> Size:
     """Return the size after padding to what the codec can carry."""
-    if codec == "ffv1":
+    if codec in _INTRA_CODECS:
         return size
     step_x = 2 if codec == "libsvtav1" else 1 << pixel_format.shift_x
-    step_y = 2 if codec == "libsvtav1" else 1 << pixel_format.shift_y
+    step_y = 2 if codec == "libsvtav1" else (2 if is_interlaced else 1) << pixel_format.shift_y
     return Size(-(-size.width // step_x) * step_x, -(-size.height // step_y) * step_y)
 
 
@@ -94,18 +121,52 @@ def encoder_formats(codec: str) -> set[str]:
 
 def _options(spec: EncodeSpec) -> dict[str, str]:
     quality = spec.quality if spec.quality is not None else _DEFAULT_QUALITY.get(spec.codec, 0)
-    if spec.codec == "libx264":
-        return {"crf": str(quality), "preset": spec.preset}
-    if spec.codec == "libx265":
-        params = f"log-level=error:pools={spec.threads or '*'}:frame-threads=1"
-        return {"crf": str(quality), "preset": spec.preset, "x265-params": params}
-    if spec.codec == "libsvtav1":
-        preset = _SVT_PRESETS.get(spec.preset, spec.preset)
-        return {"crf": str(quality), "preset": str(preset), "svtav1-params": f"lp={spec.threads or 0}"}
     if spec.codec.endswith("_nvenc"):
         return {"rc": "vbr", "cq": str(quality), "preset": _NVENC_PRESETS.get(spec.preset, spec.preset)}
-    # Version 3 with slices and checksums; every frame a key frame.
-    return {"level": "3", "slices": "4", "slicecrc": "1"}
+    return {
+        "libx264": lambda: {"crf": str(quality), "preset": spec.preset, **_x264_params(spec.hdr)},
+        "libx265": lambda: {"crf": str(quality), "preset": spec.preset, "x265-params": _x265_params(spec)},
+        "libsvtav1": lambda: {
+            "crf": str(quality),
+            "preset": str(_SVT_PRESETS.get(spec.preset, spec.preset)),
+            "svtav1-params": _svt_params(spec),
+        },
+        "libvpx-vp9": lambda: {
+            "crf": str(quality),
+            "b": "0",
+            "cpu-used": str(_VPX_SPEEDS.get(spec.preset, spec.preset)),
+            "row-mt": "1",
+            "auto-alt-ref": "0",  # hidden pictures do not go with alpha
+        },
+        "prores_ks": lambda: {
+            "profile": "4444" if "444" in spec.pixel_format else "hq",
+            "vendor": "apl0",
+            "alpha_bits": "16" if "yuva" in spec.pixel_format else "0",
+        },
+        # Version 3 with slices and checksums; every frame a key frame.
+        "ffv1": lambda: {"level": "3", "slices": "4", "slicecrc": "1"},
+    }[spec.codec]()
+
+
+def _x264_params(hdr: Hdr) -> dict[str, str]:
+    parts = [f"mastering-display={steps(hdr.mastering)}"] if hdr.mastering else []
+    parts += [f"cll={hdr.light.brightest_pixel},{hdr.light.brightest_frame}"] if hdr.light else []
+    return {"x264-params": ":".join(parts)} if parts else {}
+
+
+def _x265_params(spec: EncodeSpec) -> str:
+    parts = [f"log-level=error:pools={spec.threads or '*'}:frame-threads=1"]
+    light = spec.hdr.light
+    parts += [f"master-display={steps(spec.hdr.mastering)}"] if spec.hdr.mastering else []
+    parts += [f"max-cll={light.brightest_pixel},{light.brightest_frame}"] if light else []
+    return ":".join([*parts, "hdr10=1:repeat-headers=1"] if len(parts) > 1 else parts)
+
+
+def _svt_params(spec: EncodeSpec) -> str:
+    parts, light = [f"lp={spec.threads or 0}"], spec.hdr.light
+    parts += [f"mastering-display={decimals(spec.hdr.mastering)}"] if spec.hdr.mastering else []
+    parts += [f"content-light={light.brightest_pixel},{light.brightest_frame}"] if light else []
+    return ":".join(parts)
 
 
 class SegmentWriter:
@@ -114,6 +175,7 @@ class SegmentWriter:
     Args:
         path: The file; overwritten.
         spec: How to encode.
+        source: What the samples of the frames mean, where they are to be given another meaning.
 
     Raises:
         SettingsError: The encoder does not open with these settings.
@@ -121,11 +183,13 @@ class SegmentWriter:
         OutputError: The file cannot be written.
     """
 
-    def __init__(self, path: Path, spec: EncodeSpec) -> None:
+    def __init__(self, path: Path, spec: EncodeSpec, source: ColorTags | None = None) -> None:
         self._path = path
         self._spec = spec
+        self._source = source or spec.color
         self._frames = 0
         self._order: list[int] = []
+        self._mark = FieldMarker(spec.field_order) if spec.is_interlaced else None
         try:
             self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
         except OSError as error:
@@ -160,6 +224,8 @@ class SegmentWriter:
             pts: Its time in ticks of the spec's time base, larger than the one before.
         """
         ready = self._fitted(frame)
+        if self._mark is not None:
+            ready = self._mark(ready)
         ready.pts = pts
         ready.time_base = self._spec.time_base
         ready.pict_type = 0  # the encoder decides; a decoded frame carries its old type
@@ -188,15 +254,17 @@ class SegmentWriter:
             raise write_problem(self._path, error) from error
 
     def _fitted(self, frame: VideoFrame) -> VideoFrame:
+        """Return a frame as it is encoded.
+
+        A change of matrix or range belongs to the conversion: to samples of RGB it was done before, and others keep
+        what they mean unless the job asks for a picture that every player shows.
+        """
         spec = self._spec
-        if frame.format.name != spec.pixel_format.replace("yuvj", "yuv"):
-            frame = frame.reformat(format=spec.pixel_format)
+        if frame.format.name != spec.pixel_format.replace("yuvj", "yuv") or self._source != spec.color:
+            frame = recoloured(frame, self._source, spec.color, spec.pixel_format)
         if (frame.width, frame.height) != (spec.size.width, spec.size.height):
             frame = _padded(frame, spec.size)
-        frame.color_range = 2 if spec.color.full_range else 1
-        frame.colorspace = spec.color.matrix
-        frame.color_primaries = spec.color.primaries
-        frame.color_trc = spec.color.transfer
+        tag(frame, spec.color)
         return frame
 
 
@@ -219,7 +287,10 @@ def _configure(context: VideoCodecContext, spec: EncodeSpec) -> None:
     context.pix_fmt = spec.pixel_format
     context.time_base = spec.time_base
     context.framerate = spec.rate
-    context.gop_size = 1 if spec.codec == "ffv1" else spec.keyframe_frames
+    context.gop_size = 1 if spec.codec in _INTRA_CODECS else spec.keyframe_frames
+    if spec.is_interlaced:
+        context.flags |= int(Flags.interlaced_dct) | int(Flags.interlaced_me)
+        context.field_order = AV_FIELD_ORDER[spec.field_order]
     context.thread_count = spec.threads
     context.sample_aspect_ratio = spec.sample_aspect_ratio
     context.color_range = 2 if spec.color.full_range else 1

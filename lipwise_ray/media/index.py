@@ -19,7 +19,8 @@ from lipwise_ray.media.container import damaged, decode_problem, open_input, rea
 from lipwise_ray.media.pictures import SERIES, WEBP_ANIMATION, Pictures, open_pictures
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
-from lipwise_ray.values import BoolArray, I64Array
+from lipwise_ray.media.sizes import SizeSurvey
+from lipwise_ray.values import BoolArray, I64Array, Size
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -41,6 +42,7 @@ _ARRAYS = {
     "seek_ts": ArraySpec("int64", ("N",)),
     "key_crc": ArraySpec("int64", ("K",)),
     "numbers": ArraySpec("int64", (5,)),
+    "sizes": ArraySpec("int64", ("S", 2)),
 }
 
 
@@ -57,6 +59,7 @@ class FrameIndex:
         end_pts: End of the last frame.
         time_base: Seconds a tick.
         rate: Frames a second where the rate is constant, else None.
+        sizes: The sizes that its pictures have, the first one's first; mostly one.
     """
 
     pts: I64Array
@@ -66,6 +69,7 @@ class FrameIndex:
     end_pts: int
     time_base: Fraction
     rate: Fraction | None
+    sizes: tuple[Size, ...]
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -87,6 +91,7 @@ class FrameIndex:
             seek_ts=self.seek_ts,
             key_crc=self.key_crc,
             numbers=np.array([self.end_pts, *self.time_base.as_integer_ratio(), *rate.as_integer_ratio()], np.int64),
+            sizes=np.array([(size.width, size.height) for size in self.sizes], np.int64),
         )
 
     @staticmethod
@@ -99,7 +104,9 @@ class FrameIndex:
         data = read_npz(path, _ARRAYS)
         end_pts, tb_num, tb_den, rate_num, rate_den = (int(n) for n in data["numbers"])
         pts, key_crc = data["pts"], data["key_crc"]
+        sizes = data["sizes"]
         is_sane = min(tb_num, tb_den, rate_den) > 0 and rate_num >= 0 and len(key_crc) in (0, len(pts))
+        is_sane &= bool(len(sizes)) and int(sizes.min(initial=1)) > 0
         if not (is_sane and len(pts) and (np.diff(pts) > 0).all() and end_pts > pts[-1]):
             raise ValueError(f"{path.name}: must hold time stamps that rise")
         return FrameIndex(
@@ -110,6 +117,7 @@ class FrameIndex:
             end_pts=end_pts,
             time_base=Fraction(tb_num, tb_den),
             rate=Fraction(rate_num, rate_den) if rate_num else None,
+            sizes=tuple(Size(int(width), int(height)) for width, height in sizes),
         )
 
 
@@ -147,7 +155,8 @@ def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
     if not salvage:
         survey = _survey(info)
         _refuse_truncated(info, survey)
-    entries = survey.entries if survey.exact else _decoded(info, salvage=salvage)
+    sizes = dict.fromkeys([info.size, *survey.sizes])
+    entries = survey.entries if survey.exact else _decoded(info, sizes, salvage=salvage)
     if not entries:
         raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it plays")
     entries.sort()
@@ -167,6 +176,7 @@ def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
         end_pts=int(pts[-1]) + last_step,
         time_base=info.time_base,
         rate=_constant_rate(pts, info),
+        sizes=tuple(sizes),
     )
 
 
@@ -198,7 +208,7 @@ class _Survey:
     """What demuxing tells: the shown frames, and whether that is exact.
 
     ``end_s`` is the end of the last packet of any stream on the container's clock, ``video_end_s``
-    that of the pictures.
+    that of the pictures; ``sizes`` is what their headers say.
     """
 
     entries: list[_Entry]
@@ -206,6 +216,7 @@ class _Survey:
     packets: int = 0
     end_s: float = 0.0
     video_end_s: float = 0.0
+    sizes: tuple[Size, ...] = ()
     _seen: set[int] = field(default_factory=set[int])
     _first_key: int | None = None
 
@@ -234,6 +245,7 @@ def _survey(info: VideoInfo) -> _Survey:
     found = _Survey([], exact=info.container in _EXACT_DEMUXERS)
     with open_input(info.path) as container:
         streams = [s for s in container.streams if s.type in ("video", "audio")]
+        sizes = SizeSurvey(next(s for s in container.streams.video if s.index == info.stream_index), info.size)
         try:
             for packet in container.demux(streams):
                 if not packet.size:
@@ -245,13 +257,16 @@ def _survey(info: VideoInfo) -> _Survey:
                     found.video_end_s = max(found.video_end_s, end_s if is_video else 0.0)
                 if is_video:
                     found.take(packet, info.path)
+                    if found.exact:  # else all is decoded
+                        sizes.take(packet)
         except av.error.FFmpegError as error:
             raise decode_problem(info.path, error, f"after {found.packets} frames") from error
+    found.sizes = sizes.sizes
     return found
 
 
-def _decoded(info: VideoInfo, *, salvage: bool) -> list[_Entry]:
-    """Return the shown frames by decoding all of them."""
+def _decoded(info: VideoInfo, sizes: dict[Size, None], *, salvage: bool) -> list[_Entry]:
+    """Return the shown frames by decoding all of them; their sizes are added to those known."""
     entries: list[_Entry] = []
     previous: int | None = None
     with open_input(info.path, keep_corrupt=not salvage) as container:
@@ -265,6 +280,7 @@ def _decoded(info: VideoInfo, *, salvage: bool) -> list[_Entry]:
                         if salvage:
                             continue
                         raise damaged(info.path, f"a damaged picture after {len(entries)} frames")
+                    sizes.setdefault(Size(frame.width, frame.height))
                     duration = frame.duration or 0
                     number = frame.pts
                     if number is None or (previous is not None and number <= previous):

@@ -17,7 +17,11 @@ from av.stream import Disposition
 
 from lipwise_ray.errors import SegmentError, SettingsError
 from lipwise_ray.media.container import open_input, write_problem
-from lipwise_ray.values import I64Array, Rotation
+from lipwise_ray.media.fields import AV_FIELD_ORDER
+from lipwise_ray.media.matroska import ROOM, set_shown_size
+from lipwise_ray.media.orientation import UPRIGHT
+from lipwise_ray.media.picture_tags import PLAIN, PictureTags
+from lipwise_ray.values import I64Array, Size
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -29,10 +33,14 @@ if TYPE_CHECKING:
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _VIDEO_CODECS = {
     "mp4": {"libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc"},
-    "mov": {"libx264", "libx265", "h264_nvenc", "hevc_nvenc"},
-    "matroska": {"libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1"},
-    "webm": {"libsvtav1"},
+    "mov": {"libx264", "libx265", "h264_nvenc", "hevc_nvenc", "prores_ks"},
+    "matroska": {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1"},
+    "webm": {"libsvtav1", "libvpx-vp9"},
 }
+_USUAL_CODEC = {"webm": "libsvtav1"}
+_ALPHA_CODEC = {"mov": "prores_ks", "matroska": "ffv1", "webm": "libvpx-vp9"}
+_APPLE_TAGS = {"hevc": "hvc1"}
+"""Codec tags of MP4 and MOV without which Apple's players show nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +85,21 @@ def container_for(path: Path) -> str:
     return name
 
 
-def codec_for(codec: str, container: str) -> str:
+def codec_for(codec: str, container: str, *, alpha: bool = False, hdr: bool = False) -> str:
     """Return the video encoder for a container: `codec`, or the usual one when it is ``auto``.
+
+    Args:
+        codec: FFmpeg's name of an encoder.
+        container: FFmpeg's name of the container.
+        alpha: The picture has transparency: the usual one is then one that keeps it, where the container has one.
+        hdr: The picture has a high dynamic range, which players show of HEVC and AV1 alone.
 
     Raises:
         SettingsError: The container cannot carry that codec.
     """
     if codec == "auto":
-        return "libsvtav1" if container == "webm" else "libx264"
+        usual = _USUAL_CODEC.get(container, "libx265" if hdr else "libx264")
+        return _ALPHA_CODEC.get(container, usual) if alpha else usual
     if codec not in _VIDEO_CODECS[container]:
         raise SettingsError(
             "codec_container",
@@ -101,7 +116,7 @@ def join(
     timeline: Timeline,
     target: Path,
     *,
-    rotation: Rotation,
+    picture: PictureTags = PLAIN,
     metadata: dict[str, str],
     add_sound: Callable[[OutputContainer], Iterator[Packet[Any]]] | None,
     language: str | None = None,
@@ -114,7 +129,7 @@ def join(
         segments: In order; together exactly the timeline's frames.
         timeline: When each frame is shown.
         target: The file to write; its ending chooses the container.
-        rotation: Degrees clockwise that players shall turn the picture.
+        picture: What the container says of the picture.
         metadata: Container tags.
         add_sound: Adds the audio stream and returns its packets; None for a silent file.
         language: Of the sound, as the container names it.
@@ -134,10 +149,11 @@ def join(
         try:
             output.metadata.update(metadata)
             with open_input(segments[0].path) as first:
-                video = output.add_stream_from_template(first.streams.video[0], opaque=True)
+                made = first.streams.video[0]
+                video = output.add_stream_from_template(made, opaque=True)
+                if made.codec_context.name == "prores":  # its tag is its profile
+                    video.codec_context.codec_tag = made.codec_context.codec_tag
             video.time_base = timeline.time_base
-            if rotation:
-                video.set_display_rotation(-rotation)
             sound = add_sound(output) if add_sound else iter(())
             for stream in output.streams.audio:
                 stream.disposition = Disposition.default | Disposition.dub
@@ -146,6 +162,7 @@ def join(
             if side is not None and side.chosen.picture_tags:
                 video.metadata.update(side.chosen.picture_tags)
                 video.codec_context.framerate = rate or 1 / timeline.time_base  # a time code counts pictures
+            _describe(video, picture, container)
             heard = heapq.merge(sound, beside, key=_time)
             for packet in _interleaved(_video_packets(segments, timeline, video), heard):
                 output.mux_one(packet)
@@ -158,6 +175,31 @@ def join(
         if isinstance(error, OSError) and error.errno:
             raise write_problem(target, error) from error
         raise SegmentError("join", str(target), "must be muxed", str(error)) from error
+    if _needs_room(picture, container):
+        try:
+            set_shown_size(target, picture.sample_aspect_ratio)
+        except OSError as error:
+            raise write_problem(target, error) from error
+
+
+def _describe(video: VideoStream, picture: PictureTags, container: str) -> None:
+    """Say of the stream what the container has words for, whether the codec says it too or not."""
+    context = video.codec_context
+    context.sample_aspect_ratio = picture.sample_aspect_ratio
+    context.field_order = AV_FIELD_ORDER[picture.field_order]
+    if picture.orientation != UPRIGHT:
+        wide = round(context.width * picture.sample_aspect_ratio)
+        video.set_display_matrix(picture.orientation.matrix(Size(wide, context.height)))
+    if picture.has_alpha and context.name.endswith("vp9"):
+        context.pix_fmt = "yuva420p"  # the decoder that looked at it leaves alpha out
+    if _needs_room(picture, container):
+        video.metadata["title"] = video.metadata.get("title", "") + ROOM
+    if container in ("mp4", "mov") and context.name in _APPLE_TAGS:
+        context.codec_tag = _APPLE_TAGS[context.name]
+
+
+def _needs_room(picture: PictureTags, container: str) -> bool:
+    return container in ("matroska", "webm") and picture.sample_aspect_ratio != 1
 
 
 def _added(side: SidePackets, output: OutputContainer, target: Path) -> Iterator[Packet[Any]]:

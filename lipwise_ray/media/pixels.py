@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
+import av
 import numpy as np
 
 from lipwise_ray.values import ColorTags, F32Array, PixelArray, U8Array
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.plane import VideoPlane
 
-_PLANAR = re.compile(r"^yuv(j?)(420|422|444|440|411|410)p(?:(9|10|12|14|16)le)?$")
+_PLANAR = re.compile(r"^yuv([ja]?)(420|422|444|440|411|410)p(?:(9|10|12|14|16)le)?$")
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
 _HD_HEIGHT_PX = 720
 
@@ -45,8 +46,17 @@ class PixelFormat:
 
     @property
     def planes(self) -> int:
-        """Number of planes."""
+        """Number of planes that hold luma and colours; alpha is one more behind them."""
         return 1 if self.name.startswith("gray") else 3
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether a plane of opacity comes last."""
+        return self.name.startswith("yuva")
+
+    def shifts(self, plane: int) -> tuple[int, int]:
+        """Return log2 of the subsampling of a plane, across and down."""
+        return (self.shift_x, self.shift_y) if plane in (1, 2) else (0, 0)
 
 
 @lru_cache(maxsize=64)
@@ -58,18 +68,32 @@ def planar_format(name: str) -> PixelFormat | None:
     if match is None:
         return None
     shift_x, shift_y = _SHIFTS[match[2]]
+    if match[1] == "a" and not _exists(name):
+        return None  # there is alpha beside the usual depths only
     return PixelFormat(name.replace("yuvj", "yuv"), int(match[3] or 8), shift_x, shift_y)
 
 
-def working_format(name: str) -> PixelFormat:
+def _exists(name: str) -> bool:
+    try:
+        return bool(av.VideoFormat(name).components)
+    except ValueError:
+        return False
+
+
+def working_format(name: str, *, alpha: bool = False) -> PixelFormat:
     """Return the planar YUV format in which frames of format `name` are kept.
 
-    Planar YUV stays as it is; alpha is dropped; packed YUV keeps its subsampling; everything
-    else (RGB, palettes) becomes 4:4:4.
+    Planar YUV stays as it is; packed YUV keeps its subsampling; everything else (RGB, palettes) becomes 4:4:4.
+
+    Args:
+        name: FFmpeg's name of a format.
+        alpha: Keep transparency, where planar formats have room for it.
     """
-    direct = planar_format(name) or planar_format(name.replace("yuva", "yuv"))
-    if direct is not None:
-        return direct
+    bare = planar_format(name.replace("yuva", "yuv")) or _planar_for(name)
+    return (planar_format(bare.name.replace("yuv", "yuva")) or bare) if alpha and bare.planes > 1 else bare
+
+
+def _planar_for(name: str) -> PixelFormat:
     packed = {
         "nv12": "yuv420p",
         "nv21": "yuv420p",

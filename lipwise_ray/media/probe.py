@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, cast
 
 import av
 import av.error
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 
 from lipwise_ray.errors import AudioError, MediaError
 from lipwise_ray.media.container import decode_problem, is_known, open_input, reading
+from lipwise_ray.media.fields import FieldOrder, field_order
+from lipwise_ray.media.hdr import NO_HDR, Hdr, hdr_of, side_data
 from lipwise_ray.media.limits import check_container, check_duration, check_picture, check_size
+from lipwise_ray.media.orientation import UPRIGHT, Orientation, read_matrix
 from lipwise_ray.media.pictures import (
     SERIES,
     USUAL_RATE,
@@ -27,7 +31,7 @@ from lipwise_ray.media.pictures import (
     webp_size,
 )
 from lipwise_ray.settings import Limits
-from lipwise_ray.values import ColorTags, Rotation, Size
+from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
     from av.audio.layout import AudioLayout
@@ -38,6 +42,17 @@ if TYPE_CHECKING:
 
 _STILL_FORMATS = {"png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe"}
 _STILL_CODECS = {"png", "webp", "bmp", "tiff", "gif"}
+_WEB_CODECS = {"gif", "webp", "apng"}
+_OPAQUE = 255
+_EXTRAS = {
+    Type.DYNAMIC_HDR_PLUS: "HDR10+",
+    Type.DOVI_METADATA: "Dolby Vision",
+    Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
+    Type.STEREO3D: "stereo 3D",
+    Type.SPHERICAL: "spherical projection",
+    Type.A53_CC: "closed captions",
+    Type.ICC_PROFILE: "ICC profile",
+}
 _FIRST_FRAME_PACKETS = 500
 _SHORT_FORMATS = ("u8", "s16")
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -47,7 +62,8 @@ _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1
 class VideoInfo:
     """One video stream.
 
-    ``size`` is the stored picture; turned clockwise by ``rotation`` it is what a player shows.
+    ``size`` is the stored picture; laid out by ``orientation`` it is what a player shows. ``extras`` names what the
+    stream carries besides and no output can carry.
     ``start_s`` and ``sound_start_s`` are times of the container's clock; the latter is None for a
     file without sound. ``declared_frames`` is what the container claims, 0 when it does not say;
     ``declared_end_s`` is where MP4 says that the pictures end.
@@ -62,7 +78,7 @@ class VideoInfo:
     time_base: Fraction
     average_rate: Fraction | None
     guessed_rate: Fraction | None
-    rotation: Rotation
+    orientation: Orientation
     sample_aspect_ratio: Fraction
     color: ColorTags
     is_still: bool
@@ -71,13 +87,10 @@ class VideoInfo:
     declared_frames: int
     container_end_s: Fraction | None
     declared_end_s: Fraction | None
-
-    @property
-    def shown_size(self) -> Size:
-        """Size of the picture after rotation."""
-        if self.rotation in (90, 270):
-            return Size(self.size.height, self.size.width)
-        return self.size
+    field_order: FieldOrder = "progressive"
+    hdr: Hdr = NO_HDR
+    has_alpha: bool = False
+    extras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +197,9 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
         sound = audio_stream(container)
         stream.thread_type = "SLICE"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
         frame = _first_frame(container, stream, path)
+        is_still = container.format.name in _STILL_FORMATS or (
+            stream.codec_context.name in _STILL_CODECS and stream.frames == 1
+        )
         return VideoInfo(
             path=path,
             container=container.format.name,
@@ -194,8 +210,7 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
             time_base=cast("Fraction", stream.time_base),
             average_rate=stream.average_rate or None,
             guessed_rate=stream.guessed_rate or None,
-            # FFmpeg counts the display matrix counter-clockwise.
-            rotation=cast("Rotation", round(-frame.rotation / 90) * 90 % 360),
+            orientation=_orientation(frame),
             sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
             color=ColorTags(
                 matrix=int(frame.colorspace),
@@ -203,8 +218,7 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
                 transfer=int(frame.color_trc),
                 full_range=int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"),  # noqa: PLR2004  # AVCOL_RANGE_JPEG
             ),
-            is_still=container.format.name in _STILL_FORMATS
-            or (stream.codec_context.name in _STILL_CODECS and stream.frames == 1),
+            is_still=is_still,
             start_s=_start_s(stream),
             sound_start_s=_start_s(sound) if sound is not None else None,
             declared_frames=stream.frames,
@@ -212,6 +226,10 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
             declared_end_s=_start_s(stream) + stream.duration * stream.time_base
             if stream.duration and stream.time_base and container.format.name.startswith("mov")
             else None,
+            field_order=field_order(frame, stream.codec_context.field_order),
+            hdr=hdr_of(frame),
+            has_alpha=_has_alpha(frame, stream, is_still=is_still),
+            extras=tuple(name for kind, name in _EXTRAS.items() if side_data(frame, kind)),
         )
 
 
@@ -240,7 +258,7 @@ def _webp_info(path: Path, size: Size, limits: Limits) -> VideoInfo:
             time_base=WEBP_TICK,
             average_rate=None,
             guessed_rate=None,
-            rotation=0,
+            orientation=UPRIGHT,
             sample_aspect_ratio=Fraction(1),
             color=ColorTags(),
             is_still=False,
@@ -250,6 +268,21 @@ def _webp_info(path: Path, size: Size, limits: Limits) -> VideoInfo:
             container_end_s=None,
             declared_end_s=None,
         )
+
+
+def _orientation(frame: VideoFrame) -> Orientation:
+    return Orientation.of(read_matrix(side_data(frame, Type.DISPLAYMATRIX)))
+
+
+def _has_alpha(frame: VideoFrame, stream: VideoStream, *, is_still: bool) -> bool:
+    """Tell whether a stream has transparency; pictures for the web have room for it, used or not."""
+    if stream.metadata.get("alpha_mode") == "1":
+        return True  # of VP8 and VP9, whose decoders leave it out
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    if not is_still and stream.codec_context.name not in _WEB_CODECS:
+        return True
+    return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < _OPAQUE)
 
 
 def _container_end_s(container: InputContainer) -> Fraction | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
+from lipwise_ray.media.fields import deinterlaced
 from lipwise_ray.media.index import FrameIndex, luma_crc
 from lipwise_ray.media.pictures import Pictures, open_pictures
 
@@ -136,16 +137,25 @@ class VideoReader:
         index: The video's frame index.
         threads: Decoder threads; 0 lets FFmpeg choose.
         salvage: Skip damaged pictures instead of failing; the index was built the same way.
+        deinterlace: Make whole pictures of fields.
     """
 
     def __init__(
-        self, path: Path, stream_index: int, index: FrameIndex, *, threads: int = 0, salvage: bool = False
+        self,
+        path: Path,
+        stream_index: int,
+        index: FrameIndex,
+        *,
+        threads: int = 0,
+        salvage: bool = False,
+        deinterlace: bool = False,
     ) -> None:
         self._path = path
         self._stream_index = stream_index
         self._index = index
         self._threads = threads
         self._salvage = salvage
+        self._deinterlace = deinterlace
         self._keys: list[int] = [int(n) for n in np.flatnonzero(index.is_key)]
         self._cursor: _Cursor | _PictureCursor | None = None
 
@@ -169,6 +179,15 @@ class VideoReader:
         Raises:
             MediaError: A frame is damaged, or decoding gives other frames than the index has.
         """
+        if not self._deinterlace:
+            yield from self._read(start, stop)
+            return
+        # What lies around a frame decides how it looks, so that it does not depend on where reading begins.
+        first, last = max(0, start - 1), min(len(self._index), stop + 1)
+        frames = deinterlaced(enumerate(self._read(first, last), first), to_end=last == len(self._index))
+        yield from (frame for number, frame in frames if start <= number < stop)
+
+    def _read(self, start: int, stop: int) -> Iterator[VideoFrame]:
         wanted = start
         for number, frame in self._numbered(start) if start < stop else ():
             if number > wanted:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from lipwise_ray.media.grain import Grain, around, noise_of, with_grain
+from lipwise_ray.media.orientation import UPRIGHT, Orientation
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array, yuv_from_bgr
-from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Rotation, Size
+from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Size
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -31,6 +32,8 @@ _MOST_AVERAGED = 8
 
 _NOISE_MARGIN_PX = 8
 
+_ROUNDING = 1e-3
+
 _FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
 
@@ -41,33 +44,36 @@ class Canvas:
     size: Size
     format: PixelFormat
     color: ColorTags
-    rotation: Rotation
+    orientation: Orientation = UPRIGHT
     sample_aspect: float = 1.0
     """Width of a stored pixel over its height."""
 
     @property
     def aspect(self) -> float:
-        """Width of a shown pixel over its height."""
-        return 1 / self.sample_aspect if self.rotation in (90, 270) else self.sample_aspect
+        """Width of a shown pixel over its height; where the picture is tilted, shown pixels are square."""
+        if not self.orientation.is_straight:
+            return 1.0
+        return 1 / self.sample_aspect if self.orientation.swaps else self.sample_aspect
 
     @property
     def shown_size(self) -> Size:
-        """Size after rotation."""
-        if self.rotation in (90, 270):
-            return Size(self.size.height, self.size.width)
-        return self.size
+        """Size as it is shown."""
+        extent = np.ceil(np.ptp(self._corners(), axis=1) - _ROUNDING)
+        return Size(int(extent[0]), int(extent[1]))
 
+    def _linear(self) -> F64Array:
+        """Return the map from stored to shown directions."""
+        linear = self.orientation.linear
+        return linear if self.orientation.is_straight else linear @ np.diag([self.sample_aspect, 1.0])
 
-def shown_to_stored(canvas: Canvas) -> F64Array:
-    """Return the (2, 3) affine map from shown to stored picture coordinates (pixels, corner origin)."""
-    width, height = canvas.size.width, canvas.size.height
-    maps = {
-        0: [[1, 0, 0], [0, 1, 0]],
-        90: [[0, 1, 0], [-1, 0, height]],
-        180: [[-1, 0, width], [0, -1, height]],
-        270: [[0, -1, width], [1, 0, 0]],
-    }
-    return np.array(maps[canvas.rotation], np.float64)
+    def _corners(self) -> F64Array:
+        width, height = self.size.width, self.size.height
+        return self._linear() @ np.array([[0, width, 0, width], [0, 0, height, height]], np.float64)
+
+    def to_stored(self) -> F64Array:
+        """Return the (2, 3) affine map from shown to stored picture coordinates (pixels, corner origin)."""
+        back = np.asarray(np.linalg.inv(self._linear()), np.float64)
+        return np.column_stack([back, back @ self._corners().min(axis=1)]) + 0.0
 
 
 def box_to_shown(
@@ -159,13 +165,13 @@ def _sampled(
     frame: VideoFrame, canvas: Canvas, to_shown: F64Array, size_px: int, kernel: Kernel, planes: range
 ) -> list[PixelArray]:
     """Return a region of each of some planes, as it is stored."""
-    to_stored = compose(shown_to_stored(canvas), to_shown)
+    to_stored = compose(canvas.to_stored(), to_shown)
     times = 1 if kernel == "linear" else min(_MOST_AVERAGED, max(1, int(_scale(to_stored) / _SMALLER)))
     side, finer = size_px * times, to_stored * np.array([1 / times, 1 / times, 1])
     crops = [
         cv2.warpAffine(
             plane_array(frame, plane),
-            _plane_map(finer, *_shifts(canvas.format, plane)),
+            _plane_map(finer, *canvas.format.shifts(plane)),
             (side, side),
             flags=_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
@@ -200,7 +206,7 @@ def write_region(
         linear_light: Mix luma as light adds up, not as it is stored.
         grain: What the new luma is to have of it.
     """
-    to_stored = compose(shown_to_stored(canvas), to_shown)
+    to_stored = compose(canvas.to_stored(), to_shown)
     scale = _scale(to_stored)
     if kernel == "cubic" and scale < _SMALLER:
         side = max(2, round(len(picture_bgr) * scale))
@@ -214,7 +220,7 @@ def write_region(
     peak = float((1 << canvas.format.bits) - 1)
     for plane in range(canvas.format.planes):
         target = plane_array(frame, plane)
-        to_plane = _plane_map(to_stored, *_shifts(canvas.format, plane))
+        to_plane = _plane_map(to_stored, *canvas.format.shifts(plane))
         window = _window(to_plane, extent_px, target)
         if window is None:
             continue
@@ -246,7 +252,7 @@ def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: 
         weight: Opacity in [0, 1], shape (S, S).
     """
     target = plane_array(frame, 0)
-    to_plane = _plane_map(compose(shown_to_stored(canvas), to_shown), 0, 0)
+    to_plane = _plane_map(compose(canvas.to_stored(), to_shown), 0, 0)
     window = _window(to_plane, _extent(weight), target)
     if window is None:
         return None
@@ -276,10 +282,6 @@ def _averaged(picture: F32Array, side: int) -> F32Array:
 def _scale(to_stored: F64Array) -> float:
     """Return how many stored pixels a crop's pixel is wide."""
     return float(np.sqrt(abs(np.linalg.det(to_stored[:, :2]))))
-
-
-def _shifts(pixel_format: PixelFormat, plane: int) -> tuple[int, int]:
-    return (pixel_format.shift_x, pixel_format.shift_y) if plane else (0, 0)
 
 
 _Extent = tuple[int, int, int, int]

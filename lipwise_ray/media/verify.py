@@ -22,7 +22,8 @@ from lipwise_ray.errors import InputError, MediaError, SegmentError
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.join import SegmentFile, Timeline
-from lipwise_ray.media.probe import audio_stream, probe_audio, video_stream
+from lipwise_ray.media.picture_tags import PictureTags
+from lipwise_ray.media.probe import audio_stream, probe_audio, probe_video, video_stream
 from lipwise_ray.media.side_packets import Muxed, SidePackets
 from lipwise_ray.settings import Limits
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _MATROSKA_TICK_S = 0.001
 _CHAPTER_SLACK_S = 0.0015  # a tick, and its rounding
 _PADDED_SAMPLES = 1152  # of MP3, the longest packet of the usual codecs
-_NO_LIMITS = Limits(hours=100)  # an encoder's padding may make a sound a little longer than it was
+_NO_LIMITS = Limits(hours=100, megapixels=134)  # an encoder's padding may make a sound a little longer than it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ def verify(
     timeline: Timeline,
     audio_s: Fraction | None,
     side: SidePackets | None = None,
+    picture: PictureTags | None = None,
 ) -> Verdict:
     """Compare a finished file with its segments and the plan. Its sound is decoded to its end.
 
@@ -112,10 +114,11 @@ def verify(
         timeline: When each frame must be shown.
         audio_s: Length the sound must have, None for a file without sound.
         side: What else was written.
+        picture: What the file must say of its picture.
 
     Raises:
-        SegmentError: A packet is missing, changed, or late, or the sound has another length; ``side_streams`` where
-            only what goes along is not as it was written.
+        SegmentError: A packet is missing, changed, or late, the sound has another length, or the picture is said to be
+            another; ``side_streams`` where only what goes along is not as it was written.
     """
     try:
         seen = _read(path, segments, {} if side is None else side.muxed, with_sound=audio_s is not None)
@@ -130,6 +133,8 @@ def verify(
     changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
     if changed:
         raise _wrong(path, "must hold the packets of its segments", f"others in segment {changed[0]}")
+    if picture is not None and (other := picture.differences(probe_video(path, _NO_LIMITS))):
+        raise _wrong(path, "must say of its picture what was planned", "; ".join(other))
     heard_s = None if audio_s is None else check_sound(path, audio_s)
     if side is not None:
         _check_side(path, side, seen)

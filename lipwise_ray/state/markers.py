@@ -14,7 +14,8 @@ class Marker:
 
     ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
     seconds by stage, ``flicker`` the sums of `lipsync.flicker` (dubbed, filmed, faces); ``original`` says that faces
-    were left as they are, because the chunk is in quarantine.
+    were left as they are, because the chunk is in quarantine; ``fitted`` counts source frames whose size, format or
+    colours were not the video's.
     """
 
     segment: str
@@ -30,6 +31,7 @@ class Marker:
     stages: dict[str, float]
     flicker: list[float] = field(default_factory=list[float])
     original: bool = False
+    fitted: int = 0
 
 
 def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:

@@ -105,7 +105,7 @@ def prepare_clip(
             if float(mel.max()) <= SILENCE:
                 raise AudioError("silent", str(video), "needs sound that can be heard", "silence", "Leave it out")
             write_wave(work / AUDIO, wave)
-            boxes = _padded(found, spec, make_recipe(info).canvas.shown_size)
+            boxes = _padded(found, spec, make_recipe(info, index.sizes).canvas.shown_size)
             images = read_crops(info, index, boxes, spec.size_px or _own_size(boxes))
             frames, crops = _write_crops(images, work, kept=_JUDGED_FRAMES if judge else 0)
         except OSError as error:

@@ -68,7 +68,7 @@ def test_the_frame_stays_where_something_is_in_front() -> None:
         FrameJob(draw_frame(ClipSpec(size=size), n), (Spot(0, box, points, np.zeros((80, 16), np.float32)),))
         for n in range(5)
     ]
-    renderer = Renderer(White(batch_faces=4), Canvas(size, shape, ColorTags(matrix=6), 0), Blend("face"), parser=Left())  # type: ignore[arg-type]
+    renderer = Renderer(White(batch_faces=4), Canvas(size, shape, ColorTags(matrix=6)), Blend("face"), parser=Left())  # type: ignore[arg-type]
     middle = int(aligned_to_shown(points, 512)[0, 2] + 256 * 0.25)
     for number, frame in enumerate(renderer.render(iter(jobs))):
         changed = plane_array(frame, 0) != plane_array(draw_frame(ClipSpec(size=size), number), 0)

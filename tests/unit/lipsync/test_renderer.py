@@ -20,7 +20,7 @@ from lipwise_ray.values import ColorTags, Size
 SPEC = ClipSpec(size=Size(160, 120))
 SHAPE = planar_format("yuv420p")
 assert SHAPE is not None
-CANVAS = Canvas(SPEC.size, SHAPE, ColorTags(matrix=6), 0)
+CANVAS = Canvas(SPEC.size, SHAPE, ColorTags(matrix=6))
 BOX = np.array([[40, 40, 100, 100]], np.float32)
 NOBODY = np.zeros((0, 4), np.float32)
 HARD = Blend(mask="box")

@@ -20,7 +20,7 @@ from lipwise_ray.values import ColorTags, Size
 def _canvas(size: Size, name: str = "yuv420p") -> Canvas:
     shape = planar_format(name)
     assert shape is not None
-    return Canvas(size, shape, ColorTags(matrix=6), 0)
+    return Canvas(size, shape, ColorTags(matrix=6))
 
 
 def _nearest(tile_px: int, batch: int = 3) -> ModelFaces:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lipwise_ray.media.orientation import Orientation
 from lipwise_ray.media.pixels import bgr_from_yuv, planar_format, plane_array, yuv_from_bgr
 from lipwise_ray.media.region import Canvas, box_to_shown, read_region, write_region
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
@@ -25,7 +26,7 @@ def _frame(name: str) -> tuple[Any, Canvas]:
     spec = ClipSpec(size=SIZE, pixel_format=name, rate=Fraction(25))
     shape = planar_format(name)
     assert shape is not None
-    return draw_frame(spec, 5), Canvas(SIZE, shape, ColorTags(matrix=6), 0)
+    return draw_frame(spec, 5), Canvas(SIZE, shape, ColorTags(matrix=6))
 
 
 def _copy(frame: Any) -> list[Any]:
@@ -82,7 +83,7 @@ def test_a_region_goes_out_and_back(name: str) -> None:
 def test_a_turned_video_is_read_and_written_upright(rotation: Any) -> None:
     """For a rotated video the crop is upright, and what is written lands where it was read."""
     frame, flat = _frame("yuv444p")
-    canvas = Canvas(flat.size, flat.format, flat.color, rotation)
+    canvas = Canvas(flat.size, flat.format, flat.color, Orientation.clockwise(rotation))
     shown = np.rot90(plane_array(frame, 0), -rotation // 90)
     box = np.array([30, 40, 78, 88], np.float32)
     picture = read_region(frame, canvas, box_to_shown(box, 48), 48)

@@ -1,0 +1,123 @@
+"""What a frame's samples mean, and converting them where another meaning is wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import av
+
+from lipwise_ray.values import ColorTags, Size
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+_LIMITED, _FULL = 1, 2  # AVColorRange
+UNSPECIFIED = 2  # of H.273
+_HD_HEIGHT_PX = 720
+HDR_TRANSFERS = (16, 18)
+"""PQ and HLG."""
+
+_WIDE_GAMUTS, _COMMON_MATRICES = (9, 10, 11, 12), (1, 2, 5, 6)
+_SWSCALE_MATRIX = {4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}  # H.273's numbers in swscale's; the others are 709
+
+
+def is_full_range(frame: VideoFrame) -> bool:
+    """Tell whether samples take the whole range."""
+    return int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj")
+
+
+def is_rgb(pixel_format: str) -> bool:
+    """Tell whether a format holds red, green and blue, or a palette of them."""
+    shape = av.VideoFormat(pixel_format)
+    return shape.is_rgb or shape.has_palette
+
+
+def tags_of(frame: VideoFrame) -> ColorTags:
+    """Return a frame's colour description."""
+    return ColorTags(
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        full_range=is_full_range(frame),
+    )
+
+
+def tag(frame: VideoFrame, color: ColorTags) -> None:
+    """Say what a frame's samples mean."""
+    frame.colorspace, frame.color_primaries, frame.color_trc = color.matrix, color.primaries, color.transfer
+    frame.color_range = _FULL if color.full_range else _LIMITED
+
+
+def means(frame: VideoFrame, color: ColorTags) -> bool:
+    """Tell whether a frame's samples mean what these tags say, as far as both say it; RGB means itself."""
+    if is_rgb(frame.format.name):
+        return True
+    found = tags_of(frame)
+    return (
+        found.full_range == color.full_range
+        and _alike(_matrix(found.matrix), _matrix(color.matrix))
+        and _alike(found.primaries, color.primaries)
+        and _alike(found.transfer, color.transfer)
+    )
+
+
+def recoloured(
+    frame: VideoFrame, found: ColorTags, wanted: ColorTags, pixel_format: str, size: Size | None = None
+) -> VideoFrame:
+    """Return a frame of another format, size or meaning.
+
+    Args:
+        frame: The frame; it is left as it is.
+        found: What its samples mean. What is unspecified there is taken to be as wanted.
+        wanted: What they are to mean.
+        pixel_format: FFmpeg name of the format.
+        size: Of the frame, None to keep it.
+    """
+    size = size or Size(frame.width, frame.height)
+    from_rgb = is_rgb(frame.format.name)
+    matrix = wanted.matrix if wanted.matrix != UNSPECIFIED else found.matrix
+    # Samples of gray take the whole range whatever is said of them; swscale knows.
+    has_range = not frame.format.name.startswith("gray")
+    gamut, target = (found.primaries, found.transfer), (wanted.primaries, wanted.transfer)
+    # swscale converts primaries and transfer together, and only where it knows both.
+    is_regraded = UNSPECIFIED not in (*gamut, *target) and gamut != target
+    before = int(frame.color_primaries), int(frame.color_trc)
+    if is_regraded:
+        frame.color_primaries, frame.color_trc = gamut
+    try:
+        return frame.reformat(
+            width=size.width,
+            height=size.height,
+            format=pixel_format,
+            src_colorspace=None if from_rgb else _sws(found.matrix if found.matrix != UNSPECIFIED else matrix),
+            dst_colorspace=_sws(matrix),
+            src_color_range=(_FULL if from_rgb or found.full_range else _LIMITED) if has_range else None,
+            dst_color_range=(_FULL if wanted.full_range else _LIMITED) if has_range else None,
+            dst_color_trc=wanted.transfer if is_regraded else None,
+            dst_color_primaries=wanted.primaries if is_regraded else None,
+            interpolation="AREA" if size.width < frame.width else "BICUBIC",
+        )
+    finally:
+        if is_regraded:
+            frame.color_primaries, frame.color_trc = before
+
+
+def compatible(color: ColorTags, size: Size) -> ColorTags:
+    """Return the colours that every player shows right, of standard dynamic range and nearest to those of a picture."""
+    is_wide = color.primaries in _WIDE_GAMUTS or color.transfer in HDR_TRANSFERS
+    if is_wide:
+        return ColorTags(1, 1, 1)
+    matrix = color.matrix if color.matrix in _COMMON_MATRICES else 1 if size.height >= _HD_HEIGHT_PX else 6
+    return ColorTags(matrix, color.primaries, color.transfer)
+
+
+def _alike(one: int, other: int) -> bool:
+    return one == other or UNSPECIFIED in (one, other)
+
+
+def _matrix(number: int) -> int:
+    return 6 if number == 5 else number  # noqa: PLR2004  # H.273 has BT.601 twice
+
+
+def _sws(matrix: int) -> int:
+    return _SWSCALE_MATRIX.get(matrix, 1)

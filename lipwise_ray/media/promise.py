@@ -1,0 +1,71 @@
+"""What a source's picture carries besides samples, and what of it an output keeps or leaves behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lipwise_ray.media.encode import ALPHA_CODECS, HDR_CODECS, INTERLACED_CODECS, EncodeSpec
+from lipwise_ray.media.fields import FieldOrder
+from lipwise_ray.media.hdr import NO_HDR, Hdr
+from lipwise_ray.media.orientation import UPRIGHT, Orientation
+from lipwise_ray.media.picture_tags import PictureTags
+from lipwise_ray.media.pixels import planar_format
+from lipwise_ray.media.side_streams import LeftBehind
+
+if TYPE_CHECKING:
+    from lipwise_ray.media.probe import VideoInfo
+
+_MATROSKA = ("matroska", "webm")
+
+
+def promised(
+    info: VideoInfo, orientation: Orientation, spec: EncodeSpec, container: str
+) -> tuple[PictureTags, list[LeftBehind]]:
+    """Return what a finished file will say of its picture, and what of the source it leaves behind.
+
+    Args:
+        info: The source.
+        orientation: As the output is to be shown.
+        spec: How it is encoded.
+        container: FFmpeg's name of the output's container.
+    """
+    shape, source = planar_format(spec.pixel_format), planar_format(info.pixel_format.replace("yuvj", "yuv"))
+    keeps_orientation = container not in _MATROSKA or orientation.is_orthogonal
+    has_alpha = info.has_alpha and shape is not None and shape.has_alpha and spec.codec in ALPHA_CODECS
+    by_codec, by_container = f"{spec.codec} cannot carry it", f"{container} cannot carry it"
+    left = {
+        "tilt": by_container if not keeps_orientation else "",
+        "field order": _why_progressive(info, spec),
+        "mastering display": by_codec if info.hdr.mastering is not None and spec.hdr.mastering is None else "",
+        "content light levels": by_codec if info.hdr.light is not None and spec.hdr.light is None else "",
+        "alpha": f"{spec.codec} as {spec.pixel_format} has none" if info.has_alpha and not has_alpha else "",
+        **dict.fromkeys(info.extras, "only encoders that make it anew could carry it"),
+    }
+    if shape is not None and source is not None and not info.is_still and source.bits > shape.bits:
+        left[f"{source.bits} bit samples"] = f"{spec.codec} takes {shape.bits} bit"
+    tags = PictureTags(
+        orientation=orientation if keeps_orientation else UPRIGHT,
+        sample_aspect_ratio=spec.sample_aspect_ratio,
+        field_order=spec.field_order,
+        color=spec.color,
+        hdr=spec.hdr,
+        has_alpha=has_alpha,
+    )
+    return tags, [LeftBehind("picture", name, why) for name, why in left.items() if why]
+
+
+def _why_progressive(info: VideoInfo, spec: EncodeSpec) -> str:
+    """Return why fields are not kept, nothing where they are or where the job made whole pictures of them."""
+    if info.field_order == "progressive" or spec.is_interlaced or spec.was_deinterlaced:
+        return ""
+    return "it was scaled" if spec.codec in INTERLACED_CODECS else f"{spec.codec} cannot carry it"
+
+
+def kept_field_order(order: FieldOrder, codec: str) -> FieldOrder:
+    """Return the field order that an encoder can keep."""
+    return order if codec in INTERLACED_CODECS else "progressive"
+
+
+def kept_hdr(hdr: Hdr, codec: str) -> Hdr:
+    """Return the description of dynamic range that an encoder can keep."""
+    return hdr if codec in HDR_CODECS else NO_HDR
