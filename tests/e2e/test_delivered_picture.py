@@ -1,0 +1,139 @@
+"""The picture that a run delivers: what stays as it was, and what every player shows."""
+
+from __future__ import annotations
+
+import json
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from lipwise_ray.media.fields import FieldMarker
+from lipwise_ray.media.orientation import Orientation
+from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.media.probe import probe_video
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, write_clip, write_sound
+from lipwise_ray.values import Json, Size
+from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, UNJUDGED, dub
+
+SIZE = Size(96, 64)
+BOX = "box:10,50,20,60"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a clip of ten frames and a sound as long."""
+    write_clip(tmp_path / "v.mkv", ClipSpec(size=SIZE, frames=10, codec="ffv1", pixel_format="yuv422p"))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.4, codec="pcm_s16le", rate_hz=16000))
+    return tmp_path
+
+
+def _row(name: str, video: str, output: str) -> Json:
+    return {"id": name, "video": video, "audio": "s.wav", "output": output, "faces": BOX}
+
+
+def _result(folder: Path, row: str) -> Json:
+    files = folder.glob("**/jobs/*/result.json")
+    return next(record for file in files if (record := json.loads(file.read_text()))["row_id"] == row)
+
+
+def test_passthrough_leaves_every_sample_alone(folder: Path) -> None:
+    """Without new lips no box, mask or light is laid over a frame, in a mirrored picture neither."""
+    report = dub(folder, [_row("a", "v.mkv", "a.mkv")], PASSTHROUGH, LOSSLESS, UNJUDGED, "composite.mask='box'")
+    assert report.done == 1
+    with av.open(str(folder / "v.mkv")) as before, av.open(str(folder / "out" / "a.mkv")) as after:
+        for old, new in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            assert all(np.array_equal(plane_array(old, n), plane_array(new, n)) for n in range(3))
+    assert _result(folder, "a")["left_behind"] == []
+
+
+def test_what_is_shown_and_what_stays_behind(folder: Path) -> None:
+    """A mirrored clip stays mirrored, fields stay fields, and alpha that MP4 cannot carry is named."""
+    write_clip(folder / "m.mp4", ClipSpec(size=SIZE, frames=10, options={"preset": "ultrafast"}))
+    data = bytearray((folder / "m.mp4").read_bytes())
+    at = data.find(b"tkhd") + 8 + 20 + 16
+    data[at : at + 36] = struct.pack(">9i", -0x10000, 0, 0, 0, 0x10000, 0, SIZE.width << 16, 0, 0x40000000)
+    (folder / "m.mp4").write_bytes(data)
+    _write(folder / "i.mkv", "yuv420p", "tff")
+    _write(folder / "a.mkv", "yuva420p")
+    rows = [
+        _row("mirrored", "m.mp4", "m.mp4"),
+        _row("fields", "i.mkv", "i.mp4"),
+        _row("alpha", "a.mkv", "a.mp4"),
+        _row("kept", "a.mkv", "a.mov"),
+    ]
+    assert dub(folder, rows, PASSTHROUGH, QUICK, UNJUDGED).done == len(rows)
+    out = folder / "out"
+    assert probe_video(out / "m.mp4").orientation == Orientation(-1, 0, 0, 1)
+    assert probe_video(out / "i.mp4").field_order == "tff"
+    assert probe_video(out / "a.mov").has_alpha
+    assert [one["what"] for one in _result(folder, "alpha")["left_behind"]] == ["alpha"]
+    assert [_result(folder, row)["left_behind"] for row in ("mirrored", "fields", "kept")] == [[], [], []]
+
+
+def test_whole_frames_on_request(folder: Path) -> None:
+    """With `source.deinterlace` the output is progressive, of as many frames."""
+    _write(folder / "i.mkv", "yuv420p", "tff")
+    report = dub(
+        folder,
+        [_row("a", "i.mkv", "a.mp4")],
+        PASSTHROUGH,
+        QUICK,
+        UNJUDGED,
+        'source.deinterlace="bwdif"',
+        "chunk.frames=4",
+    )
+    assert report.done == 1
+    info = probe_video(folder / "out" / "a.mp4")
+    assert (info.field_order, info.declared_frames) == ("progressive", 10)
+    assert _result(folder, "a")["left_behind"] == []
+
+
+def test_compatible_files_are_what_every_player_shows(folder: Path) -> None:
+    """A deep clip of high dynamic range and a photo of full range become H.264 of 8 bits, 4:2:0, limited, and AAC."""
+    _write(folder / "h.mkv", "yuv422p10le", color=(9, 9, 16))
+    still: Any = draw_frame(ClipSpec(size=SIZE, pixel_format="yuv444p"), 3)
+    still.color_range = 2
+    with av.open(str(folder / "p.jpg"), "w", format="image2") as container:
+        stream: Any = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = SIZE.width, SIZE.height, "yuvj444p"
+        container.mux(stream.encode(still))
+        container.mux(stream.encode(None))
+    compatible = 'encode.deliver="compatible"'
+    assert dub(folder, [_row("hdr", "h.mkv", "h.mp4")], PASSTHROUGH, QUICK, UNJUDGED, compatible).done == 1
+    assert dub(folder, [_row("photo", "p.jpg", "p.mp4")], PASSTHROUGH, QUICK, UNJUDGED).done == 1
+    for name in ("h.mp4", "p.mp4"):
+        info = probe_video(folder / "out" / name)
+        assert (info.codec, info.pixel_format, info.color.full_range) == ("h264", "yuv420p", False)
+    assert probe_video(folder / "out" / "h.mp4").color.transfer == 1
+    with av.open(str(folder / "out" / "h.mp4")) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+    refused = dub(folder, [_row("web", "v.mkv", "w.webm")], PASSTHROUGH, QUICK, UNJUDGED, compatible)
+    assert (refused.done, refused.failed) == (0, 1)
+
+
+def _write(path: Path, pixel_format: str, order: str = "", color: tuple[int, int, int] | None = None) -> None:
+    mark = FieldMarker("tff") if order else None
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("ffv1", rate=25)
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = SIZE.width, SIZE.height, pixel_format
+        context.time_base = Fraction(1, 25)
+        if order:
+            context.field_order = 2
+        if color:
+            context.colorspace, context.color_primaries, context.color_trc = color
+        for number in range(10):
+            frame = draw_frame(ClipSpec(size=SIZE, pixel_format=pixel_format.replace("yuva", "yuv")), number)
+            if pixel_format.startswith("yuva"):
+                frame = frame.reformat(format=pixel_format)
+            frame = mark(frame) if mark else frame
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            if color:
+                frame.colorspace, frame.color_primaries, frame.color_trc = color
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
