@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import av
+from av.video.reformatter import VideoReformatter
 
 from lipwise_ray.values import ColorTags, Size
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 _LIMITED, _FULL = 1, 2  # AVColorRange
 UNSPECIFIED = 2  # of H.273
+_OF_THREAD = threading.local()
 _HD_HEIGHT_PX = 720
 HDR_TRANSFERS = (16, 18)
 """PQ and HLG."""
@@ -84,8 +87,11 @@ def recoloured(
     before = int(frame.color_primaries), int(frame.color_trc)
     if is_regraded:
         frame.color_primaries, frame.color_trc = gamut
+    # Tables between gamuts take seconds to make, and last as long as what made them.
+    convert = _reformatter().reformat if is_regraded else VideoReformatter().reformat
     try:
-        return frame.reformat(
+        return convert(
+            frame,
             width=size.width,
             height=size.height,
             format=pixel_format,
@@ -100,6 +106,14 @@ def recoloured(
     finally:
         if is_regraded:
             frame.color_primaries, frame.color_trc = before
+
+
+def _reformatter() -> VideoReformatter:
+    """Return what converts between gamuts in this thread."""
+    known: VideoReformatter | None = getattr(_OF_THREAD, "reformatter", None)
+    if known is None:
+        known = _OF_THREAD.reformatter = VideoReformatter()
+    return known
 
 
 def compatible(color: ColorTags, size: Size) -> ColorTags:
