@@ -22,6 +22,7 @@ from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.dubbing.rendering import encode_spec
 from lipwise_ray.dubbing.scores import Sums, collect_scores, reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
+from lipwise_ray.dubbing.stretch import stretch_of
 from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.media.edits import edits_of
@@ -330,6 +331,7 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
         "audio_s": found.audio_s,
         "counts": plan.counts,
         "chunks": len(plan.chunks),
+        "scanned": stretch_of(job).part,
         "original_chunks": [number for number, marker in enumerate(markers) if marker.original],
         "render_s": round(sum(marker.seconds for marker in markers), 3),
         "stages_s": stages,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.dubbing.media import Media
-from lipwise_ray.dubbing.plan import chunk_frames
+from lipwise_ray.dubbing.plan import chunk_frames, used_frames
 from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.dubbing.speakers import Speaker, detects, rules_of
 from lipwise_ray.media.container import open_input
@@ -117,7 +117,9 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         "audio" if is_still else settings.timing.length
     ]
     frames = max(1, round_half_up(length_s * rate))
-    scan_frames = len(index) if detects(rules_of(row.speakers, settings), row.tracks) else 0
+    scan_frames = (
+        len(used_frames(index, row.start_s, row.end_s)) if detects(rules_of(row.speakers, settings), row.tracks) else 0
+    )
     seconds = frames / speeds.render + scan_frames / speeds.scan
     return Estimate(row.id, frames, rate, len(spans(frames, chunk_frames(settings, rate))), scan_frames, seconds)
 

@@ -85,11 +85,19 @@ def detector_id_of(settings: Settings, weights: Json) -> str:
     )
 
 
-def comparison_id(job: JobSpec, identity: Json, network: str) -> str:
-    """Return what decides what a network that compares faces finds: ``expert`` or ``embedder``."""
+def comparison_id(job: JobSpec, identity: Json, network: str, part: str) -> str:
+    """Return what decides what a network that compares faces finds.
+
+    Args:
+        job: The job.
+        identity: What decides its result.
+        network: ``expert`` or ``embedder``.
+        part: The part of the source whose faces are numbered, empty for all of it.
+    """
     decides = {"chunk": True, "source": True, "faces": {"smooth_s", "smoothing"}}
     settings = job.settings.model_dump(mode="json", include=decides)
     decisive = {"settings": settings, **{name: identity[name] for name in ("pipeline", "device", "tracks")}}
+    decisive |= {"part": part} if part and not job.tracks else {}
     return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", network)}})
 
 

@@ -229,7 +229,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
         FaceError: The chosen face is in too few frames, or missing where that may not be; or it would say two things
             at once.
     """
-    used = _used_frames(facts)
+    used = used_frames(facts.index, facts.start_s, facts.end_s)
     is_dubbed = np.isin(used, chosen.frame)
     is_there = is_dubbed | np.isin(used, np.concatenate([chosen.too_small, chosen.turned_away]))
     rules = ", ".join(part.rule for part in facts.parts)
@@ -315,14 +315,18 @@ def _at(voiced: BoolArray, columns: I64Array) -> BoolArray:
     return inside & voiced[np.clip(columns, 0, len(voiced) - 1)]
 
 
-def _used_frames(facts: Facts) -> I64Array:
-    index = facts.index
+def used_frames(index: FrameIndex, start_s: float, end_s: float | None) -> I64Array:
+    """Return the source frames between two seconds, at least one.
+
+    Raises:
+        InputError: There are none.
+    """
     seconds = (index.pts - index.pts[0]) * float(index.time_base)
     # A start given as a rounded decimal means the frame at that time.
     slack = min(_DECIMAL_SLACK_S, 0.25 / float(index.mean_rate))
-    inside = seconds >= facts.start_s - slack
-    if facts.end_s is not None:
-        inside &= seconds < facts.end_s - slack
+    inside = seconds >= start_s - slack
+    if end_s is not None:
+        inside &= seconds < end_s - slack
     used = np.flatnonzero(inside).astype(np.int64)
     if not len(used):
         length_s = float((index.end_pts - int(index.pts[0])) * index.time_base)
@@ -330,7 +334,7 @@ def _used_frames(facts: Facts) -> I64Array:
             "empty_range",
             "start, end",
             f"must leave some of a video of {length_s:.2f} s",
-            f"{facts.start_s:g} to {facts.end_s if facts.end_s is not None else 'the end'}",
+            f"{start_s:g} to {end_s if end_s is not None else 'the end'}",
             "Change the row's start and end",
         )
     return used

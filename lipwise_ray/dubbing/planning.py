@@ -12,10 +12,11 @@ import numpy as np
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, JobSpec
 from lipwise_ray.dubbing.listening import Voices
-from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, chunk_frames, make_plan
+from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, make_plan
 from lipwise_ray.dubbing.recognising import Looks
 from lipwise_ray.dubbing.scanning import crop_rules, linked
 from lipwise_ray.dubbing.sounds import Lines, Sounds
+from lipwise_ray.dubbing.stretch import stretch_of
 from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
 from lipwise_ray.faces.select import (
@@ -36,7 +37,7 @@ from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, load_file, to_json
-from lipwise_ray.values import BoolArray, Json, spans
+from lipwise_ray.values import BoolArray, Json
 
 Loaded = TypeVar("Loaded")
 
@@ -176,36 +177,37 @@ class Planner:
 
     def _found_tracks(self, job: JobContext, payload: Json) -> Tracks:
         video_id, detector_id = payload["video_id"], payload["detector_id"]
-        known = load_file(self._store, layout.tracks(video_id, detector_id), Tracks.load)
+        settings, stretch = job.spec.settings, stretch_of(job)
+        record = layout.tracks(video_id, detector_id, stretch.part)
+        known = load_file(self._store, record, Tracks.load)
         if known is not None:
             return known
-        settings = job.spec.settings
         rate = float(job.video.index.mean_rate)
-        chunks = len(spans(len(job.video.index), chunk_frames(settings, job.video.index.mean_rate)))
-        keys = [layout.scan_chunk(video_id, detector_id, n) for n in range(chunks)]
+        keys = [layout.scan_chunk(video_id, detector_id, number) for number, _ in stretch.numbered]
         parts = [part for key in keys if (part := load_file(self._store, key, Detections.load)) is not None]
-        found = Detections.joined(parts) if len(parts) == chunks else None
-        if found is None or len(found.change) != len(job.video.index):
+        found = Detections.joined(parts) if len(parts) == len(keys) else None
+        if found is None or len(found.change) != len(stretch.span):
             raise SegmentError(
-                "scan_missing", video_id, f"must be scanned in {chunks} chunks", f"{len(parts)}", "Run again"
+                "scan_missing", video_id, f"must be scanned in {len(keys)} chunks", f"{len(parts)}", "Run again"
             )
-        tracks = linked(found, recipe_of(settings, job.video).canvas.shown_size, rate, settings)
+        whole = found.within(stretch.span.start, stretch.frames)
+        tracks = linked(whole, recipe_of(settings, job.video).canvas.shown_size, rate, settings)
         with inputs.scratch_file(self._scratch, "tracks.npz") as temporary:
             tracks.save(temporary)
-            self._store.put_file(layout.tracks(video_id, detector_id), temporary)
+            self._store.put_file(record, temporary)
         return tracks
 
     def _likeness(self, job: JobContext, payload: Json, rule: Selection) -> Likeness | None:
         """Return how much speaks for a face under rules that compare faces."""
-        chunks = len(spans(len(job.video.index), chunk_frames(job.spec.settings, job.video.index.mean_rate)))
+        chunks = [number for number, _ in stretch_of(job).numbered]
         video_id = payload["video_id"]
         if rule.kind == SPEAKING:
-            keys = [layout.voices(video_id, payload["voices_id"], number) for number in range(chunks)]
+            keys = [layout.voices(video_id, payload["voices_id"], number) for number in chunks]
             return Voices.joined(self._whole(keys, Voices.load)).of
         if rule.kind != LIKE:
             return None
         looks_id, image_id = payload["looks_id"], payload["portraits"][rule.image]
-        keys = [layout.looks(video_id, looks_id, number) for number in range(chunks)]
+        keys = [layout.looks(video_id, looks_id, number) for number in chunks]
         looks = Looks.joined(self._whole(keys, Looks.load))
         (portrait,) = self._whole([layout.portrait(image_id, looks_id)], Looks.load)
         return looks.likeness(portrait, job.spec.settings.faces.min_likeness)

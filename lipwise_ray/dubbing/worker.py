@@ -16,7 +16,7 @@ import numpy as np
 
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, sound_codec, sweep_attempts, weigh
-from lipwise_ray.dubbing.context import JobContext, JobSpec, known_plan, open_job, read_plan, spec_of
+from lipwise_ray.dubbing.context import JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.evaluating import Evaluator
 from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of
 from lipwise_ray.dubbing.ids import judge_id, record_id
@@ -26,7 +26,6 @@ from lipwise_ray.dubbing.model_pool import room_for_models
 from lipwise_ray.dubbing.models import PASSTHROUGH, Models
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.placing import Placing, mirror_of
-from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
@@ -35,6 +34,7 @@ from lipwise_ray.dubbing.scores import Distances
 from lipwise_ray.dubbing.scoring import score_chunk, stills
 from lipwise_ray.dubbing.sounds import Sounds
 from lipwise_ray.dubbing.speakers import detects, listens, portraits, rules_of
+from lipwise_ray.dubbing.stretch import Stretch, stretch_of
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.dubbing.transcribing import recogniser_id
 from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, SettingsError, StorageError, ran_out_of_memory
@@ -47,7 +47,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.state.store import load_file, open_store, read_json, to_json
 from lipwise_ray.storage.address import shown
-from lipwise_ray.values import Json, Span, spans
+from lipwise_ray.values import Json, Span
 
 _TICK_EVERY_S = 5.0
 _FRAMES_A_COLLECTION = 500
@@ -189,17 +189,19 @@ class Worker:
         detector_id = detector_id_of(job.settings, payload["weights"])
         voices_id = looks_id = None
         to_scan: list[list[int]] = []
-        if detects(rules, job.tracks) and self._store.size(layout.tracks(video.id, detector_id)) is None:
-            to_scan = self._missing(opened, lambda number: layout.scan_chunk(video.id, detector_id, number))
+        stretch = stretch_of(opened)
+        tracks = layout.tracks(video.id, detector_id, stretch.part)
+        if detects(rules, job.tracks) and self._store.size(tracks) is None:
+            to_scan = self._missing(stretch, lambda number: layout.scan_chunk(video.id, detector_id, number))
         to_listen: list[list[int]] = []
         if listens(rules):
             self._check_own_sound(job, video)
-            voices_id = found = comparison_id(job, identity, "expert")
-            to_listen = self._missing(opened, lambda number: layout.voices(video.id, found, number))
+            voices_id = found = comparison_id(job, identity, "expert", stretch.part)
+            to_listen = self._missing(stretch, lambda number: layout.voices(video.id, found, number))
         to_recognise: list[list[int]] = []
         if portraits(rules):
-            looks_id = seen = comparison_id(job, identity, "embedder")
-            to_recognise = self._missing(opened, lambda number: layout.looks(video.id, seen, number))
+            looks_id = seen = comparison_id(job, identity, "embedder", stretch.part)
+            to_recognise = self._missing(stretch, lambda number: layout.looks(video.id, seen, number))
         return {
             "job_id": job_id,
             "identity": identity,
@@ -220,12 +222,11 @@ class Worker:
             "published": None,
         }
 
-    def _missing(self, job: JobContext, key_of: Callable[[int], str]) -> list[list[int]]:
-        """Return the chunks of a source (number, start, stop) whose records are not there."""
-        length = chunk_frames(job.spec.settings, job.video.index.mean_rate)
+    def _missing(self, stretch: Stretch, key_of: Callable[[int], str]) -> list[list[int]]:
+        """Return the chunks of a source (number, start, stop) that are looked at and whose records are not there."""
         return [
             [number, piece.start, piece.stop]
-            for number, piece in enumerate(spans(len(job.video.index), length))
+            for number, piece in stretch.numbered
             if self._store.size(key_of(number)) is None
         ]
 

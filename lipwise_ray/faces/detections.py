@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -110,6 +110,17 @@ class Detections:
             ValueError: It is damaged.
         """
         return Detections(**read_npz(path, _ARRAYS))
+
+    def within(self, first: int, frames: int) -> Detections:
+        """Return the detections of a stretch as those of a whole video in which nothing else was looked at.
+
+        Args:
+            first: The video's frame with which the stretch begins.
+            frames: Of the video.
+        """
+        change = np.zeros(frames, np.float32)
+        change[first : first + len(self.change)] = self.change
+        return replace(self, change=change)
 
     @staticmethod
     def joined(parts: Sequence[Detections]) -> Detections:

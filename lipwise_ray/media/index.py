@@ -69,7 +69,7 @@ class FrameIndex:
     end_pts: int
     time_base: Fraction
     rate: Fraction | None
-    sizes: tuple[Size, ...]
+    sizes: tuple[Size, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pts)

@@ -39,9 +39,9 @@ def scan_chunk(video_id: str, detector_id: str, number: int) -> str:
     return f"{video(video_id)}/{detector_id}/chunk-{number:05d}.npz"
 
 
-def tracks(video_id: str, detector_id: str) -> str:
-    """Return the key of a video's tracks."""
-    return f"{video(video_id)}/{detector_id}/tracks.npz"
+def tracks(video_id: str, detector_id: str, part: str = "") -> str:
+    """Return the key of a video's tracks, or of those in a part of it."""
+    return f"{video(video_id)}/{detector_id}/tracks{part and '-' + part}.npz"
 
 
 def voices(video_id: str, voices_id: str, number: int) -> str:

@@ -111,12 +111,17 @@ def tracks_of(address: str, row_id: str) -> Path:
         for row in _records(store, store.names(layout.rows(run_id))):
             identity = row.get("identity")
             if row.get("row_id") == row_id and identity:
-                path = store.fetch(layout.tracks(identity["video"], identity["weights"]["detector"]))
+                path = store.fetch(_tracks_key(row))
                 if path is not None:
                     return path
     raise StateError(
         "no_tracks", address, f"must hold the tracks of row {row_id}", "none", "Only finished rows have them"
     )
+
+
+def _tracks_key(row: Json) -> str:
+    identity = row["identity"]
+    return layout.tracks(identity["video"], identity["weights"]["detector"], row.get("scanned") or "")
 
 
 def _records(store: Store, keys: list[str]) -> Iterator[Json]:

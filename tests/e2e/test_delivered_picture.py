@@ -149,3 +149,17 @@ def _write(path: Path, pixel_format: str, order: str = "", color: tuple[int, int
                 frame.colorspace, frame.color_primaries, frame.color_trc = color
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def test_a_trimmed_row_looks_for_faces_where_it_uses_the_film(tmp_path: Path) -> None:
+    """Of a film of many chunks only those around start and end are scanned; another language scans none anew."""
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=SIZE, frames=200, options={"preset": "ultrafast"}))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.4, codec="pcm_s16le", rate_hz=16000))
+    trimmed = {"video": "v.mp4", "audio": "s.wav", "faces": "largest", "start": 4.0, "end": 4.4}
+    rows = [{**trimmed, "id": name, "output": f"{name}.mp4"} for name in ("es", "fr")]
+    sets = ('detect.detector="tiny"', "faces.min_face_share=0", "faces.max_gap_s=0.2", "chunk.frames=10")
+    assert dub(tmp_path, rows, PASSTHROUGH, QUICK, UNJUDGED, *sets).done == 2
+    scanned = sorted(int(file.stem[6:]) for file in tmp_path.glob("**/scans/*/*/chunk-*.npz"))
+    assert scanned == [6, 7, 8, 9, 10, 11, 12, 13, 14]
+    assert _result(tmp_path, "es")["scanned"] == "00006-00014"
+    assert len(list(tmp_path.glob("**/scans/*/*/tracks-00006-00014.npz"))) == 1
