@@ -29,6 +29,7 @@ _OF_SHOWN = (_SHOWN_WIDTH, _SHOWN_HEIGHT, _SHOWN_UNIT)
 _SIZE_BYTES = 8
 _CRC_BYTES = 4
 _PIXEL_BYTES = 4
+_MOST_LARGER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +116,23 @@ def _shown(video: bytes, sample_aspect_ratio: Fraction) -> bytes:
     """Return what is said of pictures, with the size at which they are shown."""
     parts = {part.id: part for part in _elements(video)}
     width, height = (int.from_bytes(parts[side].contents, "big") for side in (_PIXEL_WIDTH, _PIXEL_HEIGHT))
-    if sample_aspect_ratio >= 1:
-        width = round(width * sample_aspect_ratio)
-    else:
-        height = round(height / sample_aspect_ratio)
+    shown = _shown_size(width, height, sample_aspect_ratio)
     kept = b"".join(part.raw for part in _elements(video) if part.id not in _OF_SHOWN)
     return kept + b"".join(
         side + bytes([0x80 | _PIXEL_BYTES]) + pixels.to_bytes(_PIXEL_BYTES, "big")
-        for side, pixels in ((_SHOWN_WIDTH, width), (_SHOWN_HEIGHT, height))
+        for side, pixels in zip((_SHOWN_WIDTH, _SHOWN_HEIGHT), shown, strict=True)
     )
+
+
+def _shown_size(width: int, height: int, sample_aspect_ratio: Fraction) -> tuple[int, int]:
+    """Return whole numbers of the shown picture's shape, exact where that is not much larger than the stored one."""
+    shape = width * sample_aspect_ratio / height
+    times = max(-(-width // shape.numerator), -(-height // shape.denominator))
+    if times * shape.denominator <= _MOST_LARGER * height and times * shape.numerator <= _MOST_LARGER * width:
+        return times * shape.numerator, times * shape.denominator
+    if sample_aspect_ratio >= 1:
+        return round(width * sample_aspect_ratio), height
+    return width, round(height / sample_aspect_ratio)
 
 
 def _wrong(path: Path) -> SegmentError:

@@ -152,7 +152,7 @@ def test_rotation_and_pixel_aspect_survive(rotation: Any, name: str, tmp_path: P
     segments, timeline = _segments(tmp_path, "libx264", clip, 3, sample_aspect_ratio=Fraction(16, 11))
     picture = PictureTags(Orientation.clockwise(rotation), Fraction(16, 11), color=ColorTags(1, 1, 1))
     join(segments, timeline, tmp_path / name, picture=picture, metadata={}, add_sound=None)
-    verify(tmp_path / name, segments, timeline, None, picture)
+    verify(tmp_path / name, segments, timeline, None, picture=picture)
     info = probe_video(tmp_path / name)
     assert info.orientation.rotation == rotation
     assert info.sample_aspect_ratio == Fraction(16, 11)
