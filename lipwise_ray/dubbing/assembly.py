@@ -107,7 +107,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
             except SegmentError as error:
                 # What only goes along costs nobody the video.
                 why = f"the file could not hold it: {error.got}"
-                bare = chosen.without(why) if error.code in _SIDE_FAULTS else None
+                bare = chosen.without(why, side.broken) if error.code in _SIDE_FAULTS else None
                 if bare is None:
                     _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
                     raise

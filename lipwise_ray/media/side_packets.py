@@ -23,29 +23,34 @@ if TYPE_CHECKING:
 
 _TICK_S = Fraction(1, 1000)
 _TIMED = ("mp4", "mov")  # an edit list hides what a packet holds before the output begins
+_ONE_AT_A_TIME = "mov_text"
 _EMPTY_TEXT_BYTES = 2  # of mov_text: ends the text before
 
 
 @dataclass(slots=True)
 class Muxed:
-    """What was written of a side stream: how many packets, and the times of the first and the last.
+    """What was written of a side stream: how many packets, the times of the first and the last, and the end.
 
-    ``lost`` are packets that could not be read, or had no time of their own.
+    ``lost`` are packets that could not be read, or had no time of their own; ``cut`` are texts that end early because
+    the next one begins.
     """
 
     kind: str
     codec: str
     count: int = 0
     lost: int = 0
+    cut: int = 0
     first_s: float = 0.0
     last_s: float = 0.0
+    end_s: float = 0.0
 
     def take(self, packet: Packet[Any]) -> None:
         """Note a packet; an empty text is none."""
-        if self.codec == "mov_text" and packet.size <= _EMPTY_TEXT_BYTES:
+        if self.codec == _ONE_AT_A_TIME and packet.size <= _EMPTY_TEXT_BYTES:
             return
         self.last_s = float((packet.pts or 0) * packet.time_base)
         self.first_s = self.last_s if not self.count else self.first_s
+        self.end_s = self.last_s + float((packet.duration or 0) * packet.time_base)
         self.count += 1
 
 
@@ -56,19 +61,28 @@ class SidePackets:
     Attributes:
         chosen: What goes along.
         muxed: What has gone along so far, by the stream's number in the output.
+        broken: Numbers in the source of streams that the finished file does not hold as they were written.
     """
 
     chosen: SideStreams
     muxed: dict[int, Muxed] = field(default_factory=dict[int, Muxed])
+    broken: list[int] = field(default_factory=list[int])
 
     @property
     def lost(self) -> list[LeftBehind]:
         """What turned out to be unfit while it was copied."""
         why = "packets that cannot be read, or have no time of their own"
-        written = zip(self.chosen.streams, self.muxed.values(), strict=False)
-        return [
+        written = list(zip(self.chosen.streams, self.muxed.values(), strict=False))
+        lost = [
             LeftBehind(one.kind, f"{wrote.lost} of stream {one.number}", why) for one, wrote in written if wrote.lost
         ]
+        why = f"they overlap, and {self.chosen.container} shows one at a time"
+        cut = [
+            LeftBehind(one.kind, f"the end of {wrote.cut} texts of stream {one.number}", why)
+            for one, wrote in written
+            if wrote.cut
+        ]
+        return lost + cut
 
     def add_to(self, output: OutputContainer) -> Iterator[Packet[Any]]:
         """Add chapters, files and streams behind the streams that an output has, and return their packets.
@@ -135,6 +149,8 @@ class SidePackets:
             while (packet := _next(packets, source.name)) is not None:
                 if packet.size:
                     yield from lanes[packet.stream_index].take(packet)
+            for lane in lanes.values():
+                yield from lane.flush()
 
 
 def _next(packets: Iterator[Packet[Any]], name: str) -> Packet[Any] | None:
@@ -155,6 +171,7 @@ class _Lane:
     decoder: SubtitleCodecContext | None
     hides_starts: bool
     last: Fraction | None = None
+    held: Packet[Any] | None = None
 
     def take(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """Yield what becomes of a packet."""
@@ -173,13 +190,30 @@ class _Lane:
             self.muxed.lost += 1  # muxers refuse a time that stands still
             return
         self.last = now
-        self.muxed.take(ready)
-        ready.stream = self.stream
-        yield ready
+        if self.muxed.codec != _ONE_AT_A_TIME:
+            yield self._written(ready)
+            return
+        held, self.held = self.held, ready
+        if held is not None:
+            begins = cast("int", ready.pts) - cast("int", held.pts)
+            if (held.duration or 0) > begins:
+                held.duration = begins
+                self.muxed.cut += 1
+            yield self._written(held)
+
+    def flush(self) -> Iterator[Packet[Any]]:
+        """Yield what waits for the next packet, of which there is none any more."""
+        if self.held is not None:
+            yield self._written(self.held)
+
+    def _written(self, packet: Packet[Any]) -> Packet[Any]:
+        self.muxed.take(packet)
+        packet.stream = self.stream
+        return packet
 
     def _text(self, packet: Packet[Any], start_s: Fraction, stop_s: Fraction) -> Packet[Any] | None:
         place = in_output(self.edits, start_s, stop_s)
-        if place is None:
+        if place is None or (self.muxed.codec == _ONE_AT_A_TIME and packet.size <= _EMPTY_TEXT_BYTES):
             return None
         if self.decoder is not None:
             try:

@@ -143,8 +143,17 @@ class SideStreams:
         """Whether there is a cover."""
         return any(one.cover_codec for one in self.attached)
 
-    def without(self, why: str) -> SideStreams | None:
-        """Return the same with tags alone, for a file that could not hold the rest; None where that is all there is."""
+    def without(self, why: str, numbers: Collection[int] = ()) -> SideStreams | None:
+        """Return the same for a file that could not hold all of it: without some streams, or with tags alone.
+
+        Returns:
+            None where tags are all there is.
+        """
+        if numbers:
+            bad = [one for one in self.streams if one.number in numbers]
+            left = [LeftBehind(one.kind, f"stream {one.number} ({one.codec})", why) for one in bad]
+            rest = tuple(one for one in self.streams if one not in bad)
+            return replace(self, streams=rest, left_behind=(*self.left_behind, *left))
         if not (self.streams or self.attached or self.chapters or self.picture_tags):
             return None
         left = [LeftBehind(one.kind, f"stream {one.number} ({one.codec})", why) for one in self.streams]

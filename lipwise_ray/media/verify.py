@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _MATROSKA_TICK_S = 0.001
+_ALIKE = {"mp2": "mp3"}  # MP4 calls them by one name
 _CHAPTER_SLACK_S = 0.0015  # a tick, and its rounding
 _PADDED_SAMPLES = 1152  # of MP3, the longest packet of the usual codecs
 _NO_LIMITS = Limits(hours=100, megapixels=134)  # an encoder's padding may make a sound a little longer than it was
@@ -143,13 +144,20 @@ def verify(
 
 def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
     """Compare what goes along with what was written of it."""
-    problem = ""
-    for number, wrote in side.muxed.items():
+    problem, broken = "", ""
+    for (number, wrote), chosen in zip(side.muxed.items(), side.chosen.streams, strict=True):
         found = seen.side.get(number, Muxed(wrote.kind, ""))
-        if (found.codec, found.count) != (wrote.codec, wrote.count):
-            problem = f"{found.count} packets of {found.codec or 'nothing'} in stream {number}, not {wrote.count}"
-        elif max(abs(found.first_s - wrote.first_s), abs(found.last_s - wrote.last_s)) > _MATROSKA_TICK_S:
-            problem = f"stream {number} from {found.first_s:.3f} to {found.last_s:.3f} s"
+        is_cut_anew = wrote.codec.startswith("pcm_")  # demuxers make packets of samples as they like
+        last = (found.end_s, wrote.end_s) if is_cut_anew else (found.last_s, wrote.last_s)
+        if _ALIKE.get(found.codec, found.codec) != _ALIKE.get(wrote.codec, wrote.codec):
+            broken = f"{found.codec or 'nothing'} in stream {number}, not {wrote.codec}"
+        elif found.count != wrote.count and not is_cut_anew:
+            broken = f"{found.count} packets in stream {number}, not {wrote.count}"
+        elif max(abs(found.first_s - wrote.first_s), abs(last[0] - last[1])) > _MATROSKA_TICK_S:
+            broken = f"stream {number} from {found.first_s:.3f} to {last[0]:.3f} s"
+        else:
+            continue
+        side.broken.append(chosen.number)
     wanted = [(float(one.start_s), float(one.stop_s)) for one in side.chosen.chapters]
     if len(wanted) != len(seen.chapters) or (
         wanted and np.abs(np.subtract(wanted, seen.chapters)).max() > _CHAPTER_SLACK_S
@@ -161,8 +169,10 @@ def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
     if seen.timecode != timecode:
         problem = f"time code {seen.timecode}, not {timecode}"
     if problem:
+        side.broken.clear()  # no stream's fault alone
+    if problem or broken:
         must = "must hold what goes along as it was written"
-        raise SegmentError("side_streams", str(path), must, problem, "See encode.keep")
+        raise SegmentError("side_streams", str(path), must, problem or broken, "See encode.keep")
 
 
 def check_sound(path: Path, audio_s: Fraction) -> float:

@@ -185,6 +185,16 @@ def test_start_and_end_cut_and_shift_all_of_it(tmp_path):
         assert abs(heard[-1] - 1.0) < 0.035
 
 
+def test_texts_that_overlap_are_shown_one_at_a_time(tmp_path, monkeypatch):
+    """MP4 shows one text at a time: one that is still there when the next begins ends then, and that is listed."""
+    monkeypatch.setattr(f"{__name__}.TEXTS", ((0, 900, "one"), (600, 300, "two"), (1000, 900, "three")))
+    _source(tmp_path / "film.mkv", "matroska", "subrip")
+    output, result = _dubbed(tmp_path, tmp_path / "film.mkv", "a.mp4")
+    with av.open(str(output)) as found:
+        assert [(round(a, 3), round(b, 3)) for a, b, _ in _texts(found)] == [(0.0, 0.6), (0.6, 0.3), (1.0, 0.9)]
+    assert "the end of 1 texts of stream 3" in [one["what"] for one in result["left_behind"]]
+
+
 def test_a_late_clock_and_a_longer_sound(tmp_path):
     """Times count from the first picture that is shown, and nothing is shown again while the picture goes back."""
     _source(tmp_path / "film.mkv", "matroska", "subrip", start_s=3)
@@ -245,6 +255,29 @@ def test_a_stream_that_breaks_costs_nobody_the_video(tmp_path, monkeypatch):
     _source(tmp_path / "film.mkv", "matroska", "subrip")
     output, result = _dubbed(tmp_path, tmp_path / "film.mkv", "a.mkv")
     with av.open(str(output)) as found:
+        kinds = [stream.type for stream in found.streams]
+        assert len(found.chapters()) == 2
+    assert kinds == ["video", "audio", "audio", "attachment", "video"]
+    lost = [one for one in result["left_behind"] if "could not hold" in one["why"]]
+    assert [(one["kind"], one["what"]) for one in lost] == [("subtitles", "stream 3 (subrip)")]
+
+
+def test_a_file_that_cannot_be_written_with_them_goes_out_without(tmp_path, monkeypatch):
+    """Where the muxer refuses what goes along, the video has its tags alone, and all of the rest is listed."""
+    from lipwise_ray.media.side_packets import SidePackets
+
+    honest = SidePackets.add_to
+
+    def refusing(self: SidePackets, output: Any) -> Any:
+        if self.chosen.streams:
+            raise ValueError("no room for it")
+        return honest(self, output)
+
+    monkeypatch.setattr(SidePackets, "add_to", refusing)
+    _source(tmp_path / "film.mkv", "matroska", "subrip")
+    output, result = _dubbed(tmp_path, tmp_path / "film.mkv", "a.mkv")
+    with av.open(str(output)) as found:
         assert [stream.type for stream in found.streams] == ["video", "audio"]
-    assert {"subtitles", "chapters"} <= {one["kind"] for one in result["left_behind"]}
-    assert any("could not hold" in one["why"] for one in result["left_behind"])
+        assert found.metadata["title"] == "The film"
+    kinds = {one["kind"] for one in result["left_behind"] if "no room" in one["why"]}
+    assert kinds == {"subtitles", "other_audio", "attachments", "cover_art", "chapters"}
