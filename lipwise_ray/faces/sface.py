@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from lipwise_ray.errors import WeightsError
+from lipwise_ray.faces.onnx_trial import try_out
 from lipwise_ray.values import F32Array, U8Array
 
 SIDE_PX = 112
@@ -33,6 +34,7 @@ class SFace:
         if threads:
             cv2.setNumThreads(threads)
         try:
+            try_out(weights, is_detector=False)
             self._net = cv2.FaceRecognizerSF.create(str(weights), "")
             # What the file holds shows only when it computes.
             self.values = len(self(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)))

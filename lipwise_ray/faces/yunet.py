@@ -11,6 +11,7 @@ import numpy as np
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.faces.detections import Found
+from lipwise_ray.faces.onnx_trial import try_out
 from lipwise_ray.values import U8Array
 
 _NMS_IOU = 0.3
@@ -38,6 +39,7 @@ class YuNet:
         if threads:
             cv2.setNumThreads(threads)
         try:
+            try_out(weights, is_detector=True)
             self._net = cv2.FaceDetectorYN.create(str(weights), "", (320, 320), min_score, _NMS_IOU, _TOP_K)
         except cv2.error as error:
             raise WeightsError(

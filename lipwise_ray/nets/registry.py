@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
 from lipwise_ray.nets.terms import Commercial, commercial_of
+from lipwise_ray.resources import models_folder
 from lipwise_ray.values import Json
 
 
@@ -222,3 +223,9 @@ class Registry:
                     )
                 return entry.weights(name, path)
         return Weights("custom", network, path, found)
+
+
+def is_published(path: Path) -> bool:
+    """Tell whether the registry that comes with this program knows a file's bytes."""
+    known = Registry(models_folder() / "registry.toml", path.parent).entries.values()
+    return path.is_file() and sha256_of(path) in {entry.sha256 for entry in known}
