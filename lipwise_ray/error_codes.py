@@ -16,6 +16,7 @@ _OUTCOME = "Failure"
 _MEANING = (
     (errors.InputError, "the row's input: this row fails, the others go on"),
     (errors.SetupError, "settings, weights or state: the run, or the row, does not begin"),
+    (errors.EngineError, "what runs the workers: the run stops, the same command goes on"),
     (errors.StorageError, "a disk or store: tried again"),
     (errors.TransientError, "tried again"),
 )

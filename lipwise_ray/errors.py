@@ -12,6 +12,7 @@
     │   ├── WeightsError      a checkpoint is missing, damaged or another network's
     │   └── StateError        the state directory is in use or cannot be used
     └── TransientError        worth another attempt
+        ├── EngineError       what runs the workers ended: the run stops in order
         ├── StorageError      the disk or store refused: full, gone, busy
         └── SegmentError      a segment, or a record of scanning, does not hold what it must
 
@@ -103,6 +104,10 @@ class StateError(SetupError):
 
 class TransientError(LipwiseError):
     """Another attempt may succeed."""
+
+
+class EngineError(TransientError):
+    """What runs the workers has ended; the same command goes on."""
 
 
 class StorageError(TransientError):

@@ -25,7 +25,7 @@ from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.engine.work import Dubbing, Evaluation, Work
-from lipwise_ray.errors import LipwiseError, SettingsError, StorageError
+from lipwise_ray.errors import EngineError, LipwiseError, SettingsError, StorageError
 from lipwise_ray.exit_codes import ExitCode, of_rows
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.settings import Settings
@@ -162,7 +162,7 @@ def work_through(
             meter = meter_for(told)
             if manifest.good:
                 lease.about = {"loading": engine.places}
-                engine.start(prepare, stop)
+                _start(engine, prepare, stop)
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
@@ -179,6 +179,14 @@ def work_through(
         finally:
             engine.close()
     return _report(run, manifest, time.monotonic() - begun)
+
+
+def _start(engine: Engine, prepare: list[Json], stop: Callable[[], bool]) -> None:
+    try:
+        engine.start(prepare, stop)
+    except EngineError:
+        if not stop():  # whoever asked this process to end may have asked Ray's too
+            raise
 
 
 def _scratch(store: Store) -> Path:

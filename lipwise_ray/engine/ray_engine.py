@@ -18,7 +18,16 @@ from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Failure, Outcome, Seat, failure_of
 from lipwise_ray.engine.ray_actors import RemoteWorker
-from lipwise_ray.engine.ray_session import Node, Nodes, connect, free_resources, leave, ray_logs
+from lipwise_ray.engine.ray_session import (
+    Node,
+    Nodes,
+    connect,
+    ended_processes,
+    free_resources,
+    leave,
+    must_live,
+    ray_logs,
+)
 from lipwise_ray.engine.ray_slots import AGENT_TIMEOUT_S, Agents, Slot
 from lipwise_ray.engine.ray_starts import Starts, late, words_of_start
 from lipwise_ray.errors import LipwiseError, SetupError
@@ -118,6 +127,7 @@ class RayEngine:
                 return
             beginning = [slot.beginning for slot in self._slots.values() if slot.beginning is not None]
             ray.wait(beginning, num_returns=1, timeout=1.0)
+            must_live()
             self._take_in_beginners()
             self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
 
@@ -322,6 +332,7 @@ class RayEngine:
         if not busy:
             return []
         ready, _ = ray.wait(list(busy), num_returns=1, timeout=timeout_s)
+        must_live()
         if ready:
             ready, _ = ray.wait(list(busy), num_returns=len(busy), timeout=0)
         return [self._outcome(busy[call]) for call in ready]
@@ -402,7 +413,8 @@ class RayEngine:
 
     def close(self) -> None:
         """Kill the actors; an embedded Ray ends with them."""
-        for slot in list(self._slots.values()):
-            self._remove(slot)
-        self._agents.close()
+        if not ended_processes():  # else nobody would answer
+            for slot in list(self._slots.values()):
+                self._remove(slot)
+            self._agents.close()
         leave(self._folder)

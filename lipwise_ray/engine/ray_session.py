@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
@@ -16,12 +17,14 @@ from typing import Any
 import psutil
 import ray
 import ray.exceptions
+from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
 from lipwise_ray.engine.ray_processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
-from lipwise_ray.errors import SetupError
+from lipwise_ray.errors import EngineError, SetupError
 from lipwise_ray.storage.address import is_web
 
+_VITAL = ("gcs_server", "raylet")
 _FOLDER_PREFIX = "lw-ray-"
 _KNOCK_TIMEOUT_S = 10.0
 _ALIVE_TIMEOUT_S = 2.0
@@ -72,6 +75,7 @@ class Nodes:
         """Return the living nodes by id."""
         now = time.monotonic()
         if fresh or now - self._asked_s >= _NODES_FOR_S:
+            must_live()
             draining = _draining()
             self._known = {
                 one["NodeID"]: Node(
@@ -222,16 +226,36 @@ def ray_logs() -> str:
 
 
 def _node_here() -> Any:  # noqa: ANN401  # Ray's own, without static types
-    from ray._private import worker  # noqa: PLC0415  # private: there is no public way
+    return ray_worker._global_node  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # there is no public way
 
-    return worker._global_node  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+def ended_processes() -> list[str]:
+    """Return which processes of an embedded Ray ended, of those without which a call into Ray never returns."""
+    node = _node_here()
+    return [kind for kind, _ in node.dead_processes() if kind in _VITAL] if node is not None else []
+
+
+def must_live() -> None:
+    """Check the embedded Ray before it is called: without its own processes a call waits a minute and ends the program.
+
+    Raises:
+        EngineError: One of them has ended, killed with this program's others or by a machine short of memory.
+    """
+    ended = ended_processes()
+    if ended:
+        names = ", ".join(ended)
+        do = "What is done is kept: run the same command again"
+        raise EngineError("ray_ended", "Ray at local", "must live as long as the run", f"the end of its {names}", do)
 
 
 def leave(folder: Path | None) -> None:
     """Leave the cluster, or end the embedded Ray, with workers that hang or are stopped, and remove its folder."""
     node = _node_here()
     started = [one.process.pid for all_of in node.all_processes.values() for one in all_of] if node and folder else []
-    ray.shutdown()
+    if ended_processes():
+        atexit.unregister(ray_worker.shutdown)  # it would wait for an answer, and then end the program by its own code
+    else:
+        ray.shutdown()
     end_sessions(set(started))
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

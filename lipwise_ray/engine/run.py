@@ -14,7 +14,7 @@ from lipwise_ray.dubbing.tasks import Kind, Lane, Task
 from lipwise_ray.engine.contract import Failure, failure_of
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.listener import Listener, RowOutcome
-from lipwise_ray.errors import LipwiseError, SetupError, StorageError
+from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
@@ -180,9 +180,11 @@ class Run:
         return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.places)
 
     def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
-        """Work until every row has ended, or until `stop` says so and running tasks have ended."""
+        """Work until every row has ended, until `stop` says so and running tasks have ended, or the engine is lost."""
         try:
             self._work(jobs, stop)
+        except EngineError as error:
+            self.listener.problem(str(error))
         finally:
             with suppress(StorageError):  # known already: it halted the run
                 self.ledger.flush()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import ray
+from ray._private.node import Node
+from ray._private.services import ProcessInfo
 
 from lipwise_ray.cli import app, doctor
 from lipwise_ray.engine import ray_session
-from lipwise_ray.errors import SetupError
+from lipwise_ray.errors import EngineError, SetupError
 from lipwise_ray.exit_codes import ExitCode
 
 _LATE = "The current node timed out during startup. This could happen because some of the raylet failed to startup."
@@ -71,3 +74,24 @@ def test_doctor_ends_with_2_where_ray_does_not_start(
         app.main()
     assert end.value.code == ExitCode.CANNOT_START
     assert "MISS ray starts Ray at local: must start, got no answer in time" in capsys.readouterr().out
+
+
+def test_a_ray_whose_own_process_ended_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its GCS a call into Ray waits a minute and then ends the program with a code of Ray's choice."""
+    log = subprocess.DEVNULL
+    ended, lives = (
+        subprocess.Popen(words, stdout=log, start_new_session=True) for words in (["true"], ["sleep", "60"])
+    )
+    ended.wait()
+    node = Node.__new__(Node)  # as it stands once Ray has started
+    node.all_processes = {
+        kind: [ProcessInfo(process, None, None, False, False, False, False, False)]
+        for kind, process in (("raylet", lives), ("log_monitor", ended))
+    }
+    monkeypatch.setattr(ray_session.ray_worker, "_global_node", node)
+    ray_session.must_live()
+    node.all_processes["gcs_server"] = node.all_processes["log_monitor"]
+    with pytest.raises(EngineError, match="the end of its gcs_server"):
+        ray_session.must_live()
+    lives.kill()
+    lives.wait()

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.tasks import Task
+from lipwise_ray.engine.contract import Outcome
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.metrics import FileSink, Meter
 from lipwise_ray.engine.run import RowJob, Run
+from lipwise_ray.errors import EngineError
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
@@ -253,3 +255,19 @@ def test_whatever_a_task_answers_ends_its_row_only(
     ended = {outcome.id: outcome.status for outcome in rows.listener.outcomes}
     assert ended["r1"] == "done"
     assert rows.run.totals["done"] + rows.run.totals["failed"] == 2
+
+
+def test_an_engine_that_ends_stops_the_run_in_order(tmp_path: Path) -> None:
+    """What is done stays done, the rest is left for the same command, and people are told why."""
+    rows = Rows(tmp_path, [1, 1, 1], most_chunks=10, most_rows=1)
+    poll = rows.engine.poll
+
+    def ends(timeout_s: float) -> list[Outcome]:
+        if rows.run.totals["done"]:
+            raise EngineError("ray_ended", "Ray at local", "must live as long as the run", "the end of its raylet")
+        return poll(timeout_s)
+
+    rows.engine.poll = ends  # type: ignore[method-assign]
+    rows.work()
+    assert (rows.run.totals["done"], rows.run.totals["failed"]) == (1, 0)
+    assert any("must live as long as the run" in line for line in rows.listener.lines)
