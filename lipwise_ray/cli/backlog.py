@@ -6,20 +6,32 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lipwise_ray.dubbing.manifest import Manifest
     from lipwise_ray.engine.driver import Report
+    from lipwise_ray.engine.night_record import NightRecord
+
+
+class NotifyOn(StrEnum):
+    """Which nights are told of."""
+
+    ALWAYS = "always"
+    FAILURE = "failure"
+
 
 app = typer.Typer(help="Work through manifests as they come.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,6 +63,10 @@ def run(
     webhook: Annotated[
         str | None, typer.Option("--webhook", help="An address that the night's record (JSON) is posted to.")
     ] = None,
+    notify_on: Annotated[
+        NotifyOn, typer.Option("--notify-on", help="Tell of every night, or only of those that are no good ones.")
+    ] = NotifyOn.ALWAYS,
+    prices: setup.Prices = None,
     exit_zero: Annotated[
         bool,
         typer.Option("--exit-zero", help="End with code 0 also where rows failed or are left: the report says so."),
@@ -64,51 +80,75 @@ def run(
     Outputs of a manifest go under a folder of its name.
     """
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.backlog import Nightly, night_record, window_end  # noqa: PLC0415  # heavy
+    from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.backlog import Nightly, window_end  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.driver import submit  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.engine.night_record import not_started  # noqa: PLC0415  # the same
 
-    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
-    settings = source.for_run()
-    end = window_end(until, datetime.now().astimezone()) if until else None
     if webhook is not None and not webhook.startswith(("https://", "http://")):
         raise SettingsError("bad_webhook", "--webhook", "must be an address of http or https", webhook)
-    out_root = setup.out_address(out or f"{backlog.rstrip('/')}.out", settings, backlog)
-    state_root = setup.state_address(state, settings, out_root)
-    stop = StopFlag()
+    nightly: Nightly | None = None
 
-    def place_of(name: str) -> str:
-        return f"{out_root}/{name.rpartition('.')[0]}"
+    def tell(night: NightRecord) -> None:
+        if notify_on is NotifyOn.ALWAYS or not night.is_good:
+            _tell(night, notify, webhook)
 
-    def read(name: str, manifest: str) -> Manifest:
-        return setup.read_manifest(manifest, source, settings, place_of(name))
+    try:
+        source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
+        settings = source.for_run()
+        end = window_end(until, datetime.now().astimezone()) if until else None
+        out_root = setup.out_address(out or f"{backlog.rstrip('/')}.out", settings, backlog)
+        state_root = setup.state_address(state, settings, out_root)
+        stop = StopFlag()
+        listed = read_prices(prices) if prices else None
 
-    def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
-        with show(manifest.good + manifest.bad, as_json=False) as listener:
-            stop.say = listener.stopping
-            report = submit(
-                manifest,
-                source,
-                setup.registry(settings),
-                state=state_root,
-                out=place_of(name),
-                make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
-                listener=listener,
-                stop=is_over,
-                command=sys.argv[1:],
-            )
-            listener.summary(report, place_of(name), state_root)
-        return report
+        def place_of(name: str) -> str:
+            return f"{out_root}/{name.rpartition('.')[0]}"
 
-    night = Nightly(backlog, state_root, read, dub, _say, stop, end, keep).run()
+        def read(name: str, manifest: str) -> Manifest:
+            return setup.read_manifest(manifest, source, settings, place_of(name))
+
+        def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
+            with show(manifest.good + manifest.bad, as_json=False) as listener:
+                stop.say = listener.stopping
+                report = submit(
+                    manifest,
+                    source,
+                    setup.registry(settings),
+                    state=state_root,
+                    out=place_of(name),
+                    make_engine=lambda config: make_engine(settings.engine, config),
+                    listener=listener,
+                    stop=is_over,
+                    command=sys.argv[1:],
+                )
+                listener.summary(report, place_of(name), state_root)
+            return report
+
+        costs = listed.lines if listed else None
+        nightly = Nightly(
+            backlog, state_root, read, dub, _say, stop, end, keep, fail_above, costs, settings.engine.metrics_file
+        )
+        night = nightly.run()
+    except BaseException as error:
+        code = _code_of(error)
+        tell(nightly.failed(error, code) if nightly else not_started(backlog, error, code))
+        raise
     _say(
-        f"night {night.id}: {night.done} done, {night.failed} failed, {night.refused} manifests refused, "
+        f"night {night.night}: {night.done} done, {night.failed} failed, {night.refused} manifests refused, "
         f"{night.left} rows for another night"
     )
     _say(f"report:  {night.report}")
-    _tell(night_record(open_store(state_root), night.id), notify, webhook)
-    raise typer.Exit(0 if exit_zero else night.code_above(fail_above))
+    tell(night)
+    raise typer.Exit(0 if exit_zero else night.exit_code)
+
+
+def _code_of(error: BaseException) -> ExitCode:
+    """Return what the command will end with."""
+    if isinstance(error, LipwiseError):
+        return ExitCode.CANNOT_START
+    return ExitCode.CRASHED if isinstance(error, Exception) else ExitCode.KILLED
 
 
 @app.command("status")
@@ -118,7 +158,7 @@ def status(
     state: setup.State = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a manifest.")] = False,
 ) -> None:
-    """Show the manifests of a backlog: waiting, begun, done, or refused and why."""
+    """Show the manifests of a backlog: waiting, left with rows to do, done, or refused and why."""
     from lipwise_ray.engine.backlog import dropped  # noqa: PLC0415  # heavy
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # with it
 
@@ -136,8 +176,9 @@ def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _tell(record: dict[str, Any], notify: str | None, webhook: str | None) -> None:
+def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
     """Tell whoever wants to know; that this fails is no failure of the night."""
+    record = asdict(night)
     text = json.dumps(record)
     if notify is not None:
         try:

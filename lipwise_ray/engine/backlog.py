@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -17,21 +17,28 @@ from lipwise_ray.dubbing.ids import content_id
 from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
+from lipwise_ray.engine.night_record import NightRecord, in_words, last_success_s, write_metrics
 from lipwise_ray.errors import LipwiseError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_rows
-from lipwise_ray.reports.write import write_night
+from lipwise_ray.reports.page import Costs
+from lipwise_ray.reports.write import NightReport, write_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
-from lipwise_ray.state.store import Store, as_json, open_store, read_json, to_json
+from lipwise_ray.state.store import Store, as_json, open_store, to_json
 from lipwise_ray.storage.address import is_local, whole_path
 from lipwise_ray.storage.objects import Bucket
 from lipwise_ray.values import Json
 
-Status = Literal["waiting", "begun", "done", "refused"]
+Status = Literal["waiting", "left", "done", "refused"]
+"""Of a manifest, in the words that rows have: left is what was begun and has not ended."""
+
 _LONGEST_WINDOW = timedelta(hours=16)
 """An end that is further away was meant for the night before."""
 
 _CLOCK = "%H:%M"
+_LEFT_ONCE = "begun"
+"""What records of earlier versions call a manifest with rows left."""
+
 _ASSUMED_CHUNK_S = 60.0
 _SLOW = 95
 _LATEST = 200
@@ -46,7 +53,7 @@ class Dropped:
         address: Where it lies.
         changed_s: When it was dropped, as far as the place tells.
         tag: Changes with its contents.
-        status: ``waiting``, ``begun`` by an earlier night, ``done``, or ``refused`` as a whole.
+        status: ``waiting``, ``left`` with rows to do by an earlier night, ``done``, or ``refused`` as a whole.
         record: What is known of it from earlier nights.
     """
 
@@ -92,7 +99,8 @@ def _judged(found: list[tuple[str, str, float, str]], store: Store) -> Iterator[
     records = store.read_all([layout.backlog(quote(name, safe="")) for name, *_ in found])
     for (name, address, changed_s, tag), data in zip(found, records, strict=True):
         record = as_json(data) or {}
-        status: Status = record.get("status", "waiting") if record.get("tag") == tag else "waiting"
+        known = record.get("status", "waiting") if record.get("tag") == tag else "waiting"
+        status: Status = "left" if known == _LEFT_ONCE else known
         yield Dropped(name, address, changed_s, tag, status, record)
 
 
@@ -129,24 +137,6 @@ def chunk_seconds(store: Store) -> float:
     return float(np.percentile(each, _SLOW)) if each else _ASSUMED_CHUNK_S
 
 
-@dataclass(frozen=True, slots=True)
-class Night:
-    """What a night came to."""
-
-    id: str
-    done: int
-    failed: int
-    left: int
-    """Rows of manifests that were begun, or not even that."""
-    refused: int
-    report: str
-
-    def code_above(self, fail_above: float) -> ExitCode:
-        """Return what the night ends with where a fraction of the rows may fail; a refused manifest may not."""
-        code = of_rows(failed=self.failed, done=self.done, left=self.left, fail_above=fail_above)
-        return ExitCode.ROWS_FAILED if self.refused and code is ExitCode.DONE else code
-
-
 @dataclass(slots=True)
 class Nightly:
     """Works through a backlog.
@@ -160,6 +150,9 @@ class Nightly:
         stop: Whether somebody asked to stop.
         end: When the window closes; None for never.
         keep: How many nights' reports stay.
+        fail_above: Fraction of the rows that may fail.
+        costs: What GPU seconds cost; None where no prices are known.
+        metrics_file: Of the runs; the night's figures are written beside it. None for no such file.
         clock: Seconds since 1970.
     """
 
@@ -171,51 +164,108 @@ class Nightly:
     stop: Callable[[], bool] = lambda: False
     end: datetime | None = None
     keep: int = 30
+    fail_above: float = 0.0
+    costs: Costs | None = None
+    metrics_file: str | None = None
     clock: Callable[[], float] = time.time
+    _id: str = field(default_factory=lambda: f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}")
     _runs: list[Json] = field(default_factory=list[Json])
+    _refused: dict[str, str] = field(default_factory=dict[str, str])
+    _left: int = 0
+    _began_s: float = 0.0
+    _is_mine: bool = False
 
-    def run(self) -> Night:
+    def run(self) -> NightRecord:
         """Work until all is done, or until the window closes.
 
         Raises:
             StateError: There is no backlog, or another night is at it.
-        SetupError: Nothing could be begun.
+            SetupError: Nothing could be begun.
             StorageError: The state cannot be written.
         """
+        self._began_s = self.clock()
         store = open_store(self.state)
-        night_id = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        with DriverLease(open_store(f"{self.state.rstrip('/')}/{layout.NIGHT_LOCK}"), night_id, wait=self.say):
-            refused = left = 0
+        with DriverLease(open_store(f"{self.state.rstrip('/')}/{layout.NIGHT_LOCK}"), self._id, wait=self.say):
+            self._is_mine = True
             problem: SetupError | None = None
             for one, manifest in self._in_order(store):
                 if manifest is None:
-                    refused += 1
-                elif self._is_over(store):
-                    left += manifest.good + manifest.bad
-                else:
-                    try:
-                        left += self._work_on(store, night_id, one, manifest)
-                    except SetupError as error:  # of this manifest's settings or weights, or of everything
-                        problem = error
-                        refused += 1
-                        self.say(f"REFUSED {one.name}: {error}")
-                        self._record(store, one, {"status": "waiting", "message": str(error)})
+                    continue
+                if self._is_over(store):
+                    self._left += manifest.good + manifest.bad
+                    continue
+                try:
+                    self._left += self._work_on(store, self._id, one, manifest)
+                except SetupError as error:  # of this manifest's settings or weights, or of everything
+                    problem = error
+                    self._refuse(one, str(error))
+                    self._record(store, one, {"status": "waiting", "message": str(error)})
             if problem is not None and not self._runs:
                 raise problem
-            done, failed = (sum(int(run[name]) for run in self._runs) for name in ("done", "failed"))
-            record: Json = {
-                "night": night_id,
-                "backlog": self.backlog,
-                "runs": self._runs,
-                "done": done,
-                "failed": failed,
-                "left": left,
-                "refused": refused,
-            }
-            store.write(f"{layout.night(night_id)}/night.json", to_json(record))
-            report = write_night(store, night_id, [str(run["run_id"]) for run in self._runs], left)
-            self._forget(store)
-        return Night(night_id, done, failed, left, refused, report)
+            return self._end(store)
+
+    def failed(self, error: BaseException, code: ExitCode) -> NightRecord:
+        """Return the record of a night that `run` ended with an error, and write what can be written of it.
+
+        Args:
+            error: What ended it.
+            code: What the command ends with.
+        """
+        try:
+            if self._is_mine:  # else the state is another night's
+                return self._end(open_store(self.state), code, in_words(error))
+        except LipwiseError as problem:  # the state itself is what failed, perhaps
+            self.say(f"error: the night's record: {problem}")
+        return self._summed(code, in_words(error), NightReport("", 0.0))
+
+    def _end(self, store: Store, code: ExitCode | None = None, reason: str = "") -> NightRecord:
+        """Write the night's report and record."""
+        runs = [str(run["run_id"]) for run in self._runs]
+        report = write_night(store, self._id, runs, self._left, self._refused, self.costs)
+        record = self._summed(code, reason, report)
+        store.write(f"{layout.night(self._id)}/night.json", to_json(asdict(record)))
+        self._forget(store)
+        if self.metrics_file:
+            success_s = record.ended if record.is_good else last_success_s(store)
+            try:
+                write_metrics(Path(self.metrics_file), record, success_s)
+            except LipwiseError as error:  # no failure of the night
+                self.say(f"error: {error}")
+        return record
+
+    def _summed(self, code: ExitCode | None, reason: str, report: NightReport) -> NightRecord:
+        done, failed = (sum(int(run[name]) for run in self._runs) for name in ("done", "failed"))
+        if code is None:
+            code = of_rows(failed=failed, done=done, left=self._left, fail_above=self.fail_above)
+            code = ExitCode.ROWS_FAILED if self._refused and code is ExitCode.DONE else code
+        told = (
+            (reason, reason),
+            (failed, f"{failed} of {failed + done} rows failed"),
+            (self._left, f"{self._left} rows are left for another night"),
+        )
+        reasons = [text for is_so, text in told if is_so]
+        reasons += [f"{name} was refused: {why}" for name, why in self._refused.items()]
+        return NightRecord(
+            night=self._id,
+            backlog=self.backlog,
+            exit_code=int(code),
+            reasons=tuple(reasons),
+            began=self._began_s,
+            ended=self.clock(),
+            done=done,
+            failed=failed,
+            left=self._left,
+            refused=len(self._refused),
+            refused_manifests=dict(self._refused),
+            runs=tuple(self._runs),
+            report=report.place,
+            gpu_s=report.gpu_s,
+            costs=tuple(self.costs(report.gpu_s, report.gpu_s) if self.costs else ()),
+        )
+
+    def _refuse(self, one: Dropped, why: str) -> None:
+        self._refused[one.name] = why
+        self.say(f"REFUSED {one.name}: {why}")
 
     def _in_order(self, store: Store) -> Iterator[tuple[Dropped, Manifest | None]]:
         """Yield what is not done with its rows, by priority and age; refused manifests come first, without any."""
@@ -226,7 +276,7 @@ class Nightly:
             try:
                 found.append((one, self.read(one.name, one.address)))
             except LipwiseError as error:
-                self.say(f"REFUSED {one.name}: {error}")
+                self._refuse(one, str(error))
                 self._record(store, one, {"status": "refused", "message": str(error)})
                 yield one, None
         yield from sorted(found, key=lambda item: (-item[1].priority, item[0].changed_s, item[0].name))
@@ -240,11 +290,11 @@ class Nightly:
     def _work_on(self, store: Store, night_id: str, one: Dropped, manifest: Manifest) -> int:
         """Dub a manifest as far as the window lets, and return how many of its rows are left."""
         chunk_s = chunk_seconds(store)
-        self._record(store, one, {"status": "begun", "night": night_id})
+        self._record(store, one, {"status": "left", "night": night_id})
         self.say(f"{one.name}: {manifest.good + manifest.bad} rows")
         report = self.submit(one.name, manifest, lambda: self.stop() or self._closes_before(chunk_s))
         told: Json = {"run_id": report.run_id, "done": report.done, "failed": report.failed, "left": report.left}
-        self._record(store, one, {"status": "begun" if report.left else "done", "night": night_id, **told})
+        self._record(store, one, {"status": "left" if report.left else "done", "night": night_id, **told})
         self._runs.append({"manifest": one.name, **told})
         return report.left
 
@@ -258,8 +308,3 @@ class Nightly:
         for night_id in nights[: -self.keep] if self.keep else nights:
             for key in store.names(layout.night(night_id)):
                 store.remove(key)
-
-
-def night_record(store: Store, night_id: str) -> Json:
-    """Return what a night recorded, for whoever is to be told of it."""
-    return read_json(store, f"{layout.night(night_id)}/night.json") or {"night": night_id}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from lipwise_ray.errors import StateError
@@ -15,6 +16,7 @@ from lipwise_ray.values import Json
 
 _MEASURES = ("source", "before", "after")
 _FIGURES = ("lse_d", "lse_c", "sync_distance", "sync_confidence", "offset")
+_NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
 FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
 """Figures of a video that was compared with a reference."""
 
@@ -85,15 +87,20 @@ def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
                 yield {**{name: planned.get(name) for name in ("row", "row_id", "output")}, "status": "left", **why}
 
 
-def joined(name: str, reports: list[RunReport], left: int) -> RunReport:
+def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str, str] = _NOTHING_REFUSED) -> RunReport:
     """Return several runs as one.
 
     Args:
         name: What they are called together.
         reports: The runs, in order.
         left: Rows that did not end in any.
+        refused: Manifests of which no row was begun, and why: they stand among what failed.
     """
     rows = [row for report in reports for row in report.rows]
+    rows += [
+        row_of({"status": "failed", "code": "manifest_refused", "row_id": manifest, "message": why}, 0)
+        for manifest, why in refused.items()
+    ]
     seconds = sum(float((report.ended or {}).get("seconds", 0)) for report in reports)
     names = [str(report.run.get("manifest", "")).rpartition("/")[2] for report in reports]
     run: Json = {
@@ -104,6 +111,7 @@ def joined(name: str, reports: list[RunReport], left: int) -> RunReport:
     }
     numbered = [{**row, "row": number} for number, row in enumerate(rows, 1)]
     details = [detail for report in reports for detail in report.details]
+    details += [{"curve": [], "stages": {}, "ways": []} for _ in refused]
     waiting = [row for report in reports for row in report.left]
     unfinished = [{**row, "row": number} for number, row in enumerate(waiting, len(rows) + 1)]
     return RunReport(run, {"seconds": seconds}, numbered, details, unfinished)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from lipwise_ray.errors import OutputError
@@ -34,19 +36,38 @@ def write_report(
     return _write(store, report, layout.run(str(report.run["run_id"])), folder, costs)
 
 
-def write_night(store: Store, night_id: str, run_ids: list[str], left: int) -> str:
-    """Write one page and tables of all runs of a night into its folder; return the page's place.
+@dataclass(frozen=True, slots=True)
+class NightReport:
+    """A night's report: the page's place, and the GPU seconds of its videos."""
+
+    place: str
+    gpu_s: float
+
+
+def write_night(
+    store: Store,
+    night_id: str,
+    run_ids: list[str],
+    left: int,
+    refused: Mapping[str, str],
+    costs: Costs | None = None,
+) -> NightReport:
+    """Write one page and tables of all runs of a night into its folder.
 
     Args:
         store: The state.
         night_id: The night.
         run_ids: Its runs.
         left: Rows that are for another night.
+        refused: Manifests that were not begun, and why.
+        costs: What GPU seconds cost.
 
     Raises:
         StorageError: The state cannot be written.
     """
-    return _write(store, joined(night_id, [collect(store, run_id) for run_id in run_ids], left), layout.night(night_id))
+    report = joined(night_id, [collect(store, run_id) for run_id in run_ids], left, refused)
+    place = _write(store, report, layout.night(night_id), costs=costs)
+    return NightReport(place, sum(row["gpu_s"] or 0.0 for row in report.rows))
 
 
 def _write(store: Store, report: RunReport, place: str, folder: Path | None = None, costs: Costs | None = None) -> str:

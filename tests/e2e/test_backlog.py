@@ -22,6 +22,7 @@ from lipwise_ray.engine.driver import Report, submit
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.engine.sources import SettingsSource
 from lipwise_ray.errors import StateError
+from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.layers import parse_assignment, preset_names
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import jobs_folder, models_folder
@@ -85,6 +86,10 @@ def test_a_night_takes_what_is_new(tmp_path: Path) -> None:
     page = tmp_path / "in.out.state" / "nights" / night["night"] / "report.html"
     assert f"report:  {page}" in done.stderr
     assert all(f"{name}0" in page.read_text() for name in ("urgent", "old", "young"))
+    assert "odd.csv" in page.read_text()
+    assert night["exit_code"] == 1
+    assert (night["report"], night["refused_manifests"].keys()) == (str(page), {"odd.csv"})
+    assert any("odd.csv was refused" in reason for reason in night["reasons"])
     _drop(tmp_path / "in", "young", 2)  # dropped again, with one row more
     again = _night(tmp_path)
     assert again.returncode == 0, again.stderr
@@ -156,7 +161,7 @@ def test_a_crash_in_the_night(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     chunks = len(list(tmp_path.glob("in.out.state/jobs/*/chunks/*.json")))
-    assert _statuses(tmp_path) == {"a.csv": "begun"}
+    assert _statuses(tmp_path) == {"a.csv": "left"}
     done = _night(tmp_path)
     assert done.returncode == 0, done.stderr
     rendered = int(done.stderr.split(" chunks rendered")[0].rsplit(" ", 1)[1])
@@ -243,6 +248,59 @@ def test_who_is_told(tmp_path: Path) -> None:
         assert "--notify: must end with code 0" in second.stderr
     finally:
         server.shutdown()
+
+
+def test_nights_that_fail_as_a_whole_are_told(tmp_path: Path) -> None:
+    """No backlog, settings that are none, weights that are not there: the record says with which code, and why."""
+    told = tmp_path / "told"
+    teller = ("--notify", f"sh -c 'cat > {told}'", "--notify-on", "failure")
+
+    def record() -> dict[str, Any]:
+        found = dict(json.loads(told.read_text()))
+        told.unlink()
+        return found
+
+    assert run("backlog", "run", tmp_path / "none", *teller, *settings_arguments(*TOLD)).returncode == 2
+    assert "must be a folder with manifests" in record()["reasons"][0]
+    _drop(tmp_path / "in", "a", 1)
+    assert _night(tmp_path, *teller, "--set", "lipsync.modell='x'").returncode == 2
+    assert "modell" in record()["reasons"][0]
+    absent = _night(tmp_path, *teller, "--set", "restore.model='gfpgan_1_4'", "--set", f"paths.models='{tmp_path}'")
+    assert absent.returncode == 2
+    last = record()
+    assert (last["exit_code"], last["refused"]) == (2, 1)
+    assert "must be installed" in last["reasons"][0]
+    assert last == _nights(tmp_path)[-1]
+    metrics = tmp_path / "m.prom"
+    assert _night(tmp_path, *teller, "--set", f"engine.metrics_file='{metrics}'").returncode == 0
+    assert not told.exists()  # a good night, and only failures are asked for
+    figures = (tmp_path / "m-night.prom").read_text()
+    assert "lipwise_night_exit_code 0.0" in figures
+    assert 'lipwise_night_rows{state="done"} 1.0' in figures
+    assert "lipwise_night_last_success_timestamp_seconds" in figures
+
+
+def test_a_crash_is_told_and_what_was_done_stands_in_its_record(tmp_path: Path) -> None:
+    """A fault of the program itself ends the night with code 4 in its record, beside the manifests that were done."""
+    _drop(tmp_path / "in", "first", 1, priority=1)
+    _drop(tmp_path / "in", "second", 1)
+    night = _nightly(tmp_path)
+    dub = night.submit
+
+    def breaks(name: str, *rest: Any) -> Report:
+        if name == "second.csv":
+            raise ZeroDivisionError("broken")
+        return dub(name, *rest)
+
+    night.submit = breaks
+    with pytest.raises(ZeroDivisionError) as caught:
+        night.run()
+    record = night.failed(caught.value, ExitCode.CRASHED)
+    assert (record.exit_code, record.done, record.is_good) == (4, 1, False)
+    assert record.reasons == ("ZeroDivisionError: broken",)
+    (written,) = _nights(tmp_path)
+    assert written["exit_code"] == 4
+    assert Path(record.report).is_file()
 
 
 def test_old_nights_are_forgotten(tmp_path: Path) -> None:

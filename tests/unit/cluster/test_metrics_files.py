@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from lipwise_ray.engine.metrics import METRICS
+from lipwise_ray.engine.night_record import NIGHT_METRICS
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "cluster" / "metrics"
@@ -90,12 +91,61 @@ def test_prometheus_understands_its_files(tmp_path: Path) -> None:
         ).returncode
 
     text = (FOLDER / "prometheus.yml").read_text()
+    shutil.copy(FOLDER / "alerts.yml", tmp_path)
     assert checked(text) == 0
     assert checked(text.replace("scrape_interval", "scrape_intervall")) != 0
     rules = [{"record": f"test:{number}", "expr": text} for number, text in enumerate(_expressions())]
     rules = [{**rule, "expr": rule["expr"].replace("$__range", "6h")} for rule in rules]
     (tmp_path / "r.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
     done = subprocess.run([promtool, "check", "rules", tmp_path / "r.yml"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
+    return list(group["rules"])
+
+
+def test_alerts_are_about_metrics_that_exist() -> None:
+    """Every name in a rule is one that a night leaves, and each figure that can be bad has an alert."""
+    names = {name for rule in _rules() for name in re.findall(r"lipwise_\w+", rule["expr"])}
+    assert names == set(NIGHT_METRICS)
+    assert all(set(rule) <= {"alert", "expr", "for", "labels", "annotations"} for rule in _rules())
+    assert yaml.safe_load((FOLDER / "prometheus.yml").read_text())["rule_files"] == ["alerts.yml"]
+
+
+def test_alerts_ring_when_they_should(tmp_path: Path) -> None:
+    """Prometheus's own test of rules: a bad night, none for two days, and a good one, which is quiet."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool (Debian's prometheus)")
+    rules = [{name: value for name, value in rule.items() if name != "annotations"} for rule in _rules()]
+    (tmp_path / "alerts.yml").write_text(yaml.safe_dump({"groups": [{"name": "nights", "rules": rules}]}))
+
+    def series(**values: str) -> list[dict[str, str]]:
+        return [{"series": f'lipwise_night_{name}{{instance="a"}}', "values": value} for name, value in values.items()]
+
+    def rings(alert: str, at: str, *, often: int) -> dict[str, Any]:
+        labels = {rule["alert"]: rule["labels"] for rule in _rules()}[alert]
+        found = [{"exp_labels": {"instance": "a", **labels}}] * often
+        return {"eval_time": at, "alertname": alert, "exp_alerts": found}
+
+    good = series(exit_code="0x3000", last_success_timestamp_seconds="0x3000", end_timestamp_seconds="0x3000")
+    bad = series(exit_code="1x3000", end_timestamp_seconds="0x3000")
+    tests = {
+        "rule_files": ["alerts.yml"],
+        "tests": [
+            {"interval": "1m", "input_series": good, "alert_rule_test": [
+                rings("LipwiseNightFailed", "24h", often=0), rings("LipwiseNoGoodNight", "24h", often=0),
+                rings("LipwiseNeverAGoodNight", "48h", often=0), rings("LipwiseNoGoodNight", "48h", often=1),
+            ]},
+            {"interval": "1m", "input_series": bad, "alert_rule_test": [
+                rings("LipwiseNightFailed", "1h", often=1), rings("LipwiseNeverAGoodNight", "30h", often=1),
+            ]},
+        ],
+    }  # fmt: skip
+    (tmp_path / "t.yml").write_text(yaml.safe_dump(tests))
+    done = subprocess.run([promtool, "test", "rules", tmp_path / "t.yml"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
