@@ -12,7 +12,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings import UNION_TAG, Settings
 
 _MOST_BYTES = 1 << 20
 _MOST_LEVELS = 16
@@ -99,7 +99,7 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: 
 
 
 def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
-    path = [str(part) for part in item["loc"]]
+    path = [str(part) for part in item["loc"] if not str(part).startswith(UNION_TAG)]
     if not path:
         return str(item["msg"])
     name = ".".join(path)

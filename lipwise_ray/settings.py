@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 _MOST_FRAMES_A_SECOND = 240
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -16,6 +16,24 @@ PadShare = Annotated[float, Field(ge=-0.5, le=2.0)]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Keep = Literal["subtitles", "chapters", "metadata", "other_audio", "attachments", "timecode", "cover_art"]
 KEEPS: tuple[Keep, ...] = get_args(Keep)
+
+
+Codec = Literal[
+    "auto", "libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1"
+]
+UNION_TAG = "~"
+"""What tags of unions begin with; they are no part of a setting's name."""
+
+
+def _one_or_several(value: object) -> str:
+    return f"{UNION_TAG}several" if isinstance(value, list | tuple) else f"{UNION_TAG}one"
+
+
+Codecs = Annotated[
+    Annotated[Codec, Tag(f"{UNION_TAG}one")]
+    | Annotated[tuple[Codec, ...], Field(min_length=1), Tag(f"{UNION_TAG}several")],
+    Discriminator(_one_or_several),
+]
 
 
 class _Section(BaseModel):
@@ -233,19 +251,10 @@ class Encode(_Section):
     deliver: Literal["source", "compatible"] = "source"
     """``source`` keeps the source's bit depth, chroma, colours and layers as far as the codec can; ``compatible`` makes
     what every player shows: H.264 of 8 bits, 4:2:0, limited range, standard dynamic range, with AAC."""
-    codec: Literal[
-        "auto",
-        "libx264",
-        "libx265",
-        "libsvtav1",
-        "libvpx-vp9",
-        "h264_nvenc",
-        "hevc_nvenc",
-        "prores_ks",
-        "ffv1",
-    ] = "auto"
+    codec: Codecs = "auto"
     """``auto`` is libx264, libx265 where the source has a high dynamic range, and libsvtav1 in WebM; with transparency
-    prores_ks in MOV, ffv1 in Matroska, libvpx-vp9 in WebM."""
+    prores_ks in MOV, ffv1 in Matroska, libvpx-vp9 in WebM. Several
+    are in the order of preference: all of a video is encoded by the first that a worker opens."""
     quality: Annotated[int, Field(ge=0, le=63)] | None = None
     preset: str = "medium"
     keyframe_s: Annotated[float, Field(gt=0, le=60)] = 2.0
@@ -253,6 +262,11 @@ class Encode(_Section):
     keep: tuple[Keep, ...] = KEEPS
     """What of the source's container goes along, where the output's can hold it; the rest is listed in the result."""
     audio: AudioEncode = AudioEncode()
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """The encoders in the order of preference."""
+        return (self.codec,) if isinstance(self.codec, str) else self.codec
 
 
 class Chunk(_Section):

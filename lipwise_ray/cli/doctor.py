@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,6 @@ from lipwise_ray.settings import Settings
 _PACKAGES = ("torch", "ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
 _RAY = "ray starts"
 _LOW_DISK_BYTES = 10 << 30
-_ENCODERS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc", "ffv1")
 
 
 def doctor(
@@ -70,7 +68,9 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
     yield free > _LOW_DISK_BYTES, "disk", f"{free / 1e9:.0f} GB free at {folder.resolve()}{hint}"
     if quick:
         return
-    opening = [codec for codec in _ENCODERS if _opens(codec)]
+    from lipwise_ray.media.encode import opening_encoders  # noqa: PLC0415  # heavy
+
+    opening = opening_encoders()
     yield "libx264" in opening, "encoders", ", ".join(opening) or "none opens. Reinstall av"
     registry = setup.registry(settings)
     own = {settings.lipsync.model: settings.lipsync.checkpoint, "yunet": settings.detect.checkpoint}
@@ -81,23 +81,6 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
             hint = "" if there else f" is missing. Run `lipwise-ray models pull {name}{accept}`"
             yield there, "weights", f"{name}{hint}"
     yield _ray_line()
-
-
-def _opens(codec: str) -> bool:
-    """Tell whether an encoder really opens: that it was compiled in says little for nvenc."""
-    import av  # noqa: PLC0415  # heavy
-    import av.error  # noqa: PLC0415  # heavy
-
-    try:
-        context = av.CodecContext.create(codec, "w")
-        context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"  # type: ignore[attr-defined]  # a video encoder
-        context.time_base = Fraction(1, 25)
-        if codec == "libx265":
-            context.options = {"x265-params": "log-level=none"}  # it would print its settings
-        context.open()
-    except (av.error.FFmpegError, ValueError, TypeError):
-        return False
-    return True
 
 
 def _ray_line() -> tuple[bool, str, str]:

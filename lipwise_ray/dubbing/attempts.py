@@ -110,6 +110,9 @@ class AttemptsFlow:
 
     def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
         """Go on without an attempt of which a task was given up; None where that was the first, or the end."""
+        onward = self._flow.after_loss(task, code, message)
+        if onward is not None:
+            return onward
         if task.kind == "settle" or self._at == 0 or self._flow.is_publishing:
             return None
         return self._note_failure({"code": code, "message": message})

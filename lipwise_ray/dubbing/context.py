@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.dubbing import inputs
+from lipwise_ray.dubbing.abilities import choice_in
 from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.dubbing.speakers import Speaker
@@ -58,6 +59,9 @@ class JobSpec:
 def spec_of(payload: Json) -> JobSpec:
     """Read the job of a task's payload."""
     job = payload["job"]
+    settings = Settings.model_validate_json(job["settings"])
+    if "choice" in payload:
+        settings = choice_in(payload["choice"]).settings(settings)
     return JobSpec(
         row_id=job["row_id"],
         video=job["video"],
@@ -69,7 +73,7 @@ def spec_of(payload: Json) -> JobSpec:
         end_s=job["end_s"],
         language=job["language"],
         tags=tuple(job["tags"]),
-        settings=Settings.model_validate_json(job["settings"]),
+        settings=settings,
         speakers=tuple(Speaker(**speaker) for speaker in job["speakers"]),
     )
 

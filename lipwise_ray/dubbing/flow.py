@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from lipwise_ray.dubbing.abilities import choice_in
 from lipwise_ray.dubbing.gate import verdict
 from lipwise_ray.dubbing.ids import judge_id
-from lipwise_ray.dubbing.tasks import Kind, Task, rank
+from lipwise_ray.dubbing.tasks import NO_WORKER_CAN, Kind, Task, rank
 from lipwise_ray.dubbing.transcribing import AUTO
+from lipwise_ray.media.encode import ENCODER_REFUSED
 from lipwise_ray.settings import Gate
 from lipwise_ray.values import Json
 
@@ -132,6 +134,10 @@ class RowFlow:
     _chunks: list[list[int]] = field(default_factory=list[list[int]])
     _repairs: int = 0
     _frames: int | None = None
+    _probed: Json = field(default_factory=dict[str, Any])
+    """What the latest probe gave."""
+    _tried: int = 0
+    """Ways to do the job that turned out not to be possible."""
 
     def start(self) -> list[Task]:
         """Return the row's first task."""
@@ -148,6 +154,7 @@ class RowFlow:
         self.progress.done += task.frames
         alone: dict[Kind, Callable[[Json], list[Task]]] = {
             "probe": self._after_probe,
+            "check": lambda _: self._begin(self._probed),
             "plan": self._after_plan,
             "score": self._after_score,
             "weigh": self._after_assembly,
@@ -174,15 +181,22 @@ class RowFlow:
         self._open.add(task_id)
         payload = {**self.base, **self._probe, **extra}
         place = rank(kind, self.priority, self.turn, self.row, chunk, frames=self._frames)
-        return Task(task_id, kind, payload, frames, place, self.job_id, self.share)
+        needs = _needs(self._probe) if kind in ("check", "render") else frozenset[str]()
+        return Task(task_id, kind, payload, frames, place, self.job_id, self.share, needs)
 
     def _after_probe(self, result: Json) -> list[Task]:
         self.job_id = result["job_id"]
         if result["published"] is not None:
             self.tally.chunks = self.tally.chunks_reused = int(result["published"].get("chunks", 0))
             return self._finish({**result["published"], "reused": True})
-        self._probe = {key: result[key] for key in _HANDED_ON}
+        self._probed = result
+        self._probe = {key: result[key] for key in (*_HANDED_ON, "choice") if key != "choice" or key in result}
         self._frames = int(result["frames"])
+        if result.get("check"):
+            return [self._task("check", f"check:{self.job_id}", {})]
+        return self._begin(result)
+
+    def _begin(self, result: Json) -> list[Task]:
         self._compare = {"listen": result["listen"], "recognise": result["recognise"]}
         todo: list[list[int]] = result["scan"]
         self.progress.stage = "scanning"
@@ -366,6 +380,22 @@ class RowFlow:
         return False
 
     def after_loss(self, task: Task, code: str, message: str) -> list[Task] | None:
-        """Return None: without one of its tasks a row cannot go on."""
-        del task, code, message
-        return None
+        """Go on with the next way to do the job where no worker can do it this way; None where there is none.
+
+        Without one of its other tasks a row cannot go on.
+        """
+        del message
+        known = choice_in(self._probe["choice"]) if "choice" in self._probe else None
+        rest = [one for one in self.base.get("choices", []) if known is None or not choice_in(one).same(known)]
+        is_refused = (task.kind == "check" and code == ENCODER_REFUSED) or code == NO_WORKER_CAN
+        if not is_refused or not rest:
+            return None
+        self.base, self._probe, self._open = {**self.base, "choices": rest}, {}, set()
+        self._tried += 1
+        self.progress.stage = "probing"
+        return [self._task("probe", f"probe:{self._name}/way{self._tried}", {})]
+
+
+def _needs(probe: Json) -> frozenset[str]:
+    """Return what a worker must be able to do, by what the probe has chosen."""
+    return choice_in(probe["choice"]).needs if "choice" in probe else frozenset()

@@ -99,6 +99,7 @@ class Models:
         self._threads = threads
         self._room = room or partial(room_for_models, device, threads)
         self._known_pool: ModelPool | None = None
+        self._told_bfloat16: bool | None = None
         self.load_s = 0.0
 
     @property
@@ -124,11 +125,12 @@ class Models:
         if settings.lipsync.model == PASSTHROUGH:
             return Passthrough(batch_faces=batch)
         reference = weights["lipsync"]
-        key = ("lipsync", reference["sha256"], settings.lipsync.precision, batch)
+        bfloat16 = self._bfloat16
+        key = ("lipsync", reference["sha256"], settings.lipsync.precision, bfloat16, batch)
         path, precision = self._place(reference), settings.lipsync.precision
 
         def make() -> LipSync:
-            return Wav2LipSync(path, device=self.device, precision=precision, batch_faces=batch)
+            return Wav2LipSync(path, device=self.device, precision=precision, batch_faces=batch, bfloat16=bfloat16)
 
         return self._kept(key, [reference], make, squeeze)
 
@@ -150,7 +152,7 @@ class Models:
             return None
         batch = self._restored_batch(told, squeeze)
         hashes = (reference and reference["sha256"] for reference in references)
-        key = ("restorer", *hashes, told.precision, told.fidelity, batch)
+        key = ("restorer", *hashes, told.precision, self._bfloat16, told.fidelity, batch)
         restorer, upscaler = references
         used = [reference for reference in references if reference]
         return self._kept(key, used, lambda: self._make_restorer(told, restorer, upscaler, batch), squeeze)
@@ -161,7 +163,9 @@ class Models:
             made = TinyFaces(self._place(restorer), device=self.device, batch_faces=batch)
         elif restorer:
             model = check_restorer(load_image_model(self._place(restorer), told.fidelity), restorer["path"])
-            made = ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch)
+            made = ModelFaces(
+                model, device=self.device, precision=told.precision, batch_faces=batch, bfloat16=self._bfloat16
+            )
         if upscaler is None:
             assert made is not None  # one of the two is asked for
             return made
@@ -179,13 +183,20 @@ class Models:
         if reference is None or told.upscale.scope == "face":
             return None
         batch = self._restored_batch(told, squeeze)
-        key = ("upscaler", reference["sha256"], told.precision, told.upscale.tile_px, batch)
+        key = ("upscaler", reference["sha256"], told.precision, self._bfloat16, told.upscale.tile_px, batch)
         tile_px = told.upscale.tile_px
         return self._kept(key, [reference], lambda: self._upscaler(reference, told, batch, tile_px), squeeze)
 
     def _upscaler(self, reference: Json, told: Restore, batch: int, size_px: int = 0) -> ModelFaces:
         model = check_upscaler(load_image_model(self._place(reference)), reference["path"])
-        return ModelFaces(model, device=self.device, precision=told.precision, batch_faces=batch, size_px=size_px)
+        return ModelFaces(
+            model,
+            device=self.device,
+            precision=told.precision,
+            batch_faces=batch,
+            size_px=size_px,
+            bfloat16=self._bfloat16,
+        )
 
     def _restored_batch(self, told: Restore, squeeze: int) -> int:
         batch = told.batch_faces or (_CPU_RESTORED if self.device == "cpu" else _GPU_RESTORED)
@@ -214,11 +225,12 @@ class Models:
         if reference is None:
             return None
         batch = self._restored_batch(settings.restore, squeeze)
-        key = ("parser", reference["sha256"], settings.lipsync.precision, batch)
+        bfloat16 = self._bfloat16
+        key = ("parser", reference["sha256"], settings.lipsync.precision, bfloat16, batch)
         path, precision = self._place(reference), settings.lipsync.precision
 
         def make() -> FaceParser:
-            return FaceParser(path, device=self.device, precision=precision, batch_faces=batch)
+            return FaceParser(path, device=self.device, precision=precision, batch_faces=batch, bfloat16=bfloat16)
 
         return self._kept(key, [reference], make, squeeze)
 
@@ -319,9 +331,22 @@ class Models:
         self.load_s += time.perf_counter() - begin
         return model
 
-    def begin_task(self) -> None:
-        """Let models go, should room be needed, that the task before has asked for."""
+    def begin_task(self, *, bfloat16: bool | None = None) -> None:
+        """Let models go, should room be needed, that the task before has asked for.
+
+        Args:
+            bfloat16: Whether number formats that are left to themselves may be bfloat16; None asks the hardware.
+        """
+        self._told_bfloat16 = bfloat16
         self._pool.begin_task()
+
+    @property
+    def _bfloat16(self) -> bool:
+        if self._told_bfloat16 is not None:
+            return self._told_bfloat16
+        from lipwise_ray.nets.precision import has_bfloat16  # noqa: PLC0415  # loads torch
+
+        return has_bfloat16(self.device)
 
     def trim(self) -> None:
         """Give back what can be, after a task that ran out of memory: other tasks' models, the allocator's reserve.

@@ -91,7 +91,7 @@ def encoder_of(settings: Settings, output: str, info: VideoInfo) -> str:
     encode, container = settings.encode, container_for(Path(output))
     is_compatible = encode.deliver == "compatible"
     is_hdr = info.color.transfer in HDR_TRANSFERS and not is_compatible
-    codec = codec_for(encode.codec, container, alpha=info.has_alpha and not is_compatible, hdr=is_hdr)
+    codec = codec_for(encode.codecs[0], container, alpha=info.has_alpha and not is_compatible, hdr=is_hdr)
     if is_compatible and codec not in _COMPATIBLE_CODECS:
         raise SettingsError(
             "not_compatible",

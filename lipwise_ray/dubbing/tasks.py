@@ -9,6 +9,7 @@ from lipwise_ray.values import Json
 
 Kind = Literal[
     "probe",
+    "check",
     "scan",
     "listen",
     "recognise",
@@ -27,6 +28,7 @@ Kind = Literal[
 Lane = Literal["cpu", "gpu"]
 LANES: dict[Kind, Lane] = {
     "probe": "cpu",
+    "check": "gpu",
     "scan": "gpu",
     "listen": "gpu",
     "recognise": "gpu",
@@ -42,6 +44,9 @@ LANES: dict[Kind, Lane] = {
     "weigh": "cpu",
     "settle": "cpu",
 }
+NO_WORKER_CAN = "no_worker_can"
+"""Code of a task that is given up because no worker can do what it needs."""
+
 _UNKNOWN = 1 << 62
 _STAGE_ORDER: dict[Kind, int] = {
     "assemble": 0,
@@ -58,6 +63,7 @@ _STAGE_ORDER: dict[Kind, int] = {
     "recognise": 5,
     "scan": 6,
     "probe": 7,
+    "check": 7,
     "examine": 7,
 }
 
@@ -73,6 +79,7 @@ class Task:
         frames: Size of the work for progress and estimates, 0 for none.
         rank: Lower goes first; the first number is the priority's.
         share: Whose part of the workers it takes; shares of a priority are served alike.
+        needs: What a worker must be able to do, see `dubbing.abilities`.
         job_id: Whose ledger the attempts go to; empty before the job is known.
     """
 
@@ -83,6 +90,7 @@ class Task:
     rank: tuple[int, ...]
     job_id: str = ""
     share: str = ""
+    needs: frozenset[str] = frozenset()
 
     @property
     def lane(self) -> Lane:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.dubbing import inputs
+from lipwise_ray.dubbing.abilities import Choice, abilities_of, choices_of
 from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, sound_codec, sweep_attempts, weigh
 from lipwise_ray.dubbing.context import JobSpec, known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.evaluating import Evaluator
@@ -39,7 +40,7 @@ from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.dubbing.transcribing import recogniser_id
 from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, SettingsError, StorageError, ran_out_of_memory
 from lipwise_ray.media.audio import extract_network_sound
-from lipwise_ray.media.encode import check_encoder
+from lipwise_ray.media.encode import check_encoder, is_hardware
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
@@ -90,6 +91,7 @@ class Worker:
         """Frames finished since the worker began: stands still when nothing moves."""
         self._kinds: dict[Kind, Callable[[Json], Json]] = {
             "probe": self._probe,
+            "check": self._check,
             "scan": self._scan,
             "listen": self._listen,
             "recognise": self._recognise,
@@ -107,7 +109,7 @@ class Worker:
         }
 
     def prepare(self, jobs: list[Json]) -> Json:
-        """Load the models that these jobs (settings and weights) need.
+        """Load the models that these jobs (settings and weights) need, and tell what this worker can do.
 
         Raises:
             SetupError: A model cannot be loaded, or the GPU that is asked for is not there.
@@ -131,12 +133,12 @@ class Worker:
                 self._models.inception(job["weights"])
             if job["weights"].get("detector"):
                 self._models.detector(settings, job["weights"])
-        return {"load_s": self._models.load_s}
+        return {"load_s": self._models.load_s, "abilities": abilities_of(self._config.device).record()}
 
     def run(self, kind: Kind, payload: Json) -> Json:
         """Do one task and return a small record."""
         self._media = media_of(spec_of(payload).settings, self._cache, self._tick_slowly)
-        self._models.begin_task()
+        self._models.begin_task(bfloat16=(payload.get("choice") or {}).get("bfloat16"))
         ran_out = False
         try:
             return self._kinds[kind](payload)
@@ -175,16 +177,20 @@ class Worker:
     def _probe(self, payload: Json) -> Json:
         job = spec_of(payload)
         images = {address: self._media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
-        identity = identity_of(job, self._media, payload, images)
-        job_id = record_id(identity)
-        published = self._published(job_id, job, is_first=not payload.get("attempt"))
-        if published is not None:
-            return {"job_id": job_id, "published": published}
-        opened = open_job(self._store, self._media, self._scratch, {**payload, "video_id": identity["video"]})
+        undecided, device = identity_of(job, self._media, payload, images), payload["device"]
+        for choice in choices_of(payload, "known_choices", job.settings):
+            job_id = record_id(choice.identity(undecided, device))
+            published = self._published(job_id, job, is_first=not payload.get("attempt"))
+            if published is not None:
+                return {"job_id": job_id, "published": published}
+        opened = open_job(self._store, self._media, self._scratch, {**payload, "video_id": undecided["video"]})
         video = opened.video
+        choice, has_begun = self._choose(job, video, payload, undecided)
+        identity = choice.identity(undecided, device)
+        job_id = record_id(identity)
         sounds = Sounds(opened, self._scratch, job_id, identity, self._tick_slowly)
         audio, lines = sounds.delivered(), sounds.lines()
-        self._check_early(job, video, audio)
+        self._check_early(job, audio)
         rules = [one.rule for one in lines]
         detector_id = detector_id_of(job.settings, payload["weights"])
         voices_id = looks_id = None
@@ -220,7 +226,46 @@ class Worker:
                 if self._store.size(layout.portrait(image_id, str(looks_id))) is None
             },
             "published": None,
+            "choice": choice.record(),
+            "check": is_hardware(choice.encoder) and not has_begun,
         }
+
+    def _choose(self, job: JobSpec, video: inputs.Video, payload: Json, undecided: Json) -> tuple[Choice, bool]:
+        """Return how a job is done, and whether an earlier run has begun it so.
+
+        Raises:
+            SettingsError: No encoder opens. One that needs a GPU is tried next, by a worker that has one.
+        """
+        choices = choices_of(payload, "choices", job.settings)
+        begun = [
+            choice
+            for choice in choices
+            if self._store.size(layout.plan(record_id(choice.identity(undecided, payload["device"])))) is not None
+        ]
+        refused: SettingsError | None = None
+        for choice in begun or choices:
+            settings = choice.settings(job.settings)
+            try:
+                spec = encode_spec(settings, job.output, recipe_of(settings, video), video, self._config.threads)
+                if not begun and not is_hardware(spec.codec):
+                    check_encoder(spec)
+            except SettingsError as error:
+                refused = refused or error
+            else:
+                return replace(choice, encoder=spec.codec), bool(begun)
+        assert refused is not None  # there is one choice at least
+        raise refused
+
+    def _check(self, payload: Json) -> Json:
+        """Open a job's encoder where it is, before any work that it could make vain."""
+        job = open_job(self._store, self._media, self._scratch, payload)
+        settings = job.spec.settings
+        check_encoder(
+            encode_spec(
+                settings, job.spec.output, recipe_of(settings, job.video), job.video, threads=self._config.threads
+            )
+        )
+        return {}
 
     def _missing(self, stretch: Stretch, key_of: Callable[[int], str]) -> list[list[int]]:
         """Return the chunks of a source (number, start, stop) that are looked at and whose records are not there."""
@@ -230,12 +275,9 @@ class Worker:
             if self._store.size(key_of(number)) is None
         ]
 
-    def _check_early(self, job: JobSpec, video: inputs.Video, audio: inputs.Audio) -> None:
+    def _check_early(self, job: JobSpec, audio: inputs.Audio) -> None:
         """Find out before any work what would only fail at its end."""
         output_at(job.output_address, self._scratch).check()
-        spec = encode_spec(job.settings, job.output, recipe_of(job.settings, video), video, self._config.threads)
-        if not spec.codec.endswith("_nvenc"):  # needs a GPU, which this lane's workers do not have
-            check_encoder(spec)
         sound, codec = job.settings.encode.audio, sound_codec(job.settings, audio.info)
         if codec != "copy":  # whether copying is exact depends on the plan
             container, whole_s = container_for(Path(job.output)), audio.sound.duration_s

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from lipwise_ray.dubbing.abilities import Abilities
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.errors import (
     InputError,
@@ -55,11 +56,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A worker that can take a task of its lane, and the node it lives on."""
+    """A worker that can take a task of its lane, and the node it lives on; ``able`` is what it can do, None for all."""
 
     worker: str
     lane: Lane
     node: str
+    able: frozenset[str] | None = None
+
+    def can(self, task: Task) -> bool:
+        """Tell whether it can do what a task needs."""
+        return self.able is None or task.needs <= self.able
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,11 @@ class Engine(Protocol):
     @property
     def loading(self) -> int:
         """Workers that were made and are not ready yet: they fetch and load their models."""
+        ...
+
+    @property
+    def abilities(self) -> list[Abilities]:
+        """What render workers on nodes that are there have told they can do."""
         ...
 
     @property

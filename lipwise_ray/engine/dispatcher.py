@@ -15,7 +15,7 @@ from lipwise_ray.engine.dead_letters import dead_letter, in_quarantine
 from lipwise_ray.engine.entry import Entry, Lease, Subscriber
 from lipwise_ray.engine.metrics import Meter
 from lipwise_ray.engine.queue import FairQueue
-from lipwise_ray.engine.seating import Seating
+from lipwise_ray.engine.seating import Seating, no_worker_can
 from lipwise_ray.engine.verdicts import (
     PURSES,
     Budgets,
@@ -81,6 +81,8 @@ class Dispatcher:
     _leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
     _refused: list[tuple[Task, Subscriber, Failure]] = field(default_factory=list[tuple[Task, Subscriber, Failure]])
     _letters: set[str] | None = None
+    _wants_others: set[Lane] = field(default_factory=set[Lane])
+    """Lanes in which tasks wait for another worker than those that are there."""
 
     def add(self, task: Task, subscriber: Subscriber) -> None:
         """Queue a task, or join one of the same id; one in quarantine is refused at the next step."""
@@ -162,19 +164,28 @@ class Dispatcher:
         counts: Counter[Lane] = Counter({lane: len(ready) for lane, ready in self._ready.items()})
         counts.update(lease.seat.lane for lease in self._leases.values())
         counts.update(self._entries[task_id].task.lane for _, task_id in self._waiting)
+        for lane in self._wants_others:  # more than there are: those that are there cannot do what waits
+            counts[lane] += len(self._living(lane))
         return dict(counts)
+
+    def _living(self, lane: Lane) -> list[Seat]:
+        """Return a lane's workers, idle and busy."""
+        busy = (lease.seat for lease in self._leases.values())
+        return [*self.engine.idle(lane), *(seat for seat in busy if seat.lane == lane)]
 
     def _hand_out(self, lane: Lane) -> None:
         ready = self._ready[lane]
         seats = self.engine.idle(lane) if ready else []
         passed_over: list[Task] = []
+        unable: list[tuple[Entry, Failure]] = []
+        self._wants_others.discard(lane)
         due: list[tuple[Seat, Entry]] = []
         try:
             while seats and ready and len(passed_over) < _MOST_PASSED_OVER:
                 entry = self._entries[ready.pop()]
                 seat = self._seat_for(entry, seats)
                 if seat is None:
-                    passed_over.append(entry.task)
+                    self._pass_over(entry, passed_over, unable)
                     continue
                 seats.remove(seat)
                 due.append((seat, entry))
@@ -196,14 +207,29 @@ class Dispatcher:
             if entry.squeeze:
                 task = replace(task, payload={**task.payload, "squeeze": entry.squeeze})
             self.engine.submit(seat.worker, task)
+        for entry, failure in unable:
+            self._note(entry, "refused", code=failure.code, message=failure.message)
+            self._give_up(entry, failure)
+
+    def _pass_over(self, entry: Entry, passed_over: list[Task], unable: list[tuple[Entry, Failure]]) -> None:
+        """Note a task that gets no seat: it waits, or is refused where all workers are there and none can do it."""
+        lane = entry.task.lane
+        living = self._living(lane)
+        failure = no_worker_can(entry.task, living)
+        if failure is not None and not self.engine.loading and len(living) >= self.engine.places:
+            unable.append((entry, failure))
+            return
+        passed_over.append(entry.task)
+        if failure is not None:
+            self._wants_others.add(lane)
 
     def _seat_for(self, entry: Entry, seats: list[Seat]) -> Seat | None:
         return self.seating.choose(
             entry.task.id,
             entry.record,
-            seats,
+            [seat for seat in seats if seat.can(entry.task)],
             [lease.seat for lease in self._leases.values()],
-            self.engine.nodes(entry.task.lane),
+            {seat.node for seat in self._living(entry.task.lane) if seat.can(entry.task)},
             alone=entry.alone,
             fresh=entry.fresh,
             now_s=self.clock(),
@@ -290,10 +316,7 @@ class Dispatcher:
 
     def _tells_of_the_run(self, seat: Seat) -> bool:
         """Tell whether a failure may be the whole run's: not while another worker of the lane has just succeeded."""
-        others = [*self.engine.idle(seat.lane), *(lease.seat for lease in self._leases.values())]
-        proven = {
-            one.worker for one in others if one.lane == seat.lane and self.seating.processes.is_proven(one.worker)
-        }
+        proven = {one.worker for one in self._living(seat.lane) if self.seating.processes.is_proven(one.worker)}
         return seat.worker in proven or not proven
 
     def _wait(self, entry: Entry, retry: Retry) -> None:

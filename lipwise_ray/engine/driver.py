@@ -24,9 +24,10 @@ from lipwise_ray.engine.listener import Listener
 from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
-from lipwise_ray.engine.work import Dubbing, Evaluation, Work
+from lipwise_ray.engine.work import Dubbing, Evaluation, Work, Workers
 from lipwise_ray.errors import EngineError, LipwiseError, SettingsError, StorageError
 from lipwise_ray.exit_codes import ExitCode, of_rows
+from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
@@ -39,6 +40,7 @@ from lipwise_ray.values import Json
 
 _SCRATCH = ".lipwise-scratch"
 _DIGITS = 4
+_ALL_BEGIN_S, _LOOK_S = 120.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ def work_through(
             if manifest.good:
                 lease.about = {"loading": engine.places}
                 _start(engine, prepare, stop)
+                if any(map(is_hardware, run_settings.encode.codecs)):
+                    _wait_for_all(engine, stop)
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
@@ -187,6 +191,14 @@ def _start(engine: Engine, prepare: list[Json], stop: Callable[[], bool]) -> Non
     except EngineError:
         if not stop():  # whoever asked this process to end may have asked Ray's too
             raise
+
+
+def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
+    """Let every worker that loads tell what it can do: which encoder is used must not go by who is first."""
+    deadline_s = time.monotonic() + _ALL_BEGIN_S
+    while engine.loading and time.monotonic() < deadline_s and not stop():
+        time.sleep(_LOOK_S)
+        engine.idle("gpu")
 
 
 def _scratch(store: Store) -> Path:
@@ -276,7 +288,8 @@ def _jobs(
             turn, begun = turn + 1, 1
         try:
             settings = source.for_row(row)
-            flow = work.flow(row, settings, weights, rest, turn)
+            engine = run.dispatcher.engine
+            flow = work.flow(row, settings, weights, rest, turn, Workers(engine.abilities, are_all=not engine.loading))
         except StorageError:
             raise  # the run's
         except LipwiseError as error:

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from lipwise_ray.dubbing.abilities import Abilities, abilities_in
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import Worker, WorkerConfig
 from lipwise_ray.engine.contract import Outcome, Seat, failure_of
@@ -27,6 +28,8 @@ class InlineEngine:
         self._config = config
         self._worker = Worker(config)
         self._task: Task | None = None
+        self.abilities: list[Abilities] = []
+        """What the worker can do, once it has begun."""
 
     @property
     def device(self) -> str:
@@ -58,14 +61,17 @@ class InlineEngine:
     def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None:
         """Load the models."""
         if not stop():
-            self._worker.prepare(prepare)
+            self.abilities = [abilities_in(self._worker.prepare(prepare)["abilities"])]
 
     def want(self, backlog: Mapping[Lane, int]) -> None:
         """Do nothing: there is one worker."""
 
     def idle(self, lane: Lane) -> list[Seat]:
         """Return the worker when it has nothing to do; it serves both lanes."""
-        return [] if self._task else [Seat(_WORKER, lane, _NODE)]
+        return [] if self._task else [self._seat(lane)]
+
+    def _seat(self, lane: Lane) -> Seat:
+        return Seat(_WORKER, lane, _NODE, self.abilities[0].words if self.abilities else None)
 
     def nodes(self, lane: Lane) -> set[str]:  # noqa: ARG002  # one worker serves both lanes
         """Return this process's place."""
@@ -80,7 +86,7 @@ class InlineEngine:
         task, self._task = self._task, None
         if task is None:
             return []
-        seat = Seat(_WORKER, task.lane, _NODE)
+        seat = self._seat(task.lane)
         try:
             return [Outcome(seat, task, self._worker.run(task.kind, task.payload), None)]
         except Exception as error:  # noqa: BLE001  # a task's failure becomes a recorded outcome

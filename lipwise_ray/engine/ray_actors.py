@@ -35,11 +35,12 @@ class RemoteWorker:
         faulthandler.dump_traceback_later(start_s * _TOLD_SHARE)
         self._worker = Worker(config)
 
-    def begin(self, jobs: list[Json]) -> Json:
-        """Load the models of these jobs; tell who and where this is."""
-        self._worker.prepare(jobs)
+    def begin(self, jobs: list[Json] | None) -> Json:
+        """Load the models of these jobs, None for a worker that renders nothing; tell who, where and what this is."""
+        told = {} if jobs is None else self._worker.prepare(jobs)
         faulthandler.cancel_dump_traceback_later()
         return {
+            "abilities": told.get("abilities"),
             "pid": os.getpid(),
             "node": ray.get_runtime_context().get_node_id(),
             "log": str(self._log) if self._log else "",

@@ -14,6 +14,7 @@ import ray
 import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lipwise_ray.dubbing.abilities import Abilities, abilities_in
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Failure, Outcome, Seat, failure_of
@@ -69,6 +70,7 @@ class RayEngine:
         """The most GPU memory that one worker has reserved."""
         self._attempt = 0
         self._prepare: list[Json] = []
+        self._abilities: dict[str, Abilities] = {}
         self._left: set[str] = set()
         self._starts = Starts()
         self._local = settings.address == "local"
@@ -111,6 +113,12 @@ class RayEngine:
     def loading(self) -> int:
         """Workers that were made and load their models."""
         return sum(slot.beginning is not None for slot in self._slots.values())
+
+    @property
+    def abilities(self) -> list[Abilities]:
+        """What render workers told of the nodes that are there, also where they were sent away since."""
+        alive = self._nodes.alive()
+        return [told for node, told in self._abilities.items() if node in alive]
 
     # workers come and go ------------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class RayEngine:
         self._made += 1
         node = self._place(lane, instead_of.node if instead_of else "")
         slot = Slot(name, lane, self._actor(name, lane, node), node, again=instead_of is not None)
-        slot.beginning = slot.actor.begin.remote(self._prepare if lane == "gpu" else [])
+        slot.beginning = slot.actor.begin.remote(self._prepare if lane == "gpu" else None)
         self._slots[name] = slot
 
     def _place(self, lane: Lane, other_than: str = "") -> str:
@@ -232,6 +240,9 @@ class RayEngine:
                 continue
             slot.node = str(slot.about["node"])
             slot.free_since_s = time.monotonic()
+            if slot.about["abilities"]:
+                self._abilities[slot.node] = told = abilities_in(slot.about["abilities"])
+                slot.able = told.words
             self._starts.begun(slot.lane, slot.node)
         for slot in [slot for slot in self._slots.values() if slot.beginning is not None and self._is_late(slot)]:
             self._try_elsewhere(slot)
@@ -303,7 +314,7 @@ class RayEngine:
         self._take_in_beginners()
         nodes = self._nodes.alive()
         return [
-            Seat(slot.name, lane, slot.node)
+            slot.seat
             for slot in self._slots.values()
             if slot.lane == lane and slot.about and slot.task is None and not self._leaves(nodes.get(slot.node))
         ]
@@ -340,7 +351,7 @@ class RayEngine:
     def _outcome(self, slot: Slot) -> Outcome:
         task, call = slot.task, slot.call
         assert task is not None  # only busy slots are asked
-        seat = Seat(slot.name, slot.lane, slot.node)
+        seat = slot.seat
         slot.task = slot.call = None
         slot.free_since_s = time.monotonic()
         try:

@@ -11,6 +11,7 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lipwise_ray.dubbing.tasks import Lane, Task
+from lipwise_ray.engine.contract import Seat
 from lipwise_ray.engine.ray_actors import Agent
 from lipwise_ray.values import Json
 
@@ -39,6 +40,12 @@ class Slot:
     frames_now: int = 0
     stalled: bool = False
     free_since_s: float = 0.0
+    able: frozenset[str] | None = None
+
+    @property
+    def seat(self) -> Seat:
+        """It as the dispatcher sees it."""
+        return Seat(self.name, self.lane, self.node, self.able)
 
 
 class Agents:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from lipwise_ray.engine.contract import Seat
+from lipwise_ray.dubbing.tasks import NO_WORKER_CAN, Task
+from lipwise_ray.engine.contract import Failure, Seat
 from lipwise_ray.engine.verdicts import Neighbourhood, Processes, Record
 
 
@@ -77,3 +78,12 @@ class Seating:
     def release(self, task_id: str) -> None:
         """Let others have the nodes that a task had for itself."""
         self._reserved = {node: owner for node, owner in self._reserved.items() if owner != task_id}
+
+
+def no_worker_can(task: Task, living: Sequence[Seat]) -> Failure | None:
+    """Return why none of the workers that are there can do a task; None where one can, or where there is none."""
+    if not task.needs or not living or any(seat.can(task) for seat in living):
+        return None
+    there = ", ".join(sorted(frozenset[str]().union(*(seat.able or () for seat in living))))
+    message = f"task {task.id}: needs a worker that can {', '.join(sorted(task.needs))}, got {len(living)} with {there}"
+    return Failure("setup", NO_WORKER_CAN, f"{message}. Name further choices in encode.codec, or add such machines.")

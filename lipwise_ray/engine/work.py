@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
+from lipwise_ray.dubbing.abilities import Abilities, choose
 from lipwise_ray.dubbing.attempts import Attempt, AttemptsFlow
 from lipwise_ray.dubbing.context import JobSpec
 from lipwise_ray.dubbing.evaluation import EvaluationFlow
@@ -15,10 +15,20 @@ from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.engine.sources import WeightsTable, further_attempts
 from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection
-from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import is_within, normal
 from lipwise_ray.values import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What render workers have told they can do; ``are_all`` when no other is about to tell."""
+
+    abilities: list[Abilities]
+    are_all: bool
+
+
+NOBODY_YET = Workers([], are_all=False)
 
 
 class Work(Protocol):
@@ -37,7 +47,9 @@ class Work(Protocol):
         """
         ...
 
-    def flow(self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int) -> Flow:
+    def flow(
+        self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int, workers: Workers = NOBODY_YET
+    ) -> Flow:
         """Return what is to be done for a row.
 
         Args:
@@ -46,6 +58,7 @@ class Work(Protocol):
             weights: Finds its checkpoints.
             rest: What its tasks are told besides: the scratch folder, the device.
             turn: The row's; lower goes first.
+            workers: What they can do.
 
         Raises:
             LipwiseError: The row cannot be begun.
@@ -72,9 +85,10 @@ class Dubbing:
         """Return the weights that dub a row."""
         return {"weights": weights.of(settings, row)}
 
-    def flow(self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int) -> Flow:
+    def flow(
+        self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int, workers: Workers = NOBODY_YET
+    ) -> Flow:
         """Return what dubs a row."""
-        codec_for(settings.encode.codec, container_for(Path(row.output)))
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, f"must stay under {self.out}", output)
@@ -83,7 +97,16 @@ class Dubbing:
             raise OutputError("output_in_state", row.where, f"must not lie in the state {self.state}", output, do)
 
         def attempt(number: int, told: Settings, *, is_held: bool) -> RowFlow:
-            base = {"job": _spec(row, told, output).record(), **self.needs(weights, told, row), **rest}
+            needs = self.needs(weights, told, row)
+            ways = choose(
+                told,
+                needs["weights"],
+                row.output,
+                rest.get("device", "cpu"),
+                workers.abilities,
+                are_all=workers.are_all,
+            )
+            base = {"job": _spec(row, told, output).record(), **needs, **rest, **ways.record()}
             base |= {"attempt": number} if is_held else {}
             return RowFlow(
                 row.line, row.priority, turn, row.share, base, settings.gate, attempt=number, is_held=is_held
@@ -116,8 +139,11 @@ class Evaluation:
         found, absent = weights.for_evaluation(settings, row)
         return {"weights": found, "absent": absent, "reference": row.reference}
 
-    def flow(self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int) -> Flow:
+    def flow(
+        self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int, workers: Workers = NOBODY_YET
+    ) -> Flow:
         """Return what evaluates a row."""
+        del workers  # nothing is encoded
         rule = parse_selection(settings.faces.select)
         if rule.kind in (LIKE, SPEAKING):
             raise FaceError(

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+ENCODER_REFUSED = "encoder"
+"""Code of an encoder that does not open."""
+
 CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1")
 ALPHA_CODECS = ("ffv1", "prores_ks", "libvpx-vp9")
 INTERLACED_CODECS = ("libx264", "prores_ks", "ffv1")
@@ -282,6 +285,27 @@ def check_encoder(spec: EncodeSpec) -> None:
         raise _refused(spec, error) from error
 
 
+def opening_encoders() -> tuple[str, ...]:
+    """Return the encoders that really open here: that one was compiled in says little for nvenc."""
+    return tuple(codec for codec in CODECS if _opens(codec))
+
+
+def _opens(codec: str) -> bool:
+    tags = ColorTags(full_range=False, matrix=1, primaries=1, transfer=1)
+    size, rate = Size(256, 256), Fraction(25)
+    pixels = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
+    try:
+        check_encoder(EncodeSpec(codec, None, "ultrafast", 25, pixels, size, rate, 1 / rate, tags, Fraction(1), 1))
+    except SettingsError:
+        return False
+    return True
+
+
+def is_hardware(encoder: str) -> bool:
+    """Tell whether an encoder needs a GPU, and so opens only where there is one that has it."""
+    return encoder.endswith("_nvenc")
+
+
 def _configure(context: VideoCodecContext, spec: EncodeSpec) -> None:
     context.width, context.height = spec.size.width, spec.size.height
     context.pix_fmt = spec.pixel_format
@@ -302,7 +326,7 @@ def _configure(context: VideoCodecContext, spec: EncodeSpec) -> None:
 
 def _refused(spec: EncodeSpec, error: Exception) -> SettingsError:
     return SettingsError(
-        "encoder",
+        ENCODER_REFUSED,
         f"encode.codec = {spec.codec}",
         f"must encode {spec.pixel_format} at {spec.size.width}x{spec.size.height} with preset {spec.preset}",
         str(error),

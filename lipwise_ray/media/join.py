@@ -111,6 +111,26 @@ def codec_for(codec: str, container: str, *, alpha: bool = False, hdr: bool = Fa
     return codec
 
 
+def codecs_for(codecs: Sequence[str], container: str) -> list[str]:
+    """Return those of several choices of `encode.codec` that a container can carry, in their order.
+
+    Raises:
+        SettingsError: It can carry none.
+    """
+    refused: SettingsError | None = None
+    fitting: list[str] = []
+    for codec in codecs:
+        try:
+            codec_for(codec, container)
+        except SettingsError as error:
+            refused = refused or error
+        else:
+            fitting.append(codec)
+    if refused and not fitting:
+        raise refused
+    return fitting
+
+
 def join(
     segments: Sequence[SegmentFile],
     timeline: Timeline,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipwise_ray.media.encode import opening_encoders
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
@@ -205,6 +206,25 @@ def test_an_encoder_that_cannot_work_is_told_before_any_rendering(folder: Path) 
         record = report.outcomes[0].record
         assert (record["code"], report.chunks_rendered) == ("encoder", 0), record
         assert "internal" not in record["message"]
+
+
+def test_an_encoder_that_is_not_there_is_told_at_once_or_replaced(folder: Path) -> None:
+    """Alone it fails the row before anything is looked at, and the message says what is there; in a list the next is
+    used, which the result tells, and the finished file is that of whoever names this one alone.
+    """
+    if "h264_nvenc" in opening_encoders():
+        pytest.skip("h264_nvenc opens here")
+    rows = [_row("a", output="a.mp4")]
+    (refused,) = dub(folder, rows, PASSTHROUGH, 'encode.codec="h264_nvenc"').outcomes
+    assert refused.record["code"] == "no_worker_can"
+    assert "h264_nvenc" in refused.record["message"]
+    assert "libx264" in refused.record["message"]
+    assert not list((folder / "out.state").glob("scans/*"))
+    several = dub(folder, rows, PASSTHROUGH, 'encode.codec=["h264_nvenc", "libx265", "libx264"]')
+    assert several.exit_code == 0, several.outcomes
+    assert several.outcomes[0].record["encoder"] == "libx265"
+    alone = dub(folder, rows, PASSTHROUGH, 'encode.codec="libx265"')
+    assert (alone.outcomes[0].record["reused"], alone.chunks_rendered) == (True, 0)
 
 
 def test_a_users_own_files_in_the_state_folder_stay(folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from lipwise_ray.dubbing.abilities import Abilities
 from lipwise_ray.dubbing.tasks import Kind, Lane, Task, rank
 from lipwise_ray.engine.contract import DEVICE_ERROR, INTERNAL, Failure, Outcome, Seat
 from lipwise_ray.values import Json
@@ -42,6 +43,7 @@ class ScriptedEngine:
         self.ended: list[str] = []
         self.loading = 0
         self.gpu_bytes = 0
+        self.abilities: list[Abilities] = []
         self.at_once = False
         """A poll tells of everything that ended, as Ray's does."""
         self.answer: Callable[[Task], Json] = lambda task: {"id": task.id}
@@ -152,6 +154,7 @@ def make_task(
     length: int | None = 100,
     share: str = "",
     frames: int = 10,
+    needs: frozenset[str] = frozenset(),
 ) -> Task:
     place = rank(kind, priority, turn, row, chunk, frames=length)
-    return Task(name, kind, {"chunk": chunk}, frames, place, job, share)
+    return Task(name, kind, {"chunk": chunk}, frames, place, job, share, needs)

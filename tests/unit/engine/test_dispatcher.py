@@ -381,3 +381,38 @@ def test_any_sequence_comes_to_an_end(
         second.add(task, again)
     _run(second)
     assert {layout.dead_letter(name) for name in again.lost} == known
+
+
+NVENC = frozenset({"h264_nvenc"})
+MIXED = (Seat("g0", "gpu", "one", frozenset({"libx264"})), Seat("g1", "gpu", "two", NVENC | {"libx264"}))
+
+
+def test_work_goes_to_workers_that_can(tmp_path: Path) -> None:
+    """An encoder that only one of two machines has: its tasks wait for that one, others do not."""
+    engine = ScriptedEngine(lambda task, n, seat: None, seats=MIXED)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    for n in range(6):
+        dispatcher.add(make_task(f"nvenc{n}", needs=NVENC, chunk=n), row)
+        dispatcher.add(make_task(f"x264{n}", needs=frozenset({"libx264"}), chunk=n), row)
+    _run(dispatcher)
+    assert {node for name, node in engine.where if name.startswith("nvenc")} == {"two"}
+    assert "one" in {node for name, node in engine.where if name.startswith("x264")}
+    assert len(row.done) == 12
+
+
+def test_work_that_no_worker_can_do_is_refused(tmp_path: Path) -> None:
+    """Once all workers are there, and by no fault of theirs; the others go on."""
+    engine = ScriptedEngine(lambda task, n, seat: None, seats=MIXED)
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher.add(make_task("av1", needs=frozenset({"av1_nvenc"})), row)
+    dispatcher.add(make_task("good", chunk=1), row)
+    engine.loading = 1
+    for _ in range(5):
+        dispatcher.step(0.1)
+    assert (row.done, row.lost) == (["good"], [])
+    assert engine.backlogs[-1]["gpu"] > 2  # more than are there: they might be able
+    engine.loading = 0
+    _run(dispatcher)
+    assert row.lost == ["av1"]
+    assert not engine.count.get("av1")
+    assert not quarantine.keys(LocalStore(tmp_path))
