@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from lipwise_ray.dubbing.abilities import Abilities, choose
@@ -15,6 +16,7 @@ from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.engine.sources import WeightsTable, further_attempts
 from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection
+from lipwise_ray.media.join import codecs_for, container_for
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import is_within, normal
 from lipwise_ray.values import Json
@@ -89,6 +91,7 @@ class Dubbing:
         self, row: Row, settings: Settings, weights: WeightsTable, rest: Json, turn: int, workers: Workers = NOBODY_YET
     ) -> Flow:
         """Return what dubs a row."""
+        codecs_for(settings.encode.codecs, container_for(Path(row.output)))
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, f"must stay under {self.out}", output)

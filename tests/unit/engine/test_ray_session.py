@@ -11,7 +11,7 @@ import ray
 from ray._private.node import Node
 from ray._private.services import ProcessInfo
 
-from lipwise_ray.cli import app, doctor
+from lipwise_ray.cli import app
 from lipwise_ray.engine import ray_session
 from lipwise_ray.errors import EngineError, SetupError
 from lipwise_ray.exit_codes import ExitCode
@@ -68,7 +68,7 @@ def test_doctor_ends_with_2_where_ray_does_not_start(
 ) -> None:
     """The check of a machine says in its line what is wrong with Ray, and its exit code is that of a wrong setup."""
     monkeypatch.setattr(ray, "init", _Starts(*[Exception(_LATE)] * 2))
-    monkeypatch.setattr(doctor, "_ENCODERS", ("libx264",))  # the others take their time
+    monkeypatch.setattr("lipwise_ray.media.encode.CODECS", ("libx264",))  # the others take their time
     monkeypatch.setattr(sys, "argv", ["lipwise-ray", "doctor"])
     with pytest.raises(SystemExit) as end:
         app.main()
