@@ -196,7 +196,7 @@ def choose(
         return Choices(possible, known)
     gpus = sorted({one.gpu or "no GPU" for one in able})
     raise SettingsError(
-        "no_worker_can",
+        "no_encoder",
         f"encode.codec = {', '.join(settings.encode.codecs)}",
         "must be an encoder that opens on a worker",
         f"{len(able)} workers ({', '.join(gpus)}) with {', '.join(sorted({n for one in able for n in one.encoders}))}",

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from lipwise_ray.dubbing.tasks import NO_WORKER_CAN, Task
+from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.engine.contract import Failure, Seat
 from lipwise_ray.engine.verdicts import Neighbourhood, Processes, Record
 
@@ -86,4 +86,4 @@ def no_worker_can(task: Task, living: Sequence[Seat]) -> Failure | None:
         return None
     there = ", ".join(sorted(frozenset[str]().union(*(seat.able or () for seat in living))))
     message = f"task {task.id}: needs a worker that can {', '.join(sorted(task.needs))}, got {len(living)} with {there}"
-    return Failure("setup", NO_WORKER_CAN, f"{message}. Name further choices in encode.codec, or add such machines.")
+    return Failure("setup", "no_worker_can", f"{message}. Name further choices in encode.codec, or add such machines.")

@@ -216,7 +216,7 @@ def test_an_encoder_that_is_not_there_is_told_at_once_or_replaced(folder: Path) 
         pytest.skip("h264_nvenc opens here")
     rows = [_row("a", output="a.mp4")]
     (refused,) = dub(folder, rows, PASSTHROUGH, 'encode.codec="h264_nvenc"').outcomes
-    assert refused.record["code"] == "no_worker_can"
+    assert refused.record["code"] == "no_encoder"
     assert "h264_nvenc" in refused.record["message"]
     assert "libx264" in refused.record["message"]
     assert not list((folder / "out.state").glob("scans/*"))
