@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -287,6 +288,7 @@ def check_encoder(spec: EncodeSpec) -> None:
 
 def opening_encoders() -> tuple[str, ...]:
     """Return the encoders that really open here: that one was compiled in says little for nvenc."""
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 would print its settings; it has no other switch
     return tuple(codec for codec in CODECS if _opens(codec))
 
 
