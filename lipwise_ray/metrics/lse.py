@@ -10,11 +10,9 @@ from lipwise_ray.values import F32Array, F64Array, I64Array
 
 MOST_SHIFT = 15
 SYNCNET = "syncnet"
-"""The network whose distances LSE-D and LSE-C are, as the registry calls it."""
+"""The network whose distances LSE-D and LSE-C are by definition, as the registry calls it."""
 
 SHIFTS = 2 * MOST_SHIFT + 1
-SYNCNET = "syncnet"
-"""The network whose distances LSE-D and LSE-C are by definition, as the registry calls it."""
 
 _EPSILON = 1e-6
 _DIGITS = 4
