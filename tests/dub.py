@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,20 @@ class Quiet(Display):
 
 @dataclass(frozen=True)
 class Dubbed(Report):
-    """A report, and how each row ended."""
+    """A report, how each row ended, and what was said."""
 
     outcomes: list[RowOutcome]
+    lines: list[str] = field(default_factory=list[str])
 
 
-def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", models: Path | None = None) -> Dubbed:
+def dub(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    *sets: str,
+    out: str = "out",
+    models: Path | None = None,
+    verify: bool = False,
+) -> Dubbed:
     """Dub rows in this process; settings as --set takes them."""
     manifest_path = write_manifest(folder / f"{out}.csv", rows)
     layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, UNJUDGED, *sets)]
@@ -89,8 +97,9 @@ def dub(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "out", 
         out=str(folder / out),
         make_engine=lambda config: make_engine(settings.engine, config),
         listener=listener,
+        verify=verify,
     )
-    return Dubbed(**asdict(report), outcomes=listener.outcomes)
+    return Dubbed(**asdict(report), outcomes=listener.outcomes, lines=listener.lines)
 
 
 def evaluated(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "evaluation") -> Dubbed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
@@ -106,6 +105,9 @@ def run(
         def place_of(name: str) -> str:
             return f"{out_root}/{name.rpartition('.')[0]}"
 
+        def address_of(name: str) -> str:
+            return f"{backlog.rstrip('/')}/{name}"
+
         def read(name: str, manifest: str) -> Manifest:
             return setup.read_manifest(manifest, source, settings, place_of(name))
 
@@ -121,7 +123,17 @@ def run(
                     make_engine=lambda config: make_engine(settings.engine, config),
                     listener=listener,
                     stop=is_over,
-                    command=sys.argv[1:],
+                    request=setup.request(
+                        "submit",
+                        [address_of(name)],
+                        job,
+                        assignments,
+                        preset,
+                        place_of(name),
+                        address,
+                        workers,
+                        fail_above,
+                    ),
                 )
                 listener.summary(report, place_of(name), state_root)
             return report
@@ -185,8 +197,11 @@ def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
             done = subprocess.run(shlex.split(notify), input=text, text=True, timeout=_TOLD_S, check=False)  # noqa: S603  # the user's own command
             if done.returncode:
                 _say(f"error: --notify: must end with code 0, got {done.returncode}.")
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            _say(f"error: --notify: must run, got {error}.")
+        except subprocess.TimeoutExpired:  # whose text is the whole command
+            _say(f"error: --notify: must end within {_TOLD_S} s.")
+        except (OSError, ValueError) as error:
+            got = error.strerror if isinstance(error, OSError) else "quotes that do not match"
+            _say(f"error: --notify: must run, got {got}.")
     if webhook is not None:
         import requests  # noqa: PLC0415  # heavy
 

@@ -43,6 +43,7 @@ class Sent:
     workers: int | None
     fail_above: float
     as_json: bool
+    verify: bool = False
 
 
 def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> int:
@@ -102,6 +103,8 @@ def _words(sent: Sent, folder: Path) -> Iterator[str]:
         yield from ("--fail-above", str(sent.fail_above))
     if sent.as_json:
         yield "--json"
+    if sent.verify:
+        yield "--verify"
 
 
 def connect(address: str) -> ClusterJobs:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import faulthandler
 import json
-import os
-import sys
 from typing import Annotated
 
 import typer
 
-from lipwise_ray.cli import cluster
+from lipwise_ray.cli import again, cluster
+from lipwise_ray.cli.again import shown_words
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.errors import SettingsError, StateError
+from lipwise_ray.storage.redact import redact
 
 State = Annotated[str, typer.Argument(help="The state: a folder or an address.")]
 
@@ -25,33 +25,36 @@ def retry(
         bool, typer.Option("--quarantined", help="Take everything out of quarantine (the default without --job).")
     ] = False,
     lift_only: Annotated[bool, typer.Option("--lift-only", help="Do not run the latest submit again.")] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Take Ray's address, checkpoints and allowed places from the state too."),
+    ] = False,
 ) -> None:
     """Take tasks out of quarantine and run the latest submit of the state again."""
     from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
     from lipwise_ray.state.lease import refuse_if_held  # noqa: PLC0415  # the same
-    from lipwise_ray.state.overview import latest_command  # noqa: PLC0415  # the same
+    from lipwise_ray.state.overview import latest_run  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     must_be_state(state)
     if job is not None and quarantined:
         raise SettingsError("bad_usage", "retry", "takes --job or --quarantined", "both", "Leave one out")
     store = open_store(state)
-    refuse_if_held(store)
+    refuse_if_held(store, lambda text: typer.echo(redact(text), err=True))
     lifted = quarantine.lift(store, job)
     for task in lifted:
         typer.echo(f"lifted {task}")
     typer.echo(f"{len(lifted)} tasks out of quarantine")
     if lift_only:
         return
-    folder, words = latest_command(store)
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        got = error.strerror or str(error)
-        do = "Run the submit again where it was run; a cluster's goes on by `submit --address` too"
-        raise StateError("no_folder", folder, "must be there to run its command again", got, do) from error
-    typer.echo("running again: lipwise-ray " + " ".join(words), err=True)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "lipwise_ray", *words])  # noqa: S606  # the user's own command
+    latest = latest_run(store)
+    request = latest and (latest.request or again.request_of(latest.command or []))
+    if latest is None or request is None:
+        got = shown_words(latest.command[:2]) if latest and latest.command else "none"
+        raise StateError(
+            "no_command", state, "must hold a run begun by submit or evaluate", got, "Run it again yourself"
+        )
+    again.run_again(request, latest.folder, state, trust=trust)
 
 
 def cancel(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,7 +93,19 @@ def videos(
             make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
             listener=listener,
             stop=stop,
-            command=sys.argv[1:],
+            request=setup.request(
+                "evaluate",
+                files,
+                job,
+                assignments,
+                None,
+                str(out),
+                address,
+                workers,
+                fail_above,
+                references,
+                as_json=as_json,
+            ),
         )
         listener.summary(report, str(out), state_root)
         listener.say(f"report:  {write_report(open_store(state_root), report.run_id, out)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -25,6 +24,10 @@ def submit(
     workers: setup.Workers = None,
     fail_above: setup.FailAbove = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row instead of text.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Read finished outputs again: what is not what was published is made again."),
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="With --address http: return once the cluster has the run.")
     ] = False,
@@ -52,6 +55,7 @@ def submit(
                     workers,
                     fail_above=fail_above,
                     as_json=as_json,
+                    verify=verify,
                 ),
                 settings,
                 name=job_id,
@@ -81,7 +85,19 @@ def submit(
             make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
             listener=listener,
             stop=stop,
-            command=sys.argv[1:],
+            request=setup.request(
+                "submit",
+                [copy_of or manifest],
+                job,
+                assignments,
+                preset,
+                out_root,
+                address,
+                workers,
+                fail_above,
+                as_json=as_json,
+            ),
+            verify=verify,
         )
         listener.summary(report, out_root, state_root)
         try:

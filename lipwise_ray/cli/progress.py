@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from lipwise_ray.cli.terminal import raw_of
 from lipwise_ray.printable import printable
-from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.redact import redact, scrub
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.flow import Flow
@@ -113,7 +113,7 @@ class Display:
             for line in more:
                 self.say(f"       {line}")
         if self.as_json:
-            print(redact(json.dumps({key: record[key] for key in _PRINTED if key in record})), flush=True)
+            print(json.dumps(scrub({key: record[key] for key in _PRINTED if key in record})), flush=True)
 
     def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
         """Print a plain line every few seconds."""

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lipwise_ray.dubbing.manifest import Manifest
     from lipwise_ray.engine.sources import SettingsSource
     from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.state.shapes import Request
 
 DEFAULT_PRESET = "quality"
 _LOST_SLASH = re.compile(r"^[a-z][a-z0-9+.-]+:/")
@@ -104,6 +105,41 @@ def models_path(settings: Settings) -> Path:
         return whole_path(told)
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "lipwise-ray" / "models"
+
+
+def request(
+    verb: Literal["submit", "evaluate"],
+    files: list[str],
+    job: Path | None,
+    assignments: list[str] | None,
+    preset: str | None,
+    out: str,
+    address: str | None,
+    workers: int | None,
+    fail_above: float,
+    references: list[str] | None = None,
+    *,
+    as_json: bool = False,
+) -> Request:
+    """Return what asked for a run, for `retry`: whole paths, and nothing of whom it tells."""
+    from lipwise_ray.state.shapes import Request  # noqa: PLC0415  # heavy
+
+    def whole(place: str) -> str:
+        return str(Path(place).expanduser().resolve()) if is_local(place) else place
+
+    return Request(
+        verb=verb,
+        files=[whole(file) for file in files],
+        references=[whole(file) for file in references or []],
+        job=whole(str(job)) if job is not None else None,
+        assignments=assignments or [],
+        preset=preset,
+        out=whole(out),
+        address=address,
+        workers=workers,
+        fail_above=fail_above,
+        as_json=as_json,
+    )
 
 
 def registry(settings: Settings) -> Registry:

@@ -113,6 +113,8 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
                     raise
                 chosen = bare
         result = _result(job, payload, plan, markers, found, temporary)
+    seen = output.seen()
+    result["seen"] = asdict(seen) if seen else None
     result |= gathered.figures(job, payload)
     result["left_behind"] = [asdict(one) for one in (*lost, *chosen.left_behind, *side.lost)]
     result["encoder"] = spec.codec

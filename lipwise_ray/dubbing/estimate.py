@@ -16,6 +16,7 @@ from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.settings import Settings
+from lipwise_ray.state.shapes import ResultRecord, typed
 from lipwise_ray.state.store import as_json, open_store
 from lipwise_ray.storage.address import is_local
 from lipwise_ray.values import Json, round_half_up, spans
@@ -56,11 +57,12 @@ class Speeds:
         if not is_local(state) or Path(state).is_dir():
             store = open_store(state)
             keys = [key for key in store.names("jobs") if key.endswith("/result.json")]
-            for result in map(as_json, store.read_all(keys)):
-                if result and result.get("render_s"):
-                    frames, seconds = frames + int(result["frames"]), seconds + float(result["render_s"])
-                    each.append(int(result["frames"]) / float(result["render_s"]))
-                    devices.add(str((result.get("identity") or {}).get("device")))
+            for data in store.read_all(keys):
+                result = typed(as_json(data), ResultRecord)
+                if result and result.render_s:
+                    frames, seconds = frames + result.frames, seconds + result.render_s
+                    each.append(result.frames / result.render_s)
+                    devices.add(str((result.identity or {}).get("device")))
         if not each:
             return Speeds()
         slowest, fastest = (float(value) for value in np.percentile(each, _NINE_OF_TEN))

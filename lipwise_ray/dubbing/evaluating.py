@@ -27,7 +27,8 @@ from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.faces.select import BOX, choose_tracks, fixed_box
 from lipwise_ray.metrics.lse import SHIFTS, reduce
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, load_file, read_json, to_json
+from lipwise_ray.state.shapes import EvaluationRecord, RowRecord, checked, read_checked
+from lipwise_ray.state.store import Store, load_file, to_json
 from lipwise_ray.storage.address import shown
 from lipwise_ray.values import F32Array, I64Array, Json, Span, spans
 
@@ -64,9 +65,9 @@ class Evaluator:
         spec = spec_of(payload)
         identity = _identity(spec, payload, media)
         job_id = record_id(identity)
-        known = read_json(self._store, layout.result(job_id))
-        if known is not None and known.get("status") == "done":
-            return {"job_id": job_id, "published": known}
+        known = checked(read_checked(self._store, layout.result(job_id), RowRecord), EvaluationRecord)
+        if known is not None:
+            return {"job_id": job_id, "published": {**known, "output": shown(spec.video)}}
         job = open_job(self._store, media, self._scratch, {**payload, "video_id": identity["video"]})
         if payload["reference"]:
             self._reference(job, payload, identity["reference"])

@@ -28,8 +28,9 @@ from lipwise_ray.metrics.mfcc import mfcc
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, load_file, read_json, to_json
-from lipwise_ray.values import BoolArray, Json
+from lipwise_ray.state.shapes import SoundRecord, read_typed
+from lipwise_ray.state.store import Store, load_file, to_json
+from lipwise_ray.values import BoolArray
 
 _COLUMNS = ArraySpec("float32", ("C", "B"))
 
@@ -144,13 +145,16 @@ def open_audio(
 
 def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[Sound, int] | None:
     """Return a sound's length and the columns of its mel, when its record, mel and cepstra are whole."""
-    known = read_json(store, layout.sound(audio_id, salvage=salvage)) or {}
-    for name, key_of in (("mel_sha256", layout.mel), ("mfcc_sha256", layout.cepstra)):
+    known = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
+    if known is None:
+        return None
+    for sha256, key_of in ((known.mel_sha256, layout.mel), (known.mfcc_sha256, layout.cepstra)):
         file = store.fetch(key_of(audio_id, salvage=salvage))
-        if file is None or known.get(name) != sha256_of(file):
+        if file is None or sha256 != sha256_of(file):
             return None
     sound = _sound(known)
-    return None if sound is None else (sound, known["mel_columns"])
+    columns = open_columns(store, layout.mel(audio_id, salvage=salvage))
+    return (sound, known.mel_columns) if sound and len(columns) == known.mel_columns else None
 
 
 def lead_s(info: VideoInfo) -> Fraction:
@@ -182,15 +186,23 @@ def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
 
 def sound_of(store: Store, audio_id: str, *, salvage: bool) -> Sound | None:
     """Return a sound's length when it was opened before; its mel and cepstra are not looked at."""
-    return _sound(read_json(store, layout.sound(audio_id, salvage=salvage)) or {})
+    known = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
+    return _sound(known) if known else None
 
 
-def _sound(record: Json) -> Sound | None:
+def _sound(record: SoundRecord) -> Sound | None:
     """Return the sound of a record; None where another version of the pipeline made it, which heard otherwise."""
-    if record.get("pipeline") != PIPELINE_VERSION:
+    if record.pipeline != PIPELINE_VERSION:
         return None
-    told = {name: record[name] for name in ("samples", "rate_hz", "layout", "holes", "hole_s", "changes")}
-    return Sound(**told, heard=Heard(**record["heard"]))
+    return Sound(
+        record.samples,
+        record.rate_hz,
+        record.layout,
+        Heard(record.heard.mixes, record.heard.lufs),
+        record.holes,
+        record.hole_s,
+        record.changes,
+    )
 
 
 def open_columns(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

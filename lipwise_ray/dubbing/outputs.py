@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from lipwise_ray.dubbing import inputs
-from lipwise_ray.errors import OutputError
+from lipwise_ray.errors import OutputError, StorageError
 from lipwise_ray.media.container import write_problem
+from lipwise_ray.state.shapes import Seen
 from lipwise_ray.state.store import move_into_place
 from lipwise_ray.storage.address import bucket_and_key, is_local
 from lipwise_ray.storage.objects import Bucket
 
 _SHOWN_BYTES = 80
 _USUAL_NAME_BYTES = 255
+_BLOCK_BYTES = 4 << 20
 
 
 class Output(Protocol):
@@ -32,8 +35,16 @@ class Output(Protocol):
         """
         ...
 
-    def size(self) -> int | None:
-        """Return the bytes of the file that is there, None for none."""
+    def seen(self) -> Seen | None:
+        """Return size and time stamp or tag of the file that is there, None for none."""
+        ...
+
+    def sha256(self, on_block: Callable[[], None]) -> str | None:
+        """Read the file that is there, telling of blocks, and return its hash; None for none.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
         ...
 
     @contextmanager
@@ -88,9 +99,27 @@ class FileOutput:
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise OutputError("not_writable", str(path), "must be writable", "a folder that is not", "Change its mode")
 
-    def size(self) -> int | None:
-        """Return the bytes of the file that is there, None for none."""
-        return self._path.stat().st_size if self._path.is_file() else None
+    def seen(self) -> Seen | None:
+        """Return size and time stamp of the file that is there, None for none."""
+        if not self._path.is_file():
+            return None
+        found = self._path.stat()
+        return Seen(found.st_size, str(found.st_mtime_ns))
+
+    def sha256(self, on_block: Callable[[], None]) -> str | None:
+        """Read the file that is there and return its hash; None for none."""
+        digest = hashlib.sha256()
+        try:
+            with self._path.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    on_block()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            where, got = str(self._path), error.strerror or str(error)
+            raise StorageError("output_read", where, "must be readable", got, "Check its mode and the disk") from error
+        return digest.hexdigest()
 
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:
@@ -123,10 +152,14 @@ class ObjectOutput:
         """Ask the bucket for the object, which shows that it can be reached."""
         self._bucket.names(f"{self._key}/")
 
-    def size(self) -> int | None:
-        """Return the bytes of the object that is there, None for none."""
+    def seen(self) -> Seen | None:
+        """Return size and tag of the object that is there, None for none."""
         facts = self._bucket.facts(self._key)
-        return None if facts is None else facts.size
+        return None if facts is None or facts.size is None else Seen(facts.size, facts.tag)
+
+    def sha256(self, on_block: Callable[[], None]) -> str | None:
+        """Read the object that is there and return its hash; None for none."""
+        return self._bucket.sha256(self._key, on_block)
 
     @contextmanager
     def written(self, job_id: str) -> Generator[Path]:

@@ -28,6 +28,7 @@ from lipwise_ray.dubbing.models import PASSTHROUGH, Models
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.placing import Placing, mirror_of
 from lipwise_ray.dubbing.planning import Planner, recipe_of
+from lipwise_ray.dubbing.published import Published, find_published, read_result
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
 from lipwise_ray.dubbing.scanning import scan
@@ -46,7 +47,8 @@ from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.settings import Detect, Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
-from lipwise_ray.state.store import load_file, open_store, read_json, to_json
+from lipwise_ray.state.shapes import TranscriptRecord, read_checked
+from lipwise_ray.state.store import load_file, open_store, to_json
 from lipwise_ray.storage.address import shown
 from lipwise_ray.values import Json, Span
 
@@ -178,11 +180,13 @@ class Worker:
         job = spec_of(payload)
         images = {address: self._media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
         undecided, device = identity_of(job, self._media, payload, images), payload["device"]
+        problem = ""
         for choice in choices_of(payload, "known_choices", job.settings):
             job_id = record_id(choice.identity(undecided, device))
-            published = self._published(job_id, job, is_first=not payload.get("attempt"))
-            if published is not None:
-                return {"job_id": job_id, "published": published}
+            published = self._published(job_id, job, payload)
+            if published.result is not None:
+                return {"job_id": job_id, "published": published.result}
+            problem = problem or published.problem
         opened = open_job(self._store, self._media, self._scratch, {**payload, "video_id": undecided["video"]})
         video = opened.video
         choice, has_begun = self._choose(job, video, payload, undecided)
@@ -228,6 +232,7 @@ class Worker:
             "published": None,
             "choice": choice.record(),
             "check": is_hardware(choice.encoder) and not has_begun,
+            "problem": problem,
         }
 
     def _choose(self, job: JobSpec, video: inputs.Video, payload: Json, undecided: Json) -> tuple[Choice, bool]:
@@ -283,18 +288,16 @@ class Worker:
             container, whole_s = container_for(Path(job.output)), audio.sound.duration_s
             plan_soundtrack(audio.info, audio.sound, container, codec, sound.bitrate, whole_s)
 
-    def _published(self, job_id: str, job: JobSpec, *, is_first: bool) -> Json | None:
-        """Return an earlier result when its file is still where it belongs."""
-        result = read_json(self._store, layout.result(job_id))
-        if result is None or result.get("status") != "done" or result.get("output") != job.output_address:
-            return None
-        if not all(isinstance(result.get(name), int) for name in ("frames", "chunks", "bytes_total")):
-            return None  # damaged
-        if output_at(job.output_address, self._scratch).size() != result["bytes_total"]:
-            return None
-        if is_first:  # a driver may have died before it did; a later attempt leaves alone what others wait with
-            sweep_attempts(self._store, result, keep=job.settings.engine.keep_segments)
-        return result
+    def _published(self, job_id: str, job: JobSpec, payload: Json) -> Published:
+        """Return an earlier result when its file is still where it belongs, and what it was."""
+        output, verify = output_at(job.output_address, self._scratch), bool(payload.get("verify"))
+        found = find_published(
+            self._store, job_id, job.output_address, output, verify=verify, on_block=self._tick_slowly
+        )
+        # A driver may have died before it did; a later attempt leaves alone what others wait with.
+        if found.result and not payload.get("attempt"):
+            sweep_attempts(self._store, found.result, keep=job.settings.engine.keep_segments)
+        return found
 
     # scan: faces in a stretch of the source ---------------------------------------------------
 
@@ -471,7 +474,7 @@ class Worker:
         folder = Path(str(job.spec.settings.asr.model))
         audio = Sounds(job, self._scratch, payload["job_id"], payload["identity"]).file()
         key = layout.transcript(audio.id, recogniser_id(folder), salvage=job.salvage)
-        known = read_json(self._store, key)
+        known = read_checked(self._store, key, TranscriptRecord)
         if known is None:
             with inputs.scratch_file(self._scratch, "wave.f32") as wave:
                 extract_network_sound(audio.info, wave, salvage=job.salvage, limits=job.spec.settings.limits)
@@ -503,7 +506,7 @@ class Worker:
 
     def _settle(self, payload: Json) -> Json:
         best_id: str = payload["best_id"]
-        known = (read_json(self._store, layout.result(job_id)) for job_id in (best_id, payload["first_id"]))
+        known = (read_result(self._store, job_id) for job_id in (best_id, payload["first_id"]))
         result = next((one for one in known if one and one.get("job_id") == best_id), None)
         if result is None:
             key = layout.result(best_id)

@@ -24,6 +24,7 @@ from lipwise_ray.reports.page import Costs
 from lipwise_ray.reports.write import NightReport, write_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
+from lipwise_ray.state.shapes import BacklogRecord, ResultRecord, checked, typed
 from lipwise_ray.state.store import Store, as_json, open_store, to_json
 from lipwise_ray.storage.address import is_local, whole_path
 from lipwise_ray.storage.objects import Bucket
@@ -98,7 +99,7 @@ def _listed(backlog: str) -> Iterator[tuple[str, str, float, str]]:
 def _judged(found: list[tuple[str, str, float, str]], store: Store) -> Iterator[Dropped]:
     records = store.read_all([layout.backlog(quote(name, safe="")) for name, *_ in found])
     for (name, address, changed_s, tag), data in zip(found, records, strict=True):
-        record = as_json(data) or {}
+        record = checked(as_json(data), BacklogRecord) or {}
         known = record.get("status", "waiting") if record.get("tag") == tag else "waiting"
         status: Status = "left" if known == _LEFT_ONCE else known
         yield Dropped(name, address, changed_s, tag, status, record)
@@ -130,9 +131,9 @@ def chunk_seconds(store: Store) -> float:
     """Return how long a chunk takes at most, by the latest jobs of a state; a minute where there is none."""
     keys = [key for key in store.names("jobs") if key.endswith("/result.json")][-_LATEST:]
     each = [
-        float(result["render_s"]) / max(1, int(result["chunks"]))
-        for result in map(as_json, store.read_all(keys))
-        if result and result.get("render_s") and result.get("chunks")
+        result.render_s / result.chunks
+        for data in store.read_all(keys)
+        if (result := typed(as_json(data), ResultRecord)) and result.render_s and result.chunks
     ]
     return float(np.percentile(each, _SLOW)) if each else _ASSUMED_CHUNK_S
 

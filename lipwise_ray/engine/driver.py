@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing.inputs import scratch_file
@@ -33,6 +33,7 @@ from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.shapes import Request, RowRecord, checked
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, read_json, to_json
 from lipwise_ray.storage.address import is_within, normal
 from lipwise_ray.storage.cache import machine_folder
@@ -79,7 +80,8 @@ def submit(
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
-    command: list[str] | None = None,
+    request: Request | None = None,
+    verify: bool = False,
 ) -> Report:
     """Dub every row of a manifest.
 
@@ -92,7 +94,8 @@ def submit(
         make_engine: Makes the engine once the state is locked.
         listener: Is told what happens.
         stop: Asked often; once it says yes, running tasks end and the run stops.
-        command: The command line that asked for it, for `retry`.
+        request: What asked for it, for `retry`.
+        verify: Read finished outputs, and make those again that are not what was published.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
@@ -106,7 +109,8 @@ def submit(
         make_engine=make_engine,
         listener=listener,
         stop=stop,
-        command=command,
+        request=request,
+        verify=verify,
     )
 
 
@@ -120,7 +124,8 @@ def work_through(
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
-    command: list[str] | None = None,
+    request: Request | None = None,
+    verify: bool = False,
 ) -> Report:
     """Do the same with every row of a manifest.
 
@@ -145,8 +150,8 @@ def work_through(
     with DriverLease(store, run_id, wait=listener.problem) as lease:
         if not run_settings.paths.scratch:
             shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
-        for request in store.names(layout.CONTROL):
-            store.remove(request)  # it was meant for a driver before this one
+        for asked in store.names(layout.CONTROL):
+            store.remove(asked)  # it was meant for a driver before this one
         weights = WeightsTable(registry, gpu=False)
         prepare = weights.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
         threads = run_settings.engine.threads_per_worker
@@ -170,11 +175,11 @@ def work_through(
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
-            _record_run(store, run_id, manifest, run_settings, work.out, command or [], notes)
+            _record_run(store, run_id, manifest, run_settings, work.out, request, notes)
             _record_rows(store, run_id, manifest, work.out, scratch)
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
-            rest: Json = {"scratch": str(scratch), "device": engine.device}
+            rest: Json = {"scratch": str(scratch), "device": engine.device, **({"verify": True} if verify else {})}
             try:
                 run.work(_jobs(manifest.waiting(), source, weights, work, rest, run), stop)
             finally:
@@ -220,7 +225,7 @@ def _record_run(
     manifest: Manifest,
     settings: Settings,
     out: str,
-    command: list[str],
+    request: Request | None,
     notes: list[str],
 ) -> None:
     record: Json = {
@@ -231,7 +236,7 @@ def _record_run(
         "out": out,
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
-        "command": command,
+        "request": asdict(request) if request else None,
         "notes": notes,
         "folder": str(Path.cwd()),
     }
@@ -316,7 +321,7 @@ def evaluate(
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
-    command: list[str] | None = None,
+    request: Request | None = None,
 ) -> Report:
     """Evaluate every row of a manifest; the arguments are `submit`'s, only that figures go to `out`.
 
@@ -334,10 +339,10 @@ def evaluate(
         make_engine=make_engine,
         listener=listener,
         stop=stop,
-        command=command,
+        request=request,
     )
     store = open_store(state)
-    rows = (as_json(data) for data in store.read_all(store.names(layout.rows(report.run_id))))
+    rows = (checked(as_json(data), RowRecord) for data in store.read_all(store.names(layout.rows(report.run_id))))
     job_ids = [str(row["job_id"]) for row in rows if row and row["status"] == "done" and row.get("fidelity")]
     if job_ids:
         distance, pictures = overall_distance(store, job_ids)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
-import shutil
 import socket
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 import ray.exceptions
 from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
+from lipwise_ray.engine.ray_folder import make_folder, remove_folder
 from lipwise_ray.engine.ray_processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
 from lipwise_ray.errors import EngineError, SetupError
 from lipwise_ray.storage.address import is_web
 
 _VITAL = ("gcs_server", "raylet")
-_FOLDER_PREFIX = "lw-ray-"
 _KNOCK_TIMEOUT_S = 10.0
 _ALIVE_TIMEOUT_S = 2.0
 _NODES_FOR_S = 1.0
@@ -140,7 +136,7 @@ def connect(address: str) -> Path | None:
             raise _not_started(address, error) from error
     failed: Exception | None = None
     for _ in range(_TRIES):
-        folder = _make_folder() if address == "local" else None
+        folder = make_folder() if address == "local" else None
         try:
             _init(address, folder)
         except Exception as error:  # noqa: BLE001  # of Ray's errors while it starts some have no class of their own
@@ -175,7 +171,7 @@ def _init(address: str, folder: Path | None) -> None:
             for process in started:
                 process.wait()
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(folder)
             raise
 
 
@@ -204,19 +200,6 @@ def _knock(address: str) -> None:
     if host and port.isdigit():
         with socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S):
             pass
-
-
-def _make_folder() -> Path:
-    """Return a private folder for an embedded Ray's sockets and logs; sweep those of dead drivers.
-
-    Socket paths must stay under 107 bytes, so the folder's own path must be short.
-    """
-    root = Path("/tmp")  # noqa: S108  # see above; the folder itself is private
-    for old in root.glob(f"{_FOLDER_PREFIX}*"):
-        owner = old.name.removeprefix(_FOLDER_PREFIX).split("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-", dir=root))
 
 
 def ray_logs() -> str:
@@ -258,7 +241,7 @@ def leave(folder: Path | None) -> None:
         ray.shutdown()
     end_sessions(set(started))
     if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
 
 
 def check() -> str:

@@ -76,6 +76,8 @@ class _Running:
         with self._its_own_fault(task.kind):
             if self.job.flow.is_past(task):
                 return
+            if result.get("problem"):
+                self.run.listener.problem(f"row {self.job.id}: {result['problem']}")
             following = self.job.flow.advance(task, result)
             if task.kind == "plan":
                 self.run.let_in(self, following)

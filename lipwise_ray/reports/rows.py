@@ -11,7 +11,8 @@ from typing import Any
 from lipwise_ray.errors import StateError
 from lipwise_ray.nets.terms import commercial_of, strictest
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, as_json, read_json
+from lipwise_ray.state.shapes import EndRecord, PlannedRow, RowRecord, RunRecord, checked, read_checked
+from lipwise_ray.state.store import Store, as_json
 from lipwise_ray.values import Json
 
 _MEASURES = ("source", "before", "after")
@@ -49,7 +50,7 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
     """
     runs = [key.split("/")[1] for key in store.names("runs") if key.endswith("/run.json")]
     chosen = run_id or (runs[-1] if runs else "")
-    run = read_json(store, f"{layout.run(chosen)}/run.json") if chosen in runs else None
+    run = read_checked(store, f"{layout.run(chosen)}/run.json", RunRecord) if chosen in runs else None
     if run is None:
         wanted, known = f"the run {run_id}" if run_id else "a run", f"only {', '.join(runs[-3:])}" if runs else "none"
         raise StateError("no_runs", store.address, f"must hold {wanted}", known, "Check the path and --run")
@@ -68,7 +69,8 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
             }
         )
     left = list(_unfinished(store, chosen, {row["row"] for row in rows}))
-    return RunReport(run, read_json(store, f"{layout.run(chosen)}/report.json"), rows, details, left)
+    ended = read_checked(store, f"{layout.run(chosen)}/report.json", EndRecord)
+    return RunReport(run, ended, rows, details, left)
 
 
 def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
@@ -78,8 +80,8 @@ def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
         return
     with path.open("rb") as lines:
         for line in lines:
-            planned = as_json(line)
-            if planned is not None and planned.get("row") not in ended:
+            planned = checked(as_json(line), PlannedRow)
+            if planned is not None and planned["row"] not in ended:
                 why = {
                     "code": "not_finished",
                     "message": "The run was over before this row: run the same command again.",
@@ -119,8 +121,9 @@ def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str,
 
 def _records(store: Store, keys: list[str]) -> Iterator[Json]:
     for key, data in zip(keys, store.read_all(keys), strict=True):
-        number = int(key.rpartition("/")[2].split("-")[0])
-        yield as_json(data) or {
+        line = key.rpartition("/")[2].split("-")[0]
+        number = int(line) if line.isdecimal() else 0
+        yield checked(as_json(data), RowRecord) or {
             "status": "failed",
             "code": "damaged_record",
             "message": f"{key}: must be whole, got a damaged record. Run submit again.",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import psutil
 
 from lipwise_ray.errors import LipwiseError, StateError
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, read_json, to_json
+from lipwise_ray.state.shapes import Beat, Epoch, read_typed, typed
+from lipwise_ray.state.store import Store, as_json, read_json, to_json
 from lipwise_ray.values import Json
 
 BEAT_S = 5.0
@@ -24,6 +28,10 @@ EXPIRY_S = 30.0
 
 _WAIT_S = 0.5
 _SURE_SHARE = 0.6
+_EPOCH = re.compile(r"epoch-\d{8,18}\.json", re.ASCII)
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_ENDED = ("Z", "X")
+Life = Literal["alive", "dead", "unknown"]
 
 
 class DriverLease:
@@ -31,7 +39,7 @@ class DriverLease:
 
     Epochs only grow, and each is created by exactly one driver, so the newest epoch names the
     holder on every store that creates atomically. A holder writes a beat every few seconds; nobody's
-    clock is compared with anybody else's. On the machine of the holder a dead process is known at once.
+    clock is compared with anybody else's. Where its process can be looked for, a dead holder is known at once.
 
     Args:
         store: The state.
@@ -62,12 +70,12 @@ class DriverLease:
         if newest:
             _until_free(store, newest, wait, expiry_s)
         self.epoch = newest + 1
-        me = psutil.Process()
         self._record: Json = {
             "run_id": run_id,
             "host": socket.gethostname(),
-            "pid": me.pid,
-            "started": _started(me),
+            "pid": os.getpid(),
+            "started": _started("self") or "",
+            "space": _space(),
         }
         if not store.create(layout.epoch(self.epoch), to_json(self._record)):
             raise _taken(store, self.epoch)
@@ -133,25 +141,26 @@ def holder(store: Store) -> Json | None:
     """Return who holds a state's lease as far as its records tell, with its latest beat; None where nobody does."""
     newest = _newest(store)
     beat = read_json(store, layout.beat(newest)) if newest else None
-    if not newest or (beat is not None and beat.get("released")):
+    epoch = read_typed(store, layout.epoch(newest), Epoch) or Epoch()
+    if not newest or _is_released(beat) or _life(epoch) == "dead":
         return None
-    record = read_json(store, layout.epoch(newest)) or {}
-    return None if _is_dead_here(record) else {**(beat or {}), **record}
+    return {**(beat or {}), "run_id": epoch.run_id, "host": epoch.host, "pid": epoch.pid}
 
 
-def refuse_if_held(store: Store) -> None:
-    """Raise where a driver is at work.
+def refuse_if_held(store: Store, wait: Callable[[str], None] = lambda _: None, expiry_s: float = EXPIRY_S) -> None:
+    """Raise where a driver is at work; wait for a sign of life where its process cannot be looked for.
 
     Raises:
         StateError: One is.
     """
-    if holder(store) is not None:
-        raise _taken(store, _newest(store))
+    newest = _newest(store)
+    if newest:
+        _until_free(store, newest, wait, expiry_s)
 
 
 def _epochs(store: Store) -> list[int]:
     names = (key.rsplit("/", 1)[-1] for key in store.names(layout.DRIVER))
-    return sorted(int(name[6:-5]) for name in names if name.startswith("epoch-") and name[6:-5].isdigit())
+    return sorted(int(name[6:-5]) for name in names if _EPOCH.fullmatch(name))
 
 
 def _newest(store: Store) -> int:
@@ -164,50 +173,87 @@ def _until_free(store: Store, epoch: int, wait: Callable[[str], None], expiry_s:
     Raises:
         StateError: It lives.
     """
-    record = read_json(store, layout.epoch(epoch)) or {}
-    last = read_json(store, layout.beat(epoch))
-    if (last is not None and last.get("released")) or _is_dead_here(record):
+    record = read_typed(store, layout.epoch(epoch), Epoch) or Epoch()
+    last = store.read(layout.beat(epoch))
+    life = _life(record)
+    if _is_released(as_json(last)) or life == "dead":
         return
-    if record.get("host") == socket.gethostname():
+    if life == "alive":
         raise _taken(store, epoch)
     wait(f"{_who(record)} held the state; waiting {expiry_s:g} s for a sign of life")
     begin_s = time.monotonic()
     while time.monotonic() - begin_s < expiry_s:
         time.sleep(_WAIT_S)
-        now = read_json(store, layout.beat(epoch))
-        if now is not None and now.get("released"):
+        now = store.read(layout.beat(epoch))  # any change is life, also of a record that cannot be understood
+        if _is_released(as_json(now)):
             return
         if now != last or _newest(store) > epoch:
             raise _taken(store, epoch)
 
 
-def _is_dead_here(record: Json) -> bool:
-    """Tell whether the holder was a process of this machine that is gone."""
-    if record.get("host") != socket.gethostname():
-        return False
+def _is_released(beat: Json | None) -> bool:
+    found = typed(beat, Beat)
+    return found is not None and found.released
+
+
+def _life(record: Epoch) -> Life:
+    """Tell whether the holder's process lives, as far as a process with its number means the same here."""
+    if not record.space or record.space != _space():
+        return "unknown"
+    if not psutil.pid_exists(record.pid):
+        return "dead"
+    started = _started(str(record.pid))
+    if started is None:  # somebody else's, which this system does not show
+        return "unknown"
+    return "alive" if started == record.started else "dead"
+
+
+def _space() -> str:
+    """Return what tells apart the places in which one number means one process; empty where that cannot be told.
+
+    On Linux that is the PID namespace of a kernel since it was booted: containers may share a host's name. Elsewhere it
+    is the host.
+    """
+    if sys.platform != "linux":
+        return f"host {socket.gethostname()}"
     try:
-        return _started(psutil.Process(int(record["pid"]))) != record["started"]
-    except (psutil.NoSuchProcess, KeyError, ValueError):
-        return True
+        if Path("/proc/self").readlink().name != str(os.getpid()):
+            return ""  # another namespace's processes are shown
+        return f"{_BOOT.read_text(encoding='ascii').strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
-def _started(process: psutil.Process) -> str:
-    """Return what tells a process from all others that get its number, whatever its machine's clock is set to."""
+def _started(pid: str) -> str | None:
+    """Return what tells a process from all others that get its number, whatever its machine's clock is set to.
+
+    Args:
+        pid: Its number, or ``self``.
+
+    Returns:
+        None where it is not shown; empty for one that has ended and is still listed.
+    """
+    if sys.platform != "linux":  # there a process keeps the time that it was begun with
+        try:
+            return f"{psutil.Process(None if pid == 'self' else int(pid)).create_time():.2f}"
+        except psutil.Error:
+            return None
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        facts = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # not Linux: there a process keeps the time that it was begun with
-        return f"{process.create_time():.2f}"
-    ticks_since_boot = facts.rpartition(")")[2].split()[19]
-    return f"{boot} {ticks_since_boot}"
+        boot = _BOOT.read_text(encoding="ascii").strip()
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return "" if facts[0] in _ENDED else f"{boot} {facts[19]}"
 
 
-def _who(record: Json) -> str:
-    return f"process {record.get('pid')} on {record.get('host')} (run {record.get('run_id')})"
+def _who(record: Epoch) -> str:
+    if not record.host:
+        return "a driver whose record cannot be read"
+    return f"process {record.pid} on {record.host} (run {record.run_id})"
 
 
 def _taken(store: Store, epoch: int) -> StateError:
-    record = read_json(store, layout.epoch(max(epoch, _newest(store)))) or {}
+    record = read_typed(store, layout.epoch(max(epoch, _newest(store))), Epoch) or Epoch()
     return StateError(
         "state_in_use",
         store.address,

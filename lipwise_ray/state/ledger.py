@@ -8,7 +8,7 @@ from typing import Any
 
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
-from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.redact import scrub
 from lipwise_ray.values import Json
 
 
@@ -52,4 +52,4 @@ class Ledger:
 
 
 def _line(record: Json) -> bytes:
-    return redact(json.dumps(record, sort_keys=True, ensure_ascii=False)).encode("utf-8", "backslashreplace")
+    return json.dumps(scrub(record), sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")

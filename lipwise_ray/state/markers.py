@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, read_json, to_json
+from lipwise_ray.state.shapes import STRICT, Count, Id, Positive, Sha256, read_typed
+from lipwise_ray.state.store import Store, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,34 +22,30 @@ class Marker:
     colours were not the video's.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
     segment: str
-    frames: int
-    reorder: int
-    bytes_total: int
-    sha256: str
-    crc: int
-    header: int
+    frames: Annotated[int, Field(ge=1, le=1 << 40)]
+    reorder: Annotated[int, Field(ge=0, le=1000)]
+    bytes_total: Count
+    sha256: Sha256
+    crc: Count
+    header: Count
     made_by: str
-    attempt: str
-    seconds: float
-    stages: dict[str, float]
-    flicker: list[float] = field(default_factory=list[float])
+    attempt: Id
+    seconds: Positive
+    stages: dict[str, Positive]
+    flicker: Annotated[list[Positive], Field(max_length=3)] = field(default_factory=list[float])
     original: bool = False
     fitted: int = 0
 
 
 def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
     """Return a chunk's marker when its segment is there with the right size, else None."""
-    record = read_json(store, layout.marker(job_id, chunk))
-    if record is None:
+    marker = read_typed(store, layout.marker(job_id, chunk), Marker)
+    if marker is None or marker.segment != layout.segment(job_id, chunk, marker.attempt):
         return None
-    try:
-        marker = Marker(**record)
-    except TypeError:
-        return None
-    if store.size(marker.segment) != marker.bytes_total:
-        return None
-    return marker
+    return marker if store.size(marker.segment) == marker.bytes_total else None
 
 
 def commit(store: Store, job_id: str, chunk: int, marker: Marker) -> Marker:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.lease import holder
-from lipwise_ray.state.store import Store, as_json, open_store, read_json
+from lipwise_ray.state.shapes import Id, Lease, Letter, RowRecord, RunRecord, checked, read_checked, typed
+from lipwise_ray.state.store import Store, as_json, open_store
 from lipwise_ray.values import Json
 
 
@@ -69,35 +71,29 @@ def overview(address: str) -> Overview:
     run_id, record = next(_runs(store), ("", None))
     if record is None:
         raise StateError("no_runs", address, "must hold a run", "none", "Check the path")
-    found = Overview(run_id, record["manifest"], int(record["rows"]))
+    found = Overview(run_id, record["manifest"], record["rows"])
     ended = store.names(layout.rows(run_id))
     failed = [key for key in ended if not key.endswith("-done.json")]
     found.done, found.failed = len(ended) - len(failed), len(failed)
-    for row in _records(store, failed):
+    for row in _records(store, failed, RowRecord):
         found.failures.append({name: row.get(name, "") for name in ("row_id", "code", "message", "stage")})
     found.unfinished = list(_unfinished(store))
     found.holder = holder(store)
     if found.holder is not None:
-        found.running = found.holder.pop("running", [])
-        found.loading = int(found.holder.pop("loading", 0))
+        running, loading = found.holder.pop("running", []), found.holder.pop("loading", 0)
+        found.running = [one for one in running if typed(one, Lease)] if isinstance(running, list) else []
+        found.loading = loading if isinstance(loading, int) else 0
     letters = sorted(quarantine.keys(store))
-    for key, letter in zip(letters, _records(store, letters), strict=True):
-        last: Json = (letter.get("attempts") or [{}])[-1]
+    for key, letter in zip(letters, _records(store, letters, Letter), strict=True):
+        last: Json = (letter.get("attempts") or [{"message": "its dead letter cannot be read"}])[-1]
         found.quarantined.append({"task": letter.get("task", key), "message": last.get("message", "")})
     return found
 
 
-def latest_command(store: Store) -> tuple[str, list[str]]:
-    """Return the folder and the arguments of the latest submit.
-
-    Raises:
-        StateError: It was not begun from the command line.
-    """
+def latest_run(store: Store) -> RunRecord | None:
+    """Return what the latest run was begun with, None where no run was ever begun."""
     _, record = next(_runs(store), ("", None))
-    words = (record or {}).get("command") or []
-    if not words:
-        raise StateError("no_command", store.address, "must hold a run begun by submit", "none", "Run submit again")
-    return str((record or {})["folder"]), [str(word) for word in words]
+    return typed(record, RunRecord)
 
 
 def tracks_of(address: str, row_id: str) -> Path:
@@ -108,42 +104,60 @@ def tracks_of(address: str, row_id: str) -> Path:
     """
     store = open_store(address)
     for run_id, _ in _runs(store):
-        for row in _records(store, store.names(layout.rows(run_id))):
-            identity = row.get("identity")
-            if row.get("row_id") == row_id and identity:
-                path = store.fetch(_tracks_key(row))
-                if path is not None:
-                    return path
+        for row in _records(store, store.names(layout.rows(run_id)), RowRecord):
+            found = typed(row, _Scanned) if row.get("row_id") == row_id else None
+            path = store.fetch(found.tracks_key) if found else None
+            if path is not None:
+                return path
     raise StateError(
         "no_tracks", address, f"must hold the tracks of row {row_id}", "none", "Only finished rows have them"
     )
 
 
-def _tracks_key(row: Json) -> str:
-    identity = row["identity"]
-    return layout.tracks(identity["video"], identity["weights"]["detector"], row.get("scanned") or "")
+@dataclass(frozen=True, slots=True)
+class _Detected:
+    detector: Id
 
 
-def _records(store: Store, keys: list[str]) -> Iterator[Json]:
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    video: Id
+    weights: _Detected
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """What of a row's record names the scan of its video."""
+
+    identity: _Identity
+    scanned: Id | Literal[""] | None = None
+
+    @property
+    def tracks_key(self) -> str:
+        """The key of its tracks."""
+        return layout.tracks(self.identity.video, self.identity.weights.detector, self.scanned or "")
+
+
+def _records(store: Store, keys: list[str], shape: type[object]) -> Iterator[Json]:
     """Yield records, a damaged one as an empty one."""
     for data in store.read_all(keys):
-        yield as_json(data) or {}
+        yield checked(as_json(data), shape) or {}
 
 
 def _runs(store: Store) -> Iterator[tuple[str, Json]]:
     """Yield (id, record) of the runs, newest first."""
     for key in reversed(store.names("runs")):
         if key.endswith("/run.json"):
-            record = read_json(store, key)
+            record = read_checked(store, key, RunRecord)
             if record is not None:
-                yield record["run_id"], record
+                yield key.split("/")[1], record
 
 
 def _unfinished(store: Store) -> Iterator[JobState]:
     keys = store.names("jobs")
     results = [key for key in keys if key.endswith("/result.json")]
     finished = {key.split("/")[1] for key in results}
-    for result in _records(store, results):
+    for result in _records(store, results, RowRecord):
         finished.update(str(one.get("job_id")) for one in result.get("attempts") or [])
     markers: dict[str, int] = {}
     for key in keys:
@@ -151,6 +165,13 @@ def _unfinished(store: Store) -> Iterator[JobState]:
             job_id = key.split("/")[1]
             markers[job_id] = markers.get(job_id, 0) + 1
     plans = [key for key in keys if key.endswith("/plan.json") and key.split("/")[1] not in finished]
-    for key, plan in zip(plans, _records(store, plans), strict=True):
+    for key, plan in zip(plans, _records(store, plans, _Cut), strict=True):
         job_id = key.split("/")[1]
         yield JobState(job_id, len(plan.get("chunks", [])), markers.get(job_id, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """What of a plan says how many chunks there are."""
+
+    chunks: list[list[int]]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, read_json, to_json
+from lipwise_ray.state.shapes import Letter, read_checked
+from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
 SCHEMA = "lipwise.dead_letter/1"
+_CHUNK = re.compile(rf"{layout.QUARANTINE}/render-([0-9A-Za-z_]+)-(\d{{1,9}})(?:-original)?\.json")
+"""The key of a render task's letter: its job and chunk."""
 
 
 def keys(store: Store) -> set[str]:
@@ -29,23 +34,29 @@ def write(store: Store, task_id: str, letter: Json) -> str:
 
 def read(store: Store, task_id: str) -> Json | None:
     """Return a task's dead letter, None where there is none that can be read."""
-    return read_json(store, layout.dead_letter(task_id))
+    letter = read_checked(store, layout.dead_letter(task_id), Letter)
+    return letter if letter and letter["task"] == task_id else None
 
 
 def lift(store: Store, job_id: str | None) -> list[str]:
     """Remove the dead letters of a job, or all, so that a run tries again; return their tasks.
 
-    A chunk whose original frames were let through is taken back, and the result of its job with it.
+    A chunk whose original frames were let through is taken back, and the result of its job with it. Which job and chunk
+    a letter is of stands in its key too, so one that cannot be read is lifted like any other.
     """
     lifted: list[str] = []
     for name in sorted(keys(store)):
-        letter = read_json(store, name) or {}
-        owner = str(letter.get("job_id", ""))
+        letter = read_checked(store, name, Letter) or {}
+        task = str(letter.get("task", ""))
+        if layout.dead_letter(task) != name:  # damaged, or not of this key
+            letter, task = {}, name.removeprefix(f"{layout.QUARANTINE}/").removesuffix(".json")
+        chunk = _CHUNK.fullmatch(name)
+        owner = str(letter.get("job_id", "")) or (chunk[1] if chunk else "")
         if job_id is not None and owner != job_id:
             continue
-        if letter.get("kind") == "render" and owner:
-            store.remove(layout.marker(owner, int(letter["payload"]["chunk"])))
-            store.remove(layout.result(owner))
+        if chunk:
+            store.remove(layout.marker(chunk[1], int(chunk[2])))
+            store.remove(layout.result(chunk[1]))
         store.remove(name)
-        lifted.append(str(letter.get("task", name)))
+        lifted.append(task)
     return lifted

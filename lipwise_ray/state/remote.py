@@ -13,6 +13,9 @@ from pathlib import Path
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.objects import Bucket
 
+MOST_RECORD_BYTES = 64 << 20
+"""Records are kilobytes; what is larger than this was not written by this program."""
+
 _HANDS = 16
 _PART_BYTES = 128 << 10
 _MOST_OPEN_LOGS = 256
@@ -50,12 +53,12 @@ class RemoteStore:
 
     def read(self, key: str) -> bytes | None:
         """Return a record, or None."""
-        return self._records.read(key)
+        return self._records.read(key, MOST_RECORD_BYTES)
 
     def read_all(self, keys: list[str]) -> list[bytes | None]:
         """Return many records, asked for side by side."""
         with ThreadPoolExecutor(_HANDS) as hands:
-            return list(hands.map(self._records.read, keys))
+            return list(hands.map(self.read, keys))
 
     def write(self, key: str, data: bytes) -> None:
         """Write a record; readers see the old or the new one, never a part."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -14,13 +16,16 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore as ObstoreLocal
 
 from lipwise_ray.errors import InputError, StateError, StorageError
-from lipwise_ray.state.remote import RemoteStore
+from lipwise_ray.state.remote import MOST_RECORD_BYTES, RemoteStore
 from lipwise_ray.storage.address import is_local, is_store, scheme_of, shown, whole_path
 from lipwise_ray.storage.cache import Cache
-from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.redact import scrub
 from lipwise_ray.values import Json
 
 Loaded = TypeVar("Loaded")
+_MOST_LOG_BYTES = 1 << 30
+_MOST_LEVELS = 32
+_CHECKSUM, _CHECKSUM_CHARACTERS = "checksum", 16
 
 
 class Store(Protocol):
@@ -107,10 +112,33 @@ class LocalStore:
 
     def read(self, key: str) -> bytes | None:
         """Return a record, or None."""
+        return self._bytes(key, MOST_RECORD_BYTES)
+
+    def _bytes(self, key: str, most: int) -> bytes | None:
+        """Return a file's bytes, None where there is no file or one of more than `most` bytes."""
+        path = self._path(key)
         try:
-            return bytes(self._store.get(key).bytes())
+            if not path.is_file():  # what waits for a writer is none
+                return None
+            with path.open("rb") as file:
+                data = file.read(most + 1)
         except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                "state_read", str(path), "must be readable", str(error), "Check the folder's mode and the disk"
+            ) from error
+        return data if len(data) <= most else None
+
+    def _path(self, key: str) -> Path:
+        """Return where a record is.
+
+        Raises:
+            StorageError: The key leaves the state's folder.
+        """
+        if {"", ".", ".."} & {*key.split("/")}:
+            raise StorageError("bad_key", self.address, "must hold its records inside", repr(key))
+        return self.root / key
 
     def write(self, key: str, data: bytes) -> None:
         """Write a record; readers see the old or the new one, never a part."""
@@ -135,7 +163,7 @@ class LocalStore:
 
     def append(self, key: str, line: bytes) -> None:
         """Add a line to a log that one process writes."""
-        path = self.root / key
+        path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
@@ -148,7 +176,7 @@ class LocalStore:
 
     def log(self, key: str) -> bytes:
         """Return a log's lines; the last one may be half written."""
-        return self.read(key) or b""
+        return self._bytes(key, _MOST_LOG_BYTES) or b""
 
     def names(self, prefix: str) -> list[str]:
         """Return the keys under a folder, sorted."""
@@ -157,16 +185,16 @@ class LocalStore:
 
     def remove(self, key: str) -> None:
         """Remove a record or file; nothing happens when it is gone."""
-        (self.root / key).unlink(missing_ok=True)
+        self._path(key).unlink(missing_ok=True)
 
     def size(self, key: str) -> int | None:
         """Return how many bytes a record or file has, None where there is none."""
-        path = self.root / key
+        path = self._path(key)
         return path.stat().st_size if path.is_file() else None
 
     def put_file(self, key: str, path: Path) -> None:
         """Move a finished local file to a key, atomically."""
-        target = self.root / key
+        target = self._path(key)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             move_into_place(path, target)
@@ -175,7 +203,7 @@ class LocalStore:
 
     def fetch(self, key: str) -> Path | None:
         """Return the local path of a file, or None."""
-        path = self.root / key
+        path = self._path(key)
         return path if path.is_file() else None
 
     def _refused(self, key: str, error: Exception) -> StorageError:
@@ -252,19 +280,48 @@ def load_file(store: Store, key: str, load: Callable[[Path], Loaded]) -> Loaded 
 
 
 def as_json(data: bytes | None) -> Json | None:
-    """Return the JSON object that bytes hold, or None."""
-    if data is None:
+    """Return the JSON object that bytes hold, or None where that is none, or not what was written.
+
+    Its numbers are finite. Records that were written without a checksum are believed.
+    """
+    if data is None or len(data) > MOST_RECORD_BYTES:
         return None
     try:
-        loaded: object = json.loads(data)
-    except ValueError:
+        loaded: object = json.loads(data, parse_constant=_refused_number, parse_float=_finite)
+    except (ValueError, RecursionError):
         return None
-    return cast("Json", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(loaded, dict) or not _is_shallow(loaded, _MOST_LEVELS):
+        return None
+    record = cast("Json", loaded)
+    known = record.pop(_CHECKSUM, None)
+    return record if known is None or known == _checksum(record) else None
 
 
 def to_json(record: Json) -> bytes:
-    """Return a record as readable JSON, without secrets."""
-    try:
-        return redact(json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)).encode()
-    except UnicodeEncodeError:  # a file name of other bytes than UTF-8, on the command line
-        return redact(json.dumps(record, indent=1, sort_keys=True)).encode()
+    """Return a record as readable JSON, without secrets, and with a checksum by which damage is seen."""
+    plain: Json = json.loads(json.dumps(scrub(record), sort_keys=True))
+    whole = {**plain, _CHECKSUM: _checksum(plain)}
+    return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _checksum(record: Json) -> str:
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_CHECKSUM_CHARACTERS]
+
+
+def _is_shallow(value: object, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return True
+    inside = cast("dict[str, object]", value).values() if isinstance(value, dict) else cast("list[object]", value)
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inside)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _refused_number(text: str) -> float:
+    raise ValueError(text)

@@ -22,6 +22,9 @@ _SIGNS = re.compile(
 )
 """Parameters by which a web address is signed, and nothing that may choose the file; the short ones are Azure's."""
 
+_ASSIGNS = re.compile(r"(?<=://)([^?#]*)[?#][^=]*=.*", re.DOTALL)
+"""What of an object's address is a query or fragment, and not a key that holds such a sign."""
+
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
 
@@ -186,6 +189,6 @@ def _is_under(address: str, root: str) -> bool:
 
 
 def shown(address: str) -> str:
-    """Return an address for people: without user and password, and without what signs a web address."""
-    plain = re.sub(r"(?<=://)[^/@]*@", "", address)
-    return plain.partition("?")[0] if is_web(plain) else plain
+    """Return an address for people: without user and password, query and fragment."""
+    plain = re.sub(r"(?<=://)(?:[^/@]*@)+|(?<=://)[^/@:]*:[^@?#]*@", "", address)
+    return re.split("[?#]", plain, maxsplit=1)[0] if is_web(plain) else _ASSIGNS.sub(r"\1", plain)

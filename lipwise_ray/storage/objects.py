@@ -5,6 +5,7 @@ Credentials come from each cloud's standard chain alone; none is ever a setting.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 from collections.abc import Callable, Generator, Mapping
@@ -24,6 +25,7 @@ from lipwise_ray.storage.address import bucket_and_key, scheme_of
 from lipwise_ray.storage.redact import redact
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import ObjectStore
 
@@ -62,11 +64,14 @@ class Bucket:
         self._prefix = f"{prefix}/" if prefix else ""
         self._store = opened(root, patience)
 
-    def read(self, key: str) -> bytes | None:
-        """Return an object's bytes, or None."""
+    def read(self, key: str, most_bytes: int | None = None) -> bytes | None:
+        """Return an object's bytes, or None where there is none, or one of more than `most_bytes`."""
         with self._errors(key, "must be readable"):
             try:
-                return bytes(obstore.get(self._store, self._prefix + key).bytes())
+                answer = obstore.get(self._store, self._prefix + key)
+                if most_bytes is not None and answer.meta["size"] > most_bytes:
+                    return None
+                return bytes(answer.bytes())
             except FileNotFoundError:
                 return None
 
@@ -150,11 +155,33 @@ class Bucket:
                 answer = obstore.get(self._store, self._prefix + key)
             except FileNotFoundError:
                 return None
-            done = 0
             with target.open("wb") as file:
-                for block in answer.stream(min_chunk_size=_STREAM_BYTES):
-                    done += file.write(block)
-                    on_block()
+                return self._taken(key, answer, file.write, on_block)
+
+    def sha256(self, key: str, on_block: Callable[[], None] = lambda: None) -> str | None:
+        """Return the hash of an object's bytes, telling of blocks as they arrive; None where there is none.
+
+        Raises:
+            StorageError: The store refused, or gave another number of bytes than it has.
+        """
+        digest = hashlib.sha256()
+        with self._errors(key, "must be readable"):
+            try:
+                answer = obstore.get(self._store, self._prefix + key)
+            except FileNotFoundError:
+                return None
+            self._taken(key, answer, digest.update, on_block)
+        return digest.hexdigest()
+
+    def _taken(
+        self, key: str, answer: GetResult, take: Callable[[bytes], object], on_block: Callable[[], None]
+    ) -> Facts:
+        """Take an answer's bytes block by block."""
+        done = 0
+        for block in answer.stream(min_chunk_size=_STREAM_BYTES):
+            take(block)
+            done += len(block)
+            on_block()
         found = _facts(answer.meta)
         if done != found.size:
             raise StorageError(

@@ -132,6 +132,7 @@ def test_segments_of_another_library_are_not_joined(folder: Path) -> None:
     gone.unlink()
     (marker,) = (folder / "out.state").glob("jobs/*/chunks/00002.json")
     record = json.loads(marker.read_text())
+    del record["checksum"]
     marker.write_text(json.dumps({**record, "header": record["header"] + 1, "made_by": "older"}))
     report = dub(folder, rows, *sets)
     assert (report.exit_code, report.chunks_rendered) == (0, 2)

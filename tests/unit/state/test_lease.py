@@ -107,3 +107,56 @@ def test_of_many_drivers_one_gets_the_lease(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         won = pool.map(_race, [(str(tmp_path), n) for n in range(4)], chunksize=1)
     assert sum(won) == 1
+
+
+def _held(store: LocalStore, **changes: object) -> None:
+    """Leave the record and the beat of a driver that is this very process, with changes."""
+    with DriverLease(store, "held") as lease:
+        record = read_json(store, layout.epoch(lease.epoch)) or {}
+    store.write(layout.epoch(lease.epoch), to_json({**record, **changes}))
+    store.write(layout.beat(lease.epoch), to_json({"beat": 1, "released": False}))
+
+
+def test_a_process_of_another_namespace_is_not_judged_by_its_number(tmp_path: Path) -> None:
+    """In another container, or after another boot, a number that nobody has here says nothing: its beats decide."""
+    store = LocalStore(tmp_path)
+    for space in ("other-boot pid:[1]", ""):
+        _held(store, pid=(1 << 22) + 1, space=space)
+        said: list[str] = []
+        newest = max(name for name in store.names(layout.DRIVER) if "beat" in name)
+        timer = threading.Timer(0.3, store.write, (newest, to_json({"beat": 2, "released": False})))
+        timer.start()
+        with pytest.raises(StateError, match="must have one driver at a time"):
+            DriverLease(store, "second", wait=said.append, expiry_s=5.0)
+        assert "waiting 5 s" in said[0]
+        timer.join()
+        with DriverLease(store, "third", expiry_s=0.2):
+            pass
+
+
+def test_a_damaged_record_of_the_holder_is_no_licence(tmp_path: Path) -> None:
+    """Where it cannot be read who drives, a sign of life is waited for; a damaged beat that changes is one."""
+    store = LocalStore(tmp_path)
+    _held(store)
+    store.write(layout.epoch(1), b'{"pid": -1}')
+    timer = threading.Timer(0.3, lambda: store.write(layout.beat(1), b"\0"))
+    timer.start()
+    with pytest.raises(StateError, match="a driver whose record cannot be read"):
+        DriverLease(store, "second", expiry_s=5.0)
+    timer.join()
+    store.write(f"{layout.DRIVER}/epoch-\N{SUPERSCRIPT TWO}0000000.json", b"{}")
+    with DriverLease(store, "third", expiry_s=0.2) as lease:
+        assert lease.epoch == 2
+
+
+def test_a_process_that_ended_but_is_still_listed_is_dead(tmp_path: Path) -> None:
+    """A driver that was killed and that nobody has waited for does not hold its state for ever."""
+    store = LocalStore(tmp_path)
+    child = multiprocessing.get_context("spawn").Process(target=_die_with_lease, args=(str(tmp_path),))
+    child.start()
+    deadline = time.monotonic() + 60
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert holder(store) is None
+    child.join()

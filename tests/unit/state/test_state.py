@@ -15,7 +15,7 @@ def _marker(store: LocalStore, attempt: str, tmp: Path, data: bytes = b"segment"
     key = layout.segment("job", 3, attempt)
     (tmp / "part").write_bytes(data)
     store.put_file(key, tmp / "part")
-    return Marker(key, 10, 2, len(data), "00", 0, 0, "1", attempt, 1.0, {})
+    return Marker(key, 10, 2, len(data), "0" * 64, 0, 0, "1", attempt, 1.0, {})
 
 
 def test_records_are_whole_or_absent(tmp_path: Path) -> None:

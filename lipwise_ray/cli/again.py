@@ -1,0 +1,180 @@
+"""What `retry` runs: a request that a state holds, checked, shown, and never more than its own words say.
+
+A state may lie where others can write. So what is run again is rebuilt from a typed record, `submit` and `evaluate` are
+all there is, and a state does not choose whose code, checkpoints and places are trusted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import typer
+
+from lipwise_ray.cli import evaluate, jobs, setup
+from lipwise_ray.errors import StateError
+from lipwise_ray.printable import on_one_line
+from lipwise_ray.settings import Settings
+from lipwise_ray.state.shapes import Request, typed
+from lipwise_ray.storage.address import bucket_and_key, is_local
+from lipwise_ray.storage.redact import redact
+
+_FLAGS = {"--json": "as_json", "--verify": "verify"}
+_PLACES = ("paths.schemes", "paths.hosts", "paths.roots", "paths.models", "paths.mirror", "paths.scratch")
+_TRUSTED = ("engine.address", "engine.metrics_file", "asr.model", *_PLACES)
+_OWN_RAYS = ("local", "auto")
+
+
+def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None:
+    """Show a request and run it on a state.
+
+    Args:
+        request: What the state holds.
+        folder: Where it was run.
+        state: The state, as whoever asks named it.
+        trust: It may choose what is trusted too.
+
+    Raises:
+        StateError: It chooses that and may not, or its folder is gone.
+    """
+    state = str(Path(state).resolve()) if is_local(state) else state
+    try:
+        os.chdir(folder)
+    except (OSError, ValueError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        do = "Run the submit again where it was run; a cluster's goes on by `submit --address` too"
+        raise StateError(
+            "no_folder", shown_words([folder]), "must be there to run its command again", got, do
+        ) from error
+    command = f"lipwise-ray {shown_words(words_of(request, state))}"
+    chosen = list(_chosen(request, state))
+    if chosen and not trust:
+        raise StateError(
+            "untrusted_request",
+            f"retry {state}",
+            "must not be told by the state whose code, checkpoints and places to trust",
+            ", ".join(chosen),
+            f"Add --trust if you wrote that, or run it yourself in {shown_words([folder])}: {command}",
+        )
+    typer.echo(redact(f"running again in {shown_words([folder])}: {command}"), err=True)
+    job = Path(request.job) if request.job is not None else None
+    if request.verb == "evaluate":
+        evaluate.videos(
+            request.files,
+            references=request.references or None,
+            job=job,
+            assignments=request.assignments or None,
+            out=Path(request.out or "evaluation"),
+            state=state,
+            address=request.address,
+            workers=request.workers,
+            fail_above=request.fail_above,
+            as_json=request.as_json,
+        )
+        return
+    jobs.submit(
+        request.files[0],
+        job=job,
+        assignments=request.assignments or None,
+        preset=request.preset,
+        out=request.out,
+        state=state,
+        address=request.address,
+        workers=request.workers,
+        fail_above=request.fail_above,
+        as_json=request.as_json,
+        verify=request.verify,
+    )
+
+
+def words_of(request: Request, state: str) -> list[str]:
+    """Return the command line that is the same as a request."""
+    words: list[str] = [request.verb]
+    told = {"job": request.job, "preset": request.preset, "out": request.out, "address": request.address}
+    words += [f"--{name}={value}" for name, value in told.items() if value is not None]
+    words += [f"--set={text}" for text in request.assignments]
+    words += [f"--reference={text}" for text in request.references]
+    words += [f"--workers={request.workers}"] if request.workers is not None else []
+    words += [f"--fail-above={request.fail_above:g}"] if request.fail_above else []
+    words += [option for option, name in _FLAGS.items() if getattr(request, name)]
+    return [*words, f"--state={state}", "--", *request.files]
+
+
+def shown_words(words: list[str]) -> str:
+    """Return words as a shell takes them; none of them steers the terminal."""
+    return " ".join(on_one_line(shlex.quote(word)) for word in words)
+
+
+def request_of(words: list[str]) -> Request | None:
+    """Return the request that the command line of an earlier version was; None where it was another command."""
+    verb, *rest = words or [""]
+    if verb == "evaluate" and rest[:1] == ["videos"]:
+        rest = rest[1:]
+    if verb not in ("submit", "evaluate"):
+        return None
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("files", nargs="+")
+    for name in ("--job", "--preset", "--out", "--address", "--copy-of", "--state"):
+        parser.add_argument(name)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--fail-above", type=float, default=0.0)
+    parser.add_argument("--set", action="append", dest="assignments", default=[])
+    parser.add_argument("--reference", action="append", dest="references", default=[])
+    for option, name in _FLAGS.items():
+        parser.add_argument(option, action="store_true", dest=name)
+    try:
+        found = vars(parser.parse_intermixed_args(rest))
+    except ValueError:
+        return None
+    del found["state"]  # whoever asks for the retry names it
+    original = found.pop("copy_of")
+    files = [original] if original else found["files"]
+    return typed({**found, "verb": verb, "files": files}, Request) if verb == "evaluate" or len(files) == 1 else None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Refuse words that are no request."""
+        raise ValueError(message)
+
+
+def _chosen(request: Request, state: str) -> Iterator[str]:
+    """Yield what a request would have this machine trust: other Rays, checkpoints, places."""
+    job = Path(request.job) if request.job is not None else None
+    told = setup.with_engine(request.assignments, request.address, request.workers)
+    here = dict(_trusted(setup.settings_source(job, told, request.preset).for_run()))
+    plain = dict(_trusted(Settings()))
+    for name, value in here.items():
+        if value != plain.get(name) and not (name == "engine.address" and value in _OWN_RAYS):
+            yield redact(shown_words([f"{name}={value}"]))
+    for name, place in [("out", request.out), *(("file", file) for file in request.files)]:
+        if place is not None and not _is_beside(place, state):
+            yield redact(shown_words([f"{name} {place}"]))
+
+
+def _is_beside(place: str, state: str) -> bool:
+    """Tell whether a place is of this machine, or of the state's own bucket."""
+    if is_local(place):
+        return True
+    return not is_local(state) and bucket_and_key(place)[0] == bucket_and_key(state)[0]
+
+
+def _trusted(settings: Settings) -> Iterator[tuple[str, Any]]:
+    values: dict[str, Any] = settings.model_dump(mode="json")
+    retries: list[dict[str, Any]] = values["gate"].pop("retry")
+    for number, part in enumerate([values, *retries]):
+        for name, value in _flat(part):
+            if name in _TRUSTED or name.endswith("checkpoint"):
+                yield f"{name}{f' of gate.retry {number}' if number else ''}", value
+
+
+def _flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(cast("dict[str, Any]", value), f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value

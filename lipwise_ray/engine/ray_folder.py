@@ -1,0 +1,108 @@
+"""The folder of an embedded Ray: in one that only this user may enter, and swept once its driver is gone.
+
+Ray opens its own folder to everybody, and its sockets obey whoever reaches them. Their paths must stay under 107 bytes,
+of which Ray itself takes some 70, so the folder's path is short.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lipwise_ray.errors import SetupError
+
+_ROOT = Path("/tmp")  # noqa: S108  # see above; what is in it is private
+_PREFIX = "lw-ray-"
+_LOCK = ".lock"
+_held: dict[Path, int] = {}
+"""Locks of this process's folders, until they are removed or it ends: a process has one Ray anyway."""
+
+
+def make_folder() -> Path:
+    """Return a new folder for an embedded Ray; those of drivers that are gone are removed.
+
+    A driver holds a lock on a file beside its folder. The kernel gives it back when the driver ends, whichever
+    container or namespace it ran in, so nobody has to judge a process by its number.
+
+    Raises:
+        SetupError: It cannot be made.
+    """
+    try:
+        parent = _private_parent()
+        with _locked(parent / _LOCK):
+            _sweep(parent)
+            folder = Path(tempfile.mkdtemp(prefix="", dir=parent))
+            lock = os.open(_lock_of(folder), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            with suppress(OSError):  # a file system without locks: then nobody sweeps either
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _held[folder] = lock
+    except OSError as error:
+        where, got = str(error.filename or _ROOT), error.strerror or str(error)
+        raise SetupError(
+            "ray", where, "must be writable, for an embedded Ray", got, "Make room or mend its mode"
+        ) from error
+    return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that `make_folder` returned, and give its lock back."""
+    shutil.rmtree(folder, ignore_errors=True)
+    _lock_of(folder).unlink(missing_ok=True)
+    if folder in _held:
+        os.close(_held.pop(folder))
+    if folder.parent != _shared_parent():
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _shared_parent() -> Path:
+    return _ROOT / f"{_PREFIX}{os.getuid()}"
+
+
+def _private_parent() -> Path:
+    """Return the folder around all of this user's; another one where somebody else has laid out that name."""
+    parent = _shared_parent()
+    parent.mkdir(mode=0o700, exist_ok=True)
+    found = parent.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_ROOT))
+    if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
+        parent.chmod(stat.S_IRWXU)
+    return parent
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}{_LOCK}")
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders whose lock nobody holds. Others are neither made nor swept meanwhile."""
+    for path in parent.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            continue
+        lock = _lock_of(path)
+        try:
+            with lock.open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            pass  # of a driver that was killed while it made it
+        except OSError:
+            continue  # it lives, or this file system has no locks
+        shutil.rmtree(path, ignore_errors=True)
+        lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

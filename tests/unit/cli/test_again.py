@@ -1,0 +1,166 @@
+"""What `retry` runs of what a state holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipwise_ray.cli import again, jobs
+from lipwise_ray.cli.again import request_of, run_again, shown_words, words_of
+from lipwise_ray.cli.control import retry
+from lipwise_ray.errors import StateError
+from lipwise_ray.state.shapes import Request
+from lipwise_ray.state.store import as_json, to_json
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """Take what would be submitted."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(jobs, "submit", lambda manifest, **options: found.append({"manifest": manifest, **options}))
+    monkeypatch.chdir(tmp_path)
+    return found
+
+
+def _state(tmp_path: Path, **record: object) -> str:
+    (tmp_path / "st" / "runs" / "r").mkdir(parents=True)
+    whole = {"run_id": "r", "manifest": "m.csv", "rows": 1, "folder": str(tmp_path), **record}
+    (tmp_path / "st" / "runs" / "r" / "run.json").write_bytes(to_json(whole))
+    return str(tmp_path / "st")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["backlog", "run", "bl", "--notify", "touch NOTIFIED"],
+        ["submit", "m.csv", "--notify", "touch NOTIFIED"],
+        ["submit", "m.csv", "--webhook=http://127.0.0.1:9/"],
+        ["submit", "m.csv", "n.csv"],
+        ["submit", "--help"],
+        ["submit"],
+        ["train", "x"],
+        ["evaluate", "compare", "--out", "x"],
+        ["-c", "import os"],
+        [],
+    ],
+)
+def test_only_submit_and_evaluate_are_run(words: list[str], tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """A state that holds any other command, or options that the two do not share, is refused in plain words."""
+    state = _state(tmp_path, command=words)
+    if words[:2] == ["evaluate", "compare"]:
+        request = request_of(words)
+        assert request is not None
+        assert request.files == ["compare"]  # a video of that name, never the command
+        return
+    with pytest.raises(StateError, match="must hold a run begun by submit or evaluate"):
+        retry(state)
+    assert not submitted
+    assert not (tmp_path / "NOTIFIED").exists()
+
+
+def test_a_request_survives_the_state(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """What was asked for is asked for again, on the state that is named, with files that look like options as files."""
+    request = {
+        "verb": "submit",
+        "files": ["--notify=touch x"],
+        "references": [],
+        "job": None,
+        "assignments": ['engine.kind="inline"'],
+        "preset": "fast",
+        "out": str(tmp_path / "o"),
+        "address": None,
+        "workers": 2,
+        "as_json": False,
+        "verify": False,
+    }
+    retry(_state(tmp_path, request=request))
+    (asked,) = submitted
+    assert asked["manifest"] == "--notify=touch x"
+    assert asked["state"] == str(tmp_path / "st")
+    assert (asked["preset"], asked["workers"], asked["assignments"]) == ("fast", 2, ['engine.kind="inline"'])
+    words = words_of(Request(verb="submit", files=["-x"]), "s")
+    assert words[-2:] == ["--", "-x"]
+
+
+def test_commands_of_earlier_versions_are_understood(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """A record without a request holds the command line; it is read word by word."""
+    words = [
+        "submit",
+        "m.csv",
+        "--out",
+        "o",
+        "--state",
+        "elsewhere",
+        "--set",
+        "chunk.frames=5",
+        "--workers",
+        "1",
+        "--json",
+    ]
+    retry(_state(tmp_path, command=words))
+    (asked,) = submitted
+    assert (asked["manifest"], asked["out"], asked["workers"], asked["as_json"]) == ("m.csv", "o", 1, True)
+    assert asked["state"] == str(tmp_path / "st")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"address": "ray://10.0.0.1:10001"}, "engine.address=ray://10.0.0.1:10001"),
+        ({"assignments": ['engine.address="ray://10.0.0.1:1"']}, "engine.address"),
+        ({"assignments": ["lipsync.checkpoint=/tmp/x.pth"]}, "lipsync.checkpoint=/tmp/x.pth"),
+        ({"assignments": ["faces.expert_checkpoint=x"]}, "faces.expert_checkpoint"),
+        ({"assignments": ["restore.upscale.checkpoint=x"]}, "restore.upscale.checkpoint"),
+        ({"assignments": ["paths.mirror=s3://theirs/models"]}, "paths.mirror"),
+        ({"assignments": ['paths.roots=["/"]']}, "paths.roots"),
+        ({"assignments": ['paths.schemes=["http"]', 'paths.hosts=["a"]']}, "paths.hosts"),
+        ({"assignments": ["engine.metrics_file=/home/x.prom"]}, "engine.metrics_file"),
+        ({"assignments": ["asr.model=/tmp/whisper"]}, "asr.model"),
+        ({"assignments": ['gate.retry=[{lipsync={checkpoint="x"}}]']}, "gate.retry 1"),
+        ({"out": "s3://theirs/out"}, "out s3://theirs/out"),
+        ({"files": ["s3://theirs/m.csv"]}, "file s3://theirs/m.csv"),
+    ],
+)
+def test_a_state_does_not_choose_what_is_trusted(
+    changes: dict[str, Any], word: str, tmp_path: Path, submitted: list[dict[str, Any]]
+) -> None:
+    """Another Ray, checkpoints, places and other buckets are not taken from a state unless that is asked for."""
+    request = Request(**{"verb": "submit", "files": ["m.csv"], **changes})
+    with pytest.raises(StateError, match="must not be told by the state") as caught:
+        run_again(request, str(tmp_path), str(tmp_path / "st"), trust=False)
+    assert word in caught.value.got
+    assert "lipwise-ray submit" in caught.value.do
+    assert not submitted
+    run_again(request, str(tmp_path), str(tmp_path / "st"), trust=True)
+    assert len(submitted) == 1
+
+
+def test_a_job_file_counts_too(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """What a job file says is looked at as it would be used, not as it is called."""
+    (tmp_path / "job.toml").write_text('paths.mirror = "s3://theirs/models"\n')
+    request = Request(verb="submit", files=["m.csv"], job="job.toml")
+    with pytest.raises(StateError, match="must not be told by the state"):
+        run_again(request, str(tmp_path), str(tmp_path / "st"), trust=False)
+
+
+def test_the_users_own_cluster_and_bucket_are_no_matter(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """Ray as this machine has it, and outputs in the state's own bucket, are taken as they are."""
+    request = Request(verb="submit", files=["s3://b/m.csv"], out="s3://b/out", address="auto")
+    run_again(request, str(tmp_path), "s3://b/out.state", trust=False)
+    assert len(submitted) == 1
+
+
+def test_words_do_not_steer_the_terminal() -> None:
+    """Control characters of a record are shown as what they are."""
+    assert shown_words(["a b", "x\x1b[2J"]) == r"'a b' 'x\x1b[2J'"
+
+
+def test_records_name_nobody_to_be_told() -> None:
+    """A request has no place for a webhook or a command that is told of the end."""
+    record = as_json(json.dumps({"verb": "submit", "files": ["m"], "notify": "x", "webhook": "y"}).encode())
+    found = again.typed(record, Request)
+    assert found is not None
+    assert not {"notify", "webhook"} & {*words_of(found, "s"), *Request.__dataclass_fields__}
