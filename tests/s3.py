@@ -121,7 +121,10 @@ class Line:
             if is_hit and self._take("refuse"):
                 client.sendall(b"HTTP/1.1 " + self.refusal + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return
-            time.sleep(self.delay_s if is_hit else 0)
+            if is_hit and self.delay_s:
+                with self._lock:
+                    self.hits += 1
+                time.sleep(self.delay_s)
             head, _, body = request.partition(b"\r\n\r\n")
             with socket.create_connection(("127.0.0.1", self.to)) as server:
                 server.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)

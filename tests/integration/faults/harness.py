@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -49,11 +49,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Rows lost, chunks done twice, frames that are wrong."""
+    """Rows lost, chunks done twice, frames that are wrong, rows of another sound, and publications after the first."""
 
     lost: int = 0
     duplicated: int = 0
     wrong: int = 0
+    other_sound: int = 0
+    republished: int = 0
 
 
 class Site:
@@ -88,7 +90,8 @@ class Site:
             self.variables["TMPDIR"] = str(self.scratch)
         self.inject()
         write_clip(folder / "v.mp4", ClipSpec(size=Size(240, 160), frames=FRAMES, gop=8))
-        write_sound(folder / "s.wav", ToneSpec(FRAMES / 25, codec="pcm_s16le", rate_hz=16_000, channels=1))
+        self.sound = folder / "s.wav"
+        write_sound(self.sound, ToneSpec(FRAMES / 25, codec="pcm_s16le", rate_hz=16_000, channels=1))
         self.manifest = write_manifest(
             folder / "m.csv",
             [
@@ -194,7 +197,7 @@ class Site:
 
     def tally(self, *rows: str, again: int = 0) -> Tally:
         """Count what went wrong with these rows; so many chunks had to be done again."""
-        lost = wrong = 0
+        lost = wrong = other_sound = republished = 0
         for row in rows:
             path = self.out / f"{row}.mkv"
             if not path.is_file():
@@ -203,13 +206,35 @@ class Site:
             with av.open(str(path)) as container:
                 shown = codes(container.decode(video=0))
             wrong += sum(a != b for a, b in zip_longest(shown, range(FRAMES)))
+            other_sound += not _sounds_alike(path, self.sound)
+            republished += max(0, len(list(self.faults.glob(f"published-{path.name}-*"))) - 1)
         done = Counter(event["task"] for event in self.events("done") if event["task"].startswith("render:"))
-        return Tally(lost, sum(count - 1 for count in done.values()) - again, wrong)
+        return Tally(lost, sum(count - 1 for count in done.values()) - again, wrong, other_sound, republished)
 
     def frames(self, row: str) -> np.ndarray[Any, Any]:
         """Return a finished row's luma."""
         with av.open(str(self.out / f"{row}.mkv")) as container:
             return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)])
+
+
+def _sounds_alike(video: Path, sound: Path) -> bool:
+    """Tell whether a video plays a sound from its first sample to its last; codecs may pad, and lose a little."""
+    with av.open(str(video)) as one, av.open(str(sound)) as other:
+        played, given = (
+            np.concatenate([piece.to_ndarray().mean(axis=0) for piece in _mono(container)])
+            for container in (one, other)
+        )
+    size = len(given)
+    if not size <= len(played) < size + 2048:
+        return False
+    return float(np.abs(played[:size] - given).mean()) < 0.02 * float(np.abs(given).mean())
+
+
+def _mono(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=16_000)
+    for frame in container.decode(audio=0):
+        yield from resampler.resample(frame)
+    yield from resampler.resample(None)
 
 
 def _limit_files(most_bytes: int) -> None:

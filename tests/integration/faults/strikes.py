@@ -114,4 +114,24 @@ def bad_line(site: Site, line_to: Callable[[int], Line]) -> int:
         site.variables["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{line.port}"
         done = site.run(workers=2)
     assert done.returncode == 0, done.stderr
-    return line.hits or line.seen
+    assert line.hits, f"none of {line.seen} requests was hit"
+    return line.hits
+
+
+def workers_that_do_not_begin(site: Site) -> int:
+    """The first one stops on its way: it is named, another one takes its place, and the run goes on."""
+    done = site.run("engine.start_s=6")
+    assert done.returncode == 0, done.stderr
+    assert "It is tried once more" in done.stderr
+    return 0
+
+
+def group_ended(site: Site) -> int:
+    """SIGTERM to the whole process group, as supervisors send it: the run drains, and the same command goes on."""
+    first = site.begin()
+    wait_for(site.markers, first)
+    os.killpg(first.pid, signal.SIGTERM)
+    end_of(first, 3)
+    done = site.run()
+    assert done.returncode == 0, done.stderr
+    return 1

@@ -56,6 +56,13 @@ def _scenarios() -> Iterator[_Scenario]:
     for what in ("segv", "raise", "hang", "kill", "memory"):
         places = _BOTH if what == "kill" else (_FOLDER,)
         yield _Scenario(f"a chunk meets {what} in mid-encode", (Fault(strikes.CHUNK, "frame:4", what),), places=places)
+    yield _Scenario("a process goes bad for good", (Fault(strikes.CHUNK, "frame:4", "illegal"),))
+    yield _Scenario("a GPU's memory gives out", (Fault(strikes.CHUNK, "frame:4", "gpu_memory"),))
+    yield _Scenario("a row's state machine breaks", (Fault(r"^plan:a$", "advance", "raise"),), right=("b",))
+    yield _Scenario(
+        "a worker does not begin", (Fault("^init$", "begin", "hang"),), strike=strikes.workers_that_do_not_begin
+    )
+    yield _Scenario("SIGTERM to the whole group", strike=strikes.group_ended, places=_BOTH)
     for at, task in strikes.STEPS.items():
         yield _Scenario(f"the driver is killed: {at}", (Fault(task, at, "kill_driver"),), places=_BOTH)
     for name, strike in nodes.FAULTS.items():
@@ -81,14 +88,21 @@ def _is_good(scenario: _Scenario, site: Site, name: str) -> bool:
         print(f"{name:48} {error}", flush=True)
         return False
     found = site.tally(*scenario.right, again=scenario.again)
-    print(f"{name:48} {struck:8} {found.lost:6} {found.duplicated:10} {found.wrong:12}", flush=True)
+    print(
+        f"{name:48} {struck:8} {found.lost:6} {found.duplicated:10} {found.wrong:12} {found.other_sound:11} "
+        f"{found.republished:11}",
+        flush=True,
+    )
     return found == Tally() and struck > 0
 
 
 def main(words: list[str]) -> int:
     """Print the table."""
     guard_local_ray()
-    print(f"{'fault':48} {'injected':>8} {'lost':>6} {'duplicated':>10} {'wrong frames':>12}")
+    print(
+        f"{'fault':48} {'injected':>8} {'lost':>6} {'duplicated':>10} {'wrong frames':>12} {'other sound':>11} "
+        f"{'republished':>11}"
+    )
     bad = 0
     with s3_server(os.environ.__setitem__):
         for number, (scenario, place) in enumerate((one, place) for one in _scenarios() for place in one.places):

@@ -2,9 +2,11 @@
 
 The folder that ``LIPWISE_TEST_FAULTS`` names holds ``rules.json``, a list of ``{"task": regex, "at": point,
 "do": action, "times": n, "node": name or null}``. Points: ``begin``, ``frame:N``, ``after_segment``, ``after_marker``,
-``stitch``, ``publish`` in a worker; ``before_lease`` in the driver. Actions: ``segv``, ``raise``, ``memory``, ``hang``,
-``kill``, ``kill_driver``, and ``clock:S``, which sets the clock of all processes by S seconds. Every injection leaves a
-file ``hit-<rule>-<n>``, made by exactly one process. ``LIPWISE_TEST_STATE`` is the state's address.
+``stitch``, ``publish`` in a worker; ``before_lease``, ``advance`` in the driver. Actions: ``segv``, ``raise``,
+``memory``, ``gpu_memory``, ``hang``, ``kill``, ``kill_driver``, ``illegal``, after which every task of the process
+fails as after an illegal memory access, and ``clock:S``, which sets the clock of all processes by S seconds. Every
+injection leaves a file ``hit-<rule>-<n>``, made by exactly one process, and every publication one
+``published-<output>-<id>``. ``LIPWISE_TEST_STATE`` is the state's address.
 """
 
 from __future__ import annotations
@@ -18,10 +20,19 @@ import re
 import signal
 import sys
 import time
+import uuid
 from pathlib import Path
 
 FOLDER = os.environ.get("LIPWISE_TEST_FAULTS")
 STATE = os.environ.get("LIPWISE_TEST_STATE", "")
+_ERRORS = {
+    "raise": "injected",
+    "memory": "injected",
+    "gpu_memory": "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "illegal": "CUDA error: an illegal memory access was encountered",
+}
+_broken: list[str] = []
+"""What every task of this process says from now on."""
 
 
 def _claim(rule: int, times: int) -> bool:
@@ -48,12 +59,12 @@ def strike(task: str, point: str) -> None:
 
 
 def act(what: str) -> None:
+    if what in _ERRORS:
+        if what == "illegal":
+            _broken.append(_ERRORS[what])
+        raise (MemoryError if what == "memory" else RuntimeError)(_ERRORS[what])
     if what == "segv":
         ctypes.string_at(0)
-    elif what == "raise":
-        raise RuntimeError("injected")
-    elif what == "memory":
-        raise MemoryError("injected")
     elif what == "hang":
         (Path(FOLDER) / f"stopped-{os.getpid()}").touch()  # its node may die without it
         while True:  # the kernel lets a stopped process go on when its parent dies
@@ -114,6 +125,8 @@ def _worker(module) -> None:
     def run(self, kind, payload):
         number = payload.get("chunk", "")
         now.update(task=f"{kind}:{payload['job']['row_id']}/{number}", frames=0)
+        if _broken:
+            raise RuntimeError(_broken[0])
         strike(now["task"], "begin")
         result = plain_run(self, kind, payload)
         if kind == "render":
@@ -138,6 +151,7 @@ def _worker(module) -> None:
     def moving(path, target):
         strike(now["task"], "publish")
         move(path, target)
+        (Path(FOLDER) / f"published-{Path(target).name}-{uuid.uuid4().hex}").touch()
 
     assembly.join, outputs.move_into_place = joining, moving
 
@@ -151,6 +165,16 @@ def _ledger(module) -> None:
         plain(self, task_id, job_id, event, **facts)
 
     module.Ledger.note = note
+
+
+def _flow(module):
+    plain = module.RowFlow.advance
+
+    def advance(self, task, result):
+        strike(f"{task.kind}:{task.payload['job']['row_id']}", "advance")
+        return plain(self, task, result)
+
+    module.RowFlow.advance = advance
 
 
 class _Patch(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -180,6 +204,7 @@ if FOLDER:
     _clock()
     for name, change in (
         ("psutil._pslinux", _kernel),
+        ("lipwise_ray.dubbing.flow", _flow),
         ("lipwise_ray.dubbing.worker", _worker),
         ("lipwise_ray.state.ledger", _ledger),
     ):
