@@ -120,7 +120,7 @@ def bad_line(site: Site, line_to: Callable[[int], Line]) -> int:
 
 def workers_that_do_not_begin(site: Site) -> int:
     """The first one stops on its way: it is named, another one takes its place, and the run goes on."""
-    done = site.run("engine.start_s=6")
+    done = site.run("engine.start_s=30")
     assert done.returncode == 0, done.stderr
     assert "It is tried once more" in done.stderr
     return 0
