@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -11,10 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.dubbing.crops import read_mel, read_wave
+from lipwise_ray.dubbing.crops import read_mel
 from lipwise_ray.dubbing.judging import crops_of
 from lipwise_ray.dubbing.models import DetectorMaker
 from lipwise_ray.layers import resolve
+from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.metrics.sync import SyncJudge
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import models_folder
@@ -28,6 +31,13 @@ DEMO = ROOT / "manifests" / "demo"
 TWO, SOUND, OTHER = DEMO / "two-people.mp4", DEMO / "two-people.m4a", DEMO / "still.m4a"
 TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', QUICK)
 PARTS = {"left": slice(0, 240), "right": slice(240, 480)}
+
+
+def _wave(path: Path) -> Any:
+    """Return a file's sound, mono at 16 kHz, at its own level."""
+    with TemporaryDirectory() as folder:
+        extract_network_sound(probe_audio(path), Path(folder) / "wave.f32")
+        return np.fromfile(Path(folder) / "wave.f32", np.float32)
 
 
 def _row(name: str, **changes: Any) -> dict[str, Any]:
@@ -169,7 +179,7 @@ def test_each_face_follows_its_own_sound(tmp_path: Path) -> None:
     for side, own, others in (("left", SOUND, OTHER), ("right", OTHER, SOUND)):
         assert _judge(video, side, own) < 0.45, side
         assert _judge(video, side, others) > 0.7, side
-    mixed, sounds = read_wave(video), [read_wave(path) for path in (SOUND, OTHER)]
+    mixed, sounds = _wave(video), [_wave(path) for path in (SOUND, OTHER)]
     summed = np.zeros(max(map(len, sounds)), np.float32)
     for sound in sounds:
         summed[: len(sound)] += sound
@@ -186,8 +196,8 @@ def test_speakers_take_turns_at_their_times(tmp_path: Path) -> None:
     rows = [_row("own", audio=None, speakers=turns), _row("given", speakers=turns, output="given.mkv")]
     report = dub(tmp_path, rows, *TINY, 'encode.audio.codec="flac"')
     assert report.done == 2, report.outcomes
-    mixed = read_wave(tmp_path / "out" / "own.mp4")
-    first, second = read_wave(SOUND), read_wave(OTHER)
+    mixed = _wave(tmp_path / "out" / "own.mp4")
+    first, second = _wave(SOUND), _wave(OTHER)
     assert len(mixed) == 4.5 * 16000
     gains = [
         _gain(mixed[800 : 2 * 16000 - 800], first[800 : 2 * 16000 - 800]),
@@ -196,7 +206,7 @@ def test_speakers_take_turns_at_their_times(tmp_path: Path) -> None:
     ]
     assert gains == pytest.approx([gains[0]] * 3, abs=1e-3)
     assert 0.95 < gains[0] <= 1
-    given, new = read_wave(tmp_path / "out" / "given.mkv"), read_wave(SOUND)
+    given, new = _wave(tmp_path / "out" / "given.mkv"), _wave(SOUND)
     assert np.abs(given - new).max() < 0.01
     plans = list(tmp_path.glob("out.state/jobs/*/plan.json"))
     assert all(len(json.loads(path.read_bytes())["parts"]) == 2 for path in plans)
