@@ -33,6 +33,8 @@ def run_forked(
     """
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder, name) for name in ("stdout", "stderr")]
+        for path in streams:
+            path.touch()
         process = _processes.Process(target=_main, args=(words, cwd, environment, streams))
         process.start()
         try:
