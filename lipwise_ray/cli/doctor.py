@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from lipwise_ray.cli import cluster, setup
+from lipwise_ray.errors import LipwiseError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings import Settings
 
@@ -30,14 +32,21 @@ def doctor(
     quick: Annotated[
         bool, typer.Option("--quick", help="Only what is installed, GPU and disk: for the health of a container.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Show versions, GPU, Ray, encoders, disk and weights, or how a cluster is: one line each, with what to do."""
+    """Show whether this machine, or a cluster, can do what a job needs: one line each, with what to do.
+
+    Versions, GPU, disk, Ray; of the job's settings the encoder and every checkpoint, and what `auto` stands for.
+    """
     settings = setup.settings_source(job, assignments, None).for_run()
     code = ExitCode.DONE
     for good, name, text in cluster.findings(address) if address else _findings(settings, folder, quick=quick):
         if not good:
             code = max(code, ExitCode.CANNOT_START if name == _RAY else ExitCode.ROWS_FAILED)
-        typer.echo(f"{'ok  ' if good else 'MISS'} {name:10} {text}")
+        if as_json:
+            typer.echo(json.dumps({"good": good, "name": name, "text": text}))
+        else:
+            typer.echo(f"{'ok  ' if good else 'MISS'} {name:10} {text}")
     raise typer.Exit(code)
 
 
@@ -72,15 +81,30 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
 
     opening = opening_encoders()
     yield "libx264" in opening, "encoders", ", ".join(opening) or "none opens. Reinstall av"
-    registry = setup.registry(settings)
-    own = {settings.lipsync.model: settings.lipsync.checkpoint, "yunet": settings.detect.checkpoint}
-    for name, checkpoint in own.items():
-        if name in registry.entries and not checkpoint:
-            there = registry.installed(name)
-            accept = " --accept-licence" if registry.entry(name).needs_consent else ""
-            hint = "" if there else f" is missing. Run `lipwise-ray models pull {name}{accept}`"
-            yield there, "weights", f"{name}{hint}"
+    asked = settings.encode.codecs
+    if not {"auto", *opening}.intersection(asked):
+        yield False, "encoder", f"encode.codec = {', '.join(asked)}: does not open here. Choose one of those above"
+    yield from _weights(settings)
     yield _ray_line()
+
+
+def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
+    """Yield what a row without columns of its own needs: its checkpoints, and what is to be known of them."""
+    from lipwise_ray.dubbing.row_table import Row  # noqa: PLC0415  # heavy
+    from lipwise_ray.engine.validation import NotedWeights  # noqa: PLC0415  # the same
+
+    weights = NotedWeights(setup.registry(settings))
+    try:
+        needed = weights.of(settings, Row(line=0, id="", video="", audio="", output=""))
+    except LipwiseError as error:  # a setting that asks for what is not there
+        yield False, "settings", str(error)
+        return
+    lacking = weights.taken()
+    yield from ((False, "weights", str(error)) for error in lacking)
+    found = [one for role in needed.values() for one in (role if isinstance(role, list) else [role]) if one["sha256"]]
+    if found:
+        yield True, "weights", ", ".join(dict.fromkeys(str(one["name"]) for one in found))
+    yield from ((True, "note", note) for note in weights.notes)
 
 
 def _ray_line() -> tuple[bool, str, str]:

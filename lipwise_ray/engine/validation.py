@@ -74,7 +74,7 @@ class Validation:
         self._source = source
         self._media = media
         self._work = Dubbing(out, state, warn=lambda _: None)
-        self._weights = _NotedWeights(registry)
+        self._weights = NotedWeights(registry)
         self._known = lru_cache(_MOST_KNOWN_FILES)(self._problem_of)
         self.bad = 0
         """Rows that cannot be done whatever is installed, of those that were looked at."""
@@ -144,7 +144,7 @@ def _files_of(row: Row, settings: Settings) -> Iterator[tuple[str, str]]:
         yield "tracks", row.tracks
 
 
-class _NotedWeights(WeightsTable):
+class NotedWeights(WeightsTable):
     """Goes on where a checkpoint cannot be used, and notes why, so that all of them are told of."""
 
     def __init__(self, registry: Registry) -> None:
