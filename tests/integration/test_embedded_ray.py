@@ -17,6 +17,7 @@ from lipwise_ray.state.remote import RemoteStore
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
+from tests.conftest import ROOT
 from tests.dub import INLINE, LOSSLESS, PASSTHROUGH, QUICK, command, dub, run, settings_arguments, write_manifest
 from tests.e2e.test_exactness import BOX, RATES, SECONDS, digest
 from tests.s3 import BUCKET, s3_server
@@ -164,3 +165,26 @@ def test_doctor_tells_what_to_do(tmp_path: Path) -> None:
     assert "lipwise-ray models pull wav2lip_gan --accept-licence" in done.stdout
     assert all(line.startswith(("ok", "MISS")) for line in done.stdout.splitlines())
     assert "ray starts yes" in done.stdout.replace("  ", " ")
+    assert "restore.model = auto: none (gfpgan_1_4 is not installed)" in done.stdout
+
+
+def test_doctor_checks_what_the_job_needs(tmp_path: Path) -> None:
+    """Every checkpoint that its settings name, and the encoder; the demo's job lacks nothing, also as JSON."""
+    told = (
+        "--set",
+        f"paths.models={tmp_path}",
+        "--set",
+        'restore.model="gfpgan_1_4"',
+        "--set",
+        'encode.codec="h264_nvenc"',
+    )
+    lacking = run("doctor", "--job", ROOT / "jobs" / "demo.toml", *told)
+    assert lacking.returncode == 1
+    missing = [line for line in lacking.stdout.splitlines() if line.startswith("MISS")]
+    assert any("models pull gfpgan_1_4" in line for line in missing)
+    assert any("encode.codec = h264_nvenc" in line for line in missing)
+    fine = run("doctor", "--job", ROOT / "jobs" / "demo.toml", "--json")
+    found = [json.loads(line) for line in fine.stdout.splitlines()]
+    (weights,) = [one["text"] for one in found if one["name"] == "weights"]
+    assert {"tiny_generator", "tiny_detector", "tiny_restorer"} <= set(weights.split(", "))
+    assert [one["name"] for one in found if not one["good"]] in ([], ["disk"])
