@@ -83,7 +83,7 @@ def test_a_damaged_segment_is_found_and_rendered_again(folder: Path) -> None:
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 0xFF
     segment.write_bytes(data)
-    (sound,) = state.glob("jobs/*/sound/*.mp4")
+    (sound,) = state.glob("jobs/*/sound/**/*.mp4")
     sound.write_bytes(sound.read_bytes()[:2000])
     (folder / "out" / "a.mp4").unlink()
     report = dub(folder, rows, *sets)
