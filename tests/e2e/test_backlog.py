@@ -26,7 +26,7 @@ from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.layers import parse_assignment, preset_names
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.resources import jobs_folder, models_folder
-from lipwise_ray.state.store import LocalStore
+from lipwise_ray.state.store import LocalStore, as_json, to_json
 from lipwise_ray.storage.objects import Bucket
 from tests.conftest import ROOT
 from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, Quiet, command, run, settings_arguments, write_manifest
@@ -56,7 +56,7 @@ def _night(folder: Path, *arguments: str | Path, **environment: str) -> Any:
 
 def _nights(folder: Path) -> list[dict[str, Any]]:
     paths = sorted(folder.glob("in.out.state/nights/*/night.json"))
-    return [json.loads(path.read_bytes()) for path in paths]
+    return [as_json(path.read_bytes()) or {} for path in paths]
 
 
 def _statuses(folder: Path) -> dict[str, str]:
@@ -329,8 +329,17 @@ def test_a_chunks_time_is_measured(tmp_path: Path) -> None:
     """By the slow ones of the latest jobs; a minute is assumed where there is none."""
     store = LocalStore(tmp_path)
     assert chunk_seconds(store) == 60
+    finished = {
+        "status": "done",
+        "job_id": "j",
+        "output": "o",
+        "frames": 9,
+        "chunks": 5,
+        "bytes_total": 1,
+        "sha256": "0" * 64,
+    }
     for number in range(20):
-        store.write(f"jobs/j{number:02d}/result.json", json.dumps({"render_s": 10.0 * number, "chunks": 5}).encode())
+        store.write(f"jobs/j{number:02d}/result.json", to_json({**finished, "render_s": 10.0 * number}))
     assert 30 < chunk_seconds(store) < 38
 
 
