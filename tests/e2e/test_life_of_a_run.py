@@ -238,7 +238,7 @@ def test_options_of_the_original(folder: Path) -> None:
     sets = ("source.crop=[10, 110, 20, 170]", "source.rotate=90", "source.resize_factor=1")
     assert dub(folder, rows, PASSTHROUGH, *sets, out="turned").exit_code == 0
     info = probe_video(folder / "turned" / "a.mp4")
-    assert info.rotation == 90
+    assert info.orientation.rotation == 90
     assert (info.shown_size.width, info.shown_size.height) == (140, 100)
     assert dub(folder, rows, PASSTHROUGH, "source.resize_factor=2", out="small").exit_code == 0
     assert probe_video(folder / "small" / "a.mp4").size == Size(120, 80)
