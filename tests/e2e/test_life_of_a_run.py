@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.nets.checkpoint import sha256_of
@@ -239,7 +240,7 @@ def test_options_of_the_original(folder: Path) -> None:
     assert dub(folder, rows, PASSTHROUGH, *sets, out="turned").exit_code == 0
     info = probe_video(folder / "turned" / "a.mp4")
     assert info.orientation.rotation == 90
-    assert (info.shown_size.width, info.shown_size.height) == (140, 100)
+    assert make_recipe(info).canvas.shown_size == Size(140, 100)
     assert dub(folder, rows, PASSTHROUGH, "source.resize_factor=2", out="small").exit_code == 0
     assert probe_video(folder / "small" / "a.mp4").size == Size(120, 80)
     assert dub(folder, rows, PASSTHROUGH, "source.static=true", "timing.length='audio'", out="static").exit_code == 0
