@@ -106,6 +106,8 @@ class Display:
             self.checks += word == "check  "
             note += "".join(f"; {reason}" for reason in gate.get("reasons") or [])
             self.say(f"{word}{outcome.id}: {record['output']} ({how}{note})")
+            for text in record.get("notes") or []:
+                self.say(f"       note: {text}")
         else:
             self.failed += 1
             first, *more = record["message"].splitlines()

@@ -25,6 +25,7 @@ from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.dubbing.stretch import stretch_of
 from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.errors import SegmentError, StorageError
+from lipwise_ray.lipsync.texture import looks_photographed
 from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import SegmentFile, container_for, join
@@ -117,6 +118,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     result["seen"] = asdict(seen) if seen else None
     result |= gathered.figures(job, payload)
     result["left_behind"] = [asdict(one) for one in (*lost, *chosen.left_behind, *side.lost)]
+    result["notes"] = _notes(payload, markers)
     result["encoder"] = spec.codec
     result["counts"] = {**plan.counts, "frames_fitted": sum(marker.fitted for marker in markers)}
     result["sound"] = "copied" if soundtrack.copy else soundtrack.codec
@@ -306,6 +308,21 @@ def _provenance(payload: Json) -> dict[str, str]:
         "comment": f"Lips synthesised by lipwise-ray {lipwise_ray.__version__}",
         "description": json.dumps(made, sort_keys=True),
     }
+
+
+def _notes(payload: Json, markers: list[Marker]) -> list[str]:
+    """Return what is to be known of a video: that its faces are none that its networks were made for."""
+    total, faces = (sum(marker.smoothness[place] for marker in markers if marker.smoothness) for place in range(2))
+    if not looks_photographed(total, int(faces)):
+        return []
+    weights: list[Json] = [
+        one for role in payload["weights"].values() for one in (role if isinstance(role, list) else [role]) if one
+    ]
+    return [
+        f"{one['name']} was made for {one['made_for']}, and these look photographed: expect poor lips"
+        for one in weights
+        if one.get("made_for")
+    ]
 
 
 def _flicker(markers: list[Marker]) -> Json:

@@ -236,4 +236,5 @@ def render_chunk(
             renderer.flicker.faces,
         ],
         fitted=fitted,
+        smoothness=[round(renderer.smoothness.total, _DIGITS), renderer.smoothness.faces],
     )

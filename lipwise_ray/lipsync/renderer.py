@@ -17,6 +17,7 @@ from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
 from lipwise_ray.lipsync.flicker import Flicker
 from lipwise_ray.lipsync.pipeline import Background, Stage, in_batches, timed
 from lipwise_ray.lipsync.restoration import Given, Patch, Restoration
+from lipwise_ray.lipsync.texture import Smoothness
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import plane_array
@@ -186,6 +187,7 @@ class Renderer:
         self.times = StageTimes()
         self.flicker = Flicker()
         """Of the frames that were rendered."""
+        self.smoothness = Smoothness()
 
     def render(self, jobs: Iterator[FrameJob]) -> Iterator[VideoFrame]:
         """Yield the dubbed frames that are wanted, in order.
@@ -233,6 +235,7 @@ class Renderer:
         turn = roll_degrees(spot.landmarks, aspect) if self._blend.align else 0.0
         to_shown = box_to_shown(spot.box, side, turn, aspect)
         crop = read_region(job.frame, self._canvas, to_shown, side, levels=self._levels, kernel=self._blend.kernel)
+        self.smoothness.add(crop)
         mask = self._rim
         if mask is not None and self._blend.mask == "face":
             mask = mask * lower_face(spot.landmarks, to_shown, side, aspect)

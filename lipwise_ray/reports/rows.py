@@ -174,7 +174,7 @@ def row_of(record: Json, attempts: int) -> Json:
         "judge": sync.get("judge"),
         "judge_sha256": sync.get("judge_sha256"),
         "protocol": _protocol(record),
-        "note": sync.get("note"),
+        "note": "; ".join(filter(None, [sync.get("note"), *(record.get("notes") or [])])) or None,
         **{f"{name}_{figure}": (sync.get(name) or {}).get(figure) for name in _MEASURES for figure in _FIGURES},
         "no_score": why.get("after"),
         "frames": frames,

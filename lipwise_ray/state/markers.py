@@ -19,7 +19,7 @@ class Marker:
     ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
     seconds by stage, ``flicker`` the sums of `lipsync.flicker` (dubbed, filmed, faces); ``original`` says that faces
     were left as they are, because the chunk is in quarantine; ``fitted`` counts source frames whose size, format or
-    colours were not the video's.
+    colours were not the video's; ``smoothness`` holds the sums of `lipsync.texture` (total, faces).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -38,6 +38,7 @@ class Marker:
     flicker: Annotated[list[Positive], Field(max_length=3)] = field(default_factory=list[float])
     original: bool = False
     fitted: int = 0
+    smoothness: Annotated[list[Positive], Field(max_length=2)] = field(default_factory=list[float])
 
 
 def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
