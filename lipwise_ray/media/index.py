@@ -197,6 +197,7 @@ def _of_pictures(pictures: Pictures, info: VideoInfo, *, salvage: bool) -> Frame
         end_pts=int(table[-1].sum()),
         time_base=info.time_base,
         rate=rate,
+        sizes=tuple(dict.fromkeys([info.size, *pictures.sizes()])),
     )
 
 

@@ -22,11 +22,13 @@ import numpy as np
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import decode_problem, open_input
+from lipwise_ray.values import Size
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from PIL.WebPImagePlugin import WebPImageFile
 
+_HEADERS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 USUAL_RATE = Fraction(25)
 SERIES, WEBP_ANIMATION = "series", "webp_animation"
@@ -52,6 +54,10 @@ class Pictures(Protocol):
         Raises:
             MediaError: A frame is missing or damaged, and `salvage` is off.
         """
+        ...
+
+    def sizes(self) -> Iterator[Size]:
+        """Yield the sizes of frames, as far as their headers tell."""
         ...
 
     def frame(self, number: int, time: int) -> VideoFrame:
@@ -186,6 +192,18 @@ class _Series:
         ends = [*numbers[1:], self._files[-1].number + 1]
         yield from ((number, end - number) for number, end in zip(numbers, ends, strict=bool(numbers)))
 
+    def sizes(self) -> Iterator[Size]:
+        """Yield each file's size, without decoding it; one that cannot be told is left out."""
+        from PIL import Image  # noqa: PLC0415  # only for these files
+
+        for one in self._files:
+            try:
+                with Image.open(one.file, formats=_HEADERS) as picture:
+                    size = Size(*picture.size)
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                continue
+            yield size
+
     def _decodes(self, number: int) -> bool:
         try:
             self.frame(0, number)
@@ -255,6 +273,10 @@ class _AnimatedWebP:
             duration = told if told > _SHORTEST_MS else _USUAL_MS
             yield now, duration
             now += duration
+
+    def sizes(self) -> Iterator[Size]:
+        """Yield the canvas's, which all frames have."""
+        yield Size(*self._image.size)
 
     def frame(self, number: int, time: int) -> VideoFrame:
         """Decode on to a frame."""

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from lipwise_ray.errors import MediaError
-from lipwise_ray.media.index import build_index
+from lipwise_ray.media.frames import make_recipe
+from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.pictures import is_series
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader
@@ -60,6 +61,28 @@ def test_numbered_pictures_are_a_video_in_the_order_of_their_numbers(tmp_path):
     index = build_index(info)
     assert (index.rate, index.pts.tolist(), index.end_pts) == (Fraction(24), [8, 9, 10, 11, 12], 13)
     assert _levels(tmp_path, [0, 1, 2, 3, 4, 3, 0, 4], rate=Fraction(24)) == [8, 9, 10, 11, 12, 11, 8, 12]
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_an_index_of_pictures_is_kept(tmp_path, kind):
+    """What was built is loaded again, and knows every size; the largest is what the others are fitted into."""
+    sizes = [(64, 48), (128, 96), (64, 48)]
+    path = tmp_path / "moving.webp"
+    if kind == "webp":
+        sizes = [(64, 48)] * 3
+        pictures = [Image.new("RGB", size, (_level(number),) * 3) for number, size in enumerate(sizes)]
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40)
+    else:
+        path = tmp_path / "series"
+        path.mkdir()
+        for number, size in enumerate(sizes):
+            _picture(path / f"{number}.png", number, size)
+    info = probe_video(path)
+    index = build_index(info)
+    index.save(tmp_path / "i.npz")
+    loaded = FrameIndex.load(tmp_path / "i.npz")
+    assert loaded.sizes == index.sizes == tuple(dict.fromkeys(Size(*size) for size in sizes))
+    assert make_recipe(info, loaded.sizes).canvas.size == Size(*max(sizes))
 
 
 def test_a_pattern_names_one_series_of_several(tmp_path):
