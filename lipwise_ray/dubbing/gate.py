@@ -31,8 +31,8 @@ def figures_of(result: Json) -> Json:
     video_s, audio_s = result.get("video_s"), result.get("audio_s")
     return {
         "judge": sync.get("judge_sha256"),
-        # What is no LSE is no reason to try again: it may know nothing of such faces.
-        "not_lse": bool(after) and "lse_c" not in after,
+        # What is no LSE is no reason to try again: it may know nothing of such faces, and find none.
+        "not_lse": bool(sync.get("note")) or (bool(after) and "lse_c" not in after),
         "lse_c": after.get("lse_c"),
         "offset": after.get("offset"),
         "no_face_share": round(bare / frames, _DIGITS) if frames and bare is not None else None,

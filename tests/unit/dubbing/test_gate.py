@@ -9,6 +9,7 @@ import pytest
 from lipwise_ray.dubbing.attempts import Attempt, AttemptsFlow
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.gate import rank, verdict
+from lipwise_ray.dubbing.scores import scorer_record
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.layers import fallbacks, resolve
@@ -51,6 +52,13 @@ def test_what_was_not_measured_does_not_pass() -> None:
     """A bound on a score that is missing asks for a look."""
     assert verdict(_result(None), GATE) == {"verdict": "check", "reasons": ["LSE-C was not measured"]}
     assert verdict(_result(None), Gate(max_length_error_s=1.0))["verdict"] == "passed"
+
+
+def test_another_network_that_gave_no_figure_breaks_no_bound() -> None:
+    """A network that is not SyncNet and found no lips is no reason for a look, as little as its figures are."""
+    scorer = {"name": "tiny_judge", "sha256": "ab", "network": "lipsync_expert"}
+    result = {**_result(None), "sync": {**scorer_record(scorer), "after": None}}
+    assert verdict(result, GATE) == {"verdict": "not checked", "reasons": []}
 
 
 def test_the_best_passes_or_scores() -> None:
