@@ -222,7 +222,15 @@ def _protocol(record: Json) -> str | None:
         return None
     evaluation = identity.get("evaluation")
     how = "submit" if evaluation is None else f"evaluate {evaluation}"
-    return f"{how}, detector {identity.get('detector') or 'none'}"
+    return f"{how}, detector {identity.get('detector') or _detector(record) or 'none'}"
+
+
+def _detector(record: Json) -> str:
+    """Return the checkpoints of the detector that `submit` found faces with; empty where none was asked."""
+    if not (record["identity"].get("weights") or {}).get("detector"):
+        return ""
+    checkpoints = (record.get("weights") or {}).get("detector") or []
+    return "+".join(str(one["sha256"])[:12] for one in checkpoints)
 
 
 def _share(part: Any, whole: Any) -> float | None:  # noqa: ANN401  # JSON values

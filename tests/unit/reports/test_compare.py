@@ -25,6 +25,7 @@ def _record(
     offset: int = 0,
     sha256: str = "ab",
     evaluated: bool = False,
+    detector: str = "d",
 ) -> Any:
     score = None if lse_c is None else {"lse_c": lse_c, "lse_d": 8.0, "offset": offset}
     return {
@@ -32,7 +33,8 @@ def _record(
         "row_id": name,
         "language": language,
         "sync": {"judge": judge, "judge_sha256": sha256, "after": score},
-        "identity": {"detector": "d", **({"evaluation": 1} if evaluated else {})},
+        "identity": {"detector": "d", "evaluation": 1} if evaluated else {"weights": {"detector": "d"}},
+        "weights": {"detector": [{"name": "yunet", "sha256": detector}]},
         "flicker": {"dubbed": 1.0},
         "counts": {"frames": 10, "frames_without_face": 0},
     }
@@ -80,10 +82,14 @@ def test_two_files_of_a_users_own_are_two_judges() -> None:
 
 
 def test_what_was_measured_in_other_ways_is_not_compared() -> None:
-    """`submit` measures the face it dubbed, `evaluate` the one it finds in the file: their difference is no result."""
-    found = compare(_run(_record("x", 5.0)), _run(_record("x", 5.5, evaluated=True)))
-    assert found.other_protocol == 1
-    assert not found.differences
+    """`submit` measures the face it dubbed, `evaluate` the one it finds in the file: their difference is no result.
+
+    Nor is it where another detector's boxes were the crops.
+    """
+    for other in (_record("x", 5.5, evaluated=True), _record("x", 5.5, detector="e")):
+        found = compare(_run(_record("x", 5.0)), _run(other))
+        assert found.other_protocol == 1
+        assert not found.differences
 
 
 def test_nothing_in_common() -> None:
