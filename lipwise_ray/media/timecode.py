@@ -25,14 +25,14 @@ def timecode_after(text: str, frames: int, rate: Fraction) -> str | None:
     if found is None or nominal < 1 or int(found[5]) >= nominal:
         return None
     hours, minutes, seconds, number = (int(found[group]) for group in (1, 2, 3, 5))
-    drops = found[4] != ":"
+    drops = found[4] != ":"  # containers write it back as a semicolon
     if drops and nominal % 30:
         return None
     dropped = nominal // 15 if drops else 0
     total_minutes = hours * 60 + minutes
     count = (total_minutes * 60 + seconds) * nominal + number
     count -= dropped * (total_minutes - total_minutes // _MINUTES_BETWEEN)
-    return _text(count + frames, nominal, dropped, found[4])
+    return _text(count + frames, nominal, dropped, ";" if drops else ":")
 
 
 def _text(count: int, nominal: int, dropped: int, mark: str) -> str:

@@ -81,6 +81,7 @@ def test_time_codes_of_known_places():
     assert timecode_after("00:00:59;29", 1, ntsc) == "00:01:00;02"
     assert timecode_after("00:09:59;29", 1, ntsc) == "00:10:00;00"
     assert timecode_after("00:00:00;00", 107_892, ntsc) == "01:00:00;00"
+    assert timecode_after("00:00:59.29", 1, ntsc) == "00:01:00;02"
     assert timecode_after("23:59:59:24", 1, F(25)) == "00:00:00:00"
     assert timecode_after("00:00:00:05", -6, F(25)) == "23:59:59:24"
     assert timecode_after("01:00:00:25", 0, F(25)) is None
