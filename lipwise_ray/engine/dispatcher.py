@@ -175,7 +175,8 @@ class Dispatcher:
 
     def _hand_out(self, lane: Lane) -> None:
         ready = self._ready[lane]
-        seats = self.engine.idle(lane) if ready else []
+        living = self._living(lane) if ready else []  # before any is leased: none counts twice
+        seats = [seat for seat in living if seat.worker not in self._leases]
         passed_over: list[Task] = []
         unable: list[tuple[Entry, Failure]] = []
         self._wants_others.discard(lane)
@@ -183,9 +184,9 @@ class Dispatcher:
         try:
             while seats and ready and len(passed_over) < _MOST_PASSED_OVER:
                 entry = self._entries[ready.pop()]
-                seat = self._seat_for(entry, seats)
+                seat = self._seat_for(entry, seats, living)
                 if seat is None:
-                    self._pass_over(entry, passed_over, unable)
+                    self._pass_over(entry, living, passed_over, unable)
                     continue
                 seats.remove(seat)
                 due.append((seat, entry))
@@ -211,25 +212,25 @@ class Dispatcher:
             self._note(entry, "refused", code=failure.code, message=failure.message)
             self._give_up(entry, failure)
 
-    def _pass_over(self, entry: Entry, passed_over: list[Task], unable: list[tuple[Entry, Failure]]) -> None:
+    def _pass_over(
+        self, entry: Entry, living: list[Seat], passed_over: list[Task], unable: list[tuple[Entry, Failure]]
+    ) -> None:
         """Note a task that gets no seat: it waits, or is refused where all workers are there and none can do it."""
-        lane = entry.task.lane
-        living = self._living(lane)
         failure = no_worker_can(entry.task, living)
         if failure is not None and not self.engine.loading and len(living) >= self.engine.places:
             unable.append((entry, failure))
             return
         passed_over.append(entry.task)
         if failure is not None:
-            self._wants_others.add(lane)
+            self._wants_others.add(entry.task.lane)
 
-    def _seat_for(self, entry: Entry, seats: list[Seat]) -> Seat | None:
+    def _seat_for(self, entry: Entry, seats: list[Seat], living: list[Seat]) -> Seat | None:
         return self.seating.choose(
             entry.task.id,
             entry.record,
             [seat for seat in seats if seat.can(entry.task)],
             [lease.seat for lease in self._leases.values()],
-            {seat.node for seat in self._living(entry.task.lane) if seat.can(entry.task)},
+            {seat.node for seat in living if seat.can(entry.task)},
             alone=entry.alone,
             fresh=entry.fresh,
             now_s=self.clock(),

@@ -416,3 +416,18 @@ def test_work_that_no_worker_can_do_is_refused(tmp_path: Path) -> None:
     assert row.lost == ["av1"]
     assert not engine.count.get("av1")
     assert not quarantine.keys(LocalStore(tmp_path))
+
+
+def test_work_waits_for_workers_that_are_not_there_yet(tmp_path: Path) -> None:
+    """A worker that was handed a task in the same step counts once: a further one may come that can do what waits."""
+    seats = tuple(Seat(f"g{n}", "gpu", "one", frozenset({"libx264"})) for n in range(3))
+    engine = ScriptedEngine(lambda task, n, seat: None, seats=seats)
+    engine.places = 4
+    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher.add(make_task("good"), row)
+    dispatcher.add(make_task("nvenc", needs=NVENC, chunk=1), row)
+    dispatcher.step(0.1)
+    assert (row.done, row.lost) == (["good"], [])
+    engine.seats["g3"] = Seat("g3", "gpu", "two", NVENC)
+    _run(dispatcher)
+    assert row.done == ["good", "nvenc"]
