@@ -295,7 +295,7 @@ def _jobs(
             settings = source.for_row(row)
             engine = run.dispatcher.engine
             flow = work.flow(row, settings, weights, rest, turn, Workers(engine.abilities, are_all=not engine.loading))
-        except StorageError:
+        except (StorageError, EngineError):
             raise  # the run's
         except LipwiseError as error:
             run.refuse(row.line, row.id, [error], row.extra)

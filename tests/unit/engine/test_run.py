@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,11 +12,13 @@ from hypothesis import strategies as st
 
 from lipwise_ray.dubbing.flow import RowFlow
 from lipwise_ray.dubbing.tasks import Task
+from lipwise_ray.engine import driver
 from lipwise_ray.engine.contract import Outcome
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.metrics import FileSink, Meter
 from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.errors import EngineError
+from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
@@ -270,4 +274,23 @@ def test_an_engine_that_ends_stops_the_run_in_order(tmp_path: Path) -> None:
     rows.engine.poll = ends  # type: ignore[method-assign]
     rows.work()
     assert (rows.run.totals["done"], rows.run.totals["failed"]) == (1, 0)
+    assert any("must live as long as the run" in line for line in rows.listener.lines)
+
+
+def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
+    """Where the engine ends while rows are begun, they are left for the same command, and not failed one by one."""
+    rows = Rows(tmp_path, [1, 1], most_chunks=10)
+
+    def ended(*_: Any) -> RowFlow:
+        raise EngineError("ray_ended", "Ray at local", "must live as long as the run", "the end of its raylet")
+
+    there = iter([SimpleNamespace(line=1, id="r0", where="row 1", extra={})])
+    waiting = SimpleNamespace(take=lambda _: next(there, None))
+    source, work = SimpleNamespace(for_row=lambda row: Settings()), SimpleNamespace(flow=ended)
+    jobs: Any = driver._jobs(
+        cast("Any", waiting), cast("Any", source), cast("Any", None), cast("Any", work), {}, rows.run
+    )
+    with rows.lease:
+        rows.run.work(jobs, lambda: False)
+    assert not rows.run.totals["failed"]
     assert any("must live as long as the run" in line for line in rows.listener.lines)
