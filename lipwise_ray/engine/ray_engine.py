@@ -252,14 +252,16 @@ class RayEngine:
         if time.monotonic() - slot.made_s < self._settings.start_s:
             return False
         waits = not slot.node and not self._place(slot.lane)  # for a node that is not there yet
-        if not waits and slot.node and not self._local:
-            waits = self._fetches(slot) or self._waits_for_room(slot)
+        if not waits and slot.node:
+            waits = self._fetches(slot) or (not self._local and self._waits_for_room(slot))
         if waits:
             slot.made_s = time.monotonic()
         return not waits
 
     def _fetches(self, slot: Slot) -> bool:
         """Tell whether the counter of a worker that has not begun moved: it fetches checkpoints."""
+        if self._local and not words_of_start(self._config.scratch, slot.name, ray_logs())[0]:
+            return False  # its process has not come so far as to answer
         before = slot.frames_now
         with suppress(ray.exceptions.RayError):
             slot.frames_now = ray.get(slot.actor.frames_done.remote(), timeout=AGENT_TIMEOUT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from lipwise_ray.dubbing.tasks import Lane
@@ -76,7 +77,11 @@ def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]
 
 
 def _latest(folder: Path, pattern: str) -> Path | None:
-    found = [(path.stat().st_mtime, path) for path in folder.glob(pattern) if path.stat().st_size]
+    found: list[tuple[float, Path]] = []
+    for path in folder.glob(pattern):
+        with suppress(FileNotFoundError):  # Ray moves its logs on
+            facts = path.stat()
+            found += [(facts.st_mtime, path)] if facts.st_size else []
     return max(found)[1] if found else None
 
 

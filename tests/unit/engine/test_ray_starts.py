@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest.mock import MagicMock
 
+import pytest
+
+from lipwise_ray.dubbing.worker import WorkerConfig
+from lipwise_ray.engine import ray_engine
+from lipwise_ray.engine.ray_engine import RayEngine
+from lipwise_ray.engine.ray_slots import Slot
 from lipwise_ray.engine.ray_starts import MOST_FAILED, Starts, late, words_of_start
 from lipwise_ray.errors import SetupError
+from lipwise_ray.settings import Engine
 
 
 def test_a_node_is_left_out_for_a_lane_after_its_starts_failed() -> None:
@@ -45,3 +53,23 @@ def test_the_end_of_a_log_is_quoted(tmp_path: Path) -> None:
     assert words.splitlines() == [f"line {n}" for n in range(14, 20)]
     assert "\n    line 19\nCheck" in str(late("gpu-1", "node", 5.0, words))
     assert "It left no log" in str(late("gpu-1", "node", 5.0, ""))
+
+
+def test_an_embedded_worker_that_fetches_checkpoints_is_not_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its counter moves; one whose process left no log yet is not even asked."""
+    engine = object.__new__(RayEngine)
+    engine._local, engine._config = True, WorkerConfig(str(tmp_path), str(tmp_path), "cpu", 1)
+    engine._settings = Engine(start_s=1.0)
+    frames = iter([5, 9, 9])
+    monkeypatch.setattr(ray_engine.ray, "get", lambda answer, timeout: next(frames))
+    slot = Slot("gpu-0", "gpu", MagicMock(), node="here", made_s=-100.0)
+    assert engine._is_late(slot)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "gpu-0-7.log").write_text("fetching")
+    found: list[bool] = []
+    for _ in range(3):
+        slot.made_s = -100.0
+        found.append(engine._is_late(slot))
+    assert found == [False, False, True]
