@@ -67,7 +67,8 @@ def _shared_parent() -> Path:
 def _private_parent() -> Path:
     """Return the folder around all of this user's; another one where somebody else has laid out that name."""
     parent = _shared_parent()
-    parent.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        parent.mkdir(mode=0o700)
     found = parent.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_ROOT))

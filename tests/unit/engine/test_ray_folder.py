@@ -40,10 +40,17 @@ def test_only_its_user_may_enter(root: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == [".lock"]
 
 
-def test_a_name_that_somebody_laid_out_is_not_used(root: Path) -> None:
-    """Where that folder is a link, or another user's, a private one of a new name is made, and removed with its Ray."""
+@pytest.mark.parametrize("what", ["a link to a folder", "a link to nothing", "a file"])
+def test_a_name_that_somebody_laid_out_is_not_used(what: str, root: Path) -> None:
+    """Where that folder is a link, a file, or another user's, a private one of a new name is made, and removed with its
+    Ray.
+    """
     (root / "theirs").mkdir()
-    (root / f"lw-ray-{os.getuid()}").symlink_to(root / "theirs")
+    name = root / f"lw-ray-{os.getuid()}"
+    if what == "a file":
+        name.touch()
+    else:
+        name.symlink_to(root / ("theirs" if what == "a link to a folder" else "nowhere"))
     folder = make_folder()
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
     assert not list((root / "theirs").iterdir())
