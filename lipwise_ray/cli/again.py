@@ -20,7 +20,7 @@ from lipwise_ray.errors import StateError
 from lipwise_ray.printable import on_one_line
 from lipwise_ray.settings import Settings
 from lipwise_ray.state.shapes import Request, typed
-from lipwise_ray.storage.address import bucket_and_key, is_local
+from lipwise_ray.storage.address import bucket_and_key, is_local, whole_path
 from lipwise_ray.storage.redact import redact
 
 _FLAGS = {"--json": "as_json", "--verify": "verify"}
@@ -41,7 +41,7 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None
     Raises:
         StateError: It chooses that and may not, or its folder is gone.
     """
-    state = str(Path(state).resolve()) if is_local(state) else state
+    state = str(whole_path(state)) if is_local(state) else state
     try:
         os.chdir(folder)
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.errors import InputError, LipwiseError, SettingsError
 from lipwise_ray.layers import clipped, parse_assignment, preset_names, read_toml
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings
@@ -125,7 +125,10 @@ def request(
     from lipwise_ray.state.shapes import Request  # noqa: PLC0415  # heavy
 
     def whole(place: str) -> str:
-        return str(Path(place).expanduser().resolve()) if is_local(place) else place
+        try:
+            return str(whole_path(place)) if is_local(place) else place
+        except InputError:  # its row says so
+            return place
 
     return Request(
         verb=verb,

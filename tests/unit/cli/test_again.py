@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.cli import again, jobs
+from lipwise_ray.cli import again, jobs, setup
 from lipwise_ray.cli.again import request_of, run_again, shown_words, words_of
 from lipwise_ray.cli.control import retry
 from lipwise_ray.errors import StateError
@@ -164,3 +164,12 @@ def test_records_name_nobody_to_be_told() -> None:
     found = again.typed(record, Request)
     assert found is not None
     assert not {"notify", "webhook"} & {*words_of(found, "s"), *Request.__dataclass_fields__}
+
+
+def test_a_request_keeps_places_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A video whose links lead in a circle, or that names no user, is its row's fault and does not end the command."""
+    monkeypatch.chdir(tmp_path)
+    Path("loop.mp4").symlink_to("loop.mp4")
+    files = ["loop.mp4", "~nobody-of-that-name/v.mp4", "v.mp4"]
+    request = setup.request("evaluate", files, None, None, None, "out", None, None, 0.0)
+    assert request.files == [*files[:2], str(tmp_path / "v.mp4")]
