@@ -120,7 +120,7 @@ def run(
                     setup.registry(settings),
                     state=state_root,
                     out=place_of(name),
-                    make_engine=lambda config: make_engine(settings.engine, config),
+                    make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
                     listener=listener,
                     stop=is_over,
                     request=setup.request(
