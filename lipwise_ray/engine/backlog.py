@@ -229,7 +229,7 @@ class Nightly:
         if self.metrics_file:
             success_s = record.ended if record.is_good else last_success_s(store)
             try:
-                write_metrics(Path(self.metrics_file), record, success_s)
+                write_metrics(whole_path(self.metrics_file), record, success_s)
             except LipwiseError as error:  # no failure of the night
                 self.say(f"error: {error}")
         return record
