@@ -21,7 +21,7 @@ from lipwise_ray.media.audio import Sound, extract_network_sound
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.hearing import Heard
 from lipwise_ray.media.index import FrameIndex, build_index
-from lipwise_ray.media.limits import check_duration
+from lipwise_ray.media.limits import check_duration, check_size
 from lipwise_ray.media.pictures import USUAL_RATE
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
 from lipwise_ray.metrics.mfcc import mfcc
@@ -101,10 +101,12 @@ def open_video(
     info = probe_video(path, limits, rate)
     key = layout.index(video_id, salvage=salvage)
     known = load_file(store, key, FrameIndex.load)
+    index = known if known is not None else build_index(info, salvage=salvage)
+    check_duration((index.end_pts - int(index.pts[0])) * index.time_base, path, limits)
+    for size in index.sizes:  # the canvas is as large as the largest
+        check_size(size, path, limits)
     if known is not None:
         return Video(video_id, info, known)
-    index = build_index(info, salvage=salvage)
-    check_duration((index.end_pts - int(index.pts[0])) * index.time_base, path, limits)
     with scratch_file(scratch, "index.npz") as temporary:
         index.save(temporary)
         store.put_file(key, temporary)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lipwise_ray.dubbing.inputs import open_video
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
@@ -19,6 +20,7 @@ from lipwise_ray.media.pictures import is_series
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.settings import Limits
+from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.dub import PASSTHROUGH, QUICK, dub
@@ -156,6 +158,22 @@ def test_a_large_canvas_is_refused_by_its_header(tmp_path):
     with pytest.raises(MediaError) as caught:
         probe_video(path, Limits())
     assert caught.value.code == "damaged"
+
+
+def test_a_size_that_comes_later_is_bounded_too(tmp_path):
+    """The canvas is as large as the largest picture, so that one may not be larger than the limit either."""
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for number, size in enumerate([(64, 48), (1280, 960), (64, 48)]):
+        _picture(folder / f"{number}.png", number, size)
+    store = LocalStore(tmp_path / "state")
+    with pytest.raises(MediaError) as caught:
+        open_video(store, tmp_path, folder, "v", salvage=False, limits=Limits(megapixels=1))
+    assert caught.value.code == "too_large"
+    opened = open_video(store, tmp_path, folder, "v", salvage=False)
+    assert open_video(store, tmp_path, folder, "v", salvage=False).index.sizes == opened.index.sizes
+    with pytest.raises(MediaError):
+        open_video(store, tmp_path, folder, "v", salvage=False, limits=Limits(megapixels=1))
 
 
 def test_a_folder_is_dubbed_at_the_rate_that_is_set(tmp_path):
