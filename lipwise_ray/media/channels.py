@@ -15,6 +15,12 @@ _BESIDE = {"BL": "SL", "BR": "SR", "SL": "BL", "SR": "BR"}
 _SPEAKER_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0}
 _SURROUND_WEIGHT = 0.5
 
+_FOLDED = 0.7071
+"""How loud a loudspeaker that a layout lacks is in those in front (ITU-R BS.775)."""
+
+_LEVELS = {"LFE": 0.0, "DL": 1.0, "DR": 1.0}
+"""The same of those that fold otherwise: two channels that were mixed down already stay as they are."""
+
 
 def channel_names(layout: str) -> list[str]:
     """Return FFmpeg's names of a layout's channels, in order."""
@@ -41,12 +47,14 @@ def routes(source: list[str], target: list[str]) -> F32Array:
     if len(target) == 1:
         return downmix_weights(source)[None]
     found = np.zeros((len(target), len(source)), np.float32)
+    is_several = len(source) > 1
     fronts = [target.index(name) for name in _FRONT if name in target] or [0]
     for column, name in enumerate(source):
         beside = _BESIDE.get(name, name)
-        if len(source) > 1 and (name in target or beside in target):
-            rows = [target.index(name if name in target else beside)]
+        if is_several and (name in target or beside in target):
+            rows, level = [target.index(name if name in target else beside)], 1.0
         else:  # by its side, or to both sides
-            rows = [row for row in fronts if len(source) > 1 and target[row][-1] == name[-1]] or fronts
-        found[rows, column] = 1
+            rows = [row for row in fronts if is_several and target[row][-1] == name[-1]] or fronts
+            level = _LEVELS.get(name, _FOLDED) if is_several else 1.0
+        found[rows, column] = level
     return found

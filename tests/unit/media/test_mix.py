@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.channels import channel_names, routes
 from lipwise_ray.media.mix import Clip, mix
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.media.samples import samples_of
@@ -55,6 +56,14 @@ def test_each_sound_stands_at_its_place(tmp_path: Path) -> None:
     wanted[144000 : 144000 + 72000] += alone
     assert len(found) == len(wanted)
     assert np.abs(found - wanted).max() < 1e-6
+
+
+def test_what_a_layout_lacks_is_folded_into_its_front() -> None:
+    """Centre and surrounds come 3 dB down, the bass channel not at all; what a layout has stays as it is."""
+    found = routes(channel_names("5.1"), channel_names("stereo"))
+    assert np.allclose(found, [[1, 0, 0.7071, 0, 0.7071, 0], [0, 1, 0.7071, 0, 0, 0.7071]])
+    assert np.array_equal(routes(channel_names("5.1(side)"), channel_names("5.1")), np.eye(6))
+    assert routes(channel_names("downmix"), channel_names("stereo")).tolist() == [[1, 0], [0, 1]]
 
 
 def test_the_sum_is_made_quieter_where_it_would_clip(tmp_path: Path) -> None:
