@@ -181,7 +181,8 @@ class RowFlow:
         self._open.add(task_id)
         payload = {**self.base, **self._probe, **extra}
         place = rank(kind, self.priority, self.turn, self.row, chunk, frames=self._frames)
-        needs = _needs(self._probe) if kind in ("check", "render") else frozenset[str]()
+        is_of_the_way = kind in ("check", "render") and "choice" in self._probe
+        needs = choice_in(self._probe["choice"]).needs if is_of_the_way else frozenset[str]()
         return Task(task_id, kind, payload, frames, place, self.job_id, self.share, needs)
 
     def _after_probe(self, result: Json) -> list[Task]:
@@ -394,8 +395,3 @@ class RowFlow:
         self._tried += 1
         self.progress.stage = "probing"
         return [self._task("probe", f"probe:{self._name}/way{self._tried}", {})]
-
-
-def _needs(probe: Json) -> frozenset[str]:
-    """Return what a worker must be able to do, by what the probe has chosen."""
-    return choice_in(probe["choice"]).needs if "choice" in probe else frozenset()

@@ -15,6 +15,7 @@ from av.sidedata.sidedata import Type
 from av.stream import Disposition
 
 from lipwise_ray.errors import AudioError, MediaError
+from lipwise_ray.media.colours import tags_of
 from lipwise_ray.media.container import decode_problem, is_known, open_input, reading
 from lipwise_ray.media.fields import FieldOrder, field_order
 from lipwise_ray.media.hdr import NO_HDR, Hdr, hdr_of, side_data
@@ -212,12 +213,7 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
             guessed_rate=stream.guessed_rate or None,
             orientation=_orientation(frame),
             sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
-            color=ColorTags(
-                matrix=int(frame.colorspace),
-                primaries=int(frame.color_primaries),
-                transfer=int(frame.color_trc),
-                full_range=int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"),  # noqa: PLR2004  # AVCOL_RANGE_JPEG
-            ),
+            color=tags_of(frame),
             is_still=is_still,
             start_s=_start_s(stream),
             sound_start_s=_start_s(sound) if sound is not None else None,
