@@ -155,8 +155,6 @@ class RayEngine:
         for lane in lanes:
             mine = [s for s in self._slots.values() if s.lane == lane and s.node not in self._left]
             wanted = min(self._most(lane), backlog.get(lane, 0))
-            if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
-                wanted = min(wanted, max(1, sum(bool(slot.about) for slot in mine)))  # no more of them begin
             for _ in range(wanted - len(mine)):
                 self._make(lane)
             if self._local:
@@ -174,9 +172,11 @@ class RayEngine:
             self._remove(slot)
 
     def _most(self, lane: Lane) -> int:
-        if lane == "cpu":
-            return self._settings.cpu_workers
-        return self._workers or max(1, self._gpu_places())
+        most = self._settings.cpu_workers if lane == "cpu" else self._workers or max(1, self._gpu_places())
+        if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
+            begun = sum(bool(slot.about) for slot in self._slots.values() if slot.lane == lane)
+            return min(most, max(1, begun))  # no more of them begin, and nobody is to wait for them
+        return most
 
     def _make(self, lane: Lane, instead_of: Slot | None = None) -> None:
         name = f"{lane}-{self._made}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import MagicMock
 
 import pytest
@@ -73,3 +75,15 @@ def test_an_embedded_worker_that_fetches_checkpoints_is_not_late(
         slot.made_s = -100.0
         found.append(engine._is_late(slot))
     assert found == [False, False, True]
+
+
+def test_nobody_waits_for_embedded_workers_that_do_not_begin() -> None:
+    """Where a lane's starts failed, its places are those that have begun: work that none of them can do is refused."""
+    engine = object.__new__(RayEngine)
+    engine._local, engine._starts, engine._workers, engine._settings = True, Starts(), 3, Engine(workers=3)
+    engine._nodes = cast("Any", SimpleNamespace(alive=lambda: {"here": None}))
+    begun = Slot("gpu-0", "gpu", None, node="here", about={"node": "here"})
+    engine._slots = {slot.name: slot for slot in (begun, Slot("gpu-1", "gpu", None, node="here"))}
+    assert engine.places == 3
+    engine._starts.failed("gpu", "here", SetupError("worker_late", "x", "must begin"), for_good=True)
+    assert engine.places == 1
