@@ -114,22 +114,22 @@ def redact(text: str) -> str:
     return text
 
 
-def scrub(value: Any) -> Any:  # noqa: ANN401  # JSON values
+def scrub(value: Any, *, is_secret: bool = False) -> Any:  # noqa: ANN401  # JSON values
     """Return JSON values without secrets, text by text, so that what is left is whole JSON; NaN and infinity as None.
 
-    What stands under the name of a secret goes as a whole.
+    Args:
+        value: The values.
+        is_secret: They stand under the name of a secret: a text, or a list of texts, goes as a whole.
     """
     if isinstance(value, str):
-        return redact(value)
+        return GONE if is_secret and value else redact(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         found = cast("dict[Any, Any]", value)
-        return {redact(str(key)): GONE if _is_secret(str(key), one) else scrub(one) for key, one in found.items()}
+        return {
+            redact(str(key)): scrub(one, is_secret=bool(_SECRET_NAMES.search(str(key)))) for key, one in found.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [scrub(one) for one in cast("list[Any]", value)]
+        return [scrub(one, is_secret=is_secret) for one in cast("list[Any]", value)]
     return value
-
-
-def _is_secret(name: str, value: object) -> bool:
-    return isinstance(value, str) and bool(value) and bool(_SECRET_NAMES.search(name))

@@ -206,8 +206,9 @@ def test_no_form_of_a_secret_is_kept(text: str) -> None:
 def test_records_are_cleaned_text_by_text() -> None:
     """A record stays whole JSON: what a name calls a secret goes, other texts lose theirs, numbers stay finite."""
     record = {"password": "a b", "note": ['say "https://h/v?x=1" twice', 1.5, float("nan")], "seconds": 2, "tokens": 7}
+    record |= {"passwords": ["c0ffee"], "secretary": {"audio": "a.wav"}}
     kept = {"password": "[redacted]", "note": ['say "https://h/v?[redacted]" twice', 1.5, None], "seconds": 2}
-    assert scrub(record) == {**kept, "tokens": 7}
+    assert scrub(record) == {**kept, "tokens": 7, "passwords": ["[redacted]"], "secretary": {"audio": "a.wav"}}
 
 
 def test_long_hostile_texts_are_cleaned_in_time() -> None:
