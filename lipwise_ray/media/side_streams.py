@@ -18,6 +18,7 @@ import av.error
 from av.stream import Disposition
 
 from lipwise_ray.errors import MediaError
+from lipwise_ray.media.chapters import Chapter, held_chapters
 from lipwise_ray.media.container import open_input, reading
 from lipwise_ray.media.edits import Edit, in_output
 from lipwise_ray.media.language import container_language
@@ -101,15 +102,6 @@ class Attached:
     data: bytes
     cover_codec: str = ""
     size: tuple[int, int] = (0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Chapter:
-    """A chapter on the output's clock."""
-
-    start_s: Fraction
-    stop_s: Fraction
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +331,7 @@ class _Chooser:
             place = in_output(self._edits, one["start"] * base, max(one["end"], one["start"] + 1) * base)
             if place is not None:
                 found.append(Chapter(*place, str(one["metadata"].get("title", ""))))
-        return tuple(found)
+        return held_chapters(found, self._container)
 
     def _tags(self, *, has_cover: bool) -> dict[str, str]:
         if "metadata" not in self._keep:
