@@ -21,7 +21,7 @@ from lipwise_ray.printable import on_one_line
 from lipwise_ray.settings import Settings
 from lipwise_ray.state.shapes import Request, typed
 from lipwise_ray.storage.address import bucket_and_key, is_local, whole_path
-from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.redact import GONE, redact
 
 _FLAGS = {"--json": "as_json", "--verify": "verify"}
 _PLACES = ("paths.schemes", "paths.hosts", "paths.roots", "paths.models", "paths.mirror", "paths.scratch")
@@ -42,6 +42,15 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None
         StateError: It chooses that and may not, or its folder is gone.
     """
     state = str(whole_path(state)) if is_local(state) else state
+    cut = [word for word in words_of(request, state) if GONE in word]
+    if cut:
+        raise StateError(
+            "secret_in_request",
+            f"retry {state}",
+            "cannot run words that held a secret, which is not kept",
+            shown_words(cut),
+            "Run the command again yourself",
+        )
     try:
         os.chdir(folder)
     except (OSError, ValueError) as error:
@@ -157,9 +166,12 @@ def _chosen(request: Request, state: str) -> Iterator[str]:
 
 
 def _is_beside(place: str, state: str) -> bool:
-    """Tell whether a place is of this machine, or of the state's own bucket."""
+    """Tell whether a place is of this machine, as the state is, or of the state's own bucket.
+
+    A bucket does not choose files of this machine, but for those under the folder where the run was begun.
+    """
     if is_local(place):
-        return True
+        return is_local(state) or whole_path(place).is_relative_to(Path.cwd())
     return not is_local(state) and bucket_and_key(place)[0] == bucket_and_key(state)[0]
 
 

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.errors import OutputError, SettingsError
+from lipwise_ray.errors import LipwiseError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.manifest import Manifest
@@ -108,7 +108,10 @@ def videos(
             ),
         )
         listener.summary(report, str(out), state_root)
-        listener.say(f"report:  {write_report(open_store(state_root), report.run_id, out)}")
+        try:
+            listener.say(f"report:  {write_report(open_store(state_root), report.run_id, out)}")
+        except LipwiseError as error:  # what was done stays done
+            listener.problem(f"the report was not written: {error}")
     raise typer.Exit(report.code_above(fail_above))
 
 

@@ -91,9 +91,21 @@ def overview(address: str) -> Overview:
 
 
 def latest_run(store: Store) -> RunRecord | None:
-    """Return what the latest run was begun with, None where no run was ever begun."""
-    _, record = next(_runs(store), ("", None))
-    return typed(record, RunRecord)
+    """Return what the latest run was begun with, None where no run was ever begun.
+
+    Raises:
+        StateError: Its record cannot be read: an earlier run's is no substitute.
+    """
+    key = next((key for key in reversed(store.names("runs")) if key.endswith("/run.json")), None)
+    if key is None:
+        return None
+    record = typed(read_checked(store, key, RunRecord), RunRecord)
+    if record is None:
+        raise StateError(
+            "damaged_run", f"{store.address}/{key}", "must be the latest run's record", "a damaged file",
+            "Run it again yourself",
+        )  # fmt: skip
+    return record
 
 
 def tracks_of(address: str, row_id: str) -> Path:

@@ -173,3 +173,33 @@ def test_a_request_keeps_places_that_lead_nowhere(tmp_path: Path, monkeypatch: p
     files = ["loop.mp4", "~nobody-of-that-name/v.mp4", "v.mp4"]
     request = setup.request("evaluate", files, None, None, None, "out", None, None, 0.0)
     assert request.files == [*files[:2], str(tmp_path / "v.mp4")]
+
+
+def test_words_whose_secret_was_cut_are_not_run(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """A record keeps no secret, so its words are not the ones that were typed."""
+    request = {"verb": "submit", "files": ["m.csv"], "assignments": ["paths.mirror=https://[redacted]@host/"]}
+    with pytest.raises(StateError, match="held a secret"):
+        retry(_state(tmp_path, request=request))
+    assert not submitted
+
+
+def test_an_unreadable_latest_run_is_not_replaced_by_an_earlier_one(
+    tmp_path: Path, submitted: list[dict[str, Any]]
+) -> None:
+    """What was run last cannot be read, and something else is not run in its place."""
+    state = _state(tmp_path, request={"verb": "submit", "files": ["m.csv"]})
+    (tmp_path / "st" / "runs" / "s").mkdir()
+    (tmp_path / "st" / "runs" / "s" / "run.json").write_bytes(b"{")
+    with pytest.raises(StateError, match="must be the latest run's record"):
+        retry(state)
+    assert not submitted
+
+
+def test_a_bucket_does_not_choose_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local places of a bucket's request are those under the folder where it was begun, and no others."""
+    monkeypatch.chdir(tmp_path)
+    assert again._is_beside("m.csv", "s3://b/st")
+    assert not again._is_beside("/etc/out", "s3://b/st")
+    assert again._is_beside("/etc/out", str(tmp_path / "st"))
+    assert again._is_beside("s3://b/out", "s3://b/st")
+    assert not again._is_beside("s3://other/out", "s3://b/st")
