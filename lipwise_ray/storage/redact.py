@@ -91,8 +91,13 @@ _RULES: tuple[Rule, ...] = (
     (re.compile(rf"(?<![\"'a-zA-Z0-9+.-])(?P<scheme>{_SCHEME})(?P<rest>\S+)"), _address),
     (re.compile(r"(?<![\w:/])(?P<scheme>//)(?P<rest>[^\s/@\"'<>]{1,500}@\S*)"), _address),
     (re.compile(r"(%3a%2f%2f)(\S+)", re.IGNORECASE), _encoded),
-    # what follows the name of a secret
-    (re.compile(rf"({_NAME}\w{{0,40}}[\"']?\s{{0,9}}[:=]\s{{0,9}}){_VALUE}", re.IGNORECASE), rf"\1{GONE}"),
+    # what follows the name of a secret; where one lies is none
+    (
+        re.compile(
+            rf"({_NAME}(?!\w{{0,40}}_(?:path|file)\b)\w{{0,40}}[\"']?\s{{0,9}}[:=]\s{{0,9}}){_VALUE}", re.IGNORECASE
+        ),
+        rf"\1{GONE}",
+    ),
     (re.compile(rf"((?:^|[\s;&?,\"'])(?:pass|sig|sas|auth|key)=){_VALUE}", re.IGNORECASE), rf"\1{GONE}"),
     # forms that tell themselves
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"), GONE),

@@ -79,7 +79,7 @@ def test_a_chunk_that_segfaults_is_quarantined(anywhere: Site) -> None:
 def test_a_chunk_in_quarantine_may_show_its_original_frames(site: Site) -> None:
     """With `on_quarantine = passthrough` the row is done and says which chunk was left as it was filmed."""
     site.inject(Fault(POISON, "frame:5", "raise", times=3))
-    done = site.run(INLINE, 'engine.on_quarantine="passthrough"')
+    done = site.run('engine.on_quarantine="passthrough"')
     assert done.returncode == 0, done.stderr
     assert "1 chunks in quarantine show their original lips" in done.stderr
     site.check("a", "b")
