@@ -58,7 +58,16 @@ def test_speeds_come_from_finished_jobs(tmp_path: Path) -> None:
     for number, seconds in enumerate((1.0, 2.0, 4.0)):
         folder = tmp_path / "state" / "jobs" / f"job{number}"
         folder.mkdir(parents=True)
-        record = {"frames": 100, "render_s": seconds, "identity": {"device": "cuda" if number else "cpu"}}
+        whole = {
+            "status": "done",
+            "job_id": folder.name,
+            "output": "o.mp4",
+            "chunks": 1,
+            "bytes_total": 1,
+            "sha256": "a" * 64,
+        }
+        measured = {"frames": 100, "render_s": seconds, "identity": {"device": "cuda" if number else "cpu"}}
+        record = whole | measured
         (folder / "result.json").write_text(json.dumps(record))
     speeds = Speeds.measured(str(tmp_path / "state"))
     assert (speeds.jobs, speeds.are_of_gpus) == (3, False)
