@@ -20,7 +20,8 @@ settings.load_profile("product")
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-_RAY = ("tests/integration/", "tests/contract/test_engines.py")
+_LONGEST = ("ray", "tests/unit/training/test_runs.py")
+_RAY = ("tests/integration/", "tests/contract/test_engines.py", "tests/e2e/test_terminal.py")
 
 
 def _group(nodeid: str) -> str:
@@ -30,8 +31,8 @@ def _group(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a Ray takes longest, and comes first."""
-    items.sort(key=lambda item: _group(item.nodeid) != "ray")
+    """The longest groups come first, so that both processes end together."""
+    items.sort(key=lambda item: _LONGEST.index(group) if (group := _group(item.nodeid)) in _LONGEST else len(_LONGEST))
 
 
 @pytest.hookimpl(optionalhook=True)
