@@ -66,7 +66,9 @@ def data_of(prepared: Path, scenes: Path, speech: Path) -> dict[str, Path]:
     return {"visemes": speech, "expert": prepared, "generator": prepared, "detector": scenes, "restorer": prepared}
 
 
-@pytest.mark.parametrize("network", sorted(SMALL))
+@pytest.mark.parametrize(
+    "network", [pytest.param(name, marks=pytest.mark.slow if name == "generator" else ()) for name in sorted(SMALL)]
+)
 def test_the_loss_falls(network: str, data_of: dict[str, Path], tmp_path: Path) -> None:
     """A few dozen steps lower the training loss, and leave metrics, curves, samples and checkpoints."""
     _train(network, data_of[network], tmp_path / "run", steps=60)
