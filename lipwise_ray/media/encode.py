@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -323,7 +324,29 @@ def _configure(context: VideoCodecContext, spec: EncodeSpec) -> None:
     context.colorspace = spec.color.matrix
     context.color_primaries = spec.color.primaries
     context.color_trc = spec.color.transfer
-    context.open(strict=False)
+    with _scheduled_as_before():
+        context.open(strict=False)
+
+
+@contextlib.contextmanager
+def _scheduled_as_before() -> Generator[None]:
+    """Leave this process's threads in the machine's ordinary schedule.
+
+    Run by root, SVT-AV1 makes the thread that opens it, and with it its own threads and every process that comes of it,
+    a real-time one of the highest priority: the rest of the machine stands still beside it.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():  # no Linux
+        yield
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in tasks.iterdir():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if os.sched_getscheduler(int(thread.name)) != policy:
+                    os.sched_setscheduler(int(thread.name), policy, priority)
 
 
 def _refused(spec: EncodeSpec, error: Exception) -> SettingsError:
