@@ -166,12 +166,9 @@ def _chosen(request: Request, state: str) -> Iterator[str]:
 
 
 def _is_beside(place: str, state: str) -> bool:
-    """Tell whether a place is of this machine, as the state is, or of the state's own bucket.
-
-    A bucket does not choose files of this machine, but for those under the folder where the run was begun.
-    """
+    """Tell whether a place is of this machine, or of the state's own bucket."""
     if is_local(place):
-        return is_local(state) or whole_path(place).is_relative_to(Path.cwd())
+        return True
     return not is_local(state) and bucket_and_key(place)[0] == bucket_and_key(state)[0]
 
 

@@ -193,13 +193,3 @@ def test_an_unreadable_latest_run_is_not_replaced_by_an_earlier_one(
     with pytest.raises(StateError, match="must be the latest run's record"):
         retry(state)
     assert not submitted
-
-
-def test_a_bucket_does_not_choose_files_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Local places of a bucket's request are those under the folder where it was begun, and no others."""
-    monkeypatch.chdir(tmp_path)
-    assert again._is_beside("m.csv", "s3://b/st")
-    assert not again._is_beside("/etc/out", "s3://b/st")
-    assert again._is_beside("/etc/out", str(tmp_path / "st"))
-    assert again._is_beside("s3://b/out", "s3://b/st")
-    assert not again._is_beside("s3://other/out", "s3://b/st")
