@@ -24,7 +24,7 @@ from lipwise_ray.dubbing.scores import Sums, collect_scores, reduce_scores
 from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.dubbing.stretch import stretch_of
 from lipwise_ray.dubbing.transcribing import AUTO
-from lipwise_ray.errors import SegmentError, StorageError
+from lipwise_ray.errors import SegmentError, SettingsError, StorageError
 from lipwise_ray.lipsync.texture import looks_photographed
 from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.frames import FrameRecipe
@@ -106,13 +106,13 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
                 found = verify(temporary, segments, plan.timeline, plan.audio_s, side, picture)
                 break
             except SegmentError as error:
-                # What only goes along costs nobody the video.
-                why = f"the file could not hold it: {error.got}"
-                bare = chosen.without(why, side.broken) if error.code in _SIDE_FAULTS else None
-                if bare is None:
+                # What only goes along costs nobody the video; where it is not known what of it, all of it stays.
+                told = {part: got for part, got in side.broken.items() if part in chosen.parts}
+                broken = told or dict.fromkeys(chosen.parts, error.got)
+                if error.code not in _SIDE_FAULTS or not broken:
                     _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
                     raise
-                chosen = bare
+                chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
         result = _result(job, payload, plan, markers, found, temporary)
     seen = output.seen()
     result["seen"] = asdict(seen) if seen else None
@@ -226,10 +226,24 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:
-    """Return what a job asks of its sound's encoder."""
+    """Return what a job asks of its sound's encoder.
+
+    Raises:
+        SettingsError: It is not what `encode.deliver` asks for.
+    """
     encode = settings.encode
-    is_free = encode.audio.codec == "auto" and info.codec != "aac"
-    return "aac" if is_free and encode.deliver == "compatible" else encode.audio.codec
+    codec = encode.audio.codec
+    if encode.deliver != "compatible":
+        return codec
+    if codec not in ("auto", "aac") and (codec, info.codec) != ("copy", "aac"):
+        raise SettingsError(
+            "not_compatible",
+            f"encode.deliver = compatible with encode.audio.codec = {codec}",
+            "needs AAC",
+            info.codec if codec == "copy" else codec,
+            'Set encode.audio.codec = "auto", or encode.deliver = "source"',
+        )
+    return "aac" if codec == "auto" and info.codec != "aac" else codec
 
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from lipwise_ray.errors import SegmentError
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.edits import Edit, in_output
-from lipwise_ray.media.side_streams import Attached, LeftBehind, SideStream, SideStreams
+from lipwise_ray.media.side_streams import Attached, LeftBehind, SidePart, SideStream, SideStreams
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -61,12 +61,12 @@ class SidePackets:
     Attributes:
         chosen: What goes along.
         muxed: What has gone along so far, by the stream's number in the output.
-        broken: Numbers in the source of streams that the finished file does not hold as they were written.
+        broken: What the finished file does not hold as it was written, and why.
     """
 
     chosen: SideStreams
     muxed: dict[int, Muxed] = field(default_factory=dict[int, Muxed])
-    broken: list[int] = field(default_factory=list[int])
+    broken: dict[SidePart, str] = field(default_factory=dict[SidePart, str])
 
     @property
     def lost(self) -> list[LeftBehind]:

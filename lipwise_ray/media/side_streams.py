@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -41,6 +41,8 @@ WRITTEN_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip",
 
 _CAPTIONS = "eia_608"  # their decoder cannot tell when a caption goes
 _STYLED = "ass"
+SidePart = int | str
+"""What can stay behind by itself: a stream (by its number), ``attachments``, ``chapters``, a tag of the picture."""
 _COVERS = {
     "mjpeg": ("cover.jpg", "image/jpeg"),
     "png": ("cover.png", "image/png"),
@@ -135,25 +137,33 @@ class SideStreams:
         """Whether there is a cover."""
         return any(one.cover_codec for one in self.attached)
 
-    def without(self, why: str, numbers: Collection[int] = ()) -> SideStreams | None:
-        """Return the same for a file that could not hold all of it: without some streams, or with tags alone.
+    @property
+    def parts(self) -> set[SidePart]:
+        """What of this can stay behind by itself; tags of the container go along in any case."""
+        named = [("attachments", self.attached), ("chapters", self.chapters)]
+        return {one.number for one in self.streams} | {name for name, there in named if there} | {*self.picture_tags}
 
-        Returns:
-            None where tags are all there is.
+    def without(self, broken: Mapping[SidePart, str]) -> SideStreams:
+        """Return the same without some of its parts.
+
+        Args:
+            broken: The parts, and why each stays behind.
         """
-        if numbers:
-            bad = [one for one in self.streams if one.number in numbers]
-            left = [LeftBehind(one.kind, f"stream {one.number} ({one.codec})", why) for one in bad]
-            rest = tuple(one for one in self.streams if one not in bad)
-            return replace(self, streams=rest, left_behind=(*self.left_behind, *left))
-        if not (self.streams or self.attached or self.chapters or self.picture_tags):
-            return None
-        left = [LeftBehind(one.kind, f"stream {one.number} ({one.codec})", why) for one in self.streams]
-        left += [LeftBehind("cover_art" if one.cover_codec else "attachments", one.name, why) for one in self.attached]
-        left += [LeftBehind("chapters", f"{len(self.chapters)} chapters", why)] if self.chapters else []
-        left += [LeftBehind("metadata", f"the picture's {name}", why) for name in self.picture_tags]
-        bare = replace(self, streams=(), attached=(), chapters=(), picture_tags={})
-        return replace(bare, left_behind=(*self.left_behind, *left))
+        left = [
+            *((one.kind, f"stream {one.number} ({one.codec})", one.number) for one in self.streams),
+            *(("cover_art" if one.cover_codec else "attachments", one.name, "attachments") for one in self.attached),
+            *([("chapters", f"{len(self.chapters)} chapters", "chapters")] if self.chapters else []),
+            *(("metadata", f"the picture's {name}", name) for name in self.picture_tags),
+        ]
+        gone = [LeftBehind(kind, what, broken[part]) for kind, what, part in left if part in broken]
+        return replace(
+            self,
+            streams=tuple(one for one in self.streams if one.number not in broken),
+            attached=() if "attachments" in broken else self.attached,
+            chapters=() if "chapters" in broken else self.chapters,
+            picture_tags={name: text for name, text in self.picture_tags.items() if name not in broken},
+            left_behind=(*self.left_behind, *gone),
+        )
 
 
 def side_streams(

@@ -25,6 +25,7 @@ from lipwise_ray.media.join import SegmentFile, Timeline
 from lipwise_ray.media.picture_tags import PictureTags
 from lipwise_ray.media.probe import audio_stream, probe_audio, probe_video, video_stream
 from lipwise_ray.media.side_packets import Muxed, SidePackets
+from lipwise_ray.media.side_streams import SidePart
 from lipwise_ray.settings import Limits
 
 if TYPE_CHECKING:
@@ -143,36 +144,32 @@ def verify(
 
 
 def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
-    """Compare what goes along with what was written of it."""
-    problem, broken = "", ""
+    """Compare what goes along with what was written of it, and note what of it is not as it was."""
+    wrong: dict[SidePart, str] = {}
     for (number, wrote), chosen in zip(side.muxed.items(), side.chosen.streams, strict=True):
         found = seen.side.get(number, Muxed(wrote.kind, ""))
         is_cut_anew = wrote.codec.startswith("pcm_")  # demuxers make packets of samples as they like
         last = (found.end_s, wrote.end_s) if is_cut_anew else (found.last_s, wrote.last_s)
         if _ALIKE.get(found.codec, found.codec) != _ALIKE.get(wrote.codec, wrote.codec):
-            broken = f"{found.codec or 'nothing'} in stream {number}, not {wrote.codec}"
+            wrong[chosen.number] = f"{found.codec or 'nothing'} in stream {number}, not {wrote.codec}"
         elif found.count != wrote.count and not is_cut_anew:
-            broken = f"{found.count} packets in stream {number}, not {wrote.count}"
+            wrong[chosen.number] = f"{found.count} packets in stream {number}, not {wrote.count}"
         elif max(abs(found.first_s - wrote.first_s), abs(last[0] - last[1])) > _MATROSKA_TICK_S:
-            broken = f"stream {number} from {found.first_s:.3f} to {last[0]:.3f} s"
-        else:
-            continue
-        side.broken.append(chosen.number)
+            wrong[chosen.number] = f"stream {number} from {found.first_s:.3f} to {last[0]:.3f} s"
     wanted = [(float(one.start_s), float(one.stop_s)) for one in side.chosen.chapters]
     if len(wanted) != len(seen.chapters) or (
         wanted and np.abs(np.subtract(wanted, seen.chapters)).max() > _CHAPTER_SLACK_S
     ):
-        problem = f"{len(seen.chapters)} chapters, not {len(wanted)}"
+        wrong["chapters"] = f"{len(seen.chapters)} chapters, not {len(wanted)}, or at other times"
     if seen.attached != len(side.chosen.attached):
-        problem = f"{seen.attached} attached files, not {len(side.chosen.attached)}"
+        wrong["attachments"] = f"{seen.attached} attached files, not {len(side.chosen.attached)}"
     timecode = side.chosen.picture_tags.get("timecode")
     if seen.timecode != timecode:
-        problem = f"time code {seen.timecode}, not {timecode}"
-    if problem:
-        side.broken.clear()  # no stream's fault alone
-    if problem or broken:
-        must = "must hold what goes along as it was written"
-        raise SegmentError("side_streams", str(path), must, problem or broken, "See encode.keep")
+        wrong["timecode"] = f"time code {seen.timecode}, not {timecode}"
+    if wrong:
+        side.broken.update(wrong)
+        must, got = "must hold what goes along as it was written", "; ".join(wrong.values())
+        raise SegmentError("side_streams", str(path), must, got, "See encode.keep")
 
 
 def check_sound(path: Path, audio_s: Fraction) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,31 @@ def test_a_stream_that_breaks_costs_nobody_the_video(tmp_path, monkeypatch):
     assert kinds == ["video", "audio", "audio", "attachment", "video"]
     lost = [one for one in result["left_behind"] if "could not hold" in one["why"]]
     assert [(one["kind"], one["what"]) for one in lost] == [("subtitles", "stream 3 (subrip)")]
+
+
+def test_chapters_and_files_that_break_cost_no_stream_its_place(tmp_path, monkeypatch):
+    """Where the file holds no chapter and no attached file, these alone stay behind."""
+    from lipwise_ray.media.side_packets import SidePackets
+
+    honest = SidePackets.add_to
+
+    def losing(self: SidePackets, output: Any) -> Any:
+        whole = self.chosen
+        self.chosen = replace(whole, chapters=(), attached=())
+        packets = honest(self, output)
+        self.chosen = whole
+        return packets
+
+    monkeypatch.setattr(SidePackets, "add_to", losing)
+    _source(tmp_path / "film.mkv", "matroska", "subrip")
+    output, result = _dubbed(tmp_path, tmp_path / "film.mkv", "a.mkv")
+    with av.open(str(output)) as found:
+        assert [stream.type for stream in found.streams] == ["video", "audio", "audio", "subtitle"]
+        assert len(_texts(found)) == len(TEXTS)
+    lost = {one["what"]: one["why"] for one in result["left_behind"] if "could not hold" in one["why"]}
+    assert set(lost) == {"letters.ttf", "cover.png", "2 chapters"}
+    assert "0 attached files, not 2" in lost["letters.ttf"]
+    assert "0 chapters" in lost["2 chapters"]
 
 
 def test_a_file_that_cannot_be_written_with_them_goes_out_without(tmp_path, monkeypatch):
