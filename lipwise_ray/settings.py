@@ -1,11 +1,16 @@
-"""Run settings: TOML sections, strict. Defaults are the `quality` preset."""
+"""Run settings: TOML sections, strict. Defaults are the `quality` preset.
+
+The sections `engine`, `paths` and `limits` are in `execution_settings`.
+"""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from lipwise_ray.execution_settings import Engine, Limits, Paths, Section
 
 _MOST_FRAMES_A_SECOND = 240
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -36,11 +41,7 @@ Codecs = Annotated[
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
-
-
-class Lipsync(_Section):
+class Lipsync(Section):
     """The lip-sync network."""
 
     model: str = "wav2lip_gan"
@@ -62,7 +63,7 @@ class Lipsync(_Section):
     min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
 
 
-class Detect(_Section):
+class Detect(Section):
     """Face detection."""
 
     detector: Literal["auto", "yunet", "s3fd", "tiny"] = "auto"
@@ -82,7 +83,7 @@ class Detect(_Section):
     """A file instead of the registry's: of yunet, or with ``detector = "tiny"`` of that network."""
 
 
-class Faces(_Section):
+class Faces(Section):
     """Which face is dubbed."""
 
     select: str = "largest"
@@ -113,7 +114,7 @@ class Faces(_Section):
     max_gap_s: Annotated[float, Field(ge=0, le=60)] = 0.5
 
 
-class Source(_Section):
+class Source(Section):
     """What is done to the source pictures first."""
 
     on_error: Literal["fail", "salvage"] = "fail"
@@ -138,14 +139,14 @@ class Source(_Section):
         return value
 
 
-class Timing(_Section):
+class Timing(Section):
     """How long the output is."""
 
     length: Literal["audio", "video", "shortest"] = "audio"
     extend: Literal["pingpong", "loop", "hold"] = "pingpong"
 
 
-class Composite(_Section):
+class Composite(Section):
     """How the new mouth is laid over the old one."""
 
     mask: Literal["face", "soft", "box"] = "face"
@@ -167,7 +168,7 @@ class Composite(_Section):
     """How a face is resampled on its way to the network and back; the original's way is ``linear``, which blurs."""
 
 
-class Upscale(_Section):
+class Upscale(Section):
     """Enlarging by a network."""
 
     model: str = "none"
@@ -181,7 +182,7 @@ class Upscale(_Section):
     """Frames are enlarged in squares of this side, for memory's sake."""
 
 
-class Restore(_Section):
+class Restore(Section):
     """Making the new face sharp."""
 
     model: str = "auto"
@@ -199,7 +200,7 @@ class Restore(_Section):
     upscale: Upscale = Upscale()
 
 
-class Judging(_Section):
+class Judging(Section):
     """How well lips and sound go together is measured in finished videos."""
 
     judge: str = "auto"
@@ -215,14 +216,14 @@ class Judging(_Section):
     """A file instead of the registry's."""
 
 
-class Hearing(_Section):
+class Hearing(Section):
     """Telling what is said, and in which language; needs the extra `asr`."""
 
     model: str | None = None
     """Folder of a Whisper model for faster-whisper: rows whose `language` is ``auto`` need it, `inspect` uses it."""
 
 
-class Gate(_Section):
+class Gate(Section):
     """What a finished video must be like to pass; what is not set is not asked for."""
 
     min_lse_c: float | None = None
@@ -238,14 +239,14 @@ class Gate(_Section):
     """Settings to try, one after another, with a row that does not pass; the best attempt is published."""
 
 
-class AudioEncode(_Section):
+class AudioEncode(Section):
     """The delivered sound."""
 
     codec: Literal["auto", "copy", "aac", "libopus", "flac", "pcm_s16le", "alac"] = "auto"
     bitrate: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
-class Encode(_Section):
+class Encode(Section):
     """The delivered picture."""
 
     deliver: Literal["source", "compatible"] = "source"
@@ -269,7 +270,7 @@ class Encode(_Section):
         return (self.codec,) if isinstance(self.codec, str) else self.codec
 
 
-class Chunk(_Section):
+class Chunk(Section):
     """How long videos are cut for the workers."""
 
     length_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
@@ -277,97 +278,14 @@ class Chunk(_Section):
     """Exact chunk length in frames; 0 goes by `length_s`."""
 
 
-class Engine(_Section):
-    """Workers, budgets, deadlines."""
-
-    kind: Literal["ray", "inline"] = "ray"
-    address: str = "local"
-    workers: Annotated[int, Field(ge=0, le=4096)] = 0
-    """Render workers; 0 means one a GPU, or one for every two cores."""
-    cpu_workers: Annotated[int, Field(ge=1, le=1024)] = 1
-    gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
-    threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
-    """0 divides the cores among the workers."""
-    place: Literal["auto", "gpu", "cpu"] = "auto"
-    """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet; ``cpu`` takes
-    no GPU; ``auto`` goes by what the cluster has when the run begins."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """What render workers compute on; ``auto`` is CUDA where they take GPUs."""
-    idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
-    """On a cluster, workers without work for so long are sent away."""
-    application_attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    """Errors, crashes and standstill that a task may have."""
-    memory_attempts: Annotated[int, Field(ge=0, le=20)] = 2
-    """Times that a task may run out of memory: it gets smaller batches, then a node of its own."""
-    infrastructure_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Lost nodes that a task may see."""
-    backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
-    start_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
-    """A worker that has not begun after so long, and fetches no checkpoint either, is ended and tried once more, on
-    another node where there is one; where that one does not begin either and no other has, the run stops."""
-    stall_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
-    """A worker that finishes no frame for so long is ended."""
-    quiet_s: Annotated[float, Field(gt=0, le=1e6)] = 3600.0
-    """The same for tasks that do not count frames."""
-    on_quarantine: Literal["fail", "passthrough"] = "fail"
-    """A chunk in quarantine fails its row, or shows its original frames, which the result says."""
-    active_rows: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Rows worked on at a time, the rest wait in the manifest; 0 means two a render worker, and at least 8."""
-    active_chunks: Annotated[int, Field(ge=1)] = 5000
-    """Chunks of one share's videos that are being rendered at a time, so that few segments wait to be joined; a longer
-    video is rendered alone."""
-    keep_segments: bool = False
-    models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0
-    """Checkpoints whose models a worker keeps loaded, the least recently used go first; 0 means a quarter of the GPU's
-    memory, or of a worker's share of the host's. What the running task uses always stays."""
-    metrics_file: str | None = None
-    """A file that is kept up to date with the run's metrics in Prometheus's text format, ending in .prom."""
-
-
-class Paths(_Section):
-    """Where things are, and where inputs may be."""
-
-    state: str | None = None
-    out: str | None = None
-    models: str | None = None
-    mirror: str | None = None
-    """A folder or prefix that holds checkpoints under the registry's file names: a machine that lacks one fetches it
-    from there, once."""
-    scratch: str | None = None
-    schemes: tuple[Literal["file", "s3", "gs", "az", "http", "https"], ...] = ("file", "s3", "gs", "az")
-    """Of the addresses that inputs may have; ``file`` is a path."""
-    hosts: tuple[str, ...] = ()
-    """Web servers that may be asked for inputs: a name, a name with a port, or ``*.`` and a domain."""
-    roots: tuple[str, ...] = ()
-    """Folders and prefixes that inputs must lie under; none for anywhere."""
-    cache_gb: Annotated[float, Field(gt=0, le=1e6)] = 20.0
-    """Room on each machine for copies of what lies elsewhere; what is in use may take more."""
-
-    @model_validator(mode="after")
-    def _web_needs_hosts(self) -> Self:
-        if {"http", "https"} & {*self.schemes} and not self.hosts:
-            raise ValueError("hosts must name the web servers that http and https may ask")
-        return self
-
-
-class ManifestRules(_Section):
+class ManifestRules(Section):
     """What a manifest may be like."""
 
     extra: Literal["error", "keep"] = "error"
     """Columns that are not known: ``error`` refuses them, as slips of the pen; ``keep`` takes them into the results."""
 
 
-class Limits(_Section):
-    """How large an input may be; a larger one fails its row before it is decoded."""
-
-    gb: Annotated[float, Field(gt=0, le=1e6)] = 200.0
-    megapixels: Annotated[float, Field(gt=0, le=134)] = 70.0
-    """Of a picture; 8K has 33."""
-    hours: Annotated[float, Field(gt=0, le=100)] = 12.0
-    streams: Annotated[int, Field(ge=1, le=1000)] = 64
-
-
-class Settings(_Section):
+class Settings(Section):
     """All settings of a run."""
 
     lipsync: Lipsync = Lipsync()

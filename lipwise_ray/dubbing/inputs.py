@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -55,6 +55,13 @@ def scratch_file(scratch: Path, name: str) -> Generator[Path, None, None]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def keep_record(store: Store, scratch: Path, key: str, save: Callable[[Path], None]) -> None:
+    """Write a record's file and put it into the state."""
+    with scratch_file(scratch, "record.npz") as temporary:
+        save(temporary)
+        store.put_file(key, temporary)
 
 
 @dataclass(frozen=True, slots=True)

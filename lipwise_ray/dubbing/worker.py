@@ -15,42 +15,33 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.dubbing import inputs
-from lipwise_ray.dubbing.abilities import Choice, abilities_of, choices_of
-from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, sound_codec, sweep_attempts, weigh
-from lipwise_ray.dubbing.context import JobSpec, known_plan, open_job, read_plan, spec_of
+from lipwise_ray.dubbing.abilities import abilities_of
+from lipwise_ray.dubbing.analysing import Analyser
+from lipwise_ray.dubbing.assembly import assemble, prepare_sound, settle, weigh
+from lipwise_ray.dubbing.context import known_plan, open_job, read_plan, spec_of
 from lipwise_ray.dubbing.evaluating import Evaluator
-from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of
-from lipwise_ray.dubbing.ids import judge_id, record_id
-from lipwise_ray.dubbing.listening import LISTENED_PAUSE_S, listen
+from lipwise_ray.dubbing.ids import judge_id
 from lipwise_ray.dubbing.media import cache_of, media_of
 from lipwise_ray.dubbing.model_pool import room_for_models
 from lipwise_ray.dubbing.models import PASSTHROUGH, Models
-from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.placing import Placing, mirror_of
 from lipwise_ray.dubbing.planning import Planner, recipe_of
-from lipwise_ray.dubbing.published import Published, find_published, read_result
-from lipwise_ray.dubbing.recognising import look, look_at_portrait
-from lipwise_ray.dubbing.rendering import encode_spec, render_chunk
-from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.probing import Prober
+from lipwise_ray.dubbing.published import read_result
+from lipwise_ray.dubbing.rendering import render_chunk
 from lipwise_ray.dubbing.scores import Distances
 from lipwise_ray.dubbing.scoring import score_chunk, stills
 from lipwise_ray.dubbing.sounds import Sounds
-from lipwise_ray.dubbing.speakers import detects, listens, portraits, rules_of
-from lipwise_ray.dubbing.stretch import Stretch, stretch_of
 from lipwise_ray.dubbing.tasks import Kind
 from lipwise_ray.dubbing.transcribing import recogniser_id
-from lipwise_ray.errors import FaceError, LipwiseError, SegmentError, SettingsError, StorageError, ran_out_of_memory
+from lipwise_ray.errors import LipwiseError, SegmentError, SettingsError, StorageError, ran_out_of_memory
 from lipwise_ray.media.audio import extract_network_sound
-from lipwise_ray.media.encode import check_encoder, is_hardware
-from lipwise_ray.media.join import container_for
-from lipwise_ray.media.soundtrack import plan_soundtrack
-from lipwise_ray.settings import Detect, Paths, Settings
+from lipwise_ray.settings import Paths, Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.state.shapes import TranscriptRecord, read_checked
 from lipwise_ray.state.store import load_file, open_store, to_json
-from lipwise_ray.storage.address import shown
-from lipwise_ray.values import Json, Span
+from lipwise_ray.values import Json
 
 _TICK_EVERY_S = 5.0
 _FRAMES_A_COLLECTION = 500
@@ -86,17 +77,20 @@ class Worker:
         place = Placing(mirror_of(config.paths), self._tick_slowly)
         room = partial(room_for_models, config.device, config.threads, config.models_gb, config.gpu_part)
         self._models = Models(config.device, config.threads, place, room)
-        evaluator = Evaluator(self._store, self._scratch, self._models, self._planner, config.threads)
+        threads = config.threads
+        prober = Prober(self._store, self._scratch, self._planner, threads, self._tick_slowly)
+        analyser = Analyser(self._store, self._scratch, self._models, self._planner, threads, self._tick)
+        evaluator = Evaluator(self._store, self._scratch, self._models, self._planner, threads)
         self._known_kinds: set[Kind] = set()
         self._ticked_s = 0.0
         self.frames_done = 0
         """Frames finished since the worker began: stands still when nothing moves."""
         self._kinds: dict[Kind, Callable[[Json], Json]] = {
-            "probe": self._probe,
-            "check": self._check,
-            "scan": self._scan,
-            "listen": self._listen,
-            "recognise": self._recognise,
+            "probe": lambda payload: prober.probe(payload, self._media),
+            "check": lambda payload: prober.check(payload, self._media),
+            "scan": lambda payload: analyser.scan(payload, self._media),
+            "listen": lambda payload: analyser.listen(payload, self._media),
+            "recognise": lambda payload: analyser.recognise(payload, self._media),
             "plan": self._plan,
             "sound": self._sound,
             "transcribe": self._transcribe,
@@ -173,247 +167,6 @@ class Worker:
         if now - self._ticked_s > _TICK_EVERY_S:
             self._ticked_s = now
             self._tick()
-
-    # probe: what the inputs are, and how far earlier runs came -------------------------------
-
-    def _probe(self, payload: Json) -> Json:
-        job = spec_of(payload)
-        images = {address: self._media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
-        undecided, device = identity_of(job, self._media, payload, images), payload["device"]
-        problem = ""
-        for choice in choices_of(payload, "known_choices", job.settings):
-            job_id = record_id(choice.identity(undecided, device))
-            published = self._published(job_id, job, payload)
-            if published.result is not None:
-                return {"job_id": job_id, "published": published.result}
-            problem = problem or published.problem
-        opened = open_job(self._store, self._media, self._scratch, {**payload, "video_id": undecided["video"]})
-        video = opened.video
-        choice, has_begun = self._choose(job, video, payload, undecided)
-        identity = choice.identity(undecided, device)
-        job_id = record_id(identity)
-        sounds = Sounds(opened, self._scratch, job_id, identity, self._tick_slowly)
-        audio, lines = sounds.delivered(), sounds.lines()
-        self._check_early(job, audio)
-        rules = [one.rule for one in lines]
-        detector_id = detector_id_of(job.settings, payload["weights"])
-        voices_id = looks_id = None
-        to_scan: list[list[int]] = []
-        stretch = stretch_of(opened)
-        tracks = layout.tracks(video.id, detector_id, stretch.part)
-        if detects(rules, job.tracks) and self._store.size(tracks) is None:
-            to_scan = self._missing(stretch, lambda number: layout.scan_chunk(video.id, detector_id, number))
-        to_listen: list[list[int]] = []
-        if listens(rules):
-            self._check_own_sound(job, video)
-            voices_id = found = comparison_id(job, identity, "expert", stretch.part)
-            to_listen = self._missing(stretch, lambda number: layout.voices(video.id, found, number))
-        to_recognise: list[list[int]] = []
-        if portraits(rules):
-            looks_id = seen = comparison_id(job, identity, "embedder", stretch.part)
-            to_recognise = self._missing(stretch, lambda number: layout.looks(video.id, seen, number))
-        return {
-            "job_id": job_id,
-            "identity": identity,
-            "video_id": video.id,
-            "detector_id": detector_id,
-            "frames": len(video.index),
-            "scan": to_scan,
-            "voices_id": voices_id,
-            "listen": to_listen,
-            "looks_id": looks_id,
-            "recognise": to_recognise,
-            "portraits": images,
-            "to_look_at": {
-                address: image_id
-                for address, image_id in images.items()
-                if self._store.size(layout.portrait(image_id, str(looks_id))) is None
-            },
-            "published": None,
-            "choice": choice.record(),
-            "check": is_hardware(choice.encoder) and not has_begun,
-            "problem": problem,
-        }
-
-    def _choose(self, job: JobSpec, video: inputs.Video, payload: Json, undecided: Json) -> tuple[Choice, bool]:
-        """Return how a job is done, and whether an earlier run has begun it so.
-
-        Raises:
-            SettingsError: No encoder opens. One that needs a GPU is tried next, by a worker that has one.
-        """
-        choices = choices_of(payload, "choices", job.settings)
-        begun = [
-            choice
-            for choice in choices
-            if self._store.size(layout.plan(record_id(choice.identity(undecided, payload["device"])))) is not None
-        ]
-        refused: SettingsError | None = None
-        for choice in begun or choices:
-            settings = choice.settings(job.settings)
-            try:
-                spec = encode_spec(settings, job.output, recipe_of(settings, video), video, self._config.threads)
-                if not begun and not is_hardware(spec.codec):
-                    check_encoder(spec)
-            except SettingsError as error:
-                refused = refused or error
-            else:
-                return replace(choice, encoder=spec.codec), bool(begun)
-        assert refused is not None  # there is one choice at least
-        raise refused
-
-    def _check(self, payload: Json) -> Json:
-        """Open a job's encoder where it is, before any work that it could make vain."""
-        job = open_job(self._store, self._media, self._scratch, payload)
-        settings = job.spec.settings
-        check_encoder(
-            encode_spec(
-                settings, job.spec.output, recipe_of(settings, job.video), job.video, threads=self._config.threads
-            )
-        )
-        return {}
-
-    def _missing(self, stretch: Stretch, key_of: Callable[[int], str]) -> list[list[int]]:
-        """Return the chunks of a source (number, start, stop) that are looked at and whose records are not there."""
-        return [
-            [number, piece.start, piece.stop]
-            for number, piece in stretch.numbered
-            if self._store.size(key_of(number)) is None
-        ]
-
-    def _check_early(self, job: JobSpec, audio: inputs.Audio) -> None:
-        """Find out before any work what would only fail at its end."""
-        output_at(job.output_address, self._scratch).check()
-        sound, codec = job.settings.encode.audio, sound_codec(job.settings, audio.info)
-        if codec != "copy":  # whether copying is exact depends on the plan
-            container, whole_s = container_for(Path(job.output)), audio.sound.duration_s
-            plan_soundtrack(audio.info, audio.sound, container, codec, sound.bitrate, whole_s)
-
-    def _published(self, job_id: str, job: JobSpec, payload: Json) -> Published:
-        """Return an earlier result when its file is still where it belongs, and what it was."""
-        output, verify = output_at(job.output_address, self._scratch), bool(payload.get("verify"))
-        found = find_published(
-            self._store, job_id, job.output_address, output, verify=verify, on_block=self._tick_slowly
-        )
-        # A driver may have died before it did; a later attempt leaves alone what others wait with.
-        if found.result and not payload.get("attempt"):
-            sweep_attempts(self._store, found.result, keep=job.settings.engine.keep_segments)
-        return found
-
-    # scan: faces in a stretch of the source ---------------------------------------------------
-
-    def _scan(self, payload: Json) -> Json:
-        key = layout.scan_chunk(payload["video_id"], payload["detector_id"], payload["chunk"])
-        if self._store.size(key) is not None:
-            return {}
-        job = open_job(self._store, self._media, self._scratch, payload)
-        span = Span(payload["start"], payload["stop"])
-        found = scan(
-            job.video.info,
-            job.video.index,
-            recipe_of(job.spec.settings, job.video),
-            span,
-            self._models.detector(job.spec.settings, payload["weights"]),
-            _squeezed(job.spec.settings.detect, int(payload.get("squeeze", 0))),
-            threads=self._config.threads,
-            salvage=job.salvage,
-            on_frame=self._tick,
-        )
-        self._keep(key, found.save)
-        return {}
-
-    # listen: whose lips go with the filmed sound -------------------------------------------------
-
-    def _check_own_sound(self, job: JobSpec, video: inputs.Video) -> None:
-        """Decode the sound filmed with a video, by which its speaker is to be found."""
-        if self._planner.own_sound(job, video) is None:
-            raise FaceError(
-                "no_own_sound",
-                "faces",
-                "needs a video whose own sound can be used, for `speaking`",
-                "none",
-                "Choose another rule for this row",
-            )
-
-    def _listen(self, payload: Json) -> Json:
-        key = layout.voices(payload["video_id"], payload["voices_id"], payload["chunk"])
-        if self._store.size(key) is not None:
-            return {}
-        job = open_job(self._store, self._media, self._scratch, payload)
-        own = self._planner.own_sound(job.spec, job.video)
-        if own is None:
-            raise StorageError("no_sound", key, "must keep the video's sound", "nothing", "Run again")
-        try:
-            tracks = self._planner.tracks(job, payload)
-        except SegmentError as error:
-            return {"missing": str(error)}
-        info, settings = job.video.info, job.spec.settings
-        found = listen(
-            info,
-            job.video.index,
-            recipe_of(settings, job.video),
-            Span(payload["start"], payload["stop"]),
-            tracks,
-            self._models.judge(payload["weights"]),
-            inputs.open_columns(self._store, own.mel_key),
-            inputs.voices(self._store, own.mel_key, LISTENED_PAUSE_S),
-            inputs.lead_s(info),
-            threads=self._config.threads,
-            salvage=job.salvage,
-            on_frame=self._tick,
-        )
-        self._keep(key, found.save)
-        return {}
-
-    # recognise: what faces look like -----------------------------------------------------------------
-
-    def _recognise(self, payload: Json) -> Json:
-        if "portrait" in payload:
-            return self._recognise_portrait(payload)
-        key = layout.looks(payload["video_id"], payload["looks_id"], payload["chunk"])
-        if self._store.size(key) is not None:
-            return {}
-        job = open_job(self._store, self._media, self._scratch, payload)
-        try:
-            tracks = self._planner.tracks(job, payload)
-        except SegmentError as error:
-            return {"missing": str(error)}
-        found = look(
-            job.video.info,
-            job.video.index,
-            recipe_of(job.spec.settings, job.video),
-            Span(payload["start"], payload["stop"]),
-            tracks,
-            self._models.embedder(payload["weights"]),
-            threads=self._config.threads,
-            salvage=job.salvage,
-            on_frame=self._tick,
-        )
-        self._keep(key, found.save)
-        return {}
-
-    def _recognise_portrait(self, payload: Json) -> Json:
-        address, image_id = payload["portrait"]
-        spec = spec_of(payload)
-        file = self._media.local(address, image_id)
-        image = inputs.open_video(
-            self._store, self._scratch, file, image_id, salvage=False, limits=spec.settings.limits
-        )
-        looks = look_at_portrait(
-            image.info,
-            image.index,
-            self._models.detector(spec.settings, payload["weights"]),
-            self._models.embedder(payload["weights"]),
-            spec.settings.detect,
-            shown(address),
-        )
-        self._keep(layout.portrait(image_id, payload["looks_id"]), looks.save)
-        return {}
-
-    def _keep(self, key: str, save: Callable[[Path], None]) -> None:
-        """Write a record and put it into the state."""
-        with inputs.scratch_file(self._scratch, "record.npz") as temporary:
-            save(temporary)
-            self._store.put_file(key, temporary)
 
     # plan: tracks, choice of faces, the output's frames ---------------------------------------
 
@@ -498,7 +251,7 @@ class Worker:
         pictures = stills(job, plan, chunk, recipe, job_id=job_id, threads=threads)
         for name, picture in zip(("before", "after"), pictures or (), strict=bool(pictures)):
             self._store.write(layout.still(job_id, name), picture)
-        self._keep(key, found.save)
+        inputs.keep_record(self._store, self._scratch, key, found.save)
         return {}
 
     def _weigh(self, payload: Json) -> Json:
@@ -541,8 +294,3 @@ def _check_gpu() -> None:
             f"no CUDA device on {socket.gethostname()}",
             "Use auto, or machines with a GPU and its driver",
         )
-
-
-def _squeezed(detect: Detect, squeeze: int) -> Detect:
-    """Return how faces are looked for with batches halved so often, for want of memory."""
-    return detect.model_copy(update={"batch_frames": max(1, detect.batch_frames >> squeeze)})

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lipwise_ray.dubbing.tasks import LANES, Kind, Lane, Task
+from lipwise_ray.dubbing.tasks import LANES, Lane, Task
 from lipwise_ray.engine.contract import DEVICE_ERROR, Engine, Failure, Outcome, Seat
 from lipwise_ray.engine.dead_letters import dead_letter, in_quarantine
+from lipwise_ray.engine.deadlines import Deadlines
 from lipwise_ray.engine.entry import Entry, Lease, Subscriber
 from lipwise_ray.engine.metrics import Meter
 from lipwise_ray.engine.queue import FairQueue
@@ -33,16 +34,7 @@ from lipwise_ray.state.store import Store
 from lipwise_ray.values import Json
 
 _LANES: tuple[Lane, ...] = tuple(dict.fromkeys(LANES.values()))
-_TICKING: frozenset[Kind] = frozenset({"scan", "listen", "recognise", "render", "score", "measure"})
 _MOST_PASSED_OVER = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long a worker may show no progress: where frames are counted, and in tasks without frames."""
-
-    frames_s: float = 300.0
-    quiet_s: float = 3600.0
 
 
 @dataclass(slots=True)
@@ -248,12 +240,9 @@ class Dispatcher:
         frames = self.engine.frames_done()
         now = self.clock()
         for worker, lease in self._leases.items():
-            done = frames.get(worker, 0)
-            if done != lease.frames:
-                lease.frames, lease.moved_s = done, now
-            ticks = lease.entry.task.kind in _TICKING
-            limit_s = self.deadlines.frames_s if ticks else self.deadlines.quiet_s
-            if now - lease.moved_s > limit_s and not lease.killed:
+            stood_still_s = lease.stands_still(frames.get(worker, 0), now)
+            limit_s = self.deadlines.limit_s(lease.entry.task.kind)
+            if stood_still_s > limit_s and not lease.killed:
                 lease.killed = True
                 self._note(lease.entry, "stalled", worker=worker, node=lease.seat.node, after_s=limit_s)
                 self.engine.kill(worker)

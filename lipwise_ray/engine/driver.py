@@ -18,7 +18,8 @@ from lipwise_ray.dubbing.measures import overall_distance
 from lipwise_ray.dubbing.row_table import Row, Waiting
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine, failure_of
-from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
+from lipwise_ray.engine.deadlines import Deadlines
+from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.factory import meter_for
 from lipwise_ray.engine.listener import Listener
 from lipwise_ray.engine.run import RowJob, Run

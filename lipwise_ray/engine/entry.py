@@ -66,3 +66,9 @@ class Lease:
     moved_s: float
     begun_s: float
     killed: bool = False
+
+    def stands_still(self, frames: int, now_s: float) -> float:
+        """Take note of the frames that its worker has finished; return for how many seconds no more came."""
+        if frames != self.frames:
+            self.frames, self.moved_s = frames, now_s
+        return now_s - self.moved_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,13 +11,12 @@ from typing import Any
 
 import ray
 import ray.exceptions
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lipwise_ray.dubbing.abilities import Abilities, abilities_in
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
-from lipwise_ray.engine.contract import Failure, Outcome, Seat, failure_of
-from lipwise_ray.engine.ray_actors import RemoteWorker
+from lipwise_ray.engine.contract import Outcome, Seat
+from lipwise_ray.engine.ray_outcomes import failure_of_process, failure_of_task
 from lipwise_ray.engine.ray_session import (
     Node,
     Nodes,
@@ -29,19 +27,15 @@ from lipwise_ray.engine.ray_session import (
     must_live,
     ray_logs,
 )
-from lipwise_ray.engine.ray_slots import AGENT_TIMEOUT_S, Agents, Slot
+from lipwise_ray.engine.ray_slots import AGENT_TIMEOUT_S, Agents, Slot, make_actor
 from lipwise_ray.engine.ray_starts import Starts, late, words_of_start
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.settings import Engine
 from lipwise_ray.values import Json
 
-_ASK_EVERY_S = 0.2
 _ROUNDING = 1e-6
 _CPU_SHARE = 0.01
 """What a light worker reserves where no node is there for it yet: Ray must not put it on a head that is not to work."""
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-_MEMORY_WORDS = ("running low on memory", "OutOfMemoryError")
 
 
 class RayEngine:
@@ -211,19 +205,9 @@ class RayEngine:
         reserved: float = 0 if node else _CPU_SHARE
         if lane == "gpu" and not self._gpu and not self._local:
             reserved = self._threads
-        options: dict[str, Any] = {
-            "num_cpus": reserved,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "runtime_env": {"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(threads))},
-        }
-        if lane == "gpu" and self._gpu:
-            options["num_gpus"] = self._settings.gpus_per_worker
-        if node:
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
-        remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs
+        gpus = self._settings.gpus_per_worker if lane == "gpu" and self._gpu else 0
         config = replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
-        return remote.options(**options).remote(config, name, self._settings.start_s)
+        return make_actor(config, name, node, cpus=reserved, gpus=gpus, start_s=self._settings.start_s)
 
     def _take_in_beginners(self) -> None:
         beginning = {slot.beginning: slot for slot in self._slots.values() if slot.beginning is not None}
@@ -361,48 +345,20 @@ class RayEngine:
             self.gpu_bytes = max(self.gpu_bytes, gpu_bytes)
             return Outcome(seat, task, result, None)
         except ray.exceptions.RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, BaseException) else error
-            found = failure_of(cause)
-            detail = _COLOUR.sub("", str(error))
-            return Outcome(seat, task, None, Failure(found.blame, found.code, found.message, detail, self._tail(slot)))
+            return Outcome(seat, task, None, replace(failure_of_task(error), log=self._tail(slot)))
         except ray.exceptions.RayError as error:  # the process is gone, or cannot be reached any more
-            failure = self._blame(slot, error)
+            failure = failure_of_process(slot, error, is_gone=self._nodes.is_gone)
+            if failure.blame != "node":  # whose agent is gone with it
+                failure = replace(failure, log=self._tail(slot))
             self._remove(slot)
             return Outcome(seat, task, None, failure)
-
-    def _blame(self, slot: Slot, error: ray.exceptions.RayError) -> Failure:
-        text = str(error).strip()
-        reason = (text.splitlines() or [type(error).__name__])[-1]
-        if slot.stalled:
-            message = f"worker {slot.name}: must show progress, but stood still and was ended."
-            return Failure("stalled", "stalled", message, text, self._tail(slot))
-        if getattr(error, "preempted", False) or self._nodes.is_gone(slot.node):
-            message = f"node {slot.node[:12]}: must stay, but is gone or about to go. {reason}"
-            return Failure("node", "node_gone", message, text)
-        if isinstance(error, ray.exceptions.OutOfMemoryError) or any(word in text for word in _MEMORY_WORDS):
-            message = f"worker {slot.name}: needs more memory than its node has left. {reason}"
-            return Failure("memory", "out_of_memory", message, text, self._tail(slot))
-        message = f"worker {slot.name}: must live through its task, but its process died. {reason}"
-        return Failure("crash", "worker_died", message, text, self._tail(slot))
 
     def frames_done(self) -> dict[str, int]:
         """Return the frames of the present tasks; asks the actors now and then, without waiting for them."""
         now = time.monotonic()
         for slot in list(self._slots.values()):
-            if not slot.about or now - slot.asked_s < _ASK_EVERY_S:
-                continue
-            if slot.probe is not None:
-                ready, _ = ray.wait([slot.probe], timeout=0)
-                if not ready:
-                    continue
-                try:
-                    slot.frames_now = ray.get(slot.probe)
-                except ray.exceptions.RayError:
-                    slot.probe = None
-                    if slot.task is None:  # else the task's own outcome tells what happened
-                        self._remove(slot)
-                    continue
-            slot.probe, slot.asked_s = slot.actor.frames_done.remote(), now
+            if not slot.count(now) and slot.task is None:  # else the task's own outcome tells what happened
+                self._remove(slot)
         return {slot.name: slot.frames_now - slot.frames_before for slot in self._slots.values() if slot.task}
 
     def kill(self, worker: str) -> None:

@@ -11,11 +11,14 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lipwise_ray.dubbing.tasks import Lane, Task
+from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Seat
-from lipwise_ray.engine.ray_actors import Agent
+from lipwise_ray.engine.ray_actors import Agent, RemoteWorker
 from lipwise_ray.values import Json
 
 AGENT_TIMEOUT_S = 10.0
+_ASK_EVERY_S = 0.2
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(slots=True)
@@ -46,6 +49,47 @@ class Slot:
     def seat(self) -> Seat:
         """It as the dispatcher sees it."""
         return Seat(self.name, self.lane, self.node, self.able)
+
+    def count(self, now_s: float) -> bool:
+        """Ask the actor for its frames now and then, without waiting for it; False where it is gone."""
+        if not self.about or now_s - self.asked_s < _ASK_EVERY_S:
+            return True
+        if self.probe is not None:
+            ready, _ = ray.wait([self.probe], timeout=0)
+            if not ready:
+                return True
+            try:
+                self.frames_now = ray.get(self.probe)
+            except ray.exceptions.RayError:
+                self.probe = None
+                return False
+        self.probe, self.asked_s = self.actor.frames_done.remote(), now_s
+        return True
+
+
+def make_actor(config: WorkerConfig, name: str, node: str, *, cpus: float, gpus: float, start_s: float) -> Any:  # noqa: ANN401  # Ray's handles have no static type
+    """Ask Ray for a worker.
+
+    Args:
+        config: What it is told.
+        name: The engine's name of it.
+        node: Where it is to live; empty leaves the choice to Ray.
+        cpus: Cores that it reserves.
+        gpus: GPUs, or the part of one, that it reserves.
+        start_s: The time it has to begin.
+    """
+    options: dict[str, Any] = {
+        "num_cpus": cpus,
+        "max_restarts": 0,
+        "max_task_retries": 0,
+        "runtime_env": {"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(config.threads))},
+    }
+    if gpus:
+        options["num_gpus"] = gpus
+    if node:
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
+    remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs
+    return remote.options(**options).remote(config, name, start_s)
 
 
 class Agents:

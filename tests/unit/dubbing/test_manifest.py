@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -276,35 +274,6 @@ def test_names_that_are_too_long_fail_alone(folder: Path) -> None:
     same = "".join(f"a,v.mp4,a.wav,{n}.mp4\n" for n in range(300))
     manifest = _read(folder, f"{HEADER}\n{same}")
     assert max(len(str(problem)) for problem in manifest.problems) < 200
-
-
-_READ = """
-import resource, sys
-from pathlib import Path
-from lipwise_ray.dubbing.manifest import read_manifest
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-manifest = read_manifest(Path(sys.argv[1]), sys.argv[2], [])
-waiting, at_work = manifest.waiting(), __import__("collections").Counter()
-begun = 0
-while waiting.take(at_work) is not None:
-    begun += 1
-print(manifest.good, begun, manifest.bad, sum(1 for _ in manifest.problems))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
-@pytest.mark.parametrize(("most", "most_mib"), [(20_000, 10), pytest.param(100_000, 20, marks=pytest.mark.slow)])
-def test_many_rows_take_no_memory(most: int, most_mib: int, folder: Path) -> None:
-    """Tens of thousands of rows are read, checked against each other and handed out, in a few MiB more than 1,000."""
-    peaks: list[int] = []
-    for count in (1_000, most):
-        rows = "".join(f"r{n},v.mp4,a.wav,o/{n}.mp4,show{n % 9}\n" for n in range(count))
-        (folder / "m.csv").write_text(f"{HEADER},tags\n{rows}again,v.mp4,a.wav,o/0.mp4,\n")
-        words = [sys.executable, "-c", _READ, str(folder / "m.csv"), str(folder / "out")]
-        said, peak = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
-        assert said == f"{count - 1} {count - 1} 2 2"
-        peaks.append(int(peak))
-    assert peaks[1] - peaks[0] < most_mib << 10
 
 
 def test_odd_files(folder: Path) -> None:

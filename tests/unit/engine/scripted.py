@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from lipwise_ray.dubbing.abilities import Abilities
 from lipwise_ray.dubbing.tasks import Kind, Lane, Task, rank
 from lipwise_ray.engine.contract import DEVICE_ERROR, INTERNAL, Failure, Outcome, Seat
+from lipwise_ray.engine.deadlines import Deadlines
+from lipwise_ray.engine.dispatcher import Dispatcher
+from lipwise_ray.engine.verdicts import Budgets
+from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.store import LocalStore
 from lipwise_ray.values import Json
 
 
@@ -158,3 +164,20 @@ def make_task(
 ) -> Task:
     place = rank(kind, priority, turn, row, chunk, frames=length)
     return Task(name, kind, {"chunk": chunk}, frames, place, job, share, needs)
+
+
+def run_out(dispatcher: Dispatcher) -> None:
+    """Step until no task is left."""
+    for _ in range(10_000):
+        if not dispatcher.left:
+            return
+        dispatcher.step(0.1)
+    raise AssertionError("the dispatcher does not come to an end")
+
+
+def make_dispatcher(engine: ScriptedEngine, root: Path, clock: Clock | None = None, attempts: int = 3) -> Dispatcher:
+    clock = clock or Clock()
+    store = LocalStore(root)
+    budgets = Budgets(attempts, memory=2, infrastructure=4, backoff_s=1.0)
+    deadlines = Deadlines(10.0, 100.0)
+    return Dispatcher(engine, store, Ledger(store, "run"), budgets, deadlines, clock, clock.sleep)

@@ -11,35 +11,16 @@ from hypothesis import strategies as st
 
 from lipwise_ray.dubbing.tasks import Kind, Task
 from lipwise_ray.engine.contract import Blame, Failure, Seat
-from lipwise_ray.engine.dispatcher import Deadlines, Dispatcher
-from lipwise_ray.engine.verdicts import Budgets
 from lipwise_ray.state import layout, quarantine
-from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore
-from tests.unit.engine.scripted import Clock, Row, ScriptedEngine, make_task
-
-
-def _run(dispatcher: Dispatcher) -> None:
-    for _ in range(10_000):
-        if not dispatcher.left:
-            return
-        dispatcher.step(0.1)
-    raise AssertionError("the dispatcher does not come to an end")
-
-
-def _dispatcher(engine: ScriptedEngine, root: Path, clock: Clock | None = None, attempts: int = 3) -> Dispatcher:
-    clock = clock or Clock()
-    store = LocalStore(root)
-    budgets = Budgets(attempts, memory=2, infrastructure=4, backoff_s=1.0)
-    deadlines = Deadlines(10.0, 100.0)
-    return Dispatcher(engine, store, Ledger(store, "run"), budgets, deadlines, clock, clock.sleep)
+from tests.unit.engine.scripted import Clock, Row, ScriptedEngine, make_dispatcher, make_task, run_out
 
 
 def test_priority_then_age_then_the_latest_stage(tmp_path: Path) -> None:
     """Higher priority first, then older rows; within a row what brings it to its end."""
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     for task in (
         make_task("late", row=2),
         make_task("scan", "scan", row=1),
@@ -48,7 +29,7 @@ def test_priority_then_age_then_the_latest_stage(tmp_path: Path) -> None:
         make_task("urgent", row=9, priority=5),
     ):
         dispatcher.add(task, row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert engine.log == ["urgent", "first", "second", "scan", "late"]
 
 
@@ -56,7 +37,7 @@ def test_among_equals_the_longest_job_first(tmp_path: Path) -> None:
     """Of rows begun together the longest goes first, those begun later wait; an unknown length is found out."""
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     for task in (
         make_task("short", row=1, length=10),
         make_task("long", row=2, length=1000),
@@ -64,7 +45,7 @@ def test_among_equals_the_longest_job_first(tmp_path: Path) -> None:
         make_task("unknown", row=4, length=None),
     ):
         dispatcher.add(task, row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert engine.log == ["unknown", "long", "short", "later and longer"]
 
 
@@ -72,13 +53,13 @@ def test_shares_are_served_alike(tmp_path: Path) -> None:
     """By frames, not by tasks: long chunks of one do not keep short ones of another waiting; priority comes first."""
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     for number in range(4):
         dispatcher.add(make_task(f"film{number}", row=1, chunk=number, share="film", frames=300, length=1200), row)
     for number in range(8):
         dispatcher.add(make_task(f"clip{number}", row=2 + number, share="clips", frames=100, length=100), row)
     dispatcher.add(make_task("urgent", row=99, priority=1, share="film", frames=300), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert engine.log[0] == "urgent"
     served = {"film": 0, "clip": 0}
     for name in engine.log[1:9]:
@@ -99,14 +80,14 @@ def test_a_row_that_loses_two_tasks_at_once(tmp_path: Path) -> None:
             dispatcher.drop(self)
 
     engine, clock = ScriptedEngine(lambda task, n, seat: "crash" if task.id.startswith("bad") else None), Clock()
-    dispatcher, strict, other = _dispatcher(engine, tmp_path, clock), Strict(), Row()
+    dispatcher, strict, other = make_dispatcher(engine, tmp_path, clock), Strict(), Row()
     for name in ("bad1", "bad2"):
         dispatcher.add(make_task(name), strict)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert len(strict.lost) == 1
     assert len(quarantine.keys(LocalStore(tmp_path))) == 2
     dispatcher.add(make_task("good"), other)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert other.done == ["good"]
 
 
@@ -114,7 +95,7 @@ def test_a_share_that_comes_later_does_not_take_over(tmp_path: Path) -> None:
     """What others got before it came is not owed to it, nor what many small ones get to a large one."""
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     for number in range(40):
         dispatcher.add(make_task(f"film{number}", row=1, chunk=number, share="film"), row)
     for number in range(20):
@@ -132,10 +113,10 @@ def test_a_share_that_comes_later_does_not_take_over(tmp_path: Path) -> None:
 def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
     """Errors of the code are tried again, errors of the input are not; the ledger has every attempt."""
     engine, clock = ScriptedEngine(lambda task, n, seat: blame if task.id == "bad" else None), Clock()
-    dispatcher, row = _dispatcher(engine, tmp_path, clock), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path, clock), Row()
     dispatcher.add(make_task("bad"), row)
     dispatcher.add(make_task("good"), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert (row.done, row.lost) == (["good"], ["bad"])
     assert engine.count["bad"] == attempts
     assert clock.now >= (3.0 if attempts == 3 else 0.0)
@@ -147,20 +128,20 @@ def test_budgets(blame: Blame, attempts: int, tmp_path: Path) -> None:
 def test_a_second_attempt_may_succeed(tmp_path: Path) -> None:
     """A task that fails twice and then works is done, and told once."""
     engine = ScriptedEngine(lambda task, n, seat: "crash" if n < 3 else None)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     dispatcher.add(make_task("t"), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert (row.done, row.lost) == (["t"], [])
 
 
 def test_equal_work_is_done_once(tmp_path: Path) -> None:
     """Two rows that need the same scan share it, also when the second asks while it runs."""
     engine = ScriptedEngine(lambda task, n, seat: None)
-    dispatcher, one, two = _dispatcher(engine, tmp_path), Row(), Row()
+    dispatcher, one, two = make_dispatcher(engine, tmp_path), Row(), Row()
     dispatcher.add(make_task("scan", "scan"), one)
     dispatcher._hand_out("gpu")
     dispatcher.add(make_task("scan", "scan", row=7), two)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert engine.count == {"scan": 1}
     assert (one.done, two.done) == (["scan"], ["scan"])
 
@@ -169,14 +150,14 @@ def test_a_failed_row_takes_its_waiting_tasks_along(tmp_path: Path) -> None:
     """Tasks that only a lost row wanted are not run; shared ones are."""
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
-    dispatcher, lost, other = _dispatcher(engine, tmp_path), Row(), Row()
+    dispatcher, lost, other = make_dispatcher(engine, tmp_path), Row(), Row()
     for n in range(5):
         dispatcher.add(make_task(f"own{n}", chunk=n), lost)
     dispatcher.add(make_task("shared", chunk=9), lost)
     dispatcher.add(make_task("shared", chunk=9), other)
     dispatcher.step(0.1)
     dispatcher.drop(lost)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert engine.log == ["own0", "shared"]
     assert other.done == ["shared"]
 
@@ -185,7 +166,7 @@ def test_draining_hands_out_nothing(tmp_path: Path) -> None:
     """While draining, running tasks end and queued ones stay."""
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.seats = {"g0": Seat("g0", "gpu", "one")}
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     dispatcher.add(make_task("a", chunk=0), row)
     dispatcher.add(make_task("b", chunk=1), row)
     dispatcher._hand_out("gpu")
@@ -198,9 +179,9 @@ def test_draining_hands_out_nothing(tmp_path: Path) -> None:
 def test_a_dead_letter_tells_everything(tmp_path: Path) -> None:
     """Descriptor, every attempt with traceback and log, the nodes, and the command that reproduces it."""
     engine = ScriptedEngine(lambda task, n, seat: "crash" if task.id == "render:job/3" else None)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     dispatcher.add(make_task("render:job/3", chunk=3), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     letter = quarantine.read(LocalStore(tmp_path), "render:job/3")
     assert letter is not None
     assert letter["payload"] == {"chunk": 3}
@@ -214,9 +195,9 @@ def test_a_dead_letter_tells_everything(tmp_path: Path) -> None:
 def test_a_failed_task_goes_to_another_node(tmp_path: Path) -> None:
     """A retry waits for a node where the task has not failed yet, even while the old one is idle."""
     engine = ScriptedEngine(lambda task, n, seat: "application" if task.id == "bad" and seat.node == "one" else None)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     dispatcher.add(make_task("bad", chunk=0), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert [node for task, node in engine.where if task == "bad"] == ["one", "two"]
     assert row.done == ["bad"]
 
@@ -224,10 +205,10 @@ def test_a_failed_task_goes_to_another_node(tmp_path: Path) -> None:
 def test_a_node_where_three_tasks_failed_is_avoided(tmp_path: Path) -> None:
     """Its tasks succeed elsewhere, so the node is at fault, and gets no more while there is another."""
     engine = ScriptedEngine(lambda task, n, seat: "crash" if seat.node == "one" else None)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     for n in range(12):
         dispatcher.add(make_task(f"t{n}", chunk=n), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert len(row.done) == 12
     assert sum(node == "one" for _, node in engine.where) == 3
     events = (tmp_path / layout.events("run")).read_text()
@@ -238,12 +219,12 @@ def test_a_task_that_fails_on_two_nodes_is_guilty_itself(tmp_path: Path) -> None
     """Three tasks that fail everywhere do not spoil the nodes' names."""
     engine = ScriptedEngine(lambda task, n, seat: "crash" if task.id.startswith("bad") else None)
     clock = Clock()
-    dispatcher, row = _dispatcher(engine, tmp_path, clock), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path, clock), Row()
     for n in range(4):
         dispatcher.add(make_task(f"bad{n}", chunk=n), row)
     for n in range(20):
         dispatcher.add(make_task(f"good{n}", chunk=10 + n), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert len(row.done) == 20
     assert sorted(row.lost) == [f"bad{n}" for n in range(4)]
     assert not dispatcher.seating.neighbourhood.avoided(clock())
@@ -252,15 +233,15 @@ def test_a_task_that_fails_on_two_nodes_is_guilty_itself(tmp_path: Path) -> None
 def test_lost_nodes_are_not_charged_to_themake_task(tmp_path: Path) -> None:
     """Three lost nodes leave the application budget whole; only its own budget ends it."""
     engine = ScriptedEngine(lambda task, n, seat: "node" if n <= 3 else "application" if n <= 5 else None)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     dispatcher.add(make_task("t"), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert row.done == ["t"]
     assert engine.count["t"] == 6
     engine = ScriptedEngine(lambda task, n, seat: "node")
-    dispatcher, row = _dispatcher(engine, tmp_path / "b"), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path / "b"), Row()
     dispatcher.add(make_task("t"), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert (row.lost, engine.count["t"]) == (["t"], 4)
 
 
@@ -276,11 +257,11 @@ def test_out_of_memory_halves_the_batch_and_then_gets_a_node_alone(tmp_path: Pat
         return "memory"
 
     engine = ScriptedEngine(script, seats=seats)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     dispatcher.add(make_task("big", priority=1), row)
     for n in range(12):
         dispatcher.add(make_task(f"small{n}", chunk=n), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert [p.get("squeeze", 0) for p, name in zip(engine.payloads, engine.log, strict=True) if name == "big"] == [
         0,
         1,
@@ -296,7 +277,7 @@ def test_a_worker_without_progress_is_ended(tmp_path: Path) -> None:
     clock = Clock()
     engine = ScriptedEngine(lambda task, n, seat: None)
     engine.stuck.add("hang")
-    dispatcher, row = _dispatcher(engine, tmp_path, clock), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path, clock), Row()
     dispatcher.add(make_task("hang", chunk=0), row)
     dispatcher.add(make_task("good", chunk=1), row)
     for _ in range(400):
@@ -311,7 +292,7 @@ def test_a_worker_without_progress_is_ended(tmp_path: Path) -> None:
 def test_a_run_in_which_nothing_works_stops(tmp_path: Path) -> None:
     """When most of the first tasks fail, of several jobs, nothing is quarantined and nothing more is begun."""
     engine = ScriptedEngine(lambda task, n, seat: "application")
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     for n in range(100):
         dispatcher.add(make_task(f"t{n}", row=n, job=f"job{n // 4}"), row)
     for _ in range(200):
@@ -323,14 +304,14 @@ def test_a_run_in_which_nothing_works_stops(tmp_path: Path) -> None:
     assert not quarantine.keys(LocalStore(tmp_path))
 
 
-def test_one_bad_job_does_not_stop_a_run(tmp_path: Path) -> None:
+def test_one_bad_job_does_not_stop_arun_out(tmp_path: Path) -> None:
     """All chunks of one job may fail, however early."""
     engine = ScriptedEngine(lambda task, n, seat: "crash" if task.job_id == "bad" else None)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     for n in range(20):
         dispatcher.add(make_task(f"bad{n}", chunk=n, priority=1, job="bad"), row)
         dispatcher.add(make_task(f"good{n}", row=1, chunk=n, job="good"), row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert len(row.done) == len(row.lost) == 20
 
 
@@ -338,9 +319,9 @@ def test_quarantine_lasts_until_it_is_lifted(tmp_path: Path) -> None:
     """Another run does not try again; after `lift` it does."""
     bad, good = (ScriptedEngine(lambda task, n, seat, fate=fate: fate) for fate in ("crash", None))
     for engine, lost, lift in ((bad, 1, False), (good, 1, True), (good, 0, False)):
-        dispatcher, row = _dispatcher(engine, tmp_path), Row()
+        dispatcher, row = make_dispatcher(engine, tmp_path), Row()
         dispatcher.add(make_task("render:job/0"), row)
-        _run(dispatcher)
+        run_out(dispatcher)
         assert len(row.lost) == lost
         if lift:
             assert not engine.count
@@ -365,69 +346,19 @@ def test_any_sequence_comes_to_an_end(
     engine = ScriptedEngine(
         lambda task, n, seat: fates[next(turn) % len(fates)], pick=lambda n: picks[next(turn) % len(picks)]
     )
-    dispatcher, row = _dispatcher(engine, tmp_path_factory.mktemp("s")), Row()
+    dispatcher, row = make_dispatcher(engine, tmp_path_factory.mktemp("s")), Row()
     tasks = [make_task(f"{kind}{n}", kind, row=n % 3, chunk=n) for n, kind in enumerate(kinds)]
     for task in tasks:
         dispatcher.add(task, row)
-    _run(dispatcher)
+    run_out(dispatcher)
     assert sorted(row.done + row.lost) == sorted(task.id for task in tasks)
     assert max(engine.count.values()) <= 3 + 2 + 4 + 3  # and as often by a process's fault
     assert not dispatcher.running
     # Another driver on the same state tries nothing that is in quarantine.
     known = set(dispatcher.store.names(layout.QUARANTINE))
     again = Row()
-    second = _dispatcher(ScriptedEngine(lambda task, n, seat: None), Path(dispatcher.store.address))
+    second = make_dispatcher(ScriptedEngine(lambda task, n, seat: None), Path(dispatcher.store.address))
     for task in tasks:
         second.add(task, again)
-    _run(second)
+    run_out(second)
     assert {layout.dead_letter(name) for name in again.lost} == known
-
-
-NVENC = frozenset({"h264_nvenc"})
-MIXED = (Seat("g0", "gpu", "one", frozenset({"libx264"})), Seat("g1", "gpu", "two", NVENC | {"libx264"}))
-
-
-def test_work_goes_to_workers_that_can(tmp_path: Path) -> None:
-    """An encoder that only one of two machines has: its tasks wait for that one, others do not."""
-    engine = ScriptedEngine(lambda task, n, seat: None, seats=MIXED)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    for n in range(6):
-        dispatcher.add(make_task(f"nvenc{n}", needs=NVENC, chunk=n), row)
-        dispatcher.add(make_task(f"x264{n}", needs=frozenset({"libx264"}), chunk=n), row)
-    _run(dispatcher)
-    assert {node for name, node in engine.where if name.startswith("nvenc")} == {"two"}
-    assert "one" in {node for name, node in engine.where if name.startswith("x264")}
-    assert len(row.done) == 12
-
-
-def test_work_that_no_worker_can_do_is_refused(tmp_path: Path) -> None:
-    """Once all workers are there, and by no fault of theirs; the others go on."""
-    engine = ScriptedEngine(lambda task, n, seat: None, seats=MIXED)
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(make_task("av1", needs=frozenset({"av1_nvenc"})), row)
-    dispatcher.add(make_task("good", chunk=1), row)
-    engine.loading = 1
-    for _ in range(5):
-        dispatcher.step(0.1)
-    assert (row.done, row.lost) == (["good"], [])
-    assert engine.backlogs[-1]["gpu"] > 2  # more than are there: they might be able
-    engine.loading = 0
-    _run(dispatcher)
-    assert row.lost == ["av1"]
-    assert not engine.count.get("av1")
-    assert not quarantine.keys(LocalStore(tmp_path))
-
-
-def test_work_waits_for_workers_that_are_not_there_yet(tmp_path: Path) -> None:
-    """A worker that was handed a task in the same step counts once: a further one may come that can do what waits."""
-    seats = tuple(Seat(f"g{n}", "gpu", "one", frozenset({"libx264"})) for n in range(3))
-    engine = ScriptedEngine(lambda task, n, seat: None, seats=seats)
-    engine.places = 4
-    dispatcher, row = _dispatcher(engine, tmp_path), Row()
-    dispatcher.add(make_task("good"), row)
-    dispatcher.add(make_task("nvenc", needs=NVENC, chunk=1), row)
-    dispatcher.step(0.1)
-    assert (row.done, row.lost) == (["good"], [])
-    engine.seats["g3"] = Seat("g3", "gpu", "two", NVENC)
-    _run(dispatcher)
-    assert row.done == ["good", "nvenc"]

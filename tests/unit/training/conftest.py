@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +57,37 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = CorpusSpec(8, seed=4, kind="speech", seconds=1.0, clips_a_speaker=1, val_share=0.25)
     assert len(list(write_corpus(root, spec, 1))) == 8
     return root
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "visemes": {"width": 0.0625, "batch": 32, "lr": 3e-3},
+    "expert": {"width": 0.125, "batch": 16, "lr": 1e-3},
+    "generator": {"width": 0.0625, "batch": 4, "lr": 1e-3, "sync_weight": 0.0},
+    "detector": {"batch": 4, "lr": 3e-3},
+    "restorer": {"batch": 4, "lr": 2e-3},
+}
+
+
+def train(network: str, data: Path, folder: Path, **more: Any) -> dict[str, float]:
+    """Train a small network for a few steps; return its latest figures."""
+    from lipwise_ray.training.run import run
+    from lipwise_ray.training.settings import make_settings
+    from lipwise_ray.training.task import Team
+
+    values = {"eval_batches": 2, "eval_every": 20, "save_every": 20, "steps": 40, "seed": 3}
+    settings = make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
+    return run(settings, folder, Team(), lambda line: None).metrics
+
+
+@pytest.fixture(scope="session")
+def begun_expert(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two steps of an expert's training, for tests that go on from a copy."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    train("expert", prepared, folder, steps=2)
+    return folder
+
+
+@pytest.fixture
+def expert_run(begun_expert: Path, tmp_path: Path) -> Path:
+    """A training run of one's own that has done two steps."""
+    return shutil.copytree(begun_expert, tmp_path / "run")

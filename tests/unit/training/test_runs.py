@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from lipwise_ray.errors import InputError, LipwiseError, SettingsError, StateError, StorageError, WeightsError
+from lipwise_ray.errors import InputError, SettingsError, StateError, StorageError, WeightsError
 from lipwise_ray.nets.checkpoint import load_network, load_state_dict
 from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.wav2lip import Wav2Lip
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.files import alone_in
-from lipwise_ray.training.run import run
 from lipwise_ray.training.settings import make_settings
-from lipwise_ray.training.task import Team
-
-SMALL: dict[str, dict[str, Any]] = {
-    "visemes": {"width": 0.0625, "batch": 32, "lr": 3e-3},
-    "expert": {"width": 0.125, "batch": 16, "lr": 1e-3},
-    "generator": {"width": 0.0625, "batch": 4, "lr": 1e-3, "sync_weight": 0.0},
-    "detector": {"batch": 4, "lr": 3e-3},
-    "restorer": {"batch": 4, "lr": 2e-3},
-}
-
-
-def _train(network: str, data: Path, folder: Path, **more: Any) -> dict[str, float]:
-    values = {"eval_batches": 2, "eval_every": 20, "save_every": 20, "steps": 40, "seed": 3}
-    settings = make_settings(network, {**values, **SMALL[network], **more, "data": str(data)})  # type: ignore[arg-type]
-    return run(settings, folder, Team(), lambda line: None).metrics
-
-
-@pytest.fixture(scope="session")
-def begun_expert(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two steps of an expert's training, for tests that go on from a copy."""
-    folder = tmp_path_factory.mktemp("begun") / "run"
-    _train("expert", prepared, folder, steps=2)
-    return folder
-
-
-@pytest.fixture
-def expert_run(begun_expert: Path, tmp_path: Path) -> Path:
-    """A training run of one's own that has done two steps."""
-    return shutil.copytree(begun_expert, tmp_path / "run")
+from tests.unit.training.conftest import SMALL, train
 
 
 def _losses(folder: Path, metric: str = "loss") -> list[float]:
@@ -71,7 +41,7 @@ def data_of(prepared: Path, scenes: Path, speech: Path) -> dict[str, Path]:
 )
 def test_the_loss_falls(network: str, data_of: dict[str, Path], tmp_path: Path) -> None:
     """A few dozen steps lower the training loss, and leave metrics, curves, samples and checkpoints."""
-    _train(network, data_of[network], tmp_path / "run", steps=60)
+    train(network, data_of[network], tmp_path / "run", steps=60)
     losses = _losses(tmp_path / "run")
     assert len(losses) == 3
     assert losses[-1] < 0.97 * losses[0]
@@ -84,16 +54,16 @@ def test_a_resumed_run_is_the_same_run(network: str, data_of: dict[str, Path], t
     """Stopped after 3 of 5 steps and resumed, weights and optimiser are bit-equal to an unbroken run's."""
     data = data_of[network]
     often = {"eval_every": 100, "save_every": 100}
-    _train(network, data, tmp_path / "whole", steps=5, **often)
-    _train(network, data, tmp_path / "parts", steps=3, **often)
-    _train(network, data, tmp_path / "parts", steps=5, **often)
+    train(network, data, tmp_path / "whole", steps=5, **often)
+    train(network, data, tmp_path / "parts", steps=3, **often)
+    train(network, data, tmp_path / "parts", steps=5, **often)
     whole, parts = (torch.load(tmp_path / name / "last.pth", weights_only=True) for name in ("whole", "parts"))
     assert whole["global_step"] == parts["global_step"] == 5
     assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
     for key, state in whole["optimizer"]["state"].items():
         assert all(torch.equal(value, parts["optimizer"]["state"][key][name]) for name, value in state.items())
-    _train(network, data, tmp_path / "whole", steps=8, **often)
-    _train(network, data, tmp_path / "parts", steps=8, **often)
+    train(network, data, tmp_path / "whole", steps=8, **often)
+    train(network, data, tmp_path / "parts", steps=8, **often)
     metrics = [[r for r in _rows(tmp_path / name) if r["step"] == "8"] for name in ("whole", "parts")]
     assert metrics[0] == metrics[1] != []
 
@@ -108,9 +78,9 @@ def test_the_generators_defaults_are_the_originals() -> None:
 
 def test_frozen_normalisation_keeps_its_statistics(prepared: Path, tmp_path: Path) -> None:
     """With norm_frozen weights move and running statistics do not, also after an evaluation in between."""
-    _train("expert", prepared, tmp_path / "first", steps=4)
+    train("expert", prepared, tmp_path / "first", steps=4)
     begun = str(tmp_path / "first" / "last.pth")
-    _train("expert", prepared, tmp_path / "run", steps=4, eval_every=2, init=begun, norm_frozen=True)
+    train("expert", prepared, tmp_path / "run", steps=4, eval_every=2, init=begun, norm_frozen=True)
     before, after = (load_state_dict(tmp_path / name / "last.pth") for name in ("first", "run"))
     moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert not any("running" in key for key in moved)
@@ -119,12 +89,12 @@ def test_frozen_normalisation_keeps_its_statistics(prepared: Path, tmp_path: Pat
 
 def test_the_half_that_listens_comes_from_a_mouth_reader(speech: Path, prepared: Path, tmp_path: Path) -> None:
     """With `sound` the generator hears as the mouth reader does, before and after training, also resumed."""
-    _train("visemes", speech, tmp_path / "reader", steps=3)
+    train("visemes", speech, tmp_path / "reader", steps=3)
     reader = load_state_dict(tmp_path / "reader" / "last.pth")
-    _train("generator", prepared, tmp_path / "other", steps=1)
+    train("generator", prepared, tmp_path / "other", steps=1)
     more = {"sound": str(tmp_path / "reader" / "last.pth"), "init": str(tmp_path / "other" / "last.pth")}
     for steps in (1, 2):
-        _train("generator", prepared, tmp_path / "run", steps=steps, eval_every=1, edge_weight=0.5, **more)
+        train("generator", prepared, tmp_path / "run", steps=steps, eval_every=1, edge_weight=0.5, **more)
     trained, before = (load_state_dict(tmp_path / name / "last.pth") for name in ("run", "other"))
     heard = [key for key in trained if key.startswith("audio_encoder")]
     assert heard
@@ -137,11 +107,11 @@ def test_a_mouth_reader_of_another_width_is_refused(
     begun_expert: Path, speech: Path, prepared: Path, tmp_path: Path
 ) -> None:
     """The message names the width that it must have."""
-    _train("visemes", speech, tmp_path / "reader", steps=2, width=0.125)
+    train("visemes", speech, tmp_path / "reader", steps=2, width=0.125)
     with pytest.raises(WeightsError, match=r"width 0\.0625"):
-        _train("generator", prepared, tmp_path / "run", sound=str(tmp_path / "reader" / "last.pth"))
+        train("generator", prepared, tmp_path / "run", sound=str(tmp_path / "reader" / "last.pth"))
     with pytest.raises(WeightsError, match="mouth reader"):
-        _train("generator", prepared, tmp_path / "run", sound=str(begun_expert / "last.pth"))
+        train("generator", prepared, tmp_path / "run", sound=str(begun_expert / "last.pth"))
 
 
 @pytest.mark.parametrize("network", ["expert", "generator"])
@@ -163,7 +133,7 @@ def test_a_resumed_run_with_all_losses_is_the_same_run(begun_expert: Path, prepa
     }  # fmt: skip
     for name, stops in (("whole", [6]), ("parts", [3, 6])):
         for steps in stops:
-            _train("generator", prepared, tmp_path / name, steps=steps, **more)
+            train("generator", prepared, tmp_path / name, steps=steps, **more)
     whole, parts = (torch.load(tmp_path / name / "last.pth", weights_only=True) for name in ("whole", "parts"))
     assert whole["state"] == parts["state"] == {"sync_on": True}
     assert all(torch.equal(value, parts["state_dict"][key]) for key, value in whole["state_dict"].items())
@@ -178,7 +148,7 @@ def test_sync_loss_and_discriminator_take_part(begun_expert: Path, prepared: Pat
         "disc_weight": 0.07, "disc_width": 0.0625, "eval_every": 2, "save_every": 2,
     }  # fmt: skip
     for steps in (4, 6):
-        result = _train("generator", prepared, tmp_path / "run", steps=steps, **more)
+        result = train("generator", prepared, tmp_path / "run", steps=steps, **more)
     assert {"l1", "l1_of_copying", "sync", "sync_of_other_lips", "sync_of_true_lips"} <= set(result)
     for metric in ("l1", "sync", "perceptual", "disc"):
         assert _losses(tmp_path / "run", metric), metric
@@ -187,61 +157,24 @@ def test_sync_loss_and_discriminator_take_part(begun_expert: Path, prepared: Pat
     assert "binary_pred.0.weight" in saved["parts"]["disc"]
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "pth"])
-def test_exports_load_as_the_networks_they_are(ending: str, prepared: Path, tmp_path: Path) -> None:
-    """Both layouts give back every tensor, at the width that was trained; .pth has the original's keys."""
-    _train("generator", prepared, tmp_path / "run", steps=3)
-    target = tmp_path / f"export.{ending}"
-    checkpoints.export(tmp_path / "run" / "last.pth", target, half=False)
-    trained, exported = load_state_dict(tmp_path / "run" / "last.pth"), load_state_dict(target)
-    assert all(torch.equal(value, exported[key]) for key, value in trained.items())
-    assert load_network(Wav2Lip, target, "Wav2Lip").output_block[1].in_channels == 16
-    if ending == "pth":
-        assert {"state_dict", "optimizer", "global_step", "global_epoch"} <= set(torch.load(target, weights_only=True))
-
-
-def test_an_export_may_blend_two_checkpoints(prepared: Path, tmp_path: Path) -> None:
-    """Every weight lies between the two; a checkpoint of another width is refused."""
-    for name, seed, width in (("a", 1, 0.125), ("b", 2, 0.125), ("c", 2, 0.25)):
-        _train("expert", prepared, tmp_path / name, steps=2, seed=seed, width=width)
-    one, other, wide = (tmp_path / name / "last.pth" for name in "abc")
-    checkpoints.export(one, tmp_path / "x.safetensors", half=False, blend=other, share=0.25)
-    found, first, second = (load_state_dict(path) for path in (tmp_path / "x.safetensors", one, other))
-    key = "face_encoder.0.conv_block.0.weight"
-    assert torch.allclose(found[key], 0.75 * first[key] + 0.25 * second[key])
-    assert found.keys() == first.keys()
-    with pytest.raises(WeightsError, match="width"):
-        checkpoints.export(one, tmp_path / "y.safetensors", half=False, blend=wide, share=0.5)
-
-
-def test_half_precision_exports_are_half_as_large(prepared: Path, tmp_path: Path) -> None:
-    """--half writes float16, which loads again."""
-    _train("expert", prepared, tmp_path / "run", steps=3)
-    for half in (False, True):
-        checkpoints.export(tmp_path / "run" / "last.pth", tmp_path / f"{half}.safetensors", half=half)
-    sizes = [(tmp_path / f"{half}.safetensors").stat().st_size for half in (True, False)]
-    assert sizes[0] < 0.6 * sizes[1]
-    load_network(LipSyncExpert, tmp_path / "True.safetensors", "the lip-sync expert")
-
-
 def test_a_run_resumed_with_other_settings_is_refused(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """The message names what differs; more steps are no difference."""
     with pytest.raises(SettingsError, match=r"lr = 0\.001"):
-        _train("expert", prepared, expert_run, steps=2, lr=0.5)
-    _train("expert", prepared, expert_run, steps=3)
+        train("expert", prepared, expert_run, steps=2, lr=0.5)
+    train("expert", prepared, expert_run, steps=3)
 
 
 def test_weights_of_another_width_are_refused(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
     """--init with a checkpoint of another width says so."""
     with pytest.raises(WeightsError, match="width"):
-        _train("expert", prepared, tmp_path / "other", steps=2, width=0.25, init=str(expert_run / "last.pth"))
+        train("expert", prepared, tmp_path / "other", steps=2, width=0.25, init=str(expert_run / "last.pth"))
 
 
 def test_the_generator_needs_an_experts_weights_not_another_networks(prepared: Path, tmp_path: Path) -> None:
     """A generator's checkpoint in the place of the expert's is refused by name."""
-    _train("generator", prepared, tmp_path / "run", steps=2)
+    train("generator", prepared, tmp_path / "run", steps=2)
     with pytest.raises(WeightsError, match="lip-sync expert"):
-        _train("generator", prepared, tmp_path / "b", sync_weight=0.03, expert=str(tmp_path / "run" / "last.pth"))
+        train("generator", prepared, tmp_path / "b", sync_weight=0.03, expert=str(tmp_path / "run" / "last.pth"))
 
 
 def test_a_damaged_checkpoint_is_named(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -249,7 +182,7 @@ def test_a_damaged_checkpoint_is_named(expert_run: Path, prepared: Path, tmp_pat
     last = expert_run / "last.pth"
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(StateError, match=r"last\.pth"):
-        _train("expert", prepared, expert_run, steps=3)
+        train("expert", prepared, expert_run, steps=3)
 
 
 def test_a_run_without_its_last_checkpoint_is_not_begun_anew(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -257,22 +190,22 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_anew(expert_run: Path, p
     best = (expert_run / "best.pth").read_bytes()
     (expert_run / "last.pth").unlink()
     with pytest.raises(StateError, match=r"last\.pth"):
-        _train("expert", prepared, expert_run, steps=3)
+        train("expert", prepared, expert_run, steps=3)
     assert (expert_run / "best.pth").read_bytes() == best
 
 
 def test_two_runs_on_one_folder_are_refused(prepared: Path, tmp_path: Path) -> None:
     """The second one is told, and the first one's files are left alone."""
     with alone_in(tmp_path / "run"), pytest.raises(StateError, match="one run at a time"):
-        _train("expert", prepared, tmp_path / "run", steps=2)
-    _train("expert", prepared, tmp_path / "run", steps=2)
+        train("expert", prepared, tmp_path / "run", steps=2)
+    train("expert", prepared, tmp_path / "run", steps=2)
 
 
 def test_a_typing_error_leaves_no_record(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
     """A run that could not begin for a wrong file can be begun with the right one."""
     with pytest.raises(WeightsError):
-        _train("expert", prepared, tmp_path / "run", steps=2, init=str(tmp_path / "goood" / "last.pth"))
-    _train("expert", prepared, tmp_path / "run", steps=2, init=str(begun_expert / "last.pth"))
+        train("expert", prepared, tmp_path / "run", steps=2, init=str(tmp_path / "goood" / "last.pth"))
+    train("expert", prepared, tmp_path / "run", steps=2, init=str(begun_expert / "last.pth"))
 
 
 def test_weights_that_are_not_finite_are_refused(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -282,31 +215,7 @@ def test_weights_that_are_not_finite_are_refused(expert_run: Path, prepared: Pat
     next(iter(content["state_dict"].values()))[0] = float("nan")
     torch.save(content, last)
     with pytest.raises(StateError, match="not finite"):
-        _train("expert", prepared, expert_run, steps=3)
-
-
-def test_an_export_that_fails_leaves_the_file_before(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
-    """With the disk full, or a folder in the way, what was exported before is still whole."""
-    import resource
-    import signal
-
-    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for ending in ("pth", "safetensors"):
-        target = tmp_path / f"kept.{ending}"
-        checkpoints.export(expert_run / "last.pth", target, half=True)
-        before = target.read_bytes()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
-        try:
-            with pytest.raises(LipwiseError, match="kept"):
-                checkpoints.export(expert_run / "last.pth", target, half=False)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert target.read_bytes() == before
-    signal.signal(signal.SIGXFSZ, old)
-    (tmp_path / "folder.pth").mkdir()
-    with pytest.raises(LipwiseError, match=r"folder\.pth"):
-        checkpoints.export(expert_run / "last.pth", tmp_path / "folder.pth", half=False)
+        train("expert", prepared, expert_run, steps=3)
 
 
 def test_a_damaged_record_is_named(expert_run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -315,11 +224,11 @@ def test_a_damaged_record_is_named(expert_run: Path, prepared: Path, tmp_path: P
     whole = record.read_text()
     record.write_text(whole[:40])
     with pytest.raises(StateError, match=r"settings\.json"):
-        _train("expert", prepared, expert_run, steps=3)
+        train("expert", prepared, expert_run, steps=3)
     record.write_text(whole)
     (expert_run / "last.pth").write_bytes(bytes(5000))
     with pytest.raises(StateError, match=r"last\.pth"):
-        _train("expert", prepared, expert_run, steps=3)
+        train("expert", prepared, expert_run, steps=3)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(
@@ -336,7 +245,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 
     monkeypatch.setattr(checkpoints.torch, "save", full)
     with pytest.raises(StorageError, match="No space left"):
-        _train("expert", prepared, expert_run, steps=4)
+        train("expert", prepared, expert_run, steps=4)
     assert (expert_run / "last.pth").read_bytes() == before
     assert not list(expert_run.glob(".*partial"))
 
@@ -349,7 +258,7 @@ def test_a_signal_ends_with_a_checkpoint(prepared: Path, tmp_path: Path) -> None
 
     timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
     timer.start()
-    _train("expert", prepared, tmp_path / "run", steps=100_000, eval_every=100_000, save_every=100_000)
+    train("expert", prepared, tmp_path / "run", steps=100_000, eval_every=100_000, save_every=100_000)
     step = torch.load(tmp_path / "run" / "last.pth", weights_only=True)["global_step"]
     assert 0 < step < 100_000
 
@@ -369,7 +278,7 @@ def test_a_corpus_without_usable_clips_says_why(tmp_path: Path) -> None:
     for name in ("train", "val"):
         (tmp_path / f"{name}.txt").write_text("a/short\na/silent\na/missing\n")
     with pytest.raises(InputError, match=r"4 frames.*silent.*not prepared"):
-        _train("expert", tmp_path, tmp_path / "run")
+        train("expert", tmp_path, tmp_path / "run")
 
 
 def test_an_empty_list_is_named(prepared: Path, tmp_path: Path) -> None:
@@ -377,7 +286,7 @@ def test_an_empty_list_is_named(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text((prepared / "train.txt").read_text())
     (tmp_path / "val.txt").write_text("")
     with pytest.raises(InputError, match=r"(train|val)\.txt"):
-        _train("expert", tmp_path, tmp_path / "run")
+        train("expert", tmp_path, tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,172 @@
+"""Which face is dubbed, and how its crop lies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lipwise_ray.errors import FaceError
+from lipwise_ray.faces.select import (
+    CropRules,
+    choose,
+    choose_tracks,
+    fixed_box,
+    parse_selection,
+    rivals,
+    yaw_degrees,
+)
+from lipwise_ray.lipsync.align import roll_degrees
+from lipwise_ray.values import Span
+from tests.unit.faces.boxes import SIZE, link_boxes, make_detections, three_people, turned
+
+
+@pytest.mark.parametrize(
+    ("rule", "left_edges"),
+    [
+        ("largest", [260]),
+        ("left", [20]),
+        ("right", [400]),
+        ("center", [260]),
+        ("index:0", [20]),
+        ("index:2", [400]),
+        ("index:9", []),
+        ("all", [20, 260, 400, 600]),
+    ],
+)
+def test_which_face_is_meant(rule: str, left_edges: list[int]) -> None:
+    """Each rule picks its face; a blip of a passer-by does not count as the right-most."""
+    tracks = three_people()
+    chosen = choose_tracks(tracks, parse_selection(rule))
+    assert sorted(round(float(tracks.box[tracks.rows(n).start, 0])) for n in chosen) == left_edges
+
+
+@pytest.mark.parametrize("rule", ["largest", "left", "index:0"])
+def test_someone_who_was_hidden_for_long_is_still_meant(rule: str) -> None:
+    """A speaker who turns away for longer than the gap limit is dubbed before and after."""
+    faces = {n: [(100.0, 80.0, 220.0, 230.0), (400.0, 90.0, 460.0, 160.0)] for n in range(100)}
+    for n in range(40, 60):
+        faces[n] = faces[n][1:]
+    tracks = link_boxes(make_detections(faces, 100), gap=5)
+    assert len(tracks.numbers) == 3
+    chosen = choose(tracks, choose_tracks(tracks, parse_selection(rule)), CropRules())
+    assert chosen.frame.tolist() == [*range(40), *range(60, 100)]
+    assert set(chosen.box[:, 0].tolist()) == {100.0}
+
+
+def test_the_choice_is_made_in_every_shot() -> None:
+    """`largest` follows the cut to the other person."""
+    faces = {
+        n: [(10, 10, 200, 200), (400, 10, 440, 60)] if n < 10 else [(10, 10, 50, 60), (400, 10, 600, 200)]
+        for n in range(20)
+    }
+    tracks = link_boxes(make_detections(faces, 20), [Span(0, 10), Span(10, 20)])
+    chosen = choose(tracks, choose_tracks(tracks, parse_selection("largest")), CropRules())
+    assert chosen.frame.tolist() == list(range(20))
+    assert chosen.box[:10, 0].tolist() == [10.0] * 10
+    assert chosen.box[10:, 0].tolist() == [400.0] * 10
+
+
+def test_pads_grow_the_box_up_to_the_edge() -> None:
+    """Pads are top, bottom, left, right, and the picture's edge is the limit."""
+    tracks = link_boxes(make_detections({0: [(5, 300, 100, 350)]}, 1))
+    chosen = choose(tracks, choose_tracks(tracks, parse_selection("largest")), CropRules((1, 20, 10, 3)))
+    assert chosen.box[0].tolist() == [0, 299, 103, 360]
+
+
+def test_a_fixed_box_is_top_bottom_left_right() -> None:
+    """The order is the original's; outside the picture it is an error."""
+    chosen = fixed_box(parse_selection("box:10,110,20,220"), 3, SIZE)
+    assert chosen.box.tolist() == [[20, 10, 220, 110]] * 3
+    with pytest.raises(FaceError, match="640x360"):
+        fixed_box(parse_selection("box:400,500,0,50"), 3, SIZE)
+
+
+@pytest.mark.parametrize("text", ["biggest", "index:-1", "box:1,2,3", "box:5,5,0,9", ""])
+def test_unknown_rules(text: str) -> None:
+    """What is no rule is an error that lists the rules."""
+    with pytest.raises(FaceError, match="largest"):
+        parse_selection(text)
+
+
+@pytest.mark.parametrize("roll", [-30, 0, 20])
+@pytest.mark.parametrize("yaw", [-75, -30, 0, 45, 80])
+def test_how_a_face_is_turned(yaw: float, roll: float) -> None:
+    """Yaw and roll come back from the five points of a face that was turned."""
+    points = turned(yaw, roll)[None]
+    assert yaw_degrees(points)[0] == pytest.approx(yaw, abs=1)
+    assert roll_degrees(points[0]) == pytest.approx(roll, abs=0.1)
+
+
+def test_faces_left_alone_fade_out() -> None:
+    """A face that turns away is left alone from there on, fades before it, and is told apart from one too small."""
+    tracks = link_boxes(make_detections({n: [(150, 150, 250, 250)] for n in range(60)}, 60))
+    points = np.stack([turned(min(90, n * 2)) for n in range(60)])
+    turning = replace(tracks, landmarks=points)
+    chosen = choose(
+        turning, choose_tracks(turning, parse_selection("largest")), CropRules(max_yaw_deg=60, fade_frames=3)
+    )
+    first = int(chosen.turned_away[0])
+    assert first in (30, 31)
+    assert chosen.turned_away.tolist() == list(range(first, 60))
+    assert chosen.frame.tolist() == list(range(first))
+    assert np.allclose(chosen.opacity[-4:], [1, 0.75, 0.5, 0.25])
+    small = choose(turning, choose_tracks(turning, parse_selection("largest")), CropRules(min_face_px=101))
+    assert (len(small.frame), len(small.too_small), len(small.turned_away)) == (0, 60, 0)
+
+
+def test_pads_as_a_share_of_the_face() -> None:
+    """Shares are of the face's own height and width, and add to the pixels."""
+    tracks = link_boxes(make_detections({0: [(100, 100, 200, 300)]}, 1))
+    crops = CropRules(pads=(1, 2, 3, 4), pads_share=(0.1, 0.2, 0.3, 0.4))
+    assert choose(tracks, choose_tracks(tracks, parse_selection("largest")), crops).box[0].tolist() == [
+        67,
+        79,
+        244,
+        342,
+    ]
+
+
+def test_tracks_without_landmarks_can_be_dubbed() -> None:
+    """A user's tracks may give boxes alone: points are put where a face has them."""
+    tracks = link_boxes(make_detections({0: [(100, 100, 200, 200)]}, 1))
+    bare = replace(tracks, landmarks=np.zeros_like(tracks.landmarks))
+    points = choose(bare, choose_tracks(bare, parse_selection("largest")), CropRules()).landmarks[0]
+    assert (points > 100).all()
+    assert (points < 200).all()
+
+
+def test_one_person_in_two_places_is_like_the_portrait_in_both() -> None:
+    """Who is hidden and comes back elsewhere is dubbed again; of two who are there together only the more like one."""
+    faces = {n: [(10, 10, 110, 110)] for n in range(20)}
+    faces |= {n: [(400, 10, 500, 110), (200, 10, 300, 110)] for n in range(40, 60)}
+    tracks = link_boxes(make_detections(faces, 60), gap=5)
+    first, near, far = sorted(tracks.numbers, key=lambda n: float(tracks.box[tracks.rows(n).start, 0]))
+    rule = parse_selection("like:x.png")
+    found = {first: 0.8, near: 0.6, far: 0.7}
+    assert choose_tracks(tracks, rule, lambda who: found[who[0]]) == sorted([first, far])
+    assert choose_tracks(tracks, rule, lambda who: -np.inf) == []
+
+
+def test_rules_are_equal_however_they_are_written() -> None:
+    """Blanks and capitals do not make another face of one."""
+    assert parse_selection("box: 1,20,3,40") == parse_selection("box:1,20,3,40")
+    assert len({parse_selection("Left"), parse_selection("left"), parse_selection("right")}) == 2
+
+
+def test_who_speaks_is_found_shot_by_shot() -> None:
+    """`speaking` follows the voice, not the size; someone alone in a shot speaks; a passer-by never does."""
+    faces = {n: [(10, 10, 110, 110), (400, 10, 600, 200)] for n in range(20)}
+    faces |= {n: [(100, 50, 300, 250)] for n in range(20, 30)}
+    faces[5] = [*faces[5], (250, 10, 270, 30)]
+    tracks = link_boxes(make_detections(faces, 30), [Span(0, 20), Span(20, 30)])
+    small, large = tracks.numbers[0], tracks.numbers[1]
+    assert sorted(rivals(tracks)) == [small, large]
+    voice = {small: 0.6, large: 0.1}
+    numbers = choose_tracks(tracks, parse_selection("speaking"), lambda who: voice.get(who[0], 0.9))
+    chosen = choose(tracks, numbers, CropRules())
+    assert set(chosen.box[chosen.frame < 20, 0].tolist()) == {10.0}
+    assert set(chosen.box[chosen.frame >= 20, 0].tolist()) == {100.0}
+    with pytest.raises(FaceError, match="compares"):
+        choose_tracks(tracks, parse_selection("speaking"))
