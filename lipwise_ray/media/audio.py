@@ -23,6 +23,7 @@ from lipwise_ray.values import round_half_up
 
 NETWORK_RATE_HZ = 16_000
 _LEAST_METERED = NETWORK_RATE_HZ * 2 // 5  # EBU R 128 measures in stretches of 0.4 s
+_LUFS_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,9 @@ def _write(reader: AudioReader, target: Path, mixes: Mapping[str, str]) -> float
                 file.write(np.zeros(1, np.float32).tobytes())
     except OSError as error:
         raise write_problem(target, error) from error
-    if 0 < written < _LEAST_METERED:
-        meter.push(np.zeros((1, _LEAST_METERED - written), np.float32))
-    return meter.result().lufs
+    if not 0 < written < _LEAST_METERED:
+        return meter.result().lufs
+    # One stretch is measured then, of which the sound is a part: silence makes it no quieter than it is.
+    meter.push(np.zeros((1, _LEAST_METERED - written), np.float32))
+    lufs = meter.result().lufs
+    return None if lufs is None else round(lufs + 10 * math.log10(_LEAST_METERED / written), _LUFS_DIGITS)

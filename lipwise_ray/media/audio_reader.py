@@ -86,13 +86,18 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class _Timed:
-    """A decoded frame, and when the file says that it begins."""
+    """A decoded frame.
+
+    ``time_s`` is when the file says that it begins, ``lost_s`` the length of packets before it that did not decode,
+    ``begin_s`` its place in what is read.
+    """
 
     frame: AudioFrame
     channels: Channels
     samples: int
     time_s: Fraction | None
-    gap_s: Fraction
+    lost_s: Fraction
+    begin_s: Fraction = Fraction(0)
 
     @property
     def duration_s(self) -> Fraction:
@@ -171,13 +176,14 @@ class AudioReader:
             yield np.pad(rest, ((0, 0), (0, missing - rest.shape[1])))
 
     def _placed(self) -> Iterator[_Timed]:
-        """Yield the frames, each with the silence before it, or what is to be cut of it (negative)."""
+        """Yield the frames, each with its place in what is read, which may overlap those before."""
         frames = self._decoded()
         ahead: deque[_Timed] = deque()
         cursor_s: Fraction | None = None  # when the next frame would begin, on the file's clock
-        length_s, longest_s = 0.0, self._limits.hours * 3600
+        begin_s = end_s = self._info.lead_s  # the same in what is read, and the end of that
+        longest_s = Fraction(self._limits.hours) * 3600
         while (one := ahead.popleft() if ahead else next(frames, None)) is not None:
-            gap_s = one.gap_s
+            gap_s = one.lost_s
             if cursor_s is None:
                 starts = [time_s for time_s in (self._start_s, one.time_s) if time_s is not None]
                 cursor_s = min(starts, default=Fraction(0))
@@ -185,17 +191,18 @@ class AudioReader:
                 ahead.extend(_watched(frames, ahead))
                 gap_s = _jump([one, *ahead], cursor_s, self._slack_s)
                 if gap_s < -_RESTART_S:
-                    cursor_s, gap_s = cursor_s + gap_s, Fraction(0)
+                    cursor_s, begin_s, gap_s = cursor_s + gap_s, end_s, Fraction(0)
             if gap_s:
                 gap_s = Fraction(round_half_up(gap_s * one.channels.rate_hz), one.channels.rate_hz)
                 self.findings.holes += 1
                 self.findings.hole_s += abs(gap_s)
-            cursor_s += one.duration_s + gap_s if gap_s else one.duration_s
-            begin_s = gap_s if length_s else gap_s + self._info.lead_s
-            length_s += float(one.duration_s + begin_s)
-            if length_s > longest_s:
-                check_duration(Fraction(length_s), self._info.path, self._limits)
-            yield replace(one, gap_s=begin_s) if begin_s else one
+                cursor_s, begin_s = cursor_s + gap_s, begin_s + gap_s
+            placed, duration_s = replace(one, begin_s=begin_s), one.duration_s
+            cursor_s, begin_s = cursor_s + duration_s, begin_s + duration_s
+            end_s = max(end_s, begin_s)
+            if end_s > longest_s:
+                check_duration(end_s, self._info.path, self._limits)
+            yield placed
 
     def _decoded(self) -> Iterator[_Timed]:
         """Yield the frames as they are decoded.
@@ -263,10 +270,10 @@ class AudioReader:
     def _filled(self, channels: Channels, frames: Iterator[_Timed]) -> Iterator[Samples]:
         """Yield a run's samples with silence in its holes and without what overlaps."""
         packers: dict[str, av.AudioResampler] = {}
-        cut = 0
         for one in frames:
-            gap = round_half_up(one.gap_s * channels.rate_hz)
-            cut += max(0, -gap)
+            length_s = self.findings.length_s
+            gap = round_half_up((one.begin_s - length_s) * channels.rate_hz) if one.begin_s != length_s else 0
+            cut = max(0, -gap)
             while gap > 0:
                 yield np.zeros((channels.count, min(gap, BLOCK_SAMPLES)), self._dtype)
                 gap -= BLOCK_SAMPLES
@@ -276,11 +283,10 @@ class AudioReader:
             one.frame.pts = None
             for piece in packers[kind].resample(one.frame):
                 samples = samples_of(piece)[:, : one.samples]
-                if cut:
-                    samples, cut = samples[:, cut:], max(0, cut - samples.shape[1])
                 self._check_samples(samples)
-                if samples.shape[1]:
-                    yield samples
+                if samples.shape[1] > cut:
+                    yield samples[:, cut:]
+                cut = max(0, cut - samples.shape[1])
 
     def _check_samples(self, samples: Samples) -> None:
         if np.isfinite(samples).all():

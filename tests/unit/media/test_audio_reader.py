@@ -133,6 +133,47 @@ def test_an_overlap_is_cut_and_a_new_beginning_goes_on(tmp_path: Path) -> None:
     assert len(_read(joined)[0]) == 2 * len(_read(one)[0])
 
 
+def test_an_overlap_is_cut_beyond_the_end_of_a_run(tmp_path: Path) -> None:
+    """Three packets of more channels lie wholly in what was heard already: the next begins in it too, and is cut."""
+    parts = [_sound(tmp_path / f"{number}.ac3", "ac3", 0.32, channels=number) for number in (2, 6)]
+    stereo, surround = ([*_packets(part)][:10] for part in parts)
+    path = tmp_path / "s.mkv"
+    with av.open(str(parts[0])) as old, av.open(str(path), "w") as new:
+        into = new.add_stream_from_template(old.streams.audio[0], opaque=True)
+        for number, packet in enumerate([*stereo, *surround[:3], *[*_packets(parts[0])][:10]]):
+            packet.pts = packet.dts = 32 * number
+            packet.stream, packet.time_base = into, Fraction(1, 1000)
+            new.mux_one(packet)
+    _shift_stamps(path, lambda number: -200 if number >= 10 else 0)
+    found, reader = _read(path)
+    assert [run.count for run in reader.findings.runs] == [2, 6, 2]
+    wanted = 23 * 1536 - round(0.2 * 48000)
+    assert (len(found), round(reader.findings.length_s * 48000)) == (wanted, wanted)
+
+
+def test_what_follows_an_overlap_after_a_hole_is_whole(tmp_path: Path) -> None:
+    """Nothing of a packet is cut that begins after all that was heard."""
+    path = _sound(tmp_path / "s.mkv", "flac")
+    wanted = _read(path)[0]
+    _shift_stamps(path, lambda number: 0 if number < 12 else -450 if number < 16 else 300)
+    found = _read(path)[0]
+    rest = wanted[16 * 4608 :]
+    assert abs(len(found) - (len(wanted) + 0.3 * 48000)) <= 96
+    assert np.array_equal(found[-len(rest) :], rest)
+    assert np.array_equal(found[: 12 * 4608], wanted[: 12 * 4608])
+
+
+def _shift_stamps(path: Path, shift_ms: Callable[[int], int]) -> None:
+    """Change the time stamps in a Matroska file by its packets' numbers: muxers refuse times that go back."""
+    data, place = bytearray(path.read_bytes()), 0
+    for number, packet in enumerate([bytes(packet) for packet in _packets(path)]):
+        place = data.index(packet, place)
+        stamp = int.from_bytes(data[place - 3 : place - 1], "big", signed=True) + shift_ms(number)
+        data[place - 3 : place - 1] = stamp.to_bytes(2, "big", signed=True)
+        place += len(packet)
+    path.write_bytes(data)
+
+
 def _packets(path: Path) -> Iterator[Any]:
     with av.open(str(path)) as container:
         yield from (packet for packet in container.demux(audio=0) if packet.size)

@@ -109,6 +109,9 @@ def test_long_silence_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_word_is_measured_too(tmp_path: Path) -> None:
-    """A sound shorter than the measure's stretch of 0.4 s gets a loudness as well."""
-    word, _ = _heard(_write(tmp_path / "a.wav", [_VOICE[: _RATE_HZ // 4]], "mono"))
-    assert word.heard.lufs is not None
+    """A sound shorter than the measure's stretch of 0.4 s is as loud as a longer one of the same level."""
+    tone = (0.1 * np.sin(np.arange(_RATE_HZ) * 2 * np.pi * 440 / _RATE_HZ)).astype(np.float32)
+    long, _ = _heard(_write(tmp_path / "a.wav", [tone], "mono"))
+    for name, samples in (("b", _RATE_HZ // 4), ("c", _RATE_HZ // 20)):
+        word, _ = _heard(_write(tmp_path / f"{name}.wav", [tone[:samples]], "mono"))
+        assert word.heard.lufs == pytest.approx(long.heard.lufs, abs=0.3)
