@@ -60,8 +60,9 @@ def encode_spec(
         name = _pixel_format(codec, canvas.format, info)
     shape = planar_format(name) or working_format(name)
     rate = plan.rate if plan else video.index.mean_rate
-    # Rows of two fields stay apart only where no picture is scaled.
-    is_as_filmed = recipe.scaled == recipe.stored and canvas.size.height <= recipe.stored.height
+    # Rows of two fields stay apart only where no picture is scaled, nor fitted into a larger one.
+    is_one_size = recipe.scaled == recipe.stored and all(size == recipe.stored for size in video.index.sizes)
+    is_as_filmed = is_one_size and canvas.size.height <= recipe.stored.height
     keeps_fields = is_as_filmed and not recipe.deinterlace
     order = kept_field_order(info.field_order, codec) if keeps_fields else "progressive"
     return EncodeSpec(

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _LIMITED, _FULL = 1, 2  # AVColorRange
 UNSPECIFIED = 2  # of H.273
+_BT709, _BT601, _HD_HEIGHT_PX = 1, 6, 720
 _OF_THREAD = threading.local()
-_HD_HEIGHT_PX = 720
 HDR_TRANSFERS = (16, 18)
 """PQ and HLG."""
 
@@ -33,6 +33,11 @@ def is_rgb(pixel_format: str) -> bool:
     """Tell whether a format holds red, green and blue, or a palette of them."""
     shape = av.VideoFormat(pixel_format)
     return shape.is_rgb or shape.has_palette
+
+
+def usual_matrix(height_px: int) -> int:
+    """Return the matrix that players expect of a picture that does not state one: BT.709 for HD, else BT.601."""
+    return _BT709 if height_px >= _HD_HEIGHT_PX else _BT601
 
 
 def tags_of(frame: VideoFrame) -> ColorTags:
@@ -121,7 +126,7 @@ def compatible(color: ColorTags, size: Size) -> ColorTags:
     is_wide = color.primaries in _WIDE_GAMUTS or color.transfer in HDR_TRANSFERS
     if is_wide:
         return ColorTags(1, 1, 1)
-    matrix = color.matrix if color.matrix in _COMMON_MATRICES else 1 if size.height >= _HD_HEIGHT_PX else 6
+    matrix = color.matrix if color.matrix in _COMMON_MATRICES else usual_matrix(size.height)
     return ColorTags(matrix, color.primaries, color.transfer)
 
 

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.media.colours import is_rgb, means, recoloured, tag, tags_of
+from lipwise_ray.media.colours import is_rgb, means, recoloured, tag, tags_of, usual_matrix
 from lipwise_ray.media.pixels import plane_array, working_format
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.region import Canvas
@@ -19,7 +19,6 @@ from lipwise_ray.values import ColorTags, PixelArray, Rotation, Size, U8Array
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_HD_HEIGHT_PX = 720
 _SLACK = 1e-6
 _BLACK, _NEUTRAL = 16, 128  # of 8 bits
 
@@ -152,8 +151,7 @@ def make_recipe(
     color = info.color
     if is_rgb(info.pixel_format) or info.is_still:
         # RGB and photos are converted here, so the colours are ours to choose: what players expect at that size.
-        matrix = 1 if stored.height >= _HD_HEIGHT_PX else 6
-        color = ColorTags(matrix, color.primaries, color.transfer)
+        color = ColorTags(usual_matrix(stored.height), color.primaries, color.transfer)
     scaled = Size(max(2, stored.width // resize_factor), max(2, stored.height // resize_factor))
     if resize_factor == 1:
         scaled = stored

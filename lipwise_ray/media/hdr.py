@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from av.sidedata.sidedata import Type
 
+from lipwise_ray.media.side_data import side_data
+
 if TYPE_CHECKING:
-    from av.buffer import Buffer
     from av.video.frame import VideoFrame
 
 _MASTERING = struct.Struct("=20i2i")  # AVMasteringDisplayMetadata: ten rationals, two flags
@@ -76,12 +77,6 @@ def hdr_of(frame: VideoFrame) -> Hdr:
         _mastering(_MASTERING.unpack(display)) if len(display) == _MASTERING.size else None,
         light if light != LightLevels(0, 0) else None,
     )
-
-
-def side_data(frame: VideoFrame, kind: Type) -> bytes:
-    """Return what a decoded frame carries besides its samples, empty where it has nothing of a kind."""
-    found = cast("Buffer | None", frame.side_data.get(kind.name))
-    return bytes(found) if found is not None else b""
 
 
 def _mastering(numbers: tuple[int, ...]) -> MasteringDisplay | None:

@@ -48,38 +48,70 @@ def set_shown_size(path: Path, sample_aspect_ratio: Fraction) -> None:
         SegmentError: The file is not as it was muxed.
     """
     with path.open("r+b") as file:
-        at, size = _tracks(file, path)
-        file.seek(at)
-        entries = list(_elements(file.read(size)))
-        made = [_described(entry, sample_aspect_ratio) for entry in entries if entry.id != _CRC]
-        data = b"".join(made)
-        if len(entries) > len(made):  # a checksum of the others stands in front of them
-            data = entries[0].raw[:-_CRC_BYTES] + zlib.crc32(data).to_bytes(_CRC_BYTES, "little") + data
-        if len(data) != size:
-            raise _wrong(path)
+        try:
+            at, size = _tracks(file, path.stat().st_size)
+            file.seek(at)
+            data = _described_tracks(file.read(size), sample_aspect_ratio)
+        except (EOFError, KeyError, ValueError) as error:
+            raise SegmentError(
+                "matroska", str(path), "must be a file as it was muxed", "another", "Run the same command again"
+            ) from error
         file.seek(at)
         file.write(data)
 
 
-def _tracks(file: BinaryIO, path: Path) -> tuple[int, int]:
-    """Return where the contents of the tracks' element begin, and how long they are."""
-    end = path.stat().st_size
+def _tracks(file: BinaryIO, end: int) -> tuple[int, int]:
+    """Return where the contents of the tracks' element begin, and how long they are.
+
+    Raises:
+        EOFError: There is none before the end.
+    """
     while file.tell() < end:
         element, size = _head(file)
-        if element == _TRACKS:
+        if element == _TRACKS and file.tell() + size <= end:
             return file.tell(), size
         if element != _SEGMENT:
             file.seek(size, 1)
-    raise _wrong(path)
+    raise EOFError
+
+
+def _described_tracks(tracks: bytes, sample_aspect_ratio: Fraction) -> bytes:
+    """Return the contents of the tracks' element in as many bytes as before.
+
+    Raises:
+        EOFError: They end in the middle.
+        KeyError: Pictures have no size.
+        ValueError: There is no room.
+    """
+    entries = list(_elements(tracks))
+    made = [_described(entry, sample_aspect_ratio) for entry in entries if entry.id != _CRC]
+    data = b"".join(made)
+    if len(entries) > len(made):  # a checksum of the others stands in front of them
+        data = entries[0].raw[:-_CRC_BYTES] + zlib.crc32(data).to_bytes(_CRC_BYTES, "little") + data
+    if len(data) != len(tracks):
+        raise ValueError(len(data))
+    return data
 
 
 def _head(file: BinaryIO) -> tuple[bytes, int]:
-    """Read an element's id and the length of its contents."""
+    """Read an element's id and the length of its contents.
+
+    Raises:
+        EOFError: Nothing that could be an element begins here.
+    """
+    element, _ = _number(file)
+    data, length = _number(file)
+    return element, int.from_bytes(data, "big") & ((1 << 7 * length) - 1)
+
+
+def _number(file: BinaryIO) -> tuple[bytes, int]:
+    """Read the bytes of a number that tells its own length, and that length."""
     first = file.read(1)
-    element = first + file.read(8 - first[0].bit_length())
-    first = file.read(1)
-    length = 9 - first[0].bit_length()
-    return element, int.from_bytes(first + file.read(length - 1), "big") & ((1 << 7 * length) - 1)
+    length = 9 - first[0].bit_length() if first else 0
+    data = first + file.read(length - 1) if 0 < length <= _SIZE_BYTES else b""
+    if not data or len(data) < length:
+        raise EOFError
+    return data, length
 
 
 def _elements(data: bytes) -> Iterator[_Element]:
@@ -133,9 +165,3 @@ def _shown_size(width: int, height: int, sample_aspect_ratio: Fraction) -> tuple
     if sample_aspect_ratio >= 1:
         return round(width * sample_aspect_ratio), height
     return width, round(height / sample_aspect_ratio)
-
-
-def _wrong(path: Path) -> SegmentError:
-    return SegmentError(
-        "matroska", str(path), "must be a file as it was muxed", "another", "Run the same command again"
-    )

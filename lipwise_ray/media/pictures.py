@@ -26,6 +26,7 @@ from lipwise_ray.values import Size
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from PIL import Image
     from PIL.WebPImagePlugin import WebPImageFile
 
 _HEADERS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -43,6 +44,7 @@ _MOST_WEBP_BYTES = 1 << 29  # its decoder holds the file in memory
 WEBP_TICK = Fraction(1, 1000)
 _SHORTEST_MS, _USUAL_MS = 10, 100  # what browsers show of shorter delays; FFmpeg's GIF demuxer does the same
 _WHITE = (255, 255, 255)
+_EXIF_ORIENTATION, _UPRIGHT = 0x0112, 1
 
 
 class Pictures(Protocol):
@@ -57,7 +59,11 @@ class Pictures(Protocol):
         ...
 
     def sizes(self) -> Iterator[Size]:
-        """Yield the sizes of frames, as far as their headers tell."""
+        """Yield the sizes of frames, as far as their headers tell.
+
+        Raises:
+            MediaError: Their headers tell that they are no frames of one video.
+        """
         ...
 
     def frame(self, number: int, time: int) -> VideoFrame:
@@ -76,13 +82,18 @@ class Pictures(Protocol):
 def is_series(path: Path) -> bool:
     """Tell whether a path means numbered image files: a folder, or a name with ``%04d`` or ``####`` in it."""
     # Of os.path, because these never raise, whatever the name.
-    is_pattern = _PATTERN.match(path.name) is not None and not os.path.lexists(path)
+    is_pattern = _pattern(path.name) is not None and not os.path.lexists(path)
     return os.path.isdir(path.parent if is_pattern else path)  # noqa: PTH112  # the same
 
 
 def names_series(address: str) -> bool:
     """Tell whether an address elsewhere can only mean numbered pictures: a prefix, or a pattern in its last step."""
-    return address.endswith("/") or _PATTERN.match(address.rpartition("/")[2]) is not None
+    return address.endswith("/") or _pattern(address.rpartition("/")[2]) is not None
+
+
+def _pattern(name: str) -> re.Match[str] | None:
+    """Return the parts of a picture's name with a place for its number, None for any other name."""
+    return _PATTERN.match(name) if Path(name).suffix.lower() in IMAGE_SUFFIXES else None
 
 
 def open_pictures(path: Path) -> Pictures | None:
@@ -121,7 +132,7 @@ def series_files(path: Path) -> list[tuple[int, Path]]:
 
 
 def _numbered(path: Path) -> list[_Numbered]:
-    folder, pattern = (path, None) if path.is_dir() else (path.parent, _PATTERN.match(path.name))
+    folder, pattern = (path, None) if path.is_dir() else (path.parent, _pattern(path.name))
     groups: dict[tuple[str, str], list[_Numbered]] = {}
     try:
         names = [entry.name for entry in folder.iterdir() if entry.is_file()]
@@ -196,12 +207,23 @@ class _Series:
         """Yield each file's size, without decoding it; one that cannot be told is left out."""
         from PIL import Image  # noqa: PLC0415  # only for these files
 
+        turned: dict[int, Path] = {}
         for one in self._files:
             try:
                 with Image.open(one.file, formats=_HEADERS) as picture:
-                    size = Size(*picture.size)
+                    size, orientation = Size(*picture.size), _exif_orientation(picture)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 continue
+            turned.setdefault(orientation, one.file)
+            if len(turned) > 1:
+                files = (f"{file.name} by {number}" for number, file in turned.items())
+                raise MediaError(
+                    "mixed_orientation",
+                    str(self._path),
+                    "must have one EXIF orientation in all pictures",
+                    ", ".join(files),
+                    "Turn their pixels instead, or make a series of each",
+                )
             yield size
 
     def _decodes(self, number: int) -> bool:
@@ -229,6 +251,13 @@ class _Series:
 
     def close(self) -> None:
         """Nothing stays open."""
+
+
+def _exif_orientation(picture: Image.Image) -> int:
+    """Return how a picture says that it is to be turned, by EXIF's number; 1 for not at all."""
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return _UPRIGHT  # Pillow would decode it to look for what may stand at its end
+    return int(picture.getexif().get(_EXIF_ORIENTATION) or _UPRIGHT)
 
 
 def webp_size(path: Path) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 import numpy as np
 
+from lipwise_ray.media.colours import usual_matrix
 from lipwise_ray.values import ColorTags, F32Array, PixelArray, U8Array
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _PLANAR = re.compile(r"^yuv([ja]?)(420|422|444|440|411|410)p(?:(9|10|12|14|16)le)?$")
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
-_HD_HEIGHT_PX = 720
 
 # Luma weights of red and blue by H.273 matrix number; 2 (unspecified) is decided by the height.
 _LUMA_WEIGHTS = {
@@ -146,7 +146,7 @@ def yuv_from_bgr(tags: ColorTags, height_px: int, bits: int) -> tuple[F32Array, 
 
     Source: ITU-T H.273, equations for matrix coefficients and sample ranges.
     """
-    red, blue = _LUMA_WEIGHTS.get(tags.matrix, _LUMA_WEIGHTS[1 if height_px >= _HD_HEIGHT_PX else 6])
+    red, blue = _LUMA_WEIGHTS.get(tags.matrix, _LUMA_WEIGHTS[usual_matrix(height_px)])
     green = 1 - red - blue
     rgb = np.array(
         [

@@ -18,7 +18,7 @@ from lipwise_ray.errors import AudioError, MediaError
 from lipwise_ray.media.colours import tags_of
 from lipwise_ray.media.container import decode_problem, is_known, open_input, reading
 from lipwise_ray.media.fields import FieldOrder, field_order
-from lipwise_ray.media.hdr import NO_HDR, Hdr, hdr_of, side_data
+from lipwise_ray.media.hdr import NO_HDR, Hdr, hdr_of
 from lipwise_ray.media.limits import check_container, check_duration, check_picture, check_size
 from lipwise_ray.media.orientation import UPRIGHT, Orientation, read_matrix
 from lipwise_ray.media.pictures import (
@@ -31,6 +31,7 @@ from lipwise_ray.media.pictures import (
     series_files,
     webp_size,
 )
+from lipwise_ray.media.side_data import side_data
 from lipwise_ray.settings import Limits
 from lipwise_ray.values import ColorTags, Size
 

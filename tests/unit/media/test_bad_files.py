@@ -5,15 +5,20 @@ from __future__ import annotations
 import random
 import struct
 import zlib
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
-from lipwise_ray.errors import AudioError, InputError, LipwiseError, MediaError
+from lipwise_ray.errors import AudioError, InputError, LipwiseError, MediaError, SegmentError
 from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.media.container import reading
 from lipwise_ray.media.index import build_index
+from lipwise_ray.media.matroska import ROOM, set_shown_size
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.settings import Limits
@@ -115,7 +120,6 @@ def test_sound_alone_is_no_video_and_cover_art_neither(tmp_path: Path, shared: P
 
 def test_cover_art_is_not_a_video_stream(tmp_path: Path) -> None:
     """The picture attached to a song is not taken for its video."""
-    import av
     import cv2
     from av.stream import Disposition
 
@@ -149,8 +153,6 @@ def test_a_video_that_was_cut_off(name: str, tmp_path: Path) -> None:
     codec = "mpeg4" if name.endswith("avi") else "libx264"
     write_clip(tmp_path / f"whole{path.suffix}", ClipSpec(frames=100, codec=codec, gop=10, tone=None))
     if options:
-        import av
-
         with av.open(str(tmp_path / "whole.mp4")) as source, av.open(str(path), "w", options=options) as target:
             stream = target.add_stream_from_template(source.streams.video[0])
             for packet in source.demux(video=0):
@@ -273,3 +275,42 @@ def test_files_with_changed_bytes_fail_as_files(tmp_path: Path) -> None:
             except InputError:
                 failed += 1
     assert failed > 10
+
+
+def test_a_file_that_ends_anywhere_fails_as_a_file(tmp_path: Path) -> None:
+    """Cut off after any byte of its head, or anywhere behind, a file is read or has an error of its own."""
+    size, sound = Size(48, 32), ToneSpec(0.1, codec="flac", rate_hz=16000, channels=1)
+    for name in ("v.mkv", "v.mp4"):
+        write_clip(tmp_path / name, ClipSpec(size=size, frames=3, tone=sound))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.1, codec="pcm_s16le", rate_hz=16000, channels=1))
+    images = [Image.new("RGB", (24, 16), (60 * number, 9, 9)) for number in range(3)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=100)
+    images[0].save(tmp_path / "a.webp", save_all=True, append_images=images[1:], duration=100)
+    failed = 0
+    for whole in sorted(tmp_path.iterdir()):
+        data, path = whole.read_bytes(), tmp_path / f"cut{whole.suffix}"
+        for length in {*range(1, 120, 3), *range(120, len(data), len(data) // 30)}:
+            path.write_bytes(data[:length])
+            try:
+                build_index(probe_video(path))
+                extract_network_sound(probe_audio(path), tmp_path / "wave.f32")
+            except InputError:
+                failed += 1
+    assert failed > 250
+
+
+def test_an_output_that_lost_its_end_is_made_again(tmp_path: Path) -> None:
+    """A joined file that is not whole is told as such where its pixels' shape is written, wherever it ends."""
+    path = tmp_path / "o.mkv"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.metadata["title"] = ROOM
+        container.mux([*stream.encode(av.VideoFrame(32, 32, "yuv420p")), *stream.encode(None)])
+    data = path.read_bytes()
+    set_shown_size(path, Fraction(4, 3))
+    assert probe_video(path).sample_aspect_ratio == Fraction(4, 3)
+    for length in range(data.find(b"\xae") + 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(SegmentError):
+            set_shown_size(path, Fraction(4, 3))

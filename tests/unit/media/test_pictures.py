@@ -16,7 +16,7 @@ from lipwise_ray.dubbing.inputs import open_video
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
-from lipwise_ray.media.pictures import is_series
+from lipwise_ray.media.pictures import is_series, names_series
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.settings import Limits
@@ -201,6 +201,40 @@ def test_a_film_of_one_picture_is_a_still(tmp_path):
         output.mux([*stream.encode(frame), *stream.encode(None)])
     _, result = _dubbed(tmp_path, "one.asf", length="audio", seconds=0.6)
     assert (result["frames"], result["video_s"]) == (15, 0.6)
+
+
+def _photo(path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (64, 48), (90, 60, 30)).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_a_photo_says_how_it_is_turned(tmp_path, ending):
+    """Photos carry EXIF, of which FFmpeg hands on more than PyAV has names for; they are read, and shown upright."""
+    _photo(tmp_path / f"a.{ending}", 6)
+    info = probe_video(tmp_path / f"a.{ending}")
+    assert make_recipe(info).canvas.shown_size == Size(48, 64)
+    assert len(build_index(info)) == 1
+
+
+def test_pictures_of_a_series_are_turned_alike(tmp_path):
+    """A series whose EXIF orientation changes is refused, and two of its files are named."""
+    for number, orientation in enumerate((6, 6, 6)):
+        _photo(tmp_path / f"{number}.jpg", orientation)
+    info = probe_video(tmp_path)
+    assert (make_recipe(info).canvas.shown_size, len(build_index(info))) == (Size(48, 64), 3)
+    _photo(tmp_path / "3.jpg", 1)
+    with pytest.raises(MediaError, match=r"0\.jpg by 6, 3\.jpg by 1") as caught:
+        build_index(probe_video(tmp_path))
+    assert caught.value.code == "mixed_orientation"
+
+
+def test_only_pictures_have_a_place_for_their_number(tmp_path):
+    """An object whose name only looks like a pattern is a file like any other."""
+    assert [names_series(f"s3://bucket/{name}") for name in ("a_##.png", "a_%04d.TIF", "frames/")] == [True] * 3
+    assert not any(names_series(f"s3://bucket/{name}") for name in ("ep##1.mp4", "100%d.mov", "a.png"))
+    assert (is_series(tmp_path / "a_##.png"), is_series(tmp_path / "ep##1.mp4")) == (True, False)
 
 
 def test_numbered_pictures_in_a_bucket_are_refused(tmp_path):
