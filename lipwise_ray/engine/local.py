@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from lipwise_ray.engine.factory import guard_local_ray
 from lipwise_ray.errors import InputError, LipwiseError
+from lipwise_ray.settings import Engine
 
 _Item = TypeVar("_Item")
 
@@ -39,7 +40,12 @@ def connected(address: str) -> Generator[None]:
 
 
 def spread(
-    make: Callable[[], Handler], items: Iterable[_Item], *, address: str, workers: int
+    make: Callable[[], Handler],
+    items: Iterable[_Item],
+    *,
+    address: str,
+    workers: int,
+    start_s: float = Engine().start_s,
 ) -> Iterator[tuple[_Item, Any | InputError]]:
     """Handle items on Ray's workers; yield each with its result, or with the input error it met.
 
@@ -48,34 +54,35 @@ def spread(
         items: What to handle, in any order; a few are in flight at a time.
         address: ``local`` for an embedded Ray.
         workers: How many; 0 for one a core, or one a GPU where there are any.
+        start_s: A worker that has not begun after so long is tried once more.
 
     Raises:
+        EngineError: The embedded Ray has ended.
+        SetupError: No worker begins.
         LipwiseError: Anything else that stops the work.
     """
     with connected(address):
         import ray  # noqa: PLC0415  # after its environment is set
         import ray.exceptions  # noqa: PLC0415  # the same
 
+        from lipwise_ray.engine.ray_crew import Crew  # noqa: PLC0415  # the same
+
         resources = ray.cluster_resources()
         gpus, cores = int(resources.get("GPU", 0)), max(1, int(resources.get("CPU", 1)))
         count = workers or gpus or cores
-        options: dict[str, Any] = {"num_cpus": 0}
-        if gpus:
-            options["num_gpus"] = 1 / -(-count // gpus)  # as many on each as on the fullest
-        remote: Any = ray.remote(_Worker).options(**options)
-        idle = [remote.remote(make) for _ in range(count)]
-        busy: dict[Any, tuple[Any, _Item]] = {}
+        crew = Crew(make, count, 1 / -(-count // gpus) if gpus else 0, start_s)  # as many on each as on the fullest
         waiting = iter(items)
-        while True:
-            while idle and (item := next(waiting, None)) is not None:
-                worker = idle.pop()
-                busy[worker.handle.remote(item)] = (worker, item)
-            if not busy:
-                return
-            ready, _ = ray.wait(list(busy), num_returns=1)
-            worker, item = busy.pop(ready[0])
+        item = next(waiting, None)
+        while item is not None or crew.is_busy:
+            while item is not None and crew.has_idle:
+                crew.submit(item)
+                item = next(waiting, None)
+            ended = crew.poll()
+            if ended is None:
+                continue
+            done, call = ended
             try:
-                result = ray.get(ready[0])
+                result = ray.get(call)
             except ray.exceptions.RayTaskError as error:
                 cause: Any = error.cause
                 if not isinstance(cause, LipwiseError):
@@ -84,18 +91,6 @@ def spread(
                     raise cause from error
                 result = cause
             except ray.exceptions.RayActorError as error:
-                worker = remote.remote(make)
-                result = InputError("clip_fatal", str(item), "must not end its worker", str(error).splitlines()[0])
-            idle.append(worker)
-            yield item, result
-
-
-class _Worker:
-    def __init__(self, make: Callable[[], Handler]) -> None:
-        self._make = make
-        self._handler: Handler | None = None
-
-    def handle(self, item: Any) -> Any:  # noqa: ANN401  # see Handler
-        # Here rather than on creation: what is wrong with a model then comes back as the error it is.
-        self._handler = self._handler or self._make()
-        return self._handler(item)
+                crew.lose()
+                result = InputError("clip_fatal", str(done), "must not end its worker", str(error).splitlines()[0])
+            yield done, result

@@ -50,14 +50,14 @@ def late(worker: str, node: str, start_s: float, log: str) -> SetupError:
 
     Args:
         worker: Its name.
-        node: Where it was to live.
+        node: Where it was to live; empty where that is not known.
         start_s: The time it was given.
         log: The end of its log, empty where it left none.
     """
     quoted = "".join(f"\n    {line}" for line in log.splitlines())
     said = f"Its log ends with:{quoted}\n" if log else "It left no log. "
     do = f"{said}Check memory and `lipwise-ray doctor`, or give it longer (engine.start_s)"
-    where = f"worker {worker} on node {node[:12]}"
+    where = f"worker {worker} on node {node[:12]}" if node else f"worker {worker}"
     return SetupError("worker_late", where, f"must begin within {start_s:g} s (engine.start_s)", "nothing", do)
 
 
@@ -72,8 +72,12 @@ def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]
     own = _latest(Path(scratch) / "logs", f"{worker}-*.log")
     if own:
         return True, _tail(own)
-    # What keeps a process from running Python at all is told by whoever started it.
-    return False, _tail(_latest(Path(ray_logs), "worker-*.err")) or _tail(_latest(Path(ray_logs), "raylet.err"))
+    return False, words_of_ray(ray_logs)
+
+
+def words_of_ray(ray_logs: str) -> str:
+    """Return what Ray's own logs of a node end with: whoever starts processes tells what keeps them from running."""
+    return _tail(_latest(Path(ray_logs), "worker-*.err")) or _tail(_latest(Path(ray_logs), "raylet.err"))
 
 
 def _latest(folder: Path, pattern: str) -> Path | None:

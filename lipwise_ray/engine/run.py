@@ -14,7 +14,7 @@ from lipwise_ray.dubbing.tasks import Kind, Lane, Task
 from lipwise_ray.engine.contract import Failure, failure_of
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.listener import Listener, RowOutcome
-from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StorageError
+from lipwise_ray.errors import EngineError, LipwiseError, StateError, StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
@@ -87,11 +87,11 @@ class _Running:
 
     @contextmanager
     def _its_own_fault(self, stage: str) -> Generator[None]:
-        """End this row alone when what drives it breaks: by a result that is not what it expects, say."""
+        """End this row alone when what drives it breaks: by a result or a setting that is not what it expects, say."""
         try:
             yield
-        except (StorageError, SetupError):
-            raise  # the run's
+        except (StorageError, StateError, EngineError):
+            raise  # the run's, whichever row met it
         except Exception as error:  # noqa: BLE001  # becomes a recorded outcome, as a task's failure does
             failure = failure_of(error)
             self.run.ledger.event("row_broke", row=self.job.row, stage=stage, detail=failure.detail)

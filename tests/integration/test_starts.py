@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lipwise_ray.engine.local import spread
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.dub import PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
@@ -41,3 +44,29 @@ def test_workers_that_never_begin_end_the_run(why: str, tmp_path: Path) -> None:
     last = done.stderr.rpartition("error: ")[2]
     assert "must begin within 3 s (engine.start_s)" in last
     assert says in last
+
+
+def test_work_spread_over_workers_goes_on_without_those_that_never_begin(tmp_path: Path) -> None:
+    """One that hangs on its way is replaced when its time is up, one that dies at once is too; the third works."""
+    count, home = tmp_path / "count", os.getpid()
+
+    def arrive() -> Any:
+        if os.getpid() != home:
+            with count.open("a") as file:
+                place = file.write("x") and file.tell()
+            if place == 1:
+                time.sleep(600)
+            if place == 2:
+                os._exit(1)
+        return lambda: lambda item: item * 2
+
+    class Make:
+        def __reduce__(self) -> Any:  # made anew where it arrives, as the worker's process begins
+            return arrive, ()
+
+        def __call__(self) -> Any:
+            raise AssertionError
+
+    found = list(spread(Make(), [3, 4], address="local", workers=1, start_s=4.0))
+    assert found == [(3, 6), (4, 8)]
+    assert count.read_text() == "xxx"

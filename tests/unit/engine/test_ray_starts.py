@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from lipwise_ray.dubbing.worker import WorkerConfig
-from lipwise_ray.engine import ray_engine
+from lipwise_ray.engine import ray_crew, ray_engine
 from lipwise_ray.engine.ray_engine import RayEngine
 from lipwise_ray.engine.ray_slots import Slot
 from lipwise_ray.engine.ray_starts import MOST_FAILED, Starts, late, words_of_start
@@ -87,3 +88,26 @@ def test_nobody_waits_for_embedded_workers_that_do_not_begin() -> None:
     assert engine.places == 3
     engine._starts.failed("gpu", "here", SetupError("worker_late", "x", "must begin"), for_good=True)
     assert engine.places == 1
+
+
+def test_work_is_not_spread_over_workers_of_which_none_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is tried once more when its time is up; while GPUs are others' that does not run; then it is an error."""
+    made: list[MagicMock] = []
+
+    def remote(_: object) -> MagicMock:
+        made.append(MagicMock())
+        return made[-1]
+
+    fake = MagicMock()
+    fake.remote.return_value.options.return_value.remote = remote
+    fake.wait.side_effect = lambda refs, num_returns, timeout: time.sleep(0.02) or ([], refs)
+    monkeypatch.setattr(ray_crew, "ray", fake)
+    free = iter([0.2, 0.2, *[1.0] * 20])
+    monkeypatch.setattr(ray_crew, "free_resources", lambda node: {"GPU": next(free)})
+    monkeypatch.setattr(ray_crew.Nodes, "alive", lambda self: {"here": None})
+    crew = ray_crew.Crew(lambda: None, 2, 0.5, start_s=0.01)
+    assert crew.poll() is None
+    assert len(made) == 2
+    with pytest.raises(SetupError, match=r"must begin within 0\.01 s"):
+        _ = [crew.poll() for _ in range(5)]
+    assert len(made) == fake.kill.call_count == 4

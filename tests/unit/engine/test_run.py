@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,7 +18,7 @@ from lipwise_ray.engine.contract import Outcome
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.metrics import FileSink, Meter
 from lipwise_ray.engine.run import RowJob, Run
-from lipwise_ray.errors import EngineError
+from lipwise_ray.errors import EngineError, SettingsError, SetupError, StateError, WeightsError
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
@@ -168,10 +169,11 @@ class _Breaks(RowFlow):
     """A row whose state machine breaks where the test says."""
 
     where = ""
+    error: Exception = KeyError("x")
 
     def _broken(self, where: str) -> None:
         if self.where == where:
-            raise KeyError(where)
+            raise self.error
 
     def start(self) -> list[Task]:
         self._broken("start")
@@ -232,6 +234,29 @@ def test_a_row_whose_state_machine_breaks_fails_alone(where: str, tmp_path: Path
     assert ended["r1"]["code"] == "internal"
     assert "KeyError" in ended["r1"]["message"]
     assert "Traceback" in (tmp_path / layout.events("run")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("settings", "row 1", "must"), "settings"),
+        (WeightsError("gone", "a.pth", "must be there"), "gone"),
+    ],
+)
+def test_a_rows_own_setting_fails_that_row(error: SetupError, code: str, tmp_path: Path) -> None:
+    """What its state machine finds wrong with settings or weights is one row's; a state that cannot be used is not."""
+    for culprit in (error, StateError("lost", "state", "must be there")):
+        rows = Rows(tmp_path / type(culprit).__name__, [1, 1], most_chunks=100)
+        flows = [
+            _Breaks(n, 0, 0, "", {"row": n, "weights": {}, "job": {"language": None, "tags": []}}) for n in range(2)
+        ]
+        flows[0].where, flows[0].error = "advance probe", culprit
+        jobs = iter([RowJob(n, f"r{n}", flow) for n, flow in enumerate(flows)])
+        with rows.lease, pytest.raises(StateError) if culprit is not error else nullcontext():
+            rows.run.work(jobs, lambda: False)
+        if culprit is error:
+            ended = {outcome.id: outcome.record for outcome in rows.listener.outcomes}
+            assert (ended["r0"]["code"], ended["r1"]["status"]) == (code, "done")
 
 
 @given(st.data())
