@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from lipwise_ray.layers import clipped, parse_assignment, preset_names, read_tom
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import STORES, Policy, bucket_and_key, is_local, is_store, shown, whole_path
+from lipwise_ray.storage.redact import scrub
 
 if TYPE_CHECKING:
     from lipwise_ray.dubbing.manifest import Manifest
@@ -130,7 +132,7 @@ def request(
         except InputError:  # its row says so
             return place
 
-    return Request(
+    asked = Request(
         verb=verb,
         files=[whole(file) for file in files],
         references=[whole(file) for file in references or []],
@@ -143,6 +145,8 @@ def request(
         fail_above=fail_above,
         as_json=as_json,
     )
+    words = asdict(asked)
+    return replace(asked, is_cut=scrub(words) != words)
 
 
 def registry(settings: Settings) -> Registry:

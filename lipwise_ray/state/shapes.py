@@ -246,6 +246,8 @@ class Request:
     fail_above: Annotated[float, Field(ge=0, le=1)] = 0.0
     as_json: bool = False
     verify: bool = False
+    is_cut: bool | None = None
+    """Its words held secrets, which a record does not keep; None where an earlier version did not say."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

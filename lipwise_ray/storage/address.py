@@ -22,8 +22,8 @@ _SIGNS = re.compile(
 )
 """Parameters by which a web address is signed, and nothing that may choose the file; the short ones are Azure's."""
 
-_ASSIGNS = re.compile(r"(?<=://)([^?#]*)[?#][^=]*=.*", re.DOTALL)
-"""What of an object's address is a query or fragment, and not a key that holds such a sign."""
+_USER = re.compile(r"[^/?#]*@|[^/@:]*:(?!\d{1,5}/)[^@]*@(?:[^/?#]*@)?")
+"""User and password, which may hold a slash; a port is none."""
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
@@ -190,5 +190,22 @@ def _is_under(address: str, root: str) -> bool:
 
 def shown(address: str) -> str:
     """Return an address for people: without user and password, query and fragment."""
-    plain = re.sub(r"(?<=://)(?:[^/@]*@)+|(?<=://)[^/@:]*:[^@?#]*@", "", address)
-    return re.split("[?#]", plain, maxsplit=1)[0] if is_web(plain) else _ASSIGNS.sub(r"\1", plain)
+    scheme, sign, rest = address.partition("://")
+    return scheme + sign + split_rest(rest, is_web=is_web(address))[1] if sign else address
+
+
+def split_rest(rest: str, *, is_web: bool) -> tuple[str, str, str]:
+    """Return user, path, and query or fragment of what follows an address's scheme, first and last with their signs.
+
+    Args:
+        rest: What follows.
+        is_web: The address is of a web server. A bucket's key may hold ``?`` and ``#`` itself: there what assigns
+            nothing is no query.
+    """
+    user = _USER.match(rest)
+    rest = rest[user.end() :] if user else rest
+    sign = re.search(r"[?#]", rest)
+    if sign and not is_web and "=" not in rest[sign.end() :]:
+        sign = None
+    cut = sign.start() if sign else len(rest)
+    return user[0] if user else "", rest[:cut], rest[cut:]

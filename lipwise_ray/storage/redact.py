@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from lipwise_ray.storage.address import split_rest
+
 GONE = "[redacted]"
 
 _SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://"
@@ -24,9 +26,43 @@ _NAME = (
     r"[_ -]?key|x-amz-[a-z-]+|x-goog-[a-z-]+)"
 )
 _VALUE = r"""(?:"(?:\\.|[^"\\])*"?|'(?:\\.|[^'\\])*'?|(?!must\b)[^\s"';}]+)"""
-_SECRET_NAMES = re.compile(rf"{_NAME}|^(?:proxy-)?authorization$|^(?:set-)?cookie$|^auth$", re.IGNORECASE)
+_NAMED = re.compile(rf"(?P<name>{_NAME})(?P<more>[\w-]{{0,40}})", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"{_NAMED.pattern}(?P<sign>[\"']?\s{{0,9}}[:=]\s{{0,9}})(?P<value>{_VALUE})", re.IGNORECASE)
+_OPTION = re.compile(rf"--[\w-]{{0,40}}{_NAMED.pattern}(?P<sign>\s{{1,9}})(?P<value>\S+)", re.IGNORECASE)
+_OF_A_SECRET = re.compile(
+    r"""s?[_-]?(?:
+        counts? | limits? | max | min | sizes? | lengths? | num(?:ber)?s? | totals? | usage | used | left | budget
+      | rates? | costs? | prices? | types? | kinds? | names? | ur[il]s? | endpoints? | paths? | files? | filenames?
+      | dirs? | folders? | expir\w* | ttl | age | lifetime | timeout | scopes? | alg(?:orithm)?s? | versions? | policy
+      | rotation | enabled | required | present | valid | status | check\w* | bytes | seconds | ms | per[_-]\w+
+      | positions? | index | iz\w+ | is\w+ | ar(?:y|ies|ial) | less | ly
+    )[_-]?s?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What makes of a secret's name one of something about it, or another word: a count, a path, a tokenizer."""
+_HEADERS = re.compile(r"(?:proxy-)?authorization|(?:set-)?cookie2?|auth", re.IGNORECASE)
+_PLAIN_VALUE = re.compile(r"true|false|yes|no|none|null|on|off", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?\d[\d.,:_]*")
+_COUNTED = re.compile(r"(?:^|[^a-z])(?:max|min|num|n|total)[_-]$", re.IGNORECASE)
+_FILE = re.compile(
+    r".*\.(?:mp4|m4v|mov|mkv|webm|avi|mxf|ts|wav|flac|mp3|m4a|ogg|opus|csv|tsv|jsonl?|parquet|xlsx|toml|npz|npy|pth|pt"
+    r"|onnx|safetensors|txt|srt|vtt|png|jpe?g|gif|webp|html?|log)",
+    re.IGNORECASE | re.DOTALL,
+)
+_PLACE = re.compile(r"""(?:^|[\s"'=;,&?#|<>()\[\]{}])(?:/|\.{1,2}/|~)[^\s"'=;,&?#|<>()\[\]{}]*$""")
+_PATHS_BEFORE = 256
 _RANDOM = re.compile(r"[A-Za-z0-9]{16,}")
+_WORDS = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,5}+(?![a-z])|\d{1,4}+(?!\d))++")
+"""Words and numbers without blanks between them; drawn by chance there would be capitals and digits anywhere."""
 _HEX_CHARACTERS = 24
+_TITLE = re.compile(r"[A-Z]?[a-z]{1,15}(?:[._-][A-Z]?[a-z]{1,15})*")
+_SHORT_NAMES = ("pass", "sig", "sas", "auth", "key")
+_SHORT = re.compile(
+    rf"(?:^|(?<=[\s;&?,\"']))(?P<name>{'|'.join(_SHORT_NAMES)})(?P<more>)(?P<sign>=)(?P<value>{_VALUE})", re.IGNORECASE
+)
+_LONGEST_WORD, _LONGEST_SWITCH = 8, 2
+_LONGEST_NAME = 512
+_COUNTED_CHARACTERS = 8
 
 Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
@@ -34,22 +70,15 @@ Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 def _address(found: re.Match[str]) -> str:
     """Return an address, and what goes on from it to a blank or a quote, without what opens it."""
     scheme, rest = found["scheme"], found["rest"]
-    user = re.match(r"[^/?#]*@|[^/@:]*:[^@]*@(?:[^/?#]*@)?", rest)
-    kept = ""
-    if user:
-        kept, rest = f"{GONE}@", rest[user.end() :]
-    if not _WEB.match(scheme):  # a key of a bucket may hold either sign: what assigns nothing stays
-        query = re.search(r"[?#]", rest)
-        if query and "=" in rest[query.end() :]:
-            rest = rest[: query.end()] + GONE
-        return scheme + kept + rest
+    user, rest, query = split_rest(rest, is_web=bool(_WEB.match(scheme)))
+    opening, query = scheme + (f"{GONE}@" if user else ""), query[:1] + (GONE if query[1:] else "")
+    if not _WEB.match(scheme):
+        return opening + rest + query
     hook = _HOOKS.match(rest)
     if hook and hook.end() < len(rest):
-        return scheme + kept + rest[: hook.end()] + GONE
-    path, sign, query = re.match(r"([^?#]*)([?#]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]  # always
-    host, slash, path = path.partition("/")
-    path = _RANDOM.sub(lambda part: GONE if _looks_random(part[0]) else part[0], path)
-    return scheme + kept + host + slash + path + sign + (GONE if query else "")
+        return opening + rest[: hook.end()] + GONE
+    host, slash, path = rest.partition("/")
+    return opening + host + slash + _RANDOM.sub(lambda part: GONE if _looks_random(part[0]) else part[0], path) + query
 
 
 def _quoted(found: re.Match[str]) -> str:
@@ -58,8 +87,66 @@ def _quoted(found: re.Match[str]) -> str:
 
 def _looks_random(text: str) -> bool:
     """Tell whether a part of a path looks drawn by chance: then it is a key to what lies there."""
+    if _WORDS.fullmatch(text):
+        return False
     kinds = [any(map(kind, text)) for kind in (str.isdigit, str.islower, str.isupper)]
     return all(kinds) or (len(text) >= _HEX_CHARACTERS and kinds[0] and any(kinds[1:]))
+
+
+def _is_about(name: re.Match[str]) -> bool:
+    """Tell whether a name that holds a secret's is that of something about it, or another word."""
+    return bool(_OF_A_SECRET.fullmatch(name["more"])) and not _NAMED.search(name["more"])
+
+
+def _names_a_secret(key: str) -> bool:
+    if _HEADERS.fullmatch(key):
+        return True
+    if key.startswith(("/", "./", "../", "~")) or "://" in key or _FILE.fullmatch(key):
+        return False  # a place that is called so
+    return any(not _is_about(name) for name in _NAMED.finditer(key))
+
+
+def _is_plain(value: str, found: re.Match[str]) -> bool:
+    """Tell whether what is assigned to a secret's name is none: a yes, a file's name, a number of tokens."""
+    bare = value.strip("\"'").rstrip(".,)")
+    if not bare or len(bare) > _LONGEST_NAME:
+        return False
+    if _PLAIN_VALUE.fullmatch(bare) or _FILE.fullmatch(bare):
+        return True
+    if found["name"].lower() == "pwd" and bare.startswith("/"):  # where a process works
+        return True
+    if found["name"].lower() in _SHORT_NAMES:
+        most = _LONGEST_WORD if found["name"].lower() == "key" and bare.isalpha() else _LONGEST_SWITCH
+        return len(bare) <= most
+    before = found.string[max(0, found.start("name") - _COUNTED_CHARACTERS) : found.start("name")]
+    is_counted = found["more"].lower() == "s" or _COUNTED.search(before)
+    return bool(is_counted and _NUMBER.fullmatch(bare))
+
+
+def _is_place(found: re.Match[str]) -> bool:
+    """Tell whether a secret's name is the end of a path, of which something is said."""
+    if found["sign"][:1] in ("'", '"'):
+        return False
+    start = found.start("name")
+    return _PLACE.search(found.string[max(0, start - _PATHS_BEFORE) : start]) is not None
+
+
+def _cut_assigned(pattern: re.Pattern[str], text: str) -> str:
+    """Cut what is assigned to the names of secrets; what is assigned to others is looked at for itself."""
+    parts: list[str] = []
+    kept = at = 0
+    while found := pattern.search(text, at):
+        at = found.start("value")
+        if not (_is_about(found) or _is_plain(found["value"], found) or _is_place(found)):
+            parts += [text[kept:at], GONE]
+            kept = at = found.end()
+    return "".join(parts) + text[kept:]
+
+
+def _credentials(found: re.Match[str]) -> str:
+    """Return what follows ``Bearer`` or ``Basic`` as it is, where those are but words before others."""
+    value = found["value"]
+    return found[0] if _TITLE.fullmatch(value) or _FILE.fullmatch(value) else f"{found[1]} {GONE}"
 
 
 def _encoded(found: re.Match[str]) -> str:
@@ -80,25 +167,16 @@ _RULES: tuple[Rule, ...] = (
     # a header that carries credentials, to the end of its line or of the quotes around it
     (re.compile(rf"""(authorization["']\s{{0,9}}[:=]\s{{0,9}}){_VALUE}""", re.IGNORECASE), rf'\1"{GONE}"'),
     (
-        re.compile(r"\b(authorization|(?:set-)?cookie2?)(\s{0,9}[:=]\s{0,9})[^\r\n]+", re.IGNORECASE),
+        re.compile(r"\b(?<!/)(authorization|(?:set-)?cookie2?)(\s{0,9}[:=]\s{0,9})[^\r\n]+", re.IGNORECASE),
         rf"\1\2{GONE}",
     ),
-    (re.compile(r"\b([Bb]earer|Basic)\s{1,9}[\w+/=.~-]{8,}"), rf"\1 {GONE}"),
-    (re.compile(r"(?<!\S)(-u|--user|--proxy-user)([ =])\S+"), rf"\1\2{GONE}"),
-    (re.compile(rf"(--[\w-]{{0,40}}{_NAME}[\w-]{{0,20}}\s{{1,9}})\S+", re.IGNORECASE), rf"\1{GONE}"),
+    (re.compile(r"\b([Bb]earer|Basic)\s{1,9}(?P<value>[\w+/=.~-]{8,})"), _credentials),
+    (re.compile(r"(?<!\S)(-u|--user|--proxy-user)([ =])[^\s:]{0,500}:\S+"), rf"\1\2{GONE}"),
     # addresses: in quotes to their end, else to the next blank
     (re.compile(rf"""(?P<q>["'])(?P<scheme>{_SCHEME})(?P<rest>(?:(?!\\{{0,8}}(?P=q)).)+)"""), _quoted),
     (re.compile(rf"(?<![\"'a-zA-Z0-9+.-])(?P<scheme>{_SCHEME})(?P<rest>\S+)"), _address),
     (re.compile(r"(?<![\w:/])(?P<scheme>//)(?P<rest>[^\s/@\"'<>]{1,500}@\S*)"), _address),
     (re.compile(r"(%3a%2f%2f)(\S+)", re.IGNORECASE), _encoded),
-    # what follows the name of a secret; where one lies is none
-    (
-        re.compile(
-            rf"({_NAME}(?!\w{{0,40}}_(?:path|file)\b)\w{{0,40}}[\"']?\s{{0,9}}[:=]\s{{0,9}}){_VALUE}", re.IGNORECASE
-        ),
-        rf"\1{GONE}",
-    ),
-    (re.compile(rf"((?:^|[\s;&?,\"'])(?:pass|sig|sas|auth|key)=){_VALUE}", re.IGNORECASE), rf"\1{GONE}"),
     # forms that tell themselves
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"), GONE),
     (re.compile(r"\beyJ[\w-]{6,}\.[\w-]{2,}(?:\.[\w-]*)?"), GONE),
@@ -116,6 +194,8 @@ def redact(text: str) -> str:
     """Return a text without passwords, keys, tokens, and queries and fragments of addresses."""
     for pattern, instead in _RULES:
         text = pattern.sub(instead, text)
+    for pattern in (_OPTION, _ASSIGNED, _SHORT):
+        text = _cut_assigned(pattern, text)
     return text
 
 
@@ -127,14 +207,12 @@ def scrub(value: Any, *, is_secret: bool = False) -> Any:  # noqa: ANN401  # JSO
         is_secret: They stand under the name of a secret: a text, or a list of texts, goes as a whole.
     """
     if isinstance(value, str):
-        return GONE if is_secret and value else redact(value)
+        return GONE if is_secret and value and not _PLAIN_VALUE.fullmatch(value) else redact(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         found = cast("dict[Any, Any]", value)
-        return {
-            redact(str(key)): scrub(one, is_secret=bool(_SECRET_NAMES.search(str(key)))) for key, one in found.items()
-        }
+        return {redact(str(key)): scrub(one, is_secret=_names_a_secret(str(key))) for key, one in found.items()}
     if isinstance(value, (list, tuple)):
         return [scrub(one, is_secret=is_secret) for one in cast("list[Any]", value)]
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,20 @@ def test_words_whose_secret_was_cut_are_not_run(tmp_path: Path, submitted: list[
     with pytest.raises(StateError, match="held a secret"):
         retry(_state(tmp_path, request=request))
     assert not submitted
+
+
+@pytest.mark.parametrize("name", ["ep [redacted].csv", "my_token_count=5.csv", "srv/secrets: yes.csv", "key=value"])
+def test_names_that_only_look_like_secrets_are_run_again(
+    name: str, tmp_path: Path, submitted: list[dict[str, Any]]
+) -> None:
+    """A record keeps them whole, and says that nothing was cut."""
+    asked = setup.request("submit", [f"/x/{name}"], None, [f"paths.out={name}"], None, "/o", None, None, 0.0)
+    retry(_state(tmp_path, request=asdict(asked)))
+    assert submitted[0]["manifest"] == f"/x/{name}"
+    assert submitted[0]["assignments"] == [f"paths.out={name}"]
+    signed = setup.request("submit", ["https://h/m.csv?sig=c0ffee"], None, None, None, "/o", None, None, 0.0)
+    with pytest.raises(StateError, match="held a secret"):
+        retry(_state(tmp_path / "cut", request=asdict(signed)))
 
 
 def test_an_unreadable_latest_run_is_not_replaced_by_an_earlier_one(

@@ -12,7 +12,6 @@ import pytest
 from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.storage.address import Policy, bucket_and_key, normal, scheme_of
 from lipwise_ray.storage.cache import Cache, machine_folder
-from lipwise_ray.storage.redact import redact, scrub
 
 
 def test_addresses_have_one_spelling(tmp_path: Path) -> None:
@@ -122,38 +121,6 @@ def test_many_ask_and_one_fetches(tmp_path: Path) -> None:
     assert not list((tmp_path / "c").glob("*.part"))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "https://b.s3.amazonaws.com/v.mp4?X-Amz-Credential=AKIAABCDEFGHIJKLMNOP%2Fx&X-Amz-Signature=c0ffee",
-        "https://acc.blob.core.windows.net/c/v.mp4?sv=2024&sig=c0ffee%3D",
-        "s3://user:c0ffee@bucket/key",
-        "https://cdn.test/v.mp4?md5=c0ffee&expires=5",
-        "https://cdn.test/v.mp4?st=c0ffeec0ffeec0ffeec0ffee",
-        '{"aws_secret_access_key": "c0ffee"}',
-        "AWS_SECRET_ACCESS_KEY=c0ffee",
-        "AZURE_STORAGE_ACCOUNT_KEY='c0ffee'",
-    ],
-)
-def test_secrets_are_not_kept(text: str) -> None:
-    """The secret goes, in whatever form it comes; what is around it stays readable."""
-    shown = redact(f"before {text} after")
-    assert "c0ffee" not in shown
-    assert "AKIAABCDEFGHIJKLMNOP" not in shown
-    assert shown.startswith("before ")
-    assert shown.endswith(" after")
-
-
-def test_what_is_no_secret_stays() -> None:
-    """Plain addresses, queries without secrets, hashes and messages are as they were."""
-    for text in (
-        "s3://bucket/a@b/key.mp4", "https://host/season-2-episode-14-final/v.mp4", "s3://bucket/Take #3.mp4",
-        "key: value", "sha256 " + "ab" * 32,
-        '{"job_id": "60d8f5d174654e8783e9ad65", "seconds": 3}', "task render:ab/3: password was not asked",
-    ):  # fmt: skip
-        assert redact(text) == text
-
-
 @pytest.mark.parametrize("name", ["~no-such-user/x", "loop/x", "a\0b", "\udc80x"])
 def test_a_path_that_leads_nowhere_is_a_plain_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Users that are not there, links in a circle, and names that no file can have."""
@@ -163,68 +130,3 @@ def test_a_path_that_leads_nowhere_is_a_plain_error(name: str, tmp_path: Path, m
         normal(name)
     assert caught.value.code == "bad_path"
     str(caught.value).encode()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "https://user:c0/ffee@host/v.mp4",
-        "https://user:c0@ffee@host/v.mp4",
-        "https://host/v.mp4?v=c0ffee",
-        "https://host/v.mp4#c0ffee",
-        "'https://host/a b.mp4?x=\"1\" c0ffee'",
-        'https://host/v.mp4?a="b"&x=c0ffee',
-        "https://host/shared/C0ffeeC0ffeeC0ffee/v.mp4",
-        "https://hooks.slack.com/services/c0ffee",
-        "https://chat.test/webhook/c0ffee",
-        "https%3A%2F%2Fuser%3Ac0ffee%40host",
-        "https%3A%2F%2Fhost%2Fv.mp4%3Fx%3Dc0ffee",
-        "//user:c0ffee@host/x",
-        "az://account/x?sv=2020&sig=c0ffee",
-        "postgresql+psycopg://me:c0ffee@db/x",
-        "Authorization: Digest username=me, response=c0ffee",
-        'curl -H "Authorization: Token c0ffee" -H "x: c0ffee"',
-        "Cookie: a=b; session=c0ffee",
-        '{"private_key": "-----BEGIN PRIVATE KEY-----\\nc0ffee\\n-----END PRIVATE KEY-----\\n"}',
-        "-----BEGIN RSA PRIVATE KEY-----\nc0ffee\n",
-        '{"aws_secret_access_key": "a\\"c0ffee"}',
-        "Server=db;Pwd=c0ffee;",
-        "Endpoint=sb://x/;SharedAccessKey=c0ffee",
-        "X-Amz-Security-Token: c0ffee",
-        "curl -u me:c0ffee x",
-        "tool --api-key c0ffee",
-        "HF_TOKEN=c0ffee",
-        "eyJhbGciOi.c0ffee.c0ffee",
-        "hf_c0ffeec0ffeec0ffee",
-    ],
-)
-def test_no_form_of_a_secret_is_kept(text: str) -> None:
-    """Queries, fragments, users, headers, cookies, keys and tokens go in every form in which they are met."""
-    assert "c0ffee" not in redact(text).lower().replace("/", "").replace("@", "")
-
-
-def test_records_are_cleaned_text_by_text() -> None:
-    """A record stays whole JSON: what a name calls a secret goes, other texts lose theirs, numbers stay finite."""
-    record = {"password": "a b", "note": ['say "https://h/v?x=1" twice', 1.5, float("nan")], "seconds": 2, "tokens": 7}
-    record |= {"passwords": ["c0ffee"], "secretary": {"audio": "a.wav"}}
-    kept = {"password": "[redacted]", "note": ['say "https://h/v?[redacted]" twice', 1.5, None], "seconds": 2}
-    assert scrub(record) == {**kept, "tokens": 7, "passwords": ["[redacted]"], "secretary": {"audio": "a.wav"}}
-
-
-def test_long_hostile_texts_are_cleaned_in_time() -> None:
-    """Texts made to have rules look again and again take no longer than others."""
-    begun = time.monotonic()
-    for text in (
-        "1",
-        "https://",
-        "'https://x?\\",
-        "token ",
-        "//",
-        "%3a%2f%2f",
-        "a://b:",
-        "eyJ",
-        "--a",
-        "-----BEGIN PRIVATE KEY-----",
-    ):
-        redact(text * (20_000 // len(text)))
-    assert time.monotonic() - begun < 10
