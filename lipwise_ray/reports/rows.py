@@ -137,7 +137,7 @@ def _attempts(store: Store, job_id: str, run_id: str) -> int:
     if not job_id:
         return 0
     leased = 0
-    for line in store.log(layout.attempts(job_id)).splitlines():
+    for line in store.log(layout.attempts(job_id)):
         event = as_json(line) or {}
         leased += event.get("event") == "leased" and event.get("run") == run_id
     return leased

@@ -6,10 +6,12 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lipwise_ray.errors import StorageError
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.objects import Bucket
 
@@ -98,9 +100,20 @@ class RemoteStore:
         self._records.write(log.key, bytes(log.data))
         log.is_written = True
 
-    def log(self, key: str) -> bytes:
-        """Return a log's lines."""
-        return b"".join(part or b"" for part in self.read_all(self._records.names(f"{key}/")))
+    def log(self, key: str) -> Iterator[bytes]:
+        """Yield a log's lines, some parts of it in memory at a time.
+
+        Raises:
+            StorageError: A part is larger than any that this program writes.
+        """
+        parts = self._records.names(f"{key}/")
+        for start in range(0, len(parts), _HANDS):
+            some = parts[start : start + _HANDS]
+            for part, data in zip(some, self.read_all(some), strict=True):
+                if data is None and self.size(part) is not None:
+                    must = f"must be at most {MOST_RECORD_BYTES >> 20} MiB, as parts of logs are"
+                    raise StorageError("state_read", part, must, f"{self.size(part)} bytes", "Remove it")
+                yield from (data or b"").splitlines()
 
     def names(self, prefix: str) -> list[str]:
         """Return the keys under a folder, sorted."""

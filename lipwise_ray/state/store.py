@@ -7,9 +7,10 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -23,7 +24,8 @@ from lipwise_ray.storage.redact import scrub
 from lipwise_ray.values import Json
 
 Loaded = TypeVar("Loaded")
-_MOST_LOG_BYTES = 1 << 30
+_MOST_LINE_BYTES = 16 << 20
+"""Of a log. A longer line was not written by this program, and is passed over."""
 _MOST_LEVELS = 32
 _CHECKSUM, _CHECKSUM_CHARACTERS = "checksum", 16
 
@@ -61,8 +63,8 @@ class Store(Protocol):
         """Make the lines last that were added."""
         ...
 
-    def log(self, key: str) -> bytes:
-        """Return a log's lines; the last one may be half written."""
+    def log(self, key: str) -> Iterator[bytes]:
+        """Yield a log's lines, however long it is; the last one may be half written."""
         ...
 
     def names(self, prefix: str) -> list[str]:
@@ -112,23 +114,28 @@ class LocalStore:
 
     def read(self, key: str) -> bytes | None:
         """Return a record, or None."""
-        return self._bytes(key, MOST_RECORD_BYTES)
+        with self._opened(key) as file:
+            data = file.read(MOST_RECORD_BYTES + 1) if file else None
+        return data if data is not None and len(data) <= MOST_RECORD_BYTES else None
 
-    def _bytes(self, key: str, most: int) -> bytes | None:
-        """Return a file's bytes, None where there is no file or one of more than `most` bytes."""
+    @contextmanager
+    def _opened(self, key: str) -> Generator[BinaryIO | None]:
+        """Open a record or log for reading; None where there is none.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
         path = self._path(key)
         try:
             if not path.is_file():  # what waits for a writer is none
-                return None
+                yield None
+                return
             with path.open("rb") as file:
-                data = file.read(most + 1)
-        except FileNotFoundError:
-            return None
+                yield file
         except (OSError, ValueError) as error:
             raise StorageError(
                 "state_read", str(path), "must be readable", str(error), "Check the folder's mode and the disk"
             ) from error
-        return data if len(data) <= most else None
 
     def _path(self, key: str) -> Path:
         """Return where a record is.
@@ -174,9 +181,15 @@ class LocalStore:
     def flush(self) -> None:
         """Do nothing: lines are written as they come."""
 
-    def log(self, key: str) -> bytes:
-        """Return a log's lines; the last one may be half written."""
-        return self._bytes(key, _MOST_LOG_BYTES) or b""
+    def log(self, key: str) -> Iterator[bytes]:
+        """Yield a log's lines, however long it is; the last one may be half written."""
+        with self._opened(key) as file:
+            begins = True
+            while file and (line := file.readline(_MOST_LINE_BYTES)):
+                is_whole = line.endswith(b"\n") or len(line) < _MOST_LINE_BYTES
+                if begins and is_whole:
+                    yield line.rstrip(b"\r\n")
+                begins = line.endswith(b"\n")
 
     def names(self, prefix: str) -> list[str]:
         """Return the keys under a folder, sorted."""

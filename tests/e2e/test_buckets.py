@@ -47,7 +47,7 @@ def _finished(store: RemoteStore) -> set[str]:
 
 def _events(store: RemoteStore) -> list[dict[str, Any]]:
     runs = sorted({key.split("/")[1] for key in store.names("runs")})
-    return [json.loads(line) for name in runs for line in store.log(f"runs/{name}/events.jsonl").splitlines()]
+    return [json.loads(line) for name in runs for line in store.log(f"runs/{name}/events.jsonl")]
 
 
 def test_a_bucket_that_is_not_there_is_one_clear_error(bucket: str, tmp_path: Path) -> None:

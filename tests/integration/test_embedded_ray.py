@@ -120,7 +120,7 @@ def test_a_state_in_a_bucket_survives_its_driver(tmp_path: Path, monkeypatch: py
         again = run(*arguments)
         assert again.returncode == 0, again.stderr
         runs = sorted({key.split("/")[1] for key in store.names("runs")})
-        logs = [line for name in runs for line in store.log(f"runs/{name}/events.jsonl").splitlines()]
+        logs = [line for name in runs for line in store.log(f"runs/{name}/events.jsonl")]
         rendered = _rendered([json.loads(line) for line in logs])
         assert not {chunk for chunk in rendered if rendered.count(chunk) > 1} & done
         calm = run(*_arguments(tmp_path, "calm", INLINE, state=str(tmp_path / "calm.state")))

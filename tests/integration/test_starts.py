@@ -46,6 +46,7 @@ def test_workers_that_never_begin_end_the_run(why: str, tmp_path: Path) -> None:
     assert says in last
 
 
+@pytest.mark.slow
 def test_work_spread_over_workers_goes_on_without_those_that_never_begin(tmp_path: Path) -> None:
     """One that hangs on its way is replaced when its time is up, one that dies at once is too; the third works."""
     count, home = tmp_path / "count", os.getpid()
@@ -67,6 +68,6 @@ def test_work_spread_over_workers_goes_on_without_those_that_never_begin(tmp_pat
         def __call__(self) -> Any:
             raise AssertionError
 
-    found = list(spread(Make(), [3, 4], address="local", workers=1, start_s=4.0))
+    found = list(spread(Make(), [3, 4], address="local", workers=1, start_s=20.0))
     assert found == [(3, 6), (4, 8)]
     assert count.read_text() == "xxx"

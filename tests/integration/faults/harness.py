@@ -161,7 +161,7 @@ class Site:
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
         """Return what all runs of the state noted, in order."""
         runs = dict.fromkeys(key.split("/")[1] for key in self.store.names("runs"))
-        found = [json.loads(line) for run in runs for line in self.store.log(layout.events(run)).splitlines()]
+        found = [json.loads(line) for run in runs for line in self.store.log(layout.events(run))]
         return [one for one in found if event in (None, one["event"])]
 
     def records(self, folder: str, pattern: str = "*") -> dict[str, bytes]:

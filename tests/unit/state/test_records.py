@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 
@@ -186,3 +187,22 @@ def test_a_state_does_not_name_files_of_its_reader(tmp_path: Path) -> None:
     store.write(layout.row("r", 1, "done"), to_json({"status": "done", "row_id": "a", "identity": identity}))
     with pytest.raises(Exception, match="must hold the tracks of row a"):
         tracks_of(str(tmp_path / "s"), "a")
+
+
+def test_a_log_of_any_length_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """Lines before and after damage of a gigabyte are there; none is read whole that no program of ours wrote."""
+    store = LocalStore(tmp_path)
+    store.append("runs/r/events.jsonl", b'{"event": "first"}')
+    path = tmp_path / "runs/r/events.jsonl"
+    os.truncate(path, (1 << 30) + 64)
+    for line in (b"", b'{"event": "last"}'):
+        store.append("runs/r/events.jsonl", line)
+    with path.open("ab") as file:
+        file.write(b'{"eve')
+    tracemalloc.start()
+    found = list(store.log("runs/r/events.jsonl"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [b'{"event": "first"}', b'{"event": "last"}', b'{"eve']
+    assert peak < 64 << 20
+    assert list(store.log("runs/none")) == []
