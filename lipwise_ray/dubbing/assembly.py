@@ -79,7 +79,8 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     output = output_at(job.spec.output_address, scratch)
     spec = encode_spec(job.spec.settings, job.spec.output, recipe, job.video, 0, plan)
     delivered = container_for(Path(job.spec.output))
-    picture, lost = promised(job.video.info, recipe.canvas.orientation, spec, delivered)
+    carries = {name for marker in markers for name in marker.carries}
+    picture, lost = promised(job.video.info, recipe.canvas.orientation, spec, delivered, carries)
     soundtrack, sound = prepare_sound(job, payload, plan)
 
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:

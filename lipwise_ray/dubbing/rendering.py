@@ -24,11 +24,11 @@ from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
 from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.frames import FrameRecipe
-from lipwise_ray.media.hdr import NO_HDR
+from lipwise_ray.media.hdr import NO_HDR, hdr_of
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
-from lipwise_ray.media.probe import VideoInfo
-from lipwise_ray.media.promise import kept_field_order, kept_hdr
+from lipwise_ray.media.probe import VideoInfo, extras_of
+from lipwise_ray.media.promise import carried, kept_field_order, kept_hdr
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.state import layout
@@ -180,7 +180,7 @@ def render_chunk(
         return Spot(face.track, face.box, face.landmarks, mel, face.opacity)
 
     info = job.video.info
-    fitted = 0
+    fitted, carries = 0, set[str]()
     with VideoReader(
         info.path,
         info.stream_index,
@@ -194,7 +194,10 @@ def render_chunk(
             nonlocal fitted
             frames = reader.read_order(int(n) for n in numbers)
             for number, decoded in enumerate(frames, span.start):
-                fitted += chunk.start <= number < chunk.stop and not recipe.is_plain(decoded)
+                if chunk.start <= number < chunk.stop:
+                    fitted += not recipe.is_plain(decoded)
+                    is_interlaced = bool(decoded.interlaced_frame)
+                    carries.update(carried(extras_of(decoded), hdr_of(decoded), is_interlaced=is_interlaced))
                 yield FrameJob(
                     recipe.apply(decoded),
                     tuple(map(spot, repeat(number), plan.faces(number))) if lipsync else (),
@@ -237,5 +240,6 @@ def render_chunk(
             renderer.flicker.faces,
         ],
         fitted=fitted,
+        carries=sorted(carries),
         smoothness=[round(renderer.smoothness.total, _DIGITS), renderer.smoothness.faces],
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -56,6 +57,7 @@ _EXTRAS = {
     Type.ICC_PROFILE: "ICC profile",
 }
 _FIRST_FRAME_PACKETS = 500
+_MOST_LOOKED_AT = 250  # frames of a GIF
 _SHORT_FORMATS = ("u8", "s16")
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -225,8 +227,9 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
             else None,
             field_order=field_order(frame, stream.codec_context.field_order),
             hdr=hdr_of(frame),
-            has_alpha=_has_alpha(frame, stream, is_still=is_still),
-            extras=tuple(name for kind, name in _EXTRAS.items() if side_data(frame, kind)),
+            has_alpha=_has_alpha(frame, stream, is_still=is_still)
+            or (not is_still and stream.codec_context.name == "gif" and _turns_transparent(container, stream)),
+            extras=extras_of(frame),
         )
 
 
@@ -279,7 +282,24 @@ def _has_alpha(frame: VideoFrame, stream: VideoStream, *, is_still: bool) -> boo
         return False
     if not is_still and stream.codec_context.name not in _WEB_CODECS:
         return True
+    return _is_transparent(frame)
+
+
+def _is_transparent(frame: VideoFrame) -> bool:
     return bool(frame.reformat(format="rgba").to_ndarray()[..., 3].min() < _OPAQUE)
+
+
+def _turns_transparent(container: InputContainer, stream: VideoStream) -> bool:
+    """Tell whether a GIF clears its canvas after the first frame, as far as it is looked at."""
+    try:
+        return any(map(_is_transparent, islice(container.decode(stream), _MOST_LOOKED_AT)))
+    except av.error.FFmpegError:  # whoever reads on meets it
+        return False
+
+
+def extras_of(frame: VideoFrame) -> tuple[str, ...]:
+    """Return names of what a frame carries besides its samples and no output can carry."""
+    return tuple(name for kind, name in _EXTRAS.items() if side_data(frame, kind))
 
 
 def _container_end_s(container: InputContainer) -> Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from lipwise_ray.media.encode import ALPHA_CODECS, HDR_CODECS, INTERLACED_CODECS, EncodeSpec
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
     from lipwise_ray.media.probe import VideoInfo
 
 _MATROSKA = ("matroska", "webm")
+_FIELDS, _MASTERING, _LIGHT = "field order", "mastering display", "content light levels"
+
+
+def carried(extras: Iterable[str], hdr: Hdr, *, is_interlaced: bool) -> set[str]:
+    """Return names of what a stream, or one frame of it, carries besides samples."""
+    said = {_FIELDS: is_interlaced, _MASTERING: hdr.mastering is not None, _LIGHT: hdr.light is not None}
+    return {*extras, *(name for name, is_there in said.items() if is_there)}
 
 
 def promised(
-    info: VideoInfo, orientation: Orientation, spec: EncodeSpec, container: str
+    info: VideoInfo, orientation: Orientation, spec: EncodeSpec, container: str, found: Collection[str] = ()
 ) -> tuple[PictureTags, list[LeftBehind]]:
     """Return what a finished file will say of its picture, and what of the source it leaves behind.
 
@@ -28,6 +36,7 @@ def promised(
         orientation: As the output is to be shown.
         spec: How it is encoded.
         container: FFmpeg's name of the output's container.
+        found: Names of what its frames carry, as `carried` has them; the source is described by its first one.
     """
     shape, source = planar_format(spec.pixel_format), planar_format(info.pixel_format.replace("yuvj", "yuv"))
     keeps_orientation = container not in _MATROSKA or orientation.is_orthogonal
@@ -35,12 +44,14 @@ def promised(
     by_codec, by_container = f"{spec.codec} cannot carry it", f"{container} cannot carry it"
     left = {
         "tilt": by_container if not keeps_orientation else "",
-        "field order": _why_progressive(info, spec),
-        "mastering display": by_codec if info.hdr.mastering is not None and spec.hdr.mastering is None else "",
-        "content light levels": by_codec if info.hdr.light is not None and spec.hdr.light is None else "",
+        _FIELDS: _why_progressive(info, spec),
+        _MASTERING: by_codec if info.hdr.mastering is not None and spec.hdr.mastering is None else "",
+        _LIGHT: by_codec if info.hdr.light is not None and spec.hdr.light is None else "",
         "alpha": f"{spec.codec} as {spec.pixel_format} has none" if info.has_alpha and not has_alpha else "",
         **dict.fromkeys(info.extras, "only encoders that make it anew could carry it"),
     }
+    said = carried(info.extras, info.hdr, is_interlaced=info.field_order != "progressive")
+    left |= dict.fromkeys(sorted({*found} - said), "the first frame, by which the stream is described, has none")
     if shape is not None and source is not None and not info.is_still and source.bits > shape.bits:
         left[f"{source.bits} bit samples"] = f"{spec.codec} takes {shape.bits} bit"
     tags = PictureTags(

@@ -19,7 +19,8 @@ class Marker:
     ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
     seconds by stage, ``flicker`` the sums of `lipsync.flicker` (dubbed, filmed, faces); ``original`` says that faces
     were left as they are, because the chunk is in quarantine; ``fitted`` counts source frames whose size, format or
-    colours were not the video's; ``smoothness`` holds the sums of `lipsync.texture` (total, faces).
+    colours were not the video's; ``smoothness`` holds the sums of `lipsync.texture` (total, faces); ``carries`` names
+    what source frames carry besides samples, see `media.promise.carried`.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -39,6 +40,9 @@ class Marker:
     original: bool = False
     fitted: int = 0
     smoothness: Annotated[list[Positive], Field(max_length=2)] = field(default_factory=list[float])
+    carries: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] = field(
+        default_factory=list[str]
+    )
 
 
 def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:

@@ -24,6 +24,7 @@ Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
 Positive = Annotated[float, Field(ge=0, le=1e15)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
+Label = Annotated[str, Field(max_length=64)]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -203,6 +203,18 @@ def test_a_film_of_one_picture_is_a_still(tmp_path):
     assert (result["frames"], result["video_s"]) == (15, 0.6)
 
 
+@pytest.mark.parametrize("number", [0, 2, None])
+def test_a_gif_that_turns_transparent_has_alpha(tmp_path, number):
+    """It is transparent whichever of its frames is; one that never is has no alpha."""
+    clear, images = 1, [Image.new("P", (64, 48)) for _ in range(3)]
+    for one, image in enumerate(images):
+        image.putpalette([200, 0, 0, 0, 0, 200, 0, 200, 0])
+        image.paste(clear if one == number else 2 * one % 4, (0, 0, 32, 48))
+    told: dict[str, Any] = {"disposal": 2, "transparency": clear, "optimize": False, "duration": 100}
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], **told)
+    assert probe_video(tmp_path / "a.gif").has_alpha == (number is not None)
+
+
 def _photo(path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
