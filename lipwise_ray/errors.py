@@ -136,7 +136,9 @@ _DEVICE_TEXT = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO})
+_DISK_ERRNOS = frozenset({
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO),
+})  # fmt: skip
 
 
 @contextmanager

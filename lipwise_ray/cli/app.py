@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -25,9 +26,10 @@ from lipwise_ray.cli import (
     synth,
     train,
 )
-from lipwise_ray.cli.terminal import print_plainly
-from lipwise_ray.errors import LipwiseError
+from lipwise_ray.cli.terminal import all_arrived, print_plainly
+from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.exit_codes import ExitCode
+from lipwise_ray.layers import clipped
 from lipwise_ray.storage.redact import redact
 
 app = typer.Typer(
@@ -40,6 +42,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+_REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR})
 
 
 def _version(show: bool) -> None:  # noqa: FBT001  # typer calls it with the option's value
@@ -78,23 +83,46 @@ app.add_typer(synth.app, name="synth")
 app.add_typer(train.app, name="train")
 
 
+def _refused_place(error: Exception) -> LipwiseError | None:
+    """Return the plain error for a path that the system will not have; none of this program's doing."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # only asking where one is has no name to give
+        got = "a folder that was removed"
+        return SetupError("no_cwd", "the working directory", "must be there", got, "Change to another one")
+    if not isinstance(error, OSError) or error.filename is None or error.errno not in _REFUSALS:
+        return None
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else repr(error.filename)
+    got = (error.strerror or "").lower()
+    return SetupError("refused_place", clipped(where), "must be a path that can be used", got, "Check it")
+
+
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
     print_plainly()
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings for every segment
+    code = _run()
+    if not all_arrived() and code == ExitCode.DONE:
+        code = ExitCode.STOPPED
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         app(standalone_mode=True)
     except LipwiseError as error:
         typer.echo(redact(f"error: {error}"), err=True)
-        sys.exit(ExitCode.CANNOT_START)
+        return ExitCode.CANNOT_START
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # typer's own code for that, 1, would be one of failed rows
-            sys.exit(ExitCode.STOPPED)
-        raise
+            return ExitCode.STOPPED
+        return end.code if isinstance(end.code, int) else ExitCode.DONE
     except Exception as error:  # noqa: BLE001  # the last place where it can be told from rows that failed
+        if refused := _refused_place(error):
+            typer.echo(redact(f"error: {refused}"), err=True)
+            return ExitCode.CANNOT_START
         typer.echo(redact(traceback.format_exc()), err=True, nl=False)
         what = f"internal error: {type(error).__name__}: {error}"
         typer.echo(
             redact(f"error: {what}. What is done is kept: run the same command again, and report this."), err=True
         )
-        sys.exit(ExitCode.CRASHED)
+        return ExitCode.CRASHED
+    return ExitCode.DONE

@@ -72,9 +72,7 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
     else:
         speed = "bfloat16 in hardware" if has_bfloat16_cpu() else "float32 only"
         yield True, "gpu", f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
-    free = shutil.disk_usage(folder).free
-    hint = "" if free > _LOW_DISK_BYTES else ". Free some space, or choose another --out and --state"
-    yield free > _LOW_DISK_BYTES, "disk", f"{free / 1e9:.0f} GB free at {folder.resolve()}{hint}"
+    yield _disk_line(folder)
     if quick:
         return
     from lipwise_ray.media.encode import opening_encoders  # noqa: PLC0415  # heavy
@@ -86,6 +84,15 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
         yield False, "encoder", f"encode.codec = {', '.join(asked)}: does not open here. Choose one of those above"
     yield from _weights(settings)
     yield _ray_line()
+
+
+def _disk_line(folder: Path) -> tuple[bool, str, str]:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return False, "disk", f"{folder}: {error.strerror}. Check --disk"
+    hint = "" if free > _LOW_DISK_BYTES else ". Free some space, or choose another --out and --state"
+    return free > _LOW_DISK_BYTES, "disk", f"{free / 1e9:.0f} GB free at {folder.absolute()}{hint}"
 
 
 def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:

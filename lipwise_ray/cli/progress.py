@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from lipwise_ray.cli.terminal import raw_of
-from lipwise_ray.printable import printable
+from lipwise_ray.printable import on_one_line, printable
 from lipwise_ray.storage.redact import redact, scrub
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Display:
             word = "check  " if gate.get("verdict") == "check" else "done   "
             self.checks += word == "check  "
             note += "".join(f"; {reason}" for reason in gate.get("reasons") or [])
-            self.say(f"{word}{outcome.id}: {record['output']} ({how}{note})")
+            self.say(f"{word}{outcome.id}: {on_one_line(record['output'])} ({how}{note})")
             for text in record.get("notes") or []:
                 self.say(f"       note: {text}")
         else:

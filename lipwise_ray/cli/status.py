@@ -93,4 +93,5 @@ def must_be_state(state: str) -> None:
         StateError: It is none.
     """
     if is_local(state) and not (Path(state) / "runs").is_dir():
-        raise StateError("no_state", state, "must be a state", "a folder without runs", "Give what --state named")
+        got = "a folder without runs" if Path(state).is_dir() else "a file" if Path(state).exists() else "nothing there"
+        raise StateError("no_state", state, "must be a state", got, "Give what --state named")

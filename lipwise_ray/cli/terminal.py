@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, TextIO, cast
 
+from lipwise_ray.errors import StorageError
 from lipwise_ray.printable import printable
 
 
@@ -15,20 +19,48 @@ class PlainStream:
 
     Args:
         raw: Where it goes; for what draws on the terminal itself, and prints nothing else as it is.
+        may_get_lost: A disk that takes no more is no reason to end, as with a log of what is said meanwhile.
     """
 
     encoding = "utf-8"
     """Whatever the terminal's: what it does not have is spelt out too, so nobody needs to go around this stream."""
 
-    def __init__(self, raw: TextIO) -> None:
+    def __init__(self, raw: TextIO, *, may_get_lost: bool = False) -> None:
         self.raw = raw
+        self._may_get_lost = may_get_lost
         if isinstance(raw, TextIOWrapper):
             raw.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
-        """Write a text."""
-        self.raw.write(printable(text))
+        """Write a text.
+
+        Raises:
+            StorageError: The disk takes no more.
+        """
+        with self._arriving():
+            self.raw.write(printable(text))
         return len(text)
+
+    def flush(self) -> None:
+        """Let what was written arrive.
+
+        Raises:
+            StorageError: The disk takes no more.
+        """
+        with self._arriving():
+            self.raw.flush()
+
+    @contextmanager
+    def _arriving(self) -> Generator[None]:
+        try:
+            yield
+        except BrokenPipeError:  # whoever reads has had enough
+            raise
+        except OSError as error:
+            if self._may_get_lost:
+                return
+            got = error.strerror or "an error"
+            raise StorageError("not_printed", "the output", "must go where it is sent", got, "Make room") from error
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write several."""
@@ -40,8 +72,27 @@ class PlainStream:
 
 
 def print_plainly() -> None:
-    """Let all that is printed go through plain streams from now on."""
-    sys.stdout, sys.stderr = (cast("TextIO", PlainStream(raw_of(one))) for one in (sys.stdout, sys.stderr))
+    """Let all that is printed go through plain streams from now on, into nothing where there is no stream."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed: the next file to be opened would take its number, and what is printed
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  # stays open
+    sys.stdout = cast("TextIO", PlainStream(raw_of(sys.stdout)))
+    sys.stderr = cast("TextIO", PlainStream(raw_of(sys.stderr), may_get_lost=True))
+
+
+def all_arrived() -> bool:
+    """Tell whether all that was printed on standard output has arrived; what cannot is dropped, on both streams."""
+    arrived = True
+    for stream in (sys.stdout, sys.stderr):
+        raw = raw_of(stream)
+        try:
+            raw.flush()
+        except OSError:
+            arrived = arrived and stream is sys.stderr
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), raw.fileno()
+            )  # else the interpreter fails at it, with a code of its own
+    return arrived
 
 
 def raw_of(stream: TextIO) -> TextIO:

@@ -6,6 +6,7 @@ import codecs
 import csv
 import difflib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ class Columns:
 
 _BATCH_ROWS = 4096
 _MOST_LINE = 4 << 20
+_MOST_COLUMNS = 1000
 _MOST_GROUP_BYTES = 1 << 30
 BROKEN = "\0broken"
 """Key of a record that could not be read as one; its value says why."""
@@ -46,6 +48,9 @@ BROKEN = "\0broken"
 
 def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
     names = list(names)
+    if len(names) > _MOST_COLUMNS:
+        must, got = f"must have at most {_MOST_COLUMNS} columns", str(len(names))
+        raise ManifestError("manifest_columns", f"{path}, line 1", must, got)
     problems: list[str] = []
     for name in names:
         if name not in columns.all and not columns.keeps_extra:
@@ -53,7 +58,7 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
             problems.append(f'unknown column "{name}"' + (f', did you mean "{near[0]}"?' if near else ""))
     needed = [name for name in columns.required if columns.instead.get(name) not in names]
     problems += [f'column "{name}" is missing' for name in needed if name not in names]
-    problems += [f'column "{name}" stands there twice' for name in sorted(set(names)) if names.count(name) > 1]
+    problems += [f'column "{name}" stands there twice' for name, count in sorted(Counter(names).items()) if count > 1]
     if problems:
         raise ManifestError(
             "manifest_columns",
@@ -157,7 +162,8 @@ def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, An
             if not isinstance(record, dict):
                 yield line, {BROKEN: "a line that is not a JSON object"}
                 continue
-            yield line, cast("dict[str, Any]", record)
+            found = cast("dict[str, Any]", record)
+            yield line, found if len(found) <= _MOST_COLUMNS else {BROKEN: f"{len(found)} columns"}
 
 
 def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:

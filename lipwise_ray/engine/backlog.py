@@ -18,8 +18,9 @@ from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
 from lipwise_ray.engine.night_record import NightRecord, in_words, last_success_s, write_metrics
-from lipwise_ray.errors import LipwiseError, SetupError, StateError
+from lipwise_ray.errors import LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_rows
+from lipwise_ray.printable import on_one_line
 from lipwise_ray.reports.page import Costs
 from lipwise_ray.reports.write import NightReport, write_night
 from lipwise_ray.state import layout
@@ -88,7 +89,7 @@ def _listed(backlog: str) -> Iterator[tuple[str, str, float, str]]:
             raise StateError("no_backlog", backlog, "must be a folder with manifests", "nothing", "Make it")
         for path in folder.iterdir():
             if path.suffix.lower() in READERS and path.is_file() and not path.name.startswith("."):
-                yield path.name, str(whole_path(path)), path.stat().st_mtime, content_id(path)
+                yield path.name, str(path), *_when_and_what(path)
         return
     bucket = Bucket(backlog)
     for key, changed_s, tag in bucket.listing():
@@ -96,8 +97,20 @@ def _listed(backlog: str) -> Iterator[tuple[str, str, float, str]]:
             yield key, f"{bucket.address}/{key}", changed_s, tag
 
 
+def _when_and_what(path: Path) -> tuple[float, str]:
+    """Return a manifest's time and tag; of one that cannot be read none, so that reading it says why."""
+    try:
+        return path.stat().st_mtime, content_id(path)
+    except (OSError, MediaError):
+        return 0.0, ""
+
+
+def _key(name: str) -> str:
+    return layout.backlog(quote(name, safe="", errors="surrogateescape"))  # names need not be UTF-8
+
+
 def _judged(found: list[tuple[str, str, float, str]], store: Store) -> Iterator[Dropped]:
-    records = store.read_all([layout.backlog(quote(name, safe="")) for name, *_ in found])
+    records = store.read_all([_key(name) for name, *_ in found])
     for (name, address, changed_s, tag), data in zip(found, records, strict=True):
         record = checked(as_json(data), BacklogRecord) or {}
         known = record.get("status", "waiting") if record.get("tag") == tag else "waiting"
@@ -265,7 +278,7 @@ class Nightly:
         )
 
     def _refuse(self, one: Dropped, why: str) -> None:
-        self._refused[one.name] = why
+        self._refused[on_one_line(one.name)] = why  # tables hold no name that is not UTF-8
         self.say(f"REFUSED {one.name}: {why}")
 
     def _in_order(self, store: Store) -> Iterator[tuple[Dropped, Manifest | None]]:
@@ -301,7 +314,7 @@ class Nightly:
 
     def _record(self, store: Store, one: Dropped, told: Json) -> None:
         record: Json = {"name": one.name, "tag": one.tag, **told}
-        store.write(layout.backlog(quote(one.name, safe="")), to_json(record))
+        store.write(_key(one.name), to_json(record))
 
     def _forget(self, store: Store) -> None:
         """Remove the reports of nights before those that are kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,13 +47,15 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
         MediaError: The file is missing, empty, a directory, or in no known format.
     """
     where = str(path)
-    if path.is_dir():
-        raise MediaError("not_a_file", where, "must be a media file", "a directory")
     try:
-        size_bytes = path.stat().st_size
+        status = path.stat()
     except (OSError, ValueError) as error:  # the latter of names that the system cannot hold
         got = getattr(error, "strerror", None) or "a name that cannot be"
         raise MediaError("missing_file", where, "must exist and be readable", got, "Check the path") from error
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device has no end
+        got = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
+        raise MediaError("not_a_file", where, "must be a media file", got)
+    size_bytes = status.st_size
     if size_bytes == 0:
         raise MediaError("empty_file", where, "must hold media", "an empty file", "Copy or export it again")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "fflags": "+genpts"}
@@ -150,7 +153,7 @@ def damaged(path: Path, what: str) -> MediaError:
 
 def write_problem(path: Path, error: OSError) -> OutputError | StorageError:
     """Return the error for a file that could not be written."""
-    if is_of_the_disk(error) or error.errno == errno.EFBIG:
+    if is_of_the_disk(error):
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return StorageError(
             "disk_full" if is_full else "disk_refused",

@@ -263,6 +263,8 @@ def _exif_orientation(picture: Image.Image) -> int:
 def webp_size(path: Path) -> tuple[int, int] | None:
     """Return width and height of an animated WebP by its header, None for any other file."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return None
         with path.open("rb") as file:
             head = file.read(_WEBP_HEAD_BYTES)
     except OSError:

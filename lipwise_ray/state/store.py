@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ _MOST_LINE_BYTES = 16 << 20
 """Of a log. A longer line was not written by this program, and is passed over."""
 _MOST_LEVELS = 32
 _CHECKSUM, _CHECKSUM_CHARACTERS = "checksum", 16
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python reads a byte as that is not UTF-8."""
 
 
 class Store(Protocol):
@@ -312,9 +315,15 @@ def as_json(data: bytes | None) -> Json | None:
 
 def to_json(record: Json) -> bytes:
     """Return a record as readable JSON, without secrets, and with a checksum by which damage is seen."""
-    plain: Json = json.loads(json.dumps(scrub(record), sort_keys=True))
+    text = json.dumps(scrub(record), sort_keys=True, ensure_ascii=False)
+    plain: Json = json.loads(_LONE_SURROGATE.sub(_spelt_in_json, text))
     whole = {**plain, _CHECKSUM: _checksum(plain)}
-    return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _spelt_in_json(found: re.Match[str]) -> str:
+    """Return a byte of a name that is not UTF-8 as letters, because no reader takes it for text."""
+    return f"\\\\u{ord(found[0]):04x}"
 
 
 def _checksum(record: Json) -> str:

@@ -44,6 +44,12 @@ def _raises(error: Exception) -> Callable[..., None]:
         (SettingsError("bad", "lipsync.model", "must be known"), ExitCode.CANNOT_START, "error: lipsync.model"),
         (ZeroDivisionError("x"), ExitCode.CRASHED, "internal error: ZeroDivisionError"),
         (OSError(errno.EIO, "gone"), ExitCode.CRASHED, "Traceback"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a/b"),
+            ExitCode.CANNOT_START,
+            "error: a/b: must be a path",
+        ),
+        (FileNotFoundError(errno.ENOENT, "gone"), ExitCode.CANNOT_START, "error: the working directory"),
         (BrokenPipeError(errno.EPIPE, "closed"), ExitCode.STOPPED, ""),
         (KeyboardInterrupt(), ExitCode.KILLED, ""),
     ],

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 
 from lipwise_ray.cli.app import main
+from lipwise_ray.cli.terminal import PlainStream
+from lipwise_ray.errors import StorageError
+from tests.dub import command
 
 
 def test_names_of_files_are_printed_plainly(
@@ -26,3 +33,32 @@ def test_names_of_files_are_printed_plainly(
     text = said.out + said.err
     assert "owned" in text
     assert not set("\x1b\x07\u202e") & set(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "where", "code"),
+    [
+        (("models", "list"), "<&- >&- 2>&-", 0),
+        (("models", "list"), ">/dev/full", 2),
+        (("status", "nowhere"), ">/dev/full 2>&1", 2),
+    ],
+)
+def test_streams_that_take_nothing(words: tuple[str, ...], where: str, code: int, tmp_path: Path) -> None:
+    """Closed ones and those on a full disk neither end what only tells of its work, nor change its exit code."""
+    line = f'exec "$@" {where}'
+    done = subprocess.run(
+        ["sh", "-c", line, "sh", *command(*words)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+
+
+class _Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, f"no room for {len(text)} characters")
+
+
+def test_a_log_may_be_full() -> None:
+    """What is said on standard error may get lost; what was asked for on standard output may not."""
+    print("a line", file=cast("TextIO", PlainStream(_Full(), may_get_lost=True)), flush=True)
+    with pytest.raises(StorageError):
+        print("a line", file=cast("TextIO", PlainStream(_Full())))
