@@ -15,7 +15,6 @@ import typer
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.errors import LipwiseError, SettingsError
-from lipwise_ray.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,8 +143,7 @@ def run(
         )
         night = nightly.run()
     except BaseException as error:
-        code = _code_of(error)
-        tell(nightly.failed(error, code) if nightly else not_started(backlog, error, code))
+        tell(nightly.failed(error) if nightly else not_started(backlog, error))
         raise
     _say(
         f"night {night.night}: {night.done} done, {night.failed} failed, {night.refused} manifests refused, "
@@ -154,13 +152,6 @@ def run(
     _say(f"report:  {night.report}")
     tell(night)
     raise typer.Exit(0 if exit_zero else night.exit_code)
-
-
-def _code_of(error: BaseException) -> ExitCode:
-    """Return what the command will end with."""
-    if isinstance(error, LipwiseError):
-        return ExitCode.CANNOT_START
-    return ExitCode.CRASHED if isinstance(error, Exception) else ExitCode.KILLED
 
 
 @app.command("status")

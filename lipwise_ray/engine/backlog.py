@@ -17,7 +17,7 @@ from lipwise_ray.dubbing.ids import content_id
 from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
-from lipwise_ray.engine.night_record import NightRecord, in_words, last_success_s, write_metrics
+from lipwise_ray.engine.night_record import NightRecord, code_of, in_words, last_success_s, write_metrics
 from lipwise_ray.errors import LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_rows
 from lipwise_ray.printable import on_one_line
@@ -187,7 +187,7 @@ class Nightly:
     _refused: dict[str, str] = field(default_factory=dict[str, str])
     _left: int = 0
     _began_s: float = 0.0
-    _is_mine: bool = False
+    _failure: NightRecord | None = None
 
     def run(self) -> NightRecord:
         """Work until all is done, or until the window closes.
@@ -199,38 +199,42 @@ class Nightly:
         """
         self._began_s = self.clock()
         store = open_store(self.state)
-        with DriverLease(open_store(f"{self.state.rstrip('/')}/{layout.NIGHT_LOCK}"), self._id, wait=self.say):
-            self._is_mine = True
-            problem: SetupError | None = None
-            for one, manifest in self._in_order(store):
-                if manifest is None:
-                    continue
-                if self._is_over(store):
-                    self._left += manifest.good + manifest.bad
-                    continue
-                try:
-                    self._left += self._work_on(store, self._id, one, manifest)
-                except SetupError as error:  # of this manifest's settings or weights, or of everything
-                    problem = error
-                    self._refuse(one, str(error))
-                    self._record(store, one, {"status": "waiting", "message": str(error)})
-            if problem is not None and not self._runs:
-                raise problem
-            return self._end(store)
+        with DriverLease(open_store(f"{self.state.rstrip('/')}/{layout.NIGHT_LOCK}"), self._id, wait=self.say) as lease:
+            try:
+                return self._work_through(store)
+            except BaseException as error:
+                self._record_failure(store, lease, error)
+                raise
 
-    def failed(self, error: BaseException, code: ExitCode) -> NightRecord:
-        """Return the record of a night that `run` ended with an error, and write what can be written of it.
+    def _work_through(self, store: Store) -> NightRecord:
+        problem: SetupError | None = None
+        for one, manifest in self._in_order(store):
+            if manifest is None:
+                continue
+            if self._is_over(store):
+                self._left += manifest.good + manifest.bad
+                continue
+            try:
+                self._left += self._work_on(store, self._id, one, manifest)
+            except SetupError as error:  # of this manifest's settings or weights, or of everything
+                problem = error
+                self._refuse(one, str(error))
+                self._record(store, one, {"status": "waiting", "message": str(error)})
+        if problem is not None and not self._runs:
+            raise problem
+        return self._end(store)
 
-        Args:
-            error: What ended it.
-            code: What the command ends with.
-        """
+    def _record_failure(self, store: Store, lease: DriverLease, error: BaseException) -> None:
+        """Write what can be written of a night that ends with an error, while no other night may write."""
         try:
-            if self._is_mine:  # else the state is another night's
-                return self._end(open_store(self.state), code, in_words(error))
+            if lease.check():  # else the records are another night's
+                self._failure = self._end(store, code_of(error), in_words(error))
         except LipwiseError as problem:  # the state itself is what failed, perhaps
             self.say(f"error: the night's record: {problem}")
-        return self._summed(code, in_words(error), NightReport("", 0.0))
+
+    def failed(self, error: BaseException) -> NightRecord:
+        """Return the record of a night that `run` ended with an error; what could be written of it is written."""
+        return self._failure or self._summed(code_of(error), in_words(error), NightReport("", 0.0))
 
     def _end(self, store: Store, code: ExitCode | None = None, reason: str = "") -> NightRecord:
         """Write the night's report and record."""

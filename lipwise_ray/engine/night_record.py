@@ -68,13 +68,20 @@ def in_words(error: BaseException) -> str:
     return str(error) if isinstance(error, LipwiseError) else f"{type(error).__name__}: {error}".rstrip(": ")
 
 
-def not_started(backlog: str, error: BaseException, code: ExitCode) -> NightRecord:
+def code_of(error: BaseException) -> ExitCode:
+    """Return what a command ends with that an error ends."""
+    if isinstance(error, LipwiseError):
+        return ExitCode.CANNOT_START
+    return ExitCode.CRASHED if isinstance(error, Exception) else ExitCode.KILLED
+
+
+def not_started(backlog: str, error: BaseException) -> NightRecord:
     """Return the record of a night that had not even its settings."""
     now = time.time()
     return NightRecord(
         night=time.strftime("%Y%m%dT%H%M%S"),
         backlog=backlog,
-        exit_code=int(code),
+        exit_code=int(code_of(error)),
         reasons=(in_words(error),),
         began=now,
         ended=now,

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +22,8 @@ from lipwise_ray.errors import SetupError
 _ROOT = Path("/tmp")  # noqa: S108  # see above; what is in it is private
 _PREFIX = "lw-ray-"
 _LOCK = ".lock"
+_REPLACEMENT = re.compile(rf"{_PREFIX}[a-z0-9_]{{8}}")
+_JUST_MADE_S = 60.0
 _held: dict[Path, int] = {}
 """Locks of this process's folders, until they are removed or it ends: a process has one Ray anyway."""
 
@@ -71,10 +75,29 @@ def _private_parent() -> Path:
         parent.mkdir(mode=0o700)
     found = parent.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        _sweep_replacements()
         return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_ROOT))
     if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
         parent.chmod(stat.S_IRWXU)
     return parent
+
+
+def _sweep_replacements() -> None:
+    """Remove the private folders of drivers that are gone; one that was just made may still become a driver's."""
+    for parent in _ROOT.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # somebody else's, or removed meanwhile
+            found = parent.lstat()
+            is_old = time.time() - found.st_mtime > _JUST_MADE_S
+            if (
+                _REPLACEMENT.fullmatch(parent.name)
+                and stat.S_ISDIR(found.st_mode)
+                and found.st_uid == os.getuid()
+                and is_old
+            ):
+                with _locked(parent / _LOCK):
+                    _sweep(parent)
+                    if not any(path.is_dir() for path in parent.iterdir()):
+                        shutil.rmtree(parent)
 
 
 def _lock_of(folder: Path) -> Path:

@@ -17,16 +17,19 @@ from typing import Any
 import pytest
 
 from lipwise_ray.dubbing.manifest import Manifest, read_manifest
+from lipwise_ray.engine import backlog
 from lipwise_ray.engine.backlog import Nightly, chunk_seconds, dropped, window_end
 from lipwise_ray.engine.driver import Report, submit
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.engine.sources import SettingsSource
 from lipwise_ray.errors import StateError
-from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.layers import parse_assignment, preset_names
 from lipwise_ray.nets.registry import Registry
+from lipwise_ray.reports.write import write_night
 from lipwise_ray.resources import jobs_folder, models_folder
-from lipwise_ray.state.store import LocalStore, as_json, to_json
+from lipwise_ray.state import layout
+from lipwise_ray.state.lease import holder
+from lipwise_ray.state.store import LocalStore, as_json, open_store, to_json
 from lipwise_ray.storage.objects import Bucket
 from tests.conftest import ROOT
 from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, Quiet, command, run, settings_arguments, write_manifest
@@ -280,8 +283,19 @@ def test_nights_that_fail_as_a_whole_are_told(tmp_path: Path) -> None:
     assert "lipwise_night_last_success_timestamp_seconds" in figures
 
 
-def test_a_crash_is_told_and_what_was_done_stands_in_its_record(tmp_path: Path) -> None:
-    """A fault of the program itself ends the night with code 4 in its record, beside the manifests that were done."""
+def test_a_crash_is_told_and_what_was_done_stands_in_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of the program itself ends the night with code 4 in its record, beside the manifests that were done; it
+    is written while no other night may begin.
+    """
+    held: list[bool] = []
+
+    def written_by_its_holder(store: Any, *rest: Any) -> Any:
+        held.append(holder(open_store(f"{store.address}/{layout.NIGHT_LOCK}")) is not None)
+        return write_night(store, *rest)
+
+    monkeypatch.setattr(backlog, "write_night", written_by_its_holder)
     _drop(tmp_path / "in", "first", 1, priority=1)
     _drop(tmp_path / "in", "second", 1)
     night = _nightly(tmp_path)
@@ -295,7 +309,8 @@ def test_a_crash_is_told_and_what_was_done_stands_in_its_record(tmp_path: Path) 
     night.submit = breaks
     with pytest.raises(ZeroDivisionError) as caught:
         night.run()
-    record = night.failed(caught.value, ExitCode.CRASHED)
+    assert held == [True]
+    record = night.failed(caught.value)
     assert (record.exit_code, record.done, record.is_good) == (4, 1, False)
     assert record.reasons == ("ZeroDivisionError: broken",)
     (written,) = _nights(tmp_path)

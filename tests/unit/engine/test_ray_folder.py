@@ -73,3 +73,23 @@ def test_folders_of_dead_drivers_are_swept_and_no_others(root: Path) -> None:
     assert ours.is_dir()
     remove_folder(ours)
     remove_folder(other)
+
+
+def test_replacements_of_dead_drivers_are_swept(root: Path) -> None:
+    """The private folder that a driver made for itself goes with the next one made so, once that driver is gone."""
+    (root / f"lw-ray-{os.getuid()}").touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", _DRIVER, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        theirs = Path(driver.stdout.readline().strip()).parent
+        os.utime(theirs, (1, 1))
+        remove_folder(make_folder())
+        assert theirs.is_dir()
+        driver.kill()
+    just_made = root / "lw-ray-abcdefgh"
+    just_made.mkdir()
+    os.utime(theirs, (1, 1))
+    remove_folder(make_folder())
+    assert not theirs.exists()
+    assert just_made.is_dir()
