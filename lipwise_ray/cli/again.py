@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -61,13 +61,13 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None
             "no_folder", shown_words([folder]), "must be there to run its command again", got, do
         ) from error
     command = f"lipwise-ray {shown_words(words_of(request, state))}"
-    chosen = list(_chosen(request, state))
-    if chosen and not trust:
+    found = list(_chosen(request, state))
+    if found and not trust:
         raise StateError(
             "untrusted_request",
             f"retry {state}",
             "must not be told by the state whose code, checkpoints and places to trust",
-            ", ".join(chosen),
+            ", ".join(found),
             f"Add --trust if you wrote that, or run it yourself in {shown_words([folder])}: {command}",
         )
     typer.echo(redact(f"running again in {shown_words([folder])}: {command}"), err=True)
@@ -156,13 +156,25 @@ def _chosen(request: Request, state: str) -> Iterator[str]:
     """Yield what a request would have this machine trust: other Rays, checkpoints, places."""
     job = Path(request.job) if request.job is not None else None
     told = setup.with_engine(request.assignments, request.address, request.workers)
-    here = dict(_trusted(setup.settings_source(job, told, request.preset).for_run()))
+    places = [("file", file) for file in request.files]
+    places += [("out", request.out)] if request.out is not None else []
+    yield from chosen(setup.settings_source(job, told, request.preset).for_run(), places, state)
+
+
+def chosen(settings: Settings, places: Iterable[tuple[str, str]], state: str) -> Iterator[str]:
+    """Yield what settings and places of a state would have this machine trust.
+
+    Args:
+        settings: What the state holds.
+        places: What is read and written, each after its name.
+        state: Where the state is.
+    """
     plain = dict(_trusted(Settings()))
-    for name, value in here.items():
+    for name, value in _trusted(settings):
         if value != plain.get(name) and not (name == "engine.address" and value in _OWN_RAYS):
             yield redact(shown_words([f"{name}={value}"]))
-    for name, place in [("out", request.out), *(("file", file) for file in request.files)]:
-        if place is not None and not _is_beside(place, state):
+    for name, place in places:
+        if not _is_beside(place, state):
             yield redact(shown_words([f"{name} {place}"]))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import faulthandler
 import json
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from lipwise_ray.cli import again, cluster
+from lipwise_ray.cli import again, cluster, setup
 from lipwise_ray.cli.again import shown_words
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.errors import SettingsError, StateError
+from lipwise_ray.settings import Settings
 from lipwise_ray.storage.redact import redact
 
 State = Annotated[str, typer.Argument(help="The state: a folder or an address.")]
@@ -93,8 +95,13 @@ def cancel(
 def reproduce(
     state: State,
     task: Annotated[str, typer.Argument(help="The task of a dead letter, as `lipwise-ray status` shows it.")],
+    *,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Take checkpoints and allowed places from the state too.")
+    ] = False,
 ) -> None:
     """Do one task from quarantine in this process, alone, and show how it ends."""
+    from lipwise_ray.dubbing.reproducing import rebuild  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.worker import Worker, WorkerConfig  # noqa: PLC0415  # heavy
     from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
     from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
@@ -105,13 +112,26 @@ def reproduce(
     letter = quarantine.read(store, task)
     if letter is None:
         raise StateError("no_letter", state, f"must hold a dead letter of {task}", "none", "See `lipwise-ray status`")
-    payload = letter["payload"]
+    found = rebuild(letter, setup.registry(Settings()))
+    told = [*again.chosen(found.settings, found.places, store.address)]
+    told += [redact(shown_words([f"{role} {path}"])) for role, path in found.foreign]
+    if told and not trust:
+        raise StateError(
+            "untrusted_letter",
+            f"reproduce {state}",
+            "must not be told by the state whose checkpoints and places to trust",
+            ", ".join(told),
+            "Add --trust if they are yours",
+        )
+    named = (f"{name} {place}" for name, place in found.places)
+    typer.echo(redact(f"doing {task} alone: {shown_words([*named])}"), err=True)
     faulthandler.enable()
-    worker = Worker(WorkerConfig(store.address, payload["scratch"], payload["device"], 0))
-    try:
-        result = worker.run(letter["kind"], payload)
-    except LipwiseError as error:
-        typer.echo(f"fails again: {error}", err=True)
-        raise typer.Exit(1) from error
+    with TemporaryDirectory(prefix="lipwise-") as scratch:
+        worker = Worker(WorkerConfig(store.address, scratch, found.payload["device"], 0, found.settings.paths))
+        try:
+            result = worker.run(found.kind, {**found.payload, "scratch": scratch})
+        except LipwiseError as error:
+            typer.echo(redact(f"fails again: {error}"), err=True)
+            raise typer.Exit(1) from error
     typer.echo(json.dumps(result))
     typer.echo(f"{task} works now: take it out of quarantine with `lipwise-ray retry`", err=True)
