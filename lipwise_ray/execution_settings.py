@@ -94,3 +94,7 @@ class Limits(Section):
     """Of a picture; 8K has 33."""
     hours: Annotated[float, Field(gt=0, le=100)] = 12.0
     streams: Annotated[int, Field(ge=1, le=1000)] = 64
+
+
+WIDEST_LIMITS = Limits(gb=1e6, megapixels=134, hours=100, streams=1000)
+"""The most that settings allow: for files of this program's own, which may be a little larger than their sources."""

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a command ended. 5 is kept free for what clusters will want to tell."""
+    """How a command ended."""
 
     DONE = 0
     """Every row is done."""
@@ -20,6 +20,10 @@ class ExitCode(IntEnum):
     """A fault of the program itself. What was finished is kept, and the same command goes on."""
     KILLED = 130
     """A second Ctrl-C or SIGTERM: stopped at once."""
+
+
+FOR_CLUSTERS = 5
+"""Kept free for what clusters will want to tell."""
 
 
 def of_rows(*, failed: int, done: int, left: int, fail_above: float = 0.0) -> ExitCode:

@@ -174,7 +174,10 @@ def compare(
         (found.only_a, "rows are done in the first alone"),
         (found.only_b, "rows are done in the second alone"),
         (found.other_judge, "rows were scored by different judges (by their weights), whose figures do not compare"),
-        (found.other_protocol, "rows were measured in different ways (submit, evaluate, detector): nothing compares"),
+        (
+            found.other_protocol,
+            "rows were measured in different ways (submit, evaluate, other faces): nothing compares",
+        ),
     ):
         if count:
             typer.echo(f"{count} {what}")

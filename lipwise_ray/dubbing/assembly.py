@@ -16,6 +16,7 @@ import lipwise_ray
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
 from lipwise_ray.dubbing.gate import ACCEPTED, FAILED
+from lipwise_ray.dubbing.identity import protocol_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
 from lipwise_ray.dubbing.plan import Plan
@@ -25,6 +26,7 @@ from lipwise_ray.dubbing.sounds import Sounds, whole_file
 from lipwise_ray.dubbing.stretch import stretch_of
 from lipwise_ray.dubbing.transcribing import AUTO
 from lipwise_ray.errors import SegmentError, SettingsError, StorageError
+from lipwise_ray.execution_settings import WIDEST_LIMITS
 from lipwise_ray.lipsync.texture import looks_photographed
 from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.frames import FrameRecipe
@@ -44,14 +46,13 @@ from lipwise_ray.media.soundtrack import (
 )
 from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
-from lipwise_ray.settings import Limits, Settings
+from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker, drop_marker, read_marker
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
 _SIDE_FAULTS = ("join", "side_streams")  # codes of errors that what goes along may have caused
-_NO_LIMITS = Limits(hours=100)  # an encoder's padding may make a sound a little longer than it was
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -214,7 +215,7 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     for copied in (True, False) if planned.copy else (False,):
         known = whole_file(job.store, folders[copied])
         if known is not None:
-            return replace(planned, copy=copied), probe_audio(known, _NO_LIMITS)
+            return replace(planned, copy=copied), probe_audio(known, WIDEST_LIMITS)
     with inputs.scratch_file(scratch, f"track{suffix}") as temporary:
         wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
         if encode.codec == "copy" and not wrote.copy:
@@ -223,7 +224,7 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     known = whole_file(job.store, folders[wrote.copy])
     if known is None:
         raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
-    return wrote, probe_audio(known, _NO_LIMITS)
+    return wrote, probe_audio(known, WIDEST_LIMITS)
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:
@@ -373,6 +374,7 @@ def _result(job: JobContext, payload: Json, plan: Plan, markers: list[Marker], f
         "tags": list(job.spec.tags),
         "weights": payload["weights"],
         "identity": payload["identity"],
+        "protocol": protocol_of(job.spec, payload["weights"], payload["identity"]["tracks"]),
         "version": lipwise_ray.__version__,
         "pipeline": PIPELINE_VERSION,
     }

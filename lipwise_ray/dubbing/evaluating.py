@@ -13,7 +13,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.comparing import Reference, compare_pictures
 from lipwise_ray.dubbing.context import JobContext, JobSpec, open_job, spec_of
 from lipwise_ray.dubbing.crops import resampled
-from lipwise_ray.dubbing.identity import detector_id_of
+from lipwise_ray.dubbing.identity import detector_id_of, protocol_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.dubbing.lips import Faces, Heard, LipWindows, compare_lips, frames_shown
 from lipwise_ray.dubbing.measures import NO_FEATURES, Measured, Totals, fidelity_of, flicker_of
@@ -67,7 +67,8 @@ class Evaluator:
         job_id = record_id(identity)
         known = checked(read_checked(self._store, layout.result(job_id), RowRecord), EvaluationRecord)
         if known is not None:
-            return {"job_id": job_id, "published": {**known, "output": shown(spec.video)}}
+            protocol = protocol_of(spec, payload["weights"], identity["tracks"])  # earlier versions kept none
+            return {"job_id": job_id, "published": {**known, "output": shown(spec.video), "protocol": protocol}}
         job = open_job(self._store, media, self._scratch, {**payload, "video_id": identity["video"]})
         if payload["reference"]:
             self._reference(job, payload, identity["reference"])
@@ -232,6 +233,7 @@ class Evaluator:
             "tags": list(spec.tags),
             "weights": payload["weights"],
             "identity": payload["identity"],
+            "protocol": protocol_of(spec, payload["weights"], payload["identity"]["tracks"]),
             "version": lipwise_ray.__version__,
             "pipeline": PIPELINE_VERSION,
         }

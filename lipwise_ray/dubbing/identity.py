@@ -72,17 +72,41 @@ def identity_of(job: JobSpec, media: Media, payload: Json, images: dict[str, str
 
 
 def detector_id_of(settings: Settings, weights: Json) -> str:
-    """Return what decides which faces are found in a video."""
-    return record_id(
-        {
-            "pipeline": PIPELINE_VERSION,
-            "weights": [ref["sha256"] for ref in weights.get("detector") or []],
-            "detect": settings.detect.model_dump(mode="json", exclude={"detector", "checkpoint", "batch_frames"}),
-            "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
-            "max_gap_s": settings.faces.max_gap_s,
-            "chunk": settings.chunk.model_dump(mode="json"),
-        }
-    )
+    """Return what decides which faces are found in a video, and how the records of that are cut."""
+    chunk = settings.chunk.model_dump(mode="json")
+    return record_id({"pipeline": PIPELINE_VERSION, **_detection(settings, weights), "chunk": chunk})
+
+
+def protocol_of(job: JobSpec, weights: Json, tracks_id: str | None) -> str:
+    """Return what decides where a video's figures are measured: whose face, found and followed how.
+
+    Figures of the same protocol compare, whatever was dubbed and however it was cut into chunks. Which network scored
+    them is told beside it.
+
+    Args:
+        job: The job.
+        weights: Its checkpoints.
+        tracks_id: The contents of the user's own tracks.
+    """
+    rules, settings = rules_of(job.speakers, job.settings), job.settings
+    faces = settings.faces.model_dump(mode="json", include={"smooth_s", "smoothing"})
+    found = _detection(settings, weights)
+    if not needs_detector(rules, job.tracks):
+        found = {"source": found["source"], "tracks": tracks_id}
+    return record_id({**found, "faces": faces, "rules": sorted(_rule_text(rule) for rule in rules)})
+
+
+def _rule_text(rule: Selection) -> str:
+    return LIKE if rule.kind == LIKE else rule.text  # whose portrait it is, is the row's
+
+
+def _detection(settings: Settings, weights: Json) -> Json:
+    return {
+        "weights": [ref["sha256"] for ref in weights.get("detector") or []],
+        "detect": settings.detect.model_dump(mode="json", exclude={"detector", "checkpoint", "batch_frames"}),
+        "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
+        "max_gap_s": settings.faces.max_gap_s,
+    }
 
 
 def comparison_id(job: JobSpec, identity: Json, network: str, part: str) -> str:

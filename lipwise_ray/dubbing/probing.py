@@ -10,7 +10,7 @@ from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.abilities import Choice, choices_of
 from lipwise_ray.dubbing.assembly import sound_codec, sweep_attempts
 from lipwise_ray.dubbing.context import JobSpec, open_job, spec_of
-from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of
+from lipwise_ray.dubbing.identity import comparison_id, detector_id_of, identity_of, protocol_of
 from lipwise_ray.dubbing.ids import record_id
 from lipwise_ray.dubbing.media import Media
 from lipwise_ray.dubbing.outputs import output_at
@@ -64,7 +64,8 @@ class Prober:
             job_id = record_id(choice.identity(undecided, device))
             published = self._published(job_id, job, payload)
             if published.result is not None:
-                return {"job_id": job_id, "published": published.result}
+                protocol = protocol_of(job, payload["weights"], undecided["tracks"])  # earlier versions kept none
+                return {"job_id": job_id, "published": {**published.result, "protocol": protocol}}
             problem = problem or published.problem
         opened = open_job(self._store, media, self._scratch, {**payload, "video_id": undecided["video"]})
         video = opened.video

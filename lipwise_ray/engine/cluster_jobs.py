@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 from lipwise_ray.engine.factory import check_token_file
 from lipwise_ray.errors import SetupError
-from lipwise_ray.exit_codes import ExitCode
+from lipwise_ray.exit_codes import FOR_CLUSTERS, ExitCode
 from lipwise_ray.storage.redact import redact
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ _STOP_S = "300"
 _CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _MOST_MESSAGE = 300
-_KNOWN_CODES = (1, 2, 3, 4, 5)  # of this program over there, a later one too
+_KNOWN_CODES = frozenset({*ExitCode, FOR_CLUSTERS}) - {ExitCode.DONE, ExitCode.KILLED}
+"""Failures of this program over there, which may be a later version."""
 _MOST_LOST_LINES = 5
 _POLL_S = 1.0
 _YOUNG_S = 60.0
@@ -89,9 +90,11 @@ class JobLine:
         """
         if self.status == "SUCCEEDED":
             return 0
-        if self.status == "FAILED" and self.code is None:
+        if self.status != "FAILED":
+            return ExitCode.STOPPED
+        if self.code is None:
             return ExitCode.CANNOT_START
-        return self.code if self.status == "FAILED" and self.code in _KNOWN_CODES else ExitCode.STOPPED
+        return self.code if self.code in _KNOWN_CODES else ExitCode.STOPPED
 
 
 class ClusterJobs:

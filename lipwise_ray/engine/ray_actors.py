@@ -14,10 +14,9 @@ import ray
 
 from lipwise_ray.dubbing.worker import Worker, WorkerConfig
 from lipwise_ray.engine.ray_session import ray_logs
-from lipwise_ray.engine.ray_starts import words_of_start
+from lipwise_ray.engine.ray_starts import log_end, words_of_start
 from lipwise_ray.values import Json
 
-LOG_TAIL_BYTES = 8192
 _TOLD_SHARE = 0.9
 
 
@@ -67,14 +66,7 @@ class Agent:
 
     def tail(self, log: str, mark: str) -> str:
         """Return what a worker's log says since the last line that ends in `mark`, its end only."""
-        try:
-            with Path(log).open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - LOG_TAIL_BYTES))
-                text = file.read().decode("utf-8", "replace")
-        except OSError:
-            return ""
-        return text.rpartition(f"--- {mark}\n")[2]
+        return log_end(Path(log)).rpartition(f"--- {mark}\n")[2]
 
     def words_of_start(self, scratch: str, worker: str) -> tuple[bool, str]:
         """Return what is known of a worker that does not begin, see `ray_starts`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from lipwise_ray.errors import SetupError
 MOST_FAILED = 3
 """Starts that fail on a node before it is left out."""
 
-_TAIL_BYTES = 8192
+_LOG_TAIL_BYTES = 8192
 _TAIL_LINES = 6
 
 
@@ -90,9 +91,15 @@ def _latest(folder: Path, pattern: str) -> Path | None:
 
 
 def _tail(path: Path | None) -> str:
-    if path is None:
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        lines = file.read().decode("utf-8", "replace").splitlines()
+    lines = log_end(path).splitlines() if path is not None else []
     return "\n".join([line.rstrip() for line in lines if line.strip()][-_TAIL_LINES:])
+
+
+def log_end(path: Path) -> str:
+    """Return the end of a log, empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

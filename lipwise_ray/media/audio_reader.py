@@ -21,6 +21,7 @@ import numpy as np
 import soxr
 
 from lipwise_ray.errors import AudioError
+from lipwise_ray.execution_settings import WIDEST_LIMITS
 from lipwise_ray.media.channels import channel_names, routes
 from lipwise_ray.media.container import decode_problem, open_input, reading
 from lipwise_ray.media.limits import check_duration
@@ -50,8 +51,6 @@ _WATCH_S, _WATCH_FRAMES = Fraction(1, 4), 64
 
 _RESTART_S = Fraction(1, 2)
 """Stamps that jump back further have begun anew, as in files that were joined: sound goes on where it stood."""
-
-_NO_LIMITS = Limits(hours=100)  # the most that settings allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class AudioReader:
     ) -> None:
         self._info = info
         self._salvage = salvage
-        self._limits = limits or _NO_LIMITS
+        self._limits = limits or WIDEST_LIMITS
         self._kind, self._dtype = ("dbl", np.dtype(np.float64)) if precise else ("flt", np.dtype(np.float32))
         self._start_s: Fraction | None = None
         self._slack_s = _JITTER_S

@@ -19,6 +19,7 @@ import numpy as np
 from av.stream import Disposition
 
 from lipwise_ray.errors import InputError, MediaError, SegmentError
+from lipwise_ray.execution_settings import WIDEST_LIMITS
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.join import SegmentFile, Timeline
@@ -26,7 +27,6 @@ from lipwise_ray.media.picture_tags import PictureTags
 from lipwise_ray.media.probe import audio_stream, probe_audio, probe_video, video_stream
 from lipwise_ray.media.side_packets import Muxed, SidePackets
 from lipwise_ray.media.side_streams import SidePart
-from lipwise_ray.settings import Limits
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -39,7 +39,6 @@ _MATROSKA_TICK_S = 0.001
 _ALIKE = {"mp2": "mp3"}  # MP4 calls them by one name
 _CHAPTER_SLACK_S = 0.0015  # a tick, and its rounding
 _PADDED_SAMPLES = 1152  # of MP3, the longest packet of the usual codecs
-_NO_LIMITS = Limits(hours=100, megapixels=134)  # an encoder's padding may make a sound a little longer than it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ def verify(
     changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
     if changed:
         raise _wrong(path, "must hold the packets of its segments", f"others in segment {changed[0]}")
-    if picture is not None and (other := picture.differences(probe_video(path, _NO_LIMITS))):
+    if picture is not None and (other := picture.differences(probe_video(path, WIDEST_LIMITS))):
         raise _wrong(path, "must say of its picture what was planned", "; ".join(other))
     heard_s = None if audio_s is None else check_sound(path, audio_s)
     if side is not None:
@@ -175,7 +174,7 @@ def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
 def check_sound(path: Path, audio_s: Fraction) -> float:
     """Decode the sound at the times that are stated for it; return its length in seconds."""
     try:
-        info = probe_audio(path, _NO_LIMITS)
+        info = probe_audio(path, WIDEST_LIMITS)
         reader = AudioReader(info)
         for _ in reader.blocks(info.rate_hz, info.layout):
             pass

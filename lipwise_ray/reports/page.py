@@ -26,7 +26,8 @@ Costs = Callable[[float, float], list[str]]
 _MOST_LOOKED_AT, _MOST_LISTED, _MOST_ALIKE, _FEW = 24, 1000, 8, 3
 _BUCKETS = 24
 _FAR_OFF = 3
-"""Offsets from this on, in frames, are called wrong; a judge itself may be off by one."""
+"""Offsets from this on, in frames, are called wrong; SyncNet itself may be off by one. None of other scorers is: they
+may know nothing of such faces."""
 
 _MEASURES = ("source", "before", "after")
 _DISTRIBUTIONS = (
@@ -160,9 +161,14 @@ def worst_first(done: Iterable[Json]) -> list[Json]:
     """Return rows with those first that need eyes: to be checked, without a score, far off, the least certain."""
 
     def rank(row: Json) -> tuple[Any, ...]:
-        certain, offset = _certainty(row), row["after_offset"]
-        is_fine, is_near = row["verdict"] != "check", abs(offset or 0) < _FAR_OFF
-        return is_fine, certain is not None, is_near, certain or 0.0, -(row["no_face_share"] or 0.0)
+        certain = _certainty(row)
+        return (
+            row["verdict"] != "check",
+            certain is not None,
+            not _is_far_off(row),
+            certain or 0.0,
+            -(row["no_face_share"] or 0.0),
+        )
 
     return sorted(done, key=rank)
 
@@ -208,6 +214,10 @@ def _certainty(row: Json) -> float | None:
     return row[f"after_{_kind(row)[0]}"]
 
 
+def _is_far_off(row: Json) -> bool:
+    return _kind(row) == _LSE and abs(row["after_offset"] or 0) >= _FAR_OFF
+
+
 def _scorer(row: Json) -> str:
     """Return a judge by its weights: any file of a user's own goes by the same name."""
     return f"{row['judge']} ({str(row['judge_sha256'] or '')[:8]})" if row["judge_sha256"] else str(row["judge"])
@@ -231,13 +241,12 @@ def _verdict(row: Json) -> tuple[str, bool]:
     figures = f"{names[0]} {before}{_number(row[f'after_{certainty}'])}, {names[1]} {_number(row[f'after_{distance}'])}"
     bare = f", {row['no_face_share']:.0%} without a face" if row["no_face_share"] else ""
     offset = int(row["after_offset"])
-    is_off = abs(offset) >= _FAR_OFF
     alike = "".join(
         f", {name} {_number(row[key], digits)}"
         for key, name, digits in (("psnr", "PSNR", 1), ("ssim", "SSIM", 3), ("fid", "FID", 1))
         if row[key] is not None
     )
-    return f"{check}{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}{alike}", is_bad or is_off
+    return f"{check}{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}{alike}", is_bad or _is_far_off(row)
 
 
 def _languages(done: list[Json]) -> list[list[str]]:

@@ -215,13 +215,16 @@ def _protocol(record: Json) -> str | None:
     """Return how a row's figures were measured; only those of one protocol compare.
 
     `submit` knows which face it dubbed and measures it as it was planned; `evaluate` looks for faces in the finished
-    file. Both look with a detector, whose boxes are the crops that are scored.
+    file. Both score the crops that their faces give, so where these were found counts, and nothing else: not how a
+    video was cut into chunks. Records of earlier versions tell the detector alone.
     """
     identity: Json = record.get("identity") or {}
     if record.get("status") != "done" or not identity:
         return None
     evaluation = identity.get("evaluation")
     how = "submit" if evaluation is None else f"evaluate {evaluation}"
+    if record.get("protocol"):
+        return f"{how}, faces {str(record['protocol'])[:12]}"
     return f"{how}, detector {identity.get('detector') or _detector(record) or 'none'}"
 
 

@@ -173,6 +173,7 @@ class RowRecord:
     attempts: list[_Attempt] | None = None
     weights: dict[str, _Weights | list[_Weights] | None] | None = None
     identity: dict[str, Any] | None = None
+    protocol: str | None = None
     version: str | None = None
     reused: bool | None = None
 

@@ -92,6 +92,17 @@ def test_what_was_measured_in_other_ways_is_not_compared() -> None:
         assert not found.differences
 
 
+def test_where_faces_were_found_is_what_compares() -> None:
+    """Records that tell their protocol compare by it, whatever the chunks of their detection were called."""
+    for other, counts in (("p", 0), ("q", 1)):
+        a, b = _record("x", 5.0, evaluated=True), _record("x", 5.5, evaluated=True)
+        a |= {"protocol": "p"}
+        b |= {"protocol": other, "identity": {"detector": "e", "evaluation": 1}}
+        found = compare(_run(a), _run(b))
+        assert found.other_protocol == counts
+        assert bool(found.differences) == (not counts)
+
+
 def test_nothing_in_common() -> None:
     """Runs of different manifests have nothing to compare."""
     with pytest.raises(StateError, match="finished rows with the same ids"):

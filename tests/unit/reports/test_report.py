@@ -16,7 +16,7 @@ import pytest
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.reports import charts
-from lipwise_ray.reports.page import worst_first
+from lipwise_ray.reports.page import _verdict, worst_first
 from lipwise_ray.reports.rows import collect, row_of
 from lipwise_ray.reports.tables import as_csv, as_parquet
 from lipwise_ray.reports.write import NAMES, write_report
@@ -188,6 +188,18 @@ def test_the_worst_come_first() -> None:
     """Without a score, then far off, then by certainty."""
     rows = [row_of(_done(n, c, offset), 1) for n, (c, offset) in enumerate([(6.0, 0), (2.0, 1), (9.0, 5), (None, 0)])]
     assert [row["row"] for row in worst_first(rows)] == [3, 2, 1, 0]
+
+
+def test_an_offset_that_is_no_syncnets_is_not_called_wrong() -> None:
+    """A scorer that may know nothing of such faces is shown with its figures; a row is bad where SyncNet says so."""
+    lse = row_of(_done(0, 6.0, 9), 1)
+    record = _done(1, 6.0, 9)
+    record["sync"]["after"] = {"sync_confidence": 0.2, "sync_distance": 1.0, "offset": 9}
+    other, certain = row_of(record, 1), row_of(_done(2, 0.1, 0), 1)
+    assert _verdict(lse)[1]
+    text, is_bad = _verdict(other)
+    assert ("offset +9" in text, is_bad) == (True, False)
+    assert [row["row"] for row in worst_first([certain, other, lse])] == [0, 2, 1]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\tx", "\r=1"])
