@@ -12,6 +12,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable
 
+from lipwise_ray.state.store import as_json, to_json
 from tests.dub import INLINE, run
 from tests.integration.faults.harness import CHUNKS, Fault, Site, end_of, wait_for
 from tests.s3 import Line
@@ -27,6 +28,8 @@ STEPS = {
 """Points at which a driver is killed, and the task that is under way."""
 
 _SMALL_BYTES = 60_000
+AGAIN = 2
+"""Chunks whose markers hold wrong values."""
 
 
 def run_again_and_again(site: Site) -> int:
@@ -95,6 +98,39 @@ def damage(site: Site) -> int:
     after = site.markers()
     assert [key for key in before if after[key] != before[key]] == [f"jobs/{job}/chunks/{n:05d}.json" for n in range(3)]
     return 3
+
+
+WRONG = {
+    "sounds/*/sound.json": {"samples": -1},
+    "jobs/*/plan.json": {"chunks": [[0, 1 << 60]]},
+    "jobs/*/chunks/00000.json": {"frames": "10"},
+    "jobs/*/chunks/00001.json": {"segment": "jobs/another/segments/0.x.mkv"},
+    "runs/*/run.json": {"rows": "many"},
+}
+"""Records by key, and a value in each that is JSON and cannot be: of another type, or out of bounds."""
+
+
+def wrong_values(site: Site) -> int:
+    """While jobs wait to be assembled, records come to hold wrong values, with checksums that fit: each counts as
+    missing and is made again, chunks whose marker is none are rendered again, and nothing is given up.
+    """
+    site.inject(Fault(r"^assemble:", "begin", "kill_driver"))
+    assert site.run(INLINE).returncode == -signal.SIGKILL
+    site.inject()
+    struck = chunks = 0
+    for pattern, wrong in WRONG.items():
+        for key, data in site.records(pattern.partition("/")[0], pattern).items():
+            record = as_json(data)
+            assert record is not None
+            site.store.write(key, to_json({**record, **wrong}))
+            struck += 1
+            chunks += "/chunks/" in key
+    assert chunks == AGAIN, chunks
+    done = site.run(INLINE)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not site.letters()
+    return struck
 
 
 def disk_full(site: Site) -> int:

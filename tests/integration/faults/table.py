@@ -72,6 +72,7 @@ def _scenarios() -> Iterator[_Scenario]:
         yield _Scenario(f"the clock is set by {hours:+} h", strike=partial(strikes.clock_set, seconds=hours * 3600))
     yield _Scenario("a row is cancelled", strike=strikes.one_of_two_cancelled, right=("b",), places=_BOTH)
     yield _Scenario("segments and a marker are damaged", strike=strikes.damage, places=_BOTH, again=3)
+    yield _Scenario("records hold wrong values", strike=strikes.wrong_values, places=_BOTH, again=strikes.AGAIN)
     yield _Scenario("the disk is full", strike=strikes.disk_full)
     for name, line_to in _BAD_LINES.items():
         yield _Scenario(name, strike=partial(strikes.bad_line, line_to=line_to), places=(_BUCKET,))

@@ -191,6 +191,14 @@ def test_damaged_segments_and_markers_are_done_again(anywhere: Site) -> None:
     anywhere.check("a", "b", again=again)
 
 
+def test_records_of_wrong_values_are_made_again(anywhere: Site) -> None:
+    """What is JSON, has a checksum that fits, and cannot be, counts as missing; only chunks of such markers are done
+    again.
+    """
+    assert strikes.wrong_values(anywhere) > len(strikes.WRONG)
+    anywhere.check("a", "b", again=strikes.AGAIN)
+
+
 def test_a_disk_that_fills_up_stops_the_run_cleanly(site: Site) -> None:
     """Where files may not grow, no row is published in part; with room the same command finishes."""
     assert strikes.disk_full(site) == 1
