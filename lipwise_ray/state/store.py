@@ -176,7 +176,8 @@ class LocalStore:
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
+            number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)  # no wait at a pipe
+            with open(number, "ab") as file:  # noqa: PTH123  # of the number
                 file.write(line + b"\n")
         except OSError as error:
             raise self._refused(key, error) from error
@@ -196,12 +197,18 @@ class LocalStore:
 
     def names(self, prefix: str) -> list[str]:
         """Return the keys under a folder, sorted."""
-        found = (item["path"] for batch in self._store.list(prefix) for item in batch)
-        return sorted(found)
+        try:
+            return sorted(item["path"] for batch in self._store.list(prefix) for item in batch)
+        except (obstore.exceptions.BaseError, OSError):  # links in circles, or folders that may not be read, lie there
+            found = (Path(folder, name) for folder, _, names in os.walk(self._path(prefix)) for name in names)
+            return sorted(path.relative_to(self.root).as_posix() for path in found if path.is_file())
 
     def remove(self, key: str) -> None:
         """Remove a record or file; nothing happens when it is gone."""
-        self._path(key).unlink(missing_ok=True)
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refused(key, error) from error
 
     def size(self, key: str) -> int | None:
         """Return how many bytes a record or file has, None where there is none."""

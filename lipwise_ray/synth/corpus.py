@@ -233,7 +233,8 @@ def write_corpus(root: Path, spec: CorpusSpec, workers: int) -> Iterator[str]:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
     missing = [n for n, name in enumerate(names) if not truth_beside(_file_of(root, spec, name)).is_file()]
-    yield from (name for n, name in enumerate(names) if n not in set(missing))
+    lacking = set(missing)
+    yield from (name for n, name in enumerate(names) if n not in lacking)
     if missing:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             yield from pool.map(_write_clip, [(root, spec, number) for number in missing], chunksize=4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -57,3 +59,14 @@ def test_wrong_words_are_named(tmp_path: Path, words: tuple[str, ...], message: 
     assert done.returncode == 2
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_no_module_is_loaded_from_beside_a_corpus(tmp_path: Path) -> None:
+    """The processes that write clips do not look for modules where the command is given."""
+    (tmp_path / "multiprocessing.py").write_text("raise SystemExit('loaded from beside the corpus')\n")
+    words = ("synth", "corpus", "c", "--kind", "speech", "--clips", "2", "--seconds", "0.2", "--workers", "1")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "lipwise_ray", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "c" / "train.txt").exists()

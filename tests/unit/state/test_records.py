@@ -206,3 +206,24 @@ def test_a_log_of_any_length_is_read_in_bounded_memory(tmp_path: Path) -> None:
     assert found == [b'{"event": "first"}', b'{"event": "last"}', b'{"eve']
     assert peak < 64 << 20
     assert list(store.log("runs/none")) == []
+
+
+def test_what_is_no_file_hides_and_hangs_nothing(tmp_path: Path) -> None:
+    """Among links in circles, pipes and folders the records are still found; a log is not written into a pipe."""
+    store = LocalStore(tmp_path)
+    store.write("jobs/a/result.json", to_json({"a": 1}))
+    (tmp_path / "jobs" / "loop").symlink_to("loop")
+    (tmp_path / "jobs" / "up").symlink_to(tmp_path / "jobs")
+    os.mkfifo(tmp_path / "jobs" / "a" / "attempts.jsonl")
+    (tmp_path / "jobs" / "a" / "folder.json").mkdir()
+    assert store.names("jobs") == ["jobs/a/result.json"]
+    with pytest.raises(StorageError):
+        store.append("jobs/a/attempts.jsonl", b"{}")
+    with pytest.raises(StorageError):
+        store.remove("jobs/a/folder.json")
+
+
+def test_names_that_are_not_utf_8_are_spelt_out() -> None:
+    """A record that holds one can still be read, as what it must be."""
+    odd = os.fsdecode(b"v\xff.mp4")
+    assert as_json(to_json({"files": [odd], odd: 1})) == {"files": ["v\\udcff.mp4"], "v\\udcff.mp4": 1}
