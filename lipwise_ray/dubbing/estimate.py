@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.dubbing.media import Media
-from lipwise_ray.dubbing.plan import chunk_frames, used_frames
+from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.row_table import Row
 from lipwise_ray.dubbing.speakers import Speaker, detects, rules_of
+from lipwise_ray.dubbing.trim import used_frames
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video

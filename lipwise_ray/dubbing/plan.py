@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lipwise_ray.dubbing.plan_record import CHOSEN, read_plan_arrays, read_plan_record
+from lipwise_ray.dubbing.trim import shown_ticks, used_frames
 from lipwise_ray.dubbing.turns import Times, check_turns, why_left_alone
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
@@ -29,7 +30,6 @@ from lipwise_ray.values import BoolArray, F32Array, I64Array, Json, Span, round_
 _FADE_S = 0.12
 _COLUMN_SLACK = 1e-6
 _LEAD_SLACK = Fraction(1, 2)  # frames
-_DECIMAL_SLACK_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,31 +315,6 @@ def _at(voiced: BoolArray, columns: I64Array) -> BoolArray:
     return inside & voiced[np.clip(columns, 0, len(voiced) - 1)]
 
 
-def used_frames(index: FrameIndex, start_s: float, end_s: float | None) -> I64Array:
-    """Return the source frames between two seconds, at least one.
-
-    Raises:
-        InputError: There are none.
-    """
-    seconds = (index.pts - index.pts[0]) * float(index.time_base)
-    # A start given as a rounded decimal means the frame at that time.
-    slack = min(_DECIMAL_SLACK_S, 0.25 / float(index.mean_rate))
-    inside = seconds >= start_s - slack
-    if end_s is not None:
-        inside &= seconds < end_s - slack
-    used = np.flatnonzero(inside).astype(np.int64)
-    if not len(used):
-        length_s = float((index.end_pts - int(index.pts[0])) * index.time_base)
-        raise InputError(
-            "empty_range",
-            "start, end",
-            f"must leave some of a video of {length_s:.2f} s",
-            f"{start_s:g} to {end_s if end_s is not None else 'the end'}",
-            "Change the row's start and end",
-        )
-    return used
-
-
 def _check_faces(
     rule: str, used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: Chosen, settings: Settings
 ) -> None:
@@ -384,9 +359,8 @@ def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequenc
         rest = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source
         source = np.concatenate([np.zeros(lead, np.int64), rest])[:count]
         return Sequence(source, np.arange(count, dtype=np.int64), count), clock
-    ends = np.append(index.pts[1:], index.end_pts)
-    duration = (ends - index.pts)[used]
-    if leads:
+    duration = shown_ticks(index, used, facts.start_s, facts.end_s)
+    if leads and facts.start_s == 0:
         duration[0] += round_half_up(facts.lead_s / index.time_base)
     clock = SourceClock(duration, index.time_base, None)
     return output_sequence(clock, facts.audio_s, length, timing.extend), clock

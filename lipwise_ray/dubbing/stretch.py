@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lipwise_ray.dubbing.context import JobContext
-from lipwise_ray.dubbing.plan import chunk_frames, used_frames
+from lipwise_ray.dubbing.plan import chunk_frames
+from lipwise_ray.dubbing.trim import used_frames
 from lipwise_ray.values import Span, spans
 
 _MARGIN_S = 1.0

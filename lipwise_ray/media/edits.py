@@ -58,7 +58,9 @@ def edits_of(index: FrameIndex, source: I64Array, timeline: Timeline) -> tuple[E
     found: list[Edit] = []
     for start, stop in zip(starts, [*starts[1:], last + 1], strict=True):
         begin_s = int(index.pts[source[start]]) * index.time_base
-        shift_s = int(timeline.pts[start] - timeline.pts[0]) * timeline.time_base - begin_s
+        sure = min(start + 1, stop - 1)  # the first may have been shown for longer, or for a part of its time
+        since_s = int(timeline.pts[sure] - timeline.pts[0]) * timeline.time_base
+        shift_s = since_s - int(index.pts[source[sure]]) * index.time_base
         # Before the first picture that moves the output shows it standing still, while the sound already runs.
         found.append(Edit(begin_s if found else -shift_s, int(ends[source[stop - 1]]) * index.time_base, shift_s))
     over_s = timeline.duration_s - found[-1].shift_s

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import STRICT, Count, Id, Positive, Sha256, read_typed
+from lipwise_ray.state.shapes import STRICT, Count, Id, Label, Positive, Sha256, read_typed
 from lipwise_ray.state.store import Store, to_json
 
 
@@ -40,9 +40,7 @@ class Marker:
     original: bool = False
     fitted: int = 0
     smoothness: Annotated[list[Positive], Field(max_length=2)] = field(default_factory=list[float])
-    carries: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] = field(
-        default_factory=list[str]
-    )
+    carries: Annotated[list[Label], Field(max_length=32)] = field(default_factory=list[str])
 
 
 def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:

@@ -15,6 +15,7 @@ from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
 from lipwise_ray.layers import resolve
 from lipwise_ray.lipsync.mel import mel_columns
+from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.settings import Settings
 
@@ -64,6 +65,18 @@ def test_start_and_end_cut_the_video() -> None:
     assert plan.audio_s == 1
     with pytest.raises(InputError, match=r"4\.00 s"):
         make_plan(replace(facts, start_s=9.0, end_s=None), _faces([]), _settings())
+
+
+def test_start_and_end_cut_frames_that_stand_still() -> None:
+    """At a variable rate the frame that is shown at the start comes first, for what is left of it; so does the last."""
+    index = _index(0, steps=[40, 40, 3000, 40, 40, 2000])
+    facts = _facts(index, 9, start_s=2.0, end_s=4.0, lead_s=Fraction(1, 2))
+    plan = make_plan(facts, _faces(range(6)), _settings(timing={"length": "video"}))
+    assert plan.source.tolist() == [2, 3, 4, 5]
+    assert plan.timeline.pts.tolist() == [0, 1080, 1120, 1160]
+    assert plan.timeline.duration_s == 2
+    (edit,) = edits_of(index, plan.source, plan.timeline)
+    assert (edit.start_s, edit.stop_s, edit.shift_s) == (2, 4, -2)
 
 
 def test_silence_pads_and_the_end_is_cut_for_the_videos_length() -> None:

@@ -1,0 +1,52 @@
+"""What a row's start and end leave of its video."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lipwise_ray.errors import InputError
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.values import I64Array
+
+_DECIMAL_SLACK_S = 0.001
+
+
+def used_frames(index: FrameIndex, start_s: float, end_s: float | None) -> I64Array:
+    """Return the source frames between two seconds, at least one.
+
+    At a variable rate the one that is shown at the start is among them: a recorded screen stands still for long.
+
+    Raises:
+        InputError: There are none.
+    """
+    seconds = (np.append(index.pts, index.end_pts) - index.pts[0]) * float(index.time_base)
+    begins, ends, slack_s = seconds[:-1], seconds[1:], _slack_s(index)
+    inside = begins >= start_s - slack_s if index.rate is not None else ends > start_s + slack_s
+    if end_s is not None:
+        inside &= begins < end_s - slack_s
+    used = np.flatnonzero(inside).astype(np.int64)
+    if not len(used):
+        raise InputError(
+            "empty_range",
+            "start, end",
+            f"must leave some of a video of {seconds[-1]:.2f} s",
+            f"{start_s:g} to {end_s if end_s is not None else 'the end'}",
+            "Change the row's start and end",
+        )
+    return used
+
+
+def shown_ticks(index: FrameIndex, used: I64Array, start_s: float, end_s: float | None) -> I64Array:
+    """Return for how many ticks each used frame of a variable rate is shown: what of it lies between two seconds."""
+    zero, tick_s = int(index.pts[0]), float(index.time_base)
+    begins, ends = index.pts[used], np.append(index.pts[1:], index.end_pts)[used]
+    is_cut = begins < zero + (start_s - _slack_s(index)) / tick_s
+    begins = np.where(is_cut, zero + round(start_s / tick_s), begins)
+    if end_s is not None:
+        ends = np.minimum(ends, zero + round(end_s / tick_s))
+    return np.maximum(ends - begins, 1)
+
+
+def _slack_s(index: FrameIndex) -> float:
+    """Return by how much a start that is given as a rounded decimal may miss the frame that it means."""
+    return min(_DECIMAL_SLACK_S, 0.25 / float(index.mean_rate))
