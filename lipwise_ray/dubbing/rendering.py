@@ -28,7 +28,7 @@ from lipwise_ray.media.hdr import NO_HDR, hdr_of
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
 from lipwise_ray.media.probe import VideoInfo, extras_of
-from lipwise_ray.media.promise import carried, kept_field_order, kept_hdr
+from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.state import layout
@@ -198,6 +198,7 @@ def render_chunk(
                     fitted += not recipe.is_plain(decoded)
                     is_interlaced = bool(decoded.interlaced_frame)
                     carries.update(carried(extras_of(decoded), hdr_of(decoded), is_interlaced=is_interlaced))
+                    carries.update({PIXEL_ASPECT} if reader.changed_aspect else ())
                 yield FrameJob(
                     recipe.apply(decoded),
                     tuple(map(spot, repeat(number), plan.faces(number))) if lipsync else (),

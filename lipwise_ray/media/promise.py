@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lipwise_ray.media.probe import VideoInfo
 
 _MATROSKA = ("matroska", "webm")
+PIXEL_ASPECT = "pixel aspect"
+"""Named among what frames carry where it is not the first frame's."""
 _FIELDS, _MASTERING, _LIGHT = "field order", "mastering display", "content light levels"
 
 
@@ -51,7 +53,8 @@ def promised(
         **dict.fromkeys(info.extras, "only encoders that make it anew could carry it"),
     }
     said = carried(info.extras, info.hdr, is_interlaced=info.field_order != "progressive")
-    left |= dict.fromkeys(sorted({*found} - said), "the first frame, by which the stream is described, has none")
+    why = "the first frame, by which the stream is described, has none, or another"
+    left |= dict.fromkeys(sorted({*found} - said), why)
     if shape is not None and source is not None and not info.is_still and source.bits > shape.bits:
         left[f"{source.bits} bit samples"] = f"{spec.codec} takes {shape.bits} bit"
     tags = PictureTags(

@@ -40,7 +40,13 @@ class _Cursor:
         self._stream.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
         if threads:
             self._stream.codec_context.thread_count = threads
+        self._aspect = self._stream.codec_context.sample_aspect_ratio
         self._frames = self._decode()
+
+    @property
+    def changed_aspect(self) -> bool:
+        """Whether the shape of a pixel is another one now than where the file was opened."""
+        return self._stream.codec_context.sample_aspect_ratio != self._aspect
 
     def release(self) -> None:
         """Close the file."""
@@ -107,6 +113,7 @@ class _PictureCursor:
         self._pictures = pictures
         self._index = index
         self.next_number: int | None = 0
+        self.changed_aspect = False
 
     def release(self) -> None:
         """Close what is open."""
@@ -166,6 +173,11 @@ class VideoReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def changed_aspect(self) -> bool:
+        """Whether the shape of a pixel has changed since the file's first frame."""
+        return self._cursor is not None and self._cursor.changed_aspect
 
     def close(self) -> None:
         """Close the file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,16 @@ def test_what_is_shown_and_what_stays_behind(folder: Path) -> None:
 
 
 def test_what_begins_later_is_named(folder: Path) -> None:
-    """A film whose second half has fields, a mastering display and light levels goes on as it began, and says so."""
+    """A film whose second half has fields, HDR10 and other pixels goes on as it began, and says so."""
     params = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):cll=1000,400"
-    for name, options in (("1", {}), ("2", {"x264-params": f"{params}:tff=1", "flags": "+ildct+ilme"})):
-        spec = ClipSpec(size=SIZE, frames=5, options={"preset": "ultrafast", **options})
-        write_clip(folder / f"{name}.h264", spec)
+    plain = ClipSpec(size=SIZE, frames=5, options={"preset": "ultrafast"})
+    write_clip(folder / "1.h264", plain)
+    options = {**plain.options, "x264-params": f"{params}:tff=1", "flags": "+ildct+ilme"}
+    write_clip(folder / "2.h264", replace(plain, options=options, sample_aspect_ratio=Fraction(4, 3)))
     (folder / "late.h264").write_bytes((folder / "1.h264").read_bytes() + (folder / "2.h264").read_bytes())
     assert dub(folder, [_row("late", "late.h264", "late.mp4")], PASSTHROUGH, QUICK, UNJUDGED).done == 1
     left = {one["what"]: one["why"] for one in _result(folder, "late")["left_behind"]}
-    assert set(left) == {"field order", "mastering display", "content light levels"}
+    assert set(left) == {"field order", "mastering display", "content light levels", "pixel aspect"}
     assert "first frame" in left["field order"]
 
 
