@@ -33,6 +33,8 @@ _STANDARD_RATES = tuple(
     Fraction(rate)
     for rate in ("24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60000/1001", "60", "100", "120")
 )
+_UNCOUNTED = ("matroska", "ivf")
+"""Containers whose number of frames is a guess, or a length in ticks, as many writers of IVF have it."""
 _TRUNCATED_SLACK_S = 1.0
 _TRUNCATED_SHARE = 0.02
 _TRUNCATED_STREAM_S = 0.5
@@ -339,7 +341,7 @@ def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
     if info.is_still:
         return
     declared_s = float(info.container_end_s or 0)
-    if info.declared_frames and not info.container.startswith("matroska"):
+    if info.declared_frames and not info.container.startswith(_UNCOUNTED):
         # Some AVI writers count dropped frames too; a cut file lacks far more.
         slack = 0 if info.container.startswith("mov") else _TRUNCATED_SHARE * info.declared_frames
         if survey.packets >= info.declared_frames - slack:

@@ -173,6 +173,17 @@ def test_a_video_that_was_cut_off(name: str, tmp_path: Path) -> None:
         assert codes(reader.read(0, len(index) - 1)) == list(range(len(index) - 1))
 
 
+def test_a_length_in_ivf_is_no_number_of_frames(tmp_path: Path) -> None:
+    """Some writers put ticks where others put frames, and nothing is missing."""
+    times, tick_s = tuple(range(0, 200, 40)), Fraction(1, 1000)
+    clip = ClipSpec(size=Size(48, 32), frames=5, codec="libvpx", times=times, time_base=tick_s)
+    write_clip(tmp_path / "v.ivf", clip)
+    data = bytearray((tmp_path / "v.ivf").read_bytes())
+    data[24:28] = struct.pack("<I", 200)
+    (tmp_path / "v.ivf").write_bytes(data)
+    assert len(build_index(probe_video(tmp_path / "v.ivf"))) == 5
+
+
 def test_an_mp4_without_its_index_says_so(tmp_path: Path) -> None:
     """An MP4 whose end is missing is called cut off."""
     write_clip(tmp_path / "a.mp4", ClipSpec(frames=50))
