@@ -51,6 +51,8 @@ _FILE = re.compile(
 )
 _PLACE = re.compile(r"""(?:^|[\s"'=;,&?#|<>()\[\]{}])(?:/|\.{1,2}/|~)[^\s"'=;,&?#|<>()\[\]{}]*$""")
 _PATHS_BEFORE = 256
+_MIXED = re.compile(r"(?=\S{0,64}\d)(?=\S{0,64}[A-Za-z])\S{6}")
+"""What looks more like a secret than like a word of a message."""
 _RANDOM = re.compile(r"[A-Za-z0-9]{16,}")
 _WORDS = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,5}+(?![a-z])|\d{1,4}+(?!\d))++")
 """Words and numbers without blanks between them; drawn by chance there would be capitals and digits anywhere."""
@@ -106,9 +108,15 @@ def _names_a_secret(key: str) -> bool:
     return any(not _is_about(name) for name in _NAMED.finditer(key))
 
 
+def _hides(key: str, value: object) -> bool:
+    """Tell whether a record's value under a key is a secret: a number of tokens is none."""
+    is_count = isinstance(value, str) and key.lower().endswith("s") and _NUMBER.fullmatch(value)
+    return not is_count and _names_a_secret(key)
+
+
 def _is_plain(value: str, found: re.Match[str]) -> bool:
     """Tell whether what is assigned to a secret's name is none: a yes, a file's name, a number of tokens."""
-    bare = value.strip("\"'").rstrip(".,)")
+    bare = value.strip("\"'").rstrip(".,):")
     if not bare or len(bare) > _LONGEST_NAME:
         return False
     if _PLAIN_VALUE.fullmatch(bare) or _FILE.fullmatch(bare):
@@ -124,8 +132,9 @@ def _is_plain(value: str, found: re.Match[str]) -> bool:
 
 
 def _is_place(found: re.Match[str]) -> bool:
-    """Tell whether a secret's name is the end of a path, of which something is said."""
-    if found["sign"][:1] in ("'", '"'):
+    """Tell whether a secret's name is the end of a path of which something is said, or a folder in it."""
+    sign, value = found["sign"], found["value"]
+    if sign[:1] in ("'", '"') or (_MIXED.match(value) if ":" in sign else "/" not in value):
         return False
     start = found.start("name")
     return _PLACE.search(found.string[max(0, start - _PATHS_BEFORE) : start]) is not None
@@ -144,9 +153,10 @@ def _cut_assigned(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _credentials(found: re.Match[str]) -> str:
-    """Return what follows ``Bearer`` or ``Basic`` as it is, where those are but words before others."""
+    """Return what follows ``Bearer`` or ``Basic`` as it is, where those are but words of a title."""
     value = found["value"]
-    return found[0] if _TITLE.fullmatch(value) or _FILE.fullmatch(value) else f"{found[1]} {GONE}"
+    is_title = _FILE.fullmatch(value) or (found[1] == "Basic" and _TITLE.fullmatch(value))
+    return found[0] if is_title else f"{found[1]} {GONE}"
 
 
 def _encoded(found: re.Match[str]) -> str:
@@ -212,7 +222,7 @@ def scrub(value: Any, *, is_secret: bool = False) -> Any:  # noqa: ANN401  # JSO
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         found = cast("dict[Any, Any]", value)
-        return {redact(str(key)): scrub(one, is_secret=_names_a_secret(str(key))) for key, one in found.items()}
+        return {redact(str(key)): scrub(one, is_secret=_hides(str(key), one)) for key, one in found.items()}
     if isinstance(value, (list, tuple)):
         return [scrub(one, is_secret=is_secret) for one in cast("list[Any]", value)]
     return value

@@ -132,7 +132,8 @@ def test_long_hostile_texts_are_cleaned_in_time() -> None:
         "--set: must be KEY=VALUE, got x",
         "sort -u names.csv",
         "/footage/Basic training.mp4",
-        "Bearer documentary",
+        "/footage/Bearer documentary.mp4",
+        "'/my shows/secrets.mov': file not found",
         "https://host:8080/a@b.mp4",
         "https://host/shows/Episode12TheLongNight/x.mp4",
     ],
@@ -161,6 +162,9 @@ def test_what_only_looks_like_a_secret_stays(text: str) -> None:
         "pwd=c0ffee",
         '{"/run/secrets/password": "c0ffee"}',
         "https://host/token=c0ffee",
+        "GET /token=c0ffee",
+        "/run/secrets/db_password: c0ffee",
+        "Bearer myc0ffee",
         "https://me:80c0ffee@host/x",
     ],
 )
@@ -171,7 +175,7 @@ def test_secrets_near_such_words_go(text: str) -> None:
 
 def test_keys_of_records_are_told_apart() -> None:
     """A path or a count that is a record's key says nothing of its value."""
-    record = {"token_count": "5", "tokenizer": "m", "/srv/secrets/a.png": "id", "password": "yes"}
+    record = {"token_count": "5", "tokens": "7", "tokenizer": "m", "/srv/secrets/a.png": "id", "password": "yes"}
     assert scrub(record) == record
     assert scrub({"token_type_secret": "c0", "client-secret": "c0"}) == {
         "token_type_secret": "[redacted]",
