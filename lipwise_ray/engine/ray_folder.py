@@ -38,6 +38,7 @@ def make_folder() -> Path:
         SetupError: It cannot be made.
     """
     try:
+        _sweep_replacements()
         parent = _private_parent()
         with _locked(parent / _LOCK):
             _sweep(parent)
@@ -75,7 +76,6 @@ def _private_parent() -> Path:
         parent.mkdir(mode=0o700)
     found = parent.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        _sweep_replacements()
         return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_ROOT))
     if stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
         parent.chmod(stat.S_IRWXU)

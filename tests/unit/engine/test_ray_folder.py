@@ -76,7 +76,7 @@ def test_folders_of_dead_drivers_are_swept_and_no_others(root: Path) -> None:
 
 
 def test_replacements_of_dead_drivers_are_swept(root: Path) -> None:
-    """The private folder that a driver made for itself goes with the next one made so, once that driver is gone."""
+    """The private folder that a driver made for itself goes once that driver is gone, wherever the next one lives."""
     (root / f"lw-ray-{os.getuid()}").touch()
     with subprocess.Popen(
         [sys.executable, "-c", _DRIVER, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -90,6 +90,7 @@ def test_replacements_of_dead_drivers_are_swept(root: Path) -> None:
     just_made = root / "lw-ray-abcdefgh"
     just_made.mkdir()
     os.utime(theirs, (1, 1))
+    (root / f"lw-ray-{os.getuid()}").unlink()
     remove_folder(make_folder())
     assert not theirs.exists()
     assert just_made.is_dir()
