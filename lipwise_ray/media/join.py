@@ -185,7 +185,7 @@ def join(
             _describe(video, picture, container)
             heard = heapq.merge(sound, beside, key=_time)
             for packet in _interleaved(_video_packets(segments, timeline, video), heard):
-                output.mux_one(packet)
+                _mux(packet, output, side)
             finished = True
         finally:
             # After a failure the trailer cannot be written either; the first error is the one to tell.
@@ -220,6 +220,16 @@ def _describe(video: VideoStream, picture: PictureTags, container: str) -> None:
 
 def _needs_room(picture: PictureTags, container: str) -> bool:
     return container in ("matroska", "webm") and picture.sample_aspect_ratio != 1
+
+
+def _mux(packet: Packet[Any], output: OutputContainer, side: SidePackets | None) -> None:
+    """Write a packet; where it is refused, and goes along only, its stream is noted."""
+    try:
+        output.mux_one(packet)
+    except av.error.FFmpegError as error:
+        if side is not None:
+            side.blame(packet.stream_index, str(error))
+        raise
 
 
 def _added(side: SidePackets, output: OutputContainer, target: Path) -> Iterator[Packet[Any]]:

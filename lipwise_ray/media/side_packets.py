@@ -84,6 +84,12 @@ class SidePackets:
         ]
         return lost + cut
 
+    def blame(self, number: int, why: str) -> None:
+        """Note why a stream of the output cannot be written, where it is one of these."""
+        places = {muxed: one.number for muxed, one in zip(self.muxed, self.chosen.streams, strict=False)}
+        if number in places:
+            self.broken[places[number]] = why
+
     def add_to(self, output: OutputContainer) -> Iterator[Packet[Any]]:
         """Add chapters, files and streams behind the streams that an output has, and return their packets.
 

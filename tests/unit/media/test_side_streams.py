@@ -288,6 +288,29 @@ def test_chapters_and_files_that_break_cost_no_stream_its_place(tmp_path, monkey
     assert "0 chapters" in lost["2 chapters"]
 
 
+def test_a_packet_that_the_muxer_refuses_costs_its_stream_alone(tmp_path, monkeypatch):
+    """Where the packets of one stream cannot be written, the others, chapters and files go along all the same."""
+    from lipwise_ray.media.side_packets import SidePackets
+
+    honest = SidePackets.add_to
+
+    def shifted(packet: Any) -> Any:
+        packet.dts += 5 if packet.stream.type == "subtitle" else 0
+        return packet
+
+    def shifting(self: SidePackets, output: Any) -> Any:
+        return map(shifted, honest(self, output))
+
+    monkeypatch.setattr(SidePackets, "add_to", shifting)
+    _source(tmp_path / "film.mkv", "matroska", "subrip")
+    output, result = _dubbed(tmp_path, tmp_path / "film.mkv", "a.mkv")
+    with av.open(str(output)) as found:
+        assert [stream.type for stream in found.streams] == ["video", "audio", "audio", "attachment", "video"]
+        assert len(found.chapters()) == 2
+    lost = [one["what"] for one in result["left_behind"] if "could not hold" in one["why"]]
+    assert lost == ["stream 3 (subrip)"]
+
+
 def test_a_file_that_cannot_be_written_with_them_goes_out_without(tmp_path, monkeypatch):
     """Where the muxer refuses what goes along, the video has its tags alone, and all of the rest is listed."""
     from lipwise_ray.media.side_packets import SidePackets
