@@ -77,6 +77,7 @@ def run(
 
     Outputs of a manifest go under a folder of its name.
     """
+    stop = StopFlag()  # loading takes seconds
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
     from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.backlog import Nightly, window_end  # noqa: PLC0415  # heavy
@@ -98,7 +99,6 @@ def run(
         end = window_end(until, datetime.now().astimezone()) if until else None
         out_root = setup.out_address(out or f"{backlog.rstrip('/')}.out", settings, backlog)
         state_root = setup.state_address(state, settings, out_root)
-        stop = StopFlag()
         listed = read_prices(prices) if prices else None
 
         def place_of(name: str) -> str:

@@ -70,6 +70,7 @@ def videos(
 
     The command's own name can be left out. Run it again to go on after a stop.
     """
+    stop = StopFlag()  # loading takes seconds
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.driver import evaluate  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
@@ -81,7 +82,6 @@ def videos(
     loaded = _rows(files, references or [], settings)
     state_root = setup.state_address(state, settings, str(out))
     _make(out)
-    stop = StopFlag()
     with show(loaded.good + loaded.bad, as_json=as_json, done="measured") as listener:
         stop.say = listener.stopping
         report = evaluate(

@@ -64,6 +64,7 @@ def submit(
         )
     if detach or job_id:
         raise SettingsError("no_cluster", "--detach and --id", "need --address http://HOST:PORT of a cluster")
+    stop = StopFlag()  # loading takes seconds
     from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.driver import submit as run_manifest  # noqa: PLC0415  # heavy
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
@@ -73,7 +74,6 @@ def submit(
     out_root = setup.out_address(out, settings, manifest)
     state_root = setup.state_address(state, settings, out_root)
     loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)
-    stop = StopFlag()
     with show(loaded.good + loaded.bad, as_json=as_json) as listener:
         stop.say = listener.stopping
         report = run_manifest(

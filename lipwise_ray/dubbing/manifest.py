@@ -252,6 +252,9 @@ class _Parser:
         for line, row_id, output in cells.table.overwriting():
             cells.line, cells.id = line, row_id
             cells.wrong("output", "must not overwrite an input", repr(output), "Change --out")
+        for line, row_id, output, other in cells.table.nested():
+            cells.line, cells.id = line, row_id
+            cells.wrong("output", "must not lie under another row's output", f"{output!r}, under line {other}'s")
         return cells.table
 
     def _output(self, text: str) -> str:

@@ -143,6 +143,15 @@ class RowTable:
             "SELECT line, id, output FROM rows JOIN inputs ON rows.place = inputs.address ORDER BY line"
         ).fetchall()
 
+    def nested(self) -> list[tuple[int, str, str, int]]:
+        """Return line, id and output of rows whose output needs a folder in another's place, and that one's line."""
+        return self._base.execute(
+            "SELECT inner.line, inner.id, inner.output, min(outer.line)"
+            " FROM rows AS outer CROSS JOIN rows AS inner INDEXED BY by_output"  # a stretch of the index for each row
+            " ON inner.output > outer.output || '/' AND inner.output < outer.output || '0'"  # what follows a slash
+            " WHERE outer.output != '' GROUP BY inner.line ORDER BY inner.line"
+        ).fetchall()
+
     def good(self) -> Iterator[Row]:
         """Yield the rows without a problem, in the file's order."""
         for (text,) in self._base.execute(f"SELECT row FROM rows WHERE {_GOOD} ORDER BY line"):  # noqa: S608  # a constant

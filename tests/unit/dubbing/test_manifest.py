@@ -121,6 +121,17 @@ def test_ids_and_outputs_belong_to_one_row(folder: Path) -> None:
     assert "also in line 3" in str(next(manifest.problems))
 
 
+def test_no_output_is_another_ones_folder(folder: Path) -> None:
+    """Only one of them could be written, and which would be luck; names that merely begin alike are fine."""
+    outputs = ("b/a.mp4", "b/a.mp4/c.mp4", "b/a.mp4.mp4", "b/a.mp4-c/d.mp4", "b/a.mp4/e/f.mp4")
+    found = _read(folder, HEADER + "".join(f"\nr{n},v.mp4,a.wav,{one}" for n, one in enumerate(outputs)))
+    assert [bad.id for bad in found.bad_rows] == ["r1", "r4"]
+    assert {problem.got for problem in found.problems} == {
+        "'b/a.mp4/c.mp4', under line 2's",
+        "'b/a.mp4/e/f.mp4', under line 2's",
+    }
+
+
 def test_outputs_stay_under_the_root(folder: Path) -> None:
     """Absolute, climbing and symlinked addresses outside the root are refused; inputs are never overwritten."""
     (folder / "out").mkdir()
