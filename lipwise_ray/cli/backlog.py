@@ -112,7 +112,7 @@ def run(
 
         def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
             with show(manifest.good + manifest.bad, as_json=False) as listener:
-                stop.say = listener.stopping
+                stop.tell_by(listener.stopping)
                 report = submit(
                     manifest,
                     source,

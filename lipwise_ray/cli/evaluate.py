@@ -83,7 +83,7 @@ def videos(
     state_root = setup.state_address(state, settings, str(out))
     _make(out)
     with show(loaded.good + loaded.bad, as_json=as_json, done="measured") as listener:
-        stop.say = listener.stopping
+        stop.tell_by(listener.stopping)
         report = evaluate(
             loaded,
             source,

@@ -75,7 +75,7 @@ def submit(
     state_root = setup.state_address(state, settings, out_root)
     loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)
     with show(loaded.good + loaded.bad, as_json=as_json) as listener:
-        stop.say = listener.stopping
+        stop.tell_by(listener.stopping)
         report = run_manifest(
             loaded,
             source,

@@ -14,20 +14,23 @@ _MESSAGE = "stopping: running chunks end first; press Ctrl-C again to stop at on
 
 
 class StopFlag:
-    """First SIGINT or SIGTERM lets running chunks end, the second one ends the program (exit code 130).
-
-    Attributes:
-        say: Shows people that the first one was heard.
-    """
+    """First SIGINT or SIGTERM lets running chunks end, the second one ends the program (exit code 130)."""
 
     def __init__(self) -> None:
-        self.say: Callable[[str], None] = lambda text: typer.echo(text, err=True)
+        self._say: Callable[[str], None] = lambda text: typer.echo(text, err=True)
         self._asked = False
+        self._is_told = False
         # A handler runs in the middle of anything, of printing too; all it may do safely is to wake somebody.
         self._heard: queue.SimpleQueue[None] = queue.SimpleQueue()
         threading.Thread(target=self._tell, daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+
+    def tell_by(self, say: Callable[[str], None]) -> None:
+        """Show people by this from now on that the first one was heard; what was said before it is said again."""
+        self._say = say
+        if self._is_told:
+            say(_MESSAGE)
 
     def __call__(self) -> bool:
         """Tell whether the run is to stop."""
@@ -43,4 +46,5 @@ class StopFlag:
 
     def _tell(self) -> None:
         self._heard.get()
-        self.say(_MESSAGE)
+        self._is_told = True
+        self._say(_MESSAGE)
