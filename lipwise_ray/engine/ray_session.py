@@ -22,6 +22,7 @@ from lipwise_ray.errors import EngineError, SetupError
 from lipwise_ray.storage.address import is_web
 
 _VITAL = ("gcs_server", "raylet")
+_CLIENT, _CLIENT_PORT = "ray://", 10001
 _KNOCK_TIMEOUT_S = 10.0
 _ALIVE_TIMEOUT_S = 2.0
 _NODES_FOR_S = 1.0
@@ -195,8 +196,18 @@ def _ask_ray(address: str, folder: Path | None) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raise quickly where nobody listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """Raise quickly where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        SetupError: There is no host in the address of a client.
+        OSError: Nobody listens there.
+    """
+    is_client = address.startswith(_CLIENT)
+    rest = address.removeprefix(_CLIENT).partition("/")[0]
+    host, _, port = (rest if ":" in rest else f"{rest}:{_CLIENT_PORT}" if is_client else rest).rpartition(":")
+    host = host.strip("[]")
+    if is_client and not (host and port.isdigit()):
+        raise SetupError("address", "--address", "must be ray://HOST:PORT of a cluster", address)
     if host and port.isdigit():
         with socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S):
             pass

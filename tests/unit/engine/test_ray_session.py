@@ -63,6 +63,14 @@ def test_a_start_that_fails_twice_is_a_wrong_setup(
     assert not any(folder.exists() for folder in starts.folders)
 
 
+@pytest.mark.parametrize("address", ["ray://", "ray://[", "ray://:10001", "ray://host:port"])
+def test_an_address_without_a_host_is_not_tried(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would look for it for a minute."""
+    monkeypatch.setattr(ray, "init", _Starts())
+    with pytest.raises(SetupError, match="must be ray://HOST:PORT"):
+        ray_session.connect(address)
+
+
 def test_doctor_ends_with_2_where_ray_does_not_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
