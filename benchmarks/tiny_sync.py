@@ -1,12 +1,13 @@
 """How well the bundled models dub presenters, voices and sentences that corpora keep from training.
 
 Every clip is dubbed by the product itself (`lipwise-ray submit`) twice: with a new sound, and with
-its own. Three figures are judged:
+its own. Four figures are judged:
 
 (a) sync: how much of the gap between the filmed and the true lips was closed under the new sound, by an expert
     that the generator was not trained with (more than all of it is no better, and counts as 100 %);
 (b) shape: the correlation of the mouth's opening, measured in the dubbed picture, with the true one;
-(c) looks: with its own sound, the mouth's gradient energy and SSIM against the original.
+(c) looks: with its own sound, the mouth's gradient energy and SSIM against the original;
+(d) chin: how dark a line is left below mouths that the new sound shuts, in all but a twentieth of such frames.
 
 Looks under the new sound, against the true lips, are printed too and not judged: where the sound is
 the clip's own, a generator may keep what it sees; there it has to draw.
@@ -21,6 +22,7 @@ import csv
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,15 +45,21 @@ from lipwise_ray.synth.corpus import draw_speech, draw_voice
 from lipwise_ray.synth.footage import write_scene, write_speech
 from lipwise_ray.synth.head import Head, Pose
 from lipwise_ray.synth.mouth import CENTRE_Y
-from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
+from lipwise_ray.synth.scene import Camera, Person, Scene, SeenFace, Shot, draw_scene
 from lipwise_ray.values import Size
 
 AIM_SYNC, AIM_SHAPE, AIM_SHARP, AIM_SSIM = 0.90, 0.90, 0.80, 0.90
+AIM_LINE = 18.0
+"""Levels of luma. Drawn chins have 5 to 10 of themselves; from about 25 a line is seen at once."""
 HELD_OUT = 1 << 24
 SIZE = Size(288, 162)
 """Faces are then as large as the crop that the network draws; what larger ones lose is for a restorer to bring back."""
 PATCH = (48, 64)
 RIDGE = 0.02
+SHUT = 0.12
+"""Openings below it are a shut mouth's."""
+LINE = 0.07
+"""How thick a line may be, in half widths of the face."""
 
 
 def scenes(seed: int, number: int, seconds: float) -> tuple[Scene, Scene]:
@@ -89,12 +97,34 @@ def frames_of(video: Path) -> list[Any]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
+def upright(rgb: Any, pose: Pose, x: Any, y: Any) -> Any:
+    """Return the picture at points of the head, a grid of columns `x` and rows `y`, whatever the head does."""
+    columns, rows = np.meshgrid(x, y)
+    at = Head(pose).project(np.stack([columns.ravel(), rows.ravel()], axis=1), lift=0.05).astype(np.float32)
+    return cv2.remap(rgb, at[:, 0].reshape(rows.shape), at[:, 1].reshape(rows.shape), cv2.INTER_LINEAR)
+
+
 def mouth_patch(rgb: Any, pose: Pose) -> Any:
-    """Return the picture around a mouth, upright and of one size, whatever the head does."""
+    """Return the picture around a mouth, upright and of one size."""
     rows, columns = PATCH
-    x, y = np.meshgrid(np.linspace(-0.56, 0.56, columns), np.linspace(CENTRE_Y - 0.24, CENTRE_Y + 0.52, rows))
-    at = Head(pose).project(np.stack([x.ravel(), y.ravel()], axis=1), lift=0.05).astype(np.float32)
-    return cv2.remap(rgb, at[:, 0].reshape(PATCH), at[:, 1].reshape(PATCH), cv2.INTER_LINEAR)
+    x, y = np.linspace(-0.56, 0.56, columns), np.linspace(CENTRE_Y - 0.24, CENTRE_Y + 0.52, rows)
+    return upright(rgb, pose, x, y)
+
+
+def line_below(rgb: Any, pose: Pose) -> float:
+    """Return by how many levels a line between mouth and throat is darker than what is above and below it.
+
+    A crop that ends above an open chin leaves such a line where the mouth is drawn shut: the new chin's shadow.
+    """
+    y = np.arange(CENTRE_Y + 0.13, CENTRE_Y + 0.96, LINE / 4)
+    rows = luma(upright(rgb, pose, np.linspace(-0.28, 0.28, 24), y)).mean(axis=1)
+    return float(np.max(np.minimum(rows[:-8], rows[8:]) - rows[4:-4]))
+
+
+def lines_below_shut_mouths(frames: Sequence[Any], truth: Sequence[SeenFace]) -> float:
+    """Return what the darkest line below a mouth that should be shut has, in all but a twentieth of such frames."""
+    lines = [line_below(rgb, face.pose) for rgb, face in zip(frames, truth, strict=False) if face.mouth[0] < SHUT]
+    return float(np.percentile(lines, 95)) if lines else 0.0
 
 
 class Ruler:
@@ -189,7 +219,8 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
     judge = SyncJudge(options.judge or registry.resolve("tiny_judge").path)
     table: list[list[float]] = []
     drawn: list[tuple[float, float]] = []
-    print(f"{'clip':>4} {'filmed':>8} {'dubbed':>8} {'true':>8} {'closed':>7} {'shape':>7} {'sharp':>7} {'ssim':>7}")
+    names = ("closed", "shape", "sharp", "ssim", "line")
+    print(f"{'clip':>4} {'filmed':>8} {'dubbed':>8} {'true':>8}", *(f"{name:>7}" for name in names))
     for number, (filmed, said) in enumerate(pairs):
         mel = read_mel(folder / f"{number}-new.wav")
         files = [folder / f"{number}.mp4", folder / "out" / f"{number}-new.mp4", folder / f"{number}-true.mp4"]
@@ -202,10 +233,11 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
         shape = correlation(seen, [float(picture.faces[0].mouth[0]) for picture in truth[: len(seen)]])
         sharp, alike = looks(files[0], folder / "out" / f"{number}-own.mp4", poses)
         drawn.append(looks(files[2], files[1], [picture.faces[0].pose for picture in truth]))
-        row = [before, after, true, gap_closed(before, after, true), shape, sharp, alike]
+        line = lines_below_shut_mouths(frames_of(files[1]), [picture.faces[0] for picture in truth])
+        row = [before, after, true, gap_closed(before, after, true), shape, sharp, alike, line]
         table.append(row)
         print(f"{number:>4} " + " ".join(f"{v:8.3f}" for v in row[:3]) + " " + " ".join(f"{v:7.3f}" for v in row[3:]))
-    before, after, true, _, shape, sharp, alike = np.mean(table, axis=0)
+    before, after, true, _, shape, sharp, alike, line = np.mean(table, axis=0)
     closed = gap_closed(before, after, true)
     figures = {
         "a": (
@@ -217,6 +249,7 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
             f"own sound: mouth {sharp:.2f} times as sharp (aim {AIM_SHARP}), SSIM {alike:.3f} (aim {AIM_SSIM})",
             sharp >= AIM_SHARP and alike >= AIM_SSIM,
         ),
+        "d": (f"line below shut mouths: {line:.0f} levels darker than the skin (aim {AIM_LINE:.0f})", line <= AIM_LINE),
     }
     sharp, alike = np.mean(drawn, axis=0)
     print(f"new sound, not judged: mouth {sharp:.2f} times as sharp as the true lips, SSIM {alike:.3f}")

@@ -36,7 +36,7 @@ def write_demo(folder: Path) -> Iterator[Path]:
     ``true/<name>.mp4`` the same presenter really saying it.
     """
     (folder / "true").mkdir(parents=True, exist_ok=True)
-    for name, filmed, dubbed in _scenes():
+    for name, filmed, dubbed in demo_scenes():
         if filmed.seconds:
             write_scene(folder / f"{name}.mp4", filmed, quality=21, preset="slow")
             truth_beside(folder / f"{name}.mp4").unlink()
@@ -51,7 +51,7 @@ def write_demo(folder: Path) -> Iterator[Path]:
         yield folder / "true" / f"{name}.mp4"
 
 
-def _scenes() -> Iterator[tuple[str, Scene, Scene]]:
+def demo_scenes() -> Iterator[tuple[str, Scene, Scene]]:
     """Yield a name, the scene as filmed, and the same scene with the new speech."""
     first = _said(
         _english("f3"),
