@@ -96,6 +96,7 @@ def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     assert left == []
 
 
+@pytest.mark.slow
 def test_a_shaky_line_changes_nothing(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every fifth request is refused and every seventh answer lost: the row is done in one run, each chunk
     once, and its file is the same.

@@ -120,6 +120,7 @@ def test_few_words_leave_it_to_the_sound(tmp_path: Path) -> None:
     assert (heard.language, heard.by_sound, heard.by_text) == ("en", "en", None)
 
 
+@pytest.mark.slow
 def test_rows_take_their_language_from_what_is_heard(tmp_path: Path) -> None:
     """`language = auto` is heard once for each sound; without a model such rows fail, and others are dubbed."""
     folder = write_recogniser(tmp_path / "model", SENTENCE, "de")

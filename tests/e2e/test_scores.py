@@ -67,9 +67,9 @@ def _whole(folder: Path) -> Any:
 
 
 def test_chunks_score_like_the_whole(tmp_path: Path) -> None:
-    """Chunks of 7, 40 and 100 frames give the figures of the whole video to 1e-4; dubbed lips beat the filmed ones."""
+    """Chunks of 7 and of 100 frames give the figures of the whole video to 1e-4; dubbed lips beat the filmed ones."""
     found = []
-    for frames in (7, 40, 100):
+    for frames in (7, 100):
         folder = tmp_path / str(frames)
         folder.mkdir()
         report = dub(folder, [_row(end=4.0, length="shortest")], *TINY, LOSSLESS, JUDGED, f"chunk.frames={frames}")

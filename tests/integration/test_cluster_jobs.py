@@ -54,6 +54,7 @@ def _one_row(folder: Path) -> Path:
     return folder / "one.csv"
 
 
+@pytest.mark.slow
 def test_from_a_laptop(cluster: RayCluster, tmp_path: Path) -> None:
     """Sent and left alone, found again when it is sent twice, followed to its end; its files and figures are there."""
     out, film = tmp_path / "out", ROOT / "manifests" / "demo" / "presenter"

@@ -139,6 +139,7 @@ def _wait_for(nodes: set[str]) -> None:
     assert _going() == nodes
 
 
+@pytest.mark.slow
 def test_a_node_is_drained_in_time() -> None:
     """The notice drains that node, SIGTERM another one; the head stays, and the agents end with code 0."""
     import ray

@@ -36,6 +36,7 @@ def _losses(folder: Path) -> list[float]:
         return [float(r["value"]) for r in csv.DictReader(file) if r["split"] == "train" and r["metric"] == "loss"]
 
 
+@pytest.mark.slow
 def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Path, tmp_path: Path) -> None:
     """Damaged, silent and foreign files are named with a reason; the others are prepared once."""
     root = tmp_path / "footage"

@@ -9,12 +9,9 @@ import pytest
 from tests.integration.faults import nodes
 from tests.integration.faults.harness import Site
 
-_QUICK = "a node vanishes"
 
-
-@pytest.mark.parametrize(
-    "fault", [pytest.param(name, marks=() if name == _QUICK else pytest.mark.slow) for name in nodes.FAULTS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", nodes.FAULTS)
 def test_faults_of_nodes(tmp_path: Path, fault: str) -> None:
     """Runs answer them as `nodes` says, and nothing is lost, partial or done twice."""
     site = Site(tmp_path)

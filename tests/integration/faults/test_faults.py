@@ -76,6 +76,7 @@ def test_a_chunk_that_segfaults_is_quarantined(anywhere: Site) -> None:
     assert not anywhere.letters()
 
 
+@pytest.mark.slow
 def test_a_chunk_in_quarantine_may_show_its_original_frames(site: Site) -> None:
     """With `on_quarantine = passthrough` the row is done and says which chunk was left as it was filmed."""
     site.inject(Fault(POISON, "frame:5", "raise", times=3))
@@ -151,7 +152,8 @@ def test_two_drivers_at_once(site: Site) -> None:
     site.check("a", "b")
 
 
-@pytest.mark.parametrize("seconds", [-3600, pytest.param(3600, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [-3600, 3600])
 def test_the_clock_is_set_during_a_run(site: Site, seconds: int) -> None:
     """Set back or forward by an hour, it costs no chunk, and a second driver is refused as before."""
     strikes.clock_set(site, seconds)
@@ -160,6 +162,7 @@ def test_the_clock_is_set_during_a_run(site: Site, seconds: int) -> None:
     assert abs(noted[-1] - noted[0] - seconds) < 600
 
 
+@pytest.mark.slow
 def test_one_of_two_jobs_can_be_cancelled(anywhere: Site) -> None:
     """`cancel STATE ROW` ends that row while it waits for a slow chunk; the other one is finished."""
     strikes.one_of_two_cancelled(anywhere)
@@ -205,6 +208,7 @@ def test_a_disk_that_fills_up_stops_the_run_cleanly(site: Site) -> None:
     site.check("a", "b")
 
 
+@pytest.mark.slow
 def test_random_faults_in_one_run(site: Site) -> None:
     """A few of them, struck in any order: in the end both rows are right, and no chunk was done twice."""
     site.inject(*chaos(3, site.rows, 6))
