@@ -74,7 +74,7 @@ def _presenters(width: int, height: int):
     return picture.rgb[:, :, ::-1], sorted((face.truth for face in picture.faces), key=lambda truth: truth.box[0])
 
 
-@pytest.mark.parametrize("size", [(640, 360), (320, 180), (360, 640), (97, 211)])
+@pytest.mark.parametrize("size", [(640, 360), (320, 180), (360, 640), (151, 211)])
 def test_the_bundled_detector_finds_drawn_people(size: tuple[int, int]) -> None:
     """Both faces are found at any size and shape of picture, boxes and landmarks near the truth."""
     from lipwise_ray.faces.tiny import TinyFaces
