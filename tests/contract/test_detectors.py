@@ -94,6 +94,7 @@ def test_the_bundled_detector_finds_drawn_people(size: tuple[int, int]) -> None:
     assert len(nothing.score) == 0
 
 
+@pytest.mark.slow
 def test_s3fd_batches_like_single_pictures(tmp_path: Path) -> None:
     """With random weights: a batch gives what single pictures give, in our form, offline."""
     face_alignment = pytest.importorskip("face_alignment", reason="extra s3fd is not installed")

@@ -305,6 +305,7 @@ def test_where_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "the judge gave no numbers" in broken["why"]["after"]
 
 
+@pytest.mark.slow
 def test_offsets_are_found_and_lost_sync_shows(tmp_path: Path) -> None:
     """Sound moved by up to 10 frames is found there; the more of it is another's, the lower the confidence."""
 

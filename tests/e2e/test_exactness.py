@@ -105,6 +105,7 @@ def test_chunks_do_not_show(length: int, inputs: Path, whole: dict[str, list[str
         assert digest(tmp_path / "out" / row["output"]) == whole[row["id"]], row["id"]
 
 
+@pytest.mark.slow
 def test_a_real_network_keeps_the_invariance(inputs: Path, tmp_path: Path) -> None:
     """Wav2Lip in float32 draws bit-equal frames in chunks of 9 and in one chunk, faces coming and going."""
     import torch

@@ -102,6 +102,7 @@ def test_loudness_is_that_of_the_standard(tmp_path: Path, channels: int) -> None
 SENTENCE = "guten abend meine damen und herren heute wird das wetter wieder schoen"
 
 
+@pytest.mark.slow
 def test_what_is_said(tmp_path: Path) -> None:
     """A recogniser's words, at their times, and the language of sound and words; each five minutes by themselves."""
     folder = write_recogniser(tmp_path / "model", SENTENCE, "de")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
@@ -11,6 +13,7 @@ from lipwise_ray.values import Size
 from tests.dub import PASSTHROUGH, run, settings_arguments, write_manifest
 
 
+@pytest.mark.slow
 def test_a_run_on_a_cluster_with_an_address(tmp_path: Path) -> None:
     """`--address HOST:PORT` joins a running cluster, spreads its workers, and leaves the cluster running."""
     from ray.cluster_utils import Cluster

@@ -89,6 +89,7 @@ def test_kill_minus_nine_loses_no_finished_chunk(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "out" / "a.mp4") == sha256_of(tmp_path / "calm" / "a.mp4")
 
 
+@pytest.mark.slow
 def test_a_state_in_a_bucket_survives_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in the middle, the same command goes on from the bucket: no finished chunk is done again, the result is
     that of a local run, a second driver is refused, and `status` reads the bucket.
@@ -131,7 +132,8 @@ def test_a_state_in_a_bucket_survives_its_driver(tmp_path: Path, monkeypatch: py
         assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".part", ".mkv"))]
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_ray_does_not_show(workers: int, tmp_path: Path) -> None:
     """One or two Ray workers give the frames of one process without Ray, at an even and at an uneven rate."""
     write_sound(tmp_path / "s.wav", ToneSpec(SECONDS, codec="pcm_s16le", rate_hz=16000, channels=1))

@@ -172,6 +172,7 @@ def test_one_of_two_jobs_can_be_cancelled(anywhere: Site) -> None:
     assert "must have a driver at work" in nobody.stderr
 
 
+@pytest.mark.slow
 def test_a_row_that_waits_can_be_cancelled(site: Site) -> None:
     """The wish for a row that was not begun is kept until its turn comes: nothing of it is done."""
     site.inject(Fault(r"^render:a/0$", "frame:2", "hang"))

@@ -31,9 +31,9 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def data_of(prepared: Path, scenes: Path, speech: Path) -> dict[str, Path]:
-    """What each network learns from."""
-    return {"visemes": speech, "expert": prepared, "generator": prepared, "detector": scenes, "restorer": prepared}
+def data(network: str, request: pytest.FixtureRequest) -> Path:
+    """What a network learns from."""
+    return request.getfixturevalue({"visemes": "speech", "detector": "scenes"}.get(network, "prepared"))
 
 
 _NETWORKS = [pytest.param(name, marks=() if name == "visemes" else pytest.mark.slow) for name in sorted(SMALL)]
@@ -41,9 +41,9 @@ _NETWORKS = [pytest.param(name, marks=() if name == "visemes" else pytest.mark.s
 
 
 @pytest.mark.parametrize("network", _NETWORKS)
-def test_the_loss_falls(network: str, data_of: dict[str, Path], tmp_path: Path) -> None:
+def test_the_loss_falls(network: str, data: Path, tmp_path: Path) -> None:
     """A few dozen steps lower the training loss, and leave metrics, curves, samples and checkpoints."""
-    train(network, data_of[network], tmp_path / "run", steps=60)
+    train(network, data, tmp_path / "run", steps=60)
     losses = _losses(tmp_path / "run")
     assert len(losses) == 3
     assert losses[-1] < 0.97 * losses[0]
@@ -52,9 +52,8 @@ def test_the_loss_falls(network: str, data_of: dict[str, Path], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("network", _NETWORKS)
-def test_a_resumed_run_is_the_same_run(network: str, data_of: dict[str, Path], tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_same_run(network: str, data: Path, tmp_path: Path) -> None:
     """Stopped after 3 of 5 steps and resumed, weights and optimiser are bit-equal to an unbroken run's."""
-    data = data_of[network]
     often = {"eval_every": 100, "save_every": 100}
     train(network, data, tmp_path / "whole", steps=5, **often)
     train(network, data, tmp_path / "parts", steps=3, **often)
@@ -143,6 +142,7 @@ def test_a_resumed_run_with_all_losses_is_the_same_run(begun_expert: Path, prepa
     assert all(torch.equal(value, disc[key]) for key, value in whole["parts"]["disc"].items())
 
 
+@pytest.mark.slow
 def test_sync_loss_and_discriminator_take_part(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
     """With an expert and a discriminator all four losses are there, and both networks survive a resume."""
     more = {
