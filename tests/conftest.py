@@ -31,13 +31,13 @@ def _group(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest groups come first, so that both processes end together."""
+    """The longest groups come first, so that all processes end together."""
     items.sort(key=lambda item: _LONGEST.index(group) if (group := _group(item.nodeid)) in _LONGEST else len(_LONGEST))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give groups to the processes of `make test`; each has one of the two cores, and there is one Ray at a time."""
+    """Give groups to the processes of `make test`: one Ray at a time, which mostly waits, beside tests that compute."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByGroup(LoadScopeScheduling):

@@ -144,6 +144,7 @@ def test_footage_is_searched_by_a_detector(corpus: Path, tmp_path: Path) -> None
     assert "4 clips" in done.stdout
 
 
+@pytest.mark.slow
 def test_file_lists_are_followed(corpus: Path, tmp_path: Path) -> None:
     """A tree with lists, as LRS2 has, keeps its split; a listed file that is not there is skipped."""
     root = tmp_path / "footage"

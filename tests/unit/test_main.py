@@ -25,7 +25,11 @@ def test_nothing_that_lies_beside_the_footage_is_a_module(name: str, tmp_path: P
 def test_a_signal_while_the_program_loads_ends_it_in_order(number: signal.Signals, tmp_path: Path) -> None:
     """Neither a signal's own death, which supervisors misread, nor the traceback of an import."""
     (tmp_path / "typer.py").write_text(f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(30)\n")
-    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from lipwise_ray.__main__ import main; main()"
+    # Started in the background by a shell, the tests have SIGINT ignored, and would hand that on.
+    program = (
+        f"import signal, sys; signal.signal({int(number)}, signal.SIG_DFL); sys.path.insert(0, {str(tmp_path)!r}); "
+        "from lipwise_ray.__main__ import main; main()"
+    )
     words = [sys.executable, "-c", program, "status", "x"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (3, "stopped\n")
