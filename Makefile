@@ -16,7 +16,7 @@ demo: $(STAMP)
 	$(BIN)/lipwise-ray submit manifests/demo.csv --job jobs/demo.toml --out demo-out
 	$(BIN)/lipwise-ray synth compare manifests/demo.csv --job jobs/demo.toml --out demo-out --true manifests/demo/true
 
-# Two processes, one for what starts a Ray; see tests/conftest.py.
+# Three processes, one of them for what starts a Ray; see tests/conftest.py.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder --durations=25
 
 test: $(STAMP)
