@@ -89,9 +89,8 @@ def all_arrived() -> bool:
             raw.flush()
         except OSError:
             arrived = arrived and stream is sys.stderr
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), raw.fileno()
-            )  # else the interpreter fails at it, with a code of its own
+            # Else the interpreter fails at it once more, with a code of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), raw.fileno())
     return arrived
 
 
