@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 F32Array: TypeAlias = npt.NDArray[np.float32]
 F64Array: TypeAlias = npt.NDArray[np.float64]
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+"""Stored as small as its use allows; whoever computes with it converts the part that is needed."""
+
 I64Array: TypeAlias = npt.NDArray[np.int64]
 U8Array: TypeAlias = npt.NDArray[np.uint8]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]

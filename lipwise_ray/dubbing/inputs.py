@@ -30,9 +30,9 @@ from lipwise_ray.settings import Limits
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import SoundRecord, read_typed
 from lipwise_ray.state.store import Store, load_file, to_json
-from lipwise_ray.values import BoolArray
+from lipwise_ray.values import BoolArray, FloatArray
 
-_COLUMNS = ArraySpec("float32", ("C", "B"))
+_COLUMNS = ArraySpec("float32", ("C", "B"), kinds="f")
 
 
 @contextmanager
@@ -214,7 +214,7 @@ def _sound(record: SoundRecord) -> Sound | None:
     )
 
 
-def open_columns(store: Store, key: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def open_columns(store: Store, key: str) -> FloatArray:
     """Return a mel, shape (columns, 80), or cepstra, shape (columns, 13), as a memory map.
 
     Raises:

@@ -16,7 +16,7 @@ from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.metrics.lse import MOST_SHIFT, distances
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
-from lipwise_ray.values import F32Array, F64Array, I64Array, Size, U8Array
+from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, Size, U8Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -35,7 +35,7 @@ class Heard:
         frames: How many of 1/25 s the sound has.
     """
 
-    def __init__(self, judge: Judge, values: F32Array, frames: int) -> None:
+    def __init__(self, judge: Judge, values: FloatArray, frames: int) -> None:
         self.frames = frames
         self._judge = judge
         self._values = values

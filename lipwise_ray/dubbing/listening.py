@@ -19,7 +19,7 @@ from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
-from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Span, U8Array
+from lipwise_ray.values import BoolArray, F32Array, F64Array, FloatArray, I64Array, Span, U8Array
 
 if TYPE_CHECKING:
     from lipwise_ray.metrics.sync import SyncJudge
@@ -95,7 +95,7 @@ def listen(
     span: Span,
     tracks: Tracks,
     judge: SyncJudge,
-    mel: F32Array,
+    mel: FloatArray,
     voiced: BoolArray,
     lead_s: Fraction,
     *,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ, level_db
-from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array
+from lipwise_ray.values import BoolArray, F64Array, FloatArray, I64Array
 
 _BLOCK_COLUMNS = 8000
 _LOUDEST_S = 0.2
@@ -18,7 +18,7 @@ _NEAR_DB, _FAR_DB, _ABOVE_NOISE_DB = 20.0, 40.0, 8.0
 _CLICK_S, _HOLD_S = 0.04, 0.1
 
 
-def voiced(mel: F32Array, min_pause_s: float) -> BoolArray:
+def voiced(mel: FloatArray, min_pause_s: float) -> BoolArray:
     """Return which mel columns belong to speech.
 
     Args:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from lipwise_ray.lipsync.mel import MEL_BANDS, MEL_RATE_HZ, SILENCE
-from lipwise_ray.values import F32Array, I64Array
+from lipwise_ray.values import F32Array, FloatArray, I64Array
 
 WINDOW_COLUMNS = 16
 """Mel columns a frame: 200 ms from the frame's time on. Source: Wav2Lip inference.py, mel_step_size."""
@@ -59,7 +59,7 @@ def reference_frames(columns: int, rate: Fraction) -> tuple[int, I64Array]:
         starts.append(start)
 
 
-def window(mel: F32Array, start: int, pauses: I64Array | None = None) -> F32Array:
+def window(mel: FloatArray, start: int, pauses: I64Array | None = None) -> F32Array:
     """Return 16 columns from `start` on; silence where that passes an end.
 
     Args:

@@ -16,7 +16,7 @@ from lipwise_ray.nets.checkpoint import load_into, load_network
 from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
-from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
+from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, U8Array
 
 _EXPERT = "lipsync_expert"
 BATCH = 16
@@ -52,7 +52,7 @@ class Judge(Protocol):
         """Return where windows of sound begin in what is heard, at these times."""
         ...
 
-    def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
+    def sound(self, heard: FloatArray, columns: I64Array) -> F32Array:
         """Return embeddings of windows, shape (len(columns), D).
 
         Args:
@@ -103,10 +103,10 @@ class SyncNetJudge:
         """Return columns of 10 ms; a frame of 1/25 s is exactly four of them."""
         return np.floor(seconds * 100 + 0.5).astype(np.int64)
 
-    def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
+    def sound(self, heard: FloatArray, columns: I64Array) -> F32Array:
         """Return embeddings of windows of cepstra; past the sound's ends its first and last column are repeated."""
         place = np.clip(columns[:, None] + np.arange(COLUMNS), 0, len(heard) - 1)
-        windows = heard[place].transpose(0, 2, 1).reshape(-1, 1, CEPSTRA, COLUMNS)
+        windows = heard[place].astype(np.float32, copy=False).transpose(0, 2, 1).reshape(-1, 1, CEPSTRA, COLUMNS)
         return _in_batches(windows, self._network.embed_sound, self._device, self._batch)
 
 
@@ -145,7 +145,7 @@ class ExpertJudge:
         """Return columns of a mel of 80 a second."""
         return np.floor(seconds * 80 + _SLACK).astype(np.int64)
 
-    def sound(self, heard: F32Array, columns: I64Array) -> F32Array:
+    def sound(self, heard: FloatArray, columns: I64Array) -> F32Array:
         """Return embeddings of windows of a mel, of length 1; there is silence past its ends."""
         mels = np.stack([window(heard, int(column)) for column in columns])[:, None]
         return _in_batches(mels, self._network.embed_sound, self._device, self._batch)

@@ -12,7 +12,7 @@ from lipwise_ray.lipsync.windows import CROP_RATE_HZ, WINDOW_COLUMNS, window
 from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
 from lipwise_ray.nets.precision import exact_float32
-from lipwise_ray.values import F32Array, F64Array, I64Array, U8Array
+from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, U8Array
 
 RATE_HZ = CROP_RATE_HZ
 
@@ -39,7 +39,7 @@ class SyncJudge:
         self._device = device
         self._network = load_network(LipSyncExpert, expert, "the lip-sync expert").eval().to(device)
 
-    def distance(self, crops: Mapping[int, U8Array], mel: F32Array) -> float | None:
+    def distance(self, crops: Mapping[int, U8Array], mel: FloatArray) -> float | None:
         """Return the mean of 1 - cosine over all windows of 5 frames: near 0 in sync, about 1 out of it.
 
         Args:
@@ -56,7 +56,7 @@ class SyncJudge:
         cosines = (self._faces(crops, starts) * self._sounds(mels)).sum(1)
         return float(1 - cosines.mean())
 
-    def offset(self, crops: Mapping[int, U8Array], mel: F32Array) -> int:
+    def offset(self, crops: Mapping[int, U8Array], mel: FloatArray) -> int:
         """Return by how many frames the sound comes late; negative where it comes early.
 
         Args:
@@ -79,7 +79,7 @@ class SyncJudge:
         return 2 * _NEAR_OFFSET_FRAMES + 1
 
     def agreement(
-        self, crops: Mapping[int, U8Array], mel: F32Array, starts: list[int], columns: I64Array
+        self, crops: Mapping[int, U8Array], mel: FloatArray, starts: list[int], columns: I64Array
     ) -> tuple[F64Array, int]:
         """Return how well lips agree with a sound, as sums that can be added up.
 
