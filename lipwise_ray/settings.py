@@ -41,6 +41,17 @@ Codecs = Annotated[
 ]
 
 
+def _text_or_number(value: object) -> str:
+    return f"{UNION_TAG}text" if isinstance(value, str) else f"{UNION_TAG}number"
+
+
+ChunkLength = Annotated[
+    Annotated[float, Field(gt=0, le=3600), Tag(f"{UNION_TAG}number")]
+    | Annotated[Literal["auto"], Tag(f"{UNION_TAG}text")],
+    Discriminator(_text_or_number),
+]
+
+
 class Lipsync(Section):
     """The lip-sync network."""
 
@@ -273,7 +284,8 @@ class Encode(Section):
 class Chunk(Section):
     """How long videos are cut for the workers."""
 
-    length_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    length_s: ChunkLength = 10.0
+    """Seconds; ``auto`` is a 120th of the video, from 10 s to a minute, so that films leave few records."""
     frames: Annotated[int, Field(ge=0)] = 0
     """Exact chunk length in frames; 0 goes by `length_s`."""
 

@@ -80,10 +80,11 @@ def dub(
     rows: list[dict[str, Any]],
     *sets: str,
     out: str = "out",
+    state: str = "",
     models: Path | None = None,
     verify: bool = False,
 ) -> Dubbed:
-    """Dub rows in this process; settings as --set takes them."""
+    """Dub rows in this process; settings as --set takes them. The state lies beside the outputs, or at `state`."""
     manifest_path = write_manifest(folder / f"{out}.csv", rows)
     layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, UNJUDGED, *sets)]
     source = SettingsSource(jobs_folder(), "quality", list(layers))
@@ -93,7 +94,7 @@ def dub(
         read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder()), policy_of(settings.paths)),
         source,
         Registry(models_folder() / "registry.toml", models or folder / "no-models"),
-        state=str(folder / f"{out}.state"),
+        state=state or str(folder / f"{out}.state"),
         out=str(folder / out),
         make_engine=lambda config: make_engine(settings.engine, config),
         listener=listener,

@@ -71,6 +71,7 @@ class Line:
         refusal: Status and reason of a refusal.
         delay_s: Every answer comes so much later.
         method: Only requests of this method are hit.
+        asked: Method and path of each request that came.
     """
 
     to: int
@@ -84,6 +85,7 @@ class Line:
     hits: int = 0
     seen: int = 0
     port: int = 0
+    asked: list[str] = field(default_factory=list[str])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
 
@@ -118,6 +120,7 @@ class Line:
             is_hit = request.startswith(self.method)
             with self._lock:
                 self.seen += is_hit
+                self.asked.append(b" ".join(request.split(b" ", 2)[:2]).decode())
             if is_hit and self._take("refuse"):
                 client.sendall(b"HTTP/1.1 " + self.refusal + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return

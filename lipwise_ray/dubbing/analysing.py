@@ -13,6 +13,7 @@ from lipwise_ray.dubbing.models import Models
 from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.recognising import look, look_at_portrait
 from lipwise_ray.dubbing.scanning import scan
+from lipwise_ray.dubbing.tasks import is_surely_missing
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.settings import Detect
 from lipwise_ray.state import layout
@@ -52,7 +53,7 @@ class Analyser:
     def scan(self, payload: Json, media: Media) -> Json:
         """Find faces in a chunk, and how much its pictures change."""
         key = layout.scan_chunk(payload["video_id"], payload["detector_id"], payload["chunk"])
-        if self._store.size(key) is not None:
+        if not is_surely_missing(payload) and self._store.size(key) is not None:
             return {}
         job = open_job(self._store, media, self._scratch, payload)
         span = Span(payload["start"], payload["stop"])
@@ -73,7 +74,7 @@ class Analyser:
     def listen(self, payload: Json, media: Media) -> Json:
         """Compare the lips of everybody in a chunk with the sound filmed there."""
         key = layout.voices(payload["video_id"], payload["voices_id"], payload["chunk"])
-        if self._store.size(key) is not None:
+        if not is_surely_missing(payload) and self._store.size(key) is not None:
             return {}
         job = open_job(self._store, media, self._scratch, payload)
         own = self._planner.own_sound(job.spec, job.video)
@@ -106,7 +107,7 @@ class Analyser:
         if "portrait" in payload:
             return self._recognise_portrait(payload, media)
         key = layout.looks(payload["video_id"], payload["looks_id"], payload["chunk"])
-        if self._store.size(key) is not None:
+        if not is_surely_missing(payload) and self._store.size(key) is not None:
             return {}
         job = open_job(self._store, media, self._scratch, payload)
         try:

@@ -48,7 +48,7 @@ from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
-from lipwise_ray.state.markers import Marker, drop_marker, read_marker
+from lipwise_ray.state.markers import Marker, drop_marker, markers_of
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
@@ -82,7 +82,8 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
     delivered = container_for(Path(job.spec.output))
     carries = {name for marker in markers for name in marker.carries}
     picture, lost = promised(job.video.info, recipe.canvas.orientation, spec, delivered, carries)
-    soundtrack, sound = prepare_sound(job, payload, plan)
+    delivered_sound = prepare_sound(job, payload, plan)
+    soundtrack, sound = delivered_sound.plan, delivered_sound.info
 
     def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
         return add_soundtrack(container, sound, replace(soundtrack, copy=True))
@@ -112,7 +113,7 @@ def assemble(job: JobContext, payload: Json, recipe: FrameRecipe) -> Json:
                 told = {part: got for part, got in side.broken.items() if part in chosen.parts}
                 broken = told or dict.fromkeys(chosen.parts, error.got)
                 if error.code not in _SIDE_FAULTS or not broken:
-                    _remove_all(job.store, layout.soundtrack(job_id))  # what is wrong may lie in it
+                    job.store.remove_all(job.store.names(layout.soundtrack(job_id)))  # what is wrong may lie in it
                     raise
                 chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
         result = _result(job, payload, plan, markers, found, temporary)
@@ -197,8 +198,17 @@ def _gather(job: JobContext, payload: Json) -> _Gathered | Json:
     return {"missing_scores": scores} if isinstance(scores, list) else _Gathered(plan, markers, scores)
 
 
-def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[SoundtrackPlan, AudioInfo]:
-    """Return how the sound is delivered, and a file from which it can be copied.
+@dataclass(frozen=True, slots=True)
+class DeliveredSound:
+    """How the sound is delivered, a file from which it can be copied, and its key, where it is not the row's own."""
+
+    plan: SoundtrackPlan
+    info: AudioInfo
+    key: str = ""
+
+
+def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> DeliveredSound:
+    """Return how the sound is delivered.
 
     What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
     """
@@ -209,22 +219,23 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> tuple[Soundtrac
     codec = sound_codec(job.spec.settings, audio.info)
     planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
     if planned.copy and planned.codec in LOSSLESS:
-        return planned, audio.info
+        return DeliveredSound(planned, audio.info)
     folder, suffix = layout.soundtrack(payload["job_id"]), name.suffix.lower()
     folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
     for copied in (True, False) if planned.copy else (False,):
-        known = whole_file(job.store, folders[copied])
+        known = whole_file(job.store, folders[copied], str(payload.get("sound", "")))
         if known is not None:
-            return replace(planned, copy=copied), probe_audio(known, WIDEST_LIMITS)
+            return DeliveredSound(replace(planned, copy=copied), probe_audio(known, WIDEST_LIMITS))
     with inputs.scratch_file(scratch, f"track{suffix}") as temporary:
         wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
         if encode.codec == "copy" and not wrote.copy:
             raise copy_impossible(audio.info, delivered, "packets that decode otherwise in it")
-        job.store.put_file(f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}", temporary)
-    known = whole_file(job.store, folders[wrote.copy])
+        key = f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}"
+        job.store.put_file(key, temporary)
+    known = job.store.fetch(key)
     if known is None:
         raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
-    return wrote, probe_audio(known, WIDEST_LIMITS)
+    return DeliveredSound(wrote, probe_audio(known, WIDEST_LIMITS), key)
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:
@@ -250,10 +261,13 @@ def sound_codec(settings: Settings, info: AudioInfo) -> str:
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
     """Remove the segments and the sounds of a published job, those of attempts that never committed too."""
-    if not keep:
-        _remove_all(
-            store, layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id), layout.scores(job_id)
-        )
+    if keep:
+        return
+    gone = tuple(
+        f"{folder}/"
+        for folder in (layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id), layout.scores(job_id))
+    )
+    store.remove_all([key for key in store.names(layout.job(job_id)) if key.startswith(gone)])
 
 
 def sweep_attempts(store: Store, result: Json, *, keep: bool) -> None:
@@ -268,18 +282,12 @@ def sweep_attempts(store: Store, result: Json, *, keep: bool) -> None:
         sweep_segments(store, job_id, keep=keep)
 
 
-def _remove_all(store: Store, *folders: str) -> None:
-    for folder in folders:
-        for key in store.names(folder):
-            store.remove(key)
-
-
 def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[Marker], list[int]]:
     """Return the chunks' markers, and the chunks whose segment is not what its marker says."""
     markers: dict[int, Marker] = {}
     missing: list[int] = []
-    for number, span in enumerate(plan.chunks):
-        marker = read_marker(job.store, job_id, number)
+    found = markers_of(job.store, job_id, range(len(plan.chunks)))
+    for number, (span, marker) in enumerate(zip(plan.chunks, found, strict=True)):
         path = job.store.fetch(marker.segment) if marker else None
         if marker is None or path is None or marker.frames != len(span) or sha256_of(path) != marker.sha256:
             missing.append(number)

@@ -17,8 +17,8 @@ from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.settings import Settings
-from lipwise_ray.state.shapes import ResultRecord, typed
-from lipwise_ray.state.store import as_json, open_store
+from lipwise_ray.state.speeds import latest_speeds
+from lipwise_ray.state.store import open_store
 from lipwise_ray.storage.address import is_local
 from lipwise_ray.values import Json, round_half_up, spans
 
@@ -35,7 +35,7 @@ class Speeds:
     """Frames a second of one worker.
 
     Attributes:
-        render: Over all jobs.
+        render: Over all of these jobs.
         scan: Of looking for faces.
         slowest, fastest: Of rendering, where nine of ten jobs stay within.
         jobs: How many were measured; none for assumed speeds.
@@ -51,28 +51,18 @@ class Speeds:
 
     @staticmethod
     def measured(state: str) -> Speeds:
-        """Return the speeds of the jobs finished in a state directory, or assumed ones."""
-        frames, seconds = 0, 0.0
-        each: list[float] = []
-        devices: set[str] = set()
-        if not is_local(state) or Path(state).is_dir():
-            store = open_store(state)
-            keys = [key for key in store.names("jobs") if key.endswith("/result.json")]
-            for data in store.read_all(keys):
-                result = typed(as_json(data), ResultRecord)
-                if result and result.render_s:
-                    frames, seconds = frames + result.frames, seconds + result.render_s
-                    each.append(result.frames / result.render_s)
-                    devices.add(str((result.identity or {}).get("device")))
-        if not each:
+        """Return the speeds of the latest jobs finished in a state, or assumed ones."""
+        known = latest_speeds(open_store(state)) if not is_local(state) or Path(state).is_dir() else []
+        if not known:
             return Speeds()
+        each = [one.frames / one.render_s for one in known]
         slowest, fastest = (float(value) for value in np.percentile(each, _NINE_OF_TEN))
         return Speeds(
-            render=frames / seconds,
+            render=sum(one.frames for one in known) / sum(one.render_s for one in known),
             slowest=slowest,
             fastest=fastest,
-            jobs=len(each),
-            are_of_gpus=devices == {"cuda"},
+            jobs=len(known),
+            are_of_gpus={one.device for one in known} == {"cuda"},
         )
 
 
@@ -124,7 +114,9 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         len(used_frames(index, row.start_s, row.end_s)) if detects(rules_of(row.speakers, settings), row.tracks) else 0
     )
     seconds = frames / speeds.render + scan_frames / speeds.scan
-    return Estimate(row.id, frames, rate, len(spans(frames, chunk_frames(settings, rate))), scan_frames, seconds)
+    return Estimate(
+        row.id, frames, rate, len(spans(frames, chunk_frames(settings, rate, frames))), scan_frames, seconds
+    )
 
 
 def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:

@@ -23,6 +23,7 @@ from lipwise_ray.dubbing.plan import chunk_frames
 from lipwise_ray.dubbing.planning import Planner, recipe_of
 from lipwise_ray.dubbing.scores import FRAMES, RATE_HZ, is_lse, score_record, scorer_record
 from lipwise_ray.dubbing.speakers import detects, rules_of
+from lipwise_ray.dubbing.tasks import is_surely_missing
 from lipwise_ray.errors import MediaError, SegmentError
 from lipwise_ray.faces.select import BOX, choose_tracks, fixed_box
 from lipwise_ray.metrics.lse import SHIFTS, reduce
@@ -80,7 +81,8 @@ class Evaluator:
             self._planner.own_sound(spec, job.video)
         detector_id = detector_id_of(spec.settings, payload["weights"])
         video_id, pieces = job.video.id, _pieces(job)
-        is_scanned = self._store.size(layout.tracks(video_id, detector_id)) is not None
+        found = self._store.names(layout.scans(video_id, detector_id))
+        is_scanned = layout.tracks(video_id, detector_id) in found
         looks = detects(rules_of((), spec.settings), spec.tracks) and not is_scanned
         return {
             "job_id": job_id,
@@ -89,14 +91,12 @@ class Evaluator:
             "detector_id": detector_id,
             "frames": len(job.video.index),
             "chunks": len(pieces),
-            "scan": self._absent(pieces, lambda n: layout.scan_chunk(video_id, detector_id, n)) if looks else [],
-            "measure": self._absent(pieces, lambda n: layout.measured(job_id, n)),
+            "scan": _absent(pieces, lambda n: layout.scan_chunk(video_id, detector_id, n), found) if looks else [],
+            "measure": _absent(
+                pieces, lambda n: layout.measured(job_id, n), self._store.names(layout.measures(job_id))
+            ),
             "published": None,
         }
-
-    def _absent(self, pieces: list[Span], key_of: Callable[[int], str]) -> list[list[int]]:
-        """Return number, start and stop of the stretches whose records are not there."""
-        return [[n, one.start, one.stop] for n, one in enumerate(pieces) if self._store.size(key_of(n)) is None]
 
     def _reference(self, job: JobContext, payload: Json, reference_id: str) -> inputs.Video:
         """Open the video that a row's is compared with."""
@@ -122,7 +122,7 @@ class Evaluator:
     def measure(self, payload: Json, media: Media, on_frame: Callable[[], None]) -> Json:
         """Measure a stretch of a video."""
         key = layout.measured(payload["job_id"], payload["chunk"])
-        if self._store.size(key) is not None:
+        if not is_surely_missing(payload) and self._store.size(key) is not None:
             return {}
         job = open_job(self._store, media, self._scratch, payload)
         try:
@@ -287,4 +287,11 @@ def _identity(spec: JobSpec, payload: Json, media: Media) -> Json:
 
 def _pieces(job: JobContext) -> list[Span]:
     rate = job.video.index.mean_rate
-    return spans(len(job.video.index), chunk_frames(job.spec.settings, rate))
+    frames = len(job.video.index)
+    return spans(frames, chunk_frames(job.spec.settings, rate, frames))
+
+
+def _absent(pieces: list[Span], key_of: Callable[[int], str], there: list[str]) -> list[list[int]]:
+    """Return number, start and stop of the stretches whose records are not there."""
+    known = set(there)
+    return [[number, piece.start, piece.stop] for number, piece in enumerate(pieces) if key_of(number) not in known]

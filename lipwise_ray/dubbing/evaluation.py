@@ -116,7 +116,7 @@ class EvaluationFlow:
             self._task(
                 kind,
                 f"{kind}:{record}/{number}",
-                {"chunk": number, "start": start, "stop": stop},
+                {"chunk": number, "start": start, "stop": stop, "is_missing": True},
                 frames=stop - start,
                 chunk=number,
             )

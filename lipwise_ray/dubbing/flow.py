@@ -17,7 +17,7 @@ from lipwise_ray.values import Json
 
 Stage = Literal["waiting", "probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"]
 _MOST_REPAIRS = 3
-_HANDED_ON = ("job_id", "identity", "video_id", "detector_id", "voices_id", "looks_id", "portraits")
+_HANDED_ON = ("job_id", "identity", "video_id", "detector_id", "voices_id", "looks_id", "portraits", "has_begun")
 """What the tasks of a row are told of its probe."""
 
 
@@ -129,6 +129,7 @@ class RowFlow:
     """Stretches in which faces are compared with the sound, and looked at."""
     _found_missing: bool = False
     _segments_missing: set[int] = field(default_factory=set[int])
+    _rendered: set[int] = field(default_factory=set[int])  # chunks that nobody can have scored
     _unscored: set[int] = field(default_factory=set[int])
     """Chunks whose scoring was given up."""
     _chunks: list[list[int]] = field(default_factory=list[list[int]])
@@ -165,10 +166,11 @@ class RowFlow:
         self._found_missing |= "missing" in result
         if task.kind == "scan":
             self.tally.scans += 1
-        elif task.kind == "transcribe":
-            self._extra = {**self._extra, "language": result.get("language")}
+        elif task.kind in ("transcribe", "sound"):
+            self._extra = {**self._extra, **result}
         elif task.kind == "render":
             self.tally.chunks_rendered += not result["reused"]
+            self._rendered.update([] if result["reused"] else [task.payload["chunk"]])
             self.tally.chunks_reused += bool(result["reused"])
             self.tally.frames_rendered += 0 if result["reused"] else task.frames
         if self._open:
@@ -224,7 +226,7 @@ class RowFlow:
             self._task(
                 kind,
                 f"{kind}:{self._probe['video_id']}/{record_id}/{number}",
-                {"chunk": number, "start": start, "stop": stop},
+                {"chunk": number, "start": start, "stop": stop, "is_missing": True},
                 frames=stop - start,
                 chunk=number,
             )
@@ -259,16 +261,17 @@ class RowFlow:
         tasks = self._renders([(number, span) for number, span in enumerate(chunks) if number not in done])
         self._chunks = chunks
         self.progress.stage = "rendering"
-        self.progress.todo = chunks[-1][1]
-        self.progress.done = sum(chunks[number][1] - chunks[number][0] for number in done)
+        self.progress.todo, self.progress.done = chunks[-1][1], sum(chunks[n][1] - chunks[n][0] for n in done)
         if self.base["job"]["language"] == AUTO:
             tasks.append(self._task("transcribe", f"transcribe:{self.job_id}", {}))
         return [*tasks, self._task("sound", f"sound:{self.job_id}", {})] if tasks else self._ends()
 
     def _renders(self, chunks: list[tuple[int, list[int]]]) -> list[Task]:
         return [
-            self._task("render", f"render:{self.job_id}/{number}", {"chunk": number}, frames=stop - start, chunk=number)
-            for number, (start, stop) in chunks
+            self._task(
+                "render", f"render:{self.job_id}/{n}", {"chunk": n, "is_missing": True}, frames=stop - start, chunk=n
+            )
+            for n, (start, stop) in chunks
         ]
 
     def without_lips(self, task: Task) -> list[Task]:
@@ -288,15 +291,15 @@ class RowFlow:
     def _scores(self, numbers: list[int]) -> list[Task]:
         judge = judge_id(self.base["weights"]["judge"])
         again = f"/{self._repairs}" if self._repairs else ""
+        frames = {number: self._chunks[number][1] - self._chunks[number][0] for number in numbers}
         self.progress.stage = "scoring"
-        self.progress.todo = sum(self._chunks[number][1] - self._chunks[number][0] for number in numbers)
-        self.progress.done = 0
+        self.progress.todo, self.progress.done = sum(frames.values()), 0
         return [
             self._task(
                 "score",
                 f"score:{self.job_id}/{judge}/{number}{again}",
-                {"chunk": number},
-                frames=self._chunks[number][1] - self._chunks[number][0],
+                {"chunk": number, "is_missing": number in self._rendered},
+                frames=frames[number],
                 chunk=number,
             )
             for number in numbers
@@ -361,8 +364,7 @@ class RowFlow:
         chunks = self._chunks
         self.tally.chunks_reused = max(0, self.tally.chunks_reused - len(missing))
         self.progress.stage = "rendering"
-        self.progress.todo = sum(chunks[number][1] - chunks[number][0] for number in missing)
-        self.progress.done = 0
+        self.progress.todo, self.progress.done = sum(chunks[n][1] - chunks[n][0] for n in missing), 0
         return self._renders([(number, chunks[number]) for number in missing])
 
     def _finish(self, result: Json) -> list[Task]:

@@ -13,10 +13,10 @@ from typing import Protocol
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.errors import OutputError, StorageError
 from lipwise_ray.media.container import write_problem
+from lipwise_ray.state.local import move_into_place
 from lipwise_ray.state.shapes import Seen
-from lipwise_ray.state.store import move_into_place
 from lipwise_ray.storage.address import bucket_and_key, is_local
-from lipwise_ray.storage.objects import Bucket
+from lipwise_ray.storage.objects import Bucket, Facts
 
 _SHOWN_BYTES = 80
 _USUAL_NAME_BYTES = 255
@@ -147,6 +147,7 @@ class ObjectOutput:
         root, self._key = bucket_and_key(address)
         self._bucket = Bucket(root, "files")
         self._scratch = scratch
+        self._put: Facts | None = None
 
     def check(self) -> None:
         """Ask the bucket for the object, which shows that it can be reached."""
@@ -154,7 +155,7 @@ class ObjectOutput:
 
     def seen(self) -> Seen | None:
         """Return size and tag of the object that is there, None for none."""
-        facts = self._bucket.facts(self._key)
+        facts = self._put or self._bucket.facts(self._key)
         return None if facts is None or facts.size is None else Seen(facts.size, facts.tag)
 
     def sha256(self, on_block: Callable[[], None]) -> str | None:
@@ -169,4 +170,4 @@ class ObjectOutput:
         stem = f"{_shown(name.removesuffix(suffix))}.{job_id[:8]}"
         with inputs.scratch_file(self._scratch, f"{stem}{suffix}") as temporary:
             yield temporary
-            self._bucket.upload(self._key, temporary)
+            self._put = self._bucket.upload(self._key, temporary)

@@ -28,6 +28,9 @@ from lipwise_ray.settings import Settings
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Json, Span, round_half_up, spans, steps_to
 
 _FADE_S = 0.12
+_AUTO_CHUNKS, _SHORTEST_CHUNK_S, _LONGEST_CHUNK_S = 120, 10.0, 60.0
+"""Chunks of a long video, and their bounds: short ones are all overhead, a long one costs a lost worker much."""
+
 _COLUMN_SLACK = 1e-6
 _LEAD_SLACK = Fraction(1, 2)  # frames
 
@@ -216,9 +219,20 @@ class Plan:
         )
 
 
-def chunk_frames(settings: Settings, rate: Fraction) -> int:
-    """Return the length of a chunk in frames."""
-    return settings.chunk.frames or max(1, round(settings.chunk.length_s * float(rate)))
+def chunk_frames(settings: Settings, rate: Fraction, frames: int) -> int:
+    """Return the length of a chunk in frames.
+
+    Args:
+        settings: Say how videos are cut.
+        rate: Frames a second.
+        frames: Of the video that is cut.
+    """
+    if settings.chunk.frames:
+        return settings.chunk.frames
+    length_s = settings.chunk.length_s
+    if length_s == "auto":
+        length_s = min(max(_SHORTEST_CHUNK_S, frames / float(rate) / _AUTO_CHUNKS), _LONGEST_CHUNK_S)
+    return max(1, round(length_s * float(rate)))
 
 
 def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
@@ -275,7 +289,7 @@ def make_plan(facts: Facts, chosen: Chosen, settings: Settings) -> Plan:
         rate=rate,
         chosen=chosen,
         parts=parts,
-        chunks=spans(len(source), chunk_frames(settings, rate)),
+        chunks=spans(len(source), chunk_frames(settings, rate, len(source))),
         audio_s=_sound_length(facts, timeline, rate, settings),
         counts={
             "frames": len(source),

@@ -81,17 +81,21 @@ class Prober:
         to_scan: list[list[int]] = []
         stretch = stretch_of(opened)
         tracks = layout.tracks(video.id, detector_id, stretch.part)
-        if detects(rules, job.tracks) and self._store.size(tracks) is None:
-            to_scan = self._missing(stretch, lambda number: layout.scan_chunk(video.id, detector_id, number))
+        if detects(rules, job.tracks):
+            there = self._store.names(layout.scans(video.id, detector_id))
+            if tracks not in there:
+                to_scan = _missing(stretch, lambda number: layout.scan_chunk(video.id, detector_id, number), there)
         to_listen: list[list[int]] = []
         if listens(rules):
             self._check_own_sound(job, video)
             voices_id = found = comparison_id(job, identity, "expert", stretch.part)
-            to_listen = self._missing(stretch, lambda number: layout.voices(video.id, found, number))
+            there = self._store.names(layout.listened(video.id, found))
+            to_listen = _missing(stretch, lambda number: layout.voices(video.id, found, number), there)
         to_recognise: list[list[int]] = []
         if portraits(rules):
             looks_id = seen = comparison_id(job, identity, "embedder", stretch.part)
-            to_recognise = self._missing(stretch, lambda number: layout.looks(video.id, seen, number))
+            there = self._store.names(layout.recognised(video.id, seen))
+            to_recognise = _missing(stretch, lambda number: layout.looks(video.id, seen, number), there)
         return {
             "job_id": job_id,
             "identity": identity,
@@ -111,6 +115,7 @@ class Prober:
             },
             "published": None,
             "choice": choice.record(),
+            "has_begun": has_begun,
             "check": is_hardware(choice.encoder) and not has_begun,
             "problem": problem,
         }
@@ -150,14 +155,6 @@ class Prober:
         )
         return {}
 
-    def _missing(self, stretch: Stretch, key_of: Callable[[int], str]) -> list[list[int]]:
-        """Return the chunks of a source (number, start, stop) that are looked at and whose records are not there."""
-        return [
-            [number, piece.start, piece.stop]
-            for number, piece in stretch.numbered
-            if self._store.size(key_of(number)) is None
-        ]
-
     def _check_early(self, job: JobSpec, audio: inputs.Audio) -> None:
         """Find out before any work what would only fail at its end."""
         output_at(job.output_address, self._scratch).check()
@@ -185,3 +182,9 @@ class Prober:
                 "none",
                 "Choose another rule for this row",
             )
+
+
+def _missing(stretch: Stretch, key_of: Callable[[int], str], there: list[str]) -> list[list[int]]:
+    """Return the chunks of a source (number, start, stop) that are looked at and whose records are not there."""
+    known = set(there)
+    return [[number, piece.start, piece.stop] for number, piece in stretch.numbered if key_of(number) not in known]

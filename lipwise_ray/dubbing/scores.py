@@ -120,7 +120,11 @@ def collect_scores(
     for number in range(len(markers)):
         if number in unscored:
             continue
-        part = load_file(store, layout.score(job_id, judge_id(judge), number), Distances.load)
+        key = layout.score(job_id, judge_id(judge), number)
+        part = load_file(store, key, Distances.load)
+        if part is not None and not part.is_of(by_number):  # those of others, or of before its segments were made again
+            store.forget(key)
+            part = load_file(store, key, Distances.load)
         if part is None or not part.is_of(by_number):
             lost.append(number)
         else:

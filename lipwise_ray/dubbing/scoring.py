@@ -24,7 +24,7 @@ from lipwise_ray.media.reader import VideoReader, read_through
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.metrics.lse import SHIFTS
 from lipwise_ray.nets.checkpoint import sha256_of
-from lipwise_ray.state.markers import drop_marker, read_marker
+from lipwise_ray.state.markers import drop_marker, marker_of
 from lipwise_ray.values import F32Array, I64Array
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def score_chunk(
         return gone
     files = {number: found for number, found in segments.items() if found is not None}
     video_id, salvage = job.video.id, job.salvage
-    has_sound = inputs.sound_of(job.store, video_id, salvage=salvage) is not None
+    is_filmed = job.video.info.sound_start_s is not None
+    has_sound = is_filmed and inputs.sound_of(job.store, video_id, salvage=salvage) is not None
     own = Heard.of(judge, job.store, video_id, salvage=salvage) if has_sound else None
     parts: list[Distances] = []
     info = job.video.info
@@ -215,7 +216,7 @@ class _Segment:
 
 def _segment(job: JobContext, job_id: str, chunk: int) -> _Segment | None:
     """Return a chunk's segment; a damaged one is given up, to be rendered again."""
-    marker = read_marker(job.store, job_id, chunk)
+    marker = marker_of(job.store, job_id, chunk)
     path = job.store.fetch(marker.segment) if marker else None
     if marker is None or path is None:
         return None

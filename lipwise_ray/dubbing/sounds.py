@@ -93,8 +93,9 @@ class Sounds:
         if known is None:
             with inputs.scratch_file(self._scratch, "mix.mka") as temporary:
                 mix(self._clips(), temporary, salvage=self._job.salvage, on_block=self._on_block)
-                self._job.store.put_file(f"{folder}/{sha256_of(temporary)}.mka", temporary)
-            known = whole_file(self._job.store, folder)
+                key = f"{folder}/{sha256_of(temporary)}.mka"
+                self._job.store.put_file(key, temporary)
+            known = self._job.store.fetch(key)
             if known is None:
                 raise StorageError("no_mix", folder, "must keep the mix", "nothing", "Run the same command again")
         return replace(audio, info=replace(audio.info, path=known))
@@ -166,9 +167,16 @@ class Sounds:
         )
 
 
-def whole_file(store: Store, folder: str) -> Path | None:
-    """Return the file of a folder, which is named after its bytes; what has become another is removed."""
-    for key in store.names(folder):
+def whole_file(store: Store, folder: str, told: str = "") -> Path | None:
+    """Return the file of a folder, which is named after its bytes; what has become another is removed.
+
+    Args:
+        store: The state.
+        folder: The folder.
+        told: The key of the file, or of one in another folder, where somebody has just put it: then none is looked for.
+    """
+    keys = [told] if told.startswith(f"{folder}/") else [] if told else store.names(folder)
+    for key in keys:
         path = store.fetch(key)
         if path is not None and Path(key).stem == sha256_of(path):
             return path

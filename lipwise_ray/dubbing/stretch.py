@@ -57,6 +57,6 @@ def stretch_of(job: JobContext) -> Stretch:
     used = used_frames(index, job.spec.start_s, job.spec.end_s)
     margin = settings.detect.stride + round((_MARGIN_S + settings.faces.max_gap_s + settings.faces.smooth_s) * rate)
     low, high = int(used[0]) - margin, int(used[-1]) + 1 + margin
-    pieces = spans(len(index), chunk_frames(settings, index.mean_rate))
+    pieces = spans(len(index), chunk_frames(settings, index.mean_rate, len(index)))
     near = [number for number, piece in enumerate(pieces) if piece.stop > low and piece.start < high]
     return Stretch(near[0], tuple(pieces[near[0] : near[-1] + 1]), len(index))

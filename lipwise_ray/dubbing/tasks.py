@@ -98,6 +98,15 @@ class Task:
         return LANES[self.kind]
 
 
+def is_surely_missing(payload: Json) -> bool:
+    """Tell whether nobody can have left a task's result, so that it need not be looked for.
+
+    Its flow found it missing (``is_missing``), and its dispatcher knows of nobody who has worked on it since
+    (``may_be_done``). Whatever a worker is told otherwise, it looks.
+    """
+    return bool(payload.get("is_missing")) and not payload.get("may_be_done")
+
+
 def rank(kind: Kind, priority: int, turn: int, row: int, chunk: int = 0, *, frames: int | None) -> tuple[int, ...]:
     """Return a task's place in the queue: priority, age, the longest job first, then its latest stage.
 

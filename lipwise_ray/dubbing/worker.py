@@ -32,13 +32,13 @@ from lipwise_ray.dubbing.rendering import render_chunk
 from lipwise_ray.dubbing.scores import Distances
 from lipwise_ray.dubbing.scoring import score_chunk, stills
 from lipwise_ray.dubbing.sounds import Sounds
-from lipwise_ray.dubbing.tasks import Kind
+from lipwise_ray.dubbing.tasks import Kind, is_surely_missing
 from lipwise_ray.dubbing.transcribing import recogniser_id
 from lipwise_ray.errors import LipwiseError, SegmentError, SettingsError, StorageError, ran_out_of_memory
 from lipwise_ray.media.audio import extract_network_sound
 from lipwise_ray.settings import Paths, Settings
 from lipwise_ray.state import layout
-from lipwise_ray.state.markers import commit, read_marker
+from lipwise_ray.state.markers import commit, done_chunks, read_marker
 from lipwise_ray.state.shapes import TranscriptRecord, read_checked
 from lipwise_ray.state.store import load_file, open_store, to_json
 from lipwise_ray.values import Json
@@ -176,10 +176,11 @@ class Worker:
         if "judge" in payload["weights"]:
             self._planner.own_sound(job.spec, job.video)  # filmed lips are compared with it
         try:
-            plan = known_plan(self._store, job_id) or self._planner.plan(job, payload)
+            known = known_plan(self._store, job_id) if payload.get("has_begun", True) else None
+            plan = known or self._planner.plan(job, payload)
         except SegmentError as error:
             return {"missing": str(error)}
-        done = [number for number in range(len(plan.chunks)) if read_marker(self._store, job_id, number) is not None]
+        done = done_chunks(self._store, job_id, len(plan.chunks))
         chunks = [[chunk.start, chunk.stop] for chunk in plan.chunks]
         return {"chunks": chunks, "done": done, "counts": plan.counts}
 
@@ -187,7 +188,7 @@ class Worker:
 
     def _render(self, payload: Json) -> Json:
         job_id, chunk = payload["job_id"], payload["chunk"]
-        known = read_marker(self._store, job_id, chunk)
+        known = None if is_surely_missing(payload) else read_marker(self._store, job_id, chunk)
         if known is not None:
             return {"frames": known.frames, "reused": True}
         begin = time.perf_counter()
@@ -219,8 +220,8 @@ class Worker:
 
     def _sound(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
-        planned, _ = prepare_sound(job, payload, read_plan(self._store, payload["job_id"]))
-        return {"copied": planned.copy}
+        delivered = prepare_sound(job, payload, read_plan(self._store, payload["job_id"]))
+        return {"copied": delivered.plan.copy, "sound": delivered.key}
 
     def _transcribe(self, payload: Json) -> Json:
         job = open_job(self._store, self._media, self._scratch, payload)
@@ -238,7 +239,7 @@ class Worker:
     def _score(self, payload: Json) -> Json:
         job_id, chunk, weights = payload["job_id"], payload["chunk"], payload["weights"]
         key = layout.score(job_id, judge_id(weights["judge"]), chunk)
-        known = load_file(self._store, key, Distances.load)
+        known = None if is_surely_missing(payload) else load_file(self._store, key, Distances.load)
         if known is not None and known.is_of({n: read_marker(self._store, job_id, n) for n in known.segments}):
             return {}
         job = open_job(self._store, self._media, self._scratch, payload)

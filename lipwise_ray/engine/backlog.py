@@ -25,7 +25,8 @@ from lipwise_ray.reports.page import Costs
 from lipwise_ray.reports.write import NightReport, write_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
-from lipwise_ray.state.shapes import BacklogRecord, ResultRecord, checked, typed
+from lipwise_ray.state.shapes import BacklogRecord, checked
+from lipwise_ray.state.speeds import latest_speeds
 from lipwise_ray.state.store import Store, as_json, open_store, to_json
 from lipwise_ray.storage.address import is_local, whole_path
 from lipwise_ray.storage.objects import Bucket
@@ -43,7 +44,6 @@ _LEFT_ONCE = "begun"
 
 _ASSUMED_CHUNK_S = 60.0
 _SLOW = 95
-_LATEST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ def _listed(backlog: str) -> Iterator[tuple[str, str, float, str]]:
                 yield path.name, str(path), *_when_and_what(path)
         return
     bucket = Bucket(backlog)
-    for key, changed_s, tag in bucket.listing():
-        if "/" not in key and Path(key).suffix.lower() in READERS:
-            yield key, f"{bucket.address}/{key}", changed_s, tag
+    for one in bucket.listing():
+        if "/" not in one.key and Path(one.key).suffix.lower() in READERS:
+            yield one.key, f"{bucket.address}/{one.key}", one.changed_s, one.tag
 
 
 def _when_and_what(path: Path) -> tuple[float, str]:
@@ -142,12 +142,7 @@ def window_end(until: str, now: datetime) -> datetime:
 
 def chunk_seconds(store: Store) -> float:
     """Return how long a chunk takes at most, by the latest jobs of a state; a minute where there is none."""
-    keys = [key for key in store.names("jobs") if key.endswith("/result.json")][-_LATEST:]
-    each = [
-        result.render_s / result.chunks
-        for data in store.read_all(keys)
-        if (result := typed(as_json(data), ResultRecord)) and result.render_s and result.chunks
-    ]
+    each = [one.render_s / one.chunks for one in latest_speeds(store)]
     return float(np.percentile(each, _SLOW)) if each else _ASSUMED_CHUNK_S
 
 
@@ -322,7 +317,7 @@ class Nightly:
 
     def _forget(self, store: Store) -> None:
         """Remove the reports of nights before those that are kept."""
-        nights = sorted({key.split("/")[1] for key in store.names(layout.NIGHTS)})
+        nights = store.folders(layout.NIGHTS)
         for night_id in nights[: -self.keep] if self.keep else nights:
-            for key in store.names(layout.night(night_id)):
-                store.remove(key)
+            store.remove_all(store.names(layout.night(night_id)))
+            store.remove_empty(layout.night(night_id))

@@ -13,7 +13,7 @@ from lipwise_ray.dubbing.tasks import LANES, Lane, Task
 from lipwise_ray.engine.contract import DEVICE_ERROR, Engine, Failure, Outcome, Seat
 from lipwise_ray.engine.dead_letters import dead_letter, in_quarantine
 from lipwise_ray.engine.deadlines import Deadlines
-from lipwise_ray.engine.entry import Entry, Lease, Subscriber
+from lipwise_ray.engine.entry import Done, Entry, Lease, Subscriber
 from lipwise_ray.engine.metrics import Meter
 from lipwise_ray.engine.queue import FairQueue
 from lipwise_ray.engine.seating import Seating, no_worker_can
@@ -73,6 +73,7 @@ class Dispatcher:
     _leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
     _refused: list[tuple[Task, Subscriber, Failure]] = field(default_factory=list[tuple[Task, Subscriber, Failure]])
     _letters: set[str] | None = None
+    _done: Done = field(default_factory=Done)
     _wants_others: set[Lane] = field(default_factory=set[Lane])
     """Lanes in which tasks wait for another worker than those that are there."""
 
@@ -87,7 +88,7 @@ class Dispatcher:
         if layout.dead_letter(task.id) in self._letters:
             self._refused.append((task, subscriber, in_quarantine(self.store, task.id)))
             return
-        self._entries[task.id] = Entry(task, [(task, subscriber)])
+        self._entries[task.id] = Entry(task, [(task, subscriber)], may_be_done=task.id in self._done)
         self._ready[task.lane].push(task)
 
     @property
@@ -196,10 +197,7 @@ class Dispatcher:
             for task in passed_over:
                 ready.push(task)
         for seat, entry in due:
-            task = entry.task
-            if entry.squeeze:
-                task = replace(task, payload={**task.payload, "squeeze": entry.squeeze})
-            self.engine.submit(seat.worker, task)
+            self.engine.submit(seat.worker, entry.handed_out())
         for entry, failure in unable:
             self._note(entry, "refused", code=failure.code, message=failure.message)
             self._give_up(entry, failure)
@@ -275,6 +273,7 @@ class Dispatcher:
         }
         if outcome.result is not None:
             self._note(entry, "done", **facts)
+            self._done.add(entry.task.id)
             self.breaker.succeeded(entry.task)
             self.seating.processes.succeeded(outcome.seat.worker)
             self.seating.neighbourhood.succeeded(outcome.seat.node)

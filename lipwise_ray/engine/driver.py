@@ -35,6 +35,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.shapes import Request, RowRecord, checked
+from lipwise_ray.state.speeds import write_speeds
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, read_json, to_json
 from lipwise_ray.storage.address import is_within, normal
 from lipwise_ray.storage.cache import machine_folder
@@ -241,7 +242,7 @@ def _record_run(
         "notes": notes,
         "folder": str(Path.cwd()),
     }
-    store.write(f"{layout.run(run_id)}/run.json", to_json(record))
+    store.write(layout.run_record(run_id), to_json(record))
 
 
 def _record_rows(store: Store, run_id: str, manifest: Manifest, out: str, scratch: Path) -> None:
@@ -278,6 +279,7 @@ def _report(run: Run, manifest: Manifest, seconds: float) -> Report:
     }
     try:
         run.store.write(f"{layout.run(run.id)}/report.json", to_json(record))
+        write_speeds(run.store, run.id, list(run.speeds))
     except StorageError as error:  # what was done stays done
         run.listener.problem(str(error))
     return report
@@ -344,9 +346,9 @@ def evaluate(
     )
     store = open_store(state)
     rows = (checked(as_json(data), RowRecord) for data in store.read_all(store.names(layout.rows(report.run_id))))
-    job_ids = [str(row["job_id"]) for row in rows if row and row["status"] == "done" and row.get("fidelity")]
-    if job_ids:
-        distance, pictures = overall_distance(store, job_ids)
+    done = [row for row in rows if row and row["status"] == "done" and row.get("fidelity")]
+    if done:
+        distance, pictures = overall_distance(store, {str(row["job_id"]): row.get("chunks") or 1 for row in done})
         key = f"{layout.run(report.run_id)}/report.json"
         overall: Json = {"fid": None if distance is None else round(distance, _DIGITS), "fid_pictures": pictures}
         store.write(key, to_json({**(read_json(store, key) or {}), **overall}))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import Task
@@ -13,6 +14,9 @@ from lipwise_ray.values import Json
 State = Literal["PENDING", "LEASED", "RETRY_WAIT", "DOOMED"]
 """Of a task that the dispatcher holds; DOOMED: out of budget, but the run may be sick and not the task. The others of
 the contract, DONE, QUARANTINED and CANCELLED, are in the state."""
+
+
+_MOST_REMEMBERED = 65_536
 
 
 class Subscriber(Protocol):
@@ -42,6 +46,7 @@ class Entry:
         squeeze: How often its batches are halved.
         alone: It gets a node of its own.
         fresh: It is to be a process's first task.
+        may_be_done: Equal work has ended already, perhaps after it was found missing for this task.
     """
 
     task: Task
@@ -54,6 +59,33 @@ class Entry:
     squeeze: int = 0
     alone: bool = False
     fresh: bool = False
+    may_be_done: bool = False
+
+    def handed_out(self) -> Task:
+        """Return the task as its worker gets it: with smaller batches, and told where it ``may_be_done`` by now.
+
+        An attempt whose worker was lost may have come to its end all the same.
+        """
+        told: Json = {"squeeze": self.squeeze} if self.squeeze else {}
+        if self.may_be_done or self.attempts > 1:
+            told["may_be_done"] = True
+        return replace(self.task, payload={**self.task.payload, **told}) if told else self.task
+
+
+class Done:
+    """The tasks that ended last."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, task_id: str) -> None:
+        """Remember one."""
+        self._ids[task_id] = None
+        if len(self._ids) > _MOST_REMEMBERED:
+            self._ids.popitem(last=False)
+
+    def __contains__(self, task_id: str) -> bool:
+        return task_id in self._ids
 
 
 @dataclass(slots=True)

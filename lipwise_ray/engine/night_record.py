@@ -99,11 +99,10 @@ def not_started(backlog: str, error: BaseException) -> NightRecord:
 
 def last_success_s(store: Store) -> float | None:
     """Return when the latest good night ended, of those whose records are kept; None where there is none."""
-    for key in sorted(store.names(layout.NIGHTS), reverse=True):
-        if key.endswith("/night.json"):
-            record = read_json(store, key) or {}
-            if record.get("exit_code") == ExitCode.DONE and isinstance(record.get("ended"), int | float):
-                return float(record["ended"])
+    for night_id in reversed(store.folders(layout.NIGHTS)):
+        record = read_json(store, f"{layout.night(night_id)}/night.json") or {}
+        if record.get("exit_code") == ExitCode.DONE and isinstance(record.get("ended"), int | float):
+            return float(record["ended"])
     return None
 
 

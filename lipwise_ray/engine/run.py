@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -18,6 +18,8 @@ from lipwise_ray.errors import EngineError, LipwiseError, StateError, StorageErr
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.shapes import ResultRecord, typed
+from lipwise_ray.state.speeds import LATEST_JOBS, JobSpeed
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
@@ -167,6 +169,8 @@ class Run:
     """Rows at work by share."""
     totals: Counter[str] = field(default_factory=Counter[str])
     """Rows by status, and what they cost."""
+    speeds: deque[JobSpeed] = field(default_factory=lambda: deque[JobSpeed](maxlen=LATEST_JOBS))
+    """Of the jobs that ended last."""
     _active: dict[int, _Running] = field(default_factory=dict[int, _Running])
     cancelled: bool = False
     """The whole run was cancelled: rows that were not begun stay so."""
@@ -189,7 +193,7 @@ class Run:
             self.listener.problem(str(error))
         finally:
             with suppress(StorageError):  # known already: it halted the run
-                self.ledger.flush()
+                self.ledger.close()
 
     def _work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
         self._source_empty = False
@@ -306,6 +310,10 @@ class Run:
             **({"extra": job.extra} if job.extra else {}),
         }
         self.record(RowOutcome(job.row, job.id, "done" if record["status"] == "done" else "failed", full))
+        result = None if record.get("reused") else typed(record, ResultRecord)
+        if result is not None and result.render_s and result.frames and result.chunks:
+            device = str((result.identity or {}).get("device", ""))
+            self.speeds.append(JobSpeed(result.frames, result.chunks, result.render_s, device))
 
     def record(self, outcome: RowOutcome) -> None:
         """Write a row's outcome to the state and tell the listener."""

@@ -48,9 +48,10 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
     Raises:
         StateError: There is no such run.
     """
-    runs = [key.split("/")[1] for key in store.names("runs") if key.endswith("/run.json")]
-    chosen = run_id or (runs[-1] if runs else "")
-    run = read_checked(store, f"{layout.run(chosen)}/run.json", RunRecord) if chosen in runs else None
+    runs = store.folders(layout.RUNS)
+    there = (one for one in reversed(runs) if store.size(layout.run_record(one)) is not None)
+    chosen = run_id or next(there, "")
+    run = read_checked(store, layout.run_record(chosen), RunRecord) if chosen in runs else None
     if run is None:
         wanted, known = f"the run {run_id}" if run_id else "a run", f"only {', '.join(runs[-3:])}" if runs else "none"
         raise StateError("no_runs", store.address, f"must hold {wanted}", known, "Check the path and --run")

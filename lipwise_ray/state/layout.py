@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 DRIVER = "driver"
 QUARANTINE = "quarantine"
 CONTROL = "control"
+SCANS, SOUNDS, JOBS, RUNS = "scans", "sounds", "jobs", "runs"
+SPEEDS = "speeds"
+"""How fast runs were, a small record each."""
+
 CANCEL_RUN = f"{CONTROL}/cancel.json"
 """Asks the driver to end the whole run."""
 
@@ -12,6 +18,25 @@ CANCEL_RUN = f"{CONTROL}/cancel.json"
 NIGHTS = "nights"
 NIGHT_LOCK = "night-lock"
 """Under it is the lease of whoever works through the backlog."""
+
+
+_FIXED = re.compile(
+    rf"({SCANS}|{SOUNDS})/.+|{JOBS}/[^/]+/(plan\.json|plan\.npz|(segments|sound|mix|scores|measures)/.+)"
+)
+
+
+def is_fixed(key: str) -> bool:
+    """Tell whether a key always holds the same, so that nobody who has it needs to ask again.
+
+    Its name says what it is made of, or it is written once. Scores are an exception, which change with their segments:
+    they say of which they are, and whoever meets those of others asks anew (`Store.forget`).
+    """
+    return _FIXED.fullmatch(key) is not None
+
+
+def may_wait(key: str) -> bool:
+    """Tell whether lines of a log may be written later than others: a job's are in its run's events too."""
+    return key.startswith(f"{JOBS}/")
 
 
 def backlog(name: str) -> str:
@@ -26,7 +51,7 @@ def night(night_id: str) -> str:
 
 def video(video_id: str) -> str:
     """Return the folder of a video's shared records."""
-    return f"scans/{video_id}"
+    return f"{SCANS}/{video_id}"
 
 
 def index(video_id: str, *, salvage: bool) -> str:
@@ -34,24 +59,39 @@ def index(video_id: str, *, salvage: bool) -> str:
     return f"{video(video_id)}/index{'-salvage' if salvage else ''}.npz"
 
 
+def scans(video_id: str, detector_id: str) -> str:
+    """Return the folder of what was found in a video."""
+    return f"{video(video_id)}/{detector_id}"
+
+
 def scan_chunk(video_id: str, detector_id: str, number: int) -> str:
     """Return the key of one chunk's detections; it is created whole, so it is its own marker."""
-    return f"{video(video_id)}/{detector_id}/chunk-{number:05d}.npz"
+    return f"{scans(video_id, detector_id)}/chunk-{number:05d}.npz"
 
 
 def tracks(video_id: str, detector_id: str, part: str = "") -> str:
     """Return the key of a video's tracks, or of those in a part of it."""
-    return f"{video(video_id)}/{detector_id}/tracks{part and '-' + part}.npz"
+    return f"{scans(video_id, detector_id)}/tracks{part and '-' + part}.npz"
+
+
+def listened(video_id: str, voices_id: str) -> str:
+    """Return the folder of how well a video's faces agree with its sound."""
+    return f"{video(video_id)}/voices-{voices_id}"
 
 
 def voices(video_id: str, voices_id: str, number: int) -> str:
     """Return the key of how well one chunk's faces agree with the sound; it is created whole."""
-    return f"{video(video_id)}/voices-{voices_id}/chunk-{number:05d}.npz"
+    return f"{listened(video_id, voices_id)}/chunk-{number:05d}.npz"
+
+
+def recognised(video_id: str, looks_id: str) -> str:
+    """Return the folder of what a video's faces look like."""
+    return f"{video(video_id)}/looks-{looks_id}"
 
 
 def looks(video_id: str, looks_id: str, number: int) -> str:
     """Return the key of what one chunk's faces look like; it is created whole."""
-    return f"{video(video_id)}/looks-{looks_id}/chunk-{number:05d}.npz"
+    return f"{recognised(video_id, looks_id)}/chunk-{number:05d}.npz"
 
 
 def portrait(image_id: str, looks_id: str) -> str:
@@ -61,37 +101,47 @@ def portrait(image_id: str, looks_id: str) -> str:
 
 def sound(audio_id: str, *, salvage: bool) -> str:
     """Return the key of a sound's record."""
-    return f"sounds/{audio_id}/sound{'-salvage' if salvage else ''}.json"
+    return f"{SOUNDS}/{audio_id}/sound{'-salvage' if salvage else ''}.json"
 
 
 def mel(audio_id: str, *, salvage: bool) -> str:
     """Return the key of a sound's mel."""
-    return f"sounds/{audio_id}/mel{'-salvage' if salvage else ''}.npy"
+    return f"{SOUNDS}/{audio_id}/mel{'-salvage' if salvage else ''}.npy"
 
 
 def cepstra(audio_id: str, *, salvage: bool) -> str:
     """Return the key of a sound's cepstra."""
-    return f"sounds/{audio_id}/mfcc{'-salvage' if salvage else ''}.npy"
+    return f"{SOUNDS}/{audio_id}/mfcc{'-salvage' if salvage else ''}.npy"
 
 
 def transcript(audio_id: str, recogniser_id: str, *, salvage: bool) -> str:
     """Return the key of what is said in a sound."""
-    return f"sounds/{audio_id}/transcript-{recogniser_id}{'-salvage' if salvage else ''}.json"
+    return f"{SOUNDS}/{audio_id}/transcript-{recogniser_id}{'-salvage' if salvage else ''}.json"
 
 
 def plan(job_id: str) -> str:
     """Return the key of a job's plan."""
-    return f"jobs/{job_id}/plan.json"
+    return f"{JOBS}/{job_id}/plan.json"
 
 
 def plan_arrays(job_id: str) -> str:
     """Return the key of a plan's per-frame arrays."""
-    return f"jobs/{job_id}/plan.npz"
+    return f"{JOBS}/{job_id}/plan.npz"
+
+
+def job(job_id: str) -> str:
+    """Return the folder of a job."""
+    return f"{JOBS}/{job_id}"
+
+
+def markers(job_id: str) -> str:
+    """Return the folder of a job's commit markers."""
+    return f"{job(job_id)}/chunks"
 
 
 def marker(job_id: str, chunk: int) -> str:
     """Return the key of a chunk's commit marker."""
-    return f"jobs/{job_id}/chunks/{chunk:05d}.json"
+    return f"{markers(job_id)}/{chunk:05d}.json"
 
 
 def segment(job_id: str, chunk: int, attempt: str) -> str:
@@ -101,22 +151,22 @@ def segment(job_id: str, chunk: int, attempt: str) -> str:
 
 def segments(job_id: str) -> str:
     """Return the folder of a job's segments."""
-    return f"jobs/{job_id}/segments"
+    return f"{JOBS}/{job_id}/segments"
 
 
 def soundtrack(job_id: str) -> str:
     """Return the folder of a job's encoded sound."""
-    return f"jobs/{job_id}/sound"
+    return f"{JOBS}/{job_id}/sound"
 
 
 def mix(job_id: str) -> str:
     """Return the folder of the mix of a job's speakers."""
-    return f"jobs/{job_id}/mix"
+    return f"{JOBS}/{job_id}/mix"
 
 
 def scores(job_id: str) -> str:
     """Return the folder of how well a job's lips and sound go together."""
-    return f"jobs/{job_id}/scores"
+    return f"{JOBS}/{job_id}/scores"
 
 
 def score(job_id: str, judge_id: str, chunk: int) -> str:
@@ -126,12 +176,12 @@ def score(job_id: str, judge_id: str, chunk: int) -> str:
 
 def still(job_id: str, name: str) -> str:
     """Return the key of a picture of a job's face, ``before`` or ``after`` it was dubbed."""
-    return f"jobs/{job_id}/stills/{name}.jpg"
+    return f"{JOBS}/{job_id}/stills/{name}.jpg"
 
 
 def measures(job_id: str) -> str:
     """Return the folder of what was measured in a finished video."""
-    return f"jobs/{job_id}/measures"
+    return f"{JOBS}/{job_id}/measures"
 
 
 def measured(job_id: str, chunk: int) -> str:
@@ -141,17 +191,22 @@ def measured(job_id: str, chunk: int) -> str:
 
 def attempts(job_id: str) -> str:
     """Return the key of a job's attempt ledger."""
-    return f"jobs/{job_id}/attempts.jsonl"
+    return f"{JOBS}/{job_id}/attempts.jsonl"
 
 
 def result(job_id: str) -> str:
     """Return the key of a job's result."""
-    return f"jobs/{job_id}/result.json"
+    return f"{JOBS}/{job_id}/result.json"
 
 
 def run(run_id: str) -> str:
     """Return the folder of a run."""
-    return f"runs/{run_id}"
+    return f"{RUNS}/{run_id}"
+
+
+def run_record(run_id: str) -> str:
+    """Return the key of what a run was begun with."""
+    return f"{run(run_id)}/run.json"
 
 
 def planned(run_id: str) -> str:
@@ -167,6 +222,11 @@ def rows(run_id: str) -> str:
 def row(run_id: str, number: int, status: str) -> str:
     """Return the key of a row's outcome in a run; it tells how the row ended, so that listing is enough to count."""
     return f"{rows(run_id)}/{number:06d}-{status}.json"
+
+
+def speed(run_id: str) -> str:
+    """Return the key of how fast a run was."""
+    return f"{SPEEDS}/{run_id}.json"
 
 
 def events(run_id: str) -> str:

@@ -27,7 +27,7 @@ class Ledger:
     def note(self, task_id: str, job_id: str, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
         """Write what happened to a task: to its job's ledger, and without the traceback to the run's events.
 
-        It lasts once `flush` was called.
+        In the run's events it lasts once `flush` was called, in its job's ledger later, at the latest with `close`.
 
         Raises:
             StorageError: The state cannot be written.
@@ -49,6 +49,14 @@ class Ledger:
             StorageError: The state cannot be written.
         """
         self._store.flush()
+
+    def close(self) -> None:
+        """Make it last everywhere.
+
+        Raises:
+            StorageError: The state cannot be written.
+        """
+        self._store.flush(everything=True)
 
 
 def _line(record: Json) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import STRICT, Count, Id, Label, Positive, Sha256, read_typed
-from lipwise_ray.state.store import Store, to_json
+from lipwise_ray.state.shapes import STRICT, Count, Id, Label, Positive, Sha256, typed
+from lipwise_ray.state.store import Store, as_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,42 @@ class Marker:
     carries: Annotated[list[Label], Field(max_length=32)] = field(default_factory=list[str])
 
 
-def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
-    """Return a chunk's marker when its segment is there with the right size, else None."""
-    marker = read_typed(store, layout.marker(job_id, chunk), Marker)
+def marker_of(store: Store, job_id: str, chunk: int) -> Marker | None:
+    """Return a chunk's marker, for whoever is about to look at its segment."""
+    return _marker(store.read(layout.marker(job_id, chunk)), job_id, chunk)
+
+
+def markers_of(store: Store, job_id: str, chunks: Sequence[int]) -> list[Marker | None]:
+    """Return the markers of many chunks, asked for side by side."""
+    records = store.read_all([layout.marker(job_id, chunk) for chunk in chunks])
+    return [_marker(data, job_id, chunk) for data, chunk in zip(records, chunks, strict=True)]
+
+
+def _marker(data: bytes | None, job_id: str, chunk: int) -> Marker | None:
+    marker = typed(as_json(data), Marker)
     if marker is None or marker.segment != layout.segment(job_id, chunk, marker.attempt):
         return None
-    return marker if store.size(marker.segment) == marker.bytes_total else None
+    return marker
+
+
+def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
+    """Return a chunk's marker when its segment is there with the right size, else None."""
+    marker = marker_of(store, job_id, chunk)
+    return marker if marker and store.size(marker.segment) == marker.bytes_total else None
+
+
+def done_chunks(store: Store, job_id: str, count: int) -> list[int]:
+    """Return which of a job's chunks have a marker whose segment is there with the right size.
+
+    Two listings tell which are worth a look, so that those of a new job cost nothing more.
+    """
+    there = set(store.names(layout.markers(job_id)))
+    chunks = [chunk for chunk in range(count) if layout.marker(job_id, chunk) in there]
+    if not chunks:
+        return []
+    sizes = {one.key: one.bytes_total for one in store.listing(layout.segments(job_id))}
+    found = zip(chunks, markers_of(store, job_id, chunks), strict=True)
+    return [chunk for chunk, marker in found if marker and sizes.get(marker.segment) == marker.bytes_total]
 
 
 def commit(store: Store, job_id: str, chunk: int, marker: Marker) -> Marker:

@@ -10,7 +10,7 @@ from typing import Literal
 from lipwise_ray.errors import StateError
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.lease import holder
-from lipwise_ray.state.shapes import Id, Lease, Letter, RowRecord, RunRecord, checked, read_checked, typed
+from lipwise_ray.state.shapes import Id, Lease, Letter, RowRecord, RunRecord, checked, typed
 from lipwise_ray.state.store import Store, as_json, open_store
 from lipwise_ray.values import Json
 
@@ -96,10 +96,10 @@ def latest_run(store: Store) -> RunRecord | None:
     Raises:
         StateError: Its record cannot be read: an earlier run's is no substitute.
     """
-    key = next((key for key in reversed(store.names("runs")) if key.endswith("/run.json")), None)
-    if key is None:
+    key, data = next(_run_records(store), ("", b""))
+    if not key:
         return None
-    record = typed(read_checked(store, key, RunRecord), RunRecord)
+    record = typed(as_json(data), RunRecord)
     if record is None:
         raise StateError(
             "damaged_run", f"{store.address}/{key}", "must be the latest run's record", "a damaged file",
@@ -158,15 +158,23 @@ def _records(store: Store, keys: list[str], shape: type[object]) -> Iterator[Jso
 
 def _runs(store: Store) -> Iterator[tuple[str, Json]]:
     """Yield (id, record) of the runs, newest first."""
-    for key in reversed(store.names("runs")):
-        if key.endswith("/run.json"):
-            record = read_checked(store, key, RunRecord)
-            if record is not None:
-                yield key.split("/")[1], record
+    for key, data in _run_records(store):
+        record = checked(as_json(data), RunRecord)
+        if record is not None:
+            yield key.split("/")[1], record
+
+
+def _run_records(store: Store) -> Iterator[tuple[str, bytes]]:
+    """Yield (key, contents) of what runs were begun with, newest first: they are named after that time."""
+    for run_id in reversed(store.folders(layout.RUNS)):
+        key = layout.run_record(run_id)
+        data = store.read(key)
+        if data is not None:  # else the run was killed before that
+            yield key, data
 
 
 def _unfinished(store: Store) -> Iterator[JobState]:
-    keys = store.names("jobs")
+    keys = store.names(layout.JOBS)
     results = [key for key in keys if key.endswith("/result.json")]
     finished = {key.split("/")[1] for key in results}
     for result in _records(store, results, RowRecord):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lipwise_ray.errors import StorageError
+from lipwise_ray.state import layout
 from lipwise_ray.storage.cache import Cache
-from lipwise_ray.storage.objects import Bucket
+from lipwise_ray.storage.objects import Bucket, Download, Facts, Listed
 
 MOST_RECORD_BYTES = 64 << 20
 """Records are kilobytes; what is larger than this was not written by this program."""
@@ -21,7 +24,10 @@ MOST_RECORD_BYTES = 64 << 20
 _HANDS = 16
 _PART_BYTES = 128 << 10
 _MOST_OPEN_LOGS = 256
-_MOST_COPIES = 4096
+_MOST_COPIES = 16_384
+_MOST_FIXED, _MOST_FIXED_BYTES = 64, 1 << 20
+_MAY_WAIT_S = 60.0
+"""Lines that may wait are written so long after the first of them."""
 
 
 @dataclass(slots=True)
@@ -29,15 +35,40 @@ class _Log:
     """The part of a log that grows: an object that is written again with each flush, until it is large enough."""
 
     key: str
+    may_wait: bool = False
     data: bytearray = field(default_factory=bytearray)
     is_written: bool = True
+    waits_since_s: float = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has lines that are to be written now."""
+        waits = self.may_wait and time.monotonic() - self.waits_since_s < _MAY_WAIT_S
+        return not self.is_written and not waits
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """This machine's copy of an object."""
+
+    path: Path
+    tag: str
+
+    def is_there(self) -> bool:
+        """Tell whether it still is, and keep it from being the next to make room."""
+        try:
+            os.utime(self.path)
+        except OSError:
+            return False
+        return True
 
 
 class RemoteStore:
     """A store under a prefix of a bucket.
 
     Files come and go by way of a cache on this machine. A log is a folder of parts there, for
-    objects do not grow; lines count once they are flushed.
+    objects do not grow; lines count once they are flushed. What never changes (`layout.is_fixed`) is asked for once a
+    process, everything else once a call.
 
     Args:
         address: ``scheme://bucket/prefix``.
@@ -51,11 +82,30 @@ class RemoteStore:
         self._cache = cache
         self._logs: OrderedDict[str, _Log] = OrderedDict()
         self._logs_lock = threading.Lock()
-        self._copies: OrderedDict[str, Path] = OrderedDict()
+        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+        self._fixed: OrderedDict[str, bytes] = OrderedDict()
+        self._known_lock = threading.Lock()
 
     def read(self, key: str) -> bytes | None:
         """Return a record, or None."""
-        return self._records.read(key, MOST_RECORD_BYTES)
+        if not layout.is_fixed(key):
+            return self._records.read(key, MOST_RECORD_BYTES)
+        with self._known_lock:
+            known = self._fixed.get(key)
+        if known is not None:
+            return known
+        data = self._records.read(key, MOST_RECORD_BYTES)
+        self._note_fixed(key, data)
+        return data
+
+    def _note_fixed(self, key: str, data: bytes | None) -> None:
+        """Take note of what a record holds now, if that stays so; None where that is not known."""
+        with self._known_lock:
+            self._fixed.pop(key, None)
+            if data is not None and len(data) <= _MOST_FIXED_BYTES and layout.is_fixed(key):
+                self._fixed[key] = data
+                if len(self._fixed) > _MOST_FIXED:
+                    self._fixed.popitem(last=False)
 
     def read_all(self, keys: list[str]) -> list[bytes | None]:
         """Return many records, asked for side by side."""
@@ -64,37 +114,46 @@ class RemoteStore:
 
     def write(self, key: str, data: bytes) -> None:
         """Write a record; readers see the old or the new one, never a part."""
+        self._note_fixed(key, None)
         self._records.write(key, data)
+        self._note_fixed(key, data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a record unless it is there; exactly one of many callers gets True."""
-        return self._records.create(key, data)
+        self._note_fixed(key, None)
+        is_ours = self._records.create(key, data)
+        self._note_fixed(key, data if is_ours else None)
+        return is_ours
 
     def append(self, key: str, line: bytes) -> None:
         """Add a line to a log that one process writes; `flush` makes it last."""
         with self._logs_lock:
             log = self._logs.pop(key, None)
             if log is None or (log.is_written and len(log.data) > _PART_BYTES):
-                log = _Log(f"{key}/{time.time_ns():020d}.jsonl")
+                log = _Log(f"{key}/{time.time_ns():020d}.jsonl", layout.may_wait(key))
+            if log.is_written:
+                log.is_written, log.waits_since_s = False, time.monotonic()
             log.data += line + b"\n"
-            log.is_written = False
             self._logs[key] = log
 
-    def flush(self) -> None:
-        """Write the lines that were added, or raise and keep them.
+    def flush(self, *, everything: bool = False) -> None:
+        """Write the lines that were added, or raise and keep them; lines that may wait when they have, or with all.
 
         Raises:
             StorageError: The store refused.
         """
         with self._logs_lock:
-            due = [log for log in self._logs.values() if not log.is_written]
+            spare = list(self._logs)[:-_MOST_OPEN_LOGS]
+            due = [log for key, log in self._logs.items() if log.is_due or (key in spare and not log.is_written)]
+            if everything:
+                due = [log for log in self._logs.values() if not log.is_written]
             if len(due) == 1:
                 self._write_log(due[0])
             elif due:
                 with ThreadPoolExecutor(_HANDS) as hands:
                     list(hands.map(self._write_log, due))
-            while len(self._logs) > _MOST_OPEN_LOGS:
-                self._logs.popitem(last=False)
+            for key in spare:
+                del self._logs[key]
 
     def _write_log(self, log: _Log) -> None:
         self._records.write(log.key, bytes(log.data))
@@ -119,12 +178,41 @@ class RemoteStore:
         """Return the keys under a folder, sorted."""
         return self._records.names(f"{prefix.rstrip('/')}/")
 
+    def listing(self, prefix: str) -> Iterator[Listed]:
+        """Yield what lies under a folder, all of one folder together."""
+        return self._records.listing(f"{prefix.rstrip('/')}/")
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders right in a folder, sorted."""
+        return self._records.folders(f"{prefix.rstrip('/')}/")
+
     def remove(self, key: str) -> None:
         """Remove a record or file, and this process's copy; nothing happens when it is gone."""
         self._records.remove(key)
-        copy = self._copies.pop(key, None)
+        self._forget_copy(key)
+
+    def remove_all(self, keys: list[str]) -> None:
+        """Remove many records or files, as `remove` does, in few requests."""
+        self._records.remove_all(keys)
+        for key in keys:
+            self._forget_copy(key)
+
+    def remove_empty(self, prefix: str) -> None:
+        """Do nothing: a bucket has no folders besides what lies in them."""
+
+    def forget(self, key: str) -> None:
+        """Ask for a record or file anew when it is wanted next: another process may have replaced it."""
+        self._drop(key)
+
+    def _forget_copy(self, key: str) -> None:
+        copy = self._drop(key)
         if copy is not None:
-            copy.unlink(missing_ok=True)
+            copy.path.unlink(missing_ok=True)
+
+    def _drop(self, key: str) -> _Copy | None:
+        with self._known_lock:
+            self._fixed.pop(key, None)
+            return self._copies.pop(key, None)
 
     def size(self, key: str) -> int | None:
         """Return how many bytes a record or file has, None where there is none."""
@@ -132,20 +220,50 @@ class RemoteStore:
         return None if facts is None else facts.size
 
     def put_file(self, key: str, path: Path) -> None:
-        """Move a finished local file to a key, atomically."""
-        self._files.upload(key, path)
-        path.unlink()
+        """Move a finished local file to a key, atomically; it is also this machine's copy from then on."""
+        self._drop(key)
+        size = path.stat().st_size
+        tag = self._files.put(key, path)
+        if tag:
+            with suppress(StorageError):  # without a copy it is asked for like any other
+                self._note_copy(key, _Copy(self._cache.keep(self._name_of(key, tag, size), path), tag))
+        path.unlink(missing_ok=True)
 
     def fetch(self, key: str) -> Path | None:
         """Return a local copy of a file, or None."""
-        facts = self._records.facts(key)
-        if facts is None:
+        with self._known_lock:
+            known = self._copies.get(key)
+        if known is not None and not known.is_there():
+            known = None
+        if known is not None and layout.is_fixed(key):
+            return known.path
+        found = self._files.ask(key, known.tag if known else "")
+        if found is None:
+            self._drop(key)
             return None
-        digest = hashlib.sha256(f"{self.address}/{key} {facts.tag} {facts.size}".encode()).hexdigest()[:24]
-        name = f"{digest}-{key.rpartition('/')[2]}"
-        found = self._cache.get(name, lambda part: self._files.download(key, part) is not None)
-        if found is not None:
-            self._copies[key] = found
+        if found.facts is None:  # nothing changed
+            assert known is not None
+            return known.path
+        return self._taken(key, found, found.facts)
+
+    def _taken(self, key: str, found: Download, facts: Facts) -> Path | None:
+        """Return a copy of what was found; where this machine has one by another process its bytes are not taken."""
+
+        def fill(part: Path) -> bool:
+            found.save(part)
+            return True
+
+        path = self._cache.get(self._name_of(key, facts.tag, facts.size), fill)
+        if path is not None:
+            self._note_copy(key, _Copy(path, facts.tag))
+        return path
+
+    def _name_of(self, key: str, tag: str, size: int | None) -> str:
+        digest = hashlib.sha256(f"{self.address}/{key} {tag} {size}".encode()).hexdigest()[:24]
+        return f"{digest}-{key.rpartition('/')[2]}"
+
+    def _note_copy(self, key: str, copy: _Copy) -> None:
+        with self._known_lock:
+            self._copies[key] = copy
             if len(self._copies) > _MOST_COPIES:
                 self._copies.popitem(last=False)
-        return found

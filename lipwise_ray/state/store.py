@@ -1,32 +1,25 @@
-"""Records and files by key, with atomic creation: in a local folder or in an object store."""
+"""Records and files by key, with atomic creation: what a store is, and how records are written in it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
 import re
-import shutil
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
-import obstore
-from obstore.exceptions import AlreadyExistsError
-from obstore.store import LocalStore as ObstoreLocal
-
-from lipwise_ray.errors import InputError, StateError, StorageError
+from lipwise_ray.errors import StateError
+from lipwise_ray.state.local import LocalStore
 from lipwise_ray.state.remote import MOST_RECORD_BYTES, RemoteStore
-from lipwise_ray.storage.address import is_local, is_store, scheme_of, shown, whole_path
+from lipwise_ray.storage.address import is_local, is_store, scheme_of, shown
 from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.objects import Listed
 from lipwise_ray.storage.redact import scrub
 from lipwise_ray.values import Json
 
 Loaded = TypeVar("Loaded")
-_MOST_LINE_BYTES = 16 << 20
-"""Of a log. A longer line was not written by this program, and is passed over."""
 _MOST_LEVELS = 32
 _CHECKSUM, _CHECKSUM_CHARACTERS = "checksum", 16
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -62,8 +55,8 @@ class Store(Protocol):
         """Add a line to a log that one process writes; `flush` makes it last."""
         ...
 
-    def flush(self) -> None:
-        """Make the lines last that were added."""
+    def flush(self, *, everything: bool = False) -> None:
+        """Make the lines last that were added; those that may wait (`layout.may_wait`) sooner or later, or with all."""
         ...
 
     def log(self, key: str) -> Iterator[bytes]:
@@ -74,8 +67,28 @@ class Store(Protocol):
         """Return the keys under a folder, sorted."""
         ...
 
+    def listing(self, prefix: str) -> Iterator[Listed]:
+        """Yield what lies under a folder, all of one folder together."""
+        ...
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders right in a folder, sorted, without looking into them."""
+        ...
+
     def remove(self, key: str) -> None:
         """Remove a record or file; nothing happens when it is gone."""
+        ...
+
+    def remove_all(self, keys: list[str]) -> None:
+        """Remove many records or files, as `remove` does."""
+        ...
+
+    def remove_empty(self, prefix: str) -> None:
+        """Remove a folder in which nothing lies."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Ask for a record or file anew when it is wanted next: another process may have replaced it."""
         ...
 
     def size(self, key: str) -> int | None:
@@ -87,179 +100,8 @@ class Store(Protocol):
         ...
 
     def fetch(self, key: str) -> Path | None:
-        """Return a local path with a file's contents, or None."""
+        """Return a local path with a file's contents, or None; one of what never changes may be of earlier."""
         ...
-
-
-class LocalStore:
-    """A store in a local folder.
-
-    Args:
-        root: The folder; made when missing.
-
-    Raises:
-        StateError: The folder cannot be made.
-    """
-
-    def __init__(self, root: Path) -> None:
-        try:
-            self.root = whole_path(root)
-        except InputError as error:
-            raise StateError("no_state", str(root), error.must, error.got, "Choose another --state") from error
-        self.address = str(self.root)
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StateError(
-                "no_state", str(root), "must be a writable folder", error.strerror or "", "Choose another --state"
-            ) from error
-        self._store = ObstoreLocal(root)
-
-    def read(self, key: str) -> bytes | None:
-        """Return a record, or None."""
-        with self._opened(key) as file:
-            data = file.read(MOST_RECORD_BYTES + 1) if file else None
-        return data if data is not None and len(data) <= MOST_RECORD_BYTES else None
-
-    @contextmanager
-    def _opened(self, key: str) -> Generator[BinaryIO | None]:
-        """Open a record or log for reading; None where there is none.
-
-        Raises:
-            StorageError: It cannot be read.
-        """
-        path = self._path(key)
-        try:
-            if not path.is_file():  # what waits for a writer is none
-                yield None
-                return
-            with path.open("rb") as file:
-                yield file
-        except (OSError, ValueError) as error:
-            raise StorageError(
-                "state_read", str(path), "must be readable", str(error), "Check the folder's mode and the disk"
-            ) from error
-
-    def _path(self, key: str) -> Path:
-        """Return where a record is.
-
-        Raises:
-            StorageError: The key leaves the state's folder.
-        """
-        if {"", ".", ".."} & {*key.split("/")}:
-            raise StorageError("bad_key", self.address, "must hold its records inside", repr(key))
-        return self.root / key
-
-    def write(self, key: str, data: bytes) -> None:
-        """Write a record; readers see the old or the new one, never a part."""
-        try:
-            self._store.put(key, data)
-        except (obstore.exceptions.BaseError, OSError) as error:
-            raise self._refused(key, error) from error
-
-    def create(self, key: str, data: bytes) -> bool:
-        """Write a record unless it is there; exactly one of many callers gets True."""
-        try:
-            self._store.put(key, data, mode="create")
-        except (AlreadyExistsError, FileExistsError):
-            return False
-        except (obstore.exceptions.BaseError, OSError) as error:
-            raise self._refused(key, error) from error
-        return True
-
-    def read_all(self, keys: list[str]) -> list[bytes | None]:
-        """Return many records."""
-        return [self.read(key) for key in keys]
-
-    def append(self, key: str, line: bytes) -> None:
-        """Add a line to a log that one process writes."""
-        path = self._path(key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)  # no wait at a pipe
-            with open(number, "ab") as file:  # noqa: PTH123  # of the number
-                file.write(line + b"\n")
-        except OSError as error:
-            raise self._refused(key, error) from error
-
-    def flush(self) -> None:
-        """Do nothing: lines are written as they come."""
-
-    def log(self, key: str) -> Iterator[bytes]:
-        """Yield a log's lines, however long it is; the last one may be half written."""
-        with self._opened(key) as file:
-            begins = True
-            while file and (line := file.readline(_MOST_LINE_BYTES)):
-                is_whole = line.endswith(b"\n") or len(line) < _MOST_LINE_BYTES
-                if begins and is_whole:
-                    yield line.rstrip(b"\r\n")
-                begins = line.endswith(b"\n")
-
-    def names(self, prefix: str) -> list[str]:
-        """Return the keys under a folder, sorted."""
-        try:
-            return sorted(item["path"] for batch in self._store.list(prefix) for item in batch)
-        except (obstore.exceptions.BaseError, OSError):  # links in circles, or folders that may not be read, lie there
-            found = (Path(folder, name) for folder, _, names in os.walk(self._path(prefix)) for name in names)
-            return sorted(path.relative_to(self.root).as_posix() for path in found if path.is_file())
-
-    def remove(self, key: str) -> None:
-        """Remove a record or file; nothing happens when it is gone."""
-        try:
-            self._path(key).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._refused(key, error) from error
-
-    def size(self, key: str) -> int | None:
-        """Return how many bytes a record or file has, None where there is none."""
-        path = self._path(key)
-        return path.stat().st_size if path.is_file() else None
-
-    def put_file(self, key: str, path: Path) -> None:
-        """Move a finished local file to a key, atomically."""
-        target = self._path(key)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            move_into_place(path, target)
-        except OSError as error:
-            raise self._refused(key, error) from error
-
-    def fetch(self, key: str) -> Path | None:
-        """Return the local path of a file, or None."""
-        path = self._path(key)
-        return path if path.is_file() else None
-
-    def _refused(self, key: str, error: Exception) -> StorageError:
-        return StorageError(
-            "state_write",
-            str(self.root / key),
-            "must be written",
-            str(error).splitlines()[0] if str(error) else type(error).__name__,
-            "Check the disk's space and the folder's mode, then run the same command again",
-        )
-
-
-def move_into_place(path: Path, target: Path) -> None:
-    """Move a finished file to its place: flushed to the disk first, then visible at once and whole.
-
-    Raises:
-        OSError: The disk is full or the folder not writable.
-    """
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    try:
-        path.replace(target)
-    except OSError:
-        # Another file system: copy beside the target, then rename there.
-        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            shutil.copyfile(path, beside)
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
-        path.unlink()
 
 
 def open_store(address: str, cache: Cache | None = None) -> Store:

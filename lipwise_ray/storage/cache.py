@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import tempfile
 import time
@@ -17,6 +18,9 @@ from lipwise_ray.errors import StorageError
 DEFAULT_BYTES = 20 << 30
 _GRACE_S = 3600.0
 """A copy that was asked for within this time stays: somebody may be about to open it."""
+
+_UNSEEN_SHARE = 64
+"""Files are looked through when such a part of the bound has come since: that takes long where they are many."""
 
 _LOCKS = 64
 _LOOK_S = 0.05
@@ -50,7 +54,8 @@ def _refused(folder: Path, got: str) -> StorageError:
 class Cache:
     """Files by name, the longest unused ones removed first.
 
-    Processes of one machine share it; each file is made by one of them while the others wait.
+    Processes of one machine share it; each file is made by one of them while the others wait. They may take a little
+    more than the bound for a while, because each looks through the files only now and then.
 
     Args:
         folder: Where copies are, made when the first one comes; None for one of this user among the machine's
@@ -61,6 +66,7 @@ class Cache:
     def __init__(self, folder: Path | None = None, most_bytes: int = DEFAULT_BYTES) -> None:
         self._given = folder
         self._most_bytes = most_bytes
+        self._unseen_bytes = most_bytes  # what others left is not known yet
 
     def get(self, name: str, fill: Callable[[Path], bool], on_wait: Callable[[], None] = lambda: None) -> Path | None:
         """Return a file, made by `fill` when it is not there; None where `fill` says that there is none.
@@ -73,7 +79,7 @@ class Cache:
         Raises:
             StorageError: The folder cannot be written.
         """
-        folder = self._given or machine_folder() / "cache"
+        folder = self._folder()
         path = folder / name
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -88,12 +94,42 @@ class Cache:
                     part.replace(path)
                 finally:
                     part.unlink(missing_ok=True)
+            self._make_room(folder, path.stat().st_size)
         except OSError as error:
             raise _refused(folder, error.strerror or str(error)) from error
-        self._make_room(folder)
         return path
 
-    def _make_room(self, folder: Path) -> None:
+    def keep(self, name: str, path: Path) -> Path:
+        """Take over a file that is not needed elsewhere any more, and return its new place.
+
+        Nobody has asked for it yet, so it is among the first to make room.
+
+        Raises:
+            StorageError: The folder cannot be written.
+        """
+        folder = self._folder()
+        target = folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            unused_s = time.time() - _GRACE_S
+            os.utime(path, (unused_s, unused_s))
+            size = path.stat().st_size
+            part = target.with_name(f".{uuid.uuid4().hex[:12]}.part")
+            shutil.move(path, part)  # from another file system it is copied, which takes its time
+            part.replace(target)
+            self._make_room(folder, size)
+        except OSError as error:
+            raise _refused(folder, error.strerror or str(error)) from error
+        return target
+
+    def _folder(self) -> Path:
+        return self._given or machine_folder() / "cache"
+
+    def _make_room(self, folder: Path, more_bytes: int) -> None:
+        self._unseen_bytes += more_bytes
+        if self._unseen_bytes < self._most_bytes / _UNSEEN_SHARE:
+            return
+        self._unseen_bytes = 0
         files: list[tuple[float, int, Path]] = []
         for path in folder.iterdir():
             if path.name.startswith(".lock-"):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError
 from obstore.store import from_url
 
 from lipwise_ray.errors import StorageError
@@ -48,6 +48,62 @@ class Facts:
 
     size: int | None
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing shows it.
+
+    Attributes:
+        key: Its key, without the prefix.
+        bytes_total: Its size.
+        changed_s: When it was last written, in seconds since 1970.
+        tag: Changes with the contents; empty where none is stated.
+    """
+
+    key: str
+    bytes_total: int
+    changed_s: float
+    tag: str = ""
+
+
+class Download:
+    """A store's answer to one request for an object: what it is, and its bytes, which need not be taken.
+
+    Attributes:
+        facts: Of the object; None where the caller has these bytes already.
+    """
+
+    def __init__(self, where: str, answer: GetResult | None) -> None:
+        self._where = where
+        self._answer = answer
+        self.facts = None if answer is None else _facts(answer.meta)
+
+    def take(self, accept: Callable[[bytes], object], on_block: Callable[[], None] = lambda: None) -> None:
+        """Hand over the bytes, block by block.
+
+        Raises:
+            StorageError: The store refused, or gave another number of bytes than it said.
+        """
+        assert self._answer is not None  # there are no bytes of what the caller has
+        done = 0
+        with _errors(self._where, "must be readable"):
+            for block in self._answer.stream(min_chunk_size=_STREAM_BYTES):
+                accept(block)
+                done += len(block)
+                on_block()
+        if self.facts is None or done != self.facts.size:
+            size = self.facts.size if self.facts else 0
+            raise StorageError("download_cut", self._where, f"must give {size} bytes", str(done), "Run again")
+
+    def save(self, target: Path, on_block: Callable[[], None] = lambda: None) -> None:
+        """Write the bytes to a file.
+
+        Raises:
+            StorageError: As `take`.
+        """
+        with target.open("wb") as file:
+            self.take(file.write, on_block)
 
 
 class Bucket:
@@ -99,14 +155,20 @@ class Bucket:
             found = [item["path"] for batch in obstore.list(self._store, whole or None) for item in batch]
         return sorted(path.removeprefix(self._prefix) for path in found)
 
-    def listing(self) -> list[tuple[str, float, str]]:
-        """Return key, time of the last change (seconds since 1970) and tag of each object."""
-        with self._errors("", "must be readable"):
-            found = [item for batch in obstore.list(self._store, self._prefix or None) for item in batch]
-        return [
-            (str(item["path"]).removeprefix(self._prefix), item["last_modified"].timestamp(), str(item["e_tag"] or ""))
-            for item in found
-        ]
+    def listing(self, prefix: str = "") -> Iterator[Listed]:
+        """Yield what lies under a prefix, in the order of the keys."""
+        with self._errors(prefix, "must be listed"):
+            for batch in obstore.list(self._store, f"{self._prefix}{prefix}" or None):
+                for item in batch:
+                    key = str(item["path"]).removeprefix(self._prefix)
+                    yield Listed(key, item["size"], item["last_modified"].timestamp(), str(item["e_tag"] or ""))
+
+    def folders(self, prefix: str) -> list[str]:
+        """Return the names of the folders right under a prefix, sorted, without looking into them."""
+        whole = f"{self._prefix}{prefix}"
+        with self._errors(prefix, "must be listed"):
+            found = obstore.list_with_delimiter(self._store, whole or None)["common_prefixes"]
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
 
     def remove(self, key: str) -> None:
         """Remove an object; nothing happens when it is gone."""
@@ -115,6 +177,17 @@ class Bucket:
                 obstore.delete(self._store, self._prefix + key)
             except FileNotFoundError:
                 return
+
+    def remove_all(self, keys: list[str]) -> None:
+        """Remove objects, as many at a time as the store can; nothing happens to those that are gone."""
+        if not keys:
+            return
+        with self._errors(keys[0], "must be removed"):
+            try:
+                obstore.delete(self._store, [self._prefix + key for key in keys])
+            except FileNotFoundError:  # some stores say so, and leave the others
+                for key in keys:
+                    self.remove(key)
 
     def facts(self, key: str) -> Facts | None:
         """Return size and tag of an object, or None."""
@@ -125,19 +198,47 @@ class Bucket:
                 return None
         return _facts(head)
 
-    def upload(self, key: str, path: Path) -> None:
-        """Store a file under a key: in parts where it is large, visible at once and whole.
+    def put(self, key: str, path: Path) -> str:
+        """Store a file under a key: in parts where it is large, each with a checksum; visible at once and whole.
+
+        Returns:
+            The object's tag, empty where the store states none.
+        """
+        with self._errors(key, "must be written"):
+            return obstore.put(self._store, self._prefix + key, path)["e_tag"] or ""
+
+    def upload(self, key: str, path: Path) -> Facts:
+        """Do the same, and look at what is there then, which is returned: for what nobody reads again.
 
         Raises:
             StorageError: The store refused, or holds another number of bytes afterwards.
         """
         size = path.stat().st_size
-        with self._errors(key, "must be written"):
-            obstore.put(self._store, self._prefix + key, path)
+        self.put(key, path)
         found = self.facts(key)
         if found is None or found.size != size:
             got = "nothing" if found is None else f"{found.size} bytes"
             raise StorageError("upload_cut", self._where(key), f"must hold {size} bytes", got, "Run again")
+        return found
+
+    def ask(self, key: str, known_tag: str = "") -> Download | None:
+        """Ask for an object, in one request; return None where there is none.
+
+        Args:
+            key: The object's.
+            known_tag: Of the bytes that the caller has: they are not sent again.
+        """
+        has_some = known_tag.startswith(('"', "W/"))  # else it is a time stamp of ours
+        with self._errors(key, "must be readable"):
+            try:
+                answer = obstore.get(
+                    self._store, self._prefix + key, options={"if_none_match": known_tag} if has_some else None
+                )
+            except FileNotFoundError:
+                return None
+            except NotModifiedError:
+                return Download(self._where(key), None)
+        return Download(self._where(key), answer)
 
     def download(self, key: str, target: Path, on_block: Callable[[], None] = lambda: None) -> Facts | None:
         """Write an object to a file; None where there is none.
@@ -150,13 +251,11 @@ class Bucket:
         Raises:
             StorageError: The store refused, or gave another number of bytes than it has.
         """
-        with self._errors(key, "must be readable"):
-            try:
-                answer = obstore.get(self._store, self._prefix + key)
-            except FileNotFoundError:
-                return None
-            with target.open("wb") as file:
-                return self._taken(key, answer, file.write, on_block)
+        found = self.ask(key)
+        if found is None:
+            return None
+        found.save(target, on_block)
+        return found.facts
 
     def sha256(self, key: str, on_block: Callable[[], None] = lambda: None) -> str | None:
         """Return the hash of an object's bytes, telling of blocks as they arrive; None where there is none.
@@ -165,44 +264,30 @@ class Bucket:
             StorageError: The store refused, or gave another number of bytes than it has.
         """
         digest = hashlib.sha256()
-        with self._errors(key, "must be readable"):
-            try:
-                answer = obstore.get(self._store, self._prefix + key)
-            except FileNotFoundError:
-                return None
-            self._taken(key, answer, digest.update, on_block)
+        found = self.ask(key)
+        if found is None:
+            return None
+        found.take(digest.update, on_block)
         return digest.hexdigest()
-
-    def _taken(
-        self, key: str, answer: GetResult, take: Callable[[bytes], object], on_block: Callable[[], None]
-    ) -> Facts:
-        """Take an answer's bytes block by block."""
-        done = 0
-        for block in answer.stream(min_chunk_size=_STREAM_BYTES):
-            take(block)
-            done += len(block)
-            on_block()
-        found = _facts(answer.meta)
-        if done != found.size:
-            raise StorageError(
-                "download_cut", self._where(key), f"must give {found.size} bytes", str(done), "Run again"
-            )
-        return found
 
     def _where(self, key: str) -> str:
         return f"{self.address}/{key}" if key else self.address
 
-    @contextmanager
-    def _errors(self, key: str, must: str) -> Generator[None]:
-        try:
-            yield
-        except FileNotFoundError as error:
-            got = "no such bucket"
-            raise StorageError("store_refused", self._where(key), must, got, "Check the address") from error
-        except BaseError as error:
-            raise StorageError(
-                "store_refused", self._where(key), must, _reason(error), "Check the store and the credentials"
-            ) from error
+    def _errors(self, key: str, must: str) -> AbstractContextManager[None]:
+        return _errors(self._where(key), must)
+
+
+@contextmanager
+def _errors(where: str, must: str) -> Generator[None]:
+    """Raise what a store refuses as one clear error."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageError("store_refused", where, must, "no such bucket", "Check the address") from error
+    except BaseError as error:
+        raise StorageError(
+            "store_refused", where, must, _reason(error), "Check the store and the credentials"
+        ) from error
 
 
 class BucketFile:

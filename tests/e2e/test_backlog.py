@@ -29,7 +29,8 @@ from lipwise_ray.reports.write import write_night
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import holder
-from lipwise_ray.state.store import LocalStore, as_json, open_store, to_json
+from lipwise_ray.state.speeds import JobSpeed, write_speeds
+from lipwise_ray.state.store import LocalStore, as_json, open_store
 from lipwise_ray.storage.objects import Bucket
 from tests.conftest import ROOT
 from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, Quiet, command, run, settings_arguments, write_manifest
@@ -344,17 +345,7 @@ def test_a_chunks_time_is_measured(tmp_path: Path) -> None:
     """By the slow ones of the latest jobs; a minute is assumed where there is none."""
     store = LocalStore(tmp_path)
     assert chunk_seconds(store) == 60
-    finished = {
-        "status": "done",
-        "job_id": "j",
-        "output": "o",
-        "frames": 9,
-        "chunks": 5,
-        "bytes_total": 1,
-        "sha256": "0" * 64,
-    }
-    for number in range(20):
-        store.write(f"jobs/j{number:02d}/result.json", to_json({**finished, "render_s": 10.0 * number}))
+    write_speeds(store, "run", [JobSpeed(9, 5, 10.0 * number) for number in range(1, 20)])
     assert 30 < chunk_seconds(store) < 38
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ from lipwise_ray.dubbing.estimate import Speeds
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.reports.page import page
 from lipwise_ray.reports.rows import RunReport, row_of
+from lipwise_ray.state.speeds import JobSpeed, write_speeds
+from lipwise_ray.state.store import LocalStore
 from tests.conftest import ROOT
 
 LIST = 'currency = "EUR"\nas_of = "today"\n[[machine]]\nname = "box"\ngpus = 4\nspot = 2.0\non_demand = 8.0\n'
@@ -55,25 +56,14 @@ def test_speeds_come_from_finished_jobs(tmp_path: Path) -> None:
     assumed = Speeds.measured(str(tmp_path / "none"))
     assert (assumed.jobs, assumed.are_of_gpus) == (0, False)
     assert assumed.slowest < assumed.render < assumed.fastest
+    store = LocalStore(tmp_path / "state")
     for number, seconds in enumerate((1.0, 2.0, 4.0)):
-        folder = tmp_path / "state" / "jobs" / f"job{number}"
-        folder.mkdir(parents=True)
-        whole = {
-            "status": "done",
-            "job_id": folder.name,
-            "output": "o.mp4",
-            "chunks": 1,
-            "bytes_total": 1,
-            "sha256": "a" * 64,
-        }
-        measured = {"frames": 100, "render_s": seconds, "identity": {"device": "cuda" if number else "cpu"}}
-        record = whole | measured
-        (folder / "result.json").write_text(json.dumps(record))
+        write_speeds(store, f"run{number}", [JobSpeed(100, 1, seconds, "cuda" if number else "cpu")])
     speeds = Speeds.measured(str(tmp_path / "state"))
     assert (speeds.jobs, speeds.are_of_gpus) == (3, False)
     assert speeds.render == pytest.approx(300 / 7)
     assert 25 <= speeds.slowest < speeds.fastest <= 100
-    (tmp_path / "state" / "jobs" / "job0" / "result.json").unlink()
+    store.remove("speeds/run0.json")
     assert Speeds.measured(str(tmp_path / "state")).are_of_gpus
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, make_plan
+from lipwise_ray.dubbing.plan import Facts, PartFacts, Plan, chunk_frames, make_plan
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import Chosen
 from lipwise_ray.layers import resolve
@@ -257,3 +257,16 @@ def test_faces_left_alone_are_not_missing() -> None:
     nobody = replace(_faces([]), turned_away=np.arange(100, dtype=np.int64))
     let_through = _settings(faces={"on_no_face": "skip", "min_face_share": 0.0})
     assert make_plan(_facts(_index(100), 4), nobody, let_through).counts["frames_with_face"] == 0
+
+
+@given(seconds=st.integers(1, 100_000), rate=st.sampled_from([Fraction(25), Fraction(30_000, 1001), Fraction(50)]))
+def test_chunks_grow_with_the_video(seconds: int, rate: Fraction) -> None:
+    """``auto`` cuts clips as ever, and films into a 120th, as long as that is no more than a minute."""
+    frames = round(seconds * rate)
+    length = chunk_frames(_settings(chunk={"length_s": "auto"}), rate, frames)
+    assert length == chunk_frames(
+        _settings(chunk={"length_s": min(max(10.0, frames / float(rate) / 120), 60.0)}), rate, 1
+    )
+    if 1200 <= seconds <= 7200:
+        assert 119 <= frames / length <= 121
+    assert chunk_frames(_settings(chunk={"length_s": "auto", "frames": 7}), rate, frames) == 7

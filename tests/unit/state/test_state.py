@@ -7,7 +7,7 @@ import pytest
 
 from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.state import layout
-from lipwise_ray.state.markers import Marker, commit, read_marker
+from lipwise_ray.state.markers import Marker, commit, done_chunks, read_marker
 from lipwise_ray.state.store import LocalStore, open_store, read_json
 
 
@@ -61,6 +61,36 @@ def test_a_chunk_is_done_when_its_marker_names_a_whole_segment(tmp_path: Path) -
     assert read_marker(store, "job", 3) is None
     store.write(layout.marker("job", 3), b"{}")
     assert read_marker(store, "job", 3) is None
+
+
+def test_which_chunks_are_done(tmp_path: Path) -> None:
+    """Those whose marker names a segment of its size; others are not asked for one by one."""
+    store = LocalStore(tmp_path / "s")
+    assert done_chunks(store, "job", 5) == []
+    marker = commit(store, "job", 3, _marker(store, "one", tmp_path))
+    store.write(layout.marker("job", 1), b"{}")
+    assert done_chunks(store, "job", 5) == [3]
+    assert done_chunks(store, "job", 3) == []
+    store.remove(marker.segment)
+    assert done_chunks(store, "job", 5) == []
+
+
+def test_folders_and_what_lies_in_them(tmp_path: Path) -> None:
+    """All of a folder comes together, with sizes; one that is empty can be removed, one that is not cannot."""
+    store = LocalStore(tmp_path)
+    for key in ("a/2/x.json", "a/1/y/z.json", "a/1/x.json", "b.json"):
+        store.write(key, b"{}")
+    assert store.folders("a") == ["1", "2"]
+    assert store.folders("none") == []
+    assert [(one.key, one.bytes_total) for one in store.listing("a")] == [
+        ("a/1/x.json", 2),
+        ("a/1/y/z.json", 2),
+        ("a/2/x.json", 2),
+    ]
+    store.remove_all(["a/1/y/z.json", "a/1/none"])
+    store.remove_empty("a/1")
+    assert store.names("a") == ["a/1/x.json", "a/2/x.json"]
+    assert not (tmp_path / "a" / "1" / "y").exists()
 
 
 def test_the_second_attempt_gives_way(tmp_path: Path) -> None:

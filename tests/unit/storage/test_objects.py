@@ -143,6 +143,89 @@ def test_logs_are_written_in_parts_and_read_as_one(port: int, tmp_path: Path) ->
     assert port
 
 
+@pytest.fixture
+def line(port: int, monkeypatch: pytest.MonkeyPatch) -> Generator[Line]:
+    """The line to a server, on which requests are counted."""
+    with Line(port) as found:
+        point_to(found.port, monkeypatch.setenv)
+        objects.opened.cache_clear()
+        yield found
+
+
+def _asked(line: Line, call: Callable[[], object]) -> list[str]:
+    line.asked.clear()
+    call()
+    return [one.split()[0] for one in line.asked]
+
+
+def test_every_copy_asks_once(line: Line, tmp_path: Path) -> None:
+    """Also one that this machine has, which is not sent again; and not at all where its key never changes."""
+    one, other = _store(tmp_path), RemoteStore(f"s3://{BUCKET}/night/state", Cache(tmp_path / "elsewhere"))
+    for key, again in (("runs/1/planned.jsonl", ["GET"]), ("scans/v/d/chunk-00000.npz", [])):
+        (tmp_path / "part").write_bytes(b"first")
+        assert _asked(line, lambda key=key: one.put_file(key, tmp_path / "part")) == ["PUT"]
+        assert _asked(line, lambda key=key: one.fetch(key)) == again  # whoever made it has it
+        assert _asked(line, lambda key=key: other.fetch(key)) == ["GET"]
+        assert _asked(line, lambda key=key: other.fetch(key)) == again
+        found = other.fetch(key)
+        assert found is not None
+        found.unlink()  # it made room
+        assert _asked(line, lambda key=key: other.fetch(key)) == ["GET"]
+        (tmp_path / "part").write_bytes(b"second")
+        one.put_file(key, tmp_path / "part")
+        other.forget(key)
+        found = other.fetch(key)
+        assert found is not None
+        assert found.read_bytes() == b"second"
+        one.remove_all([key])
+        other.forget(key)
+        assert other.fetch(key) is None
+
+
+def test_records_that_never_change_are_asked_for_once(line: Line, tmp_path: Path) -> None:
+    """What is not there yet is asked for again, and what this process wrote is known."""
+    one, other = _store(tmp_path), _store(tmp_path)
+    key, changes = "jobs/j/plan.json", "jobs/j/result.json"
+    assert _asked(line, lambda: [other.read(key) for _ in range(2)]) == ["GET", "GET"]
+    assert one.create(key, b"1")
+    one.write(changes, b"1")
+    assert _asked(line, lambda: [one.read(key), other.read(key), other.read(key)]) == ["GET"]
+    assert _asked(line, lambda: [one.read(changes), one.read(changes)]) == ["GET", "GET"]
+    assert not other.create(key, b"2")
+    assert other.read(key) == b"1"
+    one.write(key, b"3")
+    assert one.read(key) == b"3"
+
+
+def test_lines_that_may_wait_do(line: Line, tmp_path: Path) -> None:
+    """A job's lines are in its run's events too: they are written when everything is."""
+    store = _store(tmp_path)
+    for key in ("runs/1/events.jsonl", "jobs/j/attempts.jsonl"):
+        store.append(key, b"line")
+    assert _asked(line, store.flush) == ["PUT"]
+    assert (list(store.log("runs/1/events.jsonl")), list(store.log("jobs/j/attempts.jsonl"))) == ([b"line"], [])
+    assert _asked(line, lambda: store.flush(everything=True)) == ["PUT"]
+    assert list(store.log("jobs/j/attempts.jsonl")) == [b"line"]
+    assert _asked(line, lambda: store.flush(everything=True)) == []
+
+
+def test_folders_are_listed_without_what_lies_in_them(line: Line, tmp_path: Path) -> None:
+    """One request names them, another one lists a folder, and one removes it, however much there is."""
+    store = _store(tmp_path)
+    for number in range(20):
+        store.write(f"runs/{number % 2}/rows/{number}.json", b"{}")
+    found: list[list[str]] = []
+    assert _asked(line, lambda: found.append(store.folders("runs"))) == ["GET"]
+    assert found == [["0", "1"]]
+    listed = list(store.listing("runs/0"))
+    assert sorted(one.key for one in listed) == [
+        f"runs/0/rows/{number}.json" for number in sorted(map(str, range(0, 20, 2)))
+    ]
+    assert all(one.bytes_total == 2 and abs(one.changed_s - time.time()) < 60 for one in listed)
+    assert _asked(line, lambda: store.remove_all([one.key for one in listed])) == ["POST"]
+    assert store.folders("runs") == ["1"]
+
+
 def test_what_a_store_refuses_is_said_in_one_line(port: int, tmp_path: Path) -> None:
     """No bucket, for every kind of request: the address, what must hold, the store's answer."""
     bucket = Bucket("s3://no-such-bucket/x")

@@ -92,6 +92,18 @@ def test_the_cache_keeps_within_its_bound_but_not_at_the_cost_of_what_is_in_use(
     assert kept == ["new-0", "new-1", "new-2"]
 
 
+def test_what_was_made_here_is_kept_but_goes_first(tmp_path: Path) -> None:
+    """A file that is handed over is this machine's copy, and the first to make room until somebody asks for it."""
+    cache = Cache(tmp_path / "c", most_bytes=250)
+    for name in ("asked", "unasked"):
+        (tmp_path / "made").write_bytes(b"x" * 100)
+        assert cache.keep(name, tmp_path / "made").read_bytes() == b"x" * 100
+        assert not (tmp_path / "made").exists()
+    assert cache.get("asked", lambda part: False) is not None
+    assert cache.get("new", _filler(100)) is not None  # type: ignore[arg-type]
+    assert sorted(path.name for path in (tmp_path / "c").iterdir() if path.name[0] != ".") == ["asked", "new"]
+
+
 def test_many_ask_and_one_fetches(tmp_path: Path) -> None:
     """Eight threads want one file: it is made once, and a failed attempt leaves nothing behind."""
     made: list[int] = []

@@ -1,0 +1,67 @@
+"""How fast the latest jobs of a state were: a small record a run, because to list all jobs takes longer every night."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from lipwise_ray.state import layout
+from lipwise_ray.state.shapes import STRICT, Label, typed
+from lipwise_ray.state.store import Store, as_json, to_json
+
+LATEST_JOBS = 200
+MOST_RUNS = 64
+"""Records of earlier ones are not read."""
+
+_RUNS_AT_A_TIME = 16
+_Some = Annotated[int, Field(ge=1, le=1 << 53)]
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class JobSpeed:
+    """How long a job's chunks were rendered.
+
+    Attributes:
+        frames: Of its video.
+        chunks: Into which it was cut.
+        render_s: Busy seconds of all of them.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    frames: _Some
+    chunks: _Some
+    render_s: Annotated[float, Field(gt=0, le=1e15)]
+    device: Label = ""
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class _Record:
+    jobs: Annotated[list[JobSpeed], Field(max_length=LATEST_JOBS)]
+
+
+def write_speeds(store: Store, run_id: str, jobs: Sequence[JobSpeed]) -> None:
+    """Keep how fast a run's latest jobs were, in the order in which they ended; of a run without any nothing.
+
+    Raises:
+        StorageError: The state cannot be written.
+    """
+    if jobs:
+        store.write(layout.speed(run_id), to_json({"jobs": [asdict(one) for one in jobs[-LATEST_JOBS:]]}))
+
+
+def latest_speeds(store: Store) -> list[JobSpeed]:
+    """Return how fast the latest jobs were, the latest first."""
+    keys = store.names(layout.SPEEDS)[-MOST_RUNS:][::-1]  # runs are named after the time at which they began
+    found: list[JobSpeed] = []
+    for start in range(0, len(keys), _RUNS_AT_A_TIME):
+        for data in store.read_all(keys[start : start + _RUNS_AT_A_TIME]):
+            record = typed(as_json(data), _Record)
+            found += record.jobs[::-1] if record else []
+        if len(found) >= LATEST_JOBS:
+            break
+    return list(islice(found, LATEST_JOBS))
