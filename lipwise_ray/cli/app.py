@@ -14,6 +14,7 @@ import lipwise_ray
 from lipwise_ray.cli import (
     backlog,
     checks,
+    clean,
     cluster,
     control,
     doctor,
@@ -74,6 +75,7 @@ app.command("logs")(cluster.logs)
 app.command("reproduce")(control.reproduce)
 app.command("report")(status.report)
 app.command("tracks")(status.tracks)
+app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
 app.command("node-agent")(node_agent.node_agent)
 app.add_typer(backlog.app, name="backlog")

@@ -17,7 +17,8 @@ from lipwise_ray.values import Json
 
 Stage = Literal["waiting", "probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"]
 _MOST_REPAIRS = 3
-_HANDED_ON = ("job_id", "identity", "video_id", "detector_id", "voices_id", "looks_id", "portraits", "has_begun")
+_HANDED_ON = ("job_id", "identity", "video_id", "detector_id", "voices_id", "looks_id", "portraits")
+_IF_KNOWN = ("choice", "has_begun")
 """What the tasks of a row are told of its probe."""
 
 
@@ -193,7 +194,7 @@ class RowFlow:
             self.tally.chunks = self.tally.chunks_reused = int(result["published"].get("chunks", 0))
             return self._finish({**result["published"], "reused": True})
         self._probed = result
-        self._probe = {key: result[key] for key in (*_HANDED_ON, "choice") if key != "choice" or key in result}
+        self._probe = {key: result[key] for key in (*_HANDED_ON, *_IF_KNOWN) if key not in _IF_KNOWN or key in result}
         self._frames = int(result["frames"])
         if result.get("check"):
             return [self._task("check", f"check:{self.job_id}", {})]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,18 +168,18 @@ def _why_not(name: str, square: float | None) -> str:
     return "needs two pictures of faces" if name == "fid" else "the pictures are too small"
 
 
-def overall_distance(store: Store, job_ids: list[str]) -> tuple[float | None, int]:
+def overall_distance(store: Store, jobs: Mapping[str, int]) -> tuple[float | None, int]:
     """Return the Fréchet inception distance over all faces of several videos, and how many faces there were.
 
     Args:
         store: The state.
-        job_ids: Of the videos' evaluations; one that stands there twice counts once.
+        jobs: The videos' evaluations, and into how many stretches each was cut.
     """
     spread = Spread()
-    for job_id in dict.fromkeys(job_ids):
-        for key in store.names(layout.measures(job_id)):
-            part = load_file(store, key, Measured.load)
-            if part is None:
+    for job_id, stretches in jobs.items():
+        for number in range(stretches):
+            part = load_file(store, layout.measured(job_id, number), Measured.load)
+            if part is None:  # damaged, or old and cleaned away
                 return None, spread.pictures  # a figure over some of them would pass for one over all
             spread.add(part)
     return spread.distance(), spread.pictures

@@ -25,6 +25,7 @@ def line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[Line]:
     """The line to a server with a bucket; temporary files are this test's alone."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("lipwise_ray.state.remote._MAY_WAIT_S", 3600.0)  # however slow this machine is
     with s3_server(monkeypatch.setenv) as port, Line(port) as found:
         point_to(found.port, monkeypatch.setenv)
         objects.opened.cache_clear()

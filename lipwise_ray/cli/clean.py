@@ -1,0 +1,77 @@
+"""`lipwise-ray clean`: removing what is old from a state, without Ray."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import nullcontext
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from lipwise_ray.cli.status import must_be_state
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.storage.redact import redact
+
+_AGE = re.compile(r"(\d{1,5})([hdw])", re.ASCII)
+_SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_THOUSAND = 1000
+
+
+def clean(
+    state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
+    *,
+    older: Annotated[
+        str, typer.Option("--older", help="Age from which on: hours, days or weeks, as 12h, 30d, 8w.", metavar="AGE")
+    ],
+    unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="Jobs without a result too: their finished chunks would be rendered again."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, and tell what would be.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line a kind.")] = False,
+) -> None:
+    """Remove old scans, sounds, measures, reports and what led to finished videos; that they are done stays known."""
+    from lipwise_ray.state import cleaning  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.lease import DriverLease  # noqa: PLC0415  # the same
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
+    must_be_state(state)
+    older_s = _seconds(older)
+    store = open_store(state)
+
+    def say(text: str) -> None:
+        typer.echo(redact(text), err=True)
+
+    total = 0
+    with nullcontext() if dry_run else DriverLease(store, "clean", wait=say):  # so that no run begins meanwhile
+        for removed in cleaning.clean(store, older_s, unfinished=unfinished, dry_run=dry_run):
+            total += removed.bytes_total
+            if as_json:
+                typer.echo(json.dumps({**asdict(removed), "dry_run": dry_run}))
+                continue
+            size = _shown(removed.bytes_total)
+            typer.echo(f"{removed.kind}: {removed.objects} records and files of {removed.folders}, {size}")
+    if not as_json:
+        typer.echo(f"{'would remove' if dry_run else 'removed'} {_shown(total)}")
+
+
+def _seconds(age: str) -> int:
+    """Return the seconds of an age.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    found = _AGE.fullmatch(age)
+    if found is None:
+        raise SettingsError("bad_age", "--older", "must be hours, days or weeks", repr(age[:40]), "For example 30d")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _shown(bytes_total: int) -> str:
+    value, unit = float(bytes_total), 0
+    while value >= _THOUSAND and unit < len(_UNITS) - 1:
+        value, unit = value / _THOUSAND, unit + 1
+    return f"{value:.1f} {_UNITS[unit]}" if unit else f"{bytes_total} bytes"

@@ -1,0 +1,72 @@
+"""`lipwise-ray clean`: what is old goes, and what is done stays done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lipwise_ray.dubbing.measures import Measured, overall_distance
+from lipwise_ray.metrics.lse import SHIFTS
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import LocalStore
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+from lipwise_ray.values import Size
+from tests.dub import PASSTHROUGH, QUICK, dub, run
+
+ROW = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:20,80,40,100"}
+
+
+def test_a_finished_row_stays_finished(tmp_path: Path) -> None:
+    """All that a run left goes but its results and the latest run; the same command does nothing again, and a lost
+    output is made anew.
+    """
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 112), frames=10))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.4, codec="pcm_s16le", rate_hz=16000, channels=1))
+    first = dub(tmp_path, [ROW], PASSTHROUGH, QUICK)
+    assert first.done == 1
+    state = tmp_path / "out.state"
+    before = {path: path.read_bytes() for path in state.rglob("*") if path.is_file()}
+    dry = run("clean", state, "--older", "0h", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "would remove" in dry.stdout
+    assert {path: path.read_bytes() for path in state.rglob("*") if path.is_file()} == before
+    told = run("clean", state, "--older", "0h", "--json")
+    assert told.returncode == 0, told.stderr
+    kinds = {one["kind"]: one for one in map(json.loads, told.stdout.splitlines())}
+    assert all(kinds[name]["objects"] for name in ("scans", "sounds", "jobs"))
+    left = {path.relative_to(state).parts[0] for path in state.rglob("*") if path.is_file()}
+    assert left == {"jobs", "runs", "speeds", "driver"}
+    assert [path.name for path in state.glob("jobs/*/*")] == ["result.json"]
+    again = dub(tmp_path, [ROW], PASSTHROUGH, QUICK)
+    assert (again.done, again.chunks_rendered, again.chunks_reused) == (1, 0, 1)
+    (tmp_path / "out" / "a.mp4").unlink()
+    assert dub(tmp_path, [ROW], PASSTHROUGH, QUICK).chunks_rendered == 1
+
+
+def test_what_is_no_age_and_no_state(tmp_path: Path) -> None:
+    """Plain errors, before anything is touched."""
+    (tmp_path / "s" / "runs").mkdir(parents=True)
+    bad = run("clean", tmp_path / "s", "--older", "soon")
+    assert (bad.returncode, "--older: must be hours, days or weeks, got 'soon'" in bad.stderr) == (2, True)
+    assert run("clean", tmp_path / "none", "--older", "30d").returncode == 2
+
+
+def test_no_figure_over_what_is_left_of_measures(tmp_path: Path) -> None:
+    """A distance over all faces is none where those of a row were cleaned away."""
+    store = LocalStore(tmp_path / "s")
+    rng = np.random.default_rng(0)
+    for job in ("one", "two"):
+        part = Measured(
+            np.zeros(0, np.int64),
+            np.zeros((0, SHIFTS), np.float32),
+            {},
+            *(rng.normal(size=(4, 8)).astype(np.float32) for _ in range(2)),
+        )
+        part.save(tmp_path / "part.npz")
+        store.put_file(layout.measured(job, 0), tmp_path / "part.npz")
+    distance, pictures = overall_distance(store, {"one": 1, "two": 1})
+    assert (distance is not None, pictures) == (True, 8)
+    store.remove(layout.measured("two", 0))
+    assert overall_distance(store, {"one": 1, "two": 1}) == (None, 4)
