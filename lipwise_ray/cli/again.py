@@ -98,6 +98,7 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None
         fail_above=request.fail_above,
         as_json=request.as_json,
         verify=request.verify,
+        shard=request.shard,
     )
 
 
@@ -105,6 +106,7 @@ def words_of(request: Request, state: str) -> list[str]:
     """Return the command line that is the same as a request."""
     words: list[str] = [request.verb]
     told = {"job": request.job, "preset": request.preset, "out": request.out, "address": request.address}
+    told |= {"shard": request.shard}
     words += [f"--{name}={value}" for name, value in told.items() if value is not None]
     words += [f"--set={text}" for text in request.assignments]
     words += [f"--reference={text}" for text in request.references]

@@ -44,6 +44,7 @@ class Sent:
     fail_above: float
     as_json: bool
     verify: bool = False
+    shard: str | None = None
 
 
 def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> int:
@@ -70,7 +71,8 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
         folder = Path(temporary) / "run"
         folder.mkdir()
         words = [*_words(sent, folder), *(word for pair in places.items() for word in pair), "--address", "auto"]
-        chosen, fresh = jobs.submit(name, places["--state"], words, folder, make_wheel(Path(temporary)))
+        key = f"{places['--state']} {sent.shard}" if sent.shard else places["--state"]
+        chosen, fresh = jobs.submit(name, key, words, folder, make_wheel(Path(temporary)))
     typer.echo(f"{'sent' if fresh else 'there already'}: {chosen} on {jobs.address}")
     for option, place in places.items():
         if is_local(place):
@@ -105,6 +107,8 @@ def _words(sent: Sent, folder: Path) -> Iterator[str]:
         yield "--json"
     if sent.verify:
         yield "--verify"
+    if sent.shard:
+        yield from ("--shard", sent.shard)
 
 
 def connect(address: str) -> ClusterJobs:

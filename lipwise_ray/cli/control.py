@@ -34,15 +34,15 @@ def retry(
 ) -> None:
     """Take tasks out of quarantine and run the latest submit of the state again."""
     from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.lease import refuse_if_held  # noqa: PLC0415  # the same
     from lipwise_ray.state.overview import latest_run  # noqa: PLC0415  # the same
+    from lipwise_ray.state.shards import refuse_if_any_held  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     must_be_state(state)
     if job is not None and quarantined:
         raise SettingsError("bad_usage", "retry", "takes --job or --quarantined", "both", "Leave one out")
     store = open_store(state)
-    refuse_if_held(store, lambda text: typer.echo(redact(text), err=True))
+    refuse_if_any_held(store, lambda text: typer.echo(redact(text), err=True))
     lifted = quarantine.lift(store, job)
     for task in lifted:
         typer.echo(f"lifted {task}")
@@ -72,7 +72,7 @@ def cancel(
     """Ask the driver that works on a state to give up a row, or all rows; or a cluster to end a run."""
     from lipwise_ray.dubbing.cells import ROW_ID  # noqa: PLC0415  # heavy
     from lipwise_ray.state import layout  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.lease import holder  # noqa: PLC0415  # the same
+    from lipwise_ray.state.shards import holders  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     if address is not None:
@@ -86,9 +86,11 @@ def cancel(
     if name is not None and not ROW_ID.match(name):
         raise SettingsError("bad_usage", "cancel", "must name a row by its id", repr(name[:140]), "See the manifest")
     store = open_store(state)
-    if holder(store) is None:
+    at_work = holders(store)
+    if not at_work:
         raise StateError("not_running", state, "must have a driver at work", "none", "There is nothing to cancel")
-    store.write(layout.CANCEL_RUN if name is None else layout.cancel(name), b"{}")
+    for place, _ in at_work:  # whichever of them has the row
+        place.write(layout.CANCEL_RUN if name is None else layout.cancel(name), b"{}")
     typer.echo("asked for the end of the run" if name is None else f"asked for the end of {name}")
 
 

@@ -28,6 +28,12 @@ def submit(
         bool,
         typer.Option("--verify", help="Read finished outputs again: what is not what was published is made again."),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard", help="Only this part of the rows, such as 3/8: other drivers do the others, on the same state."
+        ),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="With --address http: return once the cluster has the run.")
     ] = False,
@@ -40,6 +46,9 @@ def submit(
     copy_of: Annotated[str | None, typer.Option("--copy-of", hidden=True)] = None,
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
+    from lipwise_ray.state.shards import Shard  # noqa: PLC0415  # with its store
+
+    part = Shard.parse(shard) if shard is not None else None
     source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
     settings = source.for_run()
     if is_web(settings.engine.address):
@@ -56,6 +65,7 @@ def submit(
                     fail_above=fail_above,
                     as_json=as_json,
                     verify=verify,
+                    shard=shard,
                 ),
                 settings,
                 name=job_id,
@@ -74,6 +84,8 @@ def submit(
     out_root = setup.out_address(out, settings, manifest)
     state_root = setup.state_address(state, settings, out_root)
     loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)
+    if part is not None:
+        loaded.keep(part.has)
     with show(loaded.good + loaded.bad, as_json=as_json) as listener:
         stop.tell_by(listener.stopping)
         report = run_manifest(
@@ -96,8 +108,10 @@ def submit(
                 workers,
                 fail_above,
                 as_json=as_json,
+                shard=shard,
             ),
             verify=verify,
+            shard=part,
         )
         listener.summary(report, out_root, state_root)
         try:

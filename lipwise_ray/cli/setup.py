@@ -122,6 +122,7 @@ def request(
     references: list[str] | None = None,
     *,
     as_json: bool = False,
+    shard: str | None = None,
 ) -> Request:
     """Return what asked for a run, for `retry`: whole paths, and nothing of whom it tells."""
     from lipwise_ray.state.shapes import Request  # noqa: PLC0415  # heavy
@@ -144,6 +145,7 @@ def request(
         workers=workers,
         fail_above=fail_above,
         as_json=as_json,
+        shard=shard,
     )
     words = asdict(asked)
     return replace(asked, is_cut=scrub(words) != words)

@@ -38,8 +38,8 @@ def status(
     typer.echo(f"run {found.run_id} of {found.manifest}: {found.done} done, {found.failed} failed, {found.left} left")
     for row in found.failures:
         typer.echo(f"FAILED {row['row_id']} [{row['code']}] {row['message']}")
-    if found.holder:
-        typer.echo(f"at work: process {found.holder.get('pid')} on {found.holder.get('host')}")
+    for holder in found.holders:
+        typer.echo(f"at work: process {holder.get('pid')} on {holder.get('host')}")
     if found.loading:
         typer.echo(f"loading: {found.loading} workers fetch and load their models")
     for task in found.running:

@@ -85,6 +85,11 @@ class Manifest:
         found = self._table.shares(None)
         return found[0] if found else 0
 
+    def keep(self, is_kept: Callable[[str], bool]) -> None:
+        """Leave the rows to other drivers whose key is not kept (`RowTable.keep`); all of them are checked by now."""
+        self._table.keep(is_kept)
+        self.good, self.bad = self._table.counts()
+
     def waiting(self) -> Waiting:
         """Return the good rows in the order in which they are to be begun."""
         return Waiting(self._table)

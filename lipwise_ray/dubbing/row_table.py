@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -126,6 +126,17 @@ class RowTable:
     def close_entry(self) -> None:
         """Make the table ready to be asked: no row comes any more."""
         self._base.executescript(_INDEXES)
+
+    def keep(self, is_kept: Callable[[str], bool]) -> None:
+        """Forget the rows whose key is another driver's.
+
+        It is the video's address, so that all rows of a video stay together and it is scanned once; of a row that
+        cannot be read its id, or its line.
+        """
+        self._base.create_function("is_kept", 1, is_kept, deterministic=True)
+        key = "coalesce(json_extract(row, '$.video'), nullif(id, ''), line)"
+        self._base.execute(f"DELETE FROM rows WHERE NOT is_kept(cast({key} AS TEXT))")  # noqa: S608  # a constant
+        self._base.execute("DELETE FROM problems WHERE line NOT IN (SELECT line FROM rows)")
 
     def twins(self, column: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
         """Yield each id or output that several rows have, with their lines and ids."""

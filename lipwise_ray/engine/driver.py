@@ -32,9 +32,9 @@ from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
-from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.shapes import Request, RowRecord, checked
+from lipwise_ray.state.shards import Shard, held, place_of
 from lipwise_ray.state.speeds import write_speeds
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, read_json, to_json
 from lipwise_ray.storage.address import is_within, normal
@@ -84,8 +84,9 @@ def submit(
     stop: Callable[[], bool] = lambda: False,
     request: Request | None = None,
     verify: bool = False,
+    shard: Shard | None = None,
 ) -> Report:
-    """Dub every row of a manifest.
+    """Dub every row of a manifest, or those of a shard.
 
     Args:
         manifest: What to do.
@@ -98,10 +99,13 @@ def submit(
         stop: Asked often; once it says yes, running tasks end and the run stops.
         request: What asked for it, for `retry`.
         verify: Read finished outputs, and make those again that are not what was published.
+        shard: Other drivers work on the others, on the same state.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
     """
+    if shard is not None:
+        manifest.keep(shard.has)
     return work_through(
         manifest,
         source,
@@ -113,6 +117,7 @@ def submit(
         stop=stop,
         request=request,
         verify=verify,
+        shard=shard,
     )
 
 
@@ -128,6 +133,7 @@ def work_through(
     stop: Callable[[], bool] = lambda: False,
     request: Request | None = None,
     verify: bool = False,
+    shard: Shard | None = None,
 ) -> Report:
     """Do the same with every row of a manifest.
 
@@ -143,17 +149,18 @@ def work_through(
         must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
         raise SettingsError("out_in_state", "--out", must, work.out, do)
     store = open_store(state)
-    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else _scratch(store)
+    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else _scratch(store, shard)
+    place = place_of(store, shard)
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
 
     def of(settings: Settings, row: Row) -> Json:
         return work.needs(weights, settings, row)["weights"]
 
-    with DriverLease(store, run_id, wait=listener.problem) as lease:
+    with held(store, shard, run_id, wait=listener.problem) as lease:
         if not run_settings.paths.scratch:
             shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
-        for asked in store.names(layout.CONTROL):
-            store.remove(asked)  # it was meant for a driver before this one
+        for asked in place.names(layout.CONTROL):
+            place.remove(asked)  # it was meant for a driver before this one
         weights = WeightsTable(registry, gpu=False)
         prepare = weights.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
         threads = run_settings.engine.threads_per_worker
@@ -176,8 +183,8 @@ def work_through(
                     _wait_for_all(engine, stop)
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
-            run = Run(run_id, store, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
-            _record_run(store, run_id, manifest, run_settings, work.out, request, notes)
+            run = Run(run_id, store, place, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
+            _record_run(store, run_id, manifest, run_settings, work.out, request, notes, shard)
             _record_rows(store, run_id, manifest, work.out, scratch)
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
@@ -208,11 +215,13 @@ def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
         engine.idle("gpu")
 
 
-def _scratch(store: Store) -> Path:
-    """Return the folder for temporary files: in a local state, else one of this machine named after the state."""
+def _scratch(store: Store, shard: Shard | None) -> Path:
+    """Return a driver's folder for temporary files: in a local state, else of this machine, named after the state."""
     if isinstance(store, LocalStore):
-        return store.root / _SCRATCH
-    return machine_folder() / hashlib.sha256(store.address.encode()).hexdigest()[:16]
+        folder = store.root / _SCRATCH
+    else:
+        folder = machine_folder() / hashlib.sha256(store.address.encode()).hexdigest()[:16]
+    return folder / shard.name if shard else folder
 
 
 def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
@@ -229,6 +238,7 @@ def _record_run(
     out: str,
     request: Request | None,
     notes: list[str],
+    shard: Shard | None,
 ) -> None:
     record: Json = {
         "run_id": run_id,
@@ -239,6 +249,7 @@ def _record_run(
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
         "request": asdict(request) if request else None,
+        **({"shard": str(shard)} if shard else {}),
         "notes": notes,
         "folder": str(Path.cwd()),
     }

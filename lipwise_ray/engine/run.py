@@ -149,6 +149,7 @@ class Run:
     Attributes:
         id: Names the run in the state.
         store: The state.
+        place: Where this driver is asked for things.
         dispatcher: Runs the tasks.
         ledger: Takes the run's events.
         lease: This driver's hold on the state.
@@ -159,6 +160,7 @@ class Run:
 
     id: str
     store: Store
+    place: Store
     dispatcher: Dispatcher
     ledger: Ledger
     lease: DriverLease
@@ -249,14 +251,14 @@ class Run:
         if now - self._looked_s < _LOOK_S:
             return
         self._looked_s = now
-        for key in self.store.names(layout.CONTROL):
+        for key in self.place.names(layout.CONTROL):
             self.cancelled = self.cancelled or key == layout.CANCEL_RUN
             name = key.rsplit("/", 1)[-1].removeprefix("cancel-").removesuffix(".json")
             for running in list(self._active.values()):
                 if self.cancelled or name in (running.job.flow.job_id, running.job.id):
                     running.cancel()
             self._unwanted.add(name)  # it may wait in the manifest still
-            self.store.remove(key)
+            self.place.remove(key)
 
     def _begin(self, job: RowJob) -> None:
         running = _Running(self, job, time.monotonic())

@@ -11,6 +11,7 @@ from typing import Any
 from lipwise_ray.errors import StateError
 from lipwise_ray.nets.terms import commercial_of, strictest
 from lipwise_ray.state import layout
+from lipwise_ray.state.overview import runs_of_shards
 from lipwise_ray.state.shapes import EndRecord, PlannedRow, RowRecord, RunRecord, checked, read_checked
 from lipwise_ray.state.store import Store, as_json
 from lipwise_ray.values import Json
@@ -88,6 +89,34 @@ def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
                     "message": "The run was over before this row: run the same command again.",
                 }
                 yield {**{name: planned.get(name) for name in ("row", "row_id", "output")}, "status": "left", **why}
+
+
+def collect_shards(store: Store, run_id: str | None = None) -> RunReport:
+    """Return a run, the latest without a name, with the latest runs of the other shards as one.
+
+    Raises:
+        StateError: There is no such run.
+    """
+    report = collect(store, run_id)
+    runs = runs_of_shards(store, str(report.run["run_id"]), report.run)
+    reports = [report, *(collect(store, one) for one in list(runs)[1:])]
+    if len(reports) == 1:
+        return report
+    pairs = sorted(
+        ((row, detail) for one in reports for row, detail in zip(one.rows, one.details, strict=True)),
+        key=lambda pair: pair[0]["row"] or 0,
+    )
+    ends = [one.ended for one in reports if one.ended is not None]
+    shards = ", ".join(sorted(str(one.run["shard"]) for one in reports))
+    return RunReport(
+        {**report.run, "rows": sum(one.run["rows"] for one in reports), "shard": shards},
+        {name: sum(end.get(name) or 0 for end in ends) for name in ("done", "failed", "left", "seconds")}
+        if len(ends) == len(reports)
+        else None,
+        [row for row, _ in pairs],
+        [detail for _, detail in pairs],
+        sorted((row for one in reports for row in one.left), key=lambda row: row["row"]),
+    )
 
 
 def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str, str] = _NOTHING_REFUSED) -> RunReport:

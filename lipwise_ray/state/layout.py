@@ -15,6 +15,9 @@ CANCEL_RUN = f"{CONTROL}/cancel.json"
 """Asks the driver to end the whole run."""
 
 
+SHARDS = "shards"
+"""Under it are the leases of drivers that share a state, and what they are asked for."""
+
 NIGHTS = "nights"
 NIGHT_LOCK = "night-lock"
 """Under it is the lease of whoever works through the backlog."""

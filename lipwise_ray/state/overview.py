@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.state import layout, quarantine
-from lipwise_ray.state.lease import holder
 from lipwise_ray.state.shapes import Id, Lease, Letter, RowRecord, RunRecord, checked, typed
+from lipwise_ray.state.shards import holders
 from lipwise_ray.state.store import Store, as_json, open_store
 from lipwise_ray.values import Json
+
+_MOST_RUNS_OF_SHARDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class Overview:
         done, failed: Rows that ended so.
         failures: Why.
         unfinished: Jobs that are planned but not published.
-        holder: The driver that is at work, None where none is.
+        holder: The driver that is at work, None where none is; the first of several.
+        holders: All of them, of a state whose shards have one each.
         running: Tasks that are handed out, with worker and attempt.
         loading: Workers that fetch and load their models.
         quarantined: Tasks in quarantine, with the last message.
@@ -47,6 +51,7 @@ class Overview:
     failures: list[Json] = field(default_factory=list[Json])
     unfinished: list[JobState] = field(default_factory=list[JobState])
     holder: Json | None = None
+    holders: list[Json] = field(default_factory=list[Json])
     running: list[Json] = field(default_factory=list[Json])
     loading: int = 0
     quarantined: list[Json] = field(default_factory=list[Json])
@@ -71,18 +76,20 @@ def overview(address: str) -> Overview:
     run_id, record = next(_runs(store), ("", None))
     if record is None:
         raise StateError("no_runs", address, "must hold a run", "none", "Check the path")
-    found = Overview(run_id, record["manifest"], record["rows"])
-    ended = store.names(layout.rows(run_id))
+    runs = runs_of_shards(store, run_id, record)
+    found = Overview(run_id, record["manifest"], sum(one["rows"] for one in runs.values()))
+    ended = [key for one in runs for key in store.names(layout.rows(one))]
     failed = [key for key in ended if not key.endswith("-done.json")]
     found.done, found.failed = len(ended) - len(failed), len(failed)
     for row in _records(store, failed, RowRecord):
         found.failures.append({name: row.get(name, "") for name in ("row_id", "code", "message", "stage")})
     found.unfinished = list(_unfinished(store))
-    found.holder = holder(store)
-    if found.holder is not None:
-        running, loading = found.holder.pop("running", []), found.holder.pop("loading", 0)
-        found.running = [one for one in running if typed(one, Lease)] if isinstance(running, list) else []
-        found.loading = loading if isinstance(loading, int) else 0
+    for _, one in holders(store):
+        running, loading = one.pop("running", []), one.pop("loading", 0)
+        found.running += [lease for lease in running if typed(lease, Lease)] if isinstance(running, list) else []
+        found.loading += loading if isinstance(loading, int) else 0
+        found.holder = found.holder or one
+        found.holders.append(one)
     letters = sorted(quarantine.keys(store))
     for key, letter in zip(letters, _records(store, letters, Letter), strict=True):
         last: Json = (letter.get("attempts") or [{"message": "its dead letter cannot be read"}])[-1]
@@ -106,6 +113,28 @@ def latest_run(store: Store) -> RunRecord | None:
             "Run it again yourself",
         )  # fmt: skip
     return record
+
+
+def runs_of_shards(store: Store, run_id: str, record: Json) -> dict[str, Json]:
+    """Return the latest run of each shard of what a run worked on, itself among them; itself alone where it had none.
+
+    Args:
+        store: The state.
+        run_id: The run.
+        record: What it was begun with.
+    """
+    found = {run_id: record}
+    if not record.get("shard"):
+        return found
+    count = str(record["shard"]).rpartition("/")[2]
+    wanted = {f"{number}/{count}" for number in range(1, int(count) + 1)} - {record["shard"]}
+    for other, told in islice(_runs(store), _MOST_RUNS_OF_SHARDS):
+        if not wanted:
+            break
+        if told.get("shard") in wanted and told.get("manifest_sha256") == record.get("manifest_sha256"):
+            wanted.discard(told["shard"])
+            found[other] = told
+    return found
 
 
 def tracks_of(address: str, row_id: str) -> Path:

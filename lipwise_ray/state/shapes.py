@@ -233,7 +233,7 @@ class Request:
         references: What these are compared with.
         job: The settings file.
         assignments: Single settings.
-        preset, out, address, workers, fail_above, as_json, verify: The options of these names.
+        preset, out, address, workers, fail_above, as_json, verify, shard: The options of these names.
     """
 
     verb: Literal["submit", "evaluate"]
@@ -248,6 +248,7 @@ class Request:
     fail_above: Annotated[float, Field(ge=0, le=1)] = 0.0
     as_json: bool = False
     verify: bool = False
+    shard: str | None = None
     is_cut: bool | None = None
     """Its words held secrets, which a record does not keep; None where an earlier version did not say."""
 
@@ -264,6 +265,8 @@ class RunRecord:
     request: Request | None = None
     command: list[str] | None = None
     folder: str = ""
+    shard: Annotated[str, Field(pattern=r"^\d{1,4}/\d{1,4}$")] | None = None
+    manifest_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

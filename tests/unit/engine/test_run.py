@@ -45,7 +45,7 @@ class Rows:
         dispatcher = Dispatcher(self.engine, store, ledger, clock=clock, sleep=clock.sleep)
         self.lease = DriverLease(store, "run", wait=lambda text: None)
         self.listener = Quiet()
-        self.run = Run("run", store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
+        self.run = Run("run", store, store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
 
     def work(self) -> None:
         jobs = (

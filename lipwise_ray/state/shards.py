@@ -1,0 +1,115 @@
+"""Several drivers on one state: each works on a shard of a manifest's rows and holds a lease of its own.
+
+Scans, sounds, jobs, dead letters and checkpoints are everybody's. A driver of the whole state and those of its shards
+refuse each other, and so do shards of another count: a row would be in two hands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.state import layout
+from lipwise_ray.state.lease import DriverLease, holder, refuse_if_held
+from lipwise_ray.state.store import Store, open_store
+from lipwise_ray.values import Json
+
+_TEXT = re.compile(r"(\d{1,4})/(\d{1,4})", re.ASCII)
+_NAME = re.compile(r"(\d{1,4})-of-(\d{1,4})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of a manifest: of `count` parts the one of that number, from 1 on."""
+
+    number: int
+    count: int
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """Read ``3/8``.
+
+        Raises:
+            SettingsError: It is no shard.
+        """
+        found = _TEXT.fullmatch(text)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            must = "must be NUMBER/COUNT, from 1/COUNT to COUNT/COUNT"
+            raise SettingsError("bad_shard", "--shard", must, repr(text[:40]), "For example 3/8")
+        return Shard(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    @property
+    def name(self) -> str:
+        """How folders are named after it."""
+        return f"{self.number}-of-{self.count}"
+
+    def has(self, key: str) -> bool:
+        """Tell whether what a key names is in this shard; it is in exactly one of them."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8]) % self.count == self.number - 1
+
+
+def place_of(store: Store, shard: Shard | None) -> Store:
+    """Return where the lease of a driver is, and where it is asked for things: of a shard, or of the whole state."""
+    return open_store(f"{store.address}/{layout.SHARDS}/{shard.name}") if shard else store
+
+
+@contextmanager
+def held(
+    store: Store, shard: Shard | None, run_id: str, wait: Callable[[str], None] = lambda _: None
+) -> Generator[DriverLease]:
+    """Hold a state, or a shard of it.
+
+    Whoever comes takes its own lease first and then looks for others: of two that come at once at least one gives way.
+
+    Raises:
+        StateError: Another driver holds it, the whole of it, or a shard of another count, and lives.
+    """
+    with DriverLease(place_of(store, shard), run_id, wait=wait) as lease:
+        for rival in _rivals(store, shard):
+            refuse_if_held(rival, wait)
+        yield lease
+
+
+def refuse_if_any_held(store: Store, wait: Callable[[str], None] = lambda _: None) -> None:
+    """Raise where a driver is at work, on the whole state or a shard of it.
+
+    Raises:
+        StateError: One is.
+    """
+    for place in places(store):
+        refuse_if_held(place, wait)
+
+
+def holders(store: Store) -> list[tuple[Store, Json]]:
+    """Return who is at work on a state or its shards, as `lease.holder` tells, and where to ask them for things."""
+    return [(place, found) for place in places(store) if (found := holder(place)) is not None]
+
+
+def places(store: Store) -> Iterator[Store]:
+    """Yield where leases may be: the state's, and those of all shards that it ever had."""
+    yield store
+    for shard in _shards(store):
+        yield place_of(store, shard)
+
+
+def _shards(store: Store) -> Iterator[Shard]:
+    """Yield the shards that a state ever had."""
+    for name in store.folders(layout.SHARDS):
+        if found := _NAME.fullmatch(name):
+            yield Shard(int(found[1]), int(found[2]))
+
+
+def _rivals(store: Store, shard: Shard | None) -> Iterator[Store]:
+    if shard is not None:
+        yield store
+    for other in _shards(store):
+        if shard is None or other.count != shard.count:
+            yield place_of(store, other)
