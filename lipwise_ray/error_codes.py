@@ -17,6 +17,7 @@ _MEANING = (
     (errors.InputError, "the row's input: this row fails, the others go on"),
     (errors.SetupError, "settings, weights or state: the run, or the row, does not begin"),
     (errors.EngineError, "what runs the workers: the run stops, the same command goes on"),
+    (errors.DisconnectedError, "the way to a cluster: its run may go on there, the same command finds it"),
     (errors.StorageError, "a disk or store: tried again"),
     (errors.TransientError, "tried again"),
 )

@@ -13,6 +13,7 @@
     │   └── StateError        the state directory is in use or cannot be used
     └── TransientError        worth another attempt
         ├── EngineError       what runs the workers ended: the run stops in order
+        ├── DisconnectedError a run on a cluster can no longer be seen; it may go on
         ├── StorageError      the disk or store refused: full, gone, busy
         └── SegmentError      a segment, or a record of scanning, does not hold what it must
 
@@ -108,6 +109,10 @@ class TransientError(LipwiseError):
 
 class EngineError(TransientError):
     """What runs the workers has ended; the same command goes on."""
+
+
+class DisconnectedError(TransientError):
+    """A run on a cluster can no longer be seen from here; it may go on there."""
 
 
 class StorageError(TransientError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from lipwise_ray.errors import DisconnectedError, EngineError, LipwiseError
+
 
 class ExitCode(IntEnum):
     """How a command ended."""
@@ -18,12 +20,10 @@ class ExitCode(IntEnum):
     """Stopped in order before the end; the same command goes on."""
     CRASHED = 4
     """A fault of the program itself. What was finished is kept, and the same command goes on."""
+    DISCONNECTED = 5
+    """A run on a cluster is no longer followed: it may go on there. Sent again, it is found and followed."""
     KILLED = 130
     """A second Ctrl-C or SIGTERM: stopped at once."""
-
-
-FOR_CLUSTERS = 5
-"""Kept free for what clusters will want to tell."""
 
 
 def of_rows(*, failed: int, done: int, left: int, fail_above: float = 0.0) -> ExitCode:
@@ -38,3 +38,14 @@ def of_rows(*, failed: int, done: int, left: int, fail_above: float = 0.0) -> Ex
     if left:
         return ExitCode.STOPPED
     return ExitCode.ROWS_FAILED if failed > fail_above * (failed + done) else ExitCode.DONE
+
+
+def of_error(error: BaseException) -> ExitCode:
+    """Return what a command ends with that an error ends."""
+    if isinstance(error, DisconnectedError):
+        return ExitCode.DISCONNECTED
+    if isinstance(error, EngineError):
+        return ExitCode.STOPPED
+    if isinstance(error, LipwiseError):
+        return ExitCode.CANNOT_START
+    return ExitCode.CRASHED if isinstance(error, Exception) else ExitCode.KILLED

@@ -29,7 +29,7 @@ from lipwise_ray.cli import (
 )
 from lipwise_ray.cli.terminal import all_arrived, print_plainly
 from lipwise_ray.errors import LipwiseError, SetupError
-from lipwise_ray.exit_codes import ExitCode
+from lipwise_ray.exit_codes import ExitCode, of_error
 from lipwise_ray.layers import clipped
 from lipwise_ray.storage.redact import redact
 
@@ -37,7 +37,8 @@ app = typer.Typer(
     name="lipwise-ray",
     help="Dub videos in bulk: lips follow a new audio track, on a laptop or a Ray cluster.\n\n"
     "Exit codes: 0 all done, 1 some rows failed, 2 bad usage or settings, or nothing could start, 3 stopped in order, "
-    "run again to go on, 4 a fault of this program, 130 killed by a second Ctrl-C.",
+    "run again to go on, 4 a fault of this program, 5 a run on a cluster that is no longer followed, 130 killed by a "
+    "second Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -112,7 +113,7 @@ def _run() -> int:
         app(standalone_mode=True)
     except LipwiseError as error:
         typer.echo(redact(f"error: {error}"), err=True)
-        return ExitCode.CANNOT_START
+        return of_error(error)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # typer's own code for that, 1, would be one of failed rows
             return ExitCode.STOPPED

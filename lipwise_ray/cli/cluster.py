@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lipwise_ray.cli import setup
+from lipwise_ray.cli.stopping import interruptible
 from lipwise_ray.errors import LipwiseError, ManifestError, SettingsError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings import Settings
@@ -53,7 +54,8 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
     Raises:
         LipwiseError: Something that the run needs is not there, or the cluster refuses.
     """
-    from lipwise_ray.engine.shipping import make_wheel  # noqa: PLC0415  # only for this
+    from lipwise_ray.engine.following import how_to_follow  # noqa: PLC0415  # only for this
+    from lipwise_ray.engine.shipping import make_wheel  # noqa: PLC0415  # the same
 
     address = settings.engine.address
     if not (sent.out or settings.paths.out):
@@ -72,13 +74,20 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
         folder.mkdir()
         words = [*_words(sent, folder), *(word for pair in places.items() for word in pair), "--address", "auto"]
         key = f"{places['--state']} {sent.shard}" if sent.shard else places["--state"]
-        chosen, fresh = jobs.submit(name, key, words, folder, make_wheel(Path(temporary)))
+        wheel = make_wheel(Path(temporary))
+        try:
+            with interruptible():
+                chosen, fresh = jobs.submit(name, key, words, folder, wheel)
+        except KeyboardInterrupt:
+            typer.echo("
+it may have been sent: the same command finds it, or sends it", err=True)
+            return ExitCode.DISCONNECTED
     typer.echo(f"{'sent' if fresh else 'there already'}: {chosen} on {jobs.address}")
     for option, place in places.items():
         if is_local(place):
             typer.echo(f"note: {option} {place} must be a folder that all of the cluster's machines share", err=True)
     if detach:
-        typer.echo(f"follow it: lipwise-ray logs {chosen} --follow --address {jobs.address}")
+        typer.echo(f"follow it: {how_to_follow(chosen, jobs.address)}")
         return 0
     return _follow(jobs, chosen)
 
@@ -130,13 +139,19 @@ def connect(address: str) -> ClusterJobs:
 
 
 def _follow(jobs: ClusterJobs, name: str) -> int:
+    from lipwise_ray.engine.following import follow, how_to_follow  # noqa: PLC0415  # with Ray's client
+
+    def tell(text: str) -> None:
+        typer.echo(text, err=True)
+
     try:
-        ended = jobs.follow(name, lambda text: typer.echo(text, nl=False))
+        with interruptible():
+            ended = follow(jobs, name, lambda text: typer.echo(text, nl=False), tell)
     except KeyboardInterrupt:
-        typer.echo(f"\nit goes on: lipwise-ray logs {name} --follow --address {jobs.address}", err=True)
-        return ExitCode.STOPPED
+        tell(f"\n{name} goes on; follow it again: {how_to_follow(name, jobs.address)}")
+        return ExitCode.DISCONNECTED
     if ended.exit_code:
-        typer.echo(f"{name}: {ended.status.lower()}{_why(ended)}", err=True)
+        tell(f"{name}: {ended.status.lower()}{_why(ended)}")
     return ended.exit_code
 
 

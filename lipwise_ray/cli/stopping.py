@@ -5,11 +5,13 @@ from __future__ import annotations
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import FrameType
 
 import typer
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _MESSAGE = "stopping: running chunks end first; press Ctrl-C again to stop at once"
 
 
@@ -23,7 +25,7 @@ class StopFlag:
         # A handler runs in the middle of anything, of printing too; all it may do safely is to wake somebody.
         self._heard: queue.SimpleQueue[None] = queue.SimpleQueue()
         threading.Thread(target=self._tell, daemon=True).start()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
     def tell_by(self, say: Callable[[str], None]) -> None:
@@ -48,3 +50,22 @@ class StopFlag:
         self._heard.get()
         self._is_told = True
         self._say(_MESSAGE)
+
+
+@contextmanager
+def interruptible() -> Generator[None]:
+    """Let SIGTERM, as SIGINT does, raise KeyboardInterrupt meanwhile; what is ignored stays so."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -17,9 +17,9 @@ from lipwise_ray.dubbing.ids import content_id
 from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
-from lipwise_ray.engine.night_record import NightRecord, code_of, in_words, last_success_s, write_metrics
+from lipwise_ray.engine.night_record import NightRecord, in_words, last_success_s, write_metrics
 from lipwise_ray.errors import LipwiseError, MediaError, SetupError, StateError
-from lipwise_ray.exit_codes import ExitCode, of_rows
+from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
 from lipwise_ray.printable import on_one_line
 from lipwise_ray.reports.page import Costs
 from lipwise_ray.reports.write import NightReport, write_night
@@ -223,13 +223,13 @@ class Nightly:
         """Write what can be written of a night that ends with an error, while no other night may write."""
         try:
             if lease.check():  # else the records are another night's
-                self._failure = self._end(store, code_of(error), in_words(error))
+                self._failure = self._end(store, of_error(error), in_words(error))
         except LipwiseError as problem:  # the state itself is what failed, perhaps
             self.say(f"error: the night's record: {problem}")
 
     def failed(self, error: BaseException) -> NightRecord:
         """Return the record of a night that `run` ended with an error; what could be written of it is written."""
-        return self._failure or self._summed(code_of(error), in_words(error), NightReport("", 0.0))
+        return self._failure or self._summed(of_error(error), in_words(error), NightReport("", 0.0))
 
     def _end(self, store: Store, code: ExitCode | None = None, reason: str = "") -> NightRecord:
         """Write the night's report and record."""

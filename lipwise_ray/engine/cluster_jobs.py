@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import importlib.metadata
@@ -12,34 +11,24 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packaging.requirements import Requirement
 
 from lipwise_ray.engine.factory import check_token_file
-from lipwise_ray.errors import SetupError
-from lipwise_ray.exit_codes import FOR_CLUSTERS, ExitCode
+from lipwise_ray.engine.job_lines import MOST_MESSAGE, WHAT, JobLine, job_line
+from lipwise_ray.errors import DisconnectedError, SetupError
 from lipwise_ray.storage.redact import redact
-
-if TYPE_CHECKING:
-    from ray.job_submission import JobDetails, JobSubmissionClient
 
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 _PREFIX = "lipwise-"
 _SENDER = ("program", "lipwise-ray")
-_WHAT = "what"
 _STOP_S = "300"
 """So long running chunks may take to end after a cancel; Ray would kill the driver after 3 s."""
 
 _CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
-_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-_MOST_MESSAGE = 300
-_KNOWN_CODES = frozenset({*ExitCode, FOR_CLUSTERS}) - {ExitCode.DONE, ExitCode.KILLED}
-"""Failures of this program over there, which may be a later version."""
-_MOST_LOST_LINES = 5
 _POLL_S = 1.0
 _YOUNG_S = 60.0
 _PROBE_S = 120.0
@@ -57,46 +46,6 @@ print("PROBE" + json.dumps({"python": platform.python_version(), "ray": ray.__ve
 """
 
 
-@dataclass(frozen=True, slots=True)
-class JobLine:
-    """A job as it is listed.
-
-    Attributes:
-        id: Its submission id.
-        status: Ray's word for how it is.
-        message: Why, where Ray says so.
-        code: Exit code of its driver once that has ended.
-        began_s: Unix time, 0 before.
-        what: Equal for runs of equal commands and files.
-    """
-
-    id: str
-    status: str
-    message: str
-    code: int | None
-    began_s: float
-    what: str = ""
-
-    @property
-    def ended(self) -> bool:
-        """Tell whether nothing runs any more."""
-        return self.status in _ENDED
-
-    @property
-    def exit_code(self) -> int:
-        """What the command on this machine ends with: the driver's own code.
-
-        A driver that was killed counts as stopped, one that never began as a wrong setup.
-        """
-        if self.status == "SUCCEEDED":
-            return 0
-        if self.status != "FAILED":
-            return ExitCode.STOPPED
-        if self.code is None:
-            return ExitCode.CANNOT_START
-        return self.code if self.code in _KNOWN_CODES else ExitCode.STOPPED
-
-
 class ClusterJobs:
     """The jobs of a running cluster.
 
@@ -112,14 +61,12 @@ class ClusterJobs:
         _take_token()
         self.address = address.rstrip("/")
         with self._told("must be a cluster's dashboard"):
-            from ray.job_submission import JobSubmissionClient  # noqa: PLC0415  # after its environment is set
+            from lipwise_ray.engine.job_client import JobClient  # noqa: PLC0415  # after its environment is set
 
             for name in _CHATTY:  # they would tell of every upload
                 logging.getLogger(f"ray.{name}").setLevel(logging.WARNING)
-            self._client: JobSubmissionClient = JobSubmissionClient(self.address)
-            # Private: the public get_version drops Ray's own version.
-            answer = self._client._do_request("GET", "/api/version")  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-            self.ray_version = str(answer.json()["ray_version"])
+            self._client = JobClient(self.address)
+            self.ray_version = self._client.ray_version()
 
     def must_fit(self) -> None:
         """Refuse a cluster whose Ray this program does not run on.
@@ -155,13 +102,14 @@ class ClusterJobs:
         """Return the runs that this program sent, latest first."""
         with self._told("must list its jobs"):
             mine = [one for one in self._client.list_jobs() if (one.metadata or {}).get(_SENDER[0]) == _SENDER[1]]
-        return sorted(map(_line, mine), key=lambda one: -one.began_s)
+        return sorted(map(job_line, mine), key=lambda one: -one.began_s)
 
     def submit(self, name: str | None, key: str, words: list[str], folder: Path, wheel: Path) -> tuple[str, bool]:
         """Send a run, or find the one that is there; return its id, and whether it was sent now.
 
         Args:
-            name: The id to take; a job that has it already is not sent again, whatever became of it.
+            name: The id to take; a job that has it already is not sent again, whatever became of it, unless it ended
+                before anything was begun.
             key: The state that the run works on. Without a name the id follows from it: while such a job is at work no
                 other is sent, and after it the next one goes on where it stopped.
             words: The command line, without the program.
@@ -170,6 +118,7 @@ class ClusterJobs:
 
         Raises:
             SetupError: The cluster refuses, or another command has that name, or works on that state.
+            DisconnectedError: It got out of reach meanwhile; nobody knows whether it has the run.
         """
         if name is not None and not _ID.match(name):
             raise SetupError("submission_id", "--id", "must be letters, digits, or ._- (at most 128)", repr(name[:140]))
@@ -177,7 +126,10 @@ class ClusterJobs:
         what = _digest(words, folder)
         mine = [one for one in self.runs() if one.id == name or (name is None and _is_of(one.id, base))]
         there = next((one for one in mine if name is not None or not one.ended), None)
-        if there is not None:
+        if there is not None and there.did_nothing and name is not None:
+            with self._told("must forget a run that did not begin"):
+                self._client.delete_job(name)
+        elif there is not None:
             return self._same(there, what), False
         taken = max((int(one.id.rpartition(".")[2]) for one in mine), default=0)
         chosen = name or f"{base}.{taken + 1}"
@@ -195,14 +147,27 @@ class ClusterJobs:
                             "RAY_JOB_STOP_WAIT_TIME_S": _STOP_S,
                         },
                     },
-                    metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200], _WHAT: what},
+                    metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200], WHAT: what},
                 )
-        except SetupError:
-            other = self.find(chosen)  # somebody was quicker
-            if other is None:
-                raise
-            return self._same(other, what), False
+        except SetupError as error:
+            return self._same(self._other(chosen, error), what), False
         return chosen, True
+
+    def _other(self, name: str, error: SetupError) -> JobLine:
+        """Return the job of that name where somebody was quicker, or the answer got lost; else raise the error."""
+        try:
+            other = self.find(name)
+        except SetupError as still:
+            raise DisconnectedError(
+                "maybe_sent",
+                self.address,
+                "must be within reach while a run is sent",
+                still.got,
+                "It may be there already: the same command finds it, or sends it",
+            ) from error
+        if other is None:
+            raise error
+        return other
 
     def _hand_over(self, **job: Any) -> None:  # noqa: ANN401  # as Ray's client takes them
         """Submit a job; a cluster that has just been started is given time to take it."""
@@ -238,26 +203,9 @@ class ClusterJobs:
         with self._told("must give the job's log"):
             return self._client.get_job_logs(name)
 
-    def follow(self, name: str, say: Callable[[str], None]) -> JobLine:
-        """Pass on what a job prints until it has ended; a lost line is taken up again.
-
-        Raises:
-            SetupError: The cluster stays away.
-        """
-        log, lost = _Log(say), 0
-        while True:
-            asyncio.run(log.follow(self._client, name))
-            try:
-                found = self.must_find(name)
-                if found.ended:
-                    log.take(0, self.logs(name))
-                    return found
-                lost = 0
-            except SetupError:
-                lost += 1
-                if lost > _MOST_LOST_LINES:
-                    raise
-            time.sleep(_POLL_S * (1 + lost))
+    def tail(self, name: str) -> AsyncIterator[str]:
+        """Yield what a job has printed so far, and then what it prints."""
+        return self._client.tail_job_logs(name)
 
     def probe(self) -> dict[str, Any]:
         """Return what a small job sees over there: versions of Python, Ray and packages, nodes, GPUs.
@@ -269,7 +217,7 @@ class ClusterJobs:
         with self._told("must take a job"):
             self._hand_over(entrypoint=shlex.join(["python", "-P", "-c", _PROBE]), submission_id=name)
             deadline_s = time.monotonic() + _PROBE_S
-            while not (found := _line(self._client.get_job_info(name))).ended:
+            while not (found := job_line(self._client.get_job_info(name))).ended:
                 if time.monotonic() > deadline_s:
                     self._client.stop_job(name)
                     raise RuntimeError(f"no answer in {_PROBE_S:.0f} s")
@@ -309,37 +257,8 @@ class ClusterJobs:
             ) from error
 
 
-class _Log:
-    """What a job has printed, passed on once."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._said = 0
-
-    async def follow(self, client: JobSubmissionClient, name: str) -> None:
-        """Pass on what comes, until the job or the line ends."""
-        import aiohttp  # noqa: PLC0415  # with Ray's client
-
-        seen = 0
-        lines = client.tail_job_logs(name)
-        while True:
-            try:
-                text = await anext(lines)
-            except (StopAsyncIteration, RuntimeError, OSError, TimeoutError, aiohttp.ClientError):
-                return
-            self.take(seen, text)
-            seen += len(text)
-
-    def take(self, seen: int, text: str) -> None:
-        """Pass on the part of a text that is new; the text begins after so many characters of the log."""
-        fresh = text[max(0, self._said - seen) :]
-        if fresh:
-            self._say(fresh)
-            self._said = seen + len(text)
-
-
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:_MOST_MESSAGE]
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:MOST_MESSAGE]
 
 
 def _take_token() -> None:
@@ -363,14 +282,3 @@ def _digest(words: list[str], folder: Path) -> str:
 def _is_of(name: str, base: str) -> bool:
     head, _, number = name.rpartition(".")
     return head == base and number.isdigit()
-
-
-def _line(details: JobDetails) -> JobLine:
-    return JobLine(
-        id=str(details.submission_id),
-        status=str(getattr(details.status, "value", details.status)),
-        message=(details.message or "").partition(", last available logs")[0].strip()[:_MOST_MESSAGE],
-        code=getattr(details, "driver_exit_code", None),
-        began_s=(details.start_time or 0) / 1000,
-        what=str((details.metadata or {}).get(_WHAT, "")),
-    )

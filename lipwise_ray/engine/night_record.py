@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipwise_ray.errors import LipwiseError, StorageError
-from lipwise_ray.exit_codes import ExitCode
+from lipwise_ray.exit_codes import ExitCode, of_error
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, read_json
 from lipwise_ray.values import Json
@@ -68,20 +68,13 @@ def in_words(error: BaseException) -> str:
     return str(error) if isinstance(error, LipwiseError) else f"{type(error).__name__}: {error}".rstrip(": ")
 
 
-def code_of(error: BaseException) -> ExitCode:
-    """Return what a command ends with that an error ends."""
-    if isinstance(error, LipwiseError):
-        return ExitCode.CANNOT_START
-    return ExitCode.CRASHED if isinstance(error, Exception) else ExitCode.KILLED
-
-
 def not_started(backlog: str, error: BaseException) -> NightRecord:
     """Return the record of a night that had not even its settings."""
     now = time.time()
     return NightRecord(
         night=time.strftime("%Y%m%dT%H%M%S"),
         backlog=backlog,
-        exit_code=int(code_of(error)),
+        exit_code=int(of_error(error)),
         reasons=(in_words(error),),
         began=now,
         ended=now,
