@@ -25,8 +25,8 @@ class Engine(Section):
     threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
     """0 divides the cores among the workers."""
     place: Literal["auto", "gpu", "cpu"] = "auto"
-    """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet; ``cpu`` takes
-    no GPU; ``auto`` goes by what the cluster has when the run begins."""
+    """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet, and refuses to
+    begin on a single machine without one; ``cpu`` takes no GPU; ``auto`` goes by what is there when the run begins."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What render workers compute on; ``auto`` is CUDA where they take GPUs."""
     idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
@@ -45,6 +45,9 @@ class Engine(Section):
     """A worker that finishes no frame for so long is ended."""
     quiet_s: Annotated[float, Field(gt=0, le=1e6)] = 3600.0
     """The same for tasks that do not count frames."""
+    stop_s: Annotated[float, Field(ge=0, le=1e6)] = 240.0
+    """After a signal to stop, running tasks may take so long to end; what takes longer is ended, and done again by the
+    next run. A supervisor's own patience has to be longer by the time that reports and whoever is told take."""
     on_quarantine: Literal["fail", "passthrough"] = "fail"
     """A chunk in quarantine fails its row, or shows its original frames, which the result says."""
     active_rows: Annotated[int, Field(ge=0, le=10_000)] = 0

@@ -40,6 +40,17 @@ def of_rows(*, failed: int, done: int, left: int, fail_above: float = 0.0) -> Ex
     return ExitCode.ROWS_FAILED if failed > fail_above * (failed + done) else ExitCode.DONE
 
 
+def of_lenient_night(code: ExitCode, *, stopped: bool) -> ExitCode:
+    """Return what a night ends with whose failed rows, and rows left when its window closed, are no failure.
+
+    Args:
+        code: Of its rows.
+        stopped: Something else than its window ended it early.
+    """
+    is_fine = code is ExitCode.ROWS_FAILED or (code is ExitCode.STOPPED and not stopped)
+    return ExitCode.DONE if is_fine else code
+
+
 def of_error(error: BaseException) -> ExitCode:
     """Return what a command ends with that an error ends."""
     if isinstance(error, DisconnectedError):

@@ -67,7 +67,10 @@ def run(
     prices: setup.Prices = None,
     exit_zero: Annotated[
         bool,
-        typer.Option("--exit-zero", help="End with code 0 also where rows failed or are left: the report says so."),
+        typer.Option(
+            "--exit-zero",
+            help="End with code 0 also where rows failed, or are left when the window closes: the report says so.",
+        ),
     ] = False,
     address: setup.Address = None,
     workers: setup.Workers = None,
@@ -121,7 +124,8 @@ def run(
                     out=place_of(name),
                     make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
                     listener=listener,
-                    stop=is_over,
+                    stop=stop,
+                    is_over=is_over,
                     request=setup.request(
                         "submit",
                         [address_of(name)],
@@ -151,7 +155,7 @@ def run(
     )
     _say(f"report:  {night.report}")
     tell(night)
-    raise typer.Exit(0 if exit_zero else night.exit_code)
+    raise typer.Exit(night.code(exit_zero=exit_zero))
 
 
 @app.command("status")

@@ -79,8 +79,7 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
             with interruptible():
                 chosen, fresh = jobs.submit(name, key, words, folder, wheel)
         except KeyboardInterrupt:
-            typer.echo("
-it may have been sent: the same command finds it, or sends it", err=True)
+            typer.echo("\nit may have been sent: the same command finds it, or sends it", err=True)
             return ExitCode.DISCONNECTED
     typer.echo(f"{'sent' if fresh else 'there already'}: {chosen} on {jobs.address}")
     for option, place in places.items():

@@ -16,7 +16,10 @@ _MESSAGE = "stopping: running chunks end first; press Ctrl-C again to stop at on
 
 
 class StopFlag:
-    """First SIGINT or SIGTERM lets running chunks end, the second one ends the program (exit code 130)."""
+    """First SIGINT or SIGTERM lets running chunks end, the second one ends the program (exit code 130).
+
+    SIGHUP, which a terminal that closes sends, and a machine that goes down beside SIGTERM, only asks.
+    """
 
     def __init__(self) -> None:
         self._say: Callable[[str], None] = lambda text: typer.echo(text, err=True)
@@ -27,6 +30,8 @@ class StopFlag:
         threading.Thread(target=self._tell, daemon=True).start()
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(signal.SIGHUP, self._on_signal)
 
     def tell_by(self, say: Callable[[str], None]) -> None:
         """Show people by this from now on that the first one was heard; what was said before it is said again."""
@@ -40,6 +45,8 @@ class StopFlag:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if self._asked and number == signal.SIGHUP:
+            return
         if self._asked:
             signal.signal(number, signal.SIG_DFL)
             raise KeyboardInterrupt

@@ -17,6 +17,7 @@ from lipwise_ray.dubbing.ids import content_id
 from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
+from lipwise_ray.engine.ending import ASKED, CANCELLED, CLOSED
 from lipwise_ray.engine.night_record import NightRecord, in_words, last_success_s, write_metrics
 from lipwise_ray.errors import LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
@@ -41,6 +42,9 @@ _LONGEST_WINDOW = timedelta(hours=16)
 _CLOCK = "%H:%M"
 _LEFT_ONCE = "begun"
 """What records of earlier versions call a manifest with rows left."""
+
+_ENDS_ALL = ("head_lost", "lease_lost", CANCELLED)
+"""What ends a run and would end that of every other manifest; an embedded Ray is started anew."""
 
 _ASSUMED_CHUNK_S = 60.0
 _SLOW = 95
@@ -154,7 +158,7 @@ class Nightly:
         backlog: The folder or prefix.
         state: Where the state of all its manifests is.
         read: Reads a manifest, by its name and address.
-        submit: Dubs a manifest: its name, its rows, and what says that no more is to be begun.
+        submit: Dubs a manifest: its name, its rows, and what says that the window leaves no time to begin more.
         say: Tells people.
         stop: Whether somebody asked to stop.
         end: When the window closes; None for never.
@@ -183,6 +187,8 @@ class Nightly:
     _left: int = 0
     _began_s: float = 0.0
     _failure: NightRecord | None = None
+    _stopped: str = ""
+    """What ended a run early, other than the window and whoever asks."""
 
     def run(self) -> NightRecord:
         """Work until all is done, or until the window closes.
@@ -206,7 +212,7 @@ class Nightly:
         for one, manifest in self._in_order(store):
             if manifest is None:
                 continue
-            if self._is_over(store):
+            if self._stopped in _ENDS_ALL or self._is_over(store):
                 self._left += manifest.good + manifest.bad
                 continue
             try:
@@ -251,8 +257,11 @@ class Nightly:
         if code is None:
             code = of_rows(failed=failed, done=done, left=self._left, fail_above=self.fail_above)
             code = ExitCode.ROWS_FAILED if self._refused and code is ExitCode.DONE else code
+        stopped = self._stopped or (ASKED if self._left and self.stop() else "")
         told = (
             (reason, reason),
+            (stopped == ASKED, "it was asked to stop"),
+            (stopped not in ("", ASKED), f"a run ended early: {stopped}"),
             (failed, f"{failed} of {failed + done} rows failed"),
             (self._left, f"{self._left} rows are left for another night"),
         )
@@ -274,6 +283,7 @@ class Nightly:
             report=report.place,
             gpu_s=report.gpu_s,
             costs=tuple(self.costs(report.gpu_s, report.gpu_s) if self.costs else ()),
+            stopped=stopped,
         )
 
     def _refuse(self, one: Dropped, why: str) -> None:
@@ -305,10 +315,11 @@ class Nightly:
         chunk_s = chunk_seconds(store)
         self._record(store, one, {"status": "left", "night": night_id})
         self.say(f"{one.name}: {manifest.good + manifest.bad} rows")
-        report = self.submit(one.name, manifest, lambda: self.stop() or self._closes_before(chunk_s))
+        report = self.submit(one.name, manifest, lambda: self._closes_before(chunk_s))
         told: Json = {"run_id": report.run_id, "done": report.done, "failed": report.failed, "left": report.left}
         self._record(store, one, {"status": "left" if report.left else "done", "night": night_id, **told})
         self._runs.append({"manifest": one.name, **told})
+        self._stopped = report.stopped if report.stopped not in ("", CLOSED) else self._stopped
         return report.left
 
     def _record(self, store: Store, one: Dropped, told: Json) -> None:

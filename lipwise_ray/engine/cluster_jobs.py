@@ -17,7 +17,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from lipwise_ray.engine.factory import check_token_file
+from lipwise_ray.engine.factory import check_token_file, default_token_file
 from lipwise_ray.engine.job_lines import MOST_MESSAGE, WHAT, JobLine, job_line
 from lipwise_ray.errors import DisconnectedError, SetupError
 from lipwise_ray.storage.redact import redact
@@ -57,8 +57,8 @@ class ClusterJobs:
     """
 
     def __init__(self, address: str) -> None:
-        check_token_file()
         _take_token()
+        check_token_file()
         self.address = address.rstrip("/")
         with self._told("must be a cluster's dashboard"):
             from lipwise_ray.engine.job_client import JobClient  # noqa: PLC0415  # after its environment is set
@@ -264,7 +264,7 @@ def _first_line(error: Exception) -> str:
 def _take_token() -> None:
     """Send the token that is there: Ray does so only where its mode is set before it is imported."""
     there = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if there or (Path.home() / ".ray" / "auth_token").is_file():
+    if there or default_token_file().is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 

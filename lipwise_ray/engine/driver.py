@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lipwise_ray.dubbing.inputs import scratch_file
@@ -20,6 +20,7 @@ from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine, failure_of
 from lipwise_ray.engine.deadlines import Deadlines
 from lipwise_ray.engine.dispatcher import Dispatcher
+from lipwise_ray.engine.ending import Ending
 from lipwise_ray.engine.factory import meter_for
 from lipwise_ray.engine.listener import Listener
 from lipwise_ray.engine.run import RowJob, Run
@@ -58,6 +59,8 @@ class Report:
     frames: int
     chunks_rendered: int
     chunks_reused: int
+    stopped: str = field(default="", kw_only=True)
+    """Why it ended before its rows did (`Run.stopped`)."""
 
     @property
     def exit_code(self) -> int:
@@ -82,6 +85,7 @@ def submit(
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
+    is_over: Callable[[], bool] = lambda: False,
     request: Request | None = None,
     verify: bool = False,
     shard: Shard | None = None,
@@ -96,7 +100,8 @@ def submit(
         out: Outputs go under this folder or prefix.
         make_engine: Makes the engine once the state is locked.
         listener: Is told what happens.
-        stop: Asked often; once it says yes, running tasks end and the run stops.
+        stop: Asked often; once it says yes, running tasks have `engine.stop_s` to end, and the run stops.
+        is_over: Asked too; once it says yes nothing more is begun, and the run stops when running tasks have ended.
         request: What asked for it, for `retry`.
         verify: Read finished outputs, and make those again that are not what was published.
         shard: Other drivers work on the others, on the same state.
@@ -115,6 +120,7 @@ def submit(
         make_engine=make_engine,
         listener=listener,
         stop=stop,
+        is_over=is_over,
         request=request,
         verify=verify,
         shard=shard,
@@ -131,6 +137,7 @@ def work_through(
     make_engine: EngineMaker,
     listener: Listener,
     stop: Callable[[], bool] = lambda: False,
+    is_over: Callable[[], bool] = lambda: False,
     request: Request | None = None,
     verify: bool = False,
     shard: Shard | None = None,
@@ -190,7 +197,9 @@ def work_through(
                 run.refuse(bad.line, bad.id, list(bad.problems))
             rest: Json = {"scratch": str(scratch), "device": engine.device, **({"verify": True} if verify else {})}
             try:
-                run.work(_jobs(manifest.waiting(), source, weights, work, rest, run), stop)
+                run.work(
+                    _jobs(manifest.waiting(), source, weights, work, rest, run), Ending(stop, is_over, told.stop_s)
+                )
             finally:
                 with suppress(StorageError):  # it was told of
                     meter.close()
@@ -278,6 +287,7 @@ def _report(run: Run, manifest: Manifest, seconds: float) -> Report:
         frames=totals["frames_rendered"],
         chunks_rendered=totals["chunks_rendered"],
         chunks_reused=totals["chunks_reused"],
+        stopped=run.stopped,
     )
     record: Json = {
         "done": report.done,

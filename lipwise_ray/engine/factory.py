@@ -33,6 +33,7 @@ def make_engine(settings: EngineSettings, config: WorkerConfig, say: Callable[[s
         guard_local_ray()
     else:
         check_token_file()
+        keep_past_lost_heads()
     from lipwise_ray.engine.ray_engine import RayEngine  # noqa: PLC0415  # after the guard
 
     return RayEngine(config, settings, say)
@@ -55,17 +56,48 @@ def meter_for(settings: EngineSettings) -> Meter:
     return Meter(sinks)
 
 
+def no_gpu_here() -> SetupError:
+    """Return what is wrong with waiting for a GPU on a machine that has none: no other node will come."""
+    return SetupError(
+        "no_gpu",
+        'engine.place = "gpu"',
+        "needs a GPU on this machine, or the --address of a cluster",
+        "no GPU",
+        'Set engine.place to "auto" to render on what is there; `nvidia-smi` shows what the driver sees',
+    )
+
+
 def check_token_file() -> None:
     """Refuse a token that is not there; Ray would end the process, or call it refused.
 
     Raises:
-        SetupError: The environment names a file that is none: a secret that was not mounted, say.
+        SetupError: The environment names a file that is none (a secret that was not mounted, say), or it is empty.
     """
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if path and not os.environ.get("RAY_AUTH_TOKEN") and not Path(path).is_file():
-        raise SetupError(
-            "no_token", f"RAY_AUTH_TOKEN_PATH={path}", "must be the file of the cluster's token", "no file", "Mount it"
-        )
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if os.environ.get("RAY_AUTH_TOKEN") or not (named or os.environ.get("RAY_AUTH_MODE") == "token"):
+        return
+    path = Path(named) if named else default_token_file()
+    try:
+        got = "" if path.read_text("utf-8").strip() else "an empty file"
+    except (OSError, ValueError) as error:
+        got = ((error.strerror or "") if isinstance(error, OSError) else "").lower() or "no text"
+    if got:
+        where = f"RAY_AUTH_TOKEN_PATH={named}" if named else str(path)
+        do = "Mount it, or write into it what `ray get-auth-token` shows on the head"
+        raise SetupError("no_token", where, "must be the file of the cluster's token", got, do)
+
+
+def default_token_file() -> Path:
+    """Return where Ray looks for a token that the environment says nothing of."""
+    return Path.home() / ".ray" / "auth_token"
+
+
+def keep_past_lost_heads() -> None:
+    """Keep Ray from ending this process a minute after the head of its cluster went away: the driver ends in order.
+
+    Ray reads the variable when it is imported, so this has to come first.
+    """
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "600")
 
 
 def guard_local_ray() -> None:

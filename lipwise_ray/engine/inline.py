@@ -10,6 +10,7 @@ from lipwise_ray.dubbing.abilities import Abilities, abilities_in
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import Worker, WorkerConfig
 from lipwise_ray.engine.contract import Outcome, Seat, failure_of
+from lipwise_ray.engine.factory import no_gpu_here
 from lipwise_ray.settings import Engine as EngineSettings
 from lipwise_ray.values import Json
 
@@ -111,10 +112,16 @@ class InlineEngine:
 
 
 def inline_engine(config: WorkerConfig, settings: EngineSettings) -> InlineEngine:
-    """Return an engine on the device that is asked for; left to itself it uses a GPU of this machine where one is."""
+    """Return an engine on the device that is asked for; left to itself it uses a GPU of this machine where one is.
+
+    Raises:
+        SetupError: A GPU is asked for, and there is none.
+    """
     device = settings.device
     if device == "auto":
         import torch  # noqa: PLC0415  # only to see what there is
 
         device = "cuda" if settings.place != "cpu" and torch.cuda.is_available() else "cpu"
+        if settings.place == "gpu" and device == "cpu":
+            raise no_gpu_here()
     return InlineEngine(replace(config, device=device))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipwise_ray.errors import LipwiseError, StorageError
-from lipwise_ray.exit_codes import ExitCode, of_error
+from lipwise_ray.exit_codes import ExitCode, of_error, of_lenient_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, read_json
 from lipwise_ray.values import Json
@@ -39,6 +39,7 @@ class NightRecord:
         report: The page's place; empty where it could not be written.
         gpu_s: GPU seconds of its videos.
         costs: What these cost by kind of machine; nothing without prices.
+        stopped: What ended it early, other than its window: `asked` by a signal, or the code of an error.
     """
 
     night: str
@@ -56,11 +57,17 @@ class NightRecord:
     report: str
     gpu_s: float
     costs: tuple[str, ...]
+    stopped: str = ""
 
     @property
     def is_good(self) -> bool:
         """Whether nobody needs to look."""
         return self.exit_code == ExitCode.DONE
+
+    def code(self, *, exit_zero: bool) -> ExitCode:
+        """Return what the command ends with."""
+        code = ExitCode(self.exit_code)
+        return of_lenient_night(code, stopped=bool(self.stopped)) if exit_zero else code
 
 
 def in_words(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from lipwise_ray.dubbing.abilities import Abilities, abilities_in
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Outcome, Seat
+from lipwise_ray.engine.factory import no_gpu_here
 from lipwise_ray.engine.ray_outcomes import failure_of_process, failure_of_task
 from lipwise_ray.engine.ray_session import (
     Node,
@@ -72,6 +73,9 @@ class RayEngine:
         self._nodes = Nodes()
         nodes = self._nodes.alive().values()
         gpus = sum(node.gpus for node in nodes)
+        if self._local and settings.place == "gpu" and gpus < settings.gpus_per_worker:
+            leave(self._folder)
+            raise no_gpu_here()
         self._gpu = settings.place == "gpu" or (settings.place == "auto" and gpus >= settings.gpus_per_worker)
         cores = max(1, int(sum(node.cpus for node in nodes)))
         self._workers = settings.workers or (0 if self._gpu else max(1, cores // 2))
@@ -382,8 +386,8 @@ class RayEngine:
 
     def close(self) -> None:
         """Kill the actors; an embedded Ray ends with them."""
-        if not ended_processes():  # else nobody would answer
+        if not self._nodes.head_is_lost and not ended_processes():  # else nobody would answer
             for slot in list(self._slots.values()):
                 self._remove(slot)
             self._agents.close()
-        leave(self._folder)
+        leave(self._folder, is_lost=self._nodes.head_is_lost)

@@ -6,6 +6,7 @@ import atexit
 import logging
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from ray._private import services
 from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
@@ -24,6 +26,10 @@ from lipwise_ray.storage.address import is_web
 _VITAL = ("gcs_server", "raylet")
 _CLIENT, _CLIENT_PORT = "ray://", 10001
 _KNOCK_TIMEOUT_S = 10.0
+_HEAD_TIMEOUT_S = 5.0
+_HEAD_AWAY_S = 30.0
+"""So long a cluster's head may be away; Ray itself would wait, and then end this process without a word."""
+
 _ALIVE_TIMEOUT_S = 2.0
 _NODES_FOR_S = 1.0
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
@@ -64,15 +70,26 @@ class Node:
 class Nodes:
     """The nodes of a cluster, asked for once a second at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._known: dict[str, Node] = {}
         self._asked_s = -_NODES_FOR_S
+        self._head_seen_s = clock()
+        self.head_is_lost = False
+        """Nothing answers any more, and Ray is not to be asked again."""
 
     def alive(self, *, fresh: bool = False) -> dict[str, Node]:
-        """Return the living nodes by id."""
-        now = time.monotonic()
+        """Return the living nodes by id; those of before while the head does not answer.
+
+        Raises:
+            EngineError: The embedded Ray has ended, or the cluster's head stays away.
+        """
+        now = self._clock()
         if fresh or now - self._asked_s >= _NODES_FOR_S:
             must_live()
+            self._asked_s = now
+            if not self._sees_the_head():
+                return self._known
             draining = _draining()
             self._known = {
                 one["NodeID"]: Node(
@@ -86,8 +103,25 @@ class Nodes:
                 for one in ray.nodes()
                 if one["Alive"]
             }
-            self._asked_s = now
         return self._known
+
+    def _sees_the_head(self) -> bool:
+        """Tell whether the head listens; what asks Ray while it does not, waits until Ray ends the process."""
+        if self.head_is_lost or not _answers(_head_address()):
+            away_s = self._clock() - self._head_seen_s
+            self.head_is_lost = self.head_is_lost or away_s > _HEAD_AWAY_S
+            if self.head_is_lost:
+                do = "What is done is kept: run the same command again once the cluster is back"
+                raise EngineError(
+                    "head_lost",
+                    f"Ray at {_head_address()}",
+                    "must answer as long as the run",
+                    f"{away_s:.0f} s of silence",
+                    do,
+                )
+            return False
+        self._head_seen_s = self._clock()
+        return True
 
     def is_gone(self, node_id: str) -> bool:
         """Tell whether a node is dead or about to go. A machine that vanished is not known as dead yet: knock there."""
@@ -99,6 +133,23 @@ class Nodes:
                 return False
         except OSError:
             return True
+
+
+def _head_address() -> str:
+    """Return where the head of a cluster that was joined listens; empty where there is none to look for."""
+    node = _node_here()
+    return str(node.gcs_address) if node is not None else ""
+
+
+def _answers(address: str) -> bool:
+    if not address:  # by `ray://` the client's own connection tells
+        return True
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_HEAD_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
 
 
 def free_resources(node_id: str) -> dict[str, float]:
@@ -126,13 +177,9 @@ def connect(address: str) -> Path | None:
     Raises:
         SetupError: It cannot be started or reached.
     """
-    if is_web(address):
-        raise SetupError(
-            "address", address, "must be auto or ray://HOST:PORT here", "a dashboard", "Only `submit` takes one"
-        )
     if address != "local":
         try:
-            _knock(address)
+            _knock(_found(address))
         except OSError as error:
             raise _not_started(address, error) from error
     failed: Exception | None = None
@@ -146,6 +193,22 @@ def connect(address: str) -> Path | None:
             return folder
     assert failed is not None
     raise _not_started(address, failed) from failed
+
+
+def _found(address: str) -> str:
+    """Return where Ray will go: `auto` stands for what the environment or a node of this machine names.
+
+    Raises:
+        SetupError: It is a dashboard.
+        OSError: There is no Ray here.
+    """
+    where = services.get_ray_address_from_environment("auto", None) if address == "auto" else address
+    if is_web(where):
+        shown = address if where == address else f"RAY_ADDRESS={where}"
+        raise SetupError(
+            "address", shown, "must be auto or ray://HOST:PORT here", "a dashboard", "Only `submit` takes one"
+        )
+    return where
 
 
 def _not_started(address: str, error: Exception) -> SetupError:
@@ -242,11 +305,16 @@ def must_live() -> None:
         raise EngineError("ray_ended", "Ray at local", "must live as long as the run", f"the end of its {names}", do)
 
 
-def leave(folder: Path | None) -> None:
-    """Leave the cluster, or end the embedded Ray, with workers that hang or are stopped, and remove its folder."""
+def leave(folder: Path | None, *, is_lost: bool = False) -> None:
+    """Leave the cluster, or end the embedded Ray, with workers that hang or are stopped, and remove its folder.
+
+    Args:
+        folder: The embedded Ray's.
+        is_lost: Nobody would answer a farewell.
+    """
     node = _node_here()
     started = [one.process.pid for all_of in node.all_processes.values() for one in all_of] if node and folder else []
-    if ended_processes():
+    if is_lost or ended_processes():
         atexit.unregister(ray_worker.shutdown)  # it would wait for an answer, and then end the program by its own code
     else:
         ray.shutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
@@ -13,6 +13,7 @@ from lipwise_ray.dubbing.flow import Flow
 from lipwise_ray.dubbing.tasks import Kind, Lane, Task
 from lipwise_ray.engine.contract import Failure, failure_of
 from lipwise_ray.engine.dispatcher import Dispatcher
+from lipwise_ray.engine.ending import Ending
 from lipwise_ray.engine.listener import Listener, RowOutcome
 from lipwise_ray.errors import EngineError, LipwiseError, StateError, StorageError
 from lipwise_ray.state import layout
@@ -167,6 +168,8 @@ class Run:
     listener: Listener
     active_rows: int
     active_chunks: int
+    stopped: str = ""
+    """Why it ended before its rows did; empty for a run that went to its end."""
     shares_at_work: Counter[str] = field(default_factory=Counter[str])
     """Rows at work by share."""
     totals: Counter[str] = field(default_factory=Counter[str])
@@ -187,28 +190,33 @@ class Run:
         """How many rows are worked on at a time now."""
         return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.places)
 
-    def work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
-        """Work until every row has ended, until `stop` says so and running tasks have ended, or the engine is lost."""
+    def work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
+        """Work until every row has ended, or the engine is lost, or nothing more is to be begun and nothing runs."""
         try:
-            self._work(jobs, stop)
+            self._work(jobs, ending)
         except EngineError as error:
+            self.stopped = error.code
             self.listener.problem(str(error))
         finally:
             with suppress(StorageError):  # known already: it halted the run
                 self.ledger.close()
 
-    def _work(self, jobs: Iterator[RowJob], stop: Callable[[], bool]) -> None:
+    def _work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
         self._source_empty = False
         halted = ""
         while True:
             try:
                 halted = halted or self._halted()
-                stopping = bool(halted) or self.cancelled or stop()
+                self.stopped = halted or ending.wish(cancelled=self.cancelled)
+                stopping = bool(self.stopped)
                 if not stopping:
                     self._begin_rows(jobs)
                 if not self._active and (self._source_empty or stopping):
                     break
                 if stopping and not self.dispatcher.running:
+                    break
+                if ending.is_out_of_time:
+                    self._abandon(ending.stop_s)
                     break
                 self.dispatcher.step(_STEP_S, lease=not stopping and self.lease.is_sure)
                 self._look_for_requests()
@@ -218,6 +226,15 @@ class Run:
                     self.listener.problem(str(error))
                 halted = error.code
             self._tick()
+
+    def _abandon(self, stop_s: float) -> None:
+        """Say which tasks are not waited for any longer: the engine ends them, and the next run does them again."""
+        tasks = [task.id for task in self.dispatcher.running.values()]
+        self.ledger.event("abandoned", tasks=tasks)
+        self.listener.problem(
+            f"run {self.id}: {len(tasks)} tasks did not end within {stop_s:g} s of the stop (engine.stop_s); the next "
+            "run does them again"
+        )
 
     def _begin_rows(self, jobs: Iterator[RowJob]) -> None:
         # Rows whose tasks are out of budget only wait for others to show that the run as a whole is well.

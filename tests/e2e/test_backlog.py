@@ -122,7 +122,7 @@ def _nightly(folder: Path, **more: Any) -> Nightly:
             out=str(out / Path(name).stem),
             make_engine=lambda config: make_engine(settings.engine, config),
             listener=Quiet(),
-            stop=is_over,
+            is_over=is_over,
         )
 
     return Nightly(str(folder / "in"), f"{out}.state", read, dub, lambda text: None, **more)

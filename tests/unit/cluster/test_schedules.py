@@ -118,7 +118,7 @@ def test_kubernetes_entrypoints() -> None:
 def test_the_nights_settings() -> None:
     """jobs/nightly.toml can be used, and the script beside it passes its arguments on."""
     settings = resolve([("nightly", read_toml(ROOT / "jobs" / "nightly.toml"))])
-    assert settings.engine.place == "gpu"
+    assert settings.engine.place == "auto"
     assert len(settings.gate.retry) == 1
     done = subprocess.run(
         [sys.executable, str(ROOT / "jobs" / "nightly_backlog.py"), "--help"],

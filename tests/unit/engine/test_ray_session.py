@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from ray._private.services import ProcessInfo
 from lipwise_ray.cli import app
 from lipwise_ray.engine import ray_session
 from lipwise_ray.errors import EngineError, SetupError
-from lipwise_ray.exit_codes import ExitCode
+from lipwise_ray.exit_codes import ExitCode, of_error
+from tests.integration.ray_cluster import free_ports
 
 _LATE = "The current node timed out during startup. This could happen because some of the raylet failed to startup."
 
@@ -69,6 +71,40 @@ def test_an_address_without_a_host_is_not_tried(address: str, monkeypatch: pytes
     monkeypatch.setattr(ray, "init", _Starts())
     with pytest.raises(SetupError, match="must be ray://HOST:PORT"):
         ray_session.connect(address)
+
+
+def test_a_head_that_is_gone_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` is looked up as Ray does it; where nobody listens, Ray itself would try for minutes."""
+    (port,) = free_ports(1)
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    monkeypatch.setattr(ray, "init", _Starts())
+    begun_s = time.monotonic()
+    with pytest.raises(SetupError, match=r"Ray at auto: must be reachable, got .*refused"):
+        ray_session.connect("auto")
+    assert time.monotonic() - begun_s < 5
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    with pytest.raises(SetupError, match=r"RAY_ADDRESS=http://127.0.0.1:8265: must be auto or ray://"):
+        ray_session.connect("auto")
+
+
+def test_a_head_that_goes_away_stops_the_run_before_ray_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked meanwhile, since that call would never return; after a while the run stops in order."""
+    now_s = 0.0
+    (port,) = free_ports(1)
+    node = Node.__new__(Node)
+    node._gcs_address = f"127.0.0.1:{port}"
+    node.all_processes = {}
+    monkeypatch.setattr(ray_session.ray_worker, "_global_node", node)
+    nodes = ray_session.Nodes(lambda: now_s)
+    assert nodes.alive() == {}
+    now_s = 20.0
+    assert nodes.alive() == {}
+    assert not nodes.head_is_lost
+    now_s = 31.0
+    with pytest.raises(EngineError, match="must answer as long as the run, got 31 s of silence") as caught:
+        nodes.alive()
+    assert nodes.head_is_lost
+    assert of_error(caught.value) is ExitCode.STOPPED
 
 
 def test_doctor_ends_with_2_where_ray_does_not_start(

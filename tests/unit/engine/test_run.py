@@ -16,6 +16,7 @@ from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.engine import driver
 from lipwise_ray.engine.contract import Outcome
 from lipwise_ray.engine.dispatcher import Dispatcher
+from lipwise_ray.engine.ending import ASKED, CLOSED, Ending
 from lipwise_ray.engine.metrics import FileSink, Meter
 from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.errors import EngineError, SettingsError, SetupError, StateError, WeightsError
@@ -47,7 +48,7 @@ class Rows:
         self.listener = Quiet()
         self.run = Run("run", store, store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
 
-    def work(self) -> None:
+    def work(self, ending: Ending | None = None) -> None:
         jobs = (
             RowJob(
                 row,
@@ -57,7 +58,7 @@ class Rows:
             for row in range(len(self.chunks))
         )
         with self.lease:
-            self.run.work(jobs, lambda: False)
+            self.run.work(jobs, ending or Ending())
 
     def _answer(self, task: Task) -> Json:
         row = int(task.payload["row"])
@@ -228,7 +229,7 @@ def test_a_row_whose_state_machine_breaks_fails_alone(where: str, tmp_path: Path
     flows[1].where = where
     jobs = iter([RowJob(row, f"r{row}", flow, lets_through=loses) for row, flow in enumerate(flows)])
     with rows.lease:
-        rows.run.work(jobs, lambda: False)
+        rows.run.work(jobs, Ending())
     ended = {outcome.id: outcome.record for outcome in rows.listener.outcomes}
     assert {name: record["status"] for name, record in ended.items()} == {"r0": "done", "r1": "failed", "r2": "done"}
     assert ended["r1"]["code"] == "internal"
@@ -253,7 +254,7 @@ def test_a_rows_own_setting_fails_that_row(error: SetupError, code: str, tmp_pat
         flows[0].where, flows[0].error = "advance probe", culprit
         jobs = iter([RowJob(n, f"r{n}", flow) for n, flow in enumerate(flows)])
         with rows.lease, pytest.raises(StateError) if culprit is not error else nullcontext():
-            rows.run.work(jobs, lambda: False)
+            rows.run.work(jobs, Ending())
         if culprit is error:
             ended = {outcome.id: outcome.record for outcome in rows.listener.outcomes}
             assert (ended["r0"]["code"], ended["r1"]["status"]) == (code, "done")
@@ -316,6 +317,33 @@ def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
         cast("Any", waiting), cast("Any", source), cast("Any", None), cast("Any", work), {}, rows.run
     )
     with rows.lease:
-        rows.run.work(jobs, lambda: False)
+        rows.run.work(jobs, Ending())
     assert not rows.run.totals["failed"]
     assert any("must live as long as the run" in line for line in rows.listener.lines)
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_task_that_outlasts_a_stop(*, is_asked: bool, tmp_path: Path) -> None:
+    """Whoever asks gets an end in time: what runs is given up for the next run. A window that closes lets it end."""
+    rows, now_s = Rows(tmp_path, [3], most_chunks=100), 0.0
+
+    def wish() -> bool:
+        return any(task.startswith("render") for task in rows.engine.log)
+
+    def poll(timeout_s: float) -> list[Outcome]:
+        nonlocal now_s
+        if not wish() or now_s > 500:
+            return poll_now(timeout_s)
+        now_s += 60
+        return []
+
+    poll_now, rows.engine.poll = rows.engine.poll, poll
+    never = lambda: False  # noqa: E731  # short
+    stop, is_over = (wish, never) if is_asked else (never, wish)
+    rows.work(Ending(stop, is_over, 240.0, lambda: now_s))
+    assert rows.run.stopped == (ASKED if is_asked else CLOSED)
+    assert now_s == (360 if is_asked else 540)
+    assert bool(rows.run.dispatcher.running) is is_asked
+    abandoned = [line for line in rows.store.log("runs/run/events.jsonl") if b"abandoned" in line]
+    assert len(abandoned) == is_asked
+    assert any("engine.stop_s" in line for line in rows.listener.lines) is is_asked
