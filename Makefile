@@ -32,8 +32,8 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/pipeline.py
-	$(BIN)/python benchmarks/driver.py
+	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.driver
 	$(BIN)/python -m benchmarks.restorer
 
 faults: $(STAMP)

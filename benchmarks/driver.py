@@ -1,10 +1,13 @@
 """What the driver costs: tasks a second, memory by rows, the way from the last chunk to the file, a second worker.
 
-    python benchmarks/driver.py [--rows 100000] [--tasks 2000] [--seconds 60]
+    python -m benchmarks.driver [--rows 100000] [--tasks 2000] [--seconds 60]
 
 All figures are of one run on this machine. Rows of the memory run are answered at once, as rows are that were done
 before; everything else of the driver is real.
 """
+
+# pyright: basic
+# Scripts: what they hand to the product is checked, every value of their own is not.
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import make_inputs
-
+from benchmarks.pipeline import make_inputs
+from lipwise_ray.dubbing.abilities import Abilities
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Engine, Outcome, Seat
@@ -32,11 +35,13 @@ class Instant:
     """An engine whose rows are done already."""
 
     device, description, places = "cpu", "instant", 1
+    loading, gpu_bytes = 0, 0
 
     def __init__(self, config: WorkerConfig) -> None:
         self._task: Task | None = None
+        self.abilities: list[Abilities] = []
 
-    def start(self, prepare: list[Json]) -> None: ...
+    def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None: ...
     def want(self, backlog: Mapping[Lane, int]) -> None: ...
     def kill(self, worker: str) -> None: ...
     def close(self) -> None: ...
@@ -60,8 +65,11 @@ class Instant:
     def frames_done(self) -> dict[str, int]:
         return {}
 
+    def renew(self, worker: str) -> bool:
+        return False
 
-def submit(folder: Path, manifest: Path, name: str, make: Callable[..., Engine] | None, *sets: str) -> float:
+
+def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig], Engine] | None, *sets: str) -> float:
     """Run a manifest quietly and return its seconds."""
     from lipwise_ray.cli.progress import Display
     from lipwise_ray.dubbing.manifest import read_manifest
@@ -180,7 +188,7 @@ def in_child(function: Any, arguments: Any) -> Any:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the 720p clip")

@@ -1,10 +1,13 @@
 """Speed and memory of the dubbing path on a made-up 720p clip; every figure of one run.
 
-    python benchmarks/pipeline.py [--seconds 20] [--yunet FILE] [--checkpoint FILE] [--quick]
+    python -m benchmarks.pipeline [--seconds 20] [--yunet FILE] [--checkpoint FILE] [--quick]
 
 Without --checkpoint the network runs with random weights, which take the same time. Without a
 YuNet file the scan is left out, and that is said.
 """
+
+# pyright: basic
+# Scripts: what they hand to the product is checked, every value of their own is not.
 
 from __future__ import annotations
 
@@ -142,7 +145,7 @@ def in_child(function: Any, arguments: dict[str, Any]) -> Any:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--yunet", type=Path, default=os.environ.get("LIPWISE_YUNET"))
     parser.add_argument("--checkpoint", type=Path)

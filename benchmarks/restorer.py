@@ -1,9 +1,12 @@
 """What restoring a face costs: GFPGAN's size with random weights, and the share of rendering outside the networks.
 
-    python benchmarks/restorer.py [--repeat 3]
+    python -m benchmarks.restorer [--repeat 3]
 
 With the extra `reference` the package gfpgan runs the same weights in the same run.
 """
+
+# pyright: basic
+# Scripts: what they hand to the product is checked, every value of their own is not.
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ def reference(arguments: dict[str, Any]) -> float:
     moved: Any = types.ModuleType("torchvision.transforms.functional_tensor")
     moved.rgb_to_grayscale = functional.rgb_to_grayscale
     sys.modules[moved.__name__] = moved
-    from gfpgan.archs.gfpganv1_clean_arch import GFPGANv1Clean
+    from gfpgan.archs.gfpganv1_clean_arch import GFPGANv1Clean  # pyright: ignore[reportMissingImports]  # an extra
 
     torch.set_num_threads(os.cpu_count() or 1)
     network = GFPGANv1Clean(
@@ -105,7 +108,7 @@ def _seconds(call: Any, repeat: int) -> float:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

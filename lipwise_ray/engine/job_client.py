@@ -16,7 +16,8 @@ class JobClient(JobSubmissionClient):
     """Asks a dashboard. Ray's own would wait for ever at a tunnel whose other end is gone."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:  # noqa: ANN401  # as `requests` takes them
-        return super()._do_request(method, endpoint, **{"timeout": (_CONNECT_S, _ANSWER_S), **options})
+        options.setdefault("timeout", (_CONNECT_S, _ANSWER_S))
+        return super()._do_request(method, endpoint, **options)
 
     def ray_version(self) -> str:
         """Return the cluster's version of Ray, which the public `get_version` drops."""
