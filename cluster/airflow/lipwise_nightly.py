@@ -13,15 +13,18 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    # Longer than a night that is stopped takes to end (engine.stop_s): the next try would find its state in use.
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=10)},
 ):
     BashOperator(
         task_id="backlog",
-        # Rows that failed or are for another night make no night fail: the report says so. What is left are 2 (nothing
-        # could start), 4 (a crash) and 130, and those are tried again.
+        # Rows that failed, or are left when the window closes, make no night fail: the report says so. What is left are
+        # 2 (nothing could start), 3 (stopped early: by a cluster that went away, say), 4 (a crash), 5 and 130: such a
+        # try fails, and there is another one.
         bash_command=(
             "lipwise-ray backlog run s3://my-bucket/backlog --until 06:00 --out s3://my-bucket/dubbed "
             "--state s3://my-bucket/states/night --exit-zero"
         ),
+        # Airflow's SIGTERM lets running chunks end, and the night's report is written, after the task is called failed.
         execution_timeout=timedelta(hours=9),
     )

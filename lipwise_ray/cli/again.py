@@ -10,6 +10,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -29,7 +30,7 @@ _TRUSTED = ("engine.address", "engine.metrics_file", "asr.model", *_PLACES)
 _OWN_RAYS = ("local", "auto")
 
 
-def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None:
+def run_again(request: Request, folder: str, state: str, *, trust: bool, address: str | None = None) -> None:
     """Show a request and run it on a state.
 
     Args:
@@ -37,10 +38,12 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None
         folder: Where it was run.
         state: The state, as whoever asks named it.
         trust: It may choose what is trusted too.
+        address: The Ray that is asked for; the request's own without.
 
     Raises:
-        StateError: It chooses that and may not, or its folder is gone.
+        StateError: It chooses that and may not, or its folder is gone, or its cluster is not named.
     """
+    request = _addressed(request, state, address, trust=trust)
     state = str(whole_path(state)) if is_local(state) else state
     # What a record was cut of is its own to say: a file may be called [redacted].
     cut = [word for word in words_of(request, state) if request.is_cut is not False and GONE in word]
@@ -52,16 +55,12 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None
             shown_words(cut),
             "Run the command again yourself",
         )
-    try:
-        os.chdir(folder)
-    except (OSError, ValueError) as error:
-        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        do = "Run the submit again where it was run; a cluster's goes on by `submit --address` too"
-        raise StateError(
-            "no_folder", shown_words([folder]), "must be there to run its command again", got, do
-        ) from error
+    if request.sent_to is None:
+        _enter(folder)
+    else:  # whose files all have whole paths
+        folder = str(Path.cwd())
     command = f"lipwise-ray {shown_words(words_of(request, state))}"
-    found = list(_chosen(request, state))
+    found = list(_chosen(request, state, address))
     if found and not trust:
         raise StateError(
             "untrusted_request",
@@ -102,6 +101,35 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool) -> None
     )
 
 
+def _addressed(request: Request, state: str, address: str | None, *, trust: bool) -> Request:
+    """Return the request with the address it goes to: what was sent to a cluster is run there, and nowhere else.
+
+    Raises:
+        StateError: Nobody but the state says where that is.
+    """
+    if address is None and request.sent_to is not None and not trust:
+        raise StateError(
+            "sent_request",
+            f"retry {state}",
+            "must go to the cluster that the run was sent to",
+            "no --address",
+            f"Add --address {shown_words([request.sent_to])}, or wherever its dashboard is now",
+        )
+    address = address or request.sent_to
+    return replace(request, address=address) if address else request
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except (OSError, ValueError) as error:
+        got = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        do = "Run the submit again where it was run; a cluster's goes on by `retry --address` too"
+        raise StateError(
+            "no_folder", shown_words([folder]), "must be there to run its command again", got, do
+        ) from error
+
+
 def words_of(request: Request, state: str) -> list[str]:
     """Return the command line that is the same as a request."""
     words: list[str] = [request.verb]
@@ -130,7 +158,7 @@ def request_of(words: list[str]) -> Request | None:
         return None
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("files", nargs="+")
-    for name in ("--job", "--preset", "--out", "--address", "--copy-of", "--state"):
+    for name in ("--job", "--preset", "--out", "--address", "--copy-of", "--job-of", "--sent-to", "--state"):
         parser.add_argument(name)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--fail-above", type=float, default=0.0)
@@ -143,7 +171,8 @@ def request_of(words: list[str]) -> Request | None:
     except ValueError:
         return None
     del found["state"]  # whoever asks for the retry names it
-    original = found.pop("copy_of")
+    original, job = found.pop("copy_of"), found.pop("job_of")
+    found["job"] = job or found["job"]
     files = [original] if original else found["files"]
     return typed({**found, "verb": verb, "files": files}, Request) if verb == "evaluate" or len(files) == 1 else None
 
@@ -154,26 +183,29 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def _chosen(request: Request, state: str) -> Iterator[str]:
+def _chosen(request: Request, state: str, address: str | None) -> Iterator[str]:
     """Yield what a request would have this machine trust: other Rays, checkpoints, places."""
     job = Path(request.job) if request.job is not None else None
     told = setup.with_engine(request.assignments, request.address, request.workers)
     places = [("file", file) for file in request.files]
     places += [("out", request.out)] if request.out is not None else []
-    yield from chosen(setup.settings_source(job, told, request.preset).for_run(), places, state)
+    yield from chosen(setup.settings_source(job, told, request.preset).for_run(), places, state, address)
 
 
-def chosen(settings: Settings, places: Iterable[tuple[str, str]], state: str) -> Iterator[str]:
+def chosen(
+    settings: Settings, places: Iterable[tuple[str, str]], state: str, address: str | None = None
+) -> Iterator[str]:
     """Yield what settings and places of a state would have this machine trust.
 
     Args:
         settings: What the state holds.
         places: What is read and written, each after its name.
         state: Where the state is.
+        address: Of Ray, where whoever asks named it.
     """
     plain = dict(_trusted(Settings()))
     for name, value in _trusted(settings):
-        if value != plain.get(name) and not (name == "engine.address" and value in _OWN_RAYS):
+        if value != plain.get(name) and not (name == "engine.address" and value in (*_OWN_RAYS, address)):
             yield redact(shown_words([f"{name}={value}"]))
     for name, place in places:
         if not _is_beside(place, state):

@@ -33,7 +33,9 @@ class NotifyOn(StrEnum):
 
 app = typer.Typer(help="Work through manifests as they come.", no_args_is_help=True, rich_markup_mode=None)
 
-_TOLD_S = 60
+TELL_S = 60
+"""So long whoever is told of a night may take."""
+
 Backlog = Annotated[str, typer.Argument(help="The folder or prefix into which manifests are dropped.")]
 
 
@@ -189,11 +191,11 @@ def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
     text = json.dumps(record)
     if notify is not None:
         try:
-            done = subprocess.run(shlex.split(notify), input=text, text=True, timeout=_TOLD_S, check=False)  # noqa: S603  # the user's own command
+            done = subprocess.run(shlex.split(notify), input=text, text=True, timeout=TELL_S, check=False)  # noqa: S603  # the user's own command
             if done.returncode:
                 _say(f"error: --notify: must end with code 0, got {done.returncode}.")
         except subprocess.TimeoutExpired:  # whose text is the whole command
-            _say(f"error: --notify: must end within {_TOLD_S} s.")
+            _say(f"error: --notify: must end within {TELL_S} s.")
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "quotes that do not match"
             _say(f"error: --notify: must run, got {got}.")
@@ -201,6 +203,6 @@ def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
         import requests  # noqa: PLC0415  # heavy
 
         try:
-            requests.post(webhook, json=record, timeout=_TOLD_S).raise_for_status()
+            requests.post(webhook, json=record, timeout=TELL_S).raise_for_status()
         except (requests.RequestException, LipwiseError) as error:
             _say(f"error: --webhook: must be answered, got {type(error).__name__}.")

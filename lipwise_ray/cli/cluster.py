@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lipwise_ray.cli import setup
+from lipwise_ray.cli import node_checks, setup
 from lipwise_ray.cli.stopping import interruptible
 from lipwise_ray.errors import LipwiseError, ManifestError, SettingsError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode
@@ -102,7 +102,7 @@ def _words(sent: Sent, folder: Path) -> Iterator[str]:
         yield sent.manifest
     if sent.job is not None:
         shutil.copyfile(sent.job, folder / "job.toml")
-        yield from ("--job", "job.toml")
+        yield from ("--job", "job.toml", "--job-of", str(whole_path(str(sent.job))))
     if sent.preset is not None:
         yield from ("--preset", sent.preset)
     for text in sent.assignments:
@@ -204,8 +204,17 @@ def stop(address: str, name: str) -> None:
     typer.echo(f"asked for the end of {name}; what is done stays done")
 
 
-def findings(address: str) -> Iterator[tuple[bool, str, str]]:
-    """Compare this machine with a cluster: whether each finding is good, its name, and what it says."""
+def findings(
+    address: str, job: Path | None, assignments: list[str], places: list[str]
+) -> Iterator[node_checks.Finding]:
+    """Compare this machine with a cluster, and look at each of its nodes.
+
+    Args:
+        address: Of its dashboard.
+        job: The settings file of the job that is meant.
+        assignments: Its single settings.
+        places: What all nodes have to read and write.
+    """
     try:
         jobs = connect(address)
     except LipwiseError as error:
@@ -233,3 +242,31 @@ def findings(address: str) -> Iterator[tuple[bool, str, str]]:
     )
     gpus = int(there["gpus"])
     yield True, "nodes", f"{there['nodes']} alive, {gpus or 'no'} GPUs{'' if gpus else ' (yet): runs would use CPUs'}"
+    if not missing:
+        yield from _of_the_nodes(jobs, job, assignments, places)
+
+
+def _of_the_nodes(
+    jobs: ClusterJobs, job: Path | None, assignments: list[str], places: list[str]
+) -> Iterator[node_checks.Finding]:
+    """Let a job of this program look at every node, and yield what it finds."""
+    from lipwise_ray.engine.shipping import make_wheel  # noqa: PLC0415  # only for this
+
+    words = ["doctor", "--json", "--address", "auto"]
+    with tempfile.TemporaryDirectory(prefix="lipwise-") as temporary:
+        folder = Path(temporary) / "run"
+        folder.mkdir()
+        if job is not None:
+            shutil.copyfile(job, folder / "job.toml")
+            words += ["--job", "job.toml"]
+        words += [word for text in assignments for word in ("--set", text)]
+        words += [word for option, place in zip(("--out", "--state"), places, strict=False) for word in (option, place)]
+        try:
+            lines = jobs.ask(words, folder, make_wheel(Path(temporary)))
+        except LipwiseError as error:
+            yield False, "nodes", str(error)
+            return
+    found = [json.loads(line) for line in lines if line.startswith('{"good": ')]
+    yield from ((bool(one["good"]), str(one["name"]), str(one["text"])) for one in found)
+    if not found:
+        yield False, "nodes", f"must tell what they find, got {' / '.join(lines[-2:]) or 'nothing'}"

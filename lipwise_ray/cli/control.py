@@ -31,8 +31,9 @@ def retry(
         bool,
         typer.Option("--trust", help="Take Ray's address, checkpoints and allowed places from the state too."),
     ] = False,
+    address: setup.Address = None,
 ) -> None:
-    """Take tasks out of quarantine and run the latest submit of the state again."""
+    """Take tasks out of quarantine and run the latest submit of the state again; what was sent to a cluster, there."""
     from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
     from lipwise_ray.state.overview import latest_run  # noqa: PLC0415  # the same
     from lipwise_ray.state.shards import refuse_if_any_held  # noqa: PLC0415  # the same
@@ -56,7 +57,7 @@ def retry(
         raise StateError(
             "no_command", state, "must hold a run begun by submit or evaluate", got, "Run it again yourself"
         )
-    again.run_again(request, latest.folder, state, trust=trust)
+    again.run_again(request, latest.folder, state, trust=trust, address=address)
 
 
 def cancel(

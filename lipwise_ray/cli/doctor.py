@@ -13,10 +13,11 @@ from typing import Annotated
 
 import typer
 
-from lipwise_ray.cli import cluster, setup
+from lipwise_ray.cli import cluster, node_checks, setup
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings import Settings
+from lipwise_ray.storage.address import is_web
 
 _PACKAGES = ("torch", "ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
 _RAY = "ray starts"
@@ -28,7 +29,9 @@ def doctor(
     job: setup.Job = None,
     assignments: setup.Set = None,
     folder: Annotated[Path, typer.Option("--disk", help="Folder whose free space matters.")] = Path(),
-    address: cluster.Dashboard = None,
+    address: setup.Address = None,
+    out: setup.Out = None,
+    state: setup.State = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only what is installed, GPU and disk: for the health of a container.")
     ] = False,
@@ -36,11 +39,19 @@ def doctor(
 ) -> None:
     """Show whether this machine, or a cluster, can do what a job needs: one line each, with what to do.
 
-    Versions, GPU, disk, Ray; of the job's settings the encoder and every checkpoint, and what `auto` stands for.
+    Versions, GPU, disk, Ray; of the job's settings the encoder and every checkpoint, and what `auto` stands for. With
+    --address on every node of the cluster, and whether all of them read and write --out and --state.
     """
     settings = setup.settings_source(job, assignments, None).for_run()
+    places = [place for place in (out or settings.paths.out, state or settings.paths.state) if place]
+    if address is None:
+        found = _findings(settings, folder, quick=True) if quick else _whole(settings, folder)
+    elif is_web(address):
+        found = cluster.findings(address, job, assignments or [], places)
+    else:
+        found = node_checks.everywhere(address, settings, places, look_here)
     code = ExitCode.DONE
-    for good, name, text in cluster.findings(address) if address else _findings(settings, folder, quick=quick):
+    for good, name, text in found:
         if not good:
             code = max(code, ExitCode.CANNOT_START if name == _RAY else ExitCode.ROWS_FAILED)
         if as_json:
@@ -50,7 +61,19 @@ def doctor(
     raise typer.Exit(code)
 
 
-def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tuple[bool, str, str]]:
+def look_here(settings: Settings) -> Iterator[node_checks.Finding]:
+    """Yield what a node is like for a job: all but whether a Ray starts there, which has."""
+    from lipwise_ray.storage.cache import machine_folder  # noqa: PLC0415  # with the others
+
+    yield from _findings(settings, Path(settings.paths.scratch or machine_folder()), quick=False)
+
+
+def _whole(settings: Settings, folder: Path) -> Iterator[node_checks.Finding]:
+    yield from _findings(settings, folder, quick=False)
+    yield _ray_line()
+
+
+def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node_checks.Finding]:
     yield True, "python", platform.python_version()
     for package in _PACKAGES:
         try:
@@ -83,7 +106,6 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[tupl
     if not {"auto", *opening}.intersection(asked):
         yield False, "encoder", f"encode.codec = {', '.join(asked)}: does not open here. Choose one of those above"
     yield from _weights(settings)
-    yield _ray_line()
 
 
 def _disk_line(folder: Path) -> tuple[bool, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,8 @@ def submit(
         ),
     ] = None,
     copy_of: Annotated[str | None, typer.Option("--copy-of", hidden=True)] = None,
+    job_of: Annotated[Path | None, typer.Option("--job-of", hidden=True)] = None,
+    sent_to: Annotated[str | None, typer.Option("--sent-to", hidden=True)] = None,
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
     from lipwise_ray.state.shards import Shard  # noqa: PLC0415  # with its store
@@ -100,7 +103,7 @@ def submit(
             request=setup.request(
                 "submit",
                 [copy_of or manifest],
-                job,
+                job_of or job,
                 assignments,
                 preset,
                 out_root,
@@ -109,6 +112,7 @@ def submit(
                 fail_above,
                 as_json=as_json,
                 shard=shard,
+                sent_to=sent_to,
             ),
             verify=verify,
             shard=part,

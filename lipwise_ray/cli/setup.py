@@ -123,6 +123,7 @@ def request(
     *,
     as_json: bool = False,
     shard: str | None = None,
+    sent_to: str | None = None,
 ) -> Request:
     """Return what asked for a run, for `retry`: whole paths, and nothing of whom it tells."""
     from lipwise_ray.state.shapes import Request  # noqa: PLC0415  # heavy
@@ -146,6 +147,7 @@ def request(
         fail_above=fail_above,
         as_json=as_json,
         shard=shard,
+        sent_to=sent_to,
     )
     words = asdict(asked)
     return replace(asked, is_cut=scrub(words) != words)

@@ -25,13 +25,14 @@ from lipwise_ray.storage.redact import redact
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 _PREFIX = "lipwise-"
 _SENDER = ("program", "lipwise-ray")
+_PROGRAM = ("python", "-P", "-m", "lipwise_ray")
 _STOP_S = "300"
 """So long running chunks may take to end after a cancel; Ray would kill the driver after 3 s."""
 
 _CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 _POLL_S = 1.0
 _YOUNG_S = 60.0
-_PROBE_S = 120.0
+_PROBE_S, _LOOK_S = 120.0, 300.0
 _PROBE = """
 import importlib.metadata as m, json, platform, ray
 ray.init(log_to_driver=False)
@@ -131,22 +132,13 @@ class ClusterJobs:
                 self._client.delete_job(name)
         elif there is not None:
             return self._same(there, what), False
-        taken = max((int(one.id.rpartition(".")[2]) for one in mine), default=0)
-        chosen = name or f"{base}.{taken + 1}"
+        chosen = name or f"{base}.{max((int(one.id.rpartition('.')[2]) for one in mine), default=0) + 1}"
         try:
             with self._told("must take the job"):
                 self._hand_over(
-                    entrypoint=shlex.join(["python", "-P", "-m", "lipwise_ray", *words]),
+                    entrypoint=shlex.join([*_PROGRAM, *words, "--sent-to", self.address]),
                     submission_id=chosen,
-                    runtime_env={
-                        "working_dir": str(folder),
-                        "py_modules": [str(wheel)],
-                        "env_vars": {
-                            "PYTHONUNBUFFERED": "1",
-                            "RAY_USAGE_STATS_ENABLED": "0",
-                            "RAY_JOB_STOP_WAIT_TIME_S": _STOP_S,
-                        },
-                    },
+                    runtime_env=_environment(folder, wheel),
                     metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200], WHAT: what},
                 )
         except SetupError as error:
@@ -213,20 +205,43 @@ class ClusterJobs:
         Raises:
             SetupError: It does not answer.
         """
+        log, job = self._ask(_PROBE_S, entrypoint=shlex.join(["python", "-P", "-c", _PROBE]))
+        line = next((one for one in log.splitlines() if one.startswith("PROBE")), None)
+        if line is None:
+            raise SetupError("probe", self.address, "must run a small job", job.message or job.status)
+        return dict(json.loads(line.removeprefix("PROBE")))
+
+    def ask(self, words: list[str], folder: Path, wheel: Path) -> list[str]:
+        """Let this program look at something over there, and return the lines that it prints.
+
+        Args:
+            words: The command line, without the program.
+            folder: Small files that the command names: it runs in a copy of this folder.
+            wheel: The program.
+
+        Raises:
+            SetupError: It does not come to an end, or cannot begin.
+        """
+        entrypoint = shlex.join([*_PROGRAM, *words])
+        log, job = self._ask(_LOOK_S, entrypoint=entrypoint, runtime_env=_environment(folder, wheel))
+        if job.code is None:
+            raise SetupError("look", self.address, "must run a small job", job.message or job.status)
+        return log.splitlines()
+
+    def _ask(self, most_s: float, **job: Any) -> tuple[str, JobLine]:  # noqa: ANN401  # as Ray's client takes them
+        """Run a job of which nothing stays; return its log and how it ended."""
         name = f"{_PREFIX}doctor-{os.urandom(4).hex()}"
         with self._told("must take a job"):
-            self._hand_over(entrypoint=shlex.join(["python", "-P", "-c", _PROBE]), submission_id=name)
-            deadline_s = time.monotonic() + _PROBE_S
+            self._hand_over(submission_id=name, **job)
+            deadline_s = time.monotonic() + most_s
             while not (found := job_line(self._client.get_job_info(name))).ended:
                 if time.monotonic() > deadline_s:
                     self._client.stop_job(name)
-                    raise RuntimeError(f"no answer in {_PROBE_S:.0f} s")
+                    raise RuntimeError(f"no answer in {most_s:.0f} s")
                 time.sleep(_POLL_S)
-            line = next((one for one in self.logs(name).splitlines() if one.startswith("PROBE")), None)
+            log = self.logs(name)
             self._client.delete_job(name)
-        if line is None:
-            raise SetupError("probe", self.address, "must run a small job", found.message or found.status)
-        return dict(json.loads(line.removeprefix("PROBE")))
+        return log, found
 
     @contextlib.contextmanager
     def _told(self, must: str) -> Generator[None]:
@@ -272,6 +287,19 @@ def _supported() -> Any:  # noqa: ANN401  # packaging's set of specifiers
     """Return the versions of Ray that this program is made for."""
     needs = (Requirement(one) for one in importlib.metadata.requires("lipwise-ray") or [])
     return next(one.specifier for one in needs if one.name == "ray" and one.marker is None)
+
+
+def _environment(folder: Path, wheel: Path) -> dict[str, Any]:
+    """Return the runtime environment of a job that runs this program."""
+    return {
+        "working_dir": str(folder),
+        "py_modules": [str(wheel)],
+        "env_vars": {
+            "PYTHONUNBUFFERED": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_JOB_STOP_WAIT_TIME_S": _STOP_S,
+        },
+    }
 
 
 def _digest(words: list[str], folder: Path) -> str:

@@ -9,14 +9,14 @@ from ray.job_submission import JobSubmissionClient
 if TYPE_CHECKING:
     import requests
 
-_CONNECT_S, _ANSWER_S = 10.0, 60.0
+CONNECT_S, ANSWER_S = 10.0, 60.0
 
 
 class JobClient(JobSubmissionClient):
     """Asks a dashboard. Ray's own would wait for ever at a tunnel whose other end is gone."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:  # noqa: ANN401  # as `requests` takes them
-        options.setdefault("timeout", (_CONNECT_S, _ANSWER_S))
+        options.setdefault("timeout", (CONNECT_S, ANSWER_S))
         return super()._do_request(method, endpoint, **options)
 
     def ray_version(self) -> str:

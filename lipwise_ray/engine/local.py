@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from lipwise_ray.engine.factory import guard_local_ray
+from lipwise_ray.engine.factory import check_token_file, guard_local_ray
 from lipwise_ray.errors import InputError, LipwiseError
 from lipwise_ray.settings import Engine
 
@@ -30,6 +30,8 @@ def connected(address: str) -> Generator[None]:
     """
     if address == "local":
         guard_local_ray()
+    else:
+        check_token_file()
     from lipwise_ray.engine.ray_session import connect, leave  # noqa: PLC0415  # after the guard
 
     folder = connect(address)

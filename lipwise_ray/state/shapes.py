@@ -249,6 +249,8 @@ class Request:
     as_json: bool = False
     verify: bool = False
     shard: str | None = None
+    sent_to: str | None = None
+    """The dashboard that it was sent to, as whoever sent it knew it; its files are then on that machine."""
     is_cut: bool | None = None
     """Its words held secrets, which a record does not keep; None where an earlier version did not say."""
 

@@ -12,10 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import requests
 
 
@@ -28,12 +29,18 @@ class RayCluster:
         token: What it asks for.
         metrics_port: Of the head.
         scratch: The folder for the nodes' files, one of its own for each.
+        address: Of its head.
+        kill_head: Ends all of the head's processes at once, drivers that run there too.
+        start_head: Starts a head anew where the old one was.
     """
 
     dashboard: str
     token: str
     metrics_port: int
     scratch: Path
+    address: str
+    kill_head: Callable[[], None]
+    start_head: Callable[[], None]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -60,30 +67,46 @@ def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
         "--include-dashboard=true", f"--metrics-export-port={metrics}",
     ]  # fmt: skip
     worker = [f"--address=127.0.0.1:{port}", "--num-cpus=2", f"--num-gpus={gpus}"]
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, words: list[str]) -> subprocess.Popen[bytes]:
+        folder = scratch / name
+        folder.mkdir(exist_ok=True)
+        common = [
+            "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=104857600", "--disable-usage-stats",
+            f"--temp-dir={folder}/ray", f"--dashboard-agent-listen-port={free_ports(1)[0]}",
+        ]  # fmt: skip
+        log_file = scratch / f"{name}.log"
+        process = subprocess.Popen(
+            [binary / "ray", "start", *words, *common],
+            env={**environment, "TMPDIR": str(folder)},
+            stdout=log_file.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        processes.append(process)
+        if name == "h":
+            _until(lambda: _takes_jobs(dashboard, token), process, log_file)
+        _until(lambda: "Ray runtime started" in log_file.read_text(), process, log_file)
+        return process
+
+    def kill_head() -> None:
+        nonlocal first
+        for one in (*psutil.Process(first.pid).children(recursive=True), psutil.Process(first.pid)):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        first.wait()
+
+    def start_head() -> None:
+        nonlocal first
+        first = start("h", head)
+
     try:
-        for name, words in (("h", head), ("w", worker)):
-            folder = scratch / name
-            folder.mkdir()
-            common = [
-                "--block", "--node-ip-address=127.0.0.1", "--object-store-memory=104857600", "--disable-usage-stats",
-                f"--temp-dir={folder}/ray", f"--dashboard-agent-listen-port={free_ports(1)[0]}",
-            ]  # fmt: skip
-            log_file = scratch / f"{name}.log"
-            log = log_file.open("w")
-            processes.append(
-                subprocess.Popen(
-                    [binary / "ray", "start", *words, *common],
-                    env={**environment, "TMPDIR": str(folder)},
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            )
-            if name == "h":
-                _until(lambda: _takes_jobs(dashboard, token), processes[0], scratch / "h.log")
-            _until(lambda: "Ray runtime started" in log_file.read_text(), processes[-1], log_file)  # noqa: B023  # called at once
-        yield RayCluster(f"http://127.0.0.1:{dashboard}", token, metrics, scratch)
+        first = start("h", head)
+        start("w", worker)
+        yield RayCluster(
+            f"http://127.0.0.1:{dashboard}", token, metrics, scratch, f"127.0.0.1:{port}", kill_head, start_head
+        )
     finally:
         for process in reversed(processes):
             process.send_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -187,10 +188,21 @@ def test_a_gpu_that_is_not_there(cluster: RayCluster, tmp_path: Path) -> None:
     assert "engine.device: cuda must be there where workers run, got no CUDA device on" in done.stdout
 
 
-def test_doctor_compares_both_sides(cluster: RayCluster) -> None:
-    """Versions of Python and Ray, packages, nodes; no trace of the question stays."""
-    done = _call(cluster, "doctor")
+def test_doctor_compares_both_sides(cluster: RayCluster, tmp_path: Path) -> None:
+    """Versions of Python and Ray, packages, and each node's disk, checkpoints, clock and way to the places of a run; no
+    trace of the question stays.
+    """
+    places = ("--out", tmp_path / "out", "--state", tmp_path / "state")
+    done = _call(cluster, "doctor", "--job", JOB, *places)
     assert done.returncode == 0, done.stdout
+    for word in ("node", "gpu", "disk", "weights", "clock"):
+        assert len(re.findall(rf"^ok   {word} +127\.0\.0\.1: ", done.stdout, re.MULTILINE)) == 2, done.stdout
+    for place in (tmp_path / "out", tmp_path / "state"):
+        assert done.stdout.count(f"127.0.0.1: {place}: read, written and listed") == 2
+        assert not list(place.iterdir())
+    lacking = _call(cluster, "doctor", "--set", f"paths.models='{tmp_path}'", "--set", "lipsync.model='wav2lip'")
+    assert lacking.returncode == 1
+    assert len(re.findall(r"^MISS weights +127\.0\.0\.1: .*must be installed", lacking.stdout, re.MULTILINE)) == 2
     for line in ("ok   python", "ok   ray", "ok   packages   are there", "ok   nodes      2 alive, no GPUs"):
         assert line in done.stdout
     assert "doctor" not in _call(cluster, "status").stdout

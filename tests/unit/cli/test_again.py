@@ -208,3 +208,26 @@ def test_an_unreadable_latest_run_is_not_replaced_by_an_earlier_one(
     with pytest.raises(StateError, match="must be the latest run's record"):
         retry(state)
     assert not submitted
+
+
+def test_what_was_sent_to_a_cluster_goes_there_or_nowhere(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """Its `auto` and folder mean the cluster's machines; whoever asks names the cluster, or trusts the state."""
+    sent_to = "http://127.0.0.1:8265"
+    request = Request(verb="submit", files=["/laptop/m.csv"], address="auto", sent_to=sent_to)
+    with pytest.raises(StateError, match="must go to the cluster that the run was sent to") as caught:
+        run_again(request, "/tmp/ray/gone", str(tmp_path / "st"), trust=False)
+    assert f"--address {sent_to}" in caught.value.do
+    assert not submitted
+    run_again(request, "/tmp/ray/gone", str(tmp_path / "st"), trust=False, address="http://tunnel:1")
+    run_again(request, "/tmp/ray/gone", str(tmp_path / "st"), trust=True)
+    assert [(one["manifest"], one["address"]) for one in submitted] == [
+        ("/laptop/m.csv", "http://tunnel:1"),
+        ("/laptop/m.csv", sent_to),
+    ]
+
+
+def test_a_run_of_this_machine_can_be_retried_on_a_cluster(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """An address that is asked for is no choice of the state's; any other that the state names still is."""
+    request = Request(verb="submit", files=["m.csv"], assignments=['engine.address="ray://10.0.0.1:1"'])
+    run_again(request, str(tmp_path), str(tmp_path / "st"), trust=False, address="http://mine:8265")
+    assert submitted[0]["address"] == "http://mine:8265"

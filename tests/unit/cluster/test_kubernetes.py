@@ -155,7 +155,7 @@ _KUBECTL = """#!/bin/sh
 echo "$@" >> "$FOLDER/calls"
 case $1 in
   create) cat > "$FOLDER/made"; {create} ;;
-  get) n=$(($(cat "$FOLDER/n" 2>/dev/null || echo 0) + 1)); echo $n > "$FOLDER/n"; {get} ;;
+  get) n=$(($(cat "$FOLDER/n" 2>/dev/null || echo 0) + 1)); echo $n > "$FOLDER/n"; job=$3; {get} ;;
 esac
 """
 
@@ -173,7 +173,7 @@ def _start(folder: Path, create: str, get: str) -> subprocess.CompletedProcess[s
 
 def test_the_night_waits_for_its_end(tmp_path: Path) -> None:
     """It makes a RayJob named after the date, valid as it is, and ends as that does."""
-    done = _start(tmp_path, "echo created", "[ $n -lt 3 ] && echo Running || echo Complete")
+    done = _start(tmp_path, "echo created", "[ $n -lt 3 ] && echo $job/Running || echo $job/Complete")
     assert done.returncode == 0, done.stderr
     (made,) = _objects(tmp_path / "made")
     assert problems(made) == []
@@ -184,9 +184,18 @@ def test_the_night_waits_for_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("create", "get", "code", "word"),
     [
-        ("echo created", "echo Failed", 1, "Failed"),
-        ("echo 'Error (AlreadyExists): rayjobs' >&2; exit 1", "echo Complete", 0, "was started before"),
-        ("echo 'Error: forbidden' >&2; exit 1", "echo Complete", 1, "forbidden"),
+        ("echo created", "echo $job/Failed", 1, "Failed"),
+        ("echo created", "exit 0", 1, "is gone"),
+        ("echo created", "exit 1", 1, "no answer, 20 times"),
+        (
+            "echo created",
+            "[ $((n % 4)) = 0 ] || exit 1; [ $n -lt 8 ] && echo $job/ || echo $job/Complete",
+            0,
+            "Complete",
+        ),
+        ("echo created", "echo Throttled >&2; echo $job/Complete", 0, "Complete"),
+        ("echo 'Error (AlreadyExists): rayjobs' >&2; exit 1", "echo $job/Complete", 0, "was started before"),
+        ("echo 'Error: forbidden' >&2; exit 1", "echo $job/Complete", 1, "forbidden"),
     ],
 )
 def test_nights_that_go_otherwise(tmp_path: Path, create: str, get: str, code: int, word: str) -> None:

@@ -7,14 +7,17 @@ import configparser
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from lipwise_ray.cli.backlog import TELL_S
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.layers import read_toml, resolve
+from lipwise_ray.settings import Engine
 from tests.conftest import ROOT
 from tests.dub import run
 from tests.unit.cluster.kube import problems
@@ -39,10 +42,10 @@ def _unit(name: str) -> configparser.ConfigParser:
 
 
 _KNOWN = {
-    "Unit": {"Description", "Wants", "After"},
+    "Unit": {"Description", "Wants", "After", "StartLimitIntervalSec", "StartLimitBurst"},
     "Service": {
         *("Type", "User", "EnvironmentFile", "ExecStart", "SuccessExitStatus", "KillSignal", "KillMode"),
-        "TimeoutStopSec",
+        *("TimeoutStopSec", "Restart", "RestartSec", "RestartForceExitStatus", "RestartPreventExitStatus"),
         *("NoNewPrivileges", "PrivateTmp", "ProtectSystem"),
     },
     "Timer": {"OnCalendar", "Persistent", "RandomizedDelaySec"},
@@ -62,6 +65,8 @@ def test_systemd_units() -> None:
     codes = {int(code) for code in service["SuccessExitStatus"].split()}
     assert codes == {ExitCode.ROWS_FAILED, ExitCode.STOPPED}  # a crash is none of them
     assert service["KillMode"] == "mixed"
+    assert service["KillSignal"] == signal.SIGTERM.name
+    assert int(service["TimeoutStopSec"]) > Engine().stop_s + 2 * TELL_S + 120  # Ray's end, the report
     assert re.fullmatch(r"\*-\*-\* \d\d:\d\d:\d\d", _unit("lipwise-nightly.timer")["Timer"]["OnCalendar"])
 
 
@@ -87,7 +92,7 @@ def test_crontab() -> None:
     """A line of five times, a user, a lock, and a command that is understood."""
     (line,) = [line for line in (CRON / "crontab").read_text().splitlines() if line and not line.startswith("#")]
     schedule, command = line.split("/opt/lipwise-ray/.venv/bin/lipwise-ray ")
-    assert re.fullmatch(r"(\S+ ){5}lipwise flock -n \S+ ", schedule)
+    assert re.fullmatch(r"(\S+ ){5}lipwise flock -n -E 2 \S+ ", schedule)
     cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}}
     pod = {"spec": {"containers": [{"name": "x", "image": "x:1"}]}}
     template = {"spec": {"template": pod}}
@@ -103,6 +108,8 @@ def test_airflow() -> None:
     options = {word.arg: word.value for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords}
     assert ast.literal_eval(options["max_active_runs"]) == 1
     assert ast.literal_eval(options["catchup"]) is False
+    (delay,) = re.findall(r'"retry_delay": timedelta\(minutes=(\d+)\)', AIRFLOW.read_text())
+    assert 60 * int(delay) > Engine().stop_s + 2 * TELL_S + 120
     command = ast.literal_eval(options["bash_command"])
     assert "--exit-zero" in command  # a shell's own arithmetic of codes would hide a crash
     _understood(shlex.split(command)[1:])

@@ -1,0 +1,153 @@
+"""What `doctor` finds on every node of a cluster: GPU, disk, checkpoints, the places of a run, the clock."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lipwise_ray.errors import LipwiseError
+from lipwise_ray.settings import Settings
+from lipwise_ray.storage.address import is_local, shown
+
+Finding = tuple[bool, str, str]
+"""Whether it is good, its name, and what it says."""
+
+_SHOWN = ("gpu", "disk", "encoder", "weights", "note")
+"""Of what is good; of the rest everything is shown."""
+
+_MOST_SKEW_S = 30.0
+"""Stores refuse requests that are minutes off, and windows close by the driver's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one node found.
+
+    Attributes:
+        findings: It.
+        gpus: How many torch sees there.
+    """
+
+    findings: list[Finding]
+    gpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A place that every node has to read and write.
+
+    Attributes:
+        place: A folder, or a prefix in a bucket.
+        mark: Names what lies there for the time of the question.
+    """
+
+    place: str
+    mark: str
+
+    @property
+    def _key(self) -> str:
+        return f"doctor/{self.mark}"
+
+    def lay_out(self) -> str:
+        """Write what the nodes look for; return why that cannot be, or an empty text."""
+        from lipwise_ray.state.store import open_store  # noqa: PLC0415  # heavy
+
+        try:
+            open_store(self.place).write(f"{self._key}/here", b"1")
+        except LipwiseError as error:
+            return str(error)
+        return ""
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        from lipwise_ray.state.store import open_store  # noqa: PLC0415  # heavy
+
+        with suppress(LipwiseError):
+            store = open_store(self.place)
+            for key in store.names(self._key):
+                store.remove(key)
+        if is_local(self.place):
+            with suppress(OSError):
+                for folder in (self._key, "doctor"):
+                    (Path(self.place) / folder).rmdir()
+
+    def look(self) -> Finding:
+        """Tell what a node makes of it."""
+        from lipwise_ray.state.store import open_store  # noqa: PLC0415  # heavy
+
+        name = shown(self.place)
+        if is_local(self.place) and not (Path(self.place) / self._key / "here").is_file():
+            return (
+                False,
+                "place",
+                f"{name}: is no folder that this node shares with the driver. Mount it, or use a bucket",
+            )
+        mine = f"{self._key}/{secrets.token_hex(8)}"
+        try:
+            store = open_store(self.place)
+            store.write(mine, b"1")
+            is_there = {mine, f"{self._key}/here"} <= set(store.names(self._key)) and store.read(mine) == b"1"
+            store.remove(mine)
+        except LipwiseError as error:
+            return False, "place", str(error)
+        return (
+            is_there,
+            "place",
+            f"{name}: read, written and listed" if is_there else f"{name}: is not listed as written",
+        )
+
+
+def everywhere(
+    address: str,
+    settings: Settings,
+    places: list[str],
+    look: Callable[[Settings], Iterator[Finding]],
+) -> Iterator[Finding]:
+    """Look at every node of a cluster.
+
+    Args:
+        address: Of its Ray, not of its dashboard.
+        settings: What a job needs.
+        places: What all nodes have to read and write: where the state is and where outputs go.
+        look: Tells what this machine is like.
+
+    Raises:
+        SetupError: The cluster cannot be reached.
+    """
+    from lipwise_ray.engine.every_node import ask_every_node  # noqa: PLC0415  # heavy
+
+    probes = [Probe(place, secrets.token_hex(8)) for place in dict.fromkeys(places)]
+    try:
+        for probe in probes:
+            if problem := probe.lay_out():
+                yield False, "place", f"driver: {problem}"
+        for answer in ask_every_node(address, partial(_on_this_node, settings, probes, look)):
+            if answer.value is None:
+                yield False, "node", f"{answer.node}: must answer, got {answer.problem}"
+                continue
+            yield True, "node", f"{answer.node}: {answer.gpus:g} GPUs of Ray's"
+            for good, name, text in answer.value.findings:
+                if not good or name in (*_SHOWN, "place"):
+                    yield good, name, f"{answer.node}: {text}"
+            if answer.gpus and not answer.value.gpus:
+                yield False, "gpu", f"{answer.node}: Ray has {answer.gpus:g} there, torch sees none in its processes"
+            is_near = abs(answer.skew_s) <= _MOST_SKEW_S
+            hint = "" if is_near else ". Let NTP or chrony set it"
+            yield is_near, "clock", f"{answer.node}: {answer.skew_s:+.1f} s off the driver's{hint}"
+    finally:
+        for probe in probes:
+            probe.remove()
+
+
+def _on_this_node(settings: Settings, probes: list[Probe], look: Callable[[Settings], Iterator[Finding]]) -> Looked:
+    if not os.environ.get("CUDA_VISIBLE_DEVICES", "none"):  # Ray hides GPUs from whatever reserves none
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+    import torch  # noqa: PLC0415  # after that
+
+    findings = [*look(settings), *(probe.look() for probe in probes)]
+    return Looked(findings, torch.cuda.device_count())
