@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -82,19 +83,14 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
             yield False, package, "not installed. Run `pip install lipwise-ray`"
     try:
         import av  # noqa: PLC0415  # heavy
-        import torch  # noqa: PLC0415  # heavy
+
+        importlib.import_module("torch")  # whether it loads
     except ImportError as error:  # installed, but what they stand on is not
         yield False, "packages", f"cannot be loaded: {error}. Install torch and av again, with what they need"
         return
 
-    from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # heavy
-
     yield True, "ffmpeg", ".".join(str(n) for n in av.library_versions["libavcodec"]) + " (libavcodec, in PyAV's wheel)"
-    if torch.cuda.is_available():
-        yield True, "gpu", f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
-    else:
-        speed = "bfloat16 in hardware" if has_bfloat16_cpu() else "float32 only"
-        yield True, "gpu", f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
+    yield from gpu_lines()
     yield _disk_line(folder)
     if quick:
         return
@@ -106,6 +102,30 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     if not {"auto", *opening}.intersection(asked):
         yield False, "encoder", f"encode.codec = {', '.join(asked)}: does not open here. Choose one of those above"
     yield from _weights(settings)
+
+
+def gpu_lines() -> Iterator[tuple[bool, str, str]]:
+    """Yield what this process sees of GPUs: in a worker's container that is what was passed on to it."""
+    import torch  # noqa: PLC0415  # heavy
+
+    from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # loads torch
+    from lipwise_ray.nets.visible_gpus import visible_gpus  # noqa: PLC0415  # with it
+
+    found = visible_gpus(os.environ)
+    if torch.cuda.is_available():
+        yield True, "gpu", f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
+        if found.encoder_problem:
+            yield found.capabilities is None, "gpu", found.encoder_problem
+        return
+    reason = ""
+    if torch.version.cuda is not None:
+        try:
+            torch.cuda.init()
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+    speed = "bfloat16 in hardware" if has_bfloat16_cpu() else "float32 only"
+    why = found.why_none(torch.version.cuda, reason)
+    yield not why, "gpu", why or f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
 
 
 def _disk_line(folder: Path) -> tuple[bool, str, str]:

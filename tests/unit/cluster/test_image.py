@@ -5,31 +5,26 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from tests.conftest import ROOT
+from tests.dub import QUICK
+from tests.unit.cluster.dockerfile import FOLDER, VARIANTS, environment, instructions, of_variant
 
-FOLDER = ROOT / "cluster" / "image"
 DOCKERFILE = FOLDER / "Dockerfile"
 LOCKS = {name: (FOLDER / f"{name}.lock").read_text() for name in ("requirements", "torch-gpu", "torch-cpu")}
 USERS = (ROOT / "requirements.lock").read_text()
-
-
-def _instructions(text: str) -> Iterator[tuple[str, str]]:
-    joined = re.sub(r"\\\n", " ", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
-    for line in joined.splitlines():
-        if line.strip():
-            word, _, rest = line.strip().partition(" ")
-            yield word, re.sub(r"\s+", " ", rest)
 
 
 def _pinned(lock: str) -> dict[str, tuple[str, int]]:
@@ -63,7 +58,7 @@ def _ignored(path: str) -> bool:
 
 
 def _missing(text: str) -> list[str]:
-    copied = [word for word, rest in _instructions(text) if word == "COPY" for word in shlex.split(rest)[:-1]]
+    copied = [word for word, rest in instructions(text) if word == "COPY" for word in shlex.split(rest)[:-1]]
     return [path for path in copied if not (ROOT / path).exists() or _ignored(path)]
 
 
@@ -78,12 +73,90 @@ def test_what_is_copied_is_there() -> None:
 
 def test_the_image_is_safe_by_default() -> None:
     """Nobody is root, health is what doctor says, tokens are asked for, the base is a slim one of a fixed version."""
-    found = list(_instructions(DOCKERFILE.read_text()))
-    assert [rest for word, rest in found if word == "USER"] == ["10001"]
-    assert [rest for word, rest in found if word == "HEALTHCHECK" and '"doctor"' in rest]
-    assert any("RAY_AUTH_MODE=token" in rest for word, rest in found if word == "ENV")
-    (base,) = [rest for word, rest in found if word == "ARG" and rest.startswith("BASE=")]
+    for variant in VARIANTS:
+        found = of_variant(variant)
+        assert [rest for word, rest in found if word == "USER"] == ["10001"]
+        (health,) = [rest for word, rest in found if word == "HEALTHCHECK"]
+        assert ('"doctor"' in health) == (variant != "head")  # which would miss torch there
+        assert environment(variant)["RAY_AUTH_MODE"] == "token"
+    (base,) = [rest for word, rest in instructions() if word == "ARG" and rest.startswith("BASE=")]
     assert re.fullmatch(r"BASE=python:3\.11-slim-\w+", base)
+
+
+def test_gpus_are_asked_for_by_the_gpu_image_alone() -> None:
+    """NVIDIA's toolkit passes GPUs with the encoder to it, and to no head or CPU worker; scratch has a place in all."""
+    gpu = environment("gpu")
+    assert gpu["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert set(gpu["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == {"compute", "utility", "video"}
+    assert not [name for variant in ("cpu", "head") for name in environment(variant) if name.startswith("NVIDIA")]
+    assert {environment(variant)["LIPWISE_SCRATCH"] for variant in VARIANTS} == {"/scratch"}
+
+
+def _head_lock(folder: Path) -> dict[str, tuple[str, int]]:
+    """Return what the head's image installs, by the image's own step."""
+    (step,) = [rest for word, rest in of_variant("head") if word == "RUN" and "head.lock" in rest]
+    for name in ("head-without.txt", "requirements.lock"):
+        shutil.copy(FOLDER / name, folder)
+    subprocess.run(["sh", "-ec", step.partition("&& pip")[0]], cwd=folder, check=True)
+    return _pinned((folder / "head.lock").read_text())
+
+
+def _without() -> list[str]:
+    lines = (FOLDER / "head-without.txt").read_text().splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def test_the_heads_image_is_the_others_without_networks(tmp_path: Path) -> None:
+    """Its packages are those of requirements.lock, pin by pin, without the listed ones, which are all there."""
+    whole, head = _pinned(LOCKS["requirements"]), _head_lock(tmp_path)
+    assert set(_without()) <= set(whole)
+    assert head == {name: pin for name, pin in whole.items() if name not in _without()}
+    assert not any("torch" in name for name in head)
+
+
+_DRIVER = """
+import sys
+for name in {modules!r}:
+    sys.modules[name] = None
+import lipwise_ray.cli.app, lipwise_ray.cli.backlog, lipwise_ray.cli.progress, lipwise_ray.cli.models
+import lipwise_ray.engine.backlog, lipwise_ray.engine.driver, lipwise_ray.engine.ray_actors
+import lipwise_ray.engine.ray_engine, lipwise_ray.engine.validation, lipwise_ray.reports.write
+sys.argv = ["lipwise-ray", *sys.argv[1:]]
+if sys.argv[1:]:
+    from lipwise_ray.__main__ import main
+    main()
+"""
+
+
+def _drive(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process that has only the head's packages; workers of its Ray have all."""
+    lacking = {canonicalize_name(name) for name in (*_without(), "torch")}
+    modules = [
+        module for module, names in packages_distributions().items() if lacking & set(map(canonicalize_name, names))
+    ]
+    assert {"torch", "torchvision", "spandrel"} <= set(modules)
+    code = _DRIVER.format(modules=modules)
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def test_the_heads_image_has_what_drivers_load(tmp_path: Path) -> None:
+    """Everything that a driver imports is there without what the head's image lacks."""
+    done = _drive([], tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_a_driver_runs_with_the_heads_image_alone(tmp_path: Path) -> None:
+    """A whole run on Ray, networks, scores and report included, whose driver has no torch."""
+    write_clip(tmp_path / "v.mp4", ClipSpec(frames=25))
+    write_sound(tmp_path / "s.wav", ToneSpec(seconds=1.0, codec="pcm_s16le"))
+    (tmp_path / "m.csv").write_text('id,video,audio,output,faces\na,v.mp4,s.wav,a.mp4,"box:10,90,40,120"\n')
+    words = ["submit", "m.csv", "--out", "out", "--workers", "1", "--job", str(ROOT / "jobs" / "demo.toml")]
+    done = _drive([*words, "--set", "score.judge=tiny_judge", "--set", QUICK], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "out" / "a.mp4").is_file()
 
 
 def test_locks_hold_what_the_program_needs() -> None:
@@ -131,13 +204,13 @@ def test_the_steps_install(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     binary, source = tmp_path / "venv" / "bin", tmp_path / "src"
     subprocess.run(["git", "clone", "--quiet", ROOT, source], check=True)
-    steps = [rest for word, rest in _instructions(DOCKERFILE.read_text()) if word == "RUN" and "pip install" in rest]
-    assert len(steps) == 3
+    steps = [rest for word, rest in of_variant("cpu") if word == "RUN" and "pip install" in rest]
+    assert len(steps) == 2
     for step in steps:
         # The index of the CPU builds is left out: pip takes what it has, if that is the same.
         line = step.replace('--index-url "${TORCH_CPU_INDEX}"', "")
         line = line.replace("rm -rf /opt/lipwise-ray/*", "true")
-        environment = {**os.environ, "PATH": f"{binary}:/usr/bin:/bin", "VARIANT": "cpu"}
+        environment = {**os.environ, "PATH": f"{binary}:/usr/bin:/bin"}
         folder = source if "--no-build-isolation" in line else FOLDER
         done = subprocess.run(
             ["sh", "-ec", line], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
+import shlex
+import subprocess
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -12,9 +17,11 @@ import botocore.validate
 import jsonschema
 import pytest
 import yaml
+from ray.autoscaler._private.command_runner import DockerCommandRunner
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.conftest import ROOT
+from tests.unit.cluster.dockerfile import environment
 
 FILES = sorted((ROOT / "cluster").glob("*-gpu-spot.yaml"))
 PROVIDERS = {
@@ -163,4 +170,123 @@ def test_the_two_clouds_are_alike() -> None:
     aws, gcp = (_read(path) for path in FILES)
     for name in ("idle_timeout_minutes", "file_mounts", "head_start_ray_commands", "worker_start_ray_commands"):
         assert aws[name] == gcp[name]
-    assert aws["available_node_types"].keys() == gcp["available_node_types"].keys()
+    assert aws["docker"]["worker_run_options"] == gcp["docker"]["worker_run_options"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_spot_machines_are_asked_for_in_several_ways(path: Any) -> None:
+    """Several types of spot machines come before one on demand; on AWS each may be in any of three zones."""
+    nodes = _read(path)["available_node_types"]
+    spot = [node for name, node in nodes.items() if name.startswith("gpu_spot")]
+    types = {node["node_config"].get("InstanceType", node["node_config"].get("machineType")) for node in spot}
+    assert len(types) == len(spot) >= 2
+    assert min(node.get("priority", 0) for node in spot) > nodes["gpu_on_demand"]["priority"]
+    if path.name.startswith("aws"):
+        assert all(len(set(node["node_config"]["SubnetIds"])) == 3 for node in nodes.values())
+
+
+class _Machine:
+    """Stands for a machine that the launcher reaches by SSH: answers as Docker with NVIDIA's toolkit would."""
+
+    def __init__(self, image_environment: dict[str, str], *, has_gpu: bool) -> None:
+        self._environment = [f"{name}={value}" for name, value in image_environment.items()]
+        self._has_gpu = has_gpu
+        self.said: list[str] = []
+
+    def _answer(self, words: list[str]) -> str:
+        text = words[-1]
+        self.said.append(text)
+        if ".Runtimes" in text:
+            return "map[io.containerd.runc.v2:{} nvidia:{nvidia-container-runtime []}]"
+        if ".Config.Env" in text:
+            return json.dumps(self._environment)
+        if "nvidia-smi" in text and not self._has_gpu:
+            raise subprocess.CalledProcessError(127, words)
+        return ""
+
+    def check_call(self, words: list[str], **options: Any) -> int:
+        self._answer(words)
+        return 0
+
+    def check_output(self, words: list[str], **options: Any) -> bytes:
+        return self._answer(words).encode()
+
+
+def _container(path: Any, *, is_head: bool) -> dict[str, Any]:
+    """Return what the container is started with that the launcher itself renders: environment, options and volumes."""
+    docker = prepare_config(_read(path))["docker"]
+    if is_head:
+        docker = {**docker, "image": docker["head_image"]}
+    variant = docker["image"].rpartition("-")[2]
+    machine = _Machine(environment(variant), has_gpu=not is_head)
+    runner = DockerCommandRunner(
+        docker,
+        log_prefix="",
+        node_id="i-1",
+        provider=_Address(),
+        auth_config={"ssh_user": "ubuntu"},
+        cluster_name="lipwise",
+        process_runner=machine,
+        use_internal_ip=True,
+    )
+    runner.run_init(as_head=is_head, file_mounts={}, sync_run_yet=True)
+    (command,) = [text for text in machine.said if "docker run" in text]
+    words = shlex.split(shlex.split(command)[-1])
+    words = words[words.index("run") :]
+    told = dict(word.partition("=")[::2] for before, word in pairwise(words) if before == "--env")
+    return {"environment": {**environment(variant), **told}, "words": words, "image": docker["image"]}
+
+
+class _Address:
+    """A node's provider, of which the launcher only asks the address."""
+
+    def internal_ip(self, node_id: str) -> str:
+        return "10.0.0.1"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_gpus_reach_the_workers_container(path: Any) -> None:
+    """By Ray's own rendering NVIDIA's toolkit is asked for GPUs and for the encoder, on workers and not on the head."""
+    worker = _container(path, is_head=False)
+    assert "--runtime=nvidia" in worker["words"]
+    assert worker["environment"]["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert set(worker["environment"]["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == {"compute", "utility", "video"}
+    head = _container(path, is_head=True)
+    assert not [name for name in head["environment"] if name.startswith("NVIDIA_")]
+    assert head["image"].endswith("-head")
+
+
+@pytest.mark.parametrize("is_head", [True, False])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_scratch_is_the_machines_disk(path: Any, is_head: bool) -> None:  # noqa: FBT001  # both kinds of node
+    """Scratch goes to a folder of the machine that is made before the container is, for the container's user alone."""
+    container = _container(path, is_head=is_head)
+    scratch = container["environment"]["LIPWISE_SCRATCH"]
+    (volume,) = [word.removeprefix("--volume=") for word in container["words"] if word.startswith("--volume=")]
+    assert volume.partition(":")[2] == scratch
+    (made,) = [line for line in _read(path)["initialization_commands"] if "install --directory" in line]
+    assert made.split()[-1] == volume.partition(":")[0]
+    assert {"--owner=10001", "--mode=0700"} <= set(made.split())
+
+
+def test_the_node_agent_begins_again(tmp_path: Path) -> None:
+    """Where it ends before it has drained the node it is begun again, with the head's address, until it has."""
+    command = _read(FILES[0])["worker_start_ray_commands"][-1]
+    agent = tmp_path / "lipwise-ray"
+    agent.write_text('#!/bin/sh\necho "$@" >> "$CALLS"\n[ $(wc -l < "$CALLS") -eq 3 ]\n')
+    agent.chmod(0o755)
+    (tmp_path / "sleep").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "sleep").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "RAY_HEAD_IP": "10.0.0.1", "CALLS": str(tmp_path / "calls")}
+    line = command.replace("/tmp/node-agent.log", str(tmp_path / "log")) + " wait"
+    subprocess.run(["/bin/sh", "-c", line], env=environment, timeout=30, check=True)
+    assert (tmp_path / "calls").read_text().splitlines() == ["node-agent --address 10.0.0.1:6379"] * 3
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_images_come_from_a_registry_that_machines_log_in_to(path: Any) -> None:
+    """The login is for the registry that the images are in, and comes before they are pulled."""
+    config = _read(path)
+    registries = {config["docker"][name].partition("/")[0] for name in ("image", "head_image")}
+    (registry,) = registries
+    assert any(registry in line and "docker" in line for line in config["initialization_commands"])
