@@ -73,6 +73,7 @@ class Paths(Section):
     """A folder or prefix that holds checkpoints under the registry's file names: a machine that lacks one fetches it
     from there, once."""
     scratch: str | None = None
+    """A folder of every machine for work in progress and copies of inputs; else LIPWISE_SCRATCH of the environment."""
     schemes: tuple[Literal["file", "s3", "gs", "az", "http", "https"], ...] = ("file", "s3", "gs", "az")
     """Of the addresses that inputs may have; ``file`` is a path."""
     hosts: tuple[str, ...] = ()
