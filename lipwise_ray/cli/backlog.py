@@ -56,12 +56,22 @@ def run(
     until: Annotated[
         str | None, typer.Option("--until", help="When the window closes, by this machine's clock.", metavar="HH:MM")
     ] = None,
+    opens: Annotated[
+        str | None,
+        typer.Option("--from", help="When the window opens: a night that comes before is refused.", metavar="HH:MM"),
+    ] = None,
     keep: Annotated[int, typer.Option("--keep", min=1, help="How many nights' reports stay.")] = 30,
     notify: Annotated[
         str | None, typer.Option("--notify", help="A command that gets the night's record (JSON) to read.")
     ] = None,
     webhook: Annotated[
-        str | None, typer.Option("--webhook", help="An address that the night's record (JSON) is posted to.")
+        str | None,
+        typer.Option(
+            "--webhook",
+            envvar="LIPWISE_WEBHOOK",
+            show_envvar=True,
+            help="An address that the night's record (JSON) is posted to.",
+        ),
     ] = None,
     notify_on: Annotated[
         NotifyOn, typer.Option("--notify-on", help="Tell of every night, or only of those that are no good ones.")
@@ -90,8 +100,10 @@ def run(
     from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
     from lipwise_ray.engine.night_record import not_started  # noqa: PLC0415  # the same
 
-    if webhook is not None and not webhook.startswith(("https://", "http://")):
+    if webhook and not webhook.startswith(("https://", "http://")):
         raise SettingsError("bad_webhook", "--webhook", "must be an address of http or https", webhook)
+    if opens and not until:
+        raise SettingsError("bad_usage", "--from", "must have --until beside it", "none", "Say when the window closes")
     nightly: Nightly | None = None
 
     def tell(night: NightRecord) -> None:
@@ -101,7 +113,7 @@ def run(
     try:
         source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
         settings = source.for_run()
-        end = window_end(until, datetime.now().astimezone()) if until else None
+        end = window_end(until, datetime.now().astimezone(), opens) if until else None
         out_root = setup.out_address(out or f"{backlog.rstrip('/')}.out", settings, backlog)
         state_root = setup.state_address(state, settings, out_root)
         listed = read_prices(prices) if prices else None
@@ -128,6 +140,7 @@ def run(
                     listener=listener,
                     stop=stop,
                     is_over=is_over,
+                    night=nightly.facts if nightly else None,
                     request=setup.request(
                         "submit",
                         [address_of(name)],
@@ -199,7 +212,7 @@ def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "quotes that do not match"
             _say(f"error: --notify: must run, got {got}.")
-    if webhook is not None:
+    if webhook:
         import requests  # noqa: PLC0415  # heavy
 
         try:

@@ -18,7 +18,8 @@ from lipwise_ray.dubbing.manifest import Manifest
 from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
 from lipwise_ray.engine.ending import ASKED, CANCELLED, CLOSED
-from lipwise_ray.engine.night_record import NightRecord, in_words, last_success_s, write_metrics
+from lipwise_ray.engine.metrics import NightFacts
+from lipwise_ray.engine.night_record import NightRecord, earlier_nights, in_words, write_metrics
 from lipwise_ray.errors import LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
 from lipwise_ray.printable import on_one_line
@@ -26,7 +27,7 @@ from lipwise_ray.reports.page import Costs
 from lipwise_ray.reports.write import NightReport, write_night
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
-from lipwise_ray.state.shapes import BacklogRecord, checked
+from lipwise_ray.state.shapes import BacklogRecord, NightFigures, checked
 from lipwise_ray.state.speeds import latest_speeds
 from lipwise_ray.state.store import Store, as_json, open_store, to_json
 from lipwise_ray.storage.address import is_local, whole_path
@@ -122,26 +123,38 @@ def _judged(found: list[tuple[str, str, float, str]], store: Store) -> Iterator[
         yield Dropped(name, address, changed_s, tag, status, record)
 
 
-def window_end(until: str, now: datetime) -> datetime:
+def window_end(until: str, now: datetime, opens: str | None = None) -> datetime:
     """Return when a window closes.
 
     Args:
         until: ``HH:MM`` of this or the next day.
         now: The time, of the time zone that is meant.
+        opens: ``HH:MM`` before ``until`` from which on a night may begin, so that one that was held up (by a machine
+            that was off, a full cluster) does not begin in the afternoon. None where within 16 hours will do.
 
     Raises:
-        StateError: It is no time, or it is over.
+        StateError: One is no time, or it is not between them.
     """
-    try:
-        clock = datetime.strptime(until, _CLOCK).time()  # noqa: DTZ007  # the zone is `now`'s
-    except ValueError as error:
-        raise StateError("bad_window", "--until", "must be a time of day such as 06:00", repr(until)) from error
-    end = now.replace(hour=clock.hour, minute=clock.minute, second=0, microsecond=0)
+    end = _at(until, "--until", now)
     end = end if end > now else end + timedelta(days=1)
-    if end - now > _LONGEST_WINDOW:
+    if opens is not None:
+        begin = _at(opens, "--from", end)
+        begin = begin if begin < end else begin - timedelta(days=1)
+        if now < begin:
+            where, must = f"--from {opens}", f"must be over, and {until} ahead, when a night begins"
+            raise StateError("window_over", where, must, f"it is {now:%H:%M}", "Begin within the window")
+    elif end - now > _LONGEST_WINDOW:
         got = f"it is {now:%H:%M}"
         raise StateError("window_over", f"--until {until}", "must be ahead, within 16 hours", got, "Begin earlier")
     return end
+
+
+def _at(clock: str, option: str, day: datetime) -> datetime:
+    try:
+        found = datetime.strptime(clock, _CLOCK).time()  # noqa: DTZ007  # the zone is the day's
+    except ValueError as error:
+        raise StateError("bad_window", option, "must be a time of day such as 06:00", repr(clock)) from error
+    return day.replace(hour=found.hour, minute=found.minute, second=0, microsecond=0)
 
 
 def chunk_seconds(store: Store) -> float:
@@ -189,6 +202,7 @@ class Nightly:
     _failure: NightRecord | None = None
     _stopped: str = ""
     """What ended a run early, other than the window and whoever asks."""
+    _success_s: float | None = None
 
     def run(self) -> NightRecord:
         """Work until all is done, or until the window closes.
@@ -207,7 +221,23 @@ class Nightly:
                 self._record_failure(store, lease, error)
                 raise
 
+    @property
+    def facts(self) -> NightFacts:
+        """What is known of it while it is on."""
+        return NightFacts(self._began_s, self._success_s)
+
+    def _show(self, latest: NightFigures | None, *, is_running: bool) -> None:
+        """Write figures for Prometheus; that this fails is no failure of the night."""
+        if self.metrics_file:
+            try:
+                write_metrics(whole_path(self.metrics_file), self.state, self.facts, latest, is_running=is_running)
+            except LipwiseError as error:
+                self.say(f"error: {error}")
+
     def _work_through(self, store: Store) -> NightRecord:
+        earlier = earlier_nights(store)
+        self._success_s = earlier.success_s
+        self._show(earlier.latest, is_running=True)
         problem: SetupError | None = None
         for one, manifest in self._in_order(store):
             if manifest is None:
@@ -244,12 +274,9 @@ class Nightly:
         record = self._summed(code, reason, report)
         store.write(f"{layout.night(self._id)}/night.json", to_json(asdict(record)))
         self._forget(store)
-        if self.metrics_file:
-            success_s = record.ended if record.is_good else last_success_s(store)
-            try:
-                write_metrics(whole_path(self.metrics_file), record, success_s)
-            except LipwiseError as error:  # no failure of the night
-                self.say(f"error: {error}")
+        if record.is_good:
+            self._success_s = record.ended
+        self._show(record.figures, is_running=False)
         return record
 
     def _summed(self, code: ExitCode | None, reason: str, report: NightReport) -> NightRecord:

@@ -23,6 +23,7 @@ from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.ending import Ending
 from lipwise_ray.engine.factory import meter_for
 from lipwise_ray.engine.listener import Listener
+from lipwise_ray.engine.metrics import NightFacts
 from lipwise_ray.engine.run import RowJob, Run
 from lipwise_ray.engine.sources import SettingsSource, WeightsTable
 from lipwise_ray.engine.verdicts import Budgets
@@ -89,6 +90,7 @@ def submit(
     request: Request | None = None,
     verify: bool = False,
     shard: Shard | None = None,
+    night: NightFacts | None = None,
 ) -> Report:
     """Dub every row of a manifest, or those of a shard.
 
@@ -105,6 +107,7 @@ def submit(
         request: What asked for it, for `retry`.
         verify: Read finished outputs, and make those again that are not what was published.
         shard: Other drivers work on the others, on the same state.
+        night: The night that this is part of; None for none.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
@@ -124,6 +127,7 @@ def submit(
         request=request,
         verify=verify,
         shard=shard,
+        night=night,
     )
 
 
@@ -141,6 +145,7 @@ def work_through(
     request: Request | None = None,
     verify: bool = False,
     shard: Shard | None = None,
+    night: NightFacts | None = None,
 ) -> Report:
     """Do the same with every row of a manifest.
 
@@ -156,7 +161,7 @@ def work_through(
         must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
         raise SettingsError("out_in_state", "--out", must, work.out, do)
     store = open_store(state)
-    scratch = Path(run_settings.paths.scratch) if run_settings.paths.scratch else _scratch(store, shard)
+    scratch = _scratch(store, run_settings.paths.scratch, shard)
     place = place_of(store, shard)
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
 
@@ -164,8 +169,7 @@ def work_through(
         return work.needs(weights, settings, row)["weights"]
 
     with held(store, shard, run_id, wait=listener.problem) as lease:
-        if not run_settings.paths.scratch:
-            shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
+        shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
         for asked in place.names(layout.CONTROL):
             place.remove(asked)  # it was meant for a driver before this one
         weights = WeightsTable(registry, gpu=False)
@@ -182,7 +186,7 @@ def work_through(
             for note in notes:
                 listener.note(note)
             told = run_settings.engine
-            meter = meter_for(told)
+            meter = meter_for(told, store.address, manifest.good + manifest.bad, night)
             if manifest.good:
                 lease.about = {"loading": engine.places}
                 _start(engine, prepare, stop)
@@ -224,12 +228,16 @@ def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
         engine.idle("gpu")
 
 
-def _scratch(store: Store, shard: Shard | None) -> Path:
-    """Return a driver's folder for temporary files: in a local state, else of this machine, named after the state."""
-    if isinstance(store, LocalStore):
+def _scratch(store: Store, given: str | None, shard: Shard | None) -> Path:
+    """Return the folder for temporary files: in a local state, else one of the machine's or the given one's of its own.
+
+    It is named after the state and the shard, which has one driver at a time, so what lies there is nobody's when a
+    driver starts.
+    """
+    if given is None and isinstance(store, LocalStore):
         folder = store.root / _SCRATCH
     else:
-        folder = machine_folder() / hashlib.sha256(store.address.encode()).hexdigest()[:16]
+        folder = (Path(given) if given else machine_folder()) / hashlib.sha256(store.address.encode()).hexdigest()[:16]
     return folder / shard.name if shard else folder
 
 

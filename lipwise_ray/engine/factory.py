@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lipwise_ray.dubbing.worker import WorkerConfig
     from lipwise_ray.engine.contract import Engine
-    from lipwise_ray.engine.metrics import Meter, Sink
+    from lipwise_ray.engine.metrics import Meter, NightFacts, Sink
     from lipwise_ray.settings import Engine as EngineSettings
 
 
@@ -39,8 +39,14 @@ def make_engine(settings: EngineSettings, config: WorkerConfig, say: Callable[[s
     return RayEngine(config, settings, say)
 
 
-def meter_for(settings: EngineSettings) -> Meter:
+def meter_for(settings: EngineSettings, state_address: str, rows: int, night: NightFacts | None = None) -> Meter:
     """Return what takes a run's metrics to where the settings want them, and to the Ray of the cluster it runs on.
+
+    Args:
+        settings: Where they go.
+        state_address: Where the run's state is.
+        rows: How many rows the run has.
+        night: The night that the run is part of; None for none.
 
     Raises:
         SettingsError: The file cannot be written to.
@@ -53,7 +59,7 @@ def meter_for(settings: EngineSettings) -> Meter:
         sinks.append(RaySink())
     if settings.metrics_file:
         sinks.append(FileSink(whole_path(settings.metrics_file)))
-    return Meter(sinks)
+    return Meter(sinks, state_address=state_address, rows=rows, night=night)
 
 
 def no_gpu_here() -> SetupError:

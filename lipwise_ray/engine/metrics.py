@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lipwise_ray.dubbing.tasks import Lane
 from lipwise_ray.errors import SettingsError, StorageError
+from lipwise_ray.storage.redact import redact
 from lipwise_ray.values import Json
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ class Metric:
     help: str
     labels: tuple[str, ...] = ()
 
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """By what it is split, the state first: several drivers may be at work on one cluster."""
+        return (STATE_LABEL, *self.labels)
+
+
+STATE_LABEL = "state_address"
+"""Where the run's state is. A label ``state`` says of workers and rows what has become of them."""
 
 METRICS = {
     "lipwise_frames": Metric("counter", "Frames worked on by finished tasks.", ("task",)),
@@ -44,8 +53,48 @@ METRICS = {
     "lipwise_queue_depth": Metric("gauge", "Tasks that wait or run.", ("lane",)),
     "lipwise_workers": Metric("gauge", "Workers by what they do.", ("state",)),
     "lipwise_gpu_memory_bytes": Metric("gauge", "The most GPU memory that one worker has reserved.", ()),
+    "lipwise_rows_left": Metric("gauge", "Rows of the run that have not ended.", ()),
+    "lipwise_lease_beat_timestamp_seconds": Metric(
+        "gauge",
+        "When the driver last showed its lease on the state, in seconds since 1970; 0 once it is given back.",
+        (),
+    ),
 }
 """Counters are shown with ``_total`` at their end; Ray puts ``ray_`` before every name."""
+
+NIGHT_METRICS = {
+    "lipwise_night_begin_timestamp_seconds": Metric("gauge", "When the latest night began, in seconds since 1970."),
+    "lipwise_night_running": Metric("gauge", "1 from a night's begin to its end, else 0."),
+    "lipwise_night_end_timestamp_seconds": Metric("gauge", "When the latest night ended, in seconds since 1970."),
+    "lipwise_night_last_success_timestamp_seconds": Metric(
+        "gauge", "When the latest night ended that reached all of its rows' goals."
+    ),
+    "lipwise_night_exit_code": Metric("gauge", "What the latest night ended with; 0 is good."),
+    "lipwise_night_rows": Metric("gauge", "Rows of the latest night, by what became of them.", ("state",)),
+    "lipwise_night_refused_manifests": Metric("gauge", "Manifests that the latest night refused."),
+}
+"""Of a night: in a file for node_exporter, beside that of `engine.metrics_file`, which outlives the night. The first
+two and the last success are shown by Ray too while a night's runs are on."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightFacts:
+    """What is known of a night while it is on, and shown beside its runs' figures.
+
+    Attributes:
+        began_s: When it began, in seconds since 1970.
+        success_s: When the latest good night ended; None where none is known.
+    """
+
+    began_s: float
+    success_s: float | None
+
+    def figures(self) -> dict[str, float]:
+        """Return its gauges by name."""
+        found = {"lipwise_night_begin_timestamp_seconds": self.began_s, "lipwise_night_running": 1.0}
+        if self.success_s is not None:
+            found["lipwise_night_last_success_timestamp_seconds"] = self.success_s
+        return found
 
 
 class Sink(Protocol):
@@ -68,17 +117,17 @@ class RaySink:
 
         makers: dict[str, Any] = {"counter": metrics.Counter, "gauge": metrics.Gauge}
         self._made: dict[str, Any] = {}
-        for name, metric in METRICS.items():
+        for name, metric in (METRICS | NIGHT_METRICS).items():
             if metric.kind == "histogram":
                 self._made[name] = metrics.Histogram(
-                    name, metric.help, boundaries=list(_SECONDS), tag_keys=metric.labels
+                    name, metric.help, boundaries=list(_SECONDS), tag_keys=metric.all_labels
                 )
             else:
-                self._made[name] = makers[metric.kind](name, metric.help, tag_keys=metric.labels)
+                self._made[name] = makers[metric.kind](name, metric.help, tag_keys=metric.all_labels)
 
     def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
         """Pass a figure on to Ray."""
-        made, kind = self._made[name], METRICS[name].kind
+        made, kind = self._made[name], (METRICS | NIGHT_METRICS)[name].kind
         if kind == "counter":
             if value:
                 made.inc(value, tags=dict(labels))
@@ -93,6 +142,8 @@ class RaySink:
 
 class FileSink:
     """A file in Prometheus's text format, replaced as a whole every few seconds.
+
+    What is known of a night is left out: it stands in a file of its own, and node_exporter takes no figure twice.
 
     Args:
         path: Ends in .prom, as node_exporter's textfile collector asks.
@@ -114,16 +165,16 @@ class FileSink:
         for name, metric in METRICS.items():
             if metric.kind == "histogram":
                 self._made[name] = prometheus_client.Histogram(
-                    name, metric.help, metric.labels, buckets=_SECONDS, registry=self._registry
+                    name, metric.help, metric.all_labels, buckets=_SECONDS, registry=self._registry
                 )
             else:
-                self._made[name] = makers[metric.kind](name, metric.help, metric.labels, registry=self._registry)
+                self._made[name] = makers[metric.kind](name, metric.help, metric.all_labels, registry=self._registry)
 
     def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
         """Note a figure."""
-        made, kind = self._made[name], METRICS[name].kind
-        if labels:
-            made = made.labels(**labels)
+        if name in NIGHT_METRICS:
+            return
+        made, kind = self._made[name].labels(**labels), METRICS[name].kind
         if kind == "counter":
             made.inc(value)
         elif kind == "gauge":
@@ -156,10 +207,18 @@ class Meter:
 
     Args:
         sinks: Where they go.
+        state_address: Where the run's state is: a label of every figure.
+        rows: How many rows the run has.
+        night: The night that the run is part of; None for none.
     """
 
-    def __init__(self, sinks: Sequence[Sink] = ()) -> None:
+    def __init__(
+        self, sinks: Sequence[Sink] = (), *, state_address: str = "", rows: int = 0, night: NightFacts | None = None
+    ) -> None:
         self._sinks = sinks
+        self._state_address = redact(state_address)
+        self._rows_left = rows
+        self._night = night.figures() if night else {}
         self._flushed_s = 0.0
 
     def ended(self, task: str, outcome: str, frames: int, seconds: float) -> None:
@@ -178,12 +237,34 @@ class Meter:
 
     def row(self, status: str, record: Json) -> None:
         """Count a row that ended."""
+        self._rows_left -= 1
         self._add("lipwise_rows", 1, status=status)
         for stage, seconds in ({} if record.get("reused") else record.get("stages_s") or {}).items():
             self._add("lipwise_stage_seconds", seconds, stage=stage)
 
-    def now(self, queues: Mapping[Lane, int], *, busy: int, idle: int, loading: int, gpu_bytes: int) -> None:
-        """Set what is waiting and who works; write what is to be written every few seconds."""
+    def now(
+        self,
+        queues: Mapping[Lane, int],
+        *,
+        busy: int,
+        idle: int,
+        loading: int,
+        gpu_bytes: int,
+        lease_age_s: float | None = None,
+    ) -> None:
+        """Set what is waiting and who works; write what is to be written every few seconds.
+
+        Args:
+            queues: Tasks that wait or run, by lane.
+            busy: Workers that have a task.
+            idle: Workers that have none.
+            loading: Workers that have not begun.
+            gpu_bytes: The most GPU memory that one worker has reserved.
+            lease_age_s: How long ago the driver showed its lease; None once it is given back.
+
+        Raises:
+            StorageError: A file cannot be written.
+        """
         if not self._sinks or time.monotonic() - self._flushed_s < _WRITE_S:
             return
         for lane, depth in {"gpu": 0, "cpu": 0, **queues}.items():
@@ -191,6 +272,10 @@ class Meter:
         for state, count in (("busy", busy), ("idle", idle), ("loading", loading)):
             self._add("lipwise_workers", count, state=state)
         self._add("lipwise_gpu_memory_bytes", gpu_bytes)
+        self._add("lipwise_rows_left", self._rows_left)
+        self._add("lipwise_lease_beat_timestamp_seconds", 0.0 if lease_age_s is None else time.time() - lease_age_s)
+        for name, value in self._night.items():
+            self._add(name, value)
         self.flush()
 
     def close(self) -> None:
@@ -213,5 +298,6 @@ class Meter:
             sink.flush()
 
     def _add(self, name: str, value: float, **labels: str) -> None:
+        labels[STATE_LABEL] = self._state_address
         for sink in self._sinks:
             sink.add(name, value, labels)

@@ -6,20 +6,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lipwise_ray.engine.metrics import NIGHT_METRICS, STATE_LABEL, NightFacts
 from lipwise_ray.errors import LipwiseError, StorageError
 from lipwise_ray.exit_codes import ExitCode, of_error, of_lenient_night
 from lipwise_ray.state import layout
-from lipwise_ray.state.store import Store, read_json
+from lipwise_ray.state.shapes import NightFigures, read_typed
+from lipwise_ray.state.store import Store
+from lipwise_ray.storage.redact import redact
 from lipwise_ray.values import Json
-
-NIGHT_METRICS = {
-    "lipwise_night_end_timestamp_seconds": "When the latest night ended, in seconds since 1970.",
-    "lipwise_night_last_success_timestamp_seconds": "When the latest night ended that reached all of its rows' goals.",
-    "lipwise_night_exit_code": "What the latest night ended with; 0 is good.",
-    "lipwise_night_rows": "Rows of the latest night, by what became of them.",
-    "lipwise_night_refused_manifests": "Manifests that the latest night refused.",
-}
-"""Gauges in a file for node_exporter, beside that of `engine.metrics_file`: they outlive the night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,11 @@ class NightRecord:
     stopped: str = ""
 
     @property
+    def figures(self) -> NightFigures:
+        """Its figures, as its record in the state holds them."""
+        return NightFigures(self.ended, self.exit_code, self.done, self.failed, self.left, self.refused)
+
+    @property
     def is_good(self) -> bool:
         """Whether nobody needs to look."""
         return self.exit_code == ExitCode.DONE
@@ -97,22 +96,43 @@ def not_started(backlog: str, error: BaseException) -> NightRecord:
     )
 
 
-def last_success_s(store: Store) -> float | None:
-    """Return when the latest good night ended, of those whose records are kept; None where there is none."""
+@dataclass(frozen=True, slots=True)
+class EarlierNights:
+    """What the nights before this one came to, of those whose records are kept.
+
+    Attributes:
+        latest: The latest of them; None where there is none.
+        success_s: When the latest good one ended; None where there is none.
+    """
+
+    latest: NightFigures | None
+    success_s: float | None
+
+
+def earlier_nights(store: Store) -> EarlierNights:
+    """Return what a state's nights came to."""
+    latest: NightFigures | None = None
     for night_id in reversed(store.folders(layout.NIGHTS)):
-        record = read_json(store, f"{layout.night(night_id)}/night.json") or {}
-        if record.get("exit_code") == ExitCode.DONE and isinstance(record.get("ended"), int | float):
-            return float(record["ended"])
-    return None
+        figures = read_typed(store, f"{layout.night(night_id)}/night.json", NightFigures)
+        if figures is None:
+            continue
+        latest = latest or figures
+        if figures.exit_code == ExitCode.DONE:
+            return EarlierNights(latest, figures.ended)
+    return EarlierNights(latest, None)
 
 
-def write_metrics(metrics_file: Path, night: NightRecord, success_s: float | None) -> Path:
+def write_metrics(
+    metrics_file: Path, state_address: str, facts: NightFacts, latest: NightFigures | None, *, is_running: bool
+) -> Path:
     """Write a night's figures beside a run's; return the file.
 
     Args:
         metrics_file: The run's file.
-        night: The night.
-        success_s: When the latest good night ended.
+        state_address: Where the state is.
+        facts: Of the night.
+        latest: What the latest night came to that has ended.
+        is_running: Whether the night is on.
 
     Raises:
         StorageError: The disk refuses.
@@ -120,18 +140,21 @@ def write_metrics(metrics_file: Path, night: NightRecord, success_s: float | Non
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415  # only where asked for
 
     registry = CollectorRegistry()
+    gauges: dict[str, Gauge] = {}
 
-    def gauge(name: str, labels: tuple[str, ...] = ()) -> Gauge:
-        return Gauge(name, NIGHT_METRICS[name], labels, registry=registry)
+    def show(name: str, value: float, **labels: str) -> None:
+        if name not in gauges:
+            gauges[name] = Gauge(name, NIGHT_METRICS[name].help, NIGHT_METRICS[name].all_labels, registry=registry)
+        gauges[name].labels(**{STATE_LABEL: redact(state_address)}, **labels).set(value)
 
-    gauge("lipwise_night_end_timestamp_seconds").set(night.ended)
-    if success_s is not None:
-        gauge("lipwise_night_last_success_timestamp_seconds").set(success_s)
-    gauge("lipwise_night_exit_code").set(night.exit_code)
-    rows = gauge("lipwise_night_rows", ("state",))
-    for state, count in (("done", night.done), ("failed", night.failed), ("left", night.left)):
-        rows.labels(state=state).set(count)
-    gauge("lipwise_night_refused_manifests").set(night.refused)
+    for name, value in {**facts.figures(), "lipwise_night_running": float(is_running)}.items():
+        show(name, value)
+    if latest is not None:
+        show("lipwise_night_end_timestamp_seconds", latest.ended)
+        show("lipwise_night_exit_code", latest.exit_code)
+        show("lipwise_night_refused_manifests", latest.refused)
+        for state, count in (("done", latest.done), ("failed", latest.failed), ("left", latest.left)):
+            show("lipwise_night_rows", count, state=state)
     path = metrics_file.with_name(f"{metrics_file.stem}-night{metrics_file.suffix}")
     try:
         write_to_textfile(str(path), registry)

@@ -378,6 +378,7 @@ class Run:
                 idle=len({seat.worker for lane in lanes for seat in engine.idle(lane)}),
                 loading=engine.loading,
                 gpu_bytes=engine.gpu_bytes,
+                lease_age_s=self.lease.age_s,
             )
         except StorageError as error:
             self._tell_once(str(error))

@@ -99,7 +99,12 @@ class DriverLease:
     @property
     def is_sure(self) -> bool:
         """Whether others have seen a beat lately, so that none of them can have taken over: else nothing is begun."""
-        return self.held and time.monotonic() - self._seen_s < self._expiry_s * _SURE_SHARE
+        return self.held and self.age_s < self._expiry_s * _SURE_SHARE
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since others could last see a beat."""
+        return time.monotonic() - self._seen_s
 
     def check(self) -> bool:
         """Look whether a newer driver has taken over; return whether this one still holds the lease."""

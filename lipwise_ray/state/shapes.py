@@ -47,6 +47,18 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class NightFigures:
+    """What a night that has ended came to: see `engine.night_record.NightRecord`."""
+
+    ended: Positive
+    exit_code: Count
+    done: Count = 0
+    failed: Count = 0
+    left: Count = 0
+    refused: Count = 0
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Lease:
     """A task that is handed out, as a beat tells of it."""
 

@@ -279,9 +279,11 @@ def test_nights_that_fail_as_a_whole_are_told(tmp_path: Path) -> None:
     assert _night(tmp_path, *teller, "--set", f"engine.metrics_file='{metrics}'").returncode == 0
     assert not told.exists()  # a good night, and only failures are asked for
     figures = (tmp_path / "m-night.prom").read_text()
-    assert "lipwise_night_exit_code 0.0" in figures
-    assert 'lipwise_night_rows{state="done"} 1.0' in figures
-    assert "lipwise_night_last_success_timestamp_seconds" in figures
+    place = f'state_address="{tmp_path}/in.out.state"'
+    assert f"lipwise_night_exit_code{{{place}}} 0.0" in figures
+    assert f"lipwise_night_running{{{place}}} 0.0" in figures
+    assert f'lipwise_night_rows{{state="done",{place}}} 1.0' in figures
+    assert f"lipwise_night_last_success_timestamp_seconds{{{place}}}" in figures
 
 
 def test_a_crash_is_told_and_what_was_done_stands_in_its_record(
@@ -339,6 +341,18 @@ def test_windows() -> None:
     assert window_end("23:30", evening).day == 5
     with pytest.raises(StateError, match="within 16 hours"):
         window_end("06:00", datetime(2026, 3, 5, 6, 1, tzinfo=ZONE))
+
+
+def test_a_night_that_was_held_up_does_not_begin_in_the_afternoon() -> None:
+    """With a time from which on it may begin, a night begins between the two and at no other time of day."""
+    for hour, day in ((22, 6), (23, 6), (0, 5), (5, 5)):
+        assert window_end("06:00", datetime(2026, 3, 5, hour, 5, tzinfo=ZONE), "22:00").day == day
+    for hour in (6, 14, 21):
+        with pytest.raises(StateError, match="--from 22:00: must be over, and 06:00 ahead, when a night begins"):
+            window_end("06:00", datetime(2026, 3, 5, hour, 5, tzinfo=ZONE), "22:00")
+    assert window_end("18:00", datetime(2026, 3, 5, 9, 0, tzinfo=ZONE), "08:00").day == 5
+    with pytest.raises(StateError, match="--from 08:00"):
+        window_end("18:00", datetime(2026, 3, 5, 7, 0, tzinfo=ZONE), "08:00")
 
 
 def test_a_chunks_time_is_measured(tmp_path: Path) -> None:

@@ -157,13 +157,13 @@ def test_workers_that_load_are_told_of(tmp_path: Path) -> None:
     seen: list[int] = []
     rows.listener.tick = lambda _, loading: seen.append(loading)  # type: ignore[method-assign]
     file = tmp_path / "run.prom"
-    rows.run.dispatcher.meter = Meter([FileSink(file)])
+    rows.run.dispatcher.meter = Meter([FileSink(file)], state_address="s", rows=1)
     rows.work()
     rows.run.dispatcher.meter.flush()
     assert set(seen) == {2}
     assert rows.run.lease.about["loading"] == 2
-    assert 'lipwise_workers{state="loading"} 2.0' in file.read_text()
-    assert 'lipwise_tasks_total{outcome="done",task="render"} 3.0' in file.read_text()
+    assert 'lipwise_workers{state="loading",state_address="s"} 2.0' in file.read_text()
+    assert 'lipwise_tasks_total{outcome="done",state_address="s",task="render"} 3.0' in file.read_text()
 
 
 class _Breaks(RowFlow):
