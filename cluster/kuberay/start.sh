@@ -5,6 +5,22 @@ set -eu
 kubectl=${KUBECTL:-kubectl}
 folder=$(dirname "$0")
 name="lipwise-nightly-$(date -u +%Y%m%d)"
+# Kueue takes a RayJob that names its queue; one whose cluster scales itself has to say that it is elastic.
+queued=""
+if [ -n "${QUEUE:-}" ]; then
+  queued="s|^  labels: {|&kueue.x-k8s.io/queue-name: $QUEUE, |; s|^  annotations: {|&kueue.x-k8s.io/elastic-job: \"true\"|"
+fi
+
+# KubeRay keeps RayJobs for ever; those of nights long gone are removed.
+oldest=$(date -u -d "@$(($(date -u +%s) - ${KEEP_DAYS:-14} * 86400))" +%Y%m%d)
+for old in $($kubectl get rayjobs -o 'jsonpath={.items[*].metadata.name}' || true); do
+  day=${old#lipwise-nightly-}
+  case $day in
+    *[!0-9]* | "") ;;
+    *) [ "$day" -ge "$oldest" ] || $kubectl delete rayjob "$old" --wait=false || true ;;
+  esac
+done
+
 missed=0
 
 # Waits before a question is asked again, or gives up.
@@ -17,7 +33,7 @@ again() {
   sleep "${WAIT_S:-30}"
 }
 
-until answer=$(sed "s/^  name: lipwise\$/  name: $name/" "$folder/rayjob.yaml" | $kubectl create -f - 2>&1); do
+until answer=$(sed -e "s/^  name: lipwise\$/  name: $name/" -e "$queued" "$folder/rayjob.yaml" | $kubectl create -f - 2>&1); do
   case $answer in
     *AlreadyExists*) echo "$name: was started before; waiting for its end"; break ;;
   esac

@@ -1,211 +1,182 @@
-"""What the objects in cluster/kuberay may hold: the fields of Kubernetes, KubeRay 1.7 and Kueue that are used there.
+"""What is wrong with an object of Kubernetes: by its published schemas, and by the field names of KubeRay and Kueue.
 
-A schema of our own, strict about unknown fields, which Kubernetes itself drops without a word. Names end in ``!`` where
-they are required; ``*`` stands for any name.
+Strict about unknown fields, which Kubernetes itself drops without a word. Of KubeRay 1.7 and Kueue 0.15 the names and
+kinds of all fields stand here, as their CRDs have them; what they share with Kubernetes goes by its schemas.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import jsonschema
+from kubernetes_validate.utils import schema_contents
+from referencing import Registry, Resource
 
-TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-QUANTITY = {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?(m|Ki|Mi|Gi|Ti|k|M|G)?$"}
-COUNT = {"type": "integer", "minimum": 0}
-TEXTS = [TEXT]
-WORDS = {"*": TEXT}
-NAME = {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$"}
+OLDEST, NEWEST = "1.30", "1.37"
+"""Versions of Kubernetes that the files are for."""
+
+_FOLDER = "kubernetes-json-schema/v{version}.0-local-strict"
+_TEXT, _NUMBER, _FLAG, _COUNT = (
+    {"type": "string"},
+    {"type": "integer"},
+    {"type": "boolean"},
+    {"type": "integer", "minimum": 0},
+)
+_POSITIVE = {"type": "integer", "minimum": 1}
+_QUANTITY = {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?(m|Ki|Mi|Gi|Ti|k|M|G)?$"}
+_TEXTS, _WORDS = [_TEXT], {"*": _TEXT}
 
 
-def words(*choices: str) -> dict[str, Any]:
-    """Return the schema of one of a few words."""
+def _core(name: str) -> dict[str, Any]:
+    """Return a reference to a type of Kubernetes."""
+    group = "apimachinery.pkg.apis.meta.v1" if name in ("ObjectMeta", "LabelSelector") else "api.core.v1"
+    return {"$ref": f"kubernetes#/$defs/io.k8s.{group}.{name}"}
+
+
+def _words(*choices: str) -> dict[str, Any]:
     return {"enum": list(choices)}
 
 
-METADATA = {"name!": NAME, "namespace": NAME, "labels": WORDS, "annotations": WORDS}
-EXPRESSION = {"key!": TEXT, "operator!": words("In", "NotIn", "Exists", "DoesNotExist"), "values": TEXTS}
-SELECTOR = {"matchLabels": WORDS, "matchExpressions": [EXPRESSION]}
-RESOURCES = {"requests": {"*": QUANTITY}, "limits": {"*": QUANTITY}}
-CONTAINER_SECURITY = {
-    "allowPrivilegeEscalation": FLAG,
-    "readOnlyRootFilesystem": FLAG,
-    "runAsNonRoot": FLAG,
-    "capabilities": {"drop": TEXTS, "add": TEXTS},
-}
-CONTAINER = {
-    "name!": NAME,
-    "image!": TEXT,
-    "imagePullPolicy": words("IfNotPresent", "Always", "Never"),
-    "command": TEXTS,
-    "args": TEXTS,
-    "env": [{"name!": TEXT, "value": TEXT, "valueFrom": {"secretKeyRef": {"name!": NAME, "key!": TEXT}}}],
-    "resources": RESOURCES,
-    "securityContext": CONTAINER_SECURITY,
-    "volumeMounts": [{"name!": NAME, "mountPath!": TEXT, "readOnly": FLAG, "subPath": TEXT}],
-}
-VOLUME = {
-    "name!": NAME,
-    "emptyDir": {"medium": words("Memory"), "sizeLimit": QUANTITY},
-    "persistentVolumeClaim": {"claimName!": NAME, "readOnly": FLAG},
-    "configMap": {"name!": NAME, "defaultMode": NUMBER},
-    "secret": {"secretName!": NAME},
-}
-POD = {
-    "metadata": {"labels": WORDS, "annotations": WORDS},
-    "spec!": {
-        "serviceAccountName": NAME,
-        "automountServiceAccountToken": FLAG,
-        "restartPolicy": words("Never", "OnFailure", "Always"),
-        "terminationGracePeriodSeconds": COUNT,
-        "nodeSelector": WORDS,
-        "tolerations": [
-            {
-                "key": TEXT,
-                "operator": words("Exists", "Equal"),
-                "value": TEXT,
-                "effect": words("NoSchedule", "PreferNoSchedule", "NoExecute"),
-            }
-        ],
-        "securityContext": {
-            "runAsNonRoot": FLAG,
-            "runAsUser": COUNT,
-            "fsGroup": COUNT,
-            "seccompProfile": {"type!": words("RuntimeDefault", "Unconfined", "Localhost")},
-        },
-        "containers!": [CONTAINER],
-        "initContainers": [CONTAINER],
-        "volumes": [VOLUME],
-    },
-}
-RAY_CLUSTER = {
-    "rayVersion": TEXT,
-    "enableInTreeAutoscaling": FLAG,
+_POD, _META = _core("PodTemplateSpec"), _core("ObjectMeta")
+_RESOURCES, _ENV = _core("ResourceRequirements"), [_core("EnvVar")]
+_DELETION = {"policy!": _words("DeleteCluster", "DeleteWorkers", "DeleteSelf", "DeleteNone")}
+_RAY_CLUSTER = {
+    "authOptions": {"mode": _words("token", "disabled"), "secretName": _TEXT, "enableK8sTokenAuth": _FLAG},
     "autoscalerOptions": {
-        "version": words("v1", "v2"),
-        "upscalingMode": words("Default", "Aggressive", "Conservative"),
-        "idleTimeoutSeconds": COUNT,
-        "resources": RESOURCES,
-        "securityContext": CONTAINER_SECURITY,
-        "image": TEXT,
-        "env": CONTAINER["env"],
+        "args": _TEXTS,
+        "command": _TEXTS,
+        "env": _ENV,
+        "envFrom": [_core("EnvFromSource")],
+        "idleTimeoutSeconds": _COUNT,
+        "image": _TEXT,
+        "imagePullPolicy": _words("IfNotPresent", "Always", "Never"),
+        "resources": _RESOURCES,
+        "securityContext": _core("SecurityContext"),
+        "upscalingMode": _words("Default", "Aggressive", "Conservative"),
+        "version": _words("v1", "v2"),
+        "volumeMounts": [_core("VolumeMount")],
     },
-    "authOptions": {"mode!": words("token", "disabled"), "secretName": NAME, "enableK8sTokenAuth": FLAG},
-    "headGroupSpec!": {"rayStartParams": WORDS, "template!": POD, "labels": WORDS, "resources": {"*": TEXT}},
+    "enableInTreeAutoscaling": _FLAG,
+    "gcsFaultToleranceOptions": {"*": {}},
+    "headGroupSpec!": {
+        "enableIngress": _FLAG,
+        "headService": {"*": {}},
+        "ingressOptions": {"*": {}},
+        "labels": _WORDS,
+        "rayStartParams": _WORDS,
+        "resources": _WORDS,
+        "serviceType": _words("ClusterIP", "NodePort", "LoadBalancer"),
+        "template!": _POD,
+    },
+    "headServiceAnnotations": _WORDS,
+    "historyServerOptions": {"*": {}},
+    "managedBy": _words("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"),
+    "networkPolicy": {"*": {}},
+    "rayVersion": _TEXT,
+    "suspend": _FLAG,
+    "tlsOptions": {"enabled": _FLAG},
+    "upgradeStrategy": {"type": _words("Recreate", "None")},
     "workerGroupSpecs": [
         {
-            "groupName!": NAME,
-            "replicas": COUNT,
-            "minReplicas!": COUNT,
-            "maxReplicas!": COUNT,
-            "idleTimeoutSeconds": COUNT,
-            "priority": NUMBER,
-            "labels": WORDS,
-            "rayStartParams": WORDS,
-            "template!": POD,
+            "groupName!": _TEXT,
+            "idleTimeoutSeconds": _COUNT,
+            "labels": _WORDS,
+            "maxReplicas!": _COUNT,
+            "minReplicas!": _COUNT,
+            "numOfHosts": _POSITIVE,
+            "priority": _NUMBER,
+            "rayStartParams": _WORDS,
+            "replicas": _COUNT,
+            "resources": _WORDS,
+            "scaleStrategy": {"workersToDelete": _TEXTS},
+            "suspend": _FLAG,
+            "template!": _POD,
         }
     ],
 }
-RAY_JOB = {
-    "entrypoint!": TEXT,
-    "entrypointNumCpus": NUMBER,
-    "jobId": TEXT,
-    "submissionMode": words("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
-    "submitterConfig": {"backoffLimit": COUNT},
-    "submitterPodTemplate": POD,
-    "backoffLimit": COUNT,
-    "activeDeadlineSeconds": {"type": "integer", "minimum": 1},
-    "preRunningDeadlineSeconds": {"type": "integer", "minimum": 1},
-    "suspend": FLAG,
-    "shutdownAfterJobFinishes": FLAG,
-    "ttlSecondsAfterFinished": COUNT,
-    "runtimeEnvYAML": TEXT,
-    "rayClusterSpec": RAY_CLUSTER,
-    "clusterSelector": WORDS,
+_RAY_JOB = {
+    "activeDeadlineSeconds": _POSITIVE,
+    "backoffLimit": _COUNT,
+    "clusterSelector": _WORDS,
+    "deletionStrategy": {
+        "deletionRules": [
+            {
+                **_DELETION,
+                "condition!": {"jobStatus": _TEXT, "jobDeploymentStatus": _words("Failed"), "ttlSeconds": _COUNT},
+            }
+        ],
+        "onFailure": _DELETION,
+        "onSuccess": _DELETION,
+    },
+    "entrypoint": _TEXT,
+    "entrypointNumCpus": {"type": "number"},
+    "entrypointNumGpus": {"type": "number"},
+    "entrypointResources": _TEXT,
+    "jobId": _TEXT,
+    "managedBy": _words("ray.io/kuberay-operator", "kueue.x-k8s.io/multikueue"),
+    "metadata": _WORDS,
+    "preRunningDeadlineSeconds": _POSITIVE,
+    "rayClusterSpec": _RAY_CLUSTER,
+    "runtimeEnvYAML": _TEXT,
+    "shutdownAfterJobFinishes": _FLAG,
+    "submissionMode": _words("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"),
+    "submitterConfig": {"backoffLimit": _COUNT},
+    "submitterPodTemplate": _POD,
+    "suspend": _FLAG,
+    "ttlSecondsAfterFinished": _COUNT,
 }
-PORT = {"protocol": words("TCP", "UDP"), "port": NUMBER}
-PEER = {"podSelector": SELECTOR, "namespaceSelector": SELECTOR, "ipBlock": {"cidr!": TEXT, "except": TEXTS}}
-KINDS: dict[str, dict[str, Any]] = {
-    "ray.io/v1 RayCluster": {"metadata!": METADATA, "spec!": RAY_CLUSTER},
-    "ray.io/v1 RayJob": {"metadata!": METADATA, "spec!": RAY_JOB},
+_QUOTA = {"name!": _TEXT, "nominalQuota!": _QUANTITY, "borrowingLimit": _QUANTITY, "lendingLimit": _QUANTITY}
+CUSTOM: dict[str, dict[str, Any]] = {
+    "ray.io/v1 RayCluster": {"metadata!": _META, "spec!": _RAY_CLUSTER},
+    "ray.io/v1 RayJob": {"metadata!": _META, "spec!": _RAY_JOB},
     "ray.io/v1 RayCronJob": {
-        "metadata!": METADATA,
-        "spec!": {"schedule!": TEXT, "timeZone": TEXT, "suspend": FLAG, "jobTemplate!": RAY_JOB},
+        "metadata!": _META,
+        "spec!": {"jobTemplate!": _RAY_JOB, "schedule!": _TEXT, "suspend": _FLAG, "timeZone": _TEXT},
     },
-    "batch/v1 CronJob": {
-        "metadata!": METADATA,
-        "spec!": {
-            "schedule!": TEXT,
-            "timeZone": TEXT,
-            "concurrencyPolicy": words("Allow", "Forbid", "Replace"),
-            "startingDeadlineSeconds": COUNT,
-            "successfulJobsHistoryLimit": COUNT,
-            "failedJobsHistoryLimit": COUNT,
-            "suspend": FLAG,
-            "jobTemplate!": {
-                "spec!": {
-                    "backoffLimit": COUNT,
-                    "activeDeadlineSeconds": {"type": "integer", "minimum": 1},
-                    "ttlSecondsAfterFinished": COUNT,
-                    "template!": POD,
-                }
-            },
+    "kueue.x-k8s.io/v1beta2 ResourceFlavor": {
+        "metadata!": _META,
+        "spec": {
+            "nodeLabels": _WORDS,
+            "nodeTaints": [_core("Taint")],
+            "tolerations": [_core("Toleration")],
+            "topologyName": _TEXT,
         },
     },
-    "v1 ServiceAccount": {"metadata!": METADATA, "automountServiceAccountToken": FLAG},
-    "v1 Secret": {"metadata!": METADATA, "type": TEXT, "stringData": WORDS, "data": WORDS},
-    "v1 PersistentVolumeClaim": {
-        "metadata!": METADATA,
+    "kueue.x-k8s.io/v1beta2 ClusterQueue": {
+        "metadata!": _META,
         "spec!": {
-            "accessModes!": [words("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany")],
-            "storageClassName": NAME,
-            "resources!": RESOURCES,
-        },
-    },
-    "rbac.authorization.k8s.io/v1 Role": {
-        "metadata!": METADATA,
-        "rules!": [{"apiGroups!": TEXTS, "resources!": TEXTS, "verbs!": TEXTS, "resourceNames": TEXTS}],
-    },
-    "rbac.authorization.k8s.io/v1 RoleBinding": {
-        "metadata!": METADATA,
-        "roleRef!": {"apiGroup!": TEXT, "kind!": words("Role", "ClusterRole"), "name!": NAME},
-        "subjects!": [{"kind!": words("ServiceAccount", "User", "Group"), "name!": TEXT, "namespace": NAME}],
-    },
-    "networking.k8s.io/v1 NetworkPolicy": {
-        "metadata!": METADATA,
-        "spec!": {
-            "podSelector!": SELECTOR,
-            "policyTypes": [words("Ingress", "Egress")],
-            "ingress": [{"from": [PEER], "ports": [PORT]}],
-            "egress": [{"to": [PEER], "ports": [PORT]}],
-        },
-    },
-    "policy/v1 PodDisruptionBudget": {
-        "metadata!": METADATA,
-        "spec!": {"minAvailable": COUNT, "maxUnavailable": COUNT, "selector!": SELECTOR},
-    },
-    "kueue.x-k8s.io/v1beta1 ResourceFlavor": {"metadata!": METADATA, "spec": {"nodeLabels": WORDS}},
-    "kueue.x-k8s.io/v1beta1 ClusterQueue": {
-        "metadata!": METADATA,
-        "spec!": {
-            "namespaceSelector": SELECTOR,
-            "resourceGroups!": [
-                {
-                    "coveredResources!": TEXTS,
-                    "flavors!": [{"name!": NAME, "resources!": [{"name!": TEXT, "nominalQuota!": QUANTITY}]}],
-                }
+            "admissionChecksStrategy": {"*": {}},
+            "admissionScope": {"*": {}},
+            "cohortName": _TEXT,
+            "fairSharing": {"*": {}},
+            "flavorFungibility": {"*": {}},
+            "namespaceSelector": _core("LabelSelector"),
+            "preemption": {"*": {}},
+            "queueingStrategy": _words("StrictFIFO", "BestEffortFIFO"),
+            "resourceGroups": [
+                {"coveredResources!": _TEXTS, "flavors!": [{"name!": _TEXT, "resources!": [_QUOTA]}]},
             ],
+            "stopPolicy": _words("None", "Hold", "HoldAndDrain"),
         },
     },
-    "kueue.x-k8s.io/v1beta1 LocalQueue": {"metadata!": METADATA, "spec!": {"clusterQueue!": NAME}},
+    "kueue.x-k8s.io/v1beta2 LocalQueue": {
+        "metadata!": _META,
+        "spec!": {
+            "clusterQueue!": _TEXT,
+            "fairSharing": {"*": {}},
+            "stopPolicy": _words("None", "Hold", "HoldAndDrain"),
+        },
+    },
     "kustomize.config.k8s.io/v1beta1 Kustomization": {
-        "resources!": TEXTS,
-        "configMapGenerator": [{"name!": NAME, "files!": TEXTS}],
-        "generatorOptions": {"disableNameSuffixHash": FLAG},
-        "namespace": NAME,
-        "patches": [{"path": TEXT, "patch": TEXT, "target": {"kind!": TEXT, "name": TEXT}}],
-        "images": [{"name!": TEXT, "newName": TEXT, "newTag": TEXT, "digest": TEXT}],
+        "resources!": _TEXTS,
+        "configMapGenerator": [{"name!": _TEXT, "files!": _TEXTS}],
+        "generatorOptions": {"disableNameSuffixHash": _FLAG},
+        "namespace": _TEXT,
+        "patches": [{"path": _TEXT, "patch": _TEXT, "target": {"kind!": _TEXT, "name": _TEXT}}],
+        "images": [{"name!": _TEXT, "newName": _TEXT, "newTag": _TEXT, "digest": _TEXT}],
     },
 }
 _CRON = re.compile(r"^(\*|\d+)(/\d+)?([,-]\d+)*( (\*|\d+)(/\d+)?([,-]\d+)*){4}$")
@@ -213,10 +184,10 @@ _CRON_LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 
 
 def _schema(told: Any) -> dict[str, Any]:
-    """Return the JSON schema of a description."""
+    """Return the JSON schema of a description: names end in ``!`` where required, ``*`` stands for any."""
     if isinstance(told, list):
         return {"type": "array", "items": _schema(told[0])}
-    if isinstance(told.get("type"), str | list) or "enum" in told:
+    if not told or "$ref" in told or "enum" in told or isinstance(told.get("type"), str | list):
         return dict(told)
     if "*" in told:
         return {"type": "object", "additionalProperties": _schema(told["*"])}
@@ -228,35 +199,82 @@ def _schema(told: Any) -> dict[str, Any]:
     }
 
 
-def problems(item: dict[str, Any]) -> list[str]:
-    """Return what is wrong with an object."""
+@cache
+def _definitions(version: str) -> Resource[Any]:
+    found = schema_contents(f"{_FOLDER.format(version=version)}/_definitions.json", version)
+    return Resource.from_contents(found)
+
+
+@cache
+def _validator(kind: str, version: str) -> jsonschema.Draft202012Validator | None:
+    """Return what validates a kind, None for one that is not known."""
+    definitions = _definitions(version)
+    registry = Registry().with_resources([(str(definitions.id()), definitions), ("kubernetes", definitions)])
+    if kind in CUSTOM:
+        schema = _schema({"apiVersion!": _TEXT, "kind!": _TEXT, **CUSTOM[kind]})
+        return jsonschema.Draft202012Validator(schema, registry=registry)
+    group, _, name = kind.rpartition(" ")
+    short = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", group)
+    try:
+        schema = schema_contents(f"{_FOLDER.format(version=version)}/{name.lower()}-{short}.json", version)
+    except FileNotFoundError:
+        return None
+    return jsonschema.Draft202012Validator(schema, registry=registry)
+
+
+def problems(item: dict[str, Any], version: str = NEWEST) -> list[str]:
+    """Return what is wrong with an object for a version of Kubernetes."""
     kind = f"{item.get('apiVersion')} {item.get('kind')}"
-    if kind not in KINDS:
+    validator = _validator(kind, version)
+    if validator is None:
         return [f"unknown kind {kind}"]
-    told = {"apiVersion!": TEXT, "kind!": TEXT, **KINDS[kind]}
-    errors = jsonschema.Draft202012Validator(_schema(told)).iter_errors(item)
-    return [f"{list(error.path)}: {error.message}" for error in errors] or list(_rules(item))
+    found = [f"{list(error.path)}: {error.message[:200]}" for error in validator.iter_errors(item)]
+    return found or list(_rules(item))
 
 
-def _rules(item: dict[str, Any]) -> Any:
+def _rules(item: dict[str, Any]) -> Iterator[str]:
     """Yield breaches of what controllers ask for beyond their schemas."""
     spec = item.get("spec", {})
     if "schedule" in spec and not _is_cron(spec["schedule"]):
         yield f"schedule: {spec['schedule']!r} is no cron line"
     job = {"RayJob": spec, "RayCronJob": spec.get("jobTemplate")}.get(item["kind"])
     if job is not None:
-        if job.get("suspend") and not job.get("shutdownAfterJobFinishes"):
-            yield "suspend needs shutdownAfterJobFinishes"
-        if job.get("backoffLimit") and ("clusterSelector" in job or job.get("submissionMode") == "InteractiveMode"):
-            yield "backoffLimit needs a cluster of the job's own"
-        if ("rayClusterSpec" in job) == ("clusterSelector" in job):
-            yield "needs a cluster, its own or another"
+        yield from _job_rules(job)
     cluster = (job or {}).get("rayClusterSpec", spec if item["kind"] == "RayCluster" else None)
     for group in (cluster or {}).get("workerGroupSpecs", []):
         if not group["minReplicas"] <= group.get("replicas", group["minReplicas"]) <= group["maxReplicas"]:
             yield f"{group['groupName']}: replicas out of bounds"
         if group["template"]["spec"].get("restartPolicy", "Never") != "Never":
             yield f"{group['groupName']}: autoscaler v2 needs restartPolicy Never"
+    if item["kind"] == "PodDisruptionBudget" and not isinstance(spec.get("minAvailable"), int):
+        yield "pods without a controller that scales need minAvailable as a number"
+    if item["kind"] in ("RayJob", "RayCluster"):
+        yield from _kueue_rules(item, cluster or {})
+
+
+def _job_rules(job: dict[str, Any]) -> Iterator[str]:
+    if job.get("suspend") and not job.get("shutdownAfterJobFinishes"):
+        yield "suspend needs shutdownAfterJobFinishes"
+    if job.get("backoffLimit") and ("clusterSelector" in job or job.get("submissionMode") == "InteractiveMode"):
+        yield "backoffLimit needs a cluster of the job's own"
+    if ("rayClusterSpec" in job) == ("clusterSelector" in job):
+        yield "needs a cluster, its own or another"
+    if "deletionStrategy" in job and job.get("shutdownAfterJobFinishes"):
+        yield "deletionStrategy excludes shutdownAfterJobFinishes"
+
+
+def _kueue_rules(item: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
+    """Yield why Kueue would refuse what is meant for one of its queues."""
+    about = item["metadata"]
+    if "kueue.x-k8s.io/queue-name" not in about.get("labels", {}):
+        return
+    is_elastic = about.get("annotations", {}).get("kueue.x-k8s.io/elastic-job") == "true"
+    if cluster.get("enableInTreeAutoscaling") and not is_elastic:
+        yield "Kueue takes what scales itself only as an elastic job"
+    if item["kind"] == "RayJob" and not item["spec"].get("shutdownAfterJobFinishes"):
+        yield "Kueue needs shutdownAfterJobFinishes"
+    if len(cluster.get("workerGroupSpecs", [])) > 7:
+        yield "Kueue takes seven worker groups at most"
 
 
 def _is_cron(line: str) -> bool:

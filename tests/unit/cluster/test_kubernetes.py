@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.unit.cluster.kube import problems
+from tests.unit.cluster.kube import NEWEST, OLDEST, problems
 
 FOLDER = ROOT / "cluster" / "kuberay"
 FILES = sorted(FOLDER.glob("*.yaml"))
 _FREE = {"labels", "annotations", "matchLabels", "nodeSelector", "nodeLabels", "rayStartParams", "requests", "limits"}
 _FREE |= {"stringData"}
+KUEUE = "kueue.x-k8s.io/queue-name"
 
 
 def _objects(path: Path) -> list[dict[str, Any]]:
@@ -40,13 +41,16 @@ def _pods() -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, group["template"]["spec"]
     (nightly,) = [item for item in _objects(FOLDER / "nightly.yaml") if item["kind"] == "CronJob"]
     yield "nightly.yaml", nightly["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (fill,) = _objects(FOLDER / "fill-models.yaml")
+    yield "fill-models.yaml", fill["spec"]["template"]["spec"]
 
 
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_object_is_valid(path: Path) -> None:
-    """Known kinds, known fields, whole."""
+def test_every_object_is_valid(path: Path, version: str) -> None:
+    """By Kubernetes' own schemas, of an old and a new version, and the fields of KubeRay and Kueue."""
     for item in _objects(path):
-        assert problems(item) == [], item["kind"]
+        assert problems(item, version) == [], item["kind"]
 
 
 def _paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -86,11 +90,13 @@ def test_a_typo_in_any_name_is_caught(path: Path) -> None:
         ("RayCronJob", {"schedule": "TZ=UTC 15 1 * * *"}, "no cron line"),
         ("RayCronJob", {"concurrencyPolicy": "Forbid"}, "concurrencyPolicy"),
         ("CronJob", {"schedule": "@nightly"}, "no cron line"),
+        ("RayJob", {"deletionStrategy": {}}, "deletionStrategy excludes"),
+        ("RayJob", {"rayClusterSpec": {"headGroupSpec": {"template": {"spec": {}}}}}, "containers"),
     ],
 )
 def test_what_schemas_miss_is_caught(kind: str, changes: dict[str, Any], word: str) -> None:
     """Rules that live in controllers."""
-    (item,) = [one for path in FILES for one in _objects(path) if one["kind"] == kind]
+    item = next(one for path in FILES for one in _objects(path) if one["kind"] == kind)
     item["spec"].update(changes)
     assert any(word in problem for problem in problems(item))
 
@@ -139,6 +145,9 @@ def test_what_is_named_is_there() -> None:
     names |= {("ConfigMap", one["name"]) for one in made}
     for _, pod in _pods():
         assert ("ServiceAccount", pod["serviceAccountName"]) in names
+        for container in pod["containers"]:
+            for one in container.get("env", []):
+                assert one.get("valueFrom", {}).get("secretKeyRef", {"optional": True})["optional"]
         for volume in pod["volumes"]:
             for kind, key, field in (
                 ("PersistentVolumeClaim", "persistentVolumeClaim", "claimName"),
@@ -151,21 +160,192 @@ def test_what_is_named_is_there() -> None:
     assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) in names
 
 
+def test_gpus_scratch_and_webhooks_reach_the_pods() -> None:
+    """Workers ask for the encoder too; scratch is a volume that the pod may fill; the head knows whom to tell."""
+    for _, cluster in _clusters():
+        head, *workers = (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
+        assert head["template"]["spec"]["containers"][0]["image"].endswith("-head")
+        for group in (head, *workers):
+            pod = group["template"]["spec"]
+            (container,) = pod["containers"]
+            told = {one["name"]: one.get("value") for one in container["env"]}
+            mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            volume = next(one for one in pod["volumes"] if one["name"] == mounted[told["LIPWISE_SCRATCH"]])
+            most = container["resources"]["limits"]["ephemeral-storage"]
+            assert int(volume["emptyDir"]["sizeLimit"][:-2]) < int(most[:-2])
+            if group is head:
+                assert "LIPWISE_WEBHOOK" in told
+                assert "NVIDIA_DRIVER_CAPABILITIES" not in told
+            else:
+                assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+                assert set(told["NVIDIA_DRIVER_CAPABILITIES"].split(",")) == {"compute", "utility", "video"}
+
+
+def test_spot_comes_first_and_on_demand_after() -> None:
+    """The autoscaler prefers spot machines, and has others where there are none; the head is on neither."""
+    for _, cluster in _clusters():
+        pools = [group["template"]["spec"]["nodeSelector"] for group in cluster["workerGroupSpecs"]]
+        assert [list(pool.values()) for pool in pools] == [["gpu-spot"], ["gpu-on-demand"]]
+        spot, rest = cluster["workerGroupSpecs"]
+        assert spot.get("priority", 0) > rest["priority"]
+        assert cluster["headGroupSpec"]["template"]["spec"]["nodeSelector"] not in pools
+
+
+def _only(name: str, kind: str) -> dict[str, Any]:
+    (item,) = [one for one in _objects(FOLDER / name) if one["kind"] == kind]
+    return item
+
+
+def test_no_try_outlives_the_timer() -> None:
+    """All tries of a night's RayJob fit into what its timer waits, that into a day, and the window into a try."""
+    job, timer = _only("rayjob.yaml", "RayJob")["spec"], _only("nightly.yaml", "CronJob")["spec"]
+    waits_s = timer["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+    assert (job["backoffLimit"] + 1) * job["activeDeadlineSeconds"] < waits_s < 86400
+    minute, hour = map(int, timer["schedule"].split()[:2])
+    told = dict(zip(words := job["entrypoint"].split(), words[1:], strict=False))
+    opens, closes = (int(told[option][:2]) * 3600 for option in ("--from", "--until"))
+    begins = hour * 3600 + minute * 60
+    assert opens <= begins < closes
+    assert closes - begins < job["activeDeadlineSeconds"]
+    assert begins + timer["startingDeadlineSeconds"] < closes
+    assert _only("raycronjob.yaml", "RayCronJob")["spec"]["jobTemplate"] == job
+
+
+def test_the_head_and_its_submitter_are_never_taken_away() -> None:
+    """However many clusters there are: no count of heads reaches what has to stay, and no pod is under two budgets."""
+    head, submitter = _objects(FOLDER / "pdb.yaml")
+    for budget in (head, submitter):
+        assert budget["spec"]["minAvailable"] >= 1000
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert "ray.io/node-type" in head["spec"]["selector"]["matchLabels"]
+    assert submitter["spec"]["selector"]["matchExpressions"] == [
+        {"key": "ray.io/node-type", "operator": "DoesNotExist"}
+    ]
+
+
+def _reached(address: str, port: int, *names: str) -> bool:
+    """Tell whether the policies of some files let a pod of ours reach an address."""
+    from ipaddress import ip_address, ip_network
+
+    wanted = ip_address(address)
+    for rule in (rule for name in names for item in _objects(FOLDER / name) for rule in item["spec"]["egress"]):
+        blocks = [peer["ipBlock"] for peer in rule.get("to", []) if "ipBlock" in peer]
+        nets = [
+            block
+            for block in blocks
+            if wanted in ip_network(block["cidr"])
+            and not any(wanted in ip_network(net) for net in block.get("except", []))
+        ]
+        if nets and port in [one["port"] for one in rule.get("ports", [])]:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "names"),
+    [
+        ("52.218.1.1", 443, ("networkpolicy.yaml",)),  # a bucket
+        ("2600:1f68::1", 443, ("networkpolicy.yaml",)),  # one by IPv6
+        ("10.0.0.5", 6443, ("networkpolicy.yaml",)),  # Kubernetes behind its service
+        ("169.254.170.23", 80, ("networkpolicy.yaml", "identity-aws.yaml")),  # EKS Pod Identity
+        ("fd00:ec2::23", 80, ("networkpolicy.yaml", "identity-aws.yaml")),
+        ("169.254.169.252", 988, ("networkpolicy.yaml", "identity-gke.yaml")),  # Workload Identity
+        ("169.254.169.254", 80, ("networkpolicy.yaml", "identity-gke.yaml")),
+    ],
+)
+def test_pods_reach_what_they_need(address: str, port: int, names: tuple[str, ...]) -> None:
+    """Stores and Kubernetes by either version of IP, and the identity of pods by a policy of the cloud's own."""
+    assert _reached(address, port, *names)
+    assert address.startswith(("169.", "fd00")) != _reached(address, port, "networkpolicy.yaml")
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "fe80::1"])
+def test_the_machines_own_identity_is_out_of_reach(address: str) -> None:
+    """On any port, also where pods have one of their own."""
+    for port in (80, 443, 6443, 988):
+        assert not _reached(address, port, "networkpolicy.yaml", "identity-aws.yaml")
+
+
+def test_a_store_in_the_cluster_is_reached() -> None:
+    """MinIO's port, in its namespace alone."""
+    (store,) = [one for one in _objects(FOLDER / "networkpolicy.yaml") if one["metadata"]["name"] == "lipwise-store"]
+    (rule,) = store["spec"]["egress"]
+    assert [one["port"] for one in rule["ports"]] == [9000]
+    assert all("namespaceSelector" in peer for peer in rule["to"])
+
+
+def _quantity(text: str | int) -> float:
+    ends = {"m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+    text = str(text)
+    end = next((one for one in ends if text.endswith(one)), "")
+    return float(text.removesuffix(end)) * ends.get(end, 1)
+
+
+def test_kueue_lets_a_whole_night_in() -> None:
+    """Every resource that a pod asks for is covered, every pool is a flavor of its own, and all workers fit."""
+    flavors = {
+        item["metadata"]["name"]: item["spec"]["nodeLabels"]
+        for item in _objects(FOLDER / "kueue.yaml")
+        if item["kind"] == "ResourceFlavor"
+    }
+    (group,) = _only("kueue.yaml", "ClusterQueue")["spec"]["resourceGroups"]
+    quotas = {
+        flavor["name"]: {one["name"]: _quantity(one["nominalQuota"]) for one in flavor["resources"]}
+        for flavor in group["flavors"]
+    }
+    assert set(quotas) == set(flavors)
+    assert all(list(quota) == group["coveredResources"] for quota in quotas.values())
+    cluster = _only("rayjob.yaml", "RayJob")["spec"]["rayClusterSpec"]
+    sets = [(1, cluster["headGroupSpec"]), *((one["maxReplicas"], one) for one in cluster["workerGroupSpecs"])]
+    for count, one in sets:
+        pod = one["template"]["spec"]
+        (flavor,) = [name for name, labels in flavors.items() if labels == pod["nodeSelector"]]
+        asked = pod["containers"][0]["resources"]["requests"]
+        assert set(asked) <= set(group["coveredResources"])
+        for name, amount in asked.items():
+            assert count * _quantity(amount) <= quotas[flavor][name], (flavor, name)
+
+
+def test_a_night_in_a_queue_is_one_that_kueue_takes(tmp_path: Path) -> None:
+    """With QUEUE the RayJob names its queue and says that it is elastic; without either Kueue would refuse it."""
+    done = _start(tmp_path, "echo created", "echo Complete", QUEUE="lipwise")
+    assert done.returncode == 0, done.stderr
+    (made,) = _objects(tmp_path / "made")
+    assert made["metadata"]["labels"][KUEUE] == _only("kueue.yaml", "LocalQueue")["metadata"]["name"]
+    assert problems(made) == []
+    del made["metadata"]["annotations"]
+    assert problems(made) == ["Kueue takes what scales itself only as an elastic job"]
+
+
+def test_nights_long_gone_are_removed(tmp_path: Path) -> None:
+    """RayJobs of nights before those that are kept go, others stay; that removing fails is no failure of a night."""
+    names = "lipwise-nightly-20200101 lipwise-nightly-29990101 other-20200101 lipwise-nightly-x"
+    listing = f"case $* in *items*) echo {names};; *) echo Complete;; esac"
+    done = _start(tmp_path, "echo created", listing)
+    assert done.returncode == 0, done.stderr
+    deleted = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("delete")]
+    assert deleted == ["delete rayjob lipwise-nightly-20200101 --wait=false"]
+
+
 _KUBECTL = """#!/bin/sh
 echo "$@" >> "$FOLDER/calls"
+case $*-$1 in
+  *items*-get) {get}; exit 0 ;;
+esac
 case $1 in
+  delete) exit 1 ;;
   create) cat > "$FOLDER/made"; {create} ;;
   get) n=$(($(cat "$FOLDER/n" 2>/dev/null || echo 0) + 1)); echo $n > "$FOLDER/n"; job=$3; {get} ;;
 esac
 """
 
 
-def _start(folder: Path, create: str, get: str) -> subprocess.CompletedProcess[str]:
+def _start(folder: Path, create: str, get: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the night's script beside a kubectl that answers so."""
     kubectl = folder / "kubectl"
     kubectl.write_text(_KUBECTL.replace("{create}", create).replace("{get}", get))
     kubectl.chmod(0o755)
-    environment = {"KUBECTL": str(kubectl), "WAIT_S": "0", "FOLDER": str(folder), "PATH": "/usr/bin:/bin"}
+    environment = {"KUBECTL": str(kubectl), "WAIT_S": "0", "FOLDER": str(folder), "PATH": "/usr/bin:/bin", **more}
     return subprocess.run(
         ["/bin/sh", str(FOLDER / "start.sh")], env=environment, capture_output=True, text=True, timeout=30, check=False
     )
@@ -178,7 +358,7 @@ def test_the_night_waits_for_its_end(tmp_path: Path) -> None:
     (made,) = _objects(tmp_path / "made")
     assert problems(made) == []
     assert made["metadata"]["name"].startswith("lipwise-nightly-20")
-    assert len((tmp_path / "calls").read_text().splitlines()) == 4
+    assert len((tmp_path / "calls").read_text().splitlines()) == 5  # the first looks for nights long gone
 
 
 @pytest.mark.parametrize(
