@@ -22,9 +22,12 @@ with DAG(
         # 2 (nothing could start), 3 (stopped early: by a cluster that went away, say), 4 (a crash), 5 and 130: such a
         # try fails, and there is another one.
         bash_command=(
-            "lipwise-ray backlog run s3://my-bucket/backlog --until 06:00 --out s3://my-bucket/dubbed "
+            "lipwise-ray backlog run s3://my-bucket/backlog --from 22:00 --until 06:00 --out s3://my-bucket/dubbed "
             "--state s3://my-bucket/states/night --exit-zero"
         ),
+        # Whom to tell of the night: a variable of Airflow's, and nobody where there is none.
+        env={"LIPWISE_WEBHOOK": "{{ var.value.get('lipwise_webhook', '') }}"},
+        append_env=True,
         # Airflow's SIGTERM lets running chunks end, and the night's report is written, after the task is called failed.
         execution_timeout=timedelta(hours=9),
     )

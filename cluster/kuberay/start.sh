@@ -5,6 +5,7 @@ set -eu
 kubectl=${KUBECTL:-kubectl}
 folder=$(dirname "$0")
 name="lipwise-nightly-$(date -u +%Y%m%d)"
+
 # Kueue takes a RayJob that names its queue; one whose cluster scales itself has to say that it is elastic.
 queued=""
 if [ -n "${QUEUE:-}" ]; then

@@ -46,6 +46,7 @@ _KNOWN = {
     "Service": {
         *("Type", "User", "EnvironmentFile", "ExecStart", "SuccessExitStatus", "KillSignal", "KillMode"),
         *("TimeoutStopSec", "Restart", "RestartSec", "RestartForceExitStatus", "RestartPreventExitStatus"),
+        *("CacheDirectory", "CacheDirectoryMode", "Environment"),
         *("NoNewPrivileges", "PrivateTmp", "ProtectSystem"),
     },
     "Timer": {"OnCalendar", "Persistent", "RandomizedDelaySec"},
@@ -90,7 +91,9 @@ def test_systemd_agrees(tmp_path: Path) -> None:
 
 def test_crontab() -> None:
     """A line of five times, a user, a lock, and a command that is understood."""
-    (line,) = [line for line in (CRON / "crontab").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in (CRON / "crontab").read_text().splitlines() if line and not line.startswith("#")]
+    *told, line = lines
+    assert [one.partition("=")[0] for one in told] == ["LIPWISE_WEBHOOK", "LIPWISE_SCRATCH"]
     schedule, command = line.split("/opt/lipwise-ray/.venv/bin/lipwise-ray ")
     assert re.fullmatch(r"(\S+ ){5}lipwise flock -n -E 2 \S+ ", schedule)
     cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}}
@@ -136,3 +139,19 @@ def test_the_nights_settings() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "backlog" in done.stdout
+
+
+def test_every_entrypoint_tells_whom_it_is_told_to() -> None:
+    """Each night has a window, and gets the webhook from where secrets belong, by the variable that is read."""
+    assert "LIPWISE_WEBHOOK" in run("backlog", "run", "--help").stdout
+    places = ("cron/lipwise-nightly.service", "cron/crontab", "airflow/lipwise_nightly.py", "kuberay/rayjob.yaml")
+    for name in places:
+        text = (ROOT / "cluster" / name).read_text()
+        assert "LIPWISE_WEBHOOK" in text, name
+        assert re.search(r"--from \d\d:\d\d --until \d\d:\d\d", text), name
+
+
+def test_the_unit_keeps_its_copies() -> None:
+    """Scratch is the unit's own folder among the system's caches: what it copies is there in the next night."""
+    service = _unit("lipwise-nightly.service")["Service"]
+    assert service["Environment"] == f"LIPWISE_SCRATCH=%C/{service['CacheDirectory']}"
