@@ -55,7 +55,7 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
         LipwiseError: Something that the run needs is not there, or the cluster refuses.
     """
     from lipwise_ray.engine.following import how_to_follow  # noqa: PLC0415  # only for this
-    from lipwise_ray.engine.shipping import make_wheel  # noqa: PLC0415  # the same
+    from lipwise_ray.engine.shipping import write_program  # noqa: PLC0415  # the same
 
     address = settings.engine.address
     if not (sent.out or settings.paths.out):
@@ -74,10 +74,10 @@ def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> i
         folder.mkdir()
         words = [*_words(sent, folder), *(word for pair in places.items() for word in pair), "--address", "auto"]
         key = f"{places['--state']} {sent.shard}" if sent.shard else places["--state"]
-        wheel = make_wheel(Path(temporary))
+        program = write_program(Path(temporary))
         try:
             with interruptible():
-                chosen, fresh = jobs.submit(name, key, words, folder, wheel)
+                chosen, fresh = jobs.submit(name, key, words, folder, program)
         except KeyboardInterrupt:
             typer.echo("\nit may have been sent: the same command finds it, or sends it", err=True)
             return ExitCode.DISCONNECTED
@@ -250,7 +250,7 @@ def _of_the_nodes(
     jobs: ClusterJobs, job: Path | None, assignments: list[str], places: list[str]
 ) -> Iterator[node_checks.Finding]:
     """Let a job of this program look at every node, and yield what it finds."""
-    from lipwise_ray.engine.shipping import make_wheel  # noqa: PLC0415  # only for this
+    from lipwise_ray.engine.shipping import write_program  # noqa: PLC0415  # only for this
 
     words = ["doctor", "--json", "--address", "auto"]
     with tempfile.TemporaryDirectory(prefix="lipwise-") as temporary:
@@ -262,7 +262,7 @@ def _of_the_nodes(
         words += [word for text in assignments for word in ("--set", text)]
         words += [word for option, place in zip(("--out", "--state"), places, strict=False) for word in (option, place)]
         try:
-            lines = jobs.ask(words, folder, make_wheel(Path(temporary)))
+            lines = jobs.ask(words, folder, write_program(Path(temporary)))
         except LipwiseError as error:
             yield False, "nodes", str(error)
             return

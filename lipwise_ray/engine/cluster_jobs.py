@@ -105,7 +105,9 @@ class ClusterJobs:
             mine = [one for one in self._client.list_jobs() if (one.metadata or {}).get(_SENDER[0]) == _SENDER[1]]
         return sorted(map(job_line, mine), key=lambda one: -one.began_s)
 
-    def submit(self, name: str | None, key: str, words: list[str], folder: Path, wheel: Path) -> tuple[str, bool]:
+    def submit(
+        self, name: str | None, key: str, words: list[str], folder: Path, program: list[Path]
+    ) -> tuple[str, bool]:
         """Send a run, or find the one that is there; return its id, and whether it was sent now.
 
         Args:
@@ -115,7 +117,7 @@ class ClusterJobs:
                 other is sent, and after it the next one goes on where it stopped.
             words: The command line, without the program.
             folder: Small files that the command names: it runs in a copy of this folder.
-            wheel: The program.
+            program: Its modules (`shipping.write_program`).
 
         Raises:
             SetupError: The cluster refuses, or another command has that name, or works on that state.
@@ -138,7 +140,7 @@ class ClusterJobs:
                 self._hand_over(
                     entrypoint=shlex.join([*_PROGRAM, *words, "--sent-to", self.address]),
                     submission_id=chosen,
-                    runtime_env=_environment(folder, wheel),
+                    runtime_env=_environment(folder, program),
                     metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200], WHAT: what},
                 )
         except SetupError as error:
@@ -211,19 +213,19 @@ class ClusterJobs:
             raise SetupError("probe", self.address, "must run a small job", job.message or job.status)
         return dict(json.loads(line.removeprefix("PROBE")))
 
-    def ask(self, words: list[str], folder: Path, wheel: Path) -> list[str]:
+    def ask(self, words: list[str], folder: Path, program: list[Path]) -> list[str]:
         """Let this program look at something over there, and return the lines that it prints.
 
         Args:
             words: The command line, without the program.
             folder: Small files that the command names: it runs in a copy of this folder.
-            wheel: The program.
+            program: Its modules (`shipping.write_program`).
 
         Raises:
             SetupError: It does not come to an end, or cannot begin.
         """
         entrypoint = shlex.join([*_PROGRAM, *words])
-        log, job = self._ask(_LOOK_S, entrypoint=entrypoint, runtime_env=_environment(folder, wheel))
+        log, job = self._ask(_LOOK_S, entrypoint=entrypoint, runtime_env=_environment(folder, program))
         if job.code is None:
             raise SetupError("look", self.address, "must run a small job", job.message or job.status)
         return log.splitlines()
@@ -289,15 +291,16 @@ def _supported() -> Any:  # noqa: ANN401  # packaging's set of specifiers
     return next(one.specifier for one in needs if one.name == "ray" and one.marker is None)
 
 
-def _environment(folder: Path, wheel: Path) -> dict[str, Any]:
-    """Return the runtime environment of a job that runs this program."""
+def _environment(folder: Path, program: list[Path]) -> dict[str, Any]:
+    """Return the runtime environment of a job that runs this program; its workers get it unchanged."""
     return {
         "working_dir": str(folder),
-        "py_modules": [str(wheel)],
+        "py_modules": [str(module) for module in program],
         "env_vars": {
             "PYTHONUNBUFFERED": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_JOB_STOP_WAIT_TIME_S": _STOP_S,
+            "PYTHONSAFEPATH": "1",  # as a driver asks of its workers: they share its environment
         },
     }
 

@@ -17,6 +17,7 @@ from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Outcome, Seat
 from lipwise_ray.engine.factory import no_gpu_here
+from lipwise_ray.engine.ray_agents import AGENT_TIMEOUT_S, Agents
 from lipwise_ray.engine.ray_outcomes import failure_of_process, failure_of_task
 from lipwise_ray.engine.ray_session import (
     Node,
@@ -28,8 +29,8 @@ from lipwise_ray.engine.ray_session import (
     must_live,
     ray_logs,
 )
-from lipwise_ray.engine.ray_slots import AGENT_TIMEOUT_S, Agents, Slot, make_actor
-from lipwise_ray.engine.ray_starts import Starts, late, words_of_start
+from lipwise_ray.engine.ray_slots import Slot, make_actor
+from lipwise_ray.engine.ray_starts import UNKNOWN, Starts, late, no_environment, words_of_start
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.settings import Engine
 from lipwise_ray.values import Json
@@ -180,8 +181,9 @@ class RayEngine:
         name = f"{lane}-{self._made}"
         self._made += 1
         node = self._place(lane, instead_of.node if instead_of else "")
-        slot = Slot(name, lane, self._actor(name, lane, node), node, again=instead_of is not None)
-        slot.beginning = slot.actor.begin.remote(self._prepare if lane == "gpu" else None)
+        config = self._config_of(lane)
+        slot = Slot(name, lane, self._actor(name, lane, node, config), node, again=instead_of is not None)
+        slot.beginning = slot.actor.begin.remote(config, self._prepare if lane == "gpu" else None)
         self._slots[name] = slot
 
     def _place(self, lane: Lane, other_than: str = "") -> str:
@@ -201,16 +203,18 @@ class RayEngine:
         fitting = [node for node in nodes if (node.cpus if lane == "cpu" else room(node) > -_ROUNDING)]
         return max(fitting, key=lambda node: (node.id != other_than, room(node))).id if fitting else ""
 
-    def _actor(self, name: str, lane: Lane, node: str) -> Any:  # noqa: ANN401  # Ray's handles have no static type
+    def _config_of(self, lane: Lane) -> WorkerConfig:
         threads = self._threads if lane == "gpu" else 1
         device = self.device if lane == "gpu" else "cpu"
+        return replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
+
+    def _actor(self, name: str, lane: Lane, node: str, config: WorkerConfig) -> Any:  # noqa: ANN401  # Ray's handles have no static type
         # Embedded, the workers were counted to fit the cores, and nothing else runs. On a cluster the
         # render workers reserve what they compute with; the others cost little.
         reserved: float = 0 if node else _CPU_SHARE
         if lane == "gpu" and not self._gpu and not self._local:
             reserved = self._threads
         gpus = self._settings.gpus_per_worker if lane == "gpu" and self._gpu else 0
-        config = replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
         return make_actor(config, name, node, cpus=reserved, gpus=gpus, start_s=self._settings.start_s)
 
     def _take_in_beginners(self) -> None:
@@ -287,10 +291,14 @@ class RayEngine:
         if slot.node and self._nodes.is_gone(slot.node):
             return
         why = cause if isinstance(cause, LipwiseError) else error
+        if isinstance(error, ray.exceptions.RuntimeEnvSetupError):
+            why = no_environment(slot.node, error)
+            self._say(f"{why} Others go on.")
         self._starts.failed(slot.lane, slot.node, why, for_good=isinstance(cause, SetupError))
         nodes = [node.id for node in self._nodes.alive().values() if node.cpus or node.gpus]
         others = any(other.about for other in self._slots.values() if other.lane == slot.lane)
-        if all(self._starts.is_broken(slot.lane, node) for node in nodes) and not others:
+        broken = [node for node in (*nodes, UNKNOWN) if self._starts.is_broken(slot.lane, node)]
+        if nodes and (UNKNOWN in broken or len(broken) == len(nodes)) and not others:
             raise self._starts.error()
 
     def _remove(self, slot: Slot) -> None:

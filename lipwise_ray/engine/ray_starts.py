@@ -13,6 +13,9 @@ from lipwise_ray.errors import SetupError
 MOST_FAILED = 3
 """Starts that fail on a node before it is left out."""
 
+UNKNOWN = ""
+"""The node of a worker for which Ray chose one, and that did not begin."""
+
 _LOG_TAIL_BYTES = 8192
 _TAIL_LINES = 6
 
@@ -27,6 +30,7 @@ class Starts:
     def begun(self, lane: Lane, node: str) -> None:
         """Take note of a worker that begins: what failed before on its node is forgiven."""
         self._failed.pop((lane, node), None)
+        self._failed.pop((lane, UNKNOWN), None)
 
     def failed(self, lane: Lane, node: str, why: BaseException, *, for_good: bool = False) -> None:
         """Take note of one that does not; `for_good` where another try would end the same."""
@@ -60,6 +64,20 @@ def late(worker: str, node: str, start_s: float, log: str) -> SetupError:
     do = f"{said}Check memory and `lipwise-ray doctor`, or give it longer (engine.start_s)"
     where = f"worker {worker} on node {node[:12]}" if node else f"worker {worker}"
     return SetupError("worker_late", where, f"must begin within {start_s:g} s (engine.start_s)", "nothing", do)
+
+
+def no_environment(node: str, error: Exception) -> SetupError:
+    """Return the error of a worker whose node could not lay out what a run brings: the program, its files.
+
+    Args:
+        node: Where that was; empty where it is not known.
+        error: Ray's.
+    """
+    where = f"node {node[:12]}" if node else "a node that joined"
+    said = [line.strip() for line in str(error).splitlines() if line.strip()][1:]  # the first says what the class does
+    got = said[-1].rstrip(".") if said else "an error without words"
+    do = "See runtime_env_setup-*.log of Ray there: its disk, and its way to the head"
+    return SetupError("worker_environment", where, "must unpack the program and the run's files", got, do)
 
 
 def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]:

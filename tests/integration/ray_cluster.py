@@ -32,6 +32,7 @@ class RayCluster:
         address: Of its head.
         kill_head: Ends all of the head's processes at once, drivers that run there too.
         start_head: Starts a head anew where the old one was.
+        add_node: Starts a worker of that name; SIGTERM ends it.
     """
 
     dashboard: str
@@ -41,6 +42,7 @@ class RayCluster:
     address: str
     kill_head: Callable[[], None]
     start_head: Callable[[], None]
+    add_node: Callable[[str], subprocess.Popen[bytes]]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -49,8 +51,8 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
-    """Start a head and a worker by `ray start`, behind a token; end them."""
+def ray_cluster(*, gpus: int = 0, workers: int = 1) -> Iterator[RayCluster]:
+    """Start a head and workers by `ray start`, behind a token; end them."""
     scratch = Path(tempfile.mkdtemp(prefix="lwc-", dir="/tmp"))  # socket paths must stay short
     token, port, dashboard, metrics = secrets.token_hex(32), *free_ports(3)
     binary = Path(sys.executable).parent
@@ -103,9 +105,17 @@ def ray_cluster(*, gpus: int = 0) -> Iterator[RayCluster]:
 
     try:
         first = start("h", head)
-        start("w", worker)
+        for number in range(workers):
+            start(f"w{number}", worker)
         yield RayCluster(
-            f"http://127.0.0.1:{dashboard}", token, metrics, scratch, f"127.0.0.1:{port}", kill_head, start_head
+            f"http://127.0.0.1:{dashboard}",
+            token,
+            metrics,
+            scratch,
+            f"127.0.0.1:{port}",
+            kill_head,
+            start_head,
+            lambda name: start(name, worker),
         )
     finally:
         for process in reversed(processes):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,12 +12,13 @@ from typing import Any, cast
 from unittest.mock import MagicMock
 
 import pytest
+from ray.exceptions import RuntimeEnvSetupError
 
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine import ray_crew, ray_engine
 from lipwise_ray.engine.ray_engine import RayEngine
 from lipwise_ray.engine.ray_slots import Slot
-from lipwise_ray.engine.ray_starts import MOST_FAILED, Starts, late, words_of_start
+from lipwise_ray.engine.ray_starts import MOST_FAILED, UNKNOWN, Starts, late, no_environment, words_of_start
 from lipwise_ray.errors import SetupError
 from lipwise_ray.settings import Engine
 
@@ -76,6 +79,57 @@ def test_an_embedded_worker_that_fetches_checkpoints_is_not_late(
         slot.made_s = -100.0
         found.append(engine._is_late(slot))
     assert found == [False, False, True]
+
+
+def _engine_of_a_cluster(said: list[str], *nodes: str) -> RayEngine:
+    engine = object.__new__(RayEngine)
+    engine._local, engine._starts, engine._say, engine._slots = False, Starts(), said.append, {}
+    alive = {name: SimpleNamespace(id=name, cpus=4, gpus=0) for name in nodes}
+    engine._nodes = cast("Any", SimpleNamespace(alive=lambda: alive, is_gone=lambda node: node not in alive))
+    return engine
+
+
+def test_a_node_without_the_runs_environment_is_left_out_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of at once; the run ends where no other node is left, and says that it was no want of memory."""
+    monkeypatch.setattr(ray_engine.ray, "kill", lambda actor, no_restart: None)
+    said: list[str] = []
+    engine = _engine_of_a_cluster(said, "late", "good")
+    error = RuntimeEnvSetupError("Failed to unpack.\nNo space left on device.")
+    for number in range(MOST_FAILED):
+        engine._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node="late"), error)
+    assert engine._starts.is_broken("gpu", "late")
+    assert "node late: must unpack the program and the run's files, got No space left on device" in said[0]
+    alone = _engine_of_a_cluster(said, "late")
+    for number in range(MOST_FAILED - 1):
+        alone._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node="late"), error)
+    with pytest.raises(SetupError, match="node late: must unpack") as raised:
+        alone._failed_to_begin(Slot("gpu-9", "gpu", None, node="late"), error)
+    assert raised.value.code == "worker_environment"
+    assert "emory" not in str(raised.value)
+
+
+def test_a_worker_that_failed_on_a_node_that_is_gone_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any node the run waits for the next; where Ray chose the node and each try fails, it ends."""
+    monkeypatch.setattr(ray_engine.ray, "kill", lambda actor, no_restart: None)
+    error = RuntimeEnvSetupError("Failed.")
+    empty = _engine_of_a_cluster([])
+    for number in range(MOST_FAILED + 1):
+        empty._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node=UNKNOWN), error)
+    full = _engine_of_a_cluster([], "other")
+    for number in range(MOST_FAILED - 1):
+        full._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node=UNKNOWN), error)
+    with pytest.raises(SetupError, match="a node that joined"):
+        full._failed_to_begin(Slot("gpu-9", "gpu", None, node=UNKNOWN), error)
+    full._starts.begun("gpu", "other")
+    assert not full._starts.is_broken("gpu", UNKNOWN)
+    assert str(no_environment("", RuntimeEnvSetupError())).startswith("a node that joined: must unpack")
+
+
+def test_workers_set_their_threads_before_anything_counts_them() -> None:
+    """The class that Ray loads first brings no numpy, no torch and no OpenCV."""
+    told = "import lipwise_ray.engine.ray_actors, sys; print({'numpy', 'torch', 'cv2', 'numba'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_nobody_waits_for_embedded_workers_that_do_not_begin() -> None:

@@ -1,32 +1,35 @@
-"""The program as a wheel that clusters get."""
+"""The program as clusters get it."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
+from ray._private.runtime_env.packaging import get_uri_for_directory
 
 from lipwise_ray.engine import shipping
-from lipwise_ray.engine.shipping import make_wheel
+from lipwise_ray.engine.cluster_jobs import _environment
+from lipwise_ray.engine.ray_processes import SAFE_PATH
+from lipwise_ray.engine.shipping import write_program
 from lipwise_ray.resources import models_folder
 
 
-def test_the_wheel_is_small_and_the_same_each_time(tmp_path: Path) -> None:
-    """No demo media, no checkpoint but the small bundled networks; equal contents give equal bytes and names."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    first, second = make_wheel(tmp_path / "a"), make_wheel(tmp_path / "b")
-    assert first.name == second.name
-    assert first.read_bytes() == second.read_bytes()
-    names = zipfile.ZipFile(first).namelist()
-    assert "lipwise_ray/cli/app.py" in names
-    assert "lipwise_ray/_data/models/registry.toml" in names
+def _names(program: list[Path]) -> set[str]:
+    return {file.relative_to(one.parent).as_posix() for one in program for file in one.rglob("*") if file.is_file()}
+
+
+def test_the_program_is_small_and_the_same_each_time(tmp_path: Path) -> None:
+    """No demo media, no checkpoint but the small bundled networks; Ray knows equal contents by equal names."""
+    first, second = write_program(tmp_path / "a"), write_program(tmp_path / "b")
+    uris = [[get_uri_for_directory(str(one), include_gitignore=True) for one in each] for each in (first, second)]
+    assert uris[0] == uris[1]
+    names = _names(first)
+    assert {"lipwise_ray/cli/app.py", "lipwise_ray/_data/models/registry.toml"} < names
     assert not [name for name in names if name.endswith((".mp4", ".pyc"))]
-    assert first.stat().st_size < 12e6
+    assert sum(file.stat().st_size for one in first for file in one.rglob("*")) < 16e6
 
 
 def test_no_checkpoint_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,25 +39,26 @@ def test_no_checkpoint_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (models / "wav2lip_gan.pth").write_bytes(b"weights")
     (models / "tiny" / "wav2lip.safetensors").write_bytes(b"weights")
     monkeypatch.setattr(shipping, "models_folder", lambda: models)
-    names = zipfile.ZipFile(make_wheel(tmp_path)).namelist()
+    names = _names(write_program(tmp_path / "out"))
     assert not [name for name in names if "wav2lip" in name and name.endswith((".pth", ".safetensors"))]
     assert "lipwise_ray/_data/models/tiny/tiny_judge.safetensors" in names
 
 
-def test_pip_installs_it_as_ray_does(tmp_path: Path) -> None:
-    """Into a folder of its own, nothing else with it; what lies there runs."""
-    wheel = make_wheel(tmp_path)
-    target = tmp_path / "target"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", f"--target={target}", wheel], check=True)
-    assert {path.name.split("-")[0] for path in target.iterdir()} == {"lipwise_ray"}
-    done = subprocess.run(
-        [sys.executable, "-m", "lipwise_ray", "doctor", "--help"],
-        cwd=tmp_path, env={"PYTHONPATH": str(target), "PATH": ""}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    place = "from lipwise_ray import resources; print(resources.models_folder())"
+def test_it_runs_where_python_looks_for_modules(tmp_path: Path) -> None:
+    """From a folder on the path, with presets and networks of its own, and known by its version."""
+    write_program(tmp_path / "target")
+    told = "from importlib.metadata import version; from lipwise_ray import resources as r; "
+    told += "print(version('lipwise-ray'), r.models_folder(), r.__file__)"
     said = subprocess.run(
-        [sys.executable, "-c", place], cwd=tmp_path, env={"PYTHONPATH": str(target)}, capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    assert said.stdout.strip() == str(target / "lipwise_ray" / "_data" / "models")
+        [sys.executable, "-c", told], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "target")}, capture_output=True,
+        text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    package = tmp_path / "target" / "lipwise_ray"
+    assert said == ["0.1.0", str(package / "_data" / "models"), str(package / "resources.py")]
+
+
+def test_a_run_has_one_environment(tmp_path: Path) -> None:
+    """What the driver asks of its workers is in the job's environment already, so that a node makes it once."""
+    environment = _environment(tmp_path, write_program(tmp_path / "target"))
+    assert SAFE_PATH.items() <= environment["env_vars"].items()
+    assert not [one for one in environment["py_modules"] if one.endswith(".whl")]
