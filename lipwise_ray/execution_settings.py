@@ -47,7 +47,8 @@ class Engine(Section):
     """The same for tasks that do not count frames."""
     stop_s: Annotated[float, Field(ge=0, le=1e6)] = 240.0
     """After a signal to stop, running tasks may take so long to end; what takes longer is ended, and done again by the
-    next run. A supervisor's own patience has to be longer by the time that reports and whoever is told take."""
+    next run; the inline engine's one task ends first. A supervisor's own patience has to be longer by the time that
+    reports and whoever is told take."""
     on_quarantine: Literal["fail", "passthrough"] = "fail"
     """A chunk in quarantine fails its row, or shows its original frames, which the result says."""
     active_rows: Annotated[int, Field(ge=0, le=10_000)] = 0

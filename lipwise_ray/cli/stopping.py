@@ -18,12 +18,14 @@ _MESSAGE = "stopping: running chunks end first; press Ctrl-C again to stop at on
 class StopFlag:
     """First SIGINT or SIGTERM lets running chunks end, the second one ends the program (exit code 130).
 
-    SIGHUP, which a terminal that closes sends, and a machine that goes down beside SIGTERM, only asks.
+    SIGHUP, which a terminal that closes sends, and a machine that goes down beside SIGTERM, only asks: it counts as
+    none of the two, before them or after.
     """
 
     def __init__(self) -> None:
         self._say: Callable[[str], None] = lambda text: typer.echo(text, err=True)
         self._asked = False
+        self._is_interrupted = False
         self._is_told = False
         # A handler runs in the middle of anything, of printing too; all it may do safely is to wake somebody.
         self._heard: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -45,13 +47,13 @@ class StopFlag:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._asked and number == signal.SIGHUP:
-            return
-        if self._asked:
+        if self._is_interrupted and number != signal.SIGHUP:
             signal.signal(number, signal.SIG_DFL)
             raise KeyboardInterrupt
-        self._asked = True
-        self._heard.put(None)
+        self._is_interrupted = self._is_interrupted or number != signal.SIGHUP
+        if not self._asked:
+            self._asked = True
+            self._heard.put(None)
 
     def _tell(self) -> None:
         self._heard.get()

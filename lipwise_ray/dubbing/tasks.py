@@ -26,6 +26,7 @@ Kind = Literal[
     "settle",
 ]
 Lane = Literal["cpu", "gpu"]
+ALL_LANES: tuple[Lane, ...] = ("gpu", "cpu")
 LANES: dict[Kind, Lane] = {
     "probe": "cpu",
     "check": "gpu",

@@ -19,7 +19,7 @@ from lipwise_ray.dubbing.records import READERS
 from lipwise_ray.engine.driver import Report
 from lipwise_ray.engine.ending import ASKED, CANCELLED, CLOSED
 from lipwise_ray.engine.metrics import NightFacts
-from lipwise_ray.engine.night_record import NightRecord, earlier_nights, in_words, write_metrics
+from lipwise_ray.engine.night_record import NightRecord, code_word, earlier_nights, in_words, write_metrics
 from lipwise_ray.errors import LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
 from lipwise_ray.printable import on_one_line
@@ -259,19 +259,19 @@ class Nightly:
         """Write what can be written of a night that ends with an error, while no other night may write."""
         try:
             if lease.check():  # else the records are another night's
-                self._failure = self._end(store, of_error(error), in_words(error))
+                self._failure = self._end(store, error)
         except LipwiseError as problem:  # the state itself is what failed, perhaps
             self.say(f"error: the night's record: {problem}")
 
     def failed(self, error: BaseException) -> NightRecord:
         """Return the record of a night that `run` ended with an error; what could be written of it is written."""
-        return self._failure or self._summed(of_error(error), in_words(error), NightReport("", 0.0))
+        return self._failure or self._summed(error, NightReport("", 0.0))
 
-    def _end(self, store: Store, code: ExitCode | None = None, reason: str = "") -> NightRecord:
-        """Write the night's report and record."""
+    def _end(self, store: Store, error: BaseException | None = None) -> NightRecord:
+        """Write the night's report and record; `error` is what ended it."""
         runs = [str(run["run_id"]) for run in self._runs]
         report = write_night(store, self._id, runs, self._left, self._refused, self.costs)
-        record = self._summed(code, reason, report)
+        record = self._summed(error, report)
         store.write(f"{layout.night(self._id)}/night.json", to_json(asdict(record)))
         self._forget(store)
         if record.is_good:
@@ -279,14 +279,16 @@ class Nightly:
         self._show(record.figures, is_running=False)
         return record
 
-    def _summed(self, code: ExitCode | None, reason: str, report: NightReport) -> NightRecord:
+    def _summed(self, error: BaseException | None, report: NightReport) -> NightRecord:
         done, failed = (sum(int(run[name]) for run in self._runs) for name in ("done", "failed"))
-        if code is None:
+        if error is not None:
+            code = of_error(error)
+        else:
             code = of_rows(failed=failed, done=done, left=self._left, fail_above=self.fail_above)
             code = ExitCode.ROWS_FAILED if self._refused and code is ExitCode.DONE else code
         stopped = self._stopped or (ASKED if self._left and self.stop() else "")
         told = (
-            (reason, reason),
+            (error, in_words(error)),
             (stopped == ASKED, "it was asked to stop"),
             (stopped not in ("", ASKED), f"a run ended early: {stopped}"),
             (failed, f"{failed} of {failed + done} rows failed"),
@@ -310,7 +312,7 @@ class Nightly:
             report=report.place,
             gpu_s=report.gpu_s,
             costs=tuple(self.costs(report.gpu_s, report.gpu_s) if self.costs else ()),
-            stopped=stopped,
+            stopped=stopped or code_word(error),
         )
 
     def _refuse(self, one: Dropped, why: str) -> None:

@@ -130,8 +130,7 @@ class ClusterJobs:
         mine = [one for one in self.runs() if one.id == name or (name is None and _is_of(one.id, base))]
         there = next((one for one in mine if name is not None or not one.ended), None)
         if there is not None and there.did_nothing and name is not None:
-            with self._told("must forget a run that did not begin"):
-                self._client.delete_job(name)
+            self._forget(there, what)
         elif there is not None:
             return self._same(there, what), False
         chosen = name or f"{base}.{max((int(one.id.rpartition('.')[2]) for one in mine), default=0) + 1}"
@@ -146,6 +145,17 @@ class ClusterJobs:
         except SetupError as error:
             return self._same(self._other(chosen, error), what), False
         return chosen, True
+
+    def _forget(self, job: JobLine, what: str) -> None:
+        """Remove a run that did not begin, so that its name is free; somebody else may just have sent it again."""
+        try:
+            with self._told("must forget a run that did not begin"):
+                self._client.delete_job(job.id)
+        except SetupError as error:
+            other = self._other(job.id, error)
+            if other.did_nothing:
+                raise
+            self._same(other, what)
 
     def _other(self, name: str, error: SetupError) -> JobLine:
         """Return the job of that name where somebody was quicker, or the answer got lost; else raise the error."""
@@ -292,7 +302,7 @@ def _supported() -> Any:  # noqa: ANN401  # packaging's set of specifiers
 
 
 def _environment(folder: Path, program: list[Path]) -> dict[str, Any]:
-    """Return the runtime environment of a job that runs this program; its workers get it unchanged."""
+    """Return the runtime environment of a job that runs this program; Ray adds what its driver asks of its workers."""
     return {
         "working_dir": str(folder),
         "py_modules": [str(module) for module in program],
@@ -300,7 +310,6 @@ def _environment(folder: Path, program: list[Path]) -> dict[str, Any]:
             "PYTHONUNBUFFERED": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_JOB_STOP_WAIT_TIME_S": _STOP_S,
-            "PYTHONSAFEPATH": "1",  # as a driver asks of its workers: they share its environment
         },
     }
 

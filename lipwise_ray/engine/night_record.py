@@ -69,9 +69,16 @@ class NightRecord:
         return of_lenient_night(code, stopped=bool(self.stopped)) if exit_zero else code
 
 
-def in_words(error: BaseException) -> str:
-    """Return what ended a night."""
+def in_words(error: BaseException | None) -> str:
+    """Return what ended a night; empty for none."""
+    if error is None:
+        return ""
     return str(error) if isinstance(error, LipwiseError) else f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def code_word(error: BaseException | None) -> str:
+    """Return the code of what ended a night; empty where it has none."""
+    return error.code if isinstance(error, LipwiseError) else ""
 
 
 def not_started(backlog: str, error: BaseException) -> NightRecord:
@@ -93,6 +100,7 @@ def not_started(backlog: str, error: BaseException) -> NightRecord:
         report="",
         gpu_s=0.0,
         costs=(),
+        stopped=code_word(error),
     )
 
 

@@ -1,18 +1,22 @@
-"""What runs in Ray's worker processes. Light to load: a process sets its threads before it loads what takes them."""
+"""What runs in Ray's processes: the workers, and a small agent on each node where one is needed."""
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
+from threadpoolctl import threadpool_limits
 
-if TYPE_CHECKING:
-    from lipwise_ray.dubbing.worker import Worker, WorkerConfig
-    from lipwise_ray.values import Json
+from lipwise_ray.dubbing.worker import Worker, WorkerConfig
+from lipwise_ray.engine.ray_session import ray_logs
+from lipwise_ray.engine.ray_starts import log_end, words_of_start
+from lipwise_ray.values import Json
 
 _TOLD_SHARE = 0.9
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -22,23 +26,19 @@ class RemoteWorker:
     """A worker, a counter that another thread may read, and a log of its own.
 
     Args:
+        config: Of the worker.
         name: The engine's name of it.
-        scratch: The folder of temporary files.
-        threads: What libraries may take that count threads as they are loaded.
         start_s: The time it has to begin; shortly before its end the log gets to know where it stands.
     """
 
-    def __init__(self, name: str, scratch: str, threads: int, start_s: float) -> None:
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-        self._log = _own_log(Path(scratch), name)
-        self._worker: Worker | None = None
+    def __init__(self, config: WorkerConfig, name: str, start_s: float) -> None:
+        _limit_threads(config.threads)
+        self._log = _own_log(Path(config.scratch), name)
         faulthandler.dump_traceback_later(start_s * _TOLD_SHARE)
-
-    def begin(self, config: WorkerConfig, jobs: list[Json] | None) -> Json:
-        """Load the models of these jobs, None for a worker that renders nothing; tell who, where and what this is."""
-        from lipwise_ray.dubbing.worker import Worker  # noqa: PLC0415  # loads numpy
-
         self._worker = Worker(config)
+
+    def begin(self, jobs: list[Json] | None) -> Json:
+        """Load the models of these jobs, None for a worker that renders nothing; tell who, where and what this is."""
         told = {} if jobs is None else self._worker.prepare(jobs)
         faulthandler.cancel_dump_traceback_later()
         return {
@@ -50,14 +50,36 @@ class RemoteWorker:
 
     def run(self, kind: Any, payload: Json, attempt: str) -> tuple[Json, int]:  # noqa: ANN401  # literals do not cross Ray's pickling
         """Do one task; return its result, and the most bytes of GPU memory that this process has reserved."""
-        assert self._worker is not None  # it has begun
         print(f"--- {attempt}", file=sys.stderr, flush=True)  # noqa: T201  # the worker's own log
         return self._worker.run(kind, payload), _gpu_bytes()
 
     @ray.method(concurrency_group="control")
     def frames_done(self) -> int:
         """Return the frames finished since the worker began."""
-        return self._worker.frames_done if self._worker is not None else 0
+        return self._worker.frames_done
+
+
+class Agent:
+    """Looks after the processes of one node."""
+
+    def kill(self, pid: int) -> None:
+        """End a process that may not listen any more."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def tail(self, log: str, mark: str) -> str:
+        """Return what a worker's log says since the last line that ends in `mark`, its end only."""
+        return log_end(Path(log)).rpartition(f"--- {mark}\n")[2]
+
+    def words_of_start(self, scratch: str, worker: str) -> tuple[bool, str]:
+        """Return what is known of a worker that does not begin, see `ray_starts`."""
+        return words_of_start(scratch, worker, ray_logs())
+
+
+def _limit_threads(count: int) -> None:
+    """Let what is loaded already, and what is loaded later, compute with so many threads."""
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    threadpool_limits(count)
 
 
 def _gpu_bytes() -> int:

@@ -13,11 +13,10 @@ import ray
 import ray.exceptions
 
 from lipwise_ray.dubbing.abilities import Abilities, abilities_in
-from lipwise_ray.dubbing.tasks import Lane, Task
+from lipwise_ray.dubbing.tasks import ALL_LANES, Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Outcome, Seat
 from lipwise_ray.engine.factory import no_gpu_here
-from lipwise_ray.engine.ray_agents import AGENT_TIMEOUT_S, Agents
 from lipwise_ray.engine.ray_outcomes import failure_of_process, failure_of_task
 from lipwise_ray.engine.ray_session import (
     Node,
@@ -29,8 +28,8 @@ from lipwise_ray.engine.ray_session import (
     must_live,
     ray_logs,
 )
-from lipwise_ray.engine.ray_slots import Slot, make_actor
-from lipwise_ray.engine.ray_starts import UNKNOWN, Starts, late, no_environment, words_of_start
+from lipwise_ray.engine.ray_slots import AGENT_TIMEOUT_S, Agents, Slot, make_actor
+from lipwise_ray.engine.ray_starts import Starts, late, no_environment, words_of_start
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.settings import Engine
 from lipwise_ray.values import Json
@@ -60,7 +59,6 @@ class RayEngine:
         self._config = config
         self._settings = settings
         self._slots: dict[str, Slot] = {}
-        self._agents = Agents()
         self._made = 0
         self.gpu_bytes = 0
         """The most GPU memory that one worker has reserved."""
@@ -72,6 +70,7 @@ class RayEngine:
         self._local = settings.address == "local"
         self._folder = connect(settings.address)
         self._nodes = Nodes()
+        self._agents = Agents(self._nodes)
         nodes = self._nodes.alive().values()
         gpus = sum(node.gpus for node in nodes)
         if self._local and settings.place == "gpu" and gpus < settings.gpus_per_worker:
@@ -82,12 +81,8 @@ class RayEngine:
         self._workers = settings.workers or (0 if self._gpu else max(1, cores // 2))
         # A worker lives on one node: it cannot have more threads than the smallest one with cores.
         widest = min((int(node.cpus) for node in nodes if node.cpus >= 1), default=1)
-        share = cores // (self._workers or self._gpu_places() or 1)
+        share = cores // (self._workers or self._nodes.gpu_places(settings.gpus_per_worker) or 1)
         self._threads = settings.threads_per_worker or min(max(1, share), widest)
-
-    def _gpu_places(self) -> int:
-        share = self._settings.gpus_per_worker
-        return sum(int(node.gpus / share + _ROUNDING) for node in self._nodes.alive().values())
 
     @property
     def device(self) -> str:
@@ -119,8 +114,6 @@ class RayEngine:
         alive = self._nodes.alive()
         return [told for node, told in self._abilities.items() if node in alive]
 
-    # workers come and go ------------------------------------------------------------------------
-
     def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None:
         """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
 
@@ -130,7 +123,7 @@ class RayEngine:
         self._prepare = prepare
         self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
         while self._could_begin() and not stop():
-            if all(any(s.about for s in self._slots.values() if s.lane == lane) for lane in ("gpu", "cpu")):
+            if all(any(slot.about for slot in self._of(lane)) for lane in ALL_LANES):
                 return
             beginning = [slot.beginning for slot in self._slots.values() if slot.beginning is not None]
             ray.wait(beginning, num_returns=1, timeout=1.0)
@@ -150,9 +143,12 @@ class RayEngine:
         """
         self._take_in_beginners()
         self._leave_nodes()
-        lanes: tuple[Lane, ...] = ("gpu", "cpu")
-        for lane in lanes:
-            mine = [s for s in self._slots.values() if s.lane == lane and s.node not in self._left]
+        if self._nodes.head_is_silent:  # Ray would not come back from being asked for a worker
+            return
+        for lane in ALL_LANES:
+            if self._starts.is_of_a_node:
+                self._must_have_a_way(lane)
+            mine = [slot for slot in self._of(lane) if slot.node not in self._left]
             wanted = min(self._most(lane), backlog.get(lane, 0))
             for _ in range(wanted - len(mine)):
                 self._make(lane)
@@ -170,10 +166,14 @@ class RayEngine:
         for slot in [s for s in self._slots.values() if s.node in self._left and s.task is None]:
             self._remove(slot)
 
+    def _of(self, lane: Lane) -> list[Slot]:
+        return [slot for slot in self._slots.values() if slot.lane == lane]
+
     def _most(self, lane: Lane) -> int:
-        most = self._settings.cpu_workers if lane == "cpu" else self._workers or max(1, self._gpu_places())
+        places = self._workers or max(1, self._nodes.gpu_places(self._settings.gpus_per_worker))
+        most = self._settings.cpu_workers if lane == "cpu" else places
         if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
-            begun = sum(bool(slot.about) for slot in self._slots.values() if slot.lane == lane)
+            begun = sum(bool(slot.about) for slot in self._of(lane))
             return min(most, max(1, begun))  # no more of them begin, and nobody is to wait for them
         return most
 
@@ -181,16 +181,15 @@ class RayEngine:
         name = f"{lane}-{self._made}"
         self._made += 1
         node = self._place(lane, instead_of.node if instead_of else "")
-        config = self._config_of(lane)
-        slot = Slot(name, lane, self._actor(name, lane, node, config), node, again=instead_of is not None)
-        slot.beginning = slot.actor.begin.remote(config, self._prepare if lane == "gpu" else None)
+        slot = Slot(name, lane, self._actor(name, lane, node), node, again=instead_of is not None)
+        slot.beginning = slot.actor.begin.remote(self._prepare if lane == "gpu" else None)
         self._slots[name] = slot
 
     def _place(self, lane: Lane, other_than: str = "") -> str:
         """Return the node for a new worker; none leaves the choice to Ray, which may ask for another node."""
         if self._local:
             return next(iter(self._nodes.alive()))
-        used = Counter(slot.node for slot in self._slots.values() if slot.lane == lane)
+        used = Counter(slot.node for slot in self._of(lane))
 
         def room(node: Node) -> float:
             if lane == "cpu":
@@ -203,19 +202,18 @@ class RayEngine:
         fitting = [node for node in nodes if (node.cpus if lane == "cpu" else room(node) > -_ROUNDING)]
         return max(fitting, key=lambda node: (node.id != other_than, room(node))).id if fitting else ""
 
-    def _config_of(self, lane: Lane) -> WorkerConfig:
+    def _actor(self, name: str, lane: Lane, node: str) -> Any:  # noqa: ANN401  # Ray's handles have no static type
         threads = self._threads if lane == "gpu" else 1
         device = self.device if lane == "gpu" else "cpu"
-        return replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
-
-    def _actor(self, name: str, lane: Lane, node: str, config: WorkerConfig) -> Any:  # noqa: ANN401  # Ray's handles have no static type
         # Embedded, the workers were counted to fit the cores, and nothing else runs. On a cluster the
         # render workers reserve what they compute with; the others cost little.
         reserved: float = 0 if node else _CPU_SHARE
         if lane == "gpu" and not self._gpu and not self._local:
             reserved = self._threads
         gpus = self._settings.gpus_per_worker if lane == "gpu" and self._gpu else 0
-        return make_actor(config, name, node, cpus=reserved, gpus=gpus, start_s=self._settings.start_s)
+        config = replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
+        start_s, broken = self._settings.start_s, self._starts.broken(lane)
+        return make_actor(config, name, node, not_on=broken, cpus=reserved, gpus=gpus, start_s=start_s)
 
     def _take_in_beginners(self) -> None:
         beginning = {slot.beginning: slot for slot in self._slots.values() if slot.beginning is not None}
@@ -281,31 +279,32 @@ class RayEngine:
         if not slot.again:
             self._say(f"{error} It is tried once more.")
             self._make(slot.lane, instead_of=slot)
-        elif not any(other.lane == slot.lane for other in self._slots.values()):
+        elif not self._of(slot.lane):
             raise self._starts.error()
 
     def _failed_to_begin(self, slot: Slot, error: ray.exceptions.RayError) -> None:
-        """Count against the node; where every node failed often enough the run cannot go on."""
+        """Count against the node."""
         self._remove(slot)
-        cause = getattr(error, "cause", None)
         if slot.node and self._nodes.is_gone(slot.node):
             return
+        cause = getattr(error, "cause", None)
         why = cause if isinstance(cause, LipwiseError) else error
         if isinstance(error, ray.exceptions.RuntimeEnvSetupError):
             why = no_environment(slot.node, error)
-            self._say(f"{why} Others go on.")
+            self._say(str(why))
         self._starts.failed(slot.lane, slot.node, why, for_good=isinstance(cause, SetupError))
+        self._must_have_a_way(slot.lane)
+
+    def _must_have_a_way(self, lane: Lane) -> None:
+        """Raise where nobody works and every node failed often enough; others that may do better get time to come."""
         nodes = [node.id for node in self._nodes.alive().values() if node.cpus or node.gpus]
-        others = any(other.about for other in self._slots.values() if other.lane == slot.lane)
-        broken = [node for node in (*nodes, UNKNOWN) if self._starts.is_broken(slot.lane, node)]
-        if nodes and (UNKNOWN in broken or len(broken) == len(nodes)) and not others:
+        patience_s = self._settings.start_s if self._starts.is_of_a_node and not self._local else 0.0
+        if self._starts.has_no_way(lane, nodes, patience_s) and not any(slot.about for slot in self._of(lane)):
             raise self._starts.error()
 
     def _remove(self, slot: Slot) -> None:
         self._slots.pop(slot.name, None)
         ray.kill(slot.actor, no_restart=True)
-
-    # tasks --------------------------------------------------------------------------------------
 
     def idle(self, lane: Lane) -> list[Seat]:
         """Return the workers of a lane that may take a task."""
@@ -313,8 +312,8 @@ class RayEngine:
         nodes = self._nodes.alive()
         return [
             slot.seat
-            for slot in self._slots.values()
-            if slot.lane == lane and slot.about and slot.task is None and not self._leaves(nodes.get(slot.node))
+            for slot in self._of(lane)
+            if slot.about and slot.task is None and not self._leaves(nodes.get(slot.node))
         ]
 
     @staticmethod
@@ -324,7 +323,7 @@ class RayEngine:
     def nodes(self, lane: Lane) -> set[str]:
         """Return the nodes on which a lane has workers that may get more tasks."""
         alive = self._nodes.alive()
-        found = {slot.node for slot in self._slots.values() if slot.lane == lane and slot.about}
+        found = {slot.node for slot in self._of(lane) if slot.about}
         return {node for node in found if not self._leaves(alive.get(node))}
 
     def submit(self, worker: str, task: Task) -> None:

@@ -31,6 +31,7 @@ _HEAD_AWAY_S = 30.0
 """So long a cluster's head may be away; Ray itself would wait, and then end this process without a word."""
 
 _ALIVE_TIMEOUT_S = 2.0
+_ROUNDING = 1e-6
 _NODES_FOR_S = 1.0
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
 _TRIES = 2
@@ -74,9 +75,14 @@ class Nodes:
         self._clock = clock
         self._known: dict[str, Node] = {}
         self._asked_s = -_NODES_FOR_S
-        self._head_seen_s = clock()
+        self._silent_since_s: float | None = None
         self.head_is_lost = False
         """Nothing answers any more, and Ray is not to be asked again."""
+
+    @property
+    def head_is_silent(self) -> bool:
+        """Whether the head did not answer when it was looked for last: what asks Ray for anything would wait."""
+        return self._silent_since_s is not None
 
     def alive(self, *, fresh: bool = False) -> dict[str, Node]:
         """Return the living nodes by id; those of before while the head does not answer.
@@ -107,8 +113,11 @@ class Nodes:
 
     def _sees_the_head(self) -> bool:
         """Tell whether the head listens; what asks Ray while it does not, waits until Ray ends the process."""
+        begun_s = self._clock()
         if self.head_is_lost or not _answers(_head_address()):
-            away_s = self._clock() - self._head_seen_s
+            if self._silent_since_s is None:
+                self._silent_since_s = begun_s
+            away_s = self._clock() - self._silent_since_s
             self.head_is_lost = self.head_is_lost or away_s > _HEAD_AWAY_S
             if self.head_is_lost:
                 do = "What is done is kept: run the same command again once the cluster is back"
@@ -120,8 +129,12 @@ class Nodes:
                     do,
                 )
             return False
-        self._head_seen_s = self._clock()
+        self._silent_since_s = None
         return True
+
+    def gpu_places(self, share: float) -> int:
+        """Return how many workers fit that take such a part of a GPU each."""
+        return sum(int(node.gpus / share + _ROUNDING) for node in self.alive().values())
 
     def is_gone(self, node_id: str) -> bool:
         """Tell whether a node is dead or about to go. A machine that vanished is not known as dead yet: knock there."""

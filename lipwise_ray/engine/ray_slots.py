@@ -1,4 +1,4 @@
-"""What the driver knows of each of Ray's actors."""
+"""What the driver knows of each of Ray's actors, and the agents that act for it on their nodes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lipwise_ray.dubbing.tasks import Lane, Task
 from lipwise_ray.dubbing.worker import WorkerConfig
 from lipwise_ray.engine.contract import Seat
-from lipwise_ray.engine.ray_actors import RemoteWorker
+from lipwise_ray.engine.ray_actors import Agent, RemoteWorker
+from lipwise_ray.engine.ray_session import Nodes
 from lipwise_ray.values import Json
 
+AGENT_TIMEOUT_S = 10.0
 _ASK_EVERY_S = 0.2
 
 
@@ -65,7 +67,9 @@ class Slot:
         return True
 
 
-def make_actor(config: WorkerConfig, name: str, node: str, *, cpus: float, gpus: float, start_s: float) -> Any:  # noqa: ANN401  # Ray's handles have no static type
+def make_actor(
+    config: WorkerConfig, name: str, node: str, *, not_on: list[str], cpus: float, gpus: float, start_s: float
+) -> Any:  # noqa: ANN401  # Ray's handles have no static type
     """Ask Ray for a worker.
 
     It gets no runtime environment of its own: a node that has just joined would make two at a time of one run.
@@ -74,6 +78,7 @@ def make_actor(config: WorkerConfig, name: str, node: str, *, cpus: float, gpus:
         config: What it is told.
         name: The engine's name of it.
         node: Where it is to live; empty leaves the choice to Ray.
+        not_on: Nodes that Ray is not to choose.
         cpus: Cores that it reserves.
         gpus: GPUs, or the part of one, that it reserves.
         start_s: The time it has to begin.
@@ -83,5 +88,35 @@ def make_actor(config: WorkerConfig, name: str, node: str, *, cpus: float, gpus:
         options["num_gpus"] = gpus
     if node:
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
+    elif not_on:
+        options["label_selector"] = {"ray.io/node-id": f"!in({','.join(not_on)})"}
     remote: Any = ray.remote(concurrency_groups={"control": 1})(RemoteWorker)  # type: ignore[call-overload]  # missing in Ray's stubs
-    return remote.options(**options).remote(name, config.scratch, config.threads, start_s)
+    return remote.options(**options).remote(config, name, start_s)
+
+
+class Agents:
+    """One agent a node, made when it is asked for the first time."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+        self._by_node: dict[str, Any] = {}
+
+    def ask(self, node: str, what: str, *arguments: object) -> object:
+        """Let a node's agent do something; None where it cannot."""
+        self._nodes.alive()
+        if self._nodes.head_is_silent:  # Ray would not come back from the question
+            return None
+        if node not in self._by_node:
+            options = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
+            remote: Any = ray.remote(Agent)
+            self._by_node[node] = remote.options(**options).remote()
+        try:
+            return ray.get(getattr(self._by_node[node], what).remote(*arguments), timeout=AGENT_TIMEOUT_S)
+        except ray.exceptions.RayError:
+            self._by_node.pop(node, None)
+            return None
+
+    def close(self) -> None:
+        """End them all."""
+        for agent in self._by_node.values():
+            ray.kill(agent, no_restart=True)

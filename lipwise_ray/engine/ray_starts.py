@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ MOST_FAILED = 3
 UNKNOWN = ""
 """The node of a worker for which Ray chose one, and that did not begin."""
 
+_NO_ENVIRONMENT = "worker_environment"
 _LOG_TAIL_BYTES = 8192
 _TAIL_LINES = 6
 
@@ -23,23 +26,42 @@ _TAIL_LINES = 6
 class Starts:
     """Counts failed starts by lane and node, and remembers the latest reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._failed: dict[tuple[Lane, str], int] = defaultdict(int)
         self._why: BaseException | None = None
+        self._clock = clock
+        self._since_s: dict[Lane, float] = {}
 
     def begun(self, lane: Lane, node: str) -> None:
         """Take note of a worker that begins: what failed before on its node is forgiven."""
         self._failed.pop((lane, node), None)
         self._failed.pop((lane, UNKNOWN), None)
+        self._since_s.pop(lane, None)
 
     def failed(self, lane: Lane, node: str, why: BaseException, *, for_good: bool = False) -> None:
         """Take note of one that does not; `for_good` where another try would end the same."""
         self._failed[lane, node] += MOST_FAILED if for_good else 1
         self._why = why
+        self._since_s.setdefault(lane, self._clock())
 
     def is_broken(self, lane: Lane, node: str) -> bool:
         """Tell whether a node is to be left out."""
         return self._failed.get((lane, node), 0) >= MOST_FAILED
+
+    def broken(self, lane: Lane) -> list[str]:
+        """Return the nodes that are to be left out."""
+        return [node for of, node in self._failed if of == lane and node != UNKNOWN and self.is_broken(of, node)]
+
+    def has_no_way(self, lane: Lane, nodes: list[str], patience_s: float) -> bool:
+        """Tell whether every node is to be left out, or those that Ray chose failed, and so for a while."""
+        lost = self.is_broken(lane, UNKNOWN) or all(self.is_broken(lane, node) for node in nodes)
+        now = self._clock()
+        return bool(nodes) and lost and now - self._since_s.get(lane, now) >= patience_s
+
+    @property
+    def is_of_a_node(self) -> bool:
+        """Whether the latest reason is one node's alone: others, which may still come, are none the worse for it."""
+        return isinstance(self._why, SetupError) and self._why.code == _NO_ENVIRONMENT
 
     def error(self) -> SetupError:
         """Return what the run stops with."""
@@ -77,7 +99,7 @@ def no_environment(node: str, error: Exception) -> SetupError:
     said = [line.strip() for line in str(error).splitlines() if line.strip()][1:]  # the first says what the class does
     got = said[-1].rstrip(".") if said else "an error without words"
     do = "See runtime_env_setup-*.log of Ray there: its disk, and its way to the head"
-    return SetupError("worker_environment", where, "must unpack the program and the run's files", got, do)
+    return SetupError(_NO_ENVIRONMENT, where, "must unpack the program and the run's files", got, do)
 
 
 def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]:

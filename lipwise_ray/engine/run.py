@@ -10,17 +10,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
 from lipwise_ray.dubbing.flow import Flow
-from lipwise_ray.dubbing.tasks import Kind, Lane, Task
+from lipwise_ray.dubbing.tasks import ALL_LANES, Kind, Task
 from lipwise_ray.engine.contract import Failure, failure_of
 from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.ending import Ending
 from lipwise_ray.engine.listener import Listener, RowOutcome
-from lipwise_ray.errors import EngineError, LipwiseError, StateError, StorageError
+from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
-from lipwise_ray.state.shapes import ResultRecord, typed
-from lipwise_ray.state.speeds import LATEST_JOBS, JobSpeed
+from lipwise_ray.state.speeds import LATEST_JOBS, JobSpeed, speed_of
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
 
@@ -194,7 +193,9 @@ class Run:
         """Work until every row has ended, or the engine is lost, or nothing more is to be begun and nothing runs."""
         try:
             self._work(jobs, ending)
-        except EngineError as error:
+        except (EngineError, SetupError) as error:
+            if isinstance(error, StateError) or (isinstance(error, SetupError) and not self.dispatcher.attempts):
+                raise  # of the latter nothing was begun
             self.stopped = error.code
             self.listener.problem(str(error))
         finally:
@@ -207,7 +208,8 @@ class Run:
         while True:
             try:
                 halted = halted or self._halted()
-                self.stopped = halted or ending.wish(cancelled=self.cancelled)
+                wish = ending.wish(cancelled=self.cancelled)
+                self.stopped = halted or wish
                 stopping = bool(self.stopped)
                 if not stopping:
                     self._begin_rows(jobs)
@@ -230,7 +232,8 @@ class Run:
     def _abandon(self, stop_s: float) -> None:
         """Say which tasks are not waited for any longer: the engine ends them, and the next run does them again."""
         tasks = [task.id for task in self.dispatcher.running.values()]
-        self.ledger.event("abandoned", tasks=tasks)
+        with suppress(StorageError):  # whoever asked for the stop is not to wait for a disk
+            self.ledger.event("abandoned", tasks=tasks)
         self.listener.problem(
             f"run {self.id}: {len(tasks)} tasks did not end within {stop_s:g} s of the stop (engine.stop_s); the next "
             "run does them again"
@@ -329,10 +332,8 @@ class Run:
             **({"extra": job.extra} if job.extra else {}),
         }
         self.record(RowOutcome(job.row, job.id, "done" if record["status"] == "done" else "failed", full))
-        result = None if record.get("reused") else typed(record, ResultRecord)
-        if result is not None and result.render_s and result.frames and result.chunks:
-            device = str((result.identity or {}).get("device", ""))
-            self.speeds.append(JobSpeed(result.frames, result.chunks, result.render_s, device))
+        if (speed := speed_of(record)) is not None:
+            self.speeds.append(speed)
 
     def record(self, outcome: RowOutcome) -> None:
         """Write a row's outcome to the state and tell the listener."""
@@ -353,11 +354,10 @@ class Run:
 
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError], extra: dict[str, str] | None = None) -> None:
         """Record a row that cannot be begun."""
-        message = "\n".join(str(error) for error in errors)
         record: Json = {
             "status": "failed",
             "code": errors[0].code,
-            "message": message,
+            "message": "\n".join(str(error) for error in errors),
             "row": row,
             "row_id": row_id,
             "job_id": "",
@@ -370,12 +370,11 @@ class Run:
     def _tick(self) -> None:
         engine, busy = self.dispatcher.engine, self.dispatcher.leases()
         self.lease.about = {"running": busy, "loading": engine.loading}
-        lanes: tuple[Lane, ...] = ("gpu", "cpu")
         try:
             self.dispatcher.meter.now(
                 self.dispatcher.backlog(),
                 busy=len(busy),
-                idle=len({seat.worker for lane in lanes for seat in engine.idle(lane)}),
+                idle=len({seat.worker for lane in ALL_LANES for seat in engine.idle(lane)}),
                 loading=engine.loading,
                 gpu_bytes=engine.gpu_bytes,
                 lease_age_s=self.lease.age_s,

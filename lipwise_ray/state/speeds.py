@@ -11,8 +11,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import STRICT, Label, typed
+from lipwise_ray.state.shapes import STRICT, Label, ResultRecord, typed
 from lipwise_ray.state.store import Store, as_json, to_json
+from lipwise_ray.values import Json
 
 LATEST_JOBS = 200
 MOST_RUNS = 64
@@ -42,6 +43,14 @@ class JobSpeed:
 @dataclass(frozen=True, slots=True, config=STRICT)
 class _Record:
     jobs: Annotated[list[JobSpeed], Field(max_length=LATEST_JOBS)]
+
+
+def speed_of(record: Json) -> JobSpeed | None:
+    """Return how fast the job of a row's record was; None where it says nothing, or was done before."""
+    result = None if record.get("reused") else typed(record, ResultRecord)
+    if result is None or not (result.render_s and result.frames and result.chunks):
+        return None
+    return JobSpeed(result.frames, result.chunks, result.render_s, str((result.identity or {}).get("device", "")))
 
 
 def write_speeds(store: Store, run_id: str, jobs: Sequence[JobSpeed]) -> None:

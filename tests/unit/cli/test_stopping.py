@@ -5,27 +5,42 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from lipwise_ray.cli.stopping import StopFlag
 
 
-def test_a_signal_before_the_bars_is_shown_on_them(capsys: pytest.CaptureFixture[str]) -> None:
-    """What was heard while the program loaded is said at once, and again by what shows the run."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    said: list[str] = []
+@pytest.fixture
+def stop() -> Iterator[StopFlag]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        stop = StopFlag()
-        assert not stop()
-        os.kill(os.getpid(), signal.SIGINT)
-        shown = ""
-        while "stopping" not in shown:
-            time.sleep(0.01)
-            shown += capsys.readouterr().err
-        assert stop()
-        stop.tell_by(said.append)
+        yield StopFlag()
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("order", [(signal.SIGHUP, signal.SIGTERM), (signal.SIGTERM, signal.SIGHUP)])
+def test_a_terminal_that_closes_is_no_second_signal(order: tuple[signal.Signals, ...], stop: StopFlag) -> None:
+    """A machine that goes down sends both, in any order: what runs ends in order. Another one ends the program."""
+    for number in order:
+        os.kill(os.getpid(), number)
+        assert stop()
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_before_the_bars_is_shown_on_them(stop: StopFlag, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was heard while the program loaded is said at once, and again by what shows the run."""
+    said: list[str] = []
+    assert not stop()
+    os.kill(os.getpid(), signal.SIGINT)
+    shown = ""
+    while "stopping" not in shown:
+        time.sleep(0.01)
+        shown += capsys.readouterr().err
+    assert stop()
+    stop.tell_by(said.append)
     assert [line.partition(":")[0] for line in said] == ["stopping"]

@@ -25,6 +25,8 @@ class Dashboard:
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     on_submit: Callable[[], bool] = lambda: True
     """Is called once a job is taken; False closes the line without an answer."""
+    on_delete: Callable[[], None] = lambda: None
+    """Is called before a job is removed; one that runs by then stays."""
     is_away: bool = False
 
     def end(self, name: str, **how: Any) -> None:
@@ -64,7 +66,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer({"job_id": name, "submission_id": name})
 
     def do_DELETE(self) -> None:
-        del self.board.jobs[self.path.rsplit("/", 1)[-1]]
+        name = self.path.rsplit("/", 1)[-1]
+        self.board.on_delete()
+        if self.board.jobs[name]["status"] == "RUNNING":
+            self.send_error(500, f"Job {name} is in a non-terminal state")
+            return
+        del self.board.jobs[name]
         self._answer({"deleted": True})
 
     def do_PUT(self) -> None:

@@ -24,11 +24,12 @@ def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dashboard]:
 
 
 def _send(board: Dashboard, folder: Path, *words: str, name: str | None = None) -> tuple[str, bool]:
-    run, wheel = folder / "run", folder / "lipwise_ray-1-py3-none-any.whl"
-    run.mkdir(exist_ok=True)
+    run, program = folder / "run", folder / "lipwise_ray"
+    for place in (run, program):
+        place.mkdir(exist_ok=True)
     (run / "m.csv").write_text("id\n")
-    wheel.write_bytes(b"wheel")
-    return ClusterJobs(board.address).submit(name, "s3://b/state", ["submit", "m.csv", *words], run, wheel)
+    (program / "__init__.py").write_text("")
+    return ClusterJobs(board.address).submit(name, "s3://b/state", ["submit", "m.csv", *words], run, [program])
 
 
 def test_a_name_that_began_nothing_is_free_again(board: Dashboard, tmp_path: Path) -> None:
@@ -41,6 +42,15 @@ def test_a_name_that_began_nothing_is_free_again(board: Dashboard, tmp_path: Pat
     assert _send(board, tmp_path, "--set", "right=1", name="night") == ("night", False)
     with pytest.raises(SetupError, match="must be a run of the same manifest"):
         _send(board, tmp_path, "--set", "other=1", name="night")
+
+
+def test_two_that_send_again_at_once_send_one_run(board: Dashboard, tmp_path: Path) -> None:
+    """Whoever comes second cannot remove the run of before, and finds the other's instead."""
+    _send(board, tmp_path, name="night")
+    board.end("night", status="FAILED", driver_exit_code=2, driver_node_id="n")
+    board.on_delete = lambda: board.end("night", status="RUNNING", driver_exit_code=None)
+    assert _send(board, tmp_path, name="night") == ("night", False)
+    assert board.jobs["night"]["status"] == "RUNNING"
 
 
 def test_a_run_says_where_it_was_sent(board: Dashboard, tmp_path: Path) -> None:

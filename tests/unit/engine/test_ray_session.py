@@ -96,11 +96,13 @@ def test_a_head_that_goes_away_stops_the_run_before_ray_ends_the_program(monkeyp
     node.all_processes = {}
     monkeypatch.setattr(ray_session.ray_worker, "_global_node", node)
     nodes = ray_session.Nodes(lambda: now_s)
+    now_s = 100.0  # a driver that did something else meanwhile: the silence begins now
     assert nodes.alive() == {}
-    now_s = 20.0
+    now_s = 120.0
     assert nodes.alive() == {}
+    assert nodes.head_is_silent
     assert not nodes.head_is_lost
-    now_s = 31.0
+    now_s = 131.0
     with pytest.raises(EngineError, match="must answer as long as the run, got 31 s of silence") as caught:
         nodes.alive()
     assert nodes.head_is_lost

@@ -81,29 +81,36 @@ def test_an_embedded_worker_that_fetches_checkpoints_is_not_late(
     assert found == [False, False, True]
 
 
-def _engine_of_a_cluster(said: list[str], *nodes: str) -> RayEngine:
+def _engine_of_a_cluster(said: list[str], now_s: list[float], *nodes: str) -> RayEngine:
     engine = object.__new__(RayEngine)
-    engine._local, engine._starts, engine._say, engine._slots = False, Starts(), said.append, {}
+    engine._local, engine._starts, engine._say, engine._slots = False, Starts(lambda: now_s[0]), said.append, {}
+    engine._settings = Engine(start_s=60.0)
     alive = {name: SimpleNamespace(id=name, cpus=4, gpus=0) for name in nodes}
     engine._nodes = cast("Any", SimpleNamespace(alive=lambda: alive, is_gone=lambda node: node not in alive))
     return engine
 
 
 def test_a_node_without_the_runs_environment_is_left_out_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told of at once; the run ends where no other node is left, and says that it was no want of memory."""
+    """It is told of at once. Where it is the only one, others get the time of a start to come; then the run ends and
+    says that it was no want of memory.
+    """
     monkeypatch.setattr(ray_engine.ray, "kill", lambda actor, no_restart: None)
     said: list[str] = []
-    engine = _engine_of_a_cluster(said, "late", "good")
+    now_s = [0.0]
+    engine = _engine_of_a_cluster(said, now_s, "late", "good")
     error = RuntimeEnvSetupError("Failed to unpack.\nNo space left on device.")
     for number in range(MOST_FAILED):
         engine._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node="late"), error)
-    assert engine._starts.is_broken("gpu", "late")
+    assert engine._starts.broken("gpu") == ["late"]
     assert "node late: must unpack the program and the run's files, got No space left on device" in said[0]
-    alone = _engine_of_a_cluster(said, "late")
-    for number in range(MOST_FAILED - 1):
+    alone = _engine_of_a_cluster(said, now_s, "late")
+    for number in range(MOST_FAILED):
         alone._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node="late"), error)
+    now_s[0] = 59.0
+    alone._must_have_a_way("gpu")
+    now_s[0] = 60.0
     with pytest.raises(SetupError, match="node late: must unpack") as raised:
-        alone._failed_to_begin(Slot("gpu-9", "gpu", None, node="late"), error)
+        alone._must_have_a_way("gpu")
     assert raised.value.code == "worker_environment"
     assert "emory" not in str(raised.value)
 
@@ -111,25 +118,31 @@ def test_a_node_without_the_runs_environment_is_left_out_by_its_name(monkeypatch
 def test_a_worker_that_failed_on_a_node_that_is_gone_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without any node the run waits for the next; where Ray chose the node and each try fails, it ends."""
     monkeypatch.setattr(ray_engine.ray, "kill", lambda actor, no_restart: None)
-    error = RuntimeEnvSetupError("Failed.")
-    empty = _engine_of_a_cluster([])
+    error = OSError("Failed.")
+    empty = _engine_of_a_cluster([], [0.0])
     for number in range(MOST_FAILED + 1):
-        empty._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node=UNKNOWN), error)
-    full = _engine_of_a_cluster([], "other")
+        empty._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node=UNKNOWN), cast("Any", error))
+    full = _engine_of_a_cluster([], [0.0], "other")
     for number in range(MOST_FAILED - 1):
-        full._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node=UNKNOWN), error)
-    with pytest.raises(SetupError, match="a node that joined"):
-        full._failed_to_begin(Slot("gpu-9", "gpu", None, node=UNKNOWN), error)
+        full._failed_to_begin(Slot(f"gpu-{number}", "gpu", None, node=UNKNOWN), cast("Any", error))
+    with pytest.raises(SetupError, match="workers: must start, got Failed"):
+        full._failed_to_begin(Slot("gpu-9", "gpu", None, node=UNKNOWN), cast("Any", error))
     full._starts.begun("gpu", "other")
     assert not full._starts.is_broken("gpu", UNKNOWN)
     assert str(no_environment("", RuntimeEnvSetupError())).startswith("a node that joined: must unpack")
 
 
-def test_workers_set_their_threads_before_anything_counts_them() -> None:
-    """The class that Ray loads first brings no numpy, no torch and no OpenCV."""
-    told = "import lipwise_ray.engine.ray_actors, sys; print({'numpy', 'torch', 'cv2', 'numba'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+def test_workers_limit_what_is_loaded_already() -> None:
+    """Ray itself loads numpy before a worker knows its share: its threads are limited all the same."""
+    told = """
+import numpy, threadpoolctl
+from lipwise_ray.engine.ray_actors import _limit_threads
+_limit_threads(1)
+import torch
+print({pool["num_threads"] for pool in threadpoolctl.threadpool_info()}, torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", told], env={}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["{1}", "1"]
 
 
 def test_nobody_waits_for_embedded_workers_that_do_not_begin() -> None:

@@ -19,7 +19,7 @@ from lipwise_ray.engine.dispatcher import Dispatcher
 from lipwise_ray.engine.ending import ASKED, CLOSED, Ending
 from lipwise_ray.engine.metrics import FileSink, Meter
 from lipwise_ray.engine.run import RowJob, Run
-from lipwise_ray.errors import EngineError, SettingsError, SetupError, StateError, WeightsError
+from lipwise_ray.errors import EngineError, SettingsError, SetupError, StateError, StorageError, WeightsError
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import DriverLease
@@ -320,6 +320,47 @@ def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
         rows.run.work(jobs, Ending())
     assert not rows.run.totals["failed"]
     assert any("must live as long as the run" in line for line in rows.listener.lines)
+
+
+def test_workers_that_cannot_be_had_any_more_stop_a_run_that_has_begun(tmp_path: Path) -> None:
+    """The same command goes on, which is not what it ends with where nothing was begun."""
+    rows, want = Rows(tmp_path, [3, 3], most_chunks=10), SetupError("worker_start", "workers", "must start")
+
+    def wants(backlog: object) -> None:
+        if not refuses_from_the_first or any(task.startswith("render") for task in rows.engine.log):
+            raise want
+
+    rows.engine.want = wants  # type: ignore[method-assign]
+    refuses_from_the_first = True
+    rows.work()
+    assert rows.run.stopped == "worker_start"
+    assert any("must start" in line for line in rows.listener.lines)
+    rows, refuses_from_the_first = Rows(tmp_path / "other", [3], most_chunks=10), False
+    rows.engine.want = wants  # type: ignore[method-assign]
+    with pytest.raises(SetupError):
+        rows.work()
+
+
+def test_a_stop_ends_in_time_where_the_disk_refuses(tmp_path: Path) -> None:
+    """Nothing can be written down any more while a task hangs: whoever asks for the end gets it all the same."""
+    rows, now_s = Rows(tmp_path, [3], most_chunks=100), 0.0
+
+    def refuses(*_: object) -> None:
+        raise StorageError("disk_full", "state", "must have room", "none")
+
+    def poll(timeout_s: float) -> list[Outcome]:
+        nonlocal now_s
+        if not any(task.startswith("render") for task in rows.engine.log):
+            return poll_now(timeout_s)
+        rows.store.append = refuses  # type: ignore[method-assign]
+        now_s += 60
+        refuses()
+        return []
+
+    poll_now, rows.engine.poll = rows.engine.poll, poll
+    rows.work(Ending(lambda: now_s > 0, lambda: False, 240.0, lambda: now_s))
+    assert rows.run.stopped == "disk_full"
+    assert now_s == 360
 
 
 @pytest.mark.parametrize("is_asked", [True, False])

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from ray._private.runtime_env.packaging import get_uri_for_directory
+from ray.runtime_env.runtime_env import _merge_runtime_env
 
 from lipwise_ray.engine import shipping
 from lipwise_ray.engine.cluster_jobs import _environment
@@ -58,7 +60,9 @@ def test_it_runs_where_python_looks_for_modules(tmp_path: Path) -> None:
 
 
 def test_a_run_has_one_environment(tmp_path: Path) -> None:
-    """What the driver asks of its workers is in the job's environment already, so that a node makes it once."""
+    """Ray refuses a driver that asks for what its job's environment says already, also where both say the same."""
     environment = _environment(tmp_path, write_program(tmp_path / "target"))
-    assert SAFE_PATH.items() <= environment["env_vars"].items()
+    merged = _merge_runtime_env(cast("Any", environment), cast("Any", {"env_vars": SAFE_PATH}))
+    assert merged is not None
+    assert {**environment["env_vars"], **SAFE_PATH} == merged["env_vars"]
     assert not [one for one in environment["py_modules"] if one.endswith(".whl")]
