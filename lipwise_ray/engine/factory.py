@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipwise_ray.errors import SetupError
+from lipwise_ray.errors import SettingsError, SetupError
 from lipwise_ray.storage.address import whole_path
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def meter_for(settings: EngineSettings, state_address: str, rows: int, night: Ni
     return Meter(sinks, state_address=state_address, rows=rows, night=night)
 
 
-def no_gpu_here() -> SetupError:
+def no_gpu_here() -> SettingsError:
     """Return what is wrong with waiting for a GPU on a machine that has none: no other node will come."""
-    return SetupError(
+    return SettingsError(
         "no_gpu",
         'engine.place = "gpu"',
         "needs a GPU on this machine, or the --address of a cluster",
