@@ -23,7 +23,7 @@ def test_nodes_that_join_a_run_work_for_it(tmp_path: Path) -> None:
     write_sound(tmp_path / "s.wav", ToneSpec(0.48, codec="pcm_s16le", rate_hz=16000, channels=1))
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:30,90,60,120"}
     manifest = write_manifest(tmp_path / "m.csv", [row])
-    sets = settings_arguments(PASSTHROUGH, QUICK, UNJUDGED, "engine.workers=2")
+    sets = [*settings_arguments(PASSTHROUGH, QUICK, UNJUDGED, "engine.workers=2")]
     with ray_cluster(workers=0) as cluster:
         there = ("--address", cluster.dashboard)
         for number in range(TIMES):
@@ -43,7 +43,7 @@ def test_nodes_that_join_a_run_work_for_it(tmp_path: Path) -> None:
 
 def _is_at_work(name: str, there: tuple[str, str], environment: dict[str, str]) -> None:
     """Wait until the driver has asked for workers: it has taken the state."""
-    deadline_s = time.monotonic() + 90
+    deadline_s = time.monotonic() + 180
     while "CPU workers" not in run("logs", name, *there, **environment).stdout:
         assert time.monotonic() < deadline_s
         time.sleep(0.5)
