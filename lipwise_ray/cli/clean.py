@@ -33,9 +33,9 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, and tell what would be.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line a kind.")] = False,
 ) -> None:
-    """Remove old scans, sounds, measures, reports and what led to finished videos; that they are done stays known."""
+    """Remove old scans, sounds, reports and what led to finished videos; that they are done stays known."""
     from lipwise_ray.state import cleaning  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.shards import held  # noqa: PLC0415  # the same
+    from lipwise_ray.state.shards import held_against_all  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     must_be_state(state)
@@ -46,7 +46,7 @@ def clean(
         typer.echo(redact(text), err=True)
 
     total = 0
-    with nullcontext() if dry_run else held(store, None, "clean", wait=say):  # so that no run begins meanwhile
+    with nullcontext() if dry_run else held_against_all(store, "clean", say):
         for removed in cleaning.clean(store, older_s, unfinished=unfinished, dry_run=dry_run):
             total += removed.bytes_total
             if as_json:

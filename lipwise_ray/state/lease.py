@@ -8,8 +8,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -19,7 +20,7 @@ import psutil
 from lipwise_ray.errors import LipwiseError, StateError
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import Beat, Epoch, read_typed, typed
-from lipwise_ray.state.store import Store, as_json, read_json, to_json
+from lipwise_ray.state.store import Store, as_json, to_json
 from lipwise_ray.values import Json
 
 BEAT_S = 5.0
@@ -66,18 +67,9 @@ class DriverLease:
         self._expiry_s = expiry_s
         self._lost = threading.Event()
         self._ended = threading.Event()
-        newest = _newest(store)
-        if newest:
-            _until_free(store, newest, wait, expiry_s)
-        self.epoch = newest + 1
-        self._record: Json = {
-            "run_id": run_id,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": _started("self") or "",
-            "space": _space(),
-        }
-        if not store.create(layout.epoch(self.epoch), to_json(self._record)):
+        (seen,) = _watched([store], wait, expiry_s)
+        self.epoch = seen.epoch + 1
+        if not store.create(layout.epoch(self.epoch), to_json(_own_record(run_id))):
             raise _taken(store, self.epoch)
         self._beats = 0
         self.about: Json = {}
@@ -144,23 +136,61 @@ class DriverLease:
 
 def holder(store: Store) -> Json | None:
     """Return who holds a state's lease as far as its records tell, with its latest beat; None where nobody does."""
-    newest = _newest(store)
-    beat = read_json(store, layout.beat(newest)) if newest else None
-    epoch = read_typed(store, layout.epoch(newest), Epoch) or Epoch()
-    if not newest or _is_released(beat) or _life(epoch) == "dead":
+    seen = _look(store)
+    if seen.is_free or _life(seen.record) == "dead":
         return None
-    return {**(beat or {}), "run_id": epoch.run_id, "host": epoch.host, "pid": epoch.pid}
+    return {
+        **(as_json(seen.beat) or {}),
+        "run_id": seen.record.run_id,
+        "host": seen.record.host,
+        "pid": seen.record.pid,
+    }
 
 
-def refuse_if_held(store: Store, wait: Callable[[str], None] = lambda _: None, expiry_s: float = EXPIRY_S) -> None:
+def refuse_if_held(
+    stores: Iterable[Store], wait: Callable[[str], None] = lambda _: None, expiry_s: float = EXPIRY_S
+) -> None:
     """Raise where a driver is at work; wait for a sign of life where its process cannot be looked for.
 
     Raises:
         StateError: One is.
     """
-    newest = _newest(store)
-    if newest:
-        _until_free(store, newest, wait, expiry_s)
+    _watched(stores, wait, expiry_s)
+
+
+def take_back(
+    stores: Iterable[Store],
+    run_id: str,
+    wait: Callable[[str], None] = lambda _: None,
+    expiry_s: float = EXPIRY_S,
+) -> None:
+    """Raise where a driver is at work, and take leases away from those that show no life.
+
+    A newer epoch, which nobody holds, tells a driver that was only asleep that it has lost its lease, and tells
+    others that they need not wait for it any more.
+
+    Raises:
+        StateError: One is.
+    """
+    for seen in _watched(stores, wait, expiry_s):
+        if seen.is_free or seen.store.create(
+            layout.epoch(seen.epoch + 1), to_json({**_own_record(run_id), "released": True})
+        ):
+            continue
+        now = _look(seen.store)
+        if not now.is_free:  # else somebody else has just done the same
+            raise _taken(now.store, now.epoch)
+
+
+def _own_record(run_id: str) -> Json:
+    """Return who this process is, as an epoch's record tells."""
+    return {
+        "run_id": run_id,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": _started("self") or "",
+        "space": _space(),
+    }
 
 
 def _epochs(store: Store) -> list[int]:
@@ -172,28 +202,53 @@ def _newest(store: Store) -> int:
     return max(_epochs(store), default=0)
 
 
-def _until_free(store: Store, epoch: int, wait: Callable[[str], None], expiry_s: float) -> None:
-    """Return once the holder of an epoch has given it back or is dead.
+def _watched(stores: Iterable[Store], wait: Callable[[str], None], expiry_s: float) -> list[_Seen]:
+    """Return leases that nobody holds, or whose holder is dead or shows no life; all are waited for at the same time.
 
     Raises:
-        StateError: It lives.
+        StateError: A holder lives.
     """
-    record = read_typed(store, layout.epoch(epoch), Epoch) or Epoch()
-    last = store.read(layout.beat(epoch))
-    life = _life(record)
-    if _is_released(as_json(last)) or life == "dead":
-        return
-    if life == "alive":
-        raise _taken(store, epoch)
-    wait(f"{_who(record)} held the state; waiting {expiry_s:g} s for a sign of life")
+    found = [_look(store) for store in stores]
+    silent: list[int] = []
+    for number, seen in enumerate(found):
+        life = "dead" if seen.is_free else _life(seen.record)
+        if life == "alive":
+            raise _taken(seen.store, seen.epoch)
+        if life == "unknown":
+            wait(f"{_who(seen.record)} held the state; waiting {expiry_s:g} s for a sign of life")
+            silent.append(number)
     begin_s = time.monotonic()
-    while time.monotonic() - begin_s < expiry_s:
+    while silent and time.monotonic() - begin_s < expiry_s:
         time.sleep(_WAIT_S)
-        now = store.read(layout.beat(epoch))  # any change is life, also of a record that cannot be understood
-        if _is_released(as_json(now)):
-            return
-        if now != last or _newest(store) > epoch:
-            raise _taken(store, epoch)
+        for number in list(silent):
+            now = _look(found[number].store)
+            if not now.is_free and now != found[number]:  # any change is life, also one that cannot be understood
+                raise _taken(now.store, now.epoch)
+            if now.is_free:
+                found[number] = now
+                silent.remove(number)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A lease as it was seen: its newest epoch, 0 for none, with its record and its beat."""
+
+    store: Store
+    epoch: int
+    record: Epoch
+    beat: bytes | None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody holds it: nobody ever did, or it was given back."""
+        return not self.epoch or self.record.released or _is_released(as_json(self.beat))
+
+
+def _look(store: Store) -> _Seen:
+    newest = _newest(store)
+    record = read_typed(store, layout.epoch(newest), Epoch) if newest else None
+    return _Seen(store, newest, record or Epoch(), store.read(layout.beat(newest)) if newest else None)
 
 
 def _is_released(beat: Json | None) -> bool:

@@ -29,13 +29,17 @@ Label = Annotated[str, Field(max_length=64)]
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Epoch:
-    """Who drives: written once, by the driver. Without ``space`` it was written by an earlier version."""
+    """Who drives: written once, by the driver. Without ``space`` it was written by an earlier version.
+
+    One that was written ``released`` was never held: it ends the hold of a driver that showed no life.
+    """
 
     run_id: str = ""
     host: str = ""
     pid: Annotated[int, Field(ge=0, le=1 << 31)] = 0
     started: str | float = ""
     space: str = ""
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

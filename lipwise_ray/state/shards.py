@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.state import layout
-from lipwise_ray.state.lease import DriverLease, holder, refuse_if_held
+from lipwise_ray.state.lease import EXPIRY_S, DriverLease, holder, refuse_if_held, take_back
 from lipwise_ray.state.store import Store, open_store
 from lipwise_ray.values import Json
 
@@ -63,19 +63,38 @@ def place_of(store: Store, shard: Shard | None) -> Store:
 
 @contextmanager
 def held(
-    store: Store, shard: Shard | None, run_id: str, wait: Callable[[str], None] = lambda _: None
+    store: Store,
+    shard: Shard | None,
+    run_id: str,
+    wait: Callable[[str], None] = lambda _: None,
+    expiry_s: float = EXPIRY_S,
 ) -> Generator[DriverLease]:
     """Hold a state, or a shard of it.
 
-    Whoever comes takes its own lease first and then looks for others: of two that come at once at least one gives way.
+    Leases of drivers that show no life are taken from them, all after the same wait. Whoever comes takes its own lease
+    first and then looks for others again: of two that come at once at least one gives way.
 
     Raises:
         StateError: Another driver holds it, the whole of it, or a shard of another count, and lives.
     """
-    with DriverLease(place_of(store, shard), run_id, wait=wait) as lease:
-        for rival in _rivals(store, shard):
-            refuse_if_held(rival, wait)
+    place = place_of(store, shard)
+    take_back([place, *_rivals(store, shard)], run_id, wait, expiry_s)
+    with DriverLease(place, run_id, wait=wait) as lease:
+        take_back(_rivals(store, shard), run_id, wait, expiry_s)
         yield lease
+
+
+@contextmanager
+def held_against_all(store: Store, run_id: str, wait: Callable[[str], None] = lambda _: None) -> Generator[None]:
+    """Hold a state so that neither a run nor a night begins.
+
+    Raises:
+        StateError: A driver is at work on it or a shard of it, or a night is on.
+    """
+    night = open_store(f"{store.address}/{layout.NIGHT_LOCK}")
+    take_back([night, *places(store)], run_id, wait)
+    with DriverLease(night, run_id, wait=wait), held(store, None, run_id, wait):
+        yield
 
 
 def refuse_if_any_held(store: Store, wait: Callable[[str], None] = lambda _: None) -> None:
@@ -84,8 +103,7 @@ def refuse_if_any_held(store: Store, wait: Callable[[str], None] = lambda _: Non
     Raises:
         StateError: One is.
     """
-    for place in places(store):
-        refuse_if_held(place, wait)
+    refuse_if_held(places(store), wait)
 
 
 def holders(store: Store) -> list[tuple[Store, Json]]:
