@@ -15,7 +15,6 @@ import av
 import lipwise_ray
 from lipwise_ray.dubbing import inputs
 from lipwise_ray.dubbing.context import JobContext, read_plan
-from lipwise_ray.dubbing.gate import ACCEPTED, FAILED
 from lipwise_ray.dubbing.identity import protocol_of
 from lipwise_ray.dubbing.ids import PIPELINE_VERSION
 from lipwise_ray.dubbing.outputs import output_at
@@ -48,6 +47,7 @@ from lipwise_ray.media.verify import Verdict, verify
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings import Settings
 from lipwise_ray.state import layout
+from lipwise_ray.state.attempts import jobs_over
 from lipwise_ray.state.markers import Marker, drop_marker, markers_of
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.values import Json
@@ -222,8 +222,9 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> DeliveredSound:
         return DeliveredSound(planned, audio.info)
     folder, suffix = layout.soundtrack(payload["job_id"]), name.suffix.lower()
     folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
+    told = sound_told(payload)
     for copied in (True, False) if planned.copy else (False,):
-        known = whole_file(job.store, folders[copied], str(payload.get("sound", "")))
+        known = whole_file(job.store, folders[copied], told)
         if known is not None:
             return DeliveredSound(replace(planned, copy=copied), probe_audio(known, WIDEST_LIMITS))
     with inputs.scratch_file(scratch, f"track{suffix}") as temporary:
@@ -236,6 +237,14 @@ def prepare_sound(job: JobContext, payload: Json, plan: Plan) -> DeliveredSound:
     if known is None:
         raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
     return DeliveredSound(wrote, probe_audio(known, WIDEST_LIMITS), key)
+
+
+def sound_told(payload: Json) -> str:
+    """Return the key of the sound that a task was told of, empty where it has to be looked for.
+
+    An attempt before may have removed it, because what is wrong may lie in it; copies elsewhere do not know.
+    """
+    return "" if payload.get("may_be_done") else str(payload.get("sound", ""))
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:
@@ -271,13 +280,8 @@ def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
 
 
 def sweep_attempts(store: Store, result: Json, *, keep: bool) -> None:
-    """Do the same for a published job and the attempts at its row that were not published.
-
-    Those that failed keep what they have, for a later run may end them, until one has passed.
-    """
-    attempts: list[Json] = result.get("attempts") or []
-    is_over = any(one["verdict"] in ACCEPTED for one in attempts)
-    over = [one["job_id"] for one in attempts if one.get("job_id") and (is_over or one["verdict"] != FAILED)]
+    """Do the same for a published job and the attempts at its row that are over."""
+    over = jobs_over([(one["verdict"], one.get("job_id")) for one in result.get("attempts") or []])
     for job_id in dict.fromkeys([str(result["job_id"]), *over]):
         sweep_segments(store, job_id, keep=keep)
 

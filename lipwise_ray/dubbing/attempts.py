@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lipwise_ray.dubbing.flow import Progress, RowFlow, Tally
-from lipwise_ray.dubbing.gate import ACCEPTED, FAILED, figures_of, judged, rank, verdict
+from lipwise_ray.dubbing.gate import figures_of, judged, rank, verdict
 from lipwise_ray.dubbing.tasks import Task
 from lipwise_ray.settings import Gate
+from lipwise_ray.state.attempts import ACCEPTED, FAILED
 from lipwise_ray.values import Json
 
 

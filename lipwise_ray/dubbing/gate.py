@@ -5,14 +5,8 @@ from __future__ import annotations
 import math
 
 from lipwise_ray.settings import Gate
+from lipwise_ray.state.attempts import ACCEPTED, CHECK, NOT_CHECKED, PASSED
 from lipwise_ray.values import Json
-
-PASSED, CHECK, NOT_CHECKED, FAILED = "passed", "check", "not checked", "failed"
-"""Verdicts. Not checked is what no bound was put on, or none that could be checked; failed are rows and attempts that
-have no video."""
-
-ACCEPTED = frozenset({PASSED, NOT_CHECKED})
-"""What is not tried again."""
 
 _DIGITS = 4
 

@@ -37,11 +37,6 @@ def is_fixed(key: str) -> bool:
     return _FIXED.fullmatch(key) is not None
 
 
-def may_wait(key: str) -> bool:
-    """Tell whether lines of a log may be written later than others: a job's are in its run's events too."""
-    return key.startswith(f"{JOBS}/")
-
-
 def backlog(name: str) -> str:
     """Return the key of what is known of a manifest of the backlog."""
     return f"backlog/{name}.json"

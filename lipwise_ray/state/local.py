@@ -102,8 +102,9 @@ class LocalStore:
         """Return many records."""
         return [self.read(key) for key in keys]
 
-    def append(self, key: str, line: bytes) -> None:
+    def append(self, key: str, line: bytes, *, may_wait: bool = False) -> None:
         """Add a line to a log that one process writes."""
+        del may_wait  # none has to
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

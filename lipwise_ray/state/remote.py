@@ -35,7 +35,7 @@ class _Log:
     """The part of a log that grows: an object that is written again with each flush, until it is large enough."""
 
     key: str
-    may_wait: bool = False
+    may_wait: bool = True
     data: bytearray = field(default_factory=bytearray)
     is_written: bool = True
     waits_since_s: float = 0.0
@@ -125,14 +125,15 @@ class RemoteStore:
         self._note_fixed(key, data if is_ours else None)
         return is_ours
 
-    def append(self, key: str, line: bytes) -> None:
-        """Add a line to a log that one process writes; `flush` makes it last."""
+    def append(self, key: str, line: bytes, *, may_wait: bool = False) -> None:
+        """Add a line to a log that one process writes; `flush` makes it last, of one that may wait sooner or later."""
         with self._logs_lock:
             log = self._logs.pop(key, None)
             if log is None or (log.is_written and len(log.data) > _PART_BYTES):
-                log = _Log(f"{key}/{time.time_ns():020d}.jsonl", layout.may_wait(key))
+                log = _Log(f"{key}/{time.time_ns():020d}.jsonl")
             if log.is_written:
-                log.is_written, log.waits_since_s = False, time.monotonic()
+                log.is_written, log.may_wait, log.waits_since_s = False, True, time.monotonic()
+            log.may_wait &= may_wait
             log.data += line + b"\n"
             self._logs[key] = log
 

@@ -51,12 +51,12 @@ class Store(Protocol):
         """Return many records."""
         ...
 
-    def append(self, key: str, line: bytes) -> None:
-        """Add a line to a log that one process writes; `flush` makes it last."""
+    def append(self, key: str, line: bytes, *, may_wait: bool = False) -> None:
+        """Add a line to a log that one process writes; `flush` makes it last, of one that may wait sooner or later."""
         ...
 
     def flush(self, *, everything: bool = False) -> None:
-        """Make the lines last that were added; those that may wait (`layout.may_wait`) sooner or later, or with all."""
+        """Make the lines last that were added; those that may wait sooner or later, or with all."""
         ...
 
     def log(self, key: str) -> Iterator[bytes]:
@@ -133,15 +133,22 @@ def read_json(store: Store, key: str) -> Json | None:
 
 
 def load_file(store: Store, key: str, load: Callable[[Path], Loaded]) -> Loaded | None:
-    """Return what a file holds, or None when it is missing or damaged; a damaged one is removed, to be made again."""
-    path = store.fetch(key)
-    if path is None:
-        return None
-    try:
-        return load(path)
-    except (OSError, ValueError):
-        store.remove(key)
-        return None
+    """Return what a file holds, or None when it is missing or damaged; a damaged one is removed, to be made again.
+
+    A copy that makes room before it is opened says nothing of the file: it is fetched once more.
+    """
+    for _ in range(2):
+        path = store.fetch(key)
+        if path is None:
+            return None
+        try:
+            return load(path)
+        except FileNotFoundError:
+            store.forget(key)
+        except (OSError, ValueError):
+            store.remove(key)
+            return None
+    return None
 
 
 def as_json(data: bytes | None) -> Json | None:

@@ -115,8 +115,11 @@ class Cache:
             os.utime(path, (unused_s, unused_s))
             size = path.stat().st_size
             part = target.with_name(f".{uuid.uuid4().hex[:12]}.part")
-            shutil.move(path, part)  # from another file system it is copied, which takes its time
-            part.replace(target)
+            try:
+                shutil.move(path, part)  # from another file system it is copied, which takes its time
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
             self._make_room(folder, size)
         except OSError as error:
             raise _refused(folder, error.strerror or str(error)) from error
@@ -141,8 +144,10 @@ class Cache:
         for used, size, path in sorted(files):
             if total <= self._most_bytes or used > time.time() - _GRACE_S:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            with suppress(OSError):  # another process removed it
+                if path.stat().st_mtime == used:  # else somebody has asked for it meanwhile
+                    path.unlink()
+                    total -= size
 
 
 @contextmanager

@@ -21,12 +21,12 @@ class Refusing(LocalStore):
         super().__init__(root)
         self.appends, self.flushes = appends, flushes
 
-    def append(self, key: str, line: bytes) -> None:
+    def append(self, key: str, line: bytes, *, may_wait: bool = False) -> None:
         if b"leased" in line and self.appends > 0:
             self.appends -= 1
             if self.appends == 0:
                 raise StorageError("state_write", key, "must be written", "no room")
-        super().append(key, line)
+        super().append(key, line, may_wait=may_wait)
 
     def flush(self, *, everything: bool = False) -> None:
         del everything
@@ -41,11 +41,11 @@ def test_what_ended_is_taken_in_though_the_store_refuses(tmp_path: Path) -> None
     class Deaf(LocalStore):
         refusals = 0
 
-        def append(self, key: str, line: bytes) -> None:
+        def append(self, key: str, line: bytes, *, may_wait: bool = False) -> None:
             if b'"done"' in line and self.refusals:
                 self.refusals -= 1
                 raise StorageError("store_refused", key, "must be written", "503")
-            super().append(key, line)
+            super().append(key, line, may_wait=may_wait)
 
     clock, row, store = Clock(), Row(), Deaf(tmp_path)
     engine = ScriptedEngine(lambda task, attempt, seat: None)

@@ -8,7 +8,7 @@ import pytest
 from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import Marker, commit, done_chunks, read_marker
-from lipwise_ray.state.store import LocalStore, open_store, read_json
+from lipwise_ray.state.store import LocalStore, load_file, open_store, read_json
 
 
 def _marker(store: LocalStore, attempt: str, tmp: Path, data: bytes = b"segment") -> Marker:
@@ -140,3 +140,25 @@ def test_a_full_disk_is_worth_another_attempt(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, old)
     assert store.read("record") is None
+
+
+def test_a_copy_that_is_lost_says_nothing_of_the_file(tmp_path: Path) -> None:
+    """It is fetched once more; the file stays, however often that happens, and a damaged one is removed."""
+    store, asked = LocalStore(tmp_path), list[Path]()
+    store.write("scans/v/index.npz", b"whole")
+
+    def load(path: Path) -> bytes:
+        asked.append(path)
+        if len(asked) != 2:
+            raise FileNotFoundError(path)
+        return path.read_bytes()
+
+    assert load_file(store, "scans/v/index.npz", load) == b"whole"
+    assert load_file(store, "scans/v/index.npz", load) is None
+    assert store.read("scans/v/index.npz") == b"whole"
+
+    def refuse(_: Path) -> None:
+        raise ValueError
+
+    assert load_file(store, "scans/v/index.npz", refuse) is None
+    assert store.read("scans/v/index.npz") is None

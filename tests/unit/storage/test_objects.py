@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Generator
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lipwise_ray.dubbing.assembly import sound_told
+from lipwise_ray.dubbing.sounds import whole_file
 from lipwise_ray.errors import StorageError
 from lipwise_ray.state.lease import DriverLease, holder
+from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.remote import RemoteStore
 from lipwise_ray.storage import objects
 from lipwise_ray.storage.cache import Cache
@@ -200,13 +204,40 @@ def test_records_that_never_change_are_asked_for_once(line: Line, tmp_path: Path
 def test_lines_that_may_wait_do(line: Line, tmp_path: Path) -> None:
     """A job's lines are in its run's events too: they are written when everything is."""
     store = _store(tmp_path)
-    for key in ("runs/1/events.jsonl", "jobs/j/attempts.jsonl"):
-        store.append(key, b"line")
+    store.append("runs/1/events.jsonl", b"line")
+    store.append("jobs/j/attempts.jsonl", b"line", may_wait=True)
     assert _asked(line, store.flush) == ["PUT"]
     assert (list(store.log("runs/1/events.jsonl")), list(store.log("jobs/j/attempts.jsonl"))) == ([b"line"], [])
     assert _asked(line, lambda: store.flush(everything=True)) == ["PUT"]
     assert list(store.log("jobs/j/attempts.jsonl")) == [b"line"]
     assert _asked(line, lambda: store.flush(everything=True)) == []
+
+
+def test_a_traceback_outlives_a_killed_driver(line: Line, tmp_path: Path) -> None:
+    """What is in no run's events is written at once, with what waited before it; what follows may wait again."""
+    ledger, other = Ledger(_store(tmp_path), "1"), _store(tmp_path)
+    ledger.note("t", "j", "leased", attempt=1)
+    assert not _asked(line, lambda: None)
+    asked = _asked(line, lambda: ledger.note("t", "j", "failed", code="internal", detail="Traceback ..."))
+    assert asked == ["PUT", "PUT"]
+    assert [b"Traceback" in one for one in other.log("jobs/j/attempts.jsonl")] == [False, True]
+    assert [b"Traceback" in one for one in other.log("runs/1/events.jsonl")] == [False, False]
+    ledger.note("t", "j", "leased", attempt=2)
+    assert _asked(line, ledger.flush) == ["PUT"]
+    assert len(list(other.log("jobs/j/attempts.jsonl"))) == 2
+
+
+def test_a_sound_that_was_removed_is_not_taken_from_a_copy(port: int, tmp_path: Path) -> None:
+    """An attempt on another machine removed it as suspect: the next one looks what is there, and finds nothing."""
+    one, other = _store(tmp_path), RemoteStore(f"s3://{BUCKET}/night/state", Cache(tmp_path / "elsewhere"))
+    key = f"jobs/j/sound/encoded/{hashlib.sha256(b'sound').hexdigest()}.m4a"
+    (tmp_path / "part").write_bytes(b"sound")
+    one.put_file(key, tmp_path / "part")
+    folder, payload = "jobs/j/sound/encoded", {"sound": key}
+    assert whole_file(other, folder, sound_told(payload)) is not None
+    one.remove_all([key])
+    assert whole_file(other, folder, sound_told({**payload, "may_be_done": True})) is None
+    assert port
 
 
 def test_folders_are_listed_without_what_lies_in_them(line: Line, tmp_path: Path) -> None:

@@ -142,3 +142,39 @@ def test_a_path_that_leads_nowhere_is_a_plain_error(name: str, tmp_path: Path, m
         normal(name)
     assert caught.value.code == "bad_path"
     str(caught.value).encode()
+
+
+def test_a_copy_that_is_asked_for_meanwhile_does_not_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies are looked at again right before they go: of two old ones that which is used in between stays."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for number, name in enumerate(("used", "old")):
+        (folder / name).write_bytes(b"x" * 100)
+        os.utime(folder / name, (number, number))
+    (tmp_path / "new").write_bytes(b"x" * 100)
+    now_s = time.time()
+
+    def clock() -> float:
+        if (folder / "new").exists():  # the files are listed by now, or about to be
+            os.utime(folder / "used")
+        return now_s
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lipwise_ray.storage.cache.time.time", clock)
+        Cache(folder, most_bytes=150).keep("new", tmp_path / "new")
+    assert (folder / "used").exists()
+    assert not (folder / "old").exists()
+
+
+def test_nothing_is_left_of_what_could_not_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills while a file is copied keeps no part of it."""
+
+    def full(path: Path, part: Path) -> None:
+        part.write_bytes(path.read_bytes()[:2])
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "new").write_bytes(b"whole")
+    monkeypatch.setattr("lipwise_ray.storage.cache.shutil.move", full)
+    with pytest.raises(StorageError, match="No space left"):
+        Cache(tmp_path / "cache").keep("new", tmp_path / "new")
+    assert not list((tmp_path / "cache").iterdir())
