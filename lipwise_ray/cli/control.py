@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
@@ -33,9 +34,12 @@ def retry(
     ] = False,
     address: setup.Address = None,
 ) -> None:
-    """Take tasks out of quarantine and run the latest submit of the state again; what was sent to a cluster, there."""
+    """Take tasks out of quarantine and run the latest submit of the state again; what was sent to a cluster, there.
+
+    Of several shards with rows to do none is run: which they are is said.
+    """
     from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.overview import latest_run  # noqa: PLC0415  # the same
+    from lipwise_ray.state.overview import latest_run, shards_to_do  # noqa: PLC0415  # the same
     from lipwise_ray.state.shards import refuse_if_any_held  # noqa: PLC0415  # the same
     from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
@@ -57,6 +61,19 @@ def retry(
         raise StateError(
             "no_command", state, "must hold a run begun by submit or evaluate", got, "Run it again yourself"
         )
+    shards = shards_to_do(store)
+    if len(shards) > 1:
+        told = replace(
+            request, shard=f"NUMBER/{shards[0].rpartition('/')[2]}", address=request.sent_to or request.address
+        )
+        raise StateError(
+            "several_shards",
+            f"retry {state}",
+            "runs one shard again",
+            f"rows to do in {', '.join(shards)}",
+            f"Send each of them yourself: lipwise-ray {redact(shown_words(again.words_of(told, state)))}",
+        )
+    request = replace(request, shard=shards[0]) if shards else request
     again.run_again(request, latest.folder, state, trust=trust, address=address)
 
 

@@ -88,7 +88,7 @@ def submit(
     state_root = setup.state_address(state, settings, out_root)
     loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)
     if part is not None:
-        loaded.keep(part.has)
+        loaded.keep(part)
     with show(loaded.good + loaded.bad, as_json=as_json) as listener:
         stop.tell_by(listener.stopping)
         report = run_manifest(
@@ -115,7 +115,6 @@ def submit(
                 sent_to=sent_to,
             ),
             verify=verify,
-            shard=part,
         )
         listener.summary(report, out_root, state_root)
         try:

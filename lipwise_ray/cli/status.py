@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lipwise_ray.cli import cluster, setup
 from lipwise_ray.errors import OutputError, SettingsError, StateError
 from lipwise_ray.storage.address import is_local
+
+if TYPE_CHECKING:
+    from lipwise_ray.state.overview import Overview
 
 
 def status(
@@ -35,19 +39,26 @@ def status(
     if as_json:
         typer.echo(json.dumps(found.record()))
         return
-    typer.echo(f"run {found.run_id} of {found.manifest}: {found.done} done, {found.failed} failed, {found.left} left")
+    for line in _lines(found):
+        typer.echo(line)
+
+
+def _lines(found: Overview) -> Iterator[str]:
+    yield f"run {found.run_id} of {found.manifest}: {found.done} done, {found.failed} failed, {found.left} left"
+    for shard in found.not_begun:
+        yield f"shard {shard}: not begun"
     for row in found.failures:
-        typer.echo(f"FAILED {row['row_id']} [{row['code']}] {row['message']}")
+        yield f"FAILED {row['row_id']} [{row['code']}] {row['message']}"
     for holder in found.holders:
-        typer.echo(f"at work: process {holder.get('pid')} on {holder.get('host')}")
+        yield f"at work: process {holder.get('pid')} on {holder.get('host')}"
     if found.loading:
-        typer.echo(f"loading: {found.loading} workers fetch and load their models")
+        yield f"loading: {found.loading} workers fetch and load their models"
     for task in found.running:
-        typer.echo(f"running {task['task']} on {task['worker']}, attempt {task['attempt']}")
+        yield f"running {task['task']} on {task['worker']}, attempt {task['attempt']}"
     for letter in found.quarantined:
-        typer.echo(f"quarantined {letter['task']}: {letter['message']}")
+        yield f"quarantined {letter['task']}: {letter['message']}"
     for job in found.unfinished:
-        typer.echo(f"job {job.job_id}: {job.chunks_done} of {job.chunks} chunks rendered")
+        yield f"job {job.job_id}: {job.chunks_done} of {job.chunks} chunks rendered"
 
 
 def tracks(
@@ -70,7 +81,9 @@ def tracks(
 def report(
     state: Annotated[str, typer.Argument(help="The state: a folder or an address.")],
     *,
-    run: Annotated[str | None, typer.Option("--run", help="A run's name; the latest without it.")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="A run's name; without it the latest, with all its shards.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to. Default: beside the run's records in the state.")
     ] = None,

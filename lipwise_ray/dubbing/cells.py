@@ -66,6 +66,8 @@ class Cells:
         self.line = 0
         self.id = ""
         """Of the present row, as far as it can be read."""
+        self.video = ""
+        """The same, as the manifest spells it."""
         self.within = ""
         """Which part of the row is looked at, for messages."""
         self._columns = columns
@@ -80,9 +82,8 @@ class Cells:
     def begin(self, line: int, record: dict[str, Any]) -> Record | None:
         """Take up a row; None for one whose cells cannot be read at all."""
         broken = record.pop(BROKEN, None)
-        name = record.get("id")
         self.line = line
-        self.id = "" if name is None else str(name).strip().encode(errors="replace").decode()
+        self.id, self.video = (_plain(record.get(name)) for name in ("id", "video"))
         if broken is not None:
             self.wrong(None, "must be a whole row", str(broken))
             return None
@@ -233,6 +234,11 @@ class Cells:
             self.wrong(column, f"must be a whole number of at most {_LARGEST}", repr(text[:_MOST_DIGITS]))
             return 0
         return number
+
+
+def _plain(value: object) -> str:
+    """Return a cell as text that UTF-8 can hold."""
+    return "" if value is None else str(value).strip().encode(errors="replace").decode()
 
 
 def is_text(value: object) -> bool:

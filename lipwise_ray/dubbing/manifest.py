@@ -16,6 +16,7 @@ from lipwise_ray.dubbing.row_table import BadRow, Row, RowTable, Waiting
 from lipwise_ray.dubbing.speakers import Speaker
 from lipwise_ray.errors import InputError, ManifestError
 from lipwise_ray.media.join import CONTAINERS
+from lipwise_ray.state.shards import Shard
 from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
 
 DUBBED = Columns(
@@ -56,6 +57,11 @@ class Manifest:
         name: The file's path or address.
         sha256: Of its bytes.
         table: Its rows and their problems.
+
+    Attributes:
+        good, bad: How many rows can be done, and how many not; of a shard's only.
+        rows_total: How many there are in all shards.
+        shard: The part that is left of it; None for the whole.
     """
 
     def __init__(self, name: str, sha256: str, table: RowTable) -> None:
@@ -63,6 +69,8 @@ class Manifest:
         self.sha256 = sha256
         self._table = table
         self.good, self.bad = table.counts()
+        self.rows_total = self.good + self.bad
+        self.shard: Shard | None = None
 
     @property
     def rows(self) -> Iterator[Row]:
@@ -85,9 +93,10 @@ class Manifest:
         found = self._table.shares(None)
         return found[0] if found else 0
 
-    def keep(self, is_kept: Callable[[str], bool]) -> None:
-        """Leave the rows to other drivers whose key is not kept (`RowTable.keep`); all of them are checked by now."""
-        self._table.keep(is_kept)
+    def keep(self, shard: Shard) -> None:
+        """Leave the rows of other shards to other drivers (`RowTable.keep`); all of them are checked by now."""
+        self.shard = shard
+        self._table.keep(shard.has)
         self.good, self.bad = self._table.counts()
 
     def waiting(self) -> Waiting:
@@ -212,7 +221,7 @@ class _Parser:
         found = cells.begin(line, record)
         output = self._output(found.text["output"]) if found else ""
         row = replace(self._row(found.values, found.text, output), extra=found.extra) if found else None
-        cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row)
+        cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
 
     def _row(self, values: dict[str, Any], text: dict[str, str], output: str) -> Row:
         speakers = self._speakers(values["speakers"], text.get("faces", ""))

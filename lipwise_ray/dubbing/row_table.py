@@ -14,7 +14,9 @@ from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import parse_selection
 
 _TABLES = """
-CREATE TABLE rows (line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, share TEXT, row TEXT);
+CREATE TABLE rows (
+  line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, share TEXT, video TEXT, row TEXT
+);
 CREATE TABLE inputs (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE problems (line INT, number INTEGER PRIMARY KEY, words TEXT);
 """
@@ -100,7 +102,7 @@ class RowTable:
         self._base.executescript(_TABLES)
         self._base.execute("BEGIN")
 
-    def add(self, line: int, row_id: str, output: str, place: str, row: Row | None) -> None:
+    def add(self, line: int, row_id: str, output: str, place: str, row: Row | None, video: str = "") -> None:
         """Take a row in.
 
         Args:
@@ -109,12 +111,13 @@ class RowTable:
             output: Its output under the root, as far as it can be read.
             place: The address of its output.
             row: None for one that cannot be made.
+            video: Its video as the manifest spells it.
         """
         priority, share = (row.priority, row.share) if row else (0, "")
         text = json.dumps(asdict(row)) if row else None
         self._base.execute(
-            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (line, row_id, output, place, priority, share, text),
+            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (line, row_id, output, place, priority, share, video, text),
         )
         for address in row.inputs if row else ():
             self._base.execute("INSERT OR IGNORE INTO inputs VALUES (?)", (address,))
@@ -130,11 +133,11 @@ class RowTable:
     def keep(self, is_kept: Callable[[str], bool]) -> None:
         """Forget the rows whose key is another driver's.
 
-        It is the video's address, so that all rows of a video stay together and it is scanned once; of a row that
-        cannot be read its id, or its line.
+        It is the video as the manifest spells it, which is the same on every machine and at every time, whatever is
+        there; so all rows of a video stay together and it is scanned once. A row without one goes by its id, or line.
         """
         self._base.create_function("is_kept", 1, is_kept, deterministic=True)
-        key = "coalesce(json_extract(row, '$.video'), nullif(id, ''), line)"
+        key = "coalesce(nullif(video, ''), nullif(id, ''), line)"
         self._base.execute(f"DELETE FROM rows WHERE NOT is_kept(cast({key} AS TEXT))")  # noqa: S608  # a constant
         self._base.execute("DELETE FROM problems WHERE line NOT IN (SELECT line FROM rows)")
 

@@ -89,10 +89,9 @@ def submit(
     is_over: Callable[[], bool] = lambda: False,
     request: Request | None = None,
     verify: bool = False,
-    shard: Shard | None = None,
     night: NightFacts | None = None,
 ) -> Report:
-    """Dub every row of a manifest, or those of a shard.
+    """Dub every row of a manifest, or of the shard that is left of it (`Manifest.keep`).
 
     Args:
         manifest: What to do.
@@ -106,14 +105,11 @@ def submit(
         is_over: Asked too; once it says yes nothing more is begun, and the run stops when running tasks have ended.
         request: What asked for it, for `retry`.
         verify: Read finished outputs, and make those again that are not what was published.
-        shard: Other drivers work on the others, on the same state.
         night: The night that this is part of; None for none.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
     """
-    if shard is not None:
-        manifest.keep(shard.has)
     return work_through(
         manifest,
         source,
@@ -126,7 +122,6 @@ def submit(
         is_over=is_over,
         request=request,
         verify=verify,
-        shard=shard,
         night=night,
     )
 
@@ -144,7 +139,6 @@ def work_through(
     is_over: Callable[[], bool] = lambda: False,
     request: Request | None = None,
     verify: bool = False,
-    shard: Shard | None = None,
     night: NightFacts | None = None,
 ) -> Report:
     """Do the same with every row of a manifest.
@@ -155,7 +149,7 @@ def work_through(
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
     """
-    begun = time.monotonic()
+    begun, shard = time.monotonic(), manifest.shard
     run_settings = source.for_run()
     if is_within(work.out, state):
         must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
@@ -195,7 +189,7 @@ def work_through(
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
             run = Run(run_id, store, place, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
-            _record_run(store, run_id, manifest, run_settings, work.out, request, notes, shard)
+            _record_run(store, run_id, manifest, run_settings, work.out, request, notes)
             _record_rows(store, run_id, manifest, work.out, scratch)
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
@@ -255,7 +249,6 @@ def _record_run(
     out: str,
     request: Request | None,
     notes: list[str],
-    shard: Shard | None,
 ) -> None:
     record: Json = {
         "run_id": run_id,
@@ -266,7 +259,7 @@ def _record_run(
         "settings": settings.model_dump(mode="json"),
         "begun": time.time(),
         "request": asdict(request) if request else None,
-        **({"shard": str(shard)} if shard else {}),
+        **({"shard": str(manifest.shard), "rows_total": manifest.rows_total} if manifest.shard else {}),
         "notes": notes,
         "folder": str(Path.cwd()),
     }

@@ -11,8 +11,8 @@ from typing import Any
 from lipwise_ray.errors import StateError
 from lipwise_ray.nets.terms import commercial_of, strictest
 from lipwise_ray.state import layout
-from lipwise_ray.state.overview import runs_of_shards
-from lipwise_ray.state.shapes import EndRecord, PlannedRow, RowRecord, RunRecord, checked, read_checked
+from lipwise_ray.state.overview import shards_of
+from lipwise_ray.state.shapes import EndRecord, PlannedRow, RowRecord, RunRecord, checked, read_checked, typed
 from lipwise_ray.state.store import Store, as_json
 from lipwise_ray.values import Json
 
@@ -91,32 +91,46 @@ def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
                 yield {**{name: planned.get(name) for name in ("row", "row_id", "output")}, "status": "left", **why}
 
 
-def collect_shards(store: Store, run_id: str | None = None) -> RunReport:
-    """Return a run, the latest without a name, with the latest runs of the other shards as one.
+def collect_latest(store: Store) -> RunReport:
+    """Return the latest run; of a shard with the latest runs of the other shards as one.
 
     Raises:
-        StateError: There is no such run.
+        StateError: There is none.
     """
-    report = collect(store, run_id)
-    runs = runs_of_shards(store, str(report.run["run_id"]), report.run)
-    reports = [report, *(collect(store, one) for one in list(runs)[1:])]
-    if len(reports) == 1:
+    report = collect(store)
+    run = typed(report.run, RunRecord)
+    assert run is not None  # `collect` looked
+    shards = shards_of(store, run.run_id, run)
+    if len(shards) == 1:
         return report
+    reports = [report if one.run_id == run.run_id else collect(store, one.run_id) for one in shards if one.run_id]
     pairs = sorted(
         ((row, detail) for one in reports for row, detail in zip(one.rows, one.details, strict=True)),
         key=lambda pair: pair[0]["row"] or 0,
     )
     ends = [one.ended for one in reports if one.ended is not None]
-    shards = ", ".join(sorted(str(one.run["shard"]) for one in reports))
+    left = sorted((row for one in reports for row in one.left), key=lambda row: row["row"])
+    left += [_not_begun(one.shard) for one in shards if not one.run_id]
     return RunReport(
-        {**report.run, "rows": sum(one.run["rows"] for one in reports), "shard": shards},
+        {
+            **report.run,
+            "rows": run.rows_total or run.rows,
+            "shard": ", ".join(str(one.run["shard"]) for one in reports),
+        },
         {name: sum(end.get(name) or 0 for end in ends) for name in ("done", "failed", "left", "seconds")}
-        if len(ends) == len(reports)
+        if len(ends) == len(shards)
         else None,
         [row for row, _ in pairs],
         [detail for _, detail in pairs],
-        sorted((row for one in reports for row in one.left), key=lambda row: row["row"]),
+        left,
     )
+
+
+def _not_begun(shard: str) -> Json:
+    """Return what stands for the rows of a shard that no driver has begun: which they are, nobody has said."""
+    message = f"No driver has begun this shard: run the same command with --shard {shard}."
+    told = {"row": None, "row_id": f"shard {shard}", "output": None, "status": "left", "code": "not_begun"}
+    return {**told, "message": message}
 
 
 def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str, str] = _NOTHING_REFUSED) -> RunReport:

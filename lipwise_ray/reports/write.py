@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lipwise_ray.errors import OutputError
 from lipwise_ray.reports.page import Costs, page
-from lipwise_ray.reports.rows import RunReport, collect, collect_shards, joined
+from lipwise_ray.reports.rows import RunReport, collect, collect_latest, joined
 from lipwise_ray.reports.tables import as_csv, as_json_lines, as_parquet
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
@@ -23,7 +23,7 @@ def write_report(
 
     Args:
         store: The state.
-        run_id: The run; the latest without it.
+        run_id: The run, alone; without it the latest, with those of the other shards of its rows.
         folder: Where to write instead.
         costs: What GPU seconds cost.
 
@@ -32,7 +32,7 @@ def write_report(
         StorageError: The state cannot be written.
         OutputError: The folder cannot be written.
     """
-    report = collect_shards(store, run_id)
+    report = collect(store, run_id) if run_id else collect_latest(store)
     return _write(store, report, layout.run(str(report.run["run_id"])), folder, costs)
 
 

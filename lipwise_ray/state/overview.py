@@ -15,7 +15,11 @@ from lipwise_ray.state.shards import holders
 from lipwise_ray.state.store import Store, as_json, open_store
 from lipwise_ray.values import Json
 
-_MOST_RUNS_OF_SHARDS = 4096
+_A_NIGHT_S = 12 * 3600.0
+_MOST_OTHER_RUNS = 256
+"""So many runs of other manifests may lie between those of a manifest's shards."""
+
+_AT_A_TIME = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Overview:
         unfinished: Jobs that are planned but not published.
         holder: The driver that is at work, None where none is; the first of several.
         holders: All of them, of a state whose shards have one each.
+        not_begun: Shards whose rows are left, because none of their drivers has begun.
         running: Tasks that are handed out, with worker and attempt.
         loading: Workers that fetch and load their models.
         quarantined: Tasks in quarantine, with the last message.
@@ -52,6 +57,7 @@ class Overview:
     unfinished: list[JobState] = field(default_factory=list[JobState])
     holder: Json | None = None
     holders: list[Json] = field(default_factory=list[Json])
+    not_begun: list[str] = field(default_factory=list[str])
     running: list[Json] = field(default_factory=list[Json])
     loading: int = 0
     quarantined: list[Json] = field(default_factory=list[Json])
@@ -67,7 +73,7 @@ class Overview:
 
 
 def overview(address: str) -> Overview:
-    """Return the state of the latest run.
+    """Return the state of the latest run, with the latest runs of the other shards of its rows.
 
     Raises:
         StateError: No run was ever begun there.
@@ -76,12 +82,13 @@ def overview(address: str) -> Overview:
     run_id, record = next(_runs(store), ("", None))
     if record is None:
         raise StateError("no_runs", address, "must hold a run", "none", "Check the path")
-    runs = runs_of_shards(store, run_id, record)
-    found = Overview(run_id, record["manifest"], sum(one["rows"] for one in runs.values()))
-    ended = [key for one in runs for key in store.names(layout.rows(one))]
-    failed = [key for key in ended if not key.endswith("-done.json")]
-    found.done, found.failed = len(ended) - len(failed), len(failed)
-    for row in _records(store, failed, RowRecord):
+    shards = shards_of(store, run_id, record)
+    found = Overview(run_id, record.manifest, record.rows if record.rows_total is None else record.rows_total)
+    found.not_begun = [one.shard for one in shards if not one.run_id]
+    ended = [_ended(store, one.run_id) for one in shards if one.run_id]
+    failures = [key for _, failed in ended for key in failed]
+    found.done, found.failed = sum(done for done, _ in ended), len(failures)
+    for row in _records(store, failures, RowRecord):
         found.failures.append({name: row.get(name, "") for name in ("row_id", "code", "message", "stage")})
     found.unfinished = list(_unfinished(store))
     for _, one in holders(store):
@@ -115,26 +122,77 @@ def latest_run(store: Store) -> RunRecord | None:
     return record
 
 
-def runs_of_shards(store: Store, run_id: str, record: Json) -> dict[str, Json]:
-    """Return the latest run of each shard of what a run worked on, itself among them; itself alone where it had none.
+@dataclass(frozen=True, slots=True)
+class ShardRun:
+    """What the drivers of a shard last did.
+
+    Attributes:
+        shard: Such as ``3/8``; empty where a run had all rows.
+        run_id: The run; empty for a shard that was not begun.
+        record: What it was begun with.
+    """
+
+    shard: str
+    run_id: str
+    record: RunRecord | None
+
+
+def shards_of(store: Store, run_id: str, run: RunRecord) -> list[ShardRun]:
+    """Return the latest run of each shard of what the latest run worked on, in their order; itself where it had all.
+
+    Runs of the same rows and places count that were begun since the previous run of its shard, or within a night
+    before that: drivers that are started together are hardly ever begun in the same order as they are begun again.
 
     Args:
         store: The state.
-        run_id: The run.
-        record: What it was begun with.
+        run_id: The latest run.
+        run: What it was begun with.
     """
-    found = {run_id: record}
-    if not record.get("shard"):
-        return found
-    count = str(record["shard"]).rpartition("/")[2]
-    wanted = {f"{number}/{count}" for number in range(1, int(count) + 1)} - {record["shard"]}
-    for other, told in islice(_runs(store), _MOST_RUNS_OF_SHARDS):
-        if not wanted:
+    if run.shard is None:
+        return [ShardRun("", run_id, run)]
+    count = int(run.shard.rpartition("/")[2])
+    found = {f"{number}/{count}": ShardRun(f"{number}/{count}", "", None) for number in range(1, count + 1)}
+    found[run.shard] = ShardRun(run.shard, run_id, run)
+    wanted, since_s = len(found) - 1, 0.0
+    for other_id, other in islice(_runs(store), _MOST_OTHER_RUNS + 2 * count):
+        if not wanted or other.begun < since_s:
             break
-        if told.get("shard") in wanted and told.get("manifest_sha256") == record.get("manifest_sha256"):
-            wanted.discard(told["shard"])
-            found[other] = told
-    return found
+        if other_id == run_id or (other.manifest_sha256, other.out) != (run.manifest_sha256, run.out):
+            continue
+        if other.shard == run.shard:
+            since_s = max(since_s, other.begun - _A_NIGHT_S)
+        elif other.shard in found and not found[other.shard].run_id:
+            found[other.shard] = ShardRun(other.shard, other_id, other)
+            wanted -= 1
+    return list(found.values())
+
+
+def kept_runs(store: Store) -> set[str]:
+    """Return the runs that `status`, `report` and `retry` go by."""
+    newest, _ = next(_run_records(store), ("", b""))
+    run_id, run = next(_runs(store), ("", None))
+    shards = shards_of(store, run_id, run) if run else []
+    return {newest.split("/")[1] if newest else "", *(one.run_id for one in shards)} - {""}
+
+
+def shards_to_do(store: Store) -> list[str]:
+    """Return the shards of the latest run's rows of which some are not done, or all shards where all rows are.
+
+    Nothing is returned where it had no shards.
+    """
+    run_id, run = next(_runs(store), ("", None))
+    if run is None or run.shard is None:
+        return []
+    shards = shards_of(store, run_id, run)
+    open_ones = [one for one in shards if one.record is None or _ended(store, one.run_id)[0] < one.record.rows]
+    return [one.shard for one in open_ones or shards]
+
+
+def _ended(store: Store, run_id: str) -> tuple[int, list[str]]:
+    """Return how many rows of a run are done, and the keys of those that failed."""
+    ended = store.names(layout.rows(run_id))
+    failed = [key for key in ended if not key.endswith("-done.json")]
+    return len(ended) - len(failed), failed
 
 
 def tracks_of(address: str, row_id: str) -> Path:
@@ -185,21 +243,21 @@ def _records(store: Store, keys: list[str], shape: type[object]) -> Iterator[Jso
         yield checked(as_json(data), shape) or {}
 
 
-def _runs(store: Store) -> Iterator[tuple[str, Json]]:
+def _runs(store: Store) -> Iterator[tuple[str, RunRecord]]:
     """Yield (id, record) of the runs, newest first."""
     for key, data in _run_records(store):
-        record = checked(as_json(data), RunRecord)
+        record = typed(as_json(data), RunRecord)
         if record is not None:
             yield key.split("/")[1], record
 
 
 def _run_records(store: Store) -> Iterator[tuple[str, bytes]]:
     """Yield (key, contents) of what runs were begun with, newest first: they are named after that time."""
-    for run_id in reversed(store.folders(layout.RUNS)):
-        key = layout.run_record(run_id)
-        data = store.read(key)
-        if data is not None:  # else the run was killed before that
-            yield key, data
+    keys = [layout.run_record(run_id) for run_id in reversed(store.folders(layout.RUNS))]
+    for some in (keys[:1], *(keys[at : at + _AT_A_TIME] for at in range(1, len(keys), _AT_A_TIME))):
+        for key, data in zip(some, store.read_all(some), strict=True):
+            if data is not None:  # else the run was killed before that
+                yield key, data
 
 
 def _unfinished(store: Store) -> Iterator[JobState]:

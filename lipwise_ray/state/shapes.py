@@ -273,7 +273,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class RunRecord:
-    """What a run was begun with; ``command`` is what earlier versions kept in place of ``request``."""
+    """What a run was begun with; ``command`` is what earlier versions kept in place of ``request``.
+
+    ``rows`` are those of its shard, where it has one, and ``rows_total`` those of its whole manifest.
+    """
 
     run_id: str
     manifest: str
@@ -285,6 +288,7 @@ class RunRecord:
     folder: str = ""
     shard: Annotated[str, Field(pattern=r"^\d{1,4}/\d{1,4}$")] | None = None
     manifest_sha256: str = ""
+    rows_total: Count | None = None
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

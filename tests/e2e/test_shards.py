@@ -16,8 +16,8 @@ from tests.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED, run, settings_argume
 def test_two_shards_make_one_manifest(tmp_path: Path) -> None:
     """Each row is dubbed by the driver of its video's shard and by nobody else; they have one status and one report."""
     names = [f"v{number}.mp4" for number in range(20)]
-    one = next(name for name in names if Shard(1, 2).has(str(tmp_path / name)))
-    two = next(name for name in names if Shard(2, 2).has(str(tmp_path / name)))
+    one = next(name for name in names if Shard(1, 2).has(name))
+    two = next(name for name in names if Shard(2, 2).has(name))
     for name in (one, two):
         write_clip(tmp_path / name, ClipSpec(size=Size(160, 112), frames=10))
     write_sound(tmp_path / "s.wav", ToneSpec(0.4, codec="pcm_s16le", rate_hz=16000, channels=1))
@@ -32,6 +32,8 @@ def test_two_shards_make_one_manifest(tmp_path: Path) -> None:
     first = run(*words, "--shard", "1/2")
     assert first.returncode == 0, first.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "c.mp4"]
+    told = json.loads(run("status", tmp_path / "s", "--json").stdout)
+    assert (told["rows"], told["done"], told["left"], told["not_begun"]) == (4, 2, 2, ["2/2"])
     second = run(*words, "--shard", "2/2")
     assert second.returncode == 1, second.stderr
     told = json.loads(run("status", tmp_path / "s", "--json").stdout)

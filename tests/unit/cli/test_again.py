@@ -231,3 +231,18 @@ def test_a_run_of_this_machine_can_be_retried_on_a_cluster(tmp_path: Path, submi
     request = Request(verb="submit", files=["m.csv"], assignments=['engine.address="ray://10.0.0.1:1"'])
     run_again(request, str(tmp_path), str(tmp_path / "st"), trust=False, address="http://mine:8265")
     assert submitted[0]["address"] == "http://mine:8265"
+
+
+def test_shards_are_retried_by_name_and_never_one_for_all(tmp_path: Path, submitted: list[dict[str, Any]]) -> None:
+    """Where rows of several shards are to do, they are named with the command, and nothing is run; of one that is."""
+    request = {"verb": "submit", "files": ["/m.csv"], "shard": "2/2", "sent_to": None}
+    state = _state(tmp_path, request=request, shard="2/2", rows_total=2, manifest_sha256="m")
+    with pytest.raises(StateError, match="rows to do in 1/2, 2/2") as caught:
+        retry(state)
+    assert "--shard=NUMBER/2" in caught.value.do
+    assert not submitted
+    runs = tmp_path / "st" / "runs"
+    (runs / "r" / "rows").mkdir()
+    (runs / "r" / "rows" / "000002-done.json").write_bytes(b"{}")
+    retry(state)
+    assert [one["shard"] for one in submitted] == ["1/2"]
