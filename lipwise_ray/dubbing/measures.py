@@ -179,7 +179,7 @@ def overall_distance(store: Store, jobs: Mapping[str, int]) -> tuple[float | Non
     for job_id, stretches in jobs.items():
         for number in range(stretches):
             part = load_file(store, layout.measured(job_id, number), Measured.load)
-            if part is None:  # damaged, or old and cleaned away
+            if part is None:  # damaged, or gone
                 return None, spread.pictures  # a figure over some of them would pass for one over all
             spread.add(part)
     return spread.distance(), spread.pictures

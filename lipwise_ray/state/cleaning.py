@@ -1,6 +1,7 @@
 """Removing what is old from a state: what can be made again, what led to finished videos, and reports.
 
-That a video is finished stays known, however old: a row is not done again because its state was cleaned.
+That a video is finished stays known, however old: a row is not done again because its state was cleaned. What was
+measured in a video stays too: a figure over several videos needs it, and nobody would measure a finished one again.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ from itertools import groupby
 from typing import Literal
 
 from lipwise_ray.state import layout
+from lipwise_ray.state.attempts import jobs_over
+from lipwise_ray.state.overview import kept_runs
+from lipwise_ray.state.shapes import RowRecord, typed
 from lipwise_ray.state.speeds import MOST_RUNS
-from lipwise_ray.state.store import Store
+from lipwise_ray.state.store import Store, as_json
 from lipwise_ray.storage.objects import Listed
 
-Kind = Literal["scans", "sounds", "jobs", "unfinished jobs", "runs", "nights", "speeds"]
+_AT_A_TIME = 64
+_LEAST_LEASE_S = 24 * 3600.0
+"""So long, at least, a driver that was asleep finds that its lease was taken from it."""
+
+Kind = Literal["scans", "sounds", "jobs", "unfinished jobs", "runs", "nights", "speeds", "shards"]
 
 
 @dataclass(slots=True)
@@ -24,8 +32,9 @@ class Removed:
     """What was removed of a kind, or would be.
 
     Attributes:
-        kind: Scans of videos, sounds, what led to finished or unfinished jobs, records of runs, of nights, and speeds.
-        folders: Of how many videos, sounds, jobs, runs or nights.
+        kind: Scans of videos, sounds, what led to finished or unfinished jobs, records of runs, of nights, speeds, and
+            leases of shards.
+        folders: Of how many videos, sounds, jobs, runs, nights or shards.
         objects: How many records and files.
         bytes_total: Their size.
     """
@@ -46,8 +55,9 @@ def clean(
 ) -> Iterator[Removed]:
     """Remove what nobody has written to for a while, and yield what was removed, kind by kind.
 
-    A folder goes as a whole, by the latest of what lies in it. The latest run, the latest night and the speeds that are
-    still read stay. Nobody may be at work on the state.
+    A folder goes as a whole, by the latest of what lies in it. The latest run with those of the other shards of its
+    rows, the latest night and the speeds that are still read stay. Nobody may be at work on the state
+    (`shards.held_against_all`).
 
     Args:
         store: The state.
@@ -59,19 +69,26 @@ def clean(
     Raises:
         StorageError: The store refuses.
     """
-    before_s = clock() - older_s
-    latest = {*store.folders(layout.RUNS)[-1:], *store.folders(layout.NIGHTS)[-1:]}
+    now_s = clock()
+    before_s, leases_before_s = now_s - older_s, now_s - max(older_s, _LEAST_LEASE_S)
+    latest = {*kept_runs(store), *store.folders(layout.NIGHTS)[-1:]}
     latest |= {key.rpartition("/")[2] for key in store.names(layout.SPEEDS)[-MOST_RUNS:]}
+    over = _lost_attempts(store)
 
     def whole(name: str, found: list[Listed]) -> list[Listed]:
-        return [] if name in latest else found
+        return found if name not in latest and _is_older(found, before_s) else []
 
     def of_ended(name: str, found: list[Listed]) -> list[Listed]:
-        rest = [one for one in found if one.key != layout.result(name)]
-        return rest if len(rest) < len(found) else []
+        kept = (layout.result(name), f"{layout.measures(name)}/")
+        is_ended = name in over or any(one.key == layout.result(name) for one in found)
+        return [one for one in found if not one.key.startswith(kept)] if is_ended and _is_older(found, before_s) else []
 
     def of_unfinished(name: str, found: list[Listed]) -> list[Listed]:
-        return [] if any(one.key == layout.result(name) for one in found) else found
+        is_ended = name in over or any(one.key == layout.result(name) for one in found)
+        return found if not is_ended and _is_older(found, before_s) else []
+
+    def of_leases(_: str, found: list[Listed]) -> list[Listed]:
+        return [one for one in found if one.changed_s <= leases_before_s]
 
     rules: list[tuple[Kind, str, Callable[[str, list[Listed]], list[Listed]]]] = [
         ("scans", layout.SCANS, whole),
@@ -81,12 +98,12 @@ def clean(
         ("runs", layout.RUNS, whole),
         ("nights", layout.NIGHTS, whole),
         ("speeds", layout.SPEEDS, whole),
+        ("shards", layout.SHARDS, of_leases),
     ]
     for kind, place, choose in rules:
         removed = Removed(kind)
         for name, group in groupby(store.listing(place), lambda one: one.key.split("/")[1]):
-            found = list(group)
-            gone = choose(name, found) if max(one.changed_s for one in found) <= before_s else []
+            gone = choose(name, list(group))
             if not gone:
                 continue
             removed.folders += 1
@@ -96,3 +113,19 @@ def clean(
                 store.remove_all([one.key for one in gone])
                 store.remove_empty(f"{place}/{name}")
         yield removed
+
+
+def _is_older(found: list[Listed], before_s: float) -> bool:
+    return max(one.changed_s for one in found) <= before_s
+
+
+def _lost_attempts(store: Store) -> set[str]:
+    """Return the jobs of attempts at rows that are over; most of them have no result of their own."""
+    keys = [f"{layout.JOBS}/{name}/result.json" for name in store.folders(layout.JOBS)]
+    over: set[str] = set()
+    for start in range(0, len(keys), _AT_A_TIME):
+        for data in store.read_all(keys[start : start + _AT_A_TIME]):
+            result = typed(as_json(data), RowRecord)
+            if result is not None and result.attempts:
+                over.update(jobs_over([(one.verdict, one.job_id) for one in result.attempts]))
+    return over

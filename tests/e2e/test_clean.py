@@ -37,7 +37,7 @@ def test_a_finished_row_stays_finished(tmp_path: Path) -> None:
     kinds = {one["kind"]: one for one in map(json.loads, told.stdout.splitlines())}
     assert all(kinds[name]["objects"] for name in ("scans", "sounds", "jobs"))
     left = {path.relative_to(state).parts[0] for path in state.rglob("*") if path.is_file()}
-    assert left == {"jobs", "runs", "speeds", "driver"}
+    assert left == {"jobs", "runs", "speeds", "driver", "night-lock"}
     assert [path.name for path in state.glob("jobs/*/*")] == ["result.json"]
     again = dub(tmp_path, [ROW], PASSTHROUGH, QUICK)
     assert (again.done, again.chunks_rendered, again.chunks_reused) == (1, 0, 1)
@@ -54,7 +54,7 @@ def test_what_is_no_age_and_no_state(tmp_path: Path) -> None:
 
 
 def test_no_figure_over_what_is_left_of_measures(tmp_path: Path) -> None:
-    """A distance over all faces is none where those of a row were cleaned away."""
+    """A distance over all faces is none where those of a row are gone."""
     store = LocalStore(tmp_path / "s")
     rng = np.random.default_rng(0)
     for job in ("one", "two"):

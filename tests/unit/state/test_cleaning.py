@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.state.cleaning import clean
-from lipwise_ray.state.store import LocalStore, Store, open_store
+from lipwise_ray.state.store import LocalStore, Store, open_store, to_json
 from lipwise_ray.storage.cache import Cache
 from tests.s3 import BUCKET, s3_server
 
@@ -32,6 +32,19 @@ RECORDS = {
     "runs/20260101T000000-a/run.json": OLD,
     "runs/20260101T000000-a/report.html": OLD,
     "runs/20260102T000000-b/run.json": OLD,
+    "runs/20260103T000000-c/run.json": OLD,
+    "runs/20260104T000000-d/run.json": OLD,
+    "runs/20260105T000000-e/planned.jsonl": OLD,
+    "jobs/best/result.json": OLD,
+    "jobs/first/result.json": OLD,
+    "jobs/lost/plan.json": OLD,
+    "jobs/broken/plan.json": OLD,
+    "jobs/waits/result.json": OLD,
+    "jobs/fails/plan.json": OLD,
+    "shards/1-of-2/driver/epoch-00000001.json": OLD,
+    "shards/1-of-2/driver/beat-00000001.json": OLD,
+    "shards/2-of-2/driver/epoch-00000001.json": OLD,
+    "shards/2-of-2/driver/epoch-00000002.json": NEW,
     "nights/20260101T000000-a/night.json": OLD,
     "nights/20260102T000000-b/night.json": NEW,
     "speeds/20260101T000000-a.json": OLD,
@@ -44,18 +57,45 @@ GONE = {
     "scans/v1/d/chunk-00000.npz",
     "sounds/a1/mel.npy",
     "jobs/ended/plan.json",
-    "jobs/ended/measures/00000.npz",
+    "jobs/lost/plan.json",
+    "jobs/broken/plan.json",
     "runs/20260101T000000-a/run.json",
     "runs/20260101T000000-a/report.html",
     "nights/20260101T000000-a/night.json",
+    "runs/20260103T000000-c/run.json",
+    "runs/20260105T000000-e/planned.jsonl",
+    "shards/1-of-2/driver/epoch-00000001.json",
+    "shards/1-of-2/driver/beat-00000001.json",
+    "shards/2-of-2/driver/epoch-00000001.json",
 }
-UNFINISHED = {"jobs/open/plan.json", "jobs/open/segments/00000.a.mkv"}
+UNFINISHED = {"jobs/open/plan.json", "jobs/open/segments/00000.a.mkv", "jobs/fails/plan.json"}
+
+
+def _shard(run_id: str, shard: str, out: str) -> bytes:
+    told = {"manifest": "m", "manifest_sha256": "m", "rows": 1, "rows_total": 2}
+    return to_json({"run_id": run_id, "shard": shard, "out": out, **told})
+
+
+def _attempts(*verdicts: tuple[str, str]) -> bytes:
+    attempts = [{"settings": {}, "verdict": verdict, "job_id": job_id} for verdict, job_id in verdicts]
+    return to_json({"status": "done", "attempts": attempts})
+
+
+WRITTEN = {
+    "runs/20260102T000000-b/run.json": _shard("b", "1/2", "/out"),
+    "runs/20260103T000000-c/run.json": _shard("c", "1/2", "/other"),
+    "runs/20260104T000000-d/run.json": _shard("d", "2/2", "/out"),
+    "jobs/first/result.json": _attempts(
+        ("check", "first"), ("failed", "broken"), ("check", "lost"), ("passed", "best")
+    ),
+    "jobs/waits/result.json": _attempts(("check", "waits"), ("failed", "fails")),
+}
 
 
 def _state(folder: Path) -> LocalStore:
     store = LocalStore(folder)
     for key, changed_s in RECORDS.items():
-        store.write(key, b"{}")
+        store.write(key, WRITTEN.get(key, b"{}"))
         os.utime(folder / key, (changed_s, changed_s))
     return store
 
@@ -65,7 +105,9 @@ def _keys(store: Store) -> set[str]:
 
 
 def test_what_nobody_wrote_to_for_a_month_goes(tmp_path: Path) -> None:
-    """Whole folders by the latest of what lies in them; results, the latest run, dead letters and manifests stay."""
+    """Whole folders by the latest of what lies in them, attempts that lost and leases of shards; what stays: results,
+    measures, the latest runs of the latest shards, what a run may go on with, dead letters and manifests.
+    """
     store = _state(tmp_path)
     told = {one.kind: one for one in clean(store, 30 * DAY_S, clock=lambda: NOW_S)}
     assert set(RECORDS) - _keys(store) == GONE
@@ -95,11 +137,12 @@ def test_a_bucket_is_cleaned_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with s3_server(monkeypatch.setenv):
         store = open_store(f"s3://{BUCKET}/state", Cache(tmp_path / "cache"))
         for key in RECORDS:
-            store.write(key, b"{}")
+            store.write(key, WRITTEN.get(key, b"{}"))
         written_s = max(one.changed_s for one in store.listing("jobs"))
         assert not any(one.objects for one in clean(store, DAY_S, clock=lambda: written_s))
         list(clean(store, DAY_S, clock=lambda: written_s + DAY_S))
-        kept = {"runs/20260102T000000-b/run.json", "nights/20260102T000000-b/night.json"}
-        kept |= {key for key in RECORDS if key.endswith("result.json") or key.startswith("jobs/open/")}
+        kept = {f"runs/{name}/run.json" for name in ("20260102T000000-b", "20260104T000000-d")}
+        kept |= {"nights/20260102T000000-b/night.json", "jobs/ended/measures/00000.npz"} | UNFINISHED
+        kept |= {key for key in RECORDS if key.endswith("result.json")}
         kept |= {key for key in RECORDS if key.split("/")[0] in ("speeds", "quarantine", "driver", "backlog")}
         assert _keys(store) == kept
