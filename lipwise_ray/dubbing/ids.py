@@ -9,8 +9,8 @@ from pathlib import Path
 from lipwise_ray.errors import MediaError
 from lipwise_ray.values import Json
 
-PIPELINE_VERSION = 5
-"""Raised when the same inputs and settings would give another result."""
+PIPELINE_VERSION = 6
+"""Raised when the same inputs and settings would give another result: 6 for mels in half precision."""
 
 _ID_CHARACTERS, _JUDGE_CHARACTERS = 24, 12
 

@@ -54,7 +54,7 @@ def _letter(state: Path, *assignments: str, **changes: Any) -> None:
         "known_choices": [],
         **dict.fromkeys(("job_id", "video_id", "detector_id"), "0f" * 12),
         "voices_id": None,
-        "identity": {"pipeline": 5},
+        "identity": {"pipeline": 6},
         "chunk": 3,
         "start": 30,
         "stop": 40,
