@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lipwise_ray.dubbing.tasks import Kind
+from lipwise_ray.dubbing.worker import Worker
 from lipwise_ray.storage import objects
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
@@ -71,3 +74,38 @@ def test_chunks_and_rows_ask_little(
     a_row = (several - few) / 2 - 2 * a_chunk
     assert a_chunk <= most, sorted(line.asked)
     assert a_row <= 25, sorted(line.asked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("faces", "sets", "most"),
+    [(None, SCANNED, 8), ("box:20,80,20,80", JUDGED, 13)],
+    ids=["scanned and rendered", "rendered and scored"],
+)
+def test_many_machines_ask_for_what_others_made(
+    faces: str | None, sets: tuple[str, ...], most: int, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two machines take tasks in turn: a chunk more costs at most 8 requests, 2 for its scan, and 15 with its score."""
+    crew: list[Worker] = []
+    run = Worker.run
+
+    def in_turn(self: Worker, kind: Kind, payload: dict[str, object]) -> dict[str, object]:
+        for number in range(2 - len(crew)):
+            scratch = str(tmp_path / f"machine{number}")
+            paths = self._config.paths.model_copy(update={"scratch": scratch})
+            crew.append(Worker(replace(self._config, paths=paths)))
+        crew.reverse()
+        return run(crew[0], kind, payload)
+
+    monkeypatch.setattr(Worker, "run", in_turn)
+    count = _counter(line, tmp_path, faces, *sets)
+
+    def fresh(rows: int, chunks: int) -> int:
+        crew.clear()
+        return count(rows, chunks)
+
+    few, long, several = fresh(1, 2), fresh(1, 6), fresh(3, 2)
+    a_chunk = (long - few) / 4
+    a_row = (several - few) / 2 - 2 * a_chunk
+    assert a_chunk <= most, sorted(line.asked)
+    assert a_row <= 40, sorted(line.asked)
