@@ -19,8 +19,10 @@ from lipwise_ray.errors import LipwiseError
 from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings import Settings
 from lipwise_ray.storage.address import is_web
+from lipwise_ray.storage.redact import redact
 
-_PACKAGES = ("torch", "ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
+_DRIVERS_PACKAGES = ("ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
+_PACKAGES = ("torch", *_DRIVERS_PACKAGES)
 _RAY = "ray starts"
 _LOW_DISK_BYTES = 10 << 30
 
@@ -52,7 +54,8 @@ def doctor(
     else:
         found = node_checks.everywhere(address, settings, places, look_here)
     code = ExitCode.DONE
-    for good, name, text in found:
+    for good, name, told in found:
+        text = redact(told)  # of a cluster's node it goes into a log
         if not good:
             code = max(code, ExitCode.CANNOT_START if name == _RAY else ExitCode.ROWS_FAILED)
         if as_json:
@@ -62,11 +65,22 @@ def doctor(
     raise typer.Exit(code)
 
 
-def look_here(settings: Settings) -> Iterator[node_checks.Finding]:
-    """Yield what a node is like for a job: all but whether a Ray starts there, which has."""
+def look_here(settings: Settings, *, computes: bool) -> Iterator[node_checks.Finding]:
+    """Yield what a node is like for a job: all but whether a Ray starts there, which has.
+
+    Args:
+        settings: What the job needs.
+        computes: Whether Ray has CPUs or GPUs there; else only drivers run there, which load no network.
+    """
     from lipwise_ray.storage.cache import machine_folder  # noqa: PLC0415  # with the others
 
-    yield from _findings(settings, Path(settings.paths.scratch or machine_folder()), quick=False)
+    folder = Path(settings.paths.scratch or machine_folder())
+    if computes:
+        yield from _findings(settings, folder, quick=False)
+        return
+    yield from _installed(_DRIVERS_PACKAGES)
+    yield _disk_line(folder)
+    yield from _weights(settings)
 
 
 def _whole(settings: Settings, folder: Path) -> Iterator[node_checks.Finding]:
@@ -75,12 +89,7 @@ def _whole(settings: Settings, folder: Path) -> Iterator[node_checks.Finding]:
 
 
 def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node_checks.Finding]:
-    yield True, "python", platform.python_version()
-    for package in _PACKAGES:
-        try:
-            yield True, package, importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield False, package, "not installed. Run `pip install lipwise-ray`"
+    yield from _installed(_PACKAGES)
     try:
         import av  # noqa: PLC0415  # heavy
 
@@ -104,6 +113,15 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     yield from _weights(settings)
 
 
+def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.Finding]:
+    yield True, "python", platform.python_version()
+    for package in packages:
+        try:
+            yield True, package, importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield False, package, "not installed. Run `pip install lipwise-ray`"
+
+
 def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     """Yield what this process sees of GPUs: in a worker's container that is what was passed on to it."""
     import torch  # noqa: PLC0415  # heavy
@@ -115,7 +133,7 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     if torch.cuda.is_available():
         yield True, "gpu", f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
         if found.encoder_problem:
-            yield found.capabilities is None, "gpu", found.encoder_problem
+            yield not found.lacks_capability, "gpu", found.encoder_problem
         return
     reason = ""
     if torch.version.cuda is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.settings import Settings
@@ -22,6 +23,14 @@ _SHOWN = ("gpu", "disk", "encoder", "weights", "note")
 
 _MOST_SKEW_S = 30.0
 """Stores refuse requests that are minutes off, and windows close by the driver's clock."""
+
+
+class Look(Protocol):
+    """Tells what this machine is like for a job; one that computes nothing only has drivers on it."""
+
+    def __call__(self, settings: Settings, *, computes: bool) -> Iterator[Finding]:
+        """Yield it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,7 @@ def everywhere(
     address: str,
     settings: Settings,
     places: list[str],
-    look: Callable[[Settings], Iterator[Finding]],
+    look: Look,
 ) -> Iterator[Finding]:
     """Look at every node of a cluster.
 
@@ -144,10 +153,15 @@ def everywhere(
             probe.remove()
 
 
-def _on_this_node(settings: Settings, probes: list[Probe], look: Callable[[Settings], Iterator[Finding]]) -> Looked:
+def _on_this_node(settings: Settings, probes: list[Probe], look: Look) -> Looked:
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "none"):  # Ray hides GPUs from whatever reserves none
         del os.environ["CUDA_VISIBLE_DEVICES"]
-    import torch  # noqa: PLC0415  # after that
+    from lipwise_ray.engine.every_node import computes_here  # noqa: PLC0415  # with Ray, which runs here
 
-    findings = [*look(settings), *(probe.look() for probe in probes)]
+    computes = computes_here()
+    findings = [*look(settings, computes=computes), *(probe.look() for probe in probes)]
+    if not computes:  # the image of heads has no torch
+        return Looked(findings, 0)
+    import torch  # noqa: PLC0415  # after the variable is gone
+
     return Looked(findings, torch.cuda.device_count())

@@ -42,7 +42,7 @@ def version(name):
     except m.PackageNotFoundError:
         return ""
 print("PROBE" + json.dumps({"python": platform.python_version(), "ray": ray.__version__,
-    "packages": {n: version(n) for n in ("torch", "av", "obstore")},
+    "packages": {n: version(n) for n in ("av", "obstore")},
     "nodes": sum(n["Alive"] for n in ray.nodes()), "gpus": ray.cluster_resources().get("GPU", 0)}))
 """
 

@@ -78,3 +78,11 @@ def ask_every_node(
                     NodeAnswer(name, gpus, None, f"no answer in {most_s:.0f} s") for name, gpus in waiting.values()
                 )
                 return
+
+
+def computes_here() -> bool:
+    """Tell, in a process of a cluster, whether Ray has CPUs or GPUs on this node; else only drivers run here."""
+    import ray  # noqa: PLC0415  # after its environment is set
+
+    here = ray.get_runtime_context().get_node_id()
+    return any(node["Resources"].get(kind) for node in ray.nodes() if node["NodeID"] == here for kind in ("CPU", "GPU"))

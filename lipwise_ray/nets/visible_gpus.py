@@ -41,12 +41,19 @@ class VisibleGpus:
         return self.asked is not None and self.asked not in _NO_GPUS
 
     @property
+    def lacks_capability(self) -> bool:
+        """Whether the container itself leaves the encoder out of what it asks for."""
+        return self.capabilities is not None and not {"video", "all"} & set(self.capabilities.split(","))
+
+    @property
     def encoder_problem(self) -> str:
         """Why NVENC cannot work here; empty where its library is there."""
         if self.has_encoder:
             return ""
         if self.capabilities is None:
             return f"NVENC: no {_ENCODER}. In a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
+        if not self.lacks_capability:
+            return f"NVENC: no {_ENCODER}, though it is asked for: the machine's driver comes without it"
         return (
             f"NVENC: no {_ENCODER}, as NVIDIA_DRIVER_CAPABILITIES is {self.capabilities}. "
             "Start the container with compute,utility,video"

@@ -196,13 +196,16 @@ def test_doctor_compares_both_sides(cluster: RayCluster, tmp_path: Path) -> None
     done = _call(cluster, "doctor", "--job", JOB, *places)
     assert done.returncode == 0, done.stdout
     for word in ("node", "gpu", "disk", "weights", "clock"):
-        assert len(re.findall(rf"^ok   {word} +127\.0\.0\.1: ", done.stdout, re.MULTILINE)) == 2, done.stdout
+        count = 1 if word == "gpu" else 2  # the head computes nothing
+        assert len(re.findall(rf"^ok   {word} +[\d.]+: ", done.stdout, re.MULTILINE)) == count, done.stdout
     for place in (tmp_path / "out", tmp_path / "state"):
-        assert done.stdout.count(f"127.0.0.1: {place}: read, written and listed") == 2
+        assert done.stdout.count(f": {place}: read, written and listed") == 2
         assert not list(place.iterdir())
     lacking = _call(cluster, "doctor", "--set", f"paths.models='{tmp_path}'", "--set", "lipsync.model='wav2lip'")
     assert lacking.returncode == 1
-    assert len(re.findall(r"^MISS weights +127\.0\.0\.1: .*must be installed", lacking.stdout, re.MULTILINE)) == 2
+    assert (
+        len(re.findall(r"^MISS weights +[\d.]+: model wav2lip: must be installed", lacking.stdout, re.MULTILINE)) == 2
+    )
     for line in ("ok   python", "ok   ray", "ok   packages   are there", "ok   nodes      2 alive, no GPUs"):
         assert line in done.stdout
     assert "doctor" not in _call(cluster, "status").stdout

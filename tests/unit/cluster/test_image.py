@@ -114,28 +114,35 @@ def test_the_heads_image_is_the_others_without_networks(tmp_path: Path) -> None:
     assert not any("torch" in name for name in head)
 
 
-_DRIVER = """
+_LACKING = """
 import sys
 for name in {modules!r}:
     sys.modules[name] = None
+"""
+_DRIVER = """
 import lipwise_ray.cli.app, lipwise_ray.cli.backlog, lipwise_ray.cli.progress, lipwise_ray.cli.models
 import lipwise_ray.engine.backlog, lipwise_ray.engine.driver, lipwise_ray.engine.ray_actors
 import lipwise_ray.engine.ray_engine, lipwise_ray.engine.validation, lipwise_ray.reports.write
-sys.argv = ["lipwise-ray", *sys.argv[1:]]
 if sys.argv[1:]:
     from lipwise_ray.__main__ import main
     main()
 """
+_LOOK = """
+from lipwise_ray.cli.doctor import look_here
+from lipwise_ray.cli.setup import settings_source
+for finding in look_here(settings_source(None, sys.argv[1:], None).for_run(), computes=False):
+    print(*finding)
+"""
 
 
-def _drive(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def _drive(words: list[str], folder: Path, code: str = _DRIVER) -> subprocess.CompletedProcess[str]:
     """Run the program in a process that has only the head's packages; workers of its Ray have all."""
     lacking = {canonicalize_name(name) for name in (*_without(), "torch")}
     modules = [
         module for module, names in packages_distributions().items() if lacking & set(map(canonicalize_name, names))
     ]
     assert {"torch", "torchvision", "spandrel"} <= set(modules)
-    code = _DRIVER.format(modules=modules)
+    code = _LACKING.format(modules=modules) + code
     return subprocess.run(
         [sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True, timeout=200, check=False
     )
@@ -145,6 +152,18 @@ def test_the_heads_image_has_what_drivers_load(tmp_path: Path) -> None:
     """Everything that a driver imports is there without what the head's image lacks."""
     done = _drive([], tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_doctor_asks_a_head_for_no_networks(tmp_path: Path) -> None:
+    """On a node that computes nothing it looks at packages, disk and checkpoints with what the head's image has."""
+    words = [f"paths.scratch={tmp_path}", f"paths.models={ROOT / 'models'}", "lipsync.model=passthrough"]
+    words += ["detect.detector=tiny", "restore.model=none"]
+    done = _drive(words, tmp_path, _LOOK)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = {line.split()[1]: line.split()[0] for line in done.stdout.splitlines()}
+    assert "torch" not in found
+    assert {"ray", "av", "obstore", "disk"} <= set(found)
+    assert set(found.values()) - {"True"} == set(), done.stdout
 
 
 @pytest.mark.slow

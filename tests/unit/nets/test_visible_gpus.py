@@ -61,4 +61,13 @@ def test_a_container_without_the_encoder() -> None:
     """A container that asks for compute and utility alone is told which part NVENC lacks."""
     half = visible_gpus(HALF, load=_loads(CUDA))
     assert "NVIDIA_DRIVER_CAPABILITIES is compute,utility" in half.encoder_problem
+    assert half.lacks_capability
     assert visible_gpus(WHOLE, load=_loads(CUDA, NVENC)).encoder_problem == ""
+
+
+@pytest.mark.parametrize("asked", ["compute,utility,video", "all"])
+def test_a_driver_without_the_encoder(asked: str) -> None:
+    """Where the container asks for it, the machine is told of, and not the container."""
+    found = visible_gpus({**ALL, "NVIDIA_DRIVER_CAPABILITIES": asked}, load=_loads(CUDA))
+    assert "the machine's driver comes without it" in found.encoder_problem
+    assert not found.lacks_capability
