@@ -74,7 +74,8 @@ class Paths(Section):
     """A folder or prefix that holds checkpoints under the registry's file names: a machine that lacks one fetches it
     from there, once."""
     scratch: str | None = None
-    """A folder of every machine for work in progress and copies of inputs; else LIPWISE_SCRATCH of the environment."""
+    """A folder of every machine for work in progress and copies of inputs; else each machine's own: LIPWISE_SCRATCH of
+    its environment, or its temporary files."""
     schemes: tuple[Literal["file", "s3", "gs", "az", "http", "https"], ...] = ("file", "s3", "gs", "az")
     """Of the addresses that inputs may have; ``file`` is a path."""
     hosts: tuple[str, ...] = ()

@@ -82,7 +82,7 @@ def with_engine(assignments: list[str] | None, address: str | None, workers: int
 
 
 def settings_source(job: Path | None, assignments: list[str] | None, preset: str | None) -> SettingsSource:
-    """Return the run's settings: preset, then LIPWISE_SCRATCH of the environment, then job file, then --set.
+    """Return the run's settings: preset, then job file, then --set.
 
     A job file may name its preset as a top-level ``preset = "fast"``.
 
@@ -96,8 +96,6 @@ def settings_source(job: Path | None, assignments: list[str] | None, preset: str
     if named is not None and not isinstance(named, str):
         raise SettingsError("preset", f"{job}: preset", "must be a preset's name", repr(named))
     layers: list[tuple[str, dict[str, Any]]] = [(str(job), values)] if job else []
-    if scratch := os.environ.get("LIPWISE_SCRATCH"):  # of an image, say, whose own layer is no place for it
-        layers.insert(0, ("LIPWISE_SCRATCH", {"paths": {"scratch": scratch}}))
     layers += [(f"--set {clipped(text)}", parse_assignment(text)) for text in assignments or []]
     return SettingsSource(jobs_folder(), preset or named or DEFAULT_PRESET, list(layers))
 

@@ -41,6 +41,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.markers import commit, done_chunks, read_marker
 from lipwise_ray.state.shapes import TranscriptRecord, read_checked
 from lipwise_ray.state.store import load_file, open_store, to_json
+from lipwise_ray.storage.cache import machine_folder
 from lipwise_ray.values import Json
 
 _TICK_EVERY_S = 5.0
@@ -53,7 +54,9 @@ class WorkerConfig:
 
     ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU; ``paths`` says where
     copies of what lies elsewhere are kept; ``models_gb`` how large the checkpoints of models are that stay loaded, 0 to
-    go by the memory there is; ``gpu_part`` is the part of a GPU that it may take.
+    go by the memory there is; ``gpu_part`` is the part of a GPU that it may take; ``machine_folder`` is the folder of
+    the driver's machine that ``scratch`` is in: another machine has one of its own for it. Empty where all have that
+    path.
     """
 
     state: str
@@ -63,6 +66,18 @@ class WorkerConfig:
     paths: Paths = field(default_factory=Paths)
     models_gb: float = 0.0
     gpu_part: float = 1.0
+    machine_folder: str = ""
+
+    @property
+    def scratch_here(self) -> Path:
+        """Where this machine has its temporary files.
+
+        Raises:
+            StorageError: Its folder is somebody else's, or cannot be made.
+        """
+        if not self.machine_folder:
+            return Path(self.scratch)
+        return machine_folder() / Path(self.scratch).relative_to(self.machine_folder)
 
 
 class Worker:
@@ -72,7 +87,7 @@ class Worker:
         self._config = config
         self._cache = cache_of(config.paths)
         self._store = open_store(config.state, self._cache)
-        self._scratch = Path(config.scratch)
+        self._scratch = config.scratch_here
         self._planner = Planner(self._store, self._scratch)
         place = Placing(mirror_of(config.paths), self._tick_slowly)
         room = partial(room_for_models, config.device, config.threads, config.models_gb, config.gpu_part)
@@ -137,7 +152,7 @@ class Worker:
         self._models.begin_task(bfloat16=(payload.get("choice") or {}).get("bfloat16"))
         ran_out = False
         try:
-            return self._kinds[kind](payload)
+            return self._kinds[kind]({**payload, "scratch": str(self._scratch)})
         except LipwiseError as error:
             raise self._media.named(error) from error
         except Exception as error:

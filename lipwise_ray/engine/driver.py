@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 import time
 import uuid
@@ -40,7 +41,7 @@ from lipwise_ray.state.shards import Shard, held, place_of
 from lipwise_ray.state.speeds import write_speeds
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, read_json, to_json
 from lipwise_ray.storage.address import is_within, normal
-from lipwise_ray.storage.cache import machine_folder
+from lipwise_ray.storage.cache import machine_folder, named_scratch, own_folder
 from lipwise_ray.values import Json
 
 _SCRATCH = ".lipwise-scratch"
@@ -155,7 +156,7 @@ def work_through(
         must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
         raise SettingsError("out_in_state", "--out", must, work.out, do)
     store = open_store(state)
-    scratch = _scratch(store, run_settings.paths.scratch, shard)
+    scratch, own = _scratch(store, run_settings.paths.scratch, shard)
     place = place_of(store, shard)
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
 
@@ -163,14 +164,14 @@ def work_through(
         return work.needs(weights, settings, row)["weights"]
 
     with held(store, shard, run_id, wait=listener.problem) as lease:
-        shutil.rmtree(scratch, ignore_errors=True)  # left over from a driver that was killed
+        _clear(scratch, is_private=bool(own or run_settings.paths.scratch))
         for asked in place.names(layout.CONTROL):
             place.remove(asked)  # it was meant for a driver before this one
         weights = WeightsTable(registry, gpu=False)
         prepare = weights.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
         threads = run_settings.engine.threads_per_worker
         config = WorkerConfig(store.address, str(scratch), "cpu", threads, run_settings.paths)
-        engine = make_engine(replace(config, models_gb=run_settings.engine.models_gb))
+        engine = make_engine(replace(config, models_gb=run_settings.engine.models_gb, machine_folder=own))
         try:
             if engine.device != "cpu":
                 weights = WeightsTable(registry, gpu=True)
@@ -180,7 +181,7 @@ def work_through(
             for note in notes:
                 listener.note(note)
             told = run_settings.engine
-            meter = meter_for(told, store.address, manifest.good + manifest.bad, night)
+            meter = meter_for(told, place.address, manifest.good + manifest.bad, night)
             if manifest.good:
                 lease.about = {"loading": engine.places}
                 _start(engine, prepare, stop)
@@ -222,17 +223,28 @@ def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
         engine.idle("gpu")
 
 
-def _scratch(store: Store, given: str | None, shard: Shard | None) -> Path:
-    """Return the folder for temporary files: in a local state, else one of the machine's or the given one's of its own.
+def _scratch(store: Store, given: str | None, shard: Shard | None) -> tuple[Path, str]:
+    """Return the folder for temporary files, and that of this machine which it is in; no such where it is everybody's.
 
-    It is named after the state and the shard, which has one driver at a time, so what lies there is nobody's when a
+    It is in a local state, or else in a folder of the machine's or in the given one. There it is named after the state
+    (a local one of this machine) and the shard, which has one driver at a time, so what lies there is nobody's when a
     driver starts.
     """
-    if given is None and isinstance(store, LocalStore):
-        folder = store.root / _SCRATCH
+    if given is None and isinstance(store, LocalStore) and named_scratch() is None:
+        folder, own = store.root / _SCRATCH, ""
     else:
-        folder = (Path(given) if given else machine_folder()) / hashlib.sha256(store.address.encode()).hexdigest()[:16]
-    return folder / shard.name if shard else folder
+        place = Path(given) if given else machine_folder()
+        state = f"{platform.node()}:{store.address}" if isinstance(store, LocalStore) else store.address
+        folder = own_folder(place / hashlib.sha256(state.encode()).hexdigest()[:16])
+        own = "" if given else str(place)
+    return folder / shard.name if shard else folder, own
+
+
+def _clear(scratch: Path, *, is_private: bool) -> None:
+    """Remove what a driver that was killed left."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    if is_private:
+        own_folder(scratch)
 
 
 def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:

@@ -44,7 +44,7 @@ def meter_for(settings: EngineSettings, state_address: str, rows: int, night: Ni
 
     Args:
         settings: Where they go.
-        state_address: Where the run's state is.
+        state_address: Where the run's lease is: its state, or its shard of it.
         rows: How many rows the run has.
         night: The night that the run is part of; None for none.
 

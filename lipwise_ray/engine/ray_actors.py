@@ -33,7 +33,7 @@ class RemoteWorker:
 
     def __init__(self, config: WorkerConfig, name: str, start_s: float) -> None:
         _limit_threads(config.threads)
-        self._log = _own_log(Path(config.scratch), name)
+        self._log = _own_log(config.scratch_here, name)
         faulthandler.dump_traceback_later(start_s * _TOLD_SHARE)
         self._worker = Worker(config)
 
@@ -71,9 +71,9 @@ class Agent:
         """Return what a worker's log says since the last line that ends in `mark`, its end only."""
         return log_end(Path(log)).rpartition(f"--- {mark}\n")[2]
 
-    def words_of_start(self, scratch: str, worker: str) -> tuple[bool, str]:
+    def words_of_start(self, config: WorkerConfig, worker: str) -> tuple[bool, str]:
         """Return what is known of a worker that does not begin, see `ray_starts`."""
-        return words_of_start(scratch, worker, ray_logs())
+        return words_of_start(str(config.scratch_here), worker, ray_logs())
 
 
 def _limit_threads(count: int) -> None:

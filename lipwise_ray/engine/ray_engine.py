@@ -259,7 +259,7 @@ class RayEngine:
 
     def _waits_for_room(self, slot: Slot) -> bool:
         """Tell whether a node that does start processes gave a worker none, because others have reserved it."""
-        answer = self._agents.ask(slot.node, "words_of_start", self._config.scratch, slot.name)
+        answer = self._agents.ask(slot.node, "words_of_start", self._config, slot.name)
         if not isinstance(answer, tuple) or answer[0]:
             return False
         free = free_resources(slot.node)
@@ -272,7 +272,7 @@ class RayEngine:
         if self._local:
             answer: object = words_of_start(self._config.scratch, slot.name, ray_logs())
         else:
-            answer = self._agents.ask(slot.node, "words_of_start", self._config.scratch, slot.name)
+            answer = self._agents.ask(slot.node, "words_of_start", self._config, slot.name)
         error = late(slot.name, slot.node, self._settings.start_s, answer[1] if isinstance(answer, tuple) else "")
         self._remove(slot)
         self._starts.failed(slot.lane, slot.node, error, for_good=slot.again)

@@ -29,13 +29,28 @@ _LOOK_S = 0.05
 def machine_folder() -> Path:
     """Return this user's folder for what is of use on this machine only.
 
-    It lies among everybody's temporary files, so it must be this user's own and no link: somebody else may have laid
-    it out to see what is put there.
+    It lies in LIPWISE_SCRATCH of the environment, which holds for this machine alone, else among everybody's temporary
+    files.
+
+    Raises:
+        StorageError: It is not this user's own, or cannot be made.
+    """
+    return own_folder(Path(named_scratch() or tempfile.gettempdir()) / f"lipwise-ray-{os.getuid()}")
+
+
+def named_scratch() -> str | None:
+    """Return the folder for scratch that this machine's environment names; an image's own layer is no place for it."""
+    return os.environ.get("LIPWISE_SCRATCH") or None
+
+
+def own_folder(folder: Path) -> Path:
+    """Make a folder among those of others, readable by this user alone.
+
+    It must be this user's own and no link: somebody else may have laid it out to see what is put there.
 
     Raises:
         StorageError: It is not, or cannot be made.
     """
-    folder = Path(tempfile.gettempdir()) / f"lipwise-ray-{os.getuid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = folder.lstat()

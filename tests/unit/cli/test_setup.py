@@ -9,10 +9,10 @@ import pytest
 from lipwise_ray.cli.setup import settings_source
 
 
-def test_an_image_says_where_scratch_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """LIPWISE_SCRATCH is the place of scratch where neither job file nor option names one."""
+def test_a_machines_scratch_is_no_setting_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """LIPWISE_SCRATCH is this machine's and is sent to no other; what job file and option name is everybody's."""
     monkeypatch.setenv("LIPWISE_SCRATCH", str(tmp_path))
-    assert settings_source(None, None, None).for_run().paths.scratch == str(tmp_path)
+    assert settings_source(None, None, None).for_run().paths.scratch is None
     job = tmp_path / "job.toml"
     job.write_text('[paths]\nscratch = "/of-the-job"\n')
     assert settings_source(job, None, None).for_run().paths.scratch == "/of-the-job"
