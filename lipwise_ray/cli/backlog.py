@@ -84,7 +84,14 @@ def run(
             help="End with code 0 also where rows failed, or are left when the window closes: the report says so.",
         ),
     ] = False,
-    address: setup.Address = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="local (default), auto, or ray://HOST:PORT of a cluster. Not http://, as the driver stays here: "
+            "`ray job submit` sends the whole command to a cluster.",
+        ),
+    ] = None,
     workers: setup.Workers = None,
     fail_above: setup.FailAbove = 0.0,
 ) -> None:
@@ -101,7 +108,8 @@ def run(
     from lipwise_ray.engine.night_record import not_started  # noqa: PLC0415  # the same
 
     if webhook and not webhook.startswith(("https://", "http://")):
-        raise SettingsError("bad_webhook", "--webhook", "must be an address of http or https", webhook)
+        got = "one without a scheme, or with another"  # it may be a secret
+        raise SettingsError("bad_webhook", "--webhook or LIPWISE_WEBHOOK", "must be an address of http or https", got)
     if opens and not until:
         raise SettingsError("bad_usage", "--from", "must have --until beside it", "none", "Say when the window closes")
     nightly: Nightly | None = None

@@ -262,6 +262,7 @@ class Nightly:
                 self._failure = self._end(store, error)
         except LipwiseError as problem:  # the state itself is what failed, perhaps
             self.say(f"error: the night's record: {problem}")
+            self._show(self.failed(error).figures, is_running=False)
 
     def failed(self, error: BaseException) -> NightRecord:
         """Return the record of a night that `run` ended with an error; what could be written of it is written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +55,19 @@ METRICS = {
     "lipwise_workers": Metric("gauge", "Workers by what they do.", ("state",)),
     "lipwise_gpu_memory_bytes": Metric("gauge", "The most GPU memory that one worker has reserved.", ()),
     "lipwise_rows_left": Metric("gauge", "Rows of the run that have not ended.", ()),
+    "lipwise_run_rows": Metric("gauge", "Rows of the run that ended, by what became of them.", ("status",)),
+    "lipwise_run_quarantined": Metric("gauge", "Tasks that the run has put in quarantine.", ()),
     "lipwise_lease_beat_timestamp_seconds": Metric(
         "gauge",
         "When the driver last showed its lease on the state, in seconds since 1970; 0 once it is given back.",
         (),
     ),
 }
-"""Counters are shown with ``_total`` at their end; Ray puts ``ray_`` before every name."""
+"""Counters are shown with ``_total`` at their end; Ray puts ``ray_`` before every name.
+
+Ray's counters go on from run to run until its head ends, and its gauges go with the driver that set them: what is asked
+of one run alone is a gauge.
+"""
 
 NIGHT_METRICS = {
     "lipwise_night_begin_timestamp_seconds": Metric("gauge", "When the latest night began, in seconds since 1970."),
@@ -207,7 +214,7 @@ class Meter:
 
     Args:
         sinks: Where they go.
-        state_address: Where the run's state is: a label of every figure.
+        state_address: Where the run's lease is, its state or its shard of it: a label of every figure.
         rows: How many rows the run has.
         night: The night that the run is part of; None for none.
     """
@@ -218,6 +225,8 @@ class Meter:
         self._sinks = sinks
         self._state_address = redact(state_address)
         self._rows_left = rows
+        self._ended_rows: Counter[str] = Counter(done=0, failed=0)
+        self._quarantined = 0
         self._night = night.figures() if night else {}
         self._flushed_s = 0.0
 
@@ -233,11 +242,13 @@ class Meter:
 
     def quarantined(self, task: str) -> None:
         """Count a task that is given up."""
+        self._quarantined += 1
         self._add("lipwise_tasks", 1, task=task, outcome="quarantined")
 
     def row(self, status: str, record: Json) -> None:
         """Count a row that ended."""
         self._rows_left -= 1
+        self._ended_rows[status] += 1
         self._add("lipwise_rows", 1, status=status)
         for stage, seconds in ({} if record.get("reused") else record.get("stages_s") or {}).items():
             self._add("lipwise_stage_seconds", seconds, stage=stage)
@@ -273,6 +284,9 @@ class Meter:
             self._add("lipwise_workers", count, state=state)
         self._add("lipwise_gpu_memory_bytes", gpu_bytes)
         self._add("lipwise_rows_left", self._rows_left)
+        for status, count in self._ended_rows.items():
+            self._add("lipwise_run_rows", count, status=status)
+        self._add("lipwise_run_quarantined", self._quarantined)
         self._add("lipwise_lease_beat_timestamp_seconds", 0.0 if lease_age_s is None else time.time() - lease_age_s)
         for name, value in self._night.items():
             self._add(name, value)

@@ -22,7 +22,7 @@ from lipwise_ray.engine.backlog import Nightly, chunk_seconds, dropped, window_e
 from lipwise_ray.engine.driver import Report, submit
 from lipwise_ray.engine.factory import make_engine
 from lipwise_ray.engine.sources import SettingsSource
-from lipwise_ray.errors import StateError
+from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.layers import parse_assignment, preset_names
 from lipwise_ray.nets.registry import Registry
 from lipwise_ray.reports.write import write_night
@@ -211,7 +211,7 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
     [
         (("--until", "6 o'clock"), "must be a time of day"),
         (("--until", (datetime.now(ZONE) - timedelta(hours=2)).strftime("%H:%M")), "must be ahead, within 16 hours"),
-        (("--webhook", "ftp://x"), "must be an address of http"),
+        (("--webhook", "hooks.host/secret"), "must be an address of http or https, got one without a scheme"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
@@ -319,6 +319,24 @@ def test_a_crash_is_told_and_what_was_done_stands_in_its_record(
     (written,) = _nights(tmp_path)
     assert written["exit_code"] == 4
     assert Path(record.report).is_file()
+
+
+def test_a_night_whose_store_is_gone_is_over_in_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record cannot be written, its file beside the machine's node_exporter can: it ended, and how."""
+
+    def gone(*_: Any) -> Any:
+        raise StorageError("storage", "s3://bucket", "must be reachable", "no answer", "Try again")
+
+    monkeypatch.setattr(backlog, "dropped", gone)
+    monkeypatch.setattr(backlog, "write_night", gone)
+    (tmp_path / "in").mkdir()
+    night = _nightly(tmp_path, metrics_file=str(tmp_path / "m.prom"))
+    with pytest.raises(StorageError):
+        night.run()
+    figures = (tmp_path / "m-night.prom").read_text()
+    place = f'state_address="{tmp_path}/in.out.state"'
+    assert f"lipwise_night_running{{{place}}} 0.0" in figures
+    assert f"lipwise_night_exit_code{{{place}}} 2.0" in figures
 
 
 def test_old_nights_are_forgotten(tmp_path: Path) -> None:

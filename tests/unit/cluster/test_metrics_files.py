@@ -103,7 +103,7 @@ def test_prometheus_understands_its_files(tmp_path: Path) -> None:
 
 def _rules() -> list[dict[str, Any]]:
     groups = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
-    assert [group["name"] for group in groups] == ["lipwise-nights", "lipwise-runs"]
+    assert [group["name"] for group in groups] == ["lipwise-nights", "lipwise-kubernetes", "lipwise-runs"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -114,8 +114,20 @@ def test_alerts_are_about_metrics_that_exist() -> None:
     assert set(NIGHT_METRICS) <= names
     for rule in _rules():
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
-        assert f"$labels.{STATE_LABEL}" in rule["annotations"]["summary"]
+        told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        assert told <= set(_labels(rule)), rule["alert"]
+        assert told or rule["alert"] == "LipwiseNoNightKnown"
     assert yaml.safe_load((FOLDER / "prometheus.yml").read_text())["rule_files"] == ["alerts.yml"]
+
+
+def _labels(rule: dict[str, Any]) -> dict[str, str]:
+    """Return the labels that an alert has in tests, besides its own."""
+    name = rule["alert"].removeprefix("Lipwise")
+    if name == "NoNightKnown":
+        return {}
+    if name == "CronJobFailed":
+        return {"namespace": "n", "job_name": "lipwise-nightly-1"}
+    return {"namespace": "n", "cronjob": "lipwise-nightly"} if name.startswith("CronJob") else {STATE_LABEL: "s"}
 
 
 _DAYS = 5
@@ -159,8 +171,8 @@ def _nights(ends: str, *, prefix: str = "", days: int = _DAYS, hours: int = 8, c
 
 def _run(prefix: str = "", **figures: str) -> dict[str, str]:
     """Return figures of a run that is on: name, or name and a label's value after two underscores."""
-    labels = {"lipwise_queue_depth": "lane", "lipwise_workers": "state", "lipwise_rows_total": "status"}
-    labels |= {"lipwise_tasks_total": "outcome", "lipwise_frames_total": "task", "lipwise_night_rows": "state"}
+    labels = {"lipwise_queue_depth": "lane", "lipwise_workers": "state", "lipwise_run_rows": "status"}
+    labels |= {"lipwise_frames_total": "task", "lipwise_night_rows": "state"}
     found = {}
     for told, values in figures.items():
         name, _, value = told.partition("__")
@@ -173,13 +185,22 @@ _WELL = _run(
     lipwise_queue_depth__gpu="9x600",
     lipwise_workers__busy="2x600",
     lipwise_frames_total__render="0+900x600",
-    lipwise_rows_total__done="0+1x600",
-    lipwise_rows_total__failed="0x600",
+    lipwise_run_rows__done="0+1x600",
+    lipwise_run_rows__failed="0x600",
+    lipwise_run_quarantined="0x600",
     lipwise_lease_beat_timestamp_seconds="0+60x600",
 )
 """A run of ten hours in which nothing is wrong."""
 
-_NO_FILE_OR_RAY = ("", "ray_")
+_TIMER = '{cronjob="lipwise-nightly",namespace="n"}'
+
+
+def _timer(**figures: str) -> dict[str, str]:
+    """Return what kube-state-metrics shows of Kubernetes' timer, made at the beginning."""
+    known = {"info": "1x720", "created": "0x720", "spec_suspend": "0x720", **figures}
+    return {f"kube_cronjob_{name}{_TIMER}": values for name, values in known.items()}
+
+
 _CASES: list[tuple[str, dict[str, str], dict[str, set[str]]]] = [
     ("good nights ring nothing", _nights("well"), {"7h": set(), "20h": set(), "119h": set()}),
     (
@@ -193,17 +214,43 @@ _CASES: list[tuple[str, dict[str, str], dict[str, set[str]]]] = [
         _nights("never"),
         {"9h": set(), "11h": {"NightNotEnded"}, "27h": {"NightNotEnded", "NightNotStarted"}},
     ),
-    *(
-        (f"one that does not begin ({prefix or 'file'})", _nights("well", prefix=prefix, days=2), rings)
-        for prefix, rings in zip(
-            _NO_FILE_OR_RAY,
-            (
-                {"47h": set(), "51h": {"NightNotStarted"}, "70h": {"NightNotStarted", "NoGoodNight"}},
-                # A cluster's last word on success is of the night before.
-                {"40h": set(), "51h": {"NightNotStarted", "NoGoodNight"}},
-            ),
-            strict=True,
-        )
+    (
+        "one that does not begin",
+        _nights("well", days=2),
+        {"47h": set(), "51h": {"NightNotStarted"}, "70h": {"NightNotStarted", "NoGoodNight"}},
+    ),
+    (
+        "short nights of a cluster, whose ends are seen a night later, at every time of the day",
+        _nights("well", prefix="ray_", hours=2),
+        {f"{hours}h": set() for hours in range(3, 120, 9)},
+    ),
+    (
+        "nights of a cluster that do not begin any more",
+        _nights("well", prefix="ray_", days=2),
+        {"40h": set(), "67h": set(), "70h": {"NoGoodNightOnCluster"}, "119h": {"NoGoodNightOnCluster"}},
+    ),
+    ("no night ever", {'up{job="node"}': "1x720"}, {"25h": set(), "28h": {"NoNightKnown"}}),
+    (
+        "a timer of Kubernetes' that never starts a night",
+        _timer(),
+        {"25h": set(), "28h": {"CronJobNotStarted"}, "40h": {"CronJobNotStarted", "CronJobNotGood"}},
+    ),
+    ("one that is not meant to", _timer(spec_suspend="1x720"), {"40h": set()}),
+    (
+        "one whose nights end well, with nothing to do",
+        _timer(
+            status_last_schedule_time=" ".join(f"{day * 86400}x143" for day in range(5)),
+            status_last_successful_time=" ".join(f"{day * 86400 + 60}x143" for day in range(5)),
+        ),
+        {"20h": set(), "47h": set(), "119h": set()},
+    ),
+    (
+        "a night of Kubernetes' that failed, which is told for a day",
+        {
+            'kube_job_status_failed{namespace="n",job_name="lipwise-nightly-1",reason="BackoffLimitExceeded"}': "1x300",
+            'kube_job_created{namespace="n",job_name="lipwise-nightly-1"}': "0x300",
+        },
+        {"5h": {"CronJobFailed"}, "25h": set()},
     ),
     (
         "rows and manifests of a night",
@@ -224,15 +271,20 @@ _CASES: list[tuple[str, dict[str, str], dict[str, set[str]]]] = [
         {"25m": set(), "40m": {"QueueWithoutFrames"}},
     ),
     (
-        "rows that fail, and a task in quarantine, as Ray shows them",
-        _run("ray_", lipwise_rows_total__done="0+7x60", lipwise_rows_total__failed="0+1x60",
-             lipwise_tasks_total__quarantined="_x30 1x30"),
-        {"9m": set(), "20m": {"RowsFail"}, "40m": {"RowsFail", "Quarantine"}},
+        "rows that fail, and a task in quarantine, as Ray shows them; with the run it is over",
+        _run("ray_", lipwise_run_rows__done="0+7x60", lipwise_run_rows__failed="0+1x60",
+             lipwise_run_quarantined="0x29 1x30"),
+        {"9m": set(), "20m": {"RowsFail"}, "40m": {"RowsFail", "Quarantine"}, "80m": set()},
     ),
     (
         "a driver that was killed, whose file stays",
         _run(lipwise_lease_beat_timestamp_seconds="0+60x20 1200x60"),
         {"20m": set(), "30m": {"DriverSilent"}},
+    ),
+    (
+        "a driver that was killed on a cluster, where nothing of it stays",
+        _run("ray_", lipwise_lease_beat_timestamp_seconds="0+60x20"),
+        {"20m": set(), "30m": {"DriverSilent"}, "60m": set()},
     ),
     (
         "a driver that has ended in order",
@@ -251,10 +303,10 @@ def test_alerts_ring_when_they_should(series: dict[str, str], rings: dict[str, s
     rules = [{name: value for name, value in rule.items() if name != "annotations"} for rule in _rules()]
     (tmp_path / "alerts.yml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
     assert set().union(*rings.values()) <= {rule["alert"].removeprefix("Lipwise") for rule in rules}
-    step = f"{_NIGHTS_STEP if any('night_begin' in name for name in series) else 1}m"
+    step = f"{_NIGHTS_STEP if any(re.match(r'.*night_begin|kube_|up', name) for name in series) else 1}m"
 
     def expected(rule: dict[str, Any], at: str) -> dict[str, Any]:
-        labels = {STATE_LABEL: "s", **rule["labels"]}
+        labels = {**_labels(rule), **rule["labels"]}
         is_ringing = rule["alert"].removeprefix("Lipwise") in rings[at]
         return {"eval_time": at, "alertname": rule["alert"], "exp_alerts": [{"exp_labels": labels}] * is_ringing}
 
@@ -273,7 +325,8 @@ def test_alerts_ring_when_they_should(series: dict[str, str], rings: dict[str, s
 def test_kubernetes_scrape_config() -> None:
     """Known keys, and the label and the port that the pods have."""
     (job,) = yaml.safe_load((FOLDER / "kubernetes-scrape.yml").read_text())
-    assert set(job) == {"job_name", "kubernetes_sd_configs", "relabel_configs", "metric_relabel_configs"}
+    keys = {"job_name", "scrape_interval", "kubernetes_sd_configs", "relabel_configs", "metric_relabel_configs"}
+    assert set(job) == keys
     known = {"source_labels", "regex", "action", "target_label"}
     assert all(set(rule) <= known for rule in job["relabel_configs"] + job["metric_relabel_configs"])
     assert "app.kubernetes.io/name: lipwise-ray" in (ROOT / "cluster" / "kuberay" / "rayjob.yaml").read_text()
