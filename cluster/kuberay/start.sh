@@ -1,10 +1,12 @@
 #!/bin/sh
-# Makes tonight's RayJob and waits for its end. Run by nightly.yaml; KUBECTL and WAIT_S are for trials.
+# Makes the RayJob of a night and waits for its end. Run by nightly.yaml; KUBECTL and WAIT_S are for tests.
 # The API server may be away for a while: each question is asked again, MISSES times in a row.
 set -eu
 kubectl=${KUBECTL:-kubectl}
 folder=$(dirname "$0")
-name="lipwise-nightly-$(date -u +%Y%m%d)"
+# Not the name of the job that this runs in: KubeRay makes one that is named like its RayJob.
+night=${JOB:-$(date -u +%Y%m%d)}
+name="lipwise-night-${night#lipwise-nightly-}"
 
 # Kueue takes a RayJob that names its queue; one whose cluster scales itself has to say that it is elastic.
 queued=""
@@ -14,11 +16,11 @@ fi
 
 # KubeRay keeps RayJobs for ever; those of nights long gone are removed.
 oldest=$(date -u -d "@$(($(date -u +%s) - ${KEEP_DAYS:-14} * 86400))" +%Y%m%d)
-for old in $($kubectl get rayjobs -o 'jsonpath={.items[*].metadata.name}' || true); do
-  day=${old#lipwise-nightly-}
-  case $day in
-    *[!0-9]* | "") ;;
-    *) [ "$day" -ge "$oldest" ] || $kubectl delete rayjob "$old" --wait=false || true ;;
+for old in $($kubectl get rayjobs -o 'jsonpath={range .items[*]}{.metadata.name}/{.metadata.creationTimestamp} {end}' || true); do
+  made=${old##*/}
+  case $old in
+    lipwise-night-*/????-??-??T*)
+      [ "$(echo "${made%%T*}" | tr -d -)" -ge "$oldest" ] || $kubectl delete rayjob "${old%%/*}" --wait=false || true ;;
   esac
 done
 
@@ -39,7 +41,7 @@ until answer=$(sed -e "s/^  name: lipwise\$/  name: $name/" -e "$queued" "$folde
     *AlreadyExists*) echo "$name: was started before; waiting for its end"; break ;;
   esac
   echo "$answer" >&2
-  again 5
+  again "${MISSES:-20}"
 done
 missed=0
 while true; do

@@ -43,6 +43,8 @@ def _pods() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "nightly.yaml", nightly["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (fill,) = _objects(FOLDER / "fill-models.yaml")
     yield "fill-models.yaml", fill["spec"]["template"]["spec"]
+    (clean,) = _objects(FOLDER / "clean.yaml")
+    yield "clean.yaml", clean["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
@@ -146,6 +148,8 @@ def test_what_is_named_is_there() -> None:
     for _, pod in _pods():
         assert ("ServiceAccount", pod["serviceAccountName"]) in names
         for container in pod["containers"]:
+            for one in container.get("envFrom", []):
+                assert one == {"secretRef": {"name": "lipwise-store", "optional": True}}
             for one in container.get("env", []):
                 assert one.get("valueFrom", {}).get("secretKeyRef", {"optional": True})["optional"]
         for volume in pod["volumes"]:
@@ -218,9 +222,28 @@ def test_the_head_and_its_submitter_are_never_taken_away() -> None:
         assert budget["spec"]["minAvailable"] >= 1000
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     assert "ray.io/node-type" in head["spec"]["selector"]["matchLabels"]
-    assert submitter["spec"]["selector"]["matchExpressions"] == [
-        {"key": "ray.io/node-type", "operator": "DoesNotExist"}
-    ]
+    assert submitter["spec"]["selector"] == {
+        "matchExpressions": [
+            {"key": "batch.kubernetes.io/job-name", "operator": "Exists"},
+            {"key": "ray.io/node-type", "operator": "DoesNotExist"},
+        ]
+    }
+
+
+def test_every_pod_is_under_the_network_policy() -> None:
+    """Of ours; those that speak to a bucket may have their identity and a store in the cluster, too."""
+    labels = {"lipwise-ray"}
+    for name in ("nightly.yaml", "clean.yaml", "fill-models.yaml"):
+        (job,) = [one for one in _objects(FOLDER / name) if one["kind"] in ("CronJob", "Job")]
+        spec = job["spec"].get("jobTemplate", job)["spec"]
+        labels.add(spec["template"]["metadata"]["labels"]["app.kubernetes.io/name"])
+    chosen = {
+        item["metadata"]["name"]: set(item["spec"]["podSelector"]["matchExpressions"][0]["values"])
+        for name in ("networkpolicy.yaml", "identity-aws.yaml", "identity-gke.yaml")
+        for item in _objects(FOLDER / name)
+    }
+    assert chosen["lipwise"] == labels
+    assert chosen["lipwise-store"] == chosen["lipwise-identity"] == labels - {"lipwise-nightly"}
 
 
 def _reached(address: str, port: int, *names: str) -> bool:
@@ -308,7 +331,7 @@ def test_kueue_lets_a_whole_night_in() -> None:
 
 def test_a_night_in_a_queue_is_one_that_kueue_takes(tmp_path: Path) -> None:
     """With QUEUE the RayJob names its queue and says that it is elastic; without either Kueue would refuse it."""
-    done = _start(tmp_path, "echo created", "echo Complete", QUEUE="lipwise")
+    done = _start(tmp_path, "echo created", "echo $job/Complete", QUEUE="lipwise")
     assert done.returncode == 0, done.stderr
     (made,) = _objects(tmp_path / "made")
     assert made["metadata"]["labels"][KUEUE] == _only("kueue.yaml", "LocalQueue")["metadata"]["name"]
@@ -319,12 +342,21 @@ def test_a_night_in_a_queue_is_one_that_kueue_takes(tmp_path: Path) -> None:
 
 def test_nights_long_gone_are_removed(tmp_path: Path) -> None:
     """RayJobs of nights before those that are kept go, others stay; that removing fails is no failure of a night."""
-    names = "lipwise-nightly-20200101 lipwise-nightly-29990101 other-20200101 lipwise-nightly-x"
-    listing = f"case $* in *items*) echo {names};; *) echo Complete;; esac"
+    old, new = "2020-01-01T01:15:03Z", "2999-01-01T01:15:03Z"
+    names = f"lipwise-night-1/{old} lipwise-night-2/{new} 20200101/{old} other/{old} lipwise-night-3/"
+    listing = f"case $* in *items*) echo {names};; *) echo $job/Complete;; esac"
     done = _start(tmp_path, "echo created", listing)
     assert done.returncode == 0, done.stderr
     deleted = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("delete")]
-    assert deleted == ["delete rayjob lipwise-nightly-20200101 --wait=false"]
+    assert deleted == ["delete rayjob lipwise-night-1 --wait=false"]
+
+
+@pytest.mark.parametrize(("job", "name"), [("lipwise-nightly-29438475", "29438475"), ("first", "first")])
+def test_a_night_is_named_after_its_job(tmp_path: Path, job: str, name: str) -> None:
+    """So a trial takes no night's name; and not like the job, as KubeRay makes one of the RayJob's name."""
+    assert _start(tmp_path, "echo created", "echo $job/Complete", JOB=job).returncode == 0
+    (made,) = _objects(tmp_path / "made")
+    assert made["metadata"]["name"] == f"lipwise-night-{name}" != job
 
 
 _KUBECTL = """#!/bin/sh
@@ -357,7 +389,7 @@ def test_the_night_waits_for_its_end(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (made,) = _objects(tmp_path / "made")
     assert problems(made) == []
-    assert made["metadata"]["name"].startswith("lipwise-nightly-20")
+    assert made["metadata"]["name"].startswith("lipwise-night-20")
     assert len((tmp_path / "calls").read_text().splitlines()) == 5  # the first looks for nights long gone
 
 
@@ -376,6 +408,8 @@ def test_the_night_waits_for_its_end(tmp_path: Path) -> None:
         ("echo created", "echo Throttled >&2; echo $job/Complete", 0, "Complete"),
         ("echo 'Error (AlreadyExists): rayjobs' >&2; exit 1", "echo $job/Complete", 0, "was started before"),
         ("echo 'Error: forbidden' >&2; exit 1", "echo $job/Complete", 1, "forbidden"),
+        ("echo . >> $FOLDER/m; [ $(wc -l < $FOLDER/m) -gt 19 ] || exit 1", "echo $job/Complete", 0, "Complete"),
+        ("exit 1", "echo $job/Complete", 1, "no answer, 20 times"),
     ],
 )
 def test_nights_that_go_otherwise(tmp_path: Path, create: str, get: str, code: int, word: str) -> None:
