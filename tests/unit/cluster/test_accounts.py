@@ -59,19 +59,21 @@ def account() -> Iterator[dict[str, Any]]:
 
 
 def _statements(role: str) -> list[dict[str, Any]]:
-    """Return what a role is allowed: its own policies as they were deployed, and the template's one that it names."""
-    iam = boto3.client("iam", REGION)
-    documents = [
-        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
-    ]
+    """Return what a role is allowed, by the template's policies that it names, as they were deployed."""
     (resource,) = [one["Properties"] for one in _resources().values() if one["Properties"].get("RoleName") == role]
-    assert resource["ManagedPolicyArns"] == [{"Ref": "Storage"}]  # which moto does not attach
-    (storage,) = iam.list_policies(Scope="Local")["Policies"]
-    version = iam.get_policy_version(PolicyArn=storage["Arn"], VersionId=storage["DefaultVersionId"])
-    documents.append(version["PolicyVersion"]["Document"])
-    read = [ast.literal_eval(one) if isinstance(one, str) else one for one in documents]  # moto writes them so
-    return [statement for one in read for statement in one["Statement"]]
+    return [
+        one for policy in resource["ManagedPolicyArns"] for one in _policy(policy["Ref"])
+    ]  # moto attaches none of them
+
+
+def _policy(name: str) -> list[dict[str, Any]]:
+    """Return the statements of a policy of the template, as it was deployed."""
+    iam = boto3.client("iam", REGION)
+    (policy,) = [one for one in iam.list_policies(Scope="Local")["Policies"] if f"-{name}-" in one["PolicyName"]]
+    version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
+    document = version["PolicyVersion"]["Document"]
+    read = ast.literal_eval(document) if isinstance(document, str) else document  # moto writes some so
+    return list(read["Statement"])
 
 
 def _resources() -> dict[str, Any]:
@@ -140,8 +142,17 @@ def test_the_head_may_do_what_the_launcher_asks(account: dict[str, Any]) -> None
     assert json.dumps([one["Resource"] for one in passing]).endswith(':role/lipwise-worker"]')
 
 
+def test_whoever_runs_the_launcher_may_make_a_key_and_the_head(account: dict[str, Any]) -> None:
+    """Three policies are printed for people: machines of the cluster, the bucket, and what the head itself may not."""
+    assert {"StoragePolicy", "LauncherPolicy", "OperatorPolicy", "WorkerRole"} <= set(account)
+    own = {action: one["Resource"] for one in _policy("Operator") for action in one["Action"]}
+    assert {"ec2:CreateKeyPair", "ec2:DescribeKeyPairs", "ecr:PutImage"} <= set(own)
+    assert own["iam:PassRole"].endswith(":role/lipwise-head")
+    assert not {"ec2:CreateKeyPair", "ecr:PutImage"} & _actions("lipwise-head")
+
+
 def test_the_head_on_google_may_do_what_the_launcher_asks() -> None:
-    """Of Compute Engine alone: each method that Ray's provider calls has its permission, and there is no wildcard."""
+    """Of Compute Engine alone, without a wildcard; what Ray's provider was seen to call is among it."""
     role = yaml.safe_load((ROOT / "cluster" / "gcp-head-role.yaml").read_text())
     assert set(role) == {"title", "description", "stage", "includedPermissions"}
     permissions = role["includedPermissions"]

@@ -262,11 +262,32 @@ def test_scratch_is_the_machines_disk(path: Any, is_head: bool) -> None:  # noqa
     """Scratch goes to a folder of the machine that is made before the container is, for the container's user alone."""
     container = _container(path, is_head=is_head)
     scratch = container["environment"]["LIPWISE_SCRATCH"]
-    (volume,) = [word.removeprefix("--volume=") for word in container["words"] if word.startswith("--volume=")]
-    assert volume.partition(":")[2] == scratch
-    (made,) = [line for line in _read(path)["initialization_commands"] if "install --directory" in line]
-    assert made.split()[-1] == volume.partition(":")[0]
-    assert {"--owner=10001", "--mode=0700"} <= set(made.split())
+    volumes = [word.removeprefix("--volume=") for word in container["words"] if word.startswith("--volume=")]
+    places = {inside: outside for outside, _, inside in (volume.partition(":") for volume in volumes)}
+    assert set(places) == {scratch, "/tmp/ray"} if is_head else {scratch}
+    made = {line.split()[-1]: line for line in _read(path)["initialization_commands"] if "install --directory" in line}
+    assert all("--owner=10001" in made[outside] for outside in places.values())
+    assert "--mode=0700" in made[places[scratch]]
+    if is_head:  # the list of nodes, for whoever scrapes them
+        assert f"{places['/tmp/ray']}/prom_metrics" in (ROOT / "cluster" / "metrics" / "prometheus.yml").read_text()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_launcher_may_run_again(path: Any) -> None:
+    """The token stays the SSH user's, to whom the launcher gives all files before that; no third reads it."""
+    config = _read(path)
+    (token,) = config["file_mounts"]
+    commands = [line for line in config["initialization_commands"] if token in line]
+    words = [line.removeprefix("sudo ").split()[:2] for line in commands]
+    assert words == [["chgrp", "10001"], ["chmod", "0640"]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_gpu_machines_differ_by_priority_alone(path: Any) -> None:
+    """Ray takes what would be used best and goes by priority among equals: so all offer the same to it."""
+    nodes = _read(path)["available_node_types"]
+    offered = [node["resources"] for name, node in nodes.items() if name != "head"]
+    assert all(one == offered[0] for one in offered)
 
 
 def test_the_node_agent_begins_again(tmp_path: Path) -> None:
