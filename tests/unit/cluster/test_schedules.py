@@ -46,7 +46,7 @@ _KNOWN = {
     "Service": {
         *("Type", "User", "EnvironmentFile", "ExecStart", "SuccessExitStatus", "KillSignal", "KillMode"),
         *("TimeoutStopSec", "Restart", "RestartSec", "RestartForceExitStatus", "RestartPreventExitStatus"),
-        *("CacheDirectory", "CacheDirectoryMode", "Environment"),
+        *("CacheDirectory", "CacheDirectoryMode", "StateDirectory", "Environment"),
         *("NoNewPrivileges", "PrivateTmp", "ProtectSystem"),
     },
     "Timer": {"OnCalendar", "Persistent", "RandomizedDelaySec"},
@@ -90,17 +90,40 @@ def test_systemd_agrees(tmp_path: Path) -> None:
 
 
 def test_crontab() -> None:
-    """A line of five times, a user, a lock, and a command that is understood."""
+    """Lines of five times and a user, variables that Debian's cron takes, a lock, and commands that are understood."""
     lines = [line for line in (CRON / "crontab").read_text().splitlines() if line and not line.startswith("#")]
-    *told, line = lines
-    assert [one.partition("=")[0] for one in told] == ["LIPWISE_WEBHOOK", "LIPWISE_SCRATCH"]
-    schedule, command = line.split("/opt/lipwise-ray/.venv/bin/lipwise-ray ")
-    assert re.fullmatch(r"(\S+ ){5}lipwise flock -n -E 2 \S+ ", schedule)
-    cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}}
-    pod = {"spec": {"containers": [{"name": "x", "image": "x:1"}]}}
-    template = {"spec": {"template": pod}}
-    assert problems({**cron, "spec": {"schedule": " ".join(schedule.split()[:5]), "jobTemplate": template}}) == []
-    _understood(shlex.split(command))
+    *told, night, clean = lines
+    assert [one.partition("=")[0] for one in told] == ["LIPWISE_WEBHOOK", "LIPWISE_SCRATCH", "LIPWISE_MODELS"]
+    assert all(re.fullmatch(r'\w+=("[^"]*"|[^"\s]+)', one) for one in told)  # an empty one needs quotes
+    for line, lock in ((night, r"flock -n -E 2 \S+ "), (clean, "")):
+        schedule, command = line.split("/opt/lipwise-ray/.venv/bin/lipwise-ray ")
+        assert re.fullmatch(rf"(\S+ ){{5}}lipwise {lock}", schedule)
+        assert "%" not in line
+        cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "x"}}
+        pod = {"spec": {"containers": [{"name": "x", "image": "x:1"}]}}
+        template = {"spec": {"template": pod}}
+        assert problems({**cron, "spec": {"schedule": " ".join(schedule.split()[:5]), "jobTemplate": template}}) == []
+        _understood(shlex.split(command))
+
+
+def test_the_units_environment() -> None:
+    """What systemd reads has the variables that the unit names, and options that are understood."""
+    lines = (CRON / "nightly.env").read_text().splitlines()
+    told = dict(line.partition("=")[::2] for line in lines if line and not line.startswith("#"))
+    assert set(told) == {"BACKLOG", "OPTIONS", "LIPWISE_MODELS", "LIPWISE_WEBHOOK"}
+    named = re.findall(r"\$(\w+)", _unit("lipwise-nightly.service")["Service"]["ExecStart"])
+    assert set(named) == {"BACKLOG", "OPTIONS"}
+    _understood(["backlog", "run", told["BACKLOG"], *shlex.split(told["OPTIONS"])])
+    (written,) = re.findall(r"engine\.metrics_file=(\S+)", told["OPTIONS"])
+    folder = _unit("lipwise-nightly.service")["Service"]["StateDirectory"]
+    assert str(Path(written).parent) == f"/var/lib/{folder}"
+
+
+def test_every_night_has_its_settings() -> None:
+    """Each uses jobs/nightly.toml, where the image and a checkout have it."""
+    assert "COPY jobs/nightly.toml jobs/" in (ROOT / "cluster" / "image" / "Dockerfile").read_text()
+    for name in ("cron/crontab", "airflow/lipwise_nightly.py", "kuberay/rayjob.yaml", "kuberay/raycronjob.yaml"):
+        assert "--job /opt/lipwise-ray/jobs/nightly.toml" in (ROOT / "cluster" / name).read_text(), name
 
 
 def test_airflow() -> None:
@@ -144,7 +167,7 @@ def test_the_nights_settings() -> None:
 def test_every_entrypoint_tells_whom_it_is_told_to() -> None:
     """Each night has a window, and gets the webhook from where secrets belong, by the variable that is read."""
     assert "LIPWISE_WEBHOOK" in run("backlog", "run", "--help").stdout
-    places = ("cron/lipwise-nightly.service", "cron/crontab", "airflow/lipwise_nightly.py", "kuberay/rayjob.yaml")
+    places = ("cron/nightly.env", "cron/crontab", "airflow/lipwise_nightly.py", "kuberay/rayjob.yaml")
     for name in places:
         text = (ROOT / "cluster" / name).read_text()
         assert "LIPWISE_WEBHOOK" in text, name
