@@ -85,7 +85,7 @@ def test_chunks_and_rows_ask_little(
 def test_many_machines_ask_for_what_others_made(
     faces: str | None, sets: tuple[str, ...], most: int, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two machines take tasks in turn: a chunk more costs 7 requests, 2 for its scan, and 12 with its score; a row 32."""
+    """Two machines in turn: a chunk more costs 7 requests, 2 of them for its scan, 12 with its score; a row 32."""
     crew: list[Worker] = []
     run = Worker.run
 

@@ -17,6 +17,7 @@ TIMES = 10
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_nodes_that_join_a_run_work_for_it(tmp_path: Path) -> None:
     """Ten times a run is sent first and a new node joins it: none is lost, and nothing is tried twice."""
     write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=12))
