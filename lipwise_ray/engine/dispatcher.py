@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lipwise_ray.dubbing.tasks import ALL_LANES, Lane, Task
+from lipwise_ray.dubbing.tasks import LANES, Lane, Task
 from lipwise_ray.engine.contract import DEVICE_ERROR, Engine, Failure, Outcome, Seat
 from lipwise_ray.engine.dead_letters import dead_letter, in_quarantine
 from lipwise_ray.engine.deadlines import Deadlines
@@ -33,6 +33,7 @@ from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import Store
 from lipwise_ray.values import Json
 
+_LANES: tuple[Lane, ...] = tuple(dict.fromkeys(LANES.values()))
 _MOST_PASSED_OVER = 256
 
 
@@ -136,7 +137,7 @@ class Dispatcher:
             subscriber.failed(task, failure)
         if lease and self.breaker.reason is None:
             self.engine.want(self.backlog())
-            for lane in ALL_LANES:
+            for lane in _LANES:
                 self._hand_out(lane)
         if self._leases:
             self._take_in_all(self.engine.poll(timeout_s))

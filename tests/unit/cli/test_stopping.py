@@ -15,6 +15,7 @@ from lipwise_ray.cli.stopping import StopFlag
 @pytest.fixture
 def stop() -> Iterator[StopFlag]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have it ignored
     try:
         yield StopFlag()
     finally:
