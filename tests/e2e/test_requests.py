@@ -61,8 +61,10 @@ def _counter(line: Line, folder: Path, faces: str | None, *sets: str) -> Count:
 
 @pytest.mark.parametrize(
     ("faces", "sets", "most"),
-    [(None, SCANNED, 6), ("box:20,80,20,80", JUDGED, 8)],
-    ids=["scanned and rendered", "rendered and scored"],
+    [
+        pytest.param(None, SCANNED, 6, id="scanned and rendered"),
+        pytest.param("box:20,80,20,80", JUDGED, 8, id="rendered and scored", marks=pytest.mark.slow),
+    ],
 )
 def test_chunks_and_rows_ask_little(
     faces: str | None, sets: tuple[str, ...], most: int, line: Line, tmp_path: Path

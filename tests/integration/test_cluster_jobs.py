@@ -188,6 +188,7 @@ def test_a_gpu_that_is_not_there(cluster: RayCluster, tmp_path: Path) -> None:
     assert "engine.device: cuda must be there where workers run, got no CUDA device on" in done.stdout
 
 
+@pytest.mark.slow
 def test_doctor_compares_both_sides(cluster: RayCluster, tmp_path: Path) -> None:
     """Versions of Python and Ray, packages, and each node's disk, checkpoints, clock and way to the places of a run; no
     trace of the question stays.
