@@ -46,8 +46,8 @@ def clean(
         typer.echo(redact(text), err=True)
 
     total = 0
-    with nullcontext() if dry_run else held_against_all(store, "clean", say):
-        for removed in cleaning.clean(store, older_s, unfinished=unfinished, dry_run=dry_run):
+    with nullcontext(lambda: True) if dry_run else held_against_all(store, "clean", say) as is_held:
+        for removed in cleaning.clean(store, older_s, unfinished=unfinished, dry_run=dry_run, is_held=is_held):
             total += removed.bytes_total
             if as_json:
                 typer.echo(json.dumps({**asdict(removed), "dry_run": dry_run}))

@@ -20,7 +20,7 @@ from lipwise_ray.engine.driver import Report
 from lipwise_ray.engine.ending import ASKED, CANCELLED, CLOSED
 from lipwise_ray.engine.metrics import NightFacts
 from lipwise_ray.engine.night_record import NightRecord, code_word, earlier_nights, in_words, write_metrics
-from lipwise_ray.errors import LipwiseError, MediaError, SetupError, StateError
+from lipwise_ray.errors import EngineError, LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
 from lipwise_ray.printable import on_one_line
 from lipwise_ray.reports.page import Costs
@@ -216,7 +216,7 @@ class Nightly:
         store = open_store(self.state)
         with DriverLease(open_store(f"{self.state.rstrip('/')}/{layout.NIGHT_LOCK}"), self._id, wait=self.say) as lease:
             try:
-                return self._work_through(store)
+                return self._work_through(store, lease)
             except BaseException as error:
                 self._record_failure(store, lease, error)
                 raise
@@ -234,7 +234,7 @@ class Nightly:
             except LipwiseError as error:
                 self.say(f"error: {error}")
 
-    def _work_through(self, store: Store) -> NightRecord:
+    def _work_through(self, store: Store, lease: DriverLease) -> NightRecord:
         earlier = earlier_nights(store)
         self._success_s = earlier.success_s
         self._show(earlier.latest, is_running=True)
@@ -242,6 +242,9 @@ class Nightly:
         for one, manifest in self._in_order(store):
             if manifest is None:
                 continue
+            if not lease.check():
+                must, do = "must have one night at a time", "The next night goes on"
+                raise EngineError("night_lost", self.state, must, "another one that took over, or `clean`", do)
             if self._stopped in _ENDS_ALL or self._is_over(store):
                 self._left += manifest.good + manifest.bad
                 continue

@@ -255,6 +255,8 @@ class Dispatcher:
                 self._take_in(outcome)
             except StorageError as error:
                 refusal = refusal or error
+        if refusal is None and any(outcome.failure for outcome in outcomes):
+            self.ledger.flush()  # tracebacks outlive a driver that is killed now
         if refusal is not None:
             raise refusal
 

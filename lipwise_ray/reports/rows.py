@@ -13,7 +13,8 @@ from lipwise_ray.nets.terms import commercial_of, strictest
 from lipwise_ray.state import layout
 from lipwise_ray.state.overview import shards_of
 from lipwise_ray.state.shapes import EndRecord, PlannedRow, RowRecord, RunRecord, checked, read_checked, typed
-from lipwise_ray.state.store import Store, as_json
+from lipwise_ray.state.shards import is_at_work
+from lipwise_ray.state.store import Store, as_json, load_file
 from lipwise_ray.values import Json
 
 _MEASURES = ("source", "before", "after")
@@ -77,10 +78,10 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
 
 def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
     """Yield the rows that a run set out to do and that are not among those that ended."""
-    path = store.fetch(layout.planned(run_id))
-    if path is None:
+    opened = load_file(store, layout.planned(run_id), lambda path: path.open("rb"))
+    if opened is None:
         return
-    with path.open("rb") as lines:
+    with opened as lines:
         for line in lines:
             planned = checked(as_json(line), PlannedRow)
             if planned is not None and planned["row"] not in ended:
@@ -110,7 +111,7 @@ def collect_latest(store: Store) -> RunReport:
     )
     ends = [one.ended for one in reports if one.ended is not None]
     left = sorted((row for one in reports for row in one.left), key=lambda row: row["row"])
-    left += [_not_begun(one.shard) for one in shards if not one.run_id]
+    left += [_not_begun(one.shard) for one in shards if not one.run_id and not is_at_work(store, one.shard)]
     return RunReport(
         {
             **report.run,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from lipwise_ray.errors import EngineError
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
 from lipwise_ray.state.overview import kept_runs
@@ -51,6 +52,7 @@ def clean(
     *,
     unfinished: bool = False,
     dry_run: bool = False,
+    is_held: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Removed]:
     """Remove what nobody has written to for a while, and yield what was removed, kind by kind.
@@ -64,9 +66,11 @@ def clean(
         older_s: How long nobody has.
         unfinished: Remove jobs without a result too: chunks that a later run would not have to render again.
         dry_run: Remove nothing, and tell what would be.
+        is_held: Whether nobody else can have begun to work on the state meanwhile.
         clock: Seconds since 1970.
 
     Raises:
+        EngineError: Somebody can have: this machine was asleep, say.
         StorageError: The store refuses.
     """
     now_s = clock()
@@ -88,7 +92,7 @@ def clean(
         return found if not is_ended and _is_older(found, before_s) else []
 
     def of_leases(_: str, found: list[Listed]) -> list[Listed]:
-        return [one for one in found if one.changed_s <= leases_before_s]
+        return found if _is_older(found, leases_before_s) else []
 
     rules: list[tuple[Kind, str, Callable[[str, list[Listed]], list[Listed]]]] = [
         ("scans", layout.SCANS, whole),
@@ -110,6 +114,9 @@ def clean(
             removed.objects += len(gone)
             removed.bytes_total += sum(one.bytes_total for one in gone)
             if not dry_run:
+                if not is_held():
+                    must, do = "must be held while it is cleaned", "Run the same command again"
+                    raise EngineError("lease_unsure", store.address, must, "no sign of life for long", do)
                 store.remove_all([one.key for one in gone])
                 store.remove_empty(f"{place}/{name}")
         yield removed

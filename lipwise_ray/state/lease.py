@@ -96,7 +96,7 @@ class DriverLease:
     @property
     def age_s(self) -> float:
         """Seconds since others could last see a beat."""
-        return time.monotonic() - self._seen_s
+        return _clock_s() - self._seen_s
 
     def check(self) -> bool:
         """Look whether a newer driver has taken over; return whether this one still holds the lease."""
@@ -106,7 +106,7 @@ class DriverLease:
 
     def _beat(self) -> None:
         self._beats += 1
-        begin_s = time.monotonic()
+        begin_s = _clock_s()
         self._store.write(layout.beat(self.epoch), to_json({**self.about, "beat": self._beats, "released": False}))
         self._seen_s = begin_s
 
@@ -132,6 +132,11 @@ class DriverLease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _clock_s() -> float:
+    """Return seconds of a clock that nobody sets and that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def holder(store: Store) -> Json | None:
@@ -173,12 +178,12 @@ def take_back(
         StateError: One is.
     """
     for seen in _watched(stores, wait, expiry_s):
-        if seen.is_free or seen.store.create(
-            layout.epoch(seen.epoch + 1), to_json({**_own_record(run_id), "released": True})
-        ):
-            continue
-        now = _look(seen.store)
-        if not now.is_free:  # else somebody else has just done the same
+        now = _look(seen.store)  # others were looked at since
+        if now == seen and not now.is_free:
+            if now.store.create(layout.epoch(now.epoch + 1), to_json({**_own_record(run_id), "released": True})):
+                continue
+            now = _look(seen.store)
+        if not now.is_free:  # else it was given back, or somebody else has just done the same
             raise _taken(now.store, now.epoch)
 
 

@@ -27,19 +27,16 @@ class Ledger:
     def note(self, task_id: str, job_id: str, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
         """Write what happened to a task: to its job's ledger, and without the traceback to the run's events.
 
-        In the run's events it lasts once `flush` was called, in its job's ledger later, at the latest with `close`; a
-        traceback, which no event holds, lasts at once.
+        In the run's events it lasts once `flush` was called, and so does a traceback in its job's ledger, as no event
+        holds it; the rest of that lasts later, at the latest with `close`.
 
         Raises:
             StorageError: The state cannot be written.
         """
-        is_in_events = not facts.get("detail")
         line: Json = {"time": round(time.time(), 3), "run": self._run_id, "event": event, "task": task_id, **facts}
         if job_id:
-            self._store.append(layout.attempts(job_id), _line(line), may_wait=is_in_events)
+            self._store.append(layout.attempts(job_id), _line(line), may_wait=not facts.get("detail"))
         self._store.append(layout.events(self._run_id), _line({k: v for k, v in line.items() if k != "detail"}))
-        if job_id and not is_in_events:
-            self._store.flush()
 
     def event(self, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
         """Write what happened to the run."""

@@ -174,6 +174,9 @@ class LocalStore:
     def forget(self, key: str) -> None:
         """Do nothing: files are looked at where they lie."""
 
+    def drop_copy(self, key: str) -> None:
+        """Do nothing: files lie here."""
+
     def size(self, key: str) -> int | None:
         """Return how many bytes a record or file has, None where there is none."""
         path = self._path(key)

@@ -11,7 +11,7 @@ from typing import Literal
 from lipwise_ray.errors import StateError
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.shapes import Id, Lease, Letter, RowRecord, RunRecord, checked, typed
-from lipwise_ray.state.shards import holders
+from lipwise_ray.state.shards import holders, is_at_work
 from lipwise_ray.state.store import Store, as_json, open_store
 from lipwise_ray.values import Json
 
@@ -97,6 +97,7 @@ def overview(address: str) -> Overview:
         found.loading += loading if isinstance(loading, int) else 0
         found.holder = found.holder or one
         found.holders.append(one)
+    found.not_begun = [one for one in found.not_begun if not is_at_work(store, one)]
     letters = sorted(quarantine.keys(store))
     for key, letter in zip(letters, _records(store, letters, Letter), strict=True):
         last: Json = (letter.get("attempts") or [{"message": "its dead letter cannot be read"}])[-1]

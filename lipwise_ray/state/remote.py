@@ -190,13 +190,13 @@ class RemoteStore:
     def remove(self, key: str) -> None:
         """Remove a record or file, and this process's copy; nothing happens when it is gone."""
         self._records.remove(key)
-        self._forget_copy(key)
+        self.drop_copy(key)
 
     def remove_all(self, keys: list[str]) -> None:
         """Remove many records or files, as `remove` does, in few requests."""
         self._records.remove_all(keys)
         for key in keys:
-            self._forget_copy(key)
+            self.drop_copy(key)
 
     def remove_empty(self, prefix: str) -> None:
         """Do nothing: a bucket has no folders besides what lies in them."""
@@ -205,7 +205,8 @@ class RemoteStore:
         """Ask for a record or file anew when it is wanted next: another process may have replaced it."""
         self._drop(key)
 
-    def _forget_copy(self, key: str) -> None:
+    def drop_copy(self, key: str) -> None:
+        """Remove this machine's copy of a file."""
         copy = self._drop(key)
         if copy is not None:
             copy.path.unlink(missing_ok=True)

@@ -85,16 +85,21 @@ def held(
 
 
 @contextmanager
-def held_against_all(store: Store, run_id: str, wait: Callable[[str], None] = lambda _: None) -> Generator[None]:
+def held_against_all(
+    store: Store, run_id: str, wait: Callable[[str], None] = lambda _: None
+) -> Generator[Callable[[], bool]]:
     """Hold a state so that neither a run nor a night begins.
+
+    Yields:
+        What tells whether it is held still.
 
     Raises:
         StateError: A driver is at work on it or a shard of it, or a night is on.
     """
     night = open_store(f"{store.address}/{layout.NIGHT_LOCK}")
     take_back([night, *places(store)], run_id, wait)
-    with DriverLease(night, run_id, wait=wait), held(store, None, run_id, wait):
-        yield
+    with DriverLease(night, run_id, wait=wait) as first, held(store, None, run_id, wait) as second:
+        yield lambda: first.is_sure and second.is_sure
 
 
 def refuse_if_any_held(store: Store, wait: Callable[[str], None] = lambda _: None) -> None:
@@ -109,6 +114,11 @@ def refuse_if_any_held(store: Store, wait: Callable[[str], None] = lambda _: Non
 def holders(store: Store) -> list[tuple[Store, Json]]:
     """Return who is at work on a state or its shards, as `lease.holder` tells, and where to ask them for things."""
     return [(place, found) for place in places(store) if (found := holder(place)) is not None]
+
+
+def is_at_work(store: Store, shard: str) -> bool:
+    """Tell whether somebody works on a shard, such as ``3/8``; its run's record is written once a worker has begun."""
+    return holder(place_of(store, Shard.parse(shard))) is not None
 
 
 def places(store: Store) -> Iterator[Store]:

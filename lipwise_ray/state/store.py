@@ -91,6 +91,10 @@ class Store(Protocol):
         """Ask for a record or file anew when it is wanted next: another process may have replaced it."""
         ...
 
+    def drop_copy(self, key: str) -> None:
+        """Remove this machine's copy of a file that lies elsewhere."""
+        ...
+
     def size(self, key: str) -> int | None:
         """Return how many bytes a record or file has, None where there is none."""
         ...
@@ -135,19 +139,19 @@ def read_json(store: Store, key: str) -> Json | None:
 def load_file(store: Store, key: str, load: Callable[[Path], Loaded]) -> Loaded | None:
     """Return what a file holds, or None when it is missing or damaged; a damaged one is removed, to be made again.
 
-    A copy that makes room before it is opened says nothing of the file: it is fetched once more.
+    A copy that makes room before it is opened, or that a crash left in part, says nothing of the file, and neither does
+    this machine's want of descriptors: it is fetched once more.
     """
-    for _ in range(2):
+    for is_last in (False, True):
         path = store.fetch(key)
         if path is None:
             return None
         try:
             return load(path)
-        except FileNotFoundError:
-            store.forget(key)
-        except (OSError, ValueError):
-            store.remove(key)
-            return None
+        except (OSError, ValueError) as error:
+            store.drop_copy(key)
+            if is_last and not (isinstance(error, OSError) and error.errno):  # numpy's own have no number
+                store.remove(key)
     return None
 
 

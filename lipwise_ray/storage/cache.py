@@ -99,7 +99,7 @@ class Cache:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with _locked(folder, name, on_wait):
-                if path.is_file():
+                with suppress(FileNotFoundError):  # it may just make room
                     os.utime(path)
                     return path
                 part = path.with_name(f".{uuid.uuid4().hex[:12]}.part")

@@ -66,7 +66,6 @@ GONE = {
     "runs/20260105T000000-e/planned.jsonl",
     "shards/1-of-2/driver/epoch-00000001.json",
     "shards/1-of-2/driver/beat-00000001.json",
-    "shards/2-of-2/driver/epoch-00000001.json",
 }
 UNFINISHED = {"jobs/open/plan.json", "jobs/open/segments/00000.a.mkv", "jobs/fails/plan.json"}
 

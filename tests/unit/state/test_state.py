@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 from pathlib import Path
 
@@ -150,11 +151,17 @@ def test_a_copy_that_is_lost_says_nothing_of_the_file(tmp_path: Path) -> None:
     def load(path: Path) -> bytes:
         asked.append(path)
         if len(asked) != 2:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(errno.ENOENT, "gone", str(path))
         return path.read_bytes()
 
     assert load_file(store, "scans/v/index.npz", load) == b"whole"
     assert load_file(store, "scans/v/index.npz", load) is None
+    assert store.read("scans/v/index.npz") == b"whole"
+
+    def starve(_: Path) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    assert load_file(store, "scans/v/index.npz", starve) is None
     assert store.read("scans/v/index.npz") == b"whole"
 
     def refuse(_: Path) -> None:

@@ -214,12 +214,12 @@ def test_lines_that_may_wait_do(line: Line, tmp_path: Path) -> None:
 
 
 def test_a_traceback_outlives_a_killed_driver(line: Line, tmp_path: Path) -> None:
-    """What is in no run's events is written at once, with what waited before it; what follows may wait again."""
+    """What is in no run's events is written with them, and what waited before it too; what follows may wait again."""
     ledger, other = Ledger(_store(tmp_path), "1"), _store(tmp_path)
     ledger.note("t", "j", "leased", attempt=1)
     assert not _asked(line, lambda: None)
-    asked = _asked(line, lambda: ledger.note("t", "j", "failed", code="internal", detail="Traceback ..."))
-    assert asked == ["PUT", "PUT"]
+    ledger.note("t", "j", "failed", code="internal", detail="Traceback ...")
+    assert _asked(line, ledger.flush) == ["PUT", "PUT"]
     assert [b"Traceback" in one for one in other.log("jobs/j/attempts.jsonl")] == [False, True]
     assert [b"Traceback" in one for one in other.log("runs/1/events.jsonl")] == [False, False]
     ledger.note("t", "j", "leased", attempt=2)
