@@ -34,7 +34,11 @@ with DAG(
         ),
         # Whom to tell of the night: a variable of Airflow's, and nobody where there is none. With "secret" in its name
         # Airflow shows its value nowhere.
-        env={"LIPWISE_WEBHOOK": "{{ var.value.get('lipwise_webhook_secret', '') }}"},
+        env={
+            "LIPWISE_WEBHOOK": "{{ var.value.get('lipwise_webhook_secret', '') }}",
+            "LIPWISE_MODELS": "/var/lib/lipwise-ray/models",  # FILL IN: where `lipwise-ray models pull` put them
+            "AWS_REGION": "us-west-2",  # FILL IN: the bucket's
+        },
         append_env=True,
         # Airflow's SIGTERM lets running chunks end, and the night's report is written, after the task is called failed.
         execution_timeout=timedelta(hours=9),

@@ -150,7 +150,7 @@ def _disk_line(folder: Path) -> tuple[bool, str, str]:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return False, "disk", f"{folder}: {error.strerror}. Check --disk"
+        return False, "disk", f"{folder}: {error.strerror}. Name a folder that is there"
     hint = "" if free > _LOW_DISK_BYTES else ". Free some space, or choose another --out and --state"
     return free > _LOW_DISK_BYTES, "disk", f"{free / 1e9:.0f} GB free at {folder.absolute()}{hint}"
 

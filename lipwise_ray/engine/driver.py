@@ -226,15 +226,16 @@ def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
 def _scratch(store: Store, given: str | None, shard: Shard | None) -> tuple[Path, str]:
     """Return the folder for temporary files, and that of this machine which it is in; no such where it is everybody's.
 
-    It is in a local state, or else in a folder of the machine's or in the given one. There it is named after the state
-    (a local one of this machine) and the shard, which has one driver at a time, so what lies there is nobody's when a
-    driver starts.
+    It is in a local state, or else in a folder of the machine's or in the given one, which machines may share. There it
+    is named after the state and the shard, which has one driver at a time, so what lies there is nobody's when a driver
+    starts.
     """
     if given is None and isinstance(store, LocalStore) and named_scratch() is None:
         folder, own = store.root / _SCRATCH, ""
     else:
         place = Path(given) if given else machine_folder()
-        state = f"{platform.node()}:{store.address}" if isinstance(store, LocalStore) else store.address
+        is_of_one_machine = given and isinstance(store, LocalStore)
+        state = f"{platform.node()}:{store.address}" if is_of_one_machine else store.address
         folder = own_folder(place / hashlib.sha256(state.encode()).hexdigest()[:16])
         own = "" if given else str(place)
     return folder / shard.name if shard else folder, own

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lipwise_ray.dubbing.tasks import Lane
-from lipwise_ray.errors import SetupError
+from lipwise_ray.errors import LipwiseError, SetupError
 
 MOST_FAILED = 3
 """Starts that fail on a node before it is left out."""
@@ -67,6 +67,9 @@ class Starts:
         """Return what the run stops with."""
         if isinstance(self._why, SetupError):
             return self._why
+        if isinstance(self._why, LipwiseError):  # of its node's disk, say
+            why = self._why
+            return SetupError("worker_start", why.where, why.must, why.got, why.do)
         said = (str(self._why).strip().splitlines() or [""])[-1]
         do = "Check memory and `lipwise-ray doctor`; ask for fewer --workers"
         return SetupError("worker_start", "workers", "must start", said, do)

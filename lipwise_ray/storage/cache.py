@@ -62,7 +62,7 @@ def own_folder(folder: Path) -> Path:
 
 
 def _refused(folder: Path, got: str) -> StorageError:
-    do = "Set paths.scratch to a folder with room, or TMPDIR"
+    do = "Make LIPWISE_SCRATCH (or TMPDIR) such a folder, or set paths.scratch"
     return StorageError("cache", str(folder), "must be this user's own folder and writable", got, do)
 
 

@@ -91,7 +91,7 @@ def test_cron_by_sh(program: Path, tmp_path: Path) -> None:
     lines = (ROOT / "cluster/cron/crontab").read_text().splitlines()
     (line,) = [one for one in lines if one[:1].isdigit() and " backlog run " in one]
     lock = tmp_path / "lock"
-    line = line.split(" lipwise ", 1)[1].replace("/run/lock/lipwise-nightly", str(lock))
+    line = line.split(" lipwise ", 1)[1].replace("/var/lib/lipwise-ray/nightly.lock", str(lock))
     line = line.replace("/opt/lipwise-ray/.venv/bin/lipwise-ray", str(program))
     for code, stopped in ENDS:
         done = subprocess.run(["sh", "-c", line], env=_environment(program, code, stopped=stopped), check=False)

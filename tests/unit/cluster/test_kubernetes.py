@@ -238,12 +238,23 @@ def test_every_pod_is_under_the_network_policy() -> None:
         spec = job["spec"].get("jobTemplate", job)["spec"]
         labels.add(spec["template"]["metadata"]["labels"]["app.kubernetes.io/name"])
     chosen = {
-        item["metadata"]["name"]: set(item["spec"]["podSelector"]["matchExpressions"][0]["values"])
+        (name, item["metadata"]["name"]): set(item["spec"]["podSelector"]["matchExpressions"][0]["values"])
         for name in ("networkpolicy.yaml", "identity-aws.yaml", "identity-gke.yaml")
         for item in _objects(FOLDER / name)
     }
-    assert chosen["lipwise"] == labels
-    assert chosen["lipwise-store"] == chosen["lipwise-identity"] == labels - {"lipwise-nightly"}
+    assert chosen.pop(("networkpolicy.yaml", "lipwise")) == labels
+    others = {("networkpolicy.yaml", "lipwise-store")}
+    others |= {(f"identity-{cloud}.yaml", "lipwise-identity") for cloud in ("aws", "gke")}
+    assert chosen == dict.fromkeys(others, labels - {"lipwise-nightly"})
+
+
+def test_every_image_is_pulled_by_the_registrys_secret() -> None:
+    """A RayJob's submitter has another account: KubeRay gives it the secrets of the head's pod alone."""
+    for name in ("rayjob.yaml", "raycluster.yaml", "raycronjob.yaml"):
+        (item,) = [one for one in _objects(FOLDER / name) if one["kind"].startswith("Ray")]
+        spec = item["spec"].get("jobTemplate", item["spec"])
+        head = spec.get("rayClusterSpec", spec)["headGroupSpec"]["template"]["spec"]
+        assert head["imagePullSecrets"] == [{"name": "lipwise-registry"}]
 
 
 def _reached(address: str, port: int, *names: str) -> bool:

@@ -273,8 +273,14 @@ _CASES: list[tuple[str, dict[str, str], dict[str, set[str]]]] = [
     (
         "rows that fail, and a task in quarantine, as Ray shows them; with the run it is over",
         _run("ray_", lipwise_run_rows__done="0+7x60", lipwise_run_rows__failed="0+1x60",
-             lipwise_run_quarantined="0x29 1x30"),
+             lipwise_run_quarantined="0x29 1x30", lipwise_lease_beat_timestamp_seconds="1+60x60 0x30"),
         {"9m": set(), "20m": {"RowsFail"}, "40m": {"RowsFail", "Quarantine"}, "80m": set()},
+    ),
+    (
+        "the same by its file, which stays",
+        _run(lipwise_run_rows__done="7x90", lipwise_run_rows__failed="1x90", lipwise_run_quarantined="1x90",
+             lipwise_lease_beat_timestamp_seconds="1+60x30 0x60"),
+        {"20m": {"RowsFail", "Quarantine"}, "40m": set()},
     ),
     (
         "a driver that was killed, whose file stays",

@@ -110,7 +110,7 @@ def test_the_units_environment() -> None:
     """What systemd reads has the variables that the unit names, and options that are understood."""
     lines = (CRON / "nightly.env").read_text().splitlines()
     told = dict(line.partition("=")[::2] for line in lines if line and not line.startswith("#"))
-    assert set(told) == {"BACKLOG", "OPTIONS", "LIPWISE_MODELS", "LIPWISE_WEBHOOK"}
+    assert set(told) == {"BACKLOG", "OPTIONS", "LIPWISE_MODELS", "LIPWISE_WEBHOOK", "AWS_REGION"}
     named = re.findall(r"\$(\w+)", _unit("lipwise-nightly.service")["Service"]["ExecStart"])
     assert set(named) == {"BACKLOG", "OPTIONS"}
     _understood(["backlog", "run", told["BACKLOG"], *shlex.split(told["OPTIONS"])])
