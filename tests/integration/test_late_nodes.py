@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lipwise_ray.state import layout
 from lipwise_ray.state.store import as_json, open_store
 from lipwise_ray.storage.objects import Bucket
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
@@ -40,8 +41,9 @@ def test_nodes_that_join_a_run_work_for_it(tmp_path: Path, monkeypatch: pytest.M
             node = cluster.add_node(f"late{number}")
             ended = run("logs", name, "--follow", *there, timeout_s=180, **cluster.environment)
             assert ended.returncode == 0, (number, ended.stdout, ended.stderr)
-            events = [as_json(line) or {} for key in open_store(state).names("runs") if key.endswith("events.jsonl")
-                      for line in open_store(state).log(key)]  # fmt: skip
+            store = open_store(state)
+            (run_id,) = store.folders(layout.RUNS)
+            events = [as_json(line) or {} for line in store.log(layout.events(run_id))]
             assert {event["attempt"] for event in events if event["event"] == "leased"} == {1}
             assert [one.key for one in Bucket(out).listing()] == ["a.mp4"]
             node.send_signal(signal.SIGTERM)
