@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import traceback
 from typing import Annotated
 
@@ -28,6 +27,7 @@ from lipwise_ray.cli import (
     train,
 )
 from lipwise_ray.cli.terminal import all_arrived, print_plainly
+from lipwise_ray.engine import last_exit
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.exit_codes import ExitCode, of_error
 from lipwise_ray.layers import clipped
@@ -105,7 +105,7 @@ def main() -> None:
     code = _run()
     if not all_arrived() and code == ExitCode.DONE:
         code = ExitCode.STOPPED
-    sys.exit(code)
+    last_exit.end(code)
 
 
 def _run() -> int:

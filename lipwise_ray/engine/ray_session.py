@@ -18,6 +18,7 @@ from ray._private import services
 from ray._private import worker as ray_worker
 from ray.job_config import JobConfig
 
+from lipwise_ray.engine import last_exit
 from lipwise_ray.engine.ray_folder import make_folder, remove_folder
 from lipwise_ray.engine.ray_processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
 from lipwise_ray.errors import EngineError, SetupError
@@ -327,6 +328,8 @@ def leave(folder: Path | None, *, is_lost: bool = False) -> None:
     """
     node = _node_here()
     started = [one.process.pid for all_of in node.all_processes.values() for one in all_of] if node and folder else []
+    if is_lost:
+        last_exit.must_be_at_once("Ray's own threads, whose head is gone, crash as the interpreter ends")
     if is_lost or ended_processes():
         atexit.unregister(ray_worker.shutdown)  # it would wait for an answer, and then end the program by its own code
     else:

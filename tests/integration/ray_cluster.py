@@ -101,7 +101,8 @@ def ray_cluster(*, gpus: int = 0, workers: int = 1) -> Iterator[RayCluster]:
 
     def start_head() -> None:
         nonlocal first
-        first = start("h", head)
+        (other,) = free_ports(1)  # `ray start` takes the worker's old address for a head that is there
+        first = start("h", [f"--port={other}" if word == f"--port={port}" else word for word in head])
 
     try:
         first = start("h", head)
