@@ -102,13 +102,10 @@ class Cache:
                 with suppress(FileNotFoundError):  # it may just make room
                     os.utime(path)
                     return path
-                part = path.with_name(f".{uuid.uuid4().hex[:12]}.part")
-                try:
+                with _arriving(path) as part:
                     if not fill(part):
                         return None
                     part.replace(path)
-                finally:
-                    part.unlink(missing_ok=True)
             self._make_room(folder, path.stat().st_size)
         except OSError as error:
             raise _refused(folder, error.strerror or str(error)) from error
@@ -129,12 +126,9 @@ class Cache:
             unused_s = time.time() - _GRACE_S
             os.utime(path, (unused_s, unused_s))
             size = path.stat().st_size
-            part = target.with_name(f".{uuid.uuid4().hex[:12]}.part")
-            try:
+            with _arriving(target) as part:
                 shutil.move(path, part)  # from another file system it is copied, which takes its time
                 part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
             self._make_room(folder, size)
         except OSError as error:
             raise _refused(folder, error.strerror or str(error)) from error
@@ -163,6 +157,16 @@ class Cache:
                 if path.stat().st_mtime == used:  # else somebody has asked for it meanwhile
                     path.unlink()
                     total -= size
+
+
+@contextmanager
+def _arriving(target: Path) -> Generator[Path]:
+    """Yield where a file is written before it is moved to its place; what stays there is removed."""
+    part = target.with_name(f".{uuid.uuid4().hex[:12]}.part")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What is wrong with an object of Kubernetes: by its published schemas, and by the field names of KubeRay and Kueue.
+"""The objects for Kubernetes, and what is wrong with one: by published schemas, and by the fields of KubeRay and Kueue.
 
 Strict about unknown fields, which Kubernetes itself drops without a word. Of KubeRay 1.7 and Kueue 0.15 the names and
 kinds of all fields stand here, as their CRDs have them; what they share with Kubernetes goes by its schemas.
@@ -9,15 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import yaml
 from kubernetes_validate.utils import schema_contents
 from referencing import Registry, Resource
+
+from tests.conftest import ROOT
 
 OLDEST, NEWEST = "1.30", "1.37"
 """Versions of Kubernetes that the files are for."""
 
+FOLDER = ROOT / "cluster" / "kuberay"
 _FOLDER = "kubernetes-json-schema/v{version}.0-local-strict"
 _TEXT, _NUMBER, _FLAG, _COUNT = (
     {"type": "string"},
@@ -28,6 +33,11 @@ _TEXT, _NUMBER, _FLAG, _COUNT = (
 _POSITIVE = {"type": "integer", "minimum": 1}
 _QUANTITY = {"type": ["string", "integer"], "pattern": r"^\d+(\.\d+)?(m|Ki|Mi|Gi|Ti|k|M|G)?$"}
 _TEXTS, _WORDS = [_TEXT], {"*": _TEXT}
+
+
+def objects(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file."""
+    return [item for item in yaml.safe_load_all(path.read_text()) if item]
 
 
 def _core(name: str) -> dict[str, Any]:

@@ -9,25 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.conftest import ROOT
-from tests.unit.cluster.kube import NEWEST, OLDEST, problems
+from tests.unit.cluster.kube import FOLDER, NEWEST, OLDEST, objects, problems
 
-FOLDER = ROOT / "cluster" / "kuberay"
 FILES = sorted(FOLDER.glob("*.yaml"))
 _FREE = {"labels", "annotations", "matchLabels", "nodeSelector", "nodeLabels", "rayStartParams", "requests", "limits"}
 _FREE |= {"stringData"}
 KUEUE = "kueue.x-k8s.io/queue-name"
 
 
-def _objects(path: Path) -> list[dict[str, Any]]:
-    return [item for item in yaml.safe_load_all(path.read_text()) if item]
-
-
 def _clusters() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in FILES:
-        for item in _objects(path):
+        for item in objects(path):
             spec = item.get("spec", {})
             spec = spec.get("jobTemplate", spec) if item["kind"] == "RayCronJob" else spec
             found = spec if item["kind"] == "RayCluster" else spec.get("rayClusterSpec")
@@ -39,11 +32,11 @@ def _pods() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, cluster in _clusters():
         for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
             yield name, group["template"]["spec"]
-    (nightly,) = [item for item in _objects(FOLDER / "nightly.yaml") if item["kind"] == "CronJob"]
+    (nightly,) = [item for item in objects(FOLDER / "nightly.yaml") if item["kind"] == "CronJob"]
     yield "nightly.yaml", nightly["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    (fill,) = _objects(FOLDER / "fill-models.yaml")
+    (fill,) = objects(FOLDER / "fill-models.yaml")
     yield "fill-models.yaml", fill["spec"]["template"]["spec"]
-    (clean,) = _objects(FOLDER / "clean.yaml")
+    (clean,) = objects(FOLDER / "clean.yaml")
     yield "clean.yaml", clean["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
@@ -51,7 +44,7 @@ def _pods() -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_object_is_valid(path: Path, version: str) -> None:
     """By Kubernetes' own schemas, of an old and a new version, and the fields of KubeRay and Kueue."""
-    for item in _objects(path):
+    for item in objects(path):
         assert problems(item, version) == [], item["kind"]
 
 
@@ -70,7 +63,7 @@ def _paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_typo_in_any_name_is_caught(path: Path) -> None:
     """Each field, misspelt, is an unknown one."""
-    for item in _objects(path):
+    for item in objects(path):
         places = list(_paths(item))
         assert len(places) > 3
         for place in places:
@@ -98,7 +91,7 @@ def test_a_typo_in_any_name_is_caught(path: Path) -> None:
 )
 def test_what_schemas_miss_is_caught(kind: str, changes: dict[str, Any], word: str) -> None:
     """Rules that live in controllers."""
-    item = next(one for path in FILES for one in _objects(path) if one["kind"] == kind)
+    item = next(one for path in FILES for one in objects(path) if one["kind"] == kind)
     item["spec"].update(changes)
     assert any(word in problem for problem in problems(item))
 
@@ -138,7 +131,7 @@ def test_pods_are_safe() -> None:
 
 def test_what_is_named_is_there() -> None:
     """Accounts, secrets, claims, config maps and files that objects name."""
-    items = [item for path in FILES for item in _objects(path)]
+    items = [item for path in FILES for item in objects(path)]
     names = {(item["kind"], item.get("metadata", {}).get("name")) for item in items}
     (kustomization,) = [item for item in items if item["kind"] == "Kustomization"]
     made = kustomization["configMapGenerator"]
@@ -196,7 +189,7 @@ def test_spot_comes_first_and_on_demand_after() -> None:
 
 
 def _only(name: str, kind: str) -> dict[str, Any]:
-    (item,) = [one for one in _objects(FOLDER / name) if one["kind"] == kind]
+    (item,) = [one for one in objects(FOLDER / name) if one["kind"] == kind]
     return item
 
 
@@ -217,7 +210,7 @@ def test_no_try_outlives_the_timer() -> None:
 
 def test_the_head_and_its_submitter_are_never_taken_away() -> None:
     """However many clusters there are: no count of heads reaches what has to stay, and no pod is under two budgets."""
-    head, submitter = _objects(FOLDER / "pdb.yaml")
+    head, submitter = objects(FOLDER / "pdb.yaml")
     for budget in (head, submitter):
         assert budget["spec"]["minAvailable"] >= 1000
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
@@ -230,82 +223,13 @@ def test_the_head_and_its_submitter_are_never_taken_away() -> None:
     }
 
 
-def test_every_pod_is_under_the_network_policy() -> None:
-    """Of ours; those that speak to a bucket may have their identity and a store in the cluster, too."""
-    labels = {"lipwise-ray"}
-    for name in ("nightly.yaml", "clean.yaml", "fill-models.yaml"):
-        (job,) = [one for one in _objects(FOLDER / name) if one["kind"] in ("CronJob", "Job")]
-        spec = job["spec"].get("jobTemplate", job)["spec"]
-        labels.add(spec["template"]["metadata"]["labels"]["app.kubernetes.io/name"])
-    chosen = {
-        (name, item["metadata"]["name"]): set(item["spec"]["podSelector"]["matchExpressions"][0]["values"])
-        for name in ("networkpolicy.yaml", "identity-aws.yaml", "identity-gke.yaml")
-        for item in _objects(FOLDER / name)
-    }
-    assert chosen.pop(("networkpolicy.yaml", "lipwise")) == labels
-    others = {("networkpolicy.yaml", "lipwise-store")}
-    others |= {(f"identity-{cloud}.yaml", "lipwise-identity") for cloud in ("aws", "gke")}
-    assert chosen == dict.fromkeys(others, labels - {"lipwise-nightly"})
-
-
 def test_every_image_is_pulled_by_the_registrys_secret() -> None:
     """A RayJob's submitter has another account: KubeRay gives it the secrets of the head's pod alone."""
     for name in ("rayjob.yaml", "raycluster.yaml", "raycronjob.yaml"):
-        (item,) = [one for one in _objects(FOLDER / name) if one["kind"].startswith("Ray")]
+        (item,) = [one for one in objects(FOLDER / name) if one["kind"].startswith("Ray")]
         spec = item["spec"].get("jobTemplate", item["spec"])
         head = spec.get("rayClusterSpec", spec)["headGroupSpec"]["template"]["spec"]
         assert head["imagePullSecrets"] == [{"name": "lipwise-registry"}]
-
-
-def _reached(address: str, port: int, *names: str) -> bool:
-    """Tell whether the policies of some files let a pod of ours reach an address."""
-    from ipaddress import ip_address, ip_network
-
-    wanted = ip_address(address)
-    for rule in (rule for name in names for item in _objects(FOLDER / name) for rule in item["spec"]["egress"]):
-        blocks = [peer["ipBlock"] for peer in rule.get("to", []) if "ipBlock" in peer]
-        nets = [
-            block
-            for block in blocks
-            if wanted in ip_network(block["cidr"])
-            and not any(wanted in ip_network(net) for net in block.get("except", []))
-        ]
-        if nets and port in [one["port"] for one in rule.get("ports", [])]:
-            return True
-    return False
-
-
-@pytest.mark.parametrize(
-    ("address", "port", "names"),
-    [
-        ("52.218.1.1", 443, ("networkpolicy.yaml",)),  # a bucket
-        ("2600:1f68::1", 443, ("networkpolicy.yaml",)),  # one by IPv6
-        ("10.0.0.5", 6443, ("networkpolicy.yaml",)),  # Kubernetes behind its service
-        ("169.254.170.23", 80, ("networkpolicy.yaml", "identity-aws.yaml")),  # EKS Pod Identity
-        ("fd00:ec2::23", 80, ("networkpolicy.yaml", "identity-aws.yaml")),
-        ("169.254.169.252", 988, ("networkpolicy.yaml", "identity-gke.yaml")),  # Workload Identity
-        ("169.254.169.254", 80, ("networkpolicy.yaml", "identity-gke.yaml")),
-    ],
-)
-def test_pods_reach_what_they_need(address: str, port: int, names: tuple[str, ...]) -> None:
-    """Stores and Kubernetes by either version of IP, and the identity of pods by a policy of the cloud's own."""
-    assert _reached(address, port, *names)
-    assert address.startswith(("169.", "fd00")) != _reached(address, port, "networkpolicy.yaml")
-
-
-@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "fe80::1"])
-def test_the_machines_own_identity_is_out_of_reach(address: str) -> None:
-    """On any port, also where pods have one of their own."""
-    for port in (80, 443, 6443, 988):
-        assert not _reached(address, port, "networkpolicy.yaml", "identity-aws.yaml")
-
-
-def test_a_store_in_the_cluster_is_reached() -> None:
-    """MinIO's port, in its namespace alone."""
-    (store,) = [one for one in _objects(FOLDER / "networkpolicy.yaml") if one["metadata"]["name"] == "lipwise-store"]
-    (rule,) = store["spec"]["egress"]
-    assert [one["port"] for one in rule["ports"]] == [9000]
-    assert all("namespaceSelector" in peer for peer in rule["to"])
 
 
 def _quantity(text: str | int) -> float:
@@ -319,7 +243,7 @@ def test_kueue_lets_a_whole_night_in() -> None:
     """Every resource that a pod asks for is covered, every pool is a flavor of its own, and all workers fit."""
     flavors = {
         item["metadata"]["name"]: item["spec"]["nodeLabels"]
-        for item in _objects(FOLDER / "kueue.yaml")
+        for item in objects(FOLDER / "kueue.yaml")
         if item["kind"] == "ResourceFlavor"
     }
     (group,) = _only("kueue.yaml", "ClusterQueue")["spec"]["resourceGroups"]
@@ -344,7 +268,7 @@ def test_a_night_in_a_queue_is_one_that_kueue_takes(tmp_path: Path) -> None:
     """With QUEUE the RayJob names its queue and says that it is elastic; without either Kueue would refuse it."""
     done = _start(tmp_path, "echo created", "echo $job/Complete", QUEUE="lipwise")
     assert done.returncode == 0, done.stderr
-    (made,) = _objects(tmp_path / "made")
+    (made,) = objects(tmp_path / "made")
     assert made["metadata"]["labels"][KUEUE] == _only("kueue.yaml", "LocalQueue")["metadata"]["name"]
     assert problems(made) == []
     del made["metadata"]["annotations"]
@@ -366,7 +290,7 @@ def test_nights_long_gone_are_removed(tmp_path: Path) -> None:
 def test_a_night_is_named_after_its_job(tmp_path: Path, job: str, name: str) -> None:
     """So a trial takes no night's name; and not like the job, as KubeRay makes one of the RayJob's name."""
     assert _start(tmp_path, "echo created", "echo $job/Complete", JOB=job).returncode == 0
-    (made,) = _objects(tmp_path / "made")
+    (made,) = objects(tmp_path / "made")
     assert made["metadata"]["name"] == f"lipwise-night-{name}" != job
 
 
@@ -398,7 +322,7 @@ def test_the_night_waits_for_its_end(tmp_path: Path) -> None:
     """It makes a RayJob named after the date, valid as it is, and ends as that does."""
     done = _start(tmp_path, "echo created", "[ $n -lt 3 ] && echo $job/Running || echo $job/Complete")
     assert done.returncode == 0, done.stderr
-    (made,) = _objects(tmp_path / "made")
+    (made,) = objects(tmp_path / "made")
     assert problems(made) == []
     assert made["metadata"]["name"].startswith("lipwise-night-20")
     assert len((tmp_path / "calls").read_text().splitlines()) == 5  # the first looks for nights long gone

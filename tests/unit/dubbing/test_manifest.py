@@ -11,7 +11,6 @@ import pytest
 from lipwise_ray.dubbing.manifest import Manifest, read_manifest
 from lipwise_ray.dubbing.speakers import Speaker
 from lipwise_ray.errors import ManifestError
-from lipwise_ray.state.shards import Shard
 
 HEADER = "id,video,audio,output"
 
@@ -397,32 +396,3 @@ def test_more_columns_than_anybody_has_are_refused_at_once(ending: str, folder: 
         problem = error
     assert "100000" in str(problem)
     assert time.monotonic() - begun_s < 5
-
-
-def _shard(folder: Path, number: int, text: str) -> set[int]:
-    manifest = _read(folder, text)
-    manifest.keep(Shard(number, 2))
-    assert manifest.rows_total == text.count("\n") - 1
-    lines = {row.line for row in (*manifest.rows, *manifest.bad_rows)}
-    assert manifest.good + manifest.bad == len(lines)
-    return lines
-
-
-def test_a_row_has_the_same_shard_on_every_machine_and_at_every_time(folder: Path, tmp_path: Path) -> None:
-    """Whatever lies where: a link, a file that is not there yet, another folder; rows of one video stay together."""
-    videos = ["v.mp4", "link.mp4", *(f"later{number}.mp4" for number in range(8)), "", "v.mp4", "link.mp4", " v.mp4 "]
-    text = f"{HEADER}\n" + "".join(f"r{n},{video},a.wav,{n}.mp4\n" for n, video in enumerate(videos))
-    (folder / "link.mp4").symlink_to("v.mp4")
-    one, two = (_shard(folder, number, text) for number in (1, 2))
-    assert (one | two, one & two) == ({*range(2, len(videos) + 2)}, set())
-    assert one
-    assert two
-    lines = dict(enumerate(videos, 2))
-    for shard in (one, two):
-        assert not {lines[line].strip() for line in shard} & {lines[line].strip() for line in {*lines} - shard}
-    for number in range(8):
-        (folder / f"later{number}.mp4").touch()
-    (folder / "link.mp4").unlink()
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    assert _shard(folder, 1, text) == _shard(elsewhere, 1, text) == one
