@@ -190,9 +190,11 @@ def status(
 ) -> None:
     """Show the manifests of a backlog: waiting, left with rows to do, done, or refused and why."""
     from lipwise_ray.engine.backlog import dropped  # noqa: PLC0415  # heavy
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # with it
+    from lipwise_ray.state.format import check_format  # noqa: PLC0415  # with it
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
 
     store = open_store(state or f"{backlog.rstrip('/')}.out.state")
+    check_format(store)
     for one in dropped(backlog, store):
         names = ("done", "failed", "left", "night", "message") if one.record.get("tag") == one.tag else ()
         told = {name: one.record[name] for name in names if name in one.record}

@@ -100,11 +100,15 @@ def report(
 
 
 def must_be_state(state: str) -> None:
-    """Refuse a place that no run was ever begun in.
+    """Refuse a place that no run was ever begun in, and a state of a newer program.
 
     Raises:
-        StateError: It is none.
+        StateError: It is one.
     """
+    from lipwise_ray.state.format import check_format  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+
     if is_local(state) and not (Path(state) / "runs").is_dir():
         got = "a folder without runs" if Path(state).is_dir() else "a file" if Path(state).exists() else "nothing there"
         raise StateError("no_state", state, "must be a state", got, "Give what --state named")
+    check_format(open_store(state))

@@ -17,6 +17,7 @@ from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.settings import Settings
+from lipwise_ray.state.format import check_format
 from lipwise_ray.state.speeds import latest_speeds
 from lipwise_ray.state.store import open_store
 from lipwise_ray.storage.address import is_local
@@ -51,8 +52,16 @@ class Speeds:
 
     @staticmethod
     def measured(state: str) -> Speeds:
-        """Return the speeds of the latest jobs finished in a state, or assumed ones."""
-        known = latest_speeds(open_store(state)) if not is_local(state) or Path(state).is_dir() else []
+        """Return the speeds of the latest jobs finished in a state, or assumed ones.
+
+        Raises:
+            StateError: A newer program made the state.
+        """
+        if is_local(state) and not Path(state).is_dir():
+            return Speeds()
+        store = open_store(state)
+        check_format(store)
+        known = latest_speeds(store)
         if not known:
             return Speeds()
         each = [one.frames / one.render_s for one in known]

@@ -26,6 +26,7 @@ from lipwise_ray.printable import on_one_line
 from lipwise_ray.reports.page import Costs
 from lipwise_ray.reports.write import NightReport, write_night
 from lipwise_ray.state import layout
+from lipwise_ray.state.format import settle_format
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.shapes import BacklogRecord, NightFigures, checked
 from lipwise_ray.state.speeds import latest_speeds
@@ -208,12 +209,13 @@ class Nightly:
         """Work until all is done, or until the window closes.
 
         Raises:
-            StateError: There is no backlog, or another night is at it.
+            StateError: There is no backlog, or another night is at it, or the state is a newer program's.
             SetupError: Nothing could be begun.
             StorageError: The state cannot be written.
         """
         self._began_s = self.clock()
         store = open_store(self.state)
+        settle_format(store)
         with DriverLease(open_store(f"{self.state.rstrip('/')}/{layout.NIGHT_LOCK}"), self._id, wait=self.say) as lease:
             try:
                 return self._work_through(store, lease)

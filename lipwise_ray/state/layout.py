@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+FORMAT = "format.json"
+"""Says how the state is laid out: see `state.format`."""
+
 DRIVER = "driver"
 QUARANTINE = "quarantine"
 CONTROL = "control"

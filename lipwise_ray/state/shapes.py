@@ -28,6 +28,13 @@ Label = Annotated[str, Field(max_length=64)]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class FormatRecord:
+    """How the state is laid out: see `state.format`."""
+
+    layout: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Epoch:
     """Who drives: written once, by the driver. Without ``space`` it was written by an earlier version.
 

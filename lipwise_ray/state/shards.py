@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.state import layout
+from lipwise_ray.state.format import settle_format
 from lipwise_ray.state.lease import EXPIRY_S, DriverLease, holder, refuse_if_held, take_back
 from lipwise_ray.state.store import Store, open_store
 from lipwise_ray.values import Json
@@ -75,8 +76,10 @@ def held(
     first and then looks for others again: of two that come at once at least one gives way.
 
     Raises:
-        StateError: Another driver holds it, the whole of it, or a shard of another count, and lives.
+        StateError: Another driver holds it, the whole of it, or a shard of another count, and lives; or the state is
+            of a layout that this program does not know.
     """
+    settle_format(store)
     place = place_of(store, shard)
     take_back([place, *_rivals(store, shard)], run_id, wait, expiry_s)
     with DriverLease(place, run_id, wait=wait) as lease:

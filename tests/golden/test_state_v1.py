@@ -16,7 +16,7 @@ from tests.golden.make_state_v1 import BACKLOG, EVALUATE, GIVEN, GOLDEN, NEUTRAL
 from tests.golden.make_state_v1 import PLACE as MADE_AT
 
 KEYS: dict[str, Any] = json.loads((GOLDEN / "keys.json").read_text())
-ADDED: set[str] = set()
+ADDED = {"format.json"}
 """Records that states did not have when the golden one was made."""
 
 DONE = {

@@ -51,6 +51,7 @@ RECORDS = {
     "quarantine/render-open-1.json": OLD,
     "driver/epoch-00000001.json": OLD,
     "backlog/m.csv.json": OLD,
+    "format.json": OLD,
 }
 GONE = {
     "scans/v1/index.npz",
@@ -143,5 +144,6 @@ def test_a_bucket_is_cleaned_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         kept = {f"runs/{name}/run.json" for name in ("20260102T000000-b", "20260104T000000-d")}
         kept |= {"nights/20260102T000000-b/night.json", "jobs/ended/measures/00000.npz"} | UNFINISHED
         kept |= {key for key in RECORDS if key.endswith("result.json")}
-        kept |= {key for key in RECORDS if key.split("/")[0] in ("speeds", "quarantine", "driver", "backlog")}
+        places = ("speeds", "quarantine", "driver", "backlog", "format.json")
+        kept |= {key for key in RECORDS if key.split("/")[0] in places}
         assert _keys(store) == kept
