@@ -37,7 +37,7 @@ def test_a_finished_row_stays_finished(tmp_path: Path) -> None:
     kinds = {one["kind"]: one for one in map(json.loads, told.stdout.splitlines())}
     assert all(kinds[name]["objects"] for name in ("scans", "sounds", "jobs"))
     left = {path.relative_to(state).parts[0] for path in state.rglob("*") if path.is_file()}
-    assert left == {"jobs", "runs", "speeds", "driver", "night-lock"}
+    assert left == {"jobs", "runs", "speeds", "driver", "night-lock", "format.json"}
     assert [path.name for path in state.glob("jobs/*/*")] == ["result.json"]
     again = dub(tmp_path, [ROW], PASSTHROUGH, QUICK)
     assert (again.done, again.chunks_rendered, again.chunks_reused) == (1, 0, 1)
