@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pipeline import make_inputs
-from lipwise_ray.dubbing.abilities import Abilities
-from lipwise_ray.dubbing.tasks import Lane, Task
-from lipwise_ray.dubbing.worker import WorkerConfig
-from lipwise_ray.engine.contract import Engine, Outcome, Seat
+from lipwise_ray.backends.worker_config import WorkerConfig
+from lipwise_ray.pipeline.dubbing.capabilities import Abilities
+from lipwise_ray.pipeline.flows.results import ProbeResult
+from lipwise_ray.scheduler.engine import Engine, Outcome, WorkerSlot
+from lipwise_ray.scheduler.task import Lane, Task, TaskResult
+from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.values import Json
 
 PASSTHROUGH = 'lipsync.model="passthrough"'
@@ -46,8 +48,8 @@ class Instant:
     def kill(self, worker: str) -> None: ...
     def close(self) -> None: ...
 
-    def idle(self, lane: Lane) -> list[Seat]:
-        return [] if self._task else [Seat("w", lane, "n")]
+    def idle(self, lane: Lane) -> list[WorkerSlot]:
+        return [] if self._task else [WorkerSlot("w", lane, "n")]
 
     def nodes(self, lane: Lane) -> set[str]:
         return {"n"}
@@ -58,9 +60,11 @@ class Instant:
     def poll(self, timeout_s: float) -> list[Outcome]:
         task, self._task = self._task, None
         assert task is not None
-        job = task.payload["job"]
-        record = {"status": "done", "output": job["output_address"], "frames": 1, "chunks": 1, "counts": {}}
-        return [Outcome(Seat("w", task.lane, "n"), task, {"job_id": f"j-{job['row_id']}", "published": record}, None)]
+        job = task.payload.row.job
+        job_id, sha256 = f"j-{job.row_id}", "0" * 64
+        done = DubResult(job_id=job_id, output=job.output_address, frames=1, chunks=1, bytes_total=1, sha256=sha256)
+        result = ProbeResult(job_id=job_id, published=done)
+        return [Outcome(WorkerSlot("w", task.lane, "n"), task, result, None)]
 
     def frames_done(self) -> dict[str, int]:
         return {}
@@ -71,31 +75,29 @@ class Instant:
 
 def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig], Engine] | None, *sets: str) -> float:
     """Run a manifest quietly and return its seconds."""
-    from lipwise_ray.cli.progress import Display
-    from lipwise_ray.dubbing.manifest import read_manifest
-    from lipwise_ray.engine import driver
-    from lipwise_ray.engine.factory import make_engine
-    from lipwise_ray.engine.sources import SettingsSource
-    from lipwise_ray.layers import parse_assignment
-    from lipwise_ray.nets.registry import Registry
-    from lipwise_ray.resources import jobs_folder, models_folder
+    import lipwise_ray
+    from lipwise_ray.backends.factory import make_engine
+    from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+    from lipwise_ray.pipeline.tasks.worker import Worker
+    from lipwise_ray.runs import submit
+    from lipwise_ray.runs.progress_events import Event, EventListener, Problem, RowEnded
+    from lipwise_ray.runs.run_inputs import registry_of
 
-    class Quiet(Display):
-        def say(self, text: str) -> None:
-            if text.startswith(("FAILED", "error")):
-                print(text)
+    def show(event: Event) -> None:
+        if isinstance(event, Problem) or (isinstance(event, RowEnded) and event.outcome.status == "failed"):
+            print(event)
 
-    source = SettingsSource(jobs_folder(), "quality", [("bench", parse_assignment(text)) for text in sets])
+    source = lipwise_ray.load_settings(assignments=sets)
     settings = source.for_run()
     loaded = read_manifest(manifest, str(folder / name), ["quality"])
-    report = driver.submit(
+    report = submit.submit(
         loaded,
         source,
-        Registry(models_folder() / "registry.toml", folder),
+        registry_of(settings, folder),
         state=str(folder / f"{name}.state"),
         out=str(folder / name),
-        make_engine=make or (lambda config: make_engine(settings.engine, config)),
-        listener=Quiet(loaded.good, as_json=False),
+        make_engine=make or (lambda config: make_engine(settings.engine, config, Worker)),
+        listener=EventListener(show, loaded.good),
     )
     if report.exit_code:
         raise RuntimeError(f"the run failed: {report}")
@@ -124,11 +126,15 @@ def memory(rows: int) -> dict[str, float]:
 
 def throughput(arguments: dict[str, Any]) -> float:
     """Return tasks a second with nothing to do: chunks that were scanned before. Runs in a child."""
-    from lipwise_ray.dubbing.context import JobSpec
-    from lipwise_ray.engine.dispatcher import Dispatcher
-    from lipwise_ray.engine.factory import make_engine
-    from lipwise_ray.settings import Engine as EngineSettings
-    from lipwise_ray.settings import Settings
+    from lipwise_ray.backends.factory import make_engine
+    from lipwise_ray.models.checkpoints import Checkpoints
+    from lipwise_ray.pipeline.dubbing.job import JobSpec
+    from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, RowPart
+    from lipwise_ray.pipeline.flows.payloads import ScanPayload
+    from lipwise_ray.pipeline.flows.task_kinds import SCAN
+    from lipwise_ray.pipeline.tasks.worker import Worker
+    from lipwise_ray.scheduler.dispatcher import Dispatcher
+    from lipwise_ray.settings.model import EngineSettings, Settings
     from lipwise_ray.state import layout
     from lipwise_ray.state.ledger import Ledger
     from lipwise_ray.state.store import LocalStore
@@ -136,7 +142,7 @@ def throughput(arguments: dict[str, Any]) -> float:
     class Count:
         done = 0
 
-        def finished(self, task: Task, result: Json) -> None:
+        def finished(self, task: Task, result: TaskResult) -> None:
             self.done += 1
 
         def failed(self, task: Task, failure: Any) -> None:
@@ -147,14 +153,15 @@ def throughput(arguments: dict[str, Any]) -> float:
         store, count = LocalStore(Path(name)), Count()
         store.write(layout.scan_chunk("v", "d", 0), b"done")
         settings = EngineSettings(kind=arguments["kind"], workers=2, threads_per_worker=1)
-        engine = make_engine(settings, WorkerConfig(name, f"{name}/scratch", "cpu", 1))
+        engine = make_engine(settings, WorkerConfig(name, f"{name}/scratch", "cpu", 1), Worker)
         try:
             engine.start([])
             spec = JobSpec("r", "v", "a", "o.mp4", f"{name}/o.mp4", None, 0.0, None, None, (), Settings())
-            payload = {"job": spec.record(), "video_id": "v", "detector_id": "d", "chunk": 0, "start": 0, "stop": 1}
+            row, probed = RowPart(spec, Checkpoints(), "cpu"), Probed("j", {}, "v", "d")
+            payload = ScanPayload(row, probed, NumberedSpan(0, 0, 1))
             dispatcher = Dispatcher(engine, store, Ledger(store, "run"))
             for number in range(tasks):
-                dispatcher.add(Task(f"scan:{number}", "scan", payload, 0, (0, number)), count)
+                dispatcher.add(Task(f"scan:{number}", SCAN, payload, 0, (0, number)), count)
             while len(engine.idle("gpu")) < (2 if arguments["kind"] == "ray" else 1):
                 time.sleep(0.1)
             begin = time.perf_counter()

@@ -63,65 +63,44 @@ def dub(arguments: dict[str, Any]) -> dict[str, Any]:
     """Dub one manifest inline; return the result and this process's peak memory. Runs in a child."""
     import resource
 
-    from lipwise_ray.cli.progress import Display
-    from lipwise_ray.dubbing.manifest import read_manifest
-    from lipwise_ray.engine.driver import submit
-    from lipwise_ray.engine.factory import make_engine
-    from lipwise_ray.engine.sources import SettingsSource
-    from lipwise_ray.layers import parse_assignment
-    from lipwise_ray.nets.registry import Registry
-    from lipwise_ray.resources import jobs_folder, models_folder
+    import lipwise_ray
+    from lipwise_ray.runs.progress_events import ignore
+    from lipwise_ray.runs.run_inputs import read_manifest
+    from lipwise_ray.runs.run_rows import RowsRunner
 
-    records = []
-
-    class Quiet(Display):
-        def say(self, text: str) -> None:
-            if text.startswith("FAILED"):
-                print(text)
-
-        def row_ended(self, outcome: Any) -> None:
-            super().row_ended(outcome)
-            records.append(outcome.record)
-
-    folder = Path(arguments["folder"])
-    source = SettingsSource(jobs_folder(), "quality", [("bench", parse_assignment(text)) for text in arguments["set"]])
-    settings = source.for_run()
-    out = str(folder / "out")
-    manifest = read_manifest(Path(arguments["manifest"]), out, ["quality"])
+    folder, source = Path(arguments["folder"]), lipwise_ray.load_settings(assignments=arguments["set"])
+    out, state = str(folder / "out"), str(folder / arguments["state"])
+    manifest = read_manifest(arguments["manifest"], source, source.for_run(), out)
     begin = time.perf_counter()
-    report = submit(
-        manifest,
-        source,
-        Registry(models_folder() / "registry.toml", folder),
-        state=str(folder / arguments["state"]),
-        out=out,
-        make_engine=lambda config: make_engine(settings.engine, config),
-        listener=Quiet(1, as_json=False),
-    )
+    report = RowsRunner(source, folder, ignore, lambda: False).dub(manifest, out, state)
+    (row,) = report.rows
+    if row.status == "failed":
+        print(row.record["message"])
     return {
         "wall_s": time.perf_counter() - begin,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "result": records[0],
+        "result": row.record,
         "chunks": report.chunks_rendered,
     }
 
 
 def scan(arguments: dict[str, Any]) -> float:
     """Return scanned frames a second."""
-    from lipwise_ray.dubbing.models import Models
-    from lipwise_ray.dubbing.scanning import scan as scan_span
     from lipwise_ray.media.frames import make_recipe
     from lipwise_ray.media.index import build_index
     from lipwise_ray.media.probe import probe_video
-    from lipwise_ray.settings import Settings
+    from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+    from lipwise_ray.pipeline.analysis.face_detection import scan as scan_span
+    from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
+    from lipwise_ray.settings.model import Settings
     from lipwise_ray.values import Span
 
     threads = os.cpu_count() or 1
     info = probe_video(Path(arguments["clip"]))
     index = build_index(info)
-    weights = {"detector": [{"name": "yunet", "network": "yunet", "path": arguments["yunet"], "sha256": ""}]}
+    checkpoints = Checkpoints({"detector": (Checkpoint("yunet", "yunet", Path(arguments["yunet"]), ""),)})
     settings = Settings()
-    detector = Models("cpu", threads).detector(settings, weights)
+    detector = Models("cpu", threads).detector(ModelRequest(settings, checkpoints))
     begin = time.perf_counter()
     found = scan_span(
         info,

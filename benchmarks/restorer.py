@@ -32,9 +32,9 @@ def seeded_gfpgan(path: Path) -> None:
     """Write a GFPGAN checkpoint of seeded weights: spandrel's own network, filled with noise of a fair size."""
     import torch
 
-    from lipwise_ray.nets.torchvision_mend import mend_torchvision
+    from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 
-    mend_torchvision()
+    declare_torchvision_operators()
     from spandrel.architectures.GFPGAN import GFPGAN
 
     torch.manual_seed(0)
@@ -72,9 +72,9 @@ def reference(arguments: dict[str, Any]) -> float:
     """Return seconds a face of the published package, which is called with one face at a time."""
     import torch
 
-    from lipwise_ray.nets.torchvision_mend import mend_torchvision
+    from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 
-    mend_torchvision()
+    declare_torchvision_operators()
     from torchvision.transforms import functional
 
     moved: Any = types.ModuleType("torchvision.transforms.functional_tensor")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.faces.detections import Found
-from lipwise_ray.faces.tiny import TinyFaces
-from lipwise_ray.nets.registry import Registry
+from lipwise_ray.faces.detections import DetectedFaces
+from lipwise_ray.faces.tiny import TinyDetector
+from lipwise_ray.models.registry import Registry
 from lipwise_ray.resources import models_folder
 from lipwise_ray.synth.corpus import CorpusSpec, corpus_scene
 from lipwise_ray.synth.scene import SeenFace, draw_scene
@@ -37,9 +37,11 @@ def main() -> None:
     parser.add_argument("--detector", type=Path, help="detector to test instead of the bundled one")
     options = parser.parse_args()
     registry = Registry(models_folder() / "registry.toml", Path())
-    detector = TinyFaces(options.detector or registry.resolve("tiny_detector").path, min_score=MIN_SCORE, device="cpu")
+    detector = TinyDetector(
+        options.detector or registry.resolve("tiny_detector").path, min_score=MIN_SCORE, device="cpu"
+    )
     spec = CorpusSpec(options.clips, seed=options.seed, kind="scenes", held_out=True)
-    found: list[Found] = []
+    found: list[DetectedFaces] = []
     rows: list[np.ndarray] = []
     apart: list[np.ndarray] = []
     for number in range(options.clips):
@@ -65,7 +67,7 @@ def _row(faces: tuple[SeenFace, ...]) -> np.ndarray:
     return row
 
 
-def _error(seen: Found, face: SeenFace) -> np.ndarray | None:
+def _error(seen: DetectedFaces, face: SeenFace) -> np.ndarray | None:
     """Return left, top, right and bottom of the nearest box minus the true ones, in heights of the face."""
     true = np.array(face.truth.box)
     height = true[3] - true[1]

@@ -35,15 +35,15 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from lipwise_ray.dubbing.crops import read_mel
-from lipwise_ray.dubbing.judging import crops_of, gap_closed
-from lipwise_ray.faces.tiny import TinyFaces
-from lipwise_ray.layers import read_toml, resolve
+from lipwise_ray.faces.tiny import TinyDetector
 from lipwise_ray.metrics.mouth import gradient_energy
-from lipwise_ray.metrics.sync import SyncJudge
-from lipwise_ray.nets.registry import Registry
+from lipwise_ray.metrics.sync import SpeakerExpert
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.pipeline.analysis.crops import read_mel
+from lipwise_ray.pipeline.quality.demo_sync import crops_of, gap_closed
 from lipwise_ray.resources import jobs_folder, models_folder
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings.layers import read_toml, resolve
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.synth.corpus import draw_speech, draw_voice
 from lipwise_ray.synth.footage import write_scene, write_speech
 from lipwise_ray.synth.head import Head, Pose
@@ -216,10 +216,10 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
 
     registry = Registry(models_folder() / "registry.toml", Path())
     settings: Settings = resolve([("job", read_toml(job))])
-    detector = TinyFaces(
+    detector = TinyDetector(
         options.detector or registry.resolve("tiny_detector").path, min_score=settings.detect.min_score, device="cpu"
     )
-    judge = SyncJudge(options.judge or registry.resolve("tiny_judge").path)
+    judge = SpeakerExpert(options.judge or registry.resolve("tiny_judge").path)
     table: list[list[float]] = []
     drawn: list[tuple[float, float]] = []
     own_lines: list[float] = []
@@ -270,7 +270,7 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
     return 1 if failed else 0
 
 
-def distance(judge: SyncJudge, crops: Any, mel: Any, file: Path) -> float:
+def distance(judge: SpeakerExpert, crops: Any, mel: Any, file: Path) -> float:
     """Return a video's sync distance; one without a face fails the benchmark."""
     found = judge.distance(crops, mel)
     if found is None:

@@ -1,3 +1,190 @@
-"""Bulk lip-sync dubbing: video files in, lip-synced and verified video files out."""
+"""Bulk lip-sync dubbing: video files in, lip-synced and verified video files out.
 
-__version__ = "0.1.0"
+What `__all__` names is loaded when it is first used: `import lipwise_ray` alone loads nothing heavy.
+"""
+
+from lipwise_ray.version import __version__ as __version__
+
+TYPE_CHECKING = False  # as `typing` has it, which would be looked for beside the footage: see `__main__`
+
+if TYPE_CHECKING:
+    from lipwise_ray.api import dub, evaluate, nightly, submit
+    from lipwise_ray.errors import (
+        AudioError,
+        DisconnectedError,
+        EngineError,
+        FaceError,
+        InputError,
+        LipwiseError,
+        ManifestError,
+        MediaError,
+        OutputError,
+        SegmentError,
+        SettingsError,
+        SetupError,
+        StateError,
+        StorageError,
+        TransientError,
+        WeightsError,
+    )
+    from lipwise_ray.pipeline.quality.inspection_facts import (
+        AudioFacts,
+        FaceFacts,
+        FacesFacts,
+        FrameFacts,
+        InspectionFacts,
+        SpeechFacts,
+        SpokenSegment,
+        StreamFacts,
+        SyncFacts,
+        Unusable,
+    )
+    from lipwise_ray.runs.inspector import Inspector, inspect
+    from lipwise_ray.runs.load_settings import LoadedSettings, load_settings
+    from lipwise_ray.runs.night_record import NightRecord
+    from lipwise_ray.runs.progress_events import (
+        Event,
+        ManifestRead,
+        Message,
+        Note,
+        Problem,
+        RowEnded,
+        RowProgress,
+        RowsProgress,
+        RowStarted,
+        RunEnded,
+        RunStarted,
+    )
+    from lipwise_ray.runs.report import Report
+    from lipwise_ray.settings.model import Settings
+    from lipwise_ray.state.row_outcome import RowOutcome
+
+__all__ = [
+    "AudioError",
+    "AudioFacts",
+    "DisconnectedError",
+    "EngineError",
+    "Event",
+    "FaceError",
+    "FaceFacts",
+    "FacesFacts",
+    "FrameFacts",
+    "InputError",
+    "InspectionFacts",
+    "Inspector",
+    "LipwiseError",
+    "LoadedSettings",
+    "ManifestError",
+    "ManifestRead",
+    "MediaError",
+    "Message",
+    "NightRecord",
+    "Note",
+    "OutputError",
+    "Problem",
+    "Report",
+    "RowEnded",
+    "RowOutcome",
+    "RowProgress",
+    "RowStarted",
+    "RowsProgress",
+    "RunEnded",
+    "RunStarted",
+    "SegmentError",
+    "Settings",
+    "SettingsError",
+    "SetupError",
+    "SpeechFacts",
+    "SpokenSegment",
+    "StateError",
+    "StorageError",
+    "StreamFacts",
+    "SyncFacts",
+    "TransientError",
+    "Unusable",
+    "WeightsError",
+    "dub",
+    "evaluate",
+    "inspect",
+    "load_settings",
+    "nightly",
+    "submit",
+]
+
+_HOMES = {
+    "lipwise_ray.api": (
+        "dub",
+        "evaluate",
+        "nightly",
+        "submit",
+    ),
+    "lipwise_ray.pipeline.quality.inspection_facts": (
+        "AudioFacts",
+        "FaceFacts",
+        "FacesFacts",
+        "FrameFacts",
+        "InspectionFacts",
+        "SpeechFacts",
+        "SpokenSegment",
+        "StreamFacts",
+        "SyncFacts",
+        "Unusable",
+    ),
+    "lipwise_ray.runs.inspector": (
+        "Inspector",
+        "inspect",
+    ),
+    "lipwise_ray.state.row_outcome": ("RowOutcome",),
+    "lipwise_ray.runs.load_settings": (
+        "LoadedSettings",
+        "load_settings",
+    ),
+    "lipwise_ray.runs.night_record": ("NightRecord",),
+    "lipwise_ray.runs.progress_events": (
+        "Event",
+        "ManifestRead",
+        "Message",
+        "Note",
+        "Problem",
+        "RowEnded",
+        "RowProgress",
+        "RowStarted",
+        "RowsProgress",
+        "RunEnded",
+        "RunStarted",
+    ),
+    "lipwise_ray.runs.report": ("Report",),
+    "lipwise_ray.errors": (
+        "AudioError",
+        "DisconnectedError",
+        "EngineError",
+        "FaceError",
+        "InputError",
+        "LipwiseError",
+        "ManifestError",
+        "MediaError",
+        "OutputError",
+        "SegmentError",
+        "SettingsError",
+        "SetupError",
+        "StateError",
+        "StorageError",
+        "TransientError",
+        "WeightsError",
+    ),
+    "lipwise_ray.settings.model": ("Settings",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 def _stop(number: int, frame: FrameType | None) -> None:
     """End in order, with nothing begun: what runs something hears signals itself from its beginning on."""
     del number, frame
-    from lipwise_ray.exit_codes import ExitCode  # noqa: PLC0415  # nothing is loaded before signals are heard
+    from lipwise_ray.exit_codes import ExitCode  # nothing is loaded before signals are heard
 
     with suppress(OSError):  # a closed stream
         os.write(2, b"stopped\n")
@@ -26,11 +26,11 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and shells in the background have it
             signal.signal(number, _stop)
     try:
-        from lipwise_ray.cli.app import main as run  # noqa: PLC0415  # see above
+        from lipwise_ray.cli.app import main as run
     except Exception:  # noqa: BLE001  # whatever is wrong with what is installed
-        import traceback  # noqa: PLC0415  # only then
+        import traceback
 
-        from lipwise_ray.exit_codes import ExitCode  # noqa: PLC0415  # the same
+        from lipwise_ray.exit_codes import ExitCode
 
         traceback.print_exc()
         sys.exit(ExitCode.CRASHED)

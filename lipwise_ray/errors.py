@@ -17,7 +17,8 @@
         ├── StorageError      the disk or store refused: full, gone, busy
         └── SegmentError      a segment, or a record of scanning, does not hold what it must
 
-Every message reads `<where>: <what must hold>, got <value>. <what to do>`.
+Every message leads with what happened: `<where>: <what happened>. <what to do>`, or, where what was found does not
+say it by itself, `<where>: got <what was found>, but <what must hold>. <what to do>`.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ class LipwiseError(Exception):
 
     Args:
         code: A stable word for machines, e.g. ``no_audio``.
-        where: The file, row or setting at fault.
-        must: What has to hold there.
-        got: What was found instead; left out of the message when empty.
+        where: The file, row or setting at fault; left out of the message when empty.
+        must: What has to hold there; empty where what happened says it.
+        got: What happened; beside `must` what was found instead. Left out of the message when empty.
         do: What the user can do about it.
 
     The five arguments stay positional in ``args``, so that instances survive pickling.
     """
 
-    def __init__(self, code: str, where: str, must: str, got: str = "", do: str = "") -> None:
+    def __init__(self, code: str, where: str, must: str = "", got: str = "", do: str = "") -> None:
         super().__init__(code, where, must, got, do)
         self.code = code
         self.where = where
@@ -51,16 +52,19 @@ class LipwiseError(Exception):
         self.got = got
         self.do = do
 
+    @property
+    def happened(self) -> str:
+        """What happened, in words: the message without where, and without what to do."""
+        return f"got {self.got}, but {self.must}" if self.got and self.must else self.got or self.must
+
     def __str__(self) -> str:
-        text = f"{on_one_line(self.where)}: {self.must}"
-        if self.got:
-            text += f", got {self.got}"
-        text += "."
-        if self.do:
-            text += f" {self.do}"
-            if not self.do.endswith((".", "?", "!")):
-                text += "."
-        return printable(text)
+        place = f"{on_one_line(self.where)}: " if self.where else ""
+        sentences = (f"{place}{self.happened}", self.do)
+        return printable(" ".join(_ended(text) for text in sentences if text))
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
 
 
 class InputError(LipwiseError):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from lipwise_ray.engine.factory import guard_local_ray
+from lipwise_ray.backends.ray.environment import guard_local_ray
 
 # Before any test imports ray: it reads its authentication mode on import.
 guard_local_ray()

@@ -16,11 +16,13 @@ from typing import Any, NoReturn, cast
 
 import typer
 
-from lipwise_ray.cli import evaluate, jobs, setup
+import lipwise_ray
+from lipwise_ray.cli import evaluate, jobs
 from lipwise_ray.errors import StateError
 from lipwise_ray.printable import on_one_line
-from lipwise_ray.settings import Settings
-from lipwise_ray.state.shapes import Request, typed
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.run_records import Request
+from lipwise_ray.state.shapes import typed
 from lipwise_ray.storage.address import bucket_and_key, is_local, whole_path
 from lipwise_ray.storage.redact import GONE, redact
 
@@ -51,9 +53,8 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool, address
         raise StateError(
             "secret_in_request",
             f"retry {state}",
-            "cannot run words that held a secret, which is not kept",
-            shown_words(cut),
-            "Run the command again yourself",
+            got=f"{shown_words(cut)} held a secret, which is not kept",
+            do="Run the command again yourself",
         )
     if request.sent_to is None:
         _enter(folder)
@@ -65,9 +66,8 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool, address
         raise StateError(
             "untrusted_request",
             f"retry {state}",
-            "must not be told by the state whose code, checkpoints and places to trust",
-            ", ".join(found),
-            f"Add --trust if you wrote that, or run it yourself in {shown_words([folder])}: {command}",
+            got=f"the state names what is to be trusted: {', '.join(found)}",
+            do=f"Add --trust if you wrote that, or run it yourself in {shown_words([folder])}: {command}",
         )
     typer.echo(redact(f"running again in {shown_words([folder])}: {command}"), err=True)
     job = Path(request.job) if request.job is not None else None
@@ -111,9 +111,8 @@ def _addressed(request: Request, state: str, address: str | None, *, trust: bool
         raise StateError(
             "sent_request",
             f"retry {state}",
-            "must go to the cluster that the run was sent to",
-            "no --address",
-            f"Add --address {shown_words([request.sent_to])}, or wherever its dashboard is now",
+            got="the run was sent to a cluster, and no --address names it",
+            do=f"Add --address {shown_words([request.sent_to])}, or wherever its dashboard is now",
         )
     address = address or request.sent_to
     return replace(request, address=address) if address else request
@@ -125,9 +124,8 @@ def _enter(folder: str) -> None:
     except (OSError, ValueError) as error:
         got = (error.strerror if isinstance(error, OSError) else None) or str(error)
         do = "Run the submit again where it was run; a cluster's goes on by `retry --address` too"
-        raise StateError(
-            "no_folder", shown_words([folder]), "must be there to run its command again", got, do
-        ) from error
+        happened = f"the folder in which it was run cannot be entered: {got.lower()}"
+        raise StateError("no_folder", shown_words([folder]), got=happened, do=do) from error
 
 
 def words_of(request: Request, state: str) -> list[str]:
@@ -156,7 +154,7 @@ def request_of(words: list[str]) -> Request | None:
         rest = rest[1:]
     if verb not in ("submit", "evaluate"):
         return None
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = _WordsParser(add_help=False, allow_abbrev=False)
     parser.add_argument("files", nargs="+")
     for name in ("--job", "--preset", "--out", "--address", "--copy-of", "--job-of", "--sent-to", "--state"):
         parser.add_argument(name)
@@ -177,7 +175,7 @@ def request_of(words: list[str]) -> Request | None:
     return typed({**found, "verb": verb, "files": files}, Request) if verb == "evaluate" or len(files) == 1 else None
 
 
-class _Parser(argparse.ArgumentParser):
+class _WordsParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse words that are no request."""
         raise ValueError(message)
@@ -185,11 +183,16 @@ class _Parser(argparse.ArgumentParser):
 
 def _chosen(request: Request, state: str, address: str | None) -> Iterator[str]:
     """Yield what a request would have this machine trust: other Rays, checkpoints, places."""
-    job = Path(request.job) if request.job is not None else None
-    told = setup.with_engine(request.assignments, request.address, request.workers)
+    told = lipwise_ray.load_settings(
+        request.preset,
+        job=request.job,
+        assignments=request.assignments,
+        address=request.address,
+        workers=request.workers,
+    )
     places = [("file", file) for file in request.files]
     places += [("out", request.out)] if request.out is not None else []
-    yield from chosen(setup.settings_source(job, told, request.preset).for_run(), places, state, address)
+    yield from chosen(told.for_run(), places, state, address)
 
 
 def chosen(

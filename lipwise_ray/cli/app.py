@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 import lipwise_ray
+from lipwise_ray.backends.ray import last_exit
 from lipwise_ray.cli import (
     backlog,
     checks,
@@ -26,11 +27,11 @@ from lipwise_ray.cli import (
     synth,
     train,
 )
+from lipwise_ray.cli.logs import LogLevel, log_from
 from lipwise_ray.cli.terminal import all_arrived, print_plainly
-from lipwise_ray.engine import last_exit
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.exit_codes import ExitCode, of_error
-from lipwise_ray.layers import clipped
+from lipwise_ray.settings.layers import clipped
 from lipwise_ray.storage.redact import redact
 
 app = typer.Typer(
@@ -61,8 +62,17 @@ def top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Log rows, notes and attempts on standard error: --log-level info.")
+    ] = False,
+    log_level: Annotated[
+        LogLevel | None, typer.Option("--log-level", help="Log from this level on; nothing is logged without.")
+    ] = None,
 ) -> None:
     """Hold the options of all commands."""
+    del version  # it has ended the command already
+    if log_level is not None or verbose:
+        log_from(log_level or LogLevel.INFO)
 
 
 app.command("submit")(jobs.submit)
@@ -89,13 +99,11 @@ app.add_typer(train.app, name="train")
 def _refused_place(error: Exception) -> LipwiseError | None:
     """Return the plain error for a path that the system will not have; none of this program's doing."""
     if isinstance(error, FileNotFoundError) and error.filename is None:  # only asking where one is has no name to give
-        got = "a folder that was removed"
-        return SetupError("no_cwd", "the working directory", "must be there", got, "Change to another one")
+        return SetupError("no_cwd", "the working directory", got="was removed", do="Change to another one")
     if not isinstance(error, OSError) or error.filename is None or error.errno not in _REFUSALS:
         return None
     where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else repr(error.filename)
-    got = (error.strerror or "").lower()
-    return SetupError("refused_place", clipped(where), "must be a path that can be used", got, "Check it")
+    return SetupError("refused_place", clipped(where), got=(error.strerror or "").lower(), do="Check the path")
 
 
 def main() -> None:

@@ -6,22 +6,18 @@ import json
 import shlex
 import subprocess
 from dataclasses import asdict
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import lipwise_ray
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.errors import LipwiseError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lipwise_ray.dubbing.manifest import Manifest
-    from lipwise_ray.engine.driver import Report
-    from lipwise_ray.engine.night_record import NightRecord
+    from lipwise_ray.runs.night_record import NightRecord
 
 
 class NotifyOn(StrEnum):
@@ -100,78 +96,42 @@ def run(
     Outputs of a manifest go under a folder of its name.
     """
     stop = StopFlag()  # loading takes seconds
-    from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.backlog import Nightly, window_end  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.driver import submit  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
-    from lipwise_ray.engine.night_record import not_started  # noqa: PLC0415  # the same
+    from lipwise_ray.cli.progress import show
 
     if webhook and not webhook.startswith(("https://", "http://")):
-        got = "one without a scheme, or with another"  # it may be a secret
-        raise SettingsError("bad_webhook", "--webhook or LIPWISE_WEBHOOK", "must be an address of http or https", got)
+        happened = "no address of http or https"  # which it is instead may be a secret
+        raise SettingsError("bad_webhook", "--webhook or LIPWISE_WEBHOOK", got=happened)
     if opens and not until:
-        raise SettingsError("bad_usage", "--from", "must have --until beside it", "none", "Say when the window closes")
-    nightly: Nightly | None = None
+        raise SettingsError("bad_usage", "--from", got="no --until beside it", do="Say when the window closes")
 
     def tell(night: NightRecord) -> None:
         if notify_on is NotifyOn.ALWAYS or not night.is_good:
             _tell(night, notify, webhook)
 
     try:
-        source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
-        settings = source.for_run()
-        end = window_end(until, datetime.now().astimezone(), opens) if until else None
-        out_root = setup.out_address(out or f"{backlog.rstrip('/')}.out", settings, backlog)
-        state_root = setup.state_address(state, settings, out_root)
-        listed = read_prices(prices) if prices else None
-
-        def place_of(name: str) -> str:
-            return f"{out_root}/{name.rpartition('.')[0]}"
-
-        def address_of(name: str) -> str:
-            return f"{backlog.rstrip('/')}/{name}"
-
-        def read(name: str, manifest: str) -> Manifest:
-            return setup.read_manifest(manifest, source, settings, place_of(name))
-
-        def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
-            with show(manifest.good + manifest.bad, as_json=False) as listener:
-                stop.tell_by(listener.stopping)
-                report = submit(
-                    manifest,
-                    source,
-                    setup.registry(settings),
-                    state=state_root,
-                    out=place_of(name),
-                    make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
-                    listener=listener,
-                    stop=stop,
-                    is_over=is_over,
-                    night=nightly.facts if nightly else None,
-                    request=setup.request(
-                        "submit",
-                        [address_of(name)],
-                        job,
-                        assignments,
-                        preset,
-                        place_of(name),
-                        address,
-                        workers,
-                        fail_above,
-                    ),
-                )
-                listener.summary(report, place_of(name), state_root)
-            return report
-
-        costs = listed.lines if listed else None
-        nightly = Nightly(
-            backlog, state_root, read, dub, _say, stop, end, keep, fail_above, costs, settings.engine.metrics_file
-        )
-        night = nightly.run()
+        told = assignments or ()
+        settings = lipwise_ray.load_settings(preset, job=job, assignments=told, address=address, workers=workers)
     except BaseException as error:
-        tell(nightly.failed(error) if nightly else not_started(backlog, error))
+        from lipwise_ray.runs.night_record import not_started
+
+        tell(not_started(backlog, error))
         raise
+    with show(stop) as display:
+        night = lipwise_ray.nightly(
+            backlog,
+            until=until,
+            opens=opens,
+            out=out,
+            state=state,
+            settings=settings,
+            models=setup.models_folder(),
+            prices=prices,
+            keep=keep,
+            fail_above=fail_above,
+            on_failure=tell,
+            progress=display,
+            stop=stop,
+        )
     _say(
         f"night {night.night}: {night.done} done, {night.failed} failed, {night.refused} manifests refused, "
         f"{night.left} rows for another night"
@@ -189,15 +149,16 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a manifest.")] = False,
 ) -> None:
     """Show the manifests of a backlog: waiting, left with rows to do, done, or refused and why."""
-    from lipwise_ray.engine.backlog import dropped  # noqa: PLC0415  # heavy
-    from lipwise_ray.state.format import check_format  # noqa: PLC0415  # with it
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.runs.nightly import dropped
+    from lipwise_ray.state.format import check_format
+    from lipwise_ray.state.store import open_store
 
     store = open_store(state or f"{backlog.rstrip('/')}.out.state")
     check_format(store)
     for one in dropped(backlog, store):
-        names = ("done", "failed", "left", "night", "message") if one.record.get("tag") == one.tag else ()
-        told = {name: one.record[name] for name in names if name in one.record}
+        record = one.record if one.record and one.record.tag == one.tag else None
+        names = ("done", "failed", "left", "night", "message")
+        told = {name: value for name in names if (value := getattr(record, name, None)) is not None}
         if as_json:
             typer.echo(json.dumps({"name": one.name, "status": one.status, **told}))
         else:
@@ -216,16 +177,16 @@ def _tell(night: NightRecord, notify: str | None, webhook: str | None) -> None:
         try:
             done = subprocess.run(shlex.split(notify), input=text, text=True, timeout=TELL_S, check=False)  # noqa: S603  # the user's own command
             if done.returncode:
-                _say(f"error: --notify: must end with code 0, got {done.returncode}.")
+                _say(f"error: --notify: ended with code {done.returncode}.")
         except subprocess.TimeoutExpired:  # whose text is the whole command
-            _say(f"error: --notify: must end within {TELL_S} s.")
+            _say(f"error: --notify: did not end within {TELL_S} s.")
         except (OSError, ValueError) as error:
             got = error.strerror if isinstance(error, OSError) else "quotes that do not match"
-            _say(f"error: --notify: must run, got {got}.")
+            _say(f"error: --notify: did not run: {got}.")
     if webhook:
-        import requests  # noqa: PLC0415  # heavy
+        import requests
 
         try:
             requests.post(webhook, json=record, timeout=TELL_S).raise_for_status()
         except (requests.RequestException, LipwiseError) as error:
-            _say(f"error: --webhook: must be answered, got {type(error).__name__}.")
+            _say(f"error: --webhook: no answer: {type(error).__name__}.")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+import lipwise_ray
 from lipwise_ray.cli import setup
 from lipwise_ray.exit_codes import ExitCode
 
@@ -25,7 +26,7 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a problem, and one at the end.")] = False,
 ) -> None:
     """Check a manifest, its settings, inputs and checkpoints; list every problem of every row at once."""
-    from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
+    from lipwise_ray.errors import LipwiseError
 
     try:
         good, bad, lacking = _validated(manifest, job, assignments, preset, out, state, quick=quick, as_json=as_json)
@@ -56,17 +57,25 @@ def _validated(
     as_json: bool,
 ) -> tuple[int, int, int]:
     """Print what is wrong; return the numbers of good rows, bad rows and missing checkpoints."""
-    from lipwise_ray.dubbing.media import cache_of, media_of  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.validation import Validation  # noqa: PLC0415  # heavy
-    from lipwise_ray.storage.address import normal  # noqa: PLC0415  # with the others
+    from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
+    from lipwise_ray.runs.run_inputs import (
+        out_address,
+        read_manifest,
+        registry_of,
+        state_address,
+    )
+    from lipwise_ray.runs.validation import Validation
+    from lipwise_ray.storage.address import normal
 
-    source = setup.settings_source(job, assignments, preset)
+    source = lipwise_ray.load_settings(preset, job=job, assignments=assignments or ())
     settings = source.for_run()
-    out_root = setup.out_address(out, settings, manifest)
-    loaded = setup.read_manifest(manifest, source, settings, out_root)
+    out_root = out_address(out, settings, manifest)
+    loaded = read_manifest(manifest, source, settings, out_root)
     media = None if quick else media_of(settings, cache_of(settings.paths))
-    state_root = normal(setup.state_address(state, settings, out_root))
-    validation = Validation(loaded, source, setup.registry(settings), media, normal(out_root), state_root)
+    state_root = normal(state_address(state, settings, out_root))
+    validation = Validation(
+        loaded, source, registry_of(settings, setup.models_folder()), media, normal(out_root), state_root
+    )
     for found in validation.findings():
         if as_json:
             typer.echo(json.dumps(found.record()))
@@ -87,23 +96,29 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
 ) -> None:
     """Show chunks, frames and the estimated time of every row. Nothing is run or written."""
-    from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.estimate import Speeds, estimate_row  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.media import cache_of, media_of  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.sources import WeightsTable  # noqa: PLC0415  # heavy
-    from lipwise_ray.errors import InputError, LipwiseError, StorageError  # noqa: PLC0415  # with the others
+    from lipwise_ray.errors import InputError, LipwiseError, StorageError
+    from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
+    from lipwise_ray.runs.costs import read_prices
+    from lipwise_ray.runs.estimate import Speeds, estimate_row
+    from lipwise_ray.runs.model_requirements import ModelRequirements
+    from lipwise_ray.runs.run_inputs import (
+        out_address,
+        read_manifest,
+        registry_of,
+        state_address,
+    )
 
-    source = setup.settings_source(job, assignments, preset)
+    source = lipwise_ray.load_settings(preset, job=job, assignments=assignments or ())
     settings = source.for_run()
-    out_root = setup.out_address(out, settings, manifest)
-    loaded = setup.read_manifest(manifest, source, settings, out_root)
+    out_root = out_address(out, settings, manifest)
+    loaded = read_manifest(manifest, source, settings, out_root)
     listed = read_prices(prices) if prices else None
-    speeds = Speeds.measured(setup.state_address(state, settings, out_root))
+    speeds = Speeds.measured(state_address(state, settings, out_root))
     media = media_of(settings, cache_of(settings.paths))
-    weights = WeightsTable(setup.registry(settings), gpu=False)
+    requirements = ModelRequirements(registry_of(settings, setup.models_folder()), gpu=False)
     with suppress(LipwiseError):  # what is missing is told by `validate`, and when a run starts
-        weights.all_of(source, loaded.rows)
-    for note in weights.notes:
+        requirements.all_of(source, loaded.rows)
+    for note in requirements.notes:
         typer.echo(f"note: {note}", err=True)
     bad = loaded.bad
     for problem in loaded.problems:

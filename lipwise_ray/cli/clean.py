@@ -34,9 +34,9 @@ def clean(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line a kind.")] = False,
 ) -> None:
     """Remove old scans, sounds, reports and what led to finished videos; that they are done stays known."""
-    from lipwise_ray.state import cleaning  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.shards import held_against_all  # noqa: PLC0415  # the same
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.state import cleaning
+    from lipwise_ray.state.shards import held_against_all
+    from lipwise_ray.state.store import open_store
 
     must_be_state(state)
     older_s = _seconds(older)
@@ -66,7 +66,9 @@ def _seconds(age: str) -> int:
     """
     found = _AGE.fullmatch(age)
     if found is None:
-        raise SettingsError("bad_age", "--older", "must be hours, days or weeks", repr(age[:40]), "For example 30d")
+        raise SettingsError(
+            "bad_age", "--older", got=f"{age[:40]!r} is no age", do="Write hours, days or weeks: 12h, 30d, 8w"
+        )
     return int(found[1]) * _SECONDS[found[2]]
 
 

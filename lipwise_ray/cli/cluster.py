@@ -8,22 +8,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lipwise_ray.cli import node_checks, setup
+from lipwise_ray.cli import node_checks
 from lipwise_ray.cli.stopping import interruptible
-from lipwise_ray.errors import LipwiseError, ManifestError, SettingsError, SetupError, StateError
+from lipwise_ray.errors import LipwiseError, StateError
 from lipwise_ray.exit_codes import ExitCode
-from lipwise_ray.settings import Settings
-from lipwise_ray.storage.address import is_local, is_web, whole_path
+from lipwise_ray.storage.address import is_local
 
 if TYPE_CHECKING:
-    from lipwise_ray.engine.cluster_jobs import ClusterJobs, JobLine
+    from lipwise_ray.backends.ray.cluster_jobs import ClusterJobs, JobLine
+    from lipwise_ray.runs.sending import RunToSend
 
 Dashboard = Annotated[
     str | None,
@@ -31,114 +29,42 @@ Dashboard = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A `submit` as it was typed."""
-
-    manifest: str
-    job: Path | None
-    assignments: list[str]
-    preset: str | None
-    out: str | None
-    state: str | None
-    workers: int | None
-    fail_above: float
-    as_json: bool
-    verify: bool = False
-    shard: str | None = None
-
-
-def send(sent: Sent, settings: Settings, *, name: str | None, detach: bool) -> int:
+def send(run: RunToSend, *, name: str | None, detach: bool) -> int:
     """Send a run to a cluster and follow it; return the exit code.
 
     Raises:
         LipwiseError: Something that the run needs is not there, or the cluster refuses.
     """
-    from lipwise_ray.engine.following import how_to_follow  # noqa: PLC0415  # only for this
-    from lipwise_ray.engine.shipping import write_program  # noqa: PLC0415  # the same
+    from lipwise_ray.backends.ray.following import how_to_follow
+    from lipwise_ray.runs.sending import packed
 
-    address = settings.engine.address
-    if not (sent.out or settings.paths.out):
-        raise SettingsError(
-            "no_place", "--out", "must be named for a cluster", "none", "Name a prefix in a bucket, or a shared folder"
-        )
-    out = setup.out_address(sent.out, settings, sent.manifest)
-    places = {"--out": out, "--state": setup.state_address(sent.state, settings, out)}
-    places = {option: str(whole_path(place)) if is_local(place) else place for option, place in places.items()}
-    if is_local(sent.manifest) and not Path(sent.manifest).is_file():
-        raise ManifestError("manifest_unreadable", sent.manifest, "must be a file", "none", "Check the path")
-    jobs = connect(address)
-    jobs.must_fit()
-    with tempfile.TemporaryDirectory(prefix="lipwise-") as temporary:
-        folder = Path(temporary) / "run"
-        folder.mkdir()
-        words = [*_words(sent, folder), *(word for pair in places.items() for word in pair), "--address", "auto"]
-        key = f"{places['--state']} {sent.shard}" if sent.shard else places["--state"]
-        program = write_program(Path(temporary))
+    with packed(run) as parcel:
         try:
             with interruptible():
-                chosen, fresh = jobs.submit(name, key, words, folder, program)
+                chosen, fresh = parcel.send(name)
         except KeyboardInterrupt:
             typer.echo("\nit may have been sent: the same command finds it, or sends it", err=True)
             return ExitCode.DISCONNECTED
-    typer.echo(f"{'sent' if fresh else 'there already'}: {chosen} on {jobs.address}")
-    for option, place in places.items():
+    address = parcel.jobs.address
+    typer.echo(f"{'sent' if fresh else 'there already'}: {chosen} on {address}")
+    for option, place in parcel.places.items():
         if is_local(place):
             typer.echo(f"note: {option} {place} must be a folder that all of the cluster's machines share", err=True)
     if detach:
-        typer.echo(f"follow it: {how_to_follow(chosen, jobs.address)}")
+        typer.echo(f"follow it: {how_to_follow(chosen, address)}")
         return 0
-    return _follow(jobs, chosen)
-
-
-def _words(sent: Sent, folder: Path) -> Iterator[str]:
-    """Return the command line over there; the small files that it names are copied into the folder."""
-    yield "submit"
-    if is_local(sent.manifest):
-        manifest = whole_path(sent.manifest)
-        shutil.copyfile(manifest, folder / manifest.name)
-        yield from (manifest.name, "--copy-of", str(manifest))
-    else:
-        yield sent.manifest
-    if sent.job is not None:
-        shutil.copyfile(sent.job, folder / "job.toml")
-        yield from ("--job", "job.toml", "--job-of", str(whole_path(str(sent.job))))
-    if sent.preset is not None:
-        yield from ("--preset", sent.preset)
-    for text in sent.assignments:
-        yield from ("--set", text)
-    if sent.workers is not None:
-        yield from ("--workers", str(sent.workers))
-    if sent.fail_above:
-        yield from ("--fail-above", str(sent.fail_above))
-    if sent.as_json:
-        yield "--json"
-    if sent.verify:
-        yield "--verify"
-    if sent.shard:
-        yield from ("--shard", sent.shard)
+    return _follow(parcel.jobs, chosen)
 
 
 def connect(address: str) -> ClusterJobs:
-    """Return the jobs of a cluster.
+    """Return the jobs of a cluster (`runs.sending.connect`)."""
+    from lipwise_ray.runs import sending
 
-    Raises:
-        SettingsError: The address is none of a dashboard, or what talks to it is not installed.
-        SetupError: It cannot be reached, or refuses the token.
-    """
-    if not is_web(address):
-        raise SettingsError("bad_usage", "--address", "must be http://HOST:PORT or https://HOST:PORT", address)
-    if find_spec("aiohttp") is None:  # Ray's client loads without it, and fails later
-        raise SetupError(
-            "no_extra", "--address", "needs Ray's client", "not installed", "pip install 'lipwise-ray[cluster]'"
-        )
-    from lipwise_ray.engine.cluster_jobs import ClusterJobs  # noqa: PLC0415  # heavy
-
-    return ClusterJobs(address)
+    return sending.connect(address)
 
 
 def _follow(jobs: ClusterJobs, name: str) -> int:
-    from lipwise_ray.engine.following import follow, how_to_follow  # noqa: PLC0415  # with Ray's client
+    from lipwise_ray.backends.ray.following import follow, how_to_follow
 
     def tell(text: str) -> None:
         typer.echo(text, err=True)
@@ -199,7 +125,7 @@ def stop(address: str, name: str) -> None:
     """
     jobs = connect(address)
     if jobs.must_find(name).ended:
-        raise StateError("not_running", name, "must be at work", "it has ended", "There is nothing to cancel")
+        raise StateError("not_running", name, got="has ended already", do="There is nothing to cancel")
     jobs.stop(name)
     typer.echo(f"asked for the end of {name}; what is done stays done")
 
@@ -227,7 +153,7 @@ def findings(
     except LipwiseError as error:
         yield False, "cluster", str(error)
         return
-    from importlib.metadata import version  # noqa: PLC0415  # after the cluster answered
+    from importlib.metadata import version
 
     here = {"python": platform.python_version(), "ray": version("ray")}
     for name, ours in here.items():
@@ -250,7 +176,7 @@ def _of_the_nodes(
     jobs: ClusterJobs, job: Path | None, assignments: list[str], places: list[str]
 ) -> Iterator[node_checks.Finding]:
     """Let a job of this program look at every node, and yield what it finds."""
-    from lipwise_ray.engine.shipping import write_program  # noqa: PLC0415  # only for this
+    from lipwise_ray.backends.ray.wheel import write_program
 
     words = ["doctor", "--json", "--address", "auto"]
     with tempfile.TemporaryDirectory(prefix="lipwise-") as temporary:
@@ -269,4 +195,4 @@ def _of_the_nodes(
     found = [json.loads(line) for line in lines if line.startswith('{"good": ')]
     yield from ((bool(one["good"]), str(one["name"]), str(one["text"])) for one in found)
     if not found:
-        yield False, "nodes", f"must tell what they find, got {' / '.join(lines[-2:]) or 'nothing'}"
+        yield False, "nodes", f"told nothing of what they found: {' / '.join(lines[-2:]) or 'no output'}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import json
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -14,7 +13,7 @@ from lipwise_ray.cli import again, cluster, setup
 from lipwise_ray.cli.again import shown_words
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.errors import SettingsError, StateError
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.redact import redact
 
 State = Annotated[str, typer.Argument(help="The state: a folder or an address.")]
@@ -38,14 +37,14 @@ def retry(
 
     Of several shards with rows to do none is run: which they are is said.
     """
-    from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.overview import latest_run, shards_to_do  # noqa: PLC0415  # the same
-    from lipwise_ray.state.shards import refuse_if_any_held  # noqa: PLC0415  # the same
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.state import quarantine
+    from lipwise_ray.state.overview import latest_run, shards_to_do
+    from lipwise_ray.state.shards import refuse_if_any_held
+    from lipwise_ray.state.store import open_store
 
     must_be_state(state)
     if job is not None and quarantined:
-        raise SettingsError("bad_usage", "retry", "takes --job or --quarantined", "both", "Leave one out")
+        raise SettingsError("bad_usage", "retry", got="both --job and --quarantined", do="Leave one out")
     store = open_store(state)
     refuse_if_any_held(store, lambda text: typer.echo(redact(text), err=True))
     lifted = quarantine.lift(store, job)
@@ -57,10 +56,9 @@ def retry(
     latest = latest_run(store)
     request = latest and (latest.request or again.request_of(latest.command or []))
     if latest is None or request is None:
-        got = shown_words(latest.command[:2]) if latest and latest.command else "none"
-        raise StateError(
-            "no_command", state, "must hold a run begun by submit or evaluate", got, "Run it again yourself"
-        )
+        other = f"the latest was {shown_words(latest.command[:2])}" if latest and latest.command else "it has none"
+        happened = f"no run of submit or evaluate to run again; {other}"
+        raise StateError("no_command", state, got=happened, do="Run it again yourself")
     shards = shards_to_do(store)
     if len(shards) > 1:
         told = replace(
@@ -69,9 +67,8 @@ def retry(
         raise StateError(
             "several_shards",
             f"retry {state}",
-            "runs one shard again",
-            f"rows to do in {', '.join(shards)}",
-            f"Send each of them yourself: lipwise-ray {redact(shown_words(again.words_of(told, state)))}",
+            got=f"rows to do in several shards: {', '.join(shards)}",
+            do=f"Send each of them yourself: lipwise-ray {redact(shown_words(again.words_of(told, state)))}",
         )
     request = replace(request, shard=shards[0]) if shards else request
     again.run_again(request, latest.folder, state, trust=trust, address=address)
@@ -88,25 +85,24 @@ def cancel(
     address: cluster.Dashboard = None,
 ) -> None:
     """Ask the driver that works on a state to give up a row, or all rows; or a cluster to end a run."""
-    from lipwise_ray.dubbing.cells import ROW_ID  # noqa: PLC0415  # heavy
-    from lipwise_ray.state import layout  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.shards import holders  # noqa: PLC0415  # the same
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.pipeline.manifest.row_validation import ROW_ID
+    from lipwise_ray.state import layout
+    from lipwise_ray.state.shards import holders
+    from lipwise_ray.state.store import open_store
 
     if address is not None:
         if name is not None:
-            raise SettingsError(
-                "bad_usage", "cancel", "takes a run's id alone with --address", name, "Give its --state"
-            )
+            happened = f"{name} beside --address, which ends whole runs"
+            raise SettingsError("bad_usage", "cancel", got=happened, do="Give the state to end a row")
         cluster.stop(address, state)
         return
     must_be_state(state)
     if name is not None and not ROW_ID.match(name):
-        raise SettingsError("bad_usage", "cancel", "must name a row by its id", repr(name[:140]), "See the manifest")
+        raise SettingsError("bad_usage", "cancel", got=f"{name[:140]!r} is no row's id", do="See the manifest")
     store = open_store(state)
     at_work = holders(store)
     if not at_work:
-        raise StateError("not_running", state, "must have a driver at work", "none", "There is nothing to cancel")
+        raise StateError("not_running", state, got="no driver is at work", do="There is nothing to cancel")
     for place, _ in at_work:  # whichever of them has the row
         place.write(layout.CANCEL_RUN if name is None else layout.cancel(name), b"{}")
     typer.echo("asked for the end of the run" if name is None else f"asked for the end of {name}")
@@ -121,37 +117,40 @@ def reproduce(
     ] = False,
 ) -> None:
     """Do one task from quarantine in this process, alone, and show how it ends."""
-    from lipwise_ray.dubbing.reproducing import rebuild  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.worker import Worker, WorkerConfig  # noqa: PLC0415  # heavy
-    from lipwise_ray.errors import LipwiseError  # noqa: PLC0415  # with the others
-    from lipwise_ray.state import quarantine  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.backends.worker_config import WorkerConfig
+    from lipwise_ray.errors import LipwiseError
+    from lipwise_ray.pipeline.tasks.reproduce import rebuild
+    from lipwise_ray.pipeline.tasks.worker import Worker
+    from lipwise_ray.runs.run_inputs import registry_of
+    from lipwise_ray.scheduler.task import Hints
+    from lipwise_ray.state import quarantine
+    from lipwise_ray.state.store import open_store
 
     must_be_state(state)
     store = open_store(state)
     letter = quarantine.read(store, task)
     if letter is None:
-        raise StateError("no_letter", state, f"must hold a dead letter of {task}", "none", "See `lipwise-ray status`")
-    found = rebuild(letter, setup.registry(Settings()))
-    told = [*again.chosen(found.settings, found.places, store.address)]
+        raise StateError("no_letter", state, got=f"no dead letter of {task}", do="See `lipwise-ray status`")
+    found = rebuild(letter, registry_of(Settings(), setup.models_folder()))
+    row, settings = found.payload.row, found.payload.row.job.settings
+    told = [*again.chosen(settings, found.places, store.address)]
     told += [redact(shown_words([f"{role} {path}"])) for role, path in found.foreign]
     if told and not trust:
         raise StateError(
             "untrusted_letter",
             f"reproduce {state}",
-            "must not be told by the state whose checkpoints and places to trust",
-            ", ".join(told),
-            "Add --trust if they are yours",
+            got=f"the state names what is to be trusted: {', '.join(told)}",
+            do="Add --trust if they are yours",
         )
     named = (f"{name} {place}" for name, place in found.places)
     typer.echo(redact(f"doing {task} alone: {shown_words([*named])}"), err=True)
     faulthandler.enable()
     with TemporaryDirectory(prefix="lipwise-") as scratch:
-        worker = Worker(WorkerConfig(store.address, scratch, found.payload["device"], 0, found.settings.paths))
+        worker = Worker(WorkerConfig(store.address, scratch, row.device, 0, settings.paths))
         try:
-            result = worker.run(found.kind, {**found.payload, "scratch": scratch})
+            result = worker.run(found.kind, found.payload, Hints())
         except LipwiseError as error:
             typer.echo(redact(f"fails again: {error}"), err=True)
             raise typer.Exit(1) from error
-    typer.echo(json.dumps(result))
+    typer.echo(found.kind.write_result(result).decode())
     typer.echo(f"{task} works now: take it out of quarantine with `lipwise-ray retry`", err=True)

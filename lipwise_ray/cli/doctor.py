@@ -14,10 +14,11 @@ from typing import Annotated
 
 import typer
 
+import lipwise_ray
 from lipwise_ray.cli import cluster, node_checks, setup
 from lipwise_ray.errors import LipwiseError
 from lipwise_ray.exit_codes import ExitCode
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_web
 from lipwise_ray.storage.redact import redact
 
@@ -45,7 +46,7 @@ def doctor(
     Versions, GPU, disk, Ray; of the job's settings the encoder and every checkpoint, and what `auto` stands for. With
     --address on every node of the cluster, and whether all of them read and write --out and --state.
     """
-    settings = setup.settings_source(job, assignments, None).for_run()
+    settings = lipwise_ray.load_settings(job=job, assignments=assignments or ()).for_run()
     places = [place for place in (out or settings.paths.out, state or settings.paths.state) if place]
     if address is None:
         found = _findings(settings, folder, quick=True) if quick else _whole(settings, folder)
@@ -72,7 +73,7 @@ def look_here(settings: Settings, *, computes: bool) -> Iterator[node_checks.Fin
         settings: What the job needs.
         computes: Whether Ray has CPUs or GPUs there; else only drivers run there, which load no network.
     """
-    from lipwise_ray.storage.cache import machine_folder  # noqa: PLC0415  # with the others
+    from lipwise_ray.storage.cache import machine_folder
 
     folder = Path(settings.paths.scratch or machine_folder())
     if computes:
@@ -91,7 +92,7 @@ def _whole(settings: Settings, folder: Path) -> Iterator[node_checks.Finding]:
 def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node_checks.Finding]:
     yield from _installed(_PACKAGES)
     try:
-        import av  # noqa: PLC0415  # heavy
+        import av
 
         importlib.import_module("torch")  # whether it loads
     except ImportError as error:  # installed, but what they stand on is not
@@ -103,7 +104,7 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     yield _disk_line(folder)
     if quick:
         return
-    from lipwise_ray.media.encode import opening_encoders  # noqa: PLC0415  # heavy
+    from lipwise_ray.media.encode import opening_encoders
 
     opening = opening_encoders()
     yield "libx264" in opening, "encoders", ", ".join(opening) or "none opens. Reinstall av"
@@ -124,10 +125,10 @@ def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.Finding]:
 
 def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     """Yield what this process sees of GPUs: in a worker's container that is what was passed on to it."""
-    import torch  # noqa: PLC0415  # heavy
+    import torch
 
-    from lipwise_ray.nets.precision import has_bfloat16_cpu  # noqa: PLC0415  # loads torch
-    from lipwise_ray.nets.visible_gpus import visible_gpus  # noqa: PLC0415  # with it
+    from lipwise_ray.nets.precision import has_bfloat16_cpu
+    from lipwise_ray.nets.visible_gpus import visible_gpus
 
     found = visible_gpus(os.environ)
     if torch.cuda.is_available():
@@ -157,28 +158,29 @@ def _disk_line(folder: Path) -> tuple[bool, str, str]:
 
 def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
     """Yield what a row without columns of its own needs: its checkpoints, and what is to be known of them."""
-    from lipwise_ray.dubbing.row_table import Row  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.validation import NotedWeights  # noqa: PLC0415  # the same
+    from lipwise_ray.pipeline.manifest.row_table import Row
+    from lipwise_ray.runs.run_inputs import registry_of
+    from lipwise_ray.runs.validation import NotedRequirements
 
-    weights = NotedWeights(setup.registry(settings))
+    requirements = NotedRequirements(registry_of(settings, setup.models_folder()))
     try:
-        needed = weights.of(settings, Row(line=0, id="", video="", audio="", output=""))
+        needed = requirements.of(settings, Row(line=0, id="", video="", audio="", output=""))
     except LipwiseError as error:  # a setting that asks for what is not there
         yield False, "settings", str(error)
         return
-    lacking = weights.taken()
+    lacking = requirements.taken()
     yield from ((False, "weights", str(error)) for error in lacking)
-    found = [one for role in needed.values() for one in (role if isinstance(role, list) else [role]) if one["sha256"]]
+    found = dict.fromkeys(one.name for one in needed if one.sha256)
     if found:
-        yield True, "weights", ", ".join(dict.fromkeys(str(one["name"]) for one in found))
-    yield from ((True, "note", note) for note in weights.notes)
+        yield True, "weights", ", ".join(found)
+    yield from ((True, "note", note) for note in requirements.notes)
 
 
 def _ray_line() -> tuple[bool, str, str]:
-    from lipwise_ray.engine.factory import guard_local_ray  # noqa: PLC0415  # heavy
+    from lipwise_ray.backends.ray.environment import guard_local_ray
 
     guard_local_ray()
-    from lipwise_ray.engine.ray_session import check  # noqa: PLC0415  # after the guard
+    from lipwise_ray.backends.ray.session import check  # after the guard
 
     problem = check()
     return not problem, _RAY, problem or f"yes, on loopback, authentication: {os.environ['RAY_AUTH_MODE']}"

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import lipwise_ray
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.errors import LipwiseError, OutputError, SettingsError
+from lipwise_ray.errors import OutputError
+from lipwise_ray.state.run_records import Request
 
 if TYPE_CHECKING:
-    from lipwise_ray.dubbing.manifest import Manifest
-    from lipwise_ray.reports.compare import Comparison
-    from lipwise_ray.settings import Settings
+    from lipwise_ray.reports.compare import RunComparison
 
 _VIDEOS = "videos"
 
@@ -71,73 +71,33 @@ def videos(
     The command's own name can be left out. Run it again to go on after a stop.
     """
     stop = StopFlag()  # loading takes seconds
-    from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.driver import evaluate  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
-    from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # the same
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.cli.progress import show
 
-    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), None)
-    settings = source.for_run()
-    loaded = _rows(files, references or [], settings)
-    state_root = setup.state_address(state, settings, str(out))
-    _make(out)
-    with show(loaded.good + loaded.bad, as_json=as_json, done="measured") as listener:
-        stop.tell_by(listener.stopping)
-        report = evaluate(
-            loaded,
-            source,
-            setup.registry(settings),
-            state=state_root,
-            out=str(out),
-            make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
-            listener=listener,
+    told = assignments or []
+    request = Request(
+        verb="evaluate",
+        files=files,
+        references=references or [],
+        job=str(job) if job else None,
+        assignments=told,
+        address=address,
+        workers=workers,
+        fail_above=fail_above,
+        as_json=as_json,
+    )
+    with show(stop, as_json=as_json, done="measured") as display:
+        report = lipwise_ray.evaluate(
+            files,
+            references=references or (),
+            out=out,
+            state=state,
+            settings=lipwise_ray.load_settings(job=job, assignments=told, address=address, workers=workers),
+            models=setup.models_folder(),
+            progress=display,
             stop=stop,
-            request=setup.request(
-                "evaluate",
-                files,
-                job,
-                assignments,
-                None,
-                str(out),
-                address,
-                workers,
-                fail_above,
-                references,
-                as_json=as_json,
-            ),
+            request=request,
         )
-        listener.summary(report, str(out), state_root)
-        try:
-            listener.say(f"report:  {write_report(open_store(state_root), report.run_id, out)}")
-        except LipwiseError as error:  # what was done stays done
-            listener.problem(f"the report was not written: {error}")
     raise typer.Exit(report.code_above(fail_above))
-
-
-def _rows(files: list[str], references: list[str], settings: Settings) -> Manifest:
-    from lipwise_ray.dubbing.evaluation_rows import rows_of  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.media import policy_of  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.records import READERS  # noqa: PLC0415  # heavy
-
-    manifests = [file for file in files if Path(file).suffix.lower() in READERS]
-    if manifests:
-        if len(files) > 1 or references:
-            raise SettingsError(
-                "bad_usage",
-                f"evaluate {manifests[0]}",
-                "must be the only file, with references in a column of its own",
-                f"{len(files)} files" if len(files) > 1 else "--reference",
-            )
-        return setup.read_evaluation(manifests[0], settings)
-    if len(references) not in (0, 1, len(files)):
-        raise SettingsError(
-            "bad_usage",
-            "--reference",
-            "must be given once, or once for each video",
-            f"{len(references)} for {len(files)} videos",
-        )
-    return rows_of(files, references, policy_of(settings.paths))
 
 
 @app.command("compare")
@@ -150,9 +110,9 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", help="Folder for rows.csv, summary.csv and a plot.")] = None,
 ) -> None:
     """Compare two runs of one manifest row by row, and by language: means, medians, and how sure the difference is."""
-    from lipwise_ray.reports import compare as runs  # noqa: PLC0415  # with its store
-    from lipwise_ray.reports.rows import collect  # noqa: PLC0415  # the same
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.reports import compare as runs
+    from lipwise_ray.reports.rows import collect
+    from lipwise_ray.state.store import open_store
 
     for state in (a, b):
         must_be_state(state)
@@ -185,20 +145,9 @@ def compare(
         _write(out, found)
 
 
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(out, error) from error
-
-
-def _not_writable(out: Path, error: OSError) -> OutputError:
-    return OutputError("not_writable", str(out), "must be a folder to write to", error.strerror or "", "Check it")
-
-
-def _write(out: Path, found: Comparison) -> None:
-    from lipwise_ray.reports import charts, tables  # noqa: PLC0415  # with the others
-    from lipwise_ray.reports.compare import Difference  # noqa: PLC0415  # the same
+def _write(out: Path, found: RunComparison) -> None:
+    from lipwise_ray.reports import charts, tables
+    from lipwise_ray.reports.compare import Difference
 
     certain = [one for one in found.differences if one.figure == "lse_c"]
     lines = [(one.language, one.difference, one.low, one.high) for one in certain]
@@ -207,10 +156,12 @@ def _write(out: Path, found: Comparison) -> None:
         "summary.csv": tables.as_csv(found.summary(), [field.name for field in fields(Difference)]),
         "lse_c.svg": charts.intervals(lines, "LSE-C, second run less first, with 95 % intervals").encode(),
     }
-    _make(out)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
             (out / name).write_bytes(data)
     except OSError as error:
-        raise _not_writable(out, error) from error
+        got = error.strerror or ""
+        happened = f"cannot be written: {got.lower()}"
+        raise OutputError("not_writable", str(out), got=happened, do="Check the folder") from error
     typer.echo(f"written: {', '.join(str(out / name) for name in contents)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import lipwise_ray
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import MediaError, OutputError
 
@@ -31,34 +32,21 @@ def inspect(
     ] = None,
 ) -> None:
     """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""
-    from lipwise_ray.dubbing.inspecting import inspect as look  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # the same
-    from lipwise_ray.dubbing.scores import scorer_record  # noqa: PLC0415  # the same
-    from lipwise_ray.dubbing.transcribing import Recogniser  # noqa: PLC0415  # the same
-    from lipwise_ray.engine.sources import WeightsTable  # noqa: PLC0415  # the same
-    from lipwise_ray.metrics.judges import load_judge  # noqa: PLC0415  # the same
-
     extra = [f"asr.model={json.dumps(str(asr))}"] if asr else []
-    settings = setup.settings_source(job, [*(assignments or []), *extra], None).for_run()
-    recogniser = Recogniser(Path(settings.asr.model)) if settings.asr.model else None
-    weights = WeightsTable(setup.registry(settings), gpu=False)
-    detector = DetectorMaker(tuple(weights.detector(settings)), settings.detect.min_score)()
-    chosen = weights.judge(settings)
-    judge = load_judge(chosen.network, chosen.path) if chosen else None
+    settings = lipwise_ray.load_settings(job=job, assignments=[*(assignments or []), *extra])
+    inspector = lipwise_ray.Inspector(settings, models=setup.models_folder())
     failed = False
     for number, file in enumerate(files):
         try:
-            found = look(file, settings, detector, judge, recogniser)
+            found = inspector(file)
         except MediaError as error:
             failed = True
             typer.echo(str(error), err=True)
             continue
-        if chosen and "sync" in found.record:
-            found.record["sync"] |= scorer_record(chosen.record())
         typer.echo(json.dumps(found.record) if as_json else "\n".join(_lines(found.record)))
         if out is not None:
             folder = out if len(files) == 1 else out / f"{number}-{file.stem}"
-            _write(folder, found.record, found.faces)
+            _write(folder, found.record, found.face_jpegs)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -86,5 +74,6 @@ def _write(folder: Path, record: Json, faces: dict[str, bytes]) -> None:
             (folder / f"{name}.jpg").write_bytes(data)
     except OSError as error:
         got = error.strerror or ""
-        raise OutputError("not_writable", str(folder), "must be a folder to write to", got, "Check it") from error
+        happened = f"cannot be written: {got.lower()}"
+        raise OutputError("not_writable", str(folder), got=happened, do="Check the folder") from error
     typer.echo(f"written: {folder}", err=True)

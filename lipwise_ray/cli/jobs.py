@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+import lipwise_ray
 from lipwise_ray.cli import cluster, setup
 from lipwise_ray.cli.stopping import StopFlag
-from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.state.run_records import Request
 from lipwise_ray.storage.address import is_web
 
 
@@ -49,76 +51,44 @@ def submit(
     sent_to: Annotated[str | None, typer.Option("--sent-to", hidden=True)] = None,
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
-    from lipwise_ray.state.shards import Shard  # noqa: PLC0415  # with its store
+    told = assignments or []
+    settings = lipwise_ray.load_settings(preset, job=job, assignments=told, address=address, workers=workers)
+    if is_web(settings.for_run().engine.address):
+        from lipwise_ray.runs.sending import RunToSend
 
-    part = Shard.parse(shard) if shard is not None else None
-    source = setup.settings_source(job, setup.with_engine(assignments, address, workers), preset)
-    settings = source.for_run()
-    if is_web(settings.engine.address):
-        raise typer.Exit(
-            cluster.send(
-                cluster.Sent(
-                    manifest,
-                    job,
-                    assignments or [],
-                    preset,
-                    out,
-                    state,
-                    workers,
-                    fail_above=fail_above,
-                    as_json=as_json,
-                    verify=verify,
-                    shard=shard,
-                ),
-                settings,
-                name=job_id,
-                detach=detach,
-            )
-        )
+        run = RunToSend(manifest, settings, out, state, fail_above, as_json=as_json, verify=verify, shard=shard)
+        raise typer.Exit(cluster.send(run, name=job_id, detach=detach))
     if detach or job_id:
-        raise SettingsError("no_cluster", "--detach and --id", "need --address http://HOST:PORT of a cluster")
+        happened = "given without the address of a cluster"
+        raise SettingsError("no_cluster", "--detach and --id", got=happened, do="Add --address http://HOST:PORT")
     stop = StopFlag()  # loading takes seconds
-    from lipwise_ray.cli.progress import show  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.driver import submit as run_manifest  # noqa: PLC0415  # heavy
-    from lipwise_ray.engine.factory import make_engine  # noqa: PLC0415  # with the others
-    from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # the same
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.cli.progress import show
 
-    out_root = setup.out_address(out, settings, manifest)
-    state_root = setup.state_address(state, settings, out_root)
-    loaded = setup.read_manifest(manifest, source, settings, out_root, copy_of)
-    if part is not None:
-        loaded.keep(part)
-    with show(loaded.good + loaded.bad, as_json=as_json) as listener:
-        stop.tell_by(listener.stopping)
-        report = run_manifest(
-            loaded,
-            source,
-            setup.registry(settings),
-            state=state_root,
-            out=out_root,
-            make_engine=lambda config: make_engine(settings.engine, config, listener.problem),
-            listener=listener,
-            stop=stop,
-            request=setup.request(
-                "submit",
-                [copy_of or manifest],
-                job_of or job,
-                assignments,
-                preset,
-                out_root,
-                address,
-                workers,
-                fail_above,
-                as_json=as_json,
-                shard=shard,
-                sent_to=sent_to,
-            ),
+    request = Request(
+        verb="submit",
+        files=[copy_of or manifest],
+        job=str(job_of or job) if job_of or job else None,
+        assignments=told,
+        preset=preset,
+        address=address,
+        workers=workers,
+        fail_above=fail_above,
+        as_json=as_json,
+        shard=shard,
+        sent_to=sent_to,
+    )
+    with show(stop, as_json=as_json) as display:
+        report = lipwise_ray.submit(
+            manifest,
+            out=out,
+            state=state,
+            settings=settings,
+            models=setup.models_folder(),
+            shard=shard,
             verify=verify,
+            progress=display,
+            stop=stop,
+            copy_of=copy_of,
+            request=request,
         )
-        listener.summary(report, out_root, state_root)
-        try:
-            listener.say(f"report:  {write_report(open_store(state_root), report.run_id)}")
-        except LipwiseError as error:  # what was done stays done
-            listener.problem(f"the report was not written: {error}")
     raise typer.Exit(report.code_above(fail_above))

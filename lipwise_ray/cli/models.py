@@ -11,10 +11,10 @@ import typer
 from lipwise_ray.cli import setup
 from lipwise_ray.cli.terminal import raw_of
 from lipwise_ray.errors import LipwiseError
-from lipwise_ray.settings import Paths, Settings
+from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
-    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.models.registry import Registry
 
 app = typer.Typer(help="List, download, add and check checkpoints.", no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(help="Names of the registry.")]
@@ -24,8 +24,9 @@ Folder = Annotated[
 
 
 def _registry(folder: Path | None) -> Registry:
-    settings = Settings(paths=Paths(models=str(folder) if folder else None))
-    return setup.registry(settings)
+    from lipwise_ray.runs.run_inputs import registry_of
+
+    return registry_of(Settings(), folder or setup.models_folder())
 
 
 @app.command("list")
@@ -55,10 +56,10 @@ def pull(
     folder: Folder = None,
 ) -> None:
     """Download checkpoints. A broken download goes on where it stopped."""
-    from rich.console import Console  # noqa: PLC0415  # heavy
-    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415  # heavy
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from lipwise_ray.nets import fetch  # noqa: PLC0415  # heavy
+    from lipwise_ray.models import fetch
 
     registry = _registry(folder)
     failed = 0
@@ -88,7 +89,7 @@ def add(
     folder: Folder = None,
 ) -> None:
     """Install a checkpoint from a file, after checking that it is the published one."""
-    from lipwise_ray.nets import fetch  # noqa: PLC0415  # heavy
+    from lipwise_ray.models import fetch
 
     typer.echo(f"{name}: {fetch.add(_registry(folder), name, file)}")
 

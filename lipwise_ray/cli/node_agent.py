@@ -31,7 +31,7 @@ def node_agent(
     every: Annotated[float, typer.Option("--every", min=0.1, max=60, help="Seconds between two looks.")] = 5.0,
 ) -> None:
     """Watch for the notice that this machine is taken back, and for SIGTERM, and drain its Ray node in time."""
-    from lipwise_ray.engine.node_agent import Node, cloud_of, watch  # noqa: PLC0415  # heavy
+    from lipwise_ray.backends.ray.node_agent import DrainedNode, cloud_of, watch
 
     is_ending = threading.Event()
 
@@ -41,6 +41,6 @@ def node_agent(
 
     signal.signal(signal.SIGTERM, on_signal)
     found = cloud_of(cloud.value, metadata)
-    node = Node(address, node_id) if node_id else Node.here(address)
+    node = DrainedNode(address, node_id) if node_id else DrainedNode.here(address)
     typer.echo(f"watching node {node.id}: notices of {found.name if found else 'no cloud'}, and SIGTERM", err=True)
     watch(node, found, every, is_ending, lambda text: typer.echo(text, err=True))

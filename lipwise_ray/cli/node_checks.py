@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lipwise_ray.errors import LipwiseError
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local, shown
 
 Finding = tuple[bool, str, str]
@@ -64,7 +64,7 @@ class Probe:
 
     def lay_out(self) -> str:
         """Write what the nodes look for; return why that cannot be, or an empty text."""
-        from lipwise_ray.state.store import open_store  # noqa: PLC0415  # heavy
+        from lipwise_ray.state.store import open_store
 
         try:
             open_store(self.place).write(f"{self._key}/here", b"1")
@@ -74,7 +74,7 @@ class Probe:
 
     def remove(self) -> None:
         """Leave nothing behind."""
-        from lipwise_ray.state.store import open_store  # noqa: PLC0415  # heavy
+        from lipwise_ray.state.store import open_store
 
         with suppress(LipwiseError):
             store = open_store(self.place)
@@ -87,7 +87,7 @@ class Probe:
 
     def look(self) -> Finding:
         """Tell what a node makes of it."""
-        from lipwise_ray.state.store import open_store  # noqa: PLC0415  # heavy
+        from lipwise_ray.state.store import open_store
 
         name = shown(self.place)
         if is_local(self.place) and not (Path(self.place) / self._key / "here").is_file():
@@ -128,7 +128,7 @@ def everywhere(
     Raises:
         SetupError: The cluster cannot be reached.
     """
-    from lipwise_ray.engine.every_node import ask_every_node  # noqa: PLC0415  # heavy
+    from lipwise_ray.backends.ray.every_node import ask_every_node
 
     probes = [Probe(place, secrets.token_hex(8)) for place in dict.fromkeys(places)]
     try:
@@ -137,7 +137,7 @@ def everywhere(
                 yield False, "place", f"driver: {problem}"
         for answer in ask_every_node(address, partial(_on_this_node, settings, probes, look)):
             if answer.value is None:
-                yield False, "node", f"{answer.node}: must answer, got {answer.problem}"
+                yield False, "node", f"{answer.node}: no answer: {answer.problem}"
                 continue
             yield True, "node", f"{answer.node}: {answer.gpus:g} GPUs of Ray's"
             for good, name, text in answer.value.findings:
@@ -156,12 +156,12 @@ def everywhere(
 def _on_this_node(settings: Settings, probes: list[Probe], look: Look) -> Looked:
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "none"):  # Ray hides GPUs from whatever reserves none
         del os.environ["CUDA_VISIBLE_DEVICES"]
-    from lipwise_ray.engine.every_node import computes_here  # noqa: PLC0415  # with Ray, which runs here
+    from lipwise_ray.backends.ray.every_node import computes_here
 
     computes = computes_here()
     findings = [*look(settings, computes=computes), *(probe.look() for probe in probes)]
     if not computes:  # the image of heads has no torch
         return Looked(findings, 0)
-    import torch  # noqa: PLC0415  # after the variable is gone
+    import torch  # after the variable is gone
 
     return Looked(findings, torch.cuda.device_count())

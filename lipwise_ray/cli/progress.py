@@ -13,15 +13,27 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.cli.terminal import raw_of
 from lipwise_ray.printable import on_one_line, printable
+from lipwise_ray.runs.progress_events import (
+    Event,
+    ManifestRead,
+    Message,
+    Note,
+    Problem,
+    RowEnded,
+    RowsProgress,
+    RunEnded,
+    RunStarted,
+)
+from lipwise_ray.state.attempts import CHECK
+from lipwise_ray.state.job_result import DubResult, EvaluationResult, Fidelity, RowFailure, SyncScore, SyncScores
 from lipwise_ray.storage.redact import redact, scrub
 
 if TYPE_CHECKING:
-    from lipwise_ray.dubbing.flow import Flow
-    from lipwise_ray.engine.driver import Report
-    from lipwise_ray.engine.listener import RowOutcome
-    from lipwise_ray.values import Json
+    from lipwise_ray.runs.report import Report
+    from lipwise_ray.state.row_outcome import RowOutcome
 
 _PLAIN_EVERY_S = 5.0
 _WINDOW_S = 30.0
@@ -48,102 +60,107 @@ class _Speed:
 
 
 class Display:
-    """What all ways of showing a run share: rows so far, and plain lines on standard error.
+    """Shows the events of runs as plain lines on standard error, and rows as JSON on standard output where asked for.
 
     Args:
-        rows: Rows in the manifest.
         as_json: Print a JSON object a row on standard output.
         done: What was done with frames.
     """
 
-    def __init__(self, rows: int, *, as_json: bool, done: str = "rendered") -> None:
-        self.rows = rows
+    def __init__(self, *, as_json: bool, done: str = "rendered") -> None:
         self._done_word = done
         self.as_json = as_json
+        self._begin(0)
+
+    def _begin(self, rows: int) -> None:
+        self.rows = rows
         self.done = self.failed = self.checks = 0
         self._frames_ended = 0
         self._speed = _Speed()
         self._spoke_s = time.monotonic()
 
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case ManifestRead(rows):
+                self._begin(rows)
+            case RunStarted(run_id, engine, rows):
+                self.say(f"run {run_id} on {engine}: {rows} rows")
+            case RowsProgress():
+                self.moved(event)
+            case RowEnded(outcome):
+                self.row_ended(outcome)
+            case RunEnded(report):
+                self.summary(report)
+            case Note(text):
+                self.say(f"note: {text}")
+            case Problem(text):
+                self.say(f"error: {text}")
+            case Message(text):
+                self.say(text)
+            case _:  # a row shows once it moves
+                pass
+
     def say(self, text: str) -> None:
         """Print a line for people."""
         print(redact(text), file=sys.stderr, flush=True)
-
-    def run_started(self, run_id: str, engine: str) -> None:
-        """Say where the work runs."""
-        self.say(f"run {run_id} on {engine}: {self.rows} rows")
-
-    def note(self, text: str) -> None:
-        """Print what is to be known of the run."""
-        self.say(f"note: {text}")
-
-    def problem(self, text: str) -> None:
-        """Print what concerns the whole run."""
-        self.say(f"error: {text}")
 
     def stopping(self, text: str) -> None:
         """Say that the run is to stop."""
         self.say(text)
 
-    def row_started(self, row: int, row_id: str) -> None:
-        """Nothing: a row shows once it moves."""
+    def close(self) -> None:
+        """Leave the terminal as it was."""
 
     def row_ended(self, outcome: RowOutcome) -> None:
         """Print how a row ended."""
-        record = outcome.record
-        self._frames_ended += record.get("tally", {}).get("frames_rendered", 0)
-        if outcome.status == "done":
-            self.done += 1
-            how = "already done" if record.get("reused") else f"{record['frames']} frames in {record['seconds']:.1f} s"
-            counts = record.get("counts", {})
-            bare = counts.get("frames_without_face", 0)
-            note = f", {bare} without a face" if bare else ""
-            original = record.get("original_chunks")
-            note += f", {len(original)} chunks in quarantine show their original lips" if original else ""
-            note += _sync(record.get("sync")) + _fidelity(record.get("fidelity"))
-            gate = record.get("gate") or {}
-            word = "check  " if gate.get("verdict") == "check" else "done   "
-            self.checks += word == "check  "
-            note += "".join(f"; {reason}" for reason in gate.get("reasons") or [])
-            self.say(f"{word}{outcome.id}: {on_one_line(record['output'])} ({how}{note})")
-            for text in record.get("notes") or []:
-                self.say(f"       note: {text}")
-        else:
+        self._frames_ended += outcome.tally.frames_rendered if outcome.tally else 0
+        result = outcome.result
+        if isinstance(result, RowFailure):
             self.failed += 1
-            first, *more = record["message"].splitlines()
-            self.say(f"FAILED {outcome.id}: {first}")
+            first, *more = result.message.splitlines()
+            self.say(f"FAILED {outcome.row_id}: {first}")
             for line in more:
                 self.say(f"       {line}")
+        else:
+            self.done += 1
+            how = "already done" if result.reused else f"{result.frames} frames in {outcome.seconds or 0.0:.1f} s"
+            bare = result.counts.frames_without_face if result.counts else None
+            note = f", {bare} without a face" if bare else ""
+            original, notes = (result.original_chunks, result.notes) if isinstance(result, DubResult) else (None, None)
+            note += f", {len(original)} chunks in quarantine show their original lips" if original else ""
+            note += _sync(result.sync) + (_fidelity(result.fidelity) if isinstance(result, EvaluationResult) else "")
+            is_to_check = result.gate is not None and result.gate.verdict == CHECK
+            self.checks += is_to_check
+            note += "".join(f"; {reason}" for reason in (result.gate.reasons if result.gate else ()))
+            word = "check  " if is_to_check else "done   "
+            self.say(f"{word}{outcome.row_id}: {on_one_line(result.output)} ({how}{note})")
+            for text in notes or ():
+                self.say(f"       note: {text}")
         if self.as_json:
+            record = outcome.record
             print(json.dumps(scrub({key: record[key] for key in _PRINTED if key in record})), flush=True)
 
-    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
+    def moved(self, progress: RowsProgress) -> None:
         """Print a plain line every few seconds."""
-        speed = self.speed(rows)
+        speed = self.speed(progress)
         if time.monotonic() - self._spoke_s < _PLAIN_EVERY_S:
             return
         self._spoke_s = time.monotonic()
         parts = [
-            f"{row_id} {flow.progress.stage}"
-            + (
-                f" {min(flow.progress.done + more, flow.progress.todo)}/{flow.progress.todo}"
-                if flow.progress.todo
-                else ""
-            )
-            for row_id, flow, more in rows
+            f"{row.id} {row.stage}" + (f" {row.frames_done}/{row.frames_total}" if row.frames_total else "")
+            for row in progress.rows
         ]
-        workers = f", {loading} workers load their models" if loading else ""
-        self.say(f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s{workers}: {'; '.join(parts)}")
-
-    def speed(self, rows: list[tuple[str, Flow, int]]) -> float:
-        """Return rendered frames a second."""
-        moving = sum(
-            flow.tally.frames_rendered + (more if flow.progress.stage == "rendering" else 0) for _, flow, more in rows
+        self.say(
+            f"{self.done + self.failed}/{self.rows} rows, {speed:.1f} frames/s{_loading(progress)}: {'; '.join(parts)}"
         )
-        return self._speed.add(self._frames_ended + moving)
 
-    def summary(self, report: Report, out: str, state: str) -> None:
-        """Print what the run came to."""
+    def speed(self, progress: RowsProgress) -> float:
+        """Return rendered frames a second."""
+        return self._speed.add(self._frames_ended + sum(row.frames_rendered for row in progress.rows))
+
+    def summary(self, report: Report) -> None:
+        """Print what a run came to."""
         rate = report.frames / report.seconds if report.seconds else 0.0
         checks = f" ({self.checks} to check)" if self.checks else ""
         self.say(
@@ -151,57 +168,77 @@ class Display:
             f"{self._done_word} in {report.seconds:.1f} s ({rate:.1f} frames/s), {report.chunks_rendered} chunks "
             f"{self._done_word}, {report.chunks_reused} reused"
         )
-        self.say(f"outputs: {out}\nstate:   {state}")
+        self.say(f"outputs: {report.out}\nstate:   {report.state}")
         if report.left:
             self.say("stopped before the end: run the same command again to go on")
+        if report.page:
+            self.say(f"report:  {report.page}")
 
 
-_SYNC_FIGURES = {
-    "lse_c": "LSE-C",
-    "lse_d": "LSE-D",
-    "sync_confidence": "sync confidence",
-    "sync_distance": "sync distance",
-}
-"""The last two are of scorers that are not SyncNet."""
+def _loading(progress: RowsProgress) -> str:
+    return f", {progress.loading} workers load their models" if progress.loading else ""
 
 
-def _sync(scores: Json | None) -> str:
-    """Return in words how lips and sound go together, nothing where that was not measured."""
-    before, after = (scores.get("before"), scores.get("after")) if scores else (None, None)
-    if not scores or not after:
+def _sync(scores: SyncScores | None) -> str:
+    """Return in words how lips and audio go together, nothing where that was not measured."""
+    if scores is None or scores.after is None:
         return ""
+    before, after = scores.before or SyncScore(), scores.after
+    figures = (
+        ("LSE-C", before.lse_c, after.lse_c),
+        ("LSE-D", before.lse_d, after.lse_d),
+        # Of scorers that are not SyncNet.
+        ("sync confidence", before.sync_confidence, after.sync_confidence),
+        ("sync distance", before.sync_distance, after.sync_distance),
+    )
     values = [
-        f"{name} {f'{before[key]:.2f} -> ' if before else ''}{after[key]:.2f}"
-        for key, name in _SYNC_FIGURES.items()
-        if key in after
+        f"{name} {'' if earlier is None else f'{earlier:.2f} -> '}{now:.2f}"
+        for name, earlier, now in figures
+        if now is not None
     ]
-    return f"; {', '.join(values)} by {scores['judge']}"
+    return f"; {', '.join(values)} by {scores.judge}"
 
 
-def _fidelity(found: Json | None) -> str:
+def _fidelity(found: Fidelity | None) -> str:
     """Return in words how like a video is to its reference, nothing where it had none."""
-    told = [
-        f"{name} {found[key]:.{digits}f}"
-        for name, key, digits in (
-            ("PSNR", "psnr", 1),
-            ("SSIM", "ssim", 3),
-            ("FID", "fid", 1),
-            ("identity distance", "identity_distance", 3),
-        )
-        if found and found[key] is not None
-    ]
-    missing = [f"no {name}: {why}" for name, why in (found or {}).get("why", {}).items()]
-    return "".join(f"; {word}" for word in [", ".join(told), *missing] if word)
+    if found is None:
+        return ""
+    figures = (
+        ("PSNR", found.psnr, 1),
+        ("SSIM", found.ssim, 3),
+        ("FID", found.fid, 1),
+        ("identity distance", found.identity_distance, 3),
+    )
+    values = [f"{name} {value:.{digits}f}" for name, value, digits in figures if value is not None]
+    missing = [f"no {name}: {why}" for name, why in found.why.items()]
+    return "".join(f"; {word}" for word in [", ".join(values), *missing] if word)
 
 
 class BarDisplay(Display):
     """Bars on a terminal: one a running row, and a total."""
 
-    def __init__(self, rows: int, *, as_json: bool, done: str, progress: Progress) -> None:
-        super().__init__(rows, as_json=as_json, done=done)
-        self._progress = progress
+    def __init__(self, *, as_json: bool, done: str) -> None:
+        super().__init__(as_json=as_json, done=done)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=Console(file=raw_of(sys.stderr)),
+            transient=True,
+        )
         self._bars: dict[str, TaskID] = {}
-        self._total = progress.add_task("rows", total=rows, note="")
+        self._total = self._progress.add_task("rows", total=0, note="")
+
+    def __call__(self, event: Event) -> None:
+        """Show an event; bars are there from the reading of the manifest to the end of the run."""
+        if isinstance(event, RunEnded):
+            self.close()
+        super().__call__(event)
+        if isinstance(event, ManifestRead):
+            self._progress.update(self._total, total=event.rows, completed=0, note="")
+            self._progress.start()
 
     def say(self, text: str) -> None:
         """Print above the bars."""
@@ -212,44 +249,40 @@ class BarDisplay(Display):
         super().stopping(text)
         self._progress.update(self._total, description="rows (stopping)")
 
+    def close(self) -> None:
+        """Take the bars away."""
+        for bar in self._bars.values():
+            self._progress.remove_task(bar)
+        self._bars.clear()
+        self._progress.stop()
+
     def row_ended(self, outcome: RowOutcome) -> None:
         """Print how a row ended and take its bar away."""
         super().row_ended(outcome)
-        bar = self._bars.pop(outcome.id, None)
+        bar = self._bars.pop(outcome.row_id, None)
         if bar is not None:
             self._progress.remove_task(bar)
         self._progress.update(self._total, completed=self.done + self.failed)
 
-    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
+    def moved(self, progress: RowsProgress) -> None:
         """Move the bars."""
-        speed = self.speed(rows)
-        for row_id, flow, more in rows:
-            if row_id not in self._bars:
-                self._bars[row_id] = self._progress.add_task(row_id, total=None, note="")
-            state = flow.progress
+        speed = self.speed(progress)
+        for row in progress.rows:
+            if row.id not in self._bars:
+                self._bars[row.id] = self._progress.add_task(row.id, total=None, note="")
             self._progress.update(
-                self._bars[row_id],
-                total=state.todo or None,
-                completed=min(state.done + more, state.todo),
-                note=state.stage,
+                self._bars[row.id], total=row.frames_total or None, completed=row.frames_done, note=row.stage
             )
-        workers = f", {loading} workers load their models" if loading else ""
-        self._progress.update(self._total, note=f"{speed:.1f} frames/s{workers}")
+        self._progress.update(self._total, note=f"{speed:.1f} frames/s{_loading(progress)}")
 
 
 @contextmanager
-def show(rows: int, *, as_json: bool, done: str = "rendered") -> Generator[Display, None, None]:
-    """Show a run in the way that fits where standard error goes."""
-    if not sys.stderr.isatty():
-        yield Display(rows, as_json=as_json, done=done)
-        return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TextColumn("{task.fields[note]}"),
-        TimeRemainingColumn(),
-        console=Console(file=raw_of(sys.stderr)),
-        transient=True,
-    ) as progress:
-        yield BarDisplay(rows, as_json=as_json, done=done, progress=progress)
+def show(stop: StopFlag, *, as_json: bool = False, done: str = "rendered") -> Generator[Display, None, None]:
+    """Show runs in the way that fits where standard error goes, and a stop that is asked for meanwhile."""
+    kind = BarDisplay if sys.stderr.isatty() else Display
+    display = kind(as_json=as_json, done=done)
+    stop.tell_by(display.stopping)
+    try:
+        yield display
+    finally:
+        display.close()

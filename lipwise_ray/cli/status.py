@@ -27,13 +27,13 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the latest run of a state: rows done, failed and why, chunks so far; or the runs of a cluster."""
-    from lipwise_ray.state.overview import overview  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.overview import overview
 
     if address is not None:
         cluster.show_status(address, state, as_json=as_json)
         return
     if state is None:
-        raise SettingsError("bad_usage", "status", "needs a state, or --address", "neither", "Give what --state named")
+        raise SettingsError("bad_usage", "status", got="neither a state nor --address", do="Give what --state named")
     must_be_state(state)
     found = overview(state)
     if as_json:
@@ -48,15 +48,15 @@ def _lines(found: Overview) -> Iterator[str]:
     for shard in found.not_begun:
         yield f"shard {shard}: not begun"
     for row in found.failures:
-        yield f"FAILED {row['row_id']} [{row['code']}] {row['message']}"
+        yield f"FAILED {row.row_id} [{row.code}] {row.message}"
     for holder in found.holders:
         yield f"at work: process {holder.get('pid')} on {holder.get('host')}"
     if found.loading:
         yield f"loading: {found.loading} workers fetch and load their models"
     for task in found.running:
-        yield f"running {task['task']} on {task['worker']}, attempt {task['attempt']}"
+        yield f"running {task.task} on {task.worker}, attempt {task.attempt}"
     for letter in found.quarantined:
-        yield f"quarantined {letter['task']}: {letter['message']}"
+        yield f"quarantined {letter.task}: {letter.message}"
     for job in found.unfinished:
         yield f"job {job.job_id}: {job.chunks_done} of {job.chunks} chunks rendered"
 
@@ -67,14 +67,15 @@ def tracks(
     target: Annotated[Path, typer.Argument(help="The .npz file to write.")],
 ) -> None:
     """Export the face tracks of a row's video, to look at, edit, and give back in the tracks column."""
-    from lipwise_ray.state.overview import tracks_of  # noqa: PLC0415  # with its store
+    from lipwise_ray.state.overview import tracks_of
 
     must_be_state(state)
     found = tracks_of(state, row)
     try:
         target.write_bytes(found.read_bytes())
     except OSError as error:
-        raise OutputError("not_writable", str(target), "must be writable", error.strerror or "", "Check it") from error
+        happened = f"cannot be written: {(error.strerror or '').lower()}"
+        raise OutputError("not_writable", str(target), got=happened, do="Check the path") from error
     typer.echo(f"tracks of {row}: {target}")
 
 
@@ -90,9 +91,9 @@ def report(
     prices: setup.Prices = None,
 ) -> None:
     """Write what became of a run: report.html, and results as CSV, JSON lines and Parquet."""
-    from lipwise_ray.dubbing.costs import read_prices  # noqa: PLC0415  # the same
-    from lipwise_ray.reports.write import write_report  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.reports.write import write_report
+    from lipwise_ray.runs.costs import read_prices
+    from lipwise_ray.state.store import open_store
 
     must_be_state(state)
     listed = read_prices(prices) if prices else None
@@ -105,8 +106,8 @@ def must_be_state(state: str) -> None:
     Raises:
         StateError: It is one.
     """
-    from lipwise_ray.state.format import check_format  # noqa: PLC0415  # with its store
-    from lipwise_ray.state.store import open_store  # noqa: PLC0415  # the same
+    from lipwise_ray.state.format import check_format
+    from lipwise_ray.state.store import open_store
 
     if is_local(state) and not (Path(state) / "runs").is_dir():
         got = "a folder without runs" if Path(state).is_dir() else "a file" if Path(state).exists() else "nothing there"

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+import lipwise_ray
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import SettingsError, SetupError
 
@@ -37,10 +38,10 @@ def clip(
 ) -> None:
     """Write a presenter who talks, and the truth about the clip beside it; a still for .png and the like."""
     _need_extra()
-    from lipwise_ray.synth.corpus import talking_scene  # noqa: PLC0415  # heavy
-    from lipwise_ray.synth.footage import write_scene, write_still  # noqa: PLC0415  # the same
-    from lipwise_ray.synth.truth import truth_beside  # noqa: PLC0415  # with them
-    from lipwise_ray.values import Size  # noqa: PLC0415  # with the others
+    from lipwise_ray.synth.corpus import talking_scene
+    from lipwise_ray.synth.footage import write_scene, write_still
+    from lipwise_ray.synth.truth import truth_beside
+    from lipwise_ray.values import Size
 
     said = _said(seed, language, text, seconds)
     scene = talking_scene(seed, seed, said, Size(width // 2 * 2, height // 2 * 2))
@@ -58,7 +59,7 @@ def speech(
 ) -> None:
     """Write speech alone."""
     _need_extra()
-    from lipwise_ray.synth.footage import write_speech  # noqa: PLC0415  # heavy
+    from lipwise_ray.synth.footage import write_speech
 
     said = _said(seed, language, text, seconds)
     write_speech(target, said.wave_f32)
@@ -68,29 +69,27 @@ def speech(
 def _need_extra() -> None:
     missing = [name for name in ("skia", "espeakng_loader") if find_spec(name) is None]
     if missing:
-        raise SetupError(
-            "no_extra", "synth", f"needs {' and '.join(missing)}", "none", "Run `pip install 'lipwise-ray[train]'`"
-        )
+        happened = f"{' and '.join(missing)} not installed"
+        raise SetupError("no_extra", "synth", got=happened, do="Run `pip install 'lipwise-ray[train]'`")
 
 
 def _said(seed: int, language: str | None, text: str | None, seconds: float):  # noqa: ANN202  # a Speech, imported late
-    import numpy as np  # noqa: PLC0415  # heavy
+    import numpy as np
 
-    from lipwise_ray.synth.corpus import draw_speech, draw_voice  # noqa: PLC0415  # heavy
-    from lipwise_ray.synth.sentences import LANGUAGES  # noqa: PLC0415  # the same
-    from lipwise_ray.synth.speech import speak, with_silence  # noqa: PLC0415  # the same
+    from lipwise_ray.synth.corpus import draw_speech, draw_voice
+    from lipwise_ray.synth.sentences import LANGUAGES
+    from lipwise_ray.synth.speech import speak, with_silence
 
     if language is not None and language not in LANGUAGES and text is None:
-        raise SettingsError(
-            "bad_value", "--language", f"must be one of {', '.join(LANGUAGES)} without --text", language
-        )
+        happened = f'unknown language "{language}"'
+        raise SettingsError("bad_value", "--language", got=happened, do=f"Without --text: {', '.join(LANGUAGES)}")
     rng = np.random.default_rng([seed, 0x5A1D])
     voice = draw_voice(rng, held_out=False, language=language)
     if text is None:
         return draw_speech(rng, voice, seconds)
     said = speak(text, voice)
     if not any(phoneme.ipa for phoneme in said.phonemes):
-        raise SettingsError("bad_value", "--text", "must be words that can be said", repr(text))
+        raise SettingsError("bad_value", "--text", got=f"{text!r} cannot be said")
     return with_silence(said, 0.2, 0.2)
 
 
@@ -120,16 +119,17 @@ def corpus(
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0 for one a core.")] = 0,
 ) -> None:
     """Write a corpus to train on."""
-    import os  # noqa: PLC0415  # only here
+    import os
 
     _need_extra()
-    from lipwise_ray.synth.corpus import KINDS, CorpusSpec, write_corpus  # noqa: PLC0415  # heavy
-    from lipwise_ray.values import Size  # noqa: PLC0415  # with the others
+    from lipwise_ray.synth.corpus import KINDS, CorpusSpec, write_corpus
+    from lipwise_ray.values import Size
 
     if kind not in KINDS:
-        raise SettingsError("bad_value", "--kind", f"must be one of {', '.join(KINDS)}", kind)
+        raise SettingsError("bad_value", "--kind", got=f'unknown kind "{kind}"', do=f"Known: {', '.join(KINDS)}")
     if 0 < side < _LEAST_SIDE or (side and kind != "talking"):
-        raise SettingsError("bad_value", "--side", f"must be {_LEAST_SIDE} or more, and only of talking", str(side))
+        happened = f"{side} cannot be used with --kind {kind}"
+        raise SettingsError("bad_value", "--side", got=happened, do=f"It is {_LEAST_SIDE} or more, and only of talking")
     size = Size(side // 2 * 2, side // 2 * 2) if side else None
     spec = CorpusSpec(clips, seed, kind, seconds, size, takes=takes, held_out=held_out)
     os.environ["PYTHONSAFEPATH"] = "1"  # no process of its own looks for modules in this folder
@@ -141,7 +141,7 @@ def corpus(
 def demo(out: Annotated[Path, typer.Argument(help="Folder for the demo's inputs.")]) -> None:
     """Write the inputs of the demo."""
     _need_extra()
-    from lipwise_ray.synth.demo import write_demo  # noqa: PLC0415  # heavy
+    from lipwise_ray.synth.demo import write_demo
 
     for file in write_demo(out):
         typer.echo(f"{file}: {file.stat().st_size} bytes")
@@ -158,20 +158,21 @@ def compare(
     expert: Annotated[str, typer.Option("--expert", help="The judge: a name of the registry.")] = "tiny_judge",
 ) -> None:
     """Print how far the sound is off the lips: as filmed, dubbed, and really said."""
-    from lipwise_ray.dubbing.judging import compare as compare_rows  # noqa: PLC0415  # heavy
-    from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # heavy
-    from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # heavy
+    from lipwise_ray.metrics.sync import SpeakerExpert
+    from lipwise_ray.pipeline.quality.demo_sync import compare as compare_rows
+    from lipwise_ray.pipeline.tasks.models import DetectorMaker
+    from lipwise_ray.runs.run_inputs import out_address, read_manifest, registry_of
 
-    source = setup.settings_source(job, assignments, None)
+    source = lipwise_ray.load_settings(job=job, assignments=assignments or ())
     settings = source.for_run()
-    out_root = Path(setup.out_address(out, settings, manifest))
+    out_root = Path(out_address(out, settings, manifest))
     for option, folder in (("--out", out_root), ("--true", true)):
         if not folder.is_dir():
-            raise SettingsError("no_videos", option, "must be a folder of videos", str(folder))
-    rows = setup.read_manifest(manifest, source, settings, str(out_root)).rows
-    registry = setup.registry(settings)
+            raise SettingsError("no_videos", option, got=f"no folder at {folder}", do="Name a folder of videos")
+    rows = read_manifest(manifest, source, settings, str(out_root)).rows
+    registry = registry_of(settings, setup.models_folder())
     detector = DetectorMaker((registry.resolve("tiny_detector"),), settings.detect.min_score)()
-    judge = SyncJudge(registry.resolve(expert, "lipsync_expert").path)
+    judge = SpeakerExpert(registry.resolve(expert, "lipsync_expert").path)
     typer.echo(f"sync distance by {expert}: 0 in sync, 1 out of it")
     typer.echo("shape and sharpness: of the mouth beside the true one, 1 is alike")
     titles = ("as filmed", "dubbed", "true lips", "gap closed", "shape", "sharpness")
@@ -196,8 +197,8 @@ def shapes(
     height: Annotated[int, typer.Option("--height", min=48)] = 360,
 ) -> None:
     """Write a clip of moving shapes with its frame number burnt in, and a tone."""
-    from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip  # noqa: PLC0415  # heavy
-    from lipwise_ray.values import Size  # noqa: PLC0415  # with the other
+    from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
+    from lipwise_ray.values import Size
 
     exact = Fraction(rate)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -214,7 +215,7 @@ def tone(
     tone_hz: Annotated[float, typer.Option("--tone-hz", min=20, max=20_000)] = 220.0,
 ) -> None:
     """Write a tone with a click every second."""
-    from lipwise_ray.synth.clips import ToneSpec, write_sound  # noqa: PLC0415  # heavy
+    from lipwise_ray.synth.clips import ToneSpec, write_sound
 
     target.parent.mkdir(parents=True, exist_ok=True)
     codec = "pcm_s16le" if target.suffix == ".wav" else "aac"

@@ -60,7 +60,7 @@ class PlainStream:
             if self._may_get_lost:
                 return
             got = error.strerror or "an error"
-            raise StorageError("not_printed", "the output", "must go where it is sent", got, "Make room") from error
+            raise StorageError("not_printed", "the output", got=f"cannot be written: {got}", do="Make room") from error
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write several."""

@@ -10,8 +10,8 @@ import typer
 
 from lipwise_ray.cli import setup
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.layers import read_toml
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings.layers import read_toml
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import whole_path
 
 app = typer.Typer(help="Prepare footage, train networks, export weights.", no_args_is_help=True)
@@ -46,9 +46,9 @@ def prepare(
     address: Address = "local",
 ) -> None:
     """Turn footage into face crops and sound. Run it again to go on."""
-    from lipwise_ray.errors import InputError  # noqa: PLC0415  # with the others
-    from lipwise_ray.training.footage import Preparer, find_footage, prepare_footage  # noqa: PLC0415  # heavy
-    from lipwise_ray.training.prepare import PrepareSpec  # noqa: PLC0415  # the same
+    from lipwise_ray.errors import InputError
+    from lipwise_ray.training.footage import Preparer, find_footage, prepare_footage
+    from lipwise_ray.training.prepare import PrepareSpec
 
     settings = Settings()
     footage = find_footage(root, val_share)
@@ -73,45 +73,46 @@ def _pads(text: str) -> tuple[int, int, int, int]:
     try:
         top, bottom, left, right = (int(part) for part in text.split(","))
     except ValueError as error:
-        raise SettingsError(
-            "bad_value", "--pads", "must be four whole numbers: top,bottom,left,right", repr(text)
-        ) from error
+        do = "Write four whole numbers: top,bottom,left,right"
+        raise SettingsError("bad_value", "--pads", got=f"{text!r} are no pads", do=do) from error
     return top, bottom, left, right
 
 
 def _detector(name: str, settings: Settings) -> Any:  # noqa: ANN401  # a maker of detectors, sent to workers
-    from lipwise_ray.dubbing.models import DetectorMaker  # noqa: PLC0415  # heavy
+    from lipwise_ray.pipeline.tasks.models import DetectorMaker
+    from lipwise_ray.runs.run_inputs import registry_of
 
     if name not in get_args(DetectorName):
-        raise SettingsError("bad_value", "--detector", f"must be one of {', '.join(get_args(DetectorName))}", name)
+        known = f"Known: {', '.join(get_args(DetectorName))}"
+        raise SettingsError("bad_value", "--detector", got=f'unknown detector "{name}"', do=known)
     parts = {"yunet": ("yunet",), "s3fd": ("s3fd", "fan_2d"), "tiny": ("tiny_detector",)}[cast("DetectorName", name)]
-    registry = setup.registry(settings)
+    registry = registry_of(settings, setup.models_folder())
     return DetectorMaker(tuple(registry.resolve(part) for part in parts), settings.detect.min_score)
 
 
 def _train(
     network: str, data: Path, run: Path, job: Path | None, values: list[str] | None, workers: int, address: str
 ) -> None:
-    from lipwise_ray.training.settings import Network, make_settings  # noqa: PLC0415  # heavy
+    from lipwise_ray.training.settings import Network, make_settings
 
     told: dict[str, Any] = read_toml(job) if job else {}
     for text in values or []:
         key, equals, value = text.partition("=")
         if not equals:
-            raise SettingsError("bad_set", f"--set {text}", "must be KEY=VALUE", "no =")
+            raise SettingsError("bad_set", f"--set {text}", got="not KEY=VALUE")
         told[key.strip()] = _value(value)
     # Ray Train's workers have a folder of their own.
     files = {name: str(whole_path(str(told[name]))) for name in ("expert", "init", "sound") if told.get(name)}
     settings = make_settings(cast("Network", network), {**told, **files, "data": str(whole_path(data))})
     if workers > 1:
-        from lipwise_ray.training.workers import run_on_workers  # noqa: PLC0415  # heavy
+        from lipwise_ray.training.workers import run_on_workers
 
         run_on_workers(settings, run, workers, address)
     else:
-        import torch  # noqa: PLC0415  # heavy
+        import torch
 
-        from lipwise_ray.training.run import run as run_here  # noqa: PLC0415  # heavy
-        from lipwise_ray.training.task import Team  # noqa: PLC0415  # the same
+        from lipwise_ray.training.run import run as run_here
+        from lipwise_ray.training.task import Team
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         result = run_here(settings, run, Team(device=device), typer.echo)
@@ -180,8 +181,8 @@ def export(
     share: Annotated[float, typer.Option("--share", min=0, max=1, help="The other's share.")] = 0.5,
 ) -> None:
     """Write a run's weights for use."""
-    from lipwise_ray.nets.checkpoint import sha256_of  # noqa: PLC0415  # heavy
-    from lipwise_ray.training.checkpoints import export as write  # noqa: PLC0415  # heavy
+    from lipwise_ray.nets.checkpoint import sha256_of
+    from lipwise_ray.training.checkpoints import export as write
 
     write(checkpoint, target, half=half, blend=blend, share=share)
     typer.echo(f"{target}: {target.stat().st_size} bytes, sha256 {sha256_of(target)}")

@@ -1,1 +1,1 @@
-"""Where the faces are: detectors, shots, tracks over the whole video, and which face is meant."""
+"""Faces: detectors, shots, tracks over the whole video, and the selection of those to dub."""

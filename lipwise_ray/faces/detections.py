@@ -1,4 +1,4 @@
-"""What a detector finds, and the role it plays."""
+"""Detections, and the role of a detector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
-from lipwise_ray.arrays import ArraySpec, read_npz
+from lipwise_ray.storage.arrays import ArraySpec, read_npz
 from lipwise_ray.values import F32Array, I64Array, U8Array
 
 LANDMARKS = 5
-"""Eyes (picture's left first), nose, mouth corners (picture's left first)."""
+"""Eyes (the image's left first), nose, mouth corners (the image's left first)."""
 
 _ARRAYS = {
     "looked": ArraySpec("int64", ("L",)),
@@ -26,8 +26,8 @@ _ARRAYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The faces of one picture.
+class DetectedFaces:
+    """The faces of one image.
 
     Attributes:
         box: left, top, right, bottom in pixels, shape (N, 4), float32.
@@ -40,41 +40,43 @@ class Found:
     score: F32Array
 
     @staticmethod
-    def nothing() -> Found:
+    def empty() -> DetectedFaces:
         """Return an empty result."""
-        return Found(np.zeros((0, 4), np.float32), np.zeros((0, LANDMARKS, 2), np.float32), np.zeros(0, np.float32))
+        return DetectedFaces(
+            np.zeros((0, 4), np.float32), np.zeros((0, LANDMARKS, 2), np.float32), np.zeros(0, np.float32)
+        )
 
-    def scaled(self, scale_x: float, scale_y: float) -> Found:
-        """Return the same faces in a picture that is larger by these factors."""
+    def scaled(self, scale_x: float, scale_y: float) -> DetectedFaces:
+        """Return the same faces in an image that is larger by these factors."""
         box = self.box * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
         landmarks = self.landmarks * np.array([scale_x, scale_y], np.float32)
-        return Found(box, landmarks, self.score)
+        return DetectedFaces(box, landmarks, self.score)
 
-    def keep(self, min_side_px: float) -> Found:
+    def keep(self, min_side_px: float) -> DetectedFaces:
         """Return the faces whose shorter side is at least `min_side_px`."""
         side = np.minimum(self.box[:, 2] - self.box[:, 0], self.box[:, 3] - self.box[:, 1])
         mask = side >= min_side_px
-        return Found(self.box[mask], self.landmarks[mask], self.score[mask])
+        return DetectedFaces(self.box[mask], self.landmarks[mask], self.score[mask])
 
 
 class FaceDetector(Protocol):
-    """Finds faces in small upright BGR pictures.
+    """Finds faces in small upright BGR images.
 
     Attributes:
-        together: The pictures of a call are computed together, so that the last digits of a result may depend on how
+        together: The images of a call are computed together, so that the last digits of a result may depend on how
             many there are.
     """
 
     together: bool
 
-    def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
-        """Return the faces of each picture; pictures of one call have one size."""
+    def detect(self, images_bgr: Sequence[U8Array]) -> list[DetectedFaces]:
+        """Return the faces of each image; images of one call have one size."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """Detections of a stretch of video, in pixels of the shown picture.
+    """Detections of a stretch of video, in pixels of the shown frame.
 
     Attributes:
         looked: Numbers of the frames that were looked at, shape (L,).

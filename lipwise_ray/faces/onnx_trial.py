@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lipwise_ray.nets.registry import is_published
+from lipwise_ray.models.registry import is_published
 
 _TIMEOUT_S = 120
 _MOST_BYTES = 16 << 30
-_DETECTOR, _EMBEDDER = "detector", "embedder"
+_DETECTOR, _EMBEDDER = "yunet", "sface"
 
 
 def try_out(weights: Path, *, is_detector: bool) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from lipwise_ray.errors import SetupError, WeightsError, is_of_the_machine
-from lipwise_ray.faces.detections import Found
+from lipwise_ray.faces.detections import DetectedFaces
 from lipwise_ray.nets.checkpoint import load_state_dict
 from lipwise_ray.values import F32Array, U8Array
 
@@ -36,11 +36,11 @@ class S3fd:
 
     def __init__(self, s3fd_weights: Path, fan_weights: Path, *, min_score: float, device: str) -> None:
         try:
-            import face_alignment  # noqa: PLC0415  # an optional extra
-            import torch  # noqa: PLC0415  # only this detector needs it
-            from face_alignment.models import FAN  # noqa: PLC0415  # an optional extra
+            import face_alignment
+            import torch
+            from face_alignment.models import FAN
 
-            from lipwise_ray.nets.precision import exact_float32  # noqa: PLC0415  # beside torch
+            from lipwise_ray.nets.precision import exact_float32
         except ImportError as error:
             raise SetupError(
                 "no_face_alignment",
@@ -55,7 +55,7 @@ class S3fd:
         class LocalFan(face_alignment.FaceAlignment):  # type: ignore[misc]  # the package has no types
             """Loads the landmark network from a file instead of the network."""
 
-            def _load_native(self, network_name: str, network_size: int, device: str, dtype: Any) -> Any:  # noqa: ANN401, ARG002  # the package's own signature
+            def _load_native(self, network_name: str, network_size: int, device: str, dtype: torch.dtype) -> FAN:  # noqa: ARG002  # the package's own signature
                 net = FAN(network_size)
                 net.load_state_dict(fan_tensors)
                 return net.to(device, dtype=dtype).eval()
@@ -82,20 +82,20 @@ class S3fd:
             ) from error
         self._torch, self._exact = torch, exact_float32
 
-    def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
-        """Return the faces of each picture; boxes come from one batch."""
+    def detect(self, images_bgr: Sequence[U8Array]) -> list[DetectedFaces]:
+        """Return the faces of each image; boxes come from one batch."""
         images_rgb = [cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images_bgr]
         batch = self._torch.from_numpy(np.stack(images_rgb).transpose(0, 3, 1, 2).copy())
         with self._exact():
             boxes = self._aligner.face_detector.detect_from_batch(batch)
             return [
-                self._with_landmarks(cast("U8Array", image), found)
-                for image, found in zip(images_rgb, boxes, strict=True)
+                self._with_landmarks(cast("U8Array", image), boxes_of_image)
+                for image, boxes_of_image in zip(images_rgb, boxes, strict=True)
             ]
 
-    def _with_landmarks(self, image_rgb: U8Array, boxes: Sequence[F32Array]) -> Found:
+    def _with_landmarks(self, image_rgb: U8Array, boxes: Sequence[F32Array]) -> DetectedFaces:
         if not len(boxes):
-            return Found.nothing()
+            return DetectedFaces.empty()
         table = np.array(boxes, np.float32).reshape(-1, 5)
         points: Any = self._aligner.get_landmarks_from_image(
             image_rgb, detected_faces=[row[:4].tolist() for row in table]
@@ -107,4 +107,4 @@ class S3fd:
             ],
             np.float32,
         )
-        return Found(np.ascontiguousarray(table[:, :4]), five, np.ascontiguousarray(table[:, 4]))
+        return DetectedFaces(np.ascontiguousarray(table[:, :4]), five, np.ascontiguousarray(table[:, 4]))

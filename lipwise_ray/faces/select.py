@@ -1,4 +1,4 @@
-"""Which of the faces is dubbed, and where exactly its box is."""
+"""Selection of the faces to dub, and their crops."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _PLAIN = ("largest", "all", "left", "right", "center")
 SPEAKING, LIKE, BOX = "speaking", "like", "box"
 _PRESENT_SHARE = 0.02
 _LEAST_EXTENT = 0.05
+_LEAST_CROP_PX = 2
 _INDEX = re.compile(r"^index:(\d{1,6})$")
 _BOX = re.compile(r"^box:" + ",".join([r"(-?\d{1,6})"] * 4) + "$")
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class SelectionRule:
     """A parsed `faces` rule, as it was given in ``text``; equal rules may be written differently.
 
     ``number`` belongs to ``index``, ``box`` (left, top, right, bottom) to ``box``, ``image`` (a path or address) to
@@ -37,41 +38,41 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class FaceSelection:
     """The faces to dub: one row a face and frame, sorted by frame.
 
     Attributes:
         frame: Shape (K,). track: shape (K,).
-        box: The crop that the lip-sync network gets, shape (K, 4), float32.
-        face: The face itself, without pads, shape (K, 4), float32.
+        crop_box: The lip-sync network's crop, shape (K, 4), float32.
+        face_box: The face itself, without pads, shape (K, 4), float32.
         landmarks: Shape (K, 5, 2), float32.
         opacity: Of the new face, shape (K,), float32, in (0, 1]; it fades where a face is about to be left alone.
-        too_small: Frames of the faces that were left alone for that, one entry a face.
-        turned_away: The same.
+        too_small: Frames in which a face was left alone as too small, one entry a face.
+        over_yaw: The same for faces turned too far to a side.
     """
 
     frame: I64Array
     track: I64Array
-    box: F32Array
-    face: F32Array
+    crop_box: F32Array
+    face_box: F32Array
     landmarks: F32Array
     opacity: F32Array
     too_small: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
-    turned_away: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    over_yaw: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @staticmethod
-    def joined(parts: Sequence[Chosen]) -> Chosen:
-        """Return several choices as one."""
-        names = [one.name for one in fields(Chosen)]
+    def joined(parts: Sequence[FaceSelection]) -> FaceSelection:
+        """Return several selections as one."""
+        names = [column.name for column in fields(FaceSelection)]
         column = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         order = np.lexsort((column["track"], column["frame"]))
-        left_alone = {name: column.pop(name) for name in ("too_small", "turned_away")}
-        return Chosen(**{name: values[order] for name, values in column.items()}, **left_alone)
+        left_alone = {name: column.pop(name) for name in ("too_small", "over_yaw")}
+        return FaceSelection(**{name: values[order] for name, values in column.items()}, **left_alone)
 
     @staticmethod
-    def nothing() -> Chosen:
-        """Return an empty choice."""
-        return Chosen(
+    def empty() -> FaceSelection:
+        """Return a selection of no face."""
+        return FaceSelection(
             np.zeros(0, np.int64),
             np.zeros(0, np.int64),
             np.zeros((0, 4), np.float32),
@@ -83,10 +84,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class CropRules:
-    """How a face's box becomes a crop, and which faces are left alone.
+    """Rules that make crops of face boxes and leave faces alone.
 
     Attributes:
-        pads: Pixels added at top, bottom, left, right; the result is clipped to the picture.
+        pads: Pixels added at top, bottom, left, right; the result is clipped to the frame.
         pads_share: The same as shares of the face's height and width.
         min_face_px: Shorter side of the smallest face that is dubbed.
         max_yaw_deg: How far a dubbed face may be turned to a side.
@@ -95,16 +96,29 @@ class CropRules:
         reference: Smooth them in the original's way, after padding.
     """
 
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-    pads_share: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    min_face_px: float = 0.0
-    max_yaw_deg: float = 90.0
-    fade_frames: int = 3
-    whole_pixels: bool = False
-    reference: bool = False
+    pads: tuple[int, int, int, int]
+    pads_share: tuple[float, float, float, float]
+    min_face_px: float
+    max_yaw_deg: float
+    fade_frames: int
+    whole_pixels: bool
+    reference: bool
 
 
-def parse_selection(text: str) -> Selection:
+def every_face(pads: tuple[int, int, int, int], pads_share: tuple[float, float, float, float]) -> CropRules:
+    """Return rules that leave no face alone: for what is measured, whatever is dubbed."""
+    return CropRules(
+        pads=pads,
+        pads_share=pads_share,
+        min_face_px=0.0,
+        max_yaw_deg=90.0,
+        fade_frames=3,
+        whole_pixels=False,
+        reference=False,
+    )
+
+
+def parse_selection_rule(text: str) -> SelectionRule:
     """Read a `faces` rule.
 
     Raises:
@@ -112,15 +126,15 @@ def parse_selection(text: str) -> Selection:
     """
     rule = text.strip().lower()
     if rule.startswith(f"{LIKE}:") and (image := text.strip()[len(LIKE) + 1 :].strip()):
-        return Selection(text, LIKE, image=image)
+        return SelectionRule(text, LIKE, image=image)
     if rule in (*_PLAIN, SPEAKING):
-        return Selection(text, rule)
+        return SelectionRule(text, rule)
     if match := _INDEX.match(rule):
-        return Selection(text, "index", number=int(match[1]))
+        return SelectionRule(text, "index", number=int(match[1]))
     if match := _BOX.match(rule.replace(" ", "")):
         top, bottom, left, right = (int(n) for n in match.groups())
         if bottom > top and right > left:
-            return Selection(text, BOX, box=(left, top, right, bottom))
+            return SelectionRule(text, BOX, box=(left, top, right, bottom))
     raise FaceError(
         "bad_faces",
         "faces",
@@ -131,18 +145,18 @@ def parse_selection(text: str) -> Selection:
 
 
 Likeness = Callable[[list[int]], float]
-"""How much speaks for some tracks, of one person: their lips' agreement with the filmed sound, or their likeness to a
+"""Score of some tracks, of one person: their lips' agreement with the original audio, or their likeness to a
 portrait; minus infinity where it is too little.
 """
 
 
-def choose_tracks(tracks: Tracks, rule: Selection, likeness: Likeness | None = None) -> list[int]:
+def select_tracks(tracks: Tracks, rule: SelectionRule, likeness: Likeness | None = None) -> list[int]:
     """Return the numbers of the tracks to dub; the choice is made shot by shot, person by person.
 
     Tracks of a shot that follow each other at the same place are one person, who was hidden for a
     while. ``largest`` takes the person who covers most pixels over the shot; ``left``, ``right`` and
     ``center`` go by the mean centre; ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips
-    agree best with the sound, the largest where nobody is heard; someone alone in a shot is taken to speak. ``like``
+    agree best with the audio, the largest where nobody is heard; someone alone in a shot is taken to speak. ``like``
     takes the person who is most like the portrait, nobody in shots without anyone like it; those who are never there
     together may all be that person.
 
@@ -157,7 +171,7 @@ def choose_tracks(tracks: Tracks, rule: Selection, likeness: Likeness | None = N
     return sorted(number for people in shots for number in _chosen(people, rule, tracks.size.width, likeness))
 
 
-def _chosen(people: list[_Person], rule: Selection, width: int, likeness: Likeness | None) -> list[int]:
+def _chosen(people: list[_Person], rule: SelectionRule, width: int, likeness: Likeness | None) -> list[int]:
     """Return the tracks of the person of a shot that a rule chooses; none where it chooses nobody."""
     present = sorted(_present(people), key=lambda person: person.centre_x)
     if rule.kind == "largest":
@@ -174,7 +188,7 @@ def _chosen(people: list[_Person], rule: Selection, width: int, likeness: Likene
 
 def _most_like(people: list[_Person], likeness: Likeness) -> list[int]:
     """Return the tracks of the person who is most like a portrait, and of those who may be the same seen elsewhere."""
-    alike = [(found, person) for person in people if (found := likeness(person.tracks)) > -np.inf]
+    alike = [(score, person) for person in people if (score := likeness(person.tracks)) > -np.inf]
     taken: list[_Person] = []
     for _, person in sorted(alike, key=lambda pair: -pair[0]):
         if not any(person.meets(other) for other in taken):
@@ -184,12 +198,12 @@ def _most_like(people: list[_Person], likeness: Likeness) -> list[int]:
 
 def rivals(tracks: Tracks) -> list[int]:
     """Return the tracks of shots in which there is more than one person."""
-    found: list[int] = []
+    numbers_of_rivals: list[int] = []
     for numbers in _by_shot(tracks):
         present = _present(_people(tracks, numbers))
         if len(present) > 1:
-            found += [number for person in present for number in person.tracks]
-    return sorted(found)
+            numbers_of_rivals += [number for person in present for number in person.tracks]
+    return sorted(numbers_of_rivals)
 
 
 @dataclass(slots=True)
@@ -221,7 +235,7 @@ def _by_shot(tracks: Tracks) -> list[list[int]]:
         first = int(tracks.frame[tracks.rows(number).start])
         shot = int(np.searchsorted(tracks.shots[:, 0], first, side="right"))
         shots.setdefault(shot, []).append((first, number))
-    return [[number for _, number in sorted(found)] for _, found in sorted(shots.items())]
+    return [[number for _, number in sorted(firsts)] for _, firsts in sorted(shots.items())]
 
 
 def _people(tracks: Tracks, numbers: list[int]) -> list[_Person]:
@@ -254,50 +268,44 @@ def _present(people: list[_Person]) -> list[_Person]:
     return [person for person in people if person.area >= _PRESENT_SHARE * largest]
 
 
-def choose(tracks: Tracks, numbers: Sequence[int], crops: CropRules) -> Chosen:
-    """Return the boxes to dub in every frame.
+def select_faces(tracks: Tracks, numbers: Sequence[int], crops: CropRules) -> FaceSelection:
+    """Return the faces to dub in every frame.
 
     Args:
         tracks: Smoothed tracks (raw ones for `CropRules.reference`).
-        numbers: Which of them, as `choose_tracks` returns them.
+        numbers: Numbers of the tracks to dub, of `select_tracks`.
         crops: How boxes become crops.
     """
     if not numbers:
-        return Chosen.nothing()
+        return FaceSelection.empty()
     limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)
-    parts: list[tuple[I64Array, I64Array, F32Array, F32Array, F32Array, F32Array]] = []
-    small: list[I64Array] = []
-    turned: list[I64Array] = []
-    for number in numbers:
-        rows = tracks.rows(number)
-        face = tracks.box[rows]
-        landmarks = usable_landmarks(tracks.landmarks[rows], face)
-        box = _padded(face, limit, crops)
-        usable = (box[:, 2] - box[:, 0] >= 2) & (box[:, 3] - box[:, 1] >= 2)  # noqa: PLR2004  # pixels
-        is_small = np.minimum(face[:, 2] - face[:, 0], face[:, 3] - face[:, 1]) < crops.min_face_px
-        is_turned = (np.abs(yaw_degrees(landmarks)) > crops.max_yaw_deg) & ~is_small
-        small.append(tracks.frame[rows][is_small])
-        turned.append(tracks.frame[rows][is_turned])
-        opacity = _faded(is_small | is_turned, crops.fade_frames)
-        usable &= opacity > 0
-        parts.append(
-            (
-                tracks.frame[rows][usable],
-                np.full(int(usable.sum()), number, np.int64),
-                box[usable],
-                face[usable],
-                landmarks[usable],
-                opacity[usable],
-            )
-        )
-    frame, track, box, face, landmarks, opacity = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((track, frame))
-    left_alone = np.concatenate(small), np.concatenate(turned)
-    return Chosen(frame[order], track[order], box[order], face[order], landmarks[order], opacity[order], *left_alone)
+    return FaceSelection.joined([_faces_of(tracks, number, limit, crops) for number in numbers])
+
+
+def _faces_of(tracks: Tracks, number: int, limit: F32Array, crops: CropRules) -> FaceSelection:
+    """Return the faces to dub of one track."""
+    rows = tracks.rows(number)
+    frame, face_box = tracks.frame[rows], tracks.box[rows]
+    landmarks = usable_landmarks(tracks.landmarks[rows], face_box)
+    crop_box = _padded(face_box, limit, crops)
+    is_small = (face_box[:, 2:] - face_box[:, :2]).min(axis=1) < crops.min_face_px
+    is_over_yaw = (np.abs(yaw_degrees(landmarks)) > crops.max_yaw_deg) & ~is_small
+    opacity = _faded(is_small | is_over_yaw, crops.fade_frames)
+    usable = ((crop_box[:, 2:] - crop_box[:, :2]) >= _LEAST_CROP_PX).all(axis=1) & (opacity > 0)
+    return FaceSelection(
+        frame[usable],
+        np.full(int(usable.sum()), number, np.int64),
+        crop_box[usable],
+        face_box[usable],
+        landmarks[usable],
+        opacity[usable],
+        too_small=frame[is_small],
+        over_yaw=frame[is_over_yaw],
+    )
 
 
 def _padded(face: F32Array, limit: F32Array, crops: CropRules) -> F32Array:
-    """Return the crops of a track's faces, clipped to the picture."""
+    """Return the crops of a track's faces, clipped to the frame."""
     top, bottom, left, right = crops.pads
     share_top, share_bottom, share_left, share_right = crops.pads_share
     sides = (face[:, 2:] - face[:, :2])[:, [0, 1, 0, 1]]
@@ -310,7 +318,7 @@ def _padded(face: F32Array, limit: F32Array, crops: CropRules) -> F32Array:
 
 
 def yaw_degrees(landmarks: F32Array) -> F32Array:
-    """Return how far faces are turned to a side, shape (N,), positive to the picture's right.
+    """Return the yaw of faces in degrees, shape (N,), positive to the image's right.
 
     The tip of the nose stands out about as far as half the distance between the eyes, so in a turned face it moves
     off their middle while they come together.
@@ -333,24 +341,24 @@ def _faded(left_alone: BoolArray, fade_frames: int) -> F32Array:
     return np.clip(steps_to(left_alone) / (fade_frames + 1), 0, 1).astype(np.float32)
 
 
-def fixed_box(rule: Selection, frames: int, size: Size, number: int = 0) -> Chosen:
-    """Return one unmoving box for every frame, clipped to the picture, as the track of that number.
+def fixed_box(rule: SelectionRule, frames: int, size: Size, number: int = 0) -> FaceSelection:
+    """Return one unmoving box for every frame, clipped to the frame, as the track of that number.
 
     Raises:
-        FaceError: The box lies outside the picture.
+        FaceError: The box lies outside the frame.
     """
     assert rule.box is not None  # only called for a box rule
     limit = np.array([size.width, size.height] * 2, np.float32)
     box = np.clip(np.array(rule.box, np.float32), 0, limit)
-    if box[2] - box[0] < 2 or box[3] - box[1] < 2:  # noqa: PLR2004  # pixels
+    if (box[2:] - box[:2]).min() < _LEAST_CROP_PX:
         raise FaceError(
             "box_outside",
             "faces",
-            f"box must lie in the picture of {size.width}x{size.height}",
+            f"box must lie in the frame of {size.width}x{size.height}",
             f"left, top, right, bottom = {rule.box}",
-            "Give box:top,bottom,left,right in pixels of the shown picture",
+            "Give box:top,bottom,left,right in pixels of the shown frame",
         )
-    return Chosen(
+    return FaceSelection(
         np.arange(frames, dtype=np.int64),
         np.full(frames, number, np.int64),
         np.tile(box, (frames, 1)),
@@ -361,7 +369,7 @@ def fixed_box(rule: Selection, frames: int, size: Size, number: int = 0) -> Chos
 
 
 def _typical_landmarks(box: F32Array) -> F32Array:
-    """Return where faces that fill boxes of shape (N, 4) have their five points, shape (N, 5, 2)."""
+    """Return landmarks of typical faces that fill boxes of shape (N, 4), shape (N, 5, 2)."""
     share = np.array([[0.31, 0.40], [0.69, 0.40], [0.5, 0.58], [0.35, 0.76], [0.65, 0.76]], np.float32)
     return np.asarray(box[:, None, :2] + share * (box[:, None, 2:] - box[:, None, :2]), np.float32)
 

@@ -15,7 +15,7 @@ SIDE_PX = 112
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
-"""Eyes, nose and mouth corners in the picture that the network takes, in pixels. Source: ArcFace's alignment."""
+"""Eyes, nose and mouth corners in the image that the network takes, in pixels. Source: ArcFace's alignment."""
 
 
 class SFace:
@@ -53,5 +53,5 @@ class SFace:
         Args:
             face_bgr: Shape (112, 112, 3), its points on `TEMPLATE`.
         """
-        found = np.asarray(self._net.feature(face_bgr), np.float32).reshape(-1)
-        return found / np.float32(max(float(np.linalg.norm(found)), 1e-6))
+        embedding = np.asarray(self._net.feature(face_bgr), np.float32).reshape(-1)
+        return embedding / np.float32(max(float(np.linalg.norm(embedding)), 1e-6))

@@ -1,4 +1,4 @@
-"""Shot cuts by PySceneDetect's content score on small pictures.
+"""Shot cuts by PySceneDetect's content score on small images.
 
 The package itself is not loaded: as it is imported it runs `ffmpeg` and `mkvmerge`, on whatever terminal this is.
 """
@@ -17,7 +17,7 @@ _SIDE_PX = 128
 
 
 class ChangeMeter:
-    """Measures how much each picture differs from the one before it.
+    """Measures how much each frame differs from the one before it.
 
     Source: PySceneDetect's ContentDetector with its default weights; the same numbers.
     """
@@ -26,7 +26,7 @@ class ChangeMeter:
         self._before: npt.NDArray[np.int32] | None = None
 
     def measure(self, image_bgr: U8Array) -> float:
-        """Return the content score against the previous picture, 0 for the first; at most 255."""
+        """Return the content score against the previous frame, 0 for the first; at most 255."""
         factor = min(1.0, _SIDE_PX / max(image_bgr.shape[:2]))
         width, height = (max(8, round(side * factor)) for side in (image_bgr.shape[1], image_bgr.shape[0]))
         tiny = cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA)

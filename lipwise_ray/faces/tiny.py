@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
-from lipwise_ray.faces.detections import LANDMARKS, Found
+from lipwise_ray.faces.detections import LANDMARKS, DetectedFaces
 from lipwise_ray.values import F32Array, U8Array
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LONGER_SIDE_PX = 384
-"""Pictures are searched at this size: the one that the network was trained on."""
+"""Images are searched at this size: the one that the network was trained on."""
 
 _MULTIPLE = 32
 _NMS_IOU = 0.4
 
 
-class TinyFaces:
+class TinyDetector:
     """The `tiny` detector: trained on drawn faces, for drawn faces.
 
     Args:
@@ -37,26 +37,26 @@ class TinyFaces:
     together = True
 
     def __init__(self, weights: Path, *, min_score: float, device: str) -> None:
-        import torch  # noqa: PLC0415  # other detectors work without loading it
+        import torch
 
-        from lipwise_ray.nets.checkpoint import load_into  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.layers import fold_batch_norms  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.tiny_detector import TinyDetector  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.checkpoint import load_into
+        from lipwise_ray.nets.layers import fold_batch_norms
+        from lipwise_ray.nets.tiny_detector import TinyDetectorNetwork
 
         self._torch = torch
         self._device = device
         self._min_score = min_score
-        network = TinyDetector()
+        network = TinyDetectorNetwork()
         load_into(network, weights, "the tiny detector")
         fold_batch_norms(network.eval())
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 
-    def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
-        """Return the faces of each picture."""
+    def detect(self, images_bgr: Sequence[U8Array]) -> list[DetectedFaces]:
+        """Return the faces of each image."""
         if not images_bgr:
             return []
         fitted = [fit(image) for image in images_bgr]
-        batch = self._torch.from_numpy(np.stack([picture for picture, _ in fitted])).to(self._device)
+        batch = self._torch.from_numpy(np.stack([padded for padded, _ in fitted])).to(self._device)
         with self._torch.inference_mode():
             grids = self._network(batch.permute(0, 3, 1, 2).float() / 255).float()
         return [
@@ -66,7 +66,7 @@ class TinyFaces:
 
 
 def fit(image_bgr: U8Array) -> tuple[U8Array, float]:
-    """Return a picture at the size that the network searches, padded, and by how much it was scaled."""
+    """Return an image at the size that the network searches, padded, and by how much it was scaled."""
     height, width = image_bgr.shape[:2]
     scale = min(1.0, LONGER_SIDE_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -76,20 +76,20 @@ def fit(image_bgr: U8Array) -> tuple[U8Array, float]:
     return cast("U8Array", padded), scale
 
 
-def decode(grid: Tensor, min_score: float) -> Found:
+def decode(grid: Tensor, min_score: float) -> DetectedFaces:
     """Return the faces in a network's grid, in pixels of its input.
 
     Args:
         grid: (15, rows, columns).
         min_score: Cells below it are empty.
     """
-    from lipwise_ray.nets.tiny_detector import STRIDE, cell_middles  # noqa: PLC0415  # beside torch
+    from lipwise_ray.nets.tiny_detector import STRIDE, cell_middles
 
     # The focal loss leaves sure cells at 0.5 to 0.8; the root puts them where other detectors' scores are.
     score = grid[0].sigmoid().sqrt()
     rows, columns = (score >= min_score).nonzero(as_tuple=True)
     if not len(rows):
-        return Found.nothing()
+        return DetectedFaces.empty()
     middle = cell_middles(*score.shape).to(grid.device)[:, rows, columns]
     values = grid[1:, rows, columns]
     box = STRIDE * np.concatenate([_numpy(middle - values[0:2]), _numpy(middle + values[2:4])]).T
@@ -97,7 +97,7 @@ def decode(grid: Tensor, min_score: float) -> Found:
     scores = _numpy(score[rows, columns])
     corner_and_size = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)
     kept = np.asarray(cv2.dnn.NMSBoxes(corner_and_size.tolist(), scores.tolist(), min_score, _NMS_IOU), np.int64)
-    return Found(box[kept], np.ascontiguousarray(landmarks[kept]), scores[kept])
+    return DetectedFaces(box[kept], np.ascontiguousarray(landmarks[kept]), scores[kept])
 
 
 def _numpy(values: Tensor) -> F32Array:

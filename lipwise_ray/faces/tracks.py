@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from lipwise_ray.arrays import Array, ArraySpec, read_npz
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import LANDMARKS, Detections
+from lipwise_ray.storage.arrays import Array, ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
 
 MIN_AFFINITY = 0.2
@@ -33,18 +33,18 @@ _REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """Every face in every frame, one row each, in pixels of the shown picture.
+    """Every face in every frame, one row each, in pixels of the shown frame.
 
     Attributes:
         track: Track number of the row, non-decreasing, shape (M,).
         frame: Frame number, rising within a track, shape (M,).
         box: left, top, right, bottom, shape (M, 4), float32.
-        landmarks: Eyes, nose, mouth corners, the picture's left first, shape (M, 5, 2), float32.
+        landmarks: Eyes, nose, mouth corners, the image's left first, shape (M, 5, 2), float32.
         score: Of the nearest detection, shape (M,), float32.
         seen: False where the row was interpolated, shape (M,).
         shots: ``[start, stop)`` of every shot, shape (S, 2).
         frames: Frames in the video.
-        size: Of the shown picture.
+        size: Of the shown frame.
     """
 
     track: I64Array
@@ -114,7 +114,7 @@ def read_tracks(path: Path) -> Tracks:
         raise FaceError(
             "mirrored_tracks",
             str(path),
-            "must have landmarks in the order eyes, nose, mouth corners, the picture's left first",
+            "must have landmarks in the order eyes, nose, mouth corners, the image's left first",
             "eyes that are swapped",
             "Swap the first two points and the last two",
         )
@@ -144,10 +144,10 @@ def _checked(path: Path, data: dict[str, Array]) -> Tracks:
 
 
 def _problems(tracks: Tracks) -> Iterator[tuple[str, bool]]:
-    """Yield what could be wrong with some tracks, and whether it is."""
+    """Yield possible faults of some tracks, each with whether they have it."""
     frames, size, shots = tracks.frames, tracks.size, tracks.shots
     yield "a video without frames or size", min(frames, size.width, size.height) < 1
-    yield f"a picture of {size.width}x{size.height}", max(size.width, size.height) > _MOST_SIDE_PX
+    yield f"a frame of {size.width}x{size.height}", max(size.width, size.height) > _MOST_SIDE_PX
     yield "track numbers below 0", bool((tracks.track < 0).any())
     yield f"frames outside [0, {frames})", bool(((tracks.frame < 0) | (tracks.frame >= frames)).any())
     same = np.diff(tracks.track) == 0
@@ -163,24 +163,24 @@ def _problems(tracks: Tracks) -> Iterator[tuple[str, bool]]:
     yield "shots that overlap, or are out of order", bool((shots[1:, 0] < shots[:-1, 1]).any())
 
 
-def link(found: Detections, shot_spans: Sequence[Span], size: Size, *, max_gap_frames: int, stride: int) -> Tracks:
+def link(detections: Detections, shot_spans: Sequence[Span], size: Size, *, max_gap_frames: int, stride: int) -> Tracks:
     """Link detections into tracks; a track never crosses a cut.
 
     Args:
-        found: Detections of the whole video.
+        detections: Detections of the whole video.
         shot_spans: Its shots.
-        size: Of the shown picture.
+        size: Of the shown frame.
         max_gap_frames: A face unseen for longer starts a new track; shorter gaps are interpolated.
         stride: Distance of the frames that were looked at; a track reaches this far less one past
             its first and last detection, because nobody looked there.
     """
-    frames = len(found.change)
+    frames = len(detections.change)
     pieces: list[tuple[I64Array, F64Array, F64Array, F64Array, BoolArray]] = []
     for span in shot_spans:
-        first, last = np.searchsorted(found.frame, [span.start, span.stop])
-        looked = found.looked[(found.looked >= span.start) & (found.looked < span.stop)]
-        chains = _chains(found, range(int(first), int(last)), looked, max_gap_frames)
-        pieces += [_filled(found, members, span, stride - 1) for members in chains]
+        first, last = np.searchsorted(detections.frame, [span.start, span.stop])
+        looked = detections.looked[(detections.looked >= span.start) & (detections.looked < span.stop)]
+        chains = _chains(detections, range(int(first), int(last)), looked, max_gap_frames)
+        pieces += [_filled(detections, members, span, stride - 1) for members in chains]
     empty = not pieces
     return Tracks(
         track=np.concatenate([np.full(len(p[0]), n, np.int64) for n, p in enumerate(pieces)])
@@ -203,21 +203,21 @@ def _stacked(parts: list[F64Array], shape: tuple[int, ...]) -> F32Array:
     return np.concatenate(parts).astype(np.float32)
 
 
-def _chains(found: Detections, rows: range, looked: I64Array, max_gap_frames: int) -> list[list[int]]:
+def _chains(detections: Detections, rows: range, looked: I64Array, max_gap_frames: int) -> list[list[int]]:
     """Return lists of detection rows, one list a face."""
     done: list[list[int]] = []
     live: list[list[int]] = []
     by_frame: dict[int, list[int]] = {}
     for row in rows:
-        by_frame.setdefault(int(found.frame[row]), []).append(row)
+        by_frame.setdefault(int(detections.frame[row]), []).append(row)
     for number in (int(n) for n in looked):
         here = by_frame.get(number, [])
-        stale = [chain for chain in live if number - int(found.frame[chain[-1]]) > max_gap_frames]
+        stale = [chain for chain in live if number - int(detections.frame[chain[-1]]) > max_gap_frames]
         done += stale
         live = [chain for chain in live if chain not in stale]
         taken: set[int] = set()
         if live and here:
-            score = affinity(found.box[[chain[-1] for chain in live]], found.box[here])
+            score = affinity(detections.box[[chain[-1] for chain in live]], detections.box[here])
             for i, j in zip(*linear_sum_assignment(-score), strict=True):
                 if score[i, j] >= MIN_AFFINITY:
                     live[int(i)].append(here[int(j)])
@@ -227,7 +227,7 @@ def _chains(found: Detections, rows: range, looked: I64Array, max_gap_frames: in
 
 
 def affinity(old: F32Array, new: F32Array) -> F64Array:
-    """Return how well boxes agree, shape (old, new): IoU, or nearness for a face that moves fast."""
+    """Return the affinity of boxes, shape (old, new): IoU, or nearness for a face that moves fast."""
     a, b = old[:, None, :].astype(np.float64), new[None, :, :].astype(np.float64)
     overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
     area_a, area_b = (a[..., 2:] - a[..., :2]).prod(-1), (b[..., 2:] - b[..., :2]).prod(-1)
@@ -239,22 +239,22 @@ def affinity(old: F32Array, new: F32Array) -> F64Array:
 
 
 def _filled(
-    found: Detections, members: list[int], span: Span, reach: int
+    detections: Detections, members: list[int], span: Span, reach: int
 ) -> tuple[I64Array, F64Array, F64Array, F64Array, BoolArray]:
-    known = found.frame[members]
-    start = max(span.start, int(known[0]) - reach)
-    stop = min(span.stop, int(known[-1]) + reach + 1)
+    seen_frames = detections.frame[members]
+    start = max(span.start, int(seen_frames[0]) - reach)
+    stop = min(span.stop, int(seen_frames[-1]) + reach + 1)
     frames = np.arange(start, stop, dtype=np.int64)
 
     def along(values: F32Array) -> F64Array:
         flat = values[members].reshape(len(members), -1).astype(np.float64)
-        return np.stack([np.interp(frames, known, column) for column in flat.T], axis=1)
+        return np.stack([np.interp(frames, seen_frames, column) for column in flat.T], axis=1)
 
-    box = along(found.box)
-    landmarks = along(found.landmarks).reshape(-1, LANDMARKS, 2)
-    nearest = np.searchsorted((known[1:] + known[:-1]) / 2, frames)
-    score = found.score[members].astype(np.float64)[nearest]
-    return frames, box, landmarks, score, np.isin(frames, known)
+    box = along(detections.box)
+    landmarks = along(detections.landmarks).reshape(-1, LANDMARKS, 2)
+    nearest = np.searchsorted((seen_frames[1:] + seen_frames[:-1]) / 2, frames)
+    score = detections.score[members].astype(np.float64)[nearest]
+    return frames, box, landmarks, score, np.isin(frames, seen_frames)
 
 
 def smooth(tracks: Tracks, radius_frames: int) -> Tracks:

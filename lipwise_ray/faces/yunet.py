@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from lipwise_ray.errors import WeightsError
-from lipwise_ray.faces.detections import Found
+from lipwise_ray.faces.detections import DetectedFaces
 from lipwise_ray.faces.onnx_trial import try_out
 from lipwise_ray.values import U8Array
 
@@ -50,18 +50,18 @@ class YuNet:
                 "Run `lipwise-ray models pull yunet`",
             ) from error
 
-    def detect(self, images_bgr: Sequence[U8Array]) -> list[Found]:
-        """Return the faces of each picture."""
+    def detect(self, images_bgr: Sequence[U8Array]) -> list[DetectedFaces]:
+        """Return the faces of each image."""
         return [self._one(image) for image in images_bgr]
 
-    def _one(self, image_bgr: U8Array) -> Found:
+    def _one(self, image_bgr: U8Array) -> DetectedFaces:
         height, width = image_bgr.shape[:2]
         self._net.setInputSize((width, height))
         rows: Any = self._net.detect(image_bgr)[1]  # None for no face, which the stub leaves out
         if rows is None or not len(rows):
-            return Found.nothing()
+            return DetectedFaces.empty()
         table = np.asarray(rows, np.float32)
         box = table[:, _BOX].copy()
         box[:, 2:] += box[:, :2]
         points = table[:, _POINTS].reshape(-1, 5, 2)
-        return Found(box, np.ascontiguousarray(points), np.ascontiguousarray(table[:, _SCORE]))
+        return DetectedFaces(box, np.ascontiguousarray(points), np.ascontiguousarray(table[:, _SCORE]))

@@ -1,1 +1,1 @@
-"""Sound windows, output lengths, the lip-sync role, and the renderer."""
+"""Audio windows, output lengths, the lip-sync role, and the renderer."""

@@ -1,4 +1,4 @@
-"""Where a face's five points belong in the picture that restorers were trained on."""
+"""Alignment of a face's five points to the template that restorers were trained on."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TEMPLATE = np.array(
 def aligned_to_shown(
     landmarks: F32Array, size_px: int, aspect: float = 1.0, template: F64Array = TEMPLATE / TEMPLATE_PX
 ) -> F64Array:
-    """Return the similarity (turn, one scale, shift) from an aligned crop to the shown picture.
+    """Return the similarity (rotation, one scale, shift) from an aligned crop to the shown frame.
 
     Args:
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
         size_px: Side of the aligned crop.
-        aspect: Width of a shown pixel over its height; the face is turned and scaled as it is seen.
+        aspect: Width of a shown pixel over its height; the face is rotated and scaled as it is seen.
         template: Where the points belong, as shares of the crop's side, shape (5, 2).
 
     Returns:
@@ -47,7 +47,7 @@ def aligned_to_shown(
 
 
 def roll_degrees(landmarks: F32Array, aspect: float = 1.0) -> float:
-    """Return how far a face leans, clockwise, by the line through its eyes.
+    """Return the roll of a face in degrees, clockwise, by the line through its eyes.
 
     Args:
         landmarks: Shape (5, 2).
@@ -64,5 +64,5 @@ def inverse(affine: F64Array) -> F64Array:
 
 
 def between(inner_to_shown: F64Array, outer_to_shown: F64Array) -> F64Array:
-    """Return the map from one crop to another, by way of the shown picture."""
+    """Return the map from one crop to another, by way of the shown frame."""
     return compose(inverse(outer_to_shown), inner_to_shown)

@@ -12,7 +12,7 @@ from lipwise_ray.values import F32Array, F64Array
 
 MaskKind = Literal["face", "soft", "box"]
 _TOP_SHARE = 0.40
-"""Above this share of the crop's height the picture stays: the network only redraws the lower half."""
+"""Above this share of the crop's height the image stays: the network only redraws the lower half."""
 
 # The lower face in an aligned face of side 1: from under the nose to below an open jaw, inside the cheeks' outline.
 _CENTRE = (0.5, 0.765)
@@ -55,10 +55,10 @@ def rim_mask(size_px: int, feather: float) -> F32Array:
 
 
 def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspect: float = 1.0) -> F32Array:
-    """Return how far each pixel of a crop belongs to the lower face, which its five points place, turn and size.
+    """Return the mask of the lower face in a crop; its five points place, rotate and size it.
 
     Args:
-        landmarks: Shape (5, 2), in the shown picture.
+        landmarks: Shape (5, 2), in the shown frame.
         crop_to_shown: Shape (2, 3).
         size_px: Side of the crop.
         aspect: Width of a shown pixel over its height.
@@ -76,7 +76,7 @@ def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspec
 
 
 def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None:
-    """Return what must be added to a new face so that its light and colour go over into those of the old one.
+    """Return the shift of colours that lets a new face's light go over into that of the old one.
 
     Compared are the pixels towards the mask's edge where both show the face's skin. A plane a channel is fitted through
     their differences; what does not fit (a jaw that moved, a shadow) has no say, and the plane leans no more than
@@ -94,7 +94,9 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     Source: Tukey's biweight by iteratively reweighted least squares.
     """
     size_px = len(mask)
-    opacity, before, after = (one[::_BAND_STEP, ::_BAND_STEP].reshape(-1, *one.shape[2:]) for one in (mask, old, new))
+    opacity, before, after = (
+        plane[::_BAND_STEP, ::_BAND_STEP].reshape(-1, *plane.shape[2:]) for plane in (mask, old, new)
+    )
     place = np.linspace(-1, 1, size_px)[::_BAND_STEP]
     across, down = (axis.ravel() for axis in np.meshgrid(place, place))
     band = 4 * opacity * (1 - opacity)
@@ -102,10 +104,10 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     upper = (band > _SOME) & (down < (down * opacity).sum() / max(1e-6, float(opacity.sum())))
     if not upper.any():
         return None
-    skin = [np.median(one[upper], axis=0) for one in (before, after)]
+    skin = [np.median(colours[upper], axis=0) for colours in (before, after)]
     if np.abs(skin[0] - skin[1]).max() > _MOST_SHIFT:
         return None
-    off = [np.abs(one - colour).max(axis=1) for one, colour in zip((before, after), skin, strict=True)]
+    off = [np.abs(colours - colour).max(axis=1) for colours, colour in zip((before, after), skin, strict=True)]
     band = np.where(np.maximum(*off) < _SKIN, band, 0)
     use = band > _SOME
     if use.sum() < _FEWEST_PIXELS:
@@ -115,9 +117,9 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     shift = np.zeros((3, 3))
     shift[:, 0] = np.median(wanted, axis=0)
     for _ in range(_REWEIGHTINGS):
-        rest = wanted - design @ shift.T
-        width = np.maximum(1.4826 * np.median(np.abs(rest), axis=0), 0.5 / 255) * _TUKEY
-        weight = np.clip(1 - (rest / width) ** 2, 0, None) ** 2 * band[use, None]
+        residual = wanted - design @ shift.T
+        width = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 0.5 / 255) * _TUKEY
+        weight = np.clip(1 - (residual / width) ** 2, 0, None) ** 2 * band[use, None]
         normal = np.einsum("ni,nc,nj->cij", design, weight, design)
         normal += weight.sum(axis=0)[:, None, None] * np.diag([1e-6, _STEADY, _STEADY]) + 1e-9 * np.eye(3)
         right = np.einsum("ni,nc->ci", design, weight * wanted)
@@ -141,7 +143,9 @@ def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:
         restored: BGR in [0, 1], shape (S, S, 3).
         given: The same.
     """
-    was, became = (cv2.resize(one, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA) for one in (given, restored))
+    was, became = (
+        cv2.resize(face, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA) for face in (given, restored)
+    )
     soft = cv2.GaussianBlur(was - became, (0, 0), _COARSE_PX / 20, borderType=cv2.BORDER_REPLICATE)
     coarse = cv2.resize(soft, restored.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     coarse += restored

@@ -1,4 +1,4 @@
-"""How much dubbed faces flicker, beside the filmed ones."""
+"""Flicker of dubbed faces, beside that of the original ones."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import numpy as np
 from lipwise_ray.values import F32Array
 
 SIDE_PX = 48
-"""Side of the small pictures of a face that are compared."""
+"""Side of the small images of a face that are compared."""
+
+_FRAMES = 3  # before, now, after
 
 
 @dataclass(slots=True)
 class Flicker:
     """A mean over faces, as sums that can be added up.
 
-    What flickers or swims goes back and forth from frame to frame, so a picture's distance from the mean of the one
+    What flickers or swims goes back and forth from frame to frame, so an image's distance from the mean of the one
     before and the one after it is looked at; even motion has hardly any.
 
     Attributes:
         dubbed: Sum of mean absolute distances of the dubbed faces, in levels of 255.
-        filmed: The same of the faces as they were filmed, at the same places.
+        filmed: The same of the faces in the original, at the same places.
         faces: How many are summed.
     """
 
@@ -33,23 +35,23 @@ class Flicker:
         default_factory=dict[int, list[tuple[int, int, F32Array]]]
     )
 
-    def add(self, track: int, number: int, source: int, pictures: F32Array, mask: F32Array | None) -> None:
+    def add(self, track: int, number: int, source: int, images: F32Array, mask: F32Array | None) -> None:
         """Take in a face.
 
         Args:
             track: Whose it is.
             number: Of the output frame; a face's frames come in order.
             source: Of the source frame; where it jumps, nothing is compared.
-            pictures: Luma of the dubbed and of the filmed face in levels of 255, shape (2, 48, 48); of one face alone,
+            images: Luma of the dubbed and of the original face in levels of 255, shape (2, 48, 48); of one face alone,
                 shape (48, 48).
             mask: How much of the new face is seen, shape (S, S); None for all of it.
         """
         near = self._near.get(track, [])
         if near and (near[-1][0] != number - 1 or abs(near[-1][1] - source) > 1):
             near = []
-        near = [*near[-2:], (number, source, pictures)]
+        near = [*near[1 - _FRAMES :], (number, source, images)]
         self._near[track] = near
-        if len(near) < 3:  # noqa: PLR2004  # before, now, after
+        if len(near) < _FRAMES:
             return
         apart = np.abs(near[1][2] - (near[0][2] + near[2][2]) / 2).reshape(-1, SIDE_PX, SIDE_PX)
         weight = np.ones(apart.shape[1:], np.float32)

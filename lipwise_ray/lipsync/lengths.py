@@ -1,4 +1,4 @@
-"""How long the output is, and which source frame stands behind every output frame."""
+"""Length of the output, and the source frame behind every output frame."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def output_sequence(clock: SourceClock, audio_s: Fraction, length: LengthRule, e
 
     Args:
         clock: The used source frames.
-        audio_s: Exact duration of the new sound.
+        audio_s: Exact duration of the new audio.
         length: ``audio``, ``video`` or ``shortest``.
         extend: How a source that is too short goes on.
     """

@@ -24,7 +24,7 @@ _MIN_LEVEL_DB, _REF_LEVEL_DB = -100.0, 20.0
 _FLOOR = 1e-5
 _LIMIT = 4.0
 SILENCE = -_LIMIT
-"""Value of every band where there is no sound."""
+"""Value of every band where there is no audio."""
 
 MEL_DTYPE = "<f2"
 """Of a mel in a file."""
@@ -57,7 +57,7 @@ def mel_spectrogram(wave_f32: F32Array) -> F32Array:
 
 
 def level_db(mel: FloatArray) -> F64Array:
-    """Return how loud each column is, as the mean amplitude of its bands.
+    """Return the level of each column: the mean amplitude of its bands.
 
     Args:
         mel: Shape (columns, 80), in [-4, 4].
@@ -75,7 +75,7 @@ def write_mel(wave_path: Path, target: Path, *, gain: float = 1.0) -> int:
     Args:
         wave_path: Mono little-endian float32 samples at 16 kHz.
         target: Gets an array of shape (columns, 80), so that a window is one contiguous read. It is of float16: 13 KB a
-            second of sound, and off by at most 0.001 of the scale's 8, an eightieth of a decibel.
+            second of audio, and off by at most 0.001 of the scale's 8, an eightieth of a decibel.
         gain: Factor by which the samples are made louder first.
 
     Returns:
@@ -99,7 +99,7 @@ def write_mel(wave_path: Path, target: Path, *, gain: float = 1.0) -> int:
 def _blocks(wave: F32Array, gain: float = 1.0) -> Iterator[F32Array]:
     """Yield (columns, 80) blocks."""
     if len(wave) == 0:
-        raise AudioError("no_samples", "sound", "needs at least one sample", "none")
+        raise AudioError("no_samples", "audio", "needs at least one sample", "none")
     basis = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=_FFT_SAMPLES, n_mels=MEL_BANDS, fmin=_LOW_HZ, fmax=_HIGH_HZ)
     total = mel_columns(len(wave))
     for start in range(0, total, _BLOCK_COLUMNS):
@@ -108,7 +108,7 @@ def _blocks(wave: F32Array, gain: float = 1.0) -> Iterator[F32Array]:
         padded *= np.float32(gain)
         if not np.isfinite(padded).all():
             raise AudioError(
-                "not_finite", "sound", "must hold finite samples", "NaN or infinity", "Export the sound again"
+                "not_finite", "audio", "must hold finite samples", "NaN or infinity", "Export the audio again"
             )
         spectrum = librosa.stft(
             y=padded,

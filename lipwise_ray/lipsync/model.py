@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LipSync(Protocol):
-    """Makes the lips of face crops follow the sound.
+    """Makes the lips of face crops follow the audio.
 
     Attributes:
         size_px: Side of the crops.
@@ -68,12 +68,12 @@ class Wav2LipSync:
     def __init__(
         self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int, bfloat16: bool | None = None
     ) -> None:
-        import torch  # noqa: PLC0415  # passthrough works without loading it
+        import torch
 
-        from lipwise_ray.nets.checkpoint import load_network  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.layers import fold_batch_norms  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.precision import choose_dtype, computing_in  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.checkpoint import load_network
+        from lipwise_ray.nets.layers import fold_batch_norms
+        from lipwise_ray.nets.precision import choose_dtype, computing_in
+        from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip
 
         self.size_px = SIZE_PX
         self.batch_faces = batch_faces

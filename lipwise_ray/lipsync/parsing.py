@@ -40,11 +40,11 @@ class FaceParser:
     def __init__(
         self, checkpoint: Path, *, device: str, precision: Precision, batch_faces: int, bfloat16: bool | None = None
     ) -> None:
-        import torch  # noqa: PLC0415  # the renderer works without it
+        import torch
 
-        from lipwise_ray.nets.bisenet import BiSeNet  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.checkpoint import load_into  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.precision import choose_dtype, computing_in  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.bisenet import BiSeNet
+        from lipwise_ray.nets.checkpoint import load_into
+        from lipwise_ray.nets.precision import choose_dtype, computing_in
 
         self._torch = torch
         self._device, self._dtype = device, choose_dtype(precision, device, bfloat16=bfloat16)
@@ -55,7 +55,7 @@ class FaceParser:
         self._network = network.eval().to(device, self._dtype)
 
     def __call__(self, faces_bgr: F32Array) -> F32Array:
-        """Return where nothing is in front of the faces.
+        """Return masks of what is in front of the faces.
 
         Args:
             faces_bgr: Aligned faces, (B, 512, 512, 3) in [0, 1].
@@ -71,12 +71,12 @@ class FaceParser:
 
 
 def free_of_things(classes: U8Array) -> F32Array:
-    """Return how free of things in front of it each pixel of an aligned face is, shape (512, 512) in [0, 1].
+    """Return the mask of a face without the things in front of it, shape (512, 512) in [0, 1].
 
     Args:
         classes: BiSeNet's, shape (512, 512).
     """
-    from lipwise_ray.nets.bisenet import BACKGROUND, GLASSES, HAIR, HAT  # noqa: PLC0415  # loads torch
+    from lipwise_ray.nets.bisenet import BACKGROUND, GLASSES, HAIR, HAT
 
     things = np.isin(classes, (GLASSES, HAIR, HAT)) | (_inside() & (classes == BACKGROUND))
     wide = cv2.dilate(things.astype(np.float32), np.ones((_MARGIN_PX, _MARGIN_PX), np.uint8))
@@ -85,7 +85,7 @@ def free_of_things(classes: U8Array) -> F32Array:
 
 @lru_cache(maxsize=1)
 def _inside() -> BoolArray:
-    """Return where an aligned face has no background, shape (512, 512)."""
+    """Return the part of an aligned face that holds no background, shape (512, 512)."""
     points = TEMPLATE.astype(np.float32)
     inside = lower_face(points, aligned_to_shown(points, TEMPLATE_PX), TEMPLATE_PX) > _INSIDE
     inside[int(_CHIN * TEMPLATE_PX) :] = False

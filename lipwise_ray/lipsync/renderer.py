@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.align import aligned_to_shown, between, roll_degrees
+from lipwise_ray.lipsync.background import Background, Stage, in_batches, timed
 from lipwise_ray.lipsync.compose import MaskKind, light_shift, lower_face, paste_mask, relit
 from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
 from lipwise_ray.lipsync.flicker import Flicker
-from lipwise_ray.lipsync.pipeline import Background, Stage, in_batches, timed
-from lipwise_ray.lipsync.restoration import Given, Patch, Restoration
+from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.texture import Smoothness
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
-from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.media.pixels import plane_array, sample_bytes
 from lipwise_ray.media.region import (
     Canvas,
     Kernel,
@@ -43,26 +43,24 @@ if TYPE_CHECKING:
 LIGHT_RADIUS = 3
 """The light of a face is smoothed over so many frames before and after it, of the same track."""
 
-_MOST_CHANGE = 0.12
-_PENDING_BATCHES = 2
-_WAITING_BYTES = 512 << 20
-_QUEUE_BYTES = 64 << 20
+_MOST_CHANGE, _PENDING_BATCHES = 0.12, 2
+_WAITING_BYTES, _QUEUE_BYTES = 512 << 20, 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """A face to dub in a frame, in pixels of the shown picture.
+class FaceTarget:
+    """A face to dub in a frame, in pixels of the shown image.
 
     Attributes:
         track: Whose it is.
-        box: What the network gets: left, top, right, bottom.
+        crop_box: The network's crop: left, top, right, bottom.
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
         mel: What the face says, shape (80, 16).
-        opacity: Of the new lips, above 0; below 1 they fade into the filmed ones.
+        opacity: Of the new lips, above 0; below 1 they fade into the original ones.
     """
 
     track: int
-    box: F32Array
+    crop_box: F32Array
     landmarks: F32Array
     mel: F32Array
     opacity: float = 1.0
@@ -74,20 +72,20 @@ class FrameJob:
 
     Attributes:
         frame: A writable frame of the canvas.
-        spots: The faces to dub; may be none.
+        targets: The faces to dub; may be none.
         source: Number of the source frame; its grain goes by it.
         wanted: False for a neighbour of the chunk, which only tells how the light is there.
     """
 
     frame: VideoFrame
-    spots: tuple[Spot, ...]
+    targets: tuple[FaceTarget, ...]
     source: int = 0
     wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """How new faces are laid over the old ones.
+    """Rules by which new faces are laid over the old ones.
 
     Attributes:
         mask: ``face`` follows the lower face, ``soft`` fades within the box, ``box`` overwrites it.
@@ -96,16 +94,16 @@ class Blend:
         match_light: Give the new face the light and colour of its surroundings.
         linear_light: Mix luma as light adds up.
         grain: Give the new face the grain of its surroundings.
-        align: Turn the network's crop with a head that leans.
+        align: Rotate the network's crop with a head that leans.
     """
 
-    mask: MaskKind = "soft"
-    feather: float = 0.1
-    kernel: Kernel = "cubic"
-    match_light: bool = False
-    linear_light: bool = False
-    grain: bool = False
-    align: bool = False
+    mask: MaskKind
+    feather: float
+    kernel: Kernel
+    match_light: bool
+    linear_light: bool
+    grain: bool
+    align: bool
 
 
 @dataclass(slots=True)
@@ -125,24 +123,24 @@ class StageTimes:
 class _Face:
     """A face under way: its crop, what the networks make of it, and how it is to be laid over the frame.
 
-    ``outline`` is its mask with the things in front of it; ``given`` and ``restored`` are what a restorer gets and
-    makes.
+    ``outline`` is its mask with the things in front of it; ``restorer_input`` and ``restored`` are a restorer's input
+    and output.
     """
 
     job: FrameJob
-    spot: Spot
+    target: FaceTarget
     to_shown: F64Array
     crop: F32Array
     mask: F32Array | None
     outline: F32Array | None
     new: F32Array
     shift: F32Array | None = None
-    given: Given | None = None
+    restorer_input: Patch | None = None
     restored: F32Array | None = None
 
     @property
     def small_to_shown(self) -> F64Array:
-        """The map from the small picture by which flicker is measured."""
+        """The map from the small image by which flicker is measured."""
         share = len(self.crop) / SMALL_PX
         return self.to_shown * np.array([share, share, 1])
 
@@ -160,7 +158,7 @@ class Renderer:
         lipsync: The network; every call gets a full batch, the last one padded.
         canvas: Geometry and colours of the frames.
         blend: How new faces are laid over the old ones.
-        levels: Feed the network pictures of 256 levels, as the original does.
+        quantize_8bit: Round crops to 256 levels, as the original implementation does.
         restorer: Makes the new faces sharper.
         strength: Share of the restored face, the rest is unrestored.
         parser: Keeps things in front of a face out of its mask.
@@ -172,7 +170,7 @@ class Renderer:
         canvas: Canvas,
         blend: Blend,
         *,
-        levels: bool = False,
+        quantize_8bit: bool = False,
         restorer: Restorer | None = None,
         strength: float = 1.0,
         parser: FaceParser | None = None,
@@ -180,7 +178,7 @@ class Renderer:
         self._lipsync = lipsync
         self._canvas = canvas
         self._blend = blend
-        self._levels = levels
+        self._quantize_8bit = quantize_8bit
         self._parser = parser if blend.mask != "box" else None
         self._restoration = Restoration(restorer, canvas, blend.kernel, strength) if restorer else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
@@ -192,8 +190,7 @@ class Renderer:
     def render(self, jobs: Iterator[FrameJob]) -> Iterator[VideoFrame]:
         """Yield the dubbed frames that are wanted, in order.
 
-        Decoding and cropping, the networks, and the caller's encoding run side by side; at most a
-        few batches of frames are in memory.
+        Its stages and the caller's encoding run side by side; at most a few batches of frames are in memory.
         """
         depth = min(self._lipsync.batch_faces, max(2, self._frames_in(_QUEUE_BYTES)))
         with Background(lambda: self._cropped(timed(jobs, self.times.decode)), depth) as cropped:
@@ -205,8 +202,10 @@ class Renderer:
             # Less than a batch ahead, the network would wait for its next one.
             ahead = max(2, min(restoration.batch_faces, _QUEUE_BYTES // restoration.face_bytes))
             with (
-                Background(lambda: self._given(self._dubbed(iter(cropped)), restoration), ahead) as given,
-                Background(lambda: self._restored(iter(given), restoration), ahead) as restored,
+                Background(
+                    lambda: self._with_restorer_input(self._dubbed(iter(cropped)), restoration), ahead
+                ) as inputs,
+                Background(lambda: self._restored(iter(inputs), restoration), ahead) as restored,
                 Background(lambda: self._composed(iter(restored)), 2) as composed,
             ):
                 yield from composed
@@ -214,10 +213,10 @@ class Renderer:
     def _frames_in(self, bytes_total: int) -> int:
         size, shape = self._canvas.size, self._canvas.format
         frame_bytes = size.width * size.height * (1 + 2 / (1 << (shape.shift_x + shape.shift_y)))
-        return int(bytes_total / (frame_bytes * (1 + (shape.bits > 8))))  # noqa: PLR2004  # bits a byte
+        return int(bytes_total / (frame_bytes * sample_bytes(shape.bits)))
 
     def _waiting(self, size: int) -> int:
-        """Return how many frames may wait for a batch: those without a face wait with the others."""
+        """Return the most frames that may wait for a batch: those without a face wait with the others."""
         return max(size, min(_PENDING_BATCHES * size, self._frames_in(_WAITING_BYTES)))
 
     # crop ------------------------------------------------------------------------------------------
@@ -225,21 +224,23 @@ class Renderer:
     def _cropped(self, jobs: Iterator[FrameJob]) -> Iterator[_Item]:
         for job in jobs:
             begin = time.perf_counter()
-            faces = [self._face(job, spot) for spot in job.spots]
+            faces = [self._face(job, target) for target in job.targets]
             self.times.crop.add(time.perf_counter() - begin)
             yield _Item(job, faces)
 
-    def _face(self, job: FrameJob, spot: Spot) -> _Face:
+    def _face(self, job: FrameJob, target: FaceTarget) -> _Face:
         side = self._lipsync.size_px
         aspect = self._canvas.aspect
-        turn = roll_degrees(spot.landmarks, aspect) if self._blend.align else 0.0
-        to_shown = box_to_shown(spot.box, side, turn, aspect)
-        crop = read_region(job.frame, self._canvas, to_shown, side, levels=self._levels, kernel=self._blend.kernel)
+        roll = roll_degrees(target.landmarks, aspect) if self._blend.align else 0.0
+        to_shown = box_to_shown(target.crop_box, side, roll, aspect)
+        crop = read_region(
+            job.frame, self._canvas, to_shown, side, quantize_8bit=self._quantize_8bit, kernel=self._blend.kernel
+        )
         self.smoothness.add(crop)
         mask = self._rim
         if mask is not None and self._blend.mask == "face":
-            mask = mask * lower_face(spot.landmarks, to_shown, side, aspect)
-        return _Face(job, spot, to_shown, crop, mask, mask, crop)
+            mask = mask * lower_face(target.landmarks, to_shown, side, aspect)
+        return _Face(job, target, to_shown, crop, mask, mask, crop)
 
     # lips and light ----------------------------------------------------------------------------------
 
@@ -259,7 +260,7 @@ class Renderer:
         def run(batch: list[_Face]) -> None:
             begin = time.perf_counter()
             faces = np.zeros((size, side, side, 3), np.float32)
-            places = [aligned_to_shown(face.spot.landmarks, side, self._canvas.aspect) for face in batch]
+            places = [aligned_to_shown(face.target.landmarks, side, self._canvas.aspect) for face in batch]
             for number, (face, to_shown) in enumerate(zip(batch, places, strict=True)):
                 faces[number] = read_region(face.job.frame, self._canvas, to_shown, side, kernel=self._blend.kernel)
             for face, to_shown, free in zip(batch, places, parser(faces), strict=False):
@@ -276,9 +277,9 @@ class Renderer:
         begin = time.perf_counter()
         size, side = self._lipsync.batch_faces, self._lipsync.size_px
         crops = np.zeros((size, side, side, 3), np.float32)
-        mels = np.zeros((size, batch[0].spot.mel.shape[0], WINDOW_COLUMNS), np.float32)
+        mels = np.zeros((size, batch[0].target.mel.shape[0], WINDOW_COLUMNS), np.float32)
         for place, face in enumerate(batch):
-            crops[place], mels[place] = face.crop, face.spot.mel
+            crops[place], mels[place] = face.crop, face.target.mel
         for face, result in zip(batch, self._lipsync(crops, mels), strict=False):
             face.new = result
         self.times.network.add(time.perf_counter() - begin)
@@ -329,21 +330,21 @@ class Renderer:
 
     # restorer and composite -----------------------------------------------------------------------------
 
-    def _given(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
+    def _with_restorer_input(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
         for item in items:
             begin = time.perf_counter()
             for face in item.faces:
                 new = Patch(face.new, face.mask, face.to_shown)
-                face.given = restoration.given(item.job.frame, new, face.spot.landmarks)
+                face.restorer_input = restoration.input_patch(item.job.frame, new, face.target.landmarks)
             self.times.composite.add(time.perf_counter() - begin)
             yield item
 
     def _restored(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
         def run(batch: list[_Face]) -> None:
             begin = time.perf_counter()
-            given = [face.given for face in batch if face.given is not None]
-            for face, picture in zip(batch, restoration(given), strict=True):
-                face.restored = picture
+            patches = [face.restorer_input for face in batch if face.restorer_input is not None]
+            for face, image in zip(batch, restoration(patches), strict=True):
+                face.restored = image
             self.times.restore.add(time.perf_counter() - begin)
 
         size = restoration.batch_faces
@@ -357,43 +358,43 @@ class Renderer:
             for face in item.faces:
                 self._lay(item.job, face)
             for face, before in zip(item.faces, filmed, strict=True):
-                pictures = np.stack([read_luma(frame, canvas, face.small_to_shown, SMALL_PX), before])
-                self.flicker.add(face.spot.track, number, item.job.source, pictures, face.mask)
+                images = np.stack([read_luma(frame, canvas, face.small_to_shown, SMALL_PX), before])
+                self.flicker.add(face.target.track, number, item.job.source, images, face.mask)
             self.times.composite.add(time.perf_counter() - begin)
             yield item.job.frame
 
     def _lay(self, job: FrameJob, face: _Face) -> None:
         """Lay a new face over the old one, and the restored one over that."""
         planes = [plane_array(job.frame, plane) for plane in range(self._canvas.format.planes)]
-        filmed = [plane.copy() for plane in planes] if face.spot.opacity < 1 else []
+        filmed = [plane.copy() for plane in planes] if face.target.opacity < 1 else []
         noise = None
         if self._blend.grain and face.outline is not None:
             noise = noise_around(job.frame, self._canvas, face.to_shown, face.outline)
         grain = Grain(job.source, noise) if noise is not None else None
         patches = [Patch(face.new, face.mask, face.to_shown)]
-        if self._restoration is not None and face.given is not None and face.restored is not None:
-            patches.append(self._restoration.patch(face.given, face.restored))
-            face.given = face.restored = None
+        if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
+            patches.append(self._restoration.output_patch(face.restorer_input, face.restored))
+            face.restorer_input = face.restored = None
         for patch in patches:
             write_region(
                 job.frame,
                 self._canvas,
                 patch.to_shown,
-                patch.picture,
+                patch.image,
                 patch.mask,
                 kernel=self._blend.kernel,
                 linear_light=self._blend.linear_light,
                 grain=grain,
             )
         for plane, old in zip(planes, filmed, strict=bool(filmed)):
-            mixed = old + np.float32(face.spot.opacity) * (plane.astype(np.float32) - old)
+            mixed = old + np.float32(face.target.opacity) * (plane.astype(np.float32) - old)
             plane[:] = np.rint(mixed).astype(plane.dtype)
 
 
 def _goes_on(face: _Face, other: _Face) -> bool:
     """Tell whether two faces near each other in the output are one in the same light: no cut, no jump of the source."""
     return (
-        face.spot.track == other.spot.track
+        face.target.track == other.target.track
         and abs(face.job.source - other.job.source) <= LIGHT_RADIUS
         and float(np.abs(face.crop - other.crop).mean()) < _MOST_CHANGE
     )

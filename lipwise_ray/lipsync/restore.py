@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from lipwise_ray.nets.precision import Precision
 
 Space = Literal["aligned", "crop"]
-"""What a restorer has learnt to look at: a face aligned to the template, or the lip-sync network's crop."""
+"""Input that a restorer was trained on: a face aligned to the template, or the lip-sync network's crop."""
 
 _TINY_PX, _UPSCALED_PX = 160, 128
 
 
 class Restorer(Protocol):
-    """Makes face pictures sharper.
+    """Makes face images sharper.
 
     Attributes:
-        size_px: Side of the pictures it takes.
+        size_px: Side of the images it takes.
         scale: How many times larger its results are.
         batch_faces: Faces a call; calls always have this many, so that a face's result does not depend on how many
             come with it.
-        space: How the pictures lie on the face.
+        space: How the images lie on the face.
     """
 
     size_px: int
@@ -54,13 +54,13 @@ class Restorer(Protocol):
 
 
 class _OnDevice:
-    """Runs a network on pictures; where the device's memory does not suffice, on fewer at a time from then on.
+    """Runs a network on images; where the device's memory does not suffice, on fewer at a time from then on.
 
     Args:
         call: (B, 3, H, W) to (B, 3, H', W').
         device: ``cpu`` or ``cuda``.
         dtype: Number format.
-        batch: Pictures a call.
+        batch: Images a call.
     """
 
     def __init__(self, call: Callable[[Tensor], Tensor], device: str, dtype: torch.dtype, batch: int) -> None:
@@ -89,10 +89,10 @@ class _OnDevice:
         return np.concatenate(done)
 
     def _run(self, faces_nhwc: F32Array) -> F32Array:
-        import torch  # noqa: PLC0415  # the role's users work without it
+        import torch
 
         batch = torch.from_numpy(np.ascontiguousarray(faces_nhwc)).to(self._device, self._dtype)
-        from lipwise_ray.nets.precision import computing_in  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.precision import computing_in
 
         with torch.inference_mode(), computing_in(self._dtype):
             result = self._call(batch.permute(0, 3, 1, 2).contiguous())
@@ -100,12 +100,12 @@ class _OnDevice:
 
     def _give_back(self) -> None:
         if self._device.startswith("cuda"):
-            import torch  # noqa: PLC0415  # the same
+            import torch
 
             torch.cuda.empty_cache()
 
 
-class TinyFaces:
+class TinyRestorer:
     """The bundled restorer, resident on one device. BGR, at the lip-sync network's crop.
 
     Args:
@@ -121,12 +121,12 @@ class TinyFaces:
     space: Space = "crop"
 
     def __init__(self, checkpoint: Path, *, device: str, batch_faces: int) -> None:
-        import torch  # noqa: PLC0415  # the role's users work without it
+        import torch
 
-        from lipwise_ray.nets.checkpoint import load_into  # noqa: PLC0415  # beside torch
-        from lipwise_ray.nets.tiny_restorer import TinyRestorer  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.checkpoint import load_into
+        from lipwise_ray.nets.tiny_restorer import TinyRestorerNetwork
 
-        network = TinyRestorer()
+        network = TinyRestorerNetwork()
         load_into(network, checkpoint, "the bundled restorer")
         self.batch_faces = batch_faces
         self._run = _OnDevice(network.eval().to(device), device, torch.float32, batch_faces)
@@ -147,7 +147,7 @@ class ModelFaces:
         precision: Number format.
         batch_faces: Faces a call.
         where: The setting of the number format, for errors.
-        size_px: Side of its pictures; that of its purpose without one.
+        size_px: Side of its images; that of its purpose without one.
         bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
 
     Raises:
@@ -210,7 +210,7 @@ def check_restorer(model: ImageModel, where: str) -> ImageModel:
 
 
 def check_upscaler(model: ImageModel, where: str) -> ImageModel:
-    """Return a model that may enlarge pictures.
+    """Return a model that may enlarge images.
 
     Raises:
         SettingsError: It does not enlarge, or only faces.
@@ -219,7 +219,7 @@ def check_upscaler(model: ImageModel, where: str) -> ImageModel:
         raise SettingsError(
             "no_upscaler",
             where,
-            "must enlarge any picture by 2 or more",
+            "must enlarge any image by 2 or more",
             f"a model of scale {model.scale} ({model.architecture})",
             "Name it in restore.model",
         )

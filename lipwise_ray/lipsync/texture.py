@@ -1,4 +1,4 @@
-"""Whether faces look photographed or drawn, by how smooth they are."""
+"""Texture of faces: photographed or drawn, by their smoothness."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ recordings, of 360x288 to 1080x1920) have at most 0.43 a video, drawn ones (30 s
 
 @dataclass(slots=True)
 class Smoothness:
-    """How smooth faces are, summed: the share of neighbours that hardly differ.
+    """Smoothness of faces, summed: the share of neighbours that hardly differ.
 
     Attributes:
         total: Of the faces that were looked at.

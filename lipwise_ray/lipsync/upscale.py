@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lipwise_ray.lipsync.restore import ModelFaces
 
 _CONTEXT_PX = 16
-"""What a tile sees past its own pixels, which are the network's to look at and not to be shown."""
+"""Context of a tile past its own pixels, for the network to see and not to be shown."""
 
 _FADE_PX = 16
 """Neighbouring tiles go over into each other over so many pixels."""
@@ -36,7 +36,7 @@ class FrameUpscaler:
 
     def __init__(self, model: ModelFaces, canvas: Canvas) -> None:
         self._model = model
-        self._stored = replace(canvas, orientation=UPRIGHT)  # tiles lie as the picture is stored
+        self._stored = replace(canvas, orientation=UPRIGHT)  # tiles lie as the frame is stored
         size = Size(canvas.size.width * model.scale, canvas.size.height * model.scale)
         self.canvas = replace(canvas, size=size)
         """Of the enlarged frames."""

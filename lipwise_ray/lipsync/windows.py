@@ -1,4 +1,4 @@
-"""Which mel columns belong to a frame."""
+"""Mel windows of frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def constant_rate_starts(frames: int, rate: Fraction, offset_ms: float = 0.0) ->
     Args:
         frames: Number of frames.
         rate: Exact frames a second.
-        offset_ms: Look this much later into the sound.
+        offset_ms: Look this much later into the audio.
 
     Source: Wav2Lip inference.py; the order of operations is kept, because
     ``int(i * (80 / fps))`` and ``int(i * 80 / fps)`` differ at some rates.
@@ -43,7 +43,7 @@ def timed_starts(times_ticks: I64Array, time_base: Fraction, offset_ms: float = 
 
 
 def reference_frames(columns: int, rate: Fraction) -> tuple[int, I64Array]:
-    """Return how many frames the original makes of a mel, and their first columns.
+    """Return the number of frames that the original makes of a mel, and their first columns.
 
     It stops at the first window that does not fit and uses the last 16 columns once.
 

@@ -1,4 +1,4 @@
-"""Sound for the networks: decoded once to mono 16 kHz, streamed, never whole in memory."""
+"""Audio for the networks: decoded once to mono 16 kHz, streamed, never whole in memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lipwise_ray.errors import AudioError
 from lipwise_ray.media.audio_reader import AudioReader, Channels
 from lipwise_ray.media.channels import channel_names
 from lipwise_ray.media.container import reading, write_problem
-from lipwise_ray.media.hearing import MONO, Heard, measure_mixes, mix_weights
 from lipwise_ray.media.loudness import LoudnessMeter
+from lipwise_ray.media.network_mix import MONO, NetworkMix, measure_mixes, mix_weights
 from lipwise_ray.media.probe import AudioInfo
 from lipwise_ray.media.samples import Samples
-from lipwise_ray.settings import Limits
+from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.values import round_half_up
 
 NETWORK_RATE_HZ = 16_000
@@ -27,8 +27,8 @@ _LUFS_DIGITS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """A decoded sound.
+class DecodedAudio:
+    """A decoded audio stream.
 
     Attributes:
         samples: Native samples, silence before the first one and in holes included.
@@ -43,7 +43,7 @@ class Sound:
     samples: int
     rate_hz: int
     layout: str
-    heard: Heard
+    heard: NetworkMix
     holes: int = 0
     hole_s: float = 0.0
     changes: int = 0
@@ -57,31 +57,19 @@ class Sound:
         """Return a stream's description with what decoding found: the highest rate and the most channels."""
         return replace(info, rate_hz=self.rate_hz, layout=self.layout, channels=len(channel_names(self.layout)))
 
-    def record(self) -> dict[str, object]:
-        """Return what was heard, for results: the mix, its loudness and gain, and what was mended in time."""
-        mixes = sorted(self.heard.mixes.items())
-        return {
-            "mix": mixes[0][1] if len(mixes) == 1 else "; ".join(f"{layout}: {mix}" for layout, mix in mixes),
-            "lufs": self.heard.lufs,
-            "gain_db": round(20 * math.log10(self.heard.gain), 2),
-            "holes": self.holes,
-            "hole_s": round(self.hole_s, 4),
-            "changes": self.changes,
-        }
-
     @property
     def is_even(self) -> bool:
         """Whether its packets can be taken as they are: no hole, and the same parameters throughout."""
         return not self.holes and not self.changes
 
 
-def extract_network_sound(
-    info: AudioInfo, target: Path, *, salvage: bool = False, limits: Limits | None = None
-) -> Sound:
-    """Decode a sound to mono 16 kHz float32 and write the raw samples to a file.
+def extract_network_audio(
+    info: AudioInfo, target: Path, *, salvage: bool = False, limits: LimitsSettings | None = None
+) -> DecodedAudio:
+    """Decode an audio stream to mono 16 kHz float32 and write the raw samples to a file.
 
-    They are as loud as the mix of the channels is; `Sound.heard` holds the factor for the lip-sync network. A run of
-    equal parameters passes one resampler, so no block has edges of its own.
+    They are as loud as the mix of the channels is; `DecodedAudio.heard` holds the factor for the lip-sync network. A
+    run of equal parameters passes one resampler, so no block has edges of its own.
 
     Args:
         info: The audio stream.
@@ -106,24 +94,24 @@ def extract_network_sound(
             mixes = measure_mixes(AudioReader(info, salvage=salvage, limits=limits))
             reader = AudioReader(info, salvage=salvage, limits=limits)
             lufs = _write(reader, target, mixes)
-    found = reader.findings
-    if not found.runs:
+    findings = reader.findings
+    if not findings.runs:
         raise AudioError(
             "no_samples",
             str(info.path),
             "needs at least one audio sample",
             "a stream of length zero",
-            'Set "audio" to a file with sound',
+            'Set "audio" to a file with an audio stream',
         )
-    rate_hz = max(run.rate_hz for run in found.runs)
-    return Sound(
-        samples=max(1, round_half_up(found.length_s * rate_hz)),
+    rate_hz = max(run.rate_hz for run in findings.runs)
+    return DecodedAudio(
+        samples=max(1, round_half_up(findings.length_s * rate_hz)),
         rate_hz=rate_hz,
-        layout=max(found.runs, key=lambda run: run.count).layout,
-        heard=Heard({run.layout: mixes.get(run.layout, MONO) for run in found.runs}, lufs),
-        holes=found.holes,
-        hole_s=float(found.hole_s),
-        changes=len(found.runs) - 1,
+        layout=max(findings.runs, key=lambda run: run.count).layout,
+        heard=NetworkMix({run.layout: mixes.get(run.layout, MONO) for run in findings.runs}, lufs),
+        holes=findings.holes,
+        hole_s=float(findings.hole_s),
+        changes=len(findings.runs) - 1,
     )
 
 
@@ -132,10 +120,10 @@ class _UnknownLayoutError(Exception):
 
 
 def mono(reader: AudioReader, mixes: Mapping[str, str], rate_hz: int) -> Iterator[Samples]:
-    """Yield what the networks hear of a sound, in blocks of shape (1, N).
+    """Yield the network mix of an audio stream, in blocks of shape (1, N).
 
     Args:
-        reader: The sound.
+        reader: The audio.
         mixes: How each layout is heard.
         rate_hz: The rate wanted.
     """
@@ -169,7 +157,7 @@ def _write(reader: AudioReader, target: Path, mixes: Mapping[str, str]) -> float
         raise write_problem(target, error) from error
     if not 0 < written < _LEAST_METERED:
         return meter.result().lufs
-    # One stretch is measured then, of which the sound is a part: silence makes it no quieter than it is.
+    # One stretch is measured then, of which the audio is a part: silence makes it no quieter than it is.
     meter.push(np.zeros((1, _LEAST_METERED - written), np.float32))
     lufs = meter.result().lufs
     return None if lufs is None else round(lufs + 10 * math.log10(_LEAST_METERED / written), _LUFS_DIGITS)

@@ -21,13 +21,13 @@ import numpy as np
 import soxr
 
 from lipwise_ray.errors import AudioError
-from lipwise_ray.execution_settings import WIDEST_LIMITS
 from lipwise_ray.media.channels import channel_names, routes
 from lipwise_ray.media.container import decode_problem, open_input, reading
 from lipwise_ray.media.limits import check_duration
 from lipwise_ray.media.probe import AudioInfo, layout_name
 from lipwise_ray.media.samples import Samples, samples_of
-from lipwise_ray.settings import Limits
+from lipwise_ray.settings.execution import WIDEST_LIMITS
+from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.values import round_half_up
 
 if TYPE_CHECKING:
@@ -41,16 +41,16 @@ _COUNTED = frozenset({"mp3", "aac", "ac3", "eac3", "amr", "avi", "wav", "w64", "
 """Demuxers of files that state no times: theirs are counted from the packets, so they cannot show a hole."""
 
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
-"""What packets begin with that are no sound: joining MP3 files leaves their tags in the middle."""
+"""First bytes of packets that hold no audio: joining MP3 files leaves their tags in the middle."""
 
 _JITTER_S = Fraction(15, 1000)
 """Time stamps that are off by no more are inexact, and nothing is missing; the shortest packet in use has 20 ms."""
 
 _WATCH_S, _WATCH_FRAMES = Fraction(1, 4), 64
-"""Stamps that jump are believed where all those of so much sound agree; one alone is wrong (Vorbis has such)."""
+"""Stamps that jump are believed where all those of so much audio agree; one alone is wrong (Vorbis has such)."""
 
 _RESTART_S = Fraction(1, 2)
-"""Stamps that jump back further have begun anew, as in files that were joined: sound goes on where it stood."""
+"""Stamps that jump back further have started anew, as in files that were joined: audio goes on where it stood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Channels:
 
 @dataclass(slots=True)
 class Findings:
-    """What was found on the way; whole once all is read.
+    """Findings of decoding; whole once all is read.
 
     Attributes:
         runs: The parameters of each run that differ from the run's before.
@@ -114,7 +114,7 @@ class AudioReader:
     """
 
     def __init__(
-        self, info: AudioInfo, *, salvage: bool = False, limits: Limits | None = None, precise: bool = False
+        self, info: AudioInfo, *, salvage: bool = False, limits: LimitsSettings | None = None, precise: bool = False
     ) -> None:
         self._info = info
         self._salvage = salvage
@@ -133,7 +133,7 @@ class AudioReader:
             AudioError: A sample is NaN or infinite.
             MediaError: The stream is damaged, or longer than the limits allow.
         """
-        for channels, frames in groupby(self._placed(), lambda one: one.channels):
+        for channels, frames in groupby(self._placed(), lambda frame: frame.channels):
             self.findings.runs.append(channels)
             yield channels, self._blocks(channels, frames)
 
@@ -170,9 +170,9 @@ class AudioReader:
             if piece.shape[1]:
                 yield piece
         missing += round_half_up(self.findings.length_s * rate_hz)
-        rest = stream.resample_chunk(np.zeros((0, count), self._dtype), last=True).T[:, : max(0, missing)]
+        tail = stream.resample_chunk(np.zeros((0, count), self._dtype), last=True).T[:, : max(0, missing)]
         if missing > 0:
-            yield np.pad(rest, ((0, 0), (0, missing - rest.shape[1])))
+            yield np.pad(tail, ((0, 0), (0, missing - tail.shape[1])))
 
     def _placed(self) -> Iterator[_Timed]:
         """Yield the frames, each with its place in what is read, which may overlap those before."""
@@ -181,22 +181,22 @@ class AudioReader:
         cursor_s: Fraction | None = None  # when the next frame would begin, on the file's clock
         begin_s = end_s = self._info.lead_s  # the same in what is read, and the end of that
         longest_s = Fraction(self._limits.hours) * 3600
-        while (one := ahead.popleft() if ahead else next(frames, None)) is not None:
-            gap_s = one.lost_s
+        while (frame := ahead.popleft() if ahead else next(frames, None)) is not None:
+            gap_s = frame.lost_s
             if cursor_s is None:
-                starts = [time_s for time_s in (self._start_s, one.time_s) if time_s is not None]
+                starts = [time_s for time_s in (self._start_s, frame.time_s) if time_s is not None]
                 cursor_s = min(starts, default=Fraction(0))
-            if one.time_s is not None and abs(one.time_s - cursor_s) > self._slack_s:
+            if frame.time_s is not None and abs(frame.time_s - cursor_s) > self._slack_s:
                 ahead.extend(_watched(frames, ahead))
-                gap_s = _jump([one, *ahead], cursor_s, self._slack_s)
+                gap_s = _jump([frame, *ahead], cursor_s, self._slack_s)
                 if gap_s < -_RESTART_S:
                     cursor_s, begin_s, gap_s = cursor_s + gap_s, end_s, Fraction(0)
             if gap_s:
-                gap_s = Fraction(round_half_up(gap_s * one.channels.rate_hz), one.channels.rate_hz)
+                gap_s = Fraction(round_half_up(gap_s * frame.channels.rate_hz), frame.channels.rate_hz)
                 self.findings.holes += 1
                 self.findings.hole_s += abs(gap_s)
                 cursor_s, begin_s = cursor_s + gap_s, begin_s + gap_s
-            placed, duration_s = replace(one, begin_s=begin_s), one.duration_s
+            placed, duration_s = replace(frame, begin_s=begin_s), frame.duration_s
             cursor_s, begin_s = cursor_s + duration_s, begin_s + duration_s
             end_s = max(end_s, begin_s)
             if end_s > longest_s:
@@ -212,7 +212,7 @@ class AudioReader:
         info = self._info
         layouts: dict[str, str] = {}
         with reading(info.path), open_input(info.path) as container:
-            stream = next(one for one in container.streams.audio if one.index == info.stream_index)
+            stream = next(candidate for candidate in container.streams.audio if candidate.index == info.stream_index)
             is_stated = info.container not in _COUNTED
             tick_s = stream.time_base or Fraction(0)
             self._slack_s = _JITTER_S + 2 * tick_s
@@ -254,7 +254,7 @@ class AudioReader:
                 if packet is not None and bytes(packet).startswith(_TAGS):
                     continue
                 if not self._salvage:
-                    raise decode_problem(self._info.path, error, "in its sound") from error
+                    raise decode_problem(self._info.path, error, "in its audio") from error
                 if packet is not None and packet.duration:
                     lost_s += packet.duration * packet.time_base
 
@@ -269,19 +269,19 @@ class AudioReader:
     def _filled(self, channels: Channels, frames: Iterator[_Timed]) -> Iterator[Samples]:
         """Yield a run's samples with silence in its holes and without what overlaps."""
         packers: dict[str, av.AudioResampler] = {}
-        for one in frames:
+        for frame in frames:
             length_s = self.findings.length_s
-            gap = round_half_up((one.begin_s - length_s) * channels.rate_hz) if one.begin_s != length_s else 0
+            gap = round_half_up((frame.begin_s - length_s) * channels.rate_hz) if frame.begin_s != length_s else 0
             cut = max(0, -gap)
             while gap > 0:
                 yield np.zeros((channels.count, min(gap, BLOCK_SAMPLES)), self._dtype)
                 gap -= BLOCK_SAMPLES
-            kind = one.frame.format.name
+            kind = frame.frame.format.name
             if kind not in packers:
                 packers[kind] = av.AudioResampler(format=self._kind, layout=channels.layout, rate=channels.rate_hz)
-            one.frame.pts = None
-            for piece in packers[kind].resample(one.frame):
-                samples = samples_of(piece)[:, : one.samples]
+            frame.frame.pts = None
+            for piece in packers[kind].resample(frame.frame):
+                samples = samples_of(piece)[:, : frame.samples]
                 self._check_samples(samples)
                 if samples.shape[1] > cut:
                     yield samples[:, cut:]
@@ -295,31 +295,35 @@ class AudioReader:
             str(self._info.path),
             "must hold finite samples",
             f"NaN or infinity after {float(self.findings.length_s):.2f} s",
-            "Export the sound again, as 16 or 24 bit integers",
+            "Export the audio again, as 16 or 24 bit integers",
         )
 
 
 def _stated_end(frame: AudioFrame, stream: AudioStream) -> int:
-    """Return how many samples of an MP4's last frame are sound; the rest fills its packet up."""
+    """Return the number of samples of an MP4's last frame that are audio; the rest fills its packet up."""
     tick_s, samples = stream.time_base or Fraction(0), frame.samples
-    told = round_half_up(frame.duration * tick_s * frame.sample_rate)
-    if told >= samples and stream.duration and frame.pts is not None:  # a parser knows packets only whole
-        told = round_half_up((stream.duration + (stream.start_time or 0) - frame.pts) * tick_s * frame.sample_rate)
-    return told if 0 < told < samples else samples
+    stated_samples = round_half_up(frame.duration * tick_s * frame.sample_rate)
+    if stated_samples >= samples and stream.duration and frame.pts is not None:  # a parser knows packets only whole
+        stated_samples = round_half_up(
+            (stream.duration + (stream.start_time or 0) - frame.pts) * tick_s * frame.sample_rate
+        )
+    return stated_samples if 0 < stated_samples < samples else samples
 
 
 def _watched(frames: Iterator[_Timed], ahead: Sequence[_Timed]) -> list[_Timed]:
     """Return as many more frames as have to be looked at before a jump is believed."""
     more: list[_Timed] = []
-    length_s = sum((one.duration_s for one in ahead), Fraction(0))
-    while length_s < _WATCH_S and len(ahead) + len(more) < _WATCH_FRAMES and (one := next(frames, None)) is not None:
-        more.append(one)
-        length_s += one.duration_s
+    length_s = sum((waiting.duration_s for waiting in ahead), Fraction(0))
+    while (
+        length_s < _WATCH_S and len(ahead) + len(more) < _WATCH_FRAMES and (following := next(frames, None)) is not None
+    ):
+        more.append(following)
+        length_s += following.duration_s
     return more
 
 
 def _jump(frames: Sequence[_Timed], cursor_s: Fraction, slack_s: Fraction) -> Fraction:
-    """Return how far time stamps jump before the first of some frames, 0 where they do not agree.
+    """Return the jump of time stamps before the first of some frames, 0 where they do not agree.
 
     Args:
         frames: The frame that is next, and those after it.
@@ -327,13 +331,13 @@ def _jump(frames: Sequence[_Timed], cursor_s: Fraction, slack_s: Fraction) -> Fr
         slack_s: What stamps may be off.
     """
     least: Fraction | None = None
-    for one in frames:
-        if one.time_s is not None:
-            off_s = one.time_s - cursor_s
+    for frame in frames:
+        if frame.time_s is not None:
+            off_s = frame.time_s - cursor_s
             if abs(off_s) <= slack_s or (least is not None and (off_s > 0) != (least > 0)):
                 return Fraction(0)
             least = off_s if least is None else min(least, off_s, key=abs)
-        cursor_s += one.duration_s
+        cursor_s += frame.duration_s
     assert least is not None  # the first frame has a time
     packets = round_half_up(abs(least) / frames[0].duration_s)
     whole_s = packets * frames[0].duration_s

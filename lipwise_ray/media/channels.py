@@ -1,4 +1,4 @@
-"""Channels of a sound by the names of their loudspeakers, and their ways from one layout to another."""
+"""Channels of an audio stream by the names of their loudspeakers, and their ways from one layout to another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SPEAKER_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0}
 _SURROUND_WEIGHT = 0.5
 
 _FOLDED = 0.7071
-"""How loud a loudspeaker that a layout lacks is in those in front (ITU-R BS.775)."""
+"""Gain of a loudspeaker that a layout lacks in those in front (ITU-R BS.775)."""
 
 _LEVELS = {"LFE": 0.0, "DL": 1.0, "DR": 1.0}
 """The same of those that fold otherwise: two channels that were mixed down already stay as they are."""
@@ -38,7 +38,7 @@ def downmix_weights(names: list[str]) -> F32Array:
 
 
 def routes(source: list[str], target: list[str]) -> F32Array:
-    """Return how loud each channel of a sound is in each of another layout, shape (target, source).
+    """Return the gains from the channels of one layout to those of another, shape (target, source).
 
     One channel goes to both front ones as it is.
     """
@@ -46,7 +46,7 @@ def routes(source: list[str], target: list[str]) -> F32Array:
         return np.eye(len(target), dtype=np.float32)
     if len(target) == 1:
         return downmix_weights(source)[None]
-    found = np.zeros((len(target), len(source)), np.float32)
+    gains = np.zeros((len(target), len(source)), np.float32)
     is_several = len(source) > 1
     fronts = [target.index(name) for name in _FRONT if name in target] or [0]
     for column, name in enumerate(source):
@@ -56,5 +56,5 @@ def routes(source: list[str], target: list[str]) -> F32Array:
         else:  # by its side, or to both sides
             rows = [row for row in fronts if is_several and target[row][-1] == name[-1]] or fronts
             level = _LEVELS.get(name, _FOLDED) if is_several else 1.0
-        found[rows, column] = level
-    return found
+        gains[rows, column] = level
+    return gains

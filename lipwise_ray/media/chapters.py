@@ -30,10 +30,10 @@ def held_chapters(chapters: Sequence[Chapter], container: str) -> tuple[Chapter,
         chapters: Chapters of an output.
         container: FFmpeg's name of its container.
     """
-    found = sorted(chapters, key=lambda one: one.start_s)  # muxers drop those that come too late
-    if container not in _BY_STARTS or not found:
-        return tuple(found)
-    if found[0].start_s > 0:
-        found.insert(0, Chapter(Fraction(0), found[0].start_s, ""))
-    found = [replace(one, title=one.title or _UNTITLED) for one in found]
-    return (*(replace(one, stop_s=following.start_s) for one, following in pairwise(found)), found[-1])
+    kept = sorted(chapters, key=lambda chapter: chapter.start_s)  # muxers drop those that come too late
+    if container not in _BY_STARTS or not kept:
+        return tuple(kept)
+    if kept[0].start_s > 0:
+        kept.insert(0, Chapter(Fraction(0), kept[0].start_s, ""))
+    kept = [replace(chapter, title=chapter.title or _UNTITLED) for chapter in kept]
+    return (*(replace(chapter, stop_s=following.start_s) for chapter, following in pairwise(kept)), kept[-1])

@@ -1,4 +1,4 @@
-"""What a frame's samples mean, and converting them where another meaning is wanted."""
+"""Colour tags of frames: the meaning of their samples, and conversion to another one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _LIMITED, _FULL = 1, 2  # AVColorRange
 UNSPECIFIED = 2  # of H.273
 _BT709, _BT601, _HD_HEIGHT_PX = 1, 6, 720
+_BT601_PAL, _BT601_NTSC = 5, 6  # H.273 has the matrix of BT.601 twice
 _OF_THREAD = threading.local()
 HDR_TRANSFERS = (16, 18)
 """PQ and HLG."""
@@ -36,7 +37,7 @@ def is_rgb(pixel_format: str) -> bool:
 
 
 def usual_matrix(height_px: int) -> int:
-    """Return the matrix that players expect of a picture that does not state one: BT.709 for HD, else BT.601."""
+    """Return the matrix that players expect of a frame that does not state one: BT.709 for HD, else BT.601."""
     return _BT709 if height_px >= _HD_HEIGHT_PX else _BT601
 
 
@@ -51,7 +52,7 @@ def tags_of(frame: VideoFrame) -> ColorTags:
 
 
 def tag(frame: VideoFrame, color: ColorTags) -> None:
-    """Say what a frame's samples mean."""
+    """Set the colour tags of a frame."""
     frame.colorspace, frame.color_primaries, frame.color_trc = color.matrix, color.primaries, color.transfer
     frame.color_range = _FULL if color.full_range else _LIMITED
 
@@ -60,33 +61,33 @@ def means(frame: VideoFrame, color: ColorTags) -> bool:
     """Tell whether a frame's samples mean what these tags say, as far as both say it; RGB means itself."""
     if is_rgb(frame.format.name):
         return True
-    found = tags_of(frame)
+    tags = tags_of(frame)
     return (
-        found.full_range == color.full_range
-        and _alike(_matrix(found.matrix), _matrix(color.matrix))
-        and _alike(found.primaries, color.primaries)
-        and _alike(found.transfer, color.transfer)
+        tags.full_range == color.full_range
+        and _alike(_matrix(tags.matrix), _matrix(color.matrix))
+        and _alike(tags.primaries, color.primaries)
+        and _alike(tags.transfer, color.transfer)
     )
 
 
 def recoloured(
-    frame: VideoFrame, found: ColorTags, wanted: ColorTags, pixel_format: str, size: Size | None = None
+    frame: VideoFrame, source: ColorTags, wanted: ColorTags, pixel_format: str, size: Size | None = None
 ) -> VideoFrame:
     """Return a frame of another format, size or meaning.
 
     Args:
         frame: The frame; it is left as it is.
-        found: What its samples mean. What is unspecified there is taken to be as wanted.
+        source: What its samples mean. What is unspecified there is taken to be as wanted.
         wanted: What they are to mean.
         pixel_format: FFmpeg name of the format.
         size: Of the frame, None to keep it.
     """
     size = size or Size(frame.width, frame.height)
     from_rgb = is_rgb(frame.format.name)
-    matrix = wanted.matrix if wanted.matrix != UNSPECIFIED else found.matrix
+    matrix = wanted.matrix if wanted.matrix != UNSPECIFIED else source.matrix
     # Samples of gray take the whole range whatever is said of them; swscale knows.
     has_range = not frame.format.name.startswith("gray")
-    gamut, target = (found.primaries, found.transfer), (wanted.primaries, wanted.transfer)
+    gamut, target = (source.primaries, source.transfer), (wanted.primaries, wanted.transfer)
     # swscale converts primaries and transfer together, and only where it knows both.
     is_regraded = UNSPECIFIED not in (*gamut, *target) and gamut != target
     before = int(frame.color_primaries), int(frame.color_trc)
@@ -100,9 +101,9 @@ def recoloured(
             width=size.width,
             height=size.height,
             format=pixel_format,
-            src_colorspace=None if from_rgb else _sws(found.matrix if found.matrix != UNSPECIFIED else matrix),
+            src_colorspace=None if from_rgb else _sws(source.matrix if source.matrix != UNSPECIFIED else matrix),
             dst_colorspace=_sws(matrix),
-            src_color_range=(_FULL if from_rgb or found.full_range else _LIMITED) if has_range else None,
+            src_color_range=(_FULL if from_rgb or source.full_range else _LIMITED) if has_range else None,
             dst_color_range=(_FULL if wanted.full_range else _LIMITED) if has_range else None,
             dst_color_trc=wanted.transfer if is_regraded else None,
             dst_color_primaries=wanted.primaries if is_regraded else None,
@@ -114,15 +115,15 @@ def recoloured(
 
 
 def _reformatter() -> VideoReformatter:
-    """Return what converts between gamuts in this thread."""
-    known: VideoReformatter | None = getattr(_OF_THREAD, "reformatter", None)
-    if known is None:
-        known = _OF_THREAD.reformatter = VideoReformatter()
-    return known
+    """Return this thread's converter between gamuts."""
+    reformatter: VideoReformatter | None = getattr(_OF_THREAD, "reformatter", None)
+    if reformatter is None:
+        reformatter = _OF_THREAD.reformatter = VideoReformatter()
+    return reformatter
 
 
 def compatible(color: ColorTags, size: Size) -> ColorTags:
-    """Return the colours that every player shows right, of standard dynamic range and nearest to those of a picture."""
+    """Return the colours that every player shows right, of standard dynamic range and nearest to those of a frame."""
     is_wide = color.primaries in _WIDE_GAMUTS or color.transfer in HDR_TRANSFERS
     if is_wide:
         return ColorTags(1, 1, 1)
@@ -130,12 +131,12 @@ def compatible(color: ColorTags, size: Size) -> ColorTags:
     return ColorTags(matrix, color.primaries, color.transfer)
 
 
-def _alike(one: int, other: int) -> bool:
-    return one == other or UNSPECIFIED in (one, other)
+def _alike(first: int, second: int) -> bool:
+    return first == second or UNSPECIFIED in (first, second)
 
 
 def _matrix(number: int) -> int:
-    return 6 if number == 5 else number  # noqa: PLR2004  # H.273 has BT.601 twice
+    return _BT601_NTSC if number == _BT601_PAL else number
 
 
 def _sws(matrix: int) -> int:

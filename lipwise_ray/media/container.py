@@ -33,7 +33,7 @@ _STILL_MAGIC = {
     b"MM\0*": "tiff_pipe",
 }
 _TEXT_BYTES = frozenset(range(9, 14)) | frozenset(range(32, 256))
-_MOST_PIXELS = 1 << 27  # no decoder makes a larger picture, whatever a stream says in its middle
+_MOST_PIXELS = 1 << 27  # no decoder makes a larger image, whatever a stream says in its middle
 
 
 def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
@@ -50,8 +50,9 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:  # the latter of names that the system cannot hold
-        got = getattr(error, "strerror", None) or "a name that cannot be"
-        raise MediaError("missing_file", where, "must exist and be readable", got, "Check the path") from error
+        got = "file not found" if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None)
+        happened = (got or "a name that cannot be").lower()
+        raise MediaError("missing_file", where, got=happened, do="Check the path") from error
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device has no end
         got = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
         raise MediaError("not_a_file", where, "must be a media file", got)
@@ -108,7 +109,7 @@ def _unreadable(path: Path, got: str) -> MediaError:
 
 
 def _still_format(path: Path) -> str | None:
-    """Return the demuxer of a single picture; by its name alone FFmpeg would look for a numbered series."""
+    """Return the demuxer of a single image; by its name alone FFmpeg would look for a numbered series."""
     with path.open("rb") as file:
         head = file.read(12)
     if head[:4] == b"RIFF" and head[8:] == b"WEBP":
@@ -141,7 +142,7 @@ def decode_problem(path: Path, error: Exception, at: str) -> MediaError:
 
 
 def damaged(path: Path, what: str) -> MediaError:
-    """Return the error for a picture that decodes with damage."""
+    """Return the error for an image that decodes with damage."""
     return MediaError(
         "damaged",
         str(path),

@@ -1,4 +1,4 @@
-"""Where the source's own clock goes in the output: an edit list from one to the other."""
+"""Edit list from the source's clock to the output's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from lipwise_ray.media.index import FrameIndex
-from lipwise_ray.media.join import Timeline
+from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.values import I64Array
 
 
@@ -30,7 +30,7 @@ class Edit:
 
 
 def edits_of(index: FrameIndex, source: I64Array, timeline: Timeline) -> tuple[Edit, ...]:
-    """Return how the source's clock runs in an output, up to where its pictures are repeated.
+    """Return the edit list of an output, up to where its frames are repeated.
 
     What extends a short video (backward, again from the start, or standing still) shows no new time of the source, so
     nothing that goes with that time belongs there.
@@ -41,7 +41,7 @@ def edits_of(index: FrameIndex, source: I64Array, timeline: Timeline) -> tuple[E
         timeline: When each output frame is shown.
 
     Returns:
-        Rising stretches; more than one where frames were left out, none where the picture stands still.
+        Rising stretches; more than one where frames were left out, none for a still image.
     """
     steps = np.diff(source)
     moving = np.flatnonzero(steps > 0)
@@ -55,20 +55,20 @@ def edits_of(index: FrameIndex, source: I64Array, timeline: Timeline) -> tuple[E
         last = first + int(halts[0]) if len(halts) else len(source) - 1
     starts = [first, *(first + 1 + np.flatnonzero(steps[first:last] > 1)).tolist()]
     ends = np.append(index.pts[1:], index.end_pts)
-    found: list[Edit] = []
+    edits: list[Edit] = []
     for start, stop in zip(starts, [*starts[1:], last + 1], strict=True):
         begin_s = int(index.pts[source[start]]) * index.time_base
         sure = min(start + 1, stop - 1)  # the first may have been shown for longer, or for a part of its time
         since_s = int(timeline.pts[sure] - timeline.pts[0]) * timeline.time_base
         shift_s = since_s - int(index.pts[source[sure]]) * index.time_base
-        # Before the first picture that moves the output shows it standing still, while the sound already runs.
-        found.append(Edit(begin_s if found else -shift_s, int(ends[source[stop - 1]]) * index.time_base, shift_s))
-    over_s = timeline.duration_s - found[-1].shift_s
-    return (*found[:-1], Edit(found[-1].start_s, min(found[-1].stop_s, over_s), found[-1].shift_s))
+        # Before the first frame that moves the output shows it standing still, while the audio already runs.
+        edits.append(Edit(begin_s if edits else -shift_s, int(ends[source[stop - 1]]) * index.time_base, shift_s))
+    over_s = timeline.duration_s - edits[-1].shift_s
+    return (*edits[:-1], Edit(edits[-1].start_s, min(edits[-1].stop_s, over_s), edits[-1].shift_s))
 
 
 def in_output(edits: Sequence[Edit], start_s: Fraction, stop_s: Fraction) -> tuple[Fraction, Fraction] | None:
-    """Return where ``[start_s, stop_s)`` of the source's clock lies in the output, None where nothing of it is left.
+    """Return the output's span of ``[start_s, stop_s)`` of the source's clock, None where nothing of it is left.
 
     What spans a stretch that was left out is shorter by it; a moment (equal times) is kept where it is shown.
     """

@@ -54,7 +54,7 @@ _NVENC_PRESETS = {"ultrafast": "p1", "superfast": "p1", "veryfast": "p2", "faste
 
 @dataclass(frozen=True, slots=True)
 class EncodeSpec:
-    """How the frames of a job are encoded; the same for all its segments.
+    """Encoder settings of a job; the same for all its segments.
 
     Attributes:
         codec: An encoder's FFmpeg name, one of `CODECS`.
@@ -62,15 +62,15 @@ class EncodeSpec:
         preset: Speed preset in x264's words.
         keyframe_frames: Longest distance between key frames.
         pixel_format: FFmpeg name of the encoded format.
-        size: Stored picture; odd sizes are padded by one pixel where the codec needs even ones.
+        size: Stored frame; odd sizes are padded by one pixel where the codec needs even ones.
         rate: Nominal frames a second, for rate control.
         time_base: Ticks of the time stamps given to `write`.
         color: Colour description that is written into the stream.
         sample_aspect_ratio: Width of a pixel over its height.
         threads: Encoder threads.
-        field_order: Of interlaced pictures, which field is shown first; for `INTERLACED_CODECS`.
+        field_order: Of interlaced frames, which field is shown first; for `INTERLACED_CODECS`.
         hdr: Mastering display and light levels that are written into the stream; for `HDR_CODECS`.
-        was_deinterlaced: Whole pictures were made of fields on purpose.
+        was_deinterlaced: Whole frames were made of fields on purpose.
     """
 
     codec: str
@@ -90,7 +90,7 @@ class EncodeSpec:
 
     @property
     def is_interlaced(self) -> bool:
-        """Whether pictures are encoded as two fields."""
+        """Whether frames are encoded as two fields."""
         return self.field_order != "progressive"
 
 
@@ -98,7 +98,7 @@ class EncodeSpec:
 class Segment:
     """A finished segment file.
 
-    ``reorder`` is how many packets a picture is coded ahead of its turn, at most.
+    ``reorder`` is how many packets a frame is coded ahead of its turn, at most.
     """
 
     frames: int
@@ -141,7 +141,7 @@ def _options(spec: EncodeSpec) -> dict[str, str]:
             "b": "0",
             "cpu-used": str(_VPX_SPEEDS.get(spec.preset, spec.preset)),
             "row-mt": "1",
-            "auto-alt-ref": "0",  # hidden pictures do not go with alpha
+            "auto-alt-ref": "0",  # hidden frames do not go with alpha
         },
         "prores_ks": lambda: {
             "profile": "4444" if "444" in spec.pixel_format else "hq",
@@ -262,7 +262,7 @@ class SegmentWriter:
         """Return a frame as it is encoded.
 
         A change of matrix or range belongs to the conversion: to samples of RGB it was done before, and others keep
-        what they mean unless the job asks for a picture that every player shows.
+        what they mean unless the job asks for a frame that every player shows.
         """
         spec = self._spec
         if frame.format.name != spec.pixel_format.replace("yuvj", "yuv") or self._source != spec.color:

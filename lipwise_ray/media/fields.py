@@ -1,4 +1,4 @@
-"""Interlaced pictures: which field comes first, keeping it, and making whole frames of fields."""
+"""Interlaced frames: which field comes first, keeping it, and making whole frames of fields."""
 
 from __future__ import annotations
 

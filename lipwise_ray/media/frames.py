@@ -1,4 +1,4 @@
-"""Turning decoded frames into frames of ours: fitted, cropped, scaled, planar, writable; and small pictures."""
+"""Turning decoded frames into frames of ours: fitted, cropped, scaled, planar, writable; and small images."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _SLACK = 1e-6
+_LEAST_SIDE_PX = 2  # of the smallest frame that encoders take
 _BLACK, _NEUTRAL = 16, 128  # of 8 bits
 
 
 @dataclass(frozen=True, slots=True)
 class FrameRecipe:
-    """What is done to every decoded frame before anything else sees it.
+    """Recipe by which decoded frames are prepared, before anything else sees them.
 
     A stream may change its size, format or colours as it goes on. What differs from the canvas is fitted into it, as
     large as it goes without distortion, in the middle of black; what does not differ stays as it is, sample by sample.
@@ -37,7 +38,7 @@ class FrameRecipe:
         stored: Size before scaling.
         source_format: FFmpeg name of the format in which frames come.
         source_color: What their samples mean.
-        deinterlace: Frames are to be read as whole pictures in place of two fields.
+        deinterlace: Frames are to be read whole in place of two fields.
     """
 
     canvas: Canvas
@@ -92,7 +93,7 @@ class FrameRecipe:
         return _NEUTRAL * unit if plane < self.canvas.format.planes else 0
 
     def _fitted_size(self, frame: VideoFrame) -> Size:
-        """Return how large a frame is before the crop."""
+        """Return the size of a frame before the crop."""
         if (frame.width, frame.height) == (self.stored.width, self.stored.height):
             return self.scaled
         factor = min(self.scaled.width / frame.width, self.scaled.height / frame.height)
@@ -128,25 +129,25 @@ def make_recipe(
     *,
     resize_factor: int = 1,
     crop: tuple[int, int, int, int] | None = None,
-    turn: Rotation = 0,
+    rotation: Rotation = 0,
     deinterlace: bool = False,
 ) -> FrameRecipe:
-    """Return how the frames of a video are prepared.
+    """Return the recipe by which the frames of a video are prepared.
 
     Args:
         info: The video.
         sizes: All sizes that its frames have, where they are known; the largest is what the others are fitted into.
         resize_factor: Divide width and height by this.
-        crop: (top, bottom, left, right) kept of the shown picture after scaling and turning; -1 for
+        crop: (top, bottom, left, right) kept of the shown frame after scaling and turning; -1 for
             bottom or right keeps all.
-        turn: Further degrees clockwise by which the picture is shown turned.
-        deinterlace: Make whole pictures of fields.
+        rotation: Further degrees clockwise by which frames are shown rotated.
+        deinterlace: Make whole frames of fields.
 
     Raises:
-        SettingsError: The crop leaves nothing of the picture.
+        SettingsError: The crop leaves nothing of the frame.
     """
     stored = max((info.size, *sizes), key=lambda size: size.width * size.height)
-    orientation = info.orientation.turned(turn)
+    orientation = info.orientation.turned(rotation)
     pixel_format = working_format(info.pixel_format, alpha=info.has_alpha)
     color = info.color
     if is_rgb(info.pixel_format) or info.is_still:
@@ -163,20 +164,20 @@ def make_recipe(
     fields = 1 if info.field_order == "progressive" else 2
     left -= left % (1 << pixel_format.shift_x)
     top -= top % (fields << pixel_format.shift_y)
-    if right - left < 2 or bottom - top < 2:  # noqa: PLR2004  # the smallest picture encoders take
+    if min(right - left, bottom - top) < _LEAST_SIDE_PX:
         raise SettingsError(
             "bad_crop",
             str(info.path),
-            "source.crop must leave some of the picture",
+            "source.crop must leave some of the frame",
             f"{crop} of {scaled.width}x{scaled.height}",
-            "Give top, bottom, left, right in pixels of the shown picture",
+            "Give top, bottom, left, right in pixels of the shown frame",
         )
     canvas = Canvas(Size(right - left, bottom - top), pixel_format, color, orientation, whole.sample_aspect)
     return FrameRecipe(canvas, (left, top), scaled, stored, info.pixel_format, info.color, deinterlace)
 
 
 def _stored_crop(crop: tuple[int, int, int, int], whole: Canvas) -> tuple[int, int, int, int]:
-    """Return (left, top, right, bottom) in stored coordinates: all that a part of the shown picture touches."""
+    """Return (left, top, right, bottom) in stored coordinates: all that a part of the shown frame touches."""
     shown = whole.shown_size
     top, bottom, left, right = crop
     right = shown.width if right < 0 else min(right, shown.width)
@@ -190,12 +191,12 @@ def _stored_crop(crop: tuple[int, int, int, int], whole: Canvas) -> tuple[int, i
 
 
 @dataclass(frozen=True, slots=True)
-class SmallPicture:
-    """A small upright picture of a frame, for detection.
+class SmallImage:
+    """A small upright image of a frame, for detection.
 
     Attributes:
         image_bgr: Shape (H, W, 3), uint8.
-        scale_x: Multiply a column by this to get a column of the shown picture.
+        scale_x: Multiply a column by this to get a column of the shown frame.
         scale_y: The same for rows.
     """
 
@@ -204,8 +205,8 @@ class SmallPicture:
     scale_y: float
 
 
-def small_picture(frame: VideoFrame, recipe: FrameRecipe, side_px: int) -> SmallPicture:
-    """Return an upright, square-pixel picture whose longer side is at most `side_px` (0: full size).
+def small_image(frame: VideoFrame, recipe: FrameRecipe, side_px: int) -> SmallImage:
+    """Return an upright, square-pixel image whose longer side is at most `side_px` (0: full size).
 
     Scales straight from the planes; the full frame is never converted.
     """
@@ -222,4 +223,4 @@ def small_picture(frame: VideoFrame, recipe: FrameRecipe, side_px: int) -> Small
     small = prepared.reformat(width=width, height=height, format="bgr24", interpolation="FAST_BILINEAR")
     image = canvas.orientation.upright(small.to_ndarray())
     shown = canvas.shown_size
-    return SmallPicture(image, shown.width / image.shape[1], shown.height / image.shape[0])
+    return SmallImage(image, shown.width / image.shape[1], shown.height / image.shape[0])

@@ -44,7 +44,7 @@ def noise_of(plane: F32Array, where: BoolArray) -> float | None:
 
 
 def around(opacity: F32Array) -> BoolArray:
-    """Return where a mask fades out, so that mostly the frame's own pixels show."""
+    """Return the rim at which a mask fades out, so that mostly the frame's own pixels show."""
     return (opacity > _EDGE) & (opacity < _CORE)
 
 

@@ -1,4 +1,4 @@
-"""What a stream says of high dynamic range: the display it was mastered on, and how bright it gets."""
+"""High dynamic range of a stream: the display it was mastered on, and its light levels."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _MASTERING = struct.Struct("=20i2i")  # AVMasteringDisplayMetadata: ten rational
 _LIGHT = struct.Struct("=2I")  # AVContentLightMetadata
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000  # steps of SMPTE ST 2086, as H.264 and HEVC code them
 _COORDINATES = 8
+_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class MasteringDisplay:
 
 @dataclass(frozen=True, slots=True)
 class LightLevels:
-    """How bright a film gets, in cd/m2 (CTA-861.3): its brightest pixel, and its brightest frame on average."""
+    """Light levels of a film, in cd/m2 (CTA-861.3): of its brightest pixel, and of its brightest frame on average."""
 
     brightest_pixel: int
     brightest_frame: int
@@ -45,7 +46,7 @@ class LightLevels:
 
 @dataclass(frozen=True, slots=True)
 class Hdr:
-    """What a stream says of its dynamic range; None for what it does not say."""
+    """Metadata of a stream's dynamic range; None for what it does not say."""
 
     mastering: MasteringDisplay | None = None
     light: LightLevels | None = None
@@ -56,12 +57,12 @@ class Hdr:
             return False
         if self.mastering is None or other.mastering is None:
             return True
-        one, two = self.mastering, other.mastering
-        pairs = zip(one.coordinates, two.coordinates, strict=True)
+        mine, theirs = self.mastering, other.mastering
+        pairs = zip(mine.coordinates, theirs.coordinates, strict=True)
         return (
-            all(abs(a - b) <= 2 for a, b in pairs)  # noqa: PLR2004  # steps
-            and abs(one.brightest - two.brightest) <= _LUMINANCE // 100
-            and abs(one.darkest - two.darkest) <= 2  # noqa: PLR2004  # steps
+            all(abs(a - b) <= _STEPS for a, b in pairs)
+            and abs(mine.brightest - theirs.brightest) <= _LUMINANCE // 100
+            and abs(mine.darkest - theirs.darkest) <= _STEPS
         )
 
 
@@ -69,7 +70,7 @@ NO_HDR = Hdr()
 
 
 def hdr_of(frame: VideoFrame) -> Hdr:
-    """Return what a decoded frame carries; of a mastering display only a whole description counts."""
+    """Return the metadata of a decoded frame; of a mastering display only a whole description counts."""
     display = side_data(frame, Type.MASTERING_DISPLAY_METADATA)
     levels = side_data(frame, Type.CONTENT_LIGHT_LEVEL)
     light = LightLevels(*_LIGHT.unpack(levels[: _LIGHT.size])) if len(levels) >= _LIGHT.size else None

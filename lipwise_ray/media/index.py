@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import av.error
 import numpy as np
 
-from lipwise_ray.arrays import ArraySpec, read_npz
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
-from lipwise_ray.media.pictures import SERIES, WEBP_ANIMATION, Pictures, open_pictures
+from lipwise_ray.media.image_sequence import SERIES, WEBP_ANIMATION, ImageSequence, open_image_sequence
 from lipwise_ray.media.pixels import plane_bytes
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.sizes import SizeSurvey
+from lipwise_ray.storage.arrays import ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, I64Array, Size
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 # Frame times come whole and unambiguous out of these demuxers; the others leave time stamps out
-# of some packets or split pictures over several, and only decoding tells what is shown.
+# of some packets or split frames over several, and only decoding tells what is shown.
 _EXACT_DEMUXERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _STANDARD_RATES = tuple(
     Fraction(rate)
@@ -38,6 +38,7 @@ _UNCOUNTED = ("matroska", "ivf")
 _TRUNCATED_SLACK_S = 1.0
 _TRUNCATED_SHARE = 0.02
 _TRUNCATED_STREAM_S = 0.5
+_MOST_OFF_TICKS = 1.001  # a tick, and the rounding of floats
 _ARRAYS = {
     "pts": ArraySpec("int64", ("N",)),
     "is_key": ArraySpec("bool", ("N",)),
@@ -57,11 +58,11 @@ class FrameIndex:
         is_key: Whether decoding can start at the frame, shape (N,).
         seek_ts: What to seek to for a key frame (its dts, else pts), shape (N,).
         key_crc: CRC-32 of a key frame's luma where the container's time stamps cannot be trusted
-            after a seek and the picture itself has to tell where the decoder stands; else empty.
+            after a seek and the frame itself has to tell where the decoder stands; else empty.
         end_pts: End of the last frame.
         time_base: Seconds a tick.
         rate: Frames a second where the rate is constant, else None.
-        sizes: The sizes that its pictures have, the first one's first; mostly one.
+        sizes: The sizes that its frames have, the first one's first; mostly one.
     """
 
     pts: I64Array
@@ -137,7 +138,7 @@ def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:
 
 
 def check_packets(info: VideoInfo) -> None:
-    """Read every packet's header once, without decoding; a series of pictures has none.
+    """Read every packet's header once, without decoding; a series of images has none.
 
     Raises:
         MediaError: The file ends before its declared end, or a packet is damaged.
@@ -149,10 +150,10 @@ def check_packets(info: VideoInfo) -> None:
 
 
 def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
-    pictures = open_pictures(info.path)
-    if pictures is not None:
-        with closing(pictures):
-            return _of_pictures(pictures, info, salvage=salvage)
+    sequence = open_image_sequence(info.path)
+    if sequence is not None:
+        with closing(sequence):
+            return _of_pictures(sequence, info, salvage=salvage)
     survey = _Survey([], exact=False)
     if not salvage:
         survey = _survey(info)
@@ -163,7 +164,7 @@ def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
         raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it plays")
     entries.sort()
     if info.is_still:
-        del entries[1:]  # pictures behind the first one have no time of their own
+        del entries[1:]  # frames behind the first one have no time of their own
     table = np.array(entries, np.int64)
     pts = np.ascontiguousarray(table[:, 0])
     steps = np.diff(pts)
@@ -182,15 +183,15 @@ def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
     )
 
 
-def _of_pictures(pictures: Pictures, info: VideoInfo, *, salvage: bool) -> FrameIndex:
-    """Return the index of pictures of which each can be had by itself."""
-    table = np.array(list(pictures.times(salvage=salvage)), np.int64).reshape(-1, 2)
+def _of_pictures(sequence: ImageSequence, info: VideoInfo, *, salvage: bool) -> FrameIndex:
+    """Return the index of frames of which each can be had by itself."""
+    table = np.array(list(sequence.times(salvage=salvage)), np.int64).reshape(-1, 2)
     if not len(table):
         raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it shows")
     pts = np.ascontiguousarray(table[:, 0])
     rate = _constant_rate(pts, info)
     if info.container == SERIES and np.any(table[:, 1] != 1):
-        rate = None  # a tick is a whole picture there, so the time of a gap is no rounding
+        rate = None  # a tick is a whole frame there, so the time of a gap is no rounding
     return FrameIndex(
         pts=pts,
         is_key=np.ones(len(pts), np.bool_),
@@ -199,7 +200,7 @@ def _of_pictures(pictures: Pictures, info: VideoInfo, *, salvage: bool) -> Frame
         end_pts=int(table[-1].sum()),
         time_base=info.time_base,
         rate=rate,
-        sizes=tuple(dict.fromkeys([info.size, *pictures.sizes()])),
+        sizes=tuple(dict.fromkeys([info.size, *sequence.sizes()])),
     )
 
 
@@ -208,10 +209,10 @@ _Entry = tuple[int, bool, int, int, int]  # pts, is key frame, seek time stamp, 
 
 @dataclass(slots=True)
 class _Survey:
-    """What demuxing tells: the shown frames, and whether that is exact.
+    """Findings of demuxing: the shown frames, and whether that is exact.
 
     ``end_s`` is the end of the last packet of any stream on the container's clock, ``video_end_s``
-    that of the pictures; ``sizes`` is what their headers say.
+    that of the frames; ``sizes`` is what their headers say.
     """
 
     entries: list[_Entry]
@@ -245,7 +246,7 @@ class _Survey:
 
 def _survey(info: VideoInfo) -> _Survey:
     """Read every packet's header once."""
-    found = _Survey([], exact=info.container in _EXACT_DEMUXERS)
+    survey = _Survey([], exact=info.container in _EXACT_DEMUXERS)
     with open_input(info.path) as container:
         streams = [s for s in container.streams if s.type in ("video", "audio")]
         sizes = SizeSurvey(next(s for s in container.streams.video if s.index == info.stream_index), info.size)
@@ -256,16 +257,16 @@ def _survey(info: VideoInfo) -> _Survey:
                 is_video = packet.stream_index == info.stream_index
                 if packet.pts is not None:
                     end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                    found.end_s = max(found.end_s, end_s)
-                    found.video_end_s = max(found.video_end_s, end_s if is_video else 0.0)
+                    survey.end_s = max(survey.end_s, end_s)
+                    survey.video_end_s = max(survey.video_end_s, end_s if is_video else 0.0)
                 if is_video:
-                    found.take(packet, info.path)
-                    if found.exact:  # else all is decoded
+                    survey.take(packet, info.path)
+                    if survey.exact:  # else all is decoded
                         sizes.take(packet)
         except av.error.FFmpegError as error:
-            raise decode_problem(info.path, error, f"after {found.packets} frames") from error
-    found.sizes = sizes.sizes
-    return found
+            raise decode_problem(info.path, error, f"after {survey.packets} frames") from error
+    survey.sizes = sizes.sizes
+    return survey
 
 
 def _decoded(info: VideoInfo, sizes: dict[Size, None], *, salvage: bool) -> list[_Entry]:
@@ -282,7 +283,7 @@ def _decoded(info: VideoInfo, sizes: dict[Size, None], *, salvage: bool) -> list
                     if frame.is_corrupt:
                         if salvage:
                             continue
-                        raise damaged(info.path, f"a damaged picture after {len(entries)} frames")
+                        raise damaged(info.path, f"a damaged frame after {len(entries)} frames")
                     sizes.setdefault(Size(frame.width, frame.height))
                     duration = frame.duration or 0
                     number = frame.pts
@@ -332,7 +333,7 @@ def _constant_rate(pts: I64Array, info: VideoInfo) -> Fraction | None:
         if abs(ticks_a_frame * (len(pts) - 1) - ticks) > 1:
             continue
         exact = numbers * float(ticks_a_frame)
-        if np.abs(pts - pts[0] - exact).max() <= 1.001:  # noqa: PLR2004  # a tick, and float rounding
+        if np.abs(pts - pts[0] - exact).max() <= _MOST_OFF_TICKS:
             return rate
     return None
 
@@ -348,7 +349,7 @@ def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
             return
         got = f"{survey.packets} of {info.declared_frames} frames"
     elif float(info.declared_end_s or 0) - survey.video_end_s > _TRUNCATED_STREAM_S:
-        got = f"pictures for {survey.video_end_s:.2f} s where {float(info.declared_end_s or 0):.2f} s are declared"
+        got = f"frames for {survey.video_end_s:.2f} s where {float(info.declared_end_s or 0):.2f} s are declared"
     elif declared_s - survey.end_s > max(_TRUNCATED_SLACK_S, _TRUNCATED_SHARE * declared_s):
         got = f"{survey.end_s:.2f} s where {declared_s:.2f} s are declared"
     else:

@@ -1,4 +1,4 @@
-"""Segments and sound to one file: packets only, time stamps from the plan."""
+"""Segments and audio to one file: packets only, time stamps from the plan."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from lipwise_ray.media.container import open_input, write_problem
 from lipwise_ray.media.fields import AV_FIELD_ORDER
 from lipwise_ray.media.matroska import ROOM, set_shown_size
 from lipwise_ray.media.orientation import UPRIGHT
-from lipwise_ray.media.picture_tags import PLAIN, PictureTags
-from lipwise_ray.values import I64Array, Size
+from lipwise_ray.media.timeline import Timeline
+from lipwise_ray.media.video_tags import PLAIN, VideoTags
+from lipwise_ray.values import Size
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -53,20 +54,6 @@ class SegmentFile:
     crc: int
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """When every output frame is shown: ticks of `time_base`, shape (N,), and the end of the last."""
-
-    pts: I64Array
-    end_pts: int
-    time_base: Fraction
-
-    @property
-    def duration_s(self) -> Fraction:
-        """Exact duration."""
-        return (self.end_pts - int(self.pts[0])) * self.time_base
-
-
 def container_for(path: Path) -> str:
     """Return the FFmpeg container of an output's file name.
 
@@ -91,8 +78,8 @@ def codec_for(codec: str, container: str, *, alpha: bool = False, hdr: bool = Fa
     Args:
         codec: FFmpeg's name of an encoder.
         container: FFmpeg's name of the container.
-        alpha: The picture has transparency: the usual one is then one that keeps it, where the container has one.
-        hdr: The picture has a high dynamic range, which players show of HEVC and AV1 alone.
+        alpha: The video has transparency: the usual one is then one that keeps it, where the container has one.
+        hdr: The video has a high dynamic range, which players show of HEVC and AV1 alone.
 
     Raises:
         SettingsError: The container cannot carry that codec.
@@ -136,24 +123,24 @@ def join(
     timeline: Timeline,
     target: Path,
     *,
-    picture: PictureTags = PLAIN,
+    tags: VideoTags = PLAIN,
     metadata: dict[str, str],
     add_sound: Callable[[OutputContainer], Iterator[Packet[Any]]] | None,
     language: str | None = None,
     rate: Fraction | None = None,
     side: SidePackets | None = None,
 ) -> None:
-    """Write the finished file: the segments' pictures without re-encoding, the sound once, and what goes along.
+    """Write the finished file: the segments' frames without re-encoding, the audio once, and what goes along.
 
     Args:
         segments: In order; together exactly the timeline's frames.
         timeline: When each frame is shown.
         target: The file to write; its ending chooses the container.
-        picture: What the container says of the picture.
+        tags: What the container says of the video besides size and format.
         metadata: Container tags.
         add_sound: Adds the audio stream and returns its packets; None for a silent file.
-        language: Of the sound, as the container names it.
-        rate: Nominal pictures a second, for a time code.
+        language: Of the audio, as the container names it.
+        rate: Nominal frames a second, for a time code.
         side: What the source's container carried beside them.
 
     Raises:
@@ -179,10 +166,10 @@ def join(
                 stream.disposition = Disposition.default | Disposition.dub
                 stream.metadata.update({"language": language} if language else {})
             beside = _added(side, output, target) if side is not None else iter(())
-            if side is not None and side.chosen.picture_tags:
-                video.metadata.update(side.chosen.picture_tags)
-                video.codec_context.framerate = rate or 1 / timeline.time_base  # a time code counts pictures
-            _describe(video, picture, container)
+            if side is not None and side.chosen.video_tags:
+                video.metadata.update(side.chosen.video_tags)
+                video.codec_context.framerate = rate or 1 / timeline.time_base  # a time code counts frames
+            _describe(video, tags, container)
             heard = heapq.merge(sound, beside, key=_time)
             for packet in _interleaved(_video_packets(segments, timeline, video), heard):
                 _mux(packet, output, side)
@@ -195,31 +182,31 @@ def join(
         if isinstance(error, OSError) and error.errno:
             raise write_problem(target, error) from error
         raise SegmentError("join", str(target), "must be muxed", str(error)) from error
-    if _needs_room(picture, container):
+    if _needs_room(tags, container):
         try:
-            set_shown_size(target, picture.sample_aspect_ratio)
+            set_shown_size(target, tags.sample_aspect_ratio)
         except OSError as error:
             raise write_problem(target, error) from error
 
 
-def _describe(video: VideoStream, picture: PictureTags, container: str) -> None:
+def _describe(video: VideoStream, tags: VideoTags, container: str) -> None:
     """Say of the stream what the container has words for, whether the codec says it too or not."""
     context = video.codec_context
-    context.sample_aspect_ratio = picture.sample_aspect_ratio
-    context.field_order = AV_FIELD_ORDER[picture.field_order]
-    if picture.orientation != UPRIGHT:
-        wide = round(context.width * picture.sample_aspect_ratio)
-        video.set_display_matrix(picture.orientation.matrix(Size(wide, context.height)))
-    if picture.has_alpha and context.name.endswith("vp9"):
+    context.sample_aspect_ratio = tags.sample_aspect_ratio
+    context.field_order = AV_FIELD_ORDER[tags.field_order]
+    if tags.orientation != UPRIGHT:
+        wide = round(context.width * tags.sample_aspect_ratio)
+        video.set_display_matrix(tags.orientation.matrix(Size(wide, context.height)))
+    if tags.has_alpha and context.name.endswith("vp9"):
         context.pix_fmt = "yuva420p"  # the decoder that looked at it leaves alpha out
-    if _needs_room(picture, container):
+    if _needs_room(tags, container):
         video.metadata["title"] = video.metadata.get("title", "") + ROOM
     if container in ("mp4", "mov") and context.name in _APPLE_TAGS:
         context.codec_tag = _APPLE_TAGS[context.name]
 
 
-def _needs_room(picture: PictureTags, container: str) -> bool:
-    return container in ("matroska", "webm") and picture.sample_aspect_ratio != 1
+def _needs_room(tags: VideoTags, container: str) -> bool:
+    return container in ("matroska", "webm") and tags.sample_aspect_ratio != 1
 
 
 def _mux(packet: Packet[Any], output: OutputContainer, side: SidePackets | None) -> None:

@@ -1,4 +1,4 @@
-"""How large an input may be. Checked by its headers, and by what comes out of it where headers may lie."""
+"""Limits of inputs. Checked by their headers, and by what comes out of them where headers may lie."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import av
 
 from lipwise_ray.errors import MediaError
-from lipwise_ray.settings import Limits
+from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.values import Size
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HOUR_S = 3600
 
 
-def check_container(container: InputContainer, path: Path, limits: Limits) -> None:
+def check_container(container: InputContainer, path: Path, limits: LimitsSettings) -> None:
     """Refuse a file with too many streams, or one that says it is too long.
 
     Raises:
@@ -32,8 +32,8 @@ def check_container(container: InputContainer, path: Path, limits: Limits) -> No
     check_duration(Fraction(container.duration or 0, av.time_base), path, limits)
 
 
-def check_picture(stream: VideoStream, path: Path, limits: Limits) -> None:
-    """Refuse a stream with too large a picture, by its header.
+def check_frame_size(stream: VideoStream, path: Path, limits: LimitsSettings) -> None:
+    """Refuse a stream with too large a frame, by its header.
 
     Raises:
         MediaError: It is.
@@ -41,8 +41,8 @@ def check_picture(stream: VideoStream, path: Path, limits: Limits) -> None:
     check_size(Size(stream.codec_context.width, stream.codec_context.height), path, limits)
 
 
-def check_size(size: Size, path: Path, limits: Limits) -> None:
-    """Refuse too large a picture.
+def check_size(size: Size, path: Path, limits: LimitsSettings) -> None:
+    """Refuse too large a frame.
 
     Raises:
         MediaError: It is.
@@ -52,7 +52,7 @@ def check_size(size: Size, path: Path, limits: Limits) -> None:
         raise MediaError("too_large", str(path), must, f"{size.width}x{size.height}", "See limits.megapixels")
 
 
-def check_duration(seconds: Fraction, path: Path, limits: Limits) -> None:
+def check_duration(seconds: Fraction, path: Path, limits: LimitsSettings) -> None:
     """Refuse what is too long.
 
     Raises:

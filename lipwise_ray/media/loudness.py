@@ -1,4 +1,4 @@
-"""How loud a sound is, by EBU R 128."""
+"""Loudness of an audio stream, by EBU R 128."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FLOOR_LUFS = -69.9  # the measure's gate is at -70
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """Loudness of a whole sound; None where it is too short or silent to tell.
+    """Loudness of a whole audio stream; None where it is too short or silent to tell.
 
     Attributes:
         lufs: Integrated loudness.
@@ -64,14 +64,14 @@ class LoudnessMeter:
 
     def result(self) -> Loudness:
         """Return the loudness of all that was pushed."""
-        found = [float(self._last[key]) if (key := f"lavfi.r128.{name}") in self._last else None for name in _KEYS]
-        lufs, range_lu, peak = found
+        measured = [float(self._last[key]) if (key := f"lavfi.r128.{name}") in self._last else None for name in _KEYS]
+        lufs, range_lu, peak = measured
         is_heard = lufs is not None and lufs > _FLOOR_LUFS
         return Loudness(lufs if is_heard else None, range_lu if is_heard else None, peak)
 
 
 def loudness(info: AudioInfo) -> Loudness:
-    """Measure a sound; streamed.
+    """Measure an audio stream; streamed.
 
     Raises:
         MediaError: The stream is damaged.

@@ -1,4 +1,4 @@
-"""The one thing of Matroska that cannot be asked of its muxer through PyAV: the size at which pictures are shown.
+"""The one thing of Matroska that cannot be asked of its muxer through PyAV: the size at which frames are shown.
 
 The muxer takes it from a field of the stream that PyAV does not set, so room is left in the track's name, and when the
 file is finished the track's entry is written anew in the same bytes.
@@ -61,7 +61,7 @@ def set_shown_size(path: Path, sample_aspect_ratio: Fraction) -> None:
 
 
 def _tracks(file: BinaryIO, end: int) -> tuple[int, int]:
-    """Return where the contents of the tracks' element begin, and how long they are.
+    """Return offset and length of the contents of the tracks' element.
 
     Raises:
         EOFError: There is none before the end.
@@ -80,7 +80,7 @@ def _described_tracks(tracks: bytes, sample_aspect_ratio: Fraction) -> bytes:
 
     Raises:
         EOFError: They end in the middle.
-        KeyError: Pictures have no size.
+        KeyError: Frames have no size.
         ValueError: There is no room.
     """
     entries = list(_elements(tracks))
@@ -145,7 +145,7 @@ def _described(entry: _Element, sample_aspect_ratio: Fraction) -> bytes:
 
 
 def _shown(video: bytes, sample_aspect_ratio: Fraction) -> bytes:
-    """Return what is said of pictures, with the size at which they are shown."""
+    """Return the video settings of a track, with the size at which frames are shown."""
     parts = {part.id: part for part in _elements(video)}
     width, height = (int.from_bytes(parts[side].contents, "big") for side in (_PIXEL_WIDTH, _PIXEL_HEIGHT))
     shown = _shown_size(width, height, sample_aspect_ratio)
@@ -157,7 +157,7 @@ def _shown(video: bytes, sample_aspect_ratio: Fraction) -> bytes:
 
 
 def _shown_size(width: int, height: int, sample_aspect_ratio: Fraction) -> tuple[int, int]:
-    """Return whole numbers of the shown picture's shape, exact where that is not much larger than the stored one."""
+    """Return whole numbers of the shown frame's shape, exact where that is not much larger than the stored one."""
     shape = width * sample_aspect_ratio / height
     times = max(-(-width // shape.numerator), -(-height // shape.denominator))
     if times * shape.denominator <= _MOST_LARGER * height and times * shape.numerator <= _MOST_LARGER * width:

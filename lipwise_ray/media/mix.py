@@ -1,4 +1,4 @@
-"""Several sounds as one, each at its place; streamed, never whole in memory."""
+"""Several audio clips as one, each at its place; streamed, never whole in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from lipwise_ray.media.audio import Sound
+from lipwise_ray.media.audio import DecodedAudio
 from lipwise_ray.media.audio import mono as heard_as_mono
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.channels import channel_names
@@ -29,8 +29,8 @@ _MOST_CHANNELS = 8  # that FLAC can hold
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """A sound and its place in a mix.
+class AudioClip:
+    """An audio stream and its place in a mix.
 
     Attributes:
         info: The audio stream.
@@ -40,19 +40,19 @@ class Clip:
     """
 
     info: AudioInfo
-    sound: Sound
+    sound: DecodedAudio
     start_s: float
     end_s: float | None
 
     @property
     def stop_s(self) -> Fraction:
-        """Where it is over."""
+        """End of the clip in the mix."""
         whole = Fraction(self.start_s) + self.sound.duration_s
         return whole if self.end_s is None else min(whole, Fraction(self.end_s))
 
 
-def mix_info(clips: Sequence[Clip], path: Path, *, mono: bool = False) -> AudioInfo:
-    """Return what `mix` writes: the highest rate and the most channels of its sounds, or stereo for more than eight."""
+def mix_info(clips: Sequence[AudioClip], path: Path, *, mono: bool = False) -> AudioInfo:
+    """Return the stream that `mix` writes: highest rate and most channels of its clips; stereo for over eight."""
     layout = max((clip.sound.layout for clip in clips), key=lambda layout: len(channel_names(layout)))
     layout = "mono" if mono else layout if len(channel_names(layout)) <= _MOST_CHANNELS else "stereo"
     rate_hz, channels = max(clip.sound.rate_hz for clip in clips), len(channel_names(layout))
@@ -60,21 +60,21 @@ def mix_info(clips: Sequence[Clip], path: Path, *, mono: bool = False) -> AudioI
 
 
 def mix(
-    clips: Sequence[Clip],
+    clips: Sequence[AudioClip],
     target: Path,
     *,
     mono: bool = False,
     salvage: bool = False,
     on_block: Callable[[], None] = lambda: None,
 ) -> AudioInfo:
-    """Add sounds up and write them as 24-bit FLAC in Matroska.
+    """Add clips up and write them as 24-bit FLAC in Matroska.
 
     Each keeps its loudness; where the sum would clip, all of it is made quieter. One channel goes to both front ones.
 
     Args:
         clips: What is mixed, at least one; the mix ends with the last of them.
         target: The file.
-        mono: One channel, as the networks hear each sound.
+        mono: One channel, as the networks hear each audio stream.
         salvage: Keep what decodes of damaged streams.
         on_block: Called now and then.
 
@@ -107,7 +107,7 @@ def mix(
     return info
 
 
-def _blocks(clips: Sequence[Clip], info: AudioInfo, *, mono: bool, salvage: bool) -> Iterator[F32Array]:
+def _blocks(clips: Sequence[AudioClip], info: AudioInfo, *, mono: bool, salvage: bool) -> Iterator[F32Array]:
     """Yield the sum in blocks of shape (channels, samples)."""
     total = round_half_up(max(clip.stop_s for clip in clips) * info.rate_hz)
     voices = [_Voice(clip, info, mono=mono, salvage=salvage) for clip in clips]
@@ -119,9 +119,9 @@ def _blocks(clips: Sequence[Clip], info: AudioInfo, *, mono: bool, salvage: bool
 
 
 class _Voice:
-    """One sound of a mix; its file is open from its first block to its last."""
+    """One clip of a mix; its file is open from its first block to its last."""
 
-    def __init__(self, clip: Clip, into: AudioInfo, *, mono: bool, salvage: bool) -> None:
+    def __init__(self, clip: AudioClip, into: AudioInfo, *, mono: bool, salvage: bool) -> None:
         self._clip = clip
         self._rate_hz = into.rate_hz
         self._layout = into.layout

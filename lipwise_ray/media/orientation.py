@@ -1,4 +1,4 @@
-"""How a player lays out the stored picture: turned, mirrored, or by any other linear map."""
+"""Orientation of stored frames: rotated, mirrored, or laid out by any other linear map."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Matrix = tuple[int, ...]
 _ONE, _W = 1 << 16, 1 << 30
 _BYTES = 36
 _NEAR = 0.02
-"""Maps that differ from a turn by a right angle or a mirror by less than this are taken for one."""
+"""Maps that differ from a rotation by a right angle or a mirror by less than this are taken for one."""
 
 _FLAT = 0.05
-"""Maps whose picture would be thinner than this share of its length show nothing; players ignore them."""
+"""Maps whose frame would be thinner than this share of its length show nothing; players ignore them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """The linear map from the stored to the shown picture, rows downwards; how large it is shown does not count.
+    """The linear map from the stored to the shown frame, rows downwards; how large it is shown does not count.
 
-    ``shown_x = xx * x + xy * y`` and ``shown_y = yx * x + yy * y``, moved so that the picture begins at 0.
+    ``shown_x = xx * x + xy * y`` and ``shown_y = yx * x + yy * y``, moved so that the shown frame begins at 0.
     """
 
     xx: float = 1.0
@@ -41,7 +41,7 @@ class Orientation:
 
     @staticmethod
     def clockwise(degrees: Rotation) -> Orientation:
-        """Return a turn."""
+        """Return a rotation."""
         cos, sin = {0: (1.0, 0.0), 90: (0.0, 1.0), 180: (-1.0, 0.0), 270: (0.0, -1.0)}[degrees]
         return Orientation(cos, -sin, sin, cos)
 
@@ -74,11 +74,11 @@ class Orientation:
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether it is a turn by any angle, mirrored or not."""
+        """Whether it is a rotation by any angle, mirrored or not."""
         return bool(np.abs(self.linear @ self.linear.T - np.eye(2)).max() < _NEAR)
 
     def is_like(self, other: Orientation) -> bool:
-        """Tell whether both show a picture in the same way, as closely as containers state angles."""
+        """Tell whether both show a frame in the same way, as closely as containers state angles."""
         return bool(np.abs(self.linear - other.linear).max() < _NEAR)
 
     @property
@@ -88,7 +88,7 @@ class Orientation:
 
     @property
     def rotation(self) -> Rotation:
-        """The turn nearest to it, in degrees clockwise; a mirror is left out."""
+        """The rotation nearest to it, in degrees clockwise; a mirror is left out."""
         turned = np.degrees(np.arctan2(self.yx, self.xx if self.xx * self.yy - self.xy * self.yx > 0 else -self.xx))
         return cast("Rotation", round(float(turned) / 90) * 90 % 360)
 
@@ -98,28 +98,28 @@ class Orientation:
         return self.xx * self.yy - self.xy * self.yx < 0
 
     def turned(self, degrees: Rotation) -> Orientation:
-        """Return what is shown when the picture is turned further, clockwise."""
+        """Return the orientation of a frame that is rotated further, clockwise."""
         linear = Orientation.clockwise(degrees).linear @ self.linear + 0.0
         return Orientation(*(float(value) for value in linear.ravel()))
 
     def matrix(self, size: Size) -> Matrix:
-        """Return the display matrix that shows a stored picture of that size so, from 0 on."""
+        """Return the display matrix that shows a stored frame of that size so, from 0 on."""
         corners = self.linear @ np.array([[0, size.width, 0, size.width], [0, 0, size.height, size.height]])
         x, y = -corners.min(axis=1)
         return tuple(round(value) for value in (*_scaled(self), x * _ONE, y * _ONE, _W))
 
-    def upright(self, picture: U8Array | PixelArray) -> U8Array:
-        """Return a small stored picture as it is shown, shape (H, W) or (H, W, 3); tilted, it has black around it."""
+    def upright(self, image: U8Array | PixelArray) -> U8Array:
+        """Return a small stored frame as it is shown, shape (H, W) or (H, W, 3); tilted, it has black around it."""
         if self.is_straight:
             rows, columns = (self.yx, self.xy) if self.swaps else (self.yy, self.xx)
-            picture = picture.swapaxes(0, 1) if self.swaps else picture
-            return np.ascontiguousarray(picture[:: int(rows), :: int(columns)])
-        height, width = picture.shape[:2]
+            image = image.swapaxes(0, 1) if self.swaps else image
+            return np.ascontiguousarray(image[:: int(rows), :: int(columns)])
+        height, width = image.shape[:2]
         corners = self.linear @ np.array([[0, width, 0, width], [0, 0, height, height]])
         low, high = corners.min(axis=1), corners.max(axis=1)
         centre = self.linear @ np.array([0.5, 0.5]) - low - 0.5
         extent = tuple(int(side) for side in np.ceil(high - low - _NEAR))
-        shown = cv2.warpAffine(picture, np.column_stack([self.linear, centre]), extent, flags=cv2.INTER_LINEAR)
+        shown = cv2.warpAffine(image, np.column_stack([self.linear, centre]), extent, flags=cv2.INTER_LINEAR)
         return cast("U8Array", shown)
 
 
@@ -127,8 +127,8 @@ UPRIGHT = Orientation()
 
 
 def _scaled(orientation: Orientation) -> tuple[float, ...]:
-    one = orientation
-    return one.xx * _ONE, one.yx * _ONE, 0, one.xy * _ONE, one.yy * _ONE, 0
+    plain = orientation
+    return plain.xx * _ONE, plain.yx * _ONE, 0, plain.xy * _ONE, plain.yy * _ONE, 0
 
 
 def read_matrix(data: bytes) -> Matrix | None:

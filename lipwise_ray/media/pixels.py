@@ -117,14 +117,18 @@ def _planar_for(name: str) -> PixelFormat:
 def plane_array(frame: VideoFrame, plane: int) -> PixelArray:
     """Return one plane as a view of the frame's memory, shape (rows, columns), uint8 or uint16."""
     data = frame.planes[plane]
-    dtype = np.uint16 if planar_bits(frame) > 8 else np.uint8  # noqa: PLR2004  # bits a byte
-    rows = plane_bytes(data).view(dtype)
+    rows = plane_bytes(data).view(f"u{sample_bytes(planar_bits(frame))}")
     return rows[: data.height, : data.width]
 
 
 def plane_bytes(plane: VideoPlane) -> U8Array:
     """Return a plane's memory with its padding, shape (rows, bytes a row); writing changes the frame."""
     return np.frombuffer(cast("Any", plane), np.uint8).reshape(-1, plane.line_size)
+
+
+def sample_bytes(bits: int) -> int:
+    """Return the bytes a sample of so many bits takes in memory."""
+    return (bits + 7) // 8
 
 
 def planar_bits(frame: VideoFrame) -> int:

@@ -1,4 +1,4 @@
-"""What a media file holds: streams, size, orientation, colour, sound."""
+"""Probing of media files: streams, size, orientation, colour, audio."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from lipwise_ray.media.colours import tags_of
 from lipwise_ray.media.container import decode_problem, is_known, open_input, reading
 from lipwise_ray.media.fields import FieldOrder, field_order
 from lipwise_ray.media.hdr import NO_HDR, Hdr, hdr_of
-from lipwise_ray.media.limits import check_container, check_duration, check_picture, check_size
-from lipwise_ray.media.orientation import UPRIGHT, Orientation, read_matrix
-from lipwise_ray.media.pictures import (
+from lipwise_ray.media.image_sequence import (
     SERIES,
     USUAL_RATE,
     WEBP_ANIMATION,
@@ -32,8 +30,10 @@ from lipwise_ray.media.pictures import (
     series_files,
     webp_size,
 )
+from lipwise_ray.media.limits import check_container, check_duration, check_frame_size, check_size
+from lipwise_ray.media.orientation import UPRIGHT, Orientation, read_matrix
 from lipwise_ray.media.side_data import side_data
-from lipwise_ray.settings import Limits
+from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1
 class VideoInfo:
     """One video stream.
 
-    ``size`` is the stored picture; laid out by ``orientation`` it is what a player shows. ``extras`` names what the
+    ``size`` is the stored frame; laid out by ``orientation`` it is what a player shows. ``extras`` names what the
     stream carries besides and no output can carry.
     ``start_s`` and ``sound_start_s`` are times of the container's clock; the latter is None for a
-    file without sound. ``declared_frames`` is what the container claims, 0 when it does not say;
-    ``declared_end_s`` is where MP4 says that the pictures end.
+    file without audio. ``declared_frames`` is what the container claims, 0 when it does not say;
+    ``declared_end_s`` is where MP4 says that the frames end.
     """
 
     path: Path
@@ -118,14 +118,14 @@ class AudioInfo:
 
 def video_stream(container: InputContainer) -> VideoStream | None:
     """Return the video stream a player would show; cover art and what no decoder knows do not count."""
-    found = [s for s in container.streams.video if is_known(s) and not s.disposition & Disposition.attached_pic]
-    return next((s for s in found if s.disposition & Disposition.default), next(iter(found), None))
+    streams = [s for s in container.streams.video if is_known(s) and not s.disposition & Disposition.attached_pic]
+    return next((s for s in streams if s.disposition & Disposition.default), next(iter(streams), None))
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
     """Return the audio stream a player would play; what no decoder knows does not count."""
-    found = [s for s in container.streams.audio if is_known(s)]
-    return next((s for s in found if s.disposition & Disposition.default), next(iter(found), None))
+    streams = [s for s in container.streams.audio if is_known(s)]
+    return next((s for s in streams if s.disposition & Disposition.default), next(iter(streams), None))
 
 
 def _refuse_unknown(streams: Iterable[VideoStream | AudioStream], path: Path) -> None:
@@ -160,21 +160,21 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
             failure = error
         if count > _FIRST_FRAME_PACKETS:
             break
-    raise decode_problem(path, failure or ValueError("no picture"), "before the first picture")
+    raise decode_problem(path, failure or ValueError("no frame"), "before the first frame")
 
 
-def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL_RATE) -> VideoInfo:
-    """Describe the video stream of a file, or a series of pictures; decodes its first frame only.
+def probe_video(path: Path, limits: LimitsSettings | None = None, rate: Fraction = USUAL_RATE) -> VideoInfo:
+    """Describe the video stream of a file, or a series of images; decodes its first frame only.
 
     Args:
-        path: A file; a folder of numbered pictures, or their pattern.
+        path: A file; a folder of numbered images, or their pattern.
         limits: How large it may be.
         rate: Frames a second of a series.
 
     Raises:
         MediaError: The file cannot be opened, is too large, has no video stream, or its first frame is damaged.
     """
-    limits = limits or Limits()
+    limits = limits or LimitsSettings()
     with reading(path):
         if is_series(path):
             return _series_info(path, limits, rate)
@@ -187,17 +187,17 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
             _refuse_unknown(container.streams.video, path)
         if stream is None or not stream.codec_context.width:
             covers = len(container.streams.video)
-            found = "only sound with a cover picture" if covers else "only sound"
+            got = "only audio with a cover image" if covers else "only audio"
             if stream is not None:
-                found = "a picture whose size cannot be read"
+                got = "a frame whose size cannot be read"
             raise MediaError(
                 "no_video",
                 str(path),
                 "needs a video stream",
-                found if container.streams.audio or covers else "no stream at all",
-                'Set "video" to a file with pictures',
+                got if container.streams.audio or covers else "no stream at all",
+                'Set "video" to a file with a video stream',
             )
-        check_picture(stream, path, limits)
+        check_frame_size(stream, path, limits)
         sound = audio_stream(container)
         stream.thread_type = "SLICE"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
         frame = _first_frame(container, stream, path)
@@ -233,19 +233,19 @@ def probe_video(path: Path, limits: Limits | None = None, rate: Fraction = USUAL
         )
 
 
-def _series_info(path: Path, limits: Limits, rate: Fraction) -> VideoInfo:
-    """Describe a series by its first picture."""
+def _series_info(path: Path, limits: LimitsSettings, rate: Fraction) -> VideoInfo:
+    """Describe a series by its first frame."""
     files = [file for _, file in series_files(path)]
     check_duration(len(files) / rate, path, limits)
     first = probe_video(files[0], limits)
     if webp_size(files[0]) is not None or not first.is_still:
-        raise MediaError("no_series", str(path), "must hold single pictures", f"moving ones in {files[0].name}")
+        raise MediaError("no_series", str(path), "must hold single images", f"moving ones in {files[0].name}")
     return replace(
         first, path=path, container=SERIES, time_base=1 / rate, average_rate=rate, guessed_rate=None, is_still=False
     )
 
 
-def _webp_info(path: Path, size: Size, limits: Limits) -> VideoInfo:
+def _webp_info(path: Path, size: Size, limits: LimitsSettings) -> VideoInfo:
     check_size(size, path, limits)
     with closing(open_webp(path)):
         return VideoInfo(
@@ -275,7 +275,7 @@ def _orientation(frame: VideoFrame) -> Orientation:
 
 
 def _has_alpha(frame: VideoFrame, stream: VideoStream, *, is_still: bool) -> bool:
-    """Tell whether a stream has transparency; pictures for the web have room for it, used or not."""
+    """Tell whether a stream has transparency; frames for the web have room for it, used or not."""
     if stream.metadata.get("alpha_mode") == "1":
         return True  # of VP8 and VP9, whose decoders leave it out
     if not any(component.is_alpha for component in frame.format.components):
@@ -311,7 +311,7 @@ def _container_end_s(container: InputContainer) -> Fraction | None:
     return Fraction(start + container.duration, av.time_base)
 
 
-def probe_audio(path: Path, limits: Limits | None = None) -> AudioInfo:
+def probe_audio(path: Path, limits: LimitsSettings | None = None) -> AudioInfo:
     """Describe the audio stream of a file without decoding it.
 
     Raises:
@@ -319,7 +319,7 @@ def probe_audio(path: Path, limits: Limits | None = None) -> AudioInfo:
         AudioError: It has no audio stream.
     """
     with reading(path), open_input(path) as container:
-        check_container(container, path, limits or Limits())
+        check_container(container, path, limits or LimitsSettings())
         stream = audio_stream(container)
         if stream is None:
             _refuse_unknown(container.streams.audio, path)
@@ -328,15 +328,15 @@ def probe_audio(path: Path, limits: Limits | None = None) -> AudioInfo:
                 "no_audio",
                 str(path),
                 "needs an audio stream",
-                ("only pictures" if container.streams.video else "none")
+                ("only video" if container.streams.video else "none")
                 if stream is None
                 else "one without rate or channels",
-                'Set "audio" to a file with sound',
+                'Set "audio" to a file with an audio stream',
             )
-        picture = video_stream(container)
+        video = video_stream(container)
         lead_s = Fraction(0)
-        if picture is not None and container.format.name not in _STILL_FORMATS:
-            lead_s = max(Fraction(0), _start_s(stream) - min(_start_s(stream), _start_s(picture)))
+        if video is not None and container.format.name not in _STILL_FORMATS:
+            lead_s = max(Fraction(0), _start_s(stream) - min(_start_s(stream), _start_s(video)))
         return AudioInfo(
             path=path,
             container=container.format.name,

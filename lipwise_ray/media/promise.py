@@ -1,4 +1,4 @@
-"""What a source's picture carries besides samples, and what of it an output keeps or leaves behind."""
+"""Metadata of a source's frames that an output keeps or leaves behind."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from lipwise_ray.media.encode import ALPHA_CODECS, HDR_CODECS, INTERLACED_CODECS
 from lipwise_ray.media.fields import FieldOrder
 from lipwise_ray.media.hdr import NO_HDR, Hdr
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
-from lipwise_ray.media.picture_tags import PictureTags
 from lipwise_ray.media.pixels import planar_format
 from lipwise_ray.media.side_streams import LeftBehind
+from lipwise_ray.media.video_tags import VideoTags
 
 if TYPE_CHECKING:
     from lipwise_ray.media.probe import VideoInfo
@@ -29,16 +29,16 @@ def carried(extras: Iterable[str], hdr: Hdr, *, is_interlaced: bool) -> set[str]
 
 
 def promised(
-    info: VideoInfo, orientation: Orientation, spec: EncodeSpec, container: str, found: Collection[str] = ()
-) -> tuple[PictureTags, list[LeftBehind]]:
-    """Return what a finished file will say of its picture, and what of the source it leaves behind.
+    info: VideoInfo, orientation: Orientation, spec: EncodeSpec, container: str, in_frames: Collection[str] = ()
+) -> tuple[VideoTags, list[LeftBehind]]:
+    """Return the video tags of a finished file, and the metadata of the source that it leaves behind.
 
     Args:
         info: The source.
         orientation: As the output is to be shown.
         spec: How it is encoded.
         container: FFmpeg's name of the output's container.
-        found: Names of what its frames carry, as `carried` has them; the source is described by its first one.
+        in_frames: Names of what its frames carry, as `carried` has them; the source is described by its first one.
     """
     shape, source = planar_format(spec.pixel_format), planar_format(info.pixel_format.replace("yuvj", "yuv"))
     keeps_orientation = container not in _MATROSKA or orientation.is_orthogonal
@@ -54,10 +54,10 @@ def promised(
     }
     said = carried(info.extras, info.hdr, is_interlaced=info.field_order != "progressive")
     why = "the first frame, by which the stream is described, has none, or another"
-    left |= dict.fromkeys(sorted({*found} - said), why)
+    left |= dict.fromkeys(sorted({*in_frames} - said), why)
     if shape is not None and source is not None and not info.is_still and source.bits > shape.bits:
         left[f"{source.bits} bit samples"] = f"{spec.codec} takes {shape.bits} bit"
-    tags = PictureTags(
+    tags = VideoTags(
         orientation=orientation if keeps_orientation else UPRIGHT,
         sample_aspect_ratio=spec.sample_aspect_ratio,
         field_order=spec.field_order,
@@ -69,7 +69,7 @@ def promised(
 
 
 def _why_progressive(info: VideoInfo, spec: EncodeSpec) -> str:
-    """Return why fields are not kept, nothing where they are or where the job made whole pictures of them."""
+    """Return the reason why fields are not kept, empty where they are or where the job made whole frames of them."""
     if info.field_order == "progressive" or spec.is_interlaced or spec.was_deinterlaced:
         return ""
     return "it was scaled" if spec.codec in INTERLACED_CODECS else f"{spec.codec} cannot carry it"

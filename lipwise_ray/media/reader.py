@@ -14,8 +14,8 @@ import numpy as np
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
 from lipwise_ray.media.fields import deinterlaced
+from lipwise_ray.media.image_sequence import ImageSequence, open_image_sequence
 from lipwise_ray.media.index import FrameIndex, luma_crc
-from lipwise_ray.media.pictures import Pictures, open_pictures
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -64,13 +64,13 @@ class _Cursor:
     def __next__(self) -> tuple[int, VideoFrame]:
         for frame in self._frames:
             if self.next_number is None and len(self._index.key_crc):
-                known = self._number_seen(frame)
+                frame_number = self._number_seen(frame)
             else:
-                known = self._number_at(frame.pts)
+                frame_number = self._number_at(frame.pts)
             if self.next_number is None or len(self._index.key_crc):
-                number = known if self.next_number is None else self.next_number
-            elif known is not None and known >= self.next_number:
-                number = known
+                number = frame_number if self.next_number is None else self.next_number
+            elif frame_number is not None and frame_number >= self.next_number:
+                number = frame_number
             else:
                 number = self.next_number
             if number is not None:
@@ -88,8 +88,8 @@ class _Cursor:
         """Return the number of the key frame that looks like this frame."""
         if not frame.key_frame:
             return None
-        found = np.flatnonzero(self._index.is_key & (self._index.key_crc == luma_crc(frame)))
-        return int(found[0]) if len(found) else None
+        numbers = np.flatnonzero(self._index.is_key & (self._index.key_crc == luma_crc(frame)))
+        return int(numbers[0]) if len(numbers) else None
 
     def _decode(self) -> Iterator[VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -106,18 +106,18 @@ class _Cursor:
                         raise decode_problem(self._path, error, "while reading frames") from error
 
 
-class _PictureCursor:
-    """The same over pictures of which each can be had by itself."""
+class _ImageCursor:
+    """The same over frames of which each can be had by itself."""
 
-    def __init__(self, pictures: Pictures, index: FrameIndex) -> None:
-        self._pictures = pictures
+    def __init__(self, sequence: ImageSequence, index: FrameIndex) -> None:
+        self._sequence = sequence
         self._index = index
         self.next_number: int | None = 0
         self.changed_aspect = False
 
     def release(self) -> None:
         """Close what is open."""
-        self._pictures.close()
+        self._sequence.close()
 
     def seek(self, key: int) -> None:
         """Go to a frame."""
@@ -130,7 +130,7 @@ class _PictureCursor:
         number = self.next_number or 0
         if number >= len(self._index):
             raise StopIteration
-        frame = self._pictures.frame(number, int(self._index.pts[number]))
+        frame = self._sequence.frame(number, int(self._index.pts[number]))
         self.next_number = number + 1
         return number, frame
 
@@ -143,8 +143,8 @@ class VideoReader:
         stream_index: Its video stream.
         index: The video's frame index.
         threads: Decoder threads; 0 lets FFmpeg choose.
-        salvage: Skip damaged pictures instead of failing; the index was built the same way.
-        deinterlace: Make whole pictures of fields.
+        salvage: Skip damaged frames instead of failing; the index was built the same way.
+        deinterlace: Make whole frames of fields.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class VideoReader:
         self._salvage = salvage
         self._deinterlace = deinterlace
         self._keys: list[int] = [int(n) for n in np.flatnonzero(index.is_key)]
-        self._cursor: _Cursor | _PictureCursor | None = None
+        self._cursor: _Cursor | _ImageCursor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +206,7 @@ class VideoReader:
                 break
             if number == wanted:
                 if frame.is_corrupt and not self._salvage:
-                    raise damaged(self._path, f"a damaged picture {number}")
+                    raise damaged(self._path, f"a damaged frame {number}")
                 yield frame
                 wanted += 1
                 if wanted == stop:
@@ -274,11 +274,11 @@ class VideoReader:
                 return
         yield from self._open()
 
-    def _open(self) -> _Cursor | _PictureCursor:
+    def _open(self) -> _Cursor | _ImageCursor:
         self.close()
-        pictures = open_pictures(self._path)
-        if pictures is not None:
-            self._cursor = _PictureCursor(pictures, self._index)
+        sequence = open_image_sequence(self._path)
+        if sequence is not None:
+            self._cursor = _ImageCursor(sequence, self._index)
             return self._cursor
         self._cursor = _Cursor(self._path, self._stream_index, self._index, self._threads, salvage=self._salvage)
         return self._cursor

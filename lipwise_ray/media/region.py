@@ -1,7 +1,7 @@
-"""A quadrilateral of a frame to a small BGR picture and back, without converting the frame.
+"""A quadrilateral of a frame to a small BGR image and back, without converting the frame.
 
 Resampling and colour conversion are both linear, so each plane is resampled by itself and only
-the small picture is converted. Nothing outside the region is read, converted or written.
+the small image is converted. Nothing outside the region is read, converted or written.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 Kernel = Literal["cubic", "linear"]
-"""How pictures are resampled. A face that goes to the network and back loses a third of its fine detail by
+"""Kernels by which images are resampled. A face that goes to the network and back loses a third of its fine detail by
 ``linear``, and little by ``cubic``."""
 
 _SMALLER = 0.8
-"""Pictures that are made smaller than this share are averaged first: a kernel alone would skip pixels."""
+"""Images that are made smaller than this share are averaged first: a kernel alone would skip pixels."""
 
 _MOST_AVERAGED = 8
 
@@ -39,7 +39,7 @@ _FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """How the stored frames of a video relate to what is shown: the facts a region needs."""
+    """Geometry and colours of a video's stored frames: all that a region needs."""
 
     size: Size
     format: PixelFormat
@@ -50,7 +50,7 @@ class Canvas:
 
     @property
     def aspect(self) -> float:
-        """Width of a shown pixel over its height; where the picture is tilted, shown pixels are square."""
+        """Width of a shown pixel over its height; where the frame is tilted, shown pixels are square."""
         if not self.orientation.is_straight:
             return 1.0
         return 1 / self.sample_aspect if self.orientation.swaps else self.sample_aspect
@@ -71,7 +71,7 @@ class Canvas:
         return self._linear() @ np.array([[0, width, 0, width], [0, 0, height, height]], np.float64)
 
     def to_stored(self) -> F64Array:
-        """Return the (2, 3) affine map from shown to stored picture coordinates (pixels, corner origin)."""
+        """Return the (2, 3) affine map from shown to stored frame coordinates (pixels, corner origin)."""
         back = np.asarray(np.linalg.inv(self._linear()), np.float64)
         return np.column_stack([back, back @ self._corners().min(axis=1)]) + 0.0
 
@@ -79,7 +79,7 @@ class Canvas:
 def box_to_shown(
     box_xyxy: F32Array | F64Array, size_px: int, turn_degrees: float = 0.0, aspect: float = 1.0
 ) -> F64Array:
-    """Return the (2, 3) affine map from a square crop of `size_px` to the box in the shown picture.
+    """Return the (2, 3) affine map from a square crop of `size_px` to the box in the shown frame.
 
     Args:
         box_xyxy: left, top, right, bottom.
@@ -103,7 +103,7 @@ def compose(outer: F64Array, inner: F64Array) -> F64Array:
 
 
 def pixel_map(affine: F64Array) -> F64Array:
-    """Return an affine map of picture coordinates (corner origin) as one of pixel numbers, as OpenCV counts."""
+    """Return an affine map of frame coordinates (corner origin) as one of pixel numbers, as OpenCV counts."""
     centre = affine[:, :2] @ np.array([0.5, 0.5]) + affine[:, 2] - 0.5
     return np.column_stack([affine[:, :2], centre])
 
@@ -126,17 +126,17 @@ def read_region(
     to_shown: F64Array,
     size_px: int,
     *,
-    levels: bool = False,
+    quantize_8bit: bool = False,
     kernel: Kernel = "cubic",
 ) -> F32Array:
-    """Return a region of a frame as a small picture.
+    """Return a region of a frame as a small image.
 
     Args:
         frame: A planar YUV frame of the canvas's format.
         canvas: The video's geometry and colours.
-        to_shown: Affine map from the crop to the shown picture, shape (2, 3).
+        to_shown: Affine map from the crop to the shown frame, shape (2, 3).
         size_px: Side of the crop.
-        levels: Round to 256 levels, as a network fed with 8-bit pictures has seen in training.
+        quantize_8bit: Round to 256 levels, as a network fed with 8-bit images has seen in training.
         kernel: How the planes are resampled.
 
     Returns:
@@ -150,7 +150,7 @@ def read_region(
     yuv = cv2.merge([crop.astype(np.float32) for crop in crops])
     bgr = np.asarray(cv2.transform(yuv, np.column_stack([matrix, -matrix @ offset])), np.float32)
     np.clip(bgr, 0.0, 1.0, out=bgr)
-    if levels:
+    if quantize_8bit:
         bgr = np.rint(bgr * 255) / np.float32(255)
     return np.ascontiguousarray(bgr, np.float32)
 
@@ -187,34 +187,34 @@ def write_region(
     frame: VideoFrame,
     canvas: Canvas,
     to_shown: F64Array,
-    picture_bgr: F32Array,
+    image_bgr: F32Array,
     weight: F32Array | None,
     *,
     kernel: Kernel = "cubic",
     linear_light: bool = False,
     grain: Grain | None = None,
 ) -> None:
-    """Blend a small picture into a region of a frame, in place.
+    """Blend a small image into a region of a frame, in place.
 
     Args:
         frame: A planar YUV frame that nobody else refers to.
         canvas: The video's geometry and colours.
-        to_shown: Affine map from the picture to the shown frame, shape (2, 3).
-        picture_bgr: BGR in [0, 1], shape (S, S, 3).
+        to_shown: Affine map from the image to the shown frame, shape (2, 3).
+        image_bgr: BGR in [0, 1], shape (S, S, 3).
         weight: Opacity in [0, 1], shape (S, S); None overwrites the whole region.
-        kernel: How the picture is resampled; the opacity is always resampled linearly.
+        kernel: How the image is resampled; the opacity is always resampled linearly.
         linear_light: Mix luma as light adds up, not as it is stored.
         grain: What the new luma is to have of it.
     """
     to_stored = compose(canvas.to_stored(), to_shown)
     scale = _scale(to_stored)
     if kernel == "cubic" and scale < _SMALLER:
-        side = max(2, round(len(picture_bgr) * scale))
-        to_stored = to_stored * np.array([len(picture_bgr) / side, len(picture_bgr) / side, 1])
-        picture_bgr, weight = _averaged(picture_bgr, side), None if weight is None else _averaged(weight, side)
-    size_px = picture_bgr.shape[0]
+        side = max(2, round(len(image_bgr) * scale))
+        to_stored = to_stored * np.array([len(image_bgr) / side, len(image_bgr) / side, 1])
+        image_bgr, weight = _averaged(image_bgr, side), None if weight is None else _averaged(weight, side)
+    size_px = image_bgr.shape[0]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
-    yuv = cv2.split(cv2.transform(picture_bgr, np.column_stack([matrix, offset])))
+    yuv = cv2.split(cv2.transform(image_bgr, np.column_stack([matrix, offset])))
     opacity = np.ones((size_px, size_px), np.float32) if weight is None else weight
     extent_px = _extent(opacity)
     peak = float((1 << canvas.format.bits) - 1)
@@ -275,12 +275,12 @@ def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) 
     return np.asarray(np.sqrt(light) + black + (1 - alpha) * dark, np.float32)
 
 
-def _averaged(picture: F32Array, side: int) -> F32Array:
-    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+def _averaged(image: F32Array, side: int) -> F32Array:
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _scale(to_stored: F64Array) -> float:
-    """Return how many stored pixels a crop's pixel is wide."""
+    """Return the width of a crop's pixel in stored pixels."""
     return float(np.sqrt(abs(np.linalg.det(to_stored[:, :2]))))
 
 

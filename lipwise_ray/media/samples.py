@@ -1,4 +1,4 @@
-"""Frames of sound as arrays and back, with any number of channels.
+"""Frames of audio as arrays and back, with any number of channels.
 
 Always by packed samples: PyAV counts one plane too many in planar frames of eight channels and more, and reads past
 their end.

@@ -1,4 +1,4 @@
-"""What decoded frames carry besides their samples.
+"""Side data of decoded frames.
 
 PyAV names the kinds of side data that it knows, and refuses to list those of a frame that has one of another kind, such
 as the EXIF block that FFmpeg hands on with every photo. So kinds that it does not know are given a name here.
@@ -26,6 +26,6 @@ Type._missing_ = classmethod(_unnamed)  # type: ignore[assignment]  # enums call
 
 
 def side_data(frame: VideoFrame, kind: Type) -> bytes:
-    """Return what a decoded frame carries of a kind, empty where it has nothing of it."""
-    found = cast("Buffer | None", frame.side_data.get(kind.name))
-    return bytes(found) if found is not None else b""
+    """Return a decoded frame's side data of a kind, empty where it has none."""
+    buffer = cast("Buffer | None", frame.side_data.get(kind.name))
+    return bytes(buffer) if buffer is not None else b""

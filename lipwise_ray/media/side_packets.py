@@ -29,7 +29,7 @@ _EMPTY_TEXT_BYTES = 2  # of mov_text: ends the text before
 
 @dataclass(slots=True)
 class Muxed:
-    """What was written of a side stream: how many packets, the times of the first and the last, and the end.
+    """Packets that were written of a side stream: their count, the times of the first and the last, and the end.
 
     ``lost`` are packets that could not be read, or had no time of their own; ``cut`` are texts that end early because
     the next one begins.
@@ -70,23 +70,25 @@ class SidePackets:
 
     @property
     def lost(self) -> list[LeftBehind]:
-        """What turned out to be unfit while it was copied."""
+        """Side streams that turned out to be unfit while they were copied."""
         why = "packets that cannot be read, or have no time of their own"
         written = list(zip(self.chosen.streams, self.muxed.values(), strict=False))
         lost = [
-            LeftBehind(one.kind, f"{wrote.lost} of stream {one.number}", why) for one, wrote in written if wrote.lost
+            LeftBehind(stream.kind, f"{wrote.lost} of stream {stream.number}", why)
+            for stream, wrote in written
+            if wrote.lost
         ]
         why = f"they overlap, and {self.chosen.container} shows one at a time"
         cut = [
-            LeftBehind(one.kind, f"the end of {wrote.cut} texts of stream {one.number}", why)
-            for one, wrote in written
+            LeftBehind(stream.kind, f"the end of {wrote.cut} texts of stream {stream.number}", why)
+            for stream, wrote in written
             if wrote.cut
         ]
         return lost + cut
 
     def blame(self, number: int, why: str) -> None:
         """Note why a stream of the output cannot be written, where it is one of these."""
-        places = {muxed: one.number for muxed, one in zip(self.muxed, self.chosen.streams, strict=False)}
+        places = {muxed: stream.number for muxed, stream in zip(self.muxed, self.chosen.streams, strict=False)}
         if number in places:
             self.broken[places[number]] = why
 
@@ -112,36 +114,36 @@ class SidePackets:
         if not chosen.streams and not chosen.attached:
             return iter(())
         source = open_input(chosen.path)
-        lanes = {one.number: self._lane(output, source, one) for one in chosen.streams}
-        covers = [packet for one in chosen.attached if (packet := self._attach(output, one)) is not None]
+        lanes = {stream.number: self._lane(output, source, stream) for stream in chosen.streams}
+        covers = [packet for file in chosen.attached if (packet := self._attach(output, file)) is not None]
         return self._packets(source, lanes, covers)
 
-    def _lane(self, output: OutputContainer, source: InputContainer, one: SideStream) -> _Lane:
-        stream = source.streams[one.number]
+    def _lane(self, output: OutputContainer, source: InputContainer, side: SideStream) -> _Lane:
+        stream = source.streams[side.number]
         decoder: SubtitleCodecContext | None = None
-        if one.is_converted:
+        if side.is_converted:
             decoder = cast("SubtitleCodecContext", stream.codec_context)
             decoder.open(strict=False)
-            added = cast("Any", output.add_stream(one.codec))
+            added = cast("Any", output.add_stream(side.codec))
             added.codec_context.subtitle_header = decoder.subtitle_header
             added.codec_context.time_base = _TICK_S
             added.time_base = _TICK_S
         else:
             added = output.add_stream_from_template(cast("Any", stream), opaque=True)
-        added.disposition = one.disposition
+        added.disposition = side.disposition
         added.metadata.clear()
-        added.metadata.update(one.tags)
-        self.muxed[added.index] = Muxed(one.kind, one.codec)
+        added.metadata.update(side.tags)
+        self.muxed[added.index] = Muxed(side.kind, side.codec)
         return _Lane(added, self.muxed[added.index], self.chosen.edits, decoder, self.chosen.container in _TIMED)
 
-    def _attach(self, output: OutputContainer, one: Attached) -> Packet[Any] | None:
+    def _attach(self, output: OutputContainer, file: Attached) -> Packet[Any] | None:
         """Add a file; returns the packet of a cover that is a stream."""
-        if not one.cover_codec or self.chosen.container not in _TIMED:
-            output.add_attachment(one.name, one.mimetype, one.data)
+        if not file.cover_codec or self.chosen.container not in _TIMED:
+            output.add_attachment(file.name, file.mimetype, file.data)
             return None
-        stream = output.add_mux_stream(one.cover_codec, width=one.size[0], height=one.size[1])
+        stream = output.add_mux_stream(file.cover_codec, width=file.size[0], height=file.size[1])
         stream.disposition = Disposition.attached_pic
-        packet = av.Packet(one.data)
+        packet = av.Packet(file.data)
         packet.stream, packet.pts, packet.dts, packet.time_base = cast("Any", stream), 0, 0, _TICK_S
         return packet
 
@@ -180,7 +182,7 @@ class _Lane:
     held: Packet[Any] | None = None
 
     def take(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """Yield what becomes of a packet."""
+        """Yield the packets that are written for one."""
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
             self.muxed.lost += 1
@@ -208,7 +210,7 @@ class _Lane:
             yield self._written(held)
 
     def flush(self) -> Iterator[Packet[Any]]:
-        """Yield what waits for the next packet, of which there is none any more."""
+        """Yield the packets that waited for the next one, of which there is none any more."""
         if self.held is not None:
             yield self._written(self.held)
 

@@ -1,4 +1,4 @@
-"""What a container carries beside its picture and first sound: subtitles, other sounds, chapters, tags, attached files.
+"""Side streams of a container, beside video and first audio: subtitles, more audio, chapters, tags, attached files.
 
 All that the target container can hold goes along on the output's clock; what stays behind is listed with its reason.
 """
@@ -21,8 +21,8 @@ from lipwise_ray.errors import MediaError
 from lipwise_ray.media.chapters import Chapter, held_chapters
 from lipwise_ray.media.container import open_input, reading
 from lipwise_ray.media.edits import Edit, in_output
+from lipwise_ray.media.image_sequence import SERIES, WEBP_ANIMATION
 from lipwise_ray.media.language import container_language
-from lipwise_ray.media.pictures import SERIES, WEBP_ANIMATION
 from lipwise_ray.media.probe import VideoInfo, audio_stream
 from lipwise_ray.media.timecode import timecode_after
 
@@ -37,16 +37,14 @@ _COPIED_SUBTITLES = {
     "webm": {"webvtt"},
 }
 WRITTEN_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
-"""What other text subtitles become, by container."""
+"""Codec that other text subtitles become, by container."""
 
-_CAPTIONS = "eia_608"  # their decoder cannot tell when a caption goes
-_STYLED = "ass"
+_CAPTIONS, _STYLED = "eia_608", "ass"  # the decoder of captions cannot tell when one goes
 SidePart = int | str
-"""What can stay behind by itself: a stream (by its number), ``attachments``, ``chapters``, a tag of the picture."""
+"""Part that can stay behind by itself: a stream (by its number), ``attachments``, ``chapters``, a tag of the video."""
 _COVERS = {
-    "mjpeg": ("cover.jpg", "image/jpeg"),
-    "png": ("cover.png", "image/png"),
-    "bmp": ("cover.bmp", "image/bmp"),
+    name: (f"cover.{ending}", f"image/{kind}")
+    for name, ending, kind in (("mjpeg", "jpg", "jpeg"), ("png", "png", "png"), ("bmp", "bmp", "bmp"))
 }
 _MOST_ATTACHED_BYTES = 1 << 28
 # True of the source's file and not of what it shows; FFmpeg's own stream copy leaves most of them out too.
@@ -97,7 +95,7 @@ class SideStream:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A file in the container; ``cover_codec`` is the picture's codec where it is a cover."""
+    """A file in the container; ``cover_codec`` is the image's codec where it is a cover."""
 
     name: str
     mimetype: str
@@ -108,7 +106,7 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class SideStreams:
-    """What goes along with a picture and its new sound, and what does not.
+    """Side streams that go along with a video and its new audio, and those left behind.
 
     Attributes:
         path: The source.
@@ -118,7 +116,7 @@ class SideStreams:
         attached: Files and covers.
         chapters: In the order of time.
         tags: Of the container.
-        picture_tags: Of the picture's stream: its title, language, time code.
+        video_tags: Of the video stream: its title, language, time code.
         left_behind: The rest.
     """
 
@@ -129,19 +127,21 @@ class SideStreams:
     attached: tuple[Attached, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     tags: dict[str, str] = field(default_factory=dict[str, str])
-    picture_tags: dict[str, str] = field(default_factory=dict[str, str])
+    video_tags: dict[str, str] = field(default_factory=dict[str, str])
     left_behind: tuple[LeftBehind, ...] = ()
 
     @property
     def has_cover(self) -> bool:
         """Whether there is a cover."""
-        return any(one.cover_codec for one in self.attached)
+        return any(file.cover_codec for file in self.attached)
 
     @property
     def parts(self) -> set[SidePart]:
-        """What of this can stay behind by itself; tags of the container go along in any case."""
+        """Parts that can stay behind by themselves; tags of the container go along in any case."""
         named = [("attachments", self.attached), ("chapters", self.chapters)]
-        return {one.number for one in self.streams} | {name for name, there in named if there} | {*self.picture_tags}
+        return (
+            {stream.number for stream in self.streams} | {name for name, there in named if there} | {*self.video_tags}
+        )
 
     def without(self, broken: Mapping[SidePart, str]) -> SideStreams:
         """Return the same without some of its parts.
@@ -150,18 +150,18 @@ class SideStreams:
             broken: The parts, and why each stays behind.
         """
         left = [
-            *((one.kind, f"stream {one.number} ({one.codec})", one.number) for one in self.streams),
-            *(("cover_art" if one.cover_codec else "attachments", one.name, "attachments") for one in self.attached),
+            *((stream.kind, f"stream {stream.number} ({stream.codec})", stream.number) for stream in self.streams),
+            *(("cover_art" if file.cover_codec else "attachments", file.name, "attachments") for file in self.attached),
             *([("chapters", f"{len(self.chapters)} chapters", "chapters")] if self.chapters else []),
-            *(("metadata", f"the picture's {name}", name) for name in self.picture_tags),
+            *(("metadata", f"the picture's {name}", name) for name in self.video_tags),
         ]
         gone = [LeftBehind(kind, what, broken[part]) for kind, what, part in left if part in broken]
         return replace(
             self,
-            streams=tuple(one for one in self.streams if one.number not in broken),
+            streams=tuple(stream for stream in self.streams if stream.number not in broken),
             attached=() if "attachments" in broken else self.attached,
             chapters=() if "chapters" in broken else self.chapters,
-            picture_tags={name: text for name, text in self.picture_tags.items() if name not in broken},
+            video_tags={name: text for name, text in self.video_tags.items() if name not in broken},
             left_behind=(*self.left_behind, *gone),
         )
 
@@ -176,14 +176,14 @@ def side_streams(
         container: FFmpeg name of the target container.
         keep: Kinds that may, as `encode.keep` has them.
         edits: Where the source's clock goes in the output.
-        rate: Of the pictures, None where it varies.
+        rate: Of the frames, None where it varies.
     """
     if info.container in (SERIES, WEBP_ANIMATION):
         return SideStreams(info.path, container, edits)
     try:
         with reading(info.path), open_input(info.path) as source:
             return _Chooser(info, container, keep, edits, rate, source).choose()
-    except MediaError as error:  # the picture was rendered all the same
+    except MediaError as error:  # the frame was rendered all the same
         return SideStreams(info.path, container, edits, left_behind=(LeftBehind("streams", "all", str(error)),))
 
 
@@ -221,8 +221,8 @@ class _Chooser:
             streams=tuple(self._streams),
             attached=attached,
             chapters=self._chapters(),
-            tags=self._tags(has_cover=any(one.cover_codec for one in attached)),
-            picture_tags=self._picture_tags(),
+            tags=self._tags(has_cover=any(file.cover_codec for file in attached)),
+            video_tags=self._picture_tags(),
             left_behind=tuple(self._left),
         )
 
@@ -236,7 +236,7 @@ class _Chooser:
         if stream.type == "video":
             if stream.disposition & Disposition.attached_pic:
                 return "cover_art" in self._keep
-            self._leave("video", stream, "an output has one picture")
+            self._leave("video", stream, "an output has one video stream")
         elif stream.type == "audio" and "other_audio" in self._keep:
             self._take_packets(stream, "other_audio", self._timeless(with_gaps=False) or self._refusal(stream))
         elif stream.type == "subtitle" and "subtitles" in self._keep:
@@ -254,11 +254,11 @@ class _Chooser:
         return cast("Any", stream).name == "bin_data" and bool(self._source.chapters())
 
     def _timeless(self, *, with_gaps: bool) -> str:
-        """Return why nothing goes along that goes with the source's time, empty where it can."""
+        """Return the reason why nothing with times of the source goes along, empty where it can."""
         if not self._edits:
-            return "the output's picture stands still"
+            return "the output is a still image"
         if len(self._edits) > 1 and not with_gaps:
-            return "pictures were left out of the middle (faces.on_no_face = skip)"
+            return "frames were left out of the middle (faces.on_no_face = skip)"
         return ""
 
     def _take_packets(self, stream: Stream, kind: str, why: str, codec: str = "") -> None:
@@ -289,7 +289,7 @@ class _Chooser:
                 self._leave("subtitles", stream, f"styles and places: the text goes along as {written}")
 
     def _take_attachment(self, stream: Stream) -> None:
-        size_bytes = sum(len(one.data) for one in self._attached)
+        size_bytes = sum(len(file.data) for file in self._attached)
         data: bytes = cast("Any", stream).data
         if self._container != "matroska":
             self._leave("attachments", stream, f"{self._container} holds no files")
@@ -315,7 +315,7 @@ class _Chooser:
         self._attached.append(Attached(name, mimetype, bytes(packet), codec, (context.width, context.height)))
 
     def _refusal(self, stream: Stream) -> str:
-        """Return why the container does not take a stream as it is, empty where it does: its header is tried."""
+        """Return the reason why the container refuses a stream as it is, empty where it takes it, by a trial header."""
         try:
             trial = av.open(io.BytesIO(), "w", format=self._container)
         except (av.error.FFmpegError, ValueError) as error:
@@ -331,22 +331,22 @@ class _Chooser:
         return ""
 
     def _chapters(self) -> tuple[Chapter, ...]:
-        told = self._source.chapters() if "chapters" in self._keep else []
-        if told and (why := self._timeless(with_gaps=True)):
-            self._leave("chapters", f"{len(told)} chapters", why)
+        stated = self._source.chapters() if "chapters" in self._keep else []
+        if stated and (why := self._timeless(with_gaps=True)):
+            self._leave("chapters", f"{len(stated)} chapters", why)
             return ()
-        found: list[Chapter] = []
-        for one in told:
-            base = Fraction(one["time_base"] or 1)
-            place = in_output(self._edits, one["start"] * base, max(one["end"], one["start"] + 1) * base)
+        chapters: list[Chapter] = []
+        for entry in stated:
+            base = Fraction(entry["time_base"] or 1)
+            place = in_output(self._edits, entry["start"] * base, max(entry["end"], entry["start"] + 1) * base)
             if place is not None:
-                found.append(Chapter(*place, str(one["metadata"].get("title", ""))))
-        return held_chapters(found, self._container)
+                chapters.append(Chapter(*place, str(entry["metadata"].get("title", ""))))
+        return held_chapters(chapters, self._container)
 
     def _tags(self, *, has_cover: bool) -> dict[str, str]:
         if "metadata" not in self._keep:
             return {}
-        found: dict[str, str] = {}
+        tags: dict[str, str] = {}
         for name, value in self._source.metadata.items():
             plain = name.lower()
             if plain in _FALSE_TAGS:
@@ -356,45 +356,45 @@ class _Chooser:
             elif has_cover and self._container == "mp4" and plain not in _ITUNES_TAGS:
                 self._leave("metadata", name, "mp4 holds either a cover or tags of one's own")
             else:
-                found[plain if plain in _ITUNES_TAGS else name] = value
-        return found
+                tags[plain if plain in _ITUNES_TAGS else name] = value
+        return tags
 
     def _picture_tags(self) -> dict[str, str]:
-        found = _tags_of(self._picture, self._container) if "metadata" in self._keep else {}
-        told = [self._picture.metadata, self._source.metadata, *(s.metadata for s in self._source.streams)]
-        texts = (value for tags in told for name, value in tags.items() if name.lower() == "timecode")
+        kept = _tags_of(self._picture, self._container) if "metadata" in self._keep else {}
+        stated = [self._picture.metadata, self._source.metadata, *(s.metadata for s in self._source.streams)]
+        texts = (value for tags in stated for name, value in tags.items() if name.lower() == "timecode")
         text = next(texts, None)
         if text is None or "timecode" not in self._keep:
-            return found
+            return kept
         if why := self._timeless(with_gaps=False):
             self._leave("timecode", text, why)
-            return found
+            return kept
         skipped_s = self._edits[0].start_s - self._info.start_s
         if self._rate is None and skipped_s:
             self._leave("timecode", text, "frames have no numbers at a rate that varies")
-            return found
+            return kept
         rate = self._rate or self._info.average_rate or Fraction(25)
         begins = timecode_after(text, round(skipped_s * rate), rate)
         if begins is None:
-            self._leave("timecode", text, f"no time code at {float(rate):g} pictures a second")
-            return found
-        return {**found, "timecode": begins}
+            self._leave("timecode", text, f"no time code at {float(rate):g} frames a second")
+            return kept
+        return {**kept, "timecode": begins}
 
 
 def _tags_of(stream: Stream, container: str) -> dict[str, str]:
     """Return a stream's title and language."""
-    told = {name.lower(): value for name, value in stream.metadata.items()}
-    title, language = told.get("title") or told.get("name"), told.get("language")
-    found = {"title": title} if title else {}
+    metadata = {name.lower(): value for name, value in stream.metadata.items()}
+    title, language = metadata.get("title") or metadata.get("name"), metadata.get("language")
+    tags = {"title": title} if title else {}
     if language and language != "und":
-        found["language"] = container_language(language, container) or language
-    return found
+        tags["language"] = container_language(language, container) or language
+    return tags
 
 
 def _name_of(stream: Stream) -> str:
-    """Return how people know a stream: its number, codec, language and title."""
+    """Return a stream's name for people: its number, codec, language and title."""
     context = cast("Any", stream.codec_context)
     codec = context.codec.canonical_name if context is not None else getattr(stream, "name", None)
-    told = {name.lower(): value for name, value in stream.metadata.items()}
-    facts = [codec, told.get("language"), told.get("title") or told.get("name")]
+    metadata = {name.lower(): value for name, value in stream.metadata.items()}
+    facts = [codec, metadata.get("language"), metadata.get("title") or metadata.get("name")]
     return f"stream {stream.index}: " + ", ".join(fact for fact in facts if fact and fact != "und")

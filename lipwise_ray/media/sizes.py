@@ -1,4 +1,4 @@
-"""Which sizes the pictures of a stream have, told from its packets: recorded calls and joined films change them."""
+"""Sizes of the frames of a stream, read from its packets: recorded calls and joined films change them."""
 
 from __future__ import annotations
 
@@ -28,25 +28,27 @@ _PARAMETER_SETS = {
     "mpeg4": ("extract_extradata",),
     "vc1": ("extract_extradata",),
 }
-"""Codecs that say how large pictures are in headers apart from the pictures, and how to come by them."""
+"""Codecs that state frame sizes in headers apart from the frames, and how to come by them."""
 
 _VP8_START = b"\x9d\x01\x2a"
+_VP8_HEADER_BYTES = 10
 _VP9_SYNC = 0x498342
 _VP9_SRGB = 7
 _VP9_MARKER = 2
+_VP9_DEEP, _VP9_DEEP_SUBSAMPLED = 2, 3  # profiles
 _VP9_INDEX_MASK, _VP9_INDEX = 0xE0, 0xC0
 _MOST_HEADERS = 1000
 """More differing headers than this are no changes of size but a stream that counts something in them."""
 
 
 class SizeSurvey:
-    """Collects the sizes of a stream's pictures while it is demuxed.
+    """Collects the sizes of a stream's frames while it is demuxed.
 
     Sizes that only decoding can tell are left out: frames of such a size are fitted into the first one.
 
     Args:
         stream: The stream.
-        size: Of its first picture.
+        size: Of its first frame.
     """
 
     def __init__(self, stream: VideoStream, size: Size) -> None:
@@ -79,15 +81,15 @@ class SizeSurvey:
             self._sizes.setdefault(size)
 
     def _take_headers(self, packet: Packet[Any]) -> None:
-        """Decode a key picture whose headers were not seen before."""
+        """Decode a key frame whose headers were not seen before."""
         copy = Packet(bytes(packet))
         copy.pts, copy.dts, copy.time_base, copy.is_keyframe = packet.pts, packet.dts, packet.time_base, True
         if packet.has_sidedata("new_extradata"):
             copy.set_sidedata(packet.get_sidedata("new_extradata"))
         packets = [copy]
         try:
-            for one in self._filters:
-                packets = [made for each in packets for made in one.filter(each)]
+            for bitstream_filter in self._filters:
+                packets = [made for each in packets for made in bitstream_filter.filter(each)]
         except av.error.FFmpegError:
             return
         for made in packets:
@@ -111,7 +113,7 @@ class SizeSurvey:
 
 def _vp8_size(head: bytes) -> Size | None:
     """Return the size that a key frame of VP8 states (RFC 6386, 9.1)."""
-    if len(head) < 10 or head[0] & 1 or head[3:6] != _VP8_START:  # noqa: PLR2004  # its header's length
+    if len(head) < _VP8_HEADER_BYTES or head[0] & 1 or head[3:6] != _VP8_START:
         return None
     return _whole(Size(int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF))
 
@@ -152,7 +154,7 @@ def _vp9_size(data: bytes) -> Size | None:
 
 def _vp9_stated(bits: _Bits) -> Size | None:
     marker, profile = bits(2), bits(1) | bits(1) << 1
-    is_reserved = bits(1) if profile == 3 else 0  # noqa: PLR2004
+    is_reserved = bits(1) if profile == _VP9_DEEP_SUBSAMPLED else 0
     if marker != _VP9_MARKER or is_reserved or bits(1):  # show_existing_frame
         return None
     is_inter, is_shown, is_resilient = bits(1), bits(1), bits(1)
@@ -173,12 +175,12 @@ def _vp9_stated(bits: _Bits) -> Size | None:
 
 
 def _skip_color(bits: _Bits, profile: int) -> None:
-    if profile >= 2:  # noqa: PLR2004
+    if profile >= _VP9_DEEP:
         bits(1)  # ten_or_twelve_bit
     is_srgb = bits(3) == _VP9_SRGB
     if not is_srgb:
         bits(1)  # color_range
-    if profile in (1, 3):
+    if profile in (1, _VP9_DEEP_SUBSAMPLED):
         bits(1 if is_srgb else 3)  # subsampling, reserved_zero
 
 

@@ -1,4 +1,4 @@
-"""The delivered sound of a job: copied where that is exact, else encoded once."""
+"""The delivered audio of a job: copied where that is exact, else encoded once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import av.error
 import numpy as np
 
 from lipwise_ray.errors import InputError, SettingsError, StorageError
-from lipwise_ray.media.audio import Sound
+from lipwise_ray.media.audio import DecodedAudio
 from lipwise_ray.media.audio_reader import BLOCK_SAMPLES, AudioReader
 from lipwise_ray.media.channels import channel_names
 from lipwise_ray.media.container import open_input, write_problem
@@ -58,13 +58,13 @@ _FORMATS = {("flac", 16): "s16", ("flac", 24): "s32", ("alac", 16): "s16p", ("al
 
 @dataclass(frozen=True, slots=True)
 class SoundtrackPlan:
-    """How the sound is delivered.
+    """Plan of the delivered audio.
 
     Attributes:
         copy: Packets are copied as they are; of a codec that is not lossless, where that turns out to be exact.
         codec: Encoder used otherwise.
         bitrate: Bits a second of the encoder, 0 for its usual value.
-        duration_s: Exact length of the delivered sound; silence pads it, the end is cut.
+        duration_s: Exact length of the delivered audio; silence pads it, the end is cut.
         bits: Bits of a sample that a lossless encoder writes, 16 or 24.
     """
 
@@ -76,7 +76,7 @@ class SoundtrackPlan:
 
 
 def plan_soundtrack(
-    info: AudioInfo, sound: Sound, container: str, codec: str, bitrate: int, duration_s: Fraction
+    info: AudioInfo, sound: DecodedAudio, container: str, codec: str, bitrate: int, duration_s: Fraction
 ) -> SoundtrackPlan:
     """Decide between copying and encoding.
 
@@ -86,7 +86,7 @@ def plan_soundtrack(
         container: FFmpeg name of the target container.
         codec: ``auto``, ``copy``, or an encoder's name.
         bitrate: Bits a second, 0 for the encoder's usual value.
-        duration_s: Length wanted; equal to the sound's own when nothing is cut or padded.
+        duration_s: Length wanted; equal to the audio's own when nothing is cut or padded.
 
     Raises:
         SettingsError: ``copy`` was asked for but cannot be exact.
@@ -124,17 +124,17 @@ def canonical(decoder: str) -> str:
 
 
 def copy_impossible(info: AudioInfo, container: str, reason: str) -> SettingsError:
-    """Return the error for a sound that was to be copied, and cannot be."""
+    """Return the error for an audio stream that was to be copied, and cannot be."""
     return SettingsError(
         "copy_impossible",
         str(info.path),
-        f"needs sound that {container} can take as it is for encode.audio.codec = copy",
+        f"needs audio that {container} can take as it is for encode.audio.codec = copy",
         reason,
         'Use encode.audio.codec = "auto"',
     )
 
 
-def _unevenness(sound: Sound) -> str:
+def _unevenness(sound: DecodedAudio) -> str:
     return "a rate or channels that change" if sound.changes else f"{sound.holes} holes in its time stamps"
 
 
@@ -169,7 +169,7 @@ def add_soundtrack(
 
 
 def write_soundtrack(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool = False) -> SoundtrackPlan:
-    """Write a sound to a file of its own, whose packets can be copied into a file of the same container.
+    """Write an audio stream to a file of its own, whose packets can be copied into a file of the same container.
 
     Args:
         target: The file; its ending chooses the container.
@@ -178,7 +178,7 @@ def write_soundtrack(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, sal
         salvage: Keep what decodes of a damaged stream.
 
     Returns:
-        The plan, without `copy` where a copy turned out not to be exact and the sound was encoded.
+        The plan, without `copy` where a copy turned out not to be exact and the audio was encoded.
 
     Raises:
         SettingsError: The encoder does not open.
@@ -210,7 +210,7 @@ def _write(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, salvage: bool
 
 
 def _is_exact(info: AudioInfo, copy: Path) -> bool:
-    """Tell whether a copied sound decodes to the same samples at the same times as its source.
+    """Tell whether a copied audio stream decodes to the same samples at the same times as its source.
 
     Encoders' delays and the end of the last packet are kept by some containers and lost by others, which no table can
     tell for every file; so both are decoded.
@@ -219,28 +219,28 @@ def _is_exact(info: AudioInfo, copy: Path) -> bool:
         copied = probe_audio(copy)
         if copied.lead_s:
             return False
-        wanted, found = AudioReader(info), AudioReader(copied)
-        pairs = _pairs(wanted.blocks(info.rate_hz, info.layout), found.blocks(info.rate_hz, info.layout))
-        is_equal = all(np.array_equal(one, other) for one, other in pairs)
+        wanted, copied_reader = AudioReader(info), AudioReader(copied)
+        pairs = _pairs(wanted.blocks(info.rate_hz, info.layout), copied_reader.blocks(info.rate_hz, info.layout))
+        is_equal = all(np.array_equal(block, other_block) for block, other_block in pairs)
     except InputError:
         return False
-    off_s = abs(wanted.findings.length_s - found.findings.length_s)
-    return is_equal and off_s <= _PADDING_S and not found.findings.holes
+    off_s = abs(wanted.findings.length_s - copied_reader.findings.length_s)
+    return is_equal and off_s <= _PADDING_S and not copied_reader.findings.holes
 
 
 def _pairs(ones: Iterator[Samples], others: Iterator[Samples]) -> Iterator[tuple[Samples, Samples]]:
-    """Yield two sounds side by side, in blocks of equal length, until one of them ends and to the end of both."""
-    one = other = None
+    """Yield two audio streams side by side, in blocks of equal length, until one ends and to the end of both."""
+    block = other_block = None
     while True:
-        one = next(ones, None) if one is None or not one.shape[1] else one
-        other = next(others, None) if other is None or not other.shape[1] else other
-        if one is None or other is None:
+        block = next(ones, None) if block is None or not block.shape[1] else block
+        other_block = next(others, None) if other_block is None or not other_block.shape[1] else other_block
+        if block is None or other_block is None:
             deque(ones, maxlen=0)
             deque(others, maxlen=0)
             return
-        count = min(one.shape[1], other.shape[1])
-        yield one[:, :count], other[:, :count]
-        one, other = one[:, count:], other[:, count:]
+        count = min(block.shape[1], other_block.shape[1])
+        yield block[:, :count], other_block[:, :count]
+        block, other_block = block[:, count:], other_block[:, count:]
 
 
 def _copied(output: OutputContainer, info: AudioInfo, plan: SoundtrackPlan) -> Iterator[Packet[Any]]:
@@ -311,7 +311,7 @@ def _encoder_rate(codec: str, rate_hz: int) -> int:
 
 
 def _encoder_layout(codec: str, rate_hz: int, layout: str) -> str:
-    """Return the layout that is closest to a sound's and that an encoder writes.
+    """Return the layout that is closest to an audio stream's and that an encoder writes.
 
     Raises:
         FFmpegError: It writes none.

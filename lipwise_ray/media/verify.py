@@ -19,14 +19,15 @@ import numpy as np
 from av.stream import Disposition
 
 from lipwise_ray.errors import InputError, MediaError, SegmentError
-from lipwise_ray.execution_settings import WIDEST_LIMITS
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.container import open_input
-from lipwise_ray.media.join import SegmentFile, Timeline
-from lipwise_ray.media.picture_tags import PictureTags
+from lipwise_ray.media.join import SegmentFile
 from lipwise_ray.media.probe import audio_stream, probe_audio, probe_video, video_stream
 from lipwise_ray.media.side_packets import Muxed, SidePackets
 from lipwise_ray.media.side_streams import SidePart
+from lipwise_ray.media.timeline import Timeline
+from lipwise_ray.media.video_tags import VideoTags
+from lipwise_ray.settings.execution import WIDEST_LIMITS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -43,7 +44,7 @@ _PADDED_SAMPLES = 1152  # of MP3, the longest packet of the usual codecs
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found in a finished file. ``audio_s`` is None for a file without sound."""
+    """Findings in a finished file. ``audio_s`` is None for a file without audio."""
 
     frames: int
     video_s: float
@@ -52,7 +53,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What decoding a segment gave.
+    """Proof that a segment decodes to its frames.
 
     Attributes:
         crc: Of its packets, by which the finished file is compared.
@@ -105,20 +106,20 @@ def verify(
     timeline: Timeline,
     audio_s: Fraction | None,
     side: SidePackets | None = None,
-    picture: PictureTags | None = None,
+    tags: VideoTags | None = None,
 ) -> Verdict:
-    """Compare a finished file with its segments and the plan. Its sound is decoded to its end.
+    """Compare a finished file with its segments and the plan. Its audio is decoded to its end.
 
     Args:
         path: The finished file.
         segments: What it was joined from.
         timeline: When each frame must be shown.
-        audio_s: Length the sound must have, None for a file without sound.
+        audio_s: Length the audio must have, None for a file without audio.
         side: What else was written.
-        picture: What the file must say of its picture.
+        tags: What the file must say of its video besides size and format.
 
     Raises:
-        SegmentError: A packet is missing, changed, or late, the sound has another length, or the picture is said to be
+        SegmentError: A packet is missing, changed, or late, the audio has another length, or frames are said to be
             another; ``side_streams`` where only what goes along is not as it was written.
     """
     try:
@@ -134,35 +135,35 @@ def verify(
     changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
     if changed:
         raise _wrong(path, "must hold the packets of its segments", f"others in segment {changed[0]}")
-    if picture is not None and (other := picture.differences(probe_video(path, WIDEST_LIMITS))):
-        raise _wrong(path, "must say of its picture what was planned", "; ".join(other))
+    if tags is not None and (other := tags.differences(probe_video(path, WIDEST_LIMITS))):
+        raise _wrong(path, "must say of its frames what was planned", "; ".join(other))
     heard_s = None if audio_s is None else check_sound(path, audio_s)
     if side is not None:
         _check_side(path, side, seen)
     return Verdict(len(seen.times), float(timeline.duration_s), heard_s)
 
 
-def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
+def _check_side(path: Path, side: SidePackets, seen: _FileContents) -> None:
     """Compare what goes along with what was written of it, and note what of it is not as it was."""
     wrong: dict[SidePart, str] = {}
     for (number, wrote), chosen in zip(side.muxed.items(), side.chosen.streams, strict=True):
-        found = seen.side.get(number, Muxed(wrote.kind, ""))
+        muxed = seen.side.get(number, Muxed(wrote.kind, ""))
         is_cut_anew = wrote.codec.startswith("pcm_")  # demuxers make packets of samples as they like
-        last = (found.end_s, wrote.end_s) if is_cut_anew else (found.last_s, wrote.last_s)
-        if _ALIKE.get(found.codec, found.codec) != _ALIKE.get(wrote.codec, wrote.codec):
-            wrong[chosen.number] = f"{found.codec or 'nothing'} in stream {number}, not {wrote.codec}"
-        elif found.count != wrote.count and not is_cut_anew:
-            wrong[chosen.number] = f"{found.count} packets in stream {number}, not {wrote.count}"
-        elif max(abs(found.first_s - wrote.first_s), abs(last[0] - last[1])) > _MATROSKA_TICK_S:
-            wrong[chosen.number] = f"stream {number} from {found.first_s:.3f} to {last[0]:.3f} s"
-    wanted = [(float(one.start_s), float(one.stop_s)) for one in side.chosen.chapters]
+        last = (muxed.end_s, wrote.end_s) if is_cut_anew else (muxed.last_s, wrote.last_s)
+        if _ALIKE.get(muxed.codec, muxed.codec) != _ALIKE.get(wrote.codec, wrote.codec):
+            wrong[chosen.number] = f"{muxed.codec or 'nothing'} in stream {number}, not {wrote.codec}"
+        elif muxed.count != wrote.count and not is_cut_anew:
+            wrong[chosen.number] = f"{muxed.count} packets in stream {number}, not {wrote.count}"
+        elif max(abs(muxed.first_s - wrote.first_s), abs(last[0] - last[1])) > _MATROSKA_TICK_S:
+            wrong[chosen.number] = f"stream {number} from {muxed.first_s:.3f} to {last[0]:.3f} s"
+    wanted = [(float(chapter.start_s), float(chapter.stop_s)) for chapter in side.chosen.chapters]
     if len(wanted) != len(seen.chapters) or (
         wanted and np.abs(np.subtract(wanted, seen.chapters)).max() > _CHAPTER_SLACK_S
     ):
         wrong["chapters"] = f"{len(seen.chapters)} chapters, not {len(wanted)}, or at other times"
     if seen.attached != len(side.chosen.attached):
         wrong["attachments"] = f"{seen.attached} attached files, not {len(side.chosen.attached)}"
-    timecode = side.chosen.picture_tags.get("timecode")
+    timecode = side.chosen.video_tags.get("timecode")
     if seen.timecode != timecode:
         wrong["timecode"] = f"time code {seen.timecode}, not {timecode}"
     if wrong:
@@ -172,7 +173,7 @@ def _check_side(path: Path, side: SidePackets, seen: _Seen) -> None:
 
 
 def check_sound(path: Path, audio_s: Fraction) -> float:
-    """Decode the sound at the times that are stated for it; return its length in seconds."""
+    """Decode the audio at the times that are stated for it; return its length in seconds."""
     try:
         info = probe_audio(path, WIDEST_LIMITS)
         reader = AudioReader(info)
@@ -180,18 +181,20 @@ def check_sound(path: Path, audio_s: Fraction) -> float:
             pass
     except (av.error.FFmpegError, InputError) as error:
         raise _wrong(path, "must decode to its end", str(error)) from error
-    found = reader.findings
-    if found.holes:
-        raise _wrong(path, "must hold sound without a hole", f"{found.holes}, {float(found.hole_s):.3f} s together")
+    findings = reader.findings
+    if findings.holes:
+        raise _wrong(
+            path, "must hold audio without a hole", f"{findings.holes}, {float(findings.hole_s):.3f} s together"
+        )
     slack_s = _PADDED_SAMPLES / info.rate_hz + _MATROSKA_TICK_S  # the last packet may be padded
-    if abs(float(found.length_s - audio_s)) > slack_s or float(info.lead_s) > slack_s:
-        raise _wrong(path, f"must hold {float(audio_s):.3f} s of sound", f"{float(found.length_s):.3f} s")
-    return float(found.length_s)
+    if abs(float(findings.length_s - audio_s)) > slack_s or float(info.lead_s) > slack_s:
+        raise _wrong(path, f"must hold {float(audio_s):.3f} s of audio", f"{float(findings.length_s):.3f} s")
+    return float(findings.length_s)
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What reading gave: pictures' times and segments' checksums in coding order."""
+class _FileContents:
+    """Contents of a finished file: frames' times and segments' checksums in coding order."""
 
     times: list[float] = field(default_factory=list[float])
     crcs: list[int] = field(default_factory=list[int])
@@ -201,8 +204,8 @@ class _Seen:
     timecode: str | None = None
 
 
-def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed], *, with_sound: bool) -> _Seen:
-    seen = _Seen()
+def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed], *, with_sound: bool) -> _FileContents:
+    seen = _FileContents()
     first = {0, *np.cumsum([segment.frames for segment in segments])[:-1].tolist()}
     with open_input(path) as container:
         video, audio = video_stream(container), audio_stream(container)
@@ -226,15 +229,15 @@ def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed]
 
 
 def _describe(
-    container: InputContainer, video: VideoStream, beside: list[Stream], side: Mapping[int, Muxed], seen: _Seen
+    container: InputContainer, video: VideoStream, beside: list[Stream], side: Mapping[int, Muxed], seen: _FileContents
 ) -> None:
     """Note what a file says of itself beside its packets."""
     for stream in beside:
         codec = cast("Any", stream.codec_context)
         seen.side[stream.index] = Muxed(side[stream.index].kind, "" if codec is None else codec.codec.canonical_name)
-    for one in container.chapters():
-        base = cast("Fraction", one["time_base"])
-        seen.chapters.append((float(one["start"] * base), float(one["end"] * base)))
+    for chapter in container.chapters():
+        base = cast("Fraction", chapter["time_base"])
+        seen.chapters.append((float(chapter["start"] * base), float(chapter["end"] * base)))
     covers = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
     seen.attached = len(covers) + sum(stream.type == "attachment" for stream in container.streams)
     tags = {**container.metadata, **video.metadata}
@@ -246,7 +249,7 @@ def _begin(decoder: VideoCodecContext, packet: Packet[Any], path: Path) -> None:
     frames = [*decoder.decode(packet), *decoder.decode(None)]
     decoder.flush_buffers()
     if len(frames) != 1 or frames[0].is_corrupt:
-        raise _wrong(path, "must have a segment begin with a whole picture", "none")
+        raise _wrong(path, "must have a segment begin with a whole frame", "none")
 
 
 def _wrong(path: Path, must: str, got: str) -> SegmentError:

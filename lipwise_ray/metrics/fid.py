@@ -8,8 +8,8 @@ import numpy as np
 
 from lipwise_ray.values import F32Array, F64Array
 
-PICTURE_PX = 299
-"""Side of the pictures whose features are compared."""
+IMAGE_PX = 299
+"""Side of the images whose features are compared."""
 
 _FEWEST = 2
 
@@ -59,7 +59,7 @@ def frechet(a: Moments, b: Moments) -> float | None:
     """
     if min(a.count, b.count) < _FEWEST:
         return None
-    spread_a, spread_b = (one.scatter / (one.count - 1) for one in (a, b))
+    spread_a, spread_b = (sums.scatter / (sums.count - 1) for sums in (a, b))
     values, vectors = np.linalg.eigh(spread_a)
     kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
     root = vectors[:, kept] * np.sqrt(values[kept])

@@ -1,4 +1,4 @@
-"""How alike two pictures are: PSNR and SSIM of their luma."""
+"""Fidelity of an image to another one: PSNR and SSIM of their luma."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _WINDOW_PX = 11
 
 
 def mean_square(a: F32Array, b: F32Array) -> float:
-    """Return the mean squared difference of two pictures of the same shape, in levels of 255."""
+    """Return the mean squared difference of two images of the same shape, in levels of 255."""
     return float(np.mean((a.astype(np.float64) - b) ** 2))
 
 
 def psnr(square: float) -> float | None:
-    """Return the peak signal-to-noise ratio in dB for a mean squared difference; None for equal pictures."""
+    """Return the peak signal-to-noise ratio in dB for a mean squared difference; None for equal images."""
     return 10 * math.log10(_PEAK**2 / square) if square else None
 
 
 def ssim(a: F32Array, b: F32Array) -> float | None:
-    """Return the structural similarity of two pictures, shape (H, W), in levels of 255; None below 11 pixels.
+    """Return the structural similarity of two images, shape (H, W), in levels of 255; None below 11 pixels.
 
     Source: Wang et al., Image quality assessment (2004): a Gaussian window of 11 pixels, sigma 1.5.
     """
     if min(a.shape) < _WINDOW_PX:
         return None
-    from skimage.metrics import structural_similarity  # noqa: PLC0415  # heavy
+    from skimage.metrics import structural_similarity
 
-    found: Any = structural_similarity(
+    similarity: Any = structural_similarity(
         a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=_PEAK
     )
-    return float(found)
+    return float(similarity)

@@ -1,4 +1,4 @@
-"""The features by which the Fréchet inception distance compares pictures."""
+"""The features by which the Fréchet inception distance compares images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from lipwise_ray.errors import WeightsError, is_of_the_machine
 from lipwise_ray.nets.checkpoint import load_state_dict
 from lipwise_ray.nets.precision import exact_float32
-from lipwise_ray.nets.torchvision_mend import mend_torchvision
+from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 from lipwise_ray.values import F32Array, U8Array
 
 VALUES = 2048
@@ -25,15 +25,15 @@ class Inception:
     Args:
         weights: The published file, converted from TensorFlow's of 2015.
         device: ``cpu`` or ``cuda``.
-        batch: Pictures a network call.
+        batch: Images a network call.
 
     Raises:
         WeightsError: The file holds another network.
     """
 
     def __init__(self, weights: Path, device: str = "cpu", batch: int = _BATCH) -> None:
-        mend_torchvision()
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # noqa: PLC0415  # mended
+        declare_torchvision_operators()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         safe = io.BytesIO()
         torch.save(load_state_dict(weights), safe)  # the library would run whatever a pickle holds
@@ -58,11 +58,11 @@ class Inception:
 
     @exact_float32()
     @torch.inference_mode()
-    def __call__(self, pictures_bgr: U8Array) -> F32Array:
-        """Return features, shape (N, 2048), of pictures, shape (N, 299, 299, 3)."""
-        found: list[F32Array] = [np.zeros((0, VALUES), np.float32)]
-        for begin in range(0, len(pictures_bgr), self._batch):
-            part = np.ascontiguousarray(pictures_bgr[begin : begin + self._batch, :, :, ::-1].transpose(0, 3, 1, 2))
+    def __call__(self, images_bgr: U8Array) -> F32Array:
+        """Return features, shape (N, 2048), of images, shape (N, 299, 299, 3)."""
+        batches: list[F32Array] = [np.zeros((0, VALUES), np.float32)]
+        for begin in range(0, len(images_bgr), self._batch):
+            part = np.ascontiguousarray(images_bgr[begin : begin + self._batch, :, :, ::-1].transpose(0, 3, 1, 2))
             (features,) = self._network(torch.from_numpy(part).to(self._device))
-            found.append(features.cpu().numpy())
-        return np.concatenate(found)
+            batches.append(features.cpu().numpy())
+        return np.concatenate(batches)

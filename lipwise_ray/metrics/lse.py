@@ -1,4 +1,4 @@
-"""LSE-D and LSE-C: from embeddings of lips and sound to one figure, in parts that can be added up."""
+"""LSE-D and LSE-C: from embeddings of lips and audio to one figure, in parts that can be added up."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well lips and sound go together.
+    """LSE of a video: agreement of lips and audio.
 
     Attributes:
-        lse_d: The smallest mean distance of all shifts of the sound; smaller is better.
+        lse_d: The smallest mean distance of all shifts of the audio; smaller is better.
         lse_c: The median of these means, less the smallest: how clearly that shift stands out; larger is better.
-        offset: By how many frames of 1/25 s the lips come later than the sound.
+        offset: By how many frames of 1/25 s the lips come later than the audio.
         windows: How many windows were compared.
     """
 
@@ -36,22 +36,22 @@ class Score:
 
 
 def distances(lips: F32Array, sound: F32Array, heard: I64Array) -> F32Array:
-    """Return how far lips are from the sound at each shift of it, shape (W, 31).
+    """Return the distances of lips and audio at each shift, shape (W, 31).
 
     Args:
         lips: Embeddings of windows, shape (W, D).
-        sound: Embeddings of the sound, shape (M, D).
-        heard: Which of them belongs to a window at each shift from -15 to 15 frames, shape (W, 31); -1 past the sound's
+        sound: Embeddings of the audio, shape (M, D).
+        heard: Which of them belongs to a window at each shift from -15 to 15 frames, shape (W, 31); -1 past the audio's
             ends, where its embedding is zero.
 
     Source: SyncNet's calc_pdist, whose distance adds 1e-6 to every difference.
     """
-    found = np.empty(heard.shape, np.float32)
+    by_shift = np.empty(heard.shape, np.float32)
     with_silence = np.concatenate([sound, np.zeros((1, lips.shape[1]), np.float32)])
     for place in range(heard.shape[1]):
         difference = lips.astype(np.float64) - with_silence[heard[:, place]] + _EPSILON
-        found[:, place] = np.sqrt((difference**2).sum(axis=1))
-    return found
+        by_shift[:, place] = np.sqrt((difference**2).sum(axis=1))
+    return by_shift
 
 
 def reduce(total: F64Array, windows: int) -> Score:

@@ -1,4 +1,4 @@
-"""Cepstra of a sound, as SyncNet has learnt to hear it; computed block by block."""
+"""Cepstra of an audio stream, as SyncNet has learnt to hear it; computed block by block."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK_COLUMNS = 6000
 
 
 def columns_of(samples: int) -> int:
-    """Return how many columns a sound has: every 10 ms a window of 25 ms, the last one padded with silence."""
+    """Return the number of columns of an audio stream: every 10 ms a window of 25 ms, the last padded with silence."""
     return 1 if samples <= _WINDOW_SAMPLES else 1 + -(-(samples - _WINDOW_SAMPLES) // STEP_SAMPLES)
 
 
@@ -52,9 +52,9 @@ def _blocks(wave: F32Array) -> Iterator[F32Array]:
         power = np.abs(np.fft.rfft(frames, _FFT)) ** 2 / _FFT
         energy = _positive(power.sum(axis=1))
         cepstra = np.asarray(dct(np.log(_positive(power @ filters.T)), type=2, axis=1, norm="ortho"))
-        found = cepstra[:, :CEPSTRA] * lifter
-        found[:, 0] = np.log(energy)
-        yield found.astype(np.float32)
+        lifted = cepstra[:, :CEPSTRA] * lifter
+        lifted[:, 0] = np.log(energy)
+        yield lifted.astype(np.float32)
 
 
 def _positive(values: F64Array) -> F64Array:

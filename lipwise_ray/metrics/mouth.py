@@ -1,4 +1,4 @@
-"""What a drawn mouth is like beside the true one: its shapes over time, and how sharp it is."""
+"""Likeness of a drawn mouth to the true one: its shapes over time, and its sharpness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from lipwise_ray.values import F32Array, U8Array
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 0.54, 1.0, 0.2, 0.8
-"""Where the mouth is in a face's box, at rest and wide open."""
+"""The mouth's part of a face's box, at rest and wide open."""
 _COARSE = (14, 11)
 """Width and height at which shapes are compared: lips and teeth are still apart, and what detectors' boxes tremble by
 is not seen."""
@@ -22,10 +22,10 @@ _STILL = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class MouthLikeness:
-    """How a video's mouth compares with the true one, frame by frame.
+    """Likeness of a video's mouth to the true one, frame by frame.
 
     Attributes:
-        shape: Correlation of the mouths' coarse pictures over time, 1 where they move alike. What does not
+        shape: Correlation of the mouths' coarse images over time, 1 where they move alike. What does not
             change (the face itself) has no say. None where either mouth never moves.
         sharpness: Energy of the mouth's gradients, times the true one's. None where the true one has none.
     """
@@ -70,5 +70,5 @@ def _ratio(ours: list[F32Array], theirs: list[F32Array]) -> float | None:
 
 
 def gradient_energy(luma: F32Array) -> float:
-    """Return the mean squared difference of neighbours in a picture of shape (H, W)."""
+    """Return the mean squared difference of neighbours in an image of shape (H, W)."""
     return float(np.square(np.diff(luma, axis=0)).mean() + np.square(np.diff(luma, axis=1)).mean())

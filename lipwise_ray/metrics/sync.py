@@ -1,4 +1,4 @@
-"""How well lips and sound go together, by a lip-sync expert."""
+"""Agreement of lips and audio, by a lip-sync expert."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MEL_COLUMNS_A_FRAME = 80 / RATE_HZ
 _BATCH = 64
 
 
-class SyncJudge:
+class SpeakerExpert:
     """A lip-sync expert that looks at finished pictures.
 
     Args:
@@ -47,7 +47,7 @@ class SyncJudge:
             mel: Shape (columns, 80).
 
         Returns:
-            None where no 5 frames with sound follow each other.
+            None where no 5 frames with audio follow each other.
         """
         starts = [n for n in _starts(crops) if int(n * _MEL_COLUMNS_A_FRAME) + WINDOW_COLUMNS <= len(mel)]
         if not starts:
@@ -57,7 +57,7 @@ class SyncJudge:
         return float(1 - cosines.mean())
 
     def offset(self, crops: Mapping[int, U8Array], mel: FloatArray) -> int:
-        """Return by how many frames the sound comes late; negative where it comes early.
+        """Return the delay of the audio in frames; negative where it comes early.
 
         Args:
             crops: As for `distance`.
@@ -75,13 +75,13 @@ class SyncJudge:
 
     @property
     def offsets(self) -> int:
-        """How many offsets `agreement` looks at."""
+        """Number of the offsets that `agreement` looks at."""
         return 2 * _NEAR_OFFSET_FRAMES + 1
 
     def agreement(
         self, crops: Mapping[int, U8Array], mel: FloatArray, starts: list[int], columns: I64Array
     ) -> tuple[F64Array, int]:
-        """Return how well lips agree with a sound, as sums that can be added up.
+        """Return the agreement of lips with an audio stream, as sums that can be added up.
 
         Args:
             crops: As for `distance`.
@@ -90,7 +90,7 @@ class SyncJudge:
             columns: The mel column at each frame.
 
         Returns:
-            Sums of cosines over the windows, at each of `offsets` shifts of the sound around none; number of windows.
+            Sums of cosines over the windows, at each of `offsets` shifts of the audio around none; number of windows.
         """
         whole = [n for n in starts if all(n + k in crops for k in range(FRAMES))]
         if not whole:
@@ -113,13 +113,13 @@ class SyncJudge:
     @exact_float32()
     @torch.no_grad()
     def _faces(self, crops: Mapping[int, U8Array], starts: list[int]) -> F32Array:
-        found: list[F32Array] = []
+        embeddings: list[F32Array] = []
         for begin in range(0, len(starts), _BATCH):
             part = [[_lips(crops[number + k]) for k in range(FRAMES)] for number in starts[begin : begin + _BATCH]]
-            found.append(
+            embeddings.append(
                 self._network.embed_face(stacked_lips(torch.tensor(np.array(part)).to(self._device))).cpu().numpy()
             )
-        return np.concatenate(found)
+        return np.concatenate(embeddings)
 
     @exact_float32()
     @torch.no_grad()

@@ -39,7 +39,7 @@ _BROKEN = (
     AssertionError,
     ImportError,
 )
-"""What readers raise on files that are none of theirs."""
+"""Errors that readers raise on files that are none of theirs."""
 _NAMED = re.compile(r"(?:names|GLOBAL) ([\w.]+)")
 
 
@@ -90,13 +90,13 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: The file is no checkpoint, is cut off, or names something to be run.
     """
-    found = load_pickled(path) if path.suffix != ".safetensors" else _safetensors(path)
+    contents = load_pickled(path) if path.suffix != ".safetensors" else _safetensors(path)
     for key in _DICT_KEYS:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = cast("Mapping[str, object]", found)[key]
-    if not isinstance(found, Mapping):
-        raise _unreadable(path, f"a {type(found).__name__} where a dict of tensors belongs")
-    mapping = cast("Mapping[object, object]", found)
+        if isinstance(contents, Mapping) and isinstance(contents.get(key), Mapping):
+            contents = cast("Mapping[str, object]", contents)[key]
+    if not isinstance(contents, Mapping):
+        raise _unreadable(path, f"a {type(contents).__name__} where a dict of tensors belongs")
+    mapping = cast("Mapping[object, object]", contents)
     tensors = {str(key).removeprefix(_PREFIX): value for key, value in mapping.items() if _is_whole(path, value)}
     if not tensors:
         raise WeightsError("no_tensors", str(path), "must hold tensors", "none", "Download it again")
@@ -104,14 +104,14 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def load_pickled(path: Path) -> object:
-    """Return what `torch.save` wrote: dicts, lists, numbers, text and tensors. Nothing that a file names is run.
+    """Return the contents of a file of `torch.save`: dicts, lists, numbers, text, tensors. Nothing it names is run.
 
     Raises:
         WeightsError: The file is no checkpoint, is cut off, or names something to be run.
     """
-    import torch  # noqa: PLC0415  # the checks of files work without it
+    import torch
 
-    from lipwise_ray.nets.torchscript import is_torchscript, tensors_of  # noqa: PLC0415  # beside torch
+    from lipwise_ray.nets.torchscript import is_torchscript, tensors_of
 
     refuse_non_weights(path)
     try:
@@ -135,8 +135,8 @@ def load_pickled(path: Path) -> object:
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
-    from safetensors import SafetensorError  # noqa: PLC0415  # beside torch
-    from safetensors.torch import load_file  # noqa: PLC0415  # beside torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
     refuse_non_weights(path)
     try:
@@ -159,7 +159,7 @@ def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
 
 def _is_whole(path: Path, value: object) -> bool:
     """Tell whether a value is a tensor, and refuse one without data of its own for every number."""
-    import torch  # noqa: PLC0415  # the checks of files work without it
+    import torch
 
     if not isinstance(value, torch.Tensor):
         return False
@@ -197,7 +197,7 @@ def load_network(kind: type[_Network], path: Path, name: str) -> _Network:
     Raises:
         WeightsError: The file is no checkpoint, or another network's.
     """
-    import torch  # noqa: PLC0415  # the checks of files work without it
+    import torch
 
     sized = cast("Any", kind)  # a class that takes a width and reads it off a checkpoint
     tensors = load_state_dict(path)

@@ -1,4 +1,4 @@
-"""The lip-sync expert: tells how well a mouth and a stretch of sound go together."""
+"""The lip-sync expert: tells how well a mouth and a stretch of audio go together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRAMES = 5
 
 
 class LipSyncExpert(nn.Module):
-    """Embeds sound and lips; the cosine of the two is near 1 where they belong together.
+    """Embeds audio and lips; the cosine of the two is near 1 where they belong together.
 
     Args:
         width: Factor on every layer's channels; 1 is the original.
@@ -52,7 +52,7 @@ class LipSyncExpert(nn.Module):
         return width_of(tensors, "audio_encoder.12.conv_block.0.weight")
 
     def forward(self, mel: Tensor, lips: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embeddings of sound and lips, each (N, D) of length 1.
+        """Return the embeddings of audio and lips, each (N, D) of length 1.
 
         Args:
             mel: (N, 1, 80, 16), values in [-4, 4].
@@ -62,7 +62,7 @@ class LipSyncExpert(nn.Module):
         return self.embed_sound(mel), self.embed_face(lips)
 
     def embed_sound(self, mel: Tensor) -> Tensor:
-        """Return the sound's half of `forward`."""
+        """Return the audio's half of `forward`."""
         return functional.normalize(self.audio_encoder(mel).flatten(1), dim=1)
 
     def embed_face(self, lips: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from lipwise_ray.nets.precision import Precision
 
 Purpose = Literal["face", "picture", "upscaler"]
-"""``face``: works on aligned faces. ``picture``: on any picture, at its size. ``upscaler``: enlarges any picture."""
+"""``face``: works on aligned faces. ``picture``: on any image, at its size. ``upscaler``: enlarges any image."""
 
 CODEFORMER = "CodeFormer"
 _NOISY = ("AuraSR",)
+_RGB = 3
 _EXTRA_PACKAGE = "spandrel_extra_arches"
 _CODEFORMER_KEYS = ("position_emb", "idx_pred_layer.1.weight")
 
@@ -66,9 +67,9 @@ class ImageModel:
         Raises:
             SettingsError: A format was asked for that does not suit this network.
         """
-        import torch  # noqa: PLC0415  # the class is named in modules that must load without it
+        import torch  # the class is named in modules that must load without it
 
-        from lipwise_ray.nets.precision import has_bfloat16  # noqa: PLC0415  # beside torch
+        from lipwise_ray.nets.precision import has_bfloat16
 
         bears = {"float16": self.supports_float16, "bfloat16": self.supports_bfloat16}
         if not bears.get(precision, True):
@@ -95,15 +96,15 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
     Raises:
         WeightsError: The file is no checkpoint, or of an architecture that is not known.
     """
-    from lipwise_ray.nets.torchvision_mend import mend_torchvision  # noqa: PLC0415  # loads torch
+    from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 
     tensors = load_state_dict(path)
-    mend_torchvision()
-    import spandrel  # noqa: PLC0415  # takes seconds, and needs the mend
+    declare_torchvision_operators()
+    import spandrel  # takes seconds, and needs the mend
 
     registry = spandrel.MAIN_REGISTRY.copy()
     if find_spec(_EXTRA_PACKAGE):
-        from spandrel_extra_arches import EXTRA_REGISTRY  # noqa: PLC0415  # an extra
+        from spandrel_extra_arches import EXTRA_REGISTRY
 
         registry.add(*EXTRA_REGISTRY, ignore_duplicates=True)
     elif all(key in tensors for key in _CODEFORMER_KEYS):
@@ -115,11 +116,11 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
             "pip install 'lipwise-ray[codeformer]'",
         )
     try:
-        found = spandrel.ModelLoader(registry=registry).load_from_state_dict(dict(tensors))
+        descriptor = spandrel.ModelLoader(registry=registry).load_from_state_dict(dict(tensors))
     except spandrel.UnsupportedModelError as error:
-        known = ", ".join(sorted(one.architecture.id for one in registry.architectures()))
+        architectures = ", ".join(sorted(architecture.architecture.id for architecture in registry.architectures()))
         raise WeightsError(
-            "unknown_architecture", str(path), f"must be of one of these architectures: {known}", "none of them"
+            "unknown_architecture", str(path), f"must be of one of these architectures: {architectures}", "none of them"
         ) from error
     except (RuntimeError, KeyError, ValueError, IndexError) as error:  # the tensors of half a network
         if is_of_the_machine(error):
@@ -131,39 +132,42 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
             " ".join(str(error).split())[:200] or type(error).__name__,
             "Download it again",
         ) from error
-    if not isinstance(found, spandrel.ImageModelDescriptor) or found.input_channels != 3 or found.output_channels != 3:  # noqa: PLR2004  # RGB
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor) or {
+        descriptor.input_channels,
+        descriptor.output_channels,
+    } != {_RGB}:
         raise WeightsError(
-            "not_an_image_model", str(path), "must turn one RGB picture into another", found.architecture.name
+            "not_an_image_model", str(path), "must turn one RGB image into another", descriptor.architecture.name
         )
-    if found.architecture.id in _NOISY:
+    if descriptor.architecture.id in _NOISY:
         raise WeightsError(
             "draws_noise",
             str(path),
-            "must give the same picture for the same input",
-            f"{found.architecture.name}, which draws noise in every call",
+            "must give the same image for the same input",
+            f"{descriptor.architecture.name}, which draws noise in every call",
             "Choose a checkpoint of another architecture",
         )
-    network = found.model.eval().requires_grad_(requires_grad=False)
+    network = descriptor.model.eval().requires_grad_(requires_grad=False)
     return ImageModel(
-        architecture=str(found.architecture.id),
-        purpose="face" if found.purpose == "FaceSR" else "upscaler" if found.scale > 1 else "picture",
-        scale=found.scale,
+        architecture=str(descriptor.architecture.id),
+        purpose="face" if descriptor.purpose == "FaceSR" else "upscaler" if descriptor.scale > 1 else "picture",
+        scale=descriptor.scale,
         network=network,
-        call=_call(found, fidelity),
-        supports_float16=found.supports_half,
-        supports_bfloat16=found.supports_bfloat16,
+        call=_call(descriptor, fidelity),
+        supports_float16=descriptor.supports_half,
+        supports_bfloat16=descriptor.supports_bfloat16,
     )
 
 
-def _call(found: ImageModelDescriptor[Any], fidelity: float) -> Callable[[Tensor], Tensor]:
-    """Return how a network is called.
+def _call(descriptor: ImageModelDescriptor[Any], fidelity: float) -> Callable[[Tensor], Tensor]:
+    """Return the function that calls a network.
 
     GFPGAN is given its stored noise (spandrel's own call draws fresh noise each time), and like CodeFormer it takes
     and returns [-1, 1]. Source: GFPGANer.enhance, CodeFormer inference_codeformer.py.
     """
-    network = found.model
-    if found.architecture.id == "GFPGAN":
+    network = descriptor.model
+    if descriptor.architecture.id == "GFPGAN":
         return lambda faces: (network(faces * 2 - 1, return_rgb=False, randomize_noise=False)[0] + 1) / 2
-    if found.architecture.id == CODEFORMER:
+    if descriptor.architecture.id == CODEFORMER:
         return lambda faces: (network(faces * 2 - 1, weight=fidelity)[0] + 1) / 2
-    return found
+    return descriptor

@@ -75,5 +75,5 @@ def scaled(channels: int, width: float, least: int = 1) -> int:
 
 
 def width_of(tensors: Mapping[str, Tensor], name: str) -> float:
-    """Return by which width the layer `name`, one of the widest, was scaled; 1 where it is missing."""
+    """Return the factor by which the layer `name`, one of the widest, was widened; 1 where it is missing."""
     return tensors[name].shape[0] / _WIDEST if name in tensors else 1.0

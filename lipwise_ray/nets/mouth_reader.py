@@ -1,4 +1,4 @@
-"""Reads a mouth's shape from sound alone: Wav2Lip's half that listens, and a line to six numbers."""
+"""Reads a mouth's shape from audio alone: Wav2Lip's half that listens, and a line to six numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUMBERS = 6
 
 
 class MouthReader(nn.Module):
-    """Tells how a mouth looks while a sound is said.
+    """Predicts the shape of a mouth from the audio it says.
 
     Args:
         width: Factor on every layer's channels, as of the `Wav2Lip` whose `audio_encoder` it is.

@@ -44,7 +44,7 @@ def choose_dtype(precision: Precision, device: str, *, bfloat16: bool | None = N
 
 @dataclass(slots=True)
 class _Holders:
-    """How many threads need exact arithmetic now: torch's switches are the whole process's."""
+    """Threads that need exact arithmetic now: torch's switches are the whole process's."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     count: int = 0
@@ -79,5 +79,5 @@ def exact_float32() -> Generator[None]:
 
 
 def computing_in(dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Return what surrounds a network's call in a number format: float32 is exact, the others are what they are."""
+    """Return the context of a network's call in a number format: float32 is exact, the others are what they are."""
     return exact_float32() if dtype == torch.float32 else nullcontext()

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 SIDE_PX = 224
 FRAMES = 5
 CEPSTRA, COLUMNS = 13, 20
-"""A window of sound: 13 cepstra of 20 columns, 10 ms each."""
+"""A window of audio: 13 cepstra of 20 columns, 10 ms each."""
 
 
 class SyncNet(nn.Module):
-    """Embeds sound and lips; the nearer the two, the better they go together.
+    """Embeds audio and lips; the nearer the two, the better they go together.
 
     Source: syncnet_python SyncNetModel.py, with its published weights' names.
     """
@@ -49,7 +49,7 @@ class SyncNet(nn.Module):
         )
 
     def embed_sound(self, mfcc: Tensor) -> Tensor:
-        """Return embeddings of sound, (N, 1024), from cepstra of (N, 1, 13, 20)."""
+        """Return embeddings of audio, (N, 1024), from cepstra of (N, 1, 13, 20)."""
         return self.netfcaud(self.netcnnaud(mfcc).flatten(1))
 
     def embed_lips(self, frames: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ CHANNELS = 15
 """Score logit; left, top, right, bottom distances; x and y of five landmarks. In cells from the cell's middle."""
 
 
-class TinyDetector(nn.Module):
+class TinyDetectorNetwork(nn.Module):
     """Finds faces by their middles.
 
     The idea of scoring middles on a grid is that of CenterNet (Zhou et al., 2019).
@@ -35,16 +35,16 @@ class TinyDetector(nn.Module):
         self.up = nn.Sequential(ConvBlock(64, 48, 1, 1, 0), nn.Upsample(scale_factor=4, mode="nearest"))
         self.head = nn.Sequential(same(48), same(48), nn.Conv2d(48, CHANNELS, 1))
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Return the grid.
 
         Args:
-            pictures: (N, 3, H, W), BGR in [0, 1]; H and W multiples of 32.
+            images: (N, 3, H, W), BGR in [0, 1]; H and W multiples of 32.
 
         Returns:
             (N, 15, H / 8, W / 8); the first channel is a logit.
         """
-        fine = self.fine(pictures)
+        fine = self.fine(images)
         return self.head(fine + self.up(self.coarse(fine)))
 
 

@@ -15,7 +15,7 @@ _WIDTH = 32
 _BLOCKS = 5
 
 
-class TinyRestorer(nn.Module):
+class TinyRestorerNetwork(nn.Module):
     """Adds what a blurred crop lacks, at the crop's own size.
 
     The work is done at half the size: a crop that was enlarged holds no more.

@@ -9,7 +9,7 @@ import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -68,18 +68,18 @@ def _check_memo(data: bytes) -> None:
 
 
 def _storage_reader(archive: zipfile.ZipFile, folder: str) -> Callable[[str, torch.dtype], torch.Tensor]:
-    """Return what reads one storage of an archive as a flat tensor, each once."""
+    """Return the reader of an archive's storages, each read once as a flat tensor."""
     byteorder = f"{folder}/byteorder"
     if byteorder in archive.namelist() and archive.read(byteorder).strip() != b"little":
         message = "big-endian numbers"
         raise pickle.UnpicklingError(message)
-    known: dict[tuple[str, torch.dtype], torch.Tensor] = {}
+    storages: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
     def read(key: str, dtype: torch.dtype) -> torch.Tensor:
-        if (key, dtype) not in known:
+        if (key, dtype) not in storages:
             data = bytearray(archive.read(f"{folder}/data/{key}"))
-            known[key, dtype] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
-        return known[key, dtype]
+            storages[key, dtype] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+        return storages[key, dtype]
 
     return read
 
@@ -91,8 +91,8 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(io.BytesIO(data))
         self._read = read
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401  # the base class's signature
-        """Return what stands in for a name of the archive."""
+    def find_class(self, module: str, name: str) -> object:
+        """Return the stand-in for a name of the archive."""
         if module == "__torch__" or module.startswith("__torch__."):
             return _Shell
         if module == "torch" and name in _STORAGES:
@@ -108,9 +108,9 @@ class _Unpickler(pickle.Unpickler):
         message = f"a pickle that names {module}.{name}"
         raise pickle.UnpicklingError(message)
 
-    def persistent_load(self, pid: Any) -> torch.Tensor:  # noqa: ANN401  # the base class's signature
+    def persistent_load(self, pid: object) -> torch.Tensor:
         """Return a storage as a flat tensor."""
-        kind, storage, key, *_ = pid
+        kind, storage, key, *_ = cast("tuple[object, ...]", pid)
         if kind != "storage" or not isinstance(storage, _Storage) or not isinstance(key, str):
             message = "a pickle that refers to something else than a storage"
             raise pickle.UnpicklingError(message)
@@ -179,7 +179,7 @@ def _walk(root: object) -> Iterator[tuple[str, torch.Tensor]]:
                 state = dict(enumerate(cast("tuple[object, ...]", state)))
             if isinstance(state, Mapping):
                 inner = cast("Mapping[object, object]", state)
-                waiting += [(f"{name}.{key}" if name else str(key), one) for key, one in inner.items()]
+                waiting += [(f"{name}.{key}" if name else str(key), value) for key, value in inner.items()]
     if not waiting:
         return
     message = f"more than {_MOST_PARTS} parts"

@@ -1,4 +1,4 @@
-"""What of NVIDIA's GPUs reaches this process, and what is missing where none does.
+"""NVIDIA's GPUs that reach this process, and the missing part where none does.
 
 Containers get only what they ask for.
 """
@@ -19,7 +19,7 @@ _NO_GPUS = ("", "none", "void")
 
 @dataclass(frozen=True, slots=True)
 class VisibleGpus:
-    """What a process can see.
+    """GPUs, driver and encoder that a process can see.
 
     Attributes:
         devices: Names of the device files.
@@ -47,7 +47,7 @@ class VisibleGpus:
 
     @property
     def encoder_problem(self) -> str:
-        """Why NVENC cannot work here; empty where its library is there."""
+        """Reason why NVENC cannot work here; empty where its library is there."""
         if self.has_encoder:
             return ""
         if self.capabilities is None:
@@ -60,7 +60,7 @@ class VisibleGpus:
         )
 
     def why_none(self, cuda: str | None, reason: str) -> str:
-        """Return why torch sees no GPU although there should be one; empty where none is meant to be here.
+        """Return the reason why torch sees no GPU although there should be one; empty where none is meant to be here.
 
         Args:
             cuda: Version of CUDA that torch was built with; None for a build for CPUs.
@@ -73,13 +73,15 @@ class VisibleGpus:
                 f"none is here, though NVIDIA_VISIBLE_DEVICES={self.asked} asks for them. Start the container by "
                 "NVIDIA's runtime: docker run --gpus all; in Kubernetes a limit of nvidia.com/gpu"
             )
-        found = ", ".join(self.devices) or "no device file"
+        devices = ", ".join(self.devices) or "no device file"
         if not self.has_driver:
-            told = "" if self.capabilities is None else f", as NVIDIA_DRIVER_CAPABILITIES is {self.capabilities}"
-            return f"{found} without the driver ({_DRIVER}){told}. Start the container with compute,utility,video"
+            variable = "" if self.capabilities is None else f", as NVIDIA_DRIVER_CAPABILITIES is {self.capabilities}"
+            return f"{devices} without the driver ({_DRIVER}){variable}. Start the container with compute,utility,video"
         if cuda is None:
-            return f"{found} and a driver are here, but this torch is a build for CPUs. Use the image of GPU nodes"
-        return f"{found} and a driver are here, but torch (CUDA {cuda}) cannot use them: {reason or 'no reason given'}"
+            return f"{devices} and a driver are here, but this torch is a build for CPUs. Use the image of GPU nodes"
+        return (
+            f"{devices} and a driver are here, but torch (CUDA {cuda}) cannot use them: {reason or 'no reason given'}"
+        )
 
 
 def visible_gpus(
@@ -100,9 +102,11 @@ def visible_gpus(
             return False
         return True
 
-    found = sorted(path.name for path in devices.iterdir() if _DEVICE.fullmatch(path.name)) if devices.is_dir() else []
+    device_files = (
+        sorted(path.name for path in devices.iterdir() if _DEVICE.fullmatch(path.name)) if devices.is_dir() else []
+    )
     return VisibleGpus(
-        devices=tuple(found),
+        devices=tuple(device_files),
         has_driver=can_load(_DRIVER),
         has_encoder=can_load(_ENCODER),
         asked=environment.get("NVIDIA_VISIBLE_DEVICES"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SIZE_PX = 96
 
 _LEAST = 16
-"""Channels that every layer keeps: the detail of a picture goes through the first and last, which have no more."""
+"""Channels that every layer keeps: the detail of an image goes through the first and last, which have no more."""
 
 
 def _channels(width: float, *counts: int) -> list[int]:
@@ -36,7 +36,7 @@ def sound_encoder(width: float) -> nn.Sequential:
 
 
 class Wav2Lip(nn.Module):
-    """Draws the mouth that goes with a stretch of sound.
+    """Draws the mouth that goes with a stretch of audio.
 
     Args:
         width: Factor on every layer's channels, of which 16 stay; 1 is the original.
@@ -80,7 +80,7 @@ class Wav2Lip(nn.Module):
         return width_of(tensors, "face_encoder_blocks.5.0.conv_block.0.weight")
 
     def forward(self, mel: Tensor, face: Tensor) -> Tensor:
-        """Return faces that say the sound.
+        """Return faces that say the audio.
 
         Args:
             mel: (N, 1, 80, 16), values in [-4, 4].

@@ -1,1 +1,1 @@
-"""What became of a run: tables, and a page to look at in the morning."""
+"""Reports of a run: tables, and a page to look at in the morning."""

@@ -28,7 +28,7 @@ def bars(values: Sequence[float], labels: Sequence[str], title: str) -> str:
 
 
 def histogram(values: Sequence[float], title: str, bins: int = 16) -> str:
-    """Return how values are distributed; nothing where there are none."""
+    """Return a histogram of values; empty where there are none."""
     if not values:
         return ""
     counts, edges = np.histogram(values, bins=bins)
@@ -38,10 +38,10 @@ def histogram(values: Sequence[float], title: str, bins: int = 16) -> str:
 
 def line(values: Sequence[float | None], title: str, unit: str = "s") -> str:
     """Return a curve with gaps where values are missing."""
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return ""
-    top, low = max([*known, 1e-9]), min([*known, 0.0])
+    top, low = max([*numbers, 1e-9]), min([*numbers, 0.0])
     inner = _HEIGHT - _BOTTOM - _TOP
     step = (_WIDTH - _LEFT - 4) / max(1, len(values) - 1)
     paths: list[list[str]] = [[]]
@@ -72,7 +72,7 @@ def _framed(shapes: str, top: str, ends: tuple[str, str], title: str) -> str:
 
 
 def intervals(lines: Sequence[tuple[str, float, float | None, float | None]], title: str) -> str:
-    """Return a picture of its own: values with their intervals, a line each, around nought.
+    """Return an image of its own: values with their intervals, a line each, around nought.
 
     Args:
         lines: Name, value, and the bounds of its interval, None where there is none.

@@ -8,16 +8,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lipwise_ray.errors import StateError
-from lipwise_ray.reports.rows import RunReport
-from lipwise_ray.values import F64Array, Json
+from lipwise_ray.reports.rows import FlatRow, RunReport
+from lipwise_ray.values import F64Array
 
 _SCORED = ("lse_c", "lse_d", "sync_confidence", "sync_distance", "off_sync")
 FIGURES = (*_SCORED, "flicker", "no_face_share")
-"""What is compared; `off_sync` is the offset's size in frames, `flicker` that of the dubbed face."""
+"""Figures that are compared; `off_sync` is the offset's size in frames, `flicker` that of the dubbed face."""
 
 ALL = "all"
 _RESAMPLES, _NUMBERS_AT_A_TIME = 10_000, 1 << 20
 _SEED = 1
+_FEWEST_ROWS = 2  # one has no spread
 _LOW, _HIGH = 2.5, 97.5  # per cent
 
 
@@ -53,8 +54,8 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """What two runs have in common.
+class RunComparison:
+    """Comparison of two runs.
 
     Attributes:
         rows: A record a row that is done in both, figures of a and b side by side.
@@ -64,19 +65,19 @@ class Comparison:
         other_protocol: Rows that were measured in different ways, of which nothing is compared.
     """
 
-    rows: list[Json]
+    rows: list[FlatRow]
     differences: list[Difference]
     only_a: int
     only_b: int
     other_judge: int
     other_protocol: int
 
-    def summary(self) -> list[Json]:
+    def summary(self) -> list[FlatRow]:
         """Return the differences as records."""
-        return [asdict(one) for one in self.differences]
+        return [asdict(difference) for difference in self.differences]
 
 
-def compare(a: RunReport, b: RunReport) -> Comparison:
+def compare(a: RunReport, b: RunReport) -> RunComparison:
     """Compare two runs row by row, by the rows' ids.
 
     Raises:
@@ -87,21 +88,21 @@ def compare(a: RunReport, b: RunReport) -> Comparison:
     if not common:
         raise StateError(
             "nothing_in_common",
-            f"{a.run.get('run_id')} and {b.run.get('run_id')}",
+            f"{a.run.run_id} and {b.run.run_id}",
             "must have finished rows with the same ids",
             f"{len(done[0])} and {len(done[1])} rows",
             "Compare runs of one manifest",
         )
     rows = [_side_by_side(done[0][name], done[1][name]) for name in common]
-    groups: dict[str, list[Json]] = {ALL: rows}
+    groups: dict[str, list[FlatRow]] = {ALL: rows}
     for row in rows:
         if row["language"]:
             groups.setdefault(str(row["language"]), []).append(row)
     ordered = [ALL, *sorted(groups.keys() - {ALL})]
-    found = [_difference(name, figure, groups[name]) for name in ordered for figure in FIGURES]
-    return Comparison(
+    differences = [_difference(name, figure, groups[name]) for name in ordered for figure in FIGURES]
+    return RunComparison(
         rows,
-        [one for one in found if one is not None],
+        [difference for difference in differences if difference is not None],
         len(done[0]) - len(common),
         len(done[1]) - len(common),
         sum(row["judge_a"] != row["judge_b"] for row in rows),
@@ -109,24 +110,24 @@ def compare(a: RunReport, b: RunReport) -> Comparison:
     )
 
 
-def _side_by_side(a: Json, b: Json) -> Json:
-    found: Json = {"row_id": a["row_id"], "language": a["language"]}
+def _side_by_side(a: FlatRow, b: FlatRow) -> FlatRow:
+    pair: FlatRow = {"row_id": a["row_id"], "language": a["language"]}
     for name, row in (("a", a), ("b", b)):
-        found |= {f"judge_{name}": _judge(row), f"protocol_{name}": row["protocol"]}
-    is_judged_alike, is_measured_alike = (found[f"{what}_a"] == found[f"{what}_b"] for what in ("judge", "protocol"))
+        pair |= {f"judge_{name}": _judge(row), f"protocol_{name}": row["protocol"]}
+    is_judged_alike, is_measured_alike = (pair[f"{what}_a"] == pair[f"{what}_b"] for what in ("judge", "protocol"))
     for figure in FIGURES:
         compares = is_measured_alike and (is_judged_alike or figure not in _SCORED)
         for name, row in (("a", a), ("b", b)):
-            found[f"{figure}_{name}"] = _figure(row, figure) if compares else None
-    return found
+            pair[f"{figure}_{name}"] = _figure(row, figure) if compares else None
+    return pair
 
 
-def _judge(row: Json) -> str | None:
+def _judge(row: FlatRow) -> str | None:
     """Return a judge by its weights: any file of a user's own goes by the same name."""
     return f"{row['judge']} {str(row['judge_sha256'] or '')[:12]}".strip() if row["judge"] else None
 
 
-def _figure(row: Json, figure: str) -> float | None:
+def _figure(row: FlatRow, figure: str) -> float | None:
     if figure == "off_sync":
         return None if row["after_offset"] is None else abs(row["after_offset"])
     if figure in _SCORED:
@@ -134,17 +135,17 @@ def _figure(row: Json, figure: str) -> float | None:
     return row["flicker_dubbed" if figure == "flicker" else figure]
 
 
-def _difference(language: str, figure: str, rows: Sequence[Json]) -> Difference | None:
+def _difference(language: str, figure: str, rows: Sequence[FlatRow]) -> Difference | None:
     pairs = [(row[f"{figure}_a"], row[f"{figure}_b"]) for row in rows]
-    known = np.array([pair for pair in pairs if None not in pair], np.float64).reshape(-1, 2)
-    if not len(known):
+    complete = np.array([pair for pair in pairs if None not in pair], np.float64).reshape(-1, 2)
+    if not len(complete):
         return None
-    low, high = interval(known[:, 1] - known[:, 0])
-    means, medians = known.mean(axis=0), np.median(known, axis=0)
+    low, high = interval(complete[:, 1] - complete[:, 0])
+    means, medians = complete.mean(axis=0), np.median(complete, axis=0)
     return Difference(
         language,
         figure,
-        len(known),
+        len(complete),
         mean_a=float(means[0]),
         mean_b=float(means[1]),
         median_a=float(medians[0]),
@@ -158,7 +159,7 @@ def _difference(language: str, figure: str, rows: Sequence[Json]) -> Difference 
 def interval(differences: F64Array) -> tuple[float | None, float | None]:
     """Return the bounds of 95 % of the means of rows drawn with replacement, shape of the input (N,)."""
     count = len(differences)
-    if count < 2:  # noqa: PLR2004  # one row has no spread
+    if count < _FEWEST_ROWS:
         return None, None
     rng = np.random.default_rng(_SEED)
     at_a_time = max(1, min(_RESAMPLES, _NUMBERS_AT_A_TIME // count))

@@ -6,6 +6,7 @@ import base64
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
 
@@ -14,11 +15,12 @@ from markupsafe import Markup
 
 from lipwise_ray.printable import printable
 from lipwise_ray.reports import charts
-from lipwise_ray.reports.rows import RunReport
-from lipwise_ray.values import Json
+from lipwise_ray.reports.rows import FlatRow, RowDetail, RunReport
+from lipwise_ray.state.job_result import FailedAttempt, MeasuredAttempt
+from lipwise_ray.state.run_records import EvaluationEnd
 
 Stills = Callable[[str], tuple[bytes, bytes] | None]
-"""Pictures (JPEG) of a job's face as it was filmed and as it was dubbed, None where there are none."""
+"""Images (JPEG) of a job's face in the original and in the dubbed video, None where there are none."""
 
 Costs = Callable[[float, float], list[str]]
 """Says what GPU seconds, at best and at worst, cost on each kind of machine."""
@@ -59,7 +61,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
 
     Args:
         report: The run.
-        stills: Gives pictures of a job.
+        stills: Gives images of a job.
         costs: What GPU seconds cost; left out without it.
     """
     done = [row for row in report.rows if row["status"] == "done"]
@@ -77,8 +79,8 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         finalize=_plain,
     )
     return environment.get_template("report.html.jinja").render(
-        title=f"lipwise-ray {report.run.get('run_id', '')}",
-        subtitle=f"{report.run.get('manifest', '')}, begun {_clock(report.run.get('begun'))}; {_ending(report)}",
+        title=f"lipwise-ray {report.run.run_id}",
+        subtitle=f"{report.run.manifest}, begun {_clock(report.run.begun)}; {_ending(report)}",
         summary=_summary(report, done, failed, gpu_s),
         judges=", ".join(judges),
         notes=_notes(report, done),
@@ -90,7 +92,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
         languages=_languages(done),
         distributions=[
-            (name, Markup(drawing))  # noqa: S704  # of our own numbers
+            (name, Markup(drawing))
             for key, name in _DISTRIBUTIONS
             if (drawing := charts.histogram([row[key] for row in done if row[key] is not None], name))
         ],
@@ -114,11 +116,12 @@ def _plain(value: object) -> object:
 def _ending(report: RunReport) -> str:
     if report.ended is None:
         return "not ended yet, or stopped: these are the rows that ended so far"
-    return f"{float(report.ended.get('seconds', 0)) / 60:.1f} minutes"
+    return f"{report.ended.seconds / 60:.1f} minutes"
 
 
-def _summary(report: RunReport, done: list[Json], failed: list[Json], gpu_s: float) -> list[tuple[str, str]]:
-    total = int(report.run.get("rows", len(report.rows)))
+def _summary(report: RunReport, done: list[FlatRow], failed: list[FlatRow], gpu_s: float) -> list[tuple[str, str]]:
+    total = report.run.rows
+    fid = report.ended.fid if isinstance(report.ended, EvaluationEnd) else None
     left = total - len(report.rows)
     return [
         ("rows", str(total)),
@@ -130,15 +133,15 @@ def _summary(report: RunReport, done: list[Json], failed: list[Json], gpu_s: flo
         ("GPU hours", f"{gpu_s / 3600:.2f}"),
         ("LSE-C, median", _number(_of(median, (row["after_lse_c"] for row in done)))),
         ("LSE-D, median", _number(_of(median, (row["after_lse_d"] for row in done)))),
-        *([("FID, all faces", _number(fid))] if (fid := (report.ended or {}).get("fid")) is not None else []),
+        *([("FID, all faces", _number(fid))] if fid is not None else []),
         ("not for commerce", str(sum(row["commercial_use"] == "no" for row in done))),
         ("commerce unclear", str(sum(row["commercial_use"] == "unclear" for row in done))),
     ]
 
 
-def _failures(failed: list[Json]) -> list[tuple[str, list[Json], int]]:
+def _failures(failed: list[FlatRow]) -> list[tuple[str, list[FlatRow], int]]:
     """Return code, rows to show and number of further ones, the most frequent first."""
-    groups: dict[str, list[Json]] = {}
+    groups: dict[str, list[FlatRow]] = {}
     for row in failed:
         groups.setdefault(str(row["code"]), []).append(row)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
@@ -146,21 +149,21 @@ def _failures(failed: list[Json]) -> list[tuple[str, list[Json], int]]:
 
 
 def _left_behind(report: RunReport) -> list[list[str]]:
-    """Return what outputs lack of their sources: kind, reason, rows, and a few of them; the most frequent first."""
+    """Return the parts of sources that outputs lack: kind, reason, rows, and a few of them; the most frequent first."""
     groups: dict[tuple[str, str], dict[str, str]] = {}
     for row, detail in zip(report.rows, report.details, strict=True):
-        for one in detail.get("left_behind") or []:
-            groups.setdefault((str(one["kind"]), str(one["why"])), {})[str(row["row_id"])] = str(one["what"])
+        for part in detail.left_behind:
+            groups.setdefault((part.kind, part.why), {})[str(row["row_id"])] = part.what
     return [
         [kind, why, str(len(rows)), ", ".join(f"{name}: {what}" for name, what in list(rows.items())[:_FEW])]
         for (kind, why), rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     ]
 
 
-def worst_first(done: Iterable[Json]) -> list[Json]:
+def worst_first(done: Iterable[FlatRow]) -> list[FlatRow]:
     """Return rows with those first that need eyes: to be checked, without a score, far off, the least certain."""
 
-    def rank(row: Json) -> tuple[Any, ...]:
+    def rank(row: FlatRow) -> tuple[Any, ...]:
         certain = _certainty(row)
         return (
             row["verdict"] != "check",
@@ -173,64 +176,79 @@ def worst_first(done: Iterable[Json]) -> list[Json]:
     return sorted(done, key=rank)
 
 
-def _card(row: Json, detail: Json, stills: Stills) -> Json:
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """A video that needs eyes, as the page shows it."""
+
+    name: str
+    verdict: str
+    is_bad: bool
+    images: list[tuple[str, str]]
+    ways: list[str]
+    curve: Markup
+    output: str | None
+
+
+def _card(row: FlatRow, detail: RowDetail, stills: Stills) -> _Card:
     name = str(row["row_id"])
     verdict, is_bad = _verdict(row)
-    pictures = stills(str(row["job_id"])) if row["job_id"] else None
-    return {
-        "name": name,
-        "verdict": verdict,
-        "is_bad": is_bad,
-        "pictures": [
+    images = stills(str(row["job_id"])) if row["job_id"] else None
+    return _Card(
+        name=name,
+        verdict=verdict,
+        is_bad=is_bad,
+        images=[
             (word, base64.b64encode(data).decode())
-            for word, data in zip(("filmed", "dubbed"), pictures or (), strict=False)
+            for word, data in zip(("filmed", "dubbed"), images or (), strict=False)
         ],
-        "ways": [_way(one, str(row["job_id"])) for one in detail["ways"]],
-        "curve": Markup(charts.line(detail["curve"], f"{_FIGURE_NAMES[_kind(row)][0]} of {name} by second")),  # noqa: S704  # escaped there
-        "output": row["output"],
-    }
+        ways=[_way(attempt, str(row["job_id"])) for attempt in detail.attempts],
+        curve=Markup(charts.line(list(detail.curve), f"{_FIGURE_NAMES[_kind(row)][0]} of {name} by second")),
+        output=row["output"],
+    )
 
 
-def _way(one: Json, delivered: str) -> str:
-    """Return what became of an attempt with other settings."""
-    changed = [(section, key, value) for section, told in one["settings"].items() for key, value in told.items()]
+def _way(attempt: FailedAttempt | MeasuredAttempt, delivered: str) -> str:
+    """Return the result of an attempt with other settings."""
+    changed = [(section, key, value) for section, values in attempt.settings.items() for key, value in values.items()]
     settings = ", ".join(f"{section}.{key} = {value}" for section, key, value in changed)
-    scored = "no LSE-C" if one.get("lse_c") is None else f"LSE-C {_number(one['lse_c'])}"
-    end = one["message"] if one["verdict"] == "failed" else scored
-    mark = " (delivered)" if one.get("job_id") == delivered else ""
-    return f"{settings or 'as set'}: {one['verdict']}, {end}{mark}"
+    if isinstance(attempt, FailedAttempt):
+        end = attempt.message
+    else:
+        end = "no LSE-C" if attempt.lse_c is None else f"LSE-C {_number(attempt.lse_c)}"
+    mark = " (delivered)" if attempt.job_id == delivered else ""
+    return f"{settings or 'as set'}: {attempt.verdict}, {end}{mark}"
 
 
 _LSE, _OTHER = ("lse_c", "lse_d"), ("sync_confidence", "sync_distance")
 _FIGURE_NAMES = {_LSE: ("LSE-C", "LSE-D"), _OTHER: ("sync confidence", "sync distance")}
 
 
-def _kind(row: Json) -> tuple[str, str]:
+def _kind(row: FlatRow) -> tuple[str, str]:
     """Return the names of a row's certainty and distance: LSE-C and LSE-D are SyncNet's alone."""
     return _OTHER if row["after_sync_confidence"] is not None else _LSE
 
 
-def _certainty(row: Json) -> float | None:
+def _certainty(row: FlatRow) -> float | None:
     return row[f"after_{_kind(row)[0]}"]
 
 
-def _is_far_off(row: Json) -> bool:
+def _is_far_off(row: FlatRow) -> bool:
     return _kind(row) == _LSE and abs(row["after_offset"] or 0) >= _FAR_OFF
 
 
-def _scorer(row: Json) -> str:
+def _scorer(row: FlatRow) -> str:
     """Return a judge by its weights: any file of a user's own goes by the same name."""
     return f"{row['judge']} ({str(row['judge_sha256'] or '')[:8]})" if row["judge_sha256"] else str(row["judge"])
 
 
-def _notes(report: RunReport, done: list[Json]) -> list[str]:
-    """Return what is to be known of the run and its rows, each line once."""
+def _notes(report: RunReport, done: list[FlatRow]) -> list[str]:
+    """Return notes on the run and its rows, each line once."""
     counted = Counter(str(row["note"]) for row in done if row["note"])
-    return [*report.run.get("notes", []), *(f"{count} rows: {text}" for text, count in counted.most_common())]
+    return [*report.run.notes, *(f"{count} rows: {text}" for text, count in counted.most_common())]
 
 
-def _verdict(row: Json) -> tuple[str, bool]:
-    """Return what the figures say, and whether it is bad."""
+def _verdict(row: FlatRow) -> tuple[str, bool]:
+    """Return the verdict of the figures, and whether it is bad."""
     is_bad = row["verdict"] == "check"
     check = f"to check: {row['to_check']}. " if is_bad else ""
     if _certainty(row) is None:
@@ -249,8 +267,8 @@ def _verdict(row: Json) -> tuple[str, bool]:
     return f"{check}{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}{alike}", is_bad or _is_far_off(row)
 
 
-def _languages(done: list[Json]) -> list[list[str]]:
-    groups: dict[str, list[Json]] = {}
+def _languages(done: list[FlatRow]) -> list[list[str]]:
+    groups: dict[str, list[FlatRow]] = {}
     for row in done:
         groups.setdefault(str(row["language"] or "not given"), []).append(row)
     keys = [f"{measure}_{figure}" for figure in ("lse_c", "lse_d") for measure in _MEASURES]
@@ -260,8 +278,8 @@ def _languages(done: list[Json]) -> list[list[str]]:
     ]
 
 
-def _throughput(report: RunReport, done: list[Json]) -> Markup:
-    begun = float(report.run.get("begun") or 0)
+def _throughput(report: RunReport, done: list[FlatRow]) -> Markup:
+    begun = report.run.begun
     ended = [(float(row["ended"]) - begun, row["frames"] or 0) for row in done if row["ended"] and not row["reused"]]
     if not begun or not ended:
         return Markup()
@@ -272,18 +290,18 @@ def _throughput(report: RunReport, done: list[Json]) -> Markup:
         frames[min(_BUCKETS - 1, max(0, int(when / whole * _BUCKETS)))] += count
     rates = [round(count / (whole / _BUCKETS), 2) for count in frames]
     labels = [f"{whole * place / _BUCKETS / 60:.1f} min" for place in range(_BUCKETS)]
-    return Markup(charts.bars(rates, labels, "Frames a second, by when videos ended"))  # noqa: S704  # our own numbers
+    return Markup(charts.bars(rates, labels, "Frames a second, by when videos ended"))
 
 
 def _stages(report: RunReport) -> list[list[str]]:
     stages: Counter[str] = Counter()
     for detail in report.details:
-        stages.update(detail["stages"])
+        stages.update(detail.stages)
     total = sum(stages.values())
     return [[name, f"{seconds:,.1f}", f"{seconds / total:.1%}"] for name, seconds in stages.most_common() if seconds]
 
 
-def _line(row: Json) -> Sequence[str]:
+def _line(row: FlatRow) -> Sequence[str]:
     is_done = row["status"] == "done"
     return (
         str(row["row_id"]),
@@ -300,8 +318,8 @@ def _line(row: Json) -> Sequence[str]:
 
 
 def _of(figure: Callable[[list[float]], float], values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return figure(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return figure(numbers) if numbers else None
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TypeAlias
 
 from lipwise_ray.errors import StateError
-from lipwise_ray.nets.terms import commercial_of, strictest
+from lipwise_ray.models.terms import commercial_of, strictest
 from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import (
+    EvaluationResult,
+    FailedAttempt,
+    LeftBehindRecord,
+    MeasuredAttempt,
+    RowFailure,
+)
 from lipwise_ray.state.overview import shards_of
-from lipwise_ray.state.shapes import EndRecord, PlannedRow, RowRecord, RunRecord, checked, read_checked, typed
+from lipwise_ray.state.row_outcome import RowOutcome, RowResult, outcome_in
+from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, RunEnd, RunRecord
+from lipwise_ray.state.shapes import read_typed, typed
 from lipwise_ray.state.shards import is_at_work
 from lipwise_ray.state.store import Store, as_json, load_file
 from lipwise_ray.values import Json
@@ -24,24 +33,44 @@ FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance"
 """Figures of a video that was compared with a reference."""
 
 
+FlatRow: TypeAlias = Json
+"""A row of a report's tables: `row_of`, or what stands for a row that did not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowDetail:
+    """What of a row has no place in a table.
+
+    Attributes:
+        curve: The certainty of its lips, a value a second.
+        stages: Busy seconds by stage.
+        attempts: In which ways it was tried.
+        left_behind: What of its source its output lacks.
+    """
+
+    curve: tuple[float | None, ...] = ()
+    stages: Mapping[str, float] = field(default_factory=dict[str, float])
+    attempts: tuple[FailedAttempt | MeasuredAttempt, ...] = ()
+    left_behind: tuple[LeftBehindRecord, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """A run and its rows.
 
     Attributes:
-        run: What was recorded when it began.
+        run: What was recorded when it was started.
         ended: What was recorded when it ended; None while it is going on, or after it was killed.
         rows: `row_of` of each row that ended, in the manifest's order.
-        details: Of each row what has no place in a table: ``curve``, ``stages``, ``ways`` in which it was tried, and
-            what of its source was ``left_behind``.
+        details: Of each row.
         left: Rows that did not end, in the manifest's order: what they are, and what to do.
     """
 
-    run: Json
-    ended: Json | None
-    rows: list[Json]
-    details: list[Json]
-    left: list[Json] = field(default_factory=list[Json])
+    run: RunRecord
+    ended: RunEnd | None
+    rows: list[FlatRow]
+    details: list[RowDetail]
+    left: list[FlatRow] = field(default_factory=list[FlatRow])
 
 
 def collect(store: Store, run_id: str | None = None) -> RunReport:
@@ -51,45 +80,48 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
         StateError: There is no such run.
     """
     runs = store.folders(layout.RUNS)
-    there = (one for one in reversed(runs) if store.size(layout.run_record(one)) is not None)
+    there = (run for run in reversed(runs) if store.size(layout.run_record(run)) is not None)
     chosen = run_id or next(there, "")
-    run = read_checked(store, layout.run_record(chosen), RunRecord) if chosen in runs else None
+    run = read_typed(store, layout.run_record(chosen), RunRecord) if chosen in runs else None
     if run is None:
         wanted, known = f"the run {run_id}" if run_id else "a run", f"only {', '.join(runs[-3:])}" if runs else "none"
         raise StateError("no_runs", store.address, f"must hold {wanted}", known, "Check the path and --run")
-    rows: list[Json] = []
-    details: list[Json] = []
-    for record in _records(store, store.names(layout.rows(chosen))):
-        ways: list[Json] = record.get("attempts") or []
-        jobs = dict.fromkeys([str(record.get("job_id") or ""), *(str(one.get("job_id") or "") for one in ways)])
-        rows.append(row_of(record, sum(_attempts(store, job_id, chosen) for job_id in jobs)))
-        details.append(
-            {
-                "curve": (record.get("sync") or {}).get("curve") or [],
-                "stages": record.get("stages_s") or {},
-                "ways": ways,
-                "left_behind": record.get("left_behind") or [],
-            }
-        )
+    rows: list[FlatRow] = []
+    details: list[RowDetail] = []
+    for outcome in _outcomes(store, store.names(layout.rows(chosen))):
+        detail = _detail(outcome.result)
+        jobs = dict.fromkeys([outcome.job_id or "", *(one.job_id or "" for one in detail.attempts)])
+        rows.append(row_of(outcome.record, sum(_attempts(store, job_id, chosen) for job_id in jobs)))
+        details.append(detail)
     left = list(_unfinished(store, chosen, {row["row"] for row in rows}))
-    ended = read_checked(store, f"{layout.run(chosen)}/report.json", EndRecord)
+    key = f"{layout.run(chosen)}/report.json"
+    ended = read_typed(store, key, EvaluationEnd) or read_typed(store, key, RunEnd)
     return RunReport(run, ended, rows, details, left)
 
 
-def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[Json]:
+def _detail(result: RowResult) -> RowDetail:
+    if isinstance(result, RowFailure):
+        return RowDetail()
+    curve = result.sync.curve if result.sync else ()
+    if isinstance(result, EvaluationResult):
+        return RowDetail(curve)
+    return RowDetail(curve, result.stages_s or {}, result.attempts or (), result.left_behind or ())
+
+
+def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[FlatRow]:
     """Yield the rows that a run set out to do and that are not among those that ended."""
     opened = load_file(store, layout.planned(run_id), lambda path: path.open("rb"))
     if opened is None:
         return
     with opened as lines:
         for line in lines:
-            planned = checked(as_json(line), PlannedRow)
-            if planned is not None and planned["row"] not in ended:
+            planned = typed(as_json(line), PlannedRow)
+            if planned is not None and planned.row not in ended:
                 why = {
                     "code": "not_finished",
                     "message": "The run was over before this row: run the same command again.",
                 }
-                yield {**{name: planned.get(name) for name in ("row", "row_id", "output")}, "status": "left", **why}
+                yield {"row": planned.row, "row_id": planned.row_id, "output": planned.output, "status": "left", **why}
 
 
 def collect_latest(store: Store) -> RunReport:
@@ -99,39 +131,40 @@ def collect_latest(store: Store) -> RunReport:
         StateError: There is none.
     """
     report = collect(store)
-    run = typed(report.run, RunRecord)
-    assert run is not None  # `collect` looked
+    run = report.run
     shards = shards_of(store, run.run_id, run)
     if len(shards) == 1:
         return report
-    reports = [report if one.run_id == run.run_id else collect(store, one.run_id) for one in shards if one.run_id]
+    reports = [
+        report if shard.run_id == run.run_id else collect(store, shard.run_id) for shard in shards if shard.run_id
+    ]
     pairs = sorted(
-        ((row, detail) for one in reports for row, detail in zip(one.rows, one.details, strict=True)),
+        ((row, detail) for part in reports for row, detail in zip(part.rows, part.details, strict=True)),
         key=lambda pair: pair[0]["row"] or 0,
     )
     ends = [one.ended for one in reports if one.ended is not None]
     left = sorted((row for one in reports for row in one.left), key=lambda row: row["row"])
     left += [_not_begun(one.shard) for one in shards if not one.run_id and not is_at_work(store, one.shard)]
+    total = RunEnd(
+        done=sum(end.done for end in ends),
+        failed=sum(end.failed for end in ends),
+        left=sum(end.left for end in ends),
+        seconds=sum(end.seconds for end in ends),
+    )
     return RunReport(
-        {
-            **report.run,
-            "rows": run.rows_total or run.rows,
-            "shard": ", ".join(str(one.run["shard"]) for one in reports),
-        },
-        {name: sum(end.get(name) or 0 for end in ends) for name in ("done", "failed", "left", "seconds")}
-        if len(ends) == len(shards)
-        else None,
+        replace(run, rows=run.rows_total or run.rows, shard=", ".join(str(one.run.shard) for one in reports)),
+        total if len(ends) == len(shards) else None,
         [row for row, _ in pairs],
         [detail for _, detail in pairs],
         left,
     )
 
 
-def _not_begun(shard: str) -> Json:
-    """Return what stands for the rows of a shard that no driver has begun: which they are, nobody has said."""
-    message = f"No driver has begun this shard: run the same command with --shard {shard}."
-    told = {"row": None, "row_id": f"shard {shard}", "output": None, "status": "left", "code": "not_begun"}
-    return {**told, "message": message}
+def _not_begun(shard: str) -> FlatRow:
+    """Return the row that stands for those of a shard that no driver has started: which they are, nobody has said."""
+    message = f"No driver has started this shard: run the same command with --shard {shard}."
+    row = {"row": None, "row_id": f"shard {shard}", "output": None, "status": "left", "code": "not_begun"}
+    return {**row, "message": message}
 
 
 def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str, str] = _NOTHING_REFUSED) -> RunReport:
@@ -141,44 +174,40 @@ def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str,
         name: What they are called together.
         reports: The runs, in order.
         left: Rows that did not end in any.
-        refused: Manifests of which no row was begun, and why: they stand among what failed.
+        refused: Manifests of which no row was started, and why: they stand among what failed.
     """
     rows = [row for report in reports for row in report.rows]
     rows += [
         row_of({"status": "failed", "code": "manifest_refused", "row_id": manifest, "message": why}, 0)
         for manifest, why in refused.items()
     ]
-    seconds = sum(float((report.ended or {}).get("seconds", 0)) for report in reports)
-    names = [str(report.run.get("manifest", "")).rpartition("/")[2] for report in reports]
-    run: Json = {
-        "run_id": name,
-        "manifest": ", ".join(names) or "nothing",
-        "rows": len(rows) + left,
-        "begun": min((float(report.run.get("begun", 0)) for report in reports), default=0.0),
-    }
+    seconds = sum(report.ended.seconds if report.ended else 0.0 for report in reports)
+    names = [report.run.manifest.rpartition("/")[2] for report in reports]
+    run = RunRecord(
+        run_id=name,
+        manifest=", ".join(names) or "nothing",
+        rows=len(rows) + left,
+        begun=min((report.run.begun for report in reports), default=0.0),
+    )
     numbered = [{**row, "row": number} for number, row in enumerate(rows, 1)]
     details = [detail for report in reports for detail in report.details]
-    details += [{"curve": [], "stages": {}, "ways": []} for _ in refused]
+    details += [RowDetail() for _ in refused]
     waiting = [row for report in reports for row in report.left]
     unfinished = [{**row, "row": number} for number, row in enumerate(waiting, len(rows) + 1)]
-    return RunReport(run, {"seconds": seconds}, numbered, details, unfinished)
+    return RunReport(run, RunEnd(seconds=seconds), numbered, details, unfinished)
 
 
-def _records(store: Store, keys: list[str]) -> Iterator[Json]:
+def _outcomes(store: Store, keys: list[str]) -> Iterator[RowOutcome]:
     for key, data in zip(keys, store.read_all(keys), strict=True):
         line = key.rpartition("/")[2].split("-")[0]
         number = int(line) if line.isdecimal() else 0
-        yield checked(as_json(data), RowRecord) or {
-            "status": "failed",
-            "code": "damaged_record",
-            "message": f"{key}: must be whole, got a damaged record. Run submit again.",
-            "row": number,
-            "row_id": f"line {number}",
-        }
+        message = f"{key}: must be whole, got a damaged record. Run submit again."
+        damaged = RowFailure(code="damaged_record", message=message)
+        yield outcome_in(as_json(data)) or RowOutcome(row=number, row_id=f"line {number}", result=damaged)
 
 
 def _attempts(store: Store, job_id: str, run_id: str) -> int:
-    """Return how often tasks of a job were handed out in a run."""
+    """Return the number of attempts at tasks of a job in a run."""
     if not job_id:
         return 0
     leased = 0
@@ -188,7 +217,7 @@ def _attempts(store: Store, job_id: str, run_id: str) -> int:
     return leased
 
 
-def row_of(record: Json, attempts: int) -> Json:
+def row_of(record: Json, attempts: int) -> FlatRow:
     """Return a row's outcome as a flat record; what is not known is None."""
     counts: Json = record.get("counts") or {}
     sync: Json = record.get("sync") or {}
@@ -200,7 +229,7 @@ def row_of(record: Json, attempts: int) -> Json:
     video_s, audio_s = record.get("video_s"), record.get("audio_s")
     on_gpu = (record.get("identity") or {}).get("device") == "cuda"
     ways: list[Json] = record.get("attempts") or []
-    render_s = sum(one.get("render_s") or 0.0 for one in ways) if ways else record.get("render_s")
+    render_s = sum(way.get("render_s") or 0.0 for way in ways) if ways else record.get("render_s")
     why: Json = sync.get("why") or {}
     gate: Json = record.get("gate") or {}
     fidelity: Json = record.get("fidelity") or {}
@@ -237,12 +266,15 @@ def row_of(record: Json, attempts: int) -> Json:
         "renderings": len(record.get("attempts") or []) or None,
         "chunks": record.get("chunks"),
         "original_chunks": len(record.get("original_chunks") or []),
-        "left_behind": "; ".join(f"{one['what']} ({one['why']})" for one in record.get("left_behind") or []) or None,
-        "weights": json.dumps({role: f"{one['name']} {one['sha256']}" for role, one in by_role.items()})
+        "left_behind": "; ".join(f"{entry['what']} ({entry['why']})" for entry in record.get("left_behind") or [])
+        or None,
+        "weights": json.dumps(
+            {role: f"{checkpoint['name']} {checkpoint['sha256']}" for role, checkpoint in by_role.items()}
+        )
         if weights
         else None,
         "licences": "; ".join(sorted({one["licence"] for one in weights if one.get("licence")})) or None,
-        "commercial_use": strictest(commercial_of(one) for one in weights) if weights else None,
+        "commercial_use": strictest(commercial_of(one.get("commercial")) for one in weights) if weights else None,
         "version": record.get("version"),
         "job_id": record.get("job_id"),
         "ended": record.get("ended"),
@@ -252,12 +284,15 @@ def row_of(record: Json, attempts: int) -> Json:
 def _weights(weights: Json) -> Iterator[tuple[str, Json]]:
     """Yield role and record of each checkpoint."""
     for role, value in weights.items():
-        several = [one for one in (value if isinstance(value, list) else [value]) if one]
-        yield from ((role if len(several) == 1 else f"{role}_{number}", one) for number, one in enumerate(several, 1))
+        several = [checkpoint for checkpoint in (value if isinstance(value, list) else [value]) if checkpoint]
+        yield from (
+            (role if len(several) == 1 else f"{role}_{number}", checkpoint)
+            for number, checkpoint in enumerate(several, 1)
+        )
 
 
 def _protocol(record: Json) -> str | None:
-    """Return how a row's figures were measured; only those of one protocol compare.
+    """Return the protocol by which a row's figures were measured; only those of one compare.
 
     `submit` knows which face it dubbed and measures it as it was planned; `evaluate` looks for faces in the finished
     file. Both score the crops that their faces give, so where these were found counts, and nothing else: not how a
@@ -278,8 +313,8 @@ def _detector(record: Json) -> str:
     if not (record["identity"].get("weights") or {}).get("detector"):
         return ""
     checkpoints = (record.get("weights") or {}).get("detector") or []
-    return "+".join(str(one["sha256"])[:12] for one in checkpoints)
+    return "+".join(str(checkpoint["sha256"])[:12] for checkpoint in checkpoints)
 
 
-def _share(part: Any, whole: Any) -> float | None:  # noqa: ANN401  # JSON values
+def _share(part: float | None, whole: float | None) -> float | None:
     return round(part / whole, 4) if part is not None and whole else None

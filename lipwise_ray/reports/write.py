@@ -33,7 +33,7 @@ def write_report(
         OutputError: The folder cannot be written.
     """
     report = collect(store, run_id) if run_id else collect_latest(store)
-    return _write(store, report, layout.run(str(report.run["run_id"])), folder, costs)
+    return _write(store, report, layout.run(report.run.run_id), folder, costs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def write_night(
         night_id: The night.
         run_ids: Its runs.
         left: Rows that are for another night.
-        refused: Manifests that were not begun, and why.
+        refused: Manifests that were not started, and why.
         costs: What GPU seconds cost.
 
     Raises:

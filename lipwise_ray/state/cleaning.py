@@ -15,8 +15,9 @@ from typing import Literal
 from lipwise_ray.errors import EngineError
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
+from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.overview import kept_runs
-from lipwise_ray.state.shapes import RowRecord, typed
+from lipwise_ray.state.shapes import typed
 from lipwise_ray.state.speeds import MOST_RUNS
 from lipwise_ray.state.store import Store, as_json
 from lipwise_ray.storage.objects import Listed
@@ -132,7 +133,7 @@ def _lost_attempts(store: Store) -> set[str]:
     over: set[str] = set()
     for start in range(0, len(keys), _AT_A_TIME):
         for data in store.read_all(keys[start : start + _AT_A_TIME]):
-            result = typed(as_json(data), RowRecord)
+            result = typed(as_json(data), DubResult)
             if result is not None and result.attempts:
                 over.update(jobs_over([(one.verdict, one.job_id) for one in result.attempts]))
     return over

@@ -22,7 +22,7 @@ def check_format(store: Store) -> bool:
         return False
     found = typed(as_json(data), FormatRecord)
     if found is None:
-        raise _damaged(store, "something else")
+        raise _damaged(store, "holds no number of a layout")
     if found.layout > LAYOUT:
         raise StateError(
             "newer_state",
@@ -43,9 +43,9 @@ def settle_format(store: Store) -> None:
     if check_format(store) or store.create(layout.FORMAT, to_json({"layout": LAYOUT})):
         return
     if not check_format(store):  # somebody else has just made it, or what lies there is no record
-        raise _damaged(store, "what cannot be read")
+        raise _damaged(store, "cannot be read")
 
 
-def _damaged(store: Store, got: str) -> StateError:
-    must, do = "must say how the state is laid out", "Unless a newer lipwise-ray works here, remove it: it is made anew"
-    return StateError("damaged_format", f"{store.address}/{layout.FORMAT}", must, got, do)
+def _damaged(store: Store, happened: str) -> StateError:
+    do = "Unless a newer lipwise-ray works here, remove it: it is made anew"
+    return StateError("damaged_format", f"{store.address}/{layout.FORMAT}", got=happened, do=do)

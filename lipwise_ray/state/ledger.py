@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from typing import Any
+from dataclasses import replace
 
 from lipwise_ray.state import layout
+from lipwise_ray.state.events import Event, TaskDone, TaskEvent, TaskFailed, TaskLeased
+from lipwise_ray.state.shapes import record_of
 from lipwise_ray.state.store import Store
-from lipwise_ray.storage.redact import scrub
-from lipwise_ray.values import Json
+from lipwise_ray.storage.redact import redact, scrub
+
+_LOG = logging.getLogger("lipwise_ray")
 
 
 class Ledger:
-    """Written by the driver alone.
+    """Written by the driver alone; the log `lipwise_ray` gets a line of what happened to a task too.
 
     Args:
         store: The state.
@@ -24,7 +28,7 @@ class Ledger:
         self._store = store
         self._run_id = run_id
 
-    def note(self, task_id: str, job_id: str, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
+    def note(self, task_id: str, job_id: str, event: TaskEvent) -> None:
         """Write what happened to a task: to its job's ledger, and without the traceback to the run's events.
 
         In the run's events it lasts once `flush` was called, and so does a traceback in its job's ledger, as no event
@@ -33,15 +37,21 @@ class Ledger:
         Raises:
             StorageError: The state cannot be written.
         """
-        line: Json = {"time": round(time.time(), 3), "run": self._run_id, "event": event, "task": task_id, **facts}
+        event = replace(event, time=round(time.time(), 3), run=self._run_id, task=task_id)
+        failure = event if isinstance(event, TaskFailed) else None
         if job_id:
-            self._store.append(layout.attempts(job_id), _line(line), may_wait=not facts.get("detail"))
-        self._store.append(layout.events(self._run_id), _line({k: v for k, v in line.items() if k != "detail"}))
+            has_detail = failure is not None and bool(failure.detail)
+            self._store.append(layout.attempts(job_id), _line(event), may_wait=not has_detail)
+        self._store.append(layout.events(self._run_id), _line(replace(failure, detail=None) if failure else event))
+        level = logging.DEBUG if isinstance(event, TaskLeased | TaskDone) else logging.INFO
+        line = record_of(event)
+        _LOG.log(level, "task %s: %s %s", task_id, line["event"], redact(str(line.get("message") or "")))
 
-    def event(self, event: str, **facts: Any) -> None:  # noqa: ANN401  # JSON values
+    def event(self, event: Event) -> None:
         """Write what happened to the run."""
-        line: Json = {"time": round(time.time(), 3), "run": self._run_id, "event": event, **facts}
-        self._store.append(layout.events(self._run_id), _line(line))
+        self._store.append(
+            layout.events(self._run_id), _line(replace(event, time=round(time.time(), 3), run=self._run_id))
+        )
 
     def flush(self) -> None:
         """Make everything last that was noted.
@@ -60,5 +70,5 @@ class Ledger:
         self._store.flush(everything=True)
 
 
-def _line(record: Json) -> bytes:
-    return json.dumps(scrub(record), sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")
+def _line(event: Event) -> bytes:
+    return json.dumps(scrub(record_of(event)), sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")

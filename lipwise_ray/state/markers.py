@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import STRICT, Count, Id, Label, Positive, Sha256, typed
+from lipwise_ray.state.shapes import STRICT, Count, Id, Label, Positive, Sha256, record_of, typed
 from lipwise_ray.state.store import Store, as_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
-class Marker:
+class ChunkMarker:
     """What a finished chunk says about its segment.
 
     ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
@@ -37,32 +37,32 @@ class Marker:
     attempt: Id
     seconds: Positive
     stages: dict[str, Positive]
-    flicker: Annotated[list[Positive], Field(max_length=3)] = field(default_factory=list[float])
+    flicker: Annotated[list[Count | Positive], Field(max_length=3)] = field(default_factory=list[float])
     original: bool = False
     fitted: int = 0
-    smoothness: Annotated[list[Positive], Field(max_length=2)] = field(default_factory=list[float])
+    smoothness: Annotated[list[Count | Positive], Field(max_length=2)] = field(default_factory=list[float])
     carries: Annotated[list[Label], Field(max_length=32)] = field(default_factory=list[str])
 
 
-def marker_of(store: Store, job_id: str, chunk: int) -> Marker | None:
+def marker_of(store: Store, job_id: str, chunk: int) -> ChunkMarker | None:
     """Return a chunk's marker, for whoever is about to look at its segment."""
     return _marker(store.read(layout.marker(job_id, chunk)), job_id, chunk)
 
 
-def markers_of(store: Store, job_id: str, chunks: Sequence[int]) -> list[Marker | None]:
+def markers_of(store: Store, job_id: str, chunks: Sequence[int]) -> list[ChunkMarker | None]:
     """Return the markers of many chunks, asked for side by side."""
     records = store.read_all([layout.marker(job_id, chunk) for chunk in chunks])
     return [_marker(data, job_id, chunk) for data, chunk in zip(records, chunks, strict=True)]
 
 
-def _marker(data: bytes | None, job_id: str, chunk: int) -> Marker | None:
-    marker = typed(as_json(data), Marker)
+def _marker(data: bytes | None, job_id: str, chunk: int) -> ChunkMarker | None:
+    marker = typed(as_json(data), ChunkMarker)
     if marker is None or marker.segment != layout.segment(job_id, chunk, marker.attempt):
         return None
     return marker
 
 
-def read_marker(store: Store, job_id: str, chunk: int) -> Marker | None:
+def read_marker(store: Store, job_id: str, chunk: int) -> ChunkMarker | None:
     """Return a chunk's marker when its segment is there with the right size, else None."""
     marker = marker_of(store, job_id, chunk)
     return marker if marker and store.size(marker.segment) == marker.bytes_total else None
@@ -82,17 +82,17 @@ def done_chunks(store: Store, job_id: str, count: int) -> list[int]:
     return [chunk for chunk, marker in found if marker and sizes.get(marker.segment) == marker.bytes_total]
 
 
-def commit(store: Store, job_id: str, chunk: int, marker: Marker) -> Marker:
+def commit(store: Store, job_id: str, chunk: int, marker: ChunkMarker) -> ChunkMarker:
     """Publish a segment by its marker; when another attempt was first, its marker is returned.
 
     The loser's segment is removed. A marker whose segment is gone is replaced.
     """
     key = layout.marker(job_id, chunk)
-    if store.create(key, to_json(asdict(marker))):
+    if store.create(key, to_json(record_of(marker))):
         return marker
     winner = read_marker(store, job_id, chunk)
     if winner is None:
-        store.write(key, to_json(asdict(marker)))
+        store.write(key, to_json(record_of(marker)))
         return marker
     if winner.segment != marker.segment:
         store.remove(marker.segment)

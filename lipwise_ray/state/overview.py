@@ -10,7 +10,10 @@ from typing import Literal
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.state import layout, quarantine
-from lipwise_ray.state.shapes import Id, Lease, Letter, RowRecord, RunRecord, checked, typed
+from lipwise_ray.state.job_result import DubResult, RowFailure
+from lipwise_ray.state.row_outcome import outcome_in
+from lipwise_ray.state.run_records import RunRecord
+from lipwise_ray.state.shapes import Id, LeaseRecord, Letter, typed
 from lipwise_ray.state.shards import holders, is_at_work
 from lipwise_ray.state.store import Store, as_json, open_store
 from lipwise_ray.values import Json
@@ -29,6 +32,24 @@ class JobState:
     job_id: str
     chunks: int
     chunks_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A row that failed, and of what; empty where its record cannot be read."""
+
+    row_id: str = ""
+    code: str = ""
+    message: str = ""
+    stage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedTask:
+    """A task in quarantine, and its last message."""
+
+    task: str
+    message: str
 
 
 @dataclass(slots=True)
@@ -53,14 +74,14 @@ class Overview:
     rows: int
     done: int = 0
     failed: int = 0
-    failures: list[Json] = field(default_factory=list[Json])
+    failures: list[FailedRow] = field(default_factory=list[FailedRow])
     unfinished: list[JobState] = field(default_factory=list[JobState])
     holder: Json | None = None
     holders: list[Json] = field(default_factory=list[Json])
     not_begun: list[str] = field(default_factory=list[str])
-    running: list[Json] = field(default_factory=list[Json])
+    running: list[LeaseRecord] = field(default_factory=list[LeaseRecord])
     loading: int = 0
-    quarantined: list[Json] = field(default_factory=list[Json])
+    quarantined: list[QuarantinedTask] = field(default_factory=list[QuarantinedTask])
 
     @property
     def left(self) -> int:
@@ -88,21 +109,30 @@ def overview(address: str) -> Overview:
     ended = [_ended(store, one.run_id) for one in shards if one.run_id]
     failures = [key for _, failed in ended for key in failed]
     found.done, found.failed = sum(done for done, _ in ended), len(failures)
-    for row in _records(store, failures, RowRecord):
-        found.failures.append({name: row.get(name, "") for name in ("row_id", "code", "message", "stage")})
+    found.failures += map(_failed_row, store.read_all(failures))
     found.unfinished = list(_unfinished(store))
     for _, one in holders(store):
         running, loading = one.pop("running", []), one.pop("loading", 0)
-        found.running += [lease for lease in running if typed(lease, Lease)] if isinstance(running, list) else []
+        leases = (typed(one, LeaseRecord) for one in (running if isinstance(running, list) else []))
+        found.running += [one for one in leases if one is not None]
         found.loading += loading if isinstance(loading, int) else 0
         found.holder = found.holder or one
         found.holders.append(one)
     found.not_begun = [one for one in found.not_begun if not is_at_work(store, one)]
     letters = sorted(quarantine.keys(store))
-    for key, letter in zip(letters, _records(store, letters, Letter), strict=True):
-        last: Json = (letter.get("attempts") or [{"message": "its dead letter cannot be read"}])[-1]
-        found.quarantined.append({"task": letter.get("task", key), "message": last.get("message", "")})
+    for key, data in zip(letters, store.read_all(letters), strict=True):
+        letter = typed(as_json(data), Letter)
+        last = letter.attempts[-1].message if letter else "its dead letter cannot be read"
+        found.quarantined.append(QuarantinedTask(letter.task if letter else key, last))
     return found
+
+
+def _failed_row(data: bytes | None) -> FailedRow:
+    outcome = outcome_in(as_json(data))
+    if outcome is None or not isinstance(outcome.result, RowFailure):
+        return FailedRow()
+    why = outcome.result
+    return FailedRow(outcome.row_id, why.code, why.message, why.stage or "")
 
 
 def latest_run(store: Store) -> RunRecord | None:
@@ -204,8 +234,10 @@ def tracks_of(address: str, row_id: str) -> Path:
     """
     store = open_store(address)
     for run_id, _ in _runs(store):
-        for row in _records(store, store.names(layout.rows(run_id)), RowRecord):
-            found = typed(row, _Scanned) if row.get("row_id") == row_id else None
+        for data in store.read_all(store.names(layout.rows(run_id))):
+            row = as_json(data)
+            outcome = outcome_in(row)
+            found = typed(row, _Scanned) if outcome and outcome.row_id == row_id else None
             path = store.fetch(found.tracks_key) if found else None
             if path is not None:
                 return path
@@ -238,12 +270,6 @@ class _Scanned:
         return layout.tracks(self.identity.video, self.identity.weights.detector, self.scanned or "")
 
 
-def _records(store: Store, keys: list[str], shape: type[object]) -> Iterator[Json]:
-    """Yield records, a damaged one as an empty one."""
-    for data in store.read_all(keys):
-        yield checked(as_json(data), shape) or {}
-
-
 def _runs(store: Store) -> Iterator[tuple[str, RunRecord]]:
     """Yield (id, record) of the runs, newest first."""
     for key, data in _run_records(store):
@@ -265,17 +291,18 @@ def _unfinished(store: Store) -> Iterator[JobState]:
     keys = store.names(layout.JOBS)
     results = [key for key in keys if key.endswith("/result.json")]
     finished = {key.split("/")[1] for key in results}
-    for result in _records(store, results, RowRecord):
-        finished.update(str(one.get("job_id")) for one in result.get("attempts") or [])
+    for data in store.read_all(results):
+        result = typed(as_json(data), DubResult)
+        finished.update(one.job_id or "" for one in (result.attempts or () if result else ()))
     markers: dict[str, int] = {}
     for key in keys:
         if "/chunks/" in key:
             job_id = key.split("/")[1]
             markers[job_id] = markers.get(job_id, 0) + 1
     plans = [key for key in keys if key.endswith("/plan.json") and key.split("/")[1] not in finished]
-    for key, plan in zip(plans, _records(store, plans, _Cut), strict=True):
-        job_id = key.split("/")[1]
-        yield JobState(job_id, len(plan.get("chunks", [])), markers.get(job_id, 0))
+    for key, data in zip(plans, store.read_all(plans), strict=True):
+        plan, job_id = typed(as_json(data), _Cut), key.split("/")[1]
+        yield JobState(job_id, len(plan.chunks) if plan else 0, markers.get(job_id, 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import Letter, read_checked
-from lipwise_ray.state.store import Store, to_json
+from lipwise_ray.state.shapes import Letter, read_typed, typed
+from lipwise_ray.state.store import Store, read_json, to_json
 from lipwise_ray.values import Json
 
 SCHEMA = "lipwise.dead_letter/1"
@@ -34,8 +34,9 @@ def write(store: Store, task_id: str, letter: Json) -> str:
 
 def read(store: Store, task_id: str) -> Json | None:
     """Return a task's dead letter, None where there is none that can be read."""
-    letter = read_checked(store, layout.dead_letter(task_id), Letter)
-    return letter if letter and letter["task"] == task_id else None
+    record = read_json(store, layout.dead_letter(task_id))
+    letter = typed(record, Letter)
+    return record if letter and letter.task == task_id else None
 
 
 def lift(store: Store, job_id: str | None) -> list[str]:
@@ -46,12 +47,12 @@ def lift(store: Store, job_id: str | None) -> list[str]:
     """
     lifted: list[str] = []
     for name in sorted(keys(store)):
-        letter = read_checked(store, name, Letter) or {}
-        task = str(letter.get("task", ""))
-        if layout.dead_letter(task) != name:  # damaged, or not of this key
-            letter, task = {}, name.removeprefix(f"{layout.QUARANTINE}/").removesuffix(".json")
+        letter = read_typed(store, name, Letter)
+        if letter is not None and layout.dead_letter(letter.task) != name:  # not of this key
+            letter = None
+        task = letter.task if letter else name.removeprefix(f"{layout.QUARANTINE}/").removesuffix(".json")
         chunk = _CHUNK.fullmatch(name)
-        owner = str(letter.get("job_id", "")) or (chunk[1] if chunk else "")
+        owner = (letter.job_id if letter else "") or (chunk[1] if chunk else "")
         if job_id is not None and owner != job_id:
             continue
         if chunk:

@@ -16,7 +16,7 @@ from pathlib import Path
 from lipwise_ray.errors import StorageError
 from lipwise_ray.state import layout
 from lipwise_ray.storage.cache import Cache
-from lipwise_ray.storage.objects import Bucket, Download, Facts, Listed
+from lipwise_ray.storage.objects import Bucket, Download, Listed, ObjectInfo
 
 MOST_RECORD_BYTES = 64 << 20
 """Records are kilobytes; what is larger than this was not written by this program."""
@@ -248,7 +248,7 @@ class RemoteStore:
             return known.path
         return self._taken(key, found, found.facts)
 
-    def _taken(self, key: str, found: Download, facts: Facts) -> Path | None:
+    def _taken(self, key: str, found: Download, facts: ObjectInfo) -> Path | None:
         """Return a copy of what was found; where this machine has one by another process its bytes are not taken."""
 
         def fill(part: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import islice
 from typing import Annotated
 
@@ -11,9 +10,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import STRICT, Label, ResultRecord, typed
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.row_outcome import RowResult
+from lipwise_ray.state.shapes import STRICT, Label, record_of, typed
 from lipwise_ray.state.store import Store, as_json, to_json
-from lipwise_ray.values import Json
 
 LATEST_JOBS = 200
 MOST_RUNS = 64
@@ -45,10 +45,9 @@ class _Record:
     jobs: Annotated[list[JobSpeed], Field(max_length=LATEST_JOBS)]
 
 
-def speed_of(record: Json) -> JobSpeed | None:
-    """Return how fast the job of a row's record was; None where it says nothing, or was done before."""
-    result = None if record.get("reused") else typed(record, ResultRecord)
-    if result is None or not (result.render_s and result.frames and result.chunks):
+def speed_of(result: RowResult) -> JobSpeed | None:
+    """Return how fast a row's job was; None where its result says nothing of that, or was there before."""
+    if not isinstance(result, DubResult) or result.reused or not (result.render_s and result.frames and result.chunks):
         return None
     return JobSpeed(result.frames, result.chunks, result.render_s, str((result.identity or {}).get("device", "")))
 
@@ -60,7 +59,7 @@ def write_speeds(store: Store, run_id: str, jobs: Sequence[JobSpeed]) -> None:
         StorageError: The state cannot be written.
     """
     if jobs:
-        store.write(layout.speed(run_id), to_json({"jobs": [asdict(one) for one in jobs[-LATEST_JOBS:]]}))
+        store.write(layout.speed(run_id), to_json(record_of(_Record(list(jobs[-LATEST_JOBS:])))))
 
 
 def latest_speeds(store: Store) -> list[JobSpeed]:

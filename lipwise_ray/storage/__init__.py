@@ -1,1 +1,1 @@
-"""Where bytes lie: addresses, object stores, and the local cache of what came from them."""
+"""Storage: addresses, object stores, and the local cache of what came from them."""

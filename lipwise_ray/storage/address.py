@@ -30,8 +30,8 @@ _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.-]*)://")
 
 def scheme_of(address: str) -> str:
     """Return an address's scheme in lower case; ``file`` for a path."""
-    found = _SCHEME.match(address)
-    return found[1].lower() if found else "file"
+    match = _SCHEME.match(address)
+    return match[1].lower() if match else "file"
 
 
 def is_local(address: str) -> bool:
@@ -51,8 +51,8 @@ def is_web(address: str) -> bool:
 
 def bucket_and_key(address: str) -> tuple[str, str]:
     """Return ``scheme://bucket`` and the key in it, without slashes at its ends."""
-    scheme, _, rest = address.partition("://")
-    bucket, _, key = rest.partition("/")
+    scheme, _, path = address.partition("://")
+    bucket, _, key = path.partition("/")
     return f"{scheme.lower()}://{bucket}", key.strip("/")
 
 
@@ -96,7 +96,7 @@ def _in_circle(whole: str) -> bool:
 
 def _no_path(path: str, got: str) -> InputError:
     where = path.encode("utf-8", "backslashreplace").decode()
-    return InputError("bad_path", where, "must be a path that leads somewhere", got)
+    return InputError("bad_path", where, got=f"leads nowhere: {got}")
 
 
 def normal(address: str) -> str:
@@ -112,7 +112,7 @@ def normal(address: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a run's inputs may be.
+    """Rules for the addresses of a run's inputs.
 
     Attributes:
         schemes: Of addresses; ``file`` is a local path.
@@ -132,8 +132,8 @@ class Policy:
         """
         where, scheme = shown(address), scheme_of(address)
         if scheme not in self.schemes:
-            must = f"must be of a scheme among {', '.join(self.schemes)}"
-            raise InputError("scheme_refused", where, must, scheme, "See paths.schemes")
+            happened = f"{scheme} is none of the schemes that inputs may have, {', '.join(self.schemes)}"
+            raise InputError("scheme_refused", where, got=happened, do="See paths.schemes")
         if scheme in WEB:
             parts = _parts(address)
             self._check_host(parts, where)
@@ -141,20 +141,19 @@ class Policy:
         else:
             steps = bucket_and_key(address)[1].split("/") if scheme != "file" else []
         if ".." in steps or (scheme in STORES and {"", "."} & {*steps}):
-            raise InputError("place_refused", where, "must be a file's own address", "a way up, or an empty step")
+            raise InputError("place_refused", where, got="a way up, or an empty step, in the address")
         if self.roots and not any(_is_under(address, root) for root in self.roots):
-            raise InputError(
-                "place_refused", where, f"must lie under one of {', '.join(self.roots)}", "", "See paths.roots"
-            )
+            happened = f"lies under none of {', '.join(self.roots)}"
+            raise InputError("place_refused", where, got=happened, do="See paths.roots")
 
     def _check_host(self, parts: SplitResult, where: str) -> None:
         if "@" in parts.netloc:
-            raise InputError("place_refused", where, "must carry no user and password", "some")
+            raise InputError("place_refused", where, got="a user or password in the address")
         host = parts.netloc.lower()
         domains = [f"*.{host.split('.', cut)[cut]}" for cut in range(1, host.count(".") + 1)]
-        if not {host, *domains} & {known.lower() for known in self.hosts}:
-            hosts = ", ".join(self.hosts) or "none"
-            raise InputError("host_refused", where, f"must be of a host among {hosts}", host, "See paths.hosts")
+        if not {host, *domains} & {allowed.lower() for allowed in self.hosts}:
+            happened = f"{host} is not among the hosts that may be asked, {', '.join(self.hosts) or 'none'}"
+            raise InputError("host_refused", where, got=happened, do="See paths.hosts")
 
 
 def _parts(address: str) -> SplitResult:
@@ -166,7 +165,7 @@ def _parts(address: str) -> SplitResult:
     try:
         return urlsplit(address)
     except ValueError as error:
-        raise MediaError("no_address", shown(address), "must be an address of the web", str(error)) from error
+        raise MediaError("no_address", shown(address), got=f"no address of the web: {error}") from error
 
 
 def unsigned(address: str) -> str:
@@ -182,30 +181,30 @@ def is_within(address: str, root: str) -> bool:
 
 
 def _is_under(address: str, root: str) -> bool:
-    one, other = normal(address), normal(root)
+    inner, outer = normal(address), normal(root)
     if is_local(address) != is_local(root):
         return False
-    return Path(one).is_relative_to(other) if is_local(one) else one.startswith(f"{other.rstrip('/')}/")
+    return Path(inner).is_relative_to(outer) if is_local(inner) else inner.startswith(f"{outer.rstrip('/')}/")
 
 
 def shown(address: str) -> str:
     """Return an address for people: without user and password, query and fragment."""
-    scheme, sign, rest = address.partition("://")
-    return scheme + sign + split_rest(rest, is_web=is_web(address))[1] if sign else address
+    scheme, sign, path = address.partition("://")
+    return scheme + sign + split_rest(path, is_web=is_web(address))[1] if sign else address
 
 
-def split_rest(rest: str, *, is_web: bool) -> tuple[str, str, str]:
+def split_rest(location: str, *, is_web: bool) -> tuple[str, str, str]:
     """Return user, path, and query or fragment of what follows an address's scheme, first and last with their signs.
 
     Args:
-        rest: What follows.
+        location: What follows.
         is_web: The address is of a web server. A bucket's key may hold ``?`` and ``#`` itself: there what assigns
             nothing is no query.
     """
-    user = _USER.match(rest)
-    rest = rest[user.end() :] if user else rest
-    sign = re.search(r"[?#]", rest)
-    if sign and not is_web and "=" not in rest[sign.end() :]:
+    user = _USER.match(location)
+    location = location[user.end() :] if user else location
+    sign = re.search(r"[?#]", location)
+    if sign and not is_web and "=" not in location[sign.end() :]:
         sign = None
-    cut = sign.start() if sign else len(rest)
-    return user[0] if user else "", rest[:cut], rest[cut:]
+    cut = sign.start() if sign else len(location)
+    return user[0] if user else "", location[:cut], location[cut:]

@@ -53,10 +53,10 @@ def own_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = folder.lstat()
+        status = folder.lstat()
     except OSError as error:
         raise _refused(folder, error.strerror or str(error)) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise _refused(folder, "somebody else's, or a link")
     return folder
 
@@ -161,7 +161,7 @@ class Cache:
 
 @contextmanager
 def _arriving(target: Path) -> Generator[Path]:
-    """Yield where a file is written before it is moved to its place; what stays there is removed."""
+    """Yield a temporary path for a file that is moved to its place afterwards; what stays there is removed."""
     part = target.with_name(f".{uuid.uuid4().hex[:12]}.part")
     try:
         yield part

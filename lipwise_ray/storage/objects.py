@@ -38,8 +38,8 @@ _STREAM_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a store says about an object.
+class ObjectInfo:
+    """Size and tag of an object, as its store states them.
 
     Attributes:
         size: Bytes; None where a web server does not state them.
@@ -152,11 +152,11 @@ class Bucket:
         """Return the keys under a prefix, sorted."""
         whole = f"{self._prefix}{prefix}"
         with self._errors(prefix, "must be listed"):
-            found = [item["path"] for batch in obstore.list(self._store, whole or None) for item in batch]
-        return sorted(path.removeprefix(self._prefix) for path in found)
+            keys = [item["path"] for batch in obstore.list(self._store, whole or None) for item in batch]
+        return sorted(path.removeprefix(self._prefix) for path in keys)
 
     def listing(self, prefix: str = "") -> Iterator[Listed]:
-        """Yield what lies under a prefix, in the order of the keys."""
+        """Yield the objects under a prefix, in the order of the keys."""
         with self._errors(prefix, "must be listed"):
             for batch in obstore.list(self._store, f"{self._prefix}{prefix}" or None):
                 for item in batch:
@@ -167,8 +167,8 @@ class Bucket:
         """Return the names of the folders right under a prefix, sorted, without looking into them."""
         whole = f"{self._prefix}{prefix}"
         with self._errors(prefix, "must be listed"):
-            found = obstore.list_with_delimiter(self._store, whole or None)["common_prefixes"]
-        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+            prefixes = obstore.list_with_delimiter(self._store, whole or None)["common_prefixes"]
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in prefixes)
 
     def remove(self, key: str) -> None:
         """Remove an object; nothing happens when it is gone."""
@@ -189,7 +189,7 @@ class Bucket:
                 for key in keys:
                     self.remove(key)
 
-    def facts(self, key: str) -> Facts | None:
+    def facts(self, key: str) -> ObjectInfo | None:
         """Return size and tag of an object, or None."""
         with self._errors(key, "must be readable"):
             try:
@@ -207,7 +207,7 @@ class Bucket:
         with self._errors(key, "must be written"):
             return obstore.put(self._store, self._prefix + key, path)["e_tag"] or ""
 
-    def upload(self, key: str, path: Path) -> Facts:
+    def upload(self, key: str, path: Path) -> ObjectInfo:
         """Do the same, and look at what is there then, which is returned: for what nobody reads again.
 
         Raises:
@@ -215,11 +215,11 @@ class Bucket:
         """
         size = path.stat().st_size
         self.put(key, path)
-        found = self.facts(key)
-        if found is None or found.size != size:
-            got = "nothing" if found is None else f"{found.size} bytes"
+        info = self.facts(key)
+        if info is None or info.size != size:
+            got = "nothing" if info is None else f"{info.size} bytes"
             raise StorageError("upload_cut", self._where(key), f"must hold {size} bytes", got, "Run again")
-        return found
+        return info
 
     def ask(self, key: str, known_tag: str = "") -> Download | None:
         """Ask for an object, in one request; return None where there is none.
@@ -240,7 +240,7 @@ class Bucket:
                 return Download(self._where(key), None)
         return Download(self._where(key), answer)
 
-    def download(self, key: str, target: Path, on_block: Callable[[], None] = lambda: None) -> Facts | None:
+    def download(self, key: str, target: Path, on_block: Callable[[], None] = lambda: None) -> ObjectInfo | None:
         """Write an object to a file; None where there is none.
 
         Args:
@@ -251,11 +251,11 @@ class Bucket:
         Raises:
             StorageError: The store refused, or gave another number of bytes than it has.
         """
-        found = self.ask(key)
-        if found is None:
+        download = self.ask(key)
+        if download is None:
             return None
-        found.save(target, on_block)
-        return found.facts
+        download.save(target, on_block)
+        return download.facts
 
     def sha256(self, key: str, on_block: Callable[[], None] = lambda: None) -> str | None:
         """Return the hash of an object's bytes, telling of blocks as they arrive; None where there is none.
@@ -264,10 +264,10 @@ class Bucket:
             StorageError: The store refused, or gave another number of bytes than it has.
         """
         digest = hashlib.sha256()
-        found = self.ask(key)
-        if found is None:
+        download = self.ask(key)
+        if download is None:
             return None
-        found.take(digest.update, on_block)
+        download.take(digest.update, on_block)
         return digest.hexdigest()
 
     def _where(self, key: str) -> str:
@@ -300,18 +300,18 @@ class BucketFile:
     def __init__(self, address: str) -> None:
         self._bucket, self._key = bucket_and_key(address)
 
-    def facts(self) -> Facts | None:
+    def facts(self) -> ObjectInfo | None:
         """Return its size and tag, None where there is no such object."""
         return Bucket(self._bucket).facts(self._key)
 
-    def download(self, target: Path, on_block: Callable[[], None]) -> Facts | None:
+    def download(self, target: Path, on_block: Callable[[], None]) -> ObjectInfo | None:
         """Write it to a file, telling of blocks as they arrive; None where there is no such object."""
         return Bucket(self._bucket, "files").download(self._key, target, on_block)
 
 
-def _facts(meta: Mapping[str, Any]) -> Facts:
+def _facts(meta: Mapping[str, Any]) -> ObjectInfo:
     """Return the facts of obstore's record of an object."""
-    return Facts(meta["size"], meta["e_tag"] or str(meta["last_modified"].timestamp()))
+    return ObjectInfo(meta["size"], meta["e_tag"] or str(meta["last_modified"].timestamp()))
 
 
 def _reason(error: BaseException) -> str:
@@ -353,8 +353,8 @@ def _boto3_credentials() -> Boto3CredentialProvider | None:
     """
     if os.environ.get("AWS_ACCESS_KEY_ID") or importlib.util.find_spec("boto3") is None:
         return None
-    import boto3  # noqa: PLC0415  # optional
-    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415  # needs it
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
 
     session = boto3.Session()
     return Boto3CredentialProvider(session) if session.get_credentials() is not None else None

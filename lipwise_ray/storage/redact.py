@@ -39,7 +39,7 @@ _OF_A_SECRET = re.compile(
     )[_-]?s?""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""What makes of a secret's name one of something about it, or another word: a count, a path, a tokenizer."""
+"""Words that make of a secret's name one of something about it, or another word: a count, a path, a tokenizer."""
 _HEADERS = re.compile(r"(?:proxy-)?authorization|(?:set-)?cookie2?|auth", re.IGNORECASE)
 _PLAIN_VALUE = re.compile(r"true|false|yes|no|none|null|on|off", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d[\d.,:_]*")
@@ -52,7 +52,7 @@ _FILE = re.compile(
 _PLACE = re.compile(r"""(?:^|[\s"'=;,&?#|<>()\[\]{}])(?:/|\.{1,2}/|~)[^\s"'=;,&?#|<>()\[\]{}]*$""")
 _PATHS_BEFORE = 256
 _MIXED = re.compile(r"(?=\S{0,64}\d)(?=\S{0,64}[A-Za-z])\S{6}")
-"""What looks more like a secret than like a word of a message."""
+"""Text that looks more like a secret than like a word of a message."""
 _RANDOM = re.compile(r"[A-Za-z0-9]{16,}")
 _WORDS = re.compile(r"(?:[A-Z]?[a-z]{2,}+|[A-Z]{2,5}+(?![a-z])|\d{1,4}+(?!\d))++")
 """Words and numbers without blanks between them; drawn by chance there would be capitals and digits anywhere."""
@@ -69,22 +69,22 @@ _COUNTED_CHARACTERS = 8
 Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 
-def _address(found: re.Match[str]) -> str:
+def _address(match: re.Match[str]) -> str:
     """Return an address, and what goes on from it to a blank or a quote, without what opens it."""
-    scheme, rest = found["scheme"], found["rest"]
-    user, rest, query = split_rest(rest, is_web=bool(_WEB.match(scheme)))
+    scheme, location = match["scheme"], match["rest"]
+    user, location, query = split_rest(location, is_web=bool(_WEB.match(scheme)))
     opening, query = scheme + (f"{GONE}@" if user else ""), query[:1] + (GONE if query[1:] else "")
     if not _WEB.match(scheme):
-        return opening + rest + query
-    hook = _HOOKS.match(rest)
-    if hook and hook.end() < len(rest):
-        return opening + rest[: hook.end()] + GONE
-    host, slash, path = rest.partition("/")
+        return opening + location + query
+    hook = _HOOKS.match(location)
+    if hook and hook.end() < len(location):
+        return opening + location[: hook.end()] + GONE
+    host, slash, path = location.partition("/")
     return opening + host + slash + _RANDOM.sub(lambda part: GONE if _looks_random(part[0]) else part[0], path) + query
 
 
-def _quoted(found: re.Match[str]) -> str:
-    return found["q"] + _address(found)
+def _quoted(match: re.Match[str]) -> str:
+    return match["q"] + _address(match)
 
 
 def _looks_random(text: str) -> bool:
@@ -114,56 +114,56 @@ def _hides(key: str, value: object) -> bool:
     return not is_count and _names_a_secret(key)
 
 
-def _is_plain(value: str, found: re.Match[str]) -> bool:
+def _is_plain(value: str, match: re.Match[str]) -> bool:
     """Tell whether what is assigned to a secret's name is none: a yes, a file's name, a number of tokens."""
     bare = value.strip("\"'").rstrip(".,):")
     if not bare or len(bare) > _LONGEST_NAME:
         return False
     if _PLAIN_VALUE.fullmatch(bare) or _FILE.fullmatch(bare):
         return True
-    if found["name"].lower() == "pwd" and bare.startswith("/"):  # where a process works
+    if match["name"].lower() == "pwd" and bare.startswith("/"):  # where a process works
         return True
-    if found["name"].lower() in _SHORT_NAMES:
-        most = _LONGEST_WORD if found["name"].lower() == "key" and bare.isalpha() else _LONGEST_SWITCH
+    if match["name"].lower() in _SHORT_NAMES:
+        most = _LONGEST_WORD if match["name"].lower() == "key" and bare.isalpha() else _LONGEST_SWITCH
         return len(bare) <= most
-    before = found.string[max(0, found.start("name") - _COUNTED_CHARACTERS) : found.start("name")]
-    is_counted = found["more"].lower() == "s" or _COUNTED.search(before)
+    before = match.string[max(0, match.start("name") - _COUNTED_CHARACTERS) : match.start("name")]
+    is_counted = match["more"].lower() == "s" or _COUNTED.search(before)
     return bool(is_counted and _NUMBER.fullmatch(bare))
 
 
-def _is_place(found: re.Match[str]) -> bool:
+def _is_place(match: re.Match[str]) -> bool:
     """Tell whether a secret's name is the end of a path of which something is said, or a folder in it."""
-    sign, value = found["sign"], found["value"]
+    sign, value = match["sign"], match["value"]
     if sign[:1] in ("'", '"') or (_MIXED.match(value) if ":" in sign else "/" not in value):
         return False
-    start = found.start("name")
-    return _PLACE.search(found.string[max(0, start - _PATHS_BEFORE) : start]) is not None
+    start = match.start("name")
+    return _PLACE.search(match.string[max(0, start - _PATHS_BEFORE) : start]) is not None
 
 
 def _cut_assigned(pattern: re.Pattern[str], text: str) -> str:
     """Cut what is assigned to the names of secrets; what is assigned to others is looked at for itself."""
     parts: list[str] = []
     kept = at = 0
-    while found := pattern.search(text, at):
-        at = found.start("value")
-        if not (_is_about(found) or _is_plain(found["value"], found) or _is_place(found)):
+    while match := pattern.search(text, at):
+        at = match.start("value")
+        if not (_is_about(match) or _is_plain(match["value"], match) or _is_place(match)):
             parts += [text[kept:at], GONE]
-            kept = at = found.end()
+            kept = at = match.end()
     return "".join(parts) + text[kept:]
 
 
-def _credentials(found: re.Match[str]) -> str:
-    """Return what follows ``Bearer`` or ``Basic`` as it is, where those are but words of a title."""
-    value = found["value"]
-    is_title = _FILE.fullmatch(value) or (found[1] == "Basic" and _TITLE.fullmatch(value))
-    return found[0] if is_title else f"{found[1]} {GONE}"
+def _credentials(match: re.Match[str]) -> str:
+    """Return the text after ``Bearer`` or ``Basic`` as it is, where those are but words of a title."""
+    value = match["value"]
+    is_title = _FILE.fullmatch(value) or (match[1] == "Basic" and _TITLE.fullmatch(value))
+    return match[0] if is_title else f"{match[1]} {GONE}"
 
 
-def _encoded(found: re.Match[str]) -> str:
+def _encoded(match: re.Match[str]) -> str:
     """Return a percent-encoded address without what opens it."""
-    user, at, rest = found[2].rpartition("%40")
+    user, at, location = match[2].rpartition("%40")
     del user
-    return found[1] + (f"{GONE}%40" if at else "") + re.sub(r"(%3f|%23).*", rf"\1{GONE}", rest, flags=re.IGNORECASE)
+    return match[1] + (f"{GONE}%40" if at else "") + re.sub(r"(%3f|%23).*", rf"\1{GONE}", location, flags=re.IGNORECASE)
 
 
 # No rule may look at the same part of a long text again and again: each takes what it has looked at.
@@ -209,7 +209,7 @@ def redact(text: str) -> str:
     return text
 
 
-def scrub(value: Any, *, is_secret: bool = False) -> Any:  # noqa: ANN401  # JSON values
+def scrub(value: object, *, is_secret: bool = False) -> object:
     """Return JSON values without secrets, text by text, so that what is left is whole JSON; NaN and infinity as None.
 
     Args:
@@ -221,8 +221,8 @@ def scrub(value: Any, *, is_secret: bool = False) -> Any:  # noqa: ANN401  # JSO
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        found = cast("dict[Any, Any]", value)
-        return {redact(str(key)): scrub(one, is_secret=_hides(str(key), one)) for key, one in found.items()}
+        mapping = cast("dict[Any, Any]", value)
+        return {redact(str(key)): scrub(item, is_secret=_hides(str(key), item)) for key, item in mapping.items()}
     if isinstance(value, (list, tuple)):
-        return [scrub(one, is_secret=is_secret) for one in cast("list[Any]", value)]
+        return [scrub(item, is_secret=is_secret) for item in cast("list[Any]", value)]
     return value

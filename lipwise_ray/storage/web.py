@@ -19,7 +19,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 from lipwise_ray.errors import InputError, MediaError, StorageError
 from lipwise_ray.storage.address import WEB, Policy, shown
-from lipwise_ray.storage.objects import Facts
+from lipwise_ray.storage.objects import ObjectInfo
 
 _MOST_REDIRECTS = 5
 _MOST_PLACES, _KNOCK_S = 4, 5.0
@@ -55,7 +55,7 @@ _OF_ONE_NETWORK = tuple(
         "2620:4f:8000::/48",  # AS112
     )
 )
-"""What `is_global` of some version of Python lets pass though it leads to a platform's own services, or nowhere."""
+"""Networks that some version of Python calls global though they lead to a platform's own services, or nowhere."""
 _EMBEDDING = ipaddress.ip_network("64:ff9b::/96")  # IPv4 addresses behind a translator, RFC 6052
 
 Resolve = Callable[[str, int], list[str]]
@@ -81,7 +81,7 @@ class WebFile:
         self._most_bytes = most_bytes
         self._resolve = resolve or public_addresses
 
-    def facts(self) -> Facts | None:
+    def facts(self) -> ObjectInfo | None:
         """Return size and tag, as the server states them; None where there is no such file.
 
         Asks as if for the file and hangs up: signed addresses often refuse other requests.
@@ -93,7 +93,7 @@ class WebFile:
         with self._answer() as answer:
             return None if answer.status in _NOT_THERE else _facts(answer)
 
-    def download(self, target: Path, on_block: Callable[[], None] = lambda: None) -> Facts | None:
+    def download(self, target: Path, on_block: Callable[[], None] = lambda: None) -> ObjectInfo | None:
         """Write the file to `target`, telling of blocks as they arrive; None where there is none.
 
         Raises:
@@ -198,15 +198,15 @@ def public_addresses(host: str, port: int) -> list[str]:
         StorageError: The name cannot be looked up now.
     """
     try:
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        addresses = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise StorageError("no_host", host, "must be known to the network", why, "Check the address") from error
-    private = [place for place in found if not is_public(place)]
+    private = [place for place in addresses if not is_public(place)]
     if private:
         must = "must be of the public network"
         raise InputError("private_address", host, must, private[0], "Copy the file to a folder or a bucket instead")
-    return found
+    return addresses
 
 
 def is_public(place: str) -> bool:
@@ -220,7 +220,7 @@ def is_public(place: str) -> bool:
             return is_public(str(inner))
         if address not in _GLOBAL_UNICAST:
             return False
-    return address.is_global and not address.is_multicast and not any(address in one for one in _OF_ONE_NETWORK)
+    return address.is_global and not address.is_multicast and not any(address in network for network in _OF_ONE_NETWORK)
 
 
 def _parsed(address: str) -> Url:
@@ -234,10 +234,10 @@ def _parsed(address: str) -> Url:
     return url
 
 
-def _facts(answer: urllib3.BaseHTTPResponse) -> Facts:
+def _facts(answer: urllib3.BaseHTTPResponse) -> ObjectInfo:
     stated = answer.headers.get("Content-Length", "")
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    return Facts(int(stated) if stated.isdigit() else None, tag)
+    return ObjectInfo(int(stated) if stated.isdigit() else None, tag)
 
 
 def _check_status(answer: urllib3.BaseHTTPResponse, address: str) -> None:
@@ -248,6 +248,6 @@ def _check_status(answer: urllib3.BaseHTTPResponse, address: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what went wrong, without urllib3's names of its own objects."""
+    """Return the message of an error, without urllib3's names of its own objects."""
     cause = getattr(error, "reason", None) or error
     return f"{type(cause).__name__}: {str(cause).rpartition('>: ')[2] or cause}"[:200]

@@ -1,4 +1,4 @@
-"""What stands behind the presenters."""
+"""Backdrops behind the presenters."""
 
 # pyright: reportUnknownParameterType=false, reportUnknownLambdaType=false
 # skia-python comes without types.
@@ -7,12 +7,12 @@ from __future__ import annotations
 import numpy as np
 import skia
 
+from lipwise_ray.synth.appearance import Appearance, mix, shade
 from lipwise_ray.synth.head import line, linear, paint
-from lipwise_ray.synth.look import Look, mix, shade
 from lipwise_ray.values import Size
 
 
-def draw_backdrop(look: Look, size: Size) -> skia.Image:
+def draw_backdrop(look: Appearance, size: Size) -> skia.Image:
     """Return the room behind a presenter."""
     surface = skia.Surface(size.width, size.height)
     canvas = surface.getCanvas()
@@ -41,7 +41,7 @@ def draw_backdrop(look: Look, size: Size) -> skia.Image:
     return surface.makeImageSnapshot()
 
 
-def _draw_window(canvas: skia.Canvas, look: Look, size: Size, soft: float) -> None:
+def _draw_window(canvas: skia.Canvas, look: Appearance, size: Size, soft: float) -> None:
     width, height = size.width, size.height
     left = width * (0.03 if look.light < 0 else 0.52)
     pane = skia.Rect.MakeXYWH(left, 0.05 * height, 0.45 * width, 0.62 * height)
@@ -55,7 +55,7 @@ def _draw_window(canvas: skia.Canvas, look: Look, size: Size, soft: float) -> No
     canvas.drawLine(left + 0.225 * width, 0.05 * height, left + 0.225 * width, 0.67 * height, bars)
 
 
-def _draw_shelf(canvas: skia.Canvas, look: Look, rng: np.random.Generator, size: Size, soft: float) -> None:
+def _draw_shelf(canvas: skia.Canvas, look: Appearance, rng: np.random.Generator, size: Size, soft: float) -> None:
     width, height = size.width, size.height
     wood = mix(look.wall, (110, 76, 48), 0.7)
     for level in (0.30, 0.62, 0.94):
@@ -65,7 +65,7 @@ def _draw_shelf(canvas: skia.Canvas, look: Look, rng: np.random.Generator, size:
             tone = mix(
                 look.wall, (int(rng.integers(60, 220)), int(rng.integers(60, 200)), int(rng.integers(60, 200))), 0.6
             )
-            if rng.random() < 0.85:  # noqa: PLR2004  # a gap now and then
+            if rng.random() < 0.85:  # a gap now and then
                 canvas.drawRect(skia.Rect.MakeXYWH(x, level * height - tall, thick, tall), paint(tone, 0.9, soft))
             x += thick * 1.05
         canvas.drawRect(skia.Rect.MakeXYWH(0, level * height, width, 0.02 * height), paint(wood, 1, soft))

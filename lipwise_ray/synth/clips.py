@@ -29,7 +29,7 @@ _DARK, _LIGHT = 40, 210
 
 @dataclass(frozen=True, slots=True)
 class ToneSpec:
-    """The sound of a clip: a tone of `tone_hz` and a click at every full second."""
+    """The audio of a clip: a tone of `tone_hz` and a click at every full second."""
 
     seconds: float
     rate_hz: int = 48_000
@@ -40,10 +40,10 @@ class ToneSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClipSpec:
-    """What a clip is made of.
+    """Specification of a clip.
 
     Attributes:
-        size: Stored picture.
+        size: Stored frame.
         rate: Frames a second.
         frames: Number of frames.
         codec: Video encoder.
@@ -55,10 +55,10 @@ class ClipSpec:
         first_code: Number burnt into the first frame.
         full_range: 0-255 samples.
         colorspace: H.273 matrix number, 2 for unspecified.
-        rotation: Degrees clockwise that a player turns the picture.
+        rotation: Degrees clockwise that a player rotates the frame.
         sample_aspect_ratio: Width of a pixel over its height.
         video_start_s: Time of the first frame.
-        tone: The sound, None for a silent clip.
+        tone: The audio, None for a silent clip.
     """
 
     size: Size = field(default_factory=lambda: Size(320, 240))
@@ -99,10 +99,10 @@ def draw_frame(spec: ClipSpec, number: int) -> VideoFrame:
         aspect = spec.size.width / spec.size.height
         disc = ((columns - centre_x) * aspect) ** 2 + (rows - centre_y) ** 2 < 0.15**2  # radius
         if plane == 0:
-            picture = 60 + 100 * (0.5 * rows + 0.5 * columns) + 50 * disc
+            image = 60 + 100 * (0.5 * rows + 0.5 * columns) + 50 * disc
         else:
-            picture = 128 + (30 if plane == 1 else -30) * (columns - rows) + 25 * disc
-        np.copyto(target, (picture * unit).astype(target.dtype))
+            image = 128 + (30 if plane == 1 else -30) * (columns - rows) + 25 * disc
+        np.copyto(target, (image * unit).astype(target.dtype))
     _burn(plane_array(frame, 0), spec.size, (spec.first_code + number) % (1 << CODE_BITS), unit)
     return frame
 
@@ -136,7 +136,7 @@ def tone(spec: ToneSpec) -> F32Array:
     t = np.arange(count) / spec.rate_hz
     swell = 0.5 + 0.5 * np.sin(2 * np.pi * 1.5 * t)
     wave = 0.2 * swell * np.sin(2 * np.pi * spec.tone_hz * t)
-    wave[(t % 1.0) < 0.005] = 0.8  # noqa: PLR2004  # a click of 5 ms
+    wave[(t % 1.0) < 0.005] = 0.8  # a click of 5 ms
     return np.repeat(wave.astype(np.float32)[None, :], spec.channels, axis=0)
 
 
@@ -177,7 +177,7 @@ def write_sound(path: Path, spec: ToneSpec) -> None:
 
 
 class _Sound:
-    """Encodes the tone piece by piece, in step with the pictures."""
+    """Encodes the tone piece by piece, in step with the frames."""
 
     def __init__(self, container: OutputContainer, spec: ToneSpec) -> None:
         self._container = container

@@ -51,15 +51,15 @@ _PEAK = 0.5
 
 @dataclass(frozen=True, slots=True)
 class CorpusSpec:
-    """What a corpus holds.
+    """Specification of a corpus.
 
     Attributes:
         clips: Number of clips.
         seed: Chooses everything in it.
         kind: ``talking`` for one presenter a clip, close; ``scenes`` for one, two or no people at
-            all sizes, with cuts; ``speech`` for sound alone.
+            all sizes, with cuts; ``speech`` for audio alone.
         seconds: Length of a ``talking`` or ``speech`` clip, about.
-        size: Picture; None for 120x120 to 288x288 of ``talking`` and 320x180 to 640x360 of ``scenes``.
+        size: Image; None for 120x120 to 288x288 of ``talking`` and 320x180 to 640x360 of ``scenes``.
         clips_a_speaker: Clips that show one presenter.
         takes: How often each ``talking`` clip is filmed: the same movements and light, another speech.
         held_out: Draw presenters, voices, languages and sentences that are kept from training.
@@ -210,7 +210,7 @@ def corpus_scene(spec: CorpusSpec, number: int) -> Scene:
 
 
 def _square(rng: np.random.Generator) -> Size:
-    """Return a picture for a face 45 to 155 pixels wide: boxes are padded by pixels, so crops come in all shapes."""
+    """Return an image for a face 45 to 155 pixels wide: boxes are padded by pixels, so crops come in all shapes."""
     side = 2 * round(float(np.exp(rng.uniform(np.log(_SMALLEST_PX), np.log(_LARGEST_PX)))) / 2)
     return Size(side, side)
 
@@ -258,16 +258,16 @@ def _record(root: Path, spec: CorpusSpec) -> None:
     path = root / "corpus.json"
     if path.is_file():
         try:
-            known: Any = json.loads(path.read_text())
-            known = dict(known)
+            noted: Any = json.loads(path.read_text())
+            noted = dict(noted)
         except (OSError, ValueError, TypeError):
-            known = {"kind": "a damaged corpus.json"}
-        other = [name for name, value in note.items() if known.get(name, value) != value]
+            noted = {"kind": "a damaged corpus.json"}
+        other = [name for name, value in note.items() if noted.get(name, value) != value]
         if other:
             raise InputError(
                 "other_corpus",
                 str(root),
-                f"holds a corpus of {', '.join(f'{name} = {known[name]!r}' for name in other)}",
+                f"holds a corpus of {', '.join(f'{name} = {noted[name]!r}' for name in other)}",
                 ", ".join(f"{note[name]!r}" for name in other),
                 "Choose another folder",
             )

@@ -1,4 +1,4 @@
-"""The inputs of the demo: four clips, their new sound, and the true lips under it."""
+"""The inputs of the demo: four clips, their new audio, and the true lips under it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _english(variant: str) -> Voice:
 def write_demo(folder: Path) -> Iterator[Path]:
     """Write the demo's inputs; yields each file.
 
-    Files: ``<name>.mp4`` (or .png) as it was filmed, ``<name>.m4a`` the new sound, and
+    Files: ``<name>.mp4`` (or .png) the original, ``<name>.m4a`` the new audio, and
     ``true/<name>.mp4`` the same presenter really saying it.
     """
     (folder / "true").mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from av.error import FFmpegError
 
 from lipwise_ray.errors import OutputError
 from lipwise_ray.media.container import write_problem
-from lipwise_ray.synth.scene import RATE, Picture, Scene, draw_scene
+from lipwise_ray.synth.scene import RATE, RenderedFrame, Scene, draw_scene
 from lipwise_ray.synth.speech import RATE_HZ, Speech
 from lipwise_ray.synth.truth import TRUTH_SCHEMA, truth_beside
 from lipwise_ray.synth.visemes import mouth_track
@@ -55,9 +55,9 @@ def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "v
         video.options = {"crf": str(quality), "preset": preset, "x264-params": "log-level=error"}
         video.codec_context.color_range, video.codec_context.colorspace = 1, 1
         sound = _SoundTrack(container, scene.sound) if len(scene.sound) else None
-        for number, picture in enumerate(draw_scene(scene)):
-            rows.append(_faces_json(picture))
-            frame = av.VideoFrame.from_ndarray(picture.rgb, format="rgb24")
+        for number, drawn in enumerate(draw_scene(scene)):
+            rows.append(_faces_json(drawn))
+            frame = av.VideoFrame.from_ndarray(drawn.rgb, format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace=1, dst_color_range=1)
             frame.colorspace, frame.color_range = 1, 1
             frame.pts, frame.time_base = number, 1 / scene.rate
@@ -104,22 +104,22 @@ def _whole(path: Path) -> Generator[Path]:
 
 
 def write_still(path: Path, scene: Scene) -> None:
-    """Write a scene's first frame as a picture; the format follows from the ending.
+    """Write a scene's first frame as an image; the format follows from the ending.
 
     Raises:
         OutputError: OpenCV writes no such format, or the folder is not there.
     """
-    picture = next(draw_scene(replace(scene, seconds=float(1 / scene.rate))))
+    drawn = next(draw_scene(replace(scene, seconds=float(1 / scene.rate))))
     try:
-        written = cv2.imwrite(str(path), picture.rgb[:, :, ::-1])
+        written = cv2.imwrite(str(path), drawn.rgb[:, :, ::-1])
     except cv2.error:
         written = False
     if not written:
-        raise OutputError("not_writable", str(path), "must be a picture file that can be written", "", "Use .png")
+        raise OutputError("not_writable", str(path), "must be an image file that can be written", "", "Use .png")
 
 
 def write_speech(path: Path, wave_f32: F32Array) -> None:
-    """Write mono sound at 16 kHz as AAC in the container of the ending, or as 16-bit WAV.
+    """Write mono audio at 16 kHz as AAC in the container of the ending, or as 16-bit WAV.
 
     Raises:
         OutputError: It cannot be written.
@@ -129,7 +129,7 @@ def write_speech(path: Path, wave_f32: F32Array) -> None:
 
 
 def write_spoken(path: Path, speech: Speech) -> None:
-    """Write speech as sound alone, and what is true about it as ``<name>.truth.json``: the mouth that says it.
+    """Write speech as audio alone, and what is true about it as ``<name>.truth.json``: the mouth that says it.
 
     Raises:
         OutputError: It cannot be written.
@@ -148,7 +148,7 @@ def write_spoken(path: Path, speech: Speech) -> None:
         partial.write_text(json.dumps(truth, ensure_ascii=False), "utf-8")
 
 
-def _faces_json(picture: Picture) -> Json:
+def _faces_json(drawn: RenderedFrame) -> Json:
     return {
         "faces": [
             {
@@ -158,13 +158,13 @@ def _faces_json(picture: Picture) -> Json:
                 "speaking": face.speaking,
                 "mouth": [round(float(value), 4) for value in face.mouth],
             }
-            for face in picture.faces
+            for face in drawn.faces
         ]
     }
 
 
 def _phonemes_json(scene: Scene) -> list[Any]:
-    """Return who says what while in the picture: look seed, IPA, start and stop in seconds."""
+    """Return the phonemes of everyone while in the frame: look seed, IPA, start and stop in seconds."""
     ends = [*(shot.start_s for shot in scene.shots[1:]), scene.seconds]
     return [
         [person.look_seed, p.ipa, round(p.start_s, 4), round(p.stop_s, 4)]

@@ -7,15 +7,15 @@ from __future__ import annotations
 import numpy as np
 import skia
 
+from lipwise_ray.synth.appearance import Appearance, mix, shade
 from lipwise_ray.synth.head import Head, line, linear, paint, smooth_path
-from lipwise_ray.synth.look import Look, mix, shade
 from lipwise_ray.synth.mouth import CENTRE_Y, Mouth
 
 _LONG = ("long", "bob")
 _STRANDS = 7
 
 
-def draw_back_hair(canvas: skia.Canvas, head: Head, look: Look) -> None:
+def draw_back_hair(canvas: skia.Canvas, head: Head, look: Appearance) -> None:
     """Draw what hangs behind the head."""
     dark = shade(look.hair, 0.72)
     if look.hair_style in _LONG:
@@ -31,7 +31,7 @@ def draw_back_hair(canvas: skia.Canvas, head: Head, look: Look) -> None:
         _draw_curls(canvas, head, look, back=True)
 
 
-def draw_front_hair(canvas: skia.Canvas, head: Head, look: Look) -> None:
+def draw_front_hair(canvas: skia.Canvas, head: Head, look: Appearance) -> None:
     """Draw what lies on the head."""
     px = head.pose.scale
     if look.hair_style == "curly":
@@ -73,12 +73,12 @@ def draw_front_hair(canvas: skia.Canvas, head: Head, look: Look) -> None:
     for share in np.linspace(-1, 1, _STRANDS):
         wave = float(rng.uniform(-0.08, 0.08))
         strand = [(part + 0.05 * share, -height), (0.75 * share + wave, -1.18), (1.02 * share, -0.6)]
-        tone = shade(look.hair, 1.3 if rng.random() < 0.5 else 0.6)  # noqa: PLR2004  # a coin
+        tone = shade(look.hair, 1.3 if rng.random() < 0.5 else 0.6)  # a coin
         canvas.drawPath(head.smooth(strand, closed=False), line(tone, 0.05 * px, 0.35, 0.02 * px))
     canvas.restore()
 
 
-def _draw_locks(canvas: skia.Canvas, head: Head, look: Look) -> None:
+def _draw_locks(canvas: skia.Canvas, head: Head, look: Appearance) -> None:
     end = 2.2 if look.hair_style == "long" else 1.1
     for side in (-1, 1):
         lock = [(0.98, -0.7), (1.12, -0.5), (1.24, 0.3), (1.16, end), (0.92, end - 0.05), (0.98, 0.3), (0.90, -0.3)]
@@ -88,7 +88,7 @@ def _draw_locks(canvas: skia.Canvas, head: Head, look: Look) -> None:
         canvas.drawPath(inner, line(shade(look.hair, 1.2), 0.05 * head.pose.scale, 0.35, 0.02 * head.pose.scale))
 
 
-def _draw_curls(canvas: skia.Canvas, head: Head, look: Look, *, back: bool) -> None:
+def _draw_curls(canvas: skia.Canvas, head: Head, look: Appearance, *, back: bool) -> None:
     rng = np.random.default_rng(look.detail_seed)
     px = head.pose.scale
     angles = np.linspace(np.pi * 0.9, np.pi * 2.1, 17) if back else np.linspace(np.pi * 1.10, np.pi * 1.90, 13)
@@ -110,7 +110,7 @@ def _draw_curls(canvas: skia.Canvas, head: Head, look: Look, *, back: bool) -> N
                 )
 
 
-def draw_beard(canvas: skia.Canvas, head: Head, look: Look, mouth: Mouth) -> None:
+def draw_beard(canvas: skia.Canvas, head: Head, look: Appearance, mouth: Mouth) -> None:
     """Draw beard and moustache; the face's rim is the clip."""
     px = head.pose.scale
     if look.beard:

@@ -1,4 +1,4 @@
-"""Where the points of a head fall in the picture, and the few brushes that draw there."""
+"""Projection of a head's points into the frame, and the few brushes that draw there."""
 
 # pyright: reportUnknownParameterType=false, reportUnknownLambdaType=false
 # skia-python comes without types.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import skia
 
-from lipwise_ray.synth.look import Rgb
+from lipwise_ray.synth.appearance import Rgb
 from lipwise_ray.values import F64Array
 
 Points = Sequence[tuple[float, float]] | F64Array
@@ -20,12 +20,12 @@ _BULGE, _HALF_WIDTH, _HALF_HEIGHT, _MIDDLE_Y = 0.95, 1.12, 1.5, -0.1
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """A head in the picture.
+    """A head in the frame.
 
     Attributes:
         x, y: Its middle in pixels.
         scale: Pixels of half a face's width.
-        yaw, pitch, roll: Radians; positive turns to the picture's right, down, and clockwise.
+        yaw, pitch, roll: Radians; positive turns to the image's right, down, and clockwise.
     """
 
     x: float
@@ -79,8 +79,15 @@ def smooth_path(points: F64Array, *, closed: bool = True) -> skia.Path:
         p0 = points[i - 1] if closed or i else points[0]
         p1, p2 = points[i], points[(i + 1) % count]
         p3 = points[(i + 2) % count] if closed or i + 2 < count else points[-1]
-        one, two = p1 + (p2 - p0) / 6, p2 - (p3 - p1) / 6
-        path.cubicTo(float(one[0]), float(one[1]), float(two[0]), float(two[1]), float(p2[0]), float(p2[1]))
+        control_1, control_2 = p1 + (p2 - p0) / 6, p2 - (p3 - p1) / 6
+        path.cubicTo(
+            float(control_1[0]),
+            float(control_1[1]),
+            float(control_2[0]),
+            float(control_2[1]),
+            float(p2[0]),
+            float(p2[1]),
+        )
     if closed:
         path.close()
     return path
@@ -96,7 +103,7 @@ def polygon(points: F64Array) -> skia.Path:
 def paint(color: Rgb, alpha: float = 1.0, blur_px: float = 0.0) -> skia.Paint:
     """Return a brush that fills."""
     brush = skia.Paint(AntiAlias=True, Color=skia.Color(*color, round(255 * alpha)))
-    if blur_px > 0.3:  # noqa: PLR2004  # less does not show
+    if blur_px > 0.3:  # less does not show
         brush.setMaskFilter(skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, blur_px))
     return brush
 

@@ -1,4 +1,4 @@
-"""How a head moves over time: slow turns, nods, drift and zoom, blinks and glances."""
+"""Motion of a head over time: slow turns, nods, drift and zoom, blinks and glances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BLINK_S = 0.16
 
 @dataclass(frozen=True, slots=True)
 class Liveliness:
-    """How far a head moves.
+    """Ranges of a head's motion.
 
     Attributes:
         turn: Largest yaw in radians. nod: largest pitch. tilt: largest roll.
@@ -60,7 +60,7 @@ class Motion:
         self._blinks_s = np.cumsum(gaps) - rng.uniform(0, 2)
 
     def at(self, time_s: float) -> Moment:
-        """Return where the head is."""
+        """Return the pose of the head."""
         waves = np.sin(2 * np.pi * self._rate_hz * time_s + self._phase)
         yaw, pitch, roll, x, y, zoom, gaze, brows = (self._share * waves).sum(axis=1)
         home, lively = self._home, self._liveliness

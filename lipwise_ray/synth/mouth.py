@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import skia
 
+from lipwise_ray.synth.appearance import Appearance, mix, shade
 from lipwise_ray.synth.head import Head, line, linear, paint, polygon, radial
-from lipwise_ray.synth.look import Look, mix, shade
 from lipwise_ray.values import F32Array, F64Array
 
 CENTRE_Y = 0.66
@@ -47,7 +47,7 @@ class Mouth:
     rounding: float
 
 
-def mouth_of(look: Look, row: F32Array) -> Mouth:
+def mouth_of(look: Appearance, row: F32Array) -> Mouth:
     """Return the mouth of a presenter.
 
     Args:
@@ -68,7 +68,7 @@ def mouth_of(look: Look, row: F32Array) -> Mouth:
     )
 
 
-def draw_mouth(canvas: skia.Canvas, head: Head, look: Look, mouth: Mouth) -> None:
+def draw_mouth(canvas: skia.Canvas, head: Head, look: Appearance, mouth: Mouth) -> None:
     """Draw the mouth on a face."""
     px = head.pose.scale
     s = np.linspace(-1, 1, _STEPS)
@@ -95,7 +95,7 @@ def draw_mouth(canvas: skia.Canvas, head: Head, look: Look, mouth: Mouth) -> Non
         paint(shade(look.skin, 0.62), 0.5, 0.04 * px),
     )
     inside = polygon(head.project(ring(x, inner_top, x, inner_bottom), lift=lift))
-    if mouth.rise + mouth.drop > 0.004:  # noqa: PLR2004  # thinner than a line
+    if mouth.rise + mouth.drop > 0.004:  # thinner than a line
         _draw_inside(canvas, head, mouth, inside, (float(inner_top.min()), float(inner_bottom.max())))
     upper = polygon(head.project(ring(wider, outer_top, x, inner_top), lift=lift))
     lower_lip = polygon(head.project(ring(x, inner_bottom, wider, outer_bottom), lift=lift))
@@ -126,7 +126,7 @@ def _draw_inside(canvas: skia.Canvas, head: Head, mouth: Mouth, inside: skia.Pat
     canvas.save()
     canvas.clipPath(inside, skia.ClipOp.kIntersect, True)  # anti-aliased
     canvas.drawPath(inside, radial(middle, mouth.half_width * px, [shade(CAVITY, 0.6), CAVITY], [0, 1]))
-    if mouth.tongue > 0.02:  # noqa: PLR2004  # hidden
+    if mouth.tongue > 0.02:  # hidden
         rise = (0.30 + 0.35 * mouth.tongue) * height
         wide = 0.62 * mouth.half_width
         place = head.project([(-wide, bottom - rise), (wide, bottom + 0.5 * rise)])
@@ -135,7 +135,7 @@ def _draw_inside(canvas: skia.Canvas, head: Head, mouth: Mouth, inside: skia.Pat
             skia.Rect.MakeLTRB(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
             paint(mix(CAVITY, TONGUE, min(1.0, 0.35 + 0.65 * mouth.tongue))),
         )
-    if mouth.teeth > 0.02:  # noqa: PLR2004  # hidden
+    if mouth.teeth > 0.02:  # hidden
         edge = top + (0.06 + 0.05 * mouth.bite) * mouth.teeth + 0.10 * height * mouth.teeth
         wide = mouth.half_width * 0.84
         row = [

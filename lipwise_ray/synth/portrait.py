@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import skia
 
+from lipwise_ray.synth.appearance import Appearance, mix, shade
 from lipwise_ray.synth.hair import draw_back_hair, draw_beard, draw_front_hair
 from lipwise_ray.synth.head import Head, Pose, line, linear, paint, radial, smooth_path
-from lipwise_ray.synth.look import Look, mix, shade
 from lipwise_ray.synth.mouth import CENTRE_Y, draw_mouth, mouth_of
 from lipwise_ray.values import F32Array, F64Array
 
@@ -20,7 +20,7 @@ EYE_Y, BROW_Y, NOSE_Y = -0.18, -0.48, 0.0
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What moves in a face beside the head.
+    """Expression of a face: all that moves in it beside the head.
 
     Attributes:
         mouth: One row of a mouth track, shape (6,).
@@ -37,7 +37,7 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class FaceTruth:
-    """Where a face is in the picture.
+    """Truth about a face in the frame.
 
     Attributes:
         box: left, top, right, bottom in pixels; the chin at rest, so that it tells nothing of the mouth.
@@ -48,8 +48,8 @@ class FaceTruth:
     landmarks: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
 
-def face_truth(look: Look, pose: Pose) -> FaceTruth:
-    """Return where a presenter's face is."""
+def face_truth(look: Appearance, pose: Pose) -> FaceTruth:
+    """Return the truth about a presenter's face."""
     head = Head(pose)
     rim = head.project(_outline(look, 0.0)[:, :2], _outline(look, 0.0)[:, 2])
     brow = head.project([(0.0, -0.80)])[0]
@@ -67,7 +67,7 @@ def face_truth(look: Look, pose: Pose) -> FaceTruth:
     return FaceTruth((left, top, right, bottom), [(float(x), float(y)) for x, y in points])
 
 
-def draw_presenter(canvas: skia.Canvas, look: Look, pose: Pose, expression: Expression) -> None:
+def draw_presenter(canvas: skia.Canvas, look: Appearance, pose: Pose, expression: Expression) -> None:
     """Draw a presenter from the chest up."""
     head = Head(pose)
     mouth = mouth_of(look, expression.mouth)
@@ -91,7 +91,7 @@ def draw_presenter(canvas: skia.Canvas, look: Look, pose: Pose, expression: Expr
         _draw_glasses(canvas, head, look)
 
 
-def _outline(look: Look, jaw: float) -> F64Array:
+def _outline(look: Appearance, jaw: float) -> F64Array:
     """Return the rim of the face, shape (N, 3)."""
     chin, jaw_x = look.chin + jaw, look.jaw_width
     half = [
@@ -108,7 +108,7 @@ def _outline(look: Look, jaw: float) -> F64Array:
     return np.array([*half, (0.0, chin, 0.5), *mirrored])
 
 
-def _draw_skin(canvas: skia.Canvas, head: Head, look: Look, face: skia.Path) -> None:
+def _draw_skin(canvas: skia.Canvas, head: Head, look: Appearance, face: skia.Path) -> None:
     px = head.pose.scale
     centre = head.project([(0.35 * look.light, -0.25)])[0]
     tones = [shade(look.skin, 1.10), look.skin, shade(look.skin, 0.84)]
@@ -131,7 +131,7 @@ def _draw_skin(canvas: skia.Canvas, head: Head, look: Look, face: skia.Path) -> 
     canvas.restore()
 
 
-def _draw_nose(canvas: skia.Canvas, head: Head, look: Look) -> None:
+def _draw_nose(canvas: skia.Canvas, head: Head, look: Appearance) -> None:
     px = head.pose.scale
     tip_y = NOSE_Y + look.nose_length
     wide = look.nose_width
@@ -154,7 +154,7 @@ def _draw_nose(canvas: skia.Canvas, head: Head, look: Look) -> None:
     canvas.drawOval(_around(shine, 0.05 * px, 0.06 * px), paint(shade(look.skin, 1.5), 0.5, 0.025 * px))
 
 
-def _draw_eye(canvas: skia.Canvas, head: Head, look: Look, side: int, expression: Expression) -> None:
+def _draw_eye(canvas: skia.Canvas, head: Head, look: Appearance, side: int, expression: Expression) -> None:
     px = head.pose.scale
     size, x0 = look.eye_size, side * look.eye_gap
     open_share = 1 - expression.blink
@@ -168,11 +168,11 @@ def _draw_eye(canvas: skia.Canvas, head: Head, look: Look, side: int, expression
         (x0 + side * 0.5 * size, EYE_Y - 0.75 * lid_top),
         (outer, EYE_Y),
     ]
-    if expression.blink > 0.5:  # noqa: PLR2004  # shut: the lid hangs on the lower rim
+    if expression.blink > 0.5:  # shut: the lid hangs on the lower rim
         upper = [(x, lower_y - 0.25 * size * abs((x - x0) / size)) for x, _ in upper]
     lower = [(x0 + side * 0.5 * size, lower_y - 0.03), (x0, lower_y), (x0 - side * 0.5 * size, lower_y - 0.03)]
     white = head.smooth([*upper, *lower])
-    if expression.blink < 0.9:  # noqa: PLR2004  # nearly shut
+    if expression.blink < 0.9:  # nearly shut
         canvas.save()
         canvas.clipPath(white, skia.ClipOp.kIntersect, True)  # anti-aliased
         canvas.drawPath(white, paint((246, 244, 240)))
@@ -193,7 +193,7 @@ def _draw_eye(canvas: skia.Canvas, head: Head, look: Look, side: int, expression
     canvas.drawPath(head.smooth(lower, closed=False), line(shade(look.skin, 0.55), 0.014 * px, 0.5))
 
 
-def _draw_brow(canvas: skia.Canvas, head: Head, look: Look, side: int, raised: float) -> None:
+def _draw_brow(canvas: skia.Canvas, head: Head, look: Appearance, side: int, raised: float) -> None:
     y, thick, tilt = BROW_Y - 0.05 * raised, look.brow_thickness, look.brow_tilt
     gap = look.eye_gap
     above = [(gap - 0.27, y - 0.03 + tilt), (gap - 0.02, y - 0.07 - 0.3 * thick), (gap + 0.31, y + 0.05 - 0.4 * tilt)]
@@ -202,7 +202,7 @@ def _draw_brow(canvas: skia.Canvas, head: Head, look: Look, side: int, raised: f
     canvas.drawPath(shape, paint(shade(look.hair, 0.8), 0.9, 0.008 * head.pose.scale))
 
 
-def _draw_ears(canvas: skia.Canvas, head: Head, look: Look) -> None:
+def _draw_ears(canvas: skia.Canvas, head: Head, look: Appearance) -> None:
     for side in (-1, 1):
         ear = head.smooth(
             [(side * x, y) for x, y in ((0.95, -0.30), (1.08, -0.36), (1.15, -0.15), (1.08, 0.12), (0.98, 0.22))], -0.1
@@ -212,7 +212,7 @@ def _draw_ears(canvas: skia.Canvas, head: Head, look: Look) -> None:
         canvas.drawPath(fold, line(shade(look.skin, 0.6), 0.03 * head.pose.scale, 0.6, 0.01 * head.pose.scale))
 
 
-def _draw_glasses(canvas: skia.Canvas, head: Head, look: Look) -> None:
+def _draw_glasses(canvas: skia.Canvas, head: Head, look: Appearance) -> None:
     px = head.pose.scale
     frame = line(shade(look.accent, 0.45), 0.05 * px)
     for side in (-1, 1):
@@ -232,7 +232,7 @@ def _draw_glasses(canvas: skia.Canvas, head: Head, look: Look) -> None:
     canvas.drawPath(bridge, frame)
 
 
-def _draw_body(canvas: skia.Canvas, pose: Pose, look: Look) -> None:
+def _draw_body(canvas: skia.Canvas, pose: Pose, look: Appearance) -> None:
     px = pose.scale
     # The body follows the head's place but neither turns nor nods with it.
     body = Head(Pose(pose.x - 0.25 * px * np.sin(pose.yaw), pose.y, px, roll=0.25 * pose.roll))
@@ -262,7 +262,7 @@ def _draw_body(canvas: skia.Canvas, pose: Pose, look: Look) -> None:
     canvas.restore()
 
 
-def _draw_garment(canvas: skia.Canvas, body: Head, look: Look) -> None:
+def _draw_garment(canvas: skia.Canvas, body: Head, look: Appearance) -> None:
     px = body.pose.scale
     dark = shade(look.clothes, 0.6)
     if look.garment == "crew":

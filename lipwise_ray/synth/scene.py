@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import skia
 
+from lipwise_ray.synth.appearance import Appearance, draw_appearance
 from lipwise_ray.synth.backdrop import draw_backdrop
 from lipwise_ray.synth.head import Pose
-from lipwise_ray.synth.look import Look, draw_look
 from lipwise_ray.synth.motion import Liveliness, Motion
 from lipwise_ray.synth.portrait import Expression, FaceTruth, draw_presenter, face_truth
 from lipwise_ray.synth.speech import Speech
@@ -30,8 +30,8 @@ class Person:
 
     Attributes:
         look_seed: Who.
-        x, y: Middle of the head as shares of the picture.
-        scale: Half the face's width as a share of the picture's height.
+        x, y: Middle of the head as shares of the frame.
+        scale: Half the face's width as a share of the frame's height.
         speech: What is said on the scene's clock; None for a listener.
         motion_seed: How the head moves.
         liveliness: How far.
@@ -48,7 +48,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """What the camera sees from `start_s` on, back to front; nobody in an empty shot."""
+    """Persons that the camera sees from `start_s` on, back to front; nobody in an empty shot."""
 
     start_s: float
     people: tuple[Person, ...]
@@ -57,7 +57,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """What the camera adds: noise (standard deviation in levels), blur (pixels), gain."""
+    """Camera effects: noise (standard deviation in levels), blur (pixels), gain."""
 
     noise: float = 0.8
     blur_px: float = 0.0
@@ -94,7 +94,7 @@ class SeenFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class RenderedFrame:
     """A frame, RGB, shape (H, W, 3), and the faces in it."""
 
     rgb: U8Array
@@ -104,12 +104,12 @@ class Picture:
 @dataclass(frozen=True, slots=True)
 class _Cast:
     person: Person
-    look: Look
+    look: Appearance
     motion: Motion
     track: F32Array
 
 
-def draw_scene(scene: Scene) -> Iterator[Picture]:
+def draw_scene(scene: Scene) -> Iterator[RenderedFrame]:
     """Yield the frames of a scene."""
     times_s = np.arange(scene.frames) / float(scene.rate)
     rng = np.random.default_rng([scene.seed, 0xCA3])
@@ -120,7 +120,7 @@ def draw_scene(scene: Scene) -> Iterator[Picture]:
             current = int(shot_of[number])
             shot = scene.shots[current]
             cast = [_cast(person, scene, times_s) for person in shot.people]
-            room = draw_backdrop(draw_look(shot.room_seed), scene.size)
+            room = draw_backdrop(draw_appearance(shot.room_seed), scene.size)
         assert room is not None  # set with the first frame
         yield _draw(scene, cast, room, number, float(time_s), rng)
 
@@ -130,12 +130,12 @@ def _cast(person: Person, scene: Scene, times_s: np.ndarray[tuple[int], np.dtype
     home = Pose(person.x * width, person.y * height, person.scale * height)
     track = mouth_track(person.speech.phonemes, times_s) if person.speech else np.zeros((len(times_s), len(PARAMETERS)))
     motion = Motion(person.motion_seed, home, person.liveliness)
-    return _Cast(person, draw_look(person.look_seed), motion, np.asarray(track, np.float32))
+    return _Cast(person, draw_appearance(person.look_seed), motion, np.asarray(track, np.float32))
 
 
 def _draw(
     scene: Scene, cast: list[_Cast], room: skia.Image, number: int, time_s: float, rng: np.random.Generator
-) -> Picture:
+) -> RenderedFrame:
     pixels = np.zeros((scene.size.height, scene.size.width, 4), np.uint8)
     surface = skia.Surface(pixels)
     canvas = surface.getCanvas()
@@ -151,17 +151,17 @@ def _draw(
         truth = face_truth(actor.look, moment.pose)
         faces.append(SeenFace(actor.person.look_seed, truth, moment.pose, mouth, speaking))
     surface.flushAndSubmit()
-    return Picture(_photographed(pixels[:, :, :3], scene.camera, rng), tuple(faces))
+    return RenderedFrame(_photographed(pixels[:, :, :3], scene.camera, rng), tuple(faces))
 
 
 def _photographed(rgb: U8Array, camera: Camera, rng: np.random.Generator) -> U8Array:
-    picture: U8Array = rgb
+    frame: U8Array = rgb
     if camera.blur_px:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), camera.blur_px), np.uint8)
+        frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), camera.blur_px), np.uint8)
     if not camera.noise and camera.gain == 1:
-        return np.ascontiguousarray(picture)
-    noisy = picture.astype(np.float32) * camera.gain
+        return np.ascontiguousarray(frame)
+    noisy = frame.astype(np.float32) * camera.gain
     if camera.noise:
         # The grain is as coarse in colour as a sensor's and costs one draw a pixel.
-        noisy += camera.noise * rng.standard_normal(picture.shape[:2], np.float32)[:, :, None]
+        noisy += camera.noise * rng.standard_normal(frame.shape[:2], np.float32)[:, :, None]
     return np.clip(noisy + 0.5, 0, 255).astype(np.uint8)

@@ -25,7 +25,7 @@ _NAME_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Who speaks.
+    """Voice of a speaker.
 
     Attributes:
         language: espeak-ng's name of the language, for example ``en-us``.
@@ -51,7 +51,7 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Phoneme:
-    """One sound of speech in IPA, ``[start_s, stop_s)``; an empty name is a pause."""
+    """One phoneme in IPA, ``[start_s, stop_s)``; an empty name is a pause."""
 
     ipa: str
     start_s: float
@@ -96,7 +96,7 @@ class _Espeak:
 
     def __init__(self) -> None:
         try:
-            import espeakng_loader  # noqa: PLC0415  # an extra, GPL-3
+            import espeakng_loader  # an extra, GPL-3
         except ImportError as error:
             raise SetupError(
                 "no_espeak", "synth", "needs espeak-ng", "no espeakng-loader", "Run `pip install 'lipwise-ray[train]'`"

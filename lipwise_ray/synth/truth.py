@@ -17,7 +17,7 @@ _TAKE = "-take"
 
 
 def truth_beside(path: Path) -> Path:
-    """Return where a clip's truth is."""
+    """Return the path of a clip's truth."""
     return path.with_name(path.name + TRUTH_SUFFIX)
 
 
@@ -27,7 +27,7 @@ def take_name(clip: str, take: int | None) -> str:
 
 
 def without_take(clip: str) -> str:
-    """Return what the names of all takes of a clip share."""
+    """Return a clip's name without its take."""
     head, mark, take = clip.rpartition(_TAKE)
     return head if mark and take.isdigit() else clip
 

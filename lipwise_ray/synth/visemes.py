@@ -21,12 +21,12 @@ forward; ``teeth`` and ``tongue`` 0 hidden to 1 shown; ``bite`` 0 to 1 lower lip
 _TRACK_RATE_HZ = 200
 _SMOOTHING_S = 0.032
 _LEAD_S = 0.06
-"""Lips move ahead of the sound that they shape: they travel while the sound before still lasts."""
+"""Lips move ahead of the phoneme that they shape: they travel while the phoneme before still lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Viseme:
-    """Where a sound wants the mouth, and how strongly against its neighbours."""
+    """Target of a phoneme for the mouth, and its strength against its neighbours."""
 
     opening: float
     width: float = 0.0
@@ -77,7 +77,7 @@ _BY_LETTER: dict[str, _Viseme] = {
 
 
 def _visemes_of(ipa: str) -> list[_Viseme]:
-    """Return the mouth shapes of one sound: two for a diphthong or an affricate."""
+    """Return the mouth shapes of one phoneme: two for a diphthong or an affricate."""
     letters = [letter for letter in unicodedata.normalize("NFD", ipa) if letter in _BY_LETTER]
     return [_BY_LETTER[letter] for letter in letters[:2]] or [_REST if not ipa else _VELAR]
 
@@ -85,8 +85,8 @@ def _visemes_of(ipa: str) -> list[_Viseme]:
 def mouth_track(phonemes: tuple[Phoneme, ...], times_s: F64Array) -> F32Array:
     """Return the mouth at the given times.
 
-    Every sound pulls the mouth towards its own shape; a Gaussian over time weighs the pulls by
-    duration and strength, so that weak sounds take on the shape of their neighbours and lips that
+    Every phoneme pulls the mouth towards its own shape; a Gaussian over time weighs the pulls by
+    duration and strength, so that weak phonemes take on the shape of their neighbours and lips that
     must meet (p, b, m) do meet.
 
     Args:

@@ -15,20 +15,20 @@ from torch import Tensor
 from lipwise_ray.errors import StateError, StorageError, WeightsError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.nets.checkpoint import load_pickled, load_state_dict
-from lipwise_ray.training.task import Task
+from lipwise_ray.training.task import TrainingTask
 
 LAST, BEST = "last.pth", "best.pth"
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Where a run begins: its step, and what its checkpoint says besides."""
+    """Start of a run: its step, and what its checkpoint says besides."""
 
     step: int
     extra: dict[str, Any]
 
 
-def save(path: Path, task: Task, step: int, extra: dict[str, Any]) -> None:
+def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> None:
     """Write a checkpoint; the one before stays until the new one is whole.
 
     The keys of the original's loader come first: ``state_dict``, ``optimizer``, ``global_step``,
@@ -62,7 +62,7 @@ def save(path: Path, task: Task, step: int, extra: dict[str, Any]) -> None:
         ) from error
 
 
-def load(path: Path, task: Task) -> Begin:
+def load(path: Path, task: TrainingTask) -> Begin:
     """Put a checkpoint into a task; return where the run goes on.
 
     Raises:
@@ -131,12 +131,12 @@ def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, s
         raise write_problem(target, cause) from error
 
 
-def _blended(one: dict[str, Tensor], other: dict[str, Tensor], share: float, where: Path) -> dict[str, Tensor]:
-    if {key: value.shape for key, value in one.items()} != {key: value.shape for key, value in other.items()}:
+def _blended(first: dict[str, Tensor], second: dict[str, Tensor], share: float, where: Path) -> dict[str, Tensor]:
+    if {key: value.shape for key, value in first.items()} != {key: value.shape for key, value in second.items()}:
         raise WeightsError("other_network", str(where), "must be of the same network and width", "another")
     return {
-        key: value.lerp(other[key].to(value), share) if value.is_floating_point() else value
-        for key, value in one.items()
+        key: value.lerp(second[key].to(value), share) if value.is_floating_point() else value
+        for key, value in first.items()
     }
 
 

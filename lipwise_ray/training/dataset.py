@@ -1,4 +1,4 @@
-"""A prepared data set on disk: face crops and sound a clip, file lists."""
+"""A prepared data set on disk: face crops and audio a clip, file lists."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from lipwise_ray.errors import InputError
 
 AUDIO = "audio.wav"
-"""Mono 16 kHz sound beside a clip's crops. Source: Wav2Lip preprocess.py."""
+"""Mono 16 kHz audio beside a clip's crops. Source: Wav2Lip preprocess.py."""
 
 NOTE = "clip.json"
-"""What `train prepare` says of a clip; data prepared by the original has none."""
+"""Note of `train prepare` on a clip; data prepared by the original has none."""
 
 _LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedClip:
-    """A clip: ``<number>.jpg`` for each frame with a face, and its sound.
+    """A clip: ``<number>.jpg`` for each frame with a face, and its audio.
 
     Attributes:
         name: ``<folder>/<id>``, as file lists have it.
@@ -65,10 +65,10 @@ def read_clip(root: Path, name: str) -> PreparedClip | None:
 
 def runs(numbers: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return the gapless stretches of frame numbers as (first number, length)."""
-    found: list[tuple[int, int]] = []
+    stretches: list[tuple[int, int]] = []
     for number in numbers:
-        if found and number == sum(found[-1]):
-            found[-1] = (found[-1][0], found[-1][1] + 1)
+        if stretches and number == sum(stretches[-1]):
+            stretches[-1] = (stretches[-1][0], stretches[-1][1] + 1)
         else:
-            found.append((number, 1))
-    return found
+            stretches.append((number, 1))
+    return stretches

@@ -13,15 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from lipwise_ray.errors import InputError
-from lipwise_ray.faces.detections import Found
+from lipwise_ray.faces.detections import DetectedFaces
 from lipwise_ray.faces.tiny import LONGER_SIDE_PX, decode, fit
 from lipwise_ray.media.container import open_input
-from lipwise_ray.nets.tiny_detector import STRIDE, TinyDetector, cell_middles
+from lipwise_ray.nets.tiny_detector import STRIDE, TinyDetectorNetwork, cell_middles
 from lipwise_ray.synth.truth import read_truth
 from lipwise_ray.training.dataset import read_list
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of, to_network
+from lipwise_ray.training.task import Arrays, NetworkTask, Team, ValidationResult, generator_of, to_network
 from lipwise_ray.values import F32Array, U8Array
 
 _EVERY = 5
@@ -30,6 +30,7 @@ _WIDTH, _HEIGHT = LONGER_SIDE_PX, 256
 _MIN_SCORE, _IOU = 0.7, 0.5
 _BOX_WEIGHT, _POINT_WEIGHT = 1.0, 0.5
 _FOCUS, _NEAR = 2.0, 4.0
+_MIRRORED = 0.5  # share of the samples
 _SHEET = 6
 
 
@@ -37,30 +38,30 @@ class Scenes:
     """Every fifth frame of a corpus of scenes, at the size that the network searches.
 
     Attributes:
-        pictures: BGR, shape (N, 256, 384, 3), uint8, padded.
+        images: BGR, shape (N, 256, 384, 3), uint8, padded.
         faces: Box and five landmarks a face, shape (N, 4, 14); NaN where there is none.
     """
 
     def __init__(self, root: Path, list_name: str) -> None:
         names = read_list(root / f"{list_name}.txt")
-        pictures: list[U8Array] = []
+        images: list[U8Array] = []
         faces: list[F32Array] = []
         for name in names:
-            for picture, truth in _frames(root, name):
-                small, scale = fit(picture)
+            for image, truth in _frames(root, name):
+                small, scale = fit(image)
                 canvas = np.full((_HEIGHT, _WIDTH, 3), 114, np.uint8)
                 canvas[: small.shape[0], : small.shape[1]] = small
                 row = np.full((_MOST_FACES, 14), np.nan, np.float32)
                 for place, face in enumerate(truth[:_MOST_FACES]):
                     row[place] = scale * np.array([*face["box"], *np.ravel(face["landmarks"])])
-                pictures.append(canvas)
+                images.append(canvas)
                 faces.append(row)
-        if not pictures:
+        if not images:
             raise InputError(
                 "small_corpus", str(root / f"{list_name}.txt"), "needs scenes with their truth", "none",
                 "Run `lipwise-ray synth corpus --kind scenes`",
             )  # fmt: skip
-        self.pictures, self.faces = np.stack(pictures), np.stack(faces)
+        self.images, self.faces = np.stack(images), np.stack(faces)
 
 
 def _frames(root: Path, name: str) -> list[tuple[U8Array, list[Any]]]:
@@ -81,63 +82,63 @@ class DetectorTask(NetworkTask):
     """Find the middles of faces, and from there their boxes and landmarks."""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
-        super().__init__(settings, team, TinyDetector())
+        super().__init__(settings, team, TinyDetectorNetwork())
         root = Path(settings.data)
         self._train, self._val = Scenes(root, "train"), Scenes(root, "val")
 
     def batch(self, step: int) -> Arrays:
-        """Return pictures and faces, mirrored, moved, scaled and relit."""
+        """Return images and faces, mirrored, moved, scaled and relit."""
         rng = generator_of(self._settings, step)
         count = self._settings.batch * self._team.size
-        chosen = rng.integers(len(self._train.pictures), size=count)
+        chosen = rng.integers(len(self._train.images), size=count)
         seeds = rng.integers(1 << 31, size=count)
         part = self._team.share(count)
         pairs = [
-            _varied(self._train.pictures[n], self._train.faces[n], np.random.default_rng(int(seed)))
+            _varied(self._train.images[n], self._train.faces[n], np.random.default_rng(int(seed)))
             for n, seed in zip(chosen[part], seeds[part], strict=True)
         ]
-        return {"pictures": np.stack([p for p, _ in pairs]), "faces": np.stack([f for _, f in pairs])}
+        return {"images": np.stack([p for p, _ in pairs]), "faces": np.stack([f for _, f in pairs])}
 
     def train(self, batch: Mapping[str, Tensor], step: int) -> dict[str, float | Tensor]:
         """Do one step."""
-        pictures = to_network(batch["pictures"]).contiguous(memory_format=torch.channels_last)
+        images = to_network(batch["images"]).contiguous(memory_format=torch.channels_last)
         with self._stepper.autocast():
-            out = self._joined(pictures)
+            out = self._joined(images)
         score, box, points = _losses(out.float(), batch["faces"])
         loss = score + _BOX_WEIGHT * box + _POINT_WEIGHT * points
         self._stepper.step(loss, step)
         return {"loss": loss.detach(), "score": score.detach(), "box": box.detach(), "landmarks": points.detach()}
 
     @torch.no_grad()
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> ValidationResult:
         """Return recall at IoU 0.5, false alarms a frame, and the landmarks' error."""
         self.network.eval()
-        found: list[Found] = []
-        for start in range(0, len(self._val.pictures), 16):
-            pictures = torch.from_numpy(self._val.pictures[start : start + 16]).to(self._team.device)
-            found += [decode(one, _MIN_SCORE) for one in self.network(to_network(pictures)).float()]
+        detections: list[DetectedFaces] = []
+        for start in range(0, len(self._val.images), 16):
+            images = torch.from_numpy(self._val.images[start : start + 16]).to(self._team.device)
+            detections += [decode(output, _MIN_SCORE) for output in self.network(to_network(images)).float()]
         self.train_mode()
-        metrics = measure(found, self._val.faces)
+        metrics = measure(detections, self._val.faces)
         score = (1 - metrics["recall"]) + metrics["false_alarms"] + metrics["landmark_error"]
-        chosen = np.linspace(0, len(found) - 1, _SHEET).astype(int)
-        sheet = [[_marked(self._val.pictures[n], found[n])] for n in chosen]
-        return Evaluation(metrics, score, grid(sheet, ["found"] * len(sheet)))
+        chosen = np.linspace(0, len(detections) - 1, _SHEET).astype(int)
+        sheet = [[_marked(self._val.images[n], detections[n])] for n in chosen]
+        return ValidationResult(metrics, score, grid(sheet, ["found"] * len(sheet)))
 
 
-def measure(found: list[Found], truth: F32Array) -> dict[str, float]:
+def measure(detections: list[DetectedFaces], truth: F32Array) -> dict[str, float]:
     """Compare what was found with the truth.
 
     Args:
-        found: Faces of N pictures.
+        detections: Faces of N images.
         truth: Shape (N, 4, 14), NaN where there is none.
 
     Returns:
-        ``recall`` at IoU 0.5; ``false_alarms``: share of the pictures with a face that is none;
+        ``recall`` at IoU 0.5; ``false_alarms``: share of the images with a face that is none;
         ``landmark_error``: mean distance over the face's width.
     """
     hits = total = alarms = 0
     errors: list[float] = []
-    for faces, rows in zip(found, truth, strict=True):
+    for faces, rows in zip(detections, truth, strict=True):
         real = rows[~np.isnan(rows[:, 0])]
         total += len(real)
         taken: set[int] = set()
@@ -152,15 +153,15 @@ def measure(found: list[Found], truth: F32Array) -> dict[str, float]:
         alarms += len(taken) < len(faces.box)
     return {
         "recall": hits / max(1, total),
-        "false_alarms": alarms / max(1, len(found)),
+        "false_alarms": alarms / max(1, len(detections)),
         "landmark_error": float(np.mean(errors)) if errors else 1.0,
     }
 
 
-def _iou(one: F32Array, other: F32Array) -> float:
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+def _iou(first: F32Array, second: F32Array) -> float:
+    low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
     overlap = float(np.prod(np.maximum(high - low, 0)))
-    areas = float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]))
+    areas = float(np.prod(first[2:] - first[:2]) + np.prod(second[2:] - second[:2]))
     return overlap / max(1e-9, areas - overlap)
 
 
@@ -186,19 +187,19 @@ def _losses(out: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     miss = -(functional.logsigmoid(-logit) * chance**_FOCUS * (1 - heat) ** _NEAR)[~peak]
     count = there.sum().clamp(min=1)
     score = (hit.sum() + miss.sum()) / count
-    picture, face = there.nonzero(as_tuple=True)
-    if not len(picture):
+    image, face = there.nonzero(as_tuple=True)
+    if not len(image):
         return score, out.sum() * 0, out.sum() * 0
     # The cells around a middle learn the geometry too: the best-scored one may be a neighbour.
     box_losses, point_losses = list[Tensor](), list[Tensor]()
     for dx, dy in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):
-        at = middle[picture, face] + torch.tensor([dx, dy], device=out.device)
+        at = middle[image, face] + torch.tensor([dx, dy], device=out.device)
         x = at[:, 0].long().clamp(0, columns - 1)
         y = at[:, 1].long().clamp(0, rows - 1)
         here = cells[:, y, x].T
-        values = out[picture, 1:, y, x]
-        scale = side[picture, face][:, None]
-        target = clean[picture, face]
+        values = out[image, 1:, y, x]
+        scale = side[image, face][:, None]
+        target = clean[image, face]
         wanted_box = torch.cat((here - target[:, 0:2], target[:, 2:4] - here), 1)
         wanted_points = target[:, 4:] - here.repeat(1, 5)
         box_losses.append(functional.smooth_l1_loss(values[:, :4] / scale, wanted_box / scale, beta=0.02))
@@ -208,23 +209,23 @@ def _losses(out: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _peaks(middle: Tensor, there: Tensor, rows: int, columns: int) -> Tensor:
     peak = torch.zeros((len(middle), rows, columns), dtype=torch.bool, device=middle.device)
-    picture, face = there.nonzero(as_tuple=True)
-    x = middle[picture, face, 0].long().clamp(0, columns - 1)
-    y = middle[picture, face, 1].long().clamp(0, rows - 1)
-    peak[picture, y, x] = True
+    image, face = there.nonzero(as_tuple=True)
+    x = middle[image, face, 0].long().clamp(0, columns - 1)
+    y = middle[image, face, 1].long().clamp(0, rows - 1)
+    peak[image, y, x] = True
     return peak
 
 
-def _varied(picture: U8Array, faces: F32Array, rng: np.random.Generator) -> tuple[U8Array, F32Array]:
-    """Return the picture mirrored, scaled, moved and relit by chance, and the faces likewise."""
+def _varied(image: U8Array, faces: F32Array, rng: np.random.Generator) -> tuple[U8Array, F32Array]:
+    """Return the image mirrored, scaled, moved and relit by chance, and the faces likewise."""
     points = faces.reshape(_MOST_FACES, 7, 2).copy()
-    mirror = rng.random() < 0.5  # noqa: PLR2004  # a coin
+    mirror = rng.random() < _MIRRORED
     scale = float(np.exp(rng.uniform(-0.35, 0.35)))
     shift = rng.uniform(-0.12, 0.12, 2) * (_WIDTH, _HEIGHT)
     flip = -1.0 if mirror else 1.0
     matrix = np.array([[flip * scale, 0, (_WIDTH if mirror else 0) * scale + shift[0]], [0, scale, shift[1]]])
     moved = cv2.warpAffine(
-        picture, matrix, (_WIDTH, _HEIGHT), borderMode=cv2.BORDER_CONSTANT, borderValue=(114, 114, 114)
+        image, matrix, (_WIDTH, _HEIGHT), borderMode=cv2.BORDER_CONSTANT, borderValue=(114, 114, 114)
     )
     points = points * (flip * scale, scale) + matrix[:, 2]
     if mirror:
@@ -238,8 +239,8 @@ def _varied(picture: U8Array, faces: F32Array, rng: np.random.Generator) -> tupl
     return np.clip(moved.astype(np.float32) * light + rng.uniform(-15, 15), 0, 255).astype(np.uint8), row
 
 
-def _marked(picture: U8Array, faces: Found) -> U8Array:
-    out = picture.copy()
+def _marked(image: U8Array, faces: DetectedFaces) -> U8Array:
+    out = image.copy()
     for box, points in zip(faces.box, faces.landmarks, strict=True):
         x0, y0, x1, y1 = (round(float(value)) for value in box)
         cv2.rectangle(out, (x0, y0), (x1, y1), (0, 220, 0), 1)

@@ -15,11 +15,12 @@ from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.training.samples import expert_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of
+from lipwise_ray.training.task import Arrays, NetworkTask, Team, ValidationResult, generator_of
 from lipwise_ray.training.visemes import varied_sound
 
 _EVAL_SEED = 1 << 30
 _SHEET = 8
+_SURE = 0.5  # cosines above it say that lips and audio belong together
 
 
 def cosine_loss(sound: Tensor, face: Tensor, in_sync: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def cosine_loss(sound: Tensor, face: Tensor, in_sync: Tensor) -> Tensor:
 
 
 class ExpertTask(NetworkTask):
-    """Sound and lips of one clip: do they belong together?"""
+    """Audio and lips of one clip: do they belong together?"""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         super().__init__(settings, team, LipSyncExpert(settings.width))
@@ -59,11 +60,11 @@ class ExpertTask(NetworkTask):
             sound, face = network(batch["mel"].unsqueeze(1), stacked_lips(batch["lips"]))
         loss = cosine_loss(sound, face, batch["in_sync"])
         cosine = functional.cosine_similarity(sound.detach().float(), face.detach().float())
-        right = ((cosine > 0.5) == (batch["in_sync"] > 0.5)).float().mean()  # noqa: PLR2004  # nearer to 1 than to 0
+        right = ((cosine > _SURE) == batch["in_sync"].bool()).float().mean()
         return loss, right
 
     @torch.no_grad()
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> ValidationResult:
         """Return loss and accuracy on the validation clips."""
         self.network.eval()
         losses, rights = list[float](), list[float]()
@@ -78,4 +79,4 @@ class ExpertTask(NetworkTask):
         metrics = {"loss": float(np.mean(losses)), "accuracy": float(np.mean(rights))}
         strips = [np.concatenate(list(lips), axis=1) for lips in batch["lips"][:_SHEET]]
         titles = ["in sync" if value else "out of sync" for value in batch["in_sync"][:_SHEET]]
-        return Evaluation(metrics, metrics["loss"], grid([[strip] for strip in strips], titles))
+        return ValidationResult(metrics, metrics["loss"], grid([[strip] for strip in strips], titles))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipwise_ray.engine.local import Handler, spread
+from lipwise_ray.backends.ray.map import Handler, spread
 from lipwise_ray.errors import InputError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.synth.truth import without_take
@@ -21,11 +21,12 @@ from lipwise_ray.training.prepare import PrepareSpec, prepare_clip
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
-    from lipwise_ray.metrics.sync import SyncJudge
+    from lipwise_ray.metrics.sync import SpeakerExpert
 
 _ENDINGS = frozenset({".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mts", ".ts"})
 _LISTS = ("train", "val", "test")
 _SKIPPED = "skipped.csv"
+_FEWEST_CLIPS = 2  # to train on, and to validate with
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,12 @@ def find_footage(root: Path, val_share: float) -> Footage:
         raise InputError("no_footage", str(root), "must be a folder of footage", got, "Check the path")
     if (root / "train.txt").is_file():
         lists = {name: read_list(root / f"{name}.txt") for name in _LISTS if (root / f"{name}.txt").is_file()}
-        return Footage({name: [Clip(one, _file_of(root, one)) for one in names] for name, names in lists.items()})
+        return Footage(
+            {name: [Clip(clip_name, _file_of(root, clip_name)) for clip_name in names] for name, names in lists.items()}
+        )
     files = sorted(f for f in root.rglob("*") if f.suffix.lower() in _ENDINGS and f.is_file())
     clips = _named(root, files)
-    if len(clips) < 2:  # noqa: PLR2004  # one on each side
+    if len(clips) < _FEWEST_CLIPS:
         raise InputError(
             "small_corpus",
             str(root),
@@ -114,8 +117,8 @@ def _name(root: Path, file: Path) -> str:
 
 
 def _file_of(root: Path, name: str) -> Path:
-    found = [root / f"{name}{ending}" for ending in sorted(_ENDINGS) if (root / f"{name}{ending}").is_file()]
-    return found[0] if found else root / f"{name}.mp4"
+    files = [root / f"{name}{ending}" for ending in sorted(_ENDINGS) if (root / f"{name}{ending}").is_file()]
+    return files[0] if files else root / f"{name}.mp4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +139,13 @@ class Preparer:
 
     def __call__(self) -> Handler:
         """Return the handler, its models loaded on the worker's GPU where it has one."""
-        import torch  # noqa: PLC0415  # only in a worker
+        import torch
 
-        from lipwise_ray.metrics.sync import SyncJudge  # noqa: PLC0415  # loads torch
+        from lipwise_ray.metrics.sync import SpeakerExpert
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         detector = self.detector(device) if self.detector else None
-        return _Handler(self.out, self.spec, detector, SyncJudge(self.expert, device) if self.expert else None)
+        return _Handler(self.out, self.spec, detector, SpeakerExpert(self.expert, device) if self.expert else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class _Handler:
     out: Path
     spec: PrepareSpec
     detector: FaceDetector | None
-    judge: SyncJudge | None
+    judge: SpeakerExpert | None
 
     def __call__(self, clip: Clip) -> int:
         return int(prepare_clip(clip.path, self.out / clip.name, self.spec, self.detector, self.judge)["frames"])

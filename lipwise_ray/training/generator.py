@@ -22,10 +22,10 @@ from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
 from lipwise_ray.training.task import (
     Arrays,
-    Evaluation,
     NetworkTask,
     Stepper,
     Team,
+    ValidationResult,
     generator_of,
     placed,
     to_levels,
@@ -46,7 +46,7 @@ def network_input(target: Tensor, reference: Tensor) -> Tensor:
 
 
 def sync_loss(expert: nn.Module, mel: Tensor, faces: Tensor) -> Tensor:
-    """Return how far the expert is from believing the faces.
+    """Return the expert's loss on the faces.
 
     Args:
         expert: Frozen.
@@ -62,7 +62,7 @@ def sync_loss(expert: nn.Module, mel: Tensor, faces: Tensor) -> Tensor:
 
 
 def edge_loss(apart: Tensor, counts: Tensor | float) -> Tensor:
-    """Return how far the differences of neighbouring pixels are off, where faces (N, 3, 96, 96) are `apart`."""
+    """Return the L1 loss of neighbouring pixels' differences, where faces (N, 3, 96, 96) are `apart`."""
     inner = counts[:, :, 1:, 1:] if isinstance(counts, Tensor) else counts
     down, across = apart.diff(dim=2)[:, :, :, 1:], apart.diff(dim=3)[:, :, 1:]
     return ((down.abs() + across.abs()) * inner).mean()
@@ -84,7 +84,7 @@ def structure_loss(drawn: Tensor, target: Tensor, counts: Tensor | float) -> Ten
 
 
 class GeneratorTask(NetworkTask):
-    """Draw the lower half of a face from its sound, its upper half and another frame."""
+    """Draw the lower half of a face from its audio, its upper half and another frame."""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         network = Wav2Lip(settings.width)
@@ -161,9 +161,9 @@ class GeneratorTask(NetworkTask):
             use_disc = self._disc is not None and step >= settings.disc_after
             if self._expert is not None and self.state["sync_on"]:
                 losses["sync"] = sync_loss(self._expert, batch["mel"].unsqueeze(1), drawn)
-            told = self._joined_disc(_clip(drawn)) if use_disc else None
-        if told is not None:
-            losses["perceptual"] = _towards(told, 1.0)
+            judged = self._joined_disc(_clip(drawn)) if use_disc else None
+        if judged is not None:
+            losses["perceptual"] = _towards(judged, 1.0)
         weights = {"sync": settings.sync_weight, "perceptual": settings.disc_weight}
         used = {name: weights[name] for name in losses if name != "l1"}
         total = (1 - sum(used.values())) * losses["l1"]
@@ -181,7 +181,7 @@ class GeneratorTask(NetworkTask):
         return {"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}}
 
     def _counts(self, target: Tensor, reference: Tensor) -> Tensor | float:
-        """Return how much each pixel counts, 1 on average, shape (N, 1, 96, 96)."""
+        """Return the weight of each pixel, 1 on average, shape (N, 1, 96, 96)."""
         lower, change = self._settings.lower_weight, self._settings.change_weight
         if lower == 1 and not change:
             return 1.0
@@ -201,7 +201,7 @@ class GeneratorTask(NetworkTask):
         return loss
 
     @torch.no_grad()
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> ValidationResult:
         """Return L1, that of copying the reference, and the sync loss before, after and for the true lips."""
         settings = self._settings
         self.network.eval()
@@ -222,11 +222,11 @@ class GeneratorTask(NetworkTask):
             target, reference = (to_network(batch[name].flatten(0, 1)) for name in ("target", "reference"))
             with self._stepper.autocast():
                 drawn = self._draw(self.network, target, reference, batch["mels"]).float()
-                found = [float(functional.l1_loss(drawn, target)), float(functional.l1_loss(reference, target))]
+                errors = [float(functional.l1_loss(drawn, target)), float(functional.l1_loss(reference, target))]
                 if self._expert is not None:
                     mel = batch["mel"].unsqueeze(1)
-                    found += [float(sync_loss(self._expert, mel, faces)) for faces in (drawn, reference, target)]
-            numbers.append(found)
+                    errors += [float(sync_loss(self._expert, mel, faces)) for faces in (drawn, reference, target)]
+            numbers.append(errors)
             rows = [
                 list(images)
                 for images in zip(*(to_levels(x)[::FRAMES][:_SHEET] for x in (reference, target, drawn)), strict=True)
@@ -235,7 +235,7 @@ class GeneratorTask(NetworkTask):
         names = ("l1", "l1_of_copying", "sync", "sync_of_other_lips", "sync_of_true_lips")
         metrics: dict[str, float] = dict(zip(names, np.mean(numbers, axis=0).tolist(), strict=False))
         score = metrics["l1"] + settings.sync_weight * metrics.get("sync", 0.0)
-        return Evaluation(metrics, score, grid(rows, ["other frame, target, drawn"] * len(rows)))
+        return ValidationResult(metrics, score, grid(rows, ["other frame, target, drawn"] * len(rows)))
 
     def react(self, metrics: dict[str, float]) -> None:
         """Switch the sync loss on once its value is below the setting's, and leave it on."""
@@ -250,5 +250,5 @@ def _clip(faces: Tensor) -> Tensor:
 
 def _towards(probability: Tensor, label: float) -> Tensor:
     """Return the binary cross-entropy; outside autocast, which refuses it."""
-    told = probability.float()
-    return functional.binary_cross_entropy(told, torch.full_like(told, label))
+    judged = probability.float()
+    return functional.binary_cross_entropy(judged, torch.full_like(judged, label))

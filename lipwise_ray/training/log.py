@@ -28,7 +28,7 @@ class RunLog:
 
     def __init__(self, folder: Path, kept: Callable[[int, str], bool]) -> None:
         try:
-            from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415  # an extra
+            from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError as error:
             raise SetupError(
                 "no_tensorboard", "train", "needs TensorBoard", "none", "Run `pip install 'lipwise-ray[train]'`"

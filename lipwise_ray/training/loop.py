@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lipwise_ray.lipsync.pipeline import Background, Stage, timed
+from lipwise_ray.lipsync.background import Background, Stage, timed
 from lipwise_ray.training import checkpoints
 from lipwise_ray.training.log import RunLog
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import plot
-from lipwise_ray.training.task import Task, Team, learning_rate
+from lipwise_ray.training.task import Team, TrainingTask, learning_rate
 
 _AHEAD = 4
 _LOG_EVERY = 20
@@ -31,7 +31,7 @@ _LOG_EVERY = 20
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Where a run ended: its step, the last evaluation's numbers, and whether a signal ended it early."""
+    """End of a run: its step, the last evaluation's numbers, and whether a signal ended it early."""
 
     step: int
     metrics: dict[str, float]
@@ -39,7 +39,7 @@ class Result:
 
 
 def train(
-    task: Task,
+    task: TrainingTask,
     begin: checkpoints.Begin,
     settings: TrainSettings,
     folder: Path,
@@ -52,7 +52,7 @@ def train(
         task: The network, with its data.
         begin: Where the run begins or goes on.
         settings: The run's settings.
-        folder: Checkpoints, metrics and pictures.
+        folder: Checkpoints, metrics and images.
         team: This worker among the run's workers; the first one writes.
         say: Takes lines for people.
 
@@ -76,7 +76,7 @@ def train(
             step += 1
             passed_s = time.perf_counter() - begin_s
             late = ended.is_set() or 0 < settings.minutes <= passed_s / 60
-            over = team.agree(late) or step == settings.steps
+            over = team.any(late) or step == settings.steps
             if step % _LOG_EVERY == 0 or over:
                 _log_losses(log, team, settings, step, recent)
             if step % _LOG_EVERY == 0:
@@ -118,7 +118,7 @@ def _is_due(settings: TrainSettings, split: str, at: int, step: int) -> bool:
     return at <= step and at % (_LOG_EVERY if split == "train" else settings.eval_every) == 0
 
 
-def _evaluate(task: Task, folder: Path, step: int, extra: dict[str, Any], log: RunLog) -> dict[str, float]:
+def _evaluate(task: TrainingTask, folder: Path, step: int, extra: dict[str, Any], log: RunLog) -> dict[str, float]:
     result = task.evaluate()
     log.write(step, "val", result.metrics)
     plot(log.path, folder / "curves.png")

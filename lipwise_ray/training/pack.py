@@ -17,13 +17,13 @@ import av
 import cv2
 import numpy as np
 
-from lipwise_ray.dubbing.crops import read_wave
 from lipwise_ray.errors import AudioError, InputError
 from lipwise_ray.lipsync.mel import MEL_BANDS, MEL_RATE_HZ, SILENCE, mel_spectrogram
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.metrics.sync import RATE_HZ
 from lipwise_ray.nets.expert import FRAMES
+from lipwise_ray.pipeline.analysis.crops import read_wave
 from lipwise_ray.synth.truth import without_take
 from lipwise_ray.training.dataset import AUDIO, NOTE, PreparedClip, read_clip, read_list, runs
 from lipwise_ray.training.files import in_turn, replace_text
@@ -34,13 +34,13 @@ _READERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FrameRun:
     """Frames of a clip without a gap.
 
     Attributes:
         row: First row of the run in the pack's frames.
         frames: Its length.
-        first: Frame number of its first frame, which fixes its place in the sound.
+        first: Frame number of its first frame, which fixes its place in the audio.
         mel_row: First row of the clip in the pack's mels.
         mel_columns: Columns of the clip's mel.
         clip: The clip's name.
@@ -69,7 +69,7 @@ class Pack:
         note = json.loads((folder / "pack.json").read_text())
         self.frames = cast("U8Array", np.load(folder / "frames.npy", mmap_mode="r"))
         self.mels = cast("F32Array", np.load(folder / "mels.npy", mmap_mode="r"))
-        self.runs = [Run(*row) for row in note["runs"]]
+        self.runs = [FrameRun(*row) for row in note["runs"]]
         self.takes = _takes(self.runs)
         self.skipped: dict[str, str] = note["skipped"]
         self._mel = np.array([[run.mel_row, run.mel_columns, run.first, run.row] for run in self.runs])
@@ -101,7 +101,7 @@ class Pack:
         return np.ascontiguousarray(np.where(inside[..., None], values, np.float32(SILENCE)).swapaxes(-1, -2))
 
 
-def _windows(all_runs: list[Run]) -> I64Array:
+def _windows(all_runs: list[FrameRun]) -> I64Array:
     parts = [
         np.stack([np.arange(run.row, run.row + run.frames - FRAMES + 1), np.full(run.frames - FRAMES + 1, number)], 1)
         for number, run in enumerate(all_runs)
@@ -109,7 +109,7 @@ def _windows(all_runs: list[Run]) -> I64Array:
     return np.concatenate(parts) if parts else np.zeros((0, 2), np.int64)
 
 
-def _takes(all_runs: list[Run]) -> list[list[int]]:
+def _takes(all_runs: list[FrameRun]) -> list[list[int]]:
     groups: dict[str, list[int]] = defaultdict(list)
     for number, run in enumerate(all_runs):
         groups[without_take(run.clip)].append(number)
@@ -158,7 +158,7 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
 
 
 def digest_of(note: Path) -> str:
-    """Return what a pack was made from, nothing where there is no whole one."""
+    """Return the digest of a pack's clips, empty where there is no whole pack."""
     try:
         return str(json.loads(note.read_text())["digest"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -185,7 +185,7 @@ def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, di
         else:
             usable.append((clip, stretches, mel))
     total = sum(length for _, stretches, _ in usable for _, length in stretches)
-    all_runs: list[Run] = []
+    all_runs: list[FrameRun] = []
     row = mel_row = 0
     frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (total, size_px, size_px, 3))
     with (folder / "frames.npy").open("r+b") as file:  # a full disk tells now, not by a signal while it is filled
@@ -197,7 +197,7 @@ def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, di
             for place, image in enumerate(pool.map(_read_image, files, repeat(size_px))):
                 frames[row + place] = image
             for first, length in stretches:
-                all_runs.append(Run(row, length, first, mel_row, len(mel), clip.name))
+                all_runs.append(FrameRun(row, length, first, mel_row, len(mel), clip.name))
                 row += length
             mel_row += len(mel)
     frames.flush()
@@ -208,7 +208,7 @@ def _build(folder: Path, clips: dict[str, PreparedClip | None], size_px: int, di
 
 
 def _usable(clip: PreparedClip | None) -> tuple[str, list[tuple[int, int]], F32Array]:
-    """Return why a clip cannot be used (empty if it can), its stretches, and its mel (columns, 80)."""
+    """Return the reason why a clip cannot be used (empty if it can), its stretches, and its mel (columns, 80)."""
     nothing = np.zeros((0, MEL_BANDS), np.float32)
     if clip is None:
         return "not prepared", [], nothing

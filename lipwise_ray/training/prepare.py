@@ -1,4 +1,4 @@
-"""From footage to a prepared clip: face crops at 25 frames a second, and the sound."""
+"""From footage to a prepared clip: face crops at 25 frames a second, and the audio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from lipwise_ray.dubbing.crops import read_crops, read_wave, whole_tracks
 from lipwise_ray.errors import AudioError, FaceError, InputError, MediaError
 from lipwise_ray.lipsync.mel import SILENCE, mel_spectrogram
 from lipwise_ray.media.container import write_problem
@@ -24,7 +23,8 @@ from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.nets.wav2lip import SIZE_PX
-from lipwise_ray.settings import Settings
+from lipwise_ray.pipeline.analysis.crops import read_crops, read_wave, whole_tracks
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.synth.truth import read_truth, truth_beside, without_take
 from lipwise_ray.training.dataset import AUDIO, NOTE
 from lipwise_ray.training.pack import write_wave
@@ -32,7 +32,7 @@ from lipwise_ray.values import F32Array, Json, Size, U8Array
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
-    from lipwise_ray.metrics.sync import SyncJudge
+    from lipwise_ray.metrics.sync import SpeakerExpert
 
 _QUALITY = 95
 _SMALLEST_PX, _LARGEST_PX = 96, 384
@@ -44,7 +44,7 @@ _JUDGED_FRAMES = 1500
 
 @dataclass(frozen=True, slots=True)
 class PrepareSpec:
-    """How clips are prepared.
+    """Rules by which clips are prepared.
 
     Attributes:
         size_px: Side of the square crops; 0 keeps the face's own size, 96 to 384.
@@ -64,22 +64,22 @@ def prepare_clip(
     target: Path,
     spec: PrepareSpec,
     detector: FaceDetector | None,
-    judge: SyncJudge | None = None,
+    judge: SpeakerExpert | None = None,
 ) -> Json:
     """Prepare a clip; one that is there already stays, if it was prepared from the same footage in the same way.
 
     Args:
-        video: Footage with sound and one face.
-        target: The folder of crops and sound; appears whole or not at all.
+        video: Footage with audio and one face.
+        target: The folder of crops and audio; appears whole or not at all.
         spec: How.
         detector: Finds faces, unless the spec takes them from the truth.
-        judge: Measures the offset of sound and lips; clips out of sync are refused.
+        judge: Measures the offset of audio and lips; clips out of sync are refused.
 
     Returns:
         The clip's note: frames, offset.
 
     Raises:
-        InputError: The clip cannot be used: no face, no sound, too short, out of sync.
+        InputError: The clip cannot be used: no face, no audio, too short, out of sync.
         StorageError: The disk is full.
     """
     asked: Json = {
@@ -89,12 +89,12 @@ def prepare_clip(
         "truth": spec.truth,
         "checked": judge is not None,
     }
-    known = _known(target / NOTE)
-    if known is not None and known.get("asked") == asked:
-        return known
+    noted = _known(target / NOTE)
+    if noted is not None and noted.get("asked") == asked:
+        return noted
     info = probe_video(video)
     index = build_index(info)
-    found = _true_boxes(video, index) if spec.truth else _detected_boxes(info, index, spec, detector)
+    boxes_by_frame = _true_boxes(video, index) if spec.truth else _detected_boxes(info, index, spec, detector)
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
         work = Path(folder) / "clip"
@@ -103,9 +103,9 @@ def prepare_clip(
             wave = read_wave(video)
             mel = np.ascontiguousarray(mel_spectrogram(wave).T)
             if float(mel.max()) <= SILENCE:
-                raise AudioError("silent", str(video), "needs sound that can be heard", "silence", "Leave it out")
+                raise AudioError("silent", str(video), "needs audio that can be heard", "silence", "Leave it out")
             write_wave(work / AUDIO, wave)
-            boxes = _padded(found, spec, make_recipe(info, index.sizes).canvas.shown_size)
+            boxes = _padded(boxes_by_frame, spec, make_recipe(info, index.sizes).canvas.shown_size)
             images = read_crops(info, index, boxes, spec.size_px or _own_size(boxes))
             frames, crops = _write_crops(images, work, kept=_JUDGED_FRAMES if judge else 0)
         except OSError as error:
@@ -125,9 +125,9 @@ def prepare_clip(
                 raise InputError(
                     "out_of_sync",
                     str(video),
-                    f"needs sound within {_MOST_OFFSET_FRAMES} frame of the lips",
+                    f"needs audio within {_MOST_OFFSET_FRAMES} frame of the lips",
                     f"{offset} frames",
-                    "Shift its sound, or leave it out",
+                    "Shift its audio, or leave it out",
                 )
         (work / NOTE).write_text(json.dumps(result))
         if target.exists():

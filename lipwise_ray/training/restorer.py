@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lipwise_ray.nets.tiny_restorer import TinyRestorer
+from lipwise_ray.nets.tiny_restorer import TinyRestorerNetwork
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
-from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of, to_levels, to_network
+from lipwise_ray.training.task import Arrays, NetworkTask, Team, ValidationResult, generator_of, to_levels, to_network
 from lipwise_ray.values import U8Array
 
 SIZE_PX = 160
@@ -22,13 +22,14 @@ _EVAL_SEED = 1 << 30
 _SHEET = 6
 _EDGE_WEIGHT = 0.5
 _MOST_BLUR_PX = 1.6
+_SOFTENED = 0.7  # share of the samples
 
 
 class RestorerTask(NetworkTask):
     """Give a crop back what enlarging and blur took."""
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
-        super().__init__(settings, team, TinyRestorer())
+        super().__init__(settings, team, TinyRestorerNetwork())
         self._train, self._val = self._packs(SIZE_PX)
 
     def batch(self, step: int) -> Arrays:
@@ -52,7 +53,7 @@ class RestorerTask(NetworkTask):
         return {"loss": loss.detach(), "l1": l1.detach()}
 
     @torch.no_grad()
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> ValidationResult:
         """Return L1 before and after, and how sharp the result is against the truth."""
         self.network.eval()
         numbers: list[list[float]] = []
@@ -80,7 +81,7 @@ class RestorerTask(NetworkTask):
         self.train_mode()
         names = ("l1", "l1_of_input", "sharpness", "sharpness_of_input")
         metrics: dict[str, float] = dict(zip(names, np.mean(numbers, axis=0).tolist(), strict=True))
-        return Evaluation(metrics, metrics["l1"], grid(rows, ["input, target, restored"] * len(rows)))
+        return ValidationResult(metrics, metrics["l1"], grid(rows, ["input, target, restored"] * len(rows)))
 
 
 def _pairs(sharp: U8Array, seeds: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Arrays:
@@ -92,7 +93,7 @@ def _blurred(crop: U8Array, rng: np.random.Generator) -> U8Array:
     """Return a crop as a 96 px network leaves it: made small, softened, noisy, enlarged."""
     side = int(rng.integers(72, 129))
     small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.7:  # noqa: PLR2004  # share of them
+    if rng.random() < _SOFTENED:
         small = cv2.GaussianBlur(small, (0, 0), float(rng.uniform(0.3, _MOST_BLUR_PX)))
     large = cv2.resize(small, crop.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
     large += rng.normal(0, float(rng.uniform(0, 2)), large.shape)

@@ -17,10 +17,10 @@ from lipwise_ray.training.generator import GeneratorTask
 from lipwise_ray.training.loop import Result, train
 from lipwise_ray.training.restorer import RestorerTask
 from lipwise_ray.training.settings import RECORD, TrainSettings, compare, record_of
-from lipwise_ray.training.task import Task, Team
+from lipwise_ray.training.task import Team, TrainingTask
 from lipwise_ray.training.visemes import VisemesTask
 
-_TASKS: dict[str, Callable[[TrainSettings, Team], Task]] = {
+_TASKS: dict[str, Callable[[TrainSettings, Team], TrainingTask]] = {
     "visemes": VisemesTask,
     "expert": ExpertTask,
     "generator": GeneratorTask,
@@ -43,7 +43,7 @@ def run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], 
 
     Raises:
         InputError: The data set cannot be used.
-        SettingsError: The folder's run was begun with other settings.
+        SettingsError: The folder's run was started with other settings.
         StateError: The folder's run is damaged, or somebody else trains there.
         WeightsError: The expert's or the first weights are of another network.
         StorageError: The disk is full.
@@ -77,5 +77,5 @@ def _run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str],
         say(f"{len(task.left_out)} listed clips are left out, for example {name}: {reason}")
     try:
         return train(task, begin, settings, folder, team, say)
-    except OSError as error:  # pictures and logs; checkpoints tell for themselves
+    except OSError as error:  # images and logs; checkpoints tell for themselves
         raise write_problem(folder, error) from error

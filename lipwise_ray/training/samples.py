@@ -10,6 +10,7 @@ from lipwise_ray.training.task import Arrays
 from lipwise_ray.values import I64Array, U8Array
 
 _MOST_MOVE_PX = 3
+_IN_SYNC, _MIRRORED = 0.5, 0.5  # shares of the samples
 
 
 def expert_samples(pack: Pack, rng: np.random.Generator, count: int, part: slice, *, augment: bool = False) -> Arrays:
@@ -29,12 +30,12 @@ def expert_samples(pack: Pack, rng: np.random.Generator, count: int, part: slice
     """
     rows, run = _draw(pack, rng, count)
     other = _another(pack, rng, rows, run)
-    in_sync = rng.random(count) < 0.5  # noqa: PLR2004  # a coin
+    in_sync = rng.random(count) < _IN_SYNC
     shown = np.where(in_sync, rows, other)[part]
     if augment:
         chances = [np.random.default_rng(int(seed)) for seed in rng.integers(1 << 31, size=count)[part]]
         lips = np.stack(
-            [_varied(pack.frames[row : row + FRAMES], one) for row, one in zip(shown, chances, strict=True)]
+            [_varied(pack.frames[row : row + FRAMES], chance) for row, chance in zip(shown, chances, strict=True)]
         )
     else:
         lips = pack.frames[shown[:, None] + np.arange(FRAMES)][:, :, pack.size_px // 2 :]
@@ -51,7 +52,7 @@ def _varied(faces: U8Array, rng: np.random.Generator) -> U8Array:
     down, aside = rng.integers(-_MOST_MOVE_PX, _MOST_MOVE_PX + 1, size=2)
     rows = np.clip(np.arange(size // 2, size) + down, 0, size - 1)
     columns = np.clip(np.arange(size) + aside, 0, size - 1)
-    if rng.random() < 0.5:  # noqa: PLR2004  # a coin
+    if rng.random() < _MIRRORED:
         columns = columns[::-1]
     light = rng.uniform(0.8, 1.2) * rng.uniform(0.9, 1.1, 3)
     levels = np.clip(np.arange(256)[:, None] * light + rng.uniform(-15, 15), 0, 255).astype(np.uint8)
@@ -120,12 +121,12 @@ def _another(pack: Pack, rng: np.random.Generator, rows: I64Array, run: I64Array
 
 def _other_take(pack: Pack, rng: np.random.Generator, rows: I64Array, run: I64Array, fallback: I64Array) -> I64Array:
     """Return the windows at the same frame numbers of another take, `fallback` where there is none."""
-    found = fallback.copy()
+    references = fallback.copy()
     for place, (row, own, chance) in enumerate(zip(rows, run, rng.random(len(rows)), strict=True)):
         number = pack.runs[own].first + row - pack.runs[own].row
         takes = [pack.runs[n] for n in pack.takes[own]]
         takes = [take for take in takes if take.first <= number <= take.first + take.frames - FRAMES]
         if takes:
             take = takes[int(chance * len(takes))]
-            found[place] = take.row + number - take.first
-    return found
+            references[place] = take.row + number - take.first
+    return references

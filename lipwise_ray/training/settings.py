@@ -1,4 +1,4 @@
-"""What a training run is told; written beside its checkpoints."""
+"""Settings of a training run; written beside its checkpoints."""
 
 from __future__ import annotations
 
@@ -85,18 +85,18 @@ class TrainSettings(BaseModel):
     take_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of samples drawn from the same moment of another take, as inference does; see `synth corpus --takes`."""
     same_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of samples whose reference is the target itself: a mouth that fits the sound already is to be kept. The
+    """Share of samples whose reference is the target itself: a mouth that fits the audio already is to be kept. The
     original has none."""
     lower_weight: Annotated[float, Field(ge=1, le=100)] = 1.0
-    """How much more the lower half counts in the L1 loss, which is where the mouth is; the original's is 1."""
+    """Weight of the lower half, where the mouth is, in the L1 loss; the original's is 1."""
     change_weight: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    """How much more a pixel counts in the L1 loss where the reference is wrong, per unit of its error: the mouth, when
+    """Further weight of a pixel in the L1 loss where the reference is wrong, per unit of its error: the mouth, when
     the reference is another take. The original's is 0."""
     edge_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """How much the L1 loss of neighbouring pixels' differences counts beside the L1 loss; a picture right on average is
+    """Weight of the L1 loss of neighbouring pixels' differences beside the L1 loss; an image right on average is
     blurred, and this is dear there. The original has none."""
     structure_weight: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """How much 1 - SSIM counts beside the L1 loss: likeness in contrast and structure, which blur lacks. The original
+    """Weight of 1 - SSIM beside the L1 loss: likeness in contrast and structure, which blur lacks. The original
     has none."""
     sync_weight: Weight = 0.03
     sync_below: Annotated[float, Field(gt=0)] = 0.75
@@ -115,7 +115,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "detector": {"batch": 16, "lr": 1e-3, "steps": 6_000, "eval_every": 500, "save_every": 500},
     "restorer": {"batch": 16, "lr": 1e-3, "steps": 6_000, "eval_every": 500, "save_every": 500},
 }
-"""Where a network's defaults differ. Source: hparams.py for the first two."""
+"""Defaults of networks that differ. Source: hparams.py for the first two."""
 
 _WITH_DISC: dict[str, Any] = {"sync_weight": 0.03, "betas": (0.5, 0.999)}
 """The generator's defaults with a discriminator. Source: hq_wav2lip_train.py."""
@@ -169,7 +169,7 @@ def _may_change(settings: TrainSettings) -> frozenset[str]:
 
 
 def record_of(settings: TrainSettings, workers: int) -> Json:
-    """Return what decides a run's numbers: settings, how many share each step, the clips, and the weights it takes.
+    """Return all that decides a run's numbers: settings, how many share each step, the clips, and the weights it takes.
 
     Clips and weights go by their contents: another file at the same path is another run, the same one elsewhere is not.
     """
@@ -188,28 +188,28 @@ def _hash_of_notes(clips: Path) -> str | None:
     """Return a hash of what the clips were prepared from; None where they were not prepared."""
     if not clips.is_file():
         return None
-    found, notes = hashlib.sha256(), 0
+    digest, notes = hashlib.sha256(), 0
     for name in clips.read_text("utf-8").split():
         note = clips.parent / name / NOTE
         if note.is_file():
-            found.update(note.read_bytes())
+            digest.update(note.read_bytes())
             notes += 1
-    return found.hexdigest() if notes else None
+    return digest.hexdigest() if notes else None
 
 
 def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
-    """Compare with what the folder's run was begun with.
+    """Compare with what the folder's run was started with.
 
     Raises:
-        SettingsError: It was begun with other settings.
+        SettingsError: It was started with other settings.
         StateError: The record is damaged or missing.
     """
     path = folder / RECORD
     try:
         old: Any = json.loads(path.read_text())
         # Earlier records have no hashes of the weights: there their paths decide.
-        known = _may_change(settings) | {name for name in _WEIGHTS if f"{name}_sha256" in old}
-        changed = [n for n in record if n not in known and old.get(n, record[n]) != record[n]]
+        changeable = _may_change(settings) | {name for name in _WEIGHTS if f"{name}_sha256" in old}
+        changed = [n for n in record if n not in changeable and old.get(n, record[n]) != record[n]]
     except (OSError, ValueError, AttributeError) as error:
         raise StateError(
             "bad_record",
@@ -222,7 +222,7 @@ def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
         raise SettingsError(
             "other_settings",
             str(folder),
-            f"was begun with {', '.join(f'{name} = {old.get(name)!r}' for name in changed)}",
+            f"was started with {', '.join(f'{name} = {old.get(name)!r}' for name in changed)}",
             ", ".join(f"{name} = {record[name]!r}" for name in changed),
             "Resume with the same settings, or begin another run with init=FILE and this run's weights",
         )

@@ -1,4 +1,4 @@
-"""Pictures of a run: sample sheets and loss curves."""
+"""Images of a run: sample sheets and loss curves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAPER = 245
 
 
 def grid(rows: Sequence[Sequence[U8Array]], titles: Sequence[str]) -> U8Array:
-    """Return pictures in rows under their titles, BGR."""
+    """Return images in rows under their titles, BGR."""
     height = max(image.shape[0] for row in rows for image in row)
     width = max(sum(image.shape[1] + _GAP_PX for image in row) for row in rows)
     out = np.full(((height + _TITLE_PX + _GAP_PX) * len(rows), width + _GAP_PX, 3), _PAPER, np.uint8)
@@ -41,10 +41,10 @@ def plot(metrics_csv: Path, target: Path) -> None:
         SetupError: matplotlib is not installed.
     """
     try:
-        import matplotlib as mpl  # noqa: PLC0415  # an extra
+        import matplotlib as mpl
 
         mpl.use("agg")
-        from matplotlib import pyplot as plt  # noqa: PLC0415  # after the choice of backend
+        from matplotlib import pyplot as plt  # after the choice of backend
     except ImportError as error:
         raise SetupError(
             "no_matplotlib", "train", "needs matplotlib", "none", "Run `pip install 'lipwise-ray[train]'`"

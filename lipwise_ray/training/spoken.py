@@ -12,12 +12,12 @@ from typing import cast
 
 import numpy as np
 
-from lipwise_ray.dubbing.crops import read_mel
 from lipwise_ray.errors import InputError
 from lipwise_ray.lipsync.mel import MEL_BANDS, MEL_RATE_HZ, SILENCE
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.nets.mouth_reader import NUMBERS
+from lipwise_ray.pipeline.analysis.crops import read_mel
 from lipwise_ray.synth.truth import read_truth
 from lipwise_ray.training.dataset import read_list
 from lipwise_ray.training.files import in_turn, replace_text
@@ -95,7 +95,7 @@ def _build(folder: Path, clips: list[Path], digest: str) -> None:
         for mel, mouth, first in _read_all(pool, clips):
             (column + first).tofile(starts)
             mouth.tofile(mouths)
-            np.concatenate([mel, pause]).tofile(mels)  # the last windows reach beyond the sound
+            np.concatenate([mel, pause]).tofile(mels)  # the last windows reach beyond the audio
             column, frames = column + len(mel) + len(pause), frames + len(mouth)
     if not frames:
         raise InputError("small_corpus", str(folder.parent), "needs speech", "no frame of it", "Make longer clips")

@@ -23,8 +23,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a run looks like on the validation clips.
+class ValidationResult:
+    """Result of a network on the validation clips.
 
     Attributes:
         metrics: Numbers by name.
@@ -37,7 +37,7 @@ class Evaluation:
     sheet_bgr: U8Array
 
 
-class Task(Protocol):
+class TrainingTask(Protocol):
     """One network's training.
 
     Attributes:
@@ -69,7 +69,7 @@ class Task(Protocol):
         """Make the network ready for steps, after it was evaluated."""
         ...
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> ValidationResult:
         """Measure on the validation clips."""
         ...
 
@@ -80,7 +80,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """Which of the workers of a run this is."""
+    """This worker's place among those of a run."""
 
     rank: int = 0
     size: int = 1
@@ -90,9 +90,9 @@ class Team:
         """Return this worker's part of a batch."""
         return slice(self.rank, samples, self.size)
 
-    def agree(self, flag: bool) -> bool:  # noqa: FBT001  # the one thing it is about
-        """Return whether any worker of the team says so."""
-        return self.mean({"flag": float(flag)})["flag"] > 0
+    def any(self, *flags: bool) -> bool:
+        """Return whether any flag of any worker of the team is set."""
+        return self.mean({"flag": float(any(flags))})["flag"] > 0
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """Return values averaged over the team."""
@@ -103,7 +103,7 @@ class Team:
         return dict(zip(values, (table / self.size).tolist(), strict=True))
 
     def from_first(self, values: dict[str, float] | None) -> dict[str, float]:
-        """Return what the first worker has to say, on every worker."""
+        """Return the first worker's values, on every worker."""
         box: list[dict[str, float] | None] = [values]
         if self.size > 1:
             torch.distributed.broadcast_object_list(box, 0)
@@ -120,7 +120,7 @@ class Team:
         if self.size > 1:
             torch.distributed.all_reduce(mean)
             mean /= self.size
-        if self.agree(not torch.allclose(sums, mean, rtol=1e-9, atol=1e-9)):
+        if self.any(not torch.allclose(sums, mean, rtol=1e-9, atol=1e-9)):
             raise SetupError("drifted", "ray train", "must keep the workers' weights equal", "different ones")
 
     def joined(self, network: nn.Module) -> nn.Module:
@@ -168,7 +168,7 @@ class Stepper:
 
 
 class NetworkTask:
-    """What all tasks have: a network in its place, its optimiser, its place in a checkpoint.
+    """Common part of all tasks: a network in its place, its optimiser, its place in a checkpoint.
 
     Args:
         settings: The run's.
@@ -234,11 +234,11 @@ def generator_of(settings: TrainSettings, step: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, step])
 
 
-def to_network(pictures_u8: Tensor) -> Tensor:
+def to_network(images_u8: Tensor) -> Tensor:
     """Return (..., H, W, C) levels as (..., C, H, W) in [0, 1]."""
-    return pictures_u8.movedim(-1, -3).float() / 255
+    return images_u8.movedim(-1, -3).float() / 255
 
 
-def to_levels(pictures: Tensor) -> U8Array:
+def to_levels(images: Tensor) -> U8Array:
     """Return (N, C, H, W) in [0, 1] as (N, H, W, C) levels."""
-    return (pictures.detach().float().clamp(0, 1) * 255).round().byte().movedim(1, -1).cpu().numpy()
+    return (images.detach().float().clamp(0, 1) * 255).round().byte().movedim(1, -1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Training the mouth reader: from sound to the shape of the mouth that says it."""
+"""Training the mouth reader: from audio to the shape of the mouth that says it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lipwise_ray.synth.visemes import PARAMETERS
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
 from lipwise_ray.training.spoken import Spoken, open_spoken
-from lipwise_ray.training.task import Arrays, Evaluation, NetworkTask, Team, generator_of
+from lipwise_ray.training.task import Arrays, NetworkTask, Team, ValidationResult, generator_of
 from lipwise_ray.values import F32Array, U8Array
 
 _LEAST_SPREAD = 0.05
@@ -25,6 +25,7 @@ _GAIN, _TILT, _BEND = 0.6, 0.6, 0.4
 """In units of the mel, of which 8 are 100 dB."""
 _HISS, _HISS_SPREAD = 3.0, 0.25
 _BREATH_DROP = 3.0
+_BREATHY = 0.5  # share of the samples without breath
 _SHEET, _SHEET_FRAMES, _HEIGHT_PX = 4, 200, 120
 
 
@@ -55,7 +56,7 @@ class VisemesTask(NetworkTask):
         return {"loss": loss.detach()}
 
     @torch.no_grad()
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> ValidationResult:
         """Return the loss and each number's correlation with the truth on the validation clips."""
         self.network.eval()
         count = min(len(self._val.mouths), self._settings.batch * self._settings.eval_batches)
@@ -65,13 +66,15 @@ class VisemesTask(NetworkTask):
             arrays = self._tensors(_samples(self._val, np.arange(begin, stop)))
             read.append(self.network(arrays["mel"].unsqueeze(1)).float())
         self.train_mode()
-        found = torch.cat(read)
-        true = torch.from_numpy(np.array(self._val.mouths[:count])).to(found)
-        metrics = {"loss": float(((found - true) / self._spread).abs().mean())}
+        predicted = torch.cat(read)
+        true = torch.from_numpy(np.array(self._val.mouths[:count])).to(predicted)
+        metrics = {"loss": float(((predicted - true) / self._spread).abs().mean())}
         for column, name in enumerate(PARAMETERS):
-            metrics[name] = float(torch.corrcoef(torch.stack([found[:, column], true[:, column]]))[0, 1].nan_to_num())
-        pages = [_curves(true[p, 0].cpu().numpy(), found[p, 0].cpu().numpy()) for p in _pages(count)]
-        return Evaluation(
+            metrics[name] = float(
+                torch.corrcoef(torch.stack([predicted[:, column], true[:, column]]))[0, 1].nan_to_num()
+            )
+        pages = [_curves(true[p, 0].cpu().numpy(), predicted[p, 0].cpu().numpy()) for p in _pages(count)]
+        return ValidationResult(
             metrics, metrics["loss"], grid([[page] for page in pages], ["opening: true, read"] * len(pages))
         )
 
@@ -103,7 +106,7 @@ def varied_sound(mels: F32Array, rng: np.random.Generator, count: int, part: sli
     hiss = np.where(floor > 0, SILENCE + _HISS * floor, -np.inf)[:, None, None] + _HISS_SPREAD * noise
     quieter, lowest, breathy = (rng.uniform(size=count)[part, None, None] for _ in range(3))
     breath = moved.max(axis=1, keepdims=True) - _BREATH_DROP * quieter + _HISS_SPREAD * noise
-    breath[np.broadcast_to((place[None, :, None] < lowest) | (breathy > 0.5), breath.shape)] = -np.inf  # noqa: PLR2004  # half
+    breath[np.broadcast_to((place[None, :, None] < lowest) | (breathy > _BREATHY), breath.shape)] = -np.inf
     return np.clip(np.maximum(np.maximum(moved, hiss), breath), SILENCE, -SILENCE).astype(np.float32)
 
 
@@ -116,7 +119,7 @@ def _pages(count: int) -> list[slice]:
 
 
 def _curves(true: F32Array, read: F32Array) -> U8Array:
-    """Return both curves in one picture, BGR: the truth grey, what was read blue."""
+    """Return both curves in one image, BGR: the truth grey, what was read blue."""
     page = np.full((_HEIGHT_PX, 4 * _SHEET_FRAMES, 3), 255, np.uint8)
     for values, colour in ((true, (150, 150, 150)), (read, (200, 90, 20))):
         y = _HEIGHT_PX - 10 - np.clip(values, -0.05, 1.05) * (_HEIGHT_PX - 20)

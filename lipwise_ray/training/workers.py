@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lipwise_ray.engine.local import connected
+from lipwise_ray.backends.ray.map import connected
 from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.training.settings import TrainSettings, make_settings
 
@@ -22,9 +22,9 @@ def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address:
         LipwiseError: What stopped a worker.
     """
     with connected(address):
-        import ray  # noqa: PLC0415  # after its environment is set
-        from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError  # noqa: PLC0415  # with it
-        from ray.train.torch import TorchTrainer  # noqa: PLC0415  # with it
+        import ray  # after its environment is set
+        from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train.torch import TorchTrainer
 
         gpus = ray.cluster_resources().get("GPU", 0)
         trainer = TorchTrainer(
@@ -52,11 +52,11 @@ def _cause(error: Exception) -> LipwiseError:
 
 
 def _work(config: dict[str, Any]) -> None:
-    import ray.train  # noqa: PLC0415  # in a worker of Ray's
-    import ray.train.torch  # noqa: PLC0415  # the same
+    import ray.train
+    import ray.train.torch
 
-    from lipwise_ray.training.run import run  # noqa: PLC0415  # heavy
-    from lipwise_ray.training.task import Team  # noqa: PLC0415  # the same
+    from lipwise_ray.training.run import run
+    from lipwise_ray.training.task import Team
 
     values = {name: value for name, value in config["settings"].items() if name != "network"}
     settings = make_settings(config["settings"]["network"], values)

@@ -77,12 +77,12 @@ def _presenters(width: int, height: int):
 @pytest.mark.parametrize("size", [(640, 360), (320, 180), (360, 640), (151, 211)])
 def test_the_bundled_detector_finds_drawn_people(size: tuple[int, int]) -> None:
     """Both faces are found at any size and shape of picture, boxes and landmarks near the truth."""
-    from lipwise_ray.faces.tiny import TinyFaces
-    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.faces.tiny import TinyDetector
+    from lipwise_ray.models.registry import Registry
     from lipwise_ray.resources import models_folder
 
     weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector", "tiny_detector")
-    detector = TinyFaces(weights.path, min_score=0.7, device="cpu")
+    detector = TinyDetector(weights.path, min_score=0.7, device="cpu")
     image, truth = _presenters(*size)
     (found,) = detector.detect([np.ascontiguousarray(image)])
     assert len(found.score) == len(truth)

@@ -7,25 +7,30 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from lipwise_ray.dubbing.context import JobSpec
-from lipwise_ray.dubbing.tasks import Lane, Task, rank
-from lipwise_ray.dubbing.worker import WorkerConfig
-from lipwise_ray.engine.contract import Engine, Outcome, Seat
-from lipwise_ray.engine.factory import make_engine
+from lipwise_ray.backends.factory import make_engine
+from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import SetupError
-from lipwise_ray.layers import resolve
+from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.task_parts import Probed, RowPart
+from lipwise_ray.pipeline.flows.payloads import ProbePayload, ScorePayload
+from lipwise_ray.pipeline.flows.task_kinds import PROBE, SCORE
+from lipwise_ray.pipeline.tasks.models import ModelRequest
+from lipwise_ray.pipeline.tasks.worker import Worker
+from lipwise_ray.scheduler.engine import Engine, Outcome, WorkerSlot
+from lipwise_ray.scheduler.task import Lane, Task, rank
+from lipwise_ray.settings.layers import resolve
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 
 
 def _made(kind: str, folder: Path) -> Engine:
     settings = resolve([("test", {"engine": {"kind": kind, "workers": 1, "threads_per_worker": 1}})])
-    return make_engine(settings.engine, WorkerConfig(str(folder / "state"), str(folder / "tmp"), "cpu", 1))
+    return make_engine(settings.engine, WorkerConfig(str(folder / "state"), str(folder / "tmp"), "cpu", 1), Worker)
 
 
 @pytest.fixture(params=["inline", "ray"])
@@ -45,12 +50,12 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made.close()
 
 
-def _probe(folder: Path, video: str = "v.mp4", name: str = "p") -> Task:
+def _probe(folder: Path, video: str = "v.mp4", name: str = "p", audio: str = "s.wav") -> Task:
     settings = resolve([("t", {"faces": {"select": "box:60,110,50,110"}, "lipsync": {"model": "passthrough"}})])
     spec = JobSpec(
         "r",
         str(folder / video),
-        str(folder / "s.wav"),
+        str(folder / audio),
         "o.mp4",
         str(folder / "o.mp4"),
         None,
@@ -60,18 +65,18 @@ def _probe(folder: Path, video: str = "v.mp4", name: str = "p") -> Task:
         (),
         settings,
     )
-    payload = {"job": spec.record(), "weights": {}, "scratch": str(folder / "tmp"), "device": "cpu"}
-    return Task(name, "probe", payload, 0, rank("probe", 0, 0, 0, frames=None))
+    payload = ProbePayload(RowPart(spec, Checkpoints(), "cpu"))
+    return Task(name, PROBE, payload, 0, rank(PROBE, 0, 0, 0, frames=None))
 
 
-def _seat(engine: Engine, lane: Lane = "cpu") -> Seat:
+def _slot(engine: Engine, lane: Lane = "cpu") -> WorkerSlot:
     """Return an idle worker; one that just begins is waited for."""
     deadline = time.monotonic() + 60
-    while not (seats := engine.idle(lane)):
+    while not (slots := engine.idle(lane)):
         assert time.monotonic() < deadline
         engine.want({"cpu": 1, "gpu": 1})
         time.sleep(0.1)
-    return seats[0]
+    return slots[0]
 
 
 def _wait(engine: Engine, count: int) -> list[Outcome]:
@@ -92,35 +97,31 @@ def inputs(tmp_path: Path) -> Path:
 
 def test_a_model_that_does_not_load_stops_the_start(new_engine: Engine, tmp_path: Path) -> None:
     """A checkpoint that vanished is a set-up error with its reason, not a dead worker."""
-    settings = resolve([("t", {})])
-    job: dict[str, Any] = {
-        "settings": settings.model_dump_json(),
-        "weights": {"lipsync": {"name": "x", "path": str(tmp_path / "gone.pth"), "sha256": "0"}},
-    }
+    weights = {"lipsync": {"name": "x", "network": "wav2lip", "path": str(tmp_path / "gone.pth"), "sha256": "0"}}
     with pytest.raises(SetupError, match=r"gone\.pth"):
-        new_engine.start([job])
+        new_engine.start([ModelRequest(resolve([("t", {})]), Checkpoints.of(weights))])
 
 
 def test_a_task_gives_its_result(engine: Engine, inputs: Path) -> None:
     """A worker takes one task at a time, and gives its result back once."""
-    seat = _seat(engine)
-    assert seat.node in engine.nodes("cpu")
+    slot = _slot(engine)
+    assert slot.node in engine.nodes("cpu")
     task = _probe(inputs)
-    engine.submit(seat.worker, task)
-    assert seat not in engine.idle("cpu")
+    engine.submit(slot.worker, task)
+    assert slot not in engine.idle("cpu")
     (outcome,) = _wait(engine, 1)
     assert outcome.task is task
-    assert outcome.seat == seat
+    assert outcome.slot == slot
     assert outcome.result is not None
-    assert outcome.result["frames"] == 10
-    assert seat in engine.idle("cpu")
+    assert outcome.result.to_do.frames == 10
+    assert slot in engine.idle("cpu")
     assert engine.poll(0.0) == []
 
 
 def test_an_input_error_keeps_its_words(engine: Engine, inputs: Path) -> None:
     """The row's fault is told from the code's fault, with the house-style message, from any process."""
     (inputs / "text.mp4").write_text("no video")
-    engine.submit(_seat(engine).worker, _probe(inputs, "text.mp4"))
+    engine.submit(_slot(engine).worker, _probe(inputs, "text.mp4"))
     (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
     assert (outcome.failure.blame, outcome.failure.code) == ("input", "not_media")
@@ -131,41 +132,40 @@ def test_an_input_error_keeps_its_words(engine: Engine, inputs: Path) -> None:
 
 def test_an_unexpected_error_is_the_codes_fault(engine: Engine, inputs: Path) -> None:
     """A task that breaks an assumption is recorded; a fresh worker, in a fresh process where it has one, goes on."""
-    worker = _seat(engine).worker
-    engine.submit(worker, Task("broken", "probe", {"nothing": 1}, 0, (0,)))
+    worker = _slot(engine).worker
+    payload = ScorePayload(_probe(inputs).payload.row, Probed("j", {}, "v", "d"), 0)
+    engine.submit(worker, Task("broken", SCORE, payload, 0, (0,)))  # though nobody scores
     (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
     assert outcome.failure.blame == "application"
-    assert "KeyError" in outcome.failure.message
+    assert "ValueError" in outcome.failure.message
     has_processes = engine.renew(worker)
-    fresh = _seat(engine).worker
+    fresh = _slot(engine).worker
     assert (fresh != worker) == has_processes
     engine.submit(fresh, _probe(inputs))
     assert _wait(engine, 1)[0].result is not None
 
 
-def _stuck(engine: Engine, inputs: Path) -> tuple[Seat, int]:
+def _stuck(engine: Engine, inputs: Path) -> tuple[WorkerSlot, int]:
     """Give a worker a task that never ends; return it and its process."""
-    seat = _seat(engine)
+    slot = _slot(engine)
     os.mkfifo(inputs / "stuck.wav")
-    task = _probe(inputs)
-    task.payload["job"]["audio"] = str(inputs / "stuck.wav")
-    engine.submit(seat.worker, task)
+    engine.submit(slot.worker, _probe(inputs, audio="stuck.wav"))
     time.sleep(0.5)
-    return seat, int(engine._slots[seat.worker].about["pid"])  # type: ignore[attr-defined]
+    return slot, engine._slots[slot.worker].about.pid  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("engine", ["ray"], indirect=True)
 def test_a_dead_worker_is_replaced(engine: Engine, inputs: Path) -> None:
     """When a Ray worker's process dies in a task, that is told with the end of its log, and a new one takes over."""
-    seat, pid = _stuck(engine, inputs)
+    slot, pid = _stuck(engine, inputs)
     os.kill(pid, 11)
     (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
     assert (outcome.failure.blame, outcome.failure.code) == ("crash", "worker_died")
     assert "Segmentation fault" in outcome.failure.log
-    new = _seat(engine)
-    assert new.worker != seat.worker
+    new = _slot(engine)
+    assert new.worker != slot.worker
     engine.submit(new.worker, _probe(inputs, name="again"))
     assert _wait(engine, 1)[0].result is not None
 
@@ -173,9 +173,9 @@ def test_a_dead_worker_is_replaced(engine: Engine, inputs: Path) -> None:
 @pytest.mark.parametrize("engine", ["ray"], indirect=True)
 def test_a_stopped_worker_can_be_ended(engine: Engine, inputs: Path) -> None:
     """A process that does not even hear signals any more is ended, and its attempt is called stalled."""
-    seat, pid = _stuck(engine, inputs)
+    slot, pid = _stuck(engine, inputs)
     os.kill(pid, signal.SIGSTOP)
-    engine.kill(seat.worker)
+    engine.kill(slot.worker)
     (outcome,) = _wait(engine, 1)
     assert outcome.failure is not None
     assert outcome.failure.blame == "stalled"

@@ -10,15 +10,15 @@ import av
 import numpy as np
 import pytest
 
-from lipwise_ray.dubbing.crops import read_wave
-from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.loudness import loudness
-from lipwise_ray.media.mix import Clip, mix
+from lipwise_ray.media.mix import AudioClip, mix
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import plan_soundtrack, write_soundtrack
 from lipwise_ray.media.verify import check_sound
+from lipwise_ray.pipeline.analysis.crops import read_wave
 from lipwise_ray.synth.clips import ToneSpec, write_sound
 
 # Codec, ending, samples a packet, and the rate and channels before and after the change.
@@ -48,7 +48,7 @@ def changing_audio(folder: Path, change: str) -> tuple[Path, Fraction]:
 
 
 def _hear(info: AudioInfo, folder: Path) -> Fraction:
-    sound = extract_network_sound(info, folder / "wave.f32")
+    sound = extract_network_audio(info, folder / "wave.f32")
     assert sound.changes >= 1
     assert abs((folder / "wave.f32").stat().st_size // 4 - sound.duration_s * 16000) <= 1
     return sound.duration_s
@@ -60,7 +60,7 @@ def _read(info: AudioInfo, _folder: Path) -> Fraction:
 
 
 def _deliver(info: AudioInfo, folder: Path) -> Fraction:
-    sound = extract_network_sound(info, folder / "wave.f32")
+    sound = extract_network_audio(info, folder / "wave.f32")
     for name in ("o.mp4", "o.mkv", "o.webm"):
         plan = plan_soundtrack(sound.described(info), sound, container_for(folder / name), "auto", 0, sound.duration_s)
         assert not plan.copy
@@ -72,16 +72,16 @@ def _deliver(info: AudioInfo, folder: Path) -> Fraction:
 
 
 def _mix(info: AudioInfo, folder: Path) -> Fraction:
-    sound = extract_network_sound(info, folder / "wave.f32")
+    sound = extract_network_audio(info, folder / "wave.f32")
     for mono in (False, True):
-        made = mix([Clip(info, sound, 0.0, None)], folder / "mix.mka", mono=mono)
-        assert abs(extract_network_sound(made, folder / "m.f32").duration_s - sound.duration_s) < Fraction(1, 1000)
+        made = mix([AudioClip(info, sound, 0.0, None)], folder / "mix.mka", mono=mono)
+        assert abs(extract_network_audio(made, folder / "m.f32").duration_s - sound.duration_s) < Fraction(1, 1000)
     return sound.duration_s
 
 
 def _measure(info: AudioInfo, folder: Path) -> Fraction:
     assert loudness(info).lufs is not None
-    return extract_network_sound(info, folder / "wave.f32").duration_s
+    return extract_network_audio(info, folder / "wave.f32").duration_s
 
 
 def _learn(info: AudioInfo, _folder: Path) -> Fraction:
@@ -99,7 +99,7 @@ def test_audio_goes_on(change: str, reader: Callable[[AudioInfo, Path], Fraction
 def test_the_tone_goes_on_at_its_pitch_and_loudness(tmp_path: Path) -> None:
     """Both sides of the change sound alike to the networks."""
     path, seconds = changing_audio(tmp_path, "both")
-    extract_network_sound(probe_audio(path), tmp_path / "wave.f32")
+    extract_network_audio(probe_audio(path), tmp_path / "wave.f32")
     wave = np.fromfile(tmp_path / "wave.f32", np.float32)
     middle = round(float(Fraction(25 * 1152, 48000)) * 16000)
     for part in (wave[1600 : middle - 400], wave[middle + 1600 : round(float(seconds) * 16000) - 400]):

@@ -11,19 +11,19 @@ import av
 import numpy as np
 import pytest
 
-from lipwise_ray.dubbing.comparing import Reference, compare_pictures
-from lipwise_ray.dubbing.crops import read_crops, whole_tracks
-from lipwise_ray.dubbing.inputs import Video
-from lipwise_ray.dubbing.lips import Faces, frames_shown
-from lipwise_ray.dubbing.scanning import scan
-from lipwise_ray.faces.detections import Found
-from lipwise_ray.media.frames import FrameRecipe, make_recipe, small_picture
+from lipwise_ray.faces.detections import DetectedFaces
+from lipwise_ray.media.frames import FrameRecipe, make_recipe, small_image
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
-from lipwise_ray.settings import Detect, Settings
+from lipwise_ray.pipeline.analysis.crops import read_crops, whole_tracks
+from lipwise_ray.pipeline.analysis.face_detection import scan
+from lipwise_ray.pipeline.inputs.records import Video
+from lipwise_ray.pipeline.quality.lip_windows import Faces, frames_shown
+from lipwise_ray.pipeline.quality.reference_comparison import Reference, compare_pictures
+from lipwise_ray.settings.model import DetectSettings, Settings
 from lipwise_ray.values import F32Array, Size, Span
 
 CHANGE, FRAMES = 25, 50
@@ -37,19 +37,19 @@ class Bright:
 
     together = False
 
-    def detect(self, images: list[Any]) -> list[Found]:
+    def detect(self, images: list[Any]) -> list[DetectedFaces]:
         """Return its box in each picture, taken as a face."""
         return [self._found(image) for image in images]
 
     @staticmethod
-    def _found(image: Any) -> Found:
+    def _found(image: Any) -> DetectedFaces:
         rows, columns = np.nonzero(image[..., 1] > 180)
         if not len(rows):
-            return Found(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
+            return DetectedFaces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
         box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
         points = np.array([[x - 2, y - 2], [x + 2, y - 2], [x, y], [x - 1, y + 2], [x + 1, y + 2]], np.float32)
-        return Found(box[None], points[None], np.ones(1, np.float32))
+        return DetectedFaces(box[None], points[None], np.ones(1, np.float32))
 
 
 def _picture(size: Size, pixel_format: str, *, full: bool = False) -> av.VideoFrame:
@@ -170,7 +170,7 @@ def test_frames_are_fitted_without_distortion_and_others_stay(video: Video) -> N
 
 def _scanned(video: Video) -> F32Array:
     recipe, detector = _recipe(video), Bright()
-    settings = Detect(stride=1, min_size_px=1)
+    settings = DetectSettings(stride=1, min_size_px=1)
     found = scan(
         video.info,
         video.index,
@@ -205,7 +205,7 @@ def _score_reads(video: Video) -> Iterator[float]:
 
 
 def _training_reads(video: Video) -> Iterator[float]:
-    tracks = whole_tracks(video.info, video.index, Bright(), Settings(detect=Detect(stride=1, min_size_px=1)))  # type: ignore[arg-type]  # a detector of squares
+    tracks = whole_tracks(video.info, video.index, Bright(), Settings(detect=DetectSettings(stride=1, min_size_px=1)))  # type: ignore[arg-type]  # a detector of squares
     boxes = {int(number): box for number, box in zip(tracks.frame, tracks.box, strict=True)}
     for _, crop in read_crops(video.info, video.index, boxes, 16):
         yield float(crop[4:12, 4:12].mean()) / 255
@@ -270,4 +270,4 @@ def test_colours_that_change_are_converted(tags: tuple[int, bool, str], tmp_path
     made.colorspace, made.color_range = 1, 1
     again = made.reformat(format="rgb24", src_color_range=1).to_ndarray().astype(int)
     assert np.abs(rgb - again).max() <= 4
-    assert small_picture(changed, recipe, 64).image_bgr.shape[1] == 64
+    assert small_image(changed, recipe, 64).image_bgr.shape[1] == 64

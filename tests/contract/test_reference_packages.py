@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from lipwise_ray.nets.image_models import load_image_model
-from lipwise_ray.nets.torchvision_mend import mend_torchvision
-from tests.seeded import seeded_input, seeded_weights
+from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
+from tests.support.seeded import seeded_input, seeded_weights
 
 pytestmark = [
     pytest.mark.skipif(
@@ -29,7 +29,7 @@ _MOVED = "torchvision.transforms.functional_tensor"
 @pytest.fixture(autouse=True)
 def _old_torchvision() -> Iterator[None]:
     """Give basicsr the module that torchvision no longer has."""
-    mend_torchvision()
+    declare_torchvision_operators()
     from torchvision.transforms import functional
 
     moved: Any = types.ModuleType(_MOVED)

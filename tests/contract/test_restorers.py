@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from lipwise_ray.models.registry import Registry
 from lipwise_ray.nets.checkpoint import load_into
-from lipwise_ray.nets.registry import Registry
-from lipwise_ray.nets.tiny_restorer import TinyRestorer
+from lipwise_ray.nets.tiny_restorer import TinyRestorerNetwork
 from lipwise_ray.resources import models_folder
 from lipwise_ray.values import Size
 
@@ -36,7 +36,7 @@ def test_the_bundled_restorer_sharpens_a_drawn_face(look: int) -> None:
     soft = cv2.resize(small, (160, 160), interpolation=cv2.INTER_LINEAR)
 
     weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_restorer", "tiny_restorer")
-    network = TinyRestorer()
+    network = TinyRestorerNetwork()
     load_into(network, weights.path, "the restorer")
     crop = torch.from_numpy(soft).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.tiny_sync import AIM_LINE, frames_of, lines_below_shut_mouths
 from lipwise_ray.synth.demo import demo_scenes
-from lipwise_ray.synth.scene import Picture, SeenFace, draw_scene
+from lipwise_ray.synth.scene import RenderedFrame, SeenFace, draw_scene
 from tests.conftest import ROOT
-from tests.dub import run
+from tests.support.dub import run
 
 DEMO = ROOT / "manifests" / "demo"
 
@@ -44,5 +44,5 @@ def test_no_dark_line_is_left_below_a_mouth_that_shuts(clip: str, person: str, t
     assert lines_below_shut_mouths([rgb for rgb, _ in shown], [true for _, true in shown]) <= AIM_LINE
 
 
-def _dubbed_one(picture: Picture) -> SeenFace | None:
+def _dubbed_one(picture: RenderedFrame) -> SeenFace | None:
     return min(picture.faces, key=lambda face: face.truth.box[0], default=None)

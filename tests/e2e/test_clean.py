@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.dubbing.measures import Measured, overall_distance
 from lipwise_ray.metrics.lse import SHIFTS
+from lipwise_ray.pipeline.quality.evaluation_sums import Measured, overall_distance
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import PASSTHROUGH, QUICK, dub, run
+from tests.support.dub import PASSTHROUGH, QUICK, dub, run
 
 ROW = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:20,80,40,100"}
 
@@ -49,7 +49,7 @@ def test_what_is_no_age_and_no_state(tmp_path: Path) -> None:
     """Plain errors, before anything is touched."""
     (tmp_path / "s" / "runs").mkdir(parents=True)
     bad = run("clean", tmp_path / "s", "--older", "soon")
-    assert (bad.returncode, "--older: must be hours, days or weeks, got 'soon'" in bad.stderr) == (2, True)
+    assert (bad.returncode, "--older: 'soon' is no age" in bad.stderr) == (2, True)
     assert run("clean", tmp_path / "none", "--older", "30d").returncode == 2
 
 

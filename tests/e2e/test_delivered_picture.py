@@ -19,7 +19,7 @@ from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, write_clip, write_sound
 from lipwise_ray.values import Json, Size
-from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, UNJUDGED, dub
+from tests.support.dub import LOSSLESS, PASSTHROUGH, QUICK, UNJUDGED, dub
 
 SIZE = Size(96, 64)
 BOX = "box:10,50,20,60"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.dub import run
+from tests.support.dub import run
 
 DEMO = ROOT / "manifests" / "demo"
 

@@ -6,20 +6,23 @@ import itertools
 import re
 import shlex
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import lipwise_ray
 from lipwise_ray.cli.train import _value
-from lipwise_ray.dubbing.evaluation_rows import EVALUATED
-from lipwise_ray.dubbing.manifest import DUBBED
-from lipwise_ray.layers import fallbacks, parse_assignment, resolve
-from lipwise_ray.settings import Settings
+from lipwise_ray.pipeline.manifest.dub_rows import DUBBED
+from lipwise_ray.pipeline.manifest.evaluation_rows import EVALUATED
+from lipwise_ray.settings.layers import fallbacks, parse_assignment, resolve
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.training.settings import make_settings
 from tests.conftest import ROOT
-from tests.dub import run
+from tests.support.dub import run
 
 README = (ROOT / "README.md").read_text()
+PACKAGE = Path(lipwise_ray.__file__).parent
 DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "EXTENDING.md", "cluster/README.md")]
 COMMANDS = sorted(
     {line.strip() for text in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in text.splitlines()}
@@ -73,13 +76,26 @@ def test_the_gate_of_the_readme_is_one() -> None:
     assert len(fallbacks(settings)) == 2
 
 
-def test_every_file_that_is_named_is_there() -> None:
+def _file(name: str, document: Path) -> Path | None:
+    """Return a file that a document names: from the root, from the package's folder, or from its own."""
+    return next((path for folder in (ROOT, PACKAGE, document.parent) if (path := folder / name).exists()), None)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(document: Path) -> None:
     """Paths in the documents exist."""
-    for document in DOCUMENTS:
-        for name in re.findall(
-            r"`((?:lipwise_ray|tests|jobs|models|manifests|cluster)/[\w./-]+)`", document.read_text()
-        ):
-            assert (ROOT / name).exists(), f"{document.name}: {name}"
+    named = r"`((?:lipwise_ray|tests|jobs|models|manifests|cluster)/[\w./-]+|[\w/-]+/[\w-]+\.py)`"
+    assert [name for name in re.findall(named, document.read_text()) if _file(name, document) is None] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_name_is_in_the_file_that_is_named_with_it(document: Path) -> None:
+    """Classes, functions and constants that stand before a file's path are in that file."""
+    for name, path in re.findall(r"`([\w.]+)` \(`([\w/-]+\.py)`\)", document.read_text()):
+        file = _file(path, document)
+        assert file, path
+        words = set(re.findall(r"\w+", file.read_text()))
+        assert words.issuperset(name.split(".")), f"{name}: {path}"
 
 
 def test_the_demo_manifest_is_good() -> None:

@@ -14,17 +14,17 @@ import pytest
 import torch
 from scipy.io import wavfile
 
-from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.metrics.fid import Moments, frechet
 from lipwise_ray.metrics.fidelity import mean_square, psnr, ssim
-from lipwise_ray.metrics.judges import ExpertJudge
-from lipwise_ray.nets.torchvision_mend import mend_torchvision
+from lipwise_ray.metrics.sync_scorers import ExpertScorer
+from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.dub import evaluated, run
-from tests.embedder import write_embedder
+from tests.support.dub import evaluated, run
+from tests.support.embedder import write_embedder
 
 DEMO = ROOT / "manifests" / "demo"
 FILM, TRUE = DEMO / "presenter.mp4", DEMO / "true" / "presenter.mp4"
@@ -45,7 +45,7 @@ def _luma(path: Path) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write made-up weights in the published file's layout."""
-    mend_torchvision()
+    declare_torchvision_operators()
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     torch.manual_seed(3)
@@ -139,7 +139,7 @@ def test_references_that_do_not_fit(tmp_path: Path) -> None:
         {"id": "sound", "video": FILM, "reference": DEMO / "presenter.m4a"},
     ]
     report = evaluated(tmp_path, rows, TINY)
-    ends = {outcome.id: outcome.record for outcome in report.outcomes}
+    ends = {outcome.row_id: outcome.record for outcome in report.outcomes}
     assert ends["small"]["code"] == "other_size"
     assert "480x270" in ends["small"]["message"]
     assert "160x120" in ends["small"]["message"]
@@ -229,7 +229,7 @@ def test_references_of_other_lengths_and_rates(tmp_path: Path) -> None:
     ]
     report = evaluated(tmp_path, rows, TINY)
     assert report.done == len(rows), report.outcomes
-    found = {outcome.id: outcome.record for outcome in report.outcomes}
+    found = {outcome.row_id: outcome.record for outcome in report.outcomes}
     own = found["alone"]["flicker"]
     assert own["filmed"] is None
     for name in ("short", "twice", "slow"):
@@ -268,7 +268,7 @@ def test_equal_files_in_rows_of_their_own(tmp_path: Path) -> None:
     for language in ("fr", "ja"):
         rows[1]["language"] = language
         report = evaluated(tmp_path, rows, TINY)
-        found = {outcome.id: outcome.record for outcome in report.outcomes}
+        found = {outcome.row_id: outcome.record for outcome in report.outcomes}
         assert (found["a"]["output"], found["a"]["language"], found["a"]["tags"]) == (str(FILM), "de", ["news"])
         assert (found["b"]["output"], found["b"]["language"], found["b"]["tags"]) == (str(copy), language, [])
     assert report.frames == 0
@@ -296,8 +296,8 @@ def test_where_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "too short" in sync["brief"]["why"]["after"]
     assert sync["vfr"]["after"]["offset"] == sync["whole"]["after"]["offset"] == 0
     assert sync["vfr"]["after"]["sync_confidence"] > 0.6 * sync["whole"]["after"]["sync_confidence"]
-    lips = ExpertJudge.lips
-    monkeypatch.setattr(ExpertJudge, "lips", lambda self, crops: lips(self, crops) * np.float32(np.nan))
+    lips = ExpertScorer.lips
+    monkeypatch.setattr(ExpertScorer, "lips", lambda self, crops: lips(self, crops) * np.float32(np.nan))
     report = evaluated(tmp_path, [rows[-1]], TINY, out="nan")
     assert report.done == 1, report.outcomes
     broken = _results(tmp_path, "nan")["whole"]["sync"]
@@ -311,7 +311,7 @@ def test_offsets_are_found_and_lost_sync_shows(tmp_path: Path) -> None:
 
     def wave_of(path: Path) -> np.ndarray:
         raw = tmp_path / "wave.f32"
-        extract_network_sound(probe_audio(path), raw)
+        extract_network_audio(probe_audio(path), raw)
         return np.fromfile(raw, np.float32)
 
     own, other = wave_of(FILM), wave_of(DEMO / "cuts.mp4")[: len(wave_of(FILM))]
@@ -328,7 +328,7 @@ def test_offsets_are_found_and_lost_sync_shows(tmp_path: Path) -> None:
     rows = [{"id": name, "video": FILM, "audio": tmp_path / f"{name}.wav"} for name in sounds]
     report = evaluated(tmp_path, rows, TINY, 'score.judge="tiny_judge"')
     assert report.done == len(rows), report.outcomes
-    found = {outcome.id: outcome.record["sync"]["after"] for outcome in report.outcomes}
+    found = {outcome.row_id: outcome.record["sync"]["after"] for outcome in report.outcomes}
     for frames in moved:
         assert abs(found[f"by{frames + 10}"]["offset"] + frames) <= 1, frames
     falling = [found[f"mixed{tenths}"]["sync_confidence"] for tenths in (0, 4, 7, 10)]
@@ -359,17 +359,17 @@ def test_as_a_user_runs_it(tmp_path: Path) -> None:
     third = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "m", *told)
     assert third.returncode == 1, third.stderr
     assert "1 done, 2 failed" in third.stderr
-    assert "must be one row's alone" in third.stderr
+    assert "duplicate id" in third.stderr
     assert "PSNR" in third.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("m.csv", "a.mp4"), "must be the only file"),
-        (("a.mp4", "b.mp4", "c.mp4", "--reference", "a.mp4", "--reference", "b.mp4"), "once for each video"),
+        (("m.csv", "a.mp4"), "a manifest beside 1 more"),
+        (("a.mp4", "b.mp4", "c.mp4", "--reference", "a.mp4", "--reference", "b.mp4"), "one for each video"),
         (("a.mp4", "--set", "faces.select=speaking"), "by size, place or number"),
-        (("a.mp4", "--out", "b.mp4"), "must be a folder to write to"),
+        (("a.mp4", "--out", "b.mp4"), "cannot be written"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:

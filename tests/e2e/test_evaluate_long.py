@@ -19,7 +19,7 @@ FILM = ROOT / "manifests" / "demo" / "presenter.mp4"
 MEASURED = """
 import json, resource, sys
 from pathlib import Path
-from tests.dub import evaluated
+from tests.support.dub import evaluated
 folder, video, length_s = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 told = ('detect.detector="tiny"', 'score.judge="tiny_judge"', f"chunk.length_s={length_s}")
 report = evaluated(folder, [{"id": "film", "video": video}], *told, out=f"{Path(video).stem}-{length_s}")

@@ -15,7 +15,7 @@ import pytest
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, read_code, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import LOSSLESS, PASSTHROUGH, dub
+from tests.support.dub import LOSSLESS, PASSTHROUGH, dub
 
 SIZE = Size(160, 120)
 BOX = "box:60,110,50,110"  # below the code
@@ -111,7 +111,7 @@ def test_a_real_network_keeps_the_invariance(inputs: Path, tmp_path: Path) -> No
     import torch
 
     from lipwise_ray.faces.tracks import Tracks
-    from tests.seeded import seeded_weights
+    from tests.support.seeded import seeded_weights
 
     torch.save(seeded_weights("wav2lip"), tmp_path / "w.pth")
     frame = np.array([*range(20), *range(31, 60)], np.int64)

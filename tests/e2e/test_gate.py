@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.dub import QUICK, command, packets, run, settings_arguments, write_manifest
+from tests.support.dub import QUICK, command, packets, run, settings_arguments, write_manifest
 
 DEMO = ROOT / "manifests" / "demo"
 JOB = """
@@ -124,7 +124,7 @@ def test_a_fallback_that_cannot_begin_is_told(tmp_path: Path) -> None:
     manifest, job = _written(tmp_path)
     job.write_text(JOB + '[[gate.retry]]\nrestore.model = "gfpgan_1_4"\n')
     _, told = _submit(tmp_path, manifest, job)
-    assert "error: gate.retry 1: model gfpgan_1_4: must be installed" in told
+    assert "error: gate.retry 1: model gfpgan_1_4: not installed" in told
     first, second = _attempts(tmp_path)
     assert (first["verdict"], second["verdict"], second["code"]) == ("check", "failed", "not_installed")
 

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.dubbing.transcribing import Recogniser
 from lipwise_ray.media.loudness import loudness
 from lipwise_ray.media.probe import probe_audio
+from lipwise_ray.pipeline.analysis.transcription import Recogniser
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.dub import PASSTHROUGH, QUICK, dub, run
-from tests.whisper import write_recogniser
+from tests.support.dub import PASSTHROUGH, QUICK, dub, run
+from tests.support.whisper import write_recogniser
 
 DEMO = ROOT / "manifests" / "demo"
 TOLD = ("--set", 'detect.detector="tiny"')
@@ -133,10 +133,14 @@ def test_rows_take_their_language_from_what_is_heard(tmp_path: Path) -> None:
     ]
     sets = ('detect.detector="tiny"', PASSTHROUGH, QUICK)
     report = dub(tmp_path, rows, *sets, f"asr.model={json.dumps(str(folder))}")
-    assert {outcome.id: outcome.record["language"] for outcome in report.outcomes} == {"a": "de", "b": "de", "c": "fr"}
+    assert {outcome.row_id: outcome.record["language"] for outcome in report.outcomes} == {
+        "a": "de",
+        "b": "de",
+        "c": "fr",
+    }
     assert len(list(tmp_path.glob("out.state/sounds/*/transcript-*.json"))) == 1
     report = dub(tmp_path, rows, *sets, out="deaf")
-    ends = {outcome.id: outcome.record for outcome in report.outcomes}
+    ends = {outcome.row_id: outcome.record for outcome in report.outcomes}
     assert (ends["a"]["code"], ends["c"]["status"]) == ("no_asr_model", "done")
     words = (folder / "tokenizer.json").read_bytes()
     (folder / "tokenizer.json").write_text("{")

@@ -21,7 +21,17 @@ from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import INLINE, LOSSLESS, PASSTHROUGH, QUICK, command, dub, run, settings_arguments, write_manifest
+from tests.support.dub import (
+    INLINE,
+    LOSSLESS,
+    PASSTHROUGH,
+    QUICK,
+    command,
+    dub,
+    run,
+    settings_arguments,
+    write_manifest,
+)
 
 BOX = "box:75,150,60,160"
 
@@ -167,7 +177,7 @@ def test_real_people_and_a_video_without_one(shared: Path, yunet_file: Path, tmp
     import torch
     from scipy.io import wavfile
 
-    from tests.seeded import seeded_weights
+    from tests.support.seeded import seeded_weights
 
     torch.save({"state_dict": seeded_weights("wav2lip")}, tmp_path / "seeded.pth")
     clips = shared / "clips"
@@ -187,7 +197,7 @@ def test_real_people_and_a_video_without_one(shared: Path, yunet_file: Path, tmp
     )
     report = dub(tmp_path, rows, *sets)
     assert report.exit_code == 0, report.outcomes
-    records = {outcome.id: outcome.record for outcome in report.outcomes}
+    records = {outcome.row_id: outcome.record for outcome in report.outcomes}
     for row in rows:
         info = probe_video(tmp_path / "out" / row["output"])
         index = build_index(info)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.state.store import to_json
-from tests.dub import run
 from tests.golden.make_state_v1 import BACKLOG, EVALUATE, GOLDEN, SUBMIT
+from tests.support.dub import run
 
 COMMANDS = (
     SUBMIT,
@@ -57,4 +57,4 @@ def test_a_damaged_layout_is_told_of(folder: Path) -> None:
     for words in (SUBMIT, ("status", "state")):
         done = run(*words, cwd=folder)
         assert done.returncode == 2, (words, done.stderr)
-        assert "format.json: must say how the state is laid out" in done.stderr
+        assert "format.json: holds no number of a layout" in done.stderr

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.engine.backlog import dropped
+from lipwise_ray.runs.nightly import dropped
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from lipwise_ray.values import Size
-from tests.dub import INLINE, LOSSLESS, PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.dub import INLINE, LOSSLESS, PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
 
 TINY = ("--set", 'detect.detector="tiny"')
 LONG = "n" * 300
@@ -47,7 +47,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     done = run("inspect", "v.mp4", *TINY, cwd=tmp_path, timeout_s=30)
     assert (done.returncode, done.stderr.strip()) == (
         1,
-        "v.mp4: must be a media file, got a pipe, a socket or a device.",
+        "v.mp4: got a pipe, a socket or a device, but must be a media file.",
     )
 
 

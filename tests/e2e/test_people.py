@@ -12,20 +12,20 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.dubbing.crops import read_mel
-from lipwise_ray.dubbing.judging import crops_of
-from lipwise_ray.dubbing.models import DetectorMaker
-from lipwise_ray.layers import resolve
-from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.probe import probe_audio
-from lipwise_ray.metrics.sync import SyncJudge
-from lipwise_ray.nets.registry import Registry
+from lipwise_ray.metrics.sync import SpeakerExpert
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.pipeline.analysis.crops import read_mel
+from lipwise_ray.pipeline.quality.demo_sync import crops_of
+from lipwise_ray.pipeline.tasks.models import DetectorMaker
 from lipwise_ray.resources import models_folder
+from lipwise_ray.settings.layers import resolve
 from lipwise_ray.synth.clips import ToneSpec, write_sound
 from lipwise_ray.synth.footage import write_speech
 from tests.conftest import ROOT
-from tests.dub import PASSTHROUGH, QUICK, dub
-from tests.embedder import write_embedder
+from tests.support.dub import PASSTHROUGH, QUICK, dub
+from tests.support.embedder import write_embedder
 
 DEMO = ROOT / "manifests" / "demo"
 TWO, SOUND, OTHER = DEMO / "two-people.mp4", DEMO / "two-people.m4a", DEMO / "still.m4a"
@@ -36,7 +36,7 @@ PARTS = {"left": slice(0, 240), "right": slice(240, 480)}
 def _wave(path: Path) -> Any:
     """Return a file's sound, mono at 16 kHz, at its own level."""
     with TemporaryDirectory() as folder:
-        extract_network_sound(probe_audio(path), Path(folder) / "wave.f32")
+        extract_network_audio(probe_audio(path), Path(folder) / "wave.f32")
         return np.fromfile(Path(folder) / "wave.f32", np.float32)
 
 
@@ -129,7 +129,7 @@ def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) 
     assert "got no face" in failed["nobody"]["message"]
     assert "got 2 faces" in failed["both"]["message"]
     assert failed["words"]["code"] == "not_media"
-    assert "no file at" in json.dumps(failed["missing"])
+    assert "file not found" in json.dumps(failed["missing"])
 
 
 def test_without_the_network_a_portrait_is_refused(tmp_path: Path, people: dict[str, Path]) -> None:
@@ -156,7 +156,7 @@ def _judge(video: Path, side: str, sound: Path) -> float:
     detector = DetectorMaker((registry.resolve("tiny_detector"),), 0.7)()
     mel = read_mel(sound)
     crops = crops_of(video, detector, resolve([("test", {"faces": {"select": side}})]), len(mel))
-    distance = SyncJudge(registry.path_of("tiny_expert")).distance(crops, mel)
+    distance = SpeakerExpert(registry.path_of("tiny_expert")).distance(crops, mel)
     assert distance is not None
     return distance
 

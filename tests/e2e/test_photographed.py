@@ -8,7 +8,7 @@ import numpy as np
 
 from lipwise_ray.lipsync.texture import Smoothness, looks_photographed
 from tests.conftest import ROOT
-from tests.dub import INLINE, QUICK, run, settings_arguments, write_manifest
+from tests.support.dub import INLINE, QUICK, run, settings_arguments, write_manifest
 
 DEMO = ROOT / "manifests" / "demo"
 

@@ -13,15 +13,17 @@ import av
 import cv2
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.compose import lower_face, paste_mask
 from lipwise_ray.media.region import box_to_shown, pixel_map
+from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.state.plan_record import PlanRecord
 from tests.conftest import ROOT
-from tests.dub import LOSSLESS, dub
-from tests.seeded import seeded_weights
+from tests.support.dub import LOSSLESS, dub
+from tests.support.seeded import seeded_weights
 
 TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', LOSSLESS)
 SHARP = 'restore.model="tiny_restorer"'
@@ -51,13 +53,13 @@ def _hashes(path: Path) -> list[str]:
 
 def _plan(state: Path) -> Plan:
     (arrays,) = state.glob("jobs/*/plan.npz")
-    return Plan.load(arrays, json.loads((arrays.parent / "plan.json").read_bytes()))
+    return Plan.load(arrays, TypeAdapter(PlanRecord).validate_json((arrays.parent / "plan.json").read_bytes()))
 
 
 def _opacity(plan: Plan, number: int, height: int, width: int) -> Any:
     """Return the mask of a frame's face in the frame, shape (height, width)."""
     (face,) = plan.faces(number)
-    to_shown = box_to_shown(face.box, SIDE)
+    to_shown = box_to_shown(face.crop_box, SIDE)
     mask = paste_mask(SIDE, 0.1) * lower_face(face.landmarks, to_shown, SIDE)
     return cv2.warpAffine(mask, pixel_map(to_shown), (width, height), flags=cv2.INTER_LINEAR)
 
@@ -161,7 +163,7 @@ def _with_pause(folder: Path, source: Path, name: str, pause: tuple[float, float
     """Write a row's sound with silence in it, or with a share of what was there."""
     import soundfile
 
-    from lipwise_ray.dubbing.crops import read_wave
+    from lipwise_ray.pipeline.analysis.crops import read_wave
 
     wave = read_wave(source)[: FRAMES * 640]
     if pause:
@@ -181,7 +183,7 @@ def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
     row = _row(video=clip, audio=new)
     assert dub(tmp_path, [row], *TINY).done == 1
     plan = _plan(tmp_path / "out.state")
-    assert plan.counts["frames_in_pauses"] >= 30
+    assert (plan.counts.frames_in_pauses or 0) >= 30
     filmed, shown = list(_frames(clip, "yuv420p")), list(_frames(tmp_path / "out" / "presenter.mkv", "yuv420p"))
     same = [np.array_equal(a, b) for a, b in zip(filmed, shown, strict=True)]
     assert all(same[32:68])
@@ -194,7 +196,7 @@ def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
     talking["video"] = tmp_path / "talks.mp4"
     assert dub(tmp_path, [talking], *TINY, out="closed").done == 1
     closed = list(_frames(tmp_path / "closed" / "presenter.mkv", "yuv420p"))
-    assert _plan(tmp_path / "closed.state").counts["frames_in_pauses"] == 0
+    assert _plan(tmp_path / "closed.state").counts.frames_in_pauses == 0
     assert not any(np.array_equal(a, b) for a, b in zip(filmed[35:65], closed[35:65], strict=True))
     assert _motion(closed, 35, 65) <= 1.2 * _motion(filmed, 35, 65)
 

@@ -12,7 +12,7 @@ import pytest
 
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import LOSSLESS, PASSTHROUGH, Dubbed, dub, packets
+from tests.support.dub import LOSSLESS, PASSTHROUGH, Dubbed, dub, packets
 
 ROW = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mkv", "faces": "box:20,80,40,100"}
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.dubbing.tasks import Kind
-from lipwise_ray.dubbing.worker import Worker
+from lipwise_ray.pipeline.dubbing.task_parts import RowPayload
+from lipwise_ray.pipeline.tasks.worker import Worker
+from lipwise_ray.scheduler.task import AnyKind, Hints, TaskResult
 from lipwise_ray.storage import objects
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, dub
-from tests.s3 import BUCKET, Line, point_to, s3_server
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, dub
+from tests.support.s3 import BUCKET, Line, point_to, s3_server
 
 CHUNK = 10
 SETS = (PASSTHROUGH, QUICK, f"chunk.frames={CHUNK}", "engine.threads_per_worker=1", "faces.min_face_share=0")
@@ -91,13 +92,13 @@ def test_many_machines_ask_for_what_others_made(
     crew: list[Worker] = []
     run = Worker.run
 
-    def in_turn(self: Worker, kind: Kind, payload: dict[str, object]) -> dict[str, object]:
+    def in_turn(self: Worker, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         for number in range(2 - len(crew)):
             scratch = str(tmp_path / f"machine{number}")
             paths = self._config.paths.model_copy(update={"scratch": scratch})
             crew.append(Worker(replace(self._config, paths=paths)))
         crew.reverse()
-        return run(crew[0], kind, payload)
+        return run(crew[0], kind, payload, hints)
 
     monkeypatch.setattr(Worker, "run", in_turn)
     count = _counter(line, tmp_path, faces, *sets)

@@ -9,21 +9,23 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
-from lipwise_ray.dubbing.crops import read_crops
-from lipwise_ray.dubbing.plan import Plan
 from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
-from lipwise_ray.metrics.judges import ExpertJudge
 from lipwise_ray.metrics.lse import MOST_SHIFT, distances, reduce
 from lipwise_ray.metrics.mfcc import mfcc
-from lipwise_ray.nets.registry import Registry
+from lipwise_ray.metrics.sync_scorers import ExpertScorer
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.pipeline.analysis.crops import read_crops
+from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.resources import models_folder
+from lipwise_ray.state.plan_record import PlanRecord
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from tests.conftest import ROOT
-from tests.dub import LOSSLESS, PASSTHROUGH, QUICK, dub
-from tests.seeded import seeded_weights
+from tests.support.dub import LOSSLESS, PASSTHROUGH, QUICK, dub
+from tests.support.seeded import seeded_weights
 
 DEMO = ROOT / "manifests" / "demo"
 SOUND, OTHER = DEMO / "two-people.m4a", DEMO / "still.m4a"
@@ -49,10 +51,10 @@ def _results(folder: Path, out: str = "out") -> dict[str, dict[str, Any]]:
 def _whole(folder: Path) -> Any:
     """Return the score of a finished video, computed over the whole of it by the book, and no chunk."""
     (arrays,) = folder.glob("out.state/jobs/*/plan.npz")
-    plan = Plan.load(arrays, json.loads((arrays.parent / "plan.json").read_bytes()))
+    plan = Plan.load(arrays, TypeAdapter(PlanRecord).validate_json((arrays.parent / "plan.json").read_bytes()))
     info = probe_video(folder / "out" / "presenter.mkv")
-    judge = ExpertJudge(Registry(models_folder() / "registry.toml", Path()).path_of("tiny_judge"))
-    rows = dict(zip(plan.chosen.frame.tolist(), plan.chosen.face, strict=True))
+    judge = ExpertScorer(Registry(models_folder() / "registry.toml", Path()).path_of("tiny_judge"))
+    rows = dict(zip(plan.chosen.frame.tolist(), plan.chosen.face_box, strict=True))
     boxes = {n: judge.region(rows[int(source)]).astype(np.float32) for n, source in enumerate(plan.source)}
     crops = [crop for _, crop in read_crops(info, build_index(info), boxes, judge.side_px)]
     (mel_file,) = folder.glob(f"out.state/sounds/{plan.parts[0].sound_id}/mel.npy")
@@ -131,7 +133,7 @@ def test_syncnet_judges_where_it_is_installed(tmp_path: Path) -> None:
 
 def test_a_score_that_fails_fails_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge that breaks costs the score, which says so; the video is delivered."""
-    monkeypatch.setattr(ExpertJudge, "lips", lambda self, crops: 1 / 0)
+    monkeypatch.setattr(ExpertScorer, "lips", lambda self, crops: 1 / 0)
     report = dub(tmp_path, [_row(end=1.0, length="video")], *TINY, PASSTHROUGH, QUICK, JUDGED, "engine.backoff_s=0.0")
     assert report.done == 1, report.outcomes
     sync = _results(tmp_path)["presenter"]["sync"]
@@ -199,8 +201,8 @@ def test_damaged_records_are_scored_again(tmp_path: Path, damaged: str) -> None:
 
 def test_figures_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge that gives NaN costs its score, with that reason; records stay JSON."""
-    monkeypatch.setattr(ExpertJudge, "lips", lambda self, crops: np.full((len(crops), 512), np.nan, np.float32))
-    monkeypatch.setattr(ExpertJudge, "sound", lambda self, heard, at: np.ones((len(at), 512), np.float32))
+    monkeypatch.setattr(ExpertScorer, "lips", lambda self, crops: np.full((len(crops), 512), np.nan, np.float32))
+    monkeypatch.setattr(ExpertScorer, "sound", lambda self, heard, at: np.ones((len(at), 512), np.float32))
     assert dub(tmp_path, [_row(end=1.0, length="video")], *TINY, PASSTHROUGH, QUICK, JUDGED).done == 1
     (result,) = tmp_path.glob("out.state/jobs/*/result.json")
     assert "NaN" not in result.read_text()

@@ -10,7 +10,7 @@ import pytest
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.dub import INLINE, PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments, write_manifest
 
 
 def test_two_shards_make_one_manifest(tmp_path: Path) -> None:
@@ -54,4 +54,4 @@ def test_what_is_no_shard(text: str, tmp_path: Path) -> None:
     """A plain error before anything is read."""
     found = run("submit", tmp_path / "none.csv", "--shard", text)
     assert found.returncode == 2
-    assert "--shard: must be NUMBER/COUNT" in found.stderr
+    assert "must be NUMBER/COUNT" in found.stderr

@@ -12,7 +12,7 @@ from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, dub
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, dub
 
 
 def _holed(folder: Path) -> Path:

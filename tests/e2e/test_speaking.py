@@ -12,7 +12,7 @@ import pytest
 
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.dub import QUICK, dub
+from tests.support.dub import QUICK, dub
 
 DEMO = ROOT / "manifests" / "demo"
 TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', 'faces.expert="tiny_expert"', QUICK)

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
 
-from tests.dub import run
+from tests.support.dub import run
 
 
 def test_a_presenter_says_what_is_asked(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, command, settings_arguments, write_manifest
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, command, settings_arguments, write_manifest
 
 _BESIDE = ("soxr", "av", "cv2", "torch", "ray", "json", "sitecustomize", "scenedetect")
 

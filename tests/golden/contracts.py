@@ -15,15 +15,15 @@ import numpy as np
 from typer.main import get_command
 
 from lipwise_ray.cli.app import app
-from lipwise_ray.dubbing.evaluation_rows import EVALUATED
-from lipwise_ray.dubbing.manifest import DUBBED
-from lipwise_ray.engine.metrics import METRICS, NIGHT_METRICS
-from lipwise_ray.engine.sources import SettingsSource
 from lipwise_ray.error_codes import find_codes
 from lipwise_ray.exit_codes import ExitCode
-from lipwise_ray.layers import preset_names
+from lipwise_ray.pipeline.manifest.dub_rows import DUBBED
+from lipwise_ray.pipeline.manifest.evaluation_rows import EVALUATED
 from lipwise_ray.resources import jobs_folder
-from lipwise_ray.settings import Settings
+from lipwise_ray.runs.settings_source import SettingsSource
+from lipwise_ray.scheduler.metrics import METRICS, NIGHT_METRICS
+from lipwise_ray.settings.layers import preset_names
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.store import as_json, to_json
 
 ROOT = Path(__file__).resolve().parents[2]

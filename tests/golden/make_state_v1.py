@@ -27,8 +27,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.dub import run
 from tests.golden.contracts import ROOT, as_json, contracts, names_in_state, to_json
+from tests.support.dub import run
 
 GOLDEN = Path(__file__).parent / "state_v1"
 PLACE, NEUTRAL_CODE = "/srv/state_v1", "/opt/lipwise-ray"
@@ -111,7 +111,7 @@ def write_inputs(folder: Path) -> None:
     from lipwise_ray.synth.footage import write_scene, write_speech
     from lipwise_ray.synth.scene import draw_scene
     from lipwise_ray.values import Size
-    from tests.embedder import write_embedder
+    from tests.support.embedder import write_embedder
 
     given, drop = folder / "in", folder / "drop"
     given.mkdir(parents=True)
@@ -140,7 +140,7 @@ def write_inputs(folder: Path) -> None:
 
 def hearing(folder: Path) -> tuple[str, ...]:
     """Write the recogniser, which is too large to be kept, and return what says where it is."""
-    from tests.whisper import write_recogniser
+    from tests.support.whisper import write_recogniser
 
     write_recogniser(folder / "hearing", *SPOKEN)
     return ("--set", 'asr.model="hearing"')

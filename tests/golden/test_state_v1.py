@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 
-from tests.dub import run
 from tests.golden import contracts
 from tests.golden.make_state_v1 import BACKLOG, EVALUATE, GIVEN, GOLDEN, NEUTRAL_CODE, SUBMIT, hearing, make, relocate
 from tests.golden.make_state_v1 import PLACE as MADE_AT
+from tests.support.dub import run
 
 KEYS: dict[str, Any] = json.loads((GOLDEN / "keys.json").read_text())
 ADDED = {"format.json"}
 """Records that states did not have when the golden one was made."""
+
+GONE = {"payload.scratch"}
+"""Of dead letters: the folder of a run that is over, which nobody reads."""
 
 DONE = {
     "speaks": "513a13a373c0ff8d4bfc1549",
@@ -167,4 +170,5 @@ def test_names_in_records_stay(tmp_path: Path) -> None:
     assert found["tasks"] == KEYS["tasks"]
     for part in contracts.PARTS:
         kept = {kind: names for kind, names in found[part].items() if kind not in ADDED}
-        assert kept == KEYS[part]
+        frozen = {kind: [name for name in names if name not in GONE] for kind, names in KEYS[part].items()}
+        assert kept == frozen

@@ -18,9 +18,19 @@ from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.dub import INLINE, LOSSLESS, PASSTHROUGH, QUICK, command, dub, run, settings_arguments, write_manifest
 from tests.e2e.test_exactness import BOX, RATES, SECONDS, digest
-from tests.s3 import BUCKET, s3_server
+from tests.support.dub import (
+    INLINE,
+    LOSSLESS,
+    PASSTHROUGH,
+    QUICK,
+    command,
+    dub,
+    run,
+    settings_arguments,
+    write_manifest,
+)
+from tests.support.s3 import BUCKET, s3_server
 
 CHUNKS = 20
 

@@ -14,8 +14,8 @@ from lipwise_ray.lipsync.model import Wav2LipSync
 from lipwise_ray.lipsync.restore import ModelFaces
 from lipwise_ray.nets.image_models import load_image_model
 from tests.conftest import ROOT
-from tests.dub import run, write_manifest
-from tests.seeded import seeded_input, seeded_weights
+from tests.support.dub import run, write_manifest
+from tests.support.seeded import seeded_input, seeded_weights
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

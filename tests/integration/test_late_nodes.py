@@ -13,9 +13,9 @@ from lipwise_ray.state.store import as_json, open_store
 from lipwise_ray.storage.objects import Bucket
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments, write_manifest
-from tests.integration.ray_cluster import ray_cluster
-from tests.s3 import BUCKET, s3_server
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.ray_cluster import ray_cluster
+from tests.support.s3 import BUCKET, s3_server
 
 TIMES = 10
 

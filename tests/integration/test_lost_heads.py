@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.dub import PASSTHROUGH, QUICK, UNJUDGED, command, settings_arguments, write_manifest
-from tests.integration.ray_cluster import RayCluster, ray_cluster
+from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, command, settings_arguments, write_manifest
+from tests.support.ray_cluster import RayCluster, ray_cluster
 
 DEMO = ROOT / "manifests" / "demo"
 TOLD = (PASSTHROUGH, QUICK, UNJUDGED, 'detect.detector="tiny"', "chunk.length_s=0.4")
@@ -71,5 +71,5 @@ def test_a_driver_whose_head_goes_away(cluster: RayCluster, tmp_path: Path) -> N
         begun_s = time.monotonic()
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 2, said
-    assert "Ray at auto: must be reachable" in said
+    assert "Ray at auto: got " in said
     assert time.monotonic() - begun_s < 30

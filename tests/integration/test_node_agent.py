@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.engine.node_agent import Ec2, Gce, cloud_of
+from lipwise_ray.backends.ray.node_agent import Ec2, Gce, cloud_of
 from lipwise_ray.errors import SetupError
-from tests.dub import command, run
+from tests.support.dub import command, run
 
 
 @dataclass

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.engine.local import spread
+from lipwise_ray.backends.ray.map import spread
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.dub import PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.dub import PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
 
 _HANGS = """
 import sys, time

@@ -17,7 +17,7 @@ pytest.importorskip("espeakng_loader")
 
 from lipwise_ray.synth.truth import truth_beside
 from tests.conftest import ROOT
-from tests.dub import run
+from tests.support.dub import run
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,14 @@ def test_errors_survive_pickle(kind: type[LipwiseError]) -> None:
     error = kind("code", "row 3", "needs a face", "none", "Look again")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
-    assert (copy.code, str(copy)) == ("code", "row 3: needs a face, got none. Look again.")
+    assert (copy.code, str(copy)) == ("code", "row 3: got none, but needs a face. Look again.")
 
 
-def test_the_command_line_loads_nothing_heavy() -> None:
-    """`import lipwise_ray.cli.app` loads neither torch nor ray, nor the media libraries."""
+@pytest.mark.parametrize("module", ["lipwise_ray", "lipwise_ray.cli", "lipwise_ray.cli.app"])
+def test_the_command_line_loads_nothing_heavy(module: str) -> None:
+    """Importing it, or the package, loads neither torch nor ray, nor the media libraries."""
     code = (
-        "import sys, lipwise_ray.cli.app;"
+        f"import sys, {module};"
         "print([m for m in ('torch', 'ray', 'av', 'cv2', 'librosa', 'scipy', 'pyarrow') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -35,7 +36,8 @@ def test_the_command_line_loads_nothing_heavy() -> None:
 def test_a_worker_loads_torch_with_its_first_network() -> None:
     """Workers that probe, plan and assemble need no network: importing them loads neither torch nor spandrel."""
     code = (
-        "import sys, lipwise_ray.dubbing.worker; print([m for m in ('torch', 'spandrel', 'ray') if m in sys.modules])"
+        "import sys, lipwise_ray.pipeline.tasks.worker;"
+        "print([m for m in ('torch', 'spandrel', 'ray') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ import errno
 import cv2
 import pytest
 
-from lipwise_ray.engine.contract import failure_of
+from lipwise_ray.scheduler.engine import failure_of
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+import lipwise_ray
 from lipwise_ray import __main__ as entry
-from lipwise_ray.cli import app, setup
+from lipwise_ray.cli import app
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.exit_codes import ExitCode, of_rows
 
@@ -47,7 +48,7 @@ def _raises(error: Exception) -> Callable[..., None]:
         (
             PermissionError(errno.EACCES, "Permission denied", "a/b"),
             ExitCode.CANNOT_START,
-            "error: a/b: must be a path",
+            "error: a/b: permission denied",
         ),
         (FileNotFoundError(errno.ENOENT, "gone"), ExitCode.CANNOT_START, "error: the working directory"),
         (BrokenPipeError(errno.EPIPE, "closed"), ExitCode.STOPPED, ""),
@@ -59,7 +60,7 @@ def test_a_crash_is_neither_usage_nor_rows_that_failed(
 ) -> None:
     """What ends a command tells a mistake of the user from a fault of the program and from a stop."""
     monkeypatch.setattr(sys, "argv", ["lipwise-ray", "submit", "m.csv"])
-    monkeypatch.setattr(setup, "settings_source", _raises(error))
+    monkeypatch.setattr(lipwise_ray, "load_settings", _raises(error))
     for stream in ("stdout", "stderr"):  # typer replaces them after a broken pipe
         monkeypatch.setattr(sys, stream, getattr(sys, stream))
     with pytest.raises(SystemExit) as end:

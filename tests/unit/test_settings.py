@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.layers import parse_assignment, preset_names, read_preset, read_toml, resolve
 from lipwise_ray.resources import jobs_folder
-from lipwise_ray.settings import Settings
+from lipwise_ray.settings.layers import parse_assignment, preset_names, read_preset, read_toml, resolve
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.settings.reference import document, settings_of
+from tests.conftest import ROOT
 
 
 def test_later_layers_win_key_by_key() -> None:
@@ -20,8 +22,8 @@ def test_later_layers_win_key_by_key() -> None:
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        ({"detect": {"strid": 2}}, r'unknown setting detect.strid. Did you mean "stride"'),
-        ({"detct": {}}, r'unknown setting detct. Did you mean "detect"'),
+        ({"detect": {"strid": 2}}, r'^job.toml: unknown setting "detect.strid" - did you mean "detect.stride"\?$'),
+        ({"detct": {}}, r'unknown setting "detct" - did you mean "detect"\?'),
         ({"detect": {"stride": 0}}, r"job.toml: detect.stride: .* got 0"),
         ({"detect": {"stride": "2"}}, r"detect.stride: .* integer"),
         ({"encode": {"codec": "h264"}}, r"encode.codec: .*libx264"),
@@ -75,7 +77,7 @@ def test_every_shipped_job_file_is_valid() -> None:
     assert {"fast", "parity", "quality"} <= set(names)
     for name in names:
         resolve([(name, read_preset(jobs_folder(), name))])
-    with pytest.raises(SettingsError, match='Did you mean "quality"'):
+    with pytest.raises(SettingsError, match='did you mean "quality"'):
         read_preset(jobs_folder(), "qualty")
 
 
@@ -90,7 +92,7 @@ def test_files_that_are_no_toml(tmp_path: Path) -> None:
 def test_identity_ignores_where_and_how_fast() -> None:
     """Workers, folders and file names do not change a job; what is drawn does."""
     base = Settings().identity()
-    assert resolve([("x", {"engine": {"workers": 9}, "lipsync": {"checkpoint": "/x"}})]).identity() == base
+    assert resolve([("x", {"engine": {"workers": 9}, "lipsync": {"batch_frames": 3}})]).identity() == base
     assert resolve([("x", {"composite": {"feather": 0.2}})]).identity() != base
 
 
@@ -129,3 +131,15 @@ def test_a_device_is_no_job_file(tmp_path: Path) -> None:
         with pytest.raises(SettingsError) as caught:
             read_toml(path)
         assert caught.value.code == "no_job_file"
+
+
+def test_the_document_is_what_the_settings_are() -> None:
+    """SETTINGS.md lists every key with its default; none of another kind than people can read."""
+    assert (ROOT / "SETTINGS.md").read_text("utf-8") == document(), (
+        "run: python -m lipwise_ray.settings.reference > SETTINGS.md"
+    )
+    found = {one.name: one for one in settings_of()}
+    assert (found["detect.stride"].default, found["detect.stride"].kind) == ("`3`", "whole number, 1 to 50")
+    assert found["restore.upscale.tile_px"].default == "`256`"
+    assert found["lipsync.checkpoint"].default == "-"
+    assert not [one for one in found.values() if "typing" in one.kind or "<" in one.kind]

@@ -28,7 +28,7 @@ from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.dub import LOSSLESS, PASSTHROUGH, command, run, settings_arguments, write_manifest
+from tests.support.dub import LOSSLESS, PASSTHROUGH, command, run, settings_arguments, write_manifest
 
 INJECT = Path(__file__).parent / "inject"
 FRAMES, CHUNK = 40, 10

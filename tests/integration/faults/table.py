@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lipwise_ray.engine.factory import guard_local_ray
+from lipwise_ray.backends.ray.environment import guard_local_ray
 from tests.integration.faults import nodes, strikes
 from tests.integration.faults.chaos import ROWS, chaos
 from tests.integration.faults.harness import Fault, Site, Tally
-from tests.s3 import BUCKET, Line, s3_server
+from tests.support.s3 import BUCKET, Line, s3_server
 
 _FOLDER, _BUCKET = "", " in a bucket"
 _BOTH = (_FOLDER, _BUCKET)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.dub import INLINE, run
 from tests.integration.faults import strikes
 from tests.integration.faults.chaos import FAULTS, ROWS, chaos
 from tests.integration.faults.harness import CHUNKS, Fault, Site, end_of, wait_for
-from tests.s3 import BUCKET, s3_server
+from tests.support.dub import INLINE, run
+from tests.support.s3 import BUCKET, s3_server
 
 POISON = r"^render:a/2$"
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.cli import again, jobs, setup
+from lipwise_ray.cli import again, jobs
 from lipwise_ray.cli.again import request_of, run_again, shown_words, words_of
 from lipwise_ray.cli.control import retry
 from lipwise_ray.errors import StateError
-from lipwise_ray.state.shapes import Request
+from lipwise_ray.runs.run_request import kept
+from lipwise_ray.state.run_records import Request
 from lipwise_ray.state.store import as_json, to_json
 
 
@@ -56,7 +57,7 @@ def test_only_submit_and_evaluate_are_run(words: list[str], tmp_path: Path, subm
         assert request is not None
         assert request.files == ["compare"]  # a video of that name, never the command
         return
-    with pytest.raises(StateError, match="must hold a run begun by submit or evaluate"):
+    with pytest.raises(StateError, match="no run of submit or evaluate to run again"):
         retry(state)
     assert not submitted
     assert not (tmp_path / "NOTIFIED").exists()
@@ -130,7 +131,7 @@ def test_a_state_does_not_choose_what_is_trusted(
 ) -> None:
     """Another Ray, checkpoints, places and other buckets are not taken from a state unless that is asked for."""
     request = Request(**{"verb": "submit", "files": ["m.csv"], **changes})
-    with pytest.raises(StateError, match="must not be told by the state") as caught:
+    with pytest.raises(StateError, match="the state names what is to be trusted") as caught:
         run_again(request, str(tmp_path), str(tmp_path / "st"), trust=False)
     assert word in caught.value.got
     assert "lipwise-ray submit" in caught.value.do
@@ -143,7 +144,7 @@ def test_a_job_file_counts_too(tmp_path: Path, submitted: list[dict[str, Any]]) 
     """What a job file says is looked at as it would be used, not as it is called."""
     (tmp_path / "job.toml").write_text('paths.mirror = "s3://theirs/models"\n')
     request = Request(verb="submit", files=["m.csv"], job="job.toml")
-    with pytest.raises(StateError, match="must not be told by the state"):
+    with pytest.raises(StateError, match="the state names what is to be trusted"):
         run_again(request, str(tmp_path), str(tmp_path / "st"), trust=False)
 
 
@@ -172,7 +173,8 @@ def test_a_request_keeps_places_that_lead_nowhere(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     Path("loop.mp4").symlink_to("loop.mp4")
     files = ["loop.mp4", "~nobody-of-that-name/v.mp4", "v.mp4"]
-    request = setup.request("evaluate", files, None, None, None, "out", None, None, 0.0)
+    request = kept(Request(verb="evaluate", files=files), "out")
+    assert request is not None
     assert request.files == [*files[:2], str(tmp_path / "v.mp4")]
 
 
@@ -189,11 +191,13 @@ def test_names_that_only_look_like_secrets_are_run_again(
     name: str, tmp_path: Path, submitted: list[dict[str, Any]]
 ) -> None:
     """A record keeps them whole, and says that nothing was cut."""
-    asked = setup.request("submit", [f"/x/{name}"], None, [f"paths.out={name}"], None, "/o", None, None, 0.0)
+    asked = kept(Request(verb="submit", files=[f"/x/{name}"], assignments=[f"paths.out={name}"]), "/o")
+    assert asked is not None
     retry(_state(tmp_path, request=asdict(asked)))
     assert submitted[0]["manifest"] == f"/x/{name}"
     assert submitted[0]["assignments"] == [f"paths.out={name}"]
-    signed = setup.request("submit", ["https://h/m.csv?sig=c0ffee"], None, None, None, "/o", None, None, 0.0)
+    signed = kept(Request(verb="submit", files=["https://h/m.csv?sig=c0ffee"]), "/o")
+    assert signed is not None
     with pytest.raises(StateError, match="held a secret"):
         retry(_state(tmp_path / "cut", request=asdict(signed)))
 
@@ -214,7 +218,7 @@ def test_what_was_sent_to_a_cluster_goes_there_or_nowhere(tmp_path: Path, submit
     """Its `auto` and folder mean the cluster's machines; whoever asks names the cluster, or trusts the state."""
     sent_to = "http://127.0.0.1:8265"
     request = Request(verb="submit", files=["/laptop/m.csv"], address="auto", sent_to=sent_to)
-    with pytest.raises(StateError, match="must go to the cluster that the run was sent to") as caught:
+    with pytest.raises(StateError, match="the run was sent to a cluster, and no --address names it") as caught:
         run_again(request, "/tmp/ray/gone", str(tmp_path / "st"), trust=False)
     assert f"--address {sent_to}" in caught.value.do
     assert not submitted
@@ -237,7 +241,7 @@ def test_shards_are_retried_by_name_and_never_one_for_all(tmp_path: Path, submit
     """Where rows of several shards are to do, they are named with the command, and nothing is run; of one that is."""
     request = {"verb": "submit", "files": ["/m.csv"], "shard": "2/2", "sent_to": None}
     state = _state(tmp_path, request=request, shard="2/2", rows_total=2, manifest_sha256="m")
-    with pytest.raises(StateError, match="rows to do in 1/2, 2/2") as caught:
+    with pytest.raises(StateError, match="rows to do in several shards: 1/2, 2/2") as caught:
         retry(state)
     assert "--shard=NUMBER/2" in caught.value.do
     assert not submitted

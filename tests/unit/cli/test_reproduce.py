@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.cli import setup
 from lipwise_ray.cli.control import reproduce
-from lipwise_ray.dubbing import worker
-from lipwise_ray.dubbing.context import JobSpec, spec_of
-from lipwise_ray.engine.contract import Failure
 from lipwise_ray.errors import StateError
-from lipwise_ray.layers import parse_assignment, resolve
-from lipwise_ray.settings import Settings
+from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, RowPayload
+from lipwise_ray.pipeline.flows.results import MeasureResult, ScanResult
+from lipwise_ray.pipeline.flows.task_kinds import SCAN
+from lipwise_ray.pipeline.tasks import worker
+from lipwise_ray.runs.run_inputs import registry_of
+from lipwise_ray.scheduler.task import AnyKind, Failure, Hints, TaskResult
+from lipwise_ray.settings.layers import parse_assignment, resolve
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import quarantine
 from lipwise_ray.state.store import LocalStore
 
@@ -22,31 +24,44 @@ TASK = "scan:abc/def/3"
 
 
 @pytest.fixture
-def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, str, dict[str, Any]]]:
+def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, AnyKind, RowPayload]]:
     """Take what would be done."""
-    found: list[tuple[Any, str, dict[str, Any]]] = []
+    found: list[tuple[Any, AnyKind, RowPayload]] = []
 
     class Notes:
         def __init__(self, config: Any) -> None:
             self.config = config
 
-        def run(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+        def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
+            assert not hints.is_missing  # it may be done by now
             found.append((self.config, kind, payload))
-            return {}
+            return ScanResult() if kind is SCAN else MeasureResult()
 
     monkeypatch.setattr(worker, "Worker", Notes)
     return found
 
 
-def _letter(state: Path, *assignments: str, **changes: Any) -> None:
-    """Write the letter of a scan."""
+def _letter(state: Path, *assignments: str, kind: str = "scan", **changes: Any) -> str:
+    """Write the letter of a scan, or of another task in a chunk; return its name."""
     told = [("test", parse_assignment(text)) for text in assignments]
-    spec = JobSpec(
-        "a", "/v.mp4", "/s.wav", "a.mp4", "/o/a.mp4", None, 0.0, None, None, (), resolve(told) if told else Settings()
-    )
-    mine = setup.registry(Settings()).resolve("tiny_detector").record()
+    settings = resolve(told) if told else Settings()
+    job = {
+        "row_id": "a",
+        "video": "/v.mp4",
+        "audio": "/s.wav",
+        "output": "a.mp4",
+        "output_address": "/o/a.mp4",
+        "tracks": None,
+        "start_s": 0.0,
+        "end_s": None,
+        "language": None,
+        "tags": ["x"],
+        "settings": settings.model_dump_json(),
+        "speakers": [],
+    }
+    mine = registry_of(Settings()).resolve("tiny_detector").record()
     payload = {
-        "job": spec.record(),
+        "job": job,
         "weights": {"detector": [{**mine, "path": "/elsewhere/tiny.safetensors"}]},
         "scratch": "/of/the/run",
         "device": "cpu",
@@ -54,17 +69,24 @@ def _letter(state: Path, *assignments: str, **changes: Any) -> None:
         "known_choices": [],
         **dict.fromkeys(("job_id", "video_id", "detector_id"), "0f" * 12),
         "voices_id": None,
+        "looks_id": None,
+        "portraits": {},
         "identity": {"pipeline": 6},
+        "choice": {"codec": "auto", "encoder": "libx264", "bfloat16": None},
+        "has_begun": False,
         "chunk": 3,
         "start": 30,
         "stop": 40,
+        "is_missing": True,
         **changes,
     }
+    task = f"{kind}:abc/def/3"
     failure = Failure("application", "internal", "broken")
     attempt = {"blame": failure.blame, "code": failure.code, "message": failure.message, "node": "n", "worker": "w"}
-    letter = {"kind": "scan", "job_id": "0f" * 12, "payload": payload, "attempts": [attempt], "nodes": ["n"]}
-    quarantine.write(LocalStore(state), TASK, letter)
+    letter = {"kind": kind, "job_id": "0f" * 12, "payload": payload, "attempts": [attempt], "nodes": ["n"]}
+    quarantine.write(LocalStore(state), task, letter)
     (state / "runs").mkdir()
+    return task
 
 
 def test_a_task_is_rebuilt_with_what_this_machine_has(tmp_path: Path, done: list[Any]) -> None:
@@ -72,12 +94,13 @@ def test_a_task_is_rebuilt_with_what_this_machine_has(tmp_path: Path, done: list
     _letter(tmp_path, "chunk.length_s=5", run_me="import os")
     reproduce(str(tmp_path), TASK)
     ((config, kind, payload),) = done
-    assert kind == "scan"
-    assert payload["scratch"] == config.scratch != "/of/the/run"
-    assert Path(payload["weights"]["detector"][0]["path"]).is_file()
-    assert "run_me" not in payload
-    assert spec_of(payload).settings.chunk.length_s == 5
-    assert (payload["chunk"], payload["start"], payload["stop"], payload["voices_id"]) == (3, 30, 40, None)
+    assert kind is SCAN
+    assert config.scratch != "/of/the/run"
+    assert payload.row.weights.needed("detector").path.is_file()
+    assert payload.spec.settings.chunk.length_s == 5
+    assert payload.piece == NumberedSpan(3, 30, 40)
+    assert payload.probed.voices_id is None
+    assert "run_me" not in SCAN.record_of(payload)
 
 
 OWN = {"name": "custom", "network": "wav2lip", "path": "/theirs.pth", "sha256": "0" * 64}
@@ -90,19 +113,19 @@ OWN = {"name": "custom", "network": "wav2lip", "path": "/theirs.pth", "sha256": 
         (["paths.mirror=s3://theirs/m"], {}, "paths.mirror"),
         ([], {"weights": {"lipsync": OWN}}, "lipsync /theirs.pth"),
         ([], {"weights": {"lipsync": {**OWN, "name": "tiny_detector"}}}, "lipsync /theirs.pth"),
-        ([], {"reference": "s3://theirs/r.mp4"}, "reference s3://theirs/r.mp4"),
+        ([], {"kind": "measure", "reference": "s3://theirs/r.mp4"}, "reference s3://theirs/r.mp4"),
     ],
 )
 def test_a_letter_does_not_choose_what_is_trusted(
     assignments: list[str], changes: dict[str, Any], word: str, tmp_path: Path, done: list[Any]
 ) -> None:
     """Checkpoints, folders and buckets that only the state names are taken when that is asked for, and not before."""
-    _letter(tmp_path, *assignments, **changes)
-    with pytest.raises(StateError, match="must not be told by the state") as caught:
-        reproduce(str(tmp_path), TASK)
+    task = _letter(tmp_path, *assignments, **changes)
+    with pytest.raises(StateError, match="the state names what is to be trusted") as caught:
+        reproduce(str(tmp_path), task)
     assert word in caught.value.got
     assert not done
-    reproduce(str(tmp_path), TASK, trust=True)
+    reproduce(str(tmp_path), task, trust=True)
     assert len(done) == 1
 
 
@@ -116,15 +139,16 @@ def test_a_letter_does_not_choose_what_is_trusted(
         ({"chunk": "3"}, "bad_letter"),
         ({"weights": {"detector": [{"path": "x"}]}}, "bad_letter"),
         ({"weights": {"surprise": OWN}}, "bad_letter"),
-        ({"reference": "https://h/v.mp4?sig=c0ffee"}, "secret_in_letter"),
+        ({"kind": "measure", "reference": "https://h/v.mp4?sig=c0ffee"}, "secret_in_letter"),
+        ({"kind": "assemble", "sound": "jobs/j/sound/../../runs"}, "bad_letter"),
     ],
 )
 def test_a_letter_that_no_run_wrote_is_refused(
     changes: dict[str, Any], code: str, tmp_path: Path, done: list[Any]
 ) -> None:
     """Fields of another type, keys that lead elsewhere, checkpoints without a name, and addresses that were cut."""
-    _letter(tmp_path, **changes)
+    task = _letter(tmp_path, **changes)
     with pytest.raises(StateError) as caught:
-        reproduce(str(tmp_path), TASK, trust=True)
+        reproduce(str(tmp_path), task, trust=True)
     assert caught.value.code == code
     assert not done

@@ -14,7 +14,7 @@ import pytest
 from lipwise_ray.cli.app import main
 from lipwise_ray.cli.terminal import PlainStream
 from lipwise_ray.errors import StorageError
-from tests.dub import command
+from tests.support.dub import command
 
 
 def test_names_of_files_are_printed_plainly(

@@ -19,8 +19,8 @@ from packaging.utils import canonicalize_name
 
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from tests.conftest import ROOT
-from tests.dub import QUICK
-from tests.unit.cluster.dockerfile import FOLDER, VARIANTS, environment, instructions, of_variant
+from tests.support.dockerfile import FOLDER, VARIANTS, environment, instructions, of_variant
+from tests.support.dub import QUICK
 
 DOCKERFILE = FOLDER / "Dockerfile"
 LOCKS = {name: (FOLDER / f"{name}.lock").read_text() for name in ("requirements", "torch-gpu", "torch-cpu")}
@@ -120,17 +120,16 @@ for name in {modules!r}:
     sys.modules[name] = None
 """
 _DRIVER = """
-import lipwise_ray.cli.app, lipwise_ray.cli.backlog, lipwise_ray.cli.progress, lipwise_ray.cli.models
-import lipwise_ray.engine.backlog, lipwise_ray.engine.driver, lipwise_ray.engine.ray_actors
-import lipwise_ray.engine.ray_engine, lipwise_ray.engine.validation, lipwise_ray.reports.write
+import lipwise_ray.api, lipwise_ray.cli.app, lipwise_ray.cli.progress, lipwise_ray.backends.ray.actors
+import lipwise_ray.backends.ray.engine, lipwise_ray.runs.validation, lipwise_ray.reports.write
 if sys.argv[1:]:
     from lipwise_ray.__main__ import main
     main()
 """
 _LOOK = """
 from lipwise_ray.cli.doctor import look_here
-from lipwise_ray.cli.setup import settings_source
-for finding in look_here(settings_source(None, sys.argv[1:], None).for_run(), computes=False):
+from lipwise_ray import load_settings
+for finding in look_here(load_settings(assignments=sys.argv[1:]).for_run(), computes=False):
     print(*finding)
 """
 

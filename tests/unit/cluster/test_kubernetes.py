@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cluster.kube import FOLDER, NEWEST, OLDEST, objects, problems
+from tests.support.kube import FOLDER, NEWEST, OLDEST, objects, problems
 
 FILES = sorted(FOLDER.glob("*.yaml"))
 _FREE = {"labels", "annotations", "matchLabels", "nodeSelector", "nodeLabels", "rayStartParams", "requests", "limits"}

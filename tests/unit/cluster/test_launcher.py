@@ -21,7 +21,7 @@ from ray.autoscaler._private.command_runner import DockerCommandRunner
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tests.conftest import ROOT
-from tests.unit.cluster.dockerfile import environment
+from tests.support.dockerfile import environment
 
 FILES = sorted((ROOT / "cluster").glob("*-gpu-spot.yaml"))
 PROVIDERS = {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lipwise_ray.engine.metrics import METRICS, NIGHT_METRICS, STATE_LABEL
+from lipwise_ray.scheduler.metrics import METRICS, NIGHT_METRICS, STATE_LABEL
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "cluster" / "metrics"

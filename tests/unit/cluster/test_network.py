@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from tests.unit.cluster.kube import FOLDER, objects
+from tests.support.kube import FOLDER, objects
 
 
 def test_every_pod_is_under_the_network_policy() -> None:

@@ -16,11 +16,11 @@ import pytest
 
 from lipwise_ray.cli.backlog import TELL_S
 from lipwise_ray.exit_codes import ExitCode
-from lipwise_ray.layers import read_toml, resolve
-from lipwise_ray.settings import Engine
+from lipwise_ray.settings.layers import read_toml, resolve
+from lipwise_ray.settings.model import EngineSettings
 from tests.conftest import ROOT
-from tests.dub import run
-from tests.unit.cluster.kube import problems
+from tests.support.dub import run
+from tests.support.kube import problems
 
 CRON = ROOT / "cluster" / "cron"
 AIRFLOW = ROOT / "cluster" / "airflow" / "lipwise_nightly.py"
@@ -67,7 +67,7 @@ def test_systemd_units() -> None:
     assert codes == {ExitCode.ROWS_FAILED, ExitCode.STOPPED}  # a crash is none of them
     assert service["KillMode"] == "mixed"
     assert service["KillSignal"] == signal.SIGTERM.name
-    assert int(service["TimeoutStopSec"]) > Engine().stop_s + 2 * TELL_S + 120  # Ray's end, the report
+    assert int(service["TimeoutStopSec"]) > EngineSettings().stop_s + 2 * TELL_S + 120  # Ray's end, the report
     assert re.fullmatch(r"\*-\*-\* \d\d:\d\d:\d\d", _unit("lipwise-nightly.timer")["Timer"]["OnCalendar"])
 
 
@@ -135,7 +135,7 @@ def test_airflow() -> None:
     assert ast.literal_eval(options["max_active_runs"]) == 1
     assert ast.literal_eval(options["catchup"]) is False
     (delay,) = re.findall(r'"retry_delay": timedelta\(minutes=(\d+)\)', AIRFLOW.read_text())
-    assert 60 * int(delay) > Engine().stop_s + 2 * TELL_S + 120
+    assert 60 * int(delay) > EngineSettings().stop_s + 2 * TELL_S + 120
     command = ast.literal_eval(options["bash_command"])
     assert "--exit-zero" in command  # a shell's own arithmetic of codes would hide a crash
     _understood(shlex.split(command)[1:])

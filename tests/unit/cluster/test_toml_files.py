@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.dubbing.costs import read_prices
 from lipwise_ray.errors import LipwiseError
-from lipwise_ray.layers import read_toml, resolve
+from lipwise_ray.runs.costs import read_prices
+from lipwise_ray.settings.layers import read_toml, resolve
 from tests.conftest import ROOT
 
 FILES = [*sorted((ROOT / "jobs").glob("*.toml")), ROOT / "cluster" / "prices.toml"]

@@ -15,7 +15,7 @@ _A_NAMES_LENGTH = 22
 def test_a_file_that_crashes_its_reader_is_a_plain_error(tmp_path: Path) -> None:
     """One byte of a name's length makes OpenCV end the process; the worker that asked goes on. A good file is used."""
     pytest.importorskip("onnx")
-    from tests.embedder import write_embedder
+    from tests.support.embedder import write_embedder
 
     path = write_embedder(tmp_path / "own.onnx")
     assert SFace(path).values > 0

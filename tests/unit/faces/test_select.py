@@ -9,17 +9,19 @@ import pytest
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.select import (
-    CropRules,
-    choose,
-    choose_tracks,
+    every_face,
     fixed_box,
-    parse_selection,
+    parse_selection_rule,
     rivals,
+    select_faces,
+    select_tracks,
     yaw_degrees,
 )
 from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.values import Span
-from tests.unit.faces.boxes import SIZE, link_boxes, make_detections, three_people, turned
+from tests.support.boxes import SIZE, link_boxes, make_detections, three_people, turned
+
+EVERY = every_face((0, 0, 0, 0), (0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,7 @@ from tests.unit.faces.boxes import SIZE, link_boxes, make_detections, three_peop
 def test_which_face_is_meant(rule: str, left_edges: list[int]) -> None:
     """Each rule picks its face; a blip of a passer-by does not count as the right-most."""
     tracks = three_people()
-    chosen = choose_tracks(tracks, parse_selection(rule))
+    chosen = select_tracks(tracks, parse_selection_rule(rule))
     assert sorted(round(float(tracks.box[tracks.rows(n).start, 0])) for n in chosen) == left_edges
 
 
@@ -50,9 +52,9 @@ def test_someone_who_was_hidden_for_long_is_still_meant(rule: str) -> None:
         faces[n] = faces[n][1:]
     tracks = link_boxes(make_detections(faces, 100), gap=5)
     assert len(tracks.numbers) == 3
-    chosen = choose(tracks, choose_tracks(tracks, parse_selection(rule)), CropRules())
+    chosen = select_faces(tracks, select_tracks(tracks, parse_selection_rule(rule)), EVERY)
     assert chosen.frame.tolist() == [*range(40), *range(60, 100)]
-    assert set(chosen.box[:, 0].tolist()) == {100.0}
+    assert set(chosen.crop_box[:, 0].tolist()) == {100.0}
 
 
 def test_the_choice_is_made_in_every_shot() -> None:
@@ -62,32 +64,34 @@ def test_the_choice_is_made_in_every_shot() -> None:
         for n in range(20)
     }
     tracks = link_boxes(make_detections(faces, 20), [Span(0, 10), Span(10, 20)])
-    chosen = choose(tracks, choose_tracks(tracks, parse_selection("largest")), CropRules())
+    chosen = select_faces(tracks, select_tracks(tracks, parse_selection_rule("largest")), EVERY)
     assert chosen.frame.tolist() == list(range(20))
-    assert chosen.box[:10, 0].tolist() == [10.0] * 10
-    assert chosen.box[10:, 0].tolist() == [400.0] * 10
+    assert chosen.crop_box[:10, 0].tolist() == [10.0] * 10
+    assert chosen.crop_box[10:, 0].tolist() == [400.0] * 10
 
 
 def test_pads_grow_the_box_up_to_the_edge() -> None:
     """Pads are top, bottom, left, right, and the picture's edge is the limit."""
     tracks = link_boxes(make_detections({0: [(5, 300, 100, 350)]}, 1))
-    chosen = choose(tracks, choose_tracks(tracks, parse_selection("largest")), CropRules((1, 20, 10, 3)))
-    assert chosen.box[0].tolist() == [0, 299, 103, 360]
+    chosen = select_faces(
+        tracks, select_tracks(tracks, parse_selection_rule("largest")), every_face((1, 20, 10, 3), (0, 0, 0, 0))
+    )
+    assert chosen.crop_box[0].tolist() == [0, 299, 103, 360]
 
 
 def test_a_fixed_box_is_top_bottom_left_right() -> None:
     """The order is the original's; outside the picture it is an error."""
-    chosen = fixed_box(parse_selection("box:10,110,20,220"), 3, SIZE)
-    assert chosen.box.tolist() == [[20, 10, 220, 110]] * 3
+    chosen = fixed_box(parse_selection_rule("box:10,110,20,220"), 3, SIZE)
+    assert chosen.crop_box.tolist() == [[20, 10, 220, 110]] * 3
     with pytest.raises(FaceError, match="640x360"):
-        fixed_box(parse_selection("box:400,500,0,50"), 3, SIZE)
+        fixed_box(parse_selection_rule("box:400,500,0,50"), 3, SIZE)
 
 
 @pytest.mark.parametrize("text", ["biggest", "index:-1", "box:1,2,3", "box:5,5,0,9", ""])
 def test_unknown_rules(text: str) -> None:
     """What is no rule is an error that lists the rules."""
     with pytest.raises(FaceError, match="largest"):
-        parse_selection(text)
+        parse_selection_rule(text)
 
 
 @pytest.mark.parametrize("roll", [-30, 0, 20])
@@ -104,23 +108,25 @@ def test_faces_left_alone_fade_out() -> None:
     tracks = link_boxes(make_detections({n: [(150, 150, 250, 250)] for n in range(60)}, 60))
     points = np.stack([turned(min(90, n * 2)) for n in range(60)])
     turning = replace(tracks, landmarks=points)
-    chosen = choose(
-        turning, choose_tracks(turning, parse_selection("largest")), CropRules(max_yaw_deg=60, fade_frames=3)
+    chosen = select_faces(
+        turning, select_tracks(turning, parse_selection_rule("largest")), replace(EVERY, max_yaw_deg=60)
     )
-    first = int(chosen.turned_away[0])
+    first = int(chosen.over_yaw[0])
     assert first in (30, 31)
-    assert chosen.turned_away.tolist() == list(range(first, 60))
+    assert chosen.over_yaw.tolist() == list(range(first, 60))
     assert chosen.frame.tolist() == list(range(first))
     assert np.allclose(chosen.opacity[-4:], [1, 0.75, 0.5, 0.25])
-    small = choose(turning, choose_tracks(turning, parse_selection("largest")), CropRules(min_face_px=101))
-    assert (len(small.frame), len(small.too_small), len(small.turned_away)) == (0, 60, 0)
+    small = select_faces(
+        turning, select_tracks(turning, parse_selection_rule("largest")), replace(EVERY, min_face_px=101)
+    )
+    assert (len(small.frame), len(small.too_small), len(small.over_yaw)) == (0, 60, 0)
 
 
 def test_pads_as_a_share_of_the_face() -> None:
     """Shares are of the face's own height and width, and add to the pixels."""
     tracks = link_boxes(make_detections({0: [(100, 100, 200, 300)]}, 1))
-    crops = CropRules(pads=(1, 2, 3, 4), pads_share=(0.1, 0.2, 0.3, 0.4))
-    assert choose(tracks, choose_tracks(tracks, parse_selection("largest")), crops).box[0].tolist() == [
+    crops = every_face((1, 2, 3, 4), (0.1, 0.2, 0.3, 0.4))
+    assert select_faces(tracks, select_tracks(tracks, parse_selection_rule("largest")), crops).crop_box[0].tolist() == [
         67,
         79,
         244,
@@ -132,7 +138,7 @@ def test_tracks_without_landmarks_can_be_dubbed() -> None:
     """A user's tracks may give boxes alone: points are put where a face has them."""
     tracks = link_boxes(make_detections({0: [(100, 100, 200, 200)]}, 1))
     bare = replace(tracks, landmarks=np.zeros_like(tracks.landmarks))
-    points = choose(bare, choose_tracks(bare, parse_selection("largest")), CropRules()).landmarks[0]
+    points = select_faces(bare, select_tracks(bare, parse_selection_rule("largest")), EVERY).landmarks[0]
     assert (points > 100).all()
     assert (points < 200).all()
 
@@ -143,16 +149,16 @@ def test_one_person_in_two_places_is_like_the_portrait_in_both() -> None:
     faces |= {n: [(400, 10, 500, 110), (200, 10, 300, 110)] for n in range(40, 60)}
     tracks = link_boxes(make_detections(faces, 60), gap=5)
     first, near, far = sorted(tracks.numbers, key=lambda n: float(tracks.box[tracks.rows(n).start, 0]))
-    rule = parse_selection("like:x.png")
+    rule = parse_selection_rule("like:x.png")
     found = {first: 0.8, near: 0.6, far: 0.7}
-    assert choose_tracks(tracks, rule, lambda who: found[who[0]]) == sorted([first, far])
-    assert choose_tracks(tracks, rule, lambda who: -np.inf) == []
+    assert select_tracks(tracks, rule, lambda who: found[who[0]]) == sorted([first, far])
+    assert select_tracks(tracks, rule, lambda who: -np.inf) == []
 
 
 def test_rules_are_equal_however_they_are_written() -> None:
     """Blanks and capitals do not make another face of one."""
-    assert parse_selection("box: 1,20,3,40") == parse_selection("box:1,20,3,40")
-    assert len({parse_selection("Left"), parse_selection("left"), parse_selection("right")}) == 2
+    assert parse_selection_rule("box: 1,20,3,40") == parse_selection_rule("box:1,20,3,40")
+    assert len({parse_selection_rule("Left"), parse_selection_rule("left"), parse_selection_rule("right")}) == 2
 
 
 def test_who_speaks_is_found_shot_by_shot() -> None:
@@ -164,9 +170,9 @@ def test_who_speaks_is_found_shot_by_shot() -> None:
     small, large = tracks.numbers[0], tracks.numbers[1]
     assert sorted(rivals(tracks)) == [small, large]
     voice = {small: 0.6, large: 0.1}
-    numbers = choose_tracks(tracks, parse_selection("speaking"), lambda who: voice.get(who[0], 0.9))
-    chosen = choose(tracks, numbers, CropRules())
-    assert set(chosen.box[chosen.frame < 20, 0].tolist()) == {10.0}
-    assert set(chosen.box[chosen.frame >= 20, 0].tolist()) == {100.0}
+    numbers = select_tracks(tracks, parse_selection_rule("speaking"), lambda who: voice.get(who[0], 0.9))
+    chosen = select_faces(tracks, numbers, EVERY)
+    assert set(chosen.crop_box[chosen.frame < 20, 0].tolist()) == {10.0}
+    assert set(chosen.crop_box[chosen.frame >= 20, 0].tolist()) == {100.0}
     with pytest.raises(FaceError, match="compares"):
-        choose_tracks(tracks, parse_selection("speaking"))
+        select_tracks(tracks, parse_selection_rule("speaking"))

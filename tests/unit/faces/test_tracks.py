@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipwise_ray.errors import FaceError
-from lipwise_ray.faces.detections import Detections, Found
+from lipwise_ray.faces.detections import DetectedFaces, Detections
 from lipwise_ray.faces.select import (
-    CropRules,
-    choose,
-    choose_tracks,
-    parse_selection,
+    every_face,
+    parse_selection_rule,
+    select_faces,
+    select_tracks,
 )
 from lipwise_ray.faces.shots import ChangeMeter, shots
 from lipwise_ray.faces.tracks import Tracks, read_tracks, reference_smooth, smooth
 from lipwise_ray.values import Span
-from tests.unit.faces.boxes import link_boxes, make_detections, three_people, turned, walk
+from tests.support.boxes import link_boxes, make_detections, three_people, turned, walk
 
 
 def test_two_people_are_two_tracks() -> None:
@@ -150,7 +150,7 @@ def test_cuts_are_found_on_small_pictures() -> None:
 
 def test_small_faces_are_left_out() -> None:
     """The shorter side decides."""
-    found = Found(
+    found = DetectedFaces(
         np.array([[0, 0, 30, 10], [0, 0, 20, 20]], np.float32), np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32)
     )
     assert found.keep(16).box.tolist() == [[0, 0, 20, 20]]
@@ -163,7 +163,7 @@ def test_tracks_whose_eyes_are_swapped_are_refused(tmp_path: Path) -> None:
     replace(tracks, landmarks=points).save(tmp_path / "good.npz")
     read_tracks(tmp_path / "good.npz")
     replace(tracks, landmarks=points[:, [1, 0, 2, 4, 3]]).save(tmp_path / "bad.npz")
-    with pytest.raises(FaceError, match="picture's left first"):
+    with pytest.raises(FaceError, match="image's left first"):
         read_tracks(tmp_path / "bad.npz")
 
 
@@ -175,10 +175,8 @@ def test_a_full_profile_is_turned_away(tmp_path: Path, crossed_px: float) -> Non
     points[:, 0, 0] += crossed_px / 2
     points[:, 1, 0] -= crossed_px / 2
     profile = replace(tracks, landmarks=points)
-    assert (
-        len(choose(profile, choose_tracks(profile, parse_selection("largest")), CropRules(max_yaw_deg=70)).turned_away)
-        == 9
-    )
+    crops = replace(every_face((0, 0, 0, 0), (0, 0, 0, 0)), max_yaw_deg=70)
+    assert len(select_faces(profile, select_tracks(profile, parse_selection_rule("largest")), crops).over_yaw) == 9
     profile.save(tmp_path / "t.npz")
     assert np.array_equal(read_tracks(tmp_path / "t.npz").landmarks, points)
 

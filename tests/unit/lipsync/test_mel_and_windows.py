@@ -12,7 +12,7 @@ from lipwise_ray.errors import AudioError
 from lipwise_ray.lipsync import mel as mel_module
 from lipwise_ray.lipsync.mel import SILENCE, mel_spectrogram, write_mel
 from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts, window
-from tests.seeded import GOLDEN, speech_like_wave
+from tests.support.seeded import GOLDEN, speech_like_wave
 
 RATES = [Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(50), Fraction(60)]
 

@@ -13,12 +13,14 @@ from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync.align import TEMPLATE, aligned_to_shown
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.parsing import FaceParser, free_of_things
-from lipwise_ray.lipsync.renderer import Blend, FrameJob, Renderer, Spot
+from lipwise_ray.lipsync.renderer import Blend, FaceTarget, FrameJob, Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.nets.bisenet import BACKGROUND, GLASSES, HAIR, BiSeNet
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
+
+FACE = Blend("face", 0.1, "cubic", match_light=False, linear_light=False, grain=False, align=False)
 
 SKIN = 1
 
@@ -65,10 +67,10 @@ def test_the_frame_stays_where_something_is_in_front() -> None:
     box = np.array([70, 40, 170, 160], np.float32)
     points = ((TEMPLATE - 256) * 0.25 + [120, 90]).astype(np.float32)
     jobs = [
-        FrameJob(draw_frame(ClipSpec(size=size), n), (Spot(0, box, points, np.zeros((80, 16), np.float32)),))
+        FrameJob(draw_frame(ClipSpec(size=size), n), (FaceTarget(0, box, points, np.zeros((80, 16), np.float32)),))
         for n in range(5)
     ]
-    renderer = Renderer(White(batch_faces=4), Canvas(size, shape, ColorTags(matrix=6)), Blend("face"), parser=Left())  # type: ignore[arg-type]
+    renderer = Renderer(White(batch_faces=4), Canvas(size, shape, ColorTags(matrix=6)), FACE, parser=Left())  # type: ignore[arg-type]
     middle = int(aligned_to_shown(points, 512)[0, 2] + 256 * 0.25)
     for number, frame in enumerate(renderer.render(iter(jobs))):
         changed = plane_array(frame, 0) != plane_array(draw_frame(ClipSpec(size=size), number), 0)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lipwise_ray.lipsync.background import Background
 from lipwise_ray.lipsync.compose import paste_mask
 from lipwise_ray.lipsync.model import Passthrough
-from lipwise_ray.lipsync.pipeline import Background
-from lipwise_ray.lipsync.renderer import Blend, FrameJob, Renderer, Spot
+from lipwise_ray.lipsync.renderer import Blend, FaceTarget, FrameJob, Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.synth.clips import ClipSpec, draw_frame, read_code
@@ -23,7 +24,8 @@ assert SHAPE is not None
 CANVAS = Canvas(SPEC.size, SHAPE, ColorTags(matrix=6))
 BOX = np.array([[40, 40, 100, 100]], np.float32)
 NOBODY = np.zeros((0, 4), np.float32)
-HARD = Blend(mask="box")
+HARD = Blend("box", 0.1, "cubic", match_light=False, linear_light=False, grain=False, align=False)
+SOFT = replace(HARD, mask="soft")
 POINTS = np.zeros((5, 2), np.float32)
 
 
@@ -42,10 +44,10 @@ class Invert(Passthrough):
 
 def _jobs(count: int, boxes: Any = lambda _: BOX) -> Iterator[FrameJob]:
     for number in range(count):
-        spots = tuple(
-            Spot(track, box, POINTS, np.zeros((80, 16), np.float32)) for track, box in enumerate(boxes(number))
+        targets = tuple(
+            FaceTarget(track, box, POINTS, np.zeros((80, 16), np.float32)) for track, box in enumerate(boxes(number))
         )
-        yield FrameJob(draw_frame(SPEC, number), spots)
+        yield FrameJob(draw_frame(SPEC, number), targets)
 
 
 def _luma(frames: Iterator[Any]) -> list[Any]:
@@ -149,9 +151,6 @@ def test_the_box_mask_overwrites_the_whole_box() -> None:
     assert np.array_equal(luma[outside], before[outside])
 
 
-SOFT = Blend(mask="soft")
-
-
 class Scripted(Passthrough):
     """Returns every face brighter or darker, as its sound says."""
 
@@ -179,7 +178,7 @@ def _flat(level: int, opacity: float = 1.0, source: int = 0, noise: float = 0.0,
         if not plane:
             samples[:] = np.clip(level + noise * rng.standard_normal(samples.shape), 16, 235)
     mel = np.full((80, 16), 100 * error, np.float32)
-    return FrameJob(frame, (Spot(0, BOX[0], POINTS, mel, opacity),), source=source)
+    return FrameJob(frame, (FaceTarget(0, BOX[0], POINTS, mel, opacity),), source=source)
 
 
 def _mouth(frame: Any) -> Any:
@@ -201,7 +200,7 @@ def test_a_fade_is_as_far_as_planned(opacity: float, restorer: Any) -> None:
 
 def test_light_does_not_flash_at_a_cut() -> None:
     """With one box over a cut, the light of either side says nothing about the other's."""
-    blend = Blend(mask="soft", match_light=True)
+    blend = replace(SOFT, match_light=True)
     jobs = [_flat(80 if n < 6 else 180, source=n, error=-0.1 if n < 6 else 0.1) for n in range(12)]
     levels = [_mouth(frame).mean() for frame in Renderer(Scripted(), CANVAS, blend).render(iter(jobs))]
     assert levels[:6] == pytest.approx([80] * 6, abs=2)
@@ -210,7 +209,7 @@ def test_light_does_not_flash_at_a_cut() -> None:
 
 def test_light_is_smoothed_within_a_shot() -> None:
     """The mean error of the light goes; one that jumps from frame to frame is not chased, so nothing begins to pump."""
-    blend = Blend(mask="soft", match_light=True)
+    blend = replace(SOFT, match_light=True)
     errors = [0.15 if n % 2 else 0.05 for n in range(12)]
     jobs = [_flat(120, source=n, error=errors[n]) for n in range(12)]
     levels = [_mouth(frame).mean() for frame in Renderer(Scripted(), CANVAS, blend).render(iter(jobs))]
@@ -231,10 +230,10 @@ def test_grain_does_not_hang_on_the_restorers_strength(strength: float) -> None:
         renderer = Renderer(Smooth(), CANVAS, blend, restorer=Same(), strength=strength)  # type: ignore[arg-type]
         return _mouth(next(iter(list(renderer.render(iter([_flat(120, source=4, noise=5)]))))))
 
-    grainy, smooth = dubbed(Blend(mask="soft", grain=True)), dubbed(Blend(mask="soft"))
+    grainy, smooth = dubbed(replace(SOFT, grain=True)), dubbed(SOFT)
     assert smooth.std() < 1.5
     assert 3 < grainy.std() < 7
-    assert np.array_equal(grainy, dubbed(Blend(mask="soft", grain=True)))
+    assert np.array_equal(grainy, dubbed(replace(SOFT, grain=True)))
 
 
 def test_black_pixels_mix_in_linear_light() -> None:
@@ -242,8 +241,8 @@ def test_black_pixels_mix_in_linear_light() -> None:
     for side in range(26, 60, 3):
         box = np.array([50, 40, 50 + side, 40 + side], np.float32)
         job = _flat(18)
-        job = FrameJob(job.frame, (Spot(0, box, POINTS, job.spots[0].mel - 100),), source=0)
-        (frame,) = Renderer(Scripted(), CANVAS, Blend(mask="soft", linear_light=True)).render(iter([job]))
+        job = FrameJob(job.frame, (FaceTarget(0, box, POINTS, job.targets[0].mel - 100),), source=0)
+        (frame,) = Renderer(Scripted(), CANVAS, replace(SOFT, linear_light=True)).render(iter([job]))
         assert plane_array(frame, 0).min() >= 15
         assert plane_array(frame, 0).max() <= 19
 
@@ -262,7 +261,7 @@ def test_flicker_is_what_goes_back_and_forth(levels: float, more: float) -> None
             return np.clip(faces_bgr + np.float32((-1) ** self.calls * levels / 255), 0, 1).astype(np.float32)
 
     jobs = (_flat(120, source=n, noise=0) for n in range(20))
-    renderer = Renderer(Trembling(), CANVAS, Blend(mask="box"))
+    renderer = Renderer(Trembling(), CANVAS, HARD)
     assert len(list(renderer.render(jobs))) == 20
     flicker = renderer.flicker
     assert flicker.faces == 18
@@ -272,13 +271,13 @@ def test_flicker_is_what_goes_back_and_forth(levels: float, more: float) -> None
 def test_flicker_is_not_measured_over_jumps() -> None:
     """Where the source jumps, a face is missing or another is dubbed, frames are not compared."""
     jumps = (_flat(100 + 100 * (n >= 5), source=n if n < 5 else n + 50) for n in range(10))
-    renderer = Renderer(Passthrough(), CANVAS, Blend(mask="box"))
+    renderer = Renderer(Passthrough(), CANVAS, HARD)
     list(renderer.render(jumps))
     assert renderer.flicker.faces == 6
     assert renderer.flicker.filmed < 0.5
     gaps = [_flat(120, source=n) for n in range(9)]
-    gaps = [FrameJob(job.frame, job.spots if n % 3 else (), job.source) for n, job in enumerate(gaps)]
-    renderer = Renderer(Passthrough(), CANVAS, Blend(mask="box"))
+    gaps = [FrameJob(job.frame, job.targets if n % 3 else (), job.source) for n, job in enumerate(gaps)]
+    renderer = Renderer(Passthrough(), CANVAS, HARD)
     list(renderer.render(iter(gaps)))
     assert renderer.flicker.faces == 0
 
@@ -307,9 +306,9 @@ def _restored(lips: int, batch: int) -> list[Any]:
     points = np.array([[20, 22], [40, 22], [30, 35], [22, 46], [38, 46]], np.float32)
     jobs = []
     for number in range(23):
-        spots = [Spot(k, box, points + box[:2], np.zeros((80, 16), np.float32)) for k, box in enumerate(boxes)]
-        jobs.append(FrameJob(draw_frame(SPEC, number), tuple(spots if number % 3 else spots[:1]), source=number))
-    blend = Blend(mask="face", match_light=True, linear_light=True, grain=True)
+        targets = [FaceTarget(k, box, points + box[:2], np.zeros((80, 16), np.float32)) for k, box in enumerate(boxes)]
+        jobs.append(FrameJob(draw_frame(SPEC, number), tuple(targets if number % 3 else targets[:1]), source=number))
+    blend = replace(HARD, mask="face", match_light=True, linear_light=True, grain=True)
     return _luma(Renderer(Invert(lips), CANVAS, blend, restorer=Sharper(batch)).render(iter(jobs)))
 
 

@@ -9,7 +9,7 @@ import torch
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.lipsync.restore import ModelFaces, check_restorer, check_upscaler
 from lipwise_ray.nets.image_models import ImageModel
-from tests.seeded import seeded_input
+from tests.support.seeded import seeded_input
 
 
 class Small(torch.nn.Module):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from lipwise_ray.errors import MediaError, SegmentError
-from lipwise_ray.media.audio import Sound, extract_network_sound
+from lipwise_ray.media.audio import DecodedAudio, extract_network_audio
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.media.soundtrack import plan_soundtrack
 from lipwise_ray.media.verify import check_sound
-from lipwise_ray.settings import Limits
+from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.synth.clips import ToneSpec, write_sound
 
 Packets = Callable[[list[Any]], Iterator[Any]]
@@ -61,8 +61,8 @@ def _read(path: Path) -> tuple[Any, AudioReader]:
     return np.concatenate(list(reader.blocks(info.rate_hz, info.layout)), axis=1)[0], reader
 
 
-def _described(path: Path) -> Sound:
-    return extract_network_sound(probe_audio(path), path.with_suffix(".f32"))
+def _described(path: Path) -> DecodedAudio:
+    return extract_network_audio(probe_audio(path), path.with_suffix(".f32"))
 
 
 @pytest.mark.parametrize(
@@ -183,9 +183,9 @@ def test_a_jump_of_hours_is_refused(tmp_path: Path) -> None:
     """Silence is not written for longer than a sound may last."""
     whole = _sound(tmp_path / "s.mkv", "aac")
     late = _remuxed(whole, tmp_path / "late.mkv", _moved(40, 10**6, 5 * 3600.0))
-    info = probe_audio(late, Limits(hours=12))
+    info = probe_audio(late, LimitsSettings(hours=12))
     with pytest.raises(MediaError, match="at most 2 hours"):
-        extract_network_sound(info, tmp_path / "a.f32", limits=Limits(hours=2))
+        extract_network_audio(info, tmp_path / "a.f32", limits=LimitsSettings(hours=2))
 
 
 def test_tags_between_packets_are_no_sound(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from lipwise_ray.errors import AudioError, InputError, LipwiseError, MediaError, SegmentError
-from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.container import reading
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.matroska import ROOM, set_shown_size
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.media.reader import VideoReader
-from lipwise_ray.settings import Limits
+from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, codes, write_clip, write_sound
 from lipwise_ray.values import Size
 
@@ -58,12 +58,12 @@ def test_a_playlist_named_mp4_opens_no_other_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        (Limits(megapixels=0.07), "too_large"),
-        (Limits(hours=0.9 / 3600), "too_long"),
-        (Limits(streams=1), "too_many_streams"),
+        (LimitsSettings(megapixels=0.07), "too_large"),
+        (LimitsSettings(hours=0.9 / 3600), "too_long"),
+        (LimitsSettings(streams=1), "too_many_streams"),
     ],
 )
-def test_what_is_too_large_is_refused_by_its_headers(limits: Limits, code: str, tmp_path: Path) -> None:
+def test_what_is_too_large_is_refused_by_its_headers(limits: LimitsSettings, code: str, tmp_path: Path) -> None:
     """Pixels, hours and streams; the same file passes where it just fits."""
     path = tmp_path / "v.mp4"
     write_clip(path, ClipSpec(frames=25, tone=ToneSpec(1.0)))
@@ -71,7 +71,7 @@ def test_what_is_too_large_is_refused_by_its_headers(limits: Limits, code: str, 
         probe_video(path, limits)
     assert caught.value.code == code
     assert "See limits." in str(caught.value)
-    probe_video(path, Limits(megapixels=0.0768, hours=1.1 / 3600, streams=2))
+    probe_video(path, LimitsSettings(megapixels=0.0768, hours=1.1 / 3600, streams=2))
 
 
 def test_a_picture_that_would_fill_the_memory_is_not_decoded(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_a_picture_that_would_fill_the_memory_is_not_decoded(tmp_path: Path) -> 
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert path.stat().st_size < 1 << 20
-    with pytest.raises(MediaError, match="a picture whose size cannot be read"):
-        probe_video(path, Limits(megapixels=134))
+    with pytest.raises(MediaError, match="a frame whose size cannot be read"):
+        probe_video(path, LimitsSettings(megapixels=134))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 
@@ -100,7 +100,7 @@ def test_a_sound_that_goes_on_beyond_its_header_is_cut_off(tmp_path: Path) -> No
     path = tmp_path / "s.wav"
     write_sound(path, ToneSpec(3.0, codec="pcm_s16le", rate_hz=16_000, channels=1))
     with pytest.raises(MediaError, match="must last at most"):
-        extract_network_sound(probe_audio(path), tmp_path / "x.f32", limits=Limits(hours=1 / 3600))
+        extract_network_audio(probe_audio(path), tmp_path / "x.f32", limits=LimitsSettings(hours=1 / 3600))
     assert (tmp_path / "x.f32").stat().st_size <= 4 * 2 * 16_000
 
 
@@ -203,11 +203,11 @@ def test_sounds_that_cannot_be_used(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "none.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
     with pytest.raises(LipwiseError) as empty:
-        extract_network_sound(probe_audio(tmp_path / "none.wav"), tmp_path / "x.f32")
+        extract_network_audio(probe_audio(tmp_path / "none.wav"), tmp_path / "x.f32")
     assert empty.value.code in ("no_samples", "no_audio")
     _write_float_wav(tmp_path / "nan.wav", np.array([0.1] * 8000 + [np.nan] + [0.1] * 100, np.float32))
     with pytest.raises(AudioError, match=r"NaN or infinity after 0\.[45]") as bad:
-        extract_network_sound(probe_audio(tmp_path / "nan.wav"), tmp_path / "x.f32")
+        extract_network_audio(probe_audio(tmp_path / "nan.wav"), tmp_path / "x.f32")
     assert bad.value.code == "not_finite"
 
 
@@ -233,7 +233,7 @@ def test_a_codec_that_no_decoder_knows_is_the_files_fault(tmp_path: Path) -> Non
         probe_audio(sound)
     assert caught.value.code == "unknown_codec"
     assert len(build_index(probe_video(sound))) == 10
-    assert extract_network_sound(probe_audio(pictures), tmp_path / "wave.f32").samples > 0
+    assert extract_network_audio(probe_audio(pictures), tmp_path / "wave.f32").samples > 0
 
 
 @pytest.mark.parametrize(("channels", "code"), [(0, "no_audio"), (255, "damaged"), (0xFFFF, "no_audio")])
@@ -244,7 +244,7 @@ def test_a_wave_file_of_absurd_channels_is_the_files_fault(channels: int, code: 
     data[22:24] = struct.pack("<H", channels)
     (tmp_path / "s.wav").write_bytes(data)
     with pytest.raises((MediaError, AudioError)) as caught:
-        extract_network_sound(probe_audio(tmp_path / "s.wav"), tmp_path / "wave.f32")
+        extract_network_audio(probe_audio(tmp_path / "s.wav"), tmp_path / "wave.f32")
     assert caught.value.code == code
     assert "s.wav" in str(caught.value)
 
@@ -279,7 +279,7 @@ def test_files_with_changed_bytes_fail_as_files(tmp_path: Path) -> None:
         path.write_bytes(changed)
         for read in (
             lambda: build_index(probe_video(path)),  # noqa: B023  # called at once
-            lambda: extract_network_sound(probe_audio(path), tmp_path / "wave.f32"),  # noqa: B023  # called at once
+            lambda: extract_network_audio(probe_audio(path), tmp_path / "wave.f32"),  # noqa: B023  # called at once
         ):
             try:
                 read()
@@ -304,7 +304,7 @@ def test_a_file_that_ends_anywhere_fails_as_a_file(tmp_path: Path) -> None:
             path.write_bytes(data[:length])
             try:
                 build_index(probe_video(path))
-                extract_network_sound(probe_audio(path), tmp_path / "wave.f32")
+                extract_network_audio(probe_audio(path), tmp_path / "wave.f32")
             except InputError:
                 failed += 1
     assert failed > 250

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lipwise_ray.media.edits import Edit, edits_of, in_output
 from lipwise_ray.media.index import FrameIndex
-from lipwise_ray.media.join import Timeline
 from lipwise_ray.media.language import container_language
 from lipwise_ray.media.timecode import timecode_after
+from lipwise_ray.media.timeline import Timeline
 
 F = Fraction
 

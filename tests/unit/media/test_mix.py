@@ -11,17 +11,17 @@ import av
 import numpy as np
 import pytest
 
-from lipwise_ray.media.audio import extract_network_sound
+from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.channels import channel_names, routes
-from lipwise_ray.media.mix import Clip, mix
+from lipwise_ray.media.mix import AudioClip, mix
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.media.samples import samples_of
 from lipwise_ray.synth.clips import ToneSpec, write_sound
 
 
-def _clip(path: Path, start_s: float = 0.0, end_s: float | None = None) -> Clip:
+def _clip(path: Path, start_s: float = 0.0, end_s: float | None = None) -> AudioClip:
     info = probe_audio(path)
-    return Clip(info, extract_network_sound(info, path.with_suffix(".f32")), start_s, end_s)
+    return AudioClip(info, extract_network_audio(info, path.with_suffix(".f32")), start_s, end_s)
 
 
 def _wave(path: Path) -> Any:
@@ -121,7 +121,7 @@ def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
             sum("one.wav" in str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()),
         )
 
-    mix([Clip(one.info, one.sound, float(n), n + 0.5) for n in range(60)], tmp_path / "m.mka", on_block=count)
+    mix([AudioClip(one.info, one.sound, float(n), n + 0.5) for n in range(60)], tmp_path / "m.mka", on_block=count)
     assert most <= 12  # a block has 8 seconds
 
 

@@ -16,7 +16,7 @@ from av.stream import Disposition
 from lipwise_ray.media.samples import frame_of
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, draw_frame, write_sound
 from lipwise_ray.values import Size
-from tests.dub import PASSTHROUGH, QUICK, dub
+from tests.support.dub import PASSTHROUGH, QUICK, dub
 
 TEXTS = ((0, 400, "one"), (600, 300, "two"), (1000, 900, "<i>three</i>"))
 CLIP = ClipSpec(size=Size(160, 120), frames=50, gop=10)
@@ -221,13 +221,13 @@ def test_what_is_not_to_be_kept_stays_away(tmp_path):
 
 
 def test_a_still_picture_has_no_time_for_it(tmp_path):
-    """Where the picture stands still all that goes with time is left behind, with that reason."""
+    """Where the output is a still image all that goes with time is left behind, with that reason."""
     _source(tmp_path / "film.mkv", "matroska", "subrip")
     output, result = _dubbed(tmp_path, tmp_path / "film.mkv", "a.mkv", length="audio", sets=("source.static=true",))
     with av.open(str(output)) as found:
         assert not found.streams.subtitles
         assert found.metadata["title"] == "The film"
-    kinds = {one["kind"] for one in result["left_behind"] if "stands still" in one["why"]}
+    kinds = {one["kind"] for one in result["left_behind"] if "still image" in one["why"]}
     assert kinds == {"subtitles", "chapters", "other_audio"}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lipwise_ray.media.audio import NETWORK_RATE_HZ, extract_network_sound
+from lipwise_ray.media.audio import NETWORK_RATE_HZ, extract_network_audio
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, tone, write_clip, write_sound
 
@@ -17,7 +17,7 @@ def test_any_sound_becomes_mono_16_khz(rate_hz: int, channels: int, tmp_path: Pa
     """Length, loudness and pitch survive every rate and channel count."""
     spec = ToneSpec(1.7, rate_hz=rate_hz, channels=channels, codec="pcm_s16le", tone_hz=440)
     write_sound(tmp_path / "a.wav", spec)
-    sound = extract_network_sound(probe_audio(tmp_path / "a.wav"), tmp_path / "a.f32")
+    sound = extract_network_audio(probe_audio(tmp_path / "a.wav"), tmp_path / "a.f32")
     assert sound.duration_s == Fraction(round(1.7 * rate_hz), rate_hz)
     wave = np.fromfile(tmp_path / "a.f32", np.float32)
     assert abs(len(wave) - 1.7 * NETWORK_RATE_HZ) <= 2
@@ -37,7 +37,7 @@ def test_a_click_stays_where_it_is(tmp_path: Path) -> None:
         ("a.mp3", "libmp3lame", 44100),
     ):
         write_sound(tmp_path / name, ToneSpec(2.5, rate_hz=rate_hz, codec=codec, tone_hz=50))
-        extract_network_sound(probe_audio(tmp_path / name), tmp_path / "a.f32")
+        extract_network_audio(probe_audio(tmp_path / name), tmp_path / "a.f32")
         wave = np.fromfile(tmp_path / "a.f32", np.float32)
         loud = np.abs(wave[8000:24000])
         first = 8000 + int(np.argmax(loud > 0.5 * loud.max()))
@@ -60,7 +60,7 @@ def test_sound_that_starts_late_in_a_video_is_led_by_silence(tmp_path: Path) -> 
                 target.mux_one(packet)
     info = probe_audio(tmp_path / "late.mkv")
     assert abs(float(info.lead_s) - 0.48) < 0.05
-    sound = extract_network_sound(info, tmp_path / "a.f32")
+    sound = extract_network_audio(info, tmp_path / "a.f32")
     assert abs(float(sound.duration_s) - 1.5) < 0.06
 
 
@@ -71,6 +71,6 @@ def test_one_sample_is_a_sound(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "one.wav"), "wb") as file:
         file.setparams((1, 2, 48000, 1, "NONE", ""))
         file.writeframes(b"\0\1")
-    sound = extract_network_sound(probe_audio(tmp_path / "one.wav"), tmp_path / "a.f32")
+    sound = extract_network_audio(probe_audio(tmp_path / "one.wav"), tmp_path / "a.f32")
     assert sound.samples == 1
     assert (tmp_path / "a.f32").stat().st_size >= 4

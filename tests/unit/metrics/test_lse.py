@@ -11,7 +11,7 @@ import torch
 from lipwise_ray.metrics.lse import MOST_SHIFT, Curve, distances, reduce
 from lipwise_ray.metrics.mfcc import columns_of, mfcc
 from lipwise_ray.nets.syncnet import SyncNet
-from tests.seeded import GOLDEN, seeded_input, seeded_weights, speech_like_wave
+from tests.support.seeded import GOLDEN, seeded_input, seeded_weights, speech_like_wave
 
 
 def test_syncnet_gives_the_reference_numbers() -> None:

@@ -12,16 +12,16 @@ pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
 
 from lipwise_ray.lipsync.mel import mel_spectrogram
-from lipwise_ray.metrics.sync import SyncJudge
-from lipwise_ray.nets.registry import Registry
+from lipwise_ray.metrics.sync import SpeakerExpert
+from lipwise_ray.models.registry import Registry
 from lipwise_ray.resources import models_folder
 from lipwise_ray.values import F32Array, U8Array
 
 
 @pytest.fixture(scope="module")
-def judge() -> SyncJudge:
+def judge() -> SpeakerExpert:
     registry = Registry(models_folder() / "registry.toml", Path())
-    return SyncJudge(registry.resolve("tiny_judge", "lipsync_expert").path)
+    return SpeakerExpert(registry.resolve("tiny_judge", "lipsync_expert").path)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def clip() -> tuple[dict[int, U8Array], F32Array]:
     return crops, np.ascontiguousarray(mel_spectrogram(scene.sound).T)
 
 
-def test_true_lips_are_nearer_to_their_sound_than_others(judge: SyncJudge, clip) -> None:
+def test_true_lips_are_nearer_to_their_sound_than_others(judge: SpeakerExpert, clip) -> None:
     """The same lips under the sound played backwards are much further away."""
     crops, mel = clip
     true, other = judge.distance(crops, mel), judge.distance(crops, np.ascontiguousarray(mel[::-1]))
@@ -49,14 +49,14 @@ def test_true_lips_are_nearer_to_their_sound_than_others(judge: SyncJudge, clip)
 
 
 @pytest.mark.parametrize("frames", [0, 4, -4])
-def test_an_offset_is_measured(judge: SyncJudge, clip, frames: int) -> None:
+def test_an_offset_is_measured(judge: SpeakerExpert, clip, frames: int) -> None:
     """Sound moved by whole frames is found moved by as many, to one frame."""
     crops, mel = clip
     moved = np.roll(mel, round(frames * 3.2), axis=0)
     assert abs(judge.offset(crops, moved) - frames) <= 1
 
 
-def test_too_few_frames_have_no_distance(judge: SyncJudge, clip) -> None:
+def test_too_few_frames_have_no_distance(judge: SpeakerExpert, clip) -> None:
     """Fewer than five frames in a row, or no sound to go with them, give None instead of a number."""
     crops, mel = clip
     assert judge.distance({n: crops[n] for n in (0, 1, 2, 3, 5, 6)}, mel) is None

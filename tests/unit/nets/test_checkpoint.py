@@ -12,7 +12,7 @@ import pytest
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.nets.checkpoint import load_into, load_network, load_state_dict
-from tests.seeded import seeded_weights
+from tests.support.seeded import seeded_weights
 
 torch = pytest.importorskip("torch")
 

@@ -14,9 +14,9 @@ import torch
 from lipwise_ray.errors import SettingsError, WeightsError
 from lipwise_ray.lipsync.restore import ModelFaces, check_restorer
 from lipwise_ray.nets.image_models import ImageModel, load_image_model
-from lipwise_ray.nets.torchvision_mend import mend_torchvision
+from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators
 from tests.conftest import ROOT
-from tests.seeded import GOLDEN, seeded_input, seeded_weights
+from tests.support.seeded import GOLDEN, seeded_input, seeded_weights
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_files_that_are_no_image_model(tmp_path: Path, gfpgan: Path) -> None:
 @pytest.mark.slow
 def test_restoreformer_gives_its_networks_numbers(tmp_path: Path) -> None:
     """What the role gives is the network's own output on [-1, 1], in every run the same. Made-up weights."""
-    mend_torchvision()
+    declare_torchvision_operators()
     from spandrel.architectures.RestoreFormer import RestoreFormer
 
     torch.manual_seed(3)
@@ -102,7 +102,7 @@ def test_restoreformer_gives_its_networks_numbers(tmp_path: Path) -> None:
 @pytest.mark.skipif(find_spec("spandrel_extra_arches") is None, reason="extra codeformer is not installed")
 def test_codeformer_follows_its_fidelity(tmp_path: Path) -> None:
     """Its weight changes what comes out; the same weight gives the same pixels again. Made-up weights."""
-    mend_torchvision()
+    declare_torchvision_operators()
     from spandrel_extra_arches.architectures.CodeFormer import CodeFormer
 
     torch.manual_seed(3)
@@ -132,8 +132,8 @@ def test_nothing_needs_the_reference_packages() -> None:
     """Loading a restorer imports none of gfpgan, realesrgan and basicsr, which break with a current torchvision."""
     code = (
         "import sys; sys.path.insert(0, '.')\n"
-        "from lipwise_ray.nets.torchvision_mend import mend_torchvision\n"
-        "mend_torchvision(); mend_torchvision()\n"
+        "from lipwise_ray.nets.torchvision_compat import declare_torchvision_operators\n"
+        "declare_torchvision_operators(); declare_torchvision_operators()\n"
         "import spandrel, torchvision\n"
         "print([n for n in ('gfpgan', 'realesrgan', 'basicsr') if n in sys.modules])"
     )

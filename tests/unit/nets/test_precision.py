@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lipwise_ray.lipsync.model import Wav2LipSync
-from lipwise_ray.metrics.judges import ExpertJudge
+from lipwise_ray.metrics.sync_scorers import ExpertScorer
 from lipwise_ray.nets.image_models import ImageModel
 from lipwise_ray.nets.precision import choose_dtype, computing_in, exact_float32
 from lipwise_ray.resources import models_folder
@@ -64,7 +64,7 @@ def test_what_a_library_switches_is_put_back() -> None:
 
 def test_figures_are_computed_without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge's networks run with the switches of exact arithmetic."""
-    judge = ExpertJudge(TINY / "tiny_judge.safetensors")
+    judge = ExpertScorer(TINY / "tiny_judge.safetensors")
     seen: list[tuple[bool, ...]] = []
     embed = judge._network.embed_sound
 

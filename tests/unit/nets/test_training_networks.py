@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.seeded import GOLDEN, seeded_input, seeded_weights
+from tests.support.seeded import GOLDEN, seeded_input, seeded_weights
 
 torch = pytest.importorskip("torch")
 

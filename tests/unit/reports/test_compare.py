@@ -12,8 +12,9 @@ from lipwise_ray.errors import StateError
 from lipwise_ray.reports.compare import ALL, Difference, compare, interval
 from lipwise_ray.reports.rows import RunReport, row_of
 from lipwise_ray.state import layout
+from lipwise_ray.state.run_records import RunRecord
 from lipwise_ray.state.store import LocalStore, to_json
-from tests.dub import run
+from tests.support.dub import run
 
 
 def _record(
@@ -31,6 +32,12 @@ def _record(
     return {
         "status": "done",
         "row_id": name,
+        "job_id": f"job-{name}",
+        "output": f"{name}.mp4",
+        "frames": 10,
+        "chunks": 1,
+        "bytes_total": 5,
+        "sha256": "0" * 64,
         "language": language,
         "sync": {"judge": judge, "judge_sha256": sha256, "after": score},
         "identity": {"detector": "d", "evaluation": 1} if evaluated else {"weights": {"detector": "d"}},
@@ -41,7 +48,9 @@ def _record(
 
 
 def _run(*records: Any) -> RunReport:
-    return RunReport({"run_id": "r"}, None, [row_of(record, 1) for record in records], [])
+    return RunReport(
+        RunRecord(run_id="r", manifest="m.csv", rows=len(records)), None, [row_of(record, 1) for record in records], []
+    )
 
 
 def _of(found: Any, figure: str, language: str = ALL) -> Difference:

@@ -37,6 +37,8 @@ def _done(number: int, lse_c: float | None = 5.0, offset: int = 0, **more: Any) 
         "output": f"/out/{number}.mp4",
         "language": "de" if number % 2 else None,
         "tags": ["news"],
+        "bytes_total": 5,
+        "sha256": "0" * 64,
         "frames": 100,
         "video_s": 4.0,
         "audio_s": 4.01,
@@ -220,7 +222,7 @@ def test_an_unfinished_or_empty_run(tmp_path: Path) -> None:
     page = _read(Path(write_report(store, RUN, tmp_path / "elsewhere")))
     assert "not ended yet" in page.text
     assert pq.read_table(tmp_path / "elsewhere" / "results.parquet").num_rows == 0
-    with pytest.raises(StateError, match=f"must hold the run other, got only {RUN}"):
+    with pytest.raises(StateError, match=f"got only {RUN}, but must hold the run other"):
         collect(store, "other")
 
 

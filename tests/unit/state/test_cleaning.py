@@ -10,7 +10,7 @@ import pytest
 from lipwise_ray.state.cleaning import clean
 from lipwise_ray.state.store import LocalStore, Store, open_store, to_json
 from lipwise_ray.storage.cache import Cache
-from tests.s3 import BUCKET, s3_server
+from tests.support.s3 import BUCKET, s3_server
 
 DAY_S = 86_400.0
 NOW_S = 1_800_000_000.0
@@ -78,7 +78,8 @@ def _shard(run_id: str, shard: str, out: str) -> bytes:
 
 def _attempts(*verdicts: tuple[str, str]) -> bytes:
     attempts = [{"settings": {}, "verdict": verdict, "job_id": job_id} for verdict, job_id in verdicts]
-    return to_json({"status": "done", "attempts": attempts})
+    published = {"output": "/out/a.mp4", "frames": 9, "chunks": 1, "bytes_total": 5, "sha256": "0" * 64}
+    return to_json({"status": "done", "job_id": "a", **published, "attempts": attempts})
 
 
 WRITTEN = {

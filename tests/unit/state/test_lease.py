@@ -22,7 +22,9 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     with DriverLease(store, "first") as lease:
         assert lease.held
-        with pytest.raises(StateError, match=r"one driver at a time, got process \d+ on .* \(run first\)"):
+        with pytest.raises(
+            StateError, match=r"got process \d+ on .* \(run first\), but must have one driver at a time"
+        ):
             DriverLease(store, "second")
         assert (holder(store) or {}).get("run_id") == "first"
     assert holder(store) is None

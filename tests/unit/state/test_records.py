@@ -8,16 +8,17 @@ import random
 import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lipwise_ray.dubbing.ids import PIPELINE_VERSION
-from lipwise_ray.dubbing.inputs import sound_of
-from lipwise_ray.dubbing.published import read_result
 from lipwise_ray.errors import StorageError
+from lipwise_ray.pipeline.delivery.published import read_result
+from lipwise_ray.pipeline.inputs.records import sound_of
 from lipwise_ray.reports.rows import collect
 from lipwise_ray.state import layout, quarantine
-from lipwise_ray.state.markers import Marker, read_marker
+from lipwise_ray.state.ids import PIPELINE_VERSION
+from lipwise_ray.state.markers import ChunkMarker, read_marker
 from lipwise_ray.state.overview import overview, tracks_of
 from lipwise_ray.state.remote import MOST_RECORD_BYTES
 from lipwise_ray.state.store import LocalStore, as_json, read_json, to_json
@@ -51,9 +52,9 @@ RESULT = {
 VALUES = (None, "x", -1, 1e30, 1 << 200, [], {"a": 1}, True, "../../x", "\0")
 
 
-def _marker() -> Marker:
+def _marker() -> ChunkMarker:
     key = layout.segment(JOB, 0, "one")
-    return Marker(key, 10, 2, 7, "0" * 64, 1, 2, "18.0", "one", 1.0, {"encode": 0.5}, [0.1, 0.2, 3.0])
+    return ChunkMarker(key, 10, 2, 7, "0" * 64, 1, 2, "18.0", "one", 1.0, {"encode": 0.5}, [0.1, 0.2, 3.0])
 
 
 def test_a_changed_record_is_none() -> None:
@@ -164,17 +165,19 @@ def test_damaged_records_of_runs_are_shown_as_such(tmp_path: Path) -> None:
     store.write("runs/r1/run.json", to_json({"run_id": "../x", "manifest": "m.csv", "rows": 3}))
     store.write("runs/r2/run.json", json.dumps({"run_id": "r2", "manifest": 5, "rows": "x"}).encode())
     store.write("runs/r1/report.json", json.dumps({"seconds": "long"}).encode())
-    rows = [{"status": "done", "counts": "x"}, {"status": "done", "sync": 3}, {"status": "failed", "message": "why"}]
+    failure = {"status": "failed", "code": "no_face", "message": "why"}
+    rows: list[dict[str, Any]] = [{**RESULT, "counts": "x"}, {**RESULT, "sync": 3}, failure]
     for number, row in enumerate(rows, 1):
-        store.write(layout.row("r1", number, row["status"]), json.dumps({**row, "row_id": "a"}).encode())
+        record = {**row, "row": number, "row_id": "a"}
+        store.write(layout.row("r1", number, row["status"]), json.dumps(record).encode())
     store.write("runs/r1/rows/x-done.json", b"{}")
     store.write("jobs/j/plan.json", b'{"chunks": 4}')
     store.write(layout.dead_letter("scan:1"), b'{"attempts": 3}')
     found = overview(str(tmp_path))
-    assert (found.run_id, found.rows, [one["message"] for one in found.failures]) == ("r1", 3, ["why"])
-    assert found.quarantined[0]["message"] == "its dead letter cannot be read"
+    assert (found.run_id, found.rows, [one.message for one in found.failures]) == ("r1", 3, ["why"])
+    assert found.quarantined[0].message == "its dead letter cannot be read"
     report = collect(store, "r1")
-    assert [row["code"] for row in report.rows] == ["damaged_record", "damaged_record", None, "damaged_record"]
+    assert [row["code"] for row in report.rows] == ["damaged_record", "damaged_record", "no_face", "damaged_record"]
     assert report.ended is None
 
 
@@ -184,7 +187,7 @@ def test_a_state_does_not_name_files_of_its_reader(tmp_path: Path) -> None:
     (tmp_path / "tracks.npz").write_bytes(b"mine")
     store.write("runs/r/run.json", to_json({"run_id": "r", "manifest": "m", "rows": 1}))
     identity = {"video": "../..", "weights": {"detector": "."}}
-    store.write(layout.row("r", 1, "done"), to_json({"status": "done", "row_id": "a", "identity": identity}))
+    store.write(layout.row("r", 1, "done"), to_json({**RESULT, "row": 1, "row_id": "a", "identity": identity}))
     with pytest.raises(Exception, match="must hold the tracks of row a"):
         tracks_of(str(tmp_path / "s"), "a")
 

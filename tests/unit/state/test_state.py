@@ -8,15 +8,15 @@ import pytest
 
 from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.state import layout
-from lipwise_ray.state.markers import Marker, commit, done_chunks, read_marker
+from lipwise_ray.state.markers import ChunkMarker, commit, done_chunks, read_marker
 from lipwise_ray.state.store import LocalStore, load_file, open_store, read_json
 
 
-def _marker(store: LocalStore, attempt: str, tmp: Path, data: bytes = b"segment") -> Marker:
+def _marker(store: LocalStore, attempt: str, tmp: Path, data: bytes = b"segment") -> ChunkMarker:
     key = layout.segment("job", 3, attempt)
     (tmp / "part").write_bytes(data)
     store.put_file(key, tmp / "part")
-    return Marker(key, 10, 2, len(data), "0" * 64, 0, 0, "1", attempt, 1.0, {})
+    return ChunkMarker(key, 10, 2, len(data), "0" * 64, 0, 0, "1", attempt, 1.0, {})
 
 
 def test_records_are_whole_or_absent(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_states_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError):
         open_store(str(tmp_path / "file"))
-    with pytest.raises(StateError, match=r"ftp://host/x: must be a folder or an address of s3, gs or az, got ftp"):
+    with pytest.raises(StateError, match=r"ftp://host/x: got ftp, but must be a folder or an address of s3, gs or az"):
         open_store("ftp://user:word@host/x")
 
 

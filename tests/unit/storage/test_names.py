@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 import pytest
 
-from lipwise_ray.dubbing.manifest import read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.storage.names import same_name
 
 NAME = "vidéo d'été.mp4"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.dubbing import media
-from lipwise_ray.dubbing.media import Media
 from lipwise_ray.errors import InputError, LipwiseError, MediaError, StorageError
+from lipwise_ray.pipeline.inputs import resolver
+from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.storage import web
 from lipwise_ray.storage.address import Policy
 from lipwise_ray.storage.cache import Cache
@@ -139,7 +139,7 @@ def test_a_redirection_to_a_private_address_is_refused(site: Site) -> None:
     """A host that may be asked sends to one that may be asked too, but which lies inside this network."""
     policy = Policy(("http",), hosts=(f"cdn.test:{site.port}", f"127.0.0.1:{site.port}"))
     file = WebFile(f"{site.root}/to/http://127.0.0.1:{site.port}/v.mp4", policy, 1 << 20, site.resolve)
-    with pytest.raises(InputError, match=r"must be of the public network, got 127\.0\.0\.1"):
+    with pytest.raises(InputError, match=r"got 127\.0\.0\.1, but must be of the public network"):
         file.facts()
     assert site.asked["/v.mp4"] == 0
 
@@ -250,7 +250,7 @@ def _media(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Media
     def reach(address: str, policy: Policy, most_bytes: int) -> WebFile:
         return WebFile(address, policy, most_bytes, site.resolve)
 
-    monkeypatch.setattr(media, "WebFile", reach)  # only the name's lookup differs
+    monkeypatch.setattr(resolver, "WebFile", reach)  # only the name's lookup differs
     return Media(site.policy, 1 << 20, Cache(tmp_path / "cache"))
 
 

@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("skia")
 pytest.importorskip("espeakng_loader")
 
+from lipwise_ray.synth.appearance import draw_appearance
 from lipwise_ray.synth.corpus import CorpusSpec, crowd_scene, talking_scene, write_corpus
 from lipwise_ray.synth.footage import write_scene
 from lipwise_ray.synth.head import Pose
-from lipwise_ray.synth.look import draw_look
 from lipwise_ray.synth.mouth import CAVITY
 from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
 from lipwise_ray.synth.speech import Voice, speak
@@ -64,7 +64,7 @@ def test_only_the_speaker_speaks() -> None:
 
 def test_a_seed_is_a_presenter() -> None:
     """The same seed draws the same look and pixels, another one another look."""
-    assert draw_look(5) == draw_look(5) != draw_look(6)
+    assert draw_appearance(5) == draw_appearance(5) != draw_appearance(6)
     first, second = (next(draw_scene(_talker())).rgb for _ in range(2))
     assert np.array_equal(first, second)
 
@@ -140,7 +140,7 @@ def test_a_head_turns_its_face_with_it() -> None:
     """Yaw to the right moves the nose to the right more than the rim."""
     from lipwise_ray.synth.portrait import face_truth
 
-    look = draw_look(3)
+    look = draw_appearance(3)
     straight, turned = (face_truth(look, Pose(80, 80, 40, yaw=yaw)) for yaw in (0.0, 0.3))
     nose = turned.landmarks[2][0] - straight.landmarks[2][0]
     rim = turned.box[2] - straight.box[2]

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.dubbing.crops import read_mel
 from lipwise_ray.errors import FaceError, InputError, MediaError, SettingsError
 from lipwise_ray.lipsync.windows import constant_rate_starts, window
+from lipwise_ray.pipeline.analysis.crops import read_mel
 from lipwise_ray.training.dataset import runs
 from lipwise_ray.training.footage import find_footage
 from lipwise_ray.training.pack import open_pack
@@ -201,12 +201,12 @@ def test_gaps_end_a_run() -> None:
 
 def test_detected_boxes_are_near_the_true_ones(corpus: Path, tmp_path: Path) -> None:
     """With a detector instead of the truth, nearly every frame has a crop."""
-    from lipwise_ray.faces.tiny import TinyFaces
-    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.faces.tiny import TinyDetector
+    from lipwise_ray.models.registry import Registry
     from lipwise_ray.resources import models_folder
 
     weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector")
-    detector = TinyFaces(weights.path, min_score=0.7, device="cpu")
+    detector = TinyDetector(weights.path, min_score=0.7, device="cpu")
     name = (corpus / "train.txt").read_text().split()[0]
     note = prepare_clip(corpus / f"{name}.mp4", tmp_path / "x" / "y", PrepareSpec(96), detector)
     frames = len(json.loads((corpus / f"{name}.mp4.truth.json").read_text())["frames"])
@@ -217,14 +217,14 @@ def test_footage_without_a_face_is_refused(tmp_path: Path) -> None:
     """Moving shapes have no face."""
     from fractions import Fraction
 
-    from lipwise_ray.faces.tiny import TinyFaces
-    from lipwise_ray.nets.registry import Registry
+    from lipwise_ray.faces.tiny import TinyDetector
+    from lipwise_ray.models.registry import Registry
     from lipwise_ray.resources import models_folder
     from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 
     weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector")
     write_clip(tmp_path / "a.mp4", ClipSpec(rate=Fraction(25), frames=20, tone=ToneSpec(0.8)))
-    detector = TinyFaces(weights.path, min_score=0.7, device="cpu")
+    detector = TinyDetector(weights.path, min_score=0.7, device="cpu")
     with pytest.raises(FaceError, match="needs a face"):
         prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96), detector)
     assert not (tmp_path / "out").exists()

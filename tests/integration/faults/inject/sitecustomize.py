@@ -122,14 +122,15 @@ def _worker(module) -> None:
 
         self._store.put_file = put_file
 
-    def run(self, kind, payload):
-        number = payload.get("chunk", "")
-        now.update(task=f"{kind}:{payload['job']['row_id']}/{number}", frames=0)
+    def run(self, kind, payload, hints):
+        piece = getattr(payload, "piece", None)
+        number = getattr(payload, "chunk", piece.chunk if piece else "")
+        now.update(task=f"{kind.name}:{payload.row.job.row_id}/{number}", frames=0)
         if _broken:
             raise RuntimeError(_broken[0])
         strike(now["task"], "begin")
-        result = plain_run(self, kind, payload)
-        if kind == "render":
+        result = plain_run(self, kind, payload, hints)
+        if kind.name == "render":
             strike(now["task"], "after_marker")
         return result
 
@@ -140,9 +141,9 @@ def _worker(module) -> None:
 
     module.Worker.__init__, module.Worker.run, module.Worker._tick = init, run, tick
 
-    from lipwise_ray.dubbing import assembly, outputs
+    from lipwise_ray.pipeline.delivery import assemble, outputs
 
-    join, move = assembly.join, outputs.move_into_place
+    join, move = assemble.join, outputs.move_into_place
 
     def joining(segments, timeline, target, **more):
         join(segments, timeline, target, **more)
@@ -153,16 +154,16 @@ def _worker(module) -> None:
         move(path, target)
         (Path(FOLDER) / f"published-{Path(target).name}-{uuid.uuid4().hex}").touch()
 
-    assembly.join, outputs.move_into_place = joining, moving
+    assemble.join, outputs.move_into_place = joining, moving
 
 
 def _ledger(module) -> None:
     plain = module.Ledger.note
 
-    def note(self, task_id, job_id, event, **facts):
-        if event == "leased":
+    def note(self, task_id, job_id, event):
+        if event.event == "leased":
             strike(task_id, "before_lease")
-        plain(self, task_id, job_id, event, **facts)
+        plain(self, task_id, job_id, event)
 
     module.Ledger.note = note
 
@@ -171,7 +172,7 @@ def _flow(module):
     plain = module.RowFlow.advance
 
     def advance(self, task, result):
-        strike(f"{task.kind}:{task.payload['job']['row_id']}", "advance")
+        strike(f"{task.kind.name}:{task.row_id}", "advance")
         return plain(self, task, result)
 
     module.RowFlow.advance = advance
@@ -204,8 +205,8 @@ if FOLDER:
     _clock()
     for name, change in (
         ("psutil._pslinux", _kernel),
-        ("lipwise_ray.dubbing.flow", _flow),
-        ("lipwise_ray.dubbing.worker", _worker),
+        ("lipwise_ray.pipeline.flows.dub", _flow),
+        ("lipwise_ray.pipeline.tasks.worker", _worker),
         ("lipwise_ray.state.ledger", _ledger),
     ):
         if name in sys.modules:  # in a process that was forked

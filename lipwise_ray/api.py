@@ -1,0 +1,310 @@
+"""What the package is to a program: dubbing, evaluating, inspecting. The command line runs by these functions too.
+
+Everything here takes and gives values, prints nothing, and reads no option from the environment. Progress goes to one
+function, and to the log `lipwise_ray`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from lipwise_ray.errors import EngineError, OutputError
+from lipwise_ray.pipeline.inputs import resolver
+from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.runs.costs import read_prices
+from lipwise_ray.runs.load_settings import EngineKind, LoadedSettings, loaded
+from lipwise_ray.runs.night_record import NightRecord, not_started
+from lipwise_ray.runs.nightly import Nightly, window_end
+from lipwise_ray.runs.progress_events import Event, Message, Progress, RowEnded, ignore, logged
+from lipwise_ray.runs.report import Report
+from lipwise_ray.runs.run_inputs import out_address, read_evaluation, read_manifest, state_address
+from lipwise_ray.runs.run_request import request_for
+from lipwise_ray.runs.run_rows import RowsRunner, error_of
+from lipwise_ray.runs.single_row import single_row
+from lipwise_ray.settings.layers import preset_names
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.row_outcome import RowOutcome
+from lipwise_ray.state.run_records import Request
+from lipwise_ray.state.shards import Shard
+from lipwise_ray.storage.address import is_local, whole_path
+
+Place = str | Path
+"""A path, or an address: s3://, gs:// or az://."""
+
+
+def never() -> bool:
+    """Ask for no stop."""
+    return False
+
+
+def submit(
+    manifest: Place,
+    *,
+    out: Place | None = None,
+    state: Place | None = None,
+    settings: Settings | LoadedSettings | None = None,
+    engine: EngineKind | None = None,
+    models: Place | None = None,
+    shard: str | None = None,
+    verify: bool = False,
+    fail_above: float = 0.0,
+    progress: Progress = ignore,
+    stop: Callable[[], bool] = never,
+    copy_of: str | None = None,
+    request: Request | None = None,
+) -> Report:
+    """Dub every row of a manifest. Called again, it goes on after a stop, a crash or a failure.
+
+    Rows that fail raise nothing: the report counts them, and its `rows` say why.
+
+    Args:
+        manifest: A .csv, .xlsx, .jsonl or .parquet file.
+        out: Folder or prefix for outputs; without it `paths.out`, or ``out`` beside the manifest.
+        state: Where progress is kept; without it `paths.state`, or ``OUT.state``.
+        settings: What `load_settings` returned, or settings made in code; the defaults without.
+        engine: ``ray`` for workers on this machine or a cluster (`engine.address`), ``inline`` for this process;
+            without it what the settings say.
+        models: Folder of pulled checkpoints, where `paths.models` names none; without it
+            ``~/.cache/lipwise-ray/models``.
+        shard: The part of the rows to do, such as ``3/8``: other drivers do the others, on the same state.
+        verify: Read finished outputs again, and make those again that are not what was published.
+        fail_above: Fraction of the rows that may fail, in [0, 1], for `lipwise-ray retry`.
+        progress: Takes what happens, in this thread; what it raises ends the run.
+        stop: Asked about twice a second. Once it is true running tasks have `engine.stop_s` seconds to end, and the run
+            stops; nothing catches signals here.
+        copy_of: The file that the manifest is a copy of: relative paths go by where that one is.
+        request: What asked for it, for `lipwise-ray retry`; without it these arguments.
+
+    Returns:
+        What the run came to, with its rows' results.
+
+    Raises:
+        ManifestError: The manifest cannot be used as a whole.
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+        StorageError: A disk or store refused.
+    """
+    part = Shard.parse(shard) if shard is not None else None
+    source, name = loaded(settings, engine), str(manifest)
+    told = source.for_run()
+    out_root = out_address(_text(out), told, name)
+    state_root = state_address(_text(state), told, out_root)
+    rows = read_manifest(name, source, told, out_root, copy_of)
+    if part is not None:
+        rows.keep(part)
+    asked = request or request_for("submit", [copy_of or name], source, fail_above=fail_above, shard=shard)
+    runner = RowsRunner(source, models, logged(progress), stop)
+    return runner.end(runner.dub(rows, out_root, state_root, asked, verify=verify))
+
+
+def dub(
+    video: Place,
+    audio: Place,
+    output: Place,
+    *,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    language: str | None = None,
+    state: Place | None = None,
+    settings: Settings | LoadedSettings | None = None,
+    engine: EngineKind | None = None,
+    models: Place | None = None,
+    verify: bool = False,
+    progress: Progress = ignore,
+    stop: Callable[[], bool] = never,
+) -> RowOutcome:
+    """Dub one video. Called again, it goes on where it was stopped; what is done is not done again.
+
+    Args:
+        video: A video, a still image, or a folder of numbered images.
+        audio: Whatever holds the new audio.
+        output: The finished video: .mp4, .mov, .mkv or .webm.
+        start_s: Where the part of the video begins that is used, in seconds.
+        end_s: Where it ends; None for the video's end.
+        language: Of the new audio, such as ``de``; kept in the output.
+        state: Where progress is kept; without it ``OUTPUT.state``.
+        settings: As for `submit`.
+        engine: As for `submit`.
+        models: As for `submit`.
+        verify: As for `submit`.
+        progress: As for `submit`.
+        stop: As for `submit`.
+
+    Returns:
+        The finished row; ``record`` says what was made and how.
+
+    Raises:
+        InputError: The video, the audio or the output cannot be used.
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+        EngineError: It was stopped, or what runs the workers ended; the same call goes on.
+        LipwiseError: The row failed otherwise; ``code`` says why.
+    """
+    source = loaded(settings, engine)
+    told = source.for_run()
+    target = str(whole_path(output)) if is_local(str(output)) else str(output)
+    out_root, _, name = target.rpartition("/")
+    columns = {"video": str(video), "audio": str(audio), "output": name, "start": start_s, "end": end_s}
+    columns |= {"language": language}
+    rows = single_row(columns, out_root, preset_names(source.presets), resolver.policy_of(told.paths))
+    for problem in rows.problems:
+        raise problem
+    ended: list[RowOutcome] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, RowEnded):
+            ended.append(event.outcome)
+        progress(event)
+
+    runner = RowsRunner(source, models, logged(tell), stop)
+    state_root = state_address(_text(state), told, target)
+    report = runner.end(runner.dub(rows, out_root, state_root, verify=verify), writes_page=False)
+    if not ended:
+        happened = f"stopped before its end ({report.stopped or 'asked'})"
+        raise EngineError("stopped", target, got=happened, do="Call it again to go on")
+    if ended[0].status == "failed":
+        raise error_of(ended[0])
+    return ended[0]
+
+
+def evaluate(
+    videos: Place | Sequence[Place],
+    *,
+    references: Sequence[Place] = (),
+    out: Place = "evaluation",
+    state: Place | None = None,
+    settings: Settings | LoadedSettings | None = None,
+    engine: EngineKind | None = None,
+    models: Place | None = None,
+    fail_above: float = 0.0,
+    progress: Progress = ignore,
+    stop: Callable[[], bool] = never,
+    request: Request | None = None,
+) -> Report:
+    """Score finished videos, whoever made them; with a reference also PSNR, SSIM, FID and more.
+
+    Args:
+        videos: A video, several, or a manifest of videos (.csv, .xlsx, .jsonl, .parquet).
+        references: Videos to compare with: one for all, or one for each; a manifest has a column for them instead.
+        out: Folder for report.html and results.*.
+        state: Where progress is kept; without it `paths.state`, or ``OUT.state``.
+        settings: As for `submit`.
+        engine: As for `submit`.
+        models: As for `submit`.
+        fail_above: As for `submit`.
+        progress: As for `submit`.
+        stop: As for `submit`.
+        request: As for `submit`.
+
+    Returns:
+        What the run came to; the ``record`` of each of its rows has the figures.
+
+    Raises:
+        ManifestError: The manifest cannot be used as a whole.
+        OutputError: The folder cannot be written.
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+        StorageError: A disk or store refused.
+    """
+    source, folder = loaded(settings, engine), Path(out)
+    files = [str(videos)] if isinstance(videos, str | Path) else [str(video) for video in videos]
+    beside = [str(reference) for reference in references]
+    told = source.for_run()
+    rows = read_evaluation(files, beside, told)
+    state_root = state_address(_text(state), told, str(out))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        happened = f"cannot be written: {(error.strerror or '').lower()}"
+        raise OutputError("not_writable", str(out), got=happened, do="Check the folder") from error
+    asked = request or request_for("evaluate", files, source, references=beside, fail_above=fail_above)
+    runner = RowsRunner(source, models, logged(progress), stop)
+    return runner.end(runner.evaluate(rows, str(out), state_root, asked), folder)
+
+
+def nightly(
+    backlog: Place,
+    *,
+    until: str | None = None,
+    opens: str | None = None,
+    out: Place | None = None,
+    state: Place | None = None,
+    settings: Settings | LoadedSettings | None = None,
+    engine: EngineKind | None = None,
+    models: Place | None = None,
+    prices: Path | None = None,
+    keep: int = 30,
+    fail_above: float = 0.0,
+    on_failure: Callable[[NightRecord], object] = lambda _: None,
+    progress: Progress = ignore,
+    stop: Callable[[], bool] = never,
+) -> NightRecord:
+    """Dub what is new in a backlog: the highest priority first, then the oldest; the rest is for the next night.
+
+    Args:
+        backlog: The folder or prefix into which manifests are dropped.
+        until: When the window closes, as ``HH:MM`` by this machine's clock; None for never.
+        opens: When the window opens: a night that comes before is refused.
+        out: Folder or prefix, under which each manifest has a folder of its name; without it ``BACKLOG.out``.
+        state: Where progress is kept; without it `paths.state`, or ``OUT.state``.
+        settings: As for `submit`.
+        engine: As for `submit`.
+        models: As for `submit`.
+        prices: What machines cost, such as ``cluster/prices.toml``.
+        keep: How many nights' reports stay.
+        fail_above: Fraction of the rows that may fail, in [0, 1].
+        on_failure: Takes the record of a night that ends with an error, before the error is raised.
+        progress: As for `submit`; runs follow one another.
+        stop: As for `submit`.
+
+    Returns:
+        What the night came to.
+
+    Raises:
+        StateError: There is no backlog, another night is at it, or it is outside of its window.
+        SetupError: Nothing could start.
+        StorageError: The state cannot be written.
+    """
+    night: Nightly | None = None
+    tell = logged(progress)
+    try:
+        source, root = loaded(settings, engine), str(backlog).rstrip("/")
+        told = source.for_run()
+        end = window_end(until, datetime.now().astimezone(), opens) if until else None
+        out_root = out_address(_text(out) or f"{root}.out", told, str(backlog))
+        state_root = state_address(_text(state), told, out_root)
+        listed = read_prices(prices) if prices else None
+        runner = RowsRunner(source, models, tell, stop)
+
+        def place_of(name: str) -> str:
+            return f"{out_root}/{name.rpartition('.')[0]}"
+
+        def read(name: str, manifest: str) -> Manifest:
+            return read_manifest(manifest, source, told, place_of(name))
+
+        def dub_rows(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
+            asked = request_for("submit", [f"{root}/{name}"], source, fail_above=fail_above)
+            facts = night.facts if night else None
+            report = runner.dub(manifest, place_of(name), state_root, asked, is_over=is_over, night=facts)
+            return runner.end(report, writes_page=False)
+
+        night = Nightly(
+            str(backlog),
+            state_root,
+            read,
+            dub_rows,
+            lambda text: tell(Message(text)),
+            stop,
+            end,
+            keep,
+            fail_above,
+            listed.lines if listed else None,
+            told.engine.metrics_file,
+        )
+        return night.run()
+    except BaseException as error:
+        on_failure(night.failed(error) if night else not_started(str(backlog), error))
+        raise
+
+
+def _text(place: Place | None) -> str | None:
+    return None if place is None else str(place)

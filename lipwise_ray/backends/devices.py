@@ -1,0 +1,16 @@
+"""What workers compute on."""
+
+from __future__ import annotations
+
+from lipwise_ray.errors import SettingsError
+
+
+def no_gpu_here() -> SettingsError:
+    """Return what is wrong with waiting for a GPU on a machine that has none: no other node will come."""
+    return SettingsError(
+        "no_gpu",
+        'engine.place = "gpu"',
+        "needs a GPU on this machine, or the --address of a cluster",
+        "no GPU",
+        'Set engine.place to "auto" to render on what is there; `nvidia-smi` shows what the driver sees',
+    )

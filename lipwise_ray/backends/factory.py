@@ -1,0 +1,72 @@
+"""Making the engine that the settings ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lipwise_ray.backends.ray.environment import check_token_file, guard_local_ray, keep_past_lost_heads
+from lipwise_ray.storage.address import whole_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
+    from lipwise_ray.scheduler.engine import Engine
+    from lipwise_ray.scheduler.metrics import Meter, NightFacts, Sink
+    from lipwise_ray.settings.model import EngineSettings
+
+
+def make_engine(
+    settings: EngineSettings,
+    config: WorkerConfig,
+    make_runner: RunnerMaker,
+    say: Callable[[str], None] = lambda _: None,
+) -> Engine:
+    """Return an engine, its workers not started yet.
+
+    Args:
+        settings: Where workers live, and how many.
+        config: What they are told.
+        make_runner: Makes what does the tasks, in the process of each worker.
+        say: Tells people of workers that do not begin.
+
+    Raises:
+        SetupError: Ray cannot be started or reached.
+    """
+    if settings.kind == "inline":
+        from lipwise_ray.backends.inline import inline_engine
+
+        return inline_engine(config, settings, make_runner)
+    if settings.address == "local":
+        guard_local_ray()
+    else:
+        check_token_file()
+        keep_past_lost_heads()
+    from lipwise_ray.backends.ray.engine import RayEngine  # after the guard
+
+    return RayEngine(config, settings, make_runner, say)
+
+
+def meter_for(settings: EngineSettings, state_address: str, rows: int, night: NightFacts | None = None) -> Meter:
+    """Return what takes a run's metrics to where the settings want them, and to the Ray of the cluster it runs on.
+
+    Args:
+        settings: Where they go.
+        state_address: Where the run's lease is: its state, or its shard of it.
+        rows: How many rows the run has.
+        night: The night that the run is part of; None for none.
+
+    Raises:
+        SettingsError: The file cannot be written to.
+    """
+    from lipwise_ray.scheduler.metrics import FileSink, Meter
+
+    sinks: list[Sink] = []
+    # From outside (ray://) nothing of this process reaches the agents of the nodes.
+    if settings.kind == "ray" and settings.address != "local" and not settings.address.startswith("ray://"):
+        from lipwise_ray.backends.ray.metrics import RaySink  # after the guard
+
+        sinks.append(RaySink())
+    if settings.metrics_file:
+        sinks.append(FileSink(whole_path(settings.metrics_file)))
+    return Meter(sinks, state_address=state_address, rows=rows, night=night)

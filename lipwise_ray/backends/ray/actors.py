@@ -1,0 +1,114 @@
+"""What runs in Ray's processes: the workers, and a small agent on each node where one is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from threadpoolctl import threadpool_limits
+
+from lipwise_ray.backends.ray.session import ray_logs
+from lipwise_ray.backends.ray.starts import log_end, words_of_start
+from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
+from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.scheduler.worker_protocol import Capabilities
+
+_TOLD_SHARE = 0.9
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Who a worker that has begun is: its process, its node, its log, and what it can do where it renders."""
+
+    pid: int
+    node: str
+    log: str
+    abilities: Capabilities | None
+
+
+class RemoteWorker:
+    """A worker, a counter that another thread may read, and a log of its own.
+
+    Args:
+        config: Of the worker.
+        make_runner: Makes what does the tasks.
+        name: The engine's name of it.
+        start_s: The time it has to begin; shortly before its end the log gets to know where it stands.
+    """
+
+    def __init__(self, config: WorkerConfig, make_runner: RunnerMaker, name: str, start_s: float) -> None:
+        _limit_threads(config.threads)
+        self._log = _own_log(config.scratch_here, name)
+        faulthandler.dump_traceback_later(start_s * _TOLD_SHARE)
+        self._worker = make_runner(config)
+
+    def begin(self, jobs: list[Any] | None) -> Begun:
+        """Load the models of these jobs, None for a worker that renders nothing; tell who, where and what this is."""
+        abilities = None if jobs is None else self._worker.prepare(jobs)
+        faulthandler.cancel_dump_traceback_later()
+        node, log = ray.get_runtime_context().get_node_id(), str(self._log) if self._log else ""
+        return Begun(os.getpid(), str(node), log, abilities)
+
+    def run(self, kind: str, payload: bytes, hints: Hints, attempt: str) -> tuple[bytes, int]:
+        """Do one task; return its result, and the most bytes of GPU memory that this process has reserved."""
+        print(f"--- {attempt}", file=sys.stderr, flush=True)  # noqa: T201  # the worker's own log
+        known = self._worker.kinds[kind]
+        result = self._worker.run(known, known.read_payload(payload), hints)
+        return known.write_result(result), _gpu_bytes()
+
+    @ray.method(concurrency_group="control")
+    def frames_done(self) -> int:
+        """Return the frames finished since the worker began."""
+        return self._worker.frames_done
+
+
+class Agent:
+    """Looks after the processes of one node."""
+
+    def kill(self, pid: int) -> None:
+        """End a process that may not listen any more."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def tail(self, log: str, mark: str) -> str:
+        """Return what a worker's log says since the last line that ends in `mark`, its end only."""
+        return log_end(Path(log)).rpartition(f"--- {mark}\n")[2]
+
+    def words_of_start(self, config: WorkerConfig, worker: str) -> tuple[bool, str]:
+        """Return what is known of a worker that does not begin, see `ray_starts`."""
+        return words_of_start(str(config.scratch_here), worker, ray_logs())
+
+
+def _limit_threads(count: int) -> None:
+    """Let what is loaded already, and what is loaded later, compute with so many threads."""
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
+    threadpool_limits(count)
+
+
+def _gpu_bytes() -> int:
+    torch = sys.modules.get("torch")
+    return torch.cuda.max_memory_reserved() if torch and torch.cuda.is_initialized() else 0
+
+
+def _own_log(scratch: Path, name: str) -> Path | None:
+    """Send what this process prints, and the stack of a fatal signal, to a file that outlives it."""
+    folder = scratch / "logs"
+    path = folder / f"{name}-{os.getpid()}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        return None  # a full disk must not keep the worker from saying so by its tasks
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+    faulthandler.enable(all_threads=False)
+    return path

@@ -1,0 +1,47 @@
+"""What a worker is told when it begins, and who makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lipwise_ray.scheduler.worker_protocol import TaskRunner
+from lipwise_ray.settings.model import PathsSettings
+from lipwise_ray.storage.cache import machine_folder
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """What every worker of a run is told.
+
+    ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU; ``paths`` says where
+    copies of what lies elsewhere are kept; ``models_gb`` how large the checkpoints of models are that stay loaded, 0 to
+    go by the memory there is; ``gpu_part`` is the part of a GPU that it may take; ``machine_folder`` is the folder of
+    the driver's machine that ``scratch`` is in: another machine has one of its own for it. Empty where all have that
+    path.
+    """
+
+    state: str
+    scratch: str
+    device: str
+    threads: int
+    paths: PathsSettings = field(default_factory=PathsSettings)
+    models_gb: float = 0.0
+    gpu_part: float = 1.0
+    machine_folder: str = ""
+
+    @property
+    def scratch_here(self) -> Path:
+        """Where this machine has its temporary files.
+
+        Raises:
+            StorageError: Its folder is somebody else's, or cannot be made.
+        """
+        if not self.machine_folder:
+            return Path(self.scratch)
+        return machine_folder() / Path(self.scratch).relative_to(self.machine_folder)
+
+
+RunnerMaker = Callable[[WorkerConfig], TaskRunner]
+"""Makes what does the tasks, in the process that is to do them. Ray takes it there by its name."""

@@ -1,1 +1,0 @@
-"""The whole job in one process: manifest, plan, tasks, worker. No ray."""

@@ -1,1 +1,0 @@
-"""Where work runs: the engine contract, its implementations, and the dispatcher."""

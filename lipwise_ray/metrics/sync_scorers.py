@@ -1,0 +1,172 @@
+"""Networks that score how well lips and sound go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from lipwise_ray.lipsync.windows import window
+from lipwise_ray.metrics.lse import SYNCNET
+from lipwise_ray.metrics.sync import stacked_lips
+from lipwise_ray.nets.checkpoint import load_into, load_network
+from lipwise_ray.nets.expert import LipSyncExpert
+from lipwise_ray.nets.precision import exact_float32
+from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
+from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, U8Array
+
+_EXPERT = "lipsync_expert"
+BATCH = 16
+_SLACK = 1e-6
+_CROP_SCALE, _GREY = 0.4, 110
+_EXPERT_SIDE_PX, _EXPERT_BELOW_PX = 96, 10
+
+
+class SyncScorer(Protocol):
+    """Embeds lips and sound.
+
+    Attributes:
+        side_px: Side of the face crops it looks at.
+        hears: What it hears of an audio stream: ``mfcc`` or ``mel``.
+        outside: Level of what lies outside the image; None repeats the image's edge.
+        is_lse: Its figures are LSE-D and LSE-C.
+    """
+
+    side_px: int
+    hears: str
+    outside: int | None
+    is_lse: bool
+
+    def region(self, face: F32Array) -> F64Array:
+        """Return the box that is looked at (left, top, right, bottom) for the box of a face."""
+        ...
+
+    def lips(self, crops: U8Array) -> F32Array:
+        """Return embeddings, shape (W, D), of BGR crops of shape (W, 5, side, side, 3)."""
+        ...
+
+    def column(self, seconds: F64Array) -> I64Array:
+        """Return the first columns of audio windows at these times."""
+        ...
+
+    def sound(self, heard: FloatArray, columns: I64Array) -> F32Array:
+        """Return embeddings of windows, shape (len(columns), D).
+
+        Args:
+            heard: Cepstra, shape (N, 13), or a mel, shape (N, 80).
+            columns: Where the windows begin.
+        """
+        ...
+
+
+class SyncNetScorer:
+    """SyncNet v2, the scorer of the published figures.
+
+    Args:
+        weights: Its checkpoint.
+        device: ``cpu`` or ``cuda``.
+        batch: Windows a network call.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+
+    side_px = SIDE_PX
+    hears = "mfcc"
+    outside: int | None = _GREY
+    is_lse = True
+
+    def __init__(self, weights: Path, device: str = "cpu", batch: int = BATCH) -> None:
+        self._device = device
+        self._batch = batch
+        network = SyncNet()
+        load_into(network, weights, "SyncNet v2")
+        self._network = network.eval().to(device)
+
+    def region(self, face: F32Array) -> F64Array:
+        """Return a square of 2.8 half-sides of the face, shifted down, as syncnet_python's run_pipeline crops it."""
+        half = float(max(face[2] - face[0], face[3] - face[1])) / 2
+        x, y = float(face[0] + face[2]) / 2, float(face[1] + face[3]) / 2
+        wide, below = half * (1 + _CROP_SCALE), half * (1 + 2 * _CROP_SCALE)
+        return np.array([x - wide, y - half, x + wide, y + below])
+
+    def lips(self, crops: U8Array) -> F32Array:
+        """Return embeddings of crops."""
+        return _in_batches(
+            crops, lambda part: self._network.embed_lips(part.permute(0, 4, 1, 2, 3).float()), self._device, self._batch
+        )
+
+    def column(self, seconds: F64Array) -> I64Array:
+        """Return columns of 10 ms; a frame of 1/25 s is exactly four of them."""
+        return np.floor(seconds * 100 + 0.5).astype(np.int64)
+
+    def sound(self, heard: FloatArray, columns: I64Array) -> F32Array:
+        """Return embeddings of windows of cepstra; past the audio's ends its first and last column are repeated."""
+        place = np.clip(columns[:, None] + np.arange(COLUMNS), 0, len(heard) - 1)
+        windows = heard[place].astype(np.float32, copy=False).transpose(0, 2, 1).reshape(-1, 1, CEPSTRA, COLUMNS)
+        return _in_batches(windows, self._network.embed_sound, self._device, self._batch)
+
+
+class ExpertScorer:
+    """A lip-sync expert of Wav2Lip's kind, as it is bundled for drawn faces.
+
+    Args:
+        weights: Its checkpoint, of any width.
+        device: ``cpu`` or ``cuda``.
+        batch: Windows a network call.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+
+    side_px = _EXPERT_SIDE_PX
+    hears = "mel"
+    outside: int | None = None
+    is_lse = False
+
+    def __init__(self, weights: Path, device: str = "cpu", batch: int = BATCH) -> None:
+        self._device = device
+        self._batch = batch
+        self._network = load_network(LipSyncExpert, weights, "the lip-sync expert").eval().to(device)
+
+    def region(self, face: F32Array) -> F64Array:
+        """Return the face's box and 10 pixels below it, as experts have seen in training."""
+        return face.astype(np.float64) + np.array([0, 0, 0, _EXPERT_BELOW_PX])
+
+    def lips(self, crops: U8Array) -> F32Array:
+        """Return embeddings of the lower halves of crops, of length 1."""
+        lower = crops[:, :, self.side_px // 2 :]
+        return _in_batches(lower, lambda part: self._network.embed_face(stacked_lips(part)), self._device, self._batch)
+
+    def column(self, seconds: F64Array) -> I64Array:
+        """Return columns of a mel of 80 a second."""
+        return np.floor(seconds * 80 + _SLACK).astype(np.int64)
+
+    def sound(self, heard: FloatArray, columns: I64Array) -> F32Array:
+        """Return embeddings of windows of a mel, of length 1; there is silence past its ends."""
+        mels = np.stack([window(heard, int(column)) for column in columns])[:, None]
+        return _in_batches(mels, self._network.embed_sound, self._device, self._batch)
+
+
+@torch.inference_mode()
+def _in_batches(
+    given: U8Array | F32Array, embed: Callable[[torch.Tensor], torch.Tensor], device: str, batch: int
+) -> F32Array:
+    """Return embeddings of what is given, a few at a time."""
+    parts = (given[begin : begin + batch] for begin in range(0, len(given), batch))
+    with exact_float32():
+        return np.concatenate(
+            [embed(torch.from_numpy(np.ascontiguousarray(part)).to(device)).cpu().numpy() for part in parts]
+        )
+
+
+def load_sync_scorer(network: str, weights: Path, device: str = "cpu", batch: int = BATCH) -> SyncScorer:
+    """Return the scorer that a network's weights make; `network` is a registry's name of one.
+
+    Raises:
+        WeightsError: The file holds another network.
+    """
+    return {SYNCNET: SyncNetScorer, _EXPERT: ExpertScorer}[network](weights, device, batch)

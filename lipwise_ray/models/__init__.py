@@ -1,0 +1,1 @@
+"""Checkpoints: roles, the registry of published ones, fetching and finding them."""

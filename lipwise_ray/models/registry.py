@@ -1,0 +1,190 @@
+"""The registry of published checkpoints, and which of them are installed."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from lipwise_ray.errors import WeightsError
+from lipwise_ray.models.checkpoints import Checkpoint
+from lipwise_ray.models.terms import Commercial
+from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
+from lipwise_ray.resources import models_folder
+
+
+class RegistryEntry(BaseModel):
+    """One published file.
+
+    ``network`` says which code loads it; ``reason`` why it may not be used in commerce, or why that is unclear;
+    ``made_for`` (in the file: ``for``) the only images it was made for, empty for photographed ones.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    network: str
+    file: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes_total: int | None = None
+    urls: list[str]
+    licence: str
+    commercial: Commercial
+    reason: str = ""
+    bundled: bool = False
+    """It ships with the package, in ``models/tiny`` beside the registry."""
+    made_for: str = Field("", alias="for")
+
+    @model_validator(mode="after")
+    def _says_why(self) -> RegistryEntry:
+        if (self.commercial == "yes") == bool(self.reason):
+            raise ValueError("a reason must be given where commercial use is not a plain yes, and only there")
+        return self
+
+    @property
+    def needs_consent(self) -> bool:
+        """Whether the user has to accept the terms before it is fetched."""
+        return self.commercial == "no"
+
+    def checkpoint(self, name: str, path: Path) -> Checkpoint:
+        """Return the published file as it is found on this machine."""
+        return Checkpoint(
+            name, self.network, path, self.sha256, self.licence, self.commercial, self.reason, self.made_for
+        )
+
+
+class Registry:
+    """The published checkpoints.
+
+    Args:
+        path: The TOML file.
+        folder: Where pulled files are.
+        elsewhere: Says whether workers can fetch a file of that name, where it is not in the folder.
+
+    Raises:
+        WeightsError: The registry file is broken.
+    """
+
+    def __init__(self, path: Path, folder: Path, elsewhere: Callable[[str], bool] = lambda _: False) -> None:
+        self.folder = folder
+        self._elsewhere = elsewhere
+        self._bundle = path.parent / "tiny"
+        try:
+            raw = tomllib.loads(path.read_text("utf-8"))
+            self.entries = TypeAdapter(dict[str, RegistryEntry]).validate_python(raw)
+        except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+            raise WeightsError(
+                "registry", str(path), "must be a registry of checkpoints", str(error).splitlines()[0]
+            ) from error
+
+    def entry(self, name: str) -> RegistryEntry:
+        """Return an entry.
+
+        Raises:
+            WeightsError: There is none of that name.
+        """
+        if name not in self.entries:
+            near = difflib.get_close_matches(name, self.entries, n=1)
+            raise WeightsError(
+                "unknown_model",
+                f"model {name}",
+                f"must be one of {', '.join(self.entries)}",
+                "",
+                f'Did you mean "{near[0]}"?' if near else "`lipwise-ray models list` shows them",
+            )
+        return self.entries[name]
+
+    def path_of(self, name: str) -> Path:
+        """Return the path of a checkpoint, whether it is there or not."""
+        entry = self.entry(name)
+        return (self._bundle if entry.bundled else self.folder) / entry.file
+
+    def installed(self, name: str) -> bool:
+        """Tell whether the file is there, or where workers can fetch it; its contents are not looked at."""
+        return self.path_of(name).is_file() or self._is_elsewhere(name)
+
+    def _is_elsewhere(self, name: str) -> bool:
+        entry = self.entry(name)
+        return not entry.bundled and self._elsewhere(entry.file)
+
+    def resolve(self, name: str, network: str | None = None) -> Checkpoint:
+        """Return an installed checkpoint after checking its hash; whoever fetches one from elsewhere checks it there.
+
+        Args:
+            name: The registry's name.
+            network: The network that it must be of.
+
+        Raises:
+            WeightsError: It is not installed, is not the published file, or is of another network.
+        """
+        entry, path = self.entry(name), self.path_of(name)
+        if network not in {None, entry.network}:
+            fitting = [other for other, entry in self.entries.items() if entry.network == network]
+            raise WeightsError(
+                "other_network",
+                f"model {name}",
+                f"must be of the network {network}",
+                entry.network,
+                f"Choose one of {', '.join(fitting)}",
+            )
+        if not path.is_file() and self._is_elsewhere(name):
+            return entry.checkpoint(name, path)
+        if not path.is_file():
+            accept = " --accept-licence" if entry.needs_consent else ""
+            raise WeightsError(
+                "not_installed",
+                f"model {name}",
+                got=f"not installed: no file at {path}",
+                do="Install lipwise-ray again: the file comes with it"
+                if entry.bundled
+                else f"Run `lipwise-ray models pull {name}{accept}`, or `lipwise-ray models add {name} FILE`",
+            )
+        refuse_non_weights(path)
+        self.check(name, path)
+        return entry.checkpoint(name, path)
+
+    def check(self, name: str, path: Path) -> None:
+        """Compare a file with what was published.
+
+        Raises:
+            WeightsError: It is another file.
+        """
+        entry = self.entry(name)
+        sha256 = sha256_of(path)
+        if sha256 != entry.sha256:
+            size = path.stat().st_size
+            cut = entry.bytes_total is not None and size < entry.bytes_total
+            got = f"{size} of {entry.bytes_total} bytes" if cut else f"sha256 {sha256[:12]}... ({size} bytes)"
+            raise WeightsError(
+                "wrong_hash",
+                str(path),
+                f"must be the published file of {name} (sha256 {entry.sha256[:12]}...)",
+                got,
+                f"Run `lipwise-ray models pull {name}` again; to use a file of your own, give its path instead",
+            )
+
+    def own_file(self, path: Path, network: str) -> Checkpoint:
+        """Return a user's own checkpoint; a file that the registry knows must be of that network.
+
+        Raises:
+            WeightsError: It is no checkpoint, or a published one of another network.
+        """
+        refuse_non_weights(path)
+        sha256 = sha256_of(path)
+        for name, entry in self.entries.items():
+            if entry.sha256 == sha256:
+                if entry.network != network:
+                    raise WeightsError(
+                        "other_network", str(path), f"must be a checkpoint of {network}", f"the published {name}"
+                    )
+                return entry.checkpoint(name, path)
+        return Checkpoint("custom", network, path, sha256)
+
+
+def is_published(path: Path) -> bool:
+    """Tell whether the registry that comes with this program knows a file's bytes."""
+    entries = Registry(models_folder() / "registry.toml", path.parent).entries.values()
+    return path.is_file() and sha256_of(path) in {entry.sha256 for entry in entries}

@@ -1,0 +1,169 @@
+"""Whose lips go with the sound that was filmed: every track's agreement, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lipwise_ray.faces.select import every_face, rivals, select_faces
+from lipwise_ray.faces.tracks import Tracks
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.media.probe import VideoInfo
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.pipeline.analysis.crops import resampled
+from lipwise_ray.storage.arrays import ArraySpec, read_npz
+from lipwise_ray.values import BoolArray, F32Array, F64Array, FloatArray, I64Array, Span, U8Array
+
+if TYPE_CHECKING:
+    from lipwise_ray.metrics.sync import SpeakerExpert
+
+_PADS, _PADS_SHARE = (0, 10, 0, 0), (0.0, 0.0, 0.0, 0.0)  # what experts have seen in training
+_SIDE_PX = 96
+_WINDOW_FRAMES = 5
+_COLUMNS_A_FRAME = 80 / 25
+_VOICED_SHARE = 0.5
+_DOUBT_WINDOWS = 25
+_BLOCK_WINDOWS = 250
+LISTENED_PAUSE_S = 0.3
+"""Pauses of the filmed sound that are no speech."""
+
+_WINDOW_COLUMNS = 16
+_ARRAYS = {
+    "track": ArraySpec("int64", ("T",)),
+    "total": ArraySpec("float64", ("T", "O")),
+    "windows": ArraySpec("int64", ("T",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerScores:
+    """How well each track's lips agree with the sound, summed over windows, at offsets around none.
+
+    Attributes:
+        track: Shape (T,).
+        total: Sums of cosines, shape (T, offsets).
+        windows: How many were summed, shape (T,).
+    """
+
+    track: I64Array
+    total: F64Array
+    windows: I64Array
+
+    def save(self, path: Path) -> None:
+        """Write as .npz."""
+        np.savez_compressed(path, track=self.track, total=self.total, windows=self.windows)
+
+    @staticmethod
+    def load(path: Path) -> SpeakerScores:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        return SpeakerScores(**read_npz(path, _ARRAYS))
+
+    @staticmethod
+    def joined(parts: Sequence[SpeakerScores]) -> SpeakerScores:
+        """Return several chunks' voices as one; tracks may occur more than once."""
+        return SpeakerScores(
+            np.concatenate([part.track for part in parts]),
+            np.concatenate([part.total for part in parts]),
+            np.concatenate([part.windows for part in parts]),
+        )
+
+    def of(self, tracks: Iterable[int]) -> float:
+        """Return how well some tracks, of one person, agree with the sound.
+
+        It is the mean cosine at the best offset, drawn towards 0 where few windows were heard.
+        """
+        rows = np.isin(self.track, list(tracks))
+        heard = int(self.windows[rows].sum())
+        return max(0.0, float((self.total[rows].sum(axis=0) / (heard + _DOUBT_WINDOWS)).max())) if heard else 0.0
+
+
+def listen(
+    info: VideoInfo,
+    index: FrameIndex,
+    recipe: FrameRecipe,
+    span: Span,
+    tracks: Tracks,
+    expert: SpeakerExpert,
+    mel: FloatArray,
+    voiced: BoolArray,
+    lead_s: Fraction,
+    *,
+    threads: int,
+    salvage: bool,
+    on_frame: Callable[[], None],
+) -> SpeakerScores:
+    """Compare the lips of source frames ``[start, stop)`` with the sound filmed with them.
+
+    Looked at are windows of 5 frames at 25 a second that begin in the span and are mostly voiced, in shots with more
+    than one person.
+
+    Args:
+        info: The video.
+        index: Its frames.
+        recipe: What is done to them.
+        span: Part of the video.
+        tracks: Its smoothed tracks.
+        expert: Tells how well lips and sound agree.
+        mel: Of the video's own sound, shape (columns, 80).
+        voiced: Which columns hold speech.
+        lead_s: How much later than that sound the picture starts.
+        threads: Of the decoder.
+        salvage: Work with what decodes.
+        on_frame: Called for every decoded frame.
+    """
+    grid = resampled(index)
+    columns = np.floor(np.arange(len(grid)) * _COLUMNS_A_FRAME + float(lead_s) * 80 + 1e-6).astype(np.int64)
+    begins = [
+        int(n)
+        for n in np.flatnonzero((grid >= span.start) & (grid < span.stop))
+        if n + _WINDOW_FRAMES <= len(grid)
+        and 0 <= columns[n] <= len(mel) - _WINDOW_COLUMNS
+        and voiced[columns[n] : columns[n] + _WINDOW_COLUMNS].mean() >= _VOICED_SHARE
+    ]
+    faces = _rival_boxes(tracks, span, grid, begins)
+    parts = [SpeakerScores(np.zeros(0, np.int64), np.zeros((0, expert.offsets)), np.zeros(0, np.int64))]
+    with VideoReader(
+        info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+    ) as reader:
+        for start in range(0, len(begins), _BLOCK_WINDOWS):
+            block = begins[start : start + _BLOCK_WINDOWS]
+            seen = [n for n in sorted({n + k for n in block for k in range(_WINDOW_FRAMES)}) if int(grid[n]) in faces]
+            crops: dict[int, dict[int, U8Array]] = {}
+            for n, decoded in zip(seen, reader.read_order(int(grid[n]) for n in seen), strict=True):
+                frame = recipe.apply(decoded)
+                for track, box in faces[int(grid[n])]:
+                    crop = read_region(frame, recipe.canvas, box_to_shown(box, _SIDE_PX), _SIDE_PX)
+                    crops.setdefault(track, {})[n] = np.rint(crop * 255).astype(np.uint8)
+                on_frame()
+            for track, lips in crops.items():
+                total, windows = expert.agreement(lips, mel, [n for n in block if n in lips], columns)
+                parts.append(SpeakerScores(np.array([track]), total[None], np.array([windows])))
+                on_frame()
+    return SpeakerScores.joined(parts)
+
+
+def _rival_boxes(
+    tracks: Tracks, span: Span, grid: I64Array, begins: list[int]
+) -> dict[int, list[tuple[int, F32Array]]]:
+    """Return (track, box) of every face of a stretch in shots with several people, by frame."""
+    stop = int(grid[min(begins[-1] + _WINDOW_FRAMES, len(grid) - 1)]) + 1 if begins else span.start
+    numbers = rivals(tracks)
+    here = np.isin(tracks.track, numbers) & (tracks.frame >= span.start) & (tracks.frame < stop)
+    columns = {name: getattr(tracks, name)[here] for name in ("track", "frame", "box", "landmarks", "score", "seen")}
+    near = replace(tracks, **columns)
+    chosen = select_faces(near, near.numbers, every_face(_PADS, _PADS_SHARE))
+    faces: dict[int, list[tuple[int, F32Array]]] = {}
+    for frame, track, box in zip(chosen.frame, chosen.track, chosen.crop_box, strict=True):
+        faces.setdefault(int(frame), []).append((int(track), box))
+    return faces

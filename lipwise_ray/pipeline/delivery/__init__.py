@@ -1,0 +1,1 @@
+"""One verified file at its final address."""

@@ -1,0 +1,353 @@
+"""The last step of a job: segments and sound to one verified file at its final address."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+
+from lipwise_ray.errors import SegmentError
+from lipwise_ray.lipsync.texture import looks_photographed
+from lipwise_ray.media.edits import edits_of
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.join import SegmentFile, container_for, join
+from lipwise_ray.media.language import container_language
+from lipwise_ray.media.promise import promised
+from lipwise_ray.media.side_packets import SidePackets
+from lipwise_ray.media.side_streams import LeftBehind, SideStreams, side_streams
+from lipwise_ray.media.soundtrack import (
+    add_soundtrack,
+)
+from lipwise_ray.media.verify import verify
+from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sound
+from lipwise_ray.pipeline.delivery.outputs import output_at
+from lipwise_ray.pipeline.dubbing.identity import protocol_of
+from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
+from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
+from lipwise_ray.pipeline.dubbing.source_range import stretch_of
+from lipwise_ray.pipeline.dubbing.task_parts import Attempts, JobPayload, Repairs
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.manifest.row_table import AUTO
+from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduce_scores
+from lipwise_ray.state import layout
+from lipwise_ray.state.attempts import jobs_over
+from lipwise_ray.state.ids import PIPELINE_VERSION
+from lipwise_ray.state.job_result import (
+    CheckpointsByRole,
+    DubResult,
+    FlickerMeans,
+    LeftBehindRecord,
+    SyncScores,
+    VideoMeasures,
+)
+from lipwise_ray.state.markers import ChunkMarker, drop_marker, markers_of
+from lipwise_ray.state.shapes import record_of, shaped
+from lipwise_ray.state.store import Store, to_json
+from lipwise_ray.values import Json
+from lipwise_ray.version import __version__
+
+_SIDE_FAULTS = ("join", "side_streams")  # codes of errors that what goes along may have caused
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+
+
+def publish(
+    job: JobContext,
+    scratch: Path,
+    payload: JobPayload,
+    recipe: FrameRecipe,
+    *,
+    unscored: Sequence[int],
+    language: str | None,
+    sound_key: str,
+    history: Attempts,
+) -> DubResult | Repairs:
+    """Join, mux, verify and publish.
+
+    Args:
+        job: The job.
+        scratch: Folder for temporary files.
+        payload: What is to be known of it.
+        recipe: What was done to its frames.
+        unscored: Chunks whose scoring was given up.
+        language: What was heard, where the row asks for that.
+        sound_key: Where its audio was prepared; empty where it has to be looked for.
+        history: What is to be kept of the row's attempts.
+
+    Returns:
+        The job's result, or what has to be made again first.
+
+    Raises:
+        OutputError: The output's address cannot be written.
+        SegmentError: The joined file does not hold what was planned.
+    """
+    begin = time.perf_counter()
+    probed = payload.probed
+    gathered = _gather(job, payload, unscored)
+    if isinstance(gathered, Repairs):
+        return gathered
+    plan, markers = gathered.plan, gathered.markers
+    output = output_at(job.spec.output_address, scratch)
+    spec = encode_spec(job.spec.settings, job.spec.output, recipe, job.video, 0, plan)
+    delivered = container_for(Path(job.spec.output))
+    carries = {name for marker in markers for name in marker.carries}
+    picture, lost = promised(job.video.info, recipe.canvas.orientation, spec, delivered, carries)
+    delivered_sound = prepare_sound(job, scratch, probed, plan, sound_key)
+    soundtrack, sound = delivered_sound.plan, delivered_sound.info
+
+    def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
+        return add_soundtrack(container, sound, replace(soundtrack, copy=True))
+
+    spoken = language if job.spec.language == AUTO else job.spec.language
+    chosen = _side_streams(job, plan, delivered, spoken)
+    with output.written(probed.job_id) as temporary:
+        segments = [_segment(job, marker) for marker in markers]
+        while True:
+            side = SidePackets(chosen)
+            try:
+                join(
+                    segments,
+                    plan.timeline,
+                    temporary,
+                    tags=picture,
+                    metadata={**chosen.tags, **_provenance(payload)},
+                    add_sound=add_sound,
+                    language=container_language(spoken, delivered) if spoken else None,
+                    rate=plan.rate,
+                    side=side,
+                )
+                found = verify(temporary, segments, plan.timeline, plan.audio_s, side, picture)
+                break
+            except SegmentError as error:
+                # What only goes along costs nobody the video; where it is not known what of it, all of it stays.
+                told = {part: got for part, got in side.broken.items() if part in chosen.parts}
+                broken = told or dict.fromkeys(chosen.parts, error.got)
+                if error.code not in _SIDE_FAULTS or not broken:
+                    job.store.remove_all(
+                        job.store.names(layout.soundtrack(probed.job_id))
+                    )  # what is wrong may lie in it
+                    raise
+                chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
+        bytes_total, sha256 = temporary.stat().st_size, sha256_of(temporary)
+    heard = (records.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
+    result = DubResult(
+        synthetic="lips",
+        row_id=job.spec.row_id,
+        job_id=probed.job_id,
+        output=job.spec.output_address,
+        bytes_total=bytes_total,
+        sha256=sha256,
+        seen=output.seen(),
+        frames=found.frames,
+        video_s=found.video_s,
+        audio_s=found.audio_s,
+        counts=replace(plan.counts, frames_fitted=sum(marker.fitted for marker in markers)),
+        chunks=len(plan.chunks),
+        scanned=stretch_of(job).part,
+        original_chunks=tuple(number for number, marker in enumerate(markers) if marker.original),
+        render_s=gathered.render_s,
+        stages_s=gathered.stages_s,
+        sync=gathered.sync(job),
+        flicker=gathered.flicker,
+        left_behind=tuple(
+            LeftBehindRecord(kind=one.kind, what=one.what, why=one.why)
+            for one in (*lost, *chosen.left_behind, *side.lost)
+        ),
+        notes=tuple(_notes(payload.row.weights, markers)),
+        encoder=spec.codec,
+        sound="copied" if soundtrack.copy else soundtrack.codec,
+        heard=tuple(records.heard_record(one) for one in heard if one is not None),
+        language=spoken,
+        tags=job.spec.tags,
+        weights=shaped(payload.row.weights.record(), CheckpointsByRole),
+        identity=probed.identity,
+        protocol=protocol_of(job.spec, payload.row.weights, probed.identity["tracks"]),
+        version=__version__,
+        pipeline=PIPELINE_VERSION,
+        assemble_s=round(time.perf_counter() - begin, 3),
+    )
+    return record_published(job.store, history, result, keep=job.spec.settings.engine.keep_segments)
+
+
+def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | None) -> SideStreams:
+    """Return what of the source's container goes along."""
+    index = job.video.index
+    edits = () if job.video.is_still else edits_of(index, plan.source, plan.timeline)
+    chosen = side_streams(job.video.info, container, job.spec.settings.encode.keep, edits, index.rate)
+    if spoken and container_language(spoken, container) is None:
+        untold = LeftBehind("language", spoken, f"{container} has no code for it")
+        chosen = replace(chosen, left_behind=(*chosen.left_behind, untold))
+    return chosen
+
+
+def record_published(store: Store, history: Attempts, result: DubResult, *, keep: bool) -> DubResult:
+    """Record what was published, and remove what led to it; of several attempts all."""
+    if history.attempts:
+        result = replace(result, attempts=history.attempts)
+    # Under the row's own settings last: that is where a later run looks.
+    for job_id in dict.fromkeys((result.job_id, history.first_id or result.job_id)):
+        store.write(layout.result(job_id), to_json(record_of(result)))
+    sweep_attempts(store, result, keep=keep)
+    return result
+
+
+def measure_rendered(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> VideoMeasures | Repairs:
+    """Return what a rendered video is like before it is published, as the gate judges it."""
+    gathered = _gather(job, payload, unscored)
+    if isinstance(gathered, Repairs):
+        return gathered
+    plan = gathered.plan
+    return VideoMeasures(
+        counts=plan.counts,
+        sync=gathered.sync(job),
+        flicker=gathered.flicker,
+        video_s=round(float(plan.timeline.duration_s), 6),
+        audio_s=round(float(plan.audio_s), 6),
+        render_s=gathered.render_s,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """All that a job's chunks left."""
+
+    plan: Plan
+    markers: list[ChunkMarker]
+    scorer: Checkpoint | None
+    scores: Sums | None
+    unscored: list[int]
+
+    @property
+    def render_s(self) -> float:
+        """Busy seconds of all chunks."""
+        return round(sum(marker.seconds for marker in self.markers), 3)
+
+    @property
+    def stages_s(self) -> dict[str, float]:
+        """Busy seconds by stage."""
+        stages: dict[str, float] = {}
+        for marker in self.markers:
+            for name, seconds in marker.stages.items():
+                stages[name] = round(stages.get(name, 0.0) + seconds, 3)
+        return stages
+
+    @property
+    def flicker(self) -> FlickerMeans:
+        """How much faces flicker."""
+        dubbed, filmed, faces = (
+            sum(marker.flicker[number] for marker in self.markers if marker.flicker) for number in range(3)
+        )
+        means = [round(total / faces, 4) if faces else None for total in (dubbed, filmed)]
+        return FlickerMeans(dubbed=means[0], filmed=means[1], faces=int(faces))
+
+    def sync(self, job: JobContext) -> SyncScores | None:
+        """Return the sync scores, None where nobody scores."""
+        if self.scores is None:
+            return None
+        return reduce_scores(job, self.scorer, self.plan, self.scores, self.unscored)
+
+
+def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _Gathered | Repairs:
+    """Return what chunks left, or which of them have to be made again."""
+    job_id = payload.probed.job_id
+    plan = read_plan(job.store, job_id)
+    markers, missing = _markers(job, job_id, plan)
+    if missing:
+        return Repairs(render=tuple(missing))
+    scorer, without = payload.row.weights.one("judge"), list(unscored)
+    scores = collect_scores(job.store, job_id, scorer, markers, without) if scorer else None
+    if isinstance(scores, list):
+        return Repairs(score=tuple(scores))
+    return _Gathered(plan, markers, scorer, scores, without)
+
+
+def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
+    """Remove the segments and the sounds of a published job, those of attempts that never committed too."""
+    if keep:
+        return
+    gone = tuple(
+        f"{folder}/"
+        for folder in (layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id), layout.scores(job_id))
+    )
+    store.remove_all([key for key in store.names(layout.job(job_id)) if key.startswith(gone)])
+
+
+def sweep_attempts(store: Store, result: DubResult, *, keep: bool) -> None:
+    """Do the same for a published job and the attempts at its row that are over."""
+    over = jobs_over([(one.verdict, one.job_id) for one in result.attempts or ()])
+    for job_id in dict.fromkeys([result.job_id, *over]):
+        sweep_segments(store, job_id, keep=keep)
+
+
+def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[ChunkMarker], list[int]]:
+    """Return the chunks' markers, and the chunks whose segment is not what its marker says."""
+    markers: dict[int, ChunkMarker] = {}
+    missing: list[int] = []
+    found = markers_of(job.store, job_id, range(len(plan.chunks)))
+    for number, (span, marker) in enumerate(zip(plan.chunks, found, strict=True)):
+        path = job.store.fetch(marker.segment) if marker else None
+        if marker is None or path is None or marker.frames != len(span) or sha256_of(path) != marker.sha256:
+            missing.append(number)
+        else:
+            markers[number] = marker
+    missing = sorted([*missing, *_unlike(markers)])
+    for number in missing:
+        drop_marker(job.store, job_id, number)
+    return list(markers.values()), missing
+
+
+def _unlike(markers: dict[int, ChunkMarker]) -> list[int]:
+    """Return the chunks that cannot be joined with the others: the library was changed while the job stood still.
+
+    Those of the present library stay, for it will make the missing ones.
+    """
+    present = [marker for marker in markers.values() if marker.made_by == av.__version__] or [*markers.values()]
+    common = Counter(marker.header for marker in present).most_common(1)
+    return [number for number, marker in markers.items() if marker.header != common[0][0]]
+
+
+def _segment(job: JobContext, marker: ChunkMarker) -> SegmentFile:
+    path = job.store.fetch(marker.segment)
+    if path is None:
+        raise SegmentError("segment_gone", marker.segment, "must be in the state", "nothing", "Run again")
+    return SegmentFile(path, marker.frames, marker.reorder, marker.crc)
+
+
+def _provenance(payload: JobPayload) -> dict[str, str]:
+    """Return what the file says of itself: that its lips are made, of what, with what, and how."""
+    identity = payload.probed.identity
+    made: Json = {
+        "made_with": f"lipwise-ray {__version__}",
+        "synthetic": "lips",
+        "job": payload.probed.job_id,
+        "inputs": {name: identity[name] for name in ("video", "audio", "tracks", "speakers") if identity.get(name)},
+        "weights": [{"name": one.name, "sha256": one.sha256, "licence": one.licence} for one in payload.row.weights],
+        "settings": identity["settings"],
+    }
+    return {
+        "comment": f"Lips synthesised by lipwise-ray {__version__}",
+        "description": json.dumps(made, sort_keys=True),
+    }
+
+
+def _notes(weights: Checkpoints, markers: list[ChunkMarker]) -> list[str]:
+    """Return what is to be known of a video: that its faces are none that its networks were made for."""
+    total, faces = (sum(marker.smoothness[place] for marker in markers if marker.smoothness) for place in range(2))
+    if not looks_photographed(total, int(faces)):
+        return []
+    return [
+        f"{one.name} was made for {one.made_for}, and these look photographed: expect poor lips"
+        for one in weights
+        if one.made_for
+    ]

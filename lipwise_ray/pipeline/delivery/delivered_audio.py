@@ -1,0 +1,88 @@
+"""How a job's audio is delivered: copied, or encoded once while chunks are rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lipwise_ray.errors import SettingsError, StorageError
+from lipwise_ray.media.join import container_for
+from lipwise_ray.media.probe import AudioInfo, probe_audio
+from lipwise_ray.media.soundtrack import LOSSLESS, SoundtrackPlan, copy_impossible, plan_soundtrack, write_soundtrack
+from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
+from lipwise_ray.pipeline.dubbing.job_context import JobContext
+from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.task_parts import Probed
+from lipwise_ray.settings.execution import WIDEST_LIMITS
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state import layout
+from lipwise_ray.storage.scratch import scratch_file
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredSound:
+    """How the sound is delivered, a file from which it can be copied, and its key, where it is not the row's own."""
+
+    plan: SoundtrackPlan
+    info: AudioInfo
+    key: str = ""
+
+
+def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, told: str = "") -> DeliveredSound:
+    """Return how the audio is delivered.
+
+    What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
+
+    Args:
+        job: The job.
+        scratch: Folder for temporary files.
+        probed: What names the job.
+        plan: The job's.
+        told: The key of the file, where somebody has just put it; empty where it has to be looked for.
+    """
+    name = Path(job.spec.output)
+    audio = Sounds(job, scratch, probed.job_id, probed.identity).file()
+    encode = job.spec.settings.encode.audio
+    delivered = container_for(name)
+    codec = sound_codec(job.spec.settings, audio.info)
+    planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
+    if planned.copy and planned.codec in LOSSLESS:
+        return DeliveredSound(planned, audio.info)
+    folder, suffix = layout.soundtrack(probed.job_id), name.suffix.lower()
+    folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
+    for copied in (True, False) if planned.copy else (False,):
+        known = whole_file(job.store, folders[copied], told)
+        if known is not None:
+            return DeliveredSound(replace(planned, copy=copied), probe_audio(known, WIDEST_LIMITS))
+    with scratch_file(scratch, f"track{suffix}") as temporary:
+        wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
+        if encode.codec == "copy" and not wrote.copy:
+            raise copy_impossible(audio.info, delivered, "packets that decode otherwise in it")
+        key = f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}"
+        job.store.put_file(key, temporary)
+    known = job.store.fetch(key)
+    if known is None:
+        raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
+    return DeliveredSound(wrote, probe_audio(known, WIDEST_LIMITS), key)
+
+
+def sound_codec(settings: Settings, info: AudioInfo) -> str:
+    """Return what a job asks of its sound's encoder.
+
+    Raises:
+        SettingsError: It is not what `encode.deliver` asks for.
+    """
+    encode = settings.encode
+    codec = encode.audio.codec
+    if encode.deliver != "compatible":
+        return codec
+    if codec not in ("auto", "aac") and (codec, info.codec) != ("copy", "aac"):
+        raise SettingsError(
+            "not_compatible",
+            f"encode.deliver = compatible with encode.audio.codec = {codec}",
+            "needs AAC",
+            info.codec if codec == "copy" else codec,
+            'Set encode.audio.codec = "auto", or encode.deliver = "source"',
+        )
+    return "aac" if codec == "auto" and info.codec != "aac" else codec

@@ -1,0 +1,173 @@
+"""Where finished files go: a folder or a bucket, at once and whole."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from lipwise_ray.errors import OutputError, StorageError
+from lipwise_ray.media.container import write_problem
+from lipwise_ray.state.job_result import Seen
+from lipwise_ray.state.local import move_into_place
+from lipwise_ray.storage.address import bucket_and_key, is_local
+from lipwise_ray.storage.objects import Bucket, ObjectInfo
+from lipwise_ray.storage.scratch import scratch_file
+
+_SHOWN_BYTES = 80
+_USUAL_NAME_BYTES = 255
+_BLOCK_BYTES = 4 << 20
+
+
+class Output(Protocol):
+    """The address of one finished file."""
+
+    def check(self) -> None:
+        """Find out before any work whether a file can be put there.
+
+        Raises:
+            OutputError: It cannot.
+            StorageError: The store refused.
+        """
+        ...
+
+    def seen(self) -> Seen | None:
+        """Return size and time stamp or tag of the file that is there, None for none."""
+        ...
+
+    def sha256(self, on_block: Callable[[], None]) -> str | None:
+        """Read the file that is there, telling of blocks, and return its hash; None for none.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        ...
+
+    @contextmanager
+    def written(self, job_id: str) -> Generator[Path]:
+        """Give a path for the file in the making; it is published when the block ends well, else removed.
+
+        Raises:
+            OutputError: The file cannot be put in its place.
+            StorageError: The disk is full, or the store refused.
+        """
+        ...
+
+
+def output_at(address: str, scratch: Path) -> Output:
+    """Return the output at an address; one in a bucket is made under `scratch`."""
+    return FileOutput(Path(address)) if is_local(address) else ObjectOutput(address, scratch)
+
+
+def _shown(stem: str) -> str:
+    """Return the beginning of a name, by which a temporary file is known and which leaves room for more."""
+    return os.fsencode(stem)[:_SHOWN_BYTES].decode(errors="ignore")
+
+
+def _longest_name(folder: Path) -> int:
+    """Return how many bytes a file's name may have in a folder."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError):
+        return _USUAL_NAME_BYTES
+
+
+class FileOutput:
+    """A file in a folder: made beside its place, and renamed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def check(self) -> None:
+        """Make the folder and see that it can be written."""
+        path = self._path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_problem(path, error) from error
+        if path.is_dir():
+            raise OutputError("not_writable", str(path), "must be a file's address", "a folder", "Change output")
+        most = _longest_name(path.parent)
+        if len(os.fsencode(path.name)) > most:
+            raise OutputError(
+                "not_writable", str(path), f"must have a name of at most {most} bytes there", "more", "Change output"
+            )
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise OutputError("not_writable", str(path), "must be writable", "a folder that is not", "Change its mode")
+
+    def seen(self) -> Seen | None:
+        """Return size and time stamp of the file that is there, None for none."""
+        if not self._path.is_file():
+            return None
+        found = self._path.stat()
+        return Seen(found.st_size, str(found.st_mtime_ns))
+
+    def sha256(self, on_block: Callable[[], None]) -> str | None:
+        """Read the file that is there and return its hash; None for none."""
+        digest = hashlib.sha256()
+        try:
+            with self._path.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    on_block()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            where, got = str(self._path), error.strerror or str(error)
+            raise StorageError("output_read", where, "must be readable", got, "Check its mode and the disk") from error
+        return digest.hexdigest()
+
+    @contextmanager
+    def written(self, job_id: str) -> Generator[Path]:
+        """Give a path beside the file's place, and rename."""
+        self.check()
+        path = self._path
+        stem = f".{_shown(path.stem)}.{job_id[:8]}"
+        for left_over in path.parent.glob(f"{glob.escape(stem)}.*.part{path.suffix}"):
+            left_over.unlink(missing_ok=True)  # of a driver that was killed
+        temporary = path.with_name(f"{stem}.{os.getpid()}.part{path.suffix}")
+        try:
+            yield temporary
+            try:
+                move_into_place(temporary, path)
+            except OSError as error:
+                raise write_problem(path, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class ObjectOutput:
+    """An object: made on this machine, and uploaded."""
+
+    def __init__(self, address: str, scratch: Path) -> None:
+        root, self._key = bucket_and_key(address)
+        self._bucket = Bucket(root, "files")
+        self._scratch = scratch
+        self._put: ObjectInfo | None = None
+
+    def check(self) -> None:
+        """Ask the bucket for the object, which shows that it can be reached."""
+        self._bucket.names(f"{self._key}/")
+
+    def seen(self) -> Seen | None:
+        """Return size and tag of the object that is there, None for none."""
+        facts = self._put or self._bucket.facts(self._key)
+        return None if facts is None or facts.size is None else Seen(facts.size, facts.tag)
+
+    def sha256(self, on_block: Callable[[], None]) -> str | None:
+        """Read the object that is there and return its hash; None for none."""
+        return self._bucket.sha256(self._key, on_block)
+
+    @contextmanager
+    def written(self, job_id: str) -> Generator[Path]:
+        """Give a path in the scratch folder, and upload."""
+        name = self._key.rpartition("/")[2]
+        suffix = Path(name).suffix
+        stem = f"{_shown(name.removesuffix(suffix))}.{job_id[:8]}"
+        with scratch_file(self._scratch, f"{stem}{suffix}") as temporary:
+            yield temporary
+            self._put = self._bucket.upload(self._key, temporary)

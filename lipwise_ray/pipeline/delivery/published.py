@@ -1,0 +1,68 @@
+"""What an earlier run published for a job, and whether that file is still what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from lipwise_ray.pipeline.delivery.outputs import Output
+from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.shapes import read_typed, record_of
+from lipwise_ray.state.store import Store, to_json
+from lipwise_ray.storage.address import shown
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was found.
+
+    Attributes:
+        result: What was published; None where it has to be made, or made again.
+        problem: For people: another file lies in its place. Empty where none does.
+    """
+
+    result: DubResult | None
+    problem: str = ""
+
+
+def read_result(store: Store, job_id: str) -> DubResult | None:
+    """Return a job's result, None where it is missing or damaged."""
+    return read_typed(store, layout.result(job_id), DubResult)
+
+
+def find_published(
+    store: Store, job_id: str, address: str, output: Output, *, verify: bool, on_block: Callable[[], None]
+) -> Published:
+    """Return what was published for a job if the file at its address is still that.
+
+    A file of the right size that nobody touched counts as that. One that was touched, copied or moved is read, and what
+    was seen of it is kept for the next time; so the outputs may have moved together with the state.
+
+    Args:
+        store: The state.
+        job_id: The job.
+        address: Where its output belongs now.
+        output: The same.
+        verify: Read the file also where nobody touched it.
+        on_block: Called while it is read.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    known = read_result(store, job_id)
+    if known is None:
+        return Published(None)
+    seen = output.seen()
+    if seen is None:
+        return Published(None)
+    if seen.size == known.bytes_total:
+        is_as_seen = known.seen == seen
+        here = replace(known, output=address, seen=seen)
+        if is_as_seen and not verify:
+            return Published(here)
+        if output.sha256(on_block) == known.sha256:
+            if here != known:
+                store.write(layout.result(job_id), to_json(record_of(here)))
+            return Published(here)
+    return Published(None, f"{shown(address)}: is not the file that was published, so it is made again.")

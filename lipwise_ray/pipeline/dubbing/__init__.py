@@ -1,0 +1,1 @@
+"""A job: what decides it, its plan, and its chunks."""

@@ -1,0 +1,187 @@
+"""What a worker can do, and in which ways a job can be done: by which encoder, in which number format."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.media.encode import opening_encoders
+from lipwise_ray.media.join import codecs_for, container_for
+from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.models.roles import ROLES
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.ids import Identity
+from lipwise_ray.state.shapes import STRICT
+
+BFLOAT16 = "bfloat16"
+"""Among what a worker can do: computing in that format in hardware."""
+
+_BY_THE_VIDEO = "auto"  # encoders that every worker has
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a worker that renders can do; it tells when it begins.
+
+    Attributes:
+        encoders: Encoders that really open there.
+        bfloat16: Whether its device has that format in hardware; None where no network runs.
+        gpu: Its GPU, empty without one.
+        compute_capability: The GPU's, e.g. (8, 0).
+        gpu_bytes: The GPU's memory.
+        torch: The version of torch.
+    """
+
+    encoders: tuple[str, ...]
+    bfloat16: bool | None = None
+    gpu: str = ""
+    compute_capability: tuple[int, int] | None = None
+    gpu_bytes: int = 0
+    torch: str = ""
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What tasks may need of a worker."""
+        return frozenset({*self.encoders, *([BFLOAT16] if self.bfloat16 is not False else [])})
+
+
+def abilities_of(device: str) -> Abilities:
+    """Return what this process can do on a device. torch is asked only where a network has loaded it."""
+    try:
+        torch_version = version("torch")
+    except PackageNotFoundError:
+        torch_version = ""
+    if "torch" not in sys.modules:
+        return Abilities(opening_encoders(), torch=torch_version)
+    from lipwise_ray.nets.precision import has_bfloat16
+
+    has = has_bfloat16(device)
+    if not device.startswith("cuda"):
+        return Abilities(opening_encoders(), has, torch=torch_version)
+    import torch
+
+    gpu = torch.cuda.get_device_properties(0)
+    return Abilities(opening_encoders(), has, gpu.name, (gpu.major, gpu.minor), gpu.total_memory, torch_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A way to do a job, the same for all its chunks.
+
+    Attributes:
+        codec: What `encode.codec` is taken for.
+        encoder: The encoder that it means; empty before the video is known where that decides.
+        bfloat16: Whether number formats that are left to themselves may be bfloat16; None where none is.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    codec: str
+    encoder: str = ""
+    bfloat16: bool | None = None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a worker must be able to do."""
+        return frozenset({*filter(None, [self.encoder]), *([BFLOAT16] if self.bfloat16 else [])})
+
+    def same(self, other: Choice) -> bool:
+        """Tell whether another is the same way."""
+        return (self.codec, self.bfloat16) == (other.codec, other.bfloat16)
+
+    def settings(self, settings: Settings) -> Settings:
+        """Return settings with this choice's codec."""
+        if settings.encode.codec == self.codec:
+            return settings
+        return settings.model_copy(update={"encode": settings.encode.model_copy(update={"codec": self.codec})})
+
+    def identity(self, identity: Identity, device: str) -> Identity:
+        """Return what decides a job's result when it is done this way.
+
+        The number format counts where it is not what each kind of device had before it counted: bfloat16 on CUDA,
+        float32 on a CPU.
+        """
+        decisive = identity["settings"]
+        decisive = {**decisive, "encode": {**decisive["encode"], "codec": self.codec}}
+        is_usual = self.bfloat16 is None or self.bfloat16 == device.startswith("cuda")
+        return {**identity, "settings": decisive, **({} if is_usual else {BFLOAT16: self.bfloat16})}
+
+
+def first_choice(settings: Settings) -> tuple[Choice]:
+    """Return what the settings name first, for tasks that are told of no choice."""
+    return (Choice(settings.encode.codecs[0]),)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The ways in which a job can be done, the preferred first.
+
+    Attributes:
+        possible: Those that a worker can.
+        known: All that the settings allow: whatever was finished in one of them stays finished.
+    """
+
+    possible: tuple[Choice, ...]
+    known: tuple[Choice, ...]
+
+
+def choose(
+    settings: Settings, checkpoints: Checkpoints, output: str, device: str, able: Sequence[Abilities], *, are_all: bool
+) -> Choices:
+    """Return how a job can be done.
+
+    bfloat16 is used where every worker has it in hardware, so that all of them can work; as long as none has told
+    anything, GPUs count as having it and processors as not.
+
+    Args:
+        settings: The job's.
+        checkpoints: Its checkpoints.
+        output: Its file's name.
+        device: ``cpu`` or ``cuda``.
+        able: What workers have told so far.
+        are_all: No other worker is about to tell.
+
+    Raises:
+        SettingsError: No codec fits the container, or no worker can encode with any.
+    """
+    container = container_for(Path(output))
+    codecs = codecs_for(settings.encode.codecs, container)
+    formats: list[bool | None] = [None]
+    if _leaves_format_open(settings, checkpoints, device):
+        told = [one.bfloat16 for one in able if one.bfloat16 is not None]
+        has = all(told) if told else device.startswith("cuda")
+        formats = [True, False] if has else [False, True]
+    known = tuple(Choice(codec, "" if codec == _BY_THE_VIDEO else codec, one) for codec in codecs for one in formats)
+    usable = tuple(choice for choice in known if not (choice.bfloat16 and formats[0] is False))
+    if not able or not are_all:
+        return Choices(usable, known)
+    possible = tuple(
+        choice for choice in usable if not choice.encoder or any(choice.encoder in one.encoders for one in able)
+    )
+    if possible:
+        return Choices(possible, known)
+    gpus = sorted({one.gpu or "no GPU" for one in able})
+    raise SettingsError(
+        "no_encoder",
+        f"encode.codec = {', '.join(settings.encode.codecs)}",
+        "must be an encoder that opens on a worker",
+        f"{len(able)} workers ({', '.join(gpus)}) with {', '.join(sorted({n for one in able for n in one.encoders}))}",
+        "Name further choices, for example encode.codec = ['h264_nvenc', 'libx264']",
+    )
+
+
+def _leaves_format_open(settings: Settings, checkpoints: Checkpoints, device: str) -> bool:
+    """Tell whether bfloat16 may be what ``auto`` is for one of a job's networks."""
+    return any(
+        role.number_format.may_be_bfloat16(settings, checkpoint.network, device)
+        for role in ROLES.values()
+        if role.number_format
+        for checkpoint in checkpoints.all(role.name)
+    )

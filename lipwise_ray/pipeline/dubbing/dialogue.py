@@ -1,0 +1,137 @@
+"""Whether speakers can say what they are to say: each has a face while it speaks, and no face two sounds at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from itertools import combinations, pairwise
+
+import numpy as np
+
+from lipwise_ray.errors import FaceError
+from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.faces.tracks import affinity
+from lipwise_ray.media.timeline import Timeline
+from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Times
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.values import BoolArray, I64Array
+
+_ONE_FACE = 0.4  # overlap of a fixed box and a face, as `faces.tracks.affinity` has it
+_SLACK_S = Fraction(1, 50)  # times are often rounded
+
+
+def check_alone(faces: str, times_s: Times) -> None:
+    """Check that a face's sounds, in order, do not overlap.
+
+    Raises:
+        FaceError: Two of them do.
+    """
+    for (_, stop), (start, _) in pairwise(times_s):
+        if start < stop - _SLACK_S:
+            raise _overlapping(faces, start)
+
+
+def check_turns(
+    parts: tuple[DialogueFacts, ...], source: I64Array, timeline: Timeline, chosen: FaceSelection, settings: Settings
+) -> None:
+    """Check several speakers against the planned frames.
+
+    Raises:
+        FaceError: A speaker has no face, or is never heard; or one face would say two things at once.
+    """
+    tick = float(timeline.time_base)
+    begins = timeline.pts * tick
+    ends = np.append(begins[1:], timeline.end_pts * tick)
+
+    def shown_in(times_s: Iterable[tuple[Fraction, Fraction]]) -> BoolArray:
+        found = np.zeros(len(source), np.bool_)
+        for start_s, end_s in times_s:
+            found |= (begins < float(end_s)) & (ends > float(start_s))
+        return found
+
+    for part in parts:
+        _check_part(part, shown_in(part.times_s), source, timeline, chosen, settings)
+    for one, other in combinations(parts, 2):
+        both = [
+            (max(a[0], b[0]), min(a[1], b[1]) - _SLACK_S)
+            for a in one.times_s
+            for b in other.times_s
+            if max(a[0], b[0]) < min(a[1], b[1]) - _SLACK_S
+        ]
+        if not both:
+            continue
+        clash = shown_in(both) & np.isin(source, _shared(one.tracks, other.tracks, chosen))
+        if clash.any():
+            moment = max(min(start for start, _ in both), Fraction(float(begins[int(np.argmax(clash))])))
+            raise _overlapping(f"{one.rule} and {other.rule} are one face", moment)
+
+
+def _shared(one: tuple[int, ...], other: tuple[int, ...], chosen: FaceSelection) -> I64Array:
+    """Return the source frames in which two parts have one face: the same track, or a box over a face."""
+    of_one, of_other = np.isin(chosen.track, one), np.isin(chosen.track, other)
+    same = [chosen.frame[of_one & of_other]]
+    for boxes, faces in ((of_one & (chosen.track < 0), of_other), (of_other & (chosen.track < 0), of_one)):
+        if boxes.any():
+            rest = faces & ~boxes
+            likeness = affinity(chosen.face_box[boxes][:1], chosen.face_box[rest])[0]
+            same.append(chosen.frame[rest][likeness >= _ONE_FACE])
+    return np.concatenate(same)
+
+
+def _check_part(
+    part: DialogueFacts,
+    says: BoolArray,
+    source: I64Array,
+    timeline: Timeline,
+    chosen: FaceSelection,
+    settings: Settings,
+) -> None:
+    where, rules = f"speakers ({part.rule})", settings.faces
+    if not says.any():
+        raise FaceError(
+            "speaker_unheard",
+            where,
+            f"must speak within the delivered {float(timeline.duration_s):.2f} s",
+            f"from {float(part.times_s[0][0]):.2f} s on",
+            "Change their start, or lengthen the video or the mix",
+        )
+    is_shown = np.isin(source, chosen.frame[np.isin(chosen.track, part.tracks)])
+    left_alone = np.isin(source, np.concatenate([chosen.too_small, chosen.over_yaw]))
+    if (says & is_shown).sum() < rules.min_face_share * says.sum():
+        raise FaceError(
+            "no_face",
+            where,
+            f"needs that face in at least {rules.min_face_share:.1%} of the frames in which it speaks",
+            f"{(says & is_shown).sum()} of {says.sum()} frames{why_left_alone(source[says], chosen, settings)}",
+            "Choose the face by another rule, change the times, or set faces.min_face_share = 0 to let it through",
+        )
+    missing = says & ~is_shown & ~left_alone
+    if rules.on_no_face == "fail" and missing.any():
+        raise FaceError(
+            "face_missing",
+            where,
+            "needs that face in every frame in which it speaks (faces.on_no_face = fail)",
+            f"{missing.sum()} of {says.sum()} frames without it",
+            "Use faces.on_no_face = pass or skip",
+        )
+
+
+def why_left_alone(frames: I64Array, chosen: FaceSelection, settings: Settings) -> str:
+    """Return how many of some source frames have faces that were left alone, and why, for a message."""
+    rules = settings.faces
+    left_alone = {
+        f"under {rules.min_face_px:g} px in {{}} (faces.min_face_px)": chosen.too_small,
+        f"turned by over {rules.max_yaw_deg:g} degrees in {{}} (faces.max_yaw_deg)": chosen.over_yaw,
+    }
+    why = ", ".join(text.format(int(np.isin(frames, left).sum())) for text, left in left_alone.items() if len(left))
+    return f"; {why}" if why else ""
+
+
+def _overlapping(faces: str, moment_s: Fraction) -> FaceError:
+    return FaceError(
+        "speakers_overlap",
+        "speakers",
+        "must not let one face say two things at once",
+        f"{faces} at {float(moment_s):.2f} s",
+        "Change their start and end, or choose other faces",
+    )

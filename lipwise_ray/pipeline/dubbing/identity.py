@@ -1,0 +1,159 @@
+"""What decides a result: jobs, scans and comparisons are named after it, so equal work is done once."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from lipwise_ray.faces.select import LIKE, SelectionRule, parse_selection_rule
+from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.roles import ROLES, InId, RoleName
+from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.job_audio import mix_id
+from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
+
+
+def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: str, images: dict[str, str]) -> Identity:
+    """Return what decides a job's result.
+
+    Args:
+        job: The job.
+        media: Knows its inputs.
+        checkpoints: Its checkpoints.
+        device: ``cpu`` or ``cuda``.
+        images: The identities of its portraits by address; they count by their contents.
+
+    Raises:
+        InputError: An input may not be read, or is not there.
+    """
+    rules = rules_of(job.speakers, job.settings)
+    needs_scan = needs_detector(rules, job.tracks)
+    decisive = _decisive(job.settings)
+    if not needs_scan:
+        del decisive["detect"]
+    if "upscaler" not in checkpoints:
+        del decisive["restore"]["upscale"]
+        if "restorer" not in checkpoints:
+            del decisive["restore"]
+    speakers = [
+        {
+            "faces": _with_contents(parse_selection_rule(speaker.faces), images),
+            "audio": media.identity(speaker.audio),
+            "start_s": speaker.start_s,
+            "end_s": speaker.end_s,
+        }
+        for speaker in job.speakers
+    ]
+    if speakers:
+        del decisive["faces"]["select"]
+    else:
+        decisive["faces"]["select"] = _with_contents(rules[0], images)
+    if not images:
+        del decisive["faces"]["min_likeness"]
+    return {
+        "pipeline": PIPELINE_VERSION,
+        "video": media.identity(job.video),
+        "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
+        **({"speakers": speakers} if speakers else {}),
+        "tracks": media.identity(job.tracks) if job.tracks else None,
+        "start_s": job.start_s,
+        "end_s": job.end_s,
+        "language": job.language,
+        "settings": decisive,
+        "device": device,
+        "weights": {
+            **_hashes(checkpoints),
+            "detector": detector_id_of(job.settings, checkpoints) if needs_scan else None,
+        },
+        "output": job.output,
+    }
+
+
+def _decisive(settings: Settings) -> Identity:
+    """Return the settings that decide a result: of checkpoints the hashes count, not their names and where they are."""
+    decisive = settings.identity()
+    for role in ROLES.values():
+        for setting in (role.setting, role.file_setting):
+            *sections, key = setting.split(".")
+            reduce(lambda section, name: section.get(name, {}), sections, decisive).pop(key, None)
+    return decisive
+
+
+def _hashes(checkpoints: Checkpoints) -> Identity:
+    found: Identity = {}
+    for role in ROLES.values():
+        checkpoint = checkpoints.one(role.name)
+        if role.in_job_id is InId.HASH or (role.in_job_id is InId.HASH_WHERE_USED and checkpoint):
+            found[role.name] = _hash(checkpoint)
+    return found
+
+
+def evaluated_with(checkpoints: Checkpoints) -> Identity:
+    """Return the hashes of what measures a finished video beside the detector, None for what is not there."""
+    counted = (role for role in ROLES.values() if role.evaluates and role.in_job_id is not InId.DETECTION)
+    return {role.name: _hash(checkpoints.one(role.name)) for role in counted}
+
+
+def _hash(checkpoint: Checkpoint | None) -> str | None:
+    return checkpoint and checkpoint.sha256
+
+
+def detector_id_of(settings: Settings, checkpoints: Checkpoints) -> str:
+    """Return what decides which faces are found in a video, and how the records of that are cut."""
+    chunk = settings.chunk.model_dump(mode="json")
+    return record_id({"pipeline": PIPELINE_VERSION, **_detection(settings, checkpoints), "chunk": chunk})
+
+
+def protocol_of(job: JobSpec, checkpoints: Checkpoints, tracks_id: str | None) -> str:
+    """Return what decides where a video's figures are measured: whose face, found and followed how.
+
+    Figures of the same protocol compare, whatever was dubbed and however it was cut into chunks. Which network scored
+    them is told beside it.
+
+    Args:
+        job: The job.
+        checkpoints: Its checkpoints.
+        tracks_id: The contents of the user's own tracks.
+    """
+    rules, settings = rules_of(job.speakers, job.settings), job.settings
+    faces = settings.faces.model_dump(mode="json", include={"smooth_s", "smoothing"})
+    found = _detection(settings, checkpoints)
+    if not needs_detector(rules, job.tracks):
+        found = {"source": found["source"], "tracks": tracks_id}
+    return record_id({**found, "faces": faces, "rules": sorted(_rule_text(rule) for rule in rules)})
+
+
+def _rule_text(rule: SelectionRule) -> str:
+    return LIKE if rule.kind == LIKE else rule.text  # whose portrait it is, is the row's
+
+
+def _detection(settings: Settings, checkpoints: Checkpoints) -> Identity:
+    return {
+        "weights": [one.sha256 for one in checkpoints.all("detector")],
+        "detect": settings.detect.model_dump(mode="json", exclude={"detector", "checkpoint", "batch_frames"}),
+        "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
+        "max_gap_s": settings.faces.max_gap_s,
+    }
+
+
+def comparison_id(job: JobSpec, identity: Identity, network: RoleName, part: str) -> str:
+    """Return what decides what a network that compares faces finds.
+
+    Args:
+        job: The job.
+        identity: What decides its result.
+        network: ``expert`` or ``embedder``.
+        part: The part of the source whose faces are numbered, empty for all of it.
+    """
+    decides = {"chunk": True, "source": True, "faces": {"smooth_s", "smoothing"}}
+    settings = job.settings.model_dump(mode="json", include=decides)
+    decisive = {"settings": settings, **{name: identity[name] for name in ("pipeline", "device", "tracks")}}
+    decisive |= {"part": part} if part and not job.tracks else {}
+    return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", network)}})
+
+
+def _with_contents(rule: SelectionRule, images: dict[str, str]) -> str:
+    """Return a rule with its portrait's identity in place of its name."""
+    return f"{LIKE}:{images[rule.image]}" if rule.kind == LIKE else rule.text

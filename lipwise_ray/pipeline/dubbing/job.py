@@ -1,0 +1,51 @@
+"""What a row asks for, as its tasks are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer
+
+from lipwise_ray.pipeline.manifest.speakers import Seconds, Speaker
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.shapes import STRICT
+
+_MOST_CHARACTERS = 1 << 20
+
+
+def _settings_in(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError(f"{len(text)} characters of settings")
+    return Settings.model_validate_json(text)
+
+
+SettingsText = Annotated[
+    Settings, BeforeValidator(_settings_in), PlainSerializer(lambda settings: settings.model_dump_json(), str)
+]
+"""Settings that records hold as the text of a JSON document."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a row asks for, all defaults filled in.
+
+    ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    row_id: str
+    video: str
+    audio: str | None
+    output: str
+    output_address: str
+    tracks: str | None
+    start_s: Seconds
+    end_s: Seconds | None
+    language: str | None
+    tags: tuple[str, ...]
+    settings: SettingsText
+    speakers: tuple[Speaker, ...] = ()

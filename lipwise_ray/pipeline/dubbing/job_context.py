@@ -1,0 +1,46 @@
+"""A job as a worker sees it: what the row asked for, and its opened inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lipwise_ray.errors import StorageError
+from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.state import layout
+from lipwise_ray.state.plan_record import PlanRecord
+from lipwise_ray.state.shapes import read_typed
+from lipwise_ray.state.store import Store, load_file
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """A job with its video opened."""
+
+    spec: JobSpec
+    store: Store
+    media: Media
+    video: records.Video
+    salvage: bool
+
+
+def read_plan(store: Store, job_id: str) -> Plan:
+    """Return a job's plan.
+
+    Raises:
+        StorageError: It is gone.
+    """
+    found = known_plan(store, job_id)
+    if found is None:
+        raise StorageError("no_plan", layout.plan(job_id), "must be whole in the state", "nothing", "Run again")
+    return found
+
+
+def known_plan(store: Store, job_id: str) -> Plan | None:
+    """Return a job's plan, or None when it is missing or damaged."""
+    record = read_typed(store, layout.plan(job_id), PlanRecord)
+    if record is None:
+        return None
+    return load_file(store, layout.plan_arrays(job_id), lambda arrays: Plan.load(arrays, record))

@@ -1,0 +1,177 @@
+"""Making the plan of a job. Pure: the same facts and settings give the same plan."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from lipwise_ray.errors import FaceError, InputError
+from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ
+from lipwise_ray.lipsync.voice_activity import runs
+from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts
+from lipwise_ray.media.timeline import Timeline
+from lipwise_ray.pipeline.dubbing.dialogue import check_turns, why_left_alone
+from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Part, Plan, chunk_frames
+from lipwise_ray.pipeline.dubbing.trim import shown_ticks, used_frames
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.job_result import Counts
+from lipwise_ray.values import BoolArray, F32Array, I64Array, round_half_up, spans, steps_to
+
+_FADE_S = 0.12
+_COLUMN_SLACK = 1e-6
+_LEAD_SLACK = Fraction(1, 2)  # frames
+
+
+def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
+    """Plan a job.
+
+    Raises:
+        InputError: No frame lies between start and end, or a still image was given no length.
+        FaceError: The chosen face is in too few frames, or missing where that may not be; or it would say two things
+            at once.
+    """
+    used = used_frames(facts.index, facts.start_s, facts.end_s)
+    is_dubbed = np.isin(used, chosen.frame)
+    is_there = is_dubbed | np.isin(used, np.concatenate([chosen.too_small, chosen.over_yaw]))
+    rules = ", ".join(part.rule for part in facts.parts)
+    _check_faces(rules, used, is_dubbed, is_there, chosen, settings)
+    looked, first = len(used), used[is_dubbed][:1]
+    if settings.faces.on_no_face == "skip":
+        used = used[is_there]
+    skipped = looked - len(used)
+    if settings.source.static:
+        used = first if settings.faces.on_no_face == "skip" and len(first) else used[:1]
+    sequence, clock = _sequence(facts, used, settings)
+    source = used[sequence.source]
+    rate = clock.rate or facts.index.mean_rate
+    pts, end_pts = sequence.pts, sequence.end_pts
+    if settings.lipsync.windows == "reference" and settings.timing.length == "audio":
+        count, starts = reference_frames(facts.mel_columns, rate)
+        count = min(count, len(source))
+        starts = starts + round(settings.lipsync.audio_offset_ms * MEL_RATE_HZ / 1000)
+        source, pts, starts = source[:count], pts[:count], starts[:count]
+        end_pts = int(sequence.pts[count]) if count < len(sequence.pts) else end_pts
+    elif clock.rate is not None:
+        starts = constant_rate_starts(len(source), clock.rate, settings.lipsync.audio_offset_ms)
+    else:
+        starts = timed_starts(pts, clock.time_base, settings.lipsync.audio_offset_ms)
+    timeline = Timeline(pts, end_pts, clock.time_base)
+    if facts.parts[0].times_s:
+        check_turns(facts.parts, source, timeline, chosen, settings)
+    with_face = int(np.isin(source, chosen.frame).sum())
+    parts = tuple(
+        Part(
+            part.tracks,
+            part.sound_id,
+            _opacity(facts, part, source, starts, rate, settings),
+            np.zeros((0, 2), np.int64) if part.voiced is None else runs(~part.voiced),
+            part.times_s,
+        )
+        for part in facts.parts
+    )
+    return Plan(
+        source=source,
+        mel_start=starts,
+        timeline=timeline,
+        rate=rate,
+        chosen=chosen,
+        parts=parts,
+        chunks=spans(len(source), chunk_frames(settings, rate, len(source))),
+        audio_s=_sound_length(facts, timeline, rate, settings),
+        counts=Counts(
+            frames=len(source),
+            frames_with_face=with_face,
+            frames_without_face=len(source) - with_face,
+            source_frames_used=looked,
+            source_frames_without_face=int((~is_dubbed).sum()),
+            source_frames_skipped=skipped,
+            frames_in_pauses=int((np.max([part.opacity for part in parts], axis=0) == 0).sum()),
+            own_sound_used=int(facts.own_voiced is not None),
+            faces_too_small=int(np.isin(chosen.too_small, source).sum()),
+            faces_turned_away=int(np.isin(chosen.over_yaw, source).sum()),
+        ),
+    )
+
+
+def _opacity(
+    facts: Facts, part: DialogueFacts, source: I64Array, starts: I64Array, rate: Fraction, settings: Settings
+) -> F32Array:
+    """Return the opacity of the new lips in each output frame: 0 where both sounds pause, with a fade before and after.
+
+    Where the filmed sound goes on, or there is none to tell, the new lips stay.
+    """
+    if settings.lipsync.silence != "original" or part.voiced is None or facts.own_voiced is None:
+        return np.ones(len(source), np.float32)
+    ticks = facts.index.pts[source] - int(facts.index.pts[0])
+    seconds = ticks * float(facts.index.time_base) + float(facts.lead_s)
+    own = np.floor(seconds * MEL_RATE_HZ + _COLUMN_SLACK).astype(np.int64)
+    heard = _at(part.voiced, starts) | _at(facts.own_voiced, own)
+    fade = max(1, round(_FADE_S * float(rate)))
+    return np.clip(1 - (steps_to(heard) - 1) / fade, 0, 1).astype(np.float32)
+
+
+def _at(voiced: BoolArray, columns: I64Array) -> BoolArray:
+    """Return whether there is speech at each column; there is none before and after the sound."""
+    inside = (columns >= 0) & (columns < len(voiced))
+    return inside & voiced[np.clip(columns, 0, len(voiced) - 1)]
+
+
+def _check_faces(
+    rule: str, used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: FaceSelection, settings: Settings
+) -> None:
+    found, looked = int(is_dubbed.sum()), len(used)
+    rules = settings.faces
+    if found < rules.min_face_share * looked or (rules.on_no_face == "skip" and not is_there.any()):
+        raise FaceError(
+            "no_face",
+            "video",
+            f"needs the chosen face ({rule}) in at least {rules.min_face_share:.1%} of its frames",
+            f"{found} of {looked} frames{why_left_alone(used, chosen, settings)}",
+            "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
+        )
+    if rules.on_no_face == "fail" and not is_there.all():
+        first = int(used[int(np.argmin(is_there))])
+        raise FaceError(
+            "face_missing",
+            "video",
+            "needs the chosen face in every frame (faces.on_no_face = fail)",
+            f"{int((~is_there).sum())} of {looked} frames without it, the first is frame {first}",
+            "Use faces.on_no_face = pass or skip",
+        )
+
+
+def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequence, SourceClock]:
+    timing, index = settings.timing, facts.index
+    if facts.is_still and timing.length == "video":
+        raise InputError(
+            "still_length", "length", "must be audio for a still image, which has no length", "video", "Change it"
+        )
+    length = "audio" if facts.is_still else timing.length
+    rate = Fraction(settings.source.still_rate) if facts.is_still else index.rate
+    leads = int(used[0]) == 0 and not facts.is_still and not settings.source.static
+    if rate is not None:
+        clock = SourceClock(np.ones(len(used), np.int64), 1 / rate, rate)
+        lead = round_half_up(facts.lead_s * rate) if leads and facts.lead_s * rate >= _LEAD_SLACK else 0
+        if not lead:
+            return output_sequence(clock, facts.audio_s, length, timing.extend), clock
+        # The first picture is held until the moment at which the source starts to move.
+        longer = SourceClock(np.ones(len(used) + lead, np.int64), 1 / rate, rate)
+        count = len(output_sequence(longer, facts.audio_s, length, timing.extend).source)
+        rest = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source
+        source = np.concatenate([np.zeros(lead, np.int64), rest])[:count]
+        return Sequence(source, np.arange(count, dtype=np.int64), count), clock
+    duration = shown_ticks(index, used, facts.start_s, facts.end_s)
+    if leads and facts.start_s == 0:
+        duration[0] += round_half_up(facts.lead_s / index.time_base)
+    clock = SourceClock(duration, index.time_base, None)
+    return output_sequence(clock, facts.audio_s, length, timing.extend), clock
+
+
+def _sound_length(facts: Facts, timeline: Timeline, rate: Fraction, settings: Settings) -> Fraction:
+    """Return how long the delivered sound is: its own length where that is within half a frame."""
+    if settings.timing.length == "audio" or abs(timeline.duration_s - facts.audio_s) <= 1 / (2 * rate):
+        return facts.audio_s
+    return timeline.duration_s

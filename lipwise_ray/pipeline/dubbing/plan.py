@@ -1,0 +1,221 @@
+"""The plan of a job: which source frame, which sound and which faces stand behind every output frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.media.index import FrameIndex
+from lipwise_ray.media.timeline import Timeline
+from lipwise_ray.pipeline.dubbing.plan_record import CHOSEN, read_plan_arrays
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.job_result import Counts
+from lipwise_ray.state.plan_record import PartRecord, PlanRecord
+from lipwise_ray.values import BoolArray, F32Array, I64Array, Span
+
+_AUTO_CHUNKS, _SHORTEST_CHUNK_S, _LONGEST_CHUNK_S = 120, 10.0, 60.0
+"""Chunks of a long video, and their bounds: short ones are all overhead, a long one costs a lost worker much."""
+
+Times = tuple[tuple[Fraction, Fraction], ...]
+"""``[start, end)`` in seconds, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueFacts:
+    """What is known of all that one face says.
+
+    Attributes:
+        rule: How the face is chosen, for messages.
+        tracks: The numbers of its tracks.
+        sound_id: The record of what it says, on the delivered sound's clock.
+        voiced: Which columns of its mel hold speech, shape (columns,); None where pauses are nothing special.
+        times_s: ``[start, end)`` of each thing said; empty where that is everything.
+    """
+
+    rule: str
+    tracks: tuple[int, ...]
+    sound_id: str
+    voiced: BoolArray | None = None
+    times_s: Times = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a job's inputs.
+
+    Attributes:
+        index: Frames of the source.
+        is_still: The source is a single picture.
+        lead_s: How much later than the source's own sound its picture starts.
+        audio_s: Exact duration of the delivered sound.
+        mel_columns: Columns of its mel.
+        parts: Who says what, at least one.
+        start_s: First second of the source that is used.
+        end_s: Where use of the source ends, None for its end.
+        own_voiced: Which columns of the source's own mel hold speech; it begins with that sound, or with a picture that
+            starts earlier. None where there is none that can be used.
+    """
+
+    index: FrameIndex
+    is_still: bool
+    lead_s: Fraction
+    audio_s: Fraction
+    mel_columns: int
+    parts: tuple[DialogueFacts, ...]
+    start_s: float
+    end_s: float | None
+    own_voiced: BoolArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """All that one face says.
+
+    Attributes:
+        tracks: The face's.
+        sound_id: The record of it, on the delivered sound's clock.
+        opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the filmed ones.
+        pauses: ``[start, stop)`` of mel columns that are silent for the network, shape (P, 2).
+        times_s: ``[start, end)`` of each thing said; empty where that is everything.
+    """
+
+    tracks: tuple[int, ...]
+    sound_id: str
+    opacity: F32Array
+    pauses: I64Array
+    times_s: Times = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFace:
+    """A face to dub in an output frame, in pixels of the shown picture.
+
+    Attributes:
+        track: Whose it is.
+        crop_box: The crop that the network gets, shape (4,).
+        landmarks: Shape (5, 2).
+        opacity: Of the new lips, above 0.
+        parts: The numbers of what it says; at one time only one of them is not silent.
+    """
+
+    track: int
+    crop_box: F32Array
+    landmarks: F32Array
+    opacity: float
+    parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job's frames.
+
+    Attributes:
+        source: Source frame behind each output frame, shape (N,).
+        mel_start: First mel column of each output frame, shape (N,).
+        timeline: When each is shown.
+        rate: Nominal frames a second.
+        chosen: Faces to dub, by source frame.
+        parts: Who says what.
+        chunks: How the output is cut for the workers.
+        audio_s: Length of the delivered sound.
+        counts: Numbers for the report.
+    """
+
+    source: I64Array
+    mel_start: I64Array
+    timeline: Timeline
+    rate: Fraction
+    chosen: FaceSelection
+    parts: tuple[Part, ...]
+    chunks: list[Span]
+    audio_s: Fraction
+    counts: Counts
+
+    def faces(self, number: int) -> Iterator[PlannedFace]:
+        """Yield the faces to dub in an output frame."""
+        first, last = np.searchsorted(self.chosen.frame, [self.source[number], self.source[number] + 1])
+        for row in range(int(first), int(last)):
+            track = int(self.chosen.track[row])
+            parts = tuple(place for place, part in enumerate(self.parts) if track in part.tracks)
+            opacity = max(float(self.parts[place].opacity[number]) for place in parts)
+            if opacity:
+                opacity *= float(self.chosen.opacity[row])
+                yield PlannedFace(track, self.chosen.crop_box[row], self.chosen.landmarks[row], opacity, parts)
+
+    def save(self, path: Path) -> None:
+        """Write the arrays as .npz."""
+        arrays: dict[str, Any] = {
+            "source": self.source,
+            "mel_start": self.mel_start,
+            "pts": self.timeline.pts,
+        }
+        arrays |= {column: getattr(self.chosen, name) for name, column in CHOSEN.items()}
+        for place, part in enumerate(self.parts):
+            arrays |= {f"part_opacity_{place}": part.opacity, f"part_pauses_{place}": part.pauses}
+        np.savez_compressed(path, **arrays)
+
+    def record(self) -> PlanRecord:
+        """Return all but the arrays."""
+        return PlanRecord(
+            end_pts=self.timeline.end_pts,
+            time_base=str(self.timeline.time_base),
+            rate=str(self.rate),
+            parts=[
+                PartRecord(list(part.tracks), part.sound_id, [[str(start), str(stop)] for start, stop in part.times_s])
+                for part in self.parts
+            ],
+            chunks=[[chunk.start, chunk.stop] for chunk in self.chunks],
+            audio_s=str(self.audio_s),
+            counts=self.counts,
+        )
+
+    @staticmethod
+    def load(arrays: Path, record: PlanRecord) -> Plan:
+        """Read what `save` and `record` gave.
+
+        Raises:
+            ValueError: They are damaged.
+        """
+        data = read_plan_arrays(arrays, record)
+        return Plan(
+            source=data["source"],
+            mel_start=data["mel_start"],
+            timeline=Timeline(data["pts"], record.end_pts, Fraction(record.time_base)),
+            rate=Fraction(record.rate),
+            chosen=FaceSelection(**{name: data[column] for name, column in CHOSEN.items()}),
+            parts=tuple(
+                Part(
+                    tuple(part.tracks),
+                    part.sound_id,
+                    data[f"part_opacity_{place}"],
+                    data[f"part_pauses_{place}"],
+                    tuple((Fraction(start), Fraction(stop)) for start, stop in part.times_s),
+                )
+                for place, part in enumerate(record.parts)
+            ),
+            chunks=[Span(start, stop) for start, stop in record.chunks],
+            audio_s=Fraction(record.audio_s),
+            counts=record.counts,
+        )
+
+
+def chunk_frames(settings: Settings, rate: Fraction, frames: int) -> int:
+    """Return the length of a chunk in frames.
+
+    Args:
+        settings: Say how videos are cut.
+        rate: Frames a second.
+        frames: Of the video that is cut.
+    """
+    if settings.chunk.frames:
+        return settings.chunk.frames
+    length_s = settings.chunk.length_s
+    if length_s == "auto":
+        length_s = min(max(_SHORTEST_CHUNK_S, frames / float(rate) / _AUTO_CHUNKS), _LONGEST_CHUNK_S)
+    return max(1, round(length_s * float(rate)))

@@ -1,0 +1,258 @@
+"""Rendering one chunk of the output to a segment file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lipwise_ray.errors import SettingsError
+from lipwise_ray.lipsync.model import LipSync, Passthrough
+from lipwise_ray.lipsync.parsing import FaceParser
+from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FaceTarget, FrameJob, Renderer
+from lipwise_ray.lipsync.restore import ModelFaces, Restorer
+from lipwise_ray.lipsync.upscale import FrameUpscaler
+from lipwise_ray.lipsync.windows import window
+from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
+from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.hdr import NO_HDR, hdr_of
+from lipwise_ray.media.join import codec_for, container_for
+from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
+from lipwise_ray.media.probe import VideoInfo, extras_of
+from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.verify import check_segment
+from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
+from lipwise_ray.pipeline.dubbing.plan import Plan, PlannedFace
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.state import layout
+from lipwise_ray.state.markers import ChunkMarker
+from lipwise_ray.values import Span
+
+if TYPE_CHECKING:
+    from lipwise_ray.settings.model import Settings
+
+_DIGITS = 6
+_COMPATIBLE_CODECS = ("libx264", "h264_nvenc")
+
+
+def encode_spec(
+    settings: Settings, output: str, recipe: FrameRecipe, video: records.Video, threads: int, plan: Plan | None = None
+) -> EncodeSpec:
+    """Return how a job's segments are encoded; without a plan, well enough to try the encoder.
+
+    Raises:
+        SettingsError: The container cannot carry the codec, or the codec is not what `encode.deliver` asks for.
+    """
+    encode, info, canvas = settings.encode, video.info, recipe.canvas
+    codec = encoder_of(settings, output, info)
+    is_compatible = encode.deliver == "compatible"
+    name = encode.pixel_format
+    if is_compatible:
+        name = "yuv420p"
+    elif name == "source":
+        name = _pixel_format(codec, canvas.format, info)
+    shape = planar_format(name) or working_format(name)
+    rate = plan.rate if plan else video.index.mean_rate
+    # Rows of two fields stay apart only where no picture is scaled, nor fitted into a larger one.
+    is_one_size = recipe.scaled == recipe.stored and all(size == recipe.stored for size in video.index.sizes)
+    is_as_filmed = is_one_size and canvas.size.height <= recipe.stored.height
+    keeps_fields = is_as_filmed and not recipe.deinterlace
+    order = kept_field_order(info.field_order, codec) if keeps_fields else "progressive"
+    return EncodeSpec(
+        codec=codec,
+        quality=encode.quality,
+        preset=encode.preset,
+        keyframe_frames=max(1, round(encode.keyframe_s * float(rate))),
+        pixel_format=name,
+        size=encoded_size(canvas.size, codec, shape, is_interlaced=order != "progressive"),
+        rate=rate,
+        time_base=plan.timeline.time_base if plan else 1 / rate,
+        color=compatible(canvas.color, canvas.size) if is_compatible else canvas.color,
+        sample_aspect_ratio=info.sample_aspect_ratio,
+        threads=threads,
+        field_order=order,
+        hdr=NO_HDR if is_compatible else kept_hdr(info.hdr, codec),
+        was_deinterlaced=recipe.deinterlace,
+    )
+
+
+def encoder_of(settings: Settings, output: str, info: VideoInfo) -> str:
+    """Return the encoder of a job.
+
+    Raises:
+        SettingsError: The container cannot carry it, or it is not what `encode.deliver` asks for.
+    """
+    encode, container = settings.encode, container_for(Path(output))
+    is_compatible = encode.deliver == "compatible"
+    is_hdr = info.color.transfer in HDR_TRANSFERS and not is_compatible
+    codec = codec_for(encode.codecs[0], container, alpha=info.has_alpha and not is_compatible, hdr=is_hdr)
+    if is_compatible and codec not in _COMPATIBLE_CODECS:
+        raise SettingsError(
+            "not_compatible",
+            f"encode.deliver = compatible with {codec} in {container}",
+            f"needs one of {', '.join(_COMPATIBLE_CODECS)}",
+            codec,
+            "End the output in .mp4, .mov or .mkv and leave encode.codec alone, or set encode.deliver = source",
+        )
+    return codec
+
+
+def _pixel_format(codec: str, working: PixelFormat, source: VideoInfo) -> str:
+    """Return the format to encode: the source's, or the one nearest to it that the encoder takes.
+
+    RGB has no chroma format of its own: it becomes 4:2:0, which every player shows, or stays 4:4:4
+    in lossless work and with transparency. So do photos, however deep, because a film made of one is looked at.
+    """
+    known = [shape for name in encoder_formats(codec) if not name.startswith("yuvj") and (shape := planar_format(name))]
+    if codec not in ALPHA_CODECS:
+        known = [shape for shape in known if not shape.has_alpha]
+    if not known:
+        return working.name
+    if (is_rgb(source.pixel_format) or source.is_still) and codec not in ALPHA_CODECS and working.planes > 1:
+        bits = 8 if source.is_still else working.bits
+        working = replace(working, shift_x=1, shift_y=1, bits=bits)
+
+    def distance(shape: PixelFormat) -> tuple[int, ...]:
+        lost = max(0, shape.shift_x - working.shift_x) + max(0, shape.shift_y - working.shift_y)
+        spare = max(0, working.shift_x - shape.shift_x) + max(0, working.shift_y - shape.shift_y)
+        is_gray, is_clear = int(shape.planes != working.planes), int(shape.has_alpha != working.has_alpha)
+        return is_gray, is_clear, lost, max(0, working.bits - shape.bits), spare, max(0, shape.bits - working.bits)
+
+    return min(known, key=lambda shape: (*distance(shape), shape.name)).name
+
+
+def blend_of(settings: Settings) -> Blend:
+    """Return how the new faces of a row are laid over the old ones."""
+    told = settings.composite
+    return Blend(
+        mask=told.mask,
+        feather=told.feather,
+        kernel=told.kernel,
+        match_light=told.match_light,
+        linear_light=told.linear_light,
+        grain=told.grain,
+        align=settings.faces.align,
+    )
+
+
+def render_chunk(
+    job: JobContext,
+    job_id: str,
+    chunk_number: int,
+    *,
+    recipe: FrameRecipe,
+    lipsync: LipSync | None,
+    restorer: Restorer | None,
+    parser: FaceParser | None,
+    upscaler: ModelFaces | None,
+    target: Path,
+    attempt: str,
+    threads: int,
+    begin: float,
+    on_frame: Callable[[], None],
+    on_check: Callable[[], None],
+) -> ChunkMarker:
+    """Render a chunk into `target`, decode it again, and return the marker that will commit it.
+
+    Without a lip-sync model its frames stay as they were filmed.
+    """
+    plan = read_plan(job.store, job_id)
+    chunk: Span = plan.chunks[chunk_number]
+    settings = job.spec.settings
+    mels = [records.open_columns(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts]
+    enlarge = FrameUpscaler(upscaler, recipe.canvas) if upscaler else None
+    delivered = replace(recipe, canvas=enlarge.canvas) if enlarge else recipe
+    spec = encode_spec(settings, job.spec.output, delivered, job.video, threads, plan)
+    renderer = Renderer(
+        lipsync or Passthrough(),
+        recipe.canvas,
+        blend_of(settings),
+        quantize_8bit=settings.lipsync.levels,
+        restorer=restorer,
+        parser=parser,
+        strength=settings.restore.strength,
+    )
+    # Light is smoothed over frames, so the first and last ones need their neighbours in the chunks beside.
+    matches = lipsync is not None and settings.composite.match_light and settings.composite.mask != "box"
+    around = LIGHT_RADIUS if matches else 0
+    span = Span(max(0, chunk.start - around), min(len(plan.source), chunk.stop + around))
+    numbers = plan.source[span.start : span.stop]
+
+    def face_target(number: int, face: PlannedFace) -> FaceTarget:
+        start = int(plan.mel_start[number])
+        # All but one of the things that a face says are silent: the loudest is what it says now.
+        mel = np.max([window(mels[part], start, plan.parts[part].pauses) for part in face.parts], axis=0)
+        return FaceTarget(face.track, face.crop_box, face.landmarks, mel, face.opacity)
+
+    info = job.video.info
+    fitted, carries = 0, set[str]()
+    with VideoReader(
+        info.path,
+        info.stream_index,
+        job.video.index,
+        threads=threads,
+        salvage=job.salvage,
+        deinterlace=recipe.deinterlace,
+    ) as reader:
+
+        def jobs() -> Iterator[FrameJob]:
+            nonlocal fitted
+            frames = reader.read_order(int(n) for n in numbers)
+            for number, decoded in enumerate(frames, span.start):
+                if chunk.start <= number < chunk.stop:
+                    fitted += not recipe.is_plain(decoded)
+                    is_interlaced = bool(decoded.interlaced_frame)
+                    carries.update(carried(extras_of(decoded), hdr_of(decoded), is_interlaced=is_interlaced))
+                    carries.update({PIXEL_ASPECT} if reader.changed_aspect else ())
+                yield FrameJob(
+                    recipe.apply(decoded),
+                    tuple(map(face_target, repeat(number), plan.faces(number))) if lipsync else (),
+                    source=int(plan.source[number]),
+                    wanted=chunk.start <= number < chunk.stop,
+                )
+
+        with SegmentWriter(target, spec, delivered.canvas.color) as writer:
+            for number, dubbed in enumerate(renderer.render(jobs()), chunk.start):
+                start = time.perf_counter()
+                frame = enlarge(dubbed) if enlarge else dubbed
+                renderer.times.upscale.busy_s += time.perf_counter() - start
+                start = time.perf_counter()
+                writer.write(frame, int(plan.timeline.pts[number]))
+                renderer.times.encode.busy_s += time.perf_counter() - start
+                on_frame()
+            segment = writer.finish()
+    times = renderer.times
+    encoded = time.perf_counter()
+    proof = check_segment(target, segment.frames, threads=threads, on_frame=on_check)
+    return ChunkMarker(
+        segment=layout.segment(job_id, chunk_number, attempt),
+        frames=segment.frames,
+        reorder=segment.reorder,
+        bytes_total=segment.bytes_total,
+        sha256=segment.sha256,
+        crc=proof.crc,
+        header=proof.header,
+        made_by=proof.made_by,
+        attempt=attempt,
+        seconds=round(time.perf_counter() - begin, _DIGITS),
+        stages={
+            name: round(getattr(times, name).busy_s, _DIGITS)
+            for name in ("decode", "crop", "network", "restore", "composite", "upscale", "encode")
+        }
+        | {"verify": round(time.perf_counter() - encoded, _DIGITS)},
+        flicker=[
+            round(renderer.flicker.dubbed, _DIGITS),
+            round(renderer.flicker.filmed, _DIGITS),
+            renderer.flicker.faces,
+        ],
+        fitted=fitted,
+        carries=sorted(carries),
+        smoothness=[round(renderer.smoothness.total, _DIGITS), renderer.smoothness.faces],
+    )

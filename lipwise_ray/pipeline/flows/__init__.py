@@ -1,0 +1,1 @@
+"""Which tasks a row needs next. Pure, no I/O."""

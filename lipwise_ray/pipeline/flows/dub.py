@@ -1,0 +1,394 @@
+"""The life of one row as a state machine: which tasks come next. Pure, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from lipwise_ray.media.encode import ENCODER_REFUSED
+from lipwise_ray.pipeline.dubbing.capabilities import Choice
+from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, Repairs
+from lipwise_ray.pipeline.flows.payloads import (
+    AssemblePayload,
+    CheckPayload,
+    ListenPayload,
+    PlanPayload,
+    ProbePayload,
+    RecognisePayload,
+    RenderPayload,
+    ScanPayload,
+    ScorePayload,
+    SettlePayload,
+    SoundPayload,
+    TranscribePayload,
+    WeighPayload,
+)
+from lipwise_ray.pipeline.flows.results import (
+    AssembleResult,
+    CheckResult,
+    ListenResult,
+    PlanResult,
+    ProbeResult,
+    RecogniseResult,
+    RenderResult,
+    ScanResult,
+    ScoreResult,
+    SoundResult,
+    ToDo,
+    TranscribeResult,
+    WeighResult,
+)
+from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, RowTasks
+from lipwise_ray.pipeline.flows.task_kinds import (
+    ASSEMBLE,
+    CHECK,
+    LISTEN,
+    PLAN,
+    PROBE,
+    RECOGNISE,
+    RENDER,
+    SCAN,
+    SCORE,
+    SETTLE,
+    SOUND,
+    TRANSCRIBE,
+    WEIGH,
+)
+from lipwise_ray.pipeline.manifest.row_table import AUTO
+from lipwise_ray.pipeline.quality.gate import verdict
+from lipwise_ray.scheduler.task import NO_WORKER_CAN, Failure, Task, TaskResult
+from lipwise_ray.state.ids import sync_scorer_id
+from lipwise_ray.state.job_result import DubResult, VideoMeasures
+from lipwise_ray.values import Span
+
+
+@dataclass(slots=True)
+class RowFlow(RowTasks[DubResult]):
+    """Drives a row from probe to published file.
+
+    Attributes:
+        attempt: Which attempt at the row this is.
+        is_held: The video is measured once it is rendered and scored, and waits for `publish`.
+        shows_originals: A chunk that cannot be rendered shows its original frames instead of failing the row.
+    """
+
+    attempt: int = 0
+    is_held: bool = False
+    shows_originals: bool = False
+    measured: VideoMeasures | None = None
+    """What the video is like, while it is held."""
+    is_publishing: bool = False
+    _to_do: ToDo | None = None
+    """What the latest probe found; None before it did."""
+    _language: str | None = None
+    _sound: str = ""
+    _history: Attempts = field(default_factory=Attempts)
+    _segments_missing: set[int] = field(default_factory=set[int])
+    _rendered: set[int] = field(default_factory=set[int])  # chunks that nobody can have scored
+    _unscored: set[int] = field(default_factory=set[int])
+    """Chunks whose scoring was given up."""
+    _chunks: tuple[Span, ...] = ()
+    _tried: int = 0
+    """Ways to do the job that turned out not to be possible."""
+
+    def start(self) -> list[Task]:
+        """Return the row's first task."""
+        return [self._probe("")]
+
+    def _probe(self, again: str) -> Task:
+        self.progress.stage = "probing"
+        name = f"{self.row}~{self.attempt}" if self.attempt else str(self.row)
+        return self._task(PROBE, f"{name}{again}", ProbePayload(self.base))
+
+    @property
+    def _probed(self) -> Probed:
+        assert self._to_do is not None  # only the probe is told nothing of it
+        return self._to_do.probed
+
+    @property
+    def _choice(self) -> Choice | None:
+        return self._to_do.probed.choice if self._to_do else None
+
+    @property
+    def _needs(self) -> frozenset[str]:
+        """What a worker must be able to do that encodes."""
+        return self._choice.needs if self._choice else frozenset()
+
+    def advance(self, task: Task, result: TaskResult) -> list[Task]:
+        """Take a finished task and return the tasks that can follow."""
+        self._take(task, result)
+        match result:
+            case ProbeResult():
+                return self._after_probe(result)
+            case CheckResult():
+                return self._begin()
+            case PlanResult():
+                return self._after_plan(result)
+            case ScoreResult():
+                return self._after_score(result.missing)
+            case WeighResult() | AssembleResult():
+                return self._after_last(result)
+            case _:
+                self._note(task, result)
+                return self._after_stage()
+
+    def _note(self, task: Task, result: TaskResult) -> None:
+        """Keep what a task gave that nothing follows by itself."""
+        match result:
+            case ScanResult():
+                self.tally.scans += 1
+            case ListenResult() | RecogniseResult():
+                self._missing = result.missing or self._missing
+            case SoundResult():
+                self._sound = result.sound
+            case TranscribeResult():
+                self._language = result.language
+            case RenderResult():
+                self._count(task, result)
+            case _:
+                raise TypeError(f"{task.id}: {type(result).__name__} is no result of a row's task")
+
+    def _after_stage(self) -> list[Task]:
+        """Return what follows once nothing of a stage is left."""
+        if self._open:
+            return []
+        if self.progress.stage == "scanning":
+            return self._comparisons() or [self._plan()]
+        if self.progress.stage == "comparing":
+            return self._probe_again(self._missing) if self._missing else [self._plan()]
+        return self._scores_or_end()
+
+    def _count(self, task: Task, result: RenderResult) -> None:
+        if result.reused:
+            self.tally.chunks_reused += 1
+            return
+        self.tally.chunks_rendered += 1
+        self.tally.frames_rendered += task.frames
+        self._rendered.add(_chunk_of(task))
+
+    def _after_probe(self, result: ProbeResult) -> list[Task]:
+        self.job_id = result.job_id
+        if result.published is not None:
+            self.tally.chunks = self.tally.chunks_reused = result.published.chunks
+            return self._finish(result.published, is_reused=True)
+        assert result.to_do is not None  # one of the two is known
+        self._to_do, self._frames = result.to_do, result.to_do.frames
+        if self._to_do.needs_check:
+            return [self._task(CHECK, self.job_id, CheckPayload(self.base, self._probed), needs=self._needs)]
+        return self._begin()
+
+    def _begin(self) -> list[Task]:
+        assert self._to_do is not None  # it was probed
+        base, probed = self.base, self._probed
+        self.progress.stage = "scanning"
+        record = f"{probed.video_id}/{probed.detector_id}"
+        first = self._tasks_of(SCAN, record, self._to_do.scan, lambda piece: ScanPayload(base, probed, piece))
+        first += [
+            self._task(
+                RECOGNISE,
+                f"{image_id}/{probed.looks_id}",
+                RecognisePayload(base, probed, portrait=(address, image_id)),
+            )
+            for address, image_id in self._to_do.portraits.items()
+        ]
+        return first or self._comparisons() or [self._plan()]
+
+    def _comparisons(self) -> list[Task]:
+        """Return the tasks that find out who speaks, and who is like a portrait."""
+        assert self._to_do is not None  # it was probed
+        base, probed = self.base, self._probed
+        video_id = probed.video_id
+        tasks = self._tasks_of(
+            LISTEN,
+            f"{video_id}/{probed.voices_id}",
+            self._to_do.listen,
+            lambda piece: ListenPayload(base, probed, piece),
+        )
+        tasks += self._tasks_of(
+            RECOGNISE,
+            f"{video_id}/{probed.looks_id}",
+            self._to_do.recognise,
+            lambda piece: RecognisePayload(base, probed, piece),
+        )
+        if tasks:
+            self.progress.stage = "comparing"
+            self._expect(sum(task.frames for task in tasks))
+        return tasks
+
+    def _plan(self) -> Task:
+        self.progress.stage = "planning"
+        payload = PlanPayload(self.base, self._probed)
+        return self._task(PLAN, self.job_id, payload, is_missing=not self._probed.has_begun)
+
+    def _probe_again(self, missing: str) -> list[Task]:
+        """Return the task that finds out which records of scanning and comparing have to be made again."""
+        return [self._probe(f"/{self._repairs}")] if self._may_repair("scans_damaged", missing) else []
+
+    def _after_plan(self, result: PlanResult) -> list[Task]:
+        if result.missing:
+            return self._probe_again(result.missing)
+        self._chunks, done = result.chunks, set(result.done)
+        self.tally.chunks, self.tally.chunks_reused = len(self._chunks), len(done)
+        self._frames = self._chunks[-1].stop
+        tasks = self._renders([number for number in range(len(self._chunks)) if number not in done])
+        self.progress.stage = "rendering"
+        self._expect(self._frames, sum(len(self._chunks[number]) for number in done))
+        if self.base.job.language == AUTO:
+            tasks.append(self._task(TRANSCRIBE, self.job_id, TranscribePayload(self.base, self._probed)))
+        if not tasks:
+            return self._scores_or_end()
+        return [*tasks, self._task(SOUND, self.job_id, SoundPayload(self.base, self._probed))]
+
+    def _renders(self, numbers: Sequence[int]) -> list[Task]:
+        return [
+            self._task(
+                RENDER,
+                f"{self.job_id}/{number}",
+                RenderPayload(self.base, self._probed, number),
+                frames=len(self._chunks[number]),
+                chunk=number,
+                needs=self._needs,
+                is_missing=True,
+            )
+            for number in numbers
+        ]
+
+    def _scores_or_end(self) -> list[Task]:
+        """Return what follows once all chunks are rendered."""
+        if "judge" not in self.base.weights:
+            return [self._last()]
+        return self._scores([number for number in range(len(self._chunks)) if number not in self._unscored])
+
+    def _scores(self, numbers: Sequence[int]) -> list[Task]:
+        scorer = sync_scorer_id(self.base.weights.needed("judge").sha256)
+        again = f"/{self._repairs}" if self._repairs else ""
+        self.progress.stage = "scoring"
+        self._expect(sum(len(self._chunks[number]) for number in numbers))
+        return [
+            self._task(
+                SCORE,
+                f"{self.job_id}/{scorer}/{number}{again}",
+                ScorePayload(self.base, self._probed, number),
+                frames=len(self._chunks[number]),
+                chunk=number,
+                is_missing=number in self._rendered,
+            )
+            for number in numbers
+        ] or [self._last()]
+
+    def _after_score(self, missing: Sequence[int]) -> list[Task]:
+        self._segments_missing.update(missing)
+        if self._open:
+            return []
+        gone, self._segments_missing = sorted(self._segments_missing), set()
+        return self._render_again(gone) if gone else [self._last()]
+
+    def _last(self) -> Task:
+        """Return the task that publishes the video, or measures it while it is held."""
+        self.progress.stage = "assembling"
+        name, unscored = f"{self.job_id}/{self._repairs}", tuple(sorted(self._unscored))
+        if self.is_held and not self.is_publishing:
+            return self._task(WEIGH, name, WeighPayload(self.base, self._probed, unscored))
+        made = AssemblePayload(self.base, self._probed, unscored, self._language, self._sound, self._history)
+        return self._task(ASSEMBLE, name, made)
+
+    def publish(self, history: Attempts) -> list[Task]:
+        """Return what publishes a video that was held, with what its record says of the attempts."""
+        self.is_publishing, self._history = True, history
+        return [self._last()]
+
+    def settle(self, history: Attempts, best_id: str) -> Task:
+        """Return the task that records how a row ended whose video is published already."""
+        self.progress.stage = "assembling"
+        payload = SettlePayload(self.base, self._probed, history, best_id)
+        return self._task(SETTLE, f"{best_id}/{len(history.attempts)}", payload)
+
+    def _after_last(self, result: WeighResult | AssembleResult) -> list[Task]:
+        if result.repairs:
+            return self._repair(result.repairs)
+        if isinstance(result, AssembleResult):
+            return self._finish(result.published)
+        assert result.measures is not None  # nothing had to be made again
+        self.measured = result.measures
+        return []
+
+    def _repair(self, repairs: Repairs) -> list[Task]:
+        """Return what makes chunks again that are gone."""
+        if repairs.render:
+            return self._render_again(repairs.render)
+        self._repairs += 1
+        if self._repairs <= MOST_REPAIRS:
+            return self._scores(repairs.score)
+        self._unscored.update(repairs.score)
+        return [self._last()]
+
+    def _render_again(self, numbers: Sequence[int]) -> list[Task]:
+        """Return tasks that make segments again which are gone or damaged."""
+        message = (
+            f"job {self.job_id}: segments must stay whole in the state, got damaged chunks "
+            f"{list(numbers)} again and again. Check the disk."
+        )
+        if not self._may_repair("segments_damaged", message):
+            return []
+        self.tally.chunks_reused = max(0, self.tally.chunks_reused - len(numbers))
+        self.progress.stage = "rendering"
+        self._expect(sum(len(self._chunks[number]) for number in numbers))
+        return self._renders(numbers)
+
+    def _finish(self, result: DubResult | None, *, is_reused: bool = False) -> list[Task]:
+        assert result is not None  # nothing had to be made again
+        job = self.base.job
+        if is_reused:  # the row may say something else by now
+            language = result.language if job.language == AUTO else job.language
+            result = replace(result, language=language, tags=job.tags)
+        self._end(replace(result, reused=is_reused, gate=verdict(result, self.gate)))
+        return []
+
+    def on_failure(self, task: Task, failure: Failure) -> list[Task] | None:
+        """Go on without what can be done without, with original frames, or by the next way to do the job."""
+        if task.kind.optional and failure.blame not in ("setup", "storage"):
+            return self._without(task)
+        if self.shows_originals and failure.blame not in ("input", "setup", "storage"):
+            instead = self._original(task)
+            if instead is not None:
+                return [instead]
+        return None if failure.blame == "storage" else self._next_way(task, failure.code)
+
+    def _without(self, task: Task) -> list[Task]:
+        """Return what follows a task whose result is not needed."""
+        self._take(task)
+        if task.kind is not SCORE:
+            return self._after_stage()
+        self._unscored.add(_chunk_of(task))
+        return self._after_score(())
+
+    def _original(self, task: Task) -> Task | None:
+        """Return what takes the place of a chunk that was given up: its original frames."""
+        payload = task.payload
+        if not isinstance(payload, RenderPayload) or payload.original:
+            return None
+        self._open.discard(task.id)
+        return self._task(
+            RENDER,
+            f"{self.job_id}/{payload.chunk}/original",
+            replace(payload, original=True),
+            frames=task.frames,
+            chunk=payload.chunk,
+            needs=self._needs,
+        )
+
+    def _next_way(self, task: Task, code: str) -> list[Task] | None:
+        """Return the first task of the next way to do the job, where no worker can do it this way; None without one."""
+        known = self._choice
+        rest = tuple(one for one in self.base.choices if known is None or not one.same(known))
+        is_refused = (task.kind is CHECK and code == ENCODER_REFUSED) or code == NO_WORKER_CAN
+        if not is_refused or not rest:
+            return None
+        self.base, self._to_do, self._open = replace(self.base, choices=rest), None, set()
+        self._tried += 1
+        return [self._probe(f"/way{self._tried}")]
+
+
+def _chunk_of(task: Task) -> int:
+    assert isinstance(task.payload, RenderPayload | ScorePayload)  # others are not counted by chunks
+    return task.payload.chunk

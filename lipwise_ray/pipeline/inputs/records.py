@@ -1,0 +1,229 @@
+"""Records of a job's inputs, kept in the state: the frame index of a video, the mel of a sound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.lipsync.mel import write_mel
+from lipwise_ray.lipsync.voice_activity import voiced
+from lipwise_ray.media.audio import DecodedAudio, extract_network_audio
+from lipwise_ray.media.container import write_problem
+from lipwise_ray.media.image_sequence import USUAL_RATE
+from lipwise_ray.media.index import FrameIndex, build_index
+from lipwise_ray.media.limits import check_duration, check_size
+from lipwise_ray.media.network_mix import NetworkMix
+from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
+from lipwise_ray.metrics.mfcc import mfcc
+from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.settings.model import LimitsSettings
+from lipwise_ray.state import layout
+from lipwise_ray.state.ids import PIPELINE_VERSION
+from lipwise_ray.state.input_records import MixRecord, SoundRecord
+from lipwise_ray.state.job_result import HeardRecord
+from lipwise_ray.state.shapes import read_typed, record_of
+from lipwise_ray.state.store import Store, load_file, to_json
+from lipwise_ray.storage.arrays import ArraySpec, map_npy
+from lipwise_ray.storage.scratch import scratch_file
+from lipwise_ray.values import BoolArray, FloatArray
+
+_COLUMNS = ArraySpec("float32", ("C", "B"), kinds="f")
+
+
+def keep_record(store: Store, scratch: Path, key: str, save: Callable[[Path], None]) -> None:
+    """Write a record's file and put it into the state."""
+    with scratch_file(scratch, "record.npz") as temporary:
+        save(temporary)
+        store.put_file(key, temporary)
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A source video that has been indexed."""
+
+    id: str
+    info: VideoInfo
+    index: FrameIndex
+
+    @property
+    def is_still(self) -> bool:
+        """Whether it shows one picture, whose length is no number of frames; also in a container for many."""
+        return self.info.is_still or len(self.index) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A sound that has been decoded. ``mel_key`` names its mel in the state."""
+
+    id: str
+    info: AudioInfo
+    sound: DecodedAudio
+    mel_columns: int
+    mel_key: str
+
+
+def open_video(
+    store: Store,
+    scratch: Path,
+    path: Path,
+    video_id: str,
+    *,
+    salvage: bool,
+    limits: LimitsSettings | None = None,
+    rate: Fraction = USUAL_RATE,
+) -> Video:
+    """Return a video's record; its index is built once for its content. A series of pictures has that `rate`.
+
+    Raises:
+        MediaError: The video cannot be used, or is too large.
+    """
+    limits = limits or LimitsSettings()
+    info = probe_video(path, limits, rate)
+    key = layout.index(video_id, salvage=salvage)
+    known = load_file(store, key, FrameIndex.load)
+    index = known if known is not None else build_index(info, salvage=salvage)
+    check_duration((index.end_pts - int(index.pts[0])) * index.time_base, path, limits)
+    for size in index.sizes:  # the canvas is as large as the largest
+        check_size(size, path, limits)
+    if known is not None:
+        return Video(video_id, info, known)
+    with scratch_file(scratch, "index.npz") as temporary:
+        index.save(temporary)
+        store.put_file(key, temporary)
+    return Video(video_id, info, index)
+
+
+def open_audio(
+    store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool, limits: LimitsSettings | None = None
+) -> Audio:
+    """Return a sound's record; it is decoded and its mel and cepstra computed once for its content.
+
+    Raises:
+        MediaError: The file cannot be opened, is damaged or too large.
+        AudioError: It has no sound that can be used.
+    """
+    info, mel_key = probe_audio(path, limits), layout.mel(audio_id, salvage=salvage)
+    known = known_sound(store, audio_id, salvage=salvage)
+    if known is not None:
+        return Audio(audio_id, known[0].described(info), *known, mel_key)
+    with (
+        scratch_file(scratch, "wave.f32") as wave,
+        scratch_file(scratch, "mel.npy") as mel,
+        scratch_file(scratch, "mfcc.npy") as cepstra,
+    ):
+        sound = extract_network_audio(info, wave, salvage=salvage, limits=limits)
+        try:
+            columns = write_mel(wave, mel, gain=sound.heard.gain)
+            np.save(cepstra, mfcc(np.memmap(wave, np.float32, "r")))
+        except OSError as error:
+            raise write_problem(mel, error) from error
+        hashes = {"mel_sha256": sha256_of(mel), "mfcc_sha256": sha256_of(cepstra)}
+        store.put_file(mel_key, mel)
+        store.put_file(layout.cepstra(audio_id, salvage=salvage), cepstra)
+    record = SoundRecord(
+        pipeline=PIPELINE_VERSION,
+        layout=sound.layout,
+        heard=MixRecord(dict(sound.heard.mixes), sound.heard.lufs),
+        holes=sound.holes,
+        hole_s=sound.hole_s,
+        changes=sound.changes,
+        samples=sound.samples,
+        rate_hz=sound.rate_hz,
+        mel_columns=columns,
+        **hashes,
+    )
+    store.write(layout.sound(audio_id, salvage=salvage), to_json(record_of(record)))
+    return Audio(audio_id, sound.described(info), sound, columns, mel_key)
+
+
+def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[DecodedAudio, int] | None:
+    """Return a sound's length and the columns of its mel, when its record, mel and cepstra are whole."""
+    known = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
+    if known is None:
+        return None
+    for sha256, key_of in ((known.mel_sha256, layout.mel), (known.mfcc_sha256, layout.cepstra)):
+        file = store.fetch(key_of(audio_id, salvage=salvage))
+        if file is None or sha256 != sha256_of(file):
+            return None
+    sound = _sound(known)
+    columns = open_columns(store, layout.mel(audio_id, salvage=salvage))
+    return (sound, known.mel_columns) if sound and len(columns) == known.mel_columns else None
+
+
+def lead_s(info: VideoInfo) -> Fraction:
+    """Return how much later than its own sound a video's picture starts.
+
+    A sound that starts later than the picture is decoded with silence before it, so this is never negative.
+    """
+    if info.sound_start_s is None:
+        return Fraction(0)
+    return max(Fraction(0), info.start_s - info.sound_start_s)
+
+
+def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limits: LimitsSettings) -> Audio | None:
+    """Return the sound that was filmed with a video, or None where it cannot be used."""
+    try:
+        return open_audio(store, scratch, video.info.path, video.id, salvage=salvage, limits=limits)
+    except InputError:
+        return None
+
+
+def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
+    """Return which columns of a mel hold speech.
+
+    Raises:
+        StorageError: It is gone.
+    """
+    return voiced(open_columns(store, mel_key), min_pause_s)
+
+
+def sound_of(store: Store, audio_id: str, *, salvage: bool) -> DecodedAudio | None:
+    """Return a sound's length when it was opened before; its mel and cepstra are not looked at."""
+    known = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
+    return _sound(known) if known else None
+
+
+def _sound(record: SoundRecord) -> DecodedAudio | None:
+    """Return the sound of a record; None where another version of the pipeline made it, which heard otherwise."""
+    if record.pipeline != PIPELINE_VERSION:
+        return None
+    return DecodedAudio(
+        record.samples,
+        record.rate_hz,
+        record.layout,
+        NetworkMix(record.heard.mixes, record.heard.lufs),
+        record.holes,
+        record.hole_s,
+        record.changes,
+    )
+
+
+def heard_record(sound: DecodedAudio) -> HeardRecord:
+    """Return what was heard, for results: the mix, its loudness and gain, and what was mended in time."""
+    mixes = sorted(sound.heard.mixes.items())
+    return HeardRecord(
+        mix=mixes[0][1] if len(mixes) == 1 else "; ".join(f"{channels}: {mix}" for channels, mix in mixes),
+        lufs=sound.heard.lufs,
+        gain_db=round(20 * math.log10(sound.heard.gain), 2),
+        holes=sound.holes,
+        hole_s=round(sound.hole_s, 4),
+        changes=sound.changes,
+    )
+
+
+def open_columns(store: Store, key: str) -> FloatArray:
+    """Return a mel, shape (columns, 80), or cepstra, shape (columns, 13), as a memory map.
+
+    Raises:
+        StorageError: They are gone, or damaged: then they are removed, to be made again.
+    """
+    found = load_file(store, key, lambda path: map_npy(path, _COLUMNS))
+    if found is None:
+        raise StorageError("no_mel", key, "must be whole in the state", "nothing", "Run the same command again")
+    return found

@@ -1,0 +1,206 @@
+"""Inputs wherever they lie: their identities, and local copies of what lies elsewhere."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from lipwise_ray.errors import LipwiseError, MediaError
+from lipwise_ray.media.image_sequence import USUAL_RATE, is_series, series_files
+from lipwise_ray.settings.model import PathsSettings, Settings
+from lipwise_ray.state.ids import record_id
+from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown, unsigned
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.digest import content_id
+from lipwise_ray.storage.objects import BucketFile, ObjectInfo
+from lipwise_ray.storage.web import WebFile, too_large
+
+_MOST_NAME_BYTES = 100
+
+
+class Source(Protocol):
+    """A file elsewhere."""
+
+    def facts(self) -> ObjectInfo | None:
+        """Return its size and tag, None where there is no such file."""
+        ...
+
+    def download(self, target: Path, on_block: Callable[[], None]) -> ObjectInfo | None:
+        """Write it to a file, telling of blocks as they arrive; None where there is no such file."""
+        ...
+
+
+class Media:
+    """What a task knows of inputs; FFmpeg is given local files only.
+
+    Args:
+        policy: What may be read.
+        most_bytes: How long a file may be.
+        cache: For copies of what lies elsewhere.
+        on_block: Called while files arrive.
+        series_rate: Frames a second of a series of pictures.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        most_bytes: int,
+        cache: Cache,
+        on_block: Callable[[], None] = lambda: None,
+        series_rate: Fraction = USUAL_RATE,
+    ) -> None:
+        self._series_rate = series_rate
+        self._on_block = on_block
+        self._policy = policy
+        self._most_bytes = most_bytes
+        self._cache = cache
+        self._addresses: dict[str, str] = {}
+
+    def identity(self, address: str) -> str:
+        """Return what names an input's contents.
+
+        A hash of a file's bytes, or of an object's address, tag and size. The bytes of a web server's file count
+        where it states no tag.
+
+        Raises:
+            InputError: It may not be read, is not there, or is too long.
+            StorageError: The store refused.
+        """
+        self._policy.check(address)
+        if is_local(address):
+            path = Path(address)
+            if is_series(path):
+                return self._series_identity(path)
+            self._check_size(address, path.stat().st_size if path.is_file() else None)
+            return content_id(path)
+        facts = self._source(address).facts()
+        if facts is None:
+            raise _absent(address)
+        self._check_size(address, facts.size)
+        if facts.tag:
+            return _name_of(address, facts)
+        first = self._fetched(address, f"unnamed-{uuid.uuid4().hex}", None)
+        identity = content_id(first)
+
+        def move(part: Path) -> bool:
+            first.replace(part)
+            return True
+
+        self._cache.get(_copy_name(address, identity), move)
+        first.unlink(missing_ok=True)  # where that copy was there already
+        return identity
+
+    def _series_identity(self, path: Path) -> str:
+        """Return what names a series of pictures: its numbers, what each file holds, and its rate."""
+        files, bytes_total = series_files(path), 0
+        for _, file in files:
+            self._policy.check(str(file))
+            bytes_total += file.stat().st_size
+        self._check_size(str(path), bytes_total)
+        return record_id(
+            {
+                "series": [[number, self._hashed(file)] for number, file in files],
+                "rate": str(self._series_rate),
+            }
+        )
+
+    def _hashed(self, file: Path) -> str:
+        self._on_block()
+        return content_id(file)
+
+    def glance(self, address: str) -> Path | None:
+        """Return an input that lies here, None for one elsewhere, of which only size and presence are asked.
+
+        Raises:
+            InputError: It may not be read, is not there, or is too long.
+            StorageError: The store refused.
+        """
+        self._policy.check(address)
+        if is_local(address):
+            path = Path(address)
+            self._check_size(address, path.stat().st_size if path.is_file() else None)
+            return path
+        facts = self._source(address).facts()
+        if facts is None:
+            raise _absent(address)
+        self._check_size(address, facts.size)
+        return None
+
+    def local(self, address: str, identity: str) -> Path:
+        """Return a local file with an input's contents, downloaded once a machine.
+
+        Raises:
+            InputError: It may not be read, or is not what it was when the job began.
+            StorageError: The store refused, or the disk is full.
+        """
+        self._policy.check(address)
+        if is_local(address):
+            return Path(address)
+        found = self._fetched(address, _copy_name(address, identity), identity)
+        self._addresses[str(found)] = shown(address)
+        return found
+
+    def named(self, error: LipwiseError) -> LipwiseError:
+        """Return an error that names addresses where it named their local copies."""
+        words = [str(word) for word in error.args]
+        for local, address in self._addresses.items():
+            words = [word.replace(local, address) for word in words]
+        return type(error)(*words)
+
+    def _source(self, address: str) -> Source:
+        return WebFile(address, self._policy, self._most_bytes) if is_web(address) else BucketFile(address)
+
+    def _check_size(self, address: str, size: int | None) -> None:
+        if size is not None and size > self._most_bytes:
+            raise too_large(address, size, self._most_bytes)
+
+    def _fetched(self, address: str, name: str, identity: str | None) -> Path:
+        """Return the copy of that name, downloaded when it is not there; it must have that identity."""
+
+        def fill(part: Path) -> bool:
+            facts = self._source(address).download(part, self._on_block)
+            if facts is None or (
+                identity is not None and identity != (_name_of(address, facts) if facts.tag else content_id(part))
+            ):
+                raise MediaError(
+                    "changed", shown(address), "must stay as it is while it is dubbed", "another object", "Run again"
+                )
+            return True
+
+        found = self._cache.get(name, fill, self._on_block)
+        assert found is not None  # fill raises where there is none
+        return found
+
+
+def _absent(address: str) -> MediaError:
+    return MediaError("missing_file", shown(address), got="no such object", do="Check the path")
+
+
+def _name_of(address: str, facts: ObjectInfo) -> str:
+    """Return an identity; how a web address is signed does not count where the server vouches for the bytes."""
+    is_strong = is_web(address) and facts.tag.startswith('"')
+    place = unsigned(address) if is_strong else normal(address)
+    return record_id({"address": place, "tag": facts.tag, "bytes": facts.size})
+
+
+def _copy_name(address: str, identity: str) -> str:
+    return f"{identity}-{file_name(address).encode()[-_MOST_NAME_BYTES:].decode(errors='ignore')}"
+
+
+def media_of(settings: Settings, cache: Cache, on_block: Callable[[], None] = lambda: None) -> Media:
+    """Return the inputs that a run's settings allow."""
+    rate = Fraction(settings.source.still_rate)
+    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block, rate)
+
+
+def cache_of(paths: PathsSettings) -> Cache:
+    """Return the cache that a run's settings ask for."""
+    return Cache(Path(paths.scratch) / "cache" if paths.scratch else None, round(paths.cache_gb * 1e9))
+
+
+def policy_of(paths: PathsSettings) -> Policy:
+    """Return what a run's inputs may be."""
+    return Policy(paths.schemes, paths.roots, paths.hosts)

@@ -1,0 +1,1 @@
+"""Rows: files of them, their checks, and what each asks for."""

@@ -1,0 +1,352 @@
+"""Reading a manifest: CSV, Excel, JSON lines or Parquet; every problem of every row at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from lipwise_ray.errors import InputError, ManifestError
+from lipwise_ray.media.join import CONTAINERS
+from lipwise_ray.pipeline.manifest.formats import READERS, Columns
+from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting
+from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
+from lipwise_ray.pipeline.manifest.speakers import Speaker
+from lipwise_ray.state.shards import Shard
+from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
+
+DUBBED = Columns(
+    required=("id", "video", "audio", "output"),
+    optional=(
+        "start",
+        "end",
+        "length",
+        "extend",
+        "faces",
+        "pads",
+        "preset",
+        "language",
+        "priority",
+        "tags",
+        "tracks",
+        "speakers",
+    ),
+    instead={"audio": "speakers"},
+)
+"""What rows that are to be dubbed may have."""
+
+_LENGTHS = ("audio", "video", "shortest")
+_EXTENDS = ("pingpong", "loop", "hold")
+MOST_BYTES = 1 << 30
+_MOST_NAMED = 5
+_MOST_NAME_BYTES = 255  # the bound of usual file systems; an output's own may have another, which it checks
+_MOST_SPEAKERS = 1000
+_MOST_PAD_PX = 100_000
+_SPEAKERS_DO = 'In JSON lines: "speakers": [{"faces": "left", "audio": "a.wav", "start": 0, "end": 4.5}]'
+_SOME_ROOT = "/bucket"  # names in a bucket are followed like paths, but nothing is there to be resolved
+
+
+class Manifest:
+    """What a manifest file holds. Its rows are on the disk and come one by one.
+
+    Args:
+        name: The file's path or address.
+        sha256: Of its bytes.
+        table: Its rows and their problems.
+
+    Attributes:
+        good, bad: How many rows can be done, and how many not; of a shard's only.
+        rows_total: How many there are in all shards.
+        shard: The part that is left of it; None for the whole.
+    """
+
+    def __init__(self, name: str, sha256: str, table: RowTable) -> None:
+        self.name = name
+        self.sha256 = sha256
+        self._table = table
+        self.good, self.bad = table.counts()
+        self.rows_total = self.good + self.bad
+        self.shard: Shard | None = None
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The rows that can be done, in the file's order."""
+        return self._table.good()
+
+    @property
+    def bad_rows(self) -> Iterator[BadRow]:
+        """The others."""
+        return self._table.bad()
+
+    @property
+    def problems(self) -> Iterator[ManifestError]:
+        """Every problem of every row, in the file's order."""
+        return (problem for bad in self.bad_rows for problem in bad.problems)
+
+    @property
+    def priority(self) -> int:
+        """The highest priority of its good rows."""
+        found = self._table.tenants(None)
+        return found[0] if found else 0
+
+    def keep(self, shard: Shard) -> None:
+        """Leave the rows of other shards to other drivers (`RowTable.keep`); all of them are checked by now."""
+        self.shard = shard
+        self._table.keep(shard.has)
+        self.good, self.bad = self._table.counts()
+
+    def waiting(self) -> Waiting:
+        """Return the good rows in the order in which they are to be begun."""
+        return Waiting(self._table)
+
+
+class RowParser(Protocol):
+    """Makes rows of records and checks them against each other."""
+
+    def add(self, line: int, record: dict[str, Any]) -> None:
+        """Take in one row."""
+        ...
+
+    def finish(self) -> RowTable:
+        """Return the rows once all are in."""
+        ...
+
+
+def read_manifest(
+    path: Path,
+    out_root: str,
+    presets: Iterable[str],
+    policy: Policy | None = None,
+    address: str | None = None,
+    *,
+    keeps_extra: bool = False,
+) -> Manifest:
+    """Read and check a manifest of rows that are to be dubbed.
+
+    Args:
+        path: The file; its ending says what it is (.csv, .xlsx, .jsonl, .parquet).
+        out_root: Outputs must stay under this folder or prefix.
+        presets: Known preset names.
+        policy: What inputs may be; paths and objects anywhere without one.
+        address: Where the file lies of which `path` is a copy.
+        keeps_extra: Rows may have further columns, which are kept.
+
+    Raises:
+        ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
+    """
+    columns = replace(DUBBED, keeps_extra=keeps_extra)
+
+    def parser(base: str) -> RowParser:
+        return _DubRowParser(Cells(columns, base, policy or Policy()), normal(out_root), set(presets))
+
+    return read_rows(path, columns, parser, address)
+
+
+def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], address: str | None = None) -> Manifest:
+    """Read a manifest of any kind.
+
+    Args:
+        path: The file.
+        columns: What its rows may have.
+        make: Makes the parser of its rows, from the folder or prefix that paths are relative to.
+        address: Where the file lies of which `path` is a copy.
+
+    Raises:
+        ManifestError: The file as a whole cannot be used.
+    """
+    name = address or str(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        happened = f'unknown ending "{path.suffix}"' if path.suffix else "no ending"
+        raise ManifestError("manifest_format", name, got=happened, do=f"Known: {', '.join(READERS)}")
+    base = str(whole_path(path).parent) if address is None else address.rpartition("/")[0]
+    if path.exists() and not path.is_file():  # a pipe would be waited for, a device has no end
+        raise ManifestError("manifest_unreadable", name, got="a folder or a device, not a file", do="Check the path")
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > MOST_BYTES:
+            happened = f"{size_bytes >> 20} MiB are too large"
+            raise ManifestError("manifest_size", name, got=happened, do=f"The most are {MOST_BYTES >> 20} MiB")
+        parser = make(base)
+        for line, record in reader(path, columns):
+            parser.add(line, record)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ManifestError("manifest_unreadable", name, got="file not found", do="Check the path") from error
+    except OSError as error:
+        happened = (error.strerror or str(error)).lower()
+        raise ManifestError("manifest_unreadable", name, got=happened, do="Check the path") from error
+    except UnicodeDecodeError as error:
+        do = "Save it as UTF-8, or as UTF-16 with its byte order mark"
+        raise ManifestError("manifest_unreadable", name, got=f"not a text: {error}", do=do) from error
+    manifest = Manifest(name, sha256, parser.finish())
+    if not manifest.good + manifest.bad:
+        raise ManifestError("manifest_empty", name, got="no rows", do="It needs at least one row under its header")
+    return manifest
+
+
+def check_twins(cells: Cells, columns: Iterable[str]) -> None:
+    """Note where several rows have the same id, or the same output; the table is ready to be asked."""
+    for column in columns:
+        for value, twins in cells.table.twins(column):
+            for line, row_id in twins:
+                cells.line, cells.id = line, row_id
+                cells.wrong(column, f'duplicate {column} "{value}" (lines {_listed([n for n, _ in twins])})')
+
+
+def _listed(lines: list[int]) -> str:
+    *most, last = [str(line) for line in lines[:_MOST_NAMED]]
+    return f"{', '.join(most)} and {last}" if len(lines) <= _MOST_NAMED else f"{', '.join([*most, last])} and more"
+
+
+class _DubRowParser:
+    """Collects rows that are to be dubbed.
+
+    Args:
+        cells: Reads their cells.
+        out_root: Outputs go under it.
+        presets: Known preset names.
+    """
+
+    def __init__(self, cells: Cells, out_root: str, presets: set[str]) -> None:
+        self._cells = cells
+        self._out_root = out_root
+        self._presets = presets
+
+    def add(self, line: int, record: dict[str, Any]) -> None:
+        """Check one row."""
+        cells = self._cells
+        found = cells.begin(line, record)
+        output = self._output(found.text["output"]) if found else ""
+        row = replace(self._row(found.values, found.text, output), extra=found.extra) if found else None
+        cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
+
+    def _row(self, values: dict[str, Any], text: dict[str, str], output: str) -> Row:
+        speakers = self._speakers(values["speakers"], text.get("faces", ""))
+        for name in DUBBED.required:
+            if not text.get(name) and (name != "audio" or not values["speakers"]):
+                self._cells.wrong(name, "empty, but every row needs it")
+        overrides: dict[str, dict[str, Any]] = {}
+        self._cells.choice(text, "length", _LENGTHS, overrides)
+        self._cells.choice(text, "extend", _EXTENDS, overrides)
+        self._cells.faces(text.get("faces", ""), overrides)
+        self._pads(values["pads"], overrides)
+        preset = text.get("preset") or None
+        if preset and preset not in self._presets:
+            self._cells.wrong("preset", f"unknown preset {preset!r}", f"Known: {', '.join(sorted(self._presets))}")
+        start_s = self._cells.seconds("start", text.get("start", "")) or 0.0
+        end_s = self._cells.seconds("end", text.get("end", ""))
+        if end_s is not None and end_s <= start_s:
+            self._cells.wrong("end", f"the end, {end_s:g} s, is not after the start, {start_s:g} s")
+        tracks = self._cells.file("tracks", text["tracks"]) if text.get("tracks") else None
+        return Row(
+            line=self._cells.line,
+            id=text.get("id", ""),
+            video=self._cells.file("video", text.get("video", "")),
+            audio=self._cells.file("audio", text.get("audio", "")) or None,
+            output=output,
+            start_s=start_s,
+            end_s=end_s,
+            preset=preset,
+            language=text.get("language") or None,
+            priority=self._cells.whole("priority", text.get("priority", "")),
+            tags=tags_of(values["tags"]),
+            tracks=tracks,
+            speakers=speakers,
+            overrides=overrides,
+        )
+
+    def finish(self) -> RowTable:
+        """Check the rows against each other."""
+        cells = self._cells
+        cells.table.close_entry()
+        check_twins(cells, ("id", "output"))
+        for line, row_id, output in cells.table.overwriting():
+            cells.line, cells.id = line, row_id
+            cells.wrong("output", f"{output!r} would overwrite an input", "Change --out")
+        for line, row_id, output, other in cells.table.nested():
+            cells.line, cells.id = line, row_id
+            cells.wrong("output", f"{output!r} would lie under the output of line {other}")
+        return cells.table
+
+    def _output(self, text: str) -> str:
+        if not text:
+            return ""
+        if "\0" in text:
+            self._cells.wrong("output", "a NUL byte in the path")
+            return ""
+        if any(len(part.encode()) > _MOST_NAME_BYTES for part in Path(text).parts):
+            self._cells.wrong("output", f"a name of more than {_MOST_NAME_BYTES} bytes")
+            return ""
+        root = Path(self._out_root if is_local(self._out_root) else _SOME_ROOT)
+        try:
+            target = whole_path(root / text) if is_local(self._out_root) else Path(os.path.normpath(root / text))
+        except InputError as error:
+            self._cells.wrong("output", error.happened, error.do)
+            return ""
+        if not target.is_relative_to(root) or target == root:
+            self._cells.wrong("output", f"{text!r} leaves the output root {self._out_root}")
+            return ""
+        if target.suffix.lower() not in CONTAINERS:
+            self._cells.wrong("output", f"unknown ending of {text!r}", f"Known: {', '.join(CONTAINERS)}")
+        return str(target.relative_to(root))
+
+    def _speakers(self, value: object, faces: str) -> tuple[Speaker, ...]:
+        if value is None or value in ("", []):
+            return ()
+        given = cast("list[object]", value) if isinstance(value, list) else []
+        if not 1 <= len(given) <= _MOST_SPEAKERS:
+            happened = f"{len(given)} speakers" if given else f"a {type(value).__name__}"
+            self._cells.wrong("speakers", f"{happened} instead of a list of at most {_MOST_SPEAKERS}", _SPEAKERS_DO)
+            return ()
+        if faces:
+            self._cells.wrong("faces", f"{faces!r} beside speakers, who have faces of their own", "Leave it empty")
+        found: list[Speaker | None] = []
+        for number, one in enumerate(given, 1):
+            self._cells.within = f", speaker {number}"
+            found.append(self._speaker(one))
+        self._cells.within = ""
+        return tuple(speaker for speaker in found if speaker is not None)
+
+    def _speaker(self, value: object) -> Speaker | None:
+        told = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+        told = {name: one for name, one in told.items() if one is not None}  # Parquet has every field in every row
+        problem = ""
+        if not {"faces", "audio"} <= told.keys():
+            problem = "faces or audio is missing"
+        elif unknown := told.keys() - {"faces", "audio", "start", "end"}:
+            problem = f"unknown key {min(unknown)!a}"
+        elif not all(isinstance(one, str | int | float) and is_text(one) for one in told.values()):
+            problem = "a value that is not one text or number"
+        if problem:
+            self._cells.wrong("speakers", f"{problem} in {ascii(value)[:80]}", _SPEAKERS_DO)
+            return None
+        text = {name: str(one).strip() for name, one in told.items()}
+        start_s = self._cells.seconds("speakers", text.get("start", "")) or 0.0
+        end_s = self._cells.seconds("speakers", text.get("end", ""))
+        if end_s is not None and end_s <= start_s:
+            self._cells.wrong("speakers", f"the end, {end_s:g} s, is not after the start, {start_s:g} s")
+        if not text["audio"]:
+            self._cells.wrong("speakers", "audio is empty")
+        audio = self._cells.file("speakers", text["audio"])
+        return Speaker(self._cells.rule("speakers", text["faces"]), audio, start_s, end_s)
+
+    def _pads(self, value: object, into: dict[str, dict[str, Any]]) -> None:
+        if value is None or value == "":
+            return
+        items: list[object] = list(cast("list[object]", value)) if isinstance(value, list | tuple) else []
+        parts = [str(v) for v in items] if items else re.split(r"[,\s]+", str(value).strip())
+        try:
+            numbers = [int(part) for part in parts]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 4 or any(abs(number) > _MOST_PAD_PX for number in numbers):  # noqa: PLR2004  # four sides
+            do = "Write four whole numbers: top,bottom,left,right"
+            self._cells.wrong("pads", f"{repr(value)[:80]} are no pads", do)
+            return
+        into.setdefault("faces", {})["pads"] = numbers

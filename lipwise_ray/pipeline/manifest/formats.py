@@ -1,0 +1,202 @@
+"""Records of a manifest file: CSV, Excel, JSON lines or Parquet. What a column means is not known here."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from lipwise_ray.errors import ManifestError, blamed_on_file
+from lipwise_ray.pipeline.manifest.workbook import sheet_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the rows of a manifest may have.
+
+    Attributes:
+        required: Every file has these columns.
+        optional: Others that are known.
+        instead: Columns by a required one whose place they take.
+        keeps_extra: Whether rows may have any others, which are kept and mean nothing.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    instead: Mapping[str, str] = field(default_factory=dict[str, str])
+    keeps_extra: bool = False
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.required + self.optional
+
+
+_BATCH_ROWS = 4096
+_MOST_LINE = 4 << 20
+_MOST_COLUMNS = 1000
+_MOST_GROUP_BYTES = 1 << 30
+BROKEN = "\0broken"
+"""Key of a record that could not be read as one; its value says why."""
+
+
+def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
+    names = list(names)
+    if len(names) > _MOST_COLUMNS:
+        happened = f"{len(names)} columns, more than {_MOST_COLUMNS}"
+        raise ManifestError("manifest_columns", f"{path}, line 1", got=happened)
+    problems: list[str] = []
+    for name in names:
+        if name not in columns.all and not columns.keeps_extra:
+            near = difflib.get_close_matches(name, columns.all, n=1)
+            problems.append(f'unknown column "{name}"' + (f' - did you mean "{near[0]}"?' if near else ""))
+    needed = [name for name in columns.required if columns.instead.get(name) not in names]
+    problems += [f'column "{name}" is missing' for name in needed if name not in names]
+    problems += [f'column "{name}" stands there twice' for name, count in sorted(Counter(names).items()) if count > 1]
+    if problems:
+        raise ManifestError(
+            "manifest_columns",
+            f"{path}, line 1",
+            got="; ".join(problems),
+            do=f"Required: {', '.join(columns.required)}. Optional: {', '.join(columns.optional)}; others with "
+            'manifest.extra = "keep"',
+        )
+
+
+def read_csv(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, record) of a CSV file: comma, semicolon or tab; UTF-8, or what its byte order mark says."""
+    with path.open(encoding=_encoding(path), newline="") as file:
+        yield from _csv_rows(path, file, columns)
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # before UTF-16, whose mark begins alike
+        return "utf-32"
+    return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of a manifest.
+
+    Raises:
+        ManifestError: One is longer than any row.
+    """
+    while text := file.readline(_MOST_LINE):
+        if len(text) == _MOST_LINE and not text.endswith(("\n", "\r")):
+            happened = f"a line of more than {_MOST_LINE >> 20} MiB, which begins {text[:40]!r}"
+            raise ManifestError("manifest_line", str(path), got=happened)
+        yield text
+
+
+def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
+    for text in _lines(path, file):
+        if "\0" in text:
+            raise ManifestError("manifest_nul", str(path), got="NUL bytes, so not a text", do="Save it as UTF-8 CSV")
+        yield text
+
+
+def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    first = next((text for text in _lines(path, file) if text.strip()), "")
+    delimiter = max(",;\t", key=first.count)
+    file.seek(0)
+    rows = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
+    try:
+        header = [name.strip() for name in next((cells for cells in rows if any(cells)), [])]
+        while header and not header[-1]:
+            header.pop()  # a trailing separator, as spreadsheets write it
+        if not any(header):
+            raise ManifestError("manifest_empty", str(path), got="empty, without a header line")
+        _check_columns(path, header, columns)
+        for cells in rows:
+            if any(cell.strip() for cell in cells):
+                yield rows.line_num, _record(header, cells)
+    except csv.Error as error:
+        raise ManifestError(
+            "manifest_csv", f"{path}, line {rows.line_num}", got=f"not CSV: {error}", do="Check the quotes there"
+        ) from error
+
+
+def _record(header: list[str], cells: list[str]) -> dict[str, Any]:
+    while len(cells) > len(header) and not cells[-1].strip():
+        cells.pop()
+    record: dict[str, Any] = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+    if len(cells) != len(header):
+        record[BROKEN] = f"{len(cells)} cells where the header has {len(header)}"
+    return record
+
+
+def read_xlsx(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row, record) of the first sheet of an Excel workbook, whose first row that is not empty is the header."""
+    rows = sheet_rows(path)
+    header = next(rows, (0, list[str]()))[1]
+    while header and not header[-1]:
+        header.pop()
+    if not header:
+        raise ManifestError("manifest_empty", str(path), got="an empty sheet, without a header row")
+    _check_columns(path, header, columns)
+    for line, cells in rows:
+        yield line, _record(header, [*cells, *[""] * (len(header) - len(cells))])  # empty cells need not be in the file
+
+
+def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line, record) of a file of JSON lines; each may have other columns, so they are not looked at."""
+    del columns
+    with path.open(encoding=_encoding(path)) as file:
+        for line, text in enumerate(_lines(path, file), 1):
+            if not text.strip():
+                continue
+            try:
+                record: object = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                yield line, {BROKEN: f"a line that is not JSON ({error})"}
+                continue
+            if not isinstance(record, dict):
+                yield line, {BROKEN: "a line that is not a JSON object"}
+                continue
+            found = cast("dict[str, Any]", record)
+            yield line, found if len(found) <= _MOST_COLUMNS else {BROKEN: f"{len(found)} columns"}
+
+
+def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row, record) of a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    line = 0
+
+    def fault(got: str) -> ManifestError:
+        where = f"{path}, after row {line}" if line else str(path)
+        return ManifestError("manifest_parquet", where, got=f"not whole Parquet: {got}")
+
+    try:
+        with blamed_on_file(fault):
+            table = pq.ParquetFile(path)
+            if any(
+                table.metadata.row_group(n).total_byte_size > _MOST_GROUP_BYTES for n in range(table.num_row_groups)
+            ):
+                raise fault(f"more than {_MOST_GROUP_BYTES >> 20} MiB in a row group")
+            _check_columns(path, table.schema_arrow.names, columns)
+            for batch in table.iter_batches(_BATCH_ROWS):
+                for record in batch.to_pylist():
+                    line += 1
+                    yield line, record
+    except (pa.ArrowException, OSError) as error:
+        raise fault(str(error)) from error
+
+
+READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, dict[str, Any]]]]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".xlsx": read_xlsx,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": read_parquet,
+}

@@ -1,0 +1,251 @@
+"""Rows of a manifest on the disk, so that a hundred thousand of them take no memory."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lipwise_ray.errors import ManifestError
+from lipwise_ray.faces.select import parse_selection_rule
+from lipwise_ray.pipeline.manifest.speakers import Speaker, portraits
+
+AUTO = "auto"
+"""A row's language that is to be heard."""
+
+_TABLES = """
+CREATE TABLE rows (
+  line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, share TEXT, video TEXT, row TEXT
+);
+CREATE TABLE inputs (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE problems (line INT, number INTEGER PRIMARY KEY, words TEXT);
+"""
+_INDEXES = """
+CREATE INDEX by_id ON rows (id);
+CREATE INDEX by_output ON rows (output);
+CREATE INDEX by_problem ON problems (line);
+CREATE INDEX by_turn ON rows (priority, share, line);
+"""
+_BAD = "EXISTS (SELECT 1 FROM problems WHERE problems.line = rows.line)"
+_GOOD = f"row IS NOT NULL AND NOT {_BAD}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One job: a video and the sound that its speaker shall say.
+
+    ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks``, ``reference`` and what `speakers`
+    name are absolute paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed.
+    ``output`` is relative to the output root. ``overrides`` holds settings that the row's columns replace. A row that
+    is evaluated has no output; it may have a reference, and its audio is None where the video's own counts. ``extra``
+    are columns that mean nothing here.
+    """
+
+    line: int
+    id: str
+    video: str
+    audio: str | None
+    output: str
+    start_s: float = 0.0
+    end_s: float | None = None
+    preset: str | None = None
+    language: str | None = None
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    tracks: str | None = None
+    speakers: tuple[Speaker, ...] = ()
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    reference: str | None = None
+    extra: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def where(self) -> str:
+        """How messages name the row."""
+        return f"line {self.line} (id={self.id})"
+
+    @property
+    def inputs(self) -> list[str]:
+        """The files that the row names; those of its settings are not among them."""
+        rules = [parse_selection_rule(one.faces) for one in self.speakers]
+        chosen = self.overrides.get("faces", {}).get("select")
+        rules += [parse_selection_rule(chosen)] if chosen else []
+        files = [
+            self.video,
+            self.audio,
+            self.tracks,
+            self.reference,
+            *(one.audio for one in self.speakers),
+            *portraits(rules),
+        ]
+        return [file for file in files if file]
+
+    @property
+    def tenant(self) -> str:
+        """Whose part of the workers the row takes: its first tag's."""
+        return self.tags[0] if self.tags else ""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be done, with all that is wrong with it."""
+
+    line: int
+    id: str
+    problems: tuple[ManifestError, ...]
+
+
+class RowTable:
+    """Rows and their problems, in a database of the disk that is gone with its connection."""
+
+    def __init__(self) -> None:
+        self._base = sqlite3.connect("", isolation_level=None)
+        self._base.executescript(_TABLES)
+        self._base.execute("BEGIN")
+
+    def add(self, line: int, row_id: str, output: str, place: str, row: Row | None, video: str = "") -> None:
+        """Take a row in.
+
+        Args:
+            line: Where it stands.
+            row_id: Its name, as far as it can be read.
+            output: Its output under the root, as far as it can be read.
+            place: The address of its output.
+            row: None for one that cannot be made.
+            video: Its video as the manifest spells it.
+        """
+        priority, tenant = (row.priority, row.tenant) if row else (0, "")
+        text = json.dumps(asdict(row)) if row else None
+        self._base.execute(
+            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (line, row_id, output, place, priority, tenant, video, text),
+        )
+        for address in row.inputs if row else ():
+            self._base.execute("INSERT OR IGNORE INTO inputs VALUES (?)", (address,))
+
+    def add_problem(self, line: int, error: ManifestError) -> None:
+        """Note what is wrong with a row."""
+        self._base.execute("INSERT INTO problems (line, words) VALUES (?, ?)", (line, json.dumps(error.args)))
+
+    def close_entry(self) -> None:
+        """Make the table ready to be asked: no row comes any more."""
+        self._base.executescript(_INDEXES)
+
+    def keep(self, is_kept: Callable[[str], bool]) -> None:
+        """Forget the rows whose key is another driver's.
+
+        It is the video as the manifest spells it, which is the same on every machine and at every time, whatever is
+        there; so all rows of a video stay together and it is scanned once. A row without one goes by its id, or line.
+        """
+        self._base.create_function("is_kept", 1, is_kept, deterministic=True)
+        key = "coalesce(nullif(video, ''), nullif(id, ''), line)"
+        self._base.execute(f"DELETE FROM rows WHERE NOT is_kept(cast({key} AS TEXT))")
+        self._base.execute("DELETE FROM problems WHERE line NOT IN (SELECT line FROM rows)")
+
+    def twins(self, column: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
+        """Yield each id or output that several rows have, with their lines and ids."""
+        assert column in ("id", "output")
+        repeated = self._base.execute(
+            f"SELECT {column} FROM rows WHERE {column} != '' GROUP BY {column} HAVING count(*) > 1 ORDER BY min(line)"
+        )
+        for (value,) in repeated.fetchall():
+            found = self._base.execute(f"SELECT line, id FROM rows WHERE {column} = ? ORDER BY line", (value,))
+            yield value, found.fetchall()
+
+    def overwriting(self) -> list[tuple[int, str, str]]:
+        """Return line, id and output of the rows whose output is somebody's input."""
+        return self._base.execute(
+            "SELECT line, id, output FROM rows JOIN inputs ON rows.place = inputs.address ORDER BY line"
+        ).fetchall()
+
+    def nested(self) -> list[tuple[int, str, str, int]]:
+        """Return line, id and output of rows whose output needs a folder in another's place, and that one's line."""
+        return self._base.execute(
+            "SELECT inner.line, inner.id, inner.output, min(outer.line)"
+            " FROM rows AS outer CROSS JOIN rows AS inner INDEXED BY by_output"  # a stretch of the index for each row
+            " ON inner.output > outer.output || '/' AND inner.output < outer.output || '0'"  # what follows a slash
+            " WHERE outer.output != '' GROUP BY inner.line ORDER BY inner.line"
+        ).fetchall()
+
+    def good(self) -> Iterator[Row]:
+        """Yield the rows without a problem, in the file's order."""
+        for (text,) in self._base.execute(f"SELECT row FROM rows WHERE {_GOOD} ORDER BY line"):
+            yield _row_of(text)
+
+    def bad(self) -> Iterator[BadRow]:
+        """Yield the rows with a problem, in the file's order."""
+        for line, row_id in self._base.execute(f"SELECT line, id FROM rows WHERE {_BAD} ORDER BY line"):
+            words = self._base.execute("SELECT words FROM problems WHERE line = ? ORDER BY number", (line,))
+            yield BadRow(line, row_id, tuple(ManifestError(*json.loads(text)) for (text,) in words))
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many rows are good, and how many bad."""
+        (whole,) = self._base.execute("SELECT count(*) FROM rows").fetchone()
+        (bad,) = self._base.execute("SELECT count(DISTINCT line) FROM problems").fetchone()
+        return whole - bad, bad
+
+    def tenants(self, below: int | None) -> tuple[int, dict[str, tuple[int, int]]] | None:
+        """Return the highest priority below one, and the good rows left of each of its shares, the oldest share first.
+
+        Returns:
+            The priority, and a (rows, line before the first one) a share; None when there is no lower priority.
+        """
+        limit = "" if below is None else f"AND priority < {int(below)}"
+        found = self._base.execute(
+            f"SELECT priority, share, count(*), min(line) FROM rows WHERE priority = "
+            f"(SELECT max(priority) FROM rows WHERE {_GOOD} {limit}) AND {_GOOD} GROUP BY share ORDER BY min(line)"
+        ).fetchall()
+        if not found:
+            return None
+        return found[0][0], {tenant: (count, line - 1) for _, tenant, count, line in found}
+
+    def after(self, priority: int, tenant: str, line: int) -> Row:
+        """Return the first good row of a share after a line."""
+        (text,) = self._base.execute(
+            f"SELECT row FROM rows WHERE priority = ? AND share = ? AND line > ? AND {_GOOD} ORDER BY line LIMIT 1",
+            (priority, tenant, line),
+        ).fetchone()
+        return _row_of(text)
+
+
+def _row_of(text: str) -> Row:
+    values: dict[str, Any] = json.loads(text)
+    values["tags"] = tuple(values["tags"])
+    values["speakers"] = tuple(Speaker(**one) for one in values["speakers"])
+    return Row(**values)
+
+
+class Waiting:
+    """Rows that wait to be begun: the highest priority first, in turn from each share, each share's oldest first.
+
+    Args:
+        table: The rows.
+    """
+
+    def __init__(self, table: RowTable) -> None:
+        self._table = table
+        self._priority: int | None = None
+        self._shares: dict[str, tuple[int, int]] = {}
+        """Rows left and the line of the last one taken; the share whose turn is next comes first."""
+
+    def take(self, at_work: Counter[str]) -> Row | None:
+        """Return the next row, None when there is none.
+
+        Args:
+            at_work: Rows at work by tenant; shares with none go first, then those with the fewest.
+        """
+        if not self._shares:
+            lower = self._table.tenants(self._priority)
+            if lower is None:
+                return None
+            self._priority, self._shares = lower
+        assert self._priority is not None  # set with the shares
+        idle = next((tenant for tenant in self._shares if not at_work[tenant]), None)
+        tenant = min(self._shares, key=lambda name: at_work[name]) if idle is None else idle
+        left, line = self._shares.pop(tenant)
+        row = self._table.after(self._priority, tenant, line)
+        if left > 1:
+            self._shares[tenant] = (left - 1, row.line)
+        return row

@@ -1,0 +1,60 @@
+"""Who says what in a row: every face follows its own sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from lipwise_ray.faces.select import BOX, LIKE, SPEAKING, SelectionRule, parse_selection_rule
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.shapes import STRICT
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A face and something that it says.
+
+    Attributes:
+        faces: The rule that chooses it.
+        audio: Path or address of the sound.
+        start_s: Where that begins in the delivered sound.
+        end_s: Where it is cut there; None for its own end.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    faces: str
+    audio: str
+    start_s: Seconds = 0.0
+    end_s: Seconds | None = None
+
+
+def rules_of(speakers: Sequence[Speaker], settings: Settings) -> list[SelectionRule]:
+    """Return the rules that choose a row's faces, each once: its speakers', or without any that of its settings."""
+    texts = [speaker.faces for speaker in speakers] or [settings.faces.select]
+    return list(dict.fromkeys(parse_selection_rule(text) for text in texts))
+
+
+def detects(rules: Iterable[SelectionRule], tracks: str | None) -> bool:
+    """Tell whether a row needs its video scanned for faces."""
+    return tracks is None and any(rule.kind != BOX for rule in rules)
+
+
+def needs_detector(rules: Sequence[SelectionRule], tracks: str | None) -> bool:
+    """Tell whether a row needs a face detector: for its video, or for portraits."""
+    return detects(rules, tracks) or bool(portraits(rules))
+
+
+def listens(rules: Iterable[SelectionRule]) -> bool:
+    """Tell whether a row has to find out who speaks."""
+    return any(rule.kind == SPEAKING for rule in rules)
+
+
+def portraits(rules: Iterable[SelectionRule]) -> list[str]:
+    """Return the pictures of people whom a row looks for."""
+    return [rule.image for rule in rules if rule.kind == LIKE]

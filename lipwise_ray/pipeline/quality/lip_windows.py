@@ -1,0 +1,242 @@
+"""Lips of chosen faces as a judge sees them: five frames of 1/25 s at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.metrics.lse import MOST_SHIFT, distances
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.quality.sync_scores import FRAMES, RATE_HZ
+from lipwise_ray.state import layout
+from lipwise_ray.state.store import Store
+from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, Size, U8Array
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+    from lipwise_ray.metrics.sync_scorers import SyncScorer
+
+_BLOCK = 100
+
+
+class AudioFeatures:
+    """A sound as a judge hears it.
+
+    Args:
+        scorer: The sync scorer.
+        values: The cepstra or the mel that it hears.
+        frames: How many of 1/25 s the sound has.
+    """
+
+    def __init__(self, scorer: SyncScorer, values: FloatArray, frames: int) -> None:
+        self.frames = frames
+        self._scorer = scorer
+        self._values = values
+
+    @staticmethod
+    def of(scorer: SyncScorer, store: Store, sound_id: str, *, salvage: bool) -> AudioFeatures:
+        """Return a sound of the state.
+
+        Raises:
+            StorageError: What is heard of it is gone.
+        """
+        known = records.sound_of(store, sound_id, salvage=salvage)
+        key_of = layout.cepstra if scorer.hears == "mfcc" else layout.mel
+        values = records.open_columns(store, key_of(sound_id, salvage=salvage))
+        return AudioFeatures(scorer, values, int(known.duration_s * RATE_HZ) if known else 0)
+
+    def windows(self, frames: int) -> int:
+        """Return how many windows there are beside so many frames of 1/25 s."""
+        return min(frames, self.frames) - FRAMES
+
+    def distances(self, lips: F32Array, seconds: F64Array, frames: int) -> F32Array:
+        """Return distances at all shifts, shape (W, 31).
+
+        Args:
+            lips: Embeddings, shape (W, D).
+            seconds: When each window begins in this sound, shape (W,).
+            frames: Of 1/25 s that the picture has.
+        """
+        shifted = seconds[:, None] + np.arange(-MOST_SHIFT, MOST_SHIFT + 1) / RATE_HZ
+        place = np.rint(shifted * RATE_HZ)
+        inside = (place >= 0) & (place < self.windows(frames))
+        columns = self._scorer.column(shifted)
+        wanted, found = np.unique(columns[inside], return_inverse=True)
+        heard = np.full(columns.shape, -1, np.int64)
+        heard[inside] = found
+        sound = self._scorer.sound(self._values, wanted) if len(wanted) else np.zeros((0, lips.shape[1]), np.float32)
+        return distances(lips, sound, heard)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A face in five frames of 1/25 s; ``part`` is what it says."""
+
+    first: int
+    track: int
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Where the judged faces are: rows in the order of their source frames.
+
+    Attributes:
+        frame: Source frames, shape (N,).
+        track: Whose faces they are, shape (N,).
+        box: As they were found, in the shown picture, shape (N, 4).
+    """
+
+    frame: I64Array
+    track: I64Array
+    box: F32Array
+
+    def at(self, source: int) -> dict[int, int]:
+        """Return the rows of a source frame by track."""
+        start, stop = np.searchsorted(self.frame, [source, source + 1])
+        return {int(self.track[row]): row for row in range(int(start), int(stop))}
+
+
+def frames_shown(
+    video: records.Video,
+    recipe: FrameRecipe,
+    shown: I64Array,
+    *,
+    threads: int = 0,
+    salvage: bool = False,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]]:
+    """Return what reads a video's frames by their numbers of 1/25 s, in rising order.
+
+    Args:
+        video: The video.
+        recipe: What is done to its frames.
+        shown: The frame that is shown at each 25th of a second, shape (G,).
+        threads: Of the decoder.
+        salvage: Work with what decodes.
+        on_frame: Called for every frame.
+    """
+
+    def read(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
+        info = video.info
+        with VideoReader(
+            info.path, info.stream_index, video.index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+        ) as reader:
+            for frame in reader.read_order(int(shown[number]) for number in numbers):
+                on_frame()
+                yield recipe.apply(frame), recipe
+
+    return read
+
+
+class LipWindows:
+    """Windows of lips and their crops.
+
+    Args:
+        faces: The faces.
+        shown: The source frame that is shown at each 25th of a second, shape (G,).
+        scorer: Says what it looks at.
+    """
+
+    def __init__(self, faces: Faces, shown: I64Array, scorer: SyncScorer) -> None:
+        self._faces = faces
+        self._shown = shown
+        self._scorer = scorer
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def throughout(self, first: int) -> list[int]:
+        """Return the tracks whose faces are there in all five frames of a window."""
+        if first + FRAMES > len(self._shown):
+            return []
+        rows = [self._at(first + step) for step in range(FRAMES)]
+        return sorted(set(rows[0]).intersection(*rows[1:]))
+
+    def _at(self, number: int) -> dict[int, int]:
+        return self._faces.at(int(self._shown[number]))
+
+    def blocks(
+        self,
+        windows: list[Window],
+        read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
+        shown: Size,
+    ) -> Iterator[tuple[list[Window], U8Array]]:
+        """Yield windows and their crops, shape (W, 5, side, side, 3); every frame is read once.
+
+        Args:
+            windows: In the order of their first frames.
+            read: Gives frames of 1/25 s by number.
+            shown: The picture that boxes are in; a larger one is that picture enlarged.
+        """
+        numbers = sorted({window.first + step for window in windows for step in range(FRAMES)})
+        frames = zip(numbers, read(numbers), strict=True)
+        tracks = {window.track for window in windows}
+        crops: dict[tuple[int, int], U8Array] = {}
+        seen = -1
+        for start in range(0, len(windows), _BLOCK):
+            block = windows[start : start + _BLOCK]
+            while seen < block[-1].first + FRAMES - 1:
+                seen, (frame, recipe) = next(frames)
+                larger = recipe.canvas.shown_size.width // shown.width or 1
+                for track, row in self._at(seen).items():
+                    if track in tracks:
+                        box = self._scorer.region(self._faces.box[row]) * larger
+                        crops[seen, track] = self._crop(frame, recipe, box)
+            steps = [[crops[window.first + step, window.track] for step in range(FRAMES)] for window in block]
+            yield block, np.array(steps, np.uint8)
+            crops = {key: crop for key, crop in crops.items() if key[0] >= block[-1].first}
+
+    def _crop(self, frame: VideoFrame, recipe: FrameRecipe, box: F64Array) -> U8Array:
+        side, size = self._scorer.side_px, recipe.canvas.shown_size
+        crop = np.rint(read_region(frame, recipe.canvas, box_to_shown(box, side), side) * 255).astype(np.uint8)
+        if self._scorer.outside is not None:
+            share = (np.arange(side) + 0.5) / side
+            across, down = box[0] + share * (box[2] - box[0]), box[1] + share * (box[3] - box[1])
+            crop[:, (across < 0) | (across > size.width)] = self._scorer.outside
+            crop[(down < 0) | (down > size.height)] = self._scorer.outside
+        return crop
+
+
+def compare_lips(
+    lips: LipWindows,
+    begins: I64Array,
+    read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
+    shown: Size,
+    scorer: SyncScorer,
+    heard: AudioFeatures,
+    lead_s: float,
+) -> tuple[I64Array, F32Array]:
+    """Compare the faces of a finished video with its sound.
+
+    Args:
+        lips: The faces.
+        begins: First frames of the windows that are looked at, of 1/25 s.
+        read: Gives frames of 1/25 s by number.
+        shown: The picture that the faces' boxes are in.
+        scorer: Compares.
+        heard: The sound.
+        lead_s: How much later than the sound the picture starts.
+
+    Returns:
+        The windows' first frames, shape (W,), and their distances at all shifts, shape (W, 31).
+    """
+    frames = len(lips) + round(lead_s * RATE_HZ)
+    windows = [
+        Window(int(first), track)
+        for first in begins
+        if np.rint((first / RATE_HZ + lead_s) * RATE_HZ) < heard.windows(frames)
+        for track in lips.throughout(int(first))
+    ]
+    found = [np.zeros((0, 2 * MOST_SHIFT + 1), np.float32)]
+    for block, crops in lips.blocks(windows, read, shown):
+        seconds = np.array([window.first for window in block]) / RATE_HZ + lead_s
+        found.append(heard.distances(scorer.lips(crops), seconds, frames))
+    return np.array([window.first for window in windows], np.int64), np.concatenate(found)

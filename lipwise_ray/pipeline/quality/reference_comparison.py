@@ -1,0 +1,280 @@
+"""A finished video beside another one of the same film, picture by picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from lipwise_ray.faces.select import usable_landmarks
+from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
+from lipwise_ray.lipsync.flicker import Flicker
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.metrics.fid import IMAGE_PX
+from lipwise_ray.metrics.fidelity import mean_square, ssim
+from lipwise_ray.pipeline.analysis.face_recognition import embedding
+from lipwise_ray.pipeline.inputs.records import Video
+from lipwise_ray.pipeline.quality.lip_windows import Faces
+from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Span, U8Array
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+    from lipwise_ray.faces.sface import SFace
+    from lipwise_ray.metrics.inception import Inception
+
+Shown: TypeAlias = "tuple[VideoFrame, FrameRecipe]"
+"""A picture, and how it is stored."""
+
+_WARM_UP = 2
+"""Frames before a stretch, without which the flicker of its first two could not be told."""
+
+_BLOCK = 16
+_SLACK_S = 1e-6
+_ROUNDED = 0.25
+"""Of a frame's time, by which a time stamp may be off."""
+
+_LUMA = np.array([0.114, 0.587, 0.299], np.float32)
+_LIMITED_PEAK, _LIMITED_FOOT, _PEAK = 219.0, 16.0, 255.0
+_FACE_SCALE = 0.75
+"""Half of the square around a face that is compared, as a share of the face's longer side."""
+
+
+@dataclass(slots=True)
+class ComparisonSums:
+    """Sums over the pictures that were compared.
+
+    Attributes:
+        sums: By what was measured: totals, and how many were added up.
+        features: Of faces in the video and in the other one, shapes (N, 2048).
+    """
+
+    sums: dict[str, float] = field(default_factory=dict[str, float])
+    features: tuple[list[F32Array], list[F32Array]] = field(default_factory=lambda: ([], []))
+
+    def add(self, name: str, value: float | None) -> None:
+        """Take in a figure of a picture."""
+        if value is not None:
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.sums[f"{name}_count"] = self.sums.get(f"{name}_count", 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The video that another one is compared with.
+
+    Attributes:
+        video: The video.
+        recipe: What is done to its frames.
+        rate_hz: Pictures a second that are compared; 0 for every frame.
+        embedder: Tells how far the person is from the one there; None where that is not asked.
+        inception: Gives features of faces; None where they are not asked for.
+    """
+
+    video: Video
+    recipe: FrameRecipe
+    rate_hz: float
+    embedder: SFace | None
+    inception: Inception | None
+
+
+def compare_pictures(
+    video: Video,
+    recipe: FrameRecipe,
+    faces: Faces,
+    landmarks: F32Array,
+    span: Span,
+    reference: Reference | None,
+    *,
+    threads: int,
+    salvage: bool,
+    on_frame: Callable[[], None],
+) -> ComparisonSums:
+    """Look at frames ``[start, stop)`` of a video: how its faces flicker, and how like they are to the reference's.
+
+    Args:
+        video: The video.
+        recipe: What is done to its frames.
+        faces: Its faces.
+        landmarks: Of the faces, shape (N, 5, 2).
+        span: Part of the video.
+        reference: What it is compared with, at equal times.
+        threads: Of the decoders.
+        salvage: Work with what decodes.
+        on_frame: Called for every frame.
+    """
+    numbers = range(max(0, span.start - _WARM_UP), span.stop)
+    beside = _beside(video, reference, numbers) if reference else np.full(len(numbers), -1)
+    compared = _compared(video, reference.rate_hz, numbers) if reference else np.zeros(len(numbers), np.bool_)
+    looking = _Looking(faces, usable_landmarks(landmarks, faces.box), reference)
+    frames = _read(video, recipe, iter(numbers), threads, salvage=salvage)
+    others = _read_beside(reference, beside, threads, salvage=salvage)
+    rows = zip(numbers, compared, beside, frames, others, strict=True)
+    for number, is_compared, other_number, frame, other in rows:
+        on_frame()
+        if number == span.start:
+            looking.forget_flicker()
+        shown = frame, recipe
+        looking.watch(number, shown, int(other_number), other)
+        if is_compared and number >= span.start:
+            looking.compare(number, shown, other)
+    return looking.ended()
+
+
+class _Looking:
+    """Takes in the frames of a stretch.
+
+    Args:
+        faces: The faces in them.
+        points: Their landmarks.
+        reference: What they are compared with.
+    """
+
+    def __init__(self, faces: Faces, points: F32Array, reference: Reference | None) -> None:
+        self._faces = faces
+        self._points = points
+        self._reference = reference
+        self._flicker, self._filmed = Flicker(), Flicker()
+        self._latest: dict[int, int] = {}
+        """The reference's picture that was last looked at, by track."""
+        self._found = ComparisonSums()
+        self._crops: tuple[list[U8Array], list[U8Array]] = ([], [])
+
+    def forget_flicker(self) -> None:
+        """Begin to count."""
+        for one in (self._flicker, self._filmed):
+            one.dubbed, one.faces = 0.0, 0
+
+    def watch(self, number: int, shown: Shown, other_number: int, other: Shown | None) -> None:
+        """See how faces flicker, in the reference as far as it shows another picture each time."""
+        for track, row in self._faces.at(number).items():
+            box = self._faces.box[row]
+            self._flicker.add(track, number, number, _small(*shown, box), None)
+            if other is not None and other_number > self._latest.get(track, -1):
+                self._filmed.add(track, number, number, _small(*other, box), None)
+            self._latest[track] = other_number
+
+    def compare(self, number: int, shown: Shown, other: Shown | None) -> None:
+        """See how alike two pictures are; the second is missing after the reference's end."""
+        if other is None:
+            self._found.add("beyond", 1.0)
+            return
+        rows = list(self._faces.at(number).values())
+        boxes = [self._faces.box[row] for row in rows]
+        _add_luma(self._found, shown, other, boxes)
+        assert self._reference is not None  # it gave the other picture
+        embedder, inception = self._reference.embedder, self._reference.inception
+        if embedder is not None:
+            for row in rows:
+                who = [embedding(*picture, self._points[row], embedder) for picture in (shown, other)]
+                self._found.add("identity", 1 - float(who[0] @ who[1]))
+        if inception is not None:
+            for into, picture in zip(self._crops, (shown, other), strict=True):
+                into += [_face(*picture, box) for box in boxes]
+            if len(self._crops[0]) >= _BLOCK:
+                self._add_features(inception)
+
+    def _add_features(self, inception: Inception) -> None:
+        for into, pictures in zip(self._found.features, self._crops, strict=True):
+            if pictures:
+                into.append(inception(np.stack(pictures)))
+                pictures.clear()
+
+    def ended(self) -> ComparisonSums:
+        """Return the sums."""
+        if self._reference is not None and self._reference.inception is not None:
+            self._add_features(self._reference.inception)
+        for name, flicker in (("flicker", self._flicker), ("filmed", self._filmed)):
+            self._found.sums[name], self._found.sums[f"{name}_count"] = flicker.dubbed, float(flicker.faces)
+        return self._found
+
+
+def _seconds(video: Video, numbers: I64Array | range) -> F64Array:
+    pts = video.index.pts[np.asarray(numbers, np.int64)] - int(video.index.pts[0])
+    return np.asarray(pts * float(video.index.time_base), np.float64)
+
+
+def _compared(video: Video, rate_hz: float, numbers: range) -> BoolArray:
+    """Return which frames are compared: the first one of each interval of ``1 / rate_hz``."""
+    if not rate_hz:
+        return np.ones(len(numbers), np.bool_)
+    now = np.floor(_seconds(video, numbers) * rate_hz + _SLACK_S)
+    before = np.floor(_seconds(video, np.maximum(np.asarray(numbers) - 1, 0)) * rate_hz + _SLACK_S)
+    return (now != before) | (np.asarray(numbers) == 0)
+
+
+def _beside(video: Video, reference: Reference, numbers: range) -> I64Array:
+    """Return the reference's frame that is shown at the time of each frame, -1 after its end."""
+    index = reference.video.index
+    if reference.video.info.is_still:
+        return np.zeros(len(numbers), np.int64)
+    # Containers round times: a film at 30 frames a second has other ones in milliseconds than in ticks of its rate.
+    slack_s = _ROUNDED / float(max(index.mean_rate, video.index.mean_rate))
+    seconds = _seconds(video, numbers) + slack_s
+    starts = (index.pts - int(index.pts[0])) * float(index.time_base)
+    end_s = (index.end_pts - int(index.pts[0])) * float(index.time_base)
+    return np.where(seconds < end_s, np.searchsorted(starts, seconds, side="right") - 1, -1)
+
+
+def _read(
+    video: Video, recipe: FrameRecipe, numbers: Iterator[int], threads: int, *, salvage: bool
+) -> Iterator[VideoFrame]:
+    info = video.info
+    with VideoReader(
+        info.path, info.stream_index, video.index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+    ) as reader:
+        for frame in reader.read_order(numbers):
+            yield recipe.apply(frame)
+
+
+def _read_beside(
+    reference: Reference | None, beside: I64Array, threads: int, *, salvage: bool
+) -> Iterator[Shown | None]:
+    if reference is None:
+        yield from (None for _ in beside)
+        return
+    recipe = reference.recipe
+    there = beside[beside >= 0]
+    frames = _read(reference.video, recipe, (int(number) for number in there), threads, salvage=salvage)
+    for number in beside:
+        yield (next(frames), recipe) if number >= 0 else None
+
+
+def _small(frame: VideoFrame, recipe: FrameRecipe, box: F32Array) -> F32Array:
+    return (read_region(frame, recipe.canvas, box_to_shown(box, SMALL_PX), SMALL_PX) @ _LUMA) * np.float32(_PEAK)
+
+
+def _face(frame: VideoFrame, recipe: FrameRecipe, box: F32Array) -> U8Array:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half = max(box[2] - box[0], box[3] - box[1]) * _FACE_SCALE
+    square = np.array([x - half, y - half, x + half, y + half], np.float32)
+    crop = read_region(frame, recipe.canvas, box_to_shown(square, IMAGE_PX), IMAGE_PX)
+    return np.rint(crop * _PEAK).astype(np.uint8)
+
+
+def _add_luma(found: ComparisonSums, shown: Shown, other: Shown, boxes: list[F32Array]) -> None:
+    """Compare the luma of whole pictures, and of the faces in them."""
+    a, b = _luma(*shown), _luma(*other)
+    found.add("square", mean_square(a, b))
+    found.add("ssim", ssim(a, b))
+    height, width = a.shape
+    for box in boxes:
+        left, top = (int(value) for value in np.clip(np.floor(box[:2]), 0, (width - 1, height - 1)))
+        right, bottom = (int(value) for value in np.clip(np.ceil(box[2:]), (left + 1, top + 1), (width, height)))
+        part = slice(top, bottom), slice(left, right)
+        found.add("face_square", mean_square(a[part], b[part]))
+        found.add("face_ssim", ssim(a[part], b[part]))
+
+
+def _luma(frame: VideoFrame, recipe: FrameRecipe) -> F32Array:
+    """Return a picture's luma as it is shown, shape (H, W), in levels of 8 bits of limited range."""
+    canvas = recipe.canvas
+    levels = plane_array(frame, 0).astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
+    if canvas.color.full_range or canvas.format.planes == 1:  # gray is not limited
+        levels = levels * np.float32(_LIMITED_PEAK / _PEAK) + np.float32(_LIMITED_FOOT)
+    return np.asarray(canvas.orientation.upright(levels), np.float32)

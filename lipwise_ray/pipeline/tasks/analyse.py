@@ -1,0 +1,128 @@
+"""What is found in a stretch of the source: faces, whose lips go with the filmed sound, and what people look like."""
+
+from __future__ import annotations
+
+from lipwise_ray.errors import SegmentError, StorageError
+from lipwise_ray.pipeline.analysis.active_speaker import LISTENED_PAUSE_S, listen
+from lipwise_ray.pipeline.analysis.face_detection import scan
+from lipwise_ray.pipeline.analysis.face_recognition import embed_portrait, look
+from lipwise_ray.pipeline.dubbing.planner import recipe_of
+from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
+from lipwise_ray.pipeline.flows.payloads import ListenPayload, RecognisePayload, ScanPayload
+from lipwise_ray.pipeline.flows.results import ListenResult, RecogniseResult, ScanResult
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.settings.model import DetectSettings
+from lipwise_ray.state import layout
+from lipwise_ray.storage.address import shown
+
+
+def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> ScanResult:
+    """Find faces in a chunk, and how much its images change."""
+    probed = payload.probed
+    key = layout.scan_chunk(probed.video_id, probed.detector_id, payload.piece.chunk)
+    if not hints.is_surely_missing and context.store.size(key) is not None:
+        return ScanResult()
+    job = context.open(payload)
+    found = scan(
+        job.video.info,
+        job.video.index,
+        recipe_of(job.spec.settings, job.video),
+        payload.piece.span,
+        context.models.detector(context.models_for(payload, hints)),
+        _with_smaller_batches(job.spec.settings.detect, hints.batch_halvings),
+        threads=context.threads,
+        salvage=job.salvage,
+        on_frame=context.on_frame,
+    )
+    records.keep_record(context.store, context.scratch, key, found.save)
+    return ScanResult()
+
+
+def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -> ListenResult:
+    """Compare the lips of everybody in a chunk with the sound filmed there."""
+    key = layout.voices(payload.probed.video_id, str(payload.probed.voices_id), payload.piece.chunk)
+    if not hints.is_surely_missing and context.store.size(key) is not None:
+        return ListenResult()
+    job = context.open(payload)
+    own = context.planner.own_sound(job.spec, job.video)
+    if own is None:
+        raise StorageError("no_sound", key, "must keep the video's sound", "nothing", "Run again")
+    try:
+        tracks = context.planner.tracks(job, payload.probed)
+    except SegmentError as error:
+        return ListenResult(missing=str(error))
+    info, settings = job.video.info, job.spec.settings
+    found = listen(
+        info,
+        job.video.index,
+        recipe_of(settings, job.video),
+        payload.piece.span,
+        tracks,
+        context.models.speaker_expert(context.models_for(payload, hints)),
+        records.open_columns(context.store, own.mel_key),
+        records.voices(context.store, own.mel_key, LISTENED_PAUSE_S),
+        records.lead_s(info),
+        threads=context.threads,
+        salvage=job.salvage,
+        on_frame=context.on_frame,
+    )
+    records.keep_record(context.store, context.scratch, key, found.save)
+    return ListenResult()
+
+
+def embed_faces(context: TaskContext, payload: RecognisePayload, hints: Hints) -> RecogniseResult:
+    """Embed a few faces of every track in a chunk, or those of a portrait."""
+    if payload.piece is not None:
+        return _embed_tracks(context, payload, payload.piece, hints)
+    if payload.portrait is not None:
+        _embed_portrait(context, payload, hints, *payload.portrait)
+    return RecogniseResult()
+
+
+def _embed_tracks(
+    context: TaskContext, payload: RecognisePayload, piece: NumberedSpan, hints: Hints
+) -> RecogniseResult:
+    key = layout.looks(payload.probed.video_id, str(payload.probed.looks_id), piece.chunk)
+    if not hints.is_surely_missing and context.store.size(key) is not None:
+        return RecogniseResult()
+    job = context.open(payload)
+    try:
+        tracks = context.planner.tracks(job, payload.probed)
+    except SegmentError as error:
+        return RecogniseResult(missing=str(error))
+    found = look(
+        job.video.info,
+        job.video.index,
+        recipe_of(job.spec.settings, job.video),
+        piece.span,
+        tracks,
+        context.models.embedder(context.models_for(payload, hints)),
+        threads=context.threads,
+        salvage=job.salvage,
+        on_frame=context.on_frame,
+    )
+    records.keep_record(context.store, context.scratch, key, found.save)
+    return RecogniseResult()
+
+
+def _embed_portrait(context: TaskContext, payload: RecognisePayload, hints: Hints, address: str, image_id: str) -> None:
+    settings, request = payload.spec.settings, context.models_for(payload, hints)
+    file = context.media.local(address, image_id)
+    image = records.open_video(context.store, context.scratch, file, image_id, salvage=False, limits=settings.limits)
+    looks = embed_portrait(
+        image.info,
+        image.index,
+        context.models.detector(request),
+        context.models.embedder(request),
+        settings.detect,
+        shown(address),
+    )
+    key = layout.portrait(image_id, str(payload.probed.looks_id))
+    records.keep_record(context.store, context.scratch, key, looks.save)
+
+
+def _with_smaller_batches(detect: DetectSettings, halvings: int) -> DetectSettings:
+    """Return how faces are looked for with batches halved so often, for want of memory."""
+    return detect.model_copy(update={"batch_frames": max(1, detect.batch_frames >> halvings)})

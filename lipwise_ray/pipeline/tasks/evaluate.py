@@ -1,0 +1,291 @@
+"""Evaluating a finished video in its worker: how its lips go with its sound, and how like it is to another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from lipwise_ray.errors import MediaError, SegmentError
+from lipwise_ray.faces.select import BOX, fixed_box, select_tracks
+from lipwise_ray.metrics.lse import SHIFTS, reduce
+from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.pipeline.analysis.crops import resampled
+from lipwise_ray.pipeline.dubbing.identity import detector_id_of, evaluated_with, protocol_of
+from lipwise_ray.pipeline.dubbing.job_context import JobContext
+from lipwise_ray.pipeline.dubbing.plan import chunk_frames
+from lipwise_ray.pipeline.dubbing.planner import recipe_of
+from lipwise_ray.pipeline.dubbing.task_parts import Identity, NumberedSpan, Probed
+from lipwise_ray.pipeline.flows.payloads import ConcludePayload, ExaminePayload, MeasurePayload
+from lipwise_ray.pipeline.flows.results import ConcludeResult, ExamineResult, MeasureResult, ToMeasure
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.speakers import detects, rules_of
+from lipwise_ray.pipeline.quality.evaluation_sums import NO_FEATURES, Measured, Totals, fidelity_of, flicker_of
+from lipwise_ray.pipeline.quality.lip_windows import AudioFeatures, Faces, LipWindows, compare_lips, frames_shown
+from lipwise_ray.pipeline.quality.reference_comparison import Reference, compare_pictures
+from lipwise_ray.pipeline.quality.sync_scores import (
+    FRAMES,
+    RATE_HZ,
+    Measure,
+    is_lse,
+    scorer_of,
+    sync_score,
+    sync_scores,
+)
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.state import layout
+from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
+from lipwise_ray.state.job_result import CheckpointsByRole, Counts, EvaluationResult, SyncScore, SyncScores
+from lipwise_ray.state.shapes import read_typed, record_of, shaped
+from lipwise_ray.state.store import load_file, to_json
+from lipwise_ray.storage.address import shown
+from lipwise_ray.storage.scratch import scratch_file
+from lipwise_ray.values import F32Array, I64Array, Span, spans
+from lipwise_ray.version import __version__
+
+_VERSION = 1
+"""Raised when the same files would get other figures."""
+
+_DIGITS = 4
+
+
+def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> ExamineResult:
+    """Find out what a row's files are, and what earlier runs measured.
+
+    Raises:
+        InputError: A file cannot be used, or the reference is of another size.
+    """
+    del hints  # whatever earlier runs left is looked for
+    store, media, spec, weights = context.store, context.media, payload.row.job, payload.row.weights
+    identity = _identity(payload, media)
+    job_id = record_id(identity)
+    known = read_typed(store, layout.result(job_id), EvaluationResult)
+    if known is not None:
+        protocol = protocol_of(spec, weights, identity["tracks"])  # earlier versions kept none
+        return ExamineResult(job_id=job_id, known=replace(known, output=shown(spec.video), protocol=protocol))
+    job = context.open_video(spec, identity["video"])
+    if payload.comparison.reference:
+        _reference(context, job, payload.comparison.reference, identity["reference"])
+    if spec.audio:
+        file = media.local(spec.audio, identity["audio"])
+        limits = spec.settings.limits
+        records.open_audio(store, context.scratch, file, identity["audio"], salvage=job.salvage, limits=limits)
+    else:
+        context.planner.own_sound(spec, job.video)
+    detector_id = detector_id_of(spec.settings, weights)
+    video_id, pieces = job.video.id, _pieces(job)
+    found = store.names(layout.scans(video_id, detector_id))
+    is_scanned = layout.tracks(video_id, detector_id) in found
+    looks = detects(rules_of((), spec.settings), spec.tracks) and not is_scanned
+    measured = store.names(layout.measures(job_id))
+    to_do = ToMeasure(
+        probed=Probed(job_id, identity, video_id, detector_id),
+        frames=len(job.video.index),
+        chunks=len(pieces),
+        scan=_absent(pieces, lambda n: layout.scan_chunk(video_id, detector_id, n), found) if looks else (),
+        measure=_absent(pieces, lambda n: layout.measured(job_id, n), measured),
+    )
+    return ExamineResult(job_id=job_id, to_do=to_do)
+
+
+def _reference(context: TaskContext, job: JobContext, address: str, reference_id: str) -> records.Video:
+    """Open the video that a row's is compared with."""
+    file = job.media.local(address, reference_id)
+    limits = job.spec.settings.limits
+    salvage, settings = job.salvage, job.spec.settings
+    rate = Fraction(settings.source.still_rate)
+    found = records.open_video(
+        context.store, context.scratch, file, reference_id, salvage=salvage, limits=limits, rate=rate
+    )
+    sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, found)]
+    if sizes[0] != sizes[1]:
+        raise MediaError(
+            "other_size",
+            shown(address),
+            f"must show pictures of {sizes[0].width}x{sizes[0].height}, as the video does, to be its reference",
+            f"{sizes[1].width}x{sizes[1].height}",
+            "Give both in one size",
+        )
+    return found
+
+
+def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> MeasureResult:
+    """Measure a stretch of a video."""
+    probed, piece = payload.probed, payload.piece
+    key = layout.measured(probed.job_id, piece.chunk)
+    if not hints.is_surely_missing and context.store.size(key) is not None:
+        return MeasureResult()
+    job = context.open(payload)
+    try:
+        faces, landmarks = _faces(context, job, probed)
+    except SegmentError as error:
+        return MeasureResult(missing=str(error))
+    span, recipe = piece.span, recipe_of(job.spec.settings, job.video)
+    at, distances = _compare_lips(context, job, payload, hints, faces)
+    request, reference, models = context.models_for(payload, hints), None, context.models
+    if payload.comparison.reference:
+        other = _reference(context, job, payload.comparison.reference, probed.identity["reference"])
+        reference = Reference(
+            other,
+            recipe_of(job.spec.settings, other),
+            job.spec.settings.score.compare_hz,
+            models.embedder(request) if "embedder" in request.checkpoints else None,
+            models.inception(request) if "inception" in request.checkpoints else None,
+        )
+    alike = compare_pictures(
+        job.video,
+        recipe,
+        faces,
+        landmarks,
+        span,
+        reference,
+        threads=context.threads,
+        salvage=job.salvage,
+        on_frame=context.on_frame,
+    )
+    here = faces.frame[(faces.frame >= span.start) & (faces.frame < span.stop)]
+    alike.sums["with_face"] = float(len(np.unique(here)))
+    features = [np.concatenate(parts) if parts else NO_FEATURES for parts in alike.features]
+    with scratch_file(context.scratch, "measured.npz") as temporary:
+        Measured(at, distances, alike.sums, *features).save(temporary)
+        context.store.put_file(key, temporary)
+    return MeasureResult()
+
+
+def _faces(context: TaskContext, job: JobContext, probed: Probed) -> tuple[Faces, F32Array]:
+    """Return the faces that are judged, and their landmarks."""
+    (rule,) = rules_of((), job.spec.settings)
+    if rule.kind == BOX:
+        size = recipe_of(job.spec.settings, job.video).canvas.shown_size
+        found = fixed_box(rule, len(job.video.index), size)
+        return Faces(found.frame, found.track, found.face_box), found.landmarks
+    tracks = context.planner.tracks(job, probed)
+    rows = np.flatnonzero(np.isin(tracks.track, select_tracks(tracks, rule)))
+    rows = rows[np.argsort(tracks.frame[rows], kind="stable")]
+    return Faces(tracks.frame[rows], tracks.track[rows], tracks.box[rows]), tracks.landmarks[rows]
+
+
+def _compare_lips(
+    context: TaskContext, job: JobContext, payload: MeasurePayload, hints: Hints, faces: Faces
+) -> tuple[I64Array, F32Array]:
+    audio_id = payload.probed.identity["audio"]
+    if "judge" not in payload.row.weights or _audio_s(job, audio_id) is None:
+        return np.zeros(0, np.int64), np.zeros((0, SHIFTS), np.float32)
+    scorer, index = context.models.sync_scorer(context.models_for(payload, hints)), job.video.index
+    times, recipe = resampled(index), recipe_of(job.spec.settings, job.video)
+    begins = np.flatnonzero((times >= payload.piece.start) & (times < payload.piece.stop))
+    threads, on_frame = context.threads, context.on_frame
+    read = frames_shown(job.video, recipe, times, threads=threads, salvage=job.salvage, on_frame=on_frame)
+    return compare_lips(
+        LipWindows(faces, times, scorer),
+        begins,
+        read,
+        recipe.canvas.shown_size,
+        scorer,
+        AudioFeatures.of(scorer, context.store, audio_id or job.video.id, salvage=job.salvage),
+        0.0 if audio_id else float(records.lead_s(job.video.info)),
+    )
+
+
+def _audio_s(job: JobContext, audio_id: str | None) -> Fraction | None:
+    """Return how long the audio is that lips are compared with, the video's own without an id; None for no audio."""
+    found = records.sound_of(job.store, audio_id or job.video.id, salvage=job.salvage)
+    return found.duration_s if found else None
+
+
+def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> ConcludeResult:
+    """Return a video's figures, and keep them; or say that what stretches left is gone."""
+    del hints  # nothing of it is kept but the whole
+    job, probed, weights = context.open(payload), payload.probed, payload.row.weights
+    job_id, spec, identity = probed.job_id, job.spec, probed.identity
+    totals, pieces = Totals(), _pieces(job)
+    for number in range(len(pieces)):
+        part = load_file(context.store, layout.measured(job_id, number), Measured.load)
+        if part is None:
+            return ConcludeResult(missing=f"{layout.measured(job_id, number)} must be whole, got nothing. Run again.")
+        totals.add(part)
+    index, audio_s = job.video.index, _audio_s(job, identity["audio"])
+    video_s = float((index.end_pts - int(index.pts[0])) * index.time_base)
+    with_face = int(totals.sums.get("with_face", 0))
+    reference, absent = payload.comparison.reference, payload.comparison.absent
+    result = EvaluationResult(
+        kind="evaluation",
+        row_id=spec.row_id,
+        job_id=job_id,
+        output=shown(spec.video),
+        frames=len(index),
+        video_s=round(video_s, _DIGITS),
+        audio_s=round(float(audio_s), _DIGITS) if audio_s is not None else None,
+        counts=Counts(frames=len(index), frames_with_face=with_face, frames_without_face=len(index) - with_face),
+        chunks=len(pieces),
+        sync=_sync(weights, totals, audio_s, video_s),
+        flicker=flicker_of(totals),
+        fidelity=fidelity_of(reference, absent, totals) if reference else None,
+        language=spec.language,
+        tags=spec.tags,
+        weights=shaped(weights.record(), CheckpointsByRole),
+        identity=identity,
+        protocol=protocol_of(spec, weights, identity["tracks"]),
+        version=__version__,
+        pipeline=PIPELINE_VERSION,
+    )
+    context.store.write(layout.result(job_id), to_json(record_of(result)))
+    return ConcludeResult(evaluated=result)
+
+
+def _sync(weights: Checkpoints, totals: Totals, audio_s: Fraction | None, video_s: float) -> SyncScores:
+    scorer = weights.one("judge")
+    scores: dict[Measure, SyncScore] = {}
+    why: dict[str, str] = {}
+    if scorer and totals.windows:
+        scores["after"] = sync_score(reduce(totals.total, totals.windows), lse=is_lse(scorer))
+    if not totals.windows:
+        least = (FRAMES + 1) / RATE_HZ
+        reasons = (
+            (scorer is None, "score.judge is none"),
+            (audio_s is None, "there is no sound that can be used"),
+            (not totals.sums.get("with_face"), "no face is found"),
+            (min(video_s, float(audio_s or 0)) < least, f"too short: a score needs {least:.2f} s"),
+            (bool(totals.broken), f"the judge gave no numbers for {totals.broken} windows"),
+        )
+        why["after"] = next((text for holds, text in reasons if holds), "no face for five frames in a row with sound")
+    return sync_scores(scorer_of(scorer), scores, why, totals.curve)
+
+
+def _identity(payload: ExaminePayload, media: Media) -> Identity:
+    """Return what decides a video's figures."""
+    spec, weights, reference = payload.row.job, payload.row.weights, payload.comparison.reference
+    settings = spec.settings
+    return {
+        "evaluation": _VERSION,
+        "video": media.identity(spec.video),
+        "audio": media.identity(spec.audio) if spec.audio else None,
+        "reference": media.identity(reference) if reference else None,
+        "tracks": media.identity(spec.tracks) if spec.tracks else None,
+        "detector": detector_id_of(settings, weights),
+        "faces": settings.faces.model_dump(mode="json", include={"select", "smooth_s", "smoothing"}),
+        "on_error": settings.source.on_error,
+        "compare_hz": settings.score.compare_hz if reference else None,
+        "weights": evaluated_with(weights),
+        "device": payload.row.device,
+    }
+
+
+def _pieces(job: JobContext) -> list[Span]:
+    rate = job.video.index.mean_rate
+    frames = len(job.video.index)
+    return spans(frames, chunk_frames(job.spec.settings, rate, frames))
+
+
+def _absent(pieces: list[Span], key_of: Callable[[int], str], there: list[str]) -> tuple[NumberedSpan, ...]:
+    """Return the stretches whose records are not there."""
+    known = set(there)
+    return tuple(
+        NumberedSpan(number, piece.start, piece.stop)
+        for number, piece in enumerate(pieces)
+        if key_of(number) not in known
+    )

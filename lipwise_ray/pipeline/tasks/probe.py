@@ -1,0 +1,177 @@
+"""Finding out what a row's inputs are, how it will be done, and how far earlier runs came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from lipwise_ray.errors import FaceError, SettingsError
+from lipwise_ray.media.encode import check_encoder, is_hardware
+from lipwise_ray.media.join import container_for
+from lipwise_ray.media.soundtrack import plan_soundtrack
+from lipwise_ray.pipeline.delivery.assemble import sweep_attempts
+from lipwise_ray.pipeline.delivery.delivered_audio import sound_codec
+from lipwise_ray.pipeline.delivery.outputs import output_at
+from lipwise_ray.pipeline.delivery.published import Published, find_published
+from lipwise_ray.pipeline.dubbing.capabilities import Choice, first_choice
+from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, protocol_of
+from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.job_audio import Sounds
+from lipwise_ray.pipeline.dubbing.planner import recipe_of
+from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
+from lipwise_ray.pipeline.dubbing.source_range import Stretch, stretch_of
+from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, RowPart
+from lipwise_ray.pipeline.flows.payloads import CheckPayload, ProbePayload
+from lipwise_ray.pipeline.flows.results import CheckResult, ProbeResult, ToDo
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.manifest.speakers import detects, listens, portraits, rules_of
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.state import layout
+from lipwise_ray.state.ids import Identity, record_id
+
+
+def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeResult:
+    """Return a row's identity, and which chunks of its video have to be looked at; or its earlier result.
+
+    Raises:
+        InputError: A file cannot be used.
+        SettingsError: No encoder opens, or the output's container cannot hold what is asked for.
+    """
+    del hints  # whatever earlier runs left is looked for
+    store, media, row, job = context.store, context.media, payload.row, payload.row.job
+    images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
+    undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
+    problem = ""
+    for choice in row.known_choices or first_choice(job.settings):
+        job_id = record_id(choice.identity(undecided, device))
+        published = _published(context, job_id, row)
+        if published.result is not None:
+            protocol = protocol_of(job, row.weights, undecided["tracks"])  # earlier versions kept none
+            return ProbeResult(job_id=job_id, published=replace(published.result, protocol=protocol))
+        problem = problem or published.problem
+    opened = context.open_video(job, undecided["video"])
+    video = opened.video
+    choice, has_begun = _choose(context, row, video, undecided)
+    identity = choice.identity(undecided, device)
+    job_id = record_id(identity)
+    sounds = Sounds(opened, context.scratch, job_id, identity, context.on_block)
+    audio, lines = sounds.delivered(), sounds.lines()
+    _check_early(context, job, audio)
+    rules = [one.rule for one in lines]
+    detector_id = detector_id_of(job.settings, row.weights)
+    voices_id = looks_id = None
+    to_scan: tuple[NumberedSpan, ...] = ()
+    stretch = stretch_of(opened)
+    tracks = layout.tracks(video.id, detector_id, stretch.part)
+    if detects(rules, job.tracks):
+        there = store.names(layout.scans(video.id, detector_id))
+        if tracks not in there:
+            to_scan = _missing(stretch, lambda number: layout.scan_chunk(video.id, detector_id, number), there)
+    to_listen: tuple[NumberedSpan, ...] = ()
+    if listens(rules):
+        _check_own_sound(context, job, video)
+        voices_id = found = comparison_id(job, identity, "expert", stretch.part)
+        there = store.names(layout.listened(video.id, found))
+        to_listen = _missing(stretch, lambda number: layout.voices(video.id, found, number), there)
+    to_recognise: tuple[NumberedSpan, ...] = ()
+    if portraits(rules):
+        looks_id = seen = comparison_id(job, identity, "embedder", stretch.part)
+        there = store.names(layout.recognised(video.id, seen))
+        to_recognise = _missing(stretch, lambda number: layout.looks(video.id, seen, number), there)
+    probed = Probed(job_id, identity, video.id, detector_id, voices_id, looks_id, images, choice, has_begun)
+    to_do = ToDo(
+        probed=probed,
+        frames=len(video.index),
+        scan=to_scan,
+        listen=to_listen,
+        recognise=to_recognise,
+        portraits={
+            address: image_id
+            for address, image_id in images.items()
+            if store.size(layout.portrait(image_id, str(looks_id))) is None
+        },
+        needs_check=is_hardware(choice.encoder) and not has_begun,
+    )
+    return ProbeResult(job_id=job_id, to_do=to_do, problem=problem)
+
+
+def check(context: TaskContext, payload: CheckPayload, hints: Hints) -> CheckResult:
+    """Open a job's encoder where it is, before any work that it could make vain."""
+    del hints  # nothing is kept of it
+    job = context.open(payload)
+    settings = job.spec.settings
+    check_encoder(
+        encode_spec(settings, job.spec.output, recipe_of(settings, job.video), job.video, threads=context.threads)
+    )
+    return CheckResult()
+
+
+def _choose(context: TaskContext, row: RowPart, video: records.Video, undecided: Identity) -> tuple[Choice, bool]:
+    """Return how a job is done, and whether an earlier run has begun it so.
+
+    Raises:
+        SettingsError: No encoder opens. One that needs a GPU is tried next, by a worker that has one.
+    """
+    job, choices = row.job, row.choices or first_choice(row.job.settings)
+    begun = [
+        choice
+        for choice in choices
+        if context.store.size(layout.plan(record_id(choice.identity(undecided, row.device)))) is not None
+    ]
+    refused: SettingsError | None = None
+    for choice in begun or choices:
+        settings = choice.settings(job.settings)
+        try:
+            spec = encode_spec(settings, job.output, recipe_of(settings, video), video, context.threads)
+            if not begun and not is_hardware(spec.codec):
+                check_encoder(spec)
+        except SettingsError as error:
+            refused = refused or error
+        else:
+            return replace(choice, encoder=spec.codec), bool(begun)
+    assert refused is not None  # there is one choice at least
+    raise refused
+
+
+def _check_early(context: TaskContext, job: JobSpec, audio: records.Audio) -> None:
+    """Find out before any work what would only fail at its end."""
+    output_at(job.output_address, context.scratch).check()
+    sound, codec = job.settings.encode.audio, sound_codec(job.settings, audio.info)
+    if codec != "copy":  # whether copying is exact depends on the plan
+        container, whole_s = container_for(Path(job.output)), audio.sound.duration_s
+        plan_soundtrack(audio.info, audio.sound, container, codec, sound.bitrate, whole_s)
+
+
+def _published(context: TaskContext, job_id: str, row: RowPart) -> Published:
+    """Return an earlier result when its file is still where it belongs, and what it was."""
+    address = row.job.output_address
+    output = output_at(address, context.scratch)
+    found = find_published(context.store, job_id, address, output, verify=row.verify, on_block=context.on_block)
+    # A driver may have died before it did; a later attempt leaves alone what others wait with.
+    if found.result and not row.attempt:
+        sweep_attempts(context.store, found.result, keep=row.job.settings.engine.keep_segments)
+    return found
+
+
+def _check_own_sound(context: TaskContext, job: JobSpec, video: records.Video) -> None:
+    """Decode the sound filmed with a video, by which its speaker is to be found."""
+    if context.planner.own_sound(job, video) is None:
+        raise FaceError(
+            "no_own_sound",
+            "faces",
+            "needs a video whose own sound can be used, for `speaking`",
+            "none",
+            "Choose another rule for this row",
+        )
+
+
+def _missing(stretch: Stretch, key_of: Callable[[int], str], there: list[str]) -> tuple[NumberedSpan, ...]:
+    """Return the chunks of a source that are looked at and whose records are not there."""
+    known = set(there)
+    return tuple(
+        NumberedSpan(number, piece.start, piece.stop)
+        for number, piece in stretch.numbered
+        if key_of(number) not in known
+    )

@@ -1,0 +1,50 @@
+"""Rendering a chunk of a job's output."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import replace
+
+from lipwise_ray.models.roles import PASSTHROUGH
+from lipwise_ray.pipeline.dubbing.planner import recipe_of
+from lipwise_ray.pipeline.dubbing.render_chunk import render_chunk
+from lipwise_ray.pipeline.flows.payloads import RenderPayload
+from lipwise_ray.pipeline.flows.results import RenderResult
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.state.markers import commit, read_marker
+from lipwise_ray.storage.scratch import scratch_file
+
+
+def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> RenderResult:
+    """Render a chunk and commit its segment, unless another attempt has."""
+    job_id, chunk = payload.probed.job_id, payload.chunk
+    known = None if hints.is_surely_missing else read_marker(context.store, job_id, chunk)
+    if known is not None:
+        return RenderResult(frames=known.frames, reused=True)
+    begin = time.perf_counter()
+    job = context.open(payload)
+    settings, request = job.spec.settings, context.models_for(payload, hints)
+    is_filmed, models = payload.original or settings.lipsync.model == PASSTHROUGH, context.models
+    with scratch_file(context.scratch, "segment.mkv") as temporary:
+        marker = render_chunk(
+            job,
+            job_id,
+            chunk,
+            recipe=recipe_of(settings, job.video),
+            lipsync=None if is_filmed else models.lipsync(request),
+            restorer=None if is_filmed else models.restorer(request),
+            parser=None if is_filmed else models.parser(request),
+            upscaler=models.upscaler(request),
+            target=temporary,
+            attempt=uuid.uuid4().hex[:12],
+            threads=context.threads,
+            begin=begin,
+            on_frame=context.on_frame,
+            on_check=context.on_block,
+        )
+        marker = replace(marker, original=payload.original)
+        context.store.put_file(marker.segment, temporary)
+    marker = commit(context.store, job_id, chunk, marker)
+    return RenderResult(frames=marker.frames, seconds=marker.seconds, stages=marker.stages)

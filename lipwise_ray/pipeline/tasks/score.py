@@ -1,0 +1,38 @@
+"""Scoring how well the lips of a rendered chunk go with its audio."""
+
+from __future__ import annotations
+
+from lipwise_ray.pipeline.dubbing.job_context import read_plan
+from lipwise_ray.pipeline.dubbing.planner import recipe_of
+from lipwise_ray.pipeline.flows.payloads import ScorePayload
+from lipwise_ray.pipeline.flows.results import ScoreResult
+from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.quality.score_chunk import score_chunk, stills
+from lipwise_ray.pipeline.quality.sync_scores import Distances
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.state import layout
+from lipwise_ray.state.ids import sync_scorer_id
+from lipwise_ray.state.markers import read_marker
+from lipwise_ray.state.store import load_file
+
+
+def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreResult:
+    """Measure a chunk's distances, unless those of its present segments are there."""
+    store, job_id, chunk = context.store, payload.probed.job_id, payload.chunk
+    key = layout.score(job_id, sync_scorer_id(payload.row.weights.needed("judge").sha256), chunk)
+    known = None if hints.is_surely_missing else load_file(store, key, Distances.load)
+    if known is not None and known.is_of({n: read_marker(store, job_id, n) for n in known.segments}):
+        return ScoreResult()
+    job = context.open(payload)
+    plan, recipe = read_plan(store, job_id), recipe_of(job.spec.settings, job.video)
+    threads = context.threads
+    scorer = context.models.sync_scorer(context.models_for(payload, hints))
+    found = score_chunk(job, plan, chunk, recipe, scorer, job_id=job_id, threads=threads, on_frame=context.on_frame)
+    if not isinstance(found, Distances):
+        return ScoreResult(missing=tuple(found))
+    images = stills(job, plan, chunk, recipe, job_id=job_id, threads=threads)
+    for name, image in zip(("before", "after"), images or (), strict=bool(images)):
+        store.write(layout.still(job_id, name), image)
+    records.keep_record(store, context.scratch, key, found.save)
+    return ScoreResult()

@@ -1,0 +1,19 @@
+"""Preparing a job's audio while its chunks are rendered."""
+
+from __future__ import annotations
+
+from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sound
+from lipwise_ray.pipeline.dubbing.job_context import read_plan
+from lipwise_ray.pipeline.flows.payloads import SoundPayload
+from lipwise_ray.pipeline.flows.results import SoundResult
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.scheduler.task import Hints
+
+
+def prepare_audio(context: TaskContext, payload: SoundPayload, hints: Hints) -> SoundResult:
+    """Encode a job's audio, or find out that it can be copied."""
+    del hints  # whatever there is, is looked for
+    probed = payload.probed
+    plan = read_plan(context.store, probed.job_id)
+    delivered = prepare_sound(context.open(payload), context.scratch, probed, plan)
+    return SoundResult(copied=delivered.plan.copy, sound=delivered.key)

@@ -1,0 +1,122 @@
+"""What a worker does: one task after another, with models that stay loaded."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from functools import partial
+
+from lipwise_ray.backends.worker_config import WorkerConfig
+from lipwise_ray.errors import LipwiseError, SettingsError, ran_out_of_memory
+from lipwise_ray.models.locator import WeightsLocator, mirror_of
+from lipwise_ray.pipeline.dubbing.capabilities import Abilities, abilities_of
+from lipwise_ray.pipeline.dubbing.planner import Planner
+from lipwise_ray.pipeline.dubbing.task_parts import RowPayload
+from lipwise_ray.pipeline.flows.task_kinds import KINDS
+from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import HANDLERS
+from lipwise_ray.pipeline.tasks.model_pool import room_for_models
+from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
+from lipwise_ray.scheduler.task import AnyKind, Hints, TaskResult
+from lipwise_ray.state.store import open_store
+
+_TICK_EVERY_S = 5.0
+_FRAMES_A_COLLECTION = 500
+
+
+class Worker:
+    """Runs tasks. One at a time; `frames_done` may be read from another thread."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+        self._cache = cache_of(config.paths)
+        self._store = open_store(config.state, self._cache)
+        self._scratch = config.scratch_here
+        self._planner = Planner(self._store, self._scratch)
+        locate = WeightsLocator(mirror_of(config.paths), self._tick_slowly)
+        room = partial(room_for_models, config.device, config.threads, config.models_gb, config.gpu_part)
+        self._models = Models(config.device, config.threads, locate, room)
+        self._known_kinds: set[str] = set()
+        self._ticked_s = 0.0
+        self.frames_done = 0
+        """Frames finished since the worker began: stands still when nothing moves."""
+
+    @property
+    def kinds(self) -> Mapping[str, AnyKind]:
+        """All kinds of task."""
+        return KINDS
+
+    def prepare(self, jobs: list[ModelRequest]) -> Abilities:
+        """Load the models that these jobs need, and tell what this worker can do.
+
+        Raises:
+            SetupError: A model cannot be loaded, or the GPU that is asked for is not there.
+        """
+        if self._config.device == "cuda":
+            _check_gpu()
+        for job in jobs:
+            self._models.load(job)
+        return abilities_of(self._config.device)
+
+    def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
+        """Do one task and return what its kind gives."""
+        self._media = media_of(payload.row.job.settings, self._cache, self._tick_slowly)
+        self._models.begin_task(bfloat16=payload.choice.bfloat16 if payload.choice else None)
+        here = (self._store, self._scratch, self._media, self._models, self._planner)
+        context = TaskContext(*here, self._config.threads, self._tick, self._tick_slowly)
+        ran_out = False
+        try:
+            return HANDLERS[kind](context, payload, hints)
+        except LipwiseError as error:
+            raise self._media.named(error) from error
+        except Exception as error:
+            ran_out = ran_out_of_memory(error)
+            if ran_out:
+                _let_go(error)
+            raise
+        finally:
+            if ran_out:
+                self._models.trim()
+            gc.collect()  # decoders and frames hang in cycles whose size Python cannot see: memory would grow
+            if kind.name not in self._known_kinds:
+                # What libraries keep for good need not be looked through after every task: that takes 0.1 s.
+                self._known_kinds.add(kind.name)
+                gc.freeze()
+
+    def _tick(self) -> None:
+        self.frames_done += 1
+        if self.frames_done % _FRAMES_A_COLLECTION == 0:  # as after each task: one may have as many frames as a film
+            gc.collect()
+
+    def _tick_slowly(self) -> None:
+        """Show that something moves which is not a frame: a download, a check."""
+        now = time.monotonic()
+        if now - self._ticked_s > _TICK_EVERY_S:
+            self._ticked_s = now
+            self._tick()
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clear the frames that an exception came through: they hold the very batches that there was no memory for."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _check_gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SettingsError(
+            "no_gpu",
+            "engine.device",
+            "cuda must be there where workers run",
+            f"no CUDA device on {socket.gethostname()}",
+            "Use auto, or machines with a GPU and its driver",
+        )

@@ -1,0 +1,1 @@
+"""Use cases: a manifest submitted, a night worked through."""

@@ -1,0 +1,138 @@
+"""How much work a row is, from its containers' headers alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from lipwise_ray.media.container import open_input
+from lipwise_ray.media.index import build_index
+from lipwise_ray.media.probe import probe_audio, probe_video
+from lipwise_ray.pipeline.dubbing.plan import chunk_frames
+from lipwise_ray.pipeline.dubbing.trim import used_frames
+from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.row_table import Row
+from lipwise_ray.pipeline.manifest.speakers import Speaker, detects, rules_of
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.format import check_format
+from lipwise_ray.state.speeds import latest_speeds
+from lipwise_ray.state.store import open_store
+from lipwise_ray.storage.address import is_local
+from lipwise_ray.values import Json, round_half_up, spans
+
+_ASSUMED_RENDER, _ASSUMED_SCAN = 15.0, 100.0  # frames a second of one worker on two cores
+_MICROSECONDS = 1_000_000
+_UNSURE = 2.0
+"""By which factor assumed speeds may be wrong."""
+
+_NINE_OF_TEN = (5, 95)
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Frames a second of one worker.
+
+    Attributes:
+        render: Over all of these jobs.
+        scan: Of looking for faces.
+        slowest, fastest: Of rendering, where nine of ten jobs stay within.
+        jobs: How many were measured; none for assumed speeds.
+        are_of_gpus: They were measured on GPUs.
+    """
+
+    render: float = _ASSUMED_RENDER
+    scan: float = _ASSUMED_SCAN
+    slowest: float = _ASSUMED_RENDER / _UNSURE
+    fastest: float = _ASSUMED_RENDER * _UNSURE
+    jobs: int = 0
+    are_of_gpus: bool = False
+
+    @staticmethod
+    def measured(state: str) -> Speeds:
+        """Return the speeds of the latest jobs finished in a state, or assumed ones.
+
+        Raises:
+            StateError: A newer program made the state.
+        """
+        if is_local(state) and not Path(state).is_dir():
+            return Speeds()
+        store = open_store(state)
+        check_format(store)
+        known = latest_speeds(store)
+        if not known:
+            return Speeds()
+        each = [one.frames / one.render_s for one in known]
+        slowest, fastest = (float(value) for value in np.percentile(each, _NINE_OF_TEN))
+        return Speeds(
+            render=sum(one.frames for one in known) / sum(one.render_s for one in known),
+            slowest=slowest,
+            fastest=fastest,
+            jobs=len(known),
+            are_of_gpus={one.device for one in known} == {"cuda"},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a row will take."""
+
+    row_id: str
+    frames: int
+    rate: Fraction
+    chunks: int
+    scan_frames: int
+    seconds: float
+
+    def record(self) -> Json:
+        """Return JSON values."""
+        return {
+            "row_id": self.row_id,
+            "frames": self.frames,
+            "rate": str(self.rate),
+            "chunks": self.chunks,
+            "scan_frames": self.scan_frames,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> Estimate:
+    """Estimate a row; the sound's length is taken from its container, not decoded.
+
+    Raises:
+        MediaError: An input cannot be opened.
+        AudioError: The audio has no sound.
+    """
+    video = media.local(row.video, media.identity(row.video))
+    info = probe_video(video, settings.limits, Fraction(settings.source.still_rate))
+    index = build_index(info, salvage=settings.source.on_error == "salvage")
+    is_still = info.is_still or len(index) == 1
+    said = [Speaker("", row.audio)] if row.audio else row.speakers
+    audio_s = max(_end_s(one, settings, media) for one in said)
+    rate = Fraction(settings.source.still_rate) if is_still else index.mean_rate
+    whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
+    end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
+    video_s = max(Fraction(0), end_s - Fraction(row.start_s))
+    length_s = {"audio": audio_s, "video": video_s, "shortest": min(audio_s, video_s)}[
+        "audio" if is_still else settings.timing.length
+    ]
+    frames = max(1, round_half_up(length_s * rate))
+    scan_frames = (
+        len(used_frames(index, row.start_s, row.end_s)) if detects(rules_of(row.speakers, settings), row.tracks) else 0
+    )
+    seconds = frames / speeds.render + scan_frames / speeds.scan
+    return Estimate(
+        row.id, frames, rate, len(spans(frames, chunk_frames(settings, rate, frames))), scan_frames, seconds
+    )
+
+
+def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
+    """Return when a sound is over, by its container."""
+    file = media.local(speaker.audio, media.identity(speaker.audio))
+    probe_audio(file, settings.limits)
+    if speaker.end_s is not None:
+        return Fraction(speaker.end_s)
+    with open_input(file) as container:
+        return Fraction(speaker.start_s) + Fraction(container.duration or 0, _MICROSECONDS)

@@ -1,0 +1,70 @@
+"""Telling what files are like, with networks that are loaded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipwise_ray.pipeline.analysis.transcription import Recogniser
+from lipwise_ray.pipeline.quality.inspection import inspect as inspect_file
+from lipwise_ray.pipeline.quality.inspection_facts import InspectionFacts, facts_of
+from lipwise_ray.pipeline.quality.sync_scores import scorer_of
+from lipwise_ray.pipeline.tasks.models import DetectorMaker
+from lipwise_ray.runs.load_settings import LoadedSettings, loaded
+from lipwise_ray.runs.model_requirements import ModelRequirements
+from lipwise_ray.runs.run_inputs import registry_of
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.shapes import record_of
+
+
+class Inspector:
+    """Tells what files are like, with networks that are loaded once.
+
+    Args:
+        settings: As for `submit`. `asr.model` adds what is said, and in which language.
+        models: As for `submit`.
+
+    Raises:
+        SetupError: Settings or weights are wrong.
+    """
+
+    def __init__(self, settings: Settings | LoadedSettings | None = None, *, models: str | Path | None = None) -> None:
+        from lipwise_ray.metrics.sync_scorers import load_sync_scorer
+
+        self._settings = loaded(settings, None).for_run()
+        requirements = ModelRequirements(registry_of(self._settings, models), gpu=False)
+        self._recogniser = Recogniser(Path(self._settings.asr.model)) if self._settings.asr.model else None
+        self._detector = DetectorMaker(
+            requirements.for_role("detector", self._settings), self._settings.detect.min_score
+        )()
+        self._chosen = next(iter(requirements.for_role("judge", self._settings)), None)
+        self._scorer = load_sync_scorer(self._chosen.network, self._chosen.path) if self._chosen else None
+
+    def __call__(self, file: str | Path) -> InspectionFacts:
+        """Inspect a file: a video, an image or audio.
+
+        Raises:
+            MediaError: It is no media file.
+        """
+        found = inspect_file(Path(file), self._settings, self._detector, self._scorer, self._recogniser)
+        if self._chosen and "sync" in found.record:
+            found.record["sync"] |= record_of(scorer_of(self._chosen))
+        return facts_of(found.record, found.faces)
+
+
+def inspect(
+    file: str | Path, *, settings: Settings | LoadedSettings | None = None, models: str | Path | None = None
+) -> InspectionFacts:
+    """Tell what a file holds: streams, rates, loudness, speech, shots, faces, and how lips and audio go together.
+
+    `Inspector` does the same with many files, and loads its networks once.
+
+    Args:
+        file: A video, an image or audio.
+        settings: As for `submit`. `asr.model` adds what is said, and in which language.
+        models: As for `submit`.
+
+    Raises:
+        MediaError: It is no media file.
+        SetupError: Settings or weights are wrong.
+    """
+    return Inspector(settings, models=models)(file)

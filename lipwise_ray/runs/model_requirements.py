@@ -1,0 +1,190 @@
+"""Which checkpoints a run's rows require, and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from lipwise_ray.errors import LipwiseError, SettingsError
+from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.models.roles import ROLES, Machines, ModelRole, RoleName, RowFacts, Wanted
+from lipwise_ray.pipeline.analysis.transcription import check_recogniser
+from lipwise_ray.pipeline.manifest.row_table import AUTO, Row
+from lipwise_ray.pipeline.manifest.speakers import listens, needs_detector, portraits, rules_of
+from lipwise_ray.pipeline.tasks.models import ModelRequest
+from lipwise_ray.runs.settings_source import SettingsSource, further_attempts
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.storage.address import whole_path
+
+_MOST_KNOWN = 256
+
+
+class ModelRequirements:
+    """Finds the checkpoints that settings ask for; each file is hashed once.
+
+    Args:
+        registry: Where named ones are.
+        gpu: Workers have a GPU, so that ``auto`` may take the heavier detector.
+    """
+
+    def __init__(self, registry: Registry, *, gpu: bool) -> None:
+        self._registry = registry
+        self._machines = Machines(gpu, registry.installed)
+        self._known: dict[Wanted, Checkpoint] = {}
+        self._unusable: dict[Wanted, LipwiseError] = {}
+        self._choices: dict[str, None] = {}
+
+    def all_of(
+        self, source: SettingsSource, rows: Iterable[Row], of: Callable[[Settings, Row], Checkpoints] | None = None
+    ) -> list[ModelRequest]:
+        """Return what the workers have to load for these rows, each combination once.
+
+        Args:
+            source: Their settings.
+            rows: The rows.
+            of: Says what a row needs; what dubbing does without it.
+
+        Rows whose checkpoints cannot be used are left out, for they are refused when their turn comes.
+
+        Raises:
+            WeightsError: No row is left: the first one's checkpoint is missing or damaged.
+        """
+        found: dict[str, ModelRequest] = {}
+        problem: LipwiseError | None = None
+        noted: list[Settings] = []
+        for row in rows:
+            settings = source.for_row(row)
+            if settings.gate.retry and settings not in noted[-_MOST_KNOWN:]:
+                noted.append(settings)
+                self._note_terms(further_attempts(settings), row, of or self.of)
+            try:
+                checkpoints = (of or self.of)(settings, row)
+            except LipwiseError as error:
+                problem = problem or error
+                continue
+            key = f"{checkpoints} {settings.lipsync} {settings.restore} {settings.detect} {settings.composite}"
+            if key not in found:
+                found[key] = ModelRequest(settings, checkpoints)
+        if problem and not found:
+            raise problem
+        return list(found.values())
+
+    def _note_terms(self, attempts: list[Settings], row: Row, of: Callable[[Settings, Row], Checkpoints]) -> None:
+        """Find the checkpoints of further attempts, for their terms; those that cannot be used are reported later."""
+        for settings in attempts:
+            with suppress(LipwiseError):
+                of(settings, row)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of the checkpoints found so far.
+
+        What ``auto`` chose and why; networks that were made for other images than photographed ones; terms that
+        forbid commerce or leave it unclear.
+        """
+        words = {"no": "is not for commercial use", "unclear": "may not be for commercial use"}
+        found = self._known.values()
+        terms = {f"{one.name} {words[one.commercial]}: {one.reason}" for one in found if one.commercial != "yes"}
+        made_for = {
+            f"{one.name} was made for {one.made_for}, and not for photographed ones" for one in found if one.made_for
+        }
+        return [*self._choices, *sorted(made_for), *sorted(terms)]
+
+    def of(self, settings: Settings, row: Row) -> Checkpoints:
+        """Return the checkpoints that dub a row.
+
+        Raises:
+            WeightsError: One is not installed, or damaged.
+            SettingsError: The row's language is to be recognised, and cannot be.
+        """
+        if row.language == AUTO:
+            _check_hearing(settings)
+        rules = rules_of(row.speakers, settings)
+        facts = RowFacts(
+            needs_detector=needs_detector(rules, row.tracks),
+            seeks_speaker=listens(rules),
+            has_portraits=bool(portraits(rules)),
+        )
+        needed = (role for role in ROLES.values() if role.dubs and role.needed(settings, facts))
+        return _checkpoints({role.name: self.for_role(role.name, settings) for role in needed})
+
+    def for_evaluation(self, settings: Settings, row: Row) -> tuple[Checkpoints, dict[str, str]]:
+        """Return the checkpoints that measure a row's video, and by figure why what is not installed cannot be told.
+
+        Raises:
+            WeightsError: A checkpoint is damaged, or one without which nothing can be told is not installed.
+        """
+        facts = RowFacts(
+            needs_detector=needs_detector(rules_of((), settings), row.tracks),
+            has_reference=row.reference is not None,
+        )
+        found: dict[RoleName, tuple[Checkpoint, ...]] = {}
+        absent: dict[str, str] = {}
+        for role in ROLES.values():
+            if not role.evaluates or not role.needed(settings, facts):
+                continue
+            missing = self._missing(role, settings) if role.figure else []
+            if missing:
+                (name,) = missing
+                absent[role.figure] = f"{name} is not installed: run `lipwise-ray models pull {name}`"
+            else:
+                found[role.name] = self.for_role(role.name, settings)
+        return _checkpoints(found), absent
+
+    def _missing(self, role: ModelRole, settings: Settings) -> list[str]:
+        wanted = role.requirement(role, settings, self._machines).wanted
+        return [one.name for one in wanted if one.file is None and not self._registry.installed(one.name)]
+
+    def for_role(self, name: RoleName, settings: Settings) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints that settings ask for in a role, none where it is not wanted.
+
+        Raises:
+            WeightsError: One is not installed, or damaged.
+        """
+        role = ROLES[name]
+        required = role.requirement(role, settings, self._machines)
+        if required.choice is not None:
+            why = f" ({required.choice.why})" if required.choice.why else ""
+            self._choices[f"{role.setting} = auto: {required.choice.name}{why}"] = None
+        return tuple(self._get(one) for one in required.wanted)
+
+    def _get(self, wanted: Wanted) -> Checkpoint:
+        if wanted in self._unusable:
+            raise self._unusable[wanted]
+        if wanted not in self._known:
+            try:
+                self._known[wanted] = self._find(wanted)
+            except LipwiseError as error:
+                self._unusable[wanted] = error
+                raise
+        return self._known[wanted]
+
+    def _find(self, wanted: Wanted) -> Checkpoint:
+        usual = wanted.networks[0]
+        if wanted.file is not None:
+            return self._registry.own_file(whole_path(wanted.file), usual)
+        network = self._registry.entry(wanted.name).network
+        return self._registry.resolve(wanted.name, network if network in wanted.networks else usual)
+
+
+def _checkpoints(found: dict[RoleName, tuple[Checkpoint, ...]]) -> Checkpoints:
+    return Checkpoints({role: several for role, several in found.items() if several})
+
+
+def _check_hearing(settings: Settings) -> None:
+    """Find out whether a row's language can be heard.
+
+    Raises:
+        SettingsError: It cannot.
+    """
+    if settings.asr.model is None:
+        raise SettingsError(
+            "no_asr_model",
+            "asr.model",
+            f"must be set for rows whose language is {AUTO}",
+            "nothing",
+            "Name the folder of a Whisper model",
+        )
+    check_recogniser(Path(settings.asr.model))

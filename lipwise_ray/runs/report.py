@@ -1,0 +1,55 @@
+"""What a run came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lipwise_ray.exit_codes import ExitCode, of_rows
+from lipwise_ray.state import layout
+from lipwise_ray.state.row_outcome import RowOutcome, outcome_in
+from lipwise_ray.state.store import as_json, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run came to."""
+
+    run_id: str
+    done: int
+    failed: int
+    left: int
+    seconds: float
+    frames: int
+    chunks_rendered: int
+    chunks_reused: int
+    stopped: str = field(default="", kw_only=True)
+    """Why it ended before its rows did (`Run.stopped`)."""
+    out: str = field(default="", kw_only=True)
+    """Where outputs are."""
+    state: str = field(default="", kw_only=True)
+    """Where its records are."""
+    page: str = field(default="", kw_only=True)
+    """Its report (HTML); empty where none was written."""
+
+    @property
+    def rows(self) -> Iterator[RowOutcome]:
+        """How its rows ended, in the manifest's order, read from the state.
+
+        Raises:
+            StorageError: The state cannot be read.
+        """
+        store = open_store(self.state)
+        for data in store.read_all(sorted(store.names(layout.rows(self.run_id)))):
+            outcome = outcome_in(as_json(data))
+            if outcome is not None:
+                yield outcome
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with where no row may fail."""
+        return self.code_above(0.0)
+
+    def code_above(self, fail_above: float) -> ExitCode:
+        """Return what the command ends with where a fraction of the rows may fail."""
+        return of_rows(failed=self.failed, done=self.done, left=self.left, fail_above=fail_above)

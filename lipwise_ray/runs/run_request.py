@@ -1,0 +1,70 @@
+"""What asked for a run, as its state keeps it for `lipwise-ray retry`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Literal
+
+from lipwise_ray.errors import InputError
+from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.state.run_records import Request
+from lipwise_ray.storage.address import is_local, whole_path
+from lipwise_ray.storage.redact import scrub
+
+
+def request_for(
+    verb: Literal["submit", "evaluate"],
+    files: Sequence[str],
+    settings: LoadedSettings,
+    *,
+    references: Sequence[str] = (),
+    fail_above: float = 0.0,
+    shard: str | None = None,
+) -> Request | None:
+    """Return what a call stands for as a command; None where its settings were made in code.
+
+    Args:
+        verb: The command.
+        files: The manifest, or videos.
+        settings: Of the run.
+        references: What videos are compared with.
+        fail_above: The fraction of rows that may fail.
+        shard: The part of the rows.
+    """
+    if settings.assignments is None:
+        return None
+    return Request(
+        verb=verb,
+        files=[*files],
+        references=[*references],
+        job=str(settings.job) if settings.job is not None else None,
+        assignments=[*settings.assignments],
+        preset=settings.asked_preset,
+        address=settings.address,
+        workers=settings.workers,
+        fail_above=fail_above,
+        shard=shard,
+    )
+
+
+def kept(request: Request | None, out: str) -> Request | None:
+    """Return a request as the state keeps it: with whole paths, its outputs' place, and without secrets."""
+    if request is None:
+        return None
+    asked = replace(
+        request,
+        files=[_whole(file) for file in request.files],
+        references=[_whole(file) for file in request.references],
+        job=_whole(request.job) if request.job is not None else None,
+        out=_whole(out),
+    )
+    words = asdict(asked)
+    return replace(asked, is_cut=scrub(words) != words)
+
+
+def _whole(place: str) -> str:
+    try:
+        return str(whole_path(place)) if is_local(place) else place
+    except InputError:  # its row says so
+        return place

@@ -1,0 +1,119 @@
+"""Working through the rows of a run with what was loaded for it: what all ways in share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lipwise_ray.backends.factory import make_engine
+from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
+from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.pipeline.tasks.worker import Worker, WorkerConfig
+from lipwise_ray.reports.write import write_report
+from lipwise_ray.runs import submit
+from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, Progress, RunEnded
+from lipwise_ray.runs.report import Report
+from lipwise_ray.runs.run_inputs import registry_of
+from lipwise_ray.runs.run_request import kept
+from lipwise_ray.scheduler.engine import Engine
+from lipwise_ray.scheduler.metrics import NightFacts
+from lipwise_ray.state.row_outcome import RowOutcome
+from lipwise_ray.state.run_records import Request
+from lipwise_ray.state.store import open_store
+
+_KINDS = {"setup": SetupError, "storage": StorageError, "input": InputError}
+_REFUSED = "validate"
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRunner:
+    """Runs rows.
+
+    Attributes:
+        source: Their settings.
+        models: Folder of pulled checkpoints, where `paths.models` names none; None for the user's cache.
+        tell: Takes what happens.
+        stop: Asked often; once it says yes, running tasks have `engine.stop_s` to end.
+    """
+
+    source: LoadedSettings
+    models: str | Path | None
+    tell: Progress
+    stop: Callable[[], bool]
+
+    def dub(
+        self,
+        manifest: Manifest,
+        out: str,
+        state: str,
+        request: Request | None = None,
+        *,
+        verify: bool = False,
+        is_over: Callable[[], bool] = lambda: False,
+        night: NightFacts | None = None,
+    ) -> Report:
+        """Dub rows; the arguments are `driver.submit`'s."""
+        listener = self._listener(manifest)
+        return submit.submit(
+            manifest,
+            self.source,
+            registry_of(self.source.for_run(), self.models),
+            state=state,
+            out=out,
+            make_engine=self._engine_maker(listener),
+            listener=listener,
+            stop=self.stop,
+            is_over=is_over,
+            request=kept(request, out),
+            verify=verify,
+            night=night,
+        )
+
+    def evaluate(self, manifest: Manifest, out: str, state: str, request: Request | None = None) -> Report:
+        """Evaluate rows; the arguments are `driver.evaluate`'s."""
+        listener = self._listener(manifest)
+        return submit.evaluate(
+            manifest,
+            self.source,
+            registry_of(self.source.for_run(), self.models),
+            state=state,
+            out=out,
+            make_engine=self._engine_maker(listener),
+            listener=listener,
+            stop=self.stop,
+            request=kept(request, out),
+        )
+
+    def _listener(self, manifest: Manifest) -> EventListener:
+        rows = manifest.good + manifest.bad
+        self.tell(ManifestRead(rows))
+        return EventListener(self.tell, rows)
+
+    def _engine_maker(self, listener: EventListener) -> Callable[[WorkerConfig], Engine]:
+        settings = self.source.for_run().engine
+        return lambda config: make_engine(settings, config, Worker, listener.problem)
+
+    def end(self, report: Report, folder: Path | None = None, *, writes_page: bool = True) -> Report:
+        """Write a run's page and tables, and tell of its end; that they cannot be written is told of too.
+
+        Args:
+            report: What the run came to.
+            folder: Where to; the run's own place in the state without.
+            writes_page: They are wanted.
+        """
+        if writes_page:
+            try:
+                report = replace(report, page=write_report(open_store(report.state), report.run_id, folder))
+            except LipwiseError as error:  # what was done stays done
+                self.tell(Problem(f"the report was not written: {error}"))
+        self.tell(RunEnded(report))
+        return report
+
+
+def error_of(outcome: RowOutcome) -> LipwiseError:
+    """Return the error that ended a row, of the kind that says who is to blame."""
+    record = outcome.record
+    blame = "input" if record.get("stage") == _REFUSED else record.get("blame")
+    return _KINDS.get(str(blame), LipwiseError)(str(record["code"]), "", str(record["message"]))

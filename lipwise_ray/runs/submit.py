@@ -1,0 +1,377 @@
+"""Submitting a manifest: settings, weights, lock, engine, run. The library call behind `submit`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from lipwise_ray.backends.factory import meter_for
+from lipwise_ray.backends.worker_config import WorkerConfig
+from lipwise_ray.errors import EngineError, LipwiseError, SettingsError, StorageError
+from lipwise_ray.media.encode import is_hardware
+from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.pipeline.dubbing.capabilities import Abilities
+from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.pipeline.manifest.row_table import Row, Waiting
+from lipwise_ray.pipeline.quality.evaluation_sums import overall_distance
+from lipwise_ray.pipeline.tasks.models import ModelRequest
+from lipwise_ray.runs.model_requirements import ModelRequirements
+from lipwise_ray.runs.report import Report
+from lipwise_ray.runs.settings_source import SettingsSource
+from lipwise_ray.runs.work import Dubbing, Evaluation, RunFacts, Work, Workers
+from lipwise_ray.scheduler.deadlines import Deadlines
+from lipwise_ray.scheduler.dispatcher import Dispatcher
+from lipwise_ray.scheduler.ending import Ending
+from lipwise_ray.scheduler.engine import Engine, failure_of
+from lipwise_ray.scheduler.listener import Listener
+from lipwise_ray.scheduler.metrics import NightFacts
+from lipwise_ray.scheduler.retry_policy import Budgets
+from lipwise_ray.scheduler.run import RowJob, Run
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import EvaluationResult
+from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, Request, RunEnd, RunRecord
+from lipwise_ray.state.shapes import read_typed, record_of, typed
+from lipwise_ray.state.shards import Shard, held, place_of
+from lipwise_ray.state.speeds import write_speeds
+from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, to_json
+from lipwise_ray.storage.address import is_within, normal
+from lipwise_ray.storage.cache import machine_folder, named_scratch, own_folder
+from lipwise_ray.storage.scratch import scratch_file
+
+_SCRATCH = ".lipwise-scratch"
+_DIGITS = 4
+_ALL_BEGIN_S, _LOOK_S = 120.0, 0.2
+
+
+EngineMaker = Callable[[WorkerConfig], Engine]
+
+
+def submit(
+    manifest: Manifest,
+    source: SettingsSource,
+    registry: Registry,
+    *,
+    state: str,
+    out: str,
+    make_engine: EngineMaker,
+    listener: Listener,
+    stop: Callable[[], bool] = lambda: False,
+    is_over: Callable[[], bool] = lambda: False,
+    request: Request | None = None,
+    verify: bool = False,
+    night: NightFacts | None = None,
+) -> Report:
+    """Dub every row of a manifest, or of the shard that is left of it (`Manifest.keep`).
+
+    Args:
+        manifest: What to do.
+        source: Settings.
+        registry: Where weights come from.
+        state: Where the state is: a folder, or a prefix of a bucket.
+        out: Outputs go under this folder or prefix.
+        make_engine: Makes the engine once the state is locked.
+        listener: Is told what happens.
+        stop: Asked often; once it says yes, running tasks have `engine.stop_s` to end, and the run stops.
+        is_over: Asked too; once it says yes nothing more is begun, and the run stops when running tasks have ended.
+        request: What asked for it, for `retry`.
+        verify: Read finished outputs, and make those again that are not what was published.
+        night: The night that this is part of; None for none.
+
+    Raises:
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+    """
+    return work_through(
+        manifest,
+        source,
+        registry,
+        Dubbing(normal(out), normal(state), listener.problem),
+        state=state,
+        make_engine=make_engine,
+        listener=listener,
+        stop=stop,
+        is_over=is_over,
+        request=request,
+        verify=verify,
+        night=night,
+    )
+
+
+def work_through(
+    manifest: Manifest,
+    source: SettingsSource,
+    registry: Registry,
+    work: Work,
+    *,
+    state: str,
+    make_engine: EngineMaker,
+    listener: Listener,
+    stop: Callable[[], bool] = lambda: False,
+    is_over: Callable[[], bool] = lambda: False,
+    request: Request | None = None,
+    verify: bool = False,
+    night: NightFacts | None = None,
+) -> Report:
+    """Do the same with every row of a manifest.
+
+    Rows that are done already are left alone; rows that got stuck go on where they stopped. Bad rows are recorded as
+    failed. The arguments are `submit`'s.
+
+    Raises:
+        SetupError: Nothing can start: settings, weights, state or workers are wrong.
+    """
+    begun, shard = time.monotonic(), manifest.shard
+    run_settings = source.for_run()
+    if is_within(work.out, state):
+        must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
+        raise SettingsError("out_in_state", "--out", must, work.out, do)
+    store = open_store(state)
+    scratch, own = _scratch(store, run_settings.paths.scratch, shard)
+    place = place_of(store, shard)
+    run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
+
+    def of(settings: Settings, row: Row) -> Checkpoints:
+        return work.checkpoints(requirements, settings, row)
+
+    with held(store, shard, run_id, wait=listener.problem) as lease:
+        _clear(scratch, is_private=bool(own or run_settings.paths.scratch))
+        for asked in place.names(layout.CONTROL):
+            place.remove(asked)  # it was meant for a driver before this one
+        requirements = ModelRequirements(registry, gpu=False)
+        prepare = requirements.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
+        threads = run_settings.engine.threads_per_worker
+        config = WorkerConfig(store.address, str(scratch), "cpu", threads, run_settings.paths)
+        engine = make_engine(replace(config, models_gb=run_settings.engine.models_gb, machine_folder=own))
+        try:
+            if engine.device != "cpu":
+                requirements = ModelRequirements(registry, gpu=True)
+                prepare = requirements.all_of(source, manifest.rows, of)
+            listener.run_started(run_id, engine.description)
+            notes = requirements.notes
+            for note in notes:
+                listener.note(note)
+            told = run_settings.engine
+            meter = meter_for(told, place.address, manifest.good + manifest.bad, night)
+            if manifest.good:
+                lease.about = {"loading": engine.places}
+                _start(engine, prepare, stop)
+                if any(map(is_hardware, run_settings.encode.codecs)):
+                    _wait_for_all(engine, stop)
+            ledger = Ledger(store, run_id)
+            dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
+            run = Run(run_id, store, place, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
+            _record_run(store, run_id, manifest, run_settings, work.out, request, notes)
+            _record_rows(store, run_id, manifest, work.out, scratch)
+            for bad in manifest.bad_rows:
+                run.refuse(bad.line, bad.id, list(bad.problems))
+            told_all = RunFacts(engine.device, verify)
+            try:
+                run.work(
+                    _jobs(manifest.waiting(), source, requirements, work, told_all, run),
+                    Ending(told.stop_s, stop, is_over),
+                )
+            finally:
+                with suppress(StorageError):  # it was told of
+                    meter.close()
+        finally:
+            engine.close()
+    return _report(run, manifest, time.monotonic() - begun, work.out)
+
+
+def _start(engine: Engine, prepare: list[ModelRequest], stop: Callable[[], bool]) -> None:
+    try:
+        engine.start(prepare, stop)
+    except EngineError:
+        if not stop():  # whoever asked this process to end may have asked Ray's too
+            raise
+
+
+def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
+    """Let every worker that loads tell what it can do: which encoder is used must not go by who is first."""
+    deadline_s = time.monotonic() + _ALL_BEGIN_S
+    while engine.loading and time.monotonic() < deadline_s and not stop():
+        time.sleep(_LOOK_S)
+        engine.idle("gpu")
+
+
+def _scratch(store: Store, given: str | None, shard: Shard | None) -> tuple[Path, str]:
+    """Return the folder for temporary files, and that of this machine which it is in; no such where it is everybody's.
+
+    It is in a local state, or else in a folder of the machine's or in the given one, which machines may share. There it
+    is named after the state and the shard, which has one driver at a time, so what lies there is nobody's when a driver
+    starts.
+    """
+    if given is None and isinstance(store, LocalStore) and named_scratch() is None:
+        folder, own = store.root / _SCRATCH, ""
+    else:
+        place = Path(given) if given else machine_folder()
+        is_of_one_machine = given and isinstance(store, LocalStore)
+        state = f"{platform.node()}:{store.address}" if is_of_one_machine else store.address
+        folder = own_folder(place / hashlib.sha256(state.encode()).hexdigest()[:16])
+        own = "" if given else str(place)
+    return folder / shard.name if shard else folder, own
+
+
+def _clear(scratch: Path, *, is_private: bool) -> None:
+    """Remove what a driver that was killed left."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    if is_private:
+        own_folder(scratch)
+
+
+def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
+    told = settings.engine
+    budgets = Budgets(told.application_attempts, told.memory_attempts, told.infrastructure_attempts, told.backoff_s)
+    return budgets, Deadlines(told.stall_s, told.quiet_s)
+
+
+def _record_run(
+    store: Store,
+    run_id: str,
+    manifest: Manifest,
+    settings: Settings,
+    out: str,
+    request: Request | None,
+    notes: list[str],
+) -> None:
+    record = RunRecord(
+        run_id=run_id,
+        manifest=manifest.name,
+        manifest_sha256=manifest.sha256,
+        rows=manifest.good + manifest.bad,
+        out=out,
+        settings=settings.model_dump(mode="json"),
+        begun=time.time(),
+        request=request,
+        shard=str(manifest.shard) if manifest.shard else None,
+        rows_total=manifest.rows_total if manifest.shard else None,
+        notes=tuple(notes),
+        folder=str(Path.cwd()),
+    )
+    store.write(layout.run_record(run_id), to_json(record_of(record)))
+
+
+def _record_rows(store: Store, run_id: str, manifest: Manifest, out: str, scratch: Path) -> None:
+    """Write down the rows that are to be done, so that whoever looks at a stopped run knows which are not."""
+    with scratch_file(scratch, "planned.jsonl") as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
+            for row in manifest.rows:
+                planned = PlannedRow(row.line, row.id, f"{out}/{row.output}" if row.output else None)
+                file.write(json.dumps(record_of(planned)) + "\n")
+        store.put_file(layout.planned(run_id), temporary)
+
+
+def _report(run: Run, manifest: Manifest, seconds: float, out: str) -> Report:
+    run.count_unfinished()
+    totals = run.totals
+    report = Report(
+        run_id=run.id,
+        done=totals["done"],
+        failed=totals["failed"],
+        left=manifest.good + manifest.bad - totals["done"] - totals["failed"],
+        seconds=seconds,
+        frames=totals["frames_rendered"],
+        chunks_rendered=totals["chunks_rendered"],
+        chunks_reused=totals["chunks_reused"],
+        stopped=run.stopped,
+        out=out,
+        state=run.store.address,
+    )
+    end = RunEnd(
+        done=report.done,
+        failed=report.failed,
+        left=report.left,
+        seconds=round(seconds, 3),
+        frames_rendered=report.frames,
+        chunks_rendered=report.chunks_rendered,
+        chunks_reused=report.chunks_reused,
+    )
+    try:
+        run.store.write(f"{layout.run(run.id)}/report.json", to_json(record_of(end)))
+        write_speeds(run.store, run.id, list(run.speeds))
+    except StorageError as error:  # what was done stays done
+        run.listener.problem(str(error))
+    return report
+
+
+def _jobs(
+    waiting: Waiting, source: SettingsSource, requirements: ModelRequirements, work: Work, told: RunFacts, run: Run
+) -> Iterator[RowJob]:
+    """Yield rows ready to be worked on, in the order of their turns; refuse those that cannot begin."""
+    admission_round, begun = 0, 0
+    while (row := waiting.take(run.tenants_at_work)) is not None:
+        begun += 1
+        if begun > run.most_rows:
+            admission_round, begun = admission_round + 1, 1
+        try:
+            settings = source.for_row(row)
+            engine = run.dispatcher.engine
+            abilities = [one for one in engine.abilities if isinstance(one, Abilities)]
+            workers = Workers(abilities, are_all=not engine.loading)
+            flow = work.flow(row, settings, requirements, told, admission_round, workers)
+        except (StorageError, EngineError):
+            raise  # the run's
+        except LipwiseError as error:
+            run.refuse(row.line, row.id, [error], row.extra)
+            continue
+        except Exception as error:  # noqa: BLE001  # a row that cannot be begun is refused, the others go on
+            run.refuse(row.line, row.id, [_broken(row, error)], row.extra)
+            continue
+        yield RowJob(row.line, row.id, flow, row.extra)
+
+
+def _broken(row: Row, error: Exception) -> LipwiseError:
+    failure = failure_of(error)
+    return LipwiseError(failure.code, row.where, "must be understood", failure.message)
+
+
+def evaluate(
+    manifest: Manifest,
+    source: SettingsSource,
+    registry: Registry,
+    *,
+    state: str,
+    out: str,
+    make_engine: EngineMaker,
+    listener: Listener,
+    stop: Callable[[], bool] = lambda: False,
+    request: Request | None = None,
+) -> Report:
+    """Evaluate every row of a manifest; the arguments are `submit`'s, only that figures go to `out`.
+
+    The record of the run's end gets the distance over the faces of all rows that have a reference.
+
+    Raises:
+        SetupError: Nothing can start.
+    """
+    report = work_through(
+        manifest,
+        source,
+        registry,
+        Evaluation(out),
+        state=state,
+        make_engine=make_engine,
+        listener=listener,
+        stop=stop,
+        request=request,
+    )
+    store = open_store(state)
+    rows = (typed(as_json(data), EvaluationResult) for data in store.read_all(store.names(layout.rows(report.run_id))))
+    chunks = {row.job_id: row.chunks or 1 for row in rows if row and row.fidelity}
+    if chunks:
+        distance, pictures = overall_distance(store, chunks)
+        key = f"{layout.run(report.run_id)}/report.json"
+        end = read_typed(store, key, RunEnd) or RunEnd()
+        fid = None if distance is None else round(distance, _DIGITS)
+        store.write(key, to_json(record_of(EvaluationEnd.of(end, fid, pictures))))
+    return report

@@ -1,0 +1,168 @@
+"""What is wrong with a manifest before anything is run: rows, settings, files and checkpoints, all at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+from lipwise_ray.errors import LipwiseError
+from lipwise_ray.faces.tracks import read_tracks
+from lipwise_ray.media.index import check_packets
+from lipwise_ray.media.probe import probe_audio, probe_video
+from lipwise_ray.models.checkpoints import Checkpoint
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.models.roles import Wanted
+from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.pipeline.manifest.row_table import Row
+from lipwise_ray.pipeline.manifest.speakers import portraits, rules_of
+from lipwise_ray.runs.model_requirements import ModelRequirements
+from lipwise_ray.runs.settings_source import SettingsSource
+from lipwise_ray.runs.work import Dubbing, RunFacts
+from lipwise_ray.settings.model import LimitsSettings, Settings
+from lipwise_ray.values import Json
+
+_MOST_KNOWN_FILES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        code: A stable word for machines.
+        message: For people; it says where.
+        line: The row's in the manifest; None for what several rows lack.
+        row_id: The row's.
+        rows: How many rows it concerns.
+    """
+
+    code: str
+    message: str
+    line: int | None = None
+    row_id: str | None = None
+    rows: int = 1
+
+    def record(self) -> Json:
+        """Return JSON values."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "line": self.line,
+            "row_id": self.row_id,
+            "rows": self.rows,
+        }
+
+
+class Validation:
+    """Checks a manifest of rows that are to be dubbed.
+
+    Args:
+        manifest: The manifest.
+        source: Its settings.
+        registry: Where checkpoints are.
+        media: Opens inputs; None leaves them closed.
+        out: Where outputs are to go.
+        state: Where the state is to be.
+    """
+
+    def __init__(
+        self, manifest: Manifest, source: SettingsSource, registry: Registry, media: Media | None, out: str, state: str
+    ) -> None:
+        self._manifest = manifest
+        self._source = source
+        self._media = media
+        self._work = Dubbing(out, state, warn=lambda _: None)
+        self._requirements = NotedRequirements(registry)
+        self._known = lru_cache(_MOST_KNOWN_FILES)(self._problem_of)
+        self.bad = 0
+        """Rows that cannot be done whatever is installed, of those that were looked at."""
+        self.lacking = 0
+        """Checkpoints that cannot be used."""
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is wrong, row by row; what checkpoints lack comes last, each once."""
+        for bad in self._manifest.bad_rows:
+            self.bad += 1
+            yield from (Finding(one.code, str(one), bad.line, bad.id) for one in bad.problems)
+        lacking: Counter[tuple[str, str]] = Counter()
+        for row in self._manifest.rows:
+            problems = list(self._problems(row))
+            lacks = self._requirements.taken()
+            lacking.update({(one.code, str(one)): 1 for one in lacks})
+            self.bad += bool(problems)
+            yield from (Finding(one.code, f"{row.where}: {one}", row.line, row.id) for one in problems)
+        self.lacking = len(lacking)
+        yield from (Finding(code, message, rows=count) for (code, message), count in lacking.items())
+
+    def _problems(self, row: Row) -> Iterator[LipwiseError]:
+        try:
+            settings = self._source.for_row(row)
+            self._work.flow(row, settings, self._requirements, RunFacts("cpu"), 0)
+        except LipwiseError as error:
+            yield error
+            return
+        if self._media is None:
+            return
+        told, source = settings.limits.model_dump_json(), settings.source
+        for kind, address in _files_of(row, settings):
+            problem = self._known(kind, address, told, source.still_rate, is_whole=source.on_error != "salvage")
+            if problem is not None:
+                yield problem
+
+    def _problem_of(self, kind: str, address: str, limits: str, rate: str, *, is_whole: bool) -> LipwiseError | None:
+        """Return what is wrong with an input, of which the packets are read where it lies here."""
+        assert self._media is not None  # nothing is asked without
+        try:
+            path = self._media.glance(address)
+            if path is not None:
+                _open(kind, path, LimitsSettings.model_validate_json(limits), Fraction(rate), is_whole=is_whole)
+        except LipwiseError as error:
+            return error
+        return None
+
+
+def _open(kind: str, path: Path, limits: LimitsSettings, rate: Fraction, *, is_whole: bool) -> None:
+    """Look at an input as far as that goes without decoding it."""
+    if kind == "audio":
+        probe_audio(path, limits)
+    elif kind == "tracks":
+        read_tracks(path)
+    else:
+        info = probe_video(path, limits, rate)
+        if is_whole and kind == "video":
+            check_packets(info)
+
+
+def _files_of(row: Row, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield a row's inputs and what each has to be."""
+    yield "video", row.video
+    yield from (("audio", one) for one in dict.fromkeys([row.audio, *(one.audio for one in row.speakers)]) if one)
+    yield from (("picture", one) for one in portraits(rules_of(row.speakers, settings)))
+    if row.tracks is not None:
+        yield "tracks", row.tracks
+
+
+class NotedRequirements(ModelRequirements):
+    """Goes on where a checkpoint cannot be used, and notes why, so that all of them are told of."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry, gpu=False)
+        self._noted: dict[str, LipwiseError] = {}
+
+    def taken(self) -> list[LipwiseError]:
+        """Return what was noted since this was last asked."""
+        noted = list(self._noted.values())
+        self._noted.clear()
+        return noted
+
+    def _get(self, wanted: Wanted) -> Checkpoint:
+        try:
+            return super()._get(wanted)
+        except LipwiseError as error:
+            self._noted.setdefault(str(error), error)
+            return Checkpoint(wanted.name, wanted.networks[0], Path(wanted.name), "")

@@ -1,0 +1,218 @@
+"""What can be done with the rows of a manifest: they are dubbed, or evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from lipwise_ray.errors import FaceError, LipwiseError, OutputError
+from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
+from lipwise_ray.media.join import codecs_for, container_for
+from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.pipeline.dubbing.capabilities import Abilities, choose
+from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
+from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
+from lipwise_ray.pipeline.flows.dub import RowFlow
+from lipwise_ray.pipeline.flows.evaluate import EvaluationFlow
+from lipwise_ray.pipeline.manifest.row_table import Row
+from lipwise_ray.runs.model_requirements import ModelRequirements
+from lipwise_ray.runs.settings_source import further_attempts
+from lipwise_ray.scheduler.flow import Flow
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.job_result import RowFailure
+from lipwise_ray.storage.address import is_within, normal
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What render workers have told they can do; ``are_all`` when no other is about to tell."""
+
+    abilities: list[Abilities]
+    are_all: bool
+
+
+NOBODY_YET = Workers([], are_all=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What all tasks of a run are told: what render workers compute on, and whether finished outputs are read."""
+
+    device: str
+    verify: bool = False
+
+
+class Work(Protocol):
+    """What is done with the rows of a manifest."""
+
+    @property
+    def out(self) -> str:
+        """Where results go."""
+        ...
+
+    def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
+        """Return a row's checkpoints.
+
+        Raises:
+            LipwiseError: The row cannot be begun.
+        """
+        ...
+
+    def flow(
+        self,
+        row: Row,
+        settings: Settings,
+        requirements: ModelRequirements,
+        run: RunFacts,
+        admission_round: int,
+        workers: Workers = NOBODY_YET,
+    ) -> Flow:
+        """Return what is to be done for a row.
+
+        Args:
+            row: The row.
+            settings: Its settings.
+            requirements: Finds its checkpoints.
+            run: What its tasks are told of the run.
+            admission_round: The row's; lower goes first.
+            workers: What they can do.
+
+        Raises:
+            LipwiseError: The row cannot be begun.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dubbing:
+    """Rows are dubbed.
+
+    Attributes:
+        out: Outputs go under this folder or prefix.
+        state: Where the state is; no output may lie in it.
+        warn: Is told of further attempts that cannot be made.
+    """
+
+    out: str
+    state: str
+    warn: Callable[[str], None] = print
+    _told: set[str] = field(default_factory=set[str])
+
+    def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
+        """Return the checkpoints that dub a row."""
+        return requirements.of(settings, row)
+
+    def flow(
+        self,
+        row: Row,
+        settings: Settings,
+        requirements: ModelRequirements,
+        run: RunFacts,
+        admission_round: int,
+        workers: Workers = NOBODY_YET,
+    ) -> Flow:
+        """Return what dubs a row."""
+        codecs_for(settings.encode.codecs, container_for(Path(row.output)))
+        output = normal(f"{self.out}/{row.output}")
+        if not output.startswith(f"{self.out}/"):  # by way of a link
+            raise OutputError("output_escapes", row.where, f"must stay under {self.out}", output)
+        if is_within(output, self.state):
+            do = "Change --out or --state"
+            raise OutputError("output_in_state", row.where, f"must not lie in the state {self.state}", output, do)
+
+        def attempt(number: int, told: Settings, *, is_held: bool) -> RowFlow:
+            checkpoints, device = self.checkpoints(requirements, told, row), run.device
+            ways = choose(told, checkpoints, row.output, device, workers.abilities, are_all=workers.are_all)
+            base = RowPart(
+                _spec(row, told, output),
+                checkpoints,
+                device,
+                ways.possible,
+                ways.known,
+                number if is_held else None,
+                run.verify,
+            )
+            return RowFlow(
+                row.line,
+                row.priority,
+                admission_round,
+                row.tenant,
+                base,
+                settings.gate,
+                attempt=number,
+                is_held=is_held,
+                shows_originals=number == 0 and settings.engine.on_quarantine == "passthrough",
+            )
+
+        changes = settings.gate.retry
+        first = attempt(0, settings, is_held=bool(changes))
+        if not changes:
+            return first
+        attempts = [Attempt({}, first)]
+        for number, (changed, told) in enumerate(zip(changes, further_attempts(settings), strict=True), 1):
+            try:
+                attempts.append(Attempt(changed, attempt(number, told, is_held=True)))
+            except LipwiseError as error:
+                if (text := f"gate.retry {number}: {error}") not in self._told:
+                    self._told.add(text)
+                    self.warn(text)
+                attempts.append(Attempt(changed, None, RowFailure(code=error.code, message=str(error))))
+        return AttemptsFlow(row.tenant, settings.gate, attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Rows are evaluated; their figures are written to ``out``."""
+
+    out: str
+
+    def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
+        """Return the checkpoints that measure a row's video."""
+        return requirements.for_evaluation(settings, row)[0]
+
+    def flow(
+        self,
+        row: Row,
+        settings: Settings,
+        requirements: ModelRequirements,
+        run: RunFacts,
+        admission_round: int,
+        workers: Workers = NOBODY_YET,
+    ) -> Flow:
+        """Return what evaluates a row."""
+        del workers  # nothing is encoded
+        rule = parse_selection_rule(settings.faces.select)
+        if rule.kind in (LIKE, SPEAKING):
+            raise FaceError(
+                "evaluated_faces",
+                row.where,
+                "faces must be chosen by size, place or number to be evaluated",
+                rule.text,
+                "For example --set faces.select=largest",
+            )
+        checkpoints, absent = requirements.for_evaluation(settings, row)
+        base = RowPart(_spec(row, settings, ""), checkpoints, run.device)
+        comparison = ReferencePart(row.reference, absent)
+        return EvaluationFlow(
+            row.line, row.priority, admission_round, row.tenant, base, settings.gate, comparison=comparison
+        )
+
+
+def _spec(row: Row, settings: Settings, output: str) -> JobSpec:
+    return JobSpec(
+        row_id=row.id,
+        video=row.video,
+        audio=row.audio,
+        output=row.output,
+        output_address=output,
+        tracks=row.tracks,
+        start_s=row.start_s,
+        end_s=row.end_s,
+        language=row.language,
+        tags=row.tags,
+        settings=settings,
+        speakers=row.speakers,
+    )

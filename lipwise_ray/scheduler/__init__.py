@@ -1,0 +1,1 @@
+"""Tasks on workers: order, budgets, retries, quarantine. Knows no video."""

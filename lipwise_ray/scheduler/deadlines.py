@@ -1,0 +1,19 @@
+"""How long a worker may show no progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lipwise_ray.scheduler.task import AnyKind
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a worker may show no progress: where frames are counted, and in tasks without frames."""
+
+    frames_s: float = 300.0
+    quiet_s: float = 3600.0
+
+    def limit_s(self, kind: AnyKind) -> float:
+        """Return what holds for a kind of task."""
+        return self.frames_s if kind.counts_frames else self.quiet_s

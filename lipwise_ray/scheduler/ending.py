@@ -1,0 +1,40 @@
+"""Why a run ends before its rows do, and how long it then waits for what runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+ASKED, CANCELLED, CLOSED = "asked", "cancelled", "window"
+"""Runs that end early by somebody's wish; others by the code of an error."""
+
+
+@dataclass(slots=True)
+class Ending:
+    """When nothing more is to be begun.
+
+    Attributes:
+        stop_s: How long running tasks have to end once somebody asked for a stop, in seconds.
+        stop: Whether somebody did.
+        is_over: Whether the window for beginning anything has closed: running tasks have the time they need.
+        clock: Monotonic seconds.
+    """
+
+    stop_s: float
+    stop: Callable[[], bool] = lambda: False
+    is_over: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    _asked_s: float | None = None
+
+    def wish(self, *, cancelled: bool) -> str:
+        """Return why nothing more is to be begun; empty while it may."""
+        wish = CANCELLED if cancelled else ASKED if self.stop() else CLOSED if self.is_over() else ""
+        if self._asked_s is None and wish in (CANCELLED, ASKED):
+            self._asked_s = self.clock()
+        return wish
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Tell whether what runs is not waited for any longer."""
+        return self._asked_s is not None and self.clock() - self._asked_s > self.stop_s

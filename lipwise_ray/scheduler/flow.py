@@ -1,0 +1,66 @@
+"""What a scheduler needs of whatever drives a row: which tasks come next, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lipwise_ray.scheduler.task import Failure, Task, TaskResult
+from lipwise_ray.state.row_outcome import RowResult, Tally
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a row is. ``todo`` and ``done`` count frames of the present stage."""
+
+    stage: str = "waiting"
+    todo: int = 0
+    done: int = 0
+
+
+class Flow(Protocol):
+    """What is to be done for a row, step by step."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """What it cost."""
+        ...
+
+    @property
+    def tenant(self) -> str:
+        """Whose part of the workers it takes."""
+        ...
+
+    @property
+    def job_id(self) -> str:
+        """Names its records; empty before they are known."""
+        ...
+
+    @property
+    def result(self) -> RowResult | None:
+        """Set once the row is done."""
+        ...
+
+    def start(self) -> list[Task]:
+        """Return the first task."""
+        ...
+
+    def advance(self, task: Task, result: TaskResult) -> list[Task]:
+        """Take a finished task and return the tasks that can follow."""
+        ...
+
+    def is_past(self, task: Task) -> bool:
+        """Tell whether the row does not wait for a task any more."""
+        ...
+
+    def on_failure(self, task: Task, failure: Failure) -> list[Task] | None:
+        """Take a task that was given up and return the tasks with which the row goes on; None where it cannot.
+
+        What it does not wait for any more (`is_past`) is not done for it.
+        """
+        ...

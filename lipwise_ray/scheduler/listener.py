@@ -1,0 +1,36 @@
+"""Who is told what happens in a run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lipwise_ray.scheduler.flow import Flow
+from lipwise_ray.state.row_outcome import RowOutcome
+
+
+class Listener(Protocol):
+    """Shows a run to people. Called from the driver's only thread."""
+
+    def run_started(self, run_id: str, engine: str) -> None:
+        """The engine is there; its workers are about to load their models."""
+        ...
+
+    def note(self, text: str) -> None:
+        """What the user should know of the run before it begins: the terms of its checkpoints, for example."""
+        ...
+
+    def problem(self, text: str) -> None:
+        """Something that concerns the whole run."""
+        ...
+
+    def row_started(self, row: int, row_id: str) -> None:
+        """A row's first task was queued."""
+        ...
+
+    def row_ended(self, outcome: RowOutcome) -> None:
+        """A row is done or failed."""
+        ...
+
+    def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
+        """Called about twice a second with the running rows, their frames in flight, and the workers that load."""
+        ...

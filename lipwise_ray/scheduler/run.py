@@ -1,0 +1,373 @@
+"""A run: the rows of a manifest from start to report."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+
+from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
+from lipwise_ray.scheduler.dispatcher import Dispatcher
+from lipwise_ray.scheduler.ending import Ending
+from lipwise_ray.scheduler.engine import failure_of
+from lipwise_ray.scheduler.flow import Flow
+from lipwise_ray.scheduler.listener import Listener
+from lipwise_ray.scheduler.task import ALL_LANES, AnyKind, Failure, Task, TaskResult
+from lipwise_ray.state import layout
+from lipwise_ray.state.events import RowBroke, RunStopped, TasksAbandoned
+from lipwise_ray.state.job_result import RowFailure
+from lipwise_ray.state.lease import DriverLease
+from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.row_outcome import RowOutcome, RowResult
+from lipwise_ray.state.speeds import LATEST_JOBS, JobSpeed, speed_of
+from lipwise_ray.state.store import Store, to_json
+
+_FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
+_STEP_S = 0.5
+_LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RowJob:
+    """A row that is ready to be worked on.
+
+    Attributes:
+        row: Its place in the manifest.
+        id: Its name there.
+        flow: What is to be done.
+        extra: What its manifest says besides, for its record.
+    """
+
+    row: int
+    id: str
+    flow: Flow
+    extra: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def tenant(self) -> str:
+        """Whose part of the workers it takes."""
+        return self.flow.tenant
+
+
+@dataclass(slots=True)
+class _Running:
+    """Feeds one row's flow with what its tasks gave."""
+
+    run: Run
+    job: RowJob
+    begun_s: float
+    is_admitted: bool = False
+    """Its chunks count among those that are being rendered."""
+
+    def begin(self) -> None:
+        """Queue the row's first tasks."""
+        with self._its_own_fault(""):
+            self.add(self.job.flow.start())
+
+    def finished(self, task: Task, result: TaskResult) -> None:
+        """Go on with the row."""
+        with self._its_own_fault(task.kind.name):
+            if self.job.flow.is_past(task):
+                return
+            if result.problem:
+                self.run.listener.problem(f"row {self.job.id}: {result.problem}")
+            following = self.job.flow.advance(task, result)
+            if task.kind.admits is None:
+                self.add(following)
+            else:
+                self.run.admit(self, following, task.kind.admits)
+        self._end_if_done()
+
+    @contextmanager
+    def _its_own_fault(self, stage: str) -> Generator[None]:
+        """End this row alone when what drives it breaks: by a result or a setting that is not what it expects, say."""
+        try:
+            yield
+        except (StorageError, StateError, EngineError):
+            raise  # the run's, whichever row met it
+        except Exception as error:  # noqa: BLE001  # becomes a recorded outcome, as a task's failure does
+            failure = failure_of(error)
+            self.run.ledger.event(RowBroke(row=self.job.row, stage=stage, detail=failure.detail))
+            self.give_up(RowFailure(code=failure.code, message=failure.message, stage=stage, blame=failure.blame))
+
+    def _end_if_done(self) -> None:
+        if self.job.flow.result is not None:
+            self.run.end(self, self.job.flow.result)
+
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Go on without the task, or give the row up; what its other tasks finished stays in the state."""
+        with self._its_own_fault(task.kind.name):
+            flow = self.job.flow
+            if flow.is_past(task):
+                return
+            onward = flow.on_failure(task, failure)
+            if onward is None:
+                stage, blame = task.kind.name, failure.blame
+                why = RowFailure(code=failure.code, message=failure.message, stage=stage, task=task.id, blame=blame)
+                self.give_up(why)
+                return
+            self.run.dispatcher.drop(self, flow.is_past)
+            self.add(onward)
+        self._end_if_done()
+
+    def add(self, tasks: list[Task]) -> None:
+        """Queue tasks of the row."""
+        for task in tasks:
+            self.run.dispatcher.add(task, self)
+
+    def cancel(self) -> None:
+        """End the row because somebody asked for it."""
+        message = f"row {self.job.id}: was cancelled by `lipwise-ray cancel`."
+        self.give_up(RowFailure(code="cancelled", message=message))
+
+    def give_up(self, failure: RowFailure) -> None:
+        """End the row without a result."""
+        self.run.dispatcher.drop(self)
+        self.run.end(self, failure)
+
+
+@dataclass(slots=True)
+class Run:
+    """Works through rows, a bounded number at a time.
+
+    Attributes:
+        id: Names the run in the state.
+        store: The state.
+        place: Where this driver is asked for things.
+        dispatcher: Runs the tasks.
+        ledger: Takes the run's events.
+        lease: This driver's hold on the state.
+        listener: Is told what happens.
+        active_rows: Rows worked on at a time, 0 for as many as the workers need.
+        active_chunks: Chunks of a tenant's videos that are being rendered at a time.
+    """
+
+    id: str
+    store: Store
+    place: Store
+    dispatcher: Dispatcher
+    ledger: Ledger
+    lease: DriverLease
+    listener: Listener
+    active_rows: int
+    active_chunks: int
+    stopped: str = ""
+    """Why it ended before its rows did; empty for a run that went to its end."""
+    tenants_at_work: Counter[str] = field(default_factory=Counter[str])
+    """Rows at work by tenant."""
+    totals: Counter[str] = field(default_factory=Counter[str])
+    """Rows by status, and what they cost."""
+    speeds: deque[JobSpeed] = field(default_factory=lambda: deque[JobSpeed](maxlen=LATEST_JOBS))
+    """Of the jobs that ended last."""
+    _active: dict[int, _Running] = field(default_factory=dict[int, _Running])
+    cancelled: bool = False
+    """The whole run was cancelled: rows that were not begun stay so."""
+    _unwanted: set[str] = field(default_factory=set[str])
+    _told: set[str] = field(default_factory=set[str])
+    _looked_s: float = 0.0
+    _source_empty: bool = False
+    _awaiting_admission: list[tuple[_Running, list[Task]]] = field(default_factory=list[tuple[_Running, list[Task]]])
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows are worked on at a time now."""
+        return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.places)
+
+    def work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
+        """Work until every row has ended, or the engine is lost, or nothing more is to be begun and nothing runs."""
+        try:
+            self._work(jobs, ending)
+        except (EngineError, SetupError) as error:
+            if isinstance(error, StateError) or (isinstance(error, SetupError) and not self.dispatcher.attempts):
+                raise  # of the latter nothing was begun
+            self.stopped = error.code
+            self.listener.problem(str(error))
+        finally:
+            with suppress(StorageError):  # known already: it halted the run
+                self.ledger.close()
+
+    def _work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
+        self._source_empty = False
+        halted = ""
+        while True:
+            try:
+                halted = halted or self._halted()
+                wish = ending.wish(cancelled=self.cancelled)
+                self.stopped = halted or wish
+                stopping = bool(self.stopped)
+                if not stopping:
+                    self._begin_rows(jobs)
+                if not self._active and (self._source_empty or stopping):
+                    break
+                if stopping and not self.dispatcher.running:
+                    break
+                if ending.is_out_of_time:
+                    self._abandon(ending.stop_s)
+                    break
+                self.dispatcher.step(_STEP_S, lease=not stopping and self.lease.is_sure)
+                self._look_for_requests()
+            except StorageError as error:
+                # What happens cannot be written down: nothing more is begun, and a later run goes on.
+                if not halted:
+                    self.listener.problem(str(error))
+                halted = error.code
+            self._tick()
+
+    def _abandon(self, stop_s: float) -> None:
+        """Say which tasks are not waited for any longer: the engine ends them, and the next run does them again."""
+        tasks = [task.id for task in self.dispatcher.running.values()]
+        with suppress(StorageError):  # whoever asked for the stop is not to wait for a disk
+            self.ledger.event(TasksAbandoned(tasks=tasks))
+        self.listener.problem(
+            f"run {self.id}: {len(tasks)} tasks did not end within {stop_s:g} s of the stop (engine.stop_s); the next "
+            "run does them again"
+        )
+
+    def _begin_rows(self, jobs: Iterator[RowJob]) -> None:
+        # Rows whose tasks are out of budget only wait for others to show that the run as a whole is well.
+        while not self._source_empty and len(self._active) - self.dispatcher.held_back < self.most_rows:
+            job = next(jobs, None)
+            if job is None:
+                self._source_empty = True
+            else:
+                self._begin(job)
+
+    def _halted(self) -> str:
+        """Return why nothing more may be begun, and say so once; empty while work can go on."""
+        if not self.lease.held:
+            self.listener.problem(
+                f"{self.store.address}: must have one driver at a time, but another one took over. This one stops."
+            )
+            return "lease_lost"
+        sick = self.dispatcher.breaker.reason
+        if sick is None:
+            return ""
+        self.ledger.event(RunStopped(code="nothing_works", message=sick.message))
+        self.listener.problem(
+            f"run {self.id}: {self.dispatcher.breaker.why}, so it stops before it gives up the rest. The last one: "
+            f"{sick.message} Put that right and run the same command again."
+        )
+        return "nothing_works"
+
+    def _look_for_requests(self) -> None:
+        """Do what `lipwise-ray cancel` asked for."""
+        now = time.monotonic()
+        if now - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = now
+        for key in self.place.names(layout.CONTROL):
+            self.cancelled = self.cancelled or key == layout.CANCEL_RUN
+            name = key.rsplit("/", 1)[-1].removeprefix("cancel-").removesuffix(".json")
+            for running in list(self._active.values()):
+                if self.cancelled or name in (running.job.flow.job_id, running.job.id):
+                    running.cancel()
+            self._unwanted.add(name)  # it may wait in the manifest still
+            self.place.remove(key)
+
+    def _begin(self, job: RowJob) -> None:
+        running = _Running(self, job, time.monotonic())
+        self._active[job.row] = running
+        self.tenants_at_work[job.tenant] += 1
+        self.listener.row_started(job.row, job.id)
+        if job.id in self._unwanted:
+            running.cancel()
+            return
+        running.begin()
+
+    def admit(self, running: _Running, tasks: list[Task], kind: AnyKind) -> None:
+        """Let a row's tasks of a kind begin, or wait until those rows of its tenant that were admitted leave room."""
+        if not any(task.kind is kind for task in tasks):
+            running.add(tasks)
+            return
+        running.is_admitted = False  # of an earlier attempt
+        self._awaiting_admission.append((running, tasks))
+        self._admit_waiting(running.job.tenant)
+
+    def _admit_waiting(self, tenant: str) -> None:
+        """Let a tenant's rows in while there is room, the first in the queue's order first; one alone always fits."""
+        rendered = [one for one in self._active.values() if one.is_admitted and one.job.tenant == tenant]
+        inside = [one.job.flow.tally.chunks for one in rendered]
+        waiting = sorted(
+            (item for item in self._awaiting_admission if item[0].job.tenant == tenant), key=lambda i: i[1][0].rank
+        )
+        for item in waiting:
+            running, tasks = item
+            if inside and sum(inside) + running.job.flow.tally.chunks > self.active_chunks:
+                return
+            inside.append(running.job.flow.tally.chunks)
+            self._awaiting_admission.remove(item)
+            running.is_admitted = True
+            running.add(tasks)
+
+    def end(self, running: _Running, result: RowResult) -> None:
+        """Record how a row ended."""
+        job = running.job
+        if self._active.pop(job.row, None) is None:
+            return
+        self.tenants_at_work -= Counter({job.tenant: 1})  # which forgets a tenant at nought
+        self._awaiting_admission = [item for item in self._awaiting_admission if item[0] is not running]
+        self._admit_waiting(job.tenant)
+        job_id = "" if isinstance(result, RowFailure) else result.job_id
+        self.record(
+            RowOutcome(
+                row=job.row,
+                row_id=job.id,
+                job_id=job_id or job.flow.job_id,
+                result=result,
+                seconds=round(time.monotonic() - running.begun_s, 3),
+                tally=job.flow.tally,
+                ended=round(time.time(), 3),
+                extra=job.extra or None,
+            )
+        )
+        if (speed := speed_of(result)) is not None:
+            self.speeds.append(speed)
+
+    def record(self, outcome: RowOutcome) -> None:
+        """Write a row's outcome to the state and tell the listener."""
+        self.store.write(layout.row(self.id, outcome.row, outcome.status), to_json(outcome.record))
+        self.totals[outcome.status] += 1
+        self.totals.update(asdict(outcome.tally) if outcome.tally else {})
+        self.listener.row_ended(outcome)
+        self.dispatcher.meter.row(outcome.status, outcome.result)
+
+    def count_unfinished(self) -> None:
+        """Add what the rows cost that were begun and did not end."""
+        for running in self._active.values():
+            self.totals.update(asdict(running.job.flow.tally))
+
+    def refuse(self, row: int, row_id: str, errors: list[LipwiseError], extra: dict[str, str] | None = None) -> None:
+        """Record a row that cannot be begun."""
+        message = "\n".join(str(error) for error in errors)
+        failure = RowFailure(code=errors[0].code, message=message, stage="validate")
+        self.record(RowOutcome(row=row, row_id=row_id, job_id="", result=failure, seconds=0.0, extra=extra or None))
+
+    def _tick(self) -> None:
+        engine, busy = self.dispatcher.engine, self.dispatcher.leases()
+        self.lease.about = {"running": busy, "loading": engine.loading}
+        try:
+            self.dispatcher.meter.now(
+                self.dispatcher.backlog(),
+                busy=len(busy),
+                idle=len({slot.worker for lane in ALL_LANES for slot in engine.idle(lane)}),
+                loading=engine.loading,
+                gpu_bytes=engine.gpu_bytes,
+                lease_age_s=self.lease.age_s,
+            )
+        except StorageError as error:
+            self._tell_once(str(error))
+        in_flight: dict[str, int] = {}
+        done = engine.frames_done()
+        for worker, task in self.dispatcher.running.items():
+            in_flight[task.row_id] = in_flight.get(task.row_id, 0) + min(done.get(worker, 0), task.frames)
+        self.listener.tick(
+            [(running.job.id, running.job.flow, in_flight.get(running.job.id, 0)) for running in self._active.values()],
+            engine.loading,
+        )
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.listener.problem(text)

@@ -1,0 +1,89 @@
+"""Which of the idle workers gets a task. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from lipwise_ray.scheduler.engine import WorkerSlot
+from lipwise_ray.scheduler.retry_policy import NodeHealth, ProcessHealth, TaskHistory
+from lipwise_ray.scheduler.task import Failure, Task
+
+
+@dataclass(slots=True)
+class SlotChoice:
+    """Chooses slots by what is known of nodes and processes.
+
+    Attributes:
+        node_health: Knows bad nodes.
+        processes: Knows which processes work.
+    """
+
+    node_health: NodeHealth = field(default_factory=NodeHealth)
+    processes: ProcessHealth = field(default_factory=ProcessHealth)
+    _reserved: dict[str, str] = field(default_factory=dict[str, str])
+    """Nodes that a task has, or is about to have, for itself."""
+
+    def choose(
+        self,
+        task_id: str,
+        record: TaskHistory,
+        free: Iterable[WorkerSlot],
+        busy: Collection[WorkerSlot],
+        nodes: set[str],
+        *,
+        alone: bool,
+        fresh: bool,
+        now_s: float,
+    ) -> WorkerSlot | None:
+        """Return a slot: not on an avoided node, nor where the task failed before, while there are others.
+
+        Args:
+            task_id: The task's.
+            record: What it went through.
+            free: Idle workers of its lane.
+            busy: Workers that have a task, of any lane.
+            nodes: Those that have workers of its lane, busy ones too.
+            alone: Nothing else is to run on its node.
+            fresh: It had better be its process's first task.
+            now_s: The time.
+        """
+        for unwanted in (self.node_health.avoided(now_s), record.nodes):
+            nodes = nodes - unwanted or nodes
+        slots = [slot for slot in free if slot.node in nodes and self._reserved.get(slot.node, task_id) == task_id]
+        if fresh:
+            slots.sort(key=lambda slot: not self.processes.is_fresh(slot.worker))
+        elif record.is_suspect:
+            slots = self._proven(slots, busy, nodes)
+        if not alone or not slots:
+            return slots[0] if slots else None
+        load = Counter(slot.node for slot in busy)
+        chosen = min(slots, key=lambda slot: (self._reserved.get(slot.node) != task_id, load[slot.node]))
+        self._reserved[chosen.node] = task_id
+        return None if load[chosen.node] else chosen
+
+    def _proven(self, free: list[WorkerSlot], busy: Collection[WorkerSlot], nodes: set[str]) -> list[WorkerSlot]:
+        """Return the slots whose process has just succeeded at something, while there are any, be they busy.
+
+        A task that failed is tried in such a one: a GPU that is broken shows in fresh processes again and again, and is
+        idle more often than one that works.
+        """
+        lanes = {slot.lane for slot in free}
+        slots = [*free, *(slot for slot in busy if slot.lane in lanes and slot.node in nodes)]
+        if not any(self.processes.is_proven(slot.worker) for slot in slots):
+            return free
+        return [slot for slot in free if self.processes.is_proven(slot.worker)]
+
+    def release(self, task_id: str) -> None:
+        """Let others have the nodes that a task had for itself."""
+        self._reserved = {node: owner for node, owner in self._reserved.items() if owner != task_id}
+
+
+def no_worker_can(task: Task, living: Sequence[WorkerSlot]) -> Failure | None:
+    """Return why none of the workers that are there can do a task; None where one can, or where there is none."""
+    if not task.needs or not living or any(slot.can(task) for slot in living):
+        return None
+    there = ", ".join(sorted(frozenset[str]().union(*(slot.able or () for slot in living))))
+    message = f"task {task.id}: needs a worker that can {', '.join(sorted(task.needs))}, got {len(living)} with {there}"
+    return Failure("setup", "no_worker_can", f"{message}. Name further choices in encode.codec, or add such machines.")

@@ -1,0 +1,43 @@
+"""What a worker is to whoever gives it tasks: it prepares itself, and does one task at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from lipwise_ray.scheduler.task import AnyKind, Hints, TaskResult
+
+
+class Capabilities(Protocol):
+    """What a worker can do, as it tells when it begins."""
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What tasks may need of it."""
+        ...
+
+
+class TaskRunner(Protocol):
+    """Does tasks, one after another, in the process that it was made in."""
+
+    @property
+    def kinds(self) -> Mapping[str, AnyKind]:
+        """The kinds of task that it does, by name."""
+        ...
+
+    @property
+    def frames_done(self) -> int:
+        """Frames finished since it began; another thread may ask."""
+        ...
+
+    def prepare(self, jobs: list[Any]) -> Capabilities:
+        """Load what these jobs need.
+
+        Raises:
+            SetupError: It cannot be loaded.
+        """
+        ...
+
+    def run(self, kind: AnyKind, payload: Any, hints: Hints) -> TaskResult:  # noqa: ANN401  # its kind says which
+        """Do one task."""
+        ...

@@ -1,0 +1,106 @@
+"""Settings of where and how a run executes: workers, folders, limits. No finished file looks different for them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """A section of settings: unknown keys and values of another kind are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class EngineSettings(Section):
+    """Workers, budgets, deadlines."""
+
+    kind: Literal["ray", "inline"] = "ray"
+    address: str = "local"
+    workers: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Render workers; 0 means one a GPU, or one for every two cores."""
+    cpu_workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
+    threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
+    """0 divides the cores among the workers."""
+    place: Literal["auto", "gpu", "cpu"] = "auto"
+    """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet, and refuses to
+    begin on a single machine without one; ``cpu`` takes no GPU; ``auto`` goes by what is there when the run begins."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What render workers compute on; ``auto`` is CUDA where they take GPUs."""
+    idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
+    """On a cluster, workers without work for so long are sent away."""
+    application_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    """Errors, crashes and standstill that a task may have."""
+    memory_attempts: Annotated[int, Field(ge=0, le=20)] = 2
+    """Times that a task may run out of memory: it gets smaller batches, then a node of its own."""
+    infrastructure_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Lost nodes that a task may see."""
+    backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
+    start_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
+    """A worker that has not begun after so long, and fetches no checkpoint either, is ended and tried once more, on
+    another node where there is one; where that one does not begin either and no other has, the run stops."""
+    stall_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
+    """A worker that finishes no frame for so long is ended."""
+    quiet_s: Annotated[float, Field(gt=0, le=1e6)] = 3600.0
+    """The same for tasks that do not count frames."""
+    stop_s: Annotated[float, Field(ge=0, le=1e6)] = 240.0
+    """After a signal to stop, running tasks may take so long to end; what takes longer is ended, and done again by the
+    next run; the inline engine's one task ends first. A supervisor's own patience has to be longer by the time that
+    reports and whoever is told take."""
+    on_quarantine: Literal["fail", "passthrough"] = "fail"
+    """A chunk in quarantine fails its row, or shows its original frames, which the result says."""
+    active_rows: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Rows worked on at a time, the rest wait in the manifest; 0 means two a render worker, and at least 8."""
+    active_chunks: Annotated[int, Field(ge=1)] = 5000
+    """Chunks of one share's videos that are being rendered at a time, so that few segments wait to be joined; a longer
+    video is rendered alone."""
+    keep_segments: bool = False
+    models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    """Checkpoints whose models a worker keeps loaded, the least recently used go first; 0 means a quarter of the GPU's
+    memory, or of a worker's share of the host's. What the running task uses always stays."""
+    metrics_file: str | None = None
+    """A file that is kept up to date with the run's metrics in Prometheus's text format, ending in .prom."""
+
+
+class PathsSettings(Section):
+    """Where things are, and where inputs may be."""
+
+    state: str | None = None
+    out: str | None = None
+    models: str | None = None
+    mirror: str | None = None
+    """A folder or prefix that holds checkpoints under the registry's file names: a machine that lacks one fetches it
+    from there, once."""
+    scratch: str | None = None
+    """A folder of every machine for work in progress and copies of inputs; else each machine's own: LIPWISE_SCRATCH of
+    its environment, or its temporary files."""
+    schemes: tuple[Literal["file", "s3", "gs", "az", "http", "https"], ...] = ("file", "s3", "gs", "az")
+    """Of the addresses that inputs may have; ``file`` is a path."""
+    hosts: tuple[str, ...] = ()
+    """Web servers that may be asked for inputs: a name, a name with a port, or ``*.`` and a domain."""
+    roots: tuple[str, ...] = ()
+    """Folders and prefixes that inputs must lie under; none for anywhere."""
+    cache_gb: Annotated[float, Field(gt=0, le=1e6)] = 20.0
+    """Room on each machine for copies of what lies elsewhere; what is in use may take more."""
+
+    @model_validator(mode="after")
+    def _web_needs_hosts(self) -> Self:
+        if {"http", "https"} & {*self.schemes} and not self.hosts:
+            raise ValueError("hosts must name the web servers that http and https may ask")
+        return self
+
+
+class LimitsSettings(Section):
+    """How large an input may be; a larger one fails its row before it is decoded."""
+
+    gb: Annotated[float, Field(gt=0, le=1e6)] = 200.0
+    megapixels: Annotated[float, Field(gt=0, le=134)] = 70.0
+    """Of a picture; 8K has 33."""
+    hours: Annotated[float, Field(gt=0, le=100)] = 12.0
+    streams: Annotated[int, Field(ge=1, le=1000)] = 64
+
+
+WIDEST_LIMITS = LimitsSettings(gb=1e6, megapixels=134, hours=100, streams=1000)
+"""The most that settings allow: for files of this program's own, which may be a little larger than their sources."""

@@ -1,0 +1,343 @@
+"""Run settings: TOML sections, strict. Defaults are the `quality` preset.
+
+The sections `engine`, `paths` and `limits` are in `execution`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
+
+_MOST_FRAMES_A_SECOND = 240
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Pads = tuple[int, int, int, int]
+Kept = Annotated[int, Field(ge=0)]
+Edge = Annotated[int, Field(ge=-1)]
+PadShare = Annotated[float, Field(ge=-0.5, le=2.0)]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Keep = Literal["subtitles", "chapters", "metadata", "other_audio", "attachments", "timecode", "cover_art"]
+KEEPS: tuple[Keep, ...] = get_args(Keep)
+
+
+Codec = Literal[
+    "auto", "libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1"
+]
+UNION_TAG = "~"
+"""What tags of unions begin with; they are no part of a setting's name."""
+
+
+def _one_or_several(value: object) -> str:
+    return f"{UNION_TAG}several" if isinstance(value, list | tuple) else f"{UNION_TAG}one"
+
+
+Codecs = Annotated[
+    Annotated[Codec, Tag(f"{UNION_TAG}one")]
+    | Annotated[tuple[Codec, ...], Field(min_length=1), Tag(f"{UNION_TAG}several")],
+    Discriminator(_one_or_several),
+]
+
+
+def _text_or_number(value: object) -> str:
+    return f"{UNION_TAG}text" if isinstance(value, str) else f"{UNION_TAG}number"
+
+
+ChunkLength = Annotated[
+    Annotated[float, Field(gt=0, le=3600), Tag(f"{UNION_TAG}number")]
+    | Annotated[Literal["auto"], Tag(f"{UNION_TAG}text")],
+    Discriminator(_text_or_number),
+]
+
+
+class LipsyncSettings(Section):
+    """The lip-sync network."""
+
+    model: str = "wav2lip_gan"
+    """A name of the registry, or ``passthrough``."""
+    checkpoint: str | None = None
+    """A file of Wav2Lip weights instead of the registry's."""
+    precision: Precision = "auto"
+    batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Faces a network call; 0 means 16 on a CPU, 128 on a GPU."""
+    audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
+    """The lips follow the sound this much later in the track; the delivered sound does not move."""
+    windows: Literal["padded", "reference"] = "padded"
+    """``reference`` ends where the original's loop over mel windows ends, a few frames early."""
+    levels: bool = False
+    """Round the network's input to 256 levels, as the original does."""
+    silence: Literal["original", "closed", "off"] = "original"
+    """In pauses of the new sound: ``original`` shows the filmed lips where the filmed sound pauses too, and closes the
+    mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
+    min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
+
+
+class DetectSettings(Section):
+    """Face detection."""
+
+    detector: Literal["auto", "yunet", "s3fd", "tiny"] = "auto"
+    """``auto`` takes s3fd on a GPU where its weights are installed, else yunet; ``tiny`` is the bundled
+    one, for drawn faces."""
+    size_px: Annotated[int, Field(ge=0, le=8192)] = 640
+    """Longer side of the picture that is searched; 0 searches the full picture."""
+    stride: Annotated[int, Field(ge=1, le=50)] = 3
+    """Every how many frames are searched; between them boxes are interpolated."""
+    min_score: Share = 0.7
+    min_size_px: Annotated[float, Field(ge=0)] = 16.0
+    """Smallest face, in pixels of the searched picture."""
+    batch_frames: Annotated[int, Field(ge=1, le=256)] = 8
+    cut_threshold: Annotated[float, Field(gt=0, le=255)] = 27.0
+    """Content change between frames that counts as a cut."""
+    checkpoint: str | None = None
+    """A file instead of the registry's: of yunet, or with ``detector = "tiny"`` of that network."""
+
+
+class FacesSettings(Section):
+    """Which face is dubbed."""
+
+    select: str = "largest"
+    expert: str = "lipsync_expert"
+    """Tells who speaks, for ``speaking``: a name of the registry."""
+    expert_checkpoint: str | None = None
+    """A file instead of the registry's."""
+    embedder: str = "sface"
+    """Tells people apart, for ``like:IMAGE``: a name of the registry."""
+    embedder_checkpoint: str | None = None
+    """A file instead of the registry's."""
+    min_likeness: Annotated[float, Field(ge=-1, le=1)] = 0.363
+    """Smallest cosine between a person's faces and the portrait's; the default is the one published for sface."""
+    on_no_face: Literal["pass", "skip", "fail"] = "pass"
+    min_face_share: Share = 0.01
+    pads: Pads = (0, 10, 0, 0)
+    """Pixels added to the box at top, bottom, left, right."""
+    pads_share: tuple[PadShare, PadShare, PadShare, PadShare] = (0.0, 0.0, 0.0, 0.0)
+    """The same as shares of the face's height and width; both are added."""
+    align: bool = False
+    """Turn the network's crop with the face, so that it sees the face upright."""
+    min_face_px: Annotated[float, Field(ge=0)] = 24.0
+    """Faces whose shorter side is smaller, in pixels of the shown picture, stay as they are."""
+    max_yaw_deg: Annotated[float, Field(ge=0, le=90)] = 70.0
+    """Faces turned further to a side stay as they are; 90 dubs them all."""
+    smooth_s: Annotated[float, Field(ge=0, le=5)] = 0.2
+    smoothing: Literal["centred", "reference"] = "centred"
+    max_gap_s: Annotated[float, Field(ge=0, le=60)] = 0.5
+
+
+class SourceSettings(Section):
+    """What is done to the source pictures first."""
+
+    on_error: Literal["fail", "salvage"] = "fail"
+    crop: tuple[Kept, Edge, Kept, Edge] | None = None
+    """Part of the shown picture that is kept: top, bottom, left, right; bottom or right -1 for the edge."""
+    rotate: Literal[0, 90, 180, 270] = 0
+    """Further degrees clockwise by which the result is shown."""
+    resize_factor: Annotated[int, Field(ge=1, le=16)] = 1
+    deinterlace: Literal["none", "bwdif"] = "none"
+    """Make whole frames of interlaced ones, each at its own time; ``none`` keeps both fields and says so in the
+    output."""
+    static: bool = False
+    """Show the first used frame all the time."""
+    still_rate: Annotated[str, Field(pattern=r"^0*[1-9]\d{0,6}(/0*[1-9]\d{0,5}|\.\d{1,6})?$")] = "25"
+    """Frames a second of a video made from a still image, at most 240."""
+
+    @field_validator("still_rate")
+    @classmethod
+    def _sane_rate(cls, value: str) -> str:
+        if Fraction(value) > _MOST_FRAMES_A_SECOND:
+            raise ValueError(f"must be at most {_MOST_FRAMES_A_SECOND}")
+        return value
+
+
+class TimingSettings(Section):
+    """How long the output is."""
+
+    length: Literal["audio", "video", "shortest"] = "audio"
+    extend: Literal["pingpong", "loop", "hold"] = "pingpong"
+
+
+class CompositeSettings(Section):
+    """How the new mouth is laid over the old one."""
+
+    mask: Literal["face", "soft", "box"] = "face"
+    """``face`` follows the lower face, ``soft`` fades at the sides of the box, ``box`` overwrites it as the original
+    does."""
+    feather: Annotated[float, Field(gt=0, le=0.3)] = 0.1
+    match_light: bool = True
+    """Give the new mouth the light and colour of the skin around it; not with ``box``."""
+    linear_light: bool = True
+    """Mix the mask's edge as light adds up, not as it is stored."""
+    grain: bool = True
+    """Give the new mouth the grain of the skin around it."""
+    parser: str = "none"
+    """Keep hair, hats, glasses and what is held before a face out of the mask: ``face_parsing``, or ``none``; not with
+    ``box``. It computes in `lipsync.precision`, in batches of `restore.batch_faces`."""
+    parser_checkpoint: str | None = None
+    """A file instead of the registry's."""
+    kernel: Literal["cubic", "linear"] = "cubic"
+    """How a face is resampled on its way to the network and back; the original's way is ``linear``, which blurs."""
+
+
+class UpscaleSettings(Section):
+    """Enlarging by a network."""
+
+    model: str = "none"
+    """A name of the registry, or ``none``."""
+    checkpoint: str | None = None
+    """A file instead of the registry's."""
+    scope: Literal["face", "frame"] = "face"
+    """What is enlarged: the restored (or, without a restorer, the new) face before it is laid over the frame, or the
+    finished frame, which makes the output larger."""
+    tile_px: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = 256
+    """Frames are enlarged in squares of this side, for memory's sake."""
+
+
+class RestoreSettings(Section):
+    """Making the new face sharp."""
+
+    model: str = "auto"
+    """A name of the registry, or ``none``; ``auto`` takes gfpgan_1_4 where it is installed and workers have a GPU."""
+    checkpoint: str | None = None
+    """A file instead of the registry's, of any architecture that spandrel knows."""
+    strength: Share = 1.0
+    """Share of the restored face; the rest is what the lip-sync network made."""
+    fidelity: Share = 0.5
+    """CodeFormer's weight: 0 for the sharpest face, 1 for the one most like what it was given."""
+    batch_faces: Annotated[int, Field(ge=0, le=256)] = 0
+    """Faces, or tiles of a frame, a network call; 0 means 1 on a CPU, 8 on a GPU."""
+    precision: Precision = "auto"
+    """``auto`` is bfloat16 where the hardware and the network bear it, else float32, as the bundled one always is."""
+    upscale: UpscaleSettings = UpscaleSettings()
+
+
+class ScoreSettings(Section):
+    """How well lips and sound go together is measured in finished videos."""
+
+    judge: str = "auto"
+    """A name of the registry: ``auto`` takes syncnet_v2 where it is installed, else the bundled tiny_judge; ``none``
+    measures nothing."""
+    checkpoint: str | None = None
+    """A file of SyncNet v2 instead of the registry's."""
+    compare_hz: Annotated[float, Field(ge=0, le=240)] = 5.0
+    """Pictures a second that `evaluate` compares with a reference; 0 compares every frame."""
+    inception: str = "inception_fid"
+    """Gives the features of the Fréchet inception distance: a name of the registry."""
+    inception_checkpoint: str | None = None
+    """A file instead of the registry's."""
+
+
+class AsrSettings(Section):
+    """Telling what is said, and in which language; needs the extra `asr`."""
+
+    model: str | None = None
+    """Folder of a Whisper model for faster-whisper: rows whose `language` is ``auto`` need it, `inspect` uses it."""
+
+
+class GateSettings(Section):
+    """What a finished video must be like to pass; what is not set is not asked for."""
+
+    min_lse_c: float | None = None
+    max_offset: Annotated[int, Field(ge=0, le=15)] | None = None
+    """Frames of 1/25 s that lips may be early or late."""
+    max_no_face_share: Share | None = None
+    """Of the frames."""
+    max_flicker: float | None = None
+    """Levels of 255 by which dubbed faces may flicker more than the filmed ones."""
+    max_length_error_s: Annotated[float, Field(ge=0)] | None = None
+    """Between picture and sound."""
+    retry: tuple[dict[str, Any], ...] = ()
+    """Settings to try, one after another, with a row that does not pass; the best attempt is published."""
+
+
+class AudioEncodeSettings(Section):
+    """The delivered sound."""
+
+    codec: Literal["auto", "copy", "aac", "libopus", "flac", "pcm_s16le", "alac"] = "auto"
+    bitrate: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class EncodeSettings(Section):
+    """The delivered picture."""
+
+    deliver: Literal["source", "compatible"] = "source"
+    """``source`` keeps the source's bit depth, chroma, colours and layers as far as the codec can; ``compatible`` makes
+    what every player shows: H.264 of 8 bits, 4:2:0, limited range, standard dynamic range, with AAC."""
+    codec: Codecs = "auto"
+    """``auto`` is libx264, libx265 where the source has a high dynamic range, and libsvtav1 in WebM; with transparency
+    prores_ks in MOV, ffv1 in Matroska, libvpx-vp9 in WebM. Several
+    are in the order of preference: all of a video is encoded by the first that a worker opens."""
+    quality: Annotated[int, Field(ge=0, le=63)] | None = None
+    preset: str = "medium"
+    keyframe_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    pixel_format: str = "source"
+    keep: tuple[Keep, ...] = KEEPS
+    """What of the source's container goes along, where the output's can hold it; the rest is listed in the result."""
+    audio: AudioEncodeSettings = AudioEncodeSettings()
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """The encoders in the order of preference."""
+        return (self.codec,) if isinstance(self.codec, str) else self.codec
+
+
+class ChunkSettings(Section):
+    """How long videos are cut for the workers."""
+
+    length_s: ChunkLength = 10.0
+    """Seconds; ``auto`` is a 120th of the video, from 10 s to a minute, so that films leave few records."""
+    frames: Annotated[int, Field(ge=0)] = 0
+    """Exact chunk length in frames; 0 goes by `length_s`."""
+
+
+class ManifestSettings(Section):
+    """What a manifest may be like."""
+
+    extra: Literal["error", "keep"] = "error"
+    """Columns that are not known: ``error`` refuses them, as slips of the pen; ``keep`` takes them into the results."""
+
+
+class Settings(Section):
+    """All settings of a run."""
+
+    lipsync: LipsyncSettings = LipsyncSettings()
+    detect: DetectSettings = DetectSettings()
+    faces: FacesSettings = FacesSettings()
+    source: SourceSettings = SourceSettings()
+    timing: TimingSettings = TimingSettings()
+    composite: CompositeSettings = CompositeSettings()
+    restore: RestoreSettings = RestoreSettings()
+    score: ScoreSettings = ScoreSettings()
+    gate: GateSettings = GateSettings()
+    asr: AsrSettings = AsrSettings()
+    encode: EncodeSettings = EncodeSettings()
+    chunk: ChunkSettings = ChunkSettings()
+    engine: EngineSettings = EngineSettings()
+    paths: PathsSettings = PathsSettings()
+    limits: LimitsSettings = LimitsSettings()
+    manifest: ManifestSettings = ManifestSettings()
+
+    @model_validator(mode="after")
+    def _gate_can_be_passed(self) -> Self:
+        is_judged = self.score.judge != "none" or self.score.checkpoint is not None
+        if not is_judged and (self.gate.min_lse_c is not None or self.gate.max_offset is not None):
+            raise ValueError("gate.min_lse_c and gate.max_offset need a judge, but score.judge is none")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide what a finished file looks like, those that name checkpoints among them."""
+        return self.model_dump(
+            mode="json",
+            exclude={
+                "engine": True,
+                "paths": True,
+                "limits": True,
+                "manifest": True,
+                "score": True,
+                "gate": True,
+                "asr": True,
+                "lipsync": {"batch_frames"},
+                "detect": {"batch_frames"},
+                "restore": {"batch_faces"},
+            },
+        )

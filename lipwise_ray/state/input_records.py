@@ -1,0 +1,70 @@
+"""What is known of a job's inputs: records of decoded audio, and of what is said in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from lipwise_ray.state.shapes import STRICT, Count, Figure, Positive, Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class MixRecord:
+    """What the networks hear: the mix of each layout that occurs, and its loudness, None for silence."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    mixes: dict[str, str]
+    lufs: Figure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundRecord:
+    """Audio that was decoded: see `media.audio.Sound`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    pipeline: Count
+    layout: str
+    heard: MixRecord
+    holes: Count
+    hole_s: Positive
+    changes: Count
+    samples: Annotated[int, Field(ge=1, le=1 << 53)]
+    rate_hz: Annotated[int, Field(ge=1, le=1 << 24)]
+    mel_columns: Annotated[int, Field(ge=1, le=1 << 40)]
+    mel_sha256: Sha256
+    mfcc_sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptSegment:
+    """Words, and when they are said."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptRecord:
+    """What is said in audio.
+
+    Attributes:
+        language: Two letters of ISO 639-1, None where nothing is said.
+        by_sound: What the recogniser took it for.
+        by_text: What the words themselves look like; None for too few.
+        text: The words of all segments.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    language: str | None
+    by_sound: str | None = None
+    by_text: str | None = None
+    text: str = ""
+    segments: tuple[TranscriptSegment, ...] = ()

@@ -1,0 +1,324 @@
+"""What a job came to: `result.json`, and what a row's record in a run says of it. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+
+from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, Positive, Sha256
+from lipwise_ray.values import Json
+
+Verdict: TypeAlias = str
+"""One of `state.attempts`; records of later versions may know others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A published file as it was when it was last known to be whole.
+
+    ``tag`` changes with the contents: a time stamp of a file, what the store says of an object.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    size: Count
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRecord:
+    """A checkpoint that a job used: see `models.registry.Weights`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: str
+    sha256: str
+    network: Maybe[str] = None
+    path: Maybe[str] = None
+    licence: Maybe[str] = None
+    commercial: Maybe[Any] = None
+    reason: Maybe[str] = None
+    made_for: Maybe[str] = None
+
+
+CheckpointsByRole: TypeAlias = dict[str, CheckpointRecord | list[CheckpointRecord] | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncScore:
+    """How lips and audio of a video go together.
+
+    Attributes:
+        lse_d, lse_c: Distance and certainty, where SyncNet gave them.
+        sync_distance, sync_confidence: The same of another network.
+        offset: By how many frames of 1/25 s the lips come later than the audio.
+        windows: How many windows were compared.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    lse_d: Maybe[Figure] = None
+    lse_c: Maybe[Figure] = None
+    sync_distance: Maybe[Figure] = None
+    sync_confidence: Maybe[Figure] = None
+    offset: Maybe[Annotated[int, Field(ge=-1000, le=1000)]] = None
+    windows: Maybe[Count] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredBy:
+    """The network that scored a video, by name and hash, and a ``note`` on what its figures are not."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    judge: str | None = None
+    judge_sha256: str | None = None
+    note: Maybe[str] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncScores(ScoredBy):
+    """A video's sync scores.
+
+    Attributes:
+        source: Of the original lips and the audio filmed with them.
+        before: Of the original lips and the audio of the output.
+        after: Of the dubbed lips and the audio of the output.
+        why: The reason for each score that is None.
+        curve: The certainty of ``after``, a value a second.
+    """
+
+    source: SyncScore | None = None
+    before: SyncScore | None = None
+    after: SyncScore | None = None
+    why: dict[str, str] = field(default_factory=dict[str, str])
+    curve: tuple[Figure | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlickerMeans:
+    """Mean flicker of the dubbed and the original faces in levels of 255, None where nothing was compared."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    dubbed: Figure | None = None
+    filmed: Figure | None = None
+    faces: Count = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Numbers of frames, and of faces that were left as they are: see `pipeline.dubbing.plan.Plan`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    frames: Maybe[Count] = None
+    frames_with_face: Maybe[Count] = None
+    frames_without_face: Maybe[Count] = None
+    source_frames_used: Maybe[Count] = None
+    source_frames_without_face: Maybe[Count] = None
+    source_frames_skipped: Maybe[Count] = None
+    frames_in_pauses: Maybe[Count] = None
+    own_sound_used: Maybe[Count] = None
+    faces_too_small: Maybe[Count] = None
+    faces_turned_away: Maybe[Count] = None
+    frames_fitted: Maybe[Count] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """How like a video is to its reference.
+
+    Attributes:
+        reference: The reference's address.
+        pictures, faces: How many were compared.
+        after_its_end: Frames that the reference is too short for.
+        why: The reason for each figure that is None.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    reference: str = ""
+    pictures: Count = 0
+    faces: Count = 0
+    after_its_end: Count = 0
+    psnr: Figure | None = None
+    ssim: Figure | None = None
+    face_psnr: Figure | None = None
+    face_ssim: Figure | None = None
+    fid: Figure | None = None
+    identity_distance: Figure | None = None
+    why: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehindRecord:
+    """Something of the source that the output lacks: see `media.side_streams.LeftBehind`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    kind: str = ""
+    what: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardRecord:
+    """How an audio stream was mixed down and mended for the networks: see `media.audio.Sound`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    mix: str = ""
+    lufs: Figure | None = None
+    gain_db: Maybe[Figure] = None
+    holes: Maybe[Count] = None
+    hole_s: Maybe[Positive] = None
+    changes: Maybe[Count] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFigures:
+    """What a video is judged by and what it cost, None for what was not measured."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    judge: str | None = None
+    not_lse: bool = False
+    lse_c: Figure | None = None
+    offset: int | None = None
+    no_face_share: Figure | None = None
+    flicker: Figure | None = None
+    length_error_s: Figure | None = None
+    render_s: Positive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """What the gate says of a video: a verdict of `state.attempts`, and the reasons of one that is to be checked."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredAttempt(GateFigures):
+    """An attempt at a row that has a video."""
+
+    settings: Json
+    verdict: Verdict
+    job_id: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedAttempt:
+    """An attempt at a row that has none; without ``job_id`` it could not be started."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    settings: Json
+    verdict: Literal["failed"] = "failed"
+    job_id: Maybe[str] = None
+    code: str = ""
+    message: str = ""
+
+
+AttemptRecord: TypeAlias = Annotated[FailedAttempt | MeasuredAttempt, Field(union_mode="left_to_right")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoMeasures:
+    """What a rendered video is like, published or not: all that the gate goes by."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    counts: Maybe[Counts] = None
+    sync: Maybe[SyncScores] = None
+    flicker: Maybe[FlickerMeans] = None
+    video_s: Maybe[Positive] = None
+    audio_s: Positive | None = None
+    render_s: Maybe[Positive] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done(VideoMeasures):
+    """What a dubbed video's result and an evaluated one's share.
+
+    Attributes:
+        reused: An earlier run made it. Of a row's record alone, as ``gate``.
+    """
+
+    status: Literal["done"] = "done"
+    job_id: str
+    output: str
+    frames: Count
+    chunks: Count
+    row_id: Maybe[str] = None
+    language: str | None = None
+    tags: tuple[str, ...] = ()
+    weights: CheckpointsByRole = field(default_factory=dict[str, CheckpointRecord | list[CheckpointRecord] | None])
+    identity: Maybe[Json] = None
+    protocol: Maybe[str] = None
+    version: Maybe[str] = None
+    pipeline: Maybe[int] = None
+    reused: Maybe[bool] = None
+    gate: Maybe[GateVerdict] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DubResult(_Done):
+    """What a dubbed and published job came to.
+
+    Attributes:
+        scanned: The part of the source whose faces were looked for; empty for all of it.
+        original_chunks: Chunks in quarantine, which show their original frames.
+        stages_s: Busy seconds by stage.
+        seen: The published file; None where its store tells nothing of it.
+        sound: How the audio is delivered: ``copied``, or its codec.
+        heard: How each speaker's audio was heard.
+        attempts: At the row, where there was more than one.
+    """
+
+    bytes_total: Count
+    sha256: Sha256
+    synthetic: Maybe[str] = None
+    scanned: Maybe[str] = None
+    original_chunks: Maybe[tuple[Count, ...]] = None
+    stages_s: Maybe[dict[str, Positive]] = None
+    seen: Seen | None = None
+    left_behind: Maybe[tuple[LeftBehindRecord, ...]] = None
+    notes: Maybe[tuple[str, ...]] = None
+    encoder: Maybe[str] = None
+    sound: Maybe[str] = None
+    heard: Maybe[tuple[HeardRecord, ...]] = None
+    assemble_s: Maybe[Positive] = None
+    attempts: Maybe[tuple[AttemptRecord, ...]] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationResult(_Done):
+    """What an evaluated video came to; ``fidelity`` is None without a reference."""
+
+    kind: Literal["evaluation"]
+    fidelity: Fidelity | None = None
+
+
+JobResult: TypeAlias = DubResult | EvaluationResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFailure:
+    """Why a row has no result: what a task failed of, where and whose fault it was."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    code: str = ""
+    message: str = ""
+    status: Literal["failed"] = "failed"
+    stage: Maybe[str] = None
+    task: Maybe[str] = None
+    blame: Maybe[str] = None

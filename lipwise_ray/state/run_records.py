@@ -1,0 +1,167 @@
+"""Records of runs and nights: what asked for them, what they set out to do, and what they came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, Positive
+from lipwise_ray.values import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What asked for a run: all that is needed to ask for it again, and nothing that tells others of it.
+
+    Attributes:
+        verb: The command.
+        files: The manifest; or the videos that are evaluated.
+        references: What these are compared with.
+        job: The settings file.
+        assignments: Single settings.
+        preset, out, address, workers, fail_above, as_json, verify, shard: The options of these names.
+        sent_to: The dashboard that it was sent to, as whoever sent it knew it; its files are then on that machine.
+        is_cut: Its words held secrets, which a record does not keep; None where an earlier version did not say.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    verb: Literal["submit", "evaluate"]
+    files: Annotated[list[str], Field(min_length=1)]
+    references: list[str] = field(default_factory=list[str])
+    job: str | None = None
+    assignments: list[str] = field(default_factory=list[str])
+    preset: str | None = None
+    out: str | None = None
+    address: str | None = None
+    workers: Annotated[int, Field(ge=0, le=4096)] | None = None
+    fail_above: Annotated[float, Field(ge=0, le=1)] = 0.0
+    as_json: bool = False
+    verify: bool = False
+    shard: str | None = None
+    sent_to: str | None = None
+    is_cut: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What a run was started with; ``command`` is what earlier versions kept in place of ``request``.
+
+    ``rows`` are those of its shard, where it has one, and ``rows_total`` those of its whole manifest.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    run_id: str
+    manifest: str
+    rows: Count
+    out: str = ""
+    settings: Maybe[Json] = None
+    begun: Positive = 0.0
+    request: Request | None = None
+    command: Maybe[list[str]] = None
+    folder: str = ""
+    shard: Maybe[Annotated[str, Field(pattern=r"^\d{1,4}/\d{1,4}$")]] = None
+    manifest_sha256: str = ""
+    rows_total: Maybe[Count] = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """A row that a run set out to do."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    row: Count
+    row_id: str
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnd:
+    """What a run came to: its `report.json`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    done: Count = 0
+    failed: Count = 0
+    left: Count = 0
+    seconds: Positive = 0.0
+    frames_rendered: Count = 0
+    chunks_rendered: Count = 0
+    chunks_reused: Count = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationEnd(RunEnd):
+    """The same of an evaluation whose videos have references.
+
+    Attributes:
+        fid: The Fréchet inception distance over the faces of all rows.
+        fid_pictures: How many faces there were.
+    """
+
+    fid: Figure | None = None
+    fid_pictures: Count
+
+    @staticmethod
+    def of(end: RunEnd, fid: float | None, pictures: int) -> EvaluationEnd:
+        """Return a run's end with the distance over its faces."""
+        return EvaluationEnd(
+            done=end.done,
+            failed=end.failed,
+            left=end.left,
+            seconds=end.seconds,
+            frames_rendered=end.frames_rendered,
+            chunks_rendered=end.chunks_rendered,
+            chunks_reused=end.chunks_reused,
+            fid=fid,
+            fid_pictures=pictures,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightRun:
+    """What a run of a night came to."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    manifest: str
+    run_id: str
+    done: Count
+    failed: Count
+    left: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightFigures:
+    """What a night that has ended came to, in numbers."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    ended: Positive
+    exit_code: Count
+    done: Count = 0
+    failed: Count = 0
+    left: Count = 0
+    refused: Count = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacklogRecord:
+    """What became of a manifest of the backlog."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: str
+    tag: str
+    status: Literal["waiting", "left", "begun", "done", "refused"]
+    message: Maybe[str] = None
+    night: Maybe[str] = None
+    run_id: Maybe[str] = None
+    done: Maybe[Count] = None
+    failed: Maybe[Count] = None
+    left: Maybe[Count] = None

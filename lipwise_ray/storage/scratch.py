@@ -1,0 +1,33 @@
+"""Temporary files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lipwise_ray.errors import StorageError
+
+
+@contextmanager
+def scratch_file(scratch: Path, name: str) -> Generator[Path, None, None]:
+    """Give a path for a temporary file that is gone afterwards.
+
+    Raises:
+        StorageError: The scratch folder cannot be written.
+    """
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        handle, text = tempfile.mkstemp(prefix=f"{os.getpid()}-", suffix=f"-{name}", dir=scratch)
+        os.close(handle)
+    except OSError as error:
+        raise StorageError(
+            "scratch", str(scratch), "must be writable", error.strerror or "", "Set paths.scratch to a folder with room"
+        ) from error
+    path = Path(text)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""What stays of a job once it is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lipwise_ray.pipeline.delivery.assemble import record_published, sweep_segments
+from lipwise_ray.pipeline.delivery.published import read_result
+from lipwise_ray.pipeline.dubbing.task_parts import Attempts
+from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import DubResult, FailedAttempt, MeasuredAttempt
+from lipwise_ray.state.store import LocalStore
+
+RESULT = DubResult(job_id="best", output="o.mp4", frames=9, chunks=1, bytes_total=5, sha256="d" * 64)
+
+
+def _made(store: LocalStore, job_id: str) -> list[str]:
+    """Write what a job leaves on its way; return its keys."""
+    keys = [
+        layout.segment(job_id, 0, "a1"),
+        layout.segment(job_id, 0, "never-committed"),
+        f"{layout.soundtrack(job_id)}/encoded/x.mp4",
+        f"{layout.mix(job_id)}/x.mka",
+        layout.score(job_id, "judge", 0),
+    ]
+    for key in keys:
+        store.write(key, b"made")
+    store.write(layout.plan(job_id), b"{}")
+    return keys
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_led_to_a_file_goes_and_its_records_stay(tmp_path: Path, *, keep: bool) -> None:
+    """Segments of attempts that never committed go too; all stay where somebody asked to keep them."""
+    store = LocalStore(tmp_path)
+    keys = _made(store, "best")
+    sweep_segments(store, "best", keep=keep)
+    assert [store.size(key) is not None for key in keys] == [keep] * len(keys)
+    assert store.read(layout.plan("best"))
+
+
+def test_a_result_is_found_under_the_rows_own_job(tmp_path: Path) -> None:
+    """Of several attempts the best is recorded where a later run looks; what they made on their way is gone."""
+    store = LocalStore(tmp_path)
+    keys = [*_made(store, "first"), *_made(store, "best")]
+    attempts = (
+        MeasuredAttempt(settings={}, verdict="check", job_id="first"),
+        FailedAttempt(settings={}, code="crash", message="it broke"),
+        MeasuredAttempt(settings={}, verdict="passed", job_id="best"),
+    )
+    recorded = record_published(store, Attempts(attempts, "first"), RESULT, keep=False)
+    assert recorded.attempts == attempts
+    assert read_result(store, "first") == read_result(store, "best") == recorded
+    assert [key for key in keys if store.size(key) is not None] == []

@@ -1,0 +1,42 @@
+"""Plans that are made, found again, and made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipwise_ray.pipeline.flows.payloads import PlanPayload, RenderPayload
+from lipwise_ray.pipeline.tasks.plan import plan
+from lipwise_ray.pipeline.tasks.render import render
+from lipwise_ray.state import layout
+from lipwise_ray.values import Span
+from tests.support.task_context import NOTHING_KNOWN, Bench
+
+
+def test_a_plan_tells_its_chunks_and_which_are_done(tmp_path: Path) -> None:
+    """A run that goes on renders the other ones alone."""
+    bench = Bench(tmp_path)
+    payload = PlanPayload(bench.row, bench.probed())
+    found = plan(bench.context, payload, NOTHING_KNOWN)
+    assert (found.chunks, found.done) == ((Span(0, 10), Span(10, 20)), ())
+    render(bench.context, RenderPayload(bench.row, payload.probed, 1), NOTHING_KNOWN)
+    assert plan(bench.context, payload, NOTHING_KNOWN).done == (1,)
+
+
+def test_a_damaged_plan_is_made_again_and_is_the_same(tmp_path: Path) -> None:
+    """A record that a crash of the machine cut off does not end its job."""
+    bench = Bench(tmp_path)
+    payload = PlanPayload(bench.row, bench.probed())
+    plan(bench.context, payload, NOTHING_KNOWN)
+    key = layout.plan(payload.probed.job_id)
+    whole = bench.store.read(key)
+    bench.store.write(key, b'{"chunks":')
+    assert plan(bench.context, payload, NOTHING_KNOWN).chunks == (Span(0, 10), Span(10, 20))
+    assert bench.store.read(key) == whole
+
+
+def test_a_plan_without_its_scans_says_what_is_missing(tmp_path: Path) -> None:
+    """The row goes back to find the faces, instead of failing."""
+    bench = Bench(tmp_path, {"detector": "tiny_detector"}, faces={"select": "largest"}, detect={"detector": "tiny"})
+    found = plan(bench.context, PlanPayload(bench.row, bench.probed()), NOTHING_KNOWN)
+    assert found.chunks == ()
+    assert "must be scanned in 2 chunks" in found.missing

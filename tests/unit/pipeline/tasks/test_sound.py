@@ -1,0 +1,37 @@
+"""Audio that is prepared while chunks are rendered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lipwise_ray.media.probe import probe_audio
+from lipwise_ray.pipeline.flows.payloads import SoundPayload
+from lipwise_ray.pipeline.tasks.sound import prepare_audio
+from lipwise_ray.state import layout
+from tests.support.task_context import NOTHING_KNOWN, Bench
+
+
+def test_lossless_audio_is_copied_from_the_rows_own_file(tmp_path: Path) -> None:
+    """Nothing is put into the state for it."""
+    bench = Bench(tmp_path)
+    found = prepare_audio(bench.context, SoundPayload(bench.row, bench.planned()), NOTHING_KNOWN)
+    assert (found.copied, found.sound) == (True, "")
+
+
+def test_encoded_audio_is_made_once_and_again_where_it_is_damaged(tmp_path: Path) -> None:
+    """Its key names its bytes, by which an encoded file that became another is noticed and replaced."""
+    bench = Bench(tmp_path, encode={"audio": {"codec": "aac"}})
+    payload = SoundPayload(bench.row, bench.planned())
+    found = prepare_audio(bench.context, payload, NOTHING_KNOWN)
+    path = bench.store.fetch(found.sound)
+    assert path is not None
+    assert (found.copied, probe_audio(path).codec) == (False, "aac")
+    folder = layout.soundtrack(payload.probed.job_id)
+    prepare_audio(bench.context, payload, NOTHING_KNOWN)
+    assert bench.store.names(folder) == [found.sound]
+    path.write_bytes(path.read_bytes()[:-20])
+    again = prepare_audio(bench.context, payload, NOTHING_KNOWN)
+    assert not again.copied
+    (key,) = bench.store.names(folder)
+    assert key == again.sound != found.sound
+    assert probe_audio(bench.store.fetch(key) or path).codec == "aac"

@@ -1,0 +1,121 @@
+"""What `validate` finds before anything runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lipwise_ray.cli.app import main
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.pipeline.inputs.resolver import media_of
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+from lipwise_ray.resources import jobs_folder, models_folder
+from lipwise_ray.runs.settings_source import SettingsSource
+from lipwise_ray.runs.validation import Validation
+from lipwise_ray.storage.cache import Cache
+from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+from lipwise_ray.values import Size
+from tests.support.dub import write_manifest
+
+BOX = "box:60,110,50,110"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=30, gop=5))
+    write_sound(tmp_path / "s.wav", ToneSpec(0.4, codec="pcm_s16le", rate_hz=16000, channels=1))
+    monkeypatch.setenv("LIPWISE_MODELS", str(tmp_path / "no-models"))
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))  # put back afterwards
+    return tmp_path
+
+
+def _row(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "video": "v.mp4", "audio": "s.wav", "output": f"{name}.mkv", "faces": BOX, "tracks": "", **more}
+
+
+def _validated(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[Any, str]:
+    monkeypatch.setattr(sys, "argv", ["lipwise-ray", "validate", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code, capsys.readouterr().out
+
+
+def test_every_problem_is_told_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Inputs are opened: cut files, sounds without pictures, tracks that are none; containers are compared with codecs;
+    and all checkpoints that are missing are named once, with how many rows need them.
+    """
+    data = (folder / "v.mp4").read_bytes()
+    write_clip(folder / "cut.mkv", ClipSpec(size=Size(160, 120), frames=100, gop=10))
+    whole = (folder / "cut.mkv").read_bytes()
+    (folder / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    (folder / "junk.npz").write_bytes(data)
+    rows = [
+        _row("good"),
+        _row("cut", video="cut.mkv"),
+        _row("deaf", audio="v.mp4", tracks="junk.npz"),
+        _row("blind", video="s.wav"),
+        _row("webm", output="w.webm"),
+        _row("gone", video="nowhere.mp4"),
+        _row("seen", faces="largest"),
+    ]
+    arguments = (write_manifest(folder / "m.csv", rows), "--json", "--set", "encode.codec=libx264")
+    code, said = _validated(monkeypatch, capsys, *arguments)
+    *found, summary = [json.loads(line) for line in said.splitlines()]
+    by_row = {(one["row_id"], one["code"]) for one in found if one["line"]}
+    assert by_row == {
+        ("gone", "row_video"),
+        ("cut", "truncated"),
+        ("deaf", "no_audio"),
+        ("deaf", "bad_tracks"),
+        ("blind", "no_video"),
+        ("webm", "codec_container"),
+    }
+    lacking = {one["message"].split(":")[0]: one["rows"] for one in found if not one["line"]}
+    assert lacking == {"model wav2lip_gan": 5, "model yunet": 1}
+    assert summary == {"manifest": str(arguments[0]), "good_rows": 2, "bad_rows": 5, "missing_checkpoints": 2}
+    assert code == 1
+
+
+def test_what_is_installed_and_what_is_not_open_are_told_apart(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Missing checkpoints alone end with 2, as the run would; --quick opens nothing; a good manifest ends with 0."""
+    manifest = write_manifest(folder / "m.csv", [_row("a")])
+    code, said = _validated(monkeypatch, capsys, manifest)
+    assert code == 2
+    assert "models pull wav2lip_gan" in said
+    bare = ("--set", "lipsync.model=passthrough")
+    assert _validated(monkeypatch, capsys, manifest, *bare)[0] == 0
+    (folder / "v.mp4").write_text("no video\n" * 50)
+    assert _validated(monkeypatch, capsys, manifest, *bare)[0] == 1
+    assert _validated(monkeypatch, capsys, manifest, *bare, "--quick")[0] == 0
+
+
+def test_a_manifest_that_cannot_be_read_is_an_object_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --json whoever reads the output gets the code of what ended the command."""
+    code, said = _validated(monkeypatch, capsys, folder / "none.csv", "--json")
+    assert code == 2
+    assert json.loads(said)["code"] == "manifest_unreadable"
+
+
+def test_a_program_gets_findings_one_by_one(folder: Path) -> None:
+    """With the row that each is of and a code; a checkpoint that several rows lack is one finding, and comes last."""
+    rows = [_row("good"), _row("gone", video="nowhere.mp4"), _row("deaf", audio="v.mp4"), _row("fine")]
+    manifest = read_manifest(write_manifest(folder / "m.csv", rows), str(folder / "out"), ["quality"])
+    settings = SettingsSource(jobs_folder(), "quality", [])
+    media = media_of(settings.for_run(), Cache(folder / "cache", 1 << 20))
+    registry = Registry(models_folder() / "registry.toml", folder / "no-models")
+    validation = Validation(manifest, settings, registry, media, str(folder / "out"), str(folder / "state"))
+    found = [one.record() for one in validation.findings()]
+    assert [(one["row_id"], one["code"]) for one in found[:2]] == [("gone", "row_video"), ("deaf", "no_audio")]
+    assert [(one["line"], one["rows"]) for one in found[2:]] == [(None, 3)]
+    assert (validation.bad, validation.lacking) == (2, 1)

@@ -1,0 +1,380 @@
+"""A run of rows, on an engine that does what the test says."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lipwise_ray.errors import EngineError, SettingsError, SetupError, StateError, StorageError, WeightsError
+from lipwise_ray.pipeline.flows.dub import RowFlow
+from lipwise_ray.pipeline.flows.results import (
+    AssembleResult,
+    PlanResult,
+    RenderResult,
+    ScanResult,
+    ScoreResult,
+    SoundResult,
+)
+from lipwise_ray.pipeline.flows.task_kinds import ASSEMBLE, PLAN, PROBE, RENDER
+from lipwise_ray.runs import submit
+from lipwise_ray.scheduler.dispatcher import Dispatcher
+from lipwise_ray.scheduler.ending import ASKED, CLOSED, Ending
+from lipwise_ray.scheduler.engine import Outcome
+from lipwise_ray.scheduler.metrics import FileSink, Meter
+from lipwise_ray.scheduler.run import RowJob, Run
+from lipwise_ray.scheduler.task import Failure, Task, TaskResult
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.lease import DriverLease
+from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.store import LocalStore
+from lipwise_ray.values import Span
+from tests.support.dub import Quiet
+from tests.support.scripted import Clock, ScriptedEngine
+from tests.support.tasks import probe_result, row_part
+
+CHUNK = 10
+
+
+class Rows:
+    """Rows of so many chunks each, and what their tasks give."""
+
+    def __init__(self, root: Path, chunks: list[int], *, most_chunks: int, most_rows: int = 0) -> None:
+        self.chunks = chunks
+        self.engine = ScriptedEngine(lambda task, n, slot: None, pick=lambda n: n - 1)
+        self.engine.answer = self._answer
+        self.ids = {row: f"r{row}" for row in range(len(chunks))}
+        self.store, clock = LocalStore(root), Clock()
+        store = self.store
+        ledger = Ledger(store, "run")
+        dispatcher = Dispatcher(self.engine, store, ledger, clock=clock, sleep=clock.sleep)
+        self.lease = DriverLease(store, "run", wait=lambda text: None)
+        self.listener = Quiet()
+        self.run = Run("run", store, store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
+
+    def work(self, ending: Ending | None = None) -> None:
+        jobs = (
+            RowJob(
+                row,
+                self.ids[row],
+                RowFlow(row, 0, 0, "", row_part(f"r{row}")),
+            )
+            for row in range(len(self.chunks))
+        )
+        with self.lease:
+            self.run.work(jobs, ending or Ending(240.0))
+
+    @staticmethod
+    def row_of(task: Task) -> int:
+        return int(task.row_id.removeprefix("r"))
+
+    def _answer(self, task: Task) -> TaskResult:
+        row = self.row_of(task)
+        count = self.chunks[row]
+        if task.kind is PROBE:
+            return probe_result(f"j{row}", count * CHUNK)
+        if task.kind is PLAN:
+            return PlanResult(chunks=tuple(Span(n * CHUNK, (n + 1) * CHUNK) for n in range(count)))
+        if task.kind is ASSEMBLE:
+            facts = {"frames": count * CHUNK, "chunks": count, "bytes_total": 5, "sha256": "0" * 64}
+            return AssembleResult(published=DubResult(job_id=f"j{row}", output="o", **facts))
+        return RenderResult(frames=CHUNK) if task.kind is RENDER else SoundResult(copied=True)
+
+
+def _open(rows: Rows) -> list[dict[str, int]]:
+    """Return, for each task handed out, the chunks of the jobs that were rendered and not yet assembled."""
+    inside: dict[str, int] = {}
+    seen: list[dict[str, int]] = []
+    for task_id in rows.engine.log:
+        kind, _, rest = task_id.partition(":")
+        job = rest.partition("/")[0]
+        if kind == "render":
+            inside[job] = rows.chunks[int(job[1:])]
+        elif kind == "assemble":
+            inside.pop(job, None)
+        seen.append(dict(inside))
+    return seen
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 12))
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_segments_that_wait_to_be_joined_are_bounded(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[int], most: int
+) -> None:
+    """Videos are let in while their chunks fit, a longer one alone; all are done in the end, each chunk once."""
+    rows = Rows(tmp_path_factory.mktemp("state"), chunks, most_chunks=most)
+    rows.work()
+    assert rows.run.totals["done"] == len(chunks)
+    assert rows.run.totals["chunks_rendered"] == sum(chunks)
+    assert len(rows.engine.log) == len(set(rows.engine.log))
+    for inside in _open(rows):
+        assert sum(inside.values()) <= most or len(inside) == 1, inside
+
+
+def test_a_job_is_assembled_when_its_last_chunk_is_done(tmp_path: Path) -> None:
+    """Not at the end of the run: the longest job is published before the others are rendered to their ends."""
+    rows = Rows(tmp_path, [2, 6, 2], most_chunks=100)
+    rows.work()
+    order = [task for task in rows.engine.log if task.startswith(("render", "assemble"))]
+    last_of_long = max(n for n, task in enumerate(order) if task.startswith("render:j1/"))
+    assert order.index("assemble:j1/0") - last_of_long <= 2
+    assert order.index("assemble:j1/0") < len(order) - 2
+
+
+@pytest.mark.parametrize(("name", "left"), [("r1", 2), ("all", 2), (None, 0)])
+def test_a_request_ends_what_it_names(name: str | None, left: int, tmp_path: Path) -> None:
+    """A row by its id, also one that is called all; the whole run without an id."""
+    rows = Rows(tmp_path, [1, 1, 1], most_chunks=100)
+    rows.ids[1] = name or "r1"
+    rows.store.write(layout.CANCEL_RUN if name is None else layout.cancel(name), b"{}")
+    rows.work()
+    assert rows.run.totals["done"] == left
+    assert rows.run.cancelled == (name is None)
+    assert [o.row_id for o in rows.listener.outcomes if o.record.get("code") == "cancelled"][:1] == [name or "r0"]
+
+
+def test_as_many_rows_as_the_workers_need(tmp_path: Path) -> None:
+    """Rows are begun as places come free, and no more than that wait in memory."""
+    rows = Rows(tmp_path, [1] * 40, most_chunks=100, most_rows=3)
+    rows.work()
+    assert rows.run.totals["done"] == 40
+    at_work: set[int] = set()
+    for task in rows.engine.log:
+        row = int(task.partition(":")[2].partition("/")[0].lstrip("j"))
+        at_work.add(row)
+        assert len(at_work) <= 3
+        if task.startswith("assemble:"):
+            at_work.remove(row)
+
+
+def test_workers_that_load_are_told_of(tmp_path: Path) -> None:
+    """Whoever looks at the state, the terminal and Prometheus see how many workers are not ready yet."""
+    rows = Rows(tmp_path, [3], most_chunks=9)
+    rows.engine.loading = 2
+    seen: list[int] = []
+    rows.listener.tick = lambda _, loading: seen.append(loading)  # type: ignore[method-assign]
+    file = tmp_path / "run.prom"
+    rows.run.dispatcher.meter = Meter([FileSink(file)], state_address="s", rows=1)
+    rows.work()
+    rows.run.dispatcher.meter.flush()
+    assert set(seen) == {2}
+    assert rows.run.lease.about["loading"] == 2
+    assert 'lipwise_workers{state="loading",state_address="s"} 2.0' in file.read_text()
+    assert 'lipwise_tasks_total{outcome="done",state_address="s",task="render"} 3.0' in file.read_text()
+
+
+class _Breaks(RowFlow):
+    """A row whose state machine breaks where the test says."""
+
+    where = ""
+    error: Exception = KeyError("x")
+
+    def _broken(self, where: str) -> None:
+        if self.where == where:
+            raise self.error
+
+    def start(self) -> list[Task]:
+        self._broken("start")
+        return super().start()
+
+    def advance(self, task: Task, result: TaskResult) -> list[Task]:
+        self._broken(f"advance {task.kind.name}")
+        return super().advance(task, result)
+
+    def is_past(self, task: Task) -> bool:
+        self._broken("is_past")
+        return super().is_past(task)
+
+    def on_failure(self, task: Task, failure: Failure) -> list[Task] | None:
+        self._broken("on_failure")
+        return super().on_failure(task, failure)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "start",
+        "advance probe",
+        "advance plan",
+        "advance render",
+        "advance assemble",
+        "is_past",
+        "on_failure",
+    ],
+)
+def test_a_row_whose_state_machine_breaks_fails_alone(where: str, tmp_path: Path) -> None:
+    """What a task gives back, or the row's own logic, may be wrong in any way: that row fails with an internal error
+    and a traceback in the events, and the others are done.
+    """
+    rows = Rows(tmp_path, [2, 2, 2], most_chunks=100)
+    if where == "on_failure":
+        rows.engine._script = lambda task, n, slot: "crash" if task.id == "render:j1/0" else None
+    flows = [_Breaks(row, 0, 0, "", row_part(f"r{row}"), shows_originals=True) for row in range(3)]
+    flows[1].where = where
+    jobs = iter([RowJob(row, f"r{row}", flow) for row, flow in enumerate(flows)])
+    with rows.lease:
+        rows.run.work(jobs, Ending(240.0))
+    ended = {outcome.row_id: outcome.record for outcome in rows.listener.outcomes}
+    assert {name: record["status"] for name, record in ended.items()} == {"r0": "done", "r1": "failed", "r2": "done"}
+    assert ended["r1"]["code"] == "internal"
+    assert "KeyError" in ended["r1"]["message"]
+    assert "Traceback" in (tmp_path / layout.events("run")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("settings", "row 1", "must"), "settings"),
+        (WeightsError("gone", "a.pth", "must be there"), "gone"),
+    ],
+)
+def test_a_rows_own_setting_fails_that_row(error: SetupError, code: str, tmp_path: Path) -> None:
+    """What its state machine finds wrong with settings or weights is one row's; a state that cannot be used is not."""
+    for culprit in (error, StateError("lost", "state", "must be there")):
+        rows = Rows(tmp_path / type(culprit).__name__, [1, 1], most_chunks=100)
+        flows = [_Breaks(n, 0, 0, "", row_part(f"r{n}")) for n in range(2)]
+        flows[0].where, flows[0].error = "advance probe", culprit
+        jobs = iter([RowJob(n, f"r{n}", flow) for n, flow in enumerate(flows)])
+        with rows.lease, pytest.raises(StateError) if culprit is not error else nullcontext():
+            rows.run.work(jobs, Ending(240.0))
+        if culprit is error:
+            ended = {outcome.row_id: outcome.record for outcome in rows.listener.outcomes}
+            assert (ended["r0"]["code"], ended["r1"]["status"]) == (code, "done")
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_task_answers_ends_its_row_only(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """A field of another type in any answer of one row, or the answer of another task."""
+    rows = Rows(tmp_path_factory.mktemp("state"), [1, 1], most_chunks=100)
+    honest = rows.engine.answer
+    kind = data.draw(st.sampled_from([PROBE, PLAN, RENDER, ASSEMBLE]))
+    junk: Any = st.sampled_from([None, -1, "x", [], {}, [None], [[1]], TaskResult()])
+
+    def answer(task: Task) -> TaskResult:
+        result = honest(task)
+        if task.kind is not kind or rows.row_of(task) != 0:
+            return result
+        if data.draw(st.booleans()):
+            return data.draw(st.sampled_from([TaskResult(), ScoreResult(), PlanResult(), ScanResult()]))
+        name = data.draw(st.sampled_from(sorted(one.name for one in fields(result))))
+        return replace(result, **{name: data.draw(junk)})
+
+    rows.engine.answer = answer
+    rows.work()
+    ended = {outcome.row_id: outcome.status for outcome in rows.listener.outcomes}
+    assert ended["r1"] == "done"
+    assert rows.run.totals["done"] + rows.run.totals["failed"] == 2
+
+
+def test_an_engine_that_ends_stops_the_run_in_order(tmp_path: Path) -> None:
+    """What is done stays done, the rest is left for the same command, and people are told why."""
+    rows = Rows(tmp_path, [1, 1, 1], most_chunks=10, most_rows=1)
+    poll = rows.engine.poll
+
+    def ends(timeout_s: float) -> list[Outcome]:
+        if rows.run.totals["done"]:
+            raise EngineError("ray_ended", "Ray at local", "must live as long as the run", "the end of its raylet")
+        return poll(timeout_s)
+
+    rows.engine.poll = ends  # type: ignore[method-assign]
+    rows.work()
+    assert (rows.run.totals["done"], rows.run.totals["failed"]) == (1, 0)
+    assert any("must live as long as the run" in line for line in rows.listener.lines)
+
+
+def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
+    """Where the engine ends while rows are begun, they are left for the same command, and not failed one by one."""
+    rows = Rows(tmp_path, [1, 1], most_chunks=10)
+
+    def ended(*_: Any) -> RowFlow:
+        raise EngineError("ray_ended", "Ray at local", "must live as long as the run", "the end of its raylet")
+
+    there = iter([SimpleNamespace(line=1, id="r0", where="row 1", extra={})])
+    waiting = SimpleNamespace(take=lambda _: next(there, None))
+    source, work = SimpleNamespace(for_row=lambda row: Settings()), SimpleNamespace(flow=ended)
+    jobs: Any = submit._jobs(
+        cast("Any", waiting), cast("Any", source), cast("Any", None), cast("Any", work), {}, rows.run
+    )
+    with rows.lease:
+        rows.run.work(jobs, Ending(240.0))
+    assert not rows.run.totals["failed"]
+    assert any("must live as long as the run" in line for line in rows.listener.lines)
+
+
+def test_workers_that_cannot_be_had_any_more_stop_a_run_that_has_begun(tmp_path: Path) -> None:
+    """The same command goes on, which is not what it ends with where nothing was begun."""
+    rows, want = Rows(tmp_path, [3, 3], most_chunks=10), SetupError("worker_start", "workers", "must start")
+
+    def wants(backlog: object) -> None:
+        if not refuses_from_the_first or any(task.startswith("render") for task in rows.engine.log):
+            raise want
+
+    rows.engine.want = wants  # type: ignore[method-assign]
+    refuses_from_the_first = True
+    rows.work()
+    assert rows.run.stopped == "worker_start"
+    assert any("must start" in line for line in rows.listener.lines)
+    rows, refuses_from_the_first = Rows(tmp_path / "other", [3], most_chunks=10), False
+    rows.engine.want = wants  # type: ignore[method-assign]
+    with pytest.raises(SetupError):
+        rows.work()
+
+
+def test_a_stop_ends_in_time_where_the_disk_refuses(tmp_path: Path) -> None:
+    """Nothing can be written down any more while a task hangs: whoever asks for the end gets it all the same."""
+    rows, now_s = Rows(tmp_path, [3], most_chunks=100), 0.0
+
+    def refuses(*_: object) -> None:
+        raise StorageError("disk_full", "state", "must have room", "none")
+
+    def poll(timeout_s: float) -> list[Outcome]:
+        nonlocal now_s
+        if not any(task.startswith("render") for task in rows.engine.log):
+            return poll_now(timeout_s)
+        rows.store.append = refuses  # type: ignore[method-assign]
+        now_s += 60
+        refuses()
+        return []
+
+    poll_now, rows.engine.poll = rows.engine.poll, poll
+    rows.work(Ending(240.0, lambda: now_s > 0, lambda: False, lambda: now_s))
+    assert rows.run.stopped == "disk_full"
+    assert now_s == 360
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_task_that_outlasts_a_stop(*, is_asked: bool, tmp_path: Path) -> None:
+    """Whoever asks gets an end in time: what runs is given up for the next run. A window that closes lets it end."""
+    rows, now_s = Rows(tmp_path, [3], most_chunks=100), 0.0
+
+    def wish() -> bool:
+        return any(task.startswith("render") for task in rows.engine.log)
+
+    def poll(timeout_s: float) -> list[Outcome]:
+        nonlocal now_s
+        if not wish() or now_s > 500:
+            return poll_now(timeout_s)
+        now_s += 60
+        return []
+
+    poll_now, rows.engine.poll = rows.engine.poll, poll
+    never = lambda: False  # noqa: E731  # short
+    stop, is_over = (wish, never) if is_asked else (never, wish)
+    rows.work(Ending(240.0, stop, is_over, lambda: now_s))
+    assert rows.run.stopped == (ASKED if is_asked else CLOSED)
+    assert now_s == (360 if is_asked else 540)
+    assert bool(rows.run.dispatcher.running) is is_asked
+    abandoned = [line for line in rows.store.log("runs/run/events.jsonl") if b"abandoned" in line]
+    assert len(abandoned) == is_asked
+    assert any("engine.stop_s" in line for line in rows.listener.lines) is is_asked

@@ -1,0 +1,112 @@
+"""The habits of the source that no linter knows, each with its bound."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PRODUCT = ROOT / "lipwise_ray"
+ROOMS = ("pipeline", "scheduler", "runs", "backends")
+"""Where a row's life is driven: what flows through them has types."""
+
+_UNTYPED = re.compile(r"\bJson\b|\b(?:dict|Mapping)\[str, Any\]")
+_MAY_HOLD_JSON = ("state/", "reports/rows.py", "values.py")
+_HOLD_IT_YET = (
+    "cli/inspect.py",
+    "models/checkpoints.py",
+    "pipeline/delivery/assemble.py",
+    "pipeline/flows/attempts.py",
+    "pipeline/quality/inspection.py",
+    "pipeline/quality/inspection_facts.py",
+    "pipeline/tasks/reproduce.py",
+    "runs/",
+    "scheduler/",
+    "synth/",
+    "training/",
+)
+"""Modules that write or read a record by hand still; none may join them."""
+
+_MOST_LINES = 400
+
+
+def _modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+    for folder in [PRODUCT / room for room in rooms] or [PRODUCT]:
+        for path in sorted(folder.rglob("*.py")):
+            yield path.relative_to(PRODUCT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _signature(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    told = function.args
+    arguments = [*told.posonlyargs, *told.args, *told.kwonlyargs, *filter(None, (told.vararg, told.kwarg))]
+    annotations = [*(argument.annotation for argument in arguments), function.returns]
+    return " ".join(ast.unparse(annotation) for annotation in annotations if annotation is not None)
+
+
+def test_signatures_name_types() -> None:
+    """At most 5 of 100 functions that drive a row take or return a bare JSON object."""
+    functions = [
+        (name, node)
+        for name, module in _modules(*ROOMS)
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    untyped = [f"{name}:{node.name}" for name, node in functions if _UNTYPED.search(_signature(node))]
+    assert len(untyped) / len(functions) <= 0.05, untyped
+
+
+def test_json_objects_stay_at_the_border() -> None:
+    """`Json` is a word of the state, of reports' rows and of its own definition; of others fewer and fewer."""
+    users = [
+        name
+        for name, module in _modules()
+        if not name.startswith((*_MAY_HOLD_JSON, *_HOLD_IT_YET))
+        and any(isinstance(node, ast.Name) and node.id == "Json" for node in ast.walk(module))
+    ]
+    assert users == []
+
+
+def test_a_class_name_is_in_one_file() -> None:
+    """A reader who looks a class up finds one."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for name, module in _modules():
+        for node in ast.walk(module):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].add(name)
+    assert {name: sorted(files) for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_linters_are_seldom_told_to_look_away() -> None:
+    """At most 2 `noqa` in 1,000 lines."""
+    texts = [path.read_text(encoding="utf-8") for path in PRODUCT.rglob("*.py")]
+    lines, exceptions = sum(text.count("\n") for text in texts), sum(text.count("# noqa") for text in texts)
+    assert exceptions / lines <= 0.002
+
+
+@pytest.mark.parametrize("folder", ["lipwise_ray", "tests", "benchmarks", "cluster", "jobs"])
+def test_files_have_one_owner(folder: str) -> None:
+    """No file is longer than 400 lines."""
+    lengths = {path: path.read_text(encoding="utf-8").count("\n") for path in (ROOT / folder).rglob("*.py")}
+    assert {str(path): lines for path, lines in lengths.items() if lines > _MOST_LINES} == {}
+
+
+def test_every_module_upstairs_is_imported_by_a_test() -> None:
+    """Each module of the rooms has a unit or contract test that imports it."""
+    imported: set[str] = set()
+    for path in [*(ROOT / "tests" / "unit").rglob("*.py"), *(ROOT / "tests" / "contract").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+    modules = {
+        "lipwise_ray." + name.removesuffix(".py").replace("/", ".")
+        for name, _ in _modules(*ROOMS)
+        if not name.endswith("__init__.py")
+    }
+    assert sorted(modules - imported) == []
