@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 _processes = multiprocessing.get_context("forkserver")
+# Nothing of tests: its server starts in whatever folder the first test is in, where `tests` may be another package's.
 _processes.set_forkserver_preload([
-    "tests.support.forked",
     "librosa.core.spectrum",
     "librosa.filters",
     "lipwise_ray.cli.app",
