@@ -12,6 +12,11 @@ def _folder(name: str) -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / name
 
 
+def import_root() -> Path:
+    """Return the folder on `sys.path` in which this package is found."""
+    return _PACKAGE.parent
+
+
 def jobs_folder() -> Path:
     """Return the folder of presets."""
     return _folder("jobs")

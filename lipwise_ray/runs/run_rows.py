@@ -24,7 +24,6 @@ from lipwise_ray.state.run_records import Request
 from lipwise_ray.state.store import open_store
 
 _KINDS = {"setup": SetupError, "storage": StorageError, "input": InputError}
-_REFUSED = "validate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +114,5 @@ class RowsRunner:
 def error_of(outcome: RowOutcome) -> LipwiseError:
     """Return the error that ended a row, of the kind that says who is to blame."""
     record = outcome.record
-    blame = "input" if record.get("stage") == _REFUSED else record.get("blame")
-    return _KINDS.get(str(blame), LipwiseError)(str(record["code"]), "", str(record["message"]))
+    kind = _KINDS.get(str(record.get("blame")), LipwiseError)
+    return kind(str(record["code"]), "", str(record["message"]))

@@ -32,7 +32,9 @@ class SettingsSource:
     presets: Path
     preset: str
     layers: list[Layer]
-    _known: OrderedDict[str, Settings] = field(default_factory=OrderedDict[str, Settings])
+    _known: OrderedDict[str, Settings] = field(
+        default_factory=OrderedDict[str, Settings], init=False, repr=False, compare=False
+    )  # of these layers alone: a copy with others begins anew
 
     def for_run(self) -> Settings:
         """Return the settings without any row's columns.

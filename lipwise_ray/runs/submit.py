@@ -41,7 +41,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import EvaluationResult
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, Request, RunEnd, RunRecord
-from lipwise_ray.state.shapes import read_typed, record_of, typed
+from lipwise_ray.state.shapes import record_of, typed
 from lipwise_ray.state.shards import Shard, held, place_of
 from lipwise_ray.state.speeds import write_speeds
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, to_json
@@ -287,21 +287,24 @@ def _report(run: Run, manifest: Manifest, seconds: float, out: str) -> Report:
         out=out,
         state=run.store.address,
     )
-    end = RunEnd(
-        done=report.done,
-        failed=report.failed,
-        left=report.left,
-        seconds=round(seconds, 3),
-        frames_rendered=report.frames,
-        chunks_rendered=report.chunks_rendered,
-        chunks_reused=report.chunks_reused,
-    )
     try:
-        run.store.write(f"{layout.run(run.id)}/report.json", to_json(record_of(end)))
+        run.store.write(f"{layout.run(run.id)}/report.json", to_json(record_of(_end_of(report))))
         write_speeds(run.store, run.id, list(run.speeds))
     except StorageError as error:  # what was done stays done
         run.listener.problem(str(error))
     return report
+
+
+def _end_of(report: Report) -> RunEnd:
+    return RunEnd(
+        done=report.done,
+        failed=report.failed,
+        left=report.left,
+        seconds=round(report.seconds, 3),
+        frames_rendered=report.frames,
+        chunks_rendered=report.chunks_rendered,
+        chunks_reused=report.chunks_reused,
+    )
 
 
 def _jobs(
@@ -371,7 +374,6 @@ def evaluate(
     if chunks:
         distance, pictures = overall_distance(store, chunks)
         key = f"{layout.run(report.run_id)}/report.json"
-        end = read_typed(store, key, RunEnd) or RunEnd()
         fid = None if distance is None else round(distance, _DIGITS)
-        store.write(key, to_json(record_of(EvaluationEnd.of(end, fid, pictures))))
+        store.write(key, to_json(record_of(EvaluationEnd.of(_end_of(report), fid, pictures))))
     return report

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
 from lipwise_ray.scheduler.dispatcher import Dispatcher
@@ -27,6 +28,7 @@ from lipwise_ray.state.store import Store, to_json
 _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S = 0.5
 _LOOK_S = 1.0
+Onward = TypeVar("Onward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,54 +65,68 @@ class _Running:
 
     def begin(self) -> None:
         """Queue the row's first tasks."""
-        with self._its_own_fault(""):
-            self.add(self.job.flow.start())
+        first = self._driven("", self.job.flow.start)
+        if isinstance(first, RowFailure):
+            self.give_up(first)
+        else:
+            self.add(first)
 
     def finished(self, task: Task, result: TaskResult) -> None:
         """Go on with the row."""
-        with self._its_own_fault(task.kind.name):
-            if self.job.flow.is_past(task):
-                return
-            if result.problem:
-                self.run.listener.problem(f"row {self.job.id}: {result.problem}")
-            following = self.job.flow.advance(task, result)
-            if task.kind.admits is None:
-                self.add(following)
-            else:
-                self.run.admit(self, following, task.kind.admits)
+        if not self._waits_for(task):
+            return
+        if result.problem:
+            self.run.listener.problem(f"row {self.job.id}: {result.problem}")
+        following = self._driven(task.kind.name, lambda: self.job.flow.advance(task, result))
+        if isinstance(following, RowFailure):
+            self.give_up(following)
+            return
+        if task.kind.admits is None:
+            self.add(following)
+        else:
+            self.run.admit(self, following, task.kind.admits)
         self._end_if_done()
 
-    @contextmanager
-    def _its_own_fault(self, stage: str) -> Generator[None]:
-        """End this row alone when what drives it breaks: by a result or a setting that is not what it expects, say."""
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Go on without the task, or give the row up; what its other tasks finished stays in the state."""
+        if not self._waits_for(task):
+            return
+        flow, stage = self.job.flow, task.kind.name
+        onward = self._driven(stage, lambda: flow.on_failure(task, failure))
+        if onward is None:
+            code, message, blame = failure.code, failure.message, failure.blame
+            onward = RowFailure(code=code, message=message, stage=stage, task=task.id, blame=blame)
+        if isinstance(onward, RowFailure):
+            self.give_up(onward)
+            return
+        self.run.dispatcher.drop(self, flow.is_past)
+        self.add(onward)
+        self._end_if_done()
+
+    def _waits_for(self, task: Task) -> bool:
+        is_past = self._driven(task.kind.name, lambda: self.job.flow.is_past(task))
+        if isinstance(is_past, RowFailure):
+            self.give_up(is_past)
+            return False
+        return not is_past
+
+    def _driven(self, stage: str, step: Callable[[], Onward]) -> Onward | RowFailure:
+        """Return what the row's flow says is next, or why this row alone ends.
+
+        What drives it may break: by a result or a setting that is not what it expects, say.
+        """
         try:
-            yield
+            return step()
         except (StorageError, StateError, EngineError):
             raise  # the run's, whichever row met it
         except Exception as error:  # noqa: BLE001  # becomes a recorded outcome, as a task's failure does
             failure = failure_of(error)
             self.run.ledger.event(RowBroke(row=self.job.row, stage=stage, detail=failure.detail))
-            self.give_up(RowFailure(code=failure.code, message=failure.message, stage=stage, blame=failure.blame))
+            return RowFailure(code=failure.code, message=failure.message, stage=stage, blame=failure.blame)
 
     def _end_if_done(self) -> None:
         if self.job.flow.result is not None:
             self.run.end(self, self.job.flow.result)
-
-    def failed(self, task: Task, failure: Failure) -> None:
-        """Go on without the task, or give the row up; what its other tasks finished stays in the state."""
-        with self._its_own_fault(task.kind.name):
-            flow = self.job.flow
-            if flow.is_past(task):
-                return
-            onward = flow.on_failure(task, failure)
-            if onward is None:
-                stage, blame = task.kind.name, failure.blame
-                why = RowFailure(code=failure.code, message=failure.message, stage=stage, task=task.id, blame=blame)
-                self.give_up(why)
-                return
-            self.run.dispatcher.drop(self, flow.is_past)
-            self.add(onward)
-        self._end_if_done()
 
     def add(self, tasks: list[Task]) -> None:
         """Queue tasks of the row."""
@@ -341,7 +357,8 @@ class Run:
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError], extra: dict[str, str] | None = None) -> None:
         """Record a row that cannot be begun."""
         message = "\n".join(str(error) for error in errors)
-        failure = RowFailure(code=errors[0].code, message=message, stage="validate")
+        code, blame = errors[0].code, failure_of(errors[0]).blame
+        failure = RowFailure(code=code, message=message, stage="validate", blame=blame)
         self.record(RowOutcome(row=row, row_id=row_id, job_id="", result=failure, seconds=0.0, extra=extra or None))
 
     def _tick(self) -> None:

@@ -8,10 +8,11 @@ import time
 from dataclasses import replace
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.events import Event, TaskDone, TaskEvent, TaskFailed, TaskLeased
+from lipwise_ray.state.events import Event, TaskDone, TaskEvent, TaskLeased
 from lipwise_ray.state.shapes import record_of
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.redact import redact, scrub
+from lipwise_ray.values import Json
 
 _LOG = logging.getLogger("lipwise_ray")
 
@@ -38,20 +39,19 @@ class Ledger:
             StorageError: The state cannot be written.
         """
         event = replace(event, time=round(time.time(), 3), run=self._run_id, task=task_id)
-        failure = event if isinstance(event, TaskFailed) else None
+        record = record_of(event)
         if job_id:
-            has_detail = failure is not None and bool(failure.detail)
-            self._store.append(layout.attempts(job_id), _line(event), may_wait=not has_detail)
-        self._store.append(layout.events(self._run_id), _line(replace(failure, detail=None) if failure else event))
+            self._store.append(layout.attempts(job_id), _line(record), may_wait=not record.get("detail"))
+        record.pop("detail", None)
+        self._store.append(layout.events(self._run_id), _line(record))
         level = logging.DEBUG if isinstance(event, TaskLeased | TaskDone) else logging.INFO
-        line = record_of(event)
-        _LOG.log(level, "task %s: %s %s", task_id, line["event"], redact(str(line.get("message") or "")))
+        if _LOG.isEnabledFor(level):
+            _LOG.log(level, "task %s: %s %s", task_id, record["event"], redact(str(record.get("message") or "")))
 
     def event(self, event: Event) -> None:
         """Write what happened to the run."""
-        self._store.append(
-            layout.events(self._run_id), _line(replace(event, time=round(time.time(), 3), run=self._run_id))
-        )
+        event = replace(event, time=round(time.time(), 3), run=self._run_id)
+        self._store.append(layout.events(self._run_id), _line(record_of(event)))
 
     def flush(self) -> None:
         """Make everything last that was noted.
@@ -70,5 +70,5 @@ class Ledger:
         self._store.flush(everything=True)
 
 
-def _line(event: Event) -> bytes:
-    return json.dumps(scrub(record_of(event)), sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")
+def _line(record: Json) -> bytes:
+    return json.dumps(scrub(record), sort_keys=True, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -21,6 +21,6 @@ def content_id(path: Path) -> str:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
     except OSError as error:
-        happened = "file not found" if isinstance(error, FileNotFoundError) else (error.strerror or "").lower()
+        happened = "file not found" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         raise MediaError("missing_file", str(path), got=happened, do="Check the path") from error
     return digest.hexdigest()[:ID_CHARACTERS]

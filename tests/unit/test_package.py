@@ -12,6 +12,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 import lipwise_ray
 from lipwise_ray.errors import InputError, LipwiseError, SetupError
+from lipwise_ray.resources import import_root
 from tests.conftest import ROOT
 
 _TYPED = """
@@ -33,6 +34,11 @@ def _names_for_type_checkers() -> set[str]:
     tree = ast.parse(Path(lipwise_ray.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     return {name.name for node in block.body if isinstance(node, ast.ImportFrom) for name in node.names}
+
+
+def test_what_a_cluster_is_told_to_import_from_holds_the_package() -> None:
+    """Workers of this machine find the driver's own package there."""
+    assert import_root() / "lipwise_ray" / "__init__.py" == Path(lipwise_ray.__file__).resolve()
 
 
 def test_every_exported_name_is_there() -> None:

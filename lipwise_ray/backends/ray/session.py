@@ -22,6 +22,7 @@ from lipwise_ray.backends.ray import last_exit
 from lipwise_ray.backends.ray.folder import make_folder, remove_folder
 from lipwise_ray.backends.ray.processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
 from lipwise_ray.errors import EngineError, SetupError
+from lipwise_ray.resources import import_root
 from lipwise_ray.storage.address import is_web
 
 _VITAL = ("gcs_server", "raylet")
@@ -268,7 +269,7 @@ def _ask_ray(address: str, folder: Path | None) -> None:
         return
     # By `ray://` the job is made over there, by a class that is known there.
     kind = JobConfig if address.startswith("ray://") else OwnFoldersOnly
-    here = kind(_py_driver_sys_path=[str(Path(__file__).resolve().parents[2])])
+    here = kind(_py_driver_sys_path=[str(import_root())])
     ray.init(address=address, job_config=here, runtime_env={"env_vars": SAFE_PATH}, **common)
 
 

@@ -176,8 +176,11 @@ def publish(
         version=__version__,
         pipeline=PIPELINE_VERSION,
         assemble_s=round(time.perf_counter() - begin, 3),
+        attempts=history.attempts or None,
     )
-    return record_published(job.store, history, result, keep=job.spec.settings.engine.keep_segments)
+    keep = job.spec.settings.engine.keep_segments
+    record_published(job.store, result, record_of(result), history.first_id, keep=keep)
+    return result
 
 
 def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | None) -> SideStreams:
@@ -191,15 +194,12 @@ def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | Non
     return chosen
 
 
-def record_published(store: Store, history: Attempts, result: DubResult, *, keep: bool) -> DubResult:
+def record_published(store: Store, result: DubResult, record: Json, first_id: str | None, *, keep: bool) -> None:
     """Record what was published, and remove what led to it; of several attempts all."""
-    if history.attempts:
-        result = replace(result, attempts=history.attempts)
     # Under the row's own settings last: that is where a later run looks.
-    for job_id in dict.fromkeys((result.job_id, history.first_id or result.job_id)):
-        store.write(layout.result(job_id), to_json(record_of(result)))
+    for job_id in dict.fromkeys((result.job_id, first_id or result.job_id)):
+        store.write(layout.result(job_id), to_json(record))
     sweep_attempts(store, result, keep=keep)
-    return result
 
 
 def measure_rendered(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> VideoMeasures | Repairs:

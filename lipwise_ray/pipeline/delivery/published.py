@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from lipwise_ray.pipeline.delivery.outputs import Output
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult
-from lipwise_ray.state.shapes import read_typed, record_of
-from lipwise_ray.state.store import Store, to_json
+from lipwise_ray.state.shapes import record_of, typed
+from lipwise_ray.state.store import Store, read_json, to_json
 from lipwise_ray.storage.address import shown
+from lipwise_ray.values import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,10 @@ class Published:
     problem: str = ""
 
 
-def read_result(store: Store, job_id: str) -> DubResult | None:
-    """Return a job's result, None where it is missing or damaged."""
-    return read_typed(store, layout.result(job_id), DubResult)
+def amended(record: Json, result: DubResult, *fields: str) -> Json:
+    """Return a record with these fields of a result; what other versions wrote beside them stays."""
+    now = record_of(result)
+    return record | {name: now[name] for name in fields if name in now}
 
 
 def find_published(
@@ -50,11 +52,10 @@ def find_published(
     Raises:
         StorageError: It cannot be read.
     """
-    known = read_result(store, job_id)
-    if known is None:
-        return Published(None)
-    seen = output.seen()
-    if seen is None:
+    record = read_json(store, layout.result(job_id))
+    known = typed(record, DubResult)
+    seen = output.seen() if known else None
+    if record is None or known is None or seen is None:
         return Published(None)
     if seen.size == known.bytes_total:
         is_as_seen = known.seen == seen
@@ -63,6 +64,6 @@ def find_published(
             return Published(here)
         if output.sha256(on_block) == known.sha256:
             if here != known:
-                store.write(layout.result(job_id), to_json(record_of(here)))
+                store.write(layout.result(job_id), to_json(amended(record, here, "output", "seen")))
             return Published(here)
     return Published(None, f"{shown(address)}: is not the file that was published, so it is made again.")

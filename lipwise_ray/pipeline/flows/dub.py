@@ -300,7 +300,7 @@ class RowFlow(RowTasks[DubResult]):
     def settle(self, history: Attempts, best_id: str) -> Task:
         """Return the task that records how a row ended whose video is published already."""
         self.progress.stage = "assembling"
-        payload = SettlePayload(self.base, self._probed, history, best_id)
+        payload = SettlePayload(self.base, history, best_id)
         return self._task(SETTLE, f"{best_id}/{len(history.attempts)}", payload)
 
     def _after_last(self, result: WeighResult | AssembleResult) -> list[Task]:

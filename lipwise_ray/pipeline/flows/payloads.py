@@ -108,8 +108,8 @@ class AssemblePayload(JobPayload):
 
 
 @dataclass(frozen=True, slots=True)
-class SettlePayload(JobPayload):
-    """A row whose best attempt, the job ``best_id``, is published already."""
+class SettlePayload(RowPayload):
+    """A row whose best attempt, the job ``best_id``, is published already; its last attempt may be no job at all."""
 
     history: Attempts
     best_id: Id

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.pipeline.delivery.assemble import measure_rendered, publish, record_published
-from lipwise_ray.pipeline.delivery.published import read_result
+from lipwise_ray.pipeline.delivery.published import amended
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import Repairs
 from lipwise_ray.pipeline.flows.payloads import AssemblePayload, SettlePayload, WeighPayload
@@ -14,6 +14,9 @@ from lipwise_ray.pipeline.flows.results import AssembleResult, SettleResult, Wei
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.shapes import typed
+from lipwise_ray.state.store import read_json
 
 
 def measure_attempt(context: TaskContext, payload: WeighPayload, hints: Hints) -> WeighResult:
@@ -50,10 +53,14 @@ def finalise(context: TaskContext, payload: SettlePayload, hints: Hints) -> Sett
     """
     del hints  # the latest record is the one that counts
     best_id, history = payload.best_id, payload.history
-    known = (read_result(context.store, job_id) for job_id in (best_id, str(history.first_id)))
-    result = next((one for one in known if one and one.job_id == best_id), None)
-    if result is None:
-        key = layout.result(best_id)
-        raise StorageError("result_gone", key, "must be whole in the state", "nothing", "Run the same command again")
-    result = record_published(context.store, history, result, keep=payload.spec.settings.engine.keep_segments)
-    return SettleResult(published=replace(result, reused=True))
+    keep = payload.spec.settings.engine.keep_segments
+    for job_id in dict.fromkeys((best_id, history.first_id or best_id)):
+        record = read_json(context.store, layout.result(job_id))
+        result = typed(record, DubResult)
+        if record is not None and result is not None and result.job_id == best_id:
+            result = replace(result, attempts=history.attempts or result.attempts)
+            record = amended(record, result, "attempts")
+            record_published(context.store, result, record, history.first_id, keep=keep)
+            return SettleResult(published=replace(result, reused=True))
+    key = layout.result(best_id)
+    raise StorageError("result_gone", key, got="the record of what was published is gone", do="Run the command again")

@@ -31,6 +31,9 @@ def test_settings_made_in_code_are_a_layer() -> None:
 
 def test_an_engine_named_besides_is_remembered_for_a_retry() -> None:
     """It counts as one more assignment, after the others."""
-    found = loaded(load_settings(assignments=['engine.kind="ray"']), "inline")
+    given = load_settings(assignments=['engine.kind="ray"'])
+    assert given.for_run().engine.kind == "ray"  # which it keeps, and its copy does not
+    found = loaded(given, "inline")
     assert found.for_run().engine.kind == "inline"
+    assert (given.for_run().engine.kind, given == loaded(given, None)) == ("ray", True)
     assert found.assignments == ('engine.kind="ray"', 'engine.kind="inline"')

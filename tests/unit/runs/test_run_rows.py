@@ -67,7 +67,7 @@ def test_a_report_that_cannot_be_written_does_not_undo_the_run(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("record", "kind"),
     [
-        ({"stage": "validate"}, InputError),
+        ({"stage": "validate", "blame": "setup"}, SetupError),
         ({"blame": "input"}, InputError),
         ({"blame": "setup"}, SetupError),
         ({"blame": "storage"}, StorageError),

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lipwise_ray.errors import EngineError, SettingsError, SetupError, StateError, StorageError, WeightsError
+from lipwise_ray.errors import (
+    EngineError,
+    InputError,
+    LipwiseError,
+    SettingsError,
+    SetupError,
+    StateError,
+    StorageError,
+    WeightsError,
+)
 from lipwise_ray.pipeline.flows.dub import RowFlow
 from lipwise_ray.pipeline.flows.results import (
     AssembleResult,
@@ -248,6 +257,34 @@ def test_a_rows_own_setting_fails_that_row(error: SetupError, code: str, tmp_pat
         if culprit is error:
             ended = {outcome.row_id: outcome.record for outcome in rows.listener.outcomes}
             assert (ended["r0"]["code"], ended["r1"]["status"]) == (code, "done")
+
+
+@pytest.mark.parametrize(
+    ("error", "blame"),
+    [(SettingsError("settings", "row 1", "must"), "setup"), (InputError("gone", "v", "must"), "input")],
+)
+def test_a_row_that_cannot_be_begun_says_whose_fault_that_is(error: LipwiseError, blame: str, tmp_path: Path) -> None:
+    """A setting's is not the row's own."""
+    rows = Rows(tmp_path, [], most_chunks=9)
+    rows.run.refuse(1, "a", [error])
+    (outcome,) = rows.listener.outcomes
+    assert (outcome.record["stage"], outcome.record["blame"]) == ("validate", blame)
+
+
+@pytest.mark.parametrize("where", ["row_started", "row_ended", "problem"])
+def test_whoever_is_told_of_a_row_may_break_the_run(where: str, tmp_path: Path) -> None:
+    """Their exception is theirs: it ends the call of whoever asked to be told, and no row is failed for it."""
+    rows = Rows(tmp_path, [1, 1], most_chunks=100)
+    honest = rows.engine.answer
+    rows.engine.answer = lambda task: replace(honest(task), problem="worn") if task.kind is PROBE else honest(task)
+
+    def tell(*_: object) -> None:
+        raise ZeroDivisionError("of whoever was told")
+
+    setattr(rows.listener, where, tell)
+    with pytest.raises(ZeroDivisionError):
+        rows.work()
+    assert rows.run.totals["failed"] == 0
 
 
 @given(st.data())

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from lipwise_ray.errors import StorageError
-from lipwise_ray.pipeline.delivery.published import read_result
 from lipwise_ray.pipeline.inputs.records import sound_of
 from lipwise_ray.reports.rows import collect
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.ids import PIPELINE_VERSION
+from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.markers import ChunkMarker, read_marker
 from lipwise_ray.state.overview import overview, tracks_of
 from lipwise_ray.state.remote import MOST_RECORD_BYTES
+from lipwise_ray.state.shapes import read_typed
 from lipwise_ray.state.store import LocalStore, as_json, read_json, to_json
 
 JOB = "0123456789abcdef01234567"
@@ -112,7 +113,7 @@ def test_a_record_of_wrong_values_is_missing(tmp_path: Path) -> None:
     cases = (
         (layout.sound("s", salvage=False), dict(SOUND), lambda: sound_of(store, "s", salvage=False)),
         (layout.marker(JOB, 0), asdict(marker), lambda: read_marker(store, JOB, 0)),
-        (layout.result(JOB), dict(RESULT), lambda: read_result(store, JOB)),
+        (layout.result(JOB), dict(RESULT), lambda: read_typed(store, layout.result(JOB), DubResult)),
     )
     for key, record, read in cases:
         store.write(key, json.dumps(record).encode())  # of a version without checksums

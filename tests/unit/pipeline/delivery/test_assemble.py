@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lipwise_ray.pipeline.delivery.assemble import record_published, sweep_segments
-from lipwise_ray.pipeline.delivery.published import read_result
-from lipwise_ray.pipeline.dubbing.task_parts import Attempts
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult, FailedAttempt, MeasuredAttempt
+from lipwise_ray.state.shapes import read_typed, record_of
 from lipwise_ray.state.store import LocalStore
 
 RESULT = DubResult(job_id="best", output="o.mp4", frames=9, chunks=1, bytes_total=5, sha256="d" * 64)
@@ -50,7 +50,8 @@ def test_a_result_is_found_under_the_rows_own_job(tmp_path: Path) -> None:
         FailedAttempt(settings={}, code="crash", message="it broke"),
         MeasuredAttempt(settings={}, verdict="passed", job_id="best"),
     )
-    recorded = record_published(store, Attempts(attempts, "first"), RESULT, keep=False)
-    assert recorded.attempts == attempts
-    assert read_result(store, "first") == read_result(store, "best") == recorded
+    result = replace(RESULT, attempts=attempts)
+    record_published(store, result, record_of(result), "first", keep=False)
+    found = [read_typed(store, layout.result(job_id), DubResult) for job_id in ("first", "best")]
+    assert found == [result, result]
     assert [key for key in keys if store.size(key) is not None] == []

@@ -152,7 +152,7 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
         [AssemblePayload(ROW, PROBED, (1,), "de", f"jobs/j/sound/encoded/{'e' * 64}.m4a", HISTORY)],
         [AssembleResult(published=RESULT), AssembleResult(repairs=Repairs(render=(0,)))],
     ),
-    (task_kinds.SETTLE, [SettlePayload(ROW, PROBED, HISTORY, "best")], [SettleResult(published=RESULT)]),
+    (task_kinds.SETTLE, [SettlePayload(ROW, HISTORY, "best")], [SettleResult(published=RESULT)]),
     (
         task_kinds.EXAMINE,
         [ExaminePayload(ROW, ReferencePart("s3://b/r.mp4", {"fid": "inception is not installed"}))],

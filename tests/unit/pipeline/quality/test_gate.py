@@ -157,7 +157,7 @@ class _Row:
             number = int(task.payload.row.attempt)
             if self.flow.is_past(task):
                 continue
-            if task.kind is RENDER and self.likes[number] == "breaks":
+            if (task.kind, self.likes[number]) in ((RENDER, "breaks"), (PROBE, "is not probed")):
                 waiting += self.flow.on_failure(task, CRASH) or []
                 continue
             self.done.append(f"{task.kind.name} {number}")
@@ -298,6 +298,17 @@ def test_a_later_run_tries_what_is_new() -> None:
     result = row.play()
     assert (result.job_id, row.done[-1]) == ("job1", "settle 2")
     assert len(result.attempts or ()) == 3
+
+
+@pytest.mark.parametrize("last", ["is not probed", 2.0])
+def test_the_best_is_recorded_whatever_became_of_the_last(last: str | float) -> None:
+    """Also where the last attempt's inputs could not be looked at, or an earlier run had published it."""
+    known = _published(1, 4.0, [_record(0, 3.0), _record(1, 4.0)])
+    before = {"job0": known, "job1": known, "job3": _published(3, 2.0, [])}
+    row = _Row([3.0, 4.0, 1.0, last], published=before)
+    result = row.play()
+    assert (result.job_id, row.done[-1]) == ("job1", "settle 3")
+    assert [one.verdict for one in result.attempts or ()][2:] == ["check", "failed" if last != 2.0 else "check"]
 
 
 def test_a_looser_gate_makes_nothing_anew() -> None:

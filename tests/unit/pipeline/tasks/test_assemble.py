@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
@@ -13,7 +14,9 @@ from lipwise_ray.pipeline.flows.payloads import AssemblePayload, ProbePayload, S
 from lipwise_ray.pipeline.tasks.assemble import assemble, finalise, measure_attempt
 from lipwise_ray.pipeline.tasks.probe import probe
 from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import FailedAttempt
 from lipwise_ray.state.markers import read_marker
+from lipwise_ray.state.store import read_json, to_json
 from tests.support.task_context import FRAMES, NOTHING_KNOWN, Bench
 
 
@@ -67,7 +70,7 @@ def test_a_row_whose_best_attempt_is_published_already_keeps_it(tmp_path: Path) 
     bench = Bench(tmp_path)
     probed = bench.rendered()
     assemble(bench.context, AssemblePayload(bench.row, probed), NOTHING_KNOWN)
-    payload = SettlePayload(bench.row, probed, Attempts(first_id="first"), probed.job_id)
+    payload = SettlePayload(bench.row, Attempts(first_id="first"), probed.job_id)
     found = finalise(bench.context, payload, NOTHING_KNOWN)
     assert found.published.reused
     assert bench.store.read(layout.result("first"))
@@ -75,3 +78,25 @@ def test_a_row_whose_best_attempt_is_published_already_keeps_it(tmp_path: Path) 
     with pytest.raises(StorageError) as caught:
         finalise(bench.context, payload, NOTHING_KNOWN)
     assert caught.value.code == "result_gone"
+
+
+def test_what_another_version_keeps_of_a_result_stays(tmp_path: Path) -> None:
+    """Where its file has moved, and where the row's attempts are recorded anew, the rest of the record is as it was."""
+    bench = Bench(tmp_path)
+    probed = bench.rendered()
+    assemble(bench.context, AssemblePayload(bench.row, probed), NOTHING_KNOWN)
+    key = layout.result(probed.job_id)
+    record = {**(read_json(bench.store, key) or {}), "of_tomorrow": {"a": 1}}
+    record["counts"]["of_tomorrow"] = 2
+    bench.store.write(key, to_json(record))
+    os.utime(bench.output, (1, 1))
+    assert probe(bench.context, ProbePayload(bench.row), NOTHING_KNOWN).published is not None
+    seen_again = read_json(bench.store, key) or {}
+    assert seen_again["seen"] != record["seen"]
+    assert {**seen_again, "seen": None} == {**record, "seen": None}
+    history = Attempts((FailedAttempt(settings={}, code="crash", message="it broke"),), "first")
+    finalise(bench.context, SettlePayload(bench.row, history, probed.job_id), NOTHING_KNOWN)
+    for job_id in ("first", probed.job_id):
+        found = read_json(bench.store, layout.result(job_id)) or {}
+        assert [one["code"] for one in found.pop("attempts")] == ["crash"]
+        assert found == seen_again
