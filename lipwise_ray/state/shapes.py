@@ -124,6 +124,12 @@ def record_of(value: object) -> Json:
     return _adapter(type(value)).dump_python(value, mode="json")
 
 
+def amended(record: Json, value: object, *fields: str) -> Json:
+    """Return a record with these fields of its typed form; what other versions wrote beside them stays."""
+    now = record_of(value)
+    return record | {name: now[name] for name in fields if name in now}
+
+
 @cache
 def _adapter(shape: type[Shape]) -> TypeAdapter[Shape]:
     return TypeAdapter(shape)

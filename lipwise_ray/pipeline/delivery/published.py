@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from lipwise_ray.pipeline.delivery.outputs import Output
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult
-from lipwise_ray.state.shapes import record_of, typed
+from lipwise_ray.state.shapes import amended, typed
 from lipwise_ray.state.store import Store, read_json, to_json
 from lipwise_ray.storage.address import shown
-from lipwise_ray.values import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +24,6 @@ class Published:
 
     result: DubResult | None
     problem: str = ""
-
-
-def amended(record: Json, result: DubResult, *fields: str) -> Json:
-    """Return a record with these fields of a result; what other versions wrote beside them stays."""
-    now = record_of(result)
-    return record | {name: now[name] for name in fields if name in now}
 
 
 def find_published(

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.pipeline.delivery.assemble import measure_rendered, publish, record_published
-from lipwise_ray.pipeline.delivery.published import amended
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import Repairs
 from lipwise_ray.pipeline.flows.payloads import AssemblePayload, SettlePayload, WeighPayload
@@ -15,7 +14,7 @@ from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult
-from lipwise_ray.state.shapes import typed
+from lipwise_ray.state.shapes import amended, typed
 from lipwise_ray.state.store import read_json
 
 

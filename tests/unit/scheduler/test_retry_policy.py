@@ -27,8 +27,8 @@ from lipwise_ray.scheduler.task import Blame, Failure, Task
 from lipwise_ray.state import quarantine
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.store import LocalStore
+from tests.support.rows import Rows
 from tests.support.scripted import Clock, Row, ScriptedEngine, make_task
-from tests.unit.scheduler.test_run import Rows
 
 ONE = (WorkerSlot("g0", "gpu", "one"),)
 TWO = (WorkerSlot("g0", "gpu", "one"), WorkerSlot("g1", "gpu", "one"))

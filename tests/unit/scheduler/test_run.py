@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,88 +12,17 @@ from hypothesis import strategies as st
 
 from lipwise_ray.errors import (
     EngineError,
-    InputError,
-    LipwiseError,
-    SettingsError,
     SetupError,
-    StateError,
     StorageError,
-    WeightsError,
 )
 from lipwise_ray.pipeline.flows.dub import RowFlow
-from lipwise_ray.pipeline.flows.results import (
-    AssembleResult,
-    PlanResult,
-    RenderResult,
-    ScanResult,
-    ScoreResult,
-    SoundResult,
-)
-from lipwise_ray.pipeline.flows.task_kinds import ASSEMBLE, PLAN, PROBE, RENDER
 from lipwise_ray.runs import submit
-from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import ASKED, CLOSED, Ending
 from lipwise_ray.scheduler.engine import Outcome
 from lipwise_ray.scheduler.metrics import FileSink, Meter
-from lipwise_ray.scheduler.run import RowJob, Run
-from lipwise_ray.scheduler.task import Failure, Task, TaskResult
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
-from lipwise_ray.state.job_result import DubResult
-from lipwise_ray.state.lease import DriverLease
-from lipwise_ray.state.ledger import Ledger
-from lipwise_ray.state.store import LocalStore
-from lipwise_ray.values import Span
-from tests.support.dub import Quiet
-from tests.support.scripted import Clock, ScriptedEngine
-from tests.support.tasks import probe_result, row_part
-
-CHUNK = 10
-
-
-class Rows:
-    """Rows of so many chunks each, and what their tasks give."""
-
-    def __init__(self, root: Path, chunks: list[int], *, most_chunks: int, most_rows: int = 0) -> None:
-        self.chunks = chunks
-        self.engine = ScriptedEngine(lambda task, n, slot: None, pick=lambda n: n - 1)
-        self.engine.answer = self._answer
-        self.ids = {row: f"r{row}" for row in range(len(chunks))}
-        self.store, clock = LocalStore(root), Clock()
-        store = self.store
-        ledger = Ledger(store, "run")
-        dispatcher = Dispatcher(self.engine, store, ledger, clock=clock, sleep=clock.sleep)
-        self.lease = DriverLease(store, "run", wait=lambda text: None)
-        self.listener = Quiet()
-        self.run = Run("run", store, store, dispatcher, ledger, self.lease, self.listener, most_rows, most_chunks)
-
-    def work(self, ending: Ending | None = None) -> None:
-        jobs = (
-            RowJob(
-                row,
-                self.ids[row],
-                RowFlow(row, 0, 0, "", row_part(f"r{row}")),
-            )
-            for row in range(len(self.chunks))
-        )
-        with self.lease:
-            self.run.work(jobs, ending or Ending(240.0))
-
-    @staticmethod
-    def row_of(task: Task) -> int:
-        return int(task.row_id.removeprefix("r"))
-
-    def _answer(self, task: Task) -> TaskResult:
-        row = self.row_of(task)
-        count = self.chunks[row]
-        if task.kind is PROBE:
-            return probe_result(f"j{row}", count * CHUNK)
-        if task.kind is PLAN:
-            return PlanResult(chunks=tuple(Span(n * CHUNK, (n + 1) * CHUNK) for n in range(count)))
-        if task.kind is ASSEMBLE:
-            facts = {"frames": count * CHUNK, "chunks": count, "bytes_total": 5, "sha256": "0" * 64}
-            return AssembleResult(published=DubResult(job_id=f"j{row}", output="o", **facts))
-        return RenderResult(frames=CHUNK) if task.kind is RENDER else SoundResult(copied=True)
+from tests.support.rows import Rows
 
 
 def _open(rows: Rows) -> list[dict[str, int]]:
@@ -178,140 +105,6 @@ def test_workers_that_load_are_told_of(tmp_path: Path) -> None:
     assert rows.run.lease.about["loading"] == 2
     assert 'lipwise_workers{state="loading",state_address="s"} 2.0' in file.read_text()
     assert 'lipwise_tasks_total{outcome="done",state_address="s",task="render"} 3.0' in file.read_text()
-
-
-class _Breaks(RowFlow):
-    """A row whose state machine breaks where the test says."""
-
-    where = ""
-    error: Exception = KeyError("x")
-
-    def _broken(self, where: str) -> None:
-        if self.where == where:
-            raise self.error
-
-    def start(self) -> list[Task]:
-        self._broken("start")
-        return super().start()
-
-    def advance(self, task: Task, result: TaskResult) -> list[Task]:
-        self._broken(f"advance {task.kind.name}")
-        return super().advance(task, result)
-
-    def is_past(self, task: Task) -> bool:
-        self._broken("is_past")
-        return super().is_past(task)
-
-    def on_failure(self, task: Task, failure: Failure) -> list[Task] | None:
-        self._broken("on_failure")
-        return super().on_failure(task, failure)
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        "start",
-        "advance probe",
-        "advance plan",
-        "advance render",
-        "advance assemble",
-        "is_past",
-        "on_failure",
-    ],
-)
-def test_a_row_whose_state_machine_breaks_fails_alone(where: str, tmp_path: Path) -> None:
-    """What a task gives back, or the row's own logic, may be wrong in any way: that row fails with an internal error
-    and a traceback in the events, and the others are done.
-    """
-    rows = Rows(tmp_path, [2, 2, 2], most_chunks=100)
-    if where == "on_failure":
-        rows.engine._script = lambda task, n, slot: "crash" if task.id == "render:j1/0" else None
-    flows = [_Breaks(row, 0, 0, "", row_part(f"r{row}"), shows_originals=True) for row in range(3)]
-    flows[1].where = where
-    jobs = iter([RowJob(row, f"r{row}", flow) for row, flow in enumerate(flows)])
-    with rows.lease:
-        rows.run.work(jobs, Ending(240.0))
-    ended = {outcome.row_id: outcome.record for outcome in rows.listener.outcomes}
-    assert {name: record["status"] for name, record in ended.items()} == {"r0": "done", "r1": "failed", "r2": "done"}
-    assert ended["r1"]["code"] == "internal"
-    assert "KeyError" in ended["r1"]["message"]
-    assert "Traceback" in (tmp_path / layout.events("run")).read_text()
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (SettingsError("settings", "row 1", "must"), "settings"),
-        (WeightsError("gone", "a.pth", "must be there"), "gone"),
-    ],
-)
-def test_a_rows_own_setting_fails_that_row(error: SetupError, code: str, tmp_path: Path) -> None:
-    """What its state machine finds wrong with settings or weights is one row's; a state that cannot be used is not."""
-    for culprit in (error, StateError("lost", "state", "must be there")):
-        rows = Rows(tmp_path / type(culprit).__name__, [1, 1], most_chunks=100)
-        flows = [_Breaks(n, 0, 0, "", row_part(f"r{n}")) for n in range(2)]
-        flows[0].where, flows[0].error = "advance probe", culprit
-        jobs = iter([RowJob(n, f"r{n}", flow) for n, flow in enumerate(flows)])
-        with rows.lease, pytest.raises(StateError) if culprit is not error else nullcontext():
-            rows.run.work(jobs, Ending(240.0))
-        if culprit is error:
-            ended = {outcome.row_id: outcome.record for outcome in rows.listener.outcomes}
-            assert (ended["r0"]["code"], ended["r1"]["status"]) == (code, "done")
-
-
-@pytest.mark.parametrize(
-    ("error", "blame"),
-    [(SettingsError("settings", "row 1", "must"), "setup"), (InputError("gone", "v", "must"), "input")],
-)
-def test_a_row_that_cannot_be_begun_says_whose_fault_that_is(error: LipwiseError, blame: str, tmp_path: Path) -> None:
-    """A setting's is not the row's own."""
-    rows = Rows(tmp_path, [], most_chunks=9)
-    rows.run.refuse(1, "a", [error])
-    (outcome,) = rows.listener.outcomes
-    assert (outcome.record["stage"], outcome.record["blame"]) == ("validate", blame)
-
-
-@pytest.mark.parametrize("where", ["row_started", "row_ended", "problem"])
-def test_whoever_is_told_of_a_row_may_break_the_run(where: str, tmp_path: Path) -> None:
-    """Their exception is theirs: it ends the call of whoever asked to be told, and no row is failed for it."""
-    rows = Rows(tmp_path, [1, 1], most_chunks=100)
-    honest = rows.engine.answer
-    rows.engine.answer = lambda task: replace(honest(task), problem="worn") if task.kind is PROBE else honest(task)
-
-    def tell(*_: object) -> None:
-        raise ZeroDivisionError("of whoever was told")
-
-    setattr(rows.listener, where, tell)
-    with pytest.raises(ZeroDivisionError):
-        rows.work()
-    assert rows.run.totals["failed"] == 0
-
-
-@given(st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_task_answers_ends_its_row_only(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    """A field of another type in any answer of one row, or the answer of another task."""
-    rows = Rows(tmp_path_factory.mktemp("state"), [1, 1], most_chunks=100)
-    honest = rows.engine.answer
-    kind = data.draw(st.sampled_from([PROBE, PLAN, RENDER, ASSEMBLE]))
-    junk: Any = st.sampled_from([None, -1, "x", [], {}, [None], [[1]], TaskResult()])
-
-    def answer(task: Task) -> TaskResult:
-        result = honest(task)
-        if task.kind is not kind or rows.row_of(task) != 0:
-            return result
-        if data.draw(st.booleans()):
-            return data.draw(st.sampled_from([TaskResult(), ScoreResult(), PlanResult(), ScanResult()]))
-        name = data.draw(st.sampled_from(sorted(one.name for one in fields(result))))
-        return replace(result, **{name: data.draw(junk)})
-
-    rows.engine.answer = answer
-    rows.work()
-    ended = {outcome.row_id: outcome.status for outcome in rows.listener.outcomes}
-    assert ended["r1"] == "done"
-    assert rows.run.totals["done"] + rows.run.totals["failed"] == 2
 
 
 def test_an_engine_that_ends_stops_the_run_in_order(tmp_path: Path) -> None:
