@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.pipeline import make_inputs
 from lipwise_ray.backends.worker_config import WorkerConfig
-from lipwise_ray.pipeline.dubbing.capabilities import Abilities
+from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.flows.results import ProbeResult
 from lipwise_ray.scheduler.engine import Engine, Outcome, WorkerSlot
 from lipwise_ray.scheduler.task import Lane, Task, TaskResult
@@ -41,7 +41,7 @@ class Instant:
 
     def __init__(self, config: WorkerConfig) -> None:
         self._task: Task | None = None
-        self.abilities: list[Abilities] = []
+        self.capabilities: list[RenderCapabilities] = []
 
     def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None: ...
     def want(self, backlog: Mapping[Lane, int]) -> None: ...
@@ -50,9 +50,6 @@ class Instant:
 
     def idle(self, lane: Lane) -> list[WorkerSlot]:
         return [] if self._task else [WorkerSlot("w", lane, "n")]
-
-    def nodes(self, lane: Lane) -> set[str]:
-        return {"n"}
 
     def submit(self, worker: str, task: Task) -> None:
         self._task = task
@@ -79,9 +76,10 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig
     from lipwise_ray.backends.factory import make_engine
     from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
     from lipwise_ray.pipeline.tasks.worker import Worker
-    from lipwise_ray.runs import submit
     from lipwise_ray.runs.progress_events import Event, EventListener, Problem, RowEnded
     from lipwise_ray.runs.run_inputs import registry_of
+    from lipwise_ray.runs.submit import work_through
+    from lipwise_ray.runs.work import Dubbing
 
     def show(event: Event) -> None:
         if isinstance(event, Problem) or (isinstance(event, RowEnded) and event.outcome.status == "failed"):
@@ -90,14 +88,15 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig
     source = lipwise_ray.load_settings(assignments=sets)
     settings = source.for_run()
     loaded = read_manifest(manifest, str(folder / name), ["quality"])
-    report = submit.submit(
+    listener, state = EventListener(show, loaded.good), str(folder / f"{name}.state")
+    report = work_through(
         loaded,
         source,
         registry_of(settings, folder),
-        state=str(folder / f"{name}.state"),
-        out=str(folder / name),
+        Dubbing(str(folder / name), state, listener.problem),
+        state=state,
         make_engine=make or (lambda config: make_engine(settings.engine, config, Worker)),
-        listener=EventListener(show, loaded.good),
+        listener=listener,
     )
     if report.exit_code:
         raise RuntimeError(f"the run failed: {report}")

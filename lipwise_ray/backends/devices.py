@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from lipwise_ray.errors import SettingsError
 
 
@@ -14,3 +16,21 @@ def no_gpu_here() -> SettingsError:
         "no GPU",
         'Set engine.place to "auto" to render on what is there; `nvidia-smi` shows what the driver sees',
     )
+
+
+def check_cuda() -> None:
+    """Find out whether this machine has the GPU that a worker is to compute on.
+
+    Raises:
+        SettingsError: It has none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SettingsError(
+            "no_gpu",
+            "engine.device",
+            "cuda must be there where workers run",
+            f"no CUDA device on {socket.gethostname()}",
+            "Use auto, or machines with a GPU and its driver",
+        )

@@ -31,7 +31,7 @@ class InlineEngine:
         self._make_runner = make_runner
         self._worker = make_runner(config)
         self._task: Task | None = None
-        self.abilities: list[Capabilities] = []
+        self.capabilities: list[Capabilities] = []
         """What the worker can do, once it has begun."""
 
     @property
@@ -64,7 +64,7 @@ class InlineEngine:
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Load the models."""
         if not stop():
-            self.abilities = [self._worker.prepare(prepare)]
+            self.capabilities = [self._worker.prepare(prepare)]
 
     def want(self, backlog: Mapping[Lane, int]) -> None:
         """Do nothing: there is one worker."""
@@ -74,11 +74,7 @@ class InlineEngine:
         return [] if self._task else [self._slot(lane)]
 
     def _slot(self, lane: Lane) -> WorkerSlot:
-        return WorkerSlot(_WORKER, lane, _NODE, self.abilities[0].offers if self.abilities else None)
-
-    def nodes(self, lane: Lane) -> set[str]:  # noqa: ARG002  # one worker serves both lanes
-        """Return this process's place."""
-        return {_NODE}
+        return WorkerSlot(_WORKER, lane, _NODE, self.capabilities[0].offers if self.capabilities else None)
 
     def submit(self, worker: str, task: Task) -> None:  # noqa: ARG002  # there is one
         """Remember the task."""

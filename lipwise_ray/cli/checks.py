@@ -65,17 +65,14 @@ def _validated(
         state_address,
     )
     from lipwise_ray.runs.validation import Validation
-    from lipwise_ray.storage.address import normal
 
     source = lipwise_ray.load_settings(preset, job=job, assignments=assignments or ())
     settings = source.for_run()
     out_root = out_address(out, settings, manifest)
     loaded = read_manifest(manifest, source, settings, out_root)
     media = None if quick else media_of(settings, cache_of(settings.paths))
-    state_root = normal(state_address(state, settings, out_root))
-    validation = Validation(
-        loaded, source, registry_of(settings, setup.models_folder()), media, normal(out_root), state_root
-    )
+    state_root = state_address(state, settings, out_root)
+    validation = Validation(loaded, source, registry_of(settings, setup.models_folder()), media, out_root, state_root)
     for found in validation.findings():
         if as_json:
             typer.echo(json.dumps(found.record()))

@@ -107,7 +107,7 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
     """
     video = media.local(row.video, media.identity(row.video))
     info = probe_video(video, settings.limits, Fraction(settings.source.still_rate))
-    index = build_index(info, salvage=settings.source.on_error == "salvage")
+    index = build_index(info, salvage=settings.source.salvage)
     is_still = info.is_still or len(index) == 1
     said = [Speaker("", row.audio)] if row.audio else row.speakers
     audio_s = max(_end_s(one, settings, media) for one in said)

@@ -11,12 +11,13 @@ from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageErro
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.tasks.worker import Worker, WorkerConfig
 from lipwise_ray.reports.write import write_report
-from lipwise_ray.runs import submit
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, Progress, RunEnded
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.run_inputs import registry_of
 from lipwise_ray.runs.run_request import kept
+from lipwise_ray.runs.submit import evaluate, work_through
+from lipwise_ray.runs.work import Dubbing
 from lipwise_ray.scheduler.engine import Engine
 from lipwise_ray.scheduler.metrics import NightFacts
 from lipwise_ray.state.row_outcome import RowOutcome
@@ -53,14 +54,14 @@ class RowsRunner:
         is_over: Callable[[], bool] = lambda: False,
         night: NightFacts | None = None,
     ) -> Report:
-        """Dub rows; the arguments are `driver.submit`'s."""
+        """Dub rows; the arguments are those of `work_through`, and the folder or prefix that outputs go under."""
         listener = self._listener(manifest)
-        return submit.submit(
+        return work_through(
             manifest,
             self.source,
             registry_of(self.source.for_run(), self.models),
+            Dubbing(out, state, listener.problem),
             state=state,
-            out=out,
             make_engine=self._engine_maker(listener),
             listener=listener,
             stop=self.stop,
@@ -71,9 +72,9 @@ class RowsRunner:
         )
 
     def evaluate(self, manifest: Manifest, out: str, state: str, request: Request | None = None) -> Report:
-        """Evaluate rows; the arguments are `driver.evaluate`'s."""
+        """Evaluate rows; the arguments are those of `submit.evaluate`."""
         listener = self._listener(manifest)
-        return submit.evaluate(
+        return evaluate(
             manifest,
             self.source,
             registry_of(self.source.for_run(), self.models),

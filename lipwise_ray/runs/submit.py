@@ -1,4 +1,4 @@
-"""Submitting a manifest: settings, weights, lock, engine, run. The library call behind `submit`."""
+"""Working through a manifest: settings, weights, lock, engine, run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from lipwise_ray.backends.factory import meter_for
@@ -19,7 +18,7 @@ from lipwise_ray.errors import EngineError, LipwiseError, SettingsError, Storage
 from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.pipeline.dubbing.capabilities import Abilities
+from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row, Waiting
 from lipwise_ray.pipeline.quality.evaluation_sums import overall_distance
@@ -27,7 +26,7 @@ from lipwise_ray.pipeline.tasks.models import ModelRequest
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.settings_source import SettingsSource
-from lipwise_ray.runs.work import Dubbing, Evaluation, RunFacts, Work, Workers
+from lipwise_ray.runs.work import Evaluation, RunFacts, Work, Workers
 from lipwise_ray.scheduler.deadlines import Deadlines
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
@@ -45,7 +44,7 @@ from lipwise_ray.state.shapes import record_of, typed
 from lipwise_ray.state.shards import Shard, held, place_of
 from lipwise_ray.state.speeds import write_speeds
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, to_json
-from lipwise_ray.storage.address import is_within, normal
+from lipwise_ray.storage.address import is_within
 from lipwise_ray.storage.cache import machine_folder, named_scratch, own_folder
 from lipwise_ray.storage.scratch import scratch_file
 
@@ -55,56 +54,6 @@ _ALL_BEGIN_S, _LOOK_S = 120.0, 0.2
 
 
 EngineMaker = Callable[[WorkerConfig], Engine]
-
-
-def submit(
-    manifest: Manifest,
-    source: SettingsSource,
-    registry: Registry,
-    *,
-    state: str,
-    out: str,
-    make_engine: EngineMaker,
-    listener: Listener,
-    stop: Callable[[], bool] = lambda: False,
-    is_over: Callable[[], bool] = lambda: False,
-    request: Request | None = None,
-    verify: bool = False,
-    night: NightFacts | None = None,
-) -> Report:
-    """Dub every row of a manifest, or of the shard that is left of it (`Manifest.keep`).
-
-    Args:
-        manifest: What to do.
-        source: Settings.
-        registry: Where weights come from.
-        state: Where the state is: a folder, or a prefix of a bucket.
-        out: Outputs go under this folder or prefix.
-        make_engine: Makes the engine once the state is locked.
-        listener: Is told what happens.
-        stop: Asked often; once it says yes, running tasks have `engine.stop_s` to end, and the run stops.
-        is_over: Asked too; once it says yes nothing more is begun, and the run stops when running tasks have ended.
-        request: What asked for it, for `retry`.
-        verify: Read finished outputs, and make those again that are not what was published.
-        night: The night that this is part of; None for none.
-
-    Raises:
-        SetupError: Nothing can start: settings, weights, state or workers are wrong.
-    """
-    return work_through(
-        manifest,
-        source,
-        registry,
-        Dubbing(normal(out), normal(state), listener.problem),
-        state=state,
-        make_engine=make_engine,
-        listener=listener,
-        stop=stop,
-        is_over=is_over,
-        request=request,
-        verify=verify,
-        night=night,
-    )
 
 
 def work_through(
@@ -122,16 +71,31 @@ def work_through(
     verify: bool = False,
     night: NightFacts | None = None,
 ) -> Report:
-    """Do the same with every row of a manifest.
+    """Do the same with every row of a manifest, or of the shard that is left of it (`Manifest.keep`).
 
     Rows that are done already are left alone; rows that got stuck go on where they stopped. Bad rows are recorded as
-    failed. The arguments are `submit`'s.
+    failed.
+
+    Args:
+        manifest: The rows.
+        source: Settings.
+        registry: Where weights come from.
+        work: What is done with each row.
+        state: Where the state is: a folder, or a prefix of a bucket.
+        make_engine: Makes the engine once the state is locked.
+        listener: Is told what happens.
+        stop: Asked often; once it says yes, running tasks have `engine.stop_s` to end, and the run stops.
+        is_over: Asked too; once it says yes nothing more is begun, and the run stops when running tasks have ended.
+        request: What asked for it, for `retry`.
+        verify: Read finished outputs, and make those again that are not what was published.
+        night: The night that this is part of; None for none.
 
     Raises:
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
     """
     begun, shard = time.monotonic(), manifest.shard
     run_settings = source.for_run()
+    told = run_settings.engine
     if is_within(work.out, state):
         must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
         raise SettingsError("out_in_state", "--out", must, work.out, do)
@@ -149,9 +113,16 @@ def work_through(
             place.remove(asked)  # it was meant for a driver before this one
         requirements = ModelRequirements(registry, gpu=False)
         prepare = requirements.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
-        threads = run_settings.engine.threads_per_worker
-        config = WorkerConfig(store.address, str(scratch), "cpu", threads, run_settings.paths)
-        engine = make_engine(replace(config, models_gb=run_settings.engine.models_gb, machine_folder=own))
+        config = WorkerConfig(
+            state=store.address,
+            scratch=str(scratch),
+            device="cpu",
+            threads=told.threads_per_worker,
+            paths=run_settings.paths,
+            models_gb=told.models_gb,
+            machine_folder=own,
+        )
+        engine = make_engine(config)
         try:
             if engine.device != "cpu":
                 requirements = ModelRequirements(registry, gpu=True)
@@ -160,7 +131,6 @@ def work_through(
             notes = requirements.notes
             for note in notes:
                 listener.note(note)
-            told = run_settings.engine
             meter = meter_for(told, place.address, manifest.good + manifest.bad, night)
             if manifest.good:
                 lease.about = {"loading": engine.places}
@@ -169,15 +139,25 @@ def work_through(
                     _wait_for_all(engine, stop)
             ledger = Ledger(store, run_id)
             dispatcher = Dispatcher(engine, store, ledger, *_limits(run_settings), meter=meter)
-            run = Run(run_id, store, place, dispatcher, ledger, lease, listener, told.active_rows, told.active_chunks)
+            run = Run(
+                id=run_id,
+                store=store,
+                place=place,
+                dispatcher=dispatcher,
+                ledger=ledger,
+                lease=lease,
+                listener=listener,
+                active_rows=told.active_rows,
+                active_chunks=told.active_chunks,
+            )
             _record_run(store, run_id, manifest, run_settings, work.out, request, notes)
             _record_rows(store, run_id, manifest, work.out, scratch)
             for bad in manifest.bad_rows:
                 run.refuse(bad.line, bad.id, list(bad.problems))
-            told_all = RunFacts(engine.device, verify)
+            facts = RunFacts(engine.device, verify)
             try:
                 run.work(
-                    _jobs(manifest.waiting(), source, requirements, work, told_all, run),
+                    _jobs(manifest.waiting(), source, requirements, work, facts, run),
                     Ending(told.stop_s, stop, is_over),
                 )
             finally:
@@ -231,8 +211,13 @@ def _clear(scratch: Path, *, is_private: bool) -> None:
 
 def _limits(settings: Settings) -> tuple[Budgets, Deadlines]:
     told = settings.engine
-    budgets = Budgets(told.application_attempts, told.memory_attempts, told.infrastructure_attempts, told.backoff_s)
-    return budgets, Deadlines(told.stall_s, told.quiet_s)
+    budgets = Budgets(
+        application=told.application_attempts,
+        memory=told.memory_attempts,
+        infrastructure=told.infrastructure_attempts,
+        backoff_s=told.backoff_s,
+    )
+    return budgets, Deadlines(frames_s=told.stall_s, quiet_s=told.quiet_s)
 
 
 def _record_run(
@@ -308,7 +293,7 @@ def _end_of(report: Report) -> RunEnd:
 
 
 def _jobs(
-    waiting: Waiting, source: SettingsSource, requirements: ModelRequirements, work: Work, told: RunFacts, run: Run
+    waiting: Waiting, source: SettingsSource, requirements: ModelRequirements, work: Work, facts: RunFacts, run: Run
 ) -> Iterator[RowJob]:
     """Yield rows ready to be worked on, in the order of their turns; refuse those that cannot begin."""
     admission_round, begun = 0, 0
@@ -319,9 +304,9 @@ def _jobs(
         try:
             settings = source.for_row(row)
             engine = run.dispatcher.engine
-            abilities = [one for one in engine.abilities if isinstance(one, Abilities)]
-            workers = Workers(abilities, are_all=not engine.loading)
-            flow = work.flow(row, settings, requirements, told, admission_round, workers)
+            capabilities = [one for one in engine.capabilities if isinstance(one, RenderCapabilities)]
+            workers = Workers(capabilities, are_all=not engine.loading)
+            flow = work.flow(row, settings, requirements, facts, admission_round, workers)
         except (StorageError, EngineError):
             raise  # the run's
         except LipwiseError as error:
@@ -350,7 +335,7 @@ def evaluate(
     stop: Callable[[], bool] = lambda: False,
     request: Request | None = None,
 ) -> Report:
-    """Evaluate every row of a manifest; the arguments are `submit`'s, only that figures go to `out`.
+    """Evaluate every row of a manifest; the arguments are `work_through`'s, only that figures go to `out`.
 
     The record of the run's end gets the distance over the faces of all rows that have a reference.
 

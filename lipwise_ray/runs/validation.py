@@ -110,7 +110,7 @@ class Validation:
             return
         told, source = settings.limits.model_dump_json(), settings.source
         for kind, address in _files_of(row, settings):
-            problem = self._known(kind, address, told, source.still_rate, is_whole=source.on_error != "salvage")
+            problem = self._known(kind, address, told, source.still_rate, is_whole=not source.salvage)
             if problem is not None:
                 yield problem
 

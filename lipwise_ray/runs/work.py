@@ -11,7 +11,7 @@ from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.media.join import codecs_for, container_for
 from lipwise_ray.models.checkpoints import Checkpoints
-from lipwise_ray.pipeline.dubbing.capabilities import Abilities, choose
+from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, choose
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
 from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
@@ -30,7 +30,7 @@ from lipwise_ray.storage.address import is_within, normal
 class Workers:
     """What render workers have told they can do; ``are_all`` when no other is about to tell."""
 
-    abilities: list[Abilities]
+    capabilities: list[RenderCapabilities]
     are_all: bool
 
 
@@ -86,7 +86,7 @@ class Work(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dubbing:
     """Rows are dubbed.
 
@@ -100,6 +100,9 @@ class Dubbing:
     state: str
     warn: Callable[[str], None] = print
     _told: set[str] = field(default_factory=set[str])
+
+    def __post_init__(self) -> None:
+        self.out, self.state = normal(self.out), normal(self.state)
 
     def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:
         """Return the checkpoints that dub a row."""
@@ -125,23 +128,23 @@ class Dubbing:
 
         def attempt(number: int, told: Settings, *, is_held: bool) -> RowFlow:
             checkpoints, device = self.checkpoints(requirements, told, row), run.device
-            ways = choose(told, checkpoints, row.output, device, workers.abilities, are_all=workers.are_all)
+            ways = choose(told, checkpoints, row.output, device, workers.capabilities, are_all=workers.are_all)
             base = RowPart(
-                _spec(row, told, output),
-                checkpoints,
-                device,
-                ways.possible,
-                ways.known,
-                number if is_held else None,
-                run.verify,
+                job=_spec(row, told, output),
+                weights=checkpoints,
+                device=device,
+                choices=ways.possible,
+                known_choices=ways.known,
+                attempt=number if is_held else None,
+                verify=run.verify,
             )
             return RowFlow(
-                row.line,
-                row.priority,
-                admission_round,
-                row.tenant,
-                base,
-                settings.gate,
+                row=row.line,
+                priority=row.priority,
+                admission_round=admission_round,
+                tenant=row.tenant,
+                base=base,
+                gate=settings.gate,
                 attempt=number,
                 is_held=is_held,
                 shows_originals=number == 0 and settings.engine.on_quarantine == "passthrough",
@@ -194,10 +197,14 @@ class Evaluation:
                 "For example --set faces.select=largest",
             )
         checkpoints, absent = requirements.for_evaluation(settings, row)
-        base = RowPart(_spec(row, settings, ""), checkpoints, run.device)
-        comparison = ReferencePart(row.reference, absent)
         return EvaluationFlow(
-            row.line, row.priority, admission_round, row.tenant, base, settings.gate, comparison=comparison
+            row=row.line,
+            priority=row.priority,
+            admission_round=admission_round,
+            tenant=row.tenant,
+            base=RowPart(_spec(row, settings, ""), checkpoints, run.device),
+            gate=settings.gate,
+            comparison=ReferencePart(row.reference, absent),
         )
 
 

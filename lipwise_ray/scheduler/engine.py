@@ -27,16 +27,16 @@ INTERNAL, DEVICE_ERROR = "internal", "device_error"
 
 @dataclass(frozen=True, slots=True)
 class WorkerSlot:
-    """A worker that can take a task of its lane, and the node it lives on; ``able`` is what it can do, None for all."""
+    """A worker that can take a task of its lane, its node, and what it ``offers`` to tasks: None is all there is."""
 
     worker: str
     lane: Lane
     node: str
-    able: frozenset[str] | None = None
+    offers: frozenset[str] | None = None
 
     def can(self, task: Task) -> bool:
         """Tell whether it can do what a task needs."""
-        return self.able is None or task.needs <= self.able
+        return self.offers is None or task.needs <= self.offers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def abilities(self) -> Sequence[Capabilities]:
+    def capabilities(self) -> Sequence[Capabilities]:
         """What render workers on nodes that are there have told they can do."""
         ...
 
@@ -100,10 +100,6 @@ class Engine(Protocol):
 
     def idle(self, lane: Lane) -> list[WorkerSlot]:
         """Return the workers of a lane that may take a task; none on a node that is about to go."""
-        ...
-
-    def nodes(self, lane: Lane) -> set[str]:
-        """Return the nodes on which a lane has workers, busy ones too."""
         ...
 
     def submit(self, worker: str, task: Task) -> None:

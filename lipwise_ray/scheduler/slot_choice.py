@@ -10,6 +10,9 @@ from lipwise_ray.scheduler.engine import WorkerSlot
 from lipwise_ray.scheduler.retry_policy import NodeHealth, ProcessHealth, TaskHistory
 from lipwise_ray.scheduler.task import Failure, Task
 
+NO_WORKER_CAN = "no_worker_can"
+"""Code of a task that is given up because no worker can do what it needs."""
+
 
 @dataclass(slots=True)
 class SlotChoice:
@@ -84,6 +87,6 @@ def no_worker_can(task: Task, living: Sequence[WorkerSlot]) -> Failure | None:
     """Return why none of the workers that are there can do a task; None where one can, or where there is none."""
     if not task.needs or not living or any(slot.can(task) for slot in living):
         return None
-    there = ", ".join(sorted(frozenset[str]().union(*(slot.able or () for slot in living))))
+    there = ", ".join(sorted(frozenset[str]().union(*(slot.offers or () for slot in living))))
     message = f"task {task.id}: needs a worker that can {', '.join(sorted(task.needs))}, got {len(living)} with {there}"
-    return Failure("setup", "no_worker_can", f"{message}. Name further choices in encode.codec, or add such machines.")
+    return Failure("setup", NO_WORKER_CAN, f"{message}. Name further choices in encode.codec, or add such machines.")

@@ -6,17 +6,13 @@ import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pydantic import TypeAdapter
-
+from lipwise_ray.state.shapes import adapter_of
 from lipwise_ray.values import Json
 
 Lane = Literal["cpu", "gpu"]
 ALL_LANES: tuple[Lane, ...] = ("gpu", "cpu")
-NO_WORKER_CAN = "no_worker_can"
-"""Code of a task that is given up because no worker can do what it needs."""
-
 _UNKNOWN = 1 << 62
 
 Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node"]
@@ -91,23 +87,23 @@ class TaskKind(Generic[P, R]):
 
     def write_payload(self, payload: P) -> bytes:
         """Return what a worker is told as JSON."""
-        return _adapter(self.payload).dump_json(payload)
+        return adapter_of(self.payload).dump_json(payload)
 
     def read_payload(self, data: bytes) -> P:
         """Return what `write_payload` was given."""
-        return _adapter(self.payload).validate_json(data)
+        return adapter_of(self.payload).validate_json(data)
 
     def write_result(self, result: R) -> bytes:
         """Return what a worker gave as JSON."""
-        return _adapter(self.result).dump_json(result)
+        return adapter_of(self.result).dump_json(result)
 
     def read_result(self, data: bytes) -> R:
         """Return what `write_result` was given."""
-        return _adapter(self.result).validate_json(data)
+        return adapter_of(self.result).validate_json(data)
 
     def record_of(self, payload: P) -> Json:
         """Return a payload as dead letters hold it: the fields of its parts stand side by side."""
-        values = _adapter(self.payload).dump_python(payload, mode="json")
+        values = adapter_of(self.payload).dump_python(payload, mode="json")
         parts = [values.pop(name) or {} for name in _parts(self.payload)]
         return {name: value for part in (*parts, values) for name, value in part.items()}
 
@@ -118,15 +114,10 @@ class TaskKind(Generic[P, R]):
             pydantic.ValidationError: It is none.
         """
         told = {**record, **{name: record for name, needed in _parts(self.payload).items() if needed & record.keys()}}
-        return _adapter(self.payload).validate_json(json.dumps(told))
+        return adapter_of(self.payload).validate_json(json.dumps(told))
 
 
 AnyKind: TypeAlias = TaskKind[Any, Any]
-
-
-@cache
-def _adapter(shape: type[P]) -> TypeAdapter[P]:
-    return TypeAdapter(shape)
 
 
 @cache
@@ -135,7 +126,7 @@ def _parts(payload: type) -> dict[str, frozenset[str]]:
     shapes = [
         (name, shape)
         for name, hint in get_type_hints(payload).items()
-        for shape in (hint, *(get_args(hint) if get_origin(hint) is UnionType else ()))
+        for shape in (hint, *(get_args(hint) if get_origin(hint) in (Union, UnionType) else ()))
         if is_dataclass(shape)
     ]
     return {name: frozenset(one.name for one in fields(shape)) for name, shape in shapes}

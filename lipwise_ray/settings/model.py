@@ -149,6 +149,11 @@ class SourceSettings(Section):
             raise ValueError(f"must be at most {_MOST_FRAMES_A_SECOND}")
         return value
 
+    @property
+    def salvage(self) -> bool:
+        """Whether what decodes of damaged inputs is dubbed."""
+        return self.on_error == "salvage"
+
 
 class TimingSettings(Section):
     """How long the output is."""
@@ -325,7 +330,10 @@ class Settings(Section):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that decide what a finished file looks like, those that name checkpoints among them."""
+        """Return the settings that decide what a finished file looks like.
+
+        Names and files of checkpoints are among them; in the ids of jobs their hashes stand instead.
+        """
         return self.model_dump(
             mode="json",
             exclude={

@@ -100,7 +100,7 @@ def typed(record: Json | None, shape: type[Shape]) -> Shape | None:
     if record is None:
         return None
     try:
-        return _adapter(shape).validate_json(json.dumps(record))
+        return adapter_of(shape).validate_json(json.dumps(record))
     except (ValidationError, RecursionError):
         return None
 
@@ -111,7 +111,7 @@ def shaped(record: object, shape: type[Shape]) -> Shape:
     Raises:
         pydantic.ValidationError: They are not.
     """
-    return _adapter(shape).validate_python(record, strict=False)
+    return adapter_of(shape).validate_python(record, strict=False)
 
 
 def read_typed(store: Store, key: str, shape: type[Shape]) -> Shape | None:
@@ -121,7 +121,7 @@ def read_typed(store: Store, key: str, shape: type[Shape]) -> Shape | None:
 
 def record_of(value: object) -> Json:
     """Return a typed record as JSON values."""
-    return _adapter(type(value)).dump_python(value, mode="json")
+    return adapter_of(type(value)).dump_python(value, mode="json")
 
 
 def amended(record: Json, value: object, *fields: str) -> Json:
@@ -131,5 +131,6 @@ def amended(record: Json, value: object, *fields: str) -> Json:
 
 
 @cache
-def _adapter(shape: type[Shape]) -> TypeAdapter[Shape]:
+def adapter_of(shape: type[Shape]) -> TypeAdapter[Shape]:
+    """Return what reads and writes values of a type; it is made once."""
     return TypeAdapter(shape)

@@ -27,7 +27,8 @@ from lipwise_ray.runs import nightly
 from lipwise_ray.runs.nightly import Nightly, chunk_seconds, dropped, window_end
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.settings_source import SettingsSource
-from lipwise_ray.runs.submit import submit
+from lipwise_ray.runs.submit import work_through
+from lipwise_ray.runs.work import Dubbing
 from lipwise_ray.settings.layers import parse_assignment, preset_names
 from lipwise_ray.state import layout
 from lipwise_ray.state.lease import holder
@@ -116,14 +117,15 @@ def _nightly(folder: Path, **more: Any) -> Nightly:
         return read_manifest(Path(address), str(out / Path(name).stem), preset_names(jobs_folder()))
 
     def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
-        return submit(
+        listener = Quiet()
+        return work_through(
             manifest,
             source,
             Registry(models_folder() / "registry.toml", folder / "no-models"),
+            Dubbing(str(out / Path(name).stem), f"{out}.state", listener.problem),
             state=f"{out}.state",
-            out=str(out / Path(name).stem),
             make_engine=lambda config: make_engine(settings.engine, config, Worker),
-            listener=Quiet(),
+            listener=listener,
             is_over=is_over,
         )
 

@@ -26,7 +26,8 @@ from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.runs.progress_events import EventListener
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.settings_source import SettingsSource
-from lipwise_ray.runs.submit import evaluate, submit
+from lipwise_ray.runs.submit import evaluate, work_through
+from lipwise_ray.runs.work import Dubbing
 from lipwise_ray.settings.layers import parse_assignment, preset_names
 from lipwise_ray.state.row_outcome import RowOutcome
 from tests.support.forked import run_forked
@@ -101,13 +102,13 @@ def dub(
     layers = [(f"--set {text}", parse_assignment(text)) for text in (INLINE, UNJUDGED, *sets)]
     source = SettingsSource(jobs_folder(), "quality", list(layers))
     settings = source.for_run()
-    listener = Quiet()
-    report = submit(
+    listener, state = Quiet(), state or str(folder / f"{out}.state")
+    report = work_through(
         read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder()), policy_of(settings.paths)),
         source,
         Registry(models_folder() / "registry.toml", models or folder / "no-models"),
-        state=state or str(folder / f"{out}.state"),
-        out=str(folder / out),
+        Dubbing(str(folder / out), state, listener.problem),
+        state=state,
         make_engine=lambda config: make_engine(settings.engine, config, Worker),
         listener=listener,
         verify=verify,

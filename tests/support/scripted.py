@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lipwise_ray.pipeline.dubbing.capabilities import Abilities
+from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.flows.task_kinds import KINDS
 from lipwise_ray.scheduler.deadlines import Deadlines
 from lipwise_ray.scheduler.dispatcher import Dispatcher
@@ -71,7 +71,7 @@ class ScriptedEngine:
         self.ended: list[str] = []
         self.loading = 0
         self.gpu_bytes = 0
-        self.abilities: list[Abilities] = []
+        self.capabilities: list[RenderCapabilities] = []
         self.at_once = False
         """A poll tells of everything that ended, as Ray's does."""
         self.answer: Callable[[Task], TaskResult] = lambda task: Answer(id=task.id)
@@ -84,9 +84,6 @@ class ScriptedEngine:
 
     def idle(self, lane: Lane) -> list[WorkerSlot]:
         return [slot for slot in self.slots.values() if slot.lane == lane and slot.worker not in self.busy]
-
-    def nodes(self, lane: Lane) -> set[str]:
-        return {slot.node for slot in self.slots.values() if slot.lane == lane}
 
     def submit(self, worker: str, task: Task) -> None:
         assert worker not in self.busy

@@ -31,7 +31,7 @@ class Begun:
     pid: int
     node: str
     log: str
-    abilities: Capabilities | None
+    capabilities: Capabilities | None
 
 
 class RemoteWorker:
@@ -52,10 +52,10 @@ class RemoteWorker:
 
     def begin(self, jobs: list[Any] | None) -> Begun:
         """Load the models of these jobs, None for a worker that renders nothing; tell who, where and what this is."""
-        abilities = None if jobs is None else self._worker.prepare(jobs)
+        capabilities = None if jobs is None else self._worker.prepare(jobs)
         faulthandler.cancel_dump_traceback_later()
         node, log = ray.get_runtime_context().get_node_id(), str(self._log) if self._log else ""
-        return Begun(os.getpid(), str(node), log, abilities)
+        return Begun(os.getpid(), str(node), log, capabilities)
 
     def run(self, kind: str, payload: bytes, hints: Hints, attempt: str) -> tuple[bytes, int]:
         """Do one task; return its result, and the most bytes of GPU memory that this process has reserved."""

@@ -10,10 +10,9 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from lipwise_ray.backends.ray.session import Nodes, free_resources, must_live, ray_logs
+from lipwise_ray.backends.ray.session import ROUNDING, Nodes, free_resources, must_live, ray_logs
 from lipwise_ray.backends.ray.starts import Starts, late, words_of_ray
 
-_ROUNDING = 1e-6
 _LOOK_S = 1.0
 
 
@@ -145,4 +144,4 @@ class Crew:
         """Tell whether an actor that has not begun could: GPUs may be reserved by others, or by those that have."""
         if not self._gpus:
             return True
-        return any(free_resources(node).get("GPU", 0.0) >= self._gpus - _ROUNDING for node in self._nodes.alive())
+        return any(free_resources(node).get("GPU", 0.0) >= self._gpus - ROUNDING for node in self._nodes.alive())

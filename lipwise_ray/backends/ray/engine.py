@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from lipwise_ray.backends.devices import no_gpu_here
 from lipwise_ray.backends.ray.outcomes import failure_of_process, failure_of_task
 from lipwise_ray.backends.ray.session import (
+    ROUNDING,
     Node,
     Nodes,
     connect,
@@ -25,7 +26,7 @@ from lipwise_ray.backends.ray.session import (
     must_live,
     ray_logs,
 )
-from lipwise_ray.backends.ray.sizing import ROUNDING, node_with_room, workers_and_threads
+from lipwise_ray.backends.ray.sizing import node_with_room, workers_and_threads
 from lipwise_ray.backends.ray.slots import AGENT_TIMEOUT_S, ActorSlot, Agents, make_actor
 from lipwise_ray.backends.ray.starts import Starts, late, no_environment, words_of_start
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
@@ -72,7 +73,7 @@ class RayEngine:
         """The most GPU memory that one worker has reserved."""
         self._attempt = 0
         self._prepare: list[Any] = []
-        self._abilities: dict[str, Capabilities] = {}
+        self._capabilities: dict[str, Capabilities] = {}
         self._left: set[str] = set()
         self._starts = Starts()
         self._local = settings.address == "local"
@@ -113,10 +114,10 @@ class RayEngine:
         return sum(slot.beginning is not None for slot in self._slots.values())
 
     @property
-    def abilities(self) -> list[Capabilities]:
+    def capabilities(self) -> list[Capabilities]:
         """What render workers told of the nodes that are there, also where they were sent away since."""
         alive = self._nodes.alive()
-        return [told for node, told in self._abilities.items() if node in alive]
+        return [told for node, told in self._capabilities.items() if node in alive]
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
@@ -226,8 +227,8 @@ class RayEngine:
             except ray.exceptions.RayError as error:
                 self._failed_to_begin(slot, error)
                 continue
-            if slot.about and slot.about.abilities:
-                self._abilities[slot.node] = slot.about.abilities
+            if slot.about and slot.about.capabilities:
+                self._capabilities[slot.node] = slot.about.capabilities
             self._starts.begun(slot.lane, slot.node)
         for slot in [slot for slot in self._slots.values() if slot.beginning is not None and self._is_late(slot)]:
             self._try_elsewhere(slot)
@@ -314,12 +315,6 @@ class RayEngine:
     @staticmethod
     def _leaves(node: Node | None) -> bool:
         return node is None or node.draining
-
-    def nodes(self, lane: Lane) -> set[str]:
-        """Return the nodes on which a lane has workers that may get more tasks."""
-        alive = self._nodes.alive()
-        found = {slot.node for slot in self._of(lane) if slot.about}
-        return {node for node in found if not self._leaves(alive.get(node))}
 
     def submit(self, worker: str, task: Task) -> None:
         """Send a task to a worker."""

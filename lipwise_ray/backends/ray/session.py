@@ -33,7 +33,9 @@ _HEAD_AWAY_S = 30.0
 """So long a cluster's head may be away; Ray itself would wait, and then end this process without a word."""
 
 _ALIVE_TIMEOUT_S = 2.0
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
+"""Of sums of parts of GPUs."""
+
 _NODES_FOR_S = 1.0
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
 _TRIES = 2
@@ -136,7 +138,7 @@ class Nodes:
 
     def gpu_places(self, share: float) -> int:
         """Return how many workers fit that take such a part of a GPU each."""
-        return sum(int(node.gpus / share + _ROUNDING) for node in self.alive().values())
+        return sum(int(node.gpus / share + ROUNDING) for node in self.alive().values())
 
     def is_gone(self, node_id: str) -> bool:
         """Tell whether a node is dead or about to go. A machine that vanished is not known as dead yet: knock there."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection
 
-from lipwise_ray.backends.ray.session import Node
+from lipwise_ray.backends.ray.session import ROUNDING, Node
 from lipwise_ray.scheduler.task import Lane
 from lipwise_ray.settings.model import EngineSettings
-
-ROUNDING = 1e-6
-"""Of sums of parts of GPUs."""
 
 
 def workers_and_threads(
@@ -32,7 +30,7 @@ def workers_and_threads(
 
 
 def node_with_room(
-    nodes: Collection[Node], used: Mapping[str, int], lane: Lane, *, gpus: float, threads: int, other_than: str = ""
+    nodes: Collection[Node], used: Counter[str], lane: Lane, *, gpus: float, threads: int, other_than: str = ""
 ) -> str:
     """Return the node that has most room for another worker of a lane, empty where none has any.
 

@@ -42,12 +42,12 @@ class ActorSlot:
     frames_now: int = 0
     stalled: bool = False
     free_since_s: float = 0.0
-    able: frozenset[str] | None = None
+    offers: frozenset[str] | None = None
 
     @property
     def worker_slot(self) -> WorkerSlot:
         """It as the dispatcher sees it."""
-        return WorkerSlot(self.name, self.lane, self.node, self.able)
+        return WorkerSlot(self.name, self.lane, self.node, self.offers)
 
     @property
     def pid(self) -> int:
@@ -58,7 +58,7 @@ class ActorSlot:
     def begin(self, about: Begun) -> None:
         """Take note of what a worker that is ready tells of itself."""
         self.about, self.node, self.free_since_s = about, about.node, time.monotonic()
-        self.able = about.abilities.offers if about.abilities else None
+        self.offers = about.capabilities.offers if about.capabilities else None
 
     def count(self, now_s: float) -> bool:
         """Ask the actor for its frames now and then, without waiting for it; False where it is gone."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,24 +26,18 @@ _BY_THE_VIDEO = "auto"  # encoders that every worker has
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class RenderCapabilities:
     """What a worker that renders can do; it tells when it begins.
 
     Attributes:
         encoders: Encoders that really open there.
         bfloat16: Whether its device has that format in hardware; None where no network runs.
         gpu: Its GPU, empty without one.
-        compute_capability: The GPU's, e.g. (8, 0).
-        gpu_bytes: The GPU's memory.
-        torch: The version of torch.
     """
 
     encoders: tuple[str, ...]
     bfloat16: bool | None = None
     gpu: str = ""
-    compute_capability: tuple[int, int] | None = None
-    gpu_bytes: int = 0
-    torch: str = ""
 
     @property
     def offers(self) -> frozenset[str]:
@@ -52,23 +45,18 @@ class Abilities:
         return frozenset({*self.encoders, *([BFLOAT16] if self.bfloat16 is not False else [])})
 
 
-def abilities_of(device: str) -> Abilities:
+def capabilities_of(device: str) -> RenderCapabilities:
     """Return what this process can do on a device. torch is asked only where a network has loaded it."""
-    try:
-        torch_version = version("torch")
-    except PackageNotFoundError:
-        torch_version = ""
     if "torch" not in sys.modules:
-        return Abilities(opening_encoders(), torch=torch_version)
+        return RenderCapabilities(opening_encoders())
     from lipwise_ray.nets.precision import has_bfloat16
 
     has = has_bfloat16(device)
     if not device.startswith("cuda"):
-        return Abilities(opening_encoders(), has, torch=torch_version)
+        return RenderCapabilities(opening_encoders(), has)
     import torch
 
-    gpu = torch.cuda.get_device_properties(0)
-    return Abilities(opening_encoders(), has, gpu.name, (gpu.major, gpu.minor), gpu.total_memory, torch_version)
+    return RenderCapabilities(opening_encoders(), has, torch.cuda.get_device_name(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +121,13 @@ class Choices:
 
 
 def choose(
-    settings: Settings, checkpoints: Checkpoints, output: str, device: str, able: Sequence[Abilities], *, are_all: bool
+    settings: Settings,
+    checkpoints: Checkpoints,
+    output: str,
+    device: str,
+    workers: Sequence[RenderCapabilities],
+    *,
+    are_all: bool,
 ) -> Choices:
     """Return how a job can be done.
 
@@ -145,7 +139,7 @@ def choose(
         checkpoints: Its checkpoints.
         output: Its file's name.
         device: ``cpu`` or ``cuda``.
-        able: What workers have told so far.
+        workers: What workers have told so far.
         are_all: No other worker is about to tell.
 
     Raises:
@@ -155,24 +149,25 @@ def choose(
     codecs = codecs_for(settings.encode.codecs, container)
     formats: list[bool | None] = [None]
     if _leaves_format_open(settings, checkpoints, device):
-        told = [one.bfloat16 for one in able if one.bfloat16 is not None]
+        told = [one.bfloat16 for one in workers if one.bfloat16 is not None]
         has = all(told) if told else device.startswith("cuda")
         formats = [True, False] if has else [False, True]
     known = tuple(Choice(codec, "" if codec == _BY_THE_VIDEO else codec, one) for codec in codecs for one in formats)
     usable = tuple(choice for choice in known if not (choice.bfloat16 and formats[0] is False))
-    if not able or not are_all:
+    if not workers or not are_all:
         return Choices(usable, known)
     possible = tuple(
-        choice for choice in usable if not choice.encoder or any(choice.encoder in one.encoders for one in able)
+        choice for choice in usable if not choice.encoder or any(choice.encoder in one.encoders for one in workers)
     )
     if possible:
         return Choices(possible, known)
-    gpus = sorted({one.gpu or "no GPU" for one in able})
+    gpus = sorted({one.gpu or "no GPU" for one in workers})
+    encoders = sorted({name for one in workers for name in one.encoders})
     raise SettingsError(
         "no_encoder",
         f"encode.codec = {', '.join(settings.encode.codecs)}",
         "must be an encoder that opens on a worker",
-        f"{len(able)} workers ({', '.join(gpus)}) with {', '.join(sorted({n for one in able for n in one.encoders}))}",
+        f"{len(workers)} workers ({', '.join(gpus)}) with {', '.join(encoders)}",
         "Name further choices, for example encode.codec = ['h264_nvenc', 'libx264']",
     )
 

@@ -23,7 +23,11 @@ class JobContext:
     store: Store
     media: Media
     video: records.Video
-    salvage: bool
+
+    @property
+    def salvage(self) -> bool:
+        """Whether what decodes of damaged inputs is dubbed."""
+        return self.spec.settings.source.salvage
 
 
 def read_plan(store: Store, job_id: str) -> Plan:

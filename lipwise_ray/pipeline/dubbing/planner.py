@@ -75,10 +75,12 @@ class Planner:
 
     def own_sound(self, job: JobSpec, video: records.Video) -> records.Audio | None:
         """Return the sound that was filmed with a job's video, or None where there is none that can be used."""
-        salvage = job.settings.source.on_error == "salvage"
         if video.info.sound_start_s is None:
             return None
-        return records.own_audio(self._store, self._scratch, video, salvage=salvage, limits=job.settings.limits)
+        settings = job.settings
+        return records.own_audio(
+            self._store, self._scratch, video, salvage=settings.source.salvage, limits=settings.limits
+        )
 
     def plan(self, job: JobContext, probed: Probed) -> Plan:
         """Make a job's plan and keep it.
@@ -208,11 +210,13 @@ class Planner:
         chunks = [number for number, _ in stretch_of(job).numbered]
         video_id = probed.video_id
         if rule.kind == SPEAKING:
-            keys = [layout.voices(video_id, str(probed.voices_id), number) for number in chunks]
+            assert probed.voices_id is not None  # its lips were compared
+            keys = [layout.voices(video_id, probed.voices_id, number) for number in chunks]
             return SpeakerScores.joined(self._whole(keys, SpeakerScores.load)).of
         if rule.kind != LIKE:
             return None
-        looks_id, image_id = str(probed.looks_id), probed.portraits[rule.image]
+        looks_id, image_id = probed.looks_id, probed.portraits[rule.image]
+        assert looks_id is not None  # its faces were embedded
         keys = [layout.looks(video_id, looks_id, number) for number in chunks]
         looks = FaceEmbeddings.joined(self._whole(keys, FaceEmbeddings.load))
         (portrait,) = self._whole([layout.portrait(image_id, looks_id)], FaceEmbeddings.load)

@@ -56,7 +56,8 @@ from lipwise_ray.pipeline.flows.task_kinds import (
 )
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.gate import verdict
-from lipwise_ray.scheduler.task import NO_WORKER_CAN, Failure, Task, TaskResult
+from lipwise_ray.scheduler.slot_choice import NO_WORKER_CAN
+from lipwise_ray.scheduler.task import Failure, Task, TaskResult
 from lipwise_ray.state.ids import sync_scorer_id
 from lipwise_ray.state.job_result import DubResult, VideoMeasures
 from lipwise_ray.values import Span

@@ -15,6 +15,7 @@ from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
 from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.store import Store
 
 
@@ -52,9 +53,16 @@ class TaskContext:
 
     def open_video(self, spec: JobSpec, video_id: str) -> JobContext:
         """Open a job whose video is known."""
-        settings, salvage = spec.settings, spec.settings.source.on_error == "salvage"
-        file, rate = self.media.local(spec.video, video_id), Fraction(settings.source.still_rate)
-        video = records.open_video(
-            self.store, self.scratch, file, video_id, salvage=salvage, limits=settings.limits, rate=rate
+        return JobContext(spec, self.store, self.media, self.video(spec.settings, spec.video, video_id))
+
+    def video(self, settings: Settings, address: str, video_id: str) -> records.Video:
+        """Open a video as settings say."""
+        return records.open_video(
+            self.store,
+            self.scratch,
+            self.media.local(address, video_id),
+            video_id,
+            salvage=settings.source.salvage,
+            limits=settings.limits,
+            rate=Fraction(settings.source.still_rate),
         )
-        return JobContext(spec, self.store, self.media, video, salvage)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gc
-import socket
 import time
 import traceback
 from collections.abc import Mapping
 from functools import partial
 
+from lipwise_ray.backends.devices import check_cuda
 from lipwise_ray.backends.worker_config import WorkerConfig
-from lipwise_ray.errors import LipwiseError, SettingsError, ran_out_of_memory
+from lipwise_ray.errors import LipwiseError, ran_out_of_memory
 from lipwise_ray.models.locator import WeightsLocator, mirror_of
-from lipwise_ray.pipeline.dubbing.capabilities import Abilities, abilities_of
+from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, capabilities_of
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import RowPayload
 from lipwise_ray.pipeline.flows.task_kinds import KINDS
@@ -50,37 +50,42 @@ class Worker:
         """All kinds of task."""
         return KINDS
 
-    def prepare(self, jobs: list[ModelRequest]) -> Abilities:
+    def prepare(self, jobs: list[ModelRequest]) -> RenderCapabilities:
         """Load the models that these jobs need, and tell what this worker can do.
 
         Raises:
             SetupError: A model cannot be loaded, or the GPU that is asked for is not there.
         """
         if self._config.device == "cuda":
-            _check_gpu()
+            check_cuda()
         for job in jobs:
             self._models.load(job)
-        return abilities_of(self._config.device)
+        return capabilities_of(self._config.device)
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""
-        self._media = media_of(payload.row.job.settings, self._cache, self._tick_slowly)
+        media = media_of(payload.row.job.settings, self._cache, self._tick_slowly)
         self._models.begin_task(bfloat16=payload.choice.bfloat16 if payload.choice else None)
-        here = (self._store, self._scratch, self._media, self._models, self._planner)
-        context = TaskContext(*here, self._config.threads, self._tick, self._tick_slowly)
-        ran_out = False
+        context = TaskContext(
+            store=self._store,
+            scratch=self._scratch,
+            media=media,
+            models=self._models,
+            planner=self._planner,
+            threads=self._config.threads,
+            on_frame=self._tick,
+            on_block=self._tick_slowly,
+        )
         try:
             return HANDLERS[kind](context, payload, hints)
         except LipwiseError as error:
-            raise self._media.named(error) from error
+            raise media.named(error) from error
         except Exception as error:
-            ran_out = ran_out_of_memory(error)
-            if ran_out:
+            if ran_out_of_memory(error):
                 _let_go(error)
+                self._models.trim()
             raise
         finally:
-            if ran_out:
-                self._models.trim()
             gc.collect()  # decoders and frames hang in cycles whose size Python cannot see: memory would grow
             if kind.name not in self._known_kinds:
                 # What libraries keep for good need not be looked through after every task: that takes 0.1 s.
@@ -107,16 +112,3 @@ def _let_go(error: BaseException | None) -> None:
         seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-
-
-def _check_gpu() -> None:
-    import torch
-
-    if not torch.cuda.is_available():
-        raise SettingsError(
-            "no_gpu",
-            "engine.device",
-            "cuda must be there where workers run",
-            f"no CUDA device on {socket.gethostname()}",
-            "Use auto, or machines with a GPU and its driver",
-        )

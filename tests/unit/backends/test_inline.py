@@ -54,7 +54,7 @@ def test_a_stop_before_the_start_loads_nothing(tmp_path: Path) -> None:
     """Whoever asks to stop while models are about to load does not wait for them."""
     engine = InlineEngine(_config(tmp_path), Worker)
     engine.start([{"settings": "{}", "weights": {"surprise": None}}], stop=lambda: True)
-    assert engine.abilities == []
+    assert engine.capabilities == []
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.work import Dubbing, RunFacts
-from lipwise_ray.storage.address import is_within, normal
+from lipwise_ray.storage.address import is_within
 from tests.support.dub import INLINE, PASSTHROUGH, UNJUDGED, dub
 
 
@@ -34,7 +34,7 @@ def test_an_output_in_the_state_fails_its_row(folder: Path) -> None:
     manifest = read_manifest(folder / "m.csv", str(out), ["quality"])
     source = SettingsSource(jobs_folder(), "quality", [("", {"lipsync": {"model": "passthrough"}})])
     requirements = ModelRequirements(Registry(models_folder() / "registry.toml", folder), gpu=False)
-    work = Dubbing(normal(str(out)), normal(str(state)))
+    work = Dubbing(str(out), str(state))
     refused: dict[str, str] = {}
     for row in manifest.rows:
         try:

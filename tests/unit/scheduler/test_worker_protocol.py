@@ -68,7 +68,7 @@ def test_an_engine_works_with_any_runner(tmp_path: Path) -> None:
     engine.start([])
     (slot,) = engine.idle("cpu")
     assert slot.can(_task("a", 1))
-    assert slot.able == {"adding"}
+    assert slot.offers == {"adding"}
     totals = list[Any]()
     for task in (_task("a", 5), _task("b", -1), _task("c", 4, batch_halvings=1)):
         engine.submit(slot.worker, task)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from lipwise_ray.backends.ray.session import Node
@@ -36,9 +38,9 @@ def test_a_worker_goes_where_most_room_is() -> None:
     """Workers that are there count; a node that failed before is taken only where there is no other."""
     nodes = [_node("a", 4), _node("b", 8)]
     room = {"lane": "gpu", "gpus": 0.0, "threads": 2}
-    assert node_with_room(nodes, {"a": 0, "b": 0}, **room) == "b"
-    assert node_with_room(nodes, {"a": 0, "b": 3}, **room) == "a"
-    assert node_with_room(nodes, {"a": 0, "b": 0}, **room, other_than="b") == "a"
-    assert node_with_room(nodes, {"a": 2, "b": 4}, **room) == ""
-    assert node_with_room([_node("g", 4, 1)], {"g": 0}, "gpu", gpus=0.5, threads=2) == "g"
-    assert node_with_room([_node("g", 4, 1)], {"g": 2}, "gpu", gpus=0.5, threads=2) == ""
+    assert node_with_room(nodes, Counter(), **room) == "b"
+    assert node_with_room(nodes, Counter(b=3), **room) == "a"
+    assert node_with_room(nodes, Counter(), **room, other_than="b") == "a"
+    assert node_with_room(nodes, Counter(a=2, b=4), **room) == ""
+    assert node_with_room([_node("g", 4, 1)], Counter(), "gpu", gpus=0.5, threads=2) == "g"
+    assert node_with_room([_node("g", 4, 1)], Counter(g=2), "gpu", gpus=0.5, threads=2) == ""

@@ -10,12 +10,13 @@ import pytest
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.pipeline.dubbing.capabilities import Abilities, Choice, abilities_of, choose
+from lipwise_ray.pipeline.dubbing.capabilities import Choice, RenderCapabilities, capabilities_of, choose
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
 from lipwise_ray.pipeline.flows.dub import RowFlow
 from lipwise_ray.pipeline.flows.results import CheckResult, PlanResult, ProbeResult, ScanResult
 from lipwise_ray.pipeline.flows.task_kinds import CHECK, PROBE, RENDER, SCAN
-from lipwise_ray.scheduler.task import NO_WORKER_CAN, Failure, Task
+from lipwise_ray.scheduler.slot_choice import NO_WORKER_CAN
+from lipwise_ray.scheduler.task import Failure, Task
 from lipwise_ray.settings.layers import resolve
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import record_id
@@ -23,9 +24,9 @@ from lipwise_ray.values import Json, Span
 from tests.support.tasks import probe_result, row_part
 
 SOFTWARE = ("libx264", "libx265", "libsvtav1", "ffv1")
-H100 = Abilities(SOFTWARE, True, "NVIDIA H100 80GB HBM3", (9, 0), 80 << 30)
-L4 = Abilities((*SOFTWARE, "h264_nvenc", "hevc_nvenc"), True, "NVIDIA L4", (8, 9), 24 << 30)
-T4 = Abilities((*SOFTWARE, "h264_nvenc"), False, "Tesla T4", (7, 5), 16 << 30)
+H100 = RenderCapabilities(SOFTWARE, True, "NVIDIA H100 80GB HBM3")
+L4 = RenderCapabilities((*SOFTWARE, "h264_nvenc", "hevc_nvenc"), True, "NVIDIA L4")
+T4 = RenderCapabilities((*SOFTWARE, "h264_nvenc"), False, "Tesla T4")
 
 
 def _checkpoint(network: str) -> tuple[Checkpoint]:
@@ -40,9 +41,9 @@ def _settings(codec: object = "auto", **more: object) -> Settings:
     return resolve([("test", {"encode": {"codec": codec}, **more})])
 
 
-def _codecs(codec: object, *able: Abilities, output: str = "o.mp4", are_all: bool = True) -> list[str]:
+def _codecs(codec: object, *workers: RenderCapabilities, output: str = "o.mp4", are_all: bool = True) -> list[str]:
     return [
-        one.codec for one in choose(_settings(codec), Checkpoints(), output, "cuda", able, are_all=are_all).possible
+        one.codec for one in choose(_settings(codec), Checkpoints(), output, "cuda", workers, are_all=are_all).possible
     ]
 
 
@@ -66,19 +67,21 @@ def test_what_no_worker_can_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("able", "device", "formats"),
+    ("workers", "device", "formats"),
     [
         ([H100, L4], "cuda", [True, False]),
         ([L4, T4], "cuda", [False]),
         ([], "cuda", [True, False]),
-        ([Abilities(SOFTWARE, False)], "cpu", [False]),
-        ([Abilities(SOFTWARE, True)], "cpu", [True, False]),
+        ([RenderCapabilities(SOFTWARE, False)], "cpu", [False]),
+        ([RenderCapabilities(SOFTWARE, True)], "cpu", [True, False]),
         ([], "cpu", [False]),
     ],
 )
-def test_bfloat16_where_every_worker_has_it(able: list[Abilities], device: str, formats: list[bool]) -> None:
+def test_bfloat16_where_every_worker_has_it(
+    workers: list[RenderCapabilities], device: str, formats: list[bool]
+) -> None:
     """So that all of them can work at a job, whose chunks have one format."""
-    ways = choose(_settings(), GFPGAN, "o.mp4", device, able, are_all=True)
+    ways = choose(_settings(), GFPGAN, "o.mp4", device, workers, are_all=True)
     assert [way.bfloat16 for way in ways.possible] == formats
     assert {way.bfloat16 for way in ways.known} == {True, False}
 
@@ -113,10 +116,9 @@ def test_ids_of_today_stay() -> None:
 
 def test_what_this_machine_can() -> None:
     """Encoders are opened, not looked up; the record survives the way between processes."""
-    told = abilities_of("cpu")
+    told = capabilities_of("cpu")
     assert {"libx264", "ffv1"} <= set(told.encoders)
     assert all(av.Codec(name, "w") for name in told.encoders)
-    assert told.torch
     assert pickle.loads(pickle.dumps(told)) == told
 
 
