@@ -288,17 +288,17 @@ def nightly(
             return runner.end(report, writes_page=False)
 
         night = Nightly(
-            str(backlog),
-            state_root,
-            read,
-            dub_rows,
-            lambda text: tell(Message(text)),
-            stop,
-            end,
-            keep,
-            fail_above,
-            listed.lines if listed else None,
-            told.engine.metrics_file,
+            backlog=str(backlog),
+            state=state_root,
+            read=read,
+            submit=dub_rows,
+            say=lambda text: tell(Message(text)),
+            stop=stop,
+            end=end,
+            keep=keep,
+            fail_above=fail_above,
+            costs=listed.lines if listed else None,
+            metrics_file=told.engine.metrics_file,
         )
         return night.run()
     except BaseException as error:

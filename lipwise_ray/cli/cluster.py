@@ -56,13 +56,6 @@ def send(run: RunToSend, *, name: str | None, detach: bool) -> int:
     return _follow(parcel.jobs, chosen)
 
 
-def connect(address: str) -> ClusterJobs:
-    """Return the jobs of a cluster (`runs.sending.connect`)."""
-    from lipwise_ray.runs import sending
-
-    return sending.connect(address)
-
-
 def _follow(jobs: ClusterJobs, name: str) -> int:
     from lipwise_ray.backends.ray.following import follow, how_to_follow
 
@@ -91,6 +84,8 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", help="Go on until the run ends; end with its exit code.")] = False,
 ) -> None:
     """Show what a run on a cluster has printed."""
+    from lipwise_ray.runs.sending import connect
+
     jobs = connect(address)
     jobs.must_find(name)
     if follow:
@@ -104,6 +99,8 @@ def show_status(address: str, name: str | None, *, as_json: bool) -> None:
     Raises:
         LipwiseError: There is none of that name, or the cluster refuses.
     """
+    from lipwise_ray.runs.sending import connect
+
     jobs = connect(address)
     found = [jobs.must_find(name)] if name else jobs.runs()
     for one in found:
@@ -123,6 +120,8 @@ def stop(address: str, name: str) -> None:
     Raises:
         LipwiseError: There is none of that name at work, or the cluster refuses.
     """
+    from lipwise_ray.runs.sending import connect
+
     jobs = connect(address)
     if jobs.must_find(name).ended:
         raise StateError("not_running", name, got="has ended already", do="There is nothing to cancel")
@@ -141,6 +140,8 @@ def findings(
         assignments: Its single settings.
         places: What all nodes have to read and write.
     """
+    from lipwise_ray.runs.sending import connect
+
     try:
         jobs = connect(address)
     except LipwiseError as error:

@@ -14,7 +14,6 @@ from lipwise_ray.cli import setup
 from lipwise_ray.cli.status import must_be_state
 from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.errors import OutputError
-from lipwise_ray.state.run_records import Request
 
 if TYPE_CHECKING:
     from lipwise_ray.reports.compare import RunComparison
@@ -72,18 +71,11 @@ def videos(
     """
     stop = StopFlag()  # loading takes seconds
     from lipwise_ray.cli.progress import show
+    from lipwise_ray.runs.run_request import request_for
 
-    told = assignments or []
-    request = Request(
-        verb="evaluate",
-        files=files,
-        references=references or [],
-        job=str(job) if job else None,
-        assignments=told,
-        address=address,
-        workers=workers,
-        fail_above=fail_above,
-        as_json=as_json,
+    settings = lipwise_ray.load_settings(job=job, assignments=assignments or [], address=address, workers=workers)
+    request = request_for(
+        "evaluate", files, settings, references=references or (), fail_above=fail_above, as_json=as_json
     )
     with show(stop, as_json=as_json, done="measured") as display:
         report = lipwise_ray.evaluate(
@@ -91,7 +83,7 @@ def videos(
             references=references or (),
             out=out,
             state=state,
-            settings=lipwise_ray.load_settings(job=job, assignments=told, address=address, workers=workers),
+            settings=settings,
             models=setup.models_folder(),
             progress=display,
             stop=stop,

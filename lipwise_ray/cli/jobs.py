@@ -11,7 +11,6 @@ import lipwise_ray
 from lipwise_ray.cli import cluster, setup
 from lipwise_ray.cli.stopping import StopFlag
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.state.run_records import Request
 from lipwise_ray.storage.address import is_web
 
 
@@ -51,8 +50,9 @@ def submit(
     sent_to: Annotated[str | None, typer.Option("--sent-to", hidden=True)] = None,
 ) -> None:
     """Dub every row of a manifest. Run it again to go on after a stop, a crash or a failure."""
-    told = assignments or []
-    settings = lipwise_ray.load_settings(preset, job=job, assignments=told, address=address, workers=workers)
+    settings = lipwise_ray.load_settings(
+        preset, job=job, assignments=assignments or [], address=address, workers=workers
+    )
     if is_web(settings.for_run().engine.address):
         from lipwise_ray.runs.sending import RunToSend
 
@@ -63,15 +63,13 @@ def submit(
         raise SettingsError("no_cluster", "--detach and --id", got=happened, do="Add --address http://HOST:PORT")
     stop = StopFlag()  # loading takes seconds
     from lipwise_ray.cli.progress import show
+    from lipwise_ray.runs.run_request import request_for
 
-    request = Request(
-        verb="submit",
-        files=[copy_of or manifest],
-        job=str(job_of or job) if job_of or job else None,
-        assignments=told,
-        preset=preset,
-        address=address,
-        workers=workers,
+    request = request_for(
+        "submit",
+        [copy_of or manifest],
+        settings,
+        job=job_of,
         fail_above=fail_above,
         as_json=as_json,
         shard=shard,

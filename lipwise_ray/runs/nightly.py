@@ -242,8 +242,6 @@ class Nightly:
         self._show(earlier.latest, is_running=True)
         problem: SetupError | None = None
         for one, manifest in self._in_order(store):
-            if manifest is None:
-                continue
             if not lease.check():
                 must, do = "must have one night at a time", "The next night goes on"
                 raise EngineError("night_lost", self.state, must, "another one that took over, or `clean`", do)
@@ -251,7 +249,7 @@ class Nightly:
                 self._left += manifest.good + manifest.bad
                 continue
             try:
-                self._left += self._work_on(store, self._id, one, manifest)
+                self._left += self._work_on(store, one, manifest)
             except SetupError as error:  # of this manifest's settings or weights, or of everything
                 problem = error
                 self._refuse(one, str(error))
@@ -325,8 +323,8 @@ class Nightly:
         self._refused[on_one_line(one.name)] = why  # tables hold no name that is not UTF-8
         self.say(f"REFUSED {one.name}: {why}")
 
-    def _in_order(self, store: Store) -> Iterator[tuple[Dropped, Manifest | None]]:
-        """Yield what is not done with its rows, by priority and age; refused manifests come first, without any."""
+    def _in_order(self, store: Store) -> list[tuple[Dropped, Manifest]]:
+        """Return what is not done with its rows, by priority and age; what cannot be read is refused."""
         found: list[tuple[Dropped, Manifest]] = []
         for one in dropped(self.backlog, store):
             if one.status in ("done", "refused"):
@@ -336,8 +334,7 @@ class Nightly:
             except LipwiseError as error:
                 self._refuse(one, str(error))
                 self._record(store, BacklogRecord(name=one.name, tag=one.tag, status="refused", message=str(error)))
-                yield one, None
-        yield from sorted(found, key=lambda item: (-item[1].priority, item[0].changed_s, item[0].name))
+        return sorted(found, key=lambda item: (-item[1].priority, item[0].changed_s, item[0].name))
 
     def _is_over(self, store: Store) -> bool:
         return self.stop() or self._closes_before(chunk_seconds(store))
@@ -345,10 +342,10 @@ class Nightly:
     def _closes_before(self, seconds: float) -> bool:
         return self.end is not None and self.clock() + seconds > self.end.timestamp()
 
-    def _work_on(self, store: Store, night_id: str, one: Dropped, manifest: Manifest) -> int:
+    def _work_on(self, store: Store, one: Dropped, manifest: Manifest) -> int:
         """Dub a manifest as far as the window lets, and return how many of its rows are left."""
         chunk_s = chunk_seconds(store)
-        started = BacklogRecord(name=one.name, tag=one.tag, status="left", night=night_id)
+        started = BacklogRecord(name=one.name, tag=one.tag, status="left", night=self._id)
         self._record(store, started)
         self.say(f"{one.name}: {manifest.good + manifest.bad} rows")
         report = self.submit(one.name, manifest, lambda: self._closes_before(chunk_s))

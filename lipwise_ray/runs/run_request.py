@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Literal
 
 from lipwise_ray.errors import InputError
@@ -19,32 +20,41 @@ def request_for(
     settings: LoadedSettings,
     *,
     references: Sequence[str] = (),
+    job: Path | None = None,
     fail_above: float = 0.0,
+    as_json: bool = False,
     shard: str | None = None,
+    sent_to: str | None = None,
 ) -> Request | None:
-    """Return what a call stands for as a command; None where its settings were made in code.
+    """Return a run as the command that asks for it; None where its settings were made in code.
 
     Args:
         verb: The command.
         files: The manifest, or videos.
         settings: Of the run.
         references: What videos are compared with.
+        job: The settings file that the one of `settings` is a copy of; None where it is none.
         fail_above: The fraction of rows that may fail.
+        as_json: It prints JSON.
         shard: The part of the rows.
+        sent_to: The dashboard that it was sent to.
     """
     if settings.assignments is None:
         return None
+    job = job or settings.job
     return Request(
         verb=verb,
         files=[*files],
         references=[*references],
-        job=str(settings.job) if settings.job is not None else None,
+        job=str(job) if job is not None else None,
         assignments=[*settings.assignments],
         preset=settings.asked_preset,
         address=settings.address,
         workers=settings.workers,
         fail_above=fail_above,
+        as_json=as_json,
         shard=shard,
+        sent_to=sent_to,
     )
 
 
