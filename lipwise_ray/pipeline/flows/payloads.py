@@ -52,6 +52,10 @@ class RecognisePayload(JobPayload):
     piece: NumberedSpan | None = None
     portrait: Maybe[tuple[str, Id]] = None
 
+    def __post_init__(self) -> None:
+        if (self.piece is None) == (self.portrait is None):
+            raise ValueError("needs a chunk or a portrait, and not both")
+
 
 @dataclass(frozen=True, slots=True)
 class PlanPayload(JobPayload):

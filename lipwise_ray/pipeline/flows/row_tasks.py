@@ -78,11 +78,20 @@ class RowTasks(Generic[Result]):
         needs: frozenset[str] = frozenset(),
         is_missing: bool = False,
     ) -> Task:
-        task_id = f"{kind.name}:{name}"
-        self._open.add(task_id)
-        place = rank(kind, self.priority, self.admission_round, self.row, chunk, frames=self._frames)
-        told, hints = (self.job_id, self.tenant, needs, self.base.job.row_id), Hints(is_missing=is_missing)
-        return Task(task_id, kind, payload, frames, place, *told, hints)
+        task = Task(
+            id=f"{kind.name}:{name}",
+            kind=kind,
+            payload=payload,
+            frames=frames,
+            rank=rank(kind, self.priority, self.admission_round, self.row, chunk, frames=self._frames),
+            job_id=self.job_id,
+            tenant=self.tenant,
+            needs=needs,
+            row_id=self.base.job.row_id,
+            hints=Hints(is_missing=is_missing),
+        )
+        self._open.add(task.id)
+        return task
 
     def _tasks_of(
         self,

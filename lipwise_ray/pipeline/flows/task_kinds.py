@@ -58,7 +58,5 @@ EXAMINE = TaskKind("examine", "cpu", 7, ExaminePayload, ExamineResult)
 MEASURE = TaskKind("measure", "gpu", 2, MeasurePayload, MeasureResult, counts_frames=True)
 CONCLUDE = TaskKind("conclude", "cpu", 0, ConcludePayload, ConcludeResult)
 
-_OF_DUBBING = (PROBE, CHECK, SCAN, LISTEN, RECOGNISE, PLAN, RENDER, SOUND, TRANSCRIBE, SCORE, WEIGH, ASSEMBLE, SETTLE)
-_OF_EVALUATION = (EXAMINE, MEASURE, CONCLUDE)
-KINDS: dict[str, AnyKind] = {kind.name: kind for kind in (*_OF_DUBBING, *_OF_EVALUATION)}
-"""All kinds, by their names."""
+KINDS: dict[str, AnyKind] = {kind.name: kind for kind in [*vars().values()] if isinstance(kind, TaskKind)}
+"""All kinds, by their names: every row above."""

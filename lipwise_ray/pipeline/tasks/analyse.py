@@ -42,7 +42,9 @@ def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> Scan
 
 def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -> ListenResult:
     """Compare the lips of everybody in a chunk with the sound filmed there."""
-    key = layout.voices(payload.probed.video_id, str(payload.probed.voices_id), payload.piece.chunk)
+    probed = payload.probed
+    assert probed.voices_id is not None  # a speaker is sought
+    key = layout.voices(probed.video_id, probed.voices_id, payload.piece.chunk)
     if not hints.is_surely_missing and context.store.size(key) is not None:
         return ListenResult()
     job = context.open(payload)
@@ -50,7 +52,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
     if own is None:
         raise StorageError("no_sound", key, "must keep the video's sound", "nothing", "Run again")
     try:
-        tracks = context.planner.tracks(job, payload.probed)
+        tracks = context.planner.tracks(job, probed)
     except SegmentError as error:
         return ListenResult(missing=str(error))
     info, settings = job.video.info, job.spec.settings
@@ -74,17 +76,19 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
 
 def embed_faces(context: TaskContext, payload: RecognisePayload, hints: Hints) -> RecogniseResult:
     """Embed a few faces of every track in a chunk, or those of a portrait."""
+    looks_id = payload.probed.looks_id
+    assert looks_id is not None  # somebody is sought by a portrait
     if payload.piece is not None:
-        return _embed_tracks(context, payload, payload.piece, hints)
-    if payload.portrait is not None:
-        _embed_portrait(context, payload, hints, *payload.portrait)
+        return _embed_tracks(context, payload, hints, payload.piece, looks_id)
+    assert payload.portrait is not None  # it is one of the two
+    _embed_portrait(context, payload, hints, *payload.portrait, looks_id)
     return RecogniseResult()
 
 
 def _embed_tracks(
-    context: TaskContext, payload: RecognisePayload, piece: NumberedSpan, hints: Hints
+    context: TaskContext, payload: RecognisePayload, hints: Hints, piece: NumberedSpan, looks_id: str
 ) -> RecogniseResult:
-    key = layout.looks(payload.probed.video_id, str(payload.probed.looks_id), piece.chunk)
+    key = layout.looks(payload.probed.video_id, looks_id, piece.chunk)
     if not hints.is_surely_missing and context.store.size(key) is not None:
         return RecogniseResult()
     job = context.open(payload)
@@ -107,7 +111,9 @@ def _embed_tracks(
     return RecogniseResult()
 
 
-def _embed_portrait(context: TaskContext, payload: RecognisePayload, hints: Hints, address: str, image_id: str) -> None:
+def _embed_portrait(
+    context: TaskContext, payload: RecognisePayload, hints: Hints, address: str, image_id: str, looks_id: str
+) -> None:
     settings, request = payload.spec.settings, context.models_for(payload, hints)
     file = context.media.local(address, image_id)
     image = records.open_video(context.store, context.scratch, file, image_id, salvage=False, limits=settings.limits)
@@ -119,8 +125,7 @@ def _embed_portrait(context: TaskContext, payload: RecognisePayload, hints: Hint
         settings.detect,
         shown(address),
     )
-    key = layout.portrait(image_id, str(payload.probed.looks_id))
-    records.keep_record(context.store, context.scratch, key, looks.save)
+    records.keep_record(context.store, context.scratch, layout.portrait(image_id, looks_id), looks.save)
 
 
 def _with_smaller_batches(detect: DetectSettings, halvings: int) -> DetectSettings:

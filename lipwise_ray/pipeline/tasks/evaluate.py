@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from lipwise_ray.pipeline.dubbing.identity import detector_id_of, evaluated_with
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
-from lipwise_ray.pipeline.dubbing.task_parts import Identity, NumberedSpan, Probed
+from lipwise_ray.pipeline.dubbing.task_parts import Identity, Probed
 from lipwise_ray.pipeline.flows.payloads import ConcludePayload, ExaminePayload, MeasurePayload
 from lipwise_ray.pipeline.flows.results import ConcludeResult, ExamineResult, MeasureResult, ToMeasure
 from lipwise_ray.pipeline.inputs import records
@@ -36,6 +36,7 @@ from lipwise_ray.pipeline.quality.sync_scores import (
     sync_scores,
 )
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
@@ -77,7 +78,7 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
     else:
         context.planner.own_sound(spec, job.video)
     detector_id = detector_id_of(spec.settings, weights)
-    video_id, pieces = job.video.id, _pieces(job)
+    video_id, numbered = job.video.id, [*enumerate(_pieces(job))]
     found = store.names(layout.scans(video_id, detector_id))
     is_scanned = layout.tracks(video_id, detector_id) in found
     looks = detects(rules_of((), spec.settings), spec.tracks) and not is_scanned
@@ -85,22 +86,17 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
     to_do = ToMeasure(
         probed=Probed(job_id, identity, video_id, detector_id),
         frames=len(job.video.index),
-        chunks=len(pieces),
-        scan=_absent(pieces, lambda n: layout.scan_chunk(video_id, detector_id, n), found) if looks else (),
-        measure=_absent(pieces, lambda n: layout.measured(job_id, n), measured),
+        chunks=len(numbered),
+        scan=missing_chunks(numbered, partial(layout.scan_chunk, video_id, detector_id), found) if looks else (),
+        measure=missing_chunks(numbered, partial(layout.measured, job_id), measured),
     )
     return ExamineResult(job_id=job_id, to_do=to_do)
 
 
 def _reference(context: TaskContext, job: JobContext, address: str, reference_id: str) -> records.Video:
     """Open the video that a row's is compared with."""
-    file = job.media.local(address, reference_id)
-    limits = job.spec.settings.limits
-    salvage, settings = job.salvage, job.spec.settings
-    rate = Fraction(settings.source.still_rate)
-    found = records.open_video(
-        context.store, context.scratch, file, reference_id, salvage=salvage, limits=limits, rate=rate
-    )
+    settings = job.spec.settings
+    found = context.video(settings, address, reference_id)
     sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, found)]
     if sizes[0] != sizes[1]:
         raise MediaError(
@@ -279,13 +275,3 @@ def _pieces(job: JobContext) -> list[Span]:
     rate = job.video.index.mean_rate
     frames = len(job.video.index)
     return spans(frames, chunk_frames(job.spec.settings, rate, frames))
-
-
-def _absent(pieces: list[Span], key_of: Callable[[int], str], there: list[str]) -> tuple[NumberedSpan, ...]:
-    """Return the stretches whose records are not there."""
-    known = set(there)
-    return tuple(
-        NumberedSpan(number, piece.start, piece.stop)
-        for number, piece in enumerate(pieces)
-        if key_of(number) not in known
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -133,7 +132,6 @@ class Models:
         self._room = room or partial(room_for_models, device, threads)
         self._known_pool: ModelPool | None = None
         self._told_bfloat16: bool | None = None
-        self.load_s = 0.0
 
     @property
     def _pool(self) -> ModelPool:
@@ -331,11 +329,8 @@ class Models:
         )
 
     def _made(self, make: Callable[[], _Model]) -> _Model:
-        begin = time.perf_counter()
         self._set_threads()
-        model = make()
-        self.load_s += time.perf_counter() - begin
-        return model
+        return make()
 
     def begin_task(self, *, bfloat16: bool | None = None) -> None:
         """Let models go, should room be needed, that the task before has asked for.

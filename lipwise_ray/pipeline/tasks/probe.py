@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lipwise_ray.errors import FaceError, SettingsError
@@ -20,13 +20,14 @@ from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
-from lipwise_ray.pipeline.dubbing.source_range import Stretch, stretch_of
+from lipwise_ray.pipeline.dubbing.source_range import stretch_of
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, RowPart
 from lipwise_ray.pipeline.flows.payloads import CheckPayload, ProbePayload
 from lipwise_ray.pipeline.flows.results import CheckResult, ProbeResult, ToDo
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
@@ -63,35 +64,47 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     detector_id = detector_id_of(job.settings, row.weights)
     voices_id = looks_id = None
     to_scan: tuple[NumberedSpan, ...] = ()
+    to_listen: tuple[NumberedSpan, ...] = ()
+    to_recognise: tuple[NumberedSpan, ...] = ()
+    to_embed: dict[str, str] = {}
     stretch = stretch_of(opened)
-    tracks = layout.tracks(video.id, detector_id, stretch.part)
+    numbered = stretch.numbered
     if detects(rules, job.tracks):
         there = store.names(layout.scans(video.id, detector_id))
-        if tracks not in there:
-            to_scan = _missing(stretch, lambda number: layout.scan_chunk(video.id, detector_id, number), there)
-    to_listen: tuple[NumberedSpan, ...] = ()
+        if layout.tracks(video.id, detector_id, stretch.part) not in there:
+            to_scan = missing_chunks(numbered, partial(layout.scan_chunk, video.id, detector_id), there)
     if listens(rules):
         _check_own_sound(context, job, video)
-        voices_id = found = comparison_id(job, identity, "expert", stretch.part)
-        there = store.names(layout.listened(video.id, found))
-        to_listen = _missing(stretch, lambda number: layout.voices(video.id, found, number), there)
-    to_recognise: tuple[NumberedSpan, ...] = ()
-    if portraits(rules):
-        looks_id = seen = comparison_id(job, identity, "embedder", stretch.part)
-        there = store.names(layout.recognised(video.id, seen))
-        to_recognise = _missing(stretch, lambda number: layout.looks(video.id, seen, number), there)
-    probed = Probed(job_id, identity, video.id, detector_id, voices_id, looks_id, images, choice, has_begun)
+        voices_id = comparison_id(job, identity, "expert", stretch.part)
+        there = store.names(layout.listened(video.id, voices_id))
+        to_listen = missing_chunks(numbered, partial(layout.voices, video.id, voices_id), there)
+    if images:
+        looks_id = comparison_id(job, identity, "embedder", stretch.part)
+        there = store.names(layout.recognised(video.id, looks_id))
+        to_recognise = missing_chunks(numbered, partial(layout.looks, video.id, looks_id), there)
+        to_embed = {
+            address: image_id
+            for address, image_id in images.items()
+            if store.size(layout.portrait(image_id, looks_id)) is None
+        }
+    probed = Probed(
+        job_id=job_id,
+        identity=identity,
+        video_id=video.id,
+        detector_id=detector_id,
+        voices_id=voices_id,
+        looks_id=looks_id,
+        portraits=images,
+        choice=choice,
+        has_begun=has_begun,
+    )
     to_do = ToDo(
         probed=probed,
         frames=len(video.index),
         scan=to_scan,
         listen=to_listen,
         recognise=to_recognise,
-        portraits={
-            address: image_id
-            for address, image_id in images.items()
-            if store.size(layout.portrait(image_id, str(looks_id))) is None
-        },
+        portraits=to_embed,
         needs_check=is_hardware(choice.encoder) and not has_begun,
     )
     return ProbeResult(job_id=job_id, to_do=to_do, problem=problem)
@@ -165,13 +178,3 @@ def _check_own_sound(context: TaskContext, job: JobSpec, video: records.Video) -
             "none",
             "Choose another rule for this row",
         )
-
-
-def _missing(stretch: Stretch, key_of: Callable[[int], str], there: list[str]) -> tuple[NumberedSpan, ...]:
-    """Return the chunks of a source that are looked at and whose records are not there."""
-    known = set(there)
-    return tuple(
-        NumberedSpan(number, piece.start, piece.stop)
-        for number, piece in stretch.numbered
-        if key_of(number) not in known
-    )

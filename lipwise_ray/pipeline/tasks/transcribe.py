@@ -24,7 +24,9 @@ def transcribe(context: TaskContext, payload: TranscribePayload, hints: Hints) -
     """Recognise what is said, unless the state has it, and in which language."""
     del hints  # rows of one audio share its transcript, so it is looked for
     job, probed = context.open(payload), payload.probed
-    folder, limits = Path(str(job.spec.settings.asr.model)), job.spec.settings.limits
+    model, limits = job.spec.settings.asr.model, job.spec.settings.limits
+    assert model is not None  # no row whose language is to be heard begins without
+    folder = Path(model)
     audio = Sounds(job, context.scratch, probed.job_id, probed.identity).file()
     key = layout.transcript(audio.id, recogniser_id(folder), salvage=job.salvage)
     known = read_typed(context.store, key, TranscriptRecord)

@@ -141,6 +141,7 @@ def test_a_letter_does_not_choose_what_is_trusted(
         ({"weights": {"surprise": OWN}}, "bad_letter"),
         ({"kind": "measure", "reference": "https://h/v.mp4?sig=c0ffee"}, "secret_in_letter"),
         ({"kind": "assemble", "sound": "jobs/j/sound/../../runs"}, "bad_letter"),
+        ({"kind": "recognise", "portrait": ["/p.png", "p"]}, "bad_letter"),  # a chunk and a portrait
     ],
 )
 def test_a_letter_that_no_run_wrote_is_refused(

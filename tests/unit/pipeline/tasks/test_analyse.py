@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_the_faces_of_a_chunk_are_found_once(
 def test_work_on_faces_that_nobody_found_says_what_is_missing(tmp_path: Path) -> None:
     """Scans that are gone are made again before faces are compared, with audio or with a portrait."""
     bench = _bench(tmp_path)
-    probed = bench.probed()
+    probed = replace(bench.probed(), voices_id="v", looks_id="l")
     heard = compare_voices(bench.context, ListenPayload(bench.row, probed, PIECE), NOTHING_KNOWN)
     seen = embed_faces(bench.context, RecognisePayload(bench.row, probed, PIECE), NOTHING_KNOWN)
     assert "must be scanned" in heard.missing
@@ -83,5 +84,6 @@ def test_lips_are_not_compared_with_audio_that_is_not_there(tmp_path: Path) -> N
     bench = Bench(tmp_path)
     silent = str(ROOT / "manifests" / "demo" / "still.png")
     bench.row = bench.with_spec(video=silent)
+    probed = replace(bench.probed(), voices_id="v")
     with pytest.raises(StorageError):
-        compare_voices(bench.context, ListenPayload(bench.row, bench.probed(), NumberedSpan(0, 0, 1)), NOTHING_KNOWN)
+        compare_voices(bench.context, ListenPayload(bench.row, probed, NumberedSpan(0, 0, 1)), NOTHING_KNOWN)
