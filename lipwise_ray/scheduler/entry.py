@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal, Protocol
 
 from lipwise_ray.scheduler.engine import WorkerSlot
@@ -74,11 +74,7 @@ class Entry:
             attempt=self.attempts,
             worker=slot.worker,
             node=slot.node,
-            blame=failure.blame,
-            code=failure.code,
-            message=failure.message,
-            detail=failure.detail,
-            log=failure.log,
+            **asdict(failure),
         )
 
     def handed_out(self) -> Task:

@@ -152,15 +152,13 @@ def holder(store: Store) -> Json | None:
     }
 
 
-def refuse_if_held(
-    stores: Iterable[Store], wait: Callable[[str], None] = lambda _: None, expiry_s: float = EXPIRY_S
-) -> None:
+def refuse_if_held(stores: Iterable[Store], wait: Callable[[str], None] = lambda _: None) -> None:
     """Raise where a driver is at work; wait for a sign of life where its process cannot be looked for.
 
     Raises:
         StateError: One is.
     """
-    _watched(stores, wait, expiry_s)
+    _watched(stores, wait, EXPIRY_S)
 
 
 def take_back(

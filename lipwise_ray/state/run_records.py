@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -110,17 +110,7 @@ class EvaluationEnd(RunEnd):
     @staticmethod
     def of(end: RunEnd, fid: float | None, pictures: int) -> EvaluationEnd:
         """Return a run's end with the distance over its faces."""
-        return EvaluationEnd(
-            done=end.done,
-            failed=end.failed,
-            left=end.left,
-            seconds=end.seconds,
-            frames_rendered=end.frames_rendered,
-            chunks_rendered=end.chunks_rendered,
-            chunks_reused=end.chunks_reused,
-            fid=fid,
-            fid_pictures=pictures,
-        )
+        return EvaluationEnd(**asdict(end), fid=fid, fid_pictures=pictures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
