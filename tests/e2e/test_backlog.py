@@ -109,23 +109,21 @@ def test_a_night_takes_what_is_new(tmp_path: Path) -> None:
 
 def _nightly(folder: Path, **more: Any) -> Nightly:
     """Return a night in this process, as the command puts it together."""
-    layers = [(f"--set {text}", parse_assignment(text)) for text in TOLD]
-    source = SettingsSource(jobs_folder(), "quality", list(layers))
-    settings, out = source.for_run(), folder / "in.out"
+    source = SettingsSource(jobs_folder(), "quality", [(f"--set {text}", parse_assignment(text)) for text in TOLD])
+    out, registry = folder / "in.out", Registry(models_folder() / "registry.toml", folder / "no-models")
 
     def read(name: str, address: str) -> Manifest:
         return read_manifest(Path(address), str(out / Path(name).stem), preset_names(jobs_folder()))
 
     def dub(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
-        listener = Quiet()
         return work_through(
             manifest,
             source,
-            Registry(models_folder() / "registry.toml", folder / "no-models"),
-            Dubbing(str(out / Path(name).stem), f"{out}.state", listener.problem),
+            registry,
+            Dubbing(str(out / Path(name).stem), f"{out}.state"),
             state=f"{out}.state",
-            make_engine=lambda config: make_engine(settings.engine, config, Worker),
-            listener=listener,
+            make_engine=lambda config: make_engine(source.for_run().engine, config, Worker),
+            listener=Quiet(),
             is_over=is_over,
         )
 
