@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from lipwise_ray.errors import EngineError, OutputError
+from lipwise_ray.errors import EngineError, OutputError, SettingsError
 from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.runs.costs import read_prices
@@ -19,7 +19,7 @@ from lipwise_ray.runs.night_record import NightRecord, not_started
 from lipwise_ray.runs.nightly import Nightly, window_end
 from lipwise_ray.runs.progress_events import Event, Message, Progress, RowEnded, ignore, logged
 from lipwise_ray.runs.report import Report
-from lipwise_ray.runs.run_inputs import out_address, read_evaluation, read_manifest, state_address
+from lipwise_ray.runs.run_inputs import local_folder, out_address, read_evaluation, read_manifest, state_address
 from lipwise_ray.runs.run_request import request_for
 from lipwise_ray.runs.run_rows import RowsRunner, error_of
 from lipwise_ray.runs.single_row import single_row
@@ -170,7 +170,7 @@ def dub(
 def evaluate(
     videos: Place | Sequence[Place],
     *,
-    references: Sequence[Place] = (),
+    references: Place | Sequence[Place] = (),
     out: Place = "evaluation",
     state: Place | None = None,
     settings: Settings | LoadedSettings | None = None,
@@ -185,7 +185,7 @@ def evaluate(
 
     Args:
         videos: A video, several, or a manifest of videos (.csv, .xlsx, .jsonl, .parquet).
-        references: Videos to compare with: one for all, or one for each; a manifest has a column for them instead.
+        references: A video to compare all with, or one for each; a manifest has a column for them instead.
         out: Folder for report.html and results.*.
         state: Where progress is kept; without it `paths.state`, or ``OUT.state``.
         settings: As for `submit`.
@@ -205,9 +205,8 @@ def evaluate(
         SetupError: Nothing can start: settings, weights, state or workers are wrong.
         StorageError: A disk or store refused.
     """
-    source, folder = loaded(settings, engine), Path(out)
-    files = [str(videos)] if isinstance(videos, str | Path) else [str(video) for video in videos]
-    beside = [str(reference) for reference in references]
+    source, folder = loaded(settings, engine), local_folder(str(out))
+    files, beside = _texts(videos), _texts(references)
     told = source.for_run()
     rows = read_evaluation(files, beside, told)
     state_root = state_address(_text(state), told, str(out))
@@ -231,7 +230,7 @@ def nightly(
     settings: Settings | LoadedSettings | None = None,
     engine: EngineKind | None = None,
     models: Place | None = None,
-    prices: Path | None = None,
+    prices: Place | None = None,
     keep: int = 30,
     fail_above: float = 0.0,
     on_failure: Callable[[NightRecord], object] = lambda _: None,
@@ -243,7 +242,7 @@ def nightly(
     Args:
         backlog: The folder or prefix into which manifests are dropped.
         until: When the window closes, as ``HH:MM`` by this machine's clock; None for never.
-        opens: When the window opens: a night that comes before is refused.
+        opens: When the window that closes `until` opens: a night that comes before is refused.
         out: Folder or prefix, under which each manifest has a folder of its name; without it ``BACKLOG.out``.
         state: Where progress is kept; without it `paths.state`, or ``OUT.state``.
         settings: As for `submit`.
@@ -269,10 +268,10 @@ def nightly(
     try:
         source, root = loaded(settings, engine), str(backlog).rstrip("/")
         told = source.for_run()
-        end = window_end(until, datetime.now().astimezone(), opens) if until else None
+        end = _closing(until, opens)
         out_root = out_address(_text(out) or f"{root}.out", told, str(backlog))
         state_root = state_address(_text(state), told, out_root)
-        listed = read_prices(prices) if prices else None
+        listed = read_prices(Path(prices)) if prices else None
         runner = RowsRunner(source, models, tell, stop)
 
         def place_of(name: str) -> str:
@@ -306,5 +305,17 @@ def nightly(
         raise
 
 
+def _closing(until: str | None, opens: str | None) -> datetime | None:
+    if until:
+        return window_end(until, datetime.now().astimezone(), opens)
+    if opens:
+        raise SettingsError("bad_usage", "--from", got="no --until beside it", do="Say when the window closes")
+    return None
+
+
 def _text(place: Place | None) -> str | None:
     return None if place is None else str(place)
+
+
+def _texts(places: Place | Sequence[Place]) -> list[str]:
+    return [str(places)] if isinstance(places, str | Path) else [str(place) for place in places]

@@ -101,8 +101,6 @@ def run(
     if webhook and not webhook.startswith(("https://", "http://")):
         happened = "no address of http or https"  # which it is instead may be a secret
         raise SettingsError("bad_webhook", "--webhook or LIPWISE_WEBHOOK", got=happened)
-    if opens and not until:
-        raise SettingsError("bad_usage", "--from", got="no --until beside it", do="Say when the window closes")
 
     def tell(night: NightRecord) -> None:
         if notify_on is NotifyOn.ALWAYS or not night.is_good:

@@ -48,7 +48,7 @@ def load_settings(
     preset: str | None = None,
     *,
     job: str | Path | None = None,
-    assignments: Iterable[str] = (),
+    assignments: str | Iterable[str] = (),
     address: str | None = None,
     workers: int | None = None,
 ) -> LoadedSettings:
@@ -57,7 +57,7 @@ def load_settings(
     Args:
         preset: ``quality``, ``fast`` or ``parity``; without it what the job file says, else ``quality``.
         job: A settings file (TOML), which may name its preset as a top-level ``preset = "fast"``.
-        assignments: Single settings, each as ``section.key=value``, its value as in TOML.
+        assignments: One or several single settings, each as ``section.key=value``, its value as in TOML.
         address: Of Ray, the same as ``engine.address``: ``local``, ``auto``, or ``ray://HOST:PORT``.
         workers: Render workers, the same as ``engine.workers``; 0 chooses.
 
@@ -67,7 +67,7 @@ def load_settings(
     Raises:
         SettingsError: The job file or an assignment cannot be read.
     """
-    told = tuple(assignments)
+    told = (assignments,) if isinstance(assignments, str) else tuple(assignments)
     job = Path(job) if job is not None else None
     values: dict[str, Any] = read_toml(job) if job else {}
     named = values.pop("preset", None)

@@ -60,6 +60,17 @@ def state_address(state: str | None, settings: Settings, out: str) -> str:
     return _place(state or settings.paths.state or f"{out}.state", "--state")
 
 
+def local_folder(out: str) -> Path:
+    """Return the folder on this machine that an evaluation's page and tables go to.
+
+    Raises:
+        SettingsError: It is an address.
+    """
+    if not is_local(out) or _LOST_SLASH.match(out):
+        raise SettingsError("no_place", "--out", got=f"{shown(out)} is no folder of this machine")
+    return Path(out)
+
+
 def _place(address: str, option: str) -> str:
     if is_local(address) and not _LOST_SLASH.match(address):
         whole_path(address)

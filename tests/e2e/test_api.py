@@ -17,6 +17,33 @@ from tests.conftest import ROOT
 from tests.support.dub import PASSTHROUGH, QUICK, UNJUDGED, run, settings_arguments, write_manifest
 
 TOLD = (PASSTHROUGH, UNJUDGED, QUICK)
+_BESIDE_RAY = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import lipwise_ray
+import ray
+
+settings = lipwise_ray.load_settings(assignments=sys.argv[1:], workers=1)
+
+
+def dub(engine, name):
+    try:
+        return lipwise_ray.dub("v.mp4", "s.wav", name, settings=settings, engine=engine).status
+    except lipwise_ray.SetupError as error:
+        return error.code
+
+
+if __name__ == "__main__":
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    five = ray.put(5)
+    print("inline", dub("inline", "a.mp4"))
+    print("ray", dub("ray", "b.mp4"))
+    print("theirs", ray.get(five))
+    ray.shutdown()
+    with ThreadPoolExecutor(2) as threads:
+        print("two", *sorted(threads.map(dub, ("ray", "ray"), ("c.mp4", "d.mp4"))))
+"""
 
 
 @pytest.fixture
@@ -107,7 +134,7 @@ def test_a_stop_from_python(footage: Path) -> None:
 def test_videos_are_evaluated_and_inspected_from_python(footage: Path) -> None:
     """Figures are in the rows' records; what a file is like is typed, and is what the command prints."""
     settings = _settings("faces.select=largest", "detect.detector=tiny")
-    report = lipwise_ray.evaluate("v.mp4", references=["v.mp4"], settings=settings, engine="inline")
+    report = lipwise_ray.evaluate("v.mp4", references="v.mp4", settings=settings, engine="inline")
     (row,) = report.rows
     assert row.record["fidelity"]["ssim"] == 1.0
     assert Path(report.page) == Path("evaluation/report.html")
@@ -117,6 +144,28 @@ def test_videos_are_evaluated_and_inspected_from_python(footage: Path) -> None:
     sound = lipwise_ray.inspect("s.wav", settings=settings).sound
     assert isinstance(sound, lipwise_ray.AudioFacts)
     assert (sound.rate_hz, sound.channels) == (16000, 1)
+
+
+def test_what_a_program_cannot_ask(footage: Path) -> None:
+    """Nothing is made of it, a folder that is named like an address least of all."""
+    before = set(footage.iterdir())
+    with pytest.raises(lipwise_ray.SettingsError, match="s3://b/x is no folder of this machine"):
+        lipwise_ray.evaluate("v.mp4", out="s3://b/x", settings=_settings(), engine="inline")
+    with pytest.raises(lipwise_ray.SettingsError, match="--from: no --until beside it"):
+        lipwise_ray.nightly(footage, opens="22:00", settings=_settings(), engine="inline")
+    assert set(footage.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_two_runs_of_one_process_do_not_share_a_ray(footage: Path) -> None:
+    """A program's own Ray stays its own: a run beside it is refused, in any thread; one without Ray is not."""
+    (footage / "program.py").write_text(_BESIDE_RAY)
+    sets = [*TOLD, "faces.select=box:30,90,60,120"]
+    done = subprocess.run(
+        [sys.executable, "program.py", *sets], cwd=footage, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["inline done", "ray ray_in_use", "theirs 5", "two done ray_in_use"]
 
 
 @pytest.mark.parametrize(("options", "lines"), [([], 0), (["-v"], 1), (["--log-level", "warning"], 0)])

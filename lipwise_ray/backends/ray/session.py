@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,6 +41,9 @@ _NODES_FOR_S = 1.0
 _OBJECT_STORE_BYTES = 100 << 20  # descriptors only: the smallest store Ray is happy with
 _TRIES = 2
 """Ray gives its own processes 30 s, which a busy machine may overstep once."""
+
+_ONE_RAY = threading.Lock()
+"""A process has one Ray, which its threads do not start and leave at once."""
 
 _MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
@@ -192,8 +196,16 @@ def connect(address: str) -> Path | None:
     An embedded Ray listens on loopback only; see `factory.guard_local_ray` for its token.
 
     Raises:
-        SetupError: It cannot be started or reached.
+        SetupError: It cannot be started or reached, or this process uses Ray already: another run, or its program.
     """
+    with _ONE_RAY:
+        if ray.is_initialized():  # what is used would end with ours
+            do = "Wait for the other run or call ray.shutdown(), or run this in a process of its own"
+            raise SetupError("ray_in_use", f"Ray at {address}", got="this process uses Ray already", do=do)
+        return _connect(address)
+
+
+def _connect(address: str) -> Path | None:
     if address != "local":
         try:
             _knock(_found(address))
@@ -336,7 +348,8 @@ def leave(folder: Path | None, *, is_lost: bool = False) -> None:
     if is_lost or ended_processes():
         atexit.unregister(ray_worker.shutdown)  # it would wait for an answer, and then end the program by its own code
     else:
-        ray.shutdown()
+        with _ONE_RAY:
+            ray.shutdown()
     end_sessions(set(started))
     if folder is not None:
         remove_folder(folder)

@@ -29,6 +29,11 @@ def test_settings_made_in_code_are_a_layer() -> None:
     assert made.assignments is None  # no command line can say it
 
 
+def test_one_assignment_is_as_good_as_a_list() -> None:
+    """A text is no list of its letters."""
+    assert load_settings(assignments="timing.length=video").assignments == ("timing.length=video",)
+
+
 def test_an_engine_named_besides_is_remembered_for_a_retry() -> None:
     """It counts as one more assignment, after the others."""
     given = load_settings(assignments=['engine.kind="ray"'])

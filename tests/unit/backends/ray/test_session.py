@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -65,6 +66,18 @@ def test_a_start_that_fails_twice_is_a_wrong_setup(
     assert not any(folder.exists() for folder in starts.folders)
 
 
+def test_a_ray_that_the_process_uses_already_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is for, leaving ours would end it: nothing is started."""
+    starts = _Starts()
+    monkeypatch.setattr(ray, "init", starts)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    for address in ("local", "auto"):
+        with pytest.raises(SetupError, match=f"Ray at {address}: this process uses Ray already") as found:
+            ray_session.connect(address)
+        assert found.value.code == "ray_in_use"
+    assert starts.folders == []
+
+
 @pytest.mark.parametrize("address", ["ray://", "ray://[", "ray://:10001", "ray://host:port"])
 def test_an_address_without_a_host_is_not_tried(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray itself would look for it for a minute."""
@@ -119,7 +132,7 @@ def test_doctor_ends_with_2_where_ray_does_not_start(
     with pytest.raises(SystemExit) as end:
         app.main()
     assert end.value.code == ExitCode.CANNOT_START
-    assert "MISS ray starts Ray at local: got no answer in time" in capsys.readouterr().out
+    assert re.search(r"MISS ray starts Ray at local: got no answer in time.*, but must start", capsys.readouterr().out)
 
 
 def test_a_ray_whose_own_process_ended_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
