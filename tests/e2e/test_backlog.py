@@ -213,7 +213,7 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
     [
         (("--until", "6 o'clock"), "must be a time of day"),
         (("--until", (datetime.now(ZONE) - timedelta(hours=2)).strftime("%H:%M")), "must be ahead, within 16 hours"),
-        (("--webhook", "hooks.host/secret"), "no address of http or https"),
+        (("--webhook", "hooks.host/secret"), "--webhook or LIPWISE_WEBHOOK: no address of http or https"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:
@@ -251,7 +251,7 @@ def test_who_is_told(tmp_path: Path) -> None:
         second = _night(tmp_path, "--webhook", address, "--notify", "false")
         assert second.returncode == 0, second.stderr
         assert "--webhook: no answer" in second.stderr
-        assert "--notify: ended with code" in second.stderr
+        assert "--notify: ended with code 1" in second.stderr
     finally:
         server.shutdown()
 

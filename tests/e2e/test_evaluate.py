@@ -359,17 +359,20 @@ def test_as_a_user_runs_it(tmp_path: Path) -> None:
     third = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "m", *told)
     assert third.returncode == 1, third.stderr
     assert "1 done, 2 failed" in third.stderr
-    assert "duplicate id" in third.stderr
+    assert 'duplicate id "b" (lines 3 and 4)' in third.stderr
     assert "PSNR" in third.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("m.csv", "a.mp4"), "a manifest beside 1 more"),
-        (("a.mp4", "b.mp4", "c.mp4", "--reference", "a.mp4", "--reference", "b.mp4"), "one for each video"),
+        (("m.csv", "a.mp4"), "evaluate m.csv: a manifest beside 1 more. Name a manifest alone"),
+        (
+            ("a.mp4", "b.mp4", "c.mp4", "--reference", "a.mp4", "--reference", "b.mp4"),
+            "--reference: 2 references for 3 videos. Give one, or one for each video",
+        ),
         (("a.mp4", "--set", "faces.select=speaking"), "by size, place or number"),
-        (("a.mp4", "--out", "b.mp4"), "cannot be written"),
+        (("a.mp4", "--out", "b.mp4"), "b.mp4: cannot be written"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: str) -> None:

@@ -111,7 +111,7 @@ def test_what_is_said(tmp_path: Path) -> None:
     assert speech["text"] == SENTENCE
     assert [one["text"] for one in speech["segments"]] == [SENTENCE]
     long = Recogniser(folder)(np.zeros(16_000 * 310, np.float32))
-    assert [one["start"] for one in long.segments][-1] == 300
+    assert [one.start for one in long.segments][-1] == 300
     assert not Recogniser(folder)(np.zeros(0, np.float32)).segments
 
 

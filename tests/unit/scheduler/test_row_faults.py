@@ -28,7 +28,7 @@ from lipwise_ray.pipeline.flows.results import (
 from lipwise_ray.pipeline.flows.task_kinds import ASSEMBLE, PLAN, PROBE, RENDER
 from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.run import RowJob
-from lipwise_ray.scheduler.task import Failure, Task, TaskResult
+from lipwise_ray.scheduler.task import Blame, Failure, Task, TaskResult
 from lipwise_ray.state import layout
 from tests.support.rows import Rows
 from tests.support.tasks import row_part
@@ -62,24 +62,24 @@ class _Breaks(RowFlow):
 
 
 @pytest.mark.parametrize(
-    "where",
+    ("where", "lost"),
     [
-        "start",
-        "advance probe",
-        "advance plan",
-        "advance render",
-        "advance assemble",
-        "is_past",
-        "on_failure",
+        ("start", None),
+        ("advance probe", None),
+        ("advance plan", None),
+        ("advance render", None),
+        ("advance assemble", None),
+        ("is_past", None),
+        ("on_failure", "crash"),
+        ("on_failure", "input"),
     ],
 )
-def test_a_row_whose_state_machine_breaks_fails_alone(where: str, tmp_path: Path) -> None:
+def test_a_row_whose_state_machine_breaks_fails_alone(where: str, lost: Blame | None, tmp_path: Path) -> None:
     """What a task gives back, or the row's own logic, may be wrong in any way: that row fails with an internal error
     and a traceback in the events, and the others are done.
     """
     rows = Rows(tmp_path, [2, 2, 2], most_chunks=100)
-    if where == "on_failure":
-        rows.engine._script = lambda task, n, slot: "crash" if task.id == "render:j1/0" else None
+    rows.engine._script = lambda task, n, slot: lost if task.id == "render:j1/0" else None
     flows = [_Breaks(row, 0, 0, "", row_part(f"r{row}"), shows_originals=True) for row in range(3)]
     flows[1].where = where
     jobs = iter([RowJob(row, f"r{row}", flow) for row, flow in enumerate(flows)])

@@ -103,7 +103,7 @@ def test_a_node_without_the_runs_environment_is_left_out_by_its_name(monkeypatch
     for number in range(MOST_FAILED):
         engine._failed_to_begin(ActorSlot(f"gpu-{number}", "gpu", None, node="late"), error)
     assert engine._starts.broken("gpu") == ["late"]
-    assert "node late: got No space left on device" in said[0]
+    assert "node late: got No space left on device, but must unpack the program and the run's files" in said[0]
     alone = _engine_of_a_cluster(said, now_s, "late")
     for number in range(MOST_FAILED):
         alone._failed_to_begin(ActorSlot(f"gpu-{number}", "gpu", None, node="late"), error)
@@ -126,11 +126,12 @@ def test_a_worker_that_failed_on_a_node_that_is_gone_ends_no_run(monkeypatch: py
     full = _engine_of_a_cluster([], [0.0], "other")
     for number in range(MOST_FAILED - 1):
         full._failed_to_begin(ActorSlot(f"gpu-{number}", "gpu", None, node=UNKNOWN), cast("Any", error))
-    with pytest.raises(SetupError, match="workers: got Failed"):
+    with pytest.raises(SetupError, match=r"workers: got Failed.*, but must start"):
         full._failed_to_begin(ActorSlot("gpu-9", "gpu", None, node=UNKNOWN), cast("Any", error))
     full._starts.begun("gpu", "other")
     assert not full._starts.is_broken("gpu", UNKNOWN)
-    assert str(no_environment("", RuntimeEnvSetupError())).startswith("a node that joined: ")
+    said = "a node that joined: got an error without words, but must unpack the program"
+    assert str(no_environment("", RuntimeEnvSetupError())).startswith(said)
 
 
 def test_workers_limit_what_is_loaded_already() -> None:

@@ -10,9 +10,11 @@ import pytest
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts
-from lipwise_ray.pipeline.flows.payloads import AssemblePayload, ProbePayload, SettlePayload, WeighPayload
+from lipwise_ray.pipeline.flows.payloads import AssemblePayload, ProbePayload, SettlePayload, SoundPayload, WeighPayload
 from lipwise_ray.pipeline.tasks.assemble import assemble, finalise, measure_attempt
 from lipwise_ray.pipeline.tasks.probe import probe
+from lipwise_ray.pipeline.tasks.sound import prepare_audio
+from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import FailedAttempt
 from lipwise_ray.state.markers import read_marker
@@ -52,6 +54,21 @@ def test_a_segment_that_is_not_what_its_marker_says_is_rendered_again(tmp_path: 
     found = assemble(bench.context, AssemblePayload(bench.row, probed), NOTHING_KNOWN)
     assert (found.published, found.repairs.render) == (None, (1,))
     assert not bench.output.exists()
+
+
+@pytest.mark.parametrize("may_be_done", [False, True])
+def test_prepared_audio_is_looked_for_where_an_attempt_may_have_removed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, may_be_done: bool
+) -> None:
+    """A first attempt takes it by its key and asks nothing; a later one looks what is there."""
+    bench = Bench(tmp_path, encode={"audio": {"codec": "aac"}})
+    probed, listed = bench.rendered(), list[str]()
+    prepared = prepare_audio(bench.context, SoundPayload(bench.row, probed), NOTHING_KNOWN)
+    names = bench.store.names
+    monkeypatch.setattr(bench.store, "names", lambda folder: (listed.append(folder), names(folder))[1])
+    payload = AssemblePayload(bench.row, probed, sound=prepared.sound)
+    assert assemble(bench.context, payload, Hints(may_be_done=may_be_done)).published is not None
+    assert (f"{layout.soundtrack(probed.job_id)}/encoded" in listed) == may_be_done
 
 
 def test_an_attempt_is_measured_before_it_is_published(tmp_path: Path) -> None:
