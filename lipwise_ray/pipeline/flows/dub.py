@@ -97,7 +97,7 @@ class RowFlow(RowTasks[DubResult]):
         return [self._probe("")]
 
     def _probe(self, again: str) -> Task:
-        self.progress.stage = "probing"
+        self._enter("probing")
         name = f"{self.row}~{self.attempt}" if self.attempt else str(self.row)
         return self._task(PROBE, f"{name}{again}", ProbePayload(self.base))
 
@@ -153,9 +153,9 @@ class RowFlow(RowTasks[DubResult]):
         """Return what follows once nothing of a stage is left."""
         if self._open:
             return []
-        if self.progress.stage == "scanning":
+        if self._is_at("scanning"):
             return self._comparisons() or [self._plan()]
-        if self.progress.stage == "comparing":
+        if self._is_at("comparing"):
             return self._probe_again(self._missing) if self._missing else [self._plan()]
         return self._scores_or_end()
 
@@ -181,7 +181,7 @@ class RowFlow(RowTasks[DubResult]):
     def _begin(self) -> list[Task]:
         assert self._to_do is not None  # it was probed
         base, probed = self.base, self._probed
-        self.progress.stage = "scanning"
+        self._enter("scanning")
         record = f"{probed.video_id}/{probed.detector_id}"
         first = self._tasks_of(SCAN, record, self._to_do.scan, lambda piece: ScanPayload(base, probed, piece))
         first += [
@@ -212,12 +212,12 @@ class RowFlow(RowTasks[DubResult]):
             lambda piece: RecognisePayload(base, probed, piece),
         )
         if tasks:
-            self.progress.stage = "comparing"
+            self._enter("comparing")
             self._expect(sum(task.frames for task in tasks))
         return tasks
 
     def _plan(self) -> Task:
-        self.progress.stage = "planning"
+        self._enter("planning")
         payload = PlanPayload(self.base, self._probed)
         return self._task(PLAN, self.job_id, payload, is_missing=not self._probed.has_begun)
 
@@ -232,7 +232,7 @@ class RowFlow(RowTasks[DubResult]):
         self.tally.chunks, self.tally.chunks_reused = len(self._chunks), len(done)
         self._frames = self._chunks[-1].stop
         tasks = self._renders([number for number in range(len(self._chunks)) if number not in done])
-        self.progress.stage = "rendering"
+        self._enter("rendering")
         self._expect(self._frames, sum(len(self._chunks[number]) for number in done))
         if self.base.job.language == AUTO:
             tasks.append(self._task(TRANSCRIBE, self.job_id, TranscribePayload(self.base, self._probed)))
@@ -263,7 +263,7 @@ class RowFlow(RowTasks[DubResult]):
     def _scores(self, numbers: Sequence[int]) -> list[Task]:
         scorer = sync_scorer_id(self.base.weights.needed("judge").sha256)
         again = f"/{self._repairs}" if self._repairs else ""
-        self.progress.stage = "scoring"
+        self._enter("scoring")
         self._expect(sum(len(self._chunks[number]) for number in numbers))
         return [
             self._task(
@@ -286,7 +286,7 @@ class RowFlow(RowTasks[DubResult]):
 
     def _last(self) -> Task:
         """Return the task that publishes the video, or measures it while it is held."""
-        self.progress.stage = "assembling"
+        self._enter("assembling")
         name, unscored = f"{self.job_id}/{self._repairs}", tuple(sorted(self._unscored))
         if self.is_held and not self.is_publishing:
             return self._task(WEIGH, name, WeighPayload(self.base, self._probed, unscored))
@@ -300,7 +300,7 @@ class RowFlow(RowTasks[DubResult]):
 
     def settle(self, history: Attempts, best_id: str) -> Task:
         """Return the task that records how a row ended whose video is published already."""
-        self.progress.stage = "assembling"
+        self._enter("assembling")
         payload = SettlePayload(self.base, history, best_id)
         return self._task(SETTLE, f"{best_id}/{len(history.attempts)}", payload)
 
@@ -332,7 +332,7 @@ class RowFlow(RowTasks[DubResult]):
         if not self._may_repair("segments_damaged", message):
             return []
         self.tally.chunks_reused = max(0, self.tally.chunks_reused - len(numbers))
-        self.progress.stage = "rendering"
+        self._enter("rendering")
         self._expect(sum(len(self._chunks[number]) for number in numbers))
         return self._renders(numbers)
 

@@ -35,7 +35,7 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
 
     def start(self) -> list[Task]:
         """Return the row's first task."""
-        self.progress.stage = "probing"
+        self._enter("probing")
         return [self._task(EXAMINE, f"{self.row}/{self._repairs}", ExaminePayload(self.base, self.comparison))]
 
     def advance(self, task: Task, result: TaskResult) -> list[Task]:
@@ -83,21 +83,21 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
             SCAN, f"{self._probed.video_id}/{self._probed.detector_id}", self._to_do.scan, self._scan
         )
         if scans:
-            self.progress.stage = "scanning"
+            self._enter("scanning")
         return scans or self._measure()
 
     def _scan(self, piece: NumberedSpan) -> ScanPayload:
         return ScanPayload(self.base, self._probed, piece)
 
     def _measure(self) -> list[Task]:
-        self.progress.stage = "scoring"
+        self._enter("scoring")
         base, probed, comparison = self.base, self._probed, self.comparison
         return self._tasks_of(
             MEASURE, self.job_id, self._found.measure, lambda piece: MeasurePayload(base, probed, piece, comparison)
         ) or [self._conclude()]
 
     def _conclude(self) -> Task:
-        self.progress.stage = "assembling"
+        self._enter("assembling")
         payload = ConcludePayload(self.base, self._probed, self.comparison)
         return self._task(CONCLUDE, f"{self.job_id}/{self._repairs}", payload)
 

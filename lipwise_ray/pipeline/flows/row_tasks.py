@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, RowPart
 from lipwise_ray.scheduler.flow import Progress
@@ -14,6 +14,9 @@ from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.state.row_outcome import Tally
 
 MOST_REPAIRS = 3
+RowStage = Literal["probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"]
+"""What a row is at, as people are shown it."""
+
 Result = TypeVar("Result")
 
 
@@ -114,6 +117,12 @@ class RowTasks(Generic[Result]):
             for piece in pieces
         ]
 
+    def _enter(self, stage: RowStage) -> None:
+        self.progress.stage = stage
+
+    def _is_at(self, stage: RowStage) -> bool:
+        return self.progress.stage == stage
+
     def _expect(self, frames: int, done: int = 0) -> None:
         """Begin to count the frames of a stage."""
         self.progress.todo, self.progress.done = frames, done
@@ -127,6 +136,6 @@ class RowTasks(Generic[Result]):
         return self.result is None
 
     def _end(self, result: Result | RowFailure) -> None:
-        self.progress.stage = "done"
+        self._enter("done")
         self.progress.done = self.progress.todo
         self.result = result
