@@ -181,7 +181,7 @@ def export(
     share: Annotated[float, typer.Option("--share", min=0, max=1, help="The other's share.")] = 0.5,
 ) -> None:
     """Write a run's weights for use."""
-    from lipwise_ray.nets.checkpoint import sha256_of
+    from lipwise_ray.storage.digest import sha256_of
     from lipwise_ray.training.checkpoints import export as write
 
     write(checkpoint, target, half=half, blend=blend, share=share)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.fields import AV_FIELD_ORDER, FieldMarker, FieldOrder
 from lipwise_ray.media.hdr import NO_HDR, Hdr, decimals, steps
 from lipwise_ray.media.pixels import PixelFormat, plane_array
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
@@ -242,13 +242,12 @@ class SegmentWriter:
         self._mux(self._stream.encode(None))
         try:
             self._container.close()
-            with self._path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
+            sha256 = sha256_of(self._path)
         except OSError as error:
             raise write_problem(self._path, error) from error
         rank = np.argsort(np.argsort(self._order, kind="stable"), kind="stable")
         reorder = int((np.arange(len(rank)) - rank).max(initial=0))
-        return Segment(self._frames, reorder, self._path.stat().st_size, digest.hexdigest())
+        return Segment(self._frames, reorder, self._path.stat().st_size, sha256)
 
     def _mux(self, packets: list[Packet[Any]]) -> None:
         try:

@@ -16,7 +16,8 @@ import smart_open
 
 from lipwise_ray.errors import LipwiseError, SetupError, StorageError, WeightsError
 from lipwise_ray.models.registry import Registry, RegistryEntry
-from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
+from lipwise_ray.nets.checkpoint import refuse_non_weights
+from lipwise_ray.storage.digest import sha256_of
 
 _BLOCK_BYTES = 1 << 20
 _NET_BLOCK_BYTES = 1 << 16  # what is lost when a connection breaks

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from lipwise_ray.errors import SettingsError, WeightsError
 from lipwise_ray.models.checkpoints import Checkpoint
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.resources import models_folder
 from lipwise_ray.settings.model import PathsSettings
 from lipwise_ray.storage.address import is_local, is_store, shown, whole_path
 from lipwise_ray.storage.cache import Cache, machine_folder
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.objects import BucketFile
 
 _NO_BOUND = 1 << 62

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.terms import Commercial
-from lipwise_ray.nets.checkpoint import refuse_non_weights, sha256_of
+from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.resources import models_folder
+from lipwise_ray.storage.digest import sha256_of
 
 
 class RegistryEntry(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import struct
@@ -41,12 +40,6 @@ _BROKEN = (
 )
 """Errors that readers raise on files that are none of theirs."""
 _NAMED = re.compile(r"(?:names|GLOBAL) ([\w.]+)")
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's SHA-256 in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_non_weights(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Identities of files: hashes of their contents."""
+"""Hashes of files, and the identities that are made of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ ID_CHARACTERS = 24
 """Of an identity: so much of a sha256."""
 
 
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def content_id(path: Path) -> str:
     """Return the identity of a file's bytes.
 
@@ -18,9 +24,7 @@ def content_id(path: Path) -> str:
         MediaError: The file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
+        return sha256_of(path)[:ID_CHARACTERS]
     except OSError as error:
         happened = "file not found" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         raise MediaError("missing_file", str(path), got=happened, do="Check the path") from error
-    return digest.hexdigest()[:ID_CHARACTERS]

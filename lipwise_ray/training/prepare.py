@@ -20,11 +20,11 @@ from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.probe import VideoInfo, probe_video
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.nets.expert import FRAMES
 from lipwise_ray.nets.wav2lip import SIZE_PX
 from lipwise_ray.pipeline.analysis.crops import read_crops, read_wave, whole_tracks
 from lipwise_ray.settings.model import Settings
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.synth.truth import read_truth, truth_beside, without_take
 from lipwise_ray.training.dataset import AUDIO, NOTE
 from lipwise_ray.training.pack import write_wave

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipwise_ray.errors import SettingsError, StateError
-from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.training.dataset import NOTE
 from lipwise_ray.values import Json
 
@@ -176,7 +176,7 @@ def record_of(settings: TrainSettings, workers: int) -> Json:
     clips = Path(settings.data) / "train.txt"
     record: Json = json.loads(settings.model_dump_json())
     record["workers"] = workers
-    record["clips_sha256"] = hashlib.sha256(clips.read_bytes()).hexdigest() if clips.is_file() else None
+    record["clips_sha256"] = sha256_of(clips) if clips.is_file() else None
     record["notes_sha256"] = _hash_of_notes(clips)
     for name in _WEIGHTS:
         path = getattr(settings, name)

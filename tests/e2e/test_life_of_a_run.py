@@ -18,7 +18,7 @@ import pytest
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
-from lipwise_ray.nets.checkpoint import sha256_of
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.support.dub import (

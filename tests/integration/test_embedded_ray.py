@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.state.remote import RemoteStore
 from lipwise_ray.storage.cache import Cache
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.conftest import ROOT

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from lipwise_ray.backends.ray.environment import check_token_file, default_token_file
 from lipwise_ray.backends.ray.job_lines import MOST_MESSAGE, WHAT, JobLine, job_line
 from lipwise_ray.errors import DisconnectedError, SetupError
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.redact import redact
 
 _ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
@@ -315,7 +316,7 @@ def _environment(folder: Path, program: list[Path]) -> dict[str, Any]:
 
 
 def _digest(words: list[str], folder: Path) -> str:
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     return hashlib.sha256(json.dumps([words, files]).encode()).hexdigest()[:24]
 
 

@@ -26,7 +26,6 @@ from lipwise_ray.media.soundtrack import (
 )
 from lipwise_ray.media.verify import verify
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sound
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
@@ -52,6 +51,7 @@ from lipwise_ray.state.job_result import (
 from lipwise_ray.state.markers import ChunkMarker, drop_marker, markers_of
 from lipwise_ray.state.shapes import record_of, shaped
 from lipwise_ray.state.store import Store, to_json
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.values import Json
 from lipwise_ray.version import __version__
 

@@ -9,7 +9,6 @@ from lipwise_ray.errors import SettingsError, StorageError
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import LOSSLESS, SoundtrackPlan, copy_impossible, plan_soundtrack, write_soundtrack
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
@@ -17,6 +16,7 @@ from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 
 

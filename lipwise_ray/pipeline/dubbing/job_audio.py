@@ -10,7 +10,6 @@ from pathlib import Path
 from lipwise_ray.errors import MediaError, StorageError
 from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
@@ -18,6 +17,7 @@ from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
 from lipwise_ray.state.store import Store
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 
 

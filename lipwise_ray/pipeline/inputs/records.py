@@ -21,7 +21,6 @@ from lipwise_ray.media.limits import check_duration, check_size
 from lipwise_ray.media.network_mix import NetworkMix
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
 from lipwise_ray.metrics.mfcc import mfcc
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import PIPELINE_VERSION
@@ -30,6 +29,7 @@ from lipwise_ray.state.job_result import HeardRecord
 from lipwise_ray.state.shapes import read_typed, record_of
 from lipwise_ray.state.store import Store, load_file, to_json
 from lipwise_ray.storage.arrays import ArraySpec, map_npy
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.values import BoolArray, FloatArray
 

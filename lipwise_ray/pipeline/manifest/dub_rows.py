@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
+from lipwise_ray.storage.digest import sha256_of
 
 DUBBED = Columns(
     required=("id", "video", "audio", "output"),
@@ -174,8 +174,7 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
         parser = make(base)
         for line, record in reader(path, columns):
             parser.add(line, record)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of(path)
     except FileNotFoundError as error:
         raise ManifestError("manifest_unreadable", name, got="file not found", do="Check the path") from error
     except OSError as error:

@@ -18,13 +18,13 @@ from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader, read_through
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.metrics.lse import SHIFTS
-from lipwise_ray.nets.checkpoint import sha256_of
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.quality.lip_windows import AudioFeatures, Faces, LipWindows, Window
 from lipwise_ray.pipeline.quality.sync_scores import FRAMES, MEASURES, RATE_HZ, Distances
 from lipwise_ray.state.markers import drop_marker, marker_of
+from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.values import F32Array, I64Array
 
 if TYPE_CHECKING:
