@@ -21,7 +21,10 @@ from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.pipeline.analysis.face_detection import linked, scan
 from lipwise_ray.settings.model import Settings
-from lipwise_ray.values import F32Array, I64Array, Span, U8Array
+from lipwise_ray.values import F32Array, FloatArray, I64Array, Span, U8Array
+
+_TIME_SLACK_S = 1e-6
+"""A frame whose time is off by rounding alone counts as begun."""
 
 
 def whole_tracks(info: VideoInfo, index: FrameIndex, detector: FaceDetector, settings: Settings) -> Tracks:
@@ -42,9 +45,13 @@ def resampled(index: FrameIndex) -> I64Array:
     """Return the source frame that is shown at each 25th of a second, shape (N,)."""
     start = int(index.pts[0])
     times = np.array([float((int(pts) - start) * index.time_base) for pts in index.pts])
-    end = Fraction(int(index.end_pts) - start) * index.time_base
-    grid = np.arange(max(1, int(end * CROP_RATE_HZ))) / CROP_RATE_HZ
-    return np.searchsorted(times, grid + 1e-6, side="right") - 1
+    return frames_at_25_hz(times, Fraction(int(index.end_pts) - start) * index.time_base)
+
+
+def frames_at_25_hz(times_s: FloatArray, end_s: Fraction) -> I64Array:
+    """Return the frame that is shown at each 25th of a second, shape (N,), by when frames begin and end."""
+    grid = np.arange(max(1, int(end_s * CROP_RATE_HZ))) / CROP_RATE_HZ
+    return np.searchsorted(times_s, grid + _TIME_SLACK_S, side="right") - 1
 
 
 def read_crops(

@@ -18,6 +18,7 @@ from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader, read_through
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.metrics.lse import SHIFTS
+from lipwise_ray.pipeline.analysis.crops import frames_at_25_hz
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
@@ -40,8 +41,7 @@ _STILL_PX, _STILL_SHARE, _STILL_QUALITY = 224, 0.9, 80
 def grid_of(plan: Plan) -> I64Array:
     """Return the output frame that is shown at each 25th of a second, shape (G,)."""
     times = plan.timeline.pts * float(plan.timeline.time_base)
-    count = max(1, int(plan.timeline.duration_s * RATE_HZ))
-    return np.searchsorted(times, np.arange(count) / RATE_HZ + 1e-6, side="right") - 1
+    return frames_at_25_hz(times, plan.timeline.duration_s)
 
 
 def score_chunk(
