@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts
 from lipwise_ray.pipeline.flows.dub import RowFlow
@@ -153,18 +153,7 @@ class AttemptsFlow:
         found = judged(figures, self.gate)
         self._records.append(
             MeasuredAttempt(
-                settings=self.attempts[self._at].settings,
-                job_id=job_id,
-                verdict=found.verdict,
-                reasons=found.reasons,
-                judge=figures.judge,
-                not_lse=figures.not_lse,
-                lse_c=figures.lse_c,
-                offset=figures.offset,
-                no_face_share=figures.no_face_share,
-                flicker=figures.flicker,
-                length_error_s=figures.length_error_s,
-                render_s=figures.render_s,
+                settings=self.attempts[self._at].settings, job_id=job_id, **asdict(found), **asdict(figures)
             )
         )
         return self._next()

@@ -1,4 +1,7 @@
-"""What the tasks of each kind give back. `pydantic.TypeAdapter` reads and writes it at borders of processes."""
+"""What the tasks of each kind give back: to their flows, and to people by `lipwise-ray reproduce`.
+
+`pydantic.TypeAdapter` reads and writes it at borders of processes.
+"""
 
 from __future__ import annotations
 

@@ -191,3 +191,15 @@ def test_of_checkpoints_the_hashes_count(role: RoleName, tmp_path: Path) -> None
     settings = resolve([("test", parse_assignment(f"{key}='tiny'")) for key in (found.setting, found.file_setting)])
     spec = _spec(case, tmp_path, settings)
     assert record_id(identity_of(spec, _media(settings), _checkpoints(case.roles), "cpu", {})) == case.job
+
+
+@pytest.mark.parametrize("role", [role for role, found in ROLES.items() if found.evaluates])
+def test_whatever_measures_a_video_counts_in_its_figures_id(role: RoleName, tmp_path: Path) -> None:
+    """Figures of another checkpoint are other figures, whichever network it is of."""
+    settings = Settings()
+    spec, media = _spec(CASES["plain"], tmp_path, settings), _media(settings)
+    used = _checkpoints("judge embedder detector inception")
+    others = Checkpoints({**used.by_role, role: (_checkpoint("f" * 64),)})
+    base = [RowPart(spec, checkpoints, "cpu") for checkpoints in (used, others)]
+    payloads = [ExaminePayload(part, ReferencePart(str(tmp_path / "reference"))) for part in base]
+    assert len({record_id(_identity(payload, media)) for payload in payloads}) == 2
