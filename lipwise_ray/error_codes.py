@@ -119,7 +119,7 @@ def _texts(node: ast.expr, constants: dict[str, ast.expr], where: str) -> Iterat
         case ast.Attribute() | ast.Starred():
             return
         case _:
-            raise ValueError(f"{where}: a code must be written where it is raised, is {ast.unparse(node)}")
+            raise ValueError(f"{where}: {ast.unparse(node)} is no code: one is written where it is raised")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@
         ├── StorageError      the disk or store refused: full, gone, busy
         └── SegmentError      a segment, or a record of scanning, does not hold what it must
 
-Every message leads with what happened: `<where>: <what happened>. <what to do>`, or, where what was found does not
-say it by itself, `<where>: got <what was found>, but <what must hold>. <what to do>`.
+Every message leads with what happened: `<where>: <what happened>. <what to do>`, or, where that does not say what was
+expected, `<where>: <what happened>; <what is expected>. <what to do>`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class LipwiseError(Exception):
     Args:
         code: A stable word for machines, e.g. ``no_audio``.
         where: The file, row or setting at fault; left out of the message when empty.
-        must: What has to hold there; empty where what happened says it.
-        got: What happened; beside `must` what was found instead. Left out of the message when empty.
+        must: What is expected instead, as a clause of its own; empty where what happened says it.
+        got: What happened, in words that can follow `where`.
         do: What the user can do about it.
 
     The five arguments stay positional in ``args``, so that instances survive pickling.
@@ -55,7 +55,7 @@ class LipwiseError(Exception):
     @property
     def happened(self) -> str:
         """What happened, in words: the message without where, and without what to do."""
-        return f"got {self.got}, but {self.must}" if self.got and self.must else self.got or self.must
+        return "; ".join(text for text in (self.got, self.must) if text)
 
     def __str__(self) -> str:
         place = f"{on_one_line(self.where)}: " if self.where else ""
@@ -148,6 +148,11 @@ _DEVICE_TEXT = re.compile(
 _DISK_ERRNOS = frozenset({
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO),
 })  # fmt: skip
+
+
+def os_reason(error: OSError) -> str:
+    """Return why the system refused something, in its own words."""
+    return (error.strerror or "").lower() or str(error) or type(error).__name__
 
 
 @contextmanager

@@ -12,9 +12,9 @@ def no_gpu_here() -> SettingsError:
     return SettingsError(
         "no_gpu",
         'engine.place = "gpu"',
-        "needs a GPU on this machine, or the --address of a cluster",
-        "no GPU",
-        'Set engine.place to "auto" to render on what is there; `nvidia-smi` shows what the driver sees',
+        got="this machine has no GPU",
+        do='Set engine.place to "auto" to render on what is there, or name a cluster with --address; '
+        "`nvidia-smi` shows what the driver sees",
     )
 
 
@@ -30,7 +30,7 @@ def check_cuda() -> None:
         raise SettingsError(
             "no_gpu",
             "engine.device",
-            "cuda must be there where workers run",
-            f"no CUDA device on {socket.gethostname()}",
-            "Use auto, or machines with a GPU and its driver",
+            got=f"no CUDA device on {socket.gethostname()}",
+            must="cuda needs one wherever workers run",
+            do="Use auto, or machines with a GPU and its driver",
         )

@@ -45,9 +45,8 @@ class S3fd:
             raise SetupError(
                 "no_face_alignment",
                 "detect.detector = s3fd",
-                "needs the package face-alignment",
-                str(error),
-                "Run `pip install 'lipwise-ray[s3fd]'`, or use detect.detector = yunet",
+                got=f"the package face-alignment cannot be imported ({error})",
+                do="Run `pip install 'lipwise-ray[s3fd]'`, or use detect.detector = yunet",
             ) from error
 
         fan_tensors = load_state_dict(fan_weights)
@@ -73,12 +72,12 @@ class S3fd:
         except (RuntimeError, KeyError, ValueError, OSError, EOFError) as error:
             if is_of_the_machine(error):
                 raise
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise WeightsError(
                 "not_s3fd",
                 f"{s3fd_weights}, {fan_weights}",
-                "must be the S3FD and 2DFAN-4 checkpoints",
-                str(error).splitlines()[0] if str(error) else type(error).__name__,
-                "Run `lipwise-ray models pull s3fd fan_2d`",
+                got=f"not the S3FD and 2DFAN-4 checkpoints: {why}",
+                do="Run `lipwise-ray models pull s3fd fan_2d`",
             ) from error
         self._torch, self._exact = torch, exact_float32
 

@@ -138,9 +138,9 @@ def parse_selection_rule(text: str) -> SelectionRule:
     raise FaceError(
         "bad_faces",
         "faces",
-        f"must be {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N or box:top,bottom,left,right",
-        repr(text[:100]),
-        "See the table of options in the README",
+        got=f"{text[:100]!r} is no rule for choosing faces",
+        must=f"one is {', '.join(_PLAIN)}, {SPEAKING}, like:IMAGE, index:N or box:top,bottom,left,right",
+        do="See the table of options in the README",
     )
 
 
@@ -164,7 +164,12 @@ def select_tracks(tracks: Tracks, rule: SelectionRule, likeness: Likeness | None
         FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`.
     """
     if rule.kind in (SPEAKING, LIKE) and likeness is None:
-        raise FaceError("no_likeness", "faces", "must be another rule here", rule.kind, "Only `submit` compares faces")
+        raise FaceError(
+            "no_likeness",
+            "faces",
+            got=f"the rule {rule.kind} cannot be used here",
+            do="Choose another one: only `submit` compares faces",
+        )
     if rule.kind == "all":
         return tracks.numbers
     shots = (_people(tracks, numbers) for numbers in _by_shot(tracks))
@@ -354,9 +359,8 @@ def fixed_box(rule: SelectionRule, frames: int, size: Size, number: int = 0) -> 
         raise FaceError(
             "box_outside",
             "faces",
-            f"box must lie in the frame of {size.width}x{size.height}",
-            f"left, top, right, bottom = {rule.box}",
-            "Give box:top,bottom,left,right in pixels of the shown frame",
+            got=f"left, top, right, bottom = {rule.box} lies outside the frame of {size.width}x{size.height}",
+            do="Give box:top,bottom,left,right in pixels of the shown frame",
         )
     return FaceSelection(
         np.arange(frames, dtype=np.int64),

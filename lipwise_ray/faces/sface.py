@@ -42,9 +42,8 @@ class SFace:
             raise WeightsError(
                 "not_sface",
                 str(weights),
-                "must be an ONNX model that embeds faces of 112 x 112 pixels, such as SFace",
-                "a file that OpenCV cannot use so",
-                "Run `lipwise-ray models pull sface`",
+                got="not an ONNX model that embeds faces of 112 x 112 pixels, such as SFace",
+                do="Run `lipwise-ray models pull sface`",
             ) from error
 
     def __call__(self, face_bgr: U8Array) -> F32Array:

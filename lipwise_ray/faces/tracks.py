@@ -103,9 +103,9 @@ def read_tracks(path: Path) -> Tracks:
         raise FaceError(
             "bad_tracks",
             str(path),
-            "must be a tracks file (.npz with track, frame, box, landmarks, shots, video)",
-            str(error),
-            "Export one with `lipwise-ray tracks`",
+            got=f"not a tracks file: {error}",
+            must="one is an .npz with track, frame, box, landmarks, shots, video",
+            do="Export one with `lipwise-ray tracks`",
         ) from error
     points = tracks.landmarks
     eyes, down = points[:, 1] - points[:, 0], points[:, 3:].sum(axis=1) - points[:, :2].sum(axis=1)
@@ -114,9 +114,9 @@ def read_tracks(path: Path) -> Tracks:
         raise FaceError(
             "mirrored_tracks",
             str(path),
-            "must have landmarks in the order eyes, nose, mouth corners, the image's left first",
-            "eyes that are swapped",
-            "Swap the first two points and the last two",
+            got="the landmarks have the eyes swapped",
+            must="their order is eyes, nose, mouth corners, the image's left first",
+            do="Swap the first two points and the last two",
         )
     return tracks
 

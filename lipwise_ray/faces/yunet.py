@@ -45,9 +45,8 @@ class YuNet:
             raise WeightsError(
                 "not_yunet",
                 str(weights),
-                "must be the YuNet ONNX model",
-                "a file that OpenCV cannot load",
-                "Run `lipwise-ray models pull yunet`",
+                got="OpenCV cannot load it as the YuNet ONNX model",
+                do="Run `lipwise-ray models pull yunet`",
             ) from error
 
     def detect(self, images_bgr: Sequence[U8Array]) -> list[DetectedFaces]:

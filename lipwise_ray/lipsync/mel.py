@@ -99,7 +99,7 @@ def write_mel(wave_path: Path, target: Path, *, gain: float = 1.0) -> int:
 def _blocks(wave: F32Array, gain: float = 1.0) -> Iterator[F32Array]:
     """Yield (columns, 80) blocks."""
     if len(wave) == 0:
-        raise AudioError("no_samples", "audio", "needs at least one sample", "none")
+        raise AudioError("no_samples", "audio", got="holds no samples")
     basis = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=_FFT_SAMPLES, n_mels=MEL_BANDS, fmin=_LOW_HZ, fmax=_HIGH_HZ)
     total = mel_columns(len(wave))
     for start in range(0, total, _BLOCK_COLUMNS):
@@ -107,9 +107,7 @@ def _blocks(wave: F32Array, gain: float = 1.0) -> Iterator[F32Array]:
         padded = _emphasised(wave, start * MEL_HOP_SAMPLES - _HALF, (stop - 1) * MEL_HOP_SAMPLES + _HALF)
         padded *= np.float32(gain)
         if not np.isfinite(padded).all():
-            raise AudioError(
-                "not_finite", "audio", "must hold finite samples", "NaN or infinity", "Export the audio again"
-            )
+            raise AudioError("not_finite", "audio", got="holds NaN or infinity", do="Export the audio again")
         spectrum = librosa.stft(
             y=padded,
             n_fft=_FFT_SAMPLES,

@@ -202,9 +202,9 @@ def check_restorer(model: ImageModel, where: str) -> ImageModel:
         raise SettingsError(
             "is_upscaler",
             where,
-            "must restore a face at its own size",
-            f"an upscaler by {model.scale} ({model.architecture})",
-            "Name it in restore.upscale.model",
+            got=f"is an upscaler by {model.scale} ({model.architecture})",
+            must="a restorer keeps a face's size",
+            do="Name it in restore.upscale.model",
         )
     return model
 
@@ -219,8 +219,8 @@ def check_upscaler(model: ImageModel, where: str) -> ImageModel:
         raise SettingsError(
             "no_upscaler",
             where,
-            "must enlarge any image by 2 or more",
-            f"a model of scale {model.scale} ({model.architecture})",
-            "Name it in restore.model",
+            got=f"is a model of scale {model.scale} ({model.architecture})",
+            must="an upscaler enlarges any image by 2 or more",
+            do="Name it in restore.model",
         )
     return model

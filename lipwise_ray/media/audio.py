@@ -99,9 +99,8 @@ def extract_network_audio(
         raise AudioError(
             "no_samples",
             str(info.path),
-            "needs at least one audio sample",
-            "a stream of length zero",
-            'Set "audio" to a file with an audio stream',
+            got="the audio stream holds no samples",
+            do='Set "audio" to a file with an audio stream',
         )
     rate_hz = max(run.rate_hz for run in findings.runs)
     return DecodedAudio(

@@ -293,9 +293,8 @@ class AudioReader:
         raise AudioError(
             "not_finite",
             str(self._info.path),
-            "must hold finite samples",
-            f"NaN or infinity after {float(self.findings.length_s):.2f} s",
-            "Export the audio again, as 16 or 24 bit integers",
+            got=f"holds NaN or infinity after {float(self.findings.length_s):.2f} s of audio",
+            do="Export the audio again, as 16 or 24 bit integers",
         )
 
 

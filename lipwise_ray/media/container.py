@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 
-from lipwise_ray.errors import MediaError, OutputError, StorageError, blamed_on_file, is_of_the_disk
+from lipwise_ray.errors import MediaError, OutputError, StorageError, blamed_on_file, is_of_the_disk, os_reason
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,10 +55,10 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
         raise MediaError("missing_file", where, got=happened, do="Check the path") from error
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device has no end
         got = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
-        raise MediaError("not_a_file", where, "must be a media file", got)
+        raise MediaError("not_a_file", where, got=f"{got}, not a media file", do="Check the path")
     size_bytes = status.st_size
     if size_bytes == 0:
-        raise MediaError("empty_file", where, "must hold media", "an empty file", "Copy or export it again")
+        raise MediaError("empty_file", where, got="an empty file", do="Copy or export it again")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "fflags": "+genpts"}
     options["max_pixels"] = str(_MOST_PIXELS)  # for looking at the streams
     if not keep_corrupt:
@@ -69,14 +69,10 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
             str(path.resolve()), "r", format=_still_format(path), options=options, metadata_errors="replace"
         )
     except PermissionError as error:
-        raise MediaError("no_permission", where, "must be readable", "permission denied", "Change its mode") from error
+        raise MediaError("no_permission", where, got="permission denied", do="Change its permissions") from error
     except (av.error.FFmpegError, ValueError, RuntimeError) as error:  # a link in a circle, a codec's own rules
         raise MediaError(
-            "not_media",
-            where,
-            "must be a video or audio file",
-            _what_it_is(path, size_bytes, error),
-            "Check that it plays, or export it again",
+            "not_media", where, got=_what_it_is(path, size_bytes, error), do="Check that it plays, or export it again"
         ) from error
     for stream in container.streams.video:
         if is_known(stream):
@@ -104,8 +100,12 @@ def reading(path: Path) -> Generator[None]:
 
 
 def _unreadable(path: Path, got: str) -> MediaError:
-    must = "must be media that the decoders can read"
-    return MediaError("unreadable_media", str(path), must, got, "Check that it plays, or export it again")
+    return MediaError(
+        "unreadable_media",
+        str(path),
+        got=f"the decoders cannot read it: {got}",
+        do="Check that it plays, or export it again",
+    )
 
 
 def _still_format(path: Path) -> str | None:
@@ -122,11 +122,11 @@ def _what_it_is(path: Path, size_bytes: int, error: Exception) -> str:
         head = file.read(512)
     reason = getattr(error, "strerror", "") or str(error)
     if head.lstrip()[:1] == b"<":
-        return "a web page or XML"
+        return "a web page or XML, not a video or audio file"
     if head[4:8] == b"ftyp":
         return f"an MP4 without a readable index, probably cut off ({size_bytes} bytes; {reason})"
     if all(byte in _TEXT_BYTES for byte in head):
-        return "a text file"
+        return "a text file, not a video or audio file"
     return f"a file of {size_bytes} bytes that no demuxer knows ({reason})"
 
 
@@ -135,20 +135,15 @@ def decode_problem(path: Path, error: Exception, at: str) -> MediaError:
     return MediaError(
         "damaged",
         str(path),
-        "must decode to its end",
-        f"{getattr(error, 'strerror', '') or error} {at}",
-        'Export it again, or set on_error = "salvage" to dub what decodes',
+        got=f"cannot be decoded to its end: {getattr(error, 'strerror', '') or error} {at}",
+        do='Export it again, or set on_error = "salvage" to dub what decodes',
     )
 
 
 def damaged(path: Path, what: str) -> MediaError:
     """Return the error for an image that decodes with damage."""
     return MediaError(
-        "damaged",
-        str(path),
-        "must decode without damage",
-        what,
-        'Export it again, or set on_error = "salvage" to dub what decodes',
+        "damaged", str(path), got=what, do='Export it again, or set on_error = "salvage" to dub what decodes'
     )
 
 
@@ -159,8 +154,7 @@ def write_problem(path: Path, error: OSError) -> OutputError | StorageError:
         return StorageError(
             "disk_full" if is_full else "disk_refused",
             str(path),
-            "needs room to be written" if is_full else "must be on a disk that takes it",
-            error.strerror or "a full disk",
-            "Free some space and run the same command again" if is_full else "Check the disk and how it is mounted",
+            got=f"{'no room to write it' if is_full else 'cannot be written'}: {os_reason(error)}",
+            do="Free some space and run the same command again" if is_full else "Check the disk and how it is mounted",
         )
-    return OutputError("not_writable", str(path), "must be writable", error.strerror or str(error), "Check its folder")
+    return OutputError("not_writable", str(path), got=f"cannot be written: {os_reason(error)}", do="Check its folder")

@@ -352,9 +352,8 @@ def _refused(spec: EncodeSpec, error: Exception) -> SettingsError:
     return SettingsError(
         ENCODER_REFUSED,
         f"encode.codec = {spec.codec}",
-        f"must encode {spec.pixel_format} at {spec.size.width}x{spec.size.height} with preset {spec.preset}",
-        str(error),
-        "Change the settings of encode; `lipwise-ray doctor` lists the encoders",
+        got=f"refused {spec.pixel_format} at {spec.size.width}x{spec.size.height} with preset {spec.preset}: {error}",
+        do="Change the settings of encode; `lipwise-ray doctor` lists the encoders",
     )
 
 

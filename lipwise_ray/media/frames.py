@@ -168,9 +168,8 @@ def make_recipe(
         raise SettingsError(
             "bad_crop",
             str(info.path),
-            "source.crop must leave some of the frame",
-            f"{crop} of {scaled.width}x{scaled.height}",
-            "Give top, bottom, left, right in pixels of the shown frame",
+            got=f"source.crop = {crop} leaves nothing of a frame of {scaled.width}x{scaled.height}",
+            do="Give top, bottom, left, right in pixels of the shown frame",
         )
     canvas = Canvas(Size(right - left, bottom - top), pixel_format, color, orientation, whole.sample_aspect)
     return FrameRecipe(canvas, (left, top), scaled, stored, info.pixel_format, info.color, deinterlace)

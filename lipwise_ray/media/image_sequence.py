@@ -20,7 +20,7 @@ import av
 import av.error
 import numpy as np
 
-from lipwise_ray.errors import MediaError
+from lipwise_ray.errors import MediaError, os_reason
 from lipwise_ray.media.container import decode_problem, open_input
 from lipwise_ray.values import Size
 
@@ -138,7 +138,7 @@ def _numbered(path: Path) -> list[_Numbered]:
         names = [entry.name for entry in folder.iterdir() if entry.is_file()]
     except OSError as error:
         raise MediaError(
-            "missing_file", str(path), "must be a readable folder", error.strerror or "", "Check the path"
+            "missing_file", str(path), got=f"the folder cannot be read: {os_reason(error)}", do="Check the path"
         ) from error
     for name in names:
         file = folder / name
@@ -149,16 +149,21 @@ def _numbered(path: Path) -> list[_Numbered]:
             continue
         groups.setdefault((match[1], match[3]), []).append(_Numbered(int(match[2]), file))
     if not groups:
-        what = f"must be a media file, or a folder of numbered images ({', '.join(IMAGE_SUFFIXES)})"
-        raise MediaError("not_a_file", str(path), what, "none in it", "Check the path")
+        what = "holds no numbered images" if pattern is None else "no numbered image fits that pattern"
+        raise MediaError(
+            "not_a_file",
+            str(path),
+            got=what,
+            must=f"a media file, or a folder of numbered images ({', '.join(IMAGE_SUFFIXES)}), is expected",
+            do="Check the path",
+        )
     if len(groups) > 1:
         several = [f"{before}####{after}" for before, after in sorted(groups)[:_MOST_NAMED]]
         raise MediaError(
             "no_series",
             str(path),
-            "must hold one series of numbered images",
-            f"several: {', '.join(several)}",
-            "Name one by a pattern such as folder/shot_####.png",
+            got=f"holds several series of images: {', '.join(several)}",
+            do="Name one by a pattern such as folder/shot_####.png",
         )
     (series,) = groups.values()
     twins = [number for number, count in Counter(image.number for image in series).items() if count > 1]
@@ -166,9 +171,8 @@ def _numbered(path: Path) -> list[_Numbered]:
         raise MediaError(
             "twin_frames",
             str(path),
-            "must hold one image a number",
-            f"several of number {', '.join(map(str, sorted(twins)[:_MOST_NAMED]))}",
-            "Name one kind by a pattern such as folder/shot_####.png",
+            got=f"holds several images of number {', '.join(map(str, sorted(twins)[:_MOST_NAMED]))}",
+            do="Name one kind by a pattern such as folder/shot_####.png",
         )
     return sorted(series, key=lambda image: image.number)
 
@@ -190,13 +194,13 @@ class _Series:
         count = numbers[-1] - numbers[0] + 1 - len(numbers)
         if count and not salvage:
             gaps = (range(number + 1, following) for number, following in pairwise(numbers))
-            missing = islice(chain.from_iterable(gaps), _MOST_NAMED)
+            missing = ", ".join(map(str, islice(chain.from_iterable(gaps), _MOST_NAMED)))
+            more = ", ..." if count > _MOST_NAMED else ""
             raise MediaError(
                 "frames_missing",
                 str(self._path),
-                f"must hold every image from {numbers[0]} to {numbers[-1]}",
-                f"{count} missing: {', '.join(map(str, missing))}{', ...' if count > _MOST_NAMED else ''}",
-                'Render them again, or set on_error = "salvage" to hold the image before a gap',
+                got=f"{count} images from {numbers[0]} to {numbers[-1]} are missing: {missing}{more}",
+                do='Render them again, or set on_error = "salvage" to hold the image before a gap',
             )
         if salvage:
             numbers = [number for number in numbers if self._decodes(number)]
@@ -216,13 +220,13 @@ class _Series:
                 continue
             turned.setdefault(orientation, image_file.file)
             if len(turned) > 1:
-                files = (f"{file.name} by {number}" for number, file in turned.items())
+                files = (f"{file.name} has {number}" for number, file in turned.items())
                 raise MediaError(
                     "mixed_orientation",
                     str(self._path),
-                    "must have one EXIF orientation in all images",
-                    ", ".join(files),
-                    "Turn their pixels instead, or make a series of each",
+                    got=f"images of several EXIF orientations: {', '.join(files)}",
+                    must="all images of a series must have the same",
+                    do="Turn their pixels instead, or make a series of each",
                 )
             yield size
 
@@ -238,7 +242,12 @@ class _Series:
         del number
         place = bisect.bisect_left(self._files, time, key=lambda image: image.number)
         if place == len(self._files) or self._files[place].number != time:
-            raise MediaError("frames_missing", str(self._path), f"must hold image {time}", "none", "Run again")
+            raise MediaError(
+                "frames_missing",
+                str(self._path),
+                got=f"image {time} is no longer there",
+                do="Put it back, and run again",
+            )
         file = self._files[place].file
         with open_input(file) as container:
             try:
@@ -283,8 +292,13 @@ class _AnimatedWebP:
 
         self._path = path
         if path.stat().st_size > _MOST_WEBP_BYTES:
-            must = f"must have at most {_MOST_WEBP_BYTES >> 20} MiB as an animated WebP"
-            raise MediaError("too_large", str(path), must, f"{path.stat().st_size >> 20} MiB", "Make a video of it")
+            raise MediaError(
+                "too_large",
+                str(path),
+                got=f"an animated WebP of {path.stat().st_size >> 20} MiB",
+                must=f"at most {_MOST_WEBP_BYTES >> 20} MiB are read of one",
+                do="Make a video of it",
+            )
         try:
             self._image = cast("WebPImageFile", Image.open(path, formats=["WEBP"]))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

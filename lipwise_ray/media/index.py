@@ -111,7 +111,7 @@ class FrameIndex:
         is_sane = min(tb_num, tb_den, rate_den) > 0 and rate_num >= 0 and len(key_crc) in (0, len(pts))
         is_sane &= bool(len(sizes)) and int(sizes.min(initial=1)) > 0
         if not (is_sane and len(pts) and (np.diff(pts) > 0).all() and end_pts > pts[-1]):
-            raise ValueError(f"{path.name}: must hold time stamps that rise")
+            raise ValueError(f"{path.name}: time stamps do not rise")
         return FrameIndex(
             pts=pts,
             is_key=data["is_key"],
@@ -161,7 +161,7 @@ def _built(info: VideoInfo, *, salvage: bool) -> FrameIndex:
     sizes = dict.fromkeys([info.size, *survey.sizes])
     entries = survey.entries if survey.exact else _decoded(info, sizes, salvage=salvage)
     if not entries:
-        raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it plays")
+        raise MediaError("no_frames", str(info.path), got="holds no frames", do="Check that it plays")
     entries.sort()
     if info.is_still:
         del entries[1:]  # frames behind the first one have no time of their own
@@ -187,7 +187,7 @@ def _of_pictures(sequence: ImageSequence, info: VideoInfo, *, salvage: bool) -> 
     """Return the index of frames of which each can be had by itself."""
     table = np.array(list(sequence.times(salvage=salvage)), np.int64).reshape(-1, 2)
     if not len(table):
-        raise MediaError("no_frames", str(info.path), "needs at least one frame", "none", "Check that it shows")
+        raise MediaError("no_frames", str(info.path), got="holds no frames", do="Check that it shows")
     pts = np.ascontiguousarray(table[:, 0])
     rate = _constant_rate(pts, info)
     if info.container == SERIES and np.any(table[:, 1] != 1):
@@ -228,7 +228,7 @@ class _Survey:
         """Note one packet of the video stream."""
         self.packets += 1
         if packet.is_corrupt:
-            raise damaged(path, f"a damaged packet after {self.packets} frames")
+            raise damaged(path, f"a packet is damaged after {self.packets} frames")
         if packet.pts is None or packet.pts in self._seen:
             self.exact = False
             return
@@ -283,7 +283,7 @@ def _decoded(info: VideoInfo, sizes: dict[Size, None], *, salvage: bool) -> list
                     if frame.is_corrupt:
                         if salvage:
                             continue
-                        raise damaged(info.path, f"a damaged frame after {len(entries)} frames")
+                        raise damaged(info.path, f"a frame is damaged after {len(entries)} others")
                     sizes.setdefault(Size(frame.width, frame.height))
                     duration = frame.duration or 0
                     number = frame.pts
@@ -347,17 +347,16 @@ def _refuse_truncated(info: VideoInfo, survey: _Survey) -> None:
         slack = 0 if info.container.startswith("mov") else _TRUNCATED_SHARE * info.declared_frames
         if survey.packets >= info.declared_frames - slack:
             return
-        got = f"{survey.packets} of {info.declared_frames} frames"
+        got = f"holds {survey.packets} of the {info.declared_frames} frames that it declares"
     elif float(info.declared_end_s or 0) - survey.video_end_s > _TRUNCATED_STREAM_S:
-        got = f"frames for {survey.video_end_s:.2f} s where {float(info.declared_end_s or 0):.2f} s are declared"
+        got = f"holds frames for {survey.video_end_s:.2f} s where {float(info.declared_end_s or 0):.2f} s are declared"
     elif declared_s - survey.end_s > max(_TRUNCATED_SLACK_S, _TRUNCATED_SHARE * declared_s):
-        got = f"{survey.end_s:.2f} s where {declared_s:.2f} s are declared"
+        got = f"holds {survey.end_s:.2f} s where {declared_s:.2f} s are declared"
     else:
         return
     raise MediaError(
         "truncated",
         str(info.path),
-        "must hold every frame that it declares",
-        got,
-        'Copy it again, or set on_error = "salvage" to dub what decodes',
+        got=got,
+        do='It may be cut off: copy it again, or set on_error = "salvage" to dub what decodes',
     )

@@ -65,9 +65,9 @@ def container_for(path: Path) -> str:
         raise SettingsError(
             "container",
             str(path),
-            f"must end in one of {', '.join(CONTAINERS)}",
-            path.suffix or "no ending",
-            "Change the row's output",
+            got=f"unknown ending {path.suffix!r}" if path.suffix else "a name without an ending",
+            must=f"an output ends in {', '.join(CONTAINERS)}",
+            do="Change the row's output",
         )
     return name
 
@@ -91,9 +91,9 @@ def codec_for(codec: str, container: str, *, alpha: bool = False, hdr: bool = Fa
         raise SettingsError(
             "codec_container",
             f"encode.codec = {codec}",
-            f"must be one that {container} can carry ({', '.join(sorted(_VIDEO_CODECS[container]))})",
-            "",
-            "Change encode.codec or the output's ending (.mkv carries all of them)",
+            got=f"{container} cannot carry that codec",
+            must=f"it can carry {', '.join(sorted(_VIDEO_CODECS[container]))}",
+            do="Change encode.codec or the output's ending (.mkv carries all of them)",
         )
     return codec
 
@@ -181,7 +181,7 @@ def join(
     except av.error.FFmpegError as error:
         if isinstance(error, OSError) and error.errno:
             raise write_problem(target, error) from error
-        raise SegmentError("join", str(target), "must be muxed", str(error)) from error
+        raise SegmentError("join", str(target), got=f"could not be muxed: {error}") from error
     if _needs_room(tags, container):
         try:
             set_shown_size(target, tags.sample_aspect_ratio)
@@ -224,7 +224,7 @@ def _added(side: SidePackets, output: OutputContainer, target: Path) -> Iterator
     try:
         return side.add_to(output)
     except ValueError as error:
-        raise SegmentError("join", str(target), "must be muxed", str(error)) from error
+        raise SegmentError("join", str(target), got=f"could not be muxed: {error}") from error
 
 
 def _interleaved(video: Iterator[Packet[Any]], sound: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
@@ -264,9 +264,8 @@ def _video_packets(segments: Sequence[SegmentFile], timeline: Timeline, stream: 
                 raise SegmentError(
                     "segment_frames",
                     str(segment.path),
-                    f"must hold {segment.frames} frames",
-                    str(len(set(stamps))),
-                    "Run the same command again",
+                    got=f"holds {len(set(stamps))} frames instead of {segment.frames}",
+                    do="Run the same command again",
                 )
             rank = np.argsort(np.argsort(np.array(stamps), kind="stable"), kind="stable")
             source.seek(0)
@@ -286,4 +285,4 @@ def _video_packets(segments: Sequence[SegmentFile], timeline: Timeline, stream: 
                 yield packet
         base += segment.frames
     if base != len(timeline.pts):
-        raise SegmentError("segments_total", "segments", f"must hold {len(timeline.pts)} frames", str(base))
+        raise SegmentError("segments_total", "segments", got=f"hold {base} frames instead of {len(timeline.pts)}")

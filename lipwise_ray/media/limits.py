@@ -27,8 +27,13 @@ def check_container(container: InputContainer, path: Path, limits: LimitsSetting
     """
     streams = len(container.streams)
     if streams > limits.streams:
-        must = f"must have at most {limits.streams} streams"
-        raise MediaError("too_many_streams", str(path), must, str(streams), "See limits.streams")
+        raise MediaError(
+            "too_many_streams",
+            str(path),
+            got=f"holds {streams} streams",
+            must=f"at most {limits.streams} are allowed",
+            do="See limits.streams",
+        )
     check_duration(Fraction(container.duration or 0, av.time_base), path, limits)
 
 
@@ -48,8 +53,13 @@ def check_size(size: Size, path: Path, limits: LimitsSettings) -> None:
         MediaError: It is.
     """
     if size.width * size.height > limits.megapixels * 1e6:
-        must = f"must have at most {limits.megapixels:g} megapixels"
-        raise MediaError("too_large", str(path), must, f"{size.width}x{size.height}", "See limits.megapixels")
+        raise MediaError(
+            "too_large",
+            str(path),
+            got=f"has frames of {size.width}x{size.height}",
+            must=f"at most {limits.megapixels:g} megapixels are allowed",
+            do="See limits.megapixels",
+        )
 
 
 def check_duration(seconds: Fraction, path: Path, limits: LimitsSettings) -> None:
@@ -59,5 +69,10 @@ def check_duration(seconds: Fraction, path: Path, limits: LimitsSettings) -> Non
         MediaError: It is.
     """
     if seconds > limits.hours * _HOUR_S:
-        must = f"must last at most {limits.hours:g} hours"
-        raise MediaError("too_long", str(path), must, f"{float(seconds) / _HOUR_S:.2f}", "See limits.hours")
+        raise MediaError(
+            "too_long",
+            str(path),
+            got=f"lasts {float(seconds) / _HOUR_S:.2f} hours",
+            must=f"at most {limits.hours:g} hours are allowed",
+            do="See limits.hours",
+        )

@@ -54,7 +54,10 @@ def set_shown_size(path: Path, sample_aspect_ratio: Fraction) -> None:
             data = _described_tracks(file.read(size), sample_aspect_ratio)
         except (EOFError, KeyError, ValueError) as error:
             raise SegmentError(
-                "matroska", str(path), "must be a file as it was muxed", "another", "Run the same command again"
+                "matroska",
+                str(path),
+                got="the shape of its pixels cannot be noted: its tracks are not where they were muxed",
+                do="Run the same command again",
             ) from error
         file.seek(at)
         file.write(data)

@@ -134,13 +134,13 @@ def _refuse_unknown(streams: Iterable[VideoStream | AudioStream], path: Path) ->
     Raises:
         MediaError: There are.
     """
-    if any(not is_known(stream) for stream in streams):
+    unknown = next((stream for stream in streams if not is_known(stream)), None)
+    if unknown is not None:
         raise MediaError(
             "unknown_codec",
             str(path),
-            "must be of a codec that FFmpeg decodes",
-            "a stream of another",
-            "Export it again, for example as H.264 and AAC",
+            got=f"FFmpeg has no decoder for the codec of its {unknown.type} stream",
+            do="Export it again, for example as H.264 and AAC",
         )
 
 
@@ -186,17 +186,14 @@ def probe_video(path: Path, limits: LimitsSettings | None = None, rate: Fraction
         if stream is None:
             _refuse_unknown(container.streams.video, path)
         if stream is None or not stream.codec_context.width:
-            covers = len(container.streams.video)
-            got = "only audio with a cover image" if covers else "only audio"
+            got = "has no video stream"
             if stream is not None:
-                got = "a frame whose size cannot be read"
-            raise MediaError(
-                "no_video",
-                str(path),
-                "needs a video stream",
-                got if container.streams.audio or covers else "no stream at all",
-                'Set "video" to a file with a video stream',
-            )
+                got = "has frames whose size cannot be read"
+            elif container.streams.video:
+                got = "has no video stream, only audio with a cover image"
+            elif container.streams.audio:
+                got = "has no video stream, only audio"
+            raise MediaError("no_video", str(path), got=got, do='Set "video" to a file with a video stream')
         check_frame_size(stream, path, limits)
         sound = audio_stream(container)
         stream.thread_type = "SLICE"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
@@ -239,7 +236,9 @@ def _series_info(path: Path, limits: LimitsSettings, rate: Fraction) -> VideoInf
     check_duration(len(files) / rate, path, limits)
     first = probe_video(files[0], limits)
     if webp_size(files[0]) is not None or not first.is_still:
-        raise MediaError("no_series", str(path), "must hold single images", f"moving ones in {files[0].name}")
+        raise MediaError(
+            "no_series", str(path), got=f"{files[0].name} is an animation", must="a series holds single images"
+        )
     return replace(
         first, path=path, container=SERIES, time_base=1 / rate, average_rate=rate, guessed_rate=None, is_still=False
     )
@@ -324,15 +323,10 @@ def probe_audio(path: Path, limits: LimitsSettings | None = None) -> AudioInfo:
         if stream is None:
             _refuse_unknown(container.streams.audio, path)
         if stream is None or not (stream.codec_context.sample_rate and stream.codec_context.layout.nb_channels):
-            raise AudioError(
-                "no_audio",
-                str(path),
-                "needs an audio stream",
-                ("only video" if container.streams.video else "none")
-                if stream is None
-                else "one without rate or channels",
-                'Set "audio" to a file with an audio stream',
-            )
+            got = "has an audio stream without rate or channels"
+            if stream is None:
+                got = "has no audio stream" + (", only video" if container.streams.video else "")
+            raise AudioError("no_audio", str(path), got=got, do='Set "audio" to a file with an audio stream')
         video = video_stream(container)
         lead_s = Fraction(0)
         if video is not None and container.format.name not in _STILL_FORMATS:

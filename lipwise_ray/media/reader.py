@@ -206,7 +206,7 @@ class VideoReader:
                 break
             if number == wanted:
                 if frame.is_corrupt and not self._salvage:
-                    raise damaged(self._path, f"a damaged frame {number}")
+                    raise damaged(self._path, f"frame {number} is damaged")
                 yield frame
                 wanted += 1
                 if wanted == stop:
@@ -215,9 +215,8 @@ class VideoReader:
             raise MediaError(
                 "frame_missing",
                 str(self._path),
-                f"must decode to {len(self._index)} frames",
-                f"no frame {wanted}",
-                'Export it again, or set on_error = "salvage"',
+                got=f"frame {wanted} of {len(self._index)} does not decode",
+                do='Export it again, or set on_error = "salvage" to dub what decodes',
             )
 
     def read_order(self, numbers: Iterable[int]) -> Iterator[VideoFrame]:

@@ -166,7 +166,7 @@ def _next(packets: Iterator[Packet[Any]], name: str) -> Packet[Any] | None:
     try:
         return next(packets, None)
     except av.error.FFmpegError as error:
-        raise SegmentError("side_streams", name, "must be read to its end", str(error)) from error
+        raise SegmentError("side_streams", name, got=f"cannot be read to its end: {error}") from error
 
 
 @dataclass(slots=True)

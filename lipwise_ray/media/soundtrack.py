@@ -95,17 +95,17 @@ def plan_soundtrack(
         raise SettingsError(
             "audio_container",
             f"encode.audio.codec = {codec}",
-            f"must be one that {container} can carry ({', '.join(_ENCODE[container])})",
-            "",
-            'Use encode.audio.codec = "auto"',
+            got=f"{container} cannot carry that codec",
+            must=f"it can carry {', '.join(_ENCODE[container])}",
+            do='Use encode.audio.codec = "auto"',
         )
     name = canonical(info.codec)
     fitting = name in _COPY[container]
     whole = duration_s == sound.duration_s and not info.lead_s and sound.is_even
     if codec == "copy" and not (whole and fitting):
-        reason = f"{name} in {info.container.split(',')[0]}"
+        reason = f"it is {name}, which {container} does not carry"
         if fitting:
-            reason = "a length that must be cut or padded" if sound.is_even else _unevenness(sound)
+            reason = "its length has to be cut or padded" if sound.is_even else _unevenness(sound)
         raise copy_impossible(info, container, reason)
     is_lossless = name in LOSSLESS or name.startswith("pcm_")
     bits = info.bits if is_lossless else 16
@@ -128,14 +128,13 @@ def copy_impossible(info: AudioInfo, container: str, reason: str) -> SettingsErr
     return SettingsError(
         "copy_impossible",
         str(info.path),
-        f"needs audio that {container} can take as it is for encode.audio.codec = copy",
-        reason,
-        'Use encode.audio.codec = "auto"',
+        got=f"its audio cannot be copied into {container} as it is: {reason}",
+        do='Use encode.audio.codec = "auto"',
     )
 
 
 def _unevenness(sound: DecodedAudio) -> str:
-    return "a rate or channels that change" if sound.changes else f"{sound.holes} holes in its time stamps"
+    return "its rate or channels change" if sound.changes else f"its time stamps have {sound.holes} holes"
 
 
 def add_soundtrack(
@@ -161,9 +160,8 @@ def add_soundtrack(
         raise SettingsError(
             "audio_encoder",
             f"encode.audio.codec = {plan.codec}",
-            f"must encode {info.channels} channels at {rate_hz} Hz into this container",
-            str(error),
-            'Use encode.audio.codec = "auto"',
+            got=f"refused {info.channels} channels at {rate_hz} Hz: {error}",
+            do='Use encode.audio.codec = "auto"',
         ) from error
     return _encoded(stream, info, plan, salvage=salvage)
 

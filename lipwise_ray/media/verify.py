@@ -90,13 +90,13 @@ def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callab
                 crc = zlib.crc32(bytes(packet), crc)
                 for frame in packet.decode():
                     if frame.is_corrupt:
-                        raise _wrong(path, "must decode without damage", f"a damaged frame {seen}")
+                        raise _wrong(path, f"frame {seen} is damaged")
                     seen += 1
                     on_frame()
     except (av.error.FFmpegError, MediaError) as error:
-        raise _wrong(path, "must decode to its end", str(error)) from error
+        raise _wrong(path, f"does not decode to its end: {error}") from error
     if seen != frames:
-        raise _wrong(path, f"must hold {frames} frames", str(seen))
+        raise _wrong(path, f"holds {seen} frames instead of {frames}")
     return Proof(crc, header, av.__version__)
 
 
@@ -125,18 +125,18 @@ def verify(
     try:
         seen = _read(path, segments, {} if side is None else side.muxed, with_sound=audio_s is not None)
     except (av.error.FFmpegError, MediaError) as error:
-        raise _wrong(path, "must decode to its end", str(error)) from error
+        raise _wrong(path, f"does not decode to its end: {error}") from error
     expected = (timeline.pts - timeline.pts[0]) * float(timeline.time_base)
     if len(seen.times) != len(expected):
-        raise _wrong(path, f"must hold {len(expected)} frames", str(len(seen.times)))
+        raise _wrong(path, f"holds {len(seen.times)} frames instead of {len(expected)}")
     off_s = float(np.abs(np.sort(seen.times) - expected).max())
     if off_s > _MATROSKA_TICK_S:
-        raise _wrong(path, "must show every frame at its planned time", f"{off_s:.4f} s off")
+        raise _wrong(path, f"shows a frame {off_s:.4f} s off its planned time")
     changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
     if changed:
-        raise _wrong(path, "must hold the packets of its segments", f"others in segment {changed[0]}")
+        raise _wrong(path, f"holds other packets than segment {changed[0]}")
     if tags is not None and (other := tags.differences(probe_video(path, WIDEST_LIMITS))):
-        raise _wrong(path, "must say of its frames what was planned", "; ".join(other))
+        raise _wrong(path, f"says other things of its frames than planned: {'; '.join(other)}")
     heard_s = None if audio_s is None else check_sound(path, audio_s)
     if side is not None:
         _check_side(path, side, seen)
@@ -168,8 +168,12 @@ def _check_side(path: Path, side: SidePackets, seen: _FileContents) -> None:
         wrong["timecode"] = f"time code {seen.timecode}, not {timecode}"
     if wrong:
         side.broken.update(wrong)
-        must, got = "must hold what goes along as it was written", "; ".join(wrong.values())
-        raise SegmentError("side_streams", str(path), must, got, "See encode.keep")
+        raise SegmentError(
+            "side_streams",
+            str(path),
+            got=f"what goes along is not as it was written: {'; '.join(wrong.values())}",
+            do="See encode.keep",
+        )
 
 
 def check_sound(path: Path, audio_s: Fraction) -> float:
@@ -180,15 +184,13 @@ def check_sound(path: Path, audio_s: Fraction) -> float:
         for _ in reader.blocks(info.rate_hz, info.layout):
             pass
     except (av.error.FFmpegError, InputError) as error:
-        raise _wrong(path, "must decode to its end", str(error)) from error
+        raise _wrong(path, f"does not decode to its end: {error}") from error
     findings = reader.findings
     if findings.holes:
-        raise _wrong(
-            path, "must hold audio without a hole", f"{findings.holes}, {float(findings.hole_s):.3f} s together"
-        )
+        raise _wrong(path, f"its audio has {findings.holes} holes, {float(findings.hole_s):.3f} s together")
     slack_s = _PADDED_SAMPLES / info.rate_hz + _MATROSKA_TICK_S  # the last packet may be padded
     if abs(float(findings.length_s - audio_s)) > slack_s or float(info.lead_s) > slack_s:
-        raise _wrong(path, f"must hold {float(audio_s):.3f} s of audio", f"{float(findings.length_s):.3f} s")
+        raise _wrong(path, f"holds {float(findings.length_s):.3f} s of audio instead of {float(audio_s):.3f} s")
     return float(findings.length_s)
 
 
@@ -210,7 +212,7 @@ def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed]
     with open_input(path) as container:
         video, audio = video_stream(container), audio_stream(container)
         if video is None or (audio is not None) != with_sound:
-            raise _wrong(path, "must hold the planned streams", "others")
+            raise _wrong(path, "holds other streams than planned")
         tick_s = float(cast("Fraction", video.time_base))
         beside = [container.streams[number] for number in side if number < len(container.streams)]
         _describe(container, video, beside, side, seen)
@@ -249,8 +251,8 @@ def _begin(decoder: VideoCodecContext, packet: Packet[Any], path: Path) -> None:
     frames = [*decoder.decode(packet), *decoder.decode(None)]
     decoder.flush_buffers()
     if len(frames) != 1 or frames[0].is_corrupt:
-        raise _wrong(path, "must have a segment begin with a whole frame", "none")
+        raise _wrong(path, "a segment does not begin with a whole frame")
 
 
-def _wrong(path: Path, must: str, got: str) -> SegmentError:
-    return SegmentError("verify", str(path), must, got, "Run the same command again")
+def _wrong(path: Path, happened: str) -> SegmentError:
+    return SegmentError("verify", str(path), got=happened, do="Run the same command again")

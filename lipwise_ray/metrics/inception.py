@@ -48,9 +48,8 @@ class Inception:
             raise WeightsError(
                 "other_network",
                 str(weights),
-                "must hold Inception v3 as published for FID",
-                str(error).splitlines()[0],
-                "Run `lipwise-ray models pull inception_fid`",
+                got=f"not Inception v3 as published for FID: {str(error).splitlines()[0]}",
+                do="Run `lipwise-ray models pull inception_fid`",
             ) from error
         self._network = network.to(device)
         self._device = device

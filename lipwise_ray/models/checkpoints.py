@@ -105,7 +105,7 @@ def _from_record(record: dict[RoleName, Checkpoint | list[Checkpoint] | None]) -
     files: dict[RoleName, tuple[Checkpoint, ...]] = {}
     for role, several in record.items():
         if isinstance(several, list) != ROLES[role].several_files and several is not None:
-            raise ValueError(f"{role}: must be {'a list' if ROLES[role].several_files else 'one checkpoint'}")
+            raise ValueError(f"{role}: not {'a list' if ROLES[role].several_files else 'one checkpoint'}")
         if several:
             files[role] = tuple(several) if isinstance(several, list) else (several,)
     return Checkpoints(files)

@@ -14,7 +14,7 @@ from typing import IO, Any
 import requests
 import smart_open
 
-from lipwise_ray.errors import LipwiseError, SetupError, StorageError, WeightsError
+from lipwise_ray.errors import LipwiseError, SetupError, StorageError, WeightsError, os_reason
 from lipwise_ray.models.registry import Registry, RegistryEntry
 from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.storage.digest import sha256_of
@@ -70,9 +70,8 @@ def pull(
         raise SetupError(
             "licence",
             f"model {name}",
-            f"may be used under these terms only: {entry.licence}",
-            "",
-            "If that fits your use, run the command again with --accept-licence",
+            got=f"its licence needs your consent: {entry.licence}",
+            do="If these terms fit your use, run the command again with --accept-licence",
         )
     target = registry.path_of(name)
     if target.is_file() and sha256_of(target) == entry.sha256:
@@ -82,9 +81,8 @@ def pull(
         raise WeightsError(
             "no_download",
             f"model {name}",
-            "has no public address",
-            "",
-            f"Download {entry.file} yourself and run `lipwise-ray models add {name} FILE`",
+            got="no public address to download it from",
+            do=f"Download {entry.file} yourself and run `lipwise-ray models add {name} FILE`",
         )
     problems: list[str] = []
     for address in addresses:
@@ -102,9 +100,8 @@ def pull(
     raise WeightsError(
         "pull_failed",
         f"model {name}",
-        "must be downloadable",
-        "; ".join(dict.fromkeys(problems)),
-        f"Try --mirror, or download {entry.file} yourself and run `lipwise-ray models add {name} FILE`",
+        got=f"could not be downloaded: {'; '.join(dict.fromkeys(problems))}",
+        do=f"Try --mirror, or download {entry.file} yourself and run `lipwise-ray models add {name} FILE`",
     )
 
 
@@ -161,8 +158,8 @@ def _fetch(address: str, entry: RegistryEntry, target: Path, on_progress: Progre
         raise WeightsError(
             "wrong_hash",
             _shown(address),
-            f"must give the published file (sha256 {entry.sha256[:12]}...)",
-            f"sha256 {digest.hexdigest()[:12]}...",
+            got=f"gave a file of sha256 {digest.hexdigest()[:12]}...",
+            must=f"the published file has {entry.sha256[:12]}...",
         )
     with _disk(target):
         part.replace(target)
@@ -205,9 +202,8 @@ def _disk(path: Path) -> Generator[None, None, None]:
         raise StorageError(
             "models_folder",
             str(path),
-            "must be writable",
-            error.strerror or "",
-            "Set paths.models to a folder with room",
+            got=f"cannot be written: {os_reason(error)}",
+            do="Set paths.models to a folder with room",
         ) from error
 
 

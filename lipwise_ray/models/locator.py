@@ -33,7 +33,9 @@ class Mirror:
     def __init__(self, address: str, cache: Cache) -> None:
         if not is_local(address) and not is_store(address):
             raise SettingsError(
-                "mirror", "paths.mirror", "must be a folder, or a prefix in a bucket of s3, gs or az", shown(address)
+                "mirror",
+                "paths.mirror",
+                got=f"{shown(address)} is neither a folder nor a prefix in a bucket of s3, gs or az",
             )
         self._address = str(whole_path(address)) if is_local(address) else address.rstrip("/")
         self._cache = cache
@@ -78,9 +80,8 @@ class Mirror:
                 raise WeightsError(
                     "wrong_hash",
                     shown(address),
-                    f"must be the published file (sha256 {sha256[:12]}...)",
-                    f"sha256 {found[:12]}...",
-                    "Put the right file into the mirror",
+                    got=f"is not the published file: its sha256 is {found[:12]}..., not {sha256[:12]}...",
+                    do="Put the right file into the mirror",
                 )
             return True
 
@@ -130,9 +131,8 @@ class WeightsLocator:
             raise WeightsError(
                 "not_on_machine",
                 f"model {checkpoint.name} on {socket.gethostname()}",
-                "must be on every machine",
-                f"no file at {path}" + (", nor in paths.mirror" if self._mirror else ""),
-                "Mount the folder of models on all machines, or set paths.mirror",
+                got=f"no file at {path}" + (", nor in paths.mirror" if self._mirror else ""),
+                do="Mount the folder of models on all machines, or set paths.mirror",
             )
         return found
 

@@ -78,7 +78,7 @@ class Registry:
             self.entries = TypeAdapter(dict[str, RegistryEntry]).validate_python(raw)
         except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
             raise WeightsError(
-                "registry", str(path), "must be a registry of checkpoints", str(error).splitlines()[0]
+                "registry", str(path), got=f"not a registry of checkpoints: {str(error).splitlines()[0]}"
             ) from error
 
     def entry(self, name: str) -> RegistryEntry:
@@ -91,10 +91,9 @@ class Registry:
             near = difflib.get_close_matches(name, self.entries, n=1)
             raise WeightsError(
                 "unknown_model",
-                f"model {name}",
-                f"must be one of {', '.join(self.entries)}",
                 "",
-                f'Did you mean "{near[0]}"?' if near else "`lipwise-ray models list` shows them",
+                got=f'unknown model "{name}"' + (f' - did you mean "{near[0]}"?' if near else ""),
+                do=f"Known: {', '.join(self.entries)}",
             )
         return self.entries[name]
 
@@ -127,9 +126,8 @@ class Registry:
             raise WeightsError(
                 "other_network",
                 f"model {name}",
-                f"must be of the network {network}",
-                entry.network,
-                f"Choose one of {', '.join(fitting)}",
+                got=f"is of the network {entry.network}, not {network}",
+                do=f"Choose one of {', '.join(fitting)}",
             )
         if not path.is_file() and self._is_elsewhere(name):
             return entry.checkpoint(name, path)
@@ -158,13 +156,17 @@ class Registry:
         if sha256 != entry.sha256:
             size = path.stat().st_size
             cut = entry.bytes_total is not None and size < entry.bytes_total
-            got = f"{size} of {entry.bytes_total} bytes" if cut else f"sha256 {sha256[:12]}... ({size} bytes)"
+            got = (
+                f"cut off: {size} of {entry.bytes_total} bytes"
+                if cut
+                else f"another file, of sha256 {sha256[:12]}... and {size} bytes"
+            )
             raise WeightsError(
                 "wrong_hash",
                 str(path),
-                f"must be the published file of {name} (sha256 {entry.sha256[:12]}...)",
-                got,
-                f"Run `lipwise-ray models pull {name}` again; to use a file of your own, give its path instead",
+                got=got,
+                must=f"the published file of {name} has sha256 {entry.sha256[:12]}...",
+                do=f"Run `lipwise-ray models pull {name}` again; to use a file of your own, give its path instead",
             )
 
     def own_file(self, path: Path, network: str) -> Checkpoint:
@@ -179,7 +181,10 @@ class Registry:
             if entry.sha256 == sha256:
                 if entry.network != network:
                     raise WeightsError(
-                        "other_network", str(path), f"must be a checkpoint of {network}", f"the published {name}"
+                        "other_network",
+                        str(path),
+                        got=f"is the published {name}, of the network {entry.network}",
+                        must=f"a checkpoint of {network} is needed",
                     )
                 return entry.checkpoint(name, path)
         return Checkpoint("custom", network, path, sha256)

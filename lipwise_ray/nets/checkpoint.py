@@ -50,28 +50,24 @@ def refuse_non_weights(path: Path) -> None:
     """
     where = str(path)
     if not path.is_file():
-        raise WeightsError(
-            "no_weights", where, "must be a checkpoint file", "nothing there", "Run `lipwise-ray models list`"
-        )
+        raise WeightsError("no_weights", where, got="no such checkpoint file", do="See `lipwise-ray models list`")
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
-        raise WeightsError("empty_weights", where, "must hold weights", "an empty file", "Download it again")
+        raise WeightsError("empty_weights", where, got="an empty file", do="Download it again")
     if head.startswith(_LFS):
         raise WeightsError(
             "lfs_pointer",
             where,
-            "must hold weights",
-            "a Git LFS pointer, which only names the file",
-            "Download the file itself, or run `git lfs pull` where it came from",
+            got="a Git LFS pointer, which only names the file with the weights",
+            do="Download the file itself, or run `git lfs pull` where it came from",
         )
     if head.lstrip()[:1] == b"<":
         raise WeightsError(
             "html_weights",
             where,
-            "must hold weights",
-            "a web page",
-            "The download was answered by a page: download it again with `lipwise-ray models pull`",
+            got="a web page, not weights",
+            do="The download was answered by a page: download it again with `lipwise-ray models pull`",
         )
 
 
@@ -92,7 +88,7 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     mapping = cast("Mapping[object, object]", contents)
     tensors = {str(key).removeprefix(_PREFIX): value for key, value in mapping.items() if _is_whole(path, value)}
     if not tensors:
-        raise WeightsError("no_tensors", str(path), "must hold tensors", "none", "Download it again")
+        raise WeightsError("no_tensors", str(path), got="holds no tensors", do="Download it again")
     return cast("dict[str, Tensor]", tensors)
 
 
@@ -120,9 +116,9 @@ def load_pickled(path: Path) -> object:
             raise WeightsError(
                 "unsafe_weights",
                 str(path),
-                "must hold tensors, numbers and text only",
-                f"a pickle that names {named[1]}, which is not run",
-                "Where you trust it, load it with torch and save its state_dict() anew",
+                got=f"holds a pickle that names {named[1]}, which is not run",
+                must="only tensors, numbers and text are loaded",
+                do="Where you trust it, load it with torch and save its state_dict() anew",
             ) from error
         raise _unreadable(path, f"{path.stat().st_size} bytes that do not load ({_first_line(error)})") from error
 
@@ -167,9 +163,8 @@ def _unreadable(path: Path, got: str) -> WeightsError:
     return WeightsError(
         "unreadable_weights",
         str(path),
-        "must be a whole checkpoint of tensors",
-        got,
-        "The download may be cut off: check it with `lipwise-ray models verify`, or download it again",
+        got=f"not a whole checkpoint: {got}",
+        do="The download may be cut off: check it with `lipwise-ray models verify`, or download it again",
     )
 
 
@@ -199,8 +194,12 @@ def load_network(kind: type[_Network], path: Path, name: str) -> _Network:
     except IndexError:  # a number where a layer's weights belong
         width = 0.0
     if not 0 < width <= _WIDEST:
-        got = "layers of no width that it can have"
-        raise WeightsError("other_network", str(path), f"must hold the tensors of {name}", got, _OTHER_DO)
+        raise WeightsError(
+            "other_network",
+            str(path),
+            got=f"not a checkpoint of {name}: its layers have no width that {name} can have",
+            do=_OTHER_DO,
+        )
     with torch.device("meta"):  # a shape in a file does not decide how much memory is taken
         _check_fit(sized(width), tensors, path, name)
     network: _Network = sized(width)
@@ -224,10 +223,9 @@ def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, na
         raise WeightsError(
             "other_network",
             str(path),
-            f"must hold the {len(wanted)} tensors of {name}",
-            f"{len(tensors)} tensors, {len(missing)} missing, {len(odd)} unknown, "
-            f"{len(reshaped)} of another shape (for example {example})",
-            _OTHER_DO,
+            got=f"not a checkpoint of {name}: {len(tensors)} tensors instead of {len(wanted)}, {len(missing)} missing, "
+            f"{len(odd)} unknown, {len(reshaped)} of another shape (for example {example})",
+            do=_OTHER_DO,
         )
 
 

@@ -74,11 +74,7 @@ class ImageModel:
         bears = {"float16": self.supports_float16, "bfloat16": self.supports_bfloat16}
         if not bears.get(precision, True):
             raise SettingsError(
-                "no_precision",
-                where,
-                "must be a number format that the network bears",
-                f"{precision}, which is too narrow for {self.architecture}",
-                "Leave it at auto",
+                "no_precision", where, got=f"{precision} is too narrow for {self.architecture}", do="Leave it at auto"
             )
         if precision != "auto":
             return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
@@ -111,16 +107,20 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
         raise WeightsError(
             "needs_extra",
             str(path),
-            "needs the extra codeformer, whose licence is non-commercial (S-Lab 1.0)",
-            "it is not installed",
-            "pip install 'lipwise-ray[codeformer]'",
+            got="a CodeFormer checkpoint, for which the extra codeformer is not installed",
+            must="its licence is non-commercial (S-Lab 1.0)",
+            do="If that fits your use, run `pip install 'lipwise-ray[codeformer]'`",
         )
     try:
         descriptor = spandrel.ModelLoader(registry=registry).load_from_state_dict(dict(tensors))
     except spandrel.UnsupportedModelError as error:
         architectures = ", ".join(sorted(architecture.architecture.id for architecture in registry.architectures()))
         raise WeightsError(
-            "unknown_architecture", str(path), f"must be of one of these architectures: {architectures}", "none of them"
+            "unknown_architecture",
+            str(path),
+            got="its architecture is unknown",
+            must=f"known are {architectures}",
+            do="Choose a checkpoint of one of these",
         ) from error
     except (RuntimeError, KeyError, ValueError, IndexError) as error:  # the tensors of half a network
         if is_of_the_machine(error):
@@ -128,24 +128,25 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
         raise WeightsError(
             "unreadable_weights",
             str(path),
-            "must hold all tensors of its network",
-            " ".join(str(error).split())[:200] or type(error).__name__,
-            "Download it again",
+            got=f"its network cannot be loaded: {' '.join(str(error).split())[:200] or type(error).__name__}",
+            do="Download it again",
         ) from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor) or {
         descriptor.input_channels,
         descriptor.output_channels,
     } != {_RGB}:
         raise WeightsError(
-            "not_an_image_model", str(path), "must turn one RGB image into another", descriptor.architecture.name
+            "not_an_image_model",
+            str(path),
+            got=f"{descriptor.architecture.name} does not turn one RGB image into another",
+            do="Choose a checkpoint of another architecture",
         )
     if descriptor.architecture.id in _NOISY:
         raise WeightsError(
             "draws_noise",
             str(path),
-            "must give the same image for the same input",
-            f"{descriptor.architecture.name}, which draws noise in every call",
-            "Choose a checkpoint of another architecture",
+            got=f"{descriptor.architecture.name} draws noise in every call, so its images cannot be made again",
+            do="Choose a checkpoint of another architecture",
         )
     network = descriptor.model.eval().requires_grad_(requires_grad=False)
     return ImageModel(

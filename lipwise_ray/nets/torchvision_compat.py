@@ -32,9 +32,8 @@ def declare_torchvision_operators() -> None:
             raise SetupError(
                 "torchvision",
                 "torchvision",
-                "must be of the version that goes with torch",
-                str(error).splitlines()[0][:200],
-                f"Install the torchvision of torch {torch.__version__}",
+                got=f"does not go with torch {torch.__version__}: {str(error).splitlines()[0][:200]}",
+                do=f"Install the torchvision of torch {torch.__version__}",
             ) from error
         library = torch.library.Library("torchvision", "FRAGMENT")
         for name in _MISSING:

@@ -89,9 +89,8 @@ def compare(a: RunReport, b: RunReport) -> RunComparison:
         raise StateError(
             "nothing_in_common",
             f"{a.run.run_id} and {b.run.run_id}",
-            "must have finished rows with the same ids",
-            f"{len(done[0])} and {len(done[1])} rows",
-            "Compare runs of one manifest",
+            got=f"have no finished rows in common (of {len(done[0])} and {len(done[1])})",
+            do="Compare runs of one manifest",
         )
     rows = [_side_by_side(done[0][name], done[1][name]) for name in common]
     groups: dict[str, list[FlatRow]] = {ALL: rows}

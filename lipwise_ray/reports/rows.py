@@ -84,8 +84,10 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
     chosen = run_id or next(there, "")
     run = read_typed(store, layout.run_record(chosen), RunRecord) if chosen in runs else None
     if run is None:
-        wanted, known = f"the run {run_id}" if run_id else "a run", f"only {', '.join(runs[-3:])}" if runs else "none"
-        raise StateError("no_runs", store.address, f"must hold {wanted}", known, "Check the path and --run")
+        happened = f"holds no run {run_id}" if run_id else "holds no run"
+        if runs:
+            happened += f", only {', '.join(runs[-3:])}"
+        raise StateError("no_runs", store.address, got=happened, do="Check the path and --run")
     rows: list[FlatRow] = []
     details: list[RowDetail] = []
     for outcome in _outcomes(store, store.names(layout.rows(chosen))):
@@ -201,7 +203,7 @@ def _outcomes(store: Store, keys: list[str]) -> Iterator[RowOutcome]:
     for key, data in zip(keys, store.read_all(keys), strict=True):
         line = key.rpartition("/")[2].split("-")[0]
         number = int(line) if line.isdecimal() else 0
-        message = f"{key}: must be whole, got a damaged record. Run submit again."
+        message = f"{key}: the record is damaged. Run the same command again."
         damaged = RowFailure(code="damaged_record", message=message)
         yield outcome_in(as_json(data)) or RowOutcome(row=number, row_id=f"line {number}", result=damaged)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.errors import OutputError
+from lipwise_ray.errors import OutputError, os_reason
 from lipwise_ray.reports.page import Costs, page
 from lipwise_ray.reports.rows import RunReport, collect, collect_latest, joined
 from lipwise_ray.reports.tables import as_csv, as_json_lines, as_parquet
@@ -91,6 +91,6 @@ def _write(store: Store, report: RunReport, place: str, folder: Path | None = No
             (folder / name).write_bytes(data)
         except OSError as error:
             raise OutputError(
-                "not_writable", str(folder), "must be writable", error.strerror or "", "Check it"
+                "not_writable", str(folder), got=f"cannot be written: {os_reason(error)}", do="Check the folder"
             ) from error
     return str(folder / NAMES[0]) if folder else f"{store.address}/{place}/{NAMES[0]}"

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.settings.layers import read_toml
+from lipwise_ray.settings.layers import in_words, read_toml
 
 _SECONDS_AN_HOUR = 3600
 Price = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
@@ -63,5 +63,5 @@ def read_prices(path: Path) -> Prices:
     try:
         return Prices.model_validate(read_toml(path, "prices"))
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise SettingsError("bad_prices", str(path), "must be a price list", "; ".join(problems)) from error
+        problems = [in_words(dict(item), ".".join(map(str, item["loc"]))) for item in error.errors()]
+        raise SettingsError("bad_prices", str(path), got=f"not a price list: {'; '.join(problems)}") from error

@@ -183,8 +183,7 @@ def _check_hearing(settings: Settings) -> None:
         raise SettingsError(
             "no_asr_model",
             "asr.model",
-            f"must be set for rows whose language is {AUTO}",
-            "nothing",
-            "Name the folder of a Whisper model",
+            got=f"not set, but rows have the language {AUTO}",
+            do="Name the folder of a Whisper model",
         )
     check_recogniser(Path(settings.asr.model))

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipwise_ray.errors import LipwiseError, StorageError
+from lipwise_ray.errors import LipwiseError, StorageError, os_reason
 from lipwise_ray.exit_codes import ExitCode, of_error, of_lenient_night
 from lipwise_ray.scheduler.metrics import NIGHT_METRICS, STATE_LABEL, NightFacts
 from lipwise_ray.state import layout
@@ -175,6 +175,6 @@ def write_metrics(
         write_to_textfile(str(path), registry)
     except OSError as error:
         raise StorageError(
-            "night_metrics_unwritable", str(path), "must be writable", error.strerror or str(error), "Check the folder"
+            "night_metrics_unwritable", str(path), got=f"cannot be written: {os_reason(error)}", do="Check the folder"
         ) from error
     return path

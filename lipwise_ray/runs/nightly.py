@@ -92,7 +92,7 @@ def _listed(backlog: str) -> Iterator[tuple[str, str, float, str]]:
     if is_local(backlog):
         folder = whole_path(backlog)
         if not folder.is_dir():
-            raise StateError("no_backlog", backlog, "must be a folder with manifests", "nothing", "Make it")
+            raise StateError("no_backlog", backlog, got="no such folder", do="Make it, and put manifests into it")
         for path in folder.iterdir():
             if path.suffix.lower() in READERS and path.is_file() and not path.name.startswith("."):
                 yield path.name, str(path), *_when_and_what(path)
@@ -142,11 +142,19 @@ def window_end(until: str, now: datetime, opens: str | None = None) -> datetime:
         begin = _at(opens, "--from", end)
         begin = begin if begin < end else begin - timedelta(days=1)
         if now < begin:
-            where, must = f"--from {opens}", f"must be over, and {until} ahead, when a night begins"
-            raise StateError("window_over", where, must, f"it is {now:%H:%M}", "Begin within the window")
+            raise StateError(
+                "window_over",
+                f"--from {opens}",
+                got=f"it is {now:%H:%M}, outside the window from {opens} to {until}",
+                do="Start within the window",
+            )
     elif end - now > _LONGEST_WINDOW:
-        got = f"it is {now:%H:%M}"
-        raise StateError("window_over", f"--until {until}", "must be ahead, within 16 hours", got, "Begin earlier")
+        raise StateError(
+            "window_over",
+            f"--until {until}",
+            got=f"it is {now:%H:%M}, and the next {until} is more than 16 hours ahead",
+            do="Start earlier",
+        )
     return end
 
 
@@ -154,7 +162,7 @@ def _at(clock: str, option: str, day: datetime) -> datetime:
     try:
         found = datetime.strptime(clock, _CLOCK).time()  # noqa: DTZ007  # the zone is the day's
     except ValueError as error:
-        raise StateError("bad_window", option, "must be a time of day such as 06:00", repr(clock)) from error
+        raise StateError("bad_window", option, got=f"{clock!r} is no time of day", do="Write it as in 06:00") from error
     return day.replace(hour=found.hour, minute=found.minute, second=0, microsecond=0)
 
 
@@ -243,8 +251,12 @@ class Nightly:
         problem: SetupError | None = None
         for one, manifest in self._in_order(store):
             if not lease.check():
-                must, do = "must have one night at a time", "The next night goes on"
-                raise EngineError("night_lost", self.state, must, "another one that took over, or `clean`", do)
+                raise EngineError(
+                    "night_lost",
+                    self.state,
+                    got="another night, or `lipwise-ray clean`, took this state over",
+                    do="The next night goes on where this one stopped",
+                )
             if self._stopped in _ENDS_ALL or self._is_over(store):
                 self._left += manifest.good + manifest.bad
                 continue

@@ -138,7 +138,10 @@ def connect(address: str) -> ClusterJobs:
         raise SettingsError("bad_usage", "--address", got=happened, do="Write http://HOST:PORT or https://HOST:PORT")
     if find_spec("aiohttp") is None:  # Ray's client loads without it, and fails later
         raise SetupError(
-            "no_extra", "--address", "needs Ray's client", "not installed", "pip install 'lipwise-ray[cluster]'"
+            "no_extra",
+            "--address",
+            got="what talks to a cluster, Ray's client, is not installed",
+            do="Run `pip install 'lipwise-ray[cluster]'`",
         )
     from lipwise_ray.backends.ray.cluster_jobs import ClusterJobs
 

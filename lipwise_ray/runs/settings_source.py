@@ -75,7 +75,7 @@ def _with_whole_paths(settings: Settings) -> Settings:
     try:
         rule = parse_selection_rule(settings.faces.select)
     except InputError as error:
-        raise SettingsError("faces", "faces.select", error.must, error.got) from error
+        raise SettingsError("faces", "faces.select", got=error.got, must=error.must) from error
     if settings.asr.model is not None:
         asr = settings.asr.model_copy(update={"model": str(whole_path(settings.asr.model))})
         settings = settings.model_copy(update={"asr": asr})

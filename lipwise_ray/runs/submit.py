@@ -97,8 +97,8 @@ def work_through(
     run_settings = source.for_run()
     told = run_settings.engine
     if is_within(work.out, state):
-        must, do = f"must not be the state {state}, or in it", "Name another folder or prefix"
-        raise SettingsError("out_in_state", "--out", must, work.out, do)
+        do = "Name another folder or prefix"
+        raise SettingsError("out_in_state", "--out", got=f"{work.out} is the state {state}, or lies in it", do=do)
     store = open_store(state)
     scratch, own = _scratch(store, run_settings.paths.scratch, shard)
     place = place_of(store, shard)
@@ -320,7 +320,7 @@ def _jobs(
 
 def _broken(row: Row, error: Exception) -> LipwiseError:
     failure = failure_of(error)
-    return LipwiseError(failure.code, row.where, "must be understood", failure.message)
+    return LipwiseError(failure.code, row.where, got=failure.message)
 
 
 def evaluate(

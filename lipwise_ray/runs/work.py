@@ -121,10 +121,10 @@ class Dubbing:
         codecs_for(settings.encode.codecs, container_for(Path(row.output)))
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
-            raise OutputError("output_escapes", row.where, f"must stay under {self.out}", output)
+            raise OutputError("output_escapes", row.where, got=f"{output} leads out of {self.out}, by way of a link")
         if is_within(output, self.state):
             do = "Change --out or --state"
-            raise OutputError("output_in_state", row.where, f"must not lie in the state {self.state}", output, do)
+            raise OutputError("output_in_state", row.where, got=f"{output} lies in the state {self.state}", do=do)
 
         def attempt(number: int, told: Settings, *, is_held: bool) -> RowFlow:
             checkpoints, device = self.checkpoints(requirements, told, row), run.device
@@ -192,9 +192,8 @@ class Evaluation:
             raise FaceError(
                 "evaluated_faces",
                 row.where,
-                "faces must be chosen by size, place or number to be evaluated",
-                rule.text,
-                "For example --set faces.select=largest",
+                got=f"the rule {rule.text} cannot be used to evaluate",
+                do="Choose by size, place or number, for example --set faces.select=largest",
             )
         checkpoints, absent = requirements.for_evaluation(settings, row)
         return EvaluationFlow(

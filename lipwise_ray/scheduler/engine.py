@@ -142,13 +142,11 @@ def failure_of(error: BaseException) -> Failure:
         blame = fitting[0] if fitting else "application"
         return Failure(blame, error.code, str(error), detail)
     if ran_out_of_memory(error):
-        return Failure(
-            "memory", "out_of_memory", f"memory: must suffice for the task, got {_first_line(error)}", detail
-        )
+        return Failure("memory", "out_of_memory", f"memory: ran out during the task: {_first_line(error)}", detail)
     if lost_its_device(error):
-        return Failure("application", DEVICE_ERROR, f"GPU: must go on computing, got {_first_line(error)}", detail)
+        return Failure("application", DEVICE_ERROR, f"GPU: failed during the task: {_first_line(error)}", detail)
     if is_of_the_disk(error):
-        return Failure("storage", "disk", f"disk: must be readable and writable, got {error}", detail)
+        return Failure("storage", "disk", f"disk: refused: {error}", detail)
     last = traceback.extract_tb(error.__traceback__)[-1:] if error.__traceback__ else []
     place = f" ({last[0].name} in {last[0].filename.rsplit('/', 1)[-1]}:{last[0].lineno})" if last else ""
     return Failure("application", INTERNAL, f"internal error: {type(error).__name__}: {error}{place}", detail)

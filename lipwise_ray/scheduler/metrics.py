@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from lipwise_ray.errors import SettingsError, StorageError
+from lipwise_ray.errors import SettingsError, StorageError, os_reason
 from lipwise_ray.scheduler.task import Lane
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.row_outcome import RowResult
@@ -134,8 +134,8 @@ class FileSink:
         import prometheus_client
 
         if path.suffix != ".prom" or not path.parent.is_dir():
-            got = f"{path}" if path.suffix != ".prom" else f"no folder {path.parent}"
-            raise SettingsError("metrics_file", "engine.metrics_file", "must be a .prom file in a folder", got)
+            got = f"{path} does not end in .prom" if path.suffix != ".prom" else f"no folder {path.parent}"
+            raise SettingsError("metrics_file", "engine.metrics_file", got=got)
         self._path = path
         self._registry: CollectorRegistry = prometheus_client.CollectorRegistry()
         makers = {"counter": prometheus_client.Counter, "gauge": prometheus_client.Gauge}
@@ -174,9 +174,8 @@ class FileSink:
             raise StorageError(
                 "metrics_unwritable",
                 str(self._path),
-                "must be writable",
-                error.strerror or str(error),
-                "Check the folder",
+                got=f"cannot be written: {os_reason(error)}",
+                do="Check the folder",
             ) from error
 
 

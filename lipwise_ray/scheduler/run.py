@@ -253,9 +253,7 @@ class Run:
     def _halted(self) -> str:
         """Return why nothing more may be begun, and say so once; empty while work can go on."""
         if not self.lease.held:
-            self.listener.problem(
-                f"{self.store.address}: must have one driver at a time, but another one took over. This one stops."
-            )
+            self.listener.problem(f"{self.store.address}: another driver took this state over, so this one stops.")
             return "lease_lost"
         sick = self.dispatcher.breaker.reason
         if sick is None:

@@ -88,5 +88,6 @@ def no_worker_can(task: Task, living: Sequence[WorkerSlot]) -> Failure | None:
     if not task.needs or not living or any(slot.can(task) for slot in living):
         return None
     there = ", ".join(sorted(frozenset[str]().union(*(slot.offers or () for slot in living))))
-    message = f"task {task.id}: needs a worker that can {', '.join(sorted(task.needs))}, got {len(living)} with {there}"
-    return Failure("setup", NO_WORKER_CAN, f"{message}. Name further choices in encode.codec, or add such machines.")
+    needs = ", ".join(sorted(task.needs))
+    message = f"task {task.id}: none of the {len(living)} workers can do {needs}; they can do {there or 'none of it'}."
+    return Failure("setup", NO_WORKER_CAN, f"{message} Name further choices in encode.codec, or add such machines.")

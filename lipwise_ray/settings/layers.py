@@ -103,7 +103,7 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any], where: str, origin: 
 def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
     path = [str(part) for part in item["loc"] if not str(part).startswith(UNION_TAG)]
     if not path:
-        return f"settings: {item['msg']}"
+        return f"settings: {in_words(item, '')}"
     name = ".".join(path)
     where = next((origin[n] for n in (name, ".".join(path[:-1]), path[0]) if n in origin), "settings")
     if item["type"] == "extra_forbidden":
@@ -112,7 +112,7 @@ def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
         meant = ".".join([*path[:-1], near[0]]) if near else ""
         hint = f'did you mean "{meant}"?' if near else f"known here: {', '.join(known)}"
         return f'{where}: unknown setting "{name}" - {hint}'
-    return f"{where}: {name}: {item['msg']}, got {clipped(repr(item['input']))}"
+    return f"{where}: {in_words(item, name)}"
 
 
 def _keys(path: list[str]) -> list[str]:
@@ -178,6 +178,23 @@ def parse_assignment(text: str) -> dict[str, Any]:
     for part in reversed(parts):
         parsed = {part: parsed}
     return parsed
+
+
+def in_words(item: Mapping[str, Any], name: str) -> str:
+    """Return what is wrong with a value by one of pydantic's errors: what it is, and then what it should be.
+
+    Args:
+        item: The error; of what a section is missing, or of several of its values together, the input is the section.
+        name: The value's name.
+    """
+    expected = str(item["msg"]).removeprefix("Value error, ")
+    if expected.startswith("Input should"):
+        expected = f"it{expected.removeprefix('Input')}"
+    elif expected[:2].istitle():
+        expected = expected[0].lower() + expected[1:]
+    value: object = item["input"]
+    place = name if isinstance(value, Mapping) else f"{name} = {clipped(repr(value))}"
+    return f"{place}: {expected}" if name else expected
 
 
 def clipped(text: str) -> str:

@@ -146,7 +146,7 @@ class SourceSettings(Section):
     @classmethod
     def _sane_rate(cls, value: str) -> str:
         if Fraction(value) > _MOST_FRAMES_A_SECOND:
-            raise ValueError(f"must be at most {_MOST_FRAMES_A_SECOND}")
+            raise ValueError(f"it must be at most {_MOST_FRAMES_A_SECOND}")
         return value
 
     @property

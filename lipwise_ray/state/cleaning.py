@@ -116,8 +116,13 @@ def clean(
             removed.bytes_total += sum(one.bytes_total for one in gone)
             if not dry_run:
                 if not is_held():
-                    must, do = "must be held while it is cleaned", "Run the same command again"
-                    raise EngineError("lease_unsure", store.address, must, "no sign of life for long", do)
+                    do = "Run the same command again"
+                    raise EngineError(
+                        "lease_unsure",
+                        store.address,
+                        got="its lease could not be renewed while it was cleaned, so another driver may be at work",
+                        do=do,
+                    )
                 store.remove_all([one.key for one in gone])
                 store.remove_empty(f"{place}/{name}")
         yield removed

@@ -27,7 +27,8 @@ def check_format(store: Store) -> bool:
         raise StateError(
             "newer_state",
             store.address,
-            f"was made by a newer lipwise-ray: its layout is {found.layout}, and this program knows up to {LAYOUT}",
+            got=f"was made by a newer lipwise-ray, with layout {found.layout}",
+            must=f"this program knows layouts up to {LAYOUT}",
             do="Nothing was changed. Install the newer version here, or choose another --state",
         )
     return True

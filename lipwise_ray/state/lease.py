@@ -320,7 +320,7 @@ def _taken(store: Store, epoch: int) -> StateError:
     return StateError(
         "state_in_use",
         store.address,
-        "must have one driver at a time",
-        _who(record),
-        "Wait for it, or give this run a --state of its own",
+        got=f"in use by {_who(record)}",
+        must="a state has one driver at a time",
+        do="Wait for it, or give this run a --state of its own",
     )

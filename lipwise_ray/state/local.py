@@ -13,7 +13,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore as ObstoreLocal
 
-from lipwise_ray.errors import InputError, StateError, StorageError
+from lipwise_ray.errors import InputError, StateError, StorageError, os_reason
 from lipwise_ray.state.remote import MOST_RECORD_BYTES
 from lipwise_ray.storage.address import whole_path
 from lipwise_ray.storage.objects import Listed
@@ -36,13 +36,15 @@ class LocalStore:
         try:
             self.root = whole_path(root)
         except InputError as error:
-            raise StateError("no_state", str(root), error.must, error.got, "Choose another --state") from error
+            raise StateError(
+                "no_state", str(root), got=error.got, must=error.must, do="Choose another --state"
+            ) from error
         self.address = str(self.root)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(
-                "no_state", str(root), "must be a writable folder", error.strerror or "", "Choose another --state"
+                "no_state", str(root), got=f"cannot be made: {os_reason(error)}", do="Choose another --state"
             ) from error
         self._store = ObstoreLocal(root)
 
@@ -68,7 +70,10 @@ class LocalStore:
                 yield file
         except (OSError, ValueError) as error:
             raise StorageError(
-                "state_read", str(path), "must be readable", str(error), "Check the folder's mode and the disk"
+                "state_read",
+                str(path),
+                got=f"cannot be read: {error}",
+                do="Check the folder's permissions and the disk",
             ) from error
 
     def _path(self, key: str) -> Path:
@@ -78,7 +83,7 @@ class LocalStore:
             StorageError: The key leaves the state's folder.
         """
         if {"", ".", ".."} & {*key.split("/")}:
-            raise StorageError("bad_key", self.address, "must hold its records inside", repr(key))
+            raise StorageError("bad_key", self.address, got=f"the key {key!r} leads out of the state")
         return self.root / key
 
     def write(self, key: str, data: bytes) -> None:
@@ -200,9 +205,8 @@ class LocalStore:
         return StorageError(
             "state_write",
             str(self.root / key),
-            "must be written",
-            str(error).splitlines()[0] if str(error) else type(error).__name__,
-            "Check the disk's space and the folder's mode, then run the same command again",
+            got=f"cannot be written: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            do="Check the disk's space and the folder's permissions, then run the same command again",
         )
 
 

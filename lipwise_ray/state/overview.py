@@ -102,7 +102,7 @@ def overview(address: str) -> Overview:
     store = open_store(address)
     run_id, record = next(_runs(store), ("", None))
     if record is None:
-        raise StateError("no_runs", address, "must hold a run", "none", "Check the path")
+        raise StateError("no_runs", address, got="holds no run", do="Check the path")
     shards = shards_of(store, run_id, record)
     found = Overview(run_id, record.manifest, record.rows if record.rows_total is None else record.rows_total)
     found.not_begun = [one.shard for one in shards if not one.run_id]
@@ -147,8 +147,8 @@ def latest_run(store: Store) -> RunRecord | None:
     record = typed(as_json(data), RunRecord)
     if record is None:
         raise StateError(
-            "damaged_run", f"{store.address}/{key}", "must be the latest run's record", "a damaged file",
-            "Run it again yourself",
+            "damaged_run", f"{store.address}/{key}", got="the record of the latest run is damaged",
+            do="Run the command again yourself",
         )  # fmt: skip
     return record
 
@@ -241,9 +241,7 @@ def tracks_of(address: str, row_id: str) -> Path:
             path = store.fetch(found.tracks_key) if found else None
             if path is not None:
                 return path
-    raise StateError(
-        "no_tracks", address, f"must hold the tracks of row {row_id}", "none", "Only finished rows have them"
-    )
+    raise StateError("no_tracks", address, got=f"holds no tracks of row {row_id}", do="Only finished rows have them")
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,8 +171,13 @@ class RemoteStore:
             some = parts[start : start + _HANDS]
             for part, data in zip(some, self.read_all(some), strict=True):
                 if data is None and self.size(part) is not None:
-                    must = f"must be at most {MOST_RECORD_BYTES >> 20} MiB, as parts of logs are"
-                    raise StorageError("state_read", part, must, f"{self.size(part)} bytes", "Remove it")
+                    raise StorageError(
+                        "state_read",
+                        part,
+                        got=f"is {self.size(part)} bytes long",
+                        must=f"parts of logs have at most {MOST_RECORD_BYTES >> 20} MiB",
+                        do="Remove it",
+                    )
                 yield from (data or b"").splitlines()
 
     def names(self, prefix: str) -> list[str]:

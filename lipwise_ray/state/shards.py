@@ -39,8 +39,13 @@ class Shard:
         """
         found = _TEXT.fullmatch(text)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            must = "must be NUMBER/COUNT, from 1/COUNT to COUNT/COUNT"
-            raise SettingsError("bad_shard", "--shard", must, repr(text[:40]), "For example 3/8")
+            raise SettingsError(
+                "bad_shard",
+                "--shard",
+                got=f"{text[:40]!r} is no shard",
+                must="one is NUMBER/COUNT, from 1/COUNT to COUNT/COUNT",
+                do="For example 3/8",
+            )
         return Shard(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:

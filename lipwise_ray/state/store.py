@@ -124,9 +124,9 @@ def open_store(address: str, cache: Cache | None = None) -> Store:
         raise StateError(
             "state_scheme",
             shown(address),
-            "must be a folder or an address of s3, gs or az",
-            scheme_of(address),
-            "Choose another --state",
+            got=f"unknown scheme {scheme_of(address)}",
+            must="a state is a folder or an address of s3, gs or az",
+            do="Choose another --state",
         )
     return RemoteStore(address, cache or Cache())
 

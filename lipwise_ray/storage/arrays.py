@@ -84,14 +84,16 @@ def read_npz(
             if member is None:
                 if spec.is_optional:
                     continue
-                raise ValueError(f"{path.name}: must hold an array named {name}")
+                raise ValueError(f"{path.name}: no array named {name}")
             where = f"{path.name}: {name}"
             with archive.open(member) as file:
                 header = _header(where, file)
                 _check(where, header, spec, known)
                 room -= header.memory_bytes(spec)
                 if room < 0:
-                    raise ValueError(f"{where}: must fit into {most_bytes} bytes with the others, is {header.shape}")
+                    raise ValueError(
+                        f"{where}: of shape {header.shape}, does not fit into {most_bytes} bytes with the others"
+                    )
                 found[name] = _converted(where, _values(where, file, header), spec)
     return found
 
@@ -109,7 +111,7 @@ def map_npy(path: Path, spec: ArraySpec) -> Array:
         start = file.tell()
         is_other = not spec.kinds and header.dtype != np.dtype(spec.dtype)
         if is_other or os.fstat(file.fileno()).st_size != start + header.stored_bytes:
-            raise ValueError(f"{path.name}: must hold {header.shape} of {spec.dtype} and nothing else")
+            raise ValueError(f"{path.name}: holds something else than {header.shape} of {spec.dtype}")
         if not header.stored_bytes:
             return np.zeros(header.shape, header.dtype)
         order = "F" if header.is_fortran else "C"
@@ -161,16 +163,16 @@ def _as_value_error(path: Path) -> Generator[None]:
 
 
 def _not_whole(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path.name}: must be whole, {str(error) or type(error).__name__}")
+    return ValueError(f"{path.name}: damaged: {str(error) or type(error).__name__}")
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     listed = archive.infolist()
     members = {one.filename: one for one in listed}
     if len(listed) > _MOST_MEMBERS or len(members) < len(listed):
-        raise ValueError(f"{path.name}: must hold each array once, and at most {_MOST_MEMBERS}")
+        raise ValueError(f"{path.name}: holds an array twice, or more than {_MOST_MEMBERS} of them")
     if any(one.flag_bits & _ENCRYPTED or one.compress_type not in _COMPRESSIONS for one in listed):
-        raise ValueError(f"{path.name}: must be stored or deflated, without a password")
+        raise ValueError(f"{path.name}: has a password, or is compressed by something else than deflate")
     return members
 
 
@@ -178,10 +180,10 @@ def _header(where: str, file: IO[bytes]) -> _Header:
     version = npy.read_magic(file)
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
-        raise ValueError(f"{where}: must be of version 1 or 2 of the format, is {version}")
+        raise ValueError(f"{where}: of version {version} of the format, which is not 1 or 2")
     shape, is_fortran, dtype = read(file, max_header_size=_MOST_HEADER_BYTES)
     if any(type(length) is not int or length < 0 for length in shape):
-        raise ValueError(f"{where}: must have lengths that are whole numbers, has {shape}")
+        raise ValueError(f"{where}: of shape {shape}, which is not of whole numbers")
     return _Header(shape, bool(is_fortran), dtype)
 
 
@@ -189,13 +191,13 @@ def _check(where: str, header: _Header, spec: ArraySpec, known: dict[str, int]) 
     dtype = header.dtype
     fits = dtype.kind in spec.kinds if spec.kinds else dtype.kind == "U" if spec.dtype == "U" else dtype == spec.dtype
     if dtype.hasobject or dtype.fields is not None or dtype.subdtype is not None or not fits:
-        raise ValueError(f"{where}: must hold {spec.dtype}, holds {dtype}")
+        raise ValueError(f"{where}: holds {dtype} instead of {spec.dtype}")
     if len(header.shape) != len(spec.shape):
-        raise ValueError(f"{where}: must have {len(spec.shape)} axes, has {header.shape}")
+        raise ValueError(f"{where}: of shape {header.shape} instead of {len(spec.shape)} axes")
     for length, axis in zip(header.shape, spec.shape, strict=True):
         wanted = known.setdefault(axis, length) if isinstance(axis, str) else axis
         if length != wanted:
-            raise ValueError(f"{where}: must have a length of {wanted} where it has {length}")
+            raise ValueError(f"{where}: has a length of {length} instead of {wanted}")
 
 
 def _values(where: str, file: IO[bytes], header: _Header) -> Array:
@@ -203,10 +205,10 @@ def _values(where: str, file: IO[bytes], header: _Header) -> Array:
     while len(data) < header.stored_bytes:
         block = file.read(min(_READ_BYTES, header.stored_bytes - len(data)))
         if not block:
-            raise ValueError(f"{where}: must hold {header.stored_bytes} bytes, ends after {len(data)}")
+            raise ValueError(f"{where}: ends after {len(data)} of {header.stored_bytes} bytes")
         data += block
     if file.read(1):  # which also has the checksum looked at
-        raise ValueError(f"{where}: must end after {header.stored_bytes} bytes")
+        raise ValueError(f"{where}: goes on after its {header.stored_bytes} bytes")
     values = np.frombuffer(data, header.dtype) if data else np.zeros(0, header.dtype)
     if header.is_fortran:
         return values.reshape(header.shape[::-1]).transpose()
@@ -215,7 +217,7 @@ def _values(where: str, file: IO[bytes], header: _Header) -> Array:
 
 def _converted(where: str, values: Array, spec: ArraySpec) -> Array:
     if spec.is_finite and values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{where}: must be finite")
+        raise ValueError(f"{where}: holds NaN or infinity")
     wanted = values.dtype if spec.dtype == "U" else np.dtype(spec.dtype)
     if values.dtype == wanted:
         return values
@@ -224,6 +226,6 @@ def _converted(where: str, values: Array, spec: ArraySpec) -> Array:
         low, high = values.min(), values.max()
         is_whole = values.dtype.kind != "f" or bool((np.isfinite(values) & (np.floor(values) == values)).all())
         if not is_whole or int(low) < limits.min or int(high) > limits.max:
-            raise ValueError(f"{where}: must hold whole numbers of {wanted}")
+            raise ValueError(f"{where}: holds other values than whole numbers of {wanted}")
     with np.errstate(over="ignore"):  # what is too large for the type becomes infinite, which whoever asked looks for
         return values.astype(wanted)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lipwise_ray.errors import StorageError
+from lipwise_ray.errors import StorageError, os_reason
 
 DEFAULT_BYTES = 20 << 30
 _GRACE_S = 3600.0
@@ -55,15 +55,15 @@ def own_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.lstat()
     except OSError as error:
-        raise _refused(folder, error.strerror or str(error)) from error
+        raise _refused(folder, os_reason(error)) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise _refused(folder, "somebody else's, or a link")
+        raise _refused(folder, "it is somebody else's, or a link")
     return folder
 
 
 def _refused(folder: Path, got: str) -> StorageError:
     do = "Make LIPWISE_SCRATCH (or TMPDIR) such a folder, or set paths.scratch"
-    return StorageError("cache", str(folder), "must be this user's own folder and writable", got, do)
+    return StorageError("cache", str(folder), got=f"cannot be used as this user's own folder: {got}", do=do)
 
 
 class Cache:
@@ -108,7 +108,7 @@ class Cache:
                     part.replace(path)
             self._make_room(folder, path.stat().st_size)
         except OSError as error:
-            raise _refused(folder, error.strerror or str(error)) from error
+            raise _refused(folder, os_reason(error)) from error
         return path
 
     def keep(self, name: str, path: Path) -> Path:
@@ -131,7 +131,7 @@ class Cache:
                 part.replace(target)
             self._make_room(folder, size)
         except OSError as error:
-            raise _refused(folder, error.strerror or str(error)) from error
+            raise _refused(folder, os_reason(error)) from error
         return target
 
     def _folder(self) -> Path:

@@ -87,14 +87,16 @@ class Download:
         """
         assert self._answer is not None  # there are no bytes of what the caller has
         done = 0
-        with _errors(self._where, "must be readable"):
+        with _errors(self._where, "cannot be read"):
             for block in self._answer.stream(min_chunk_size=_STREAM_BYTES):
                 accept(block)
                 done += len(block)
                 on_block()
         if self.facts is None or done != self.facts.size:
             size = self.facts.size if self.facts else 0
-            raise StorageError("download_cut", self._where, f"must give {size} bytes", str(done), "Run again")
+            raise StorageError(
+                "download_cut", self._where, got=f"gave {done} of {size} bytes", do="Run the same command again"
+            )
 
     def save(self, target: Path, on_block: Callable[[], None] = lambda: None) -> None:
         """Write the bytes to a file.
@@ -122,7 +124,7 @@ class Bucket:
 
     def read(self, key: str, most_bytes: int | None = None) -> bytes | None:
         """Return an object's bytes, or None where there is none, or one of more than `most_bytes`."""
-        with self._errors(key, "must be readable"):
+        with self._errors(key, "cannot be read"):
             try:
                 answer = obstore.get(self._store, self._prefix + key)
                 if most_bytes is not None and answer.meta["size"] > most_bytes:
@@ -133,7 +135,7 @@ class Bucket:
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; readers see the old or the new one."""
-        with self._errors(key, "must be written"):
+        with self._errors(key, "cannot be written"):
             obstore.put(self._store, self._prefix + key, data)
 
     def create(self, key: str, data: bytes) -> bool:
@@ -141,7 +143,7 @@ class Bucket:
 
         An answer that got lost is asked for again, and then finds the caller's own bytes.
         """
-        with self._errors(key, "must be written"):
+        with self._errors(key, "cannot be written"):
             try:
                 obstore.put(self._store, self._prefix + key, data, mode="create")
             except AlreadyExistsError:
@@ -151,13 +153,13 @@ class Bucket:
     def names(self, prefix: str) -> list[str]:
         """Return the keys under a prefix, sorted."""
         whole = f"{self._prefix}{prefix}"
-        with self._errors(prefix, "must be listed"):
+        with self._errors(prefix, "cannot be listed"):
             keys = [item["path"] for batch in obstore.list(self._store, whole or None) for item in batch]
         return sorted(path.removeprefix(self._prefix) for path in keys)
 
     def listing(self, prefix: str = "") -> Iterator[Listed]:
         """Yield the objects under a prefix, in the order of the keys."""
-        with self._errors(prefix, "must be listed"):
+        with self._errors(prefix, "cannot be listed"):
             for batch in obstore.list(self._store, f"{self._prefix}{prefix}" or None):
                 for item in batch:
                     key = str(item["path"]).removeprefix(self._prefix)
@@ -166,13 +168,13 @@ class Bucket:
     def folders(self, prefix: str) -> list[str]:
         """Return the names of the folders right under a prefix, sorted, without looking into them."""
         whole = f"{self._prefix}{prefix}"
-        with self._errors(prefix, "must be listed"):
+        with self._errors(prefix, "cannot be listed"):
             prefixes = obstore.list_with_delimiter(self._store, whole or None)["common_prefixes"]
         return sorted(str(path).rstrip("/").rpartition("/")[2] for path in prefixes)
 
     def remove(self, key: str) -> None:
         """Remove an object; nothing happens when it is gone."""
-        with self._errors(key, "must be removed"):
+        with self._errors(key, "cannot be removed"):
             try:
                 obstore.delete(self._store, self._prefix + key)
             except FileNotFoundError:
@@ -182,7 +184,7 @@ class Bucket:
         """Remove objects, as many at a time as the store can; nothing happens to those that are gone."""
         if not keys:
             return
-        with self._errors(keys[0], "must be removed"):
+        with self._errors(keys[0], "cannot be removed"):
             try:
                 obstore.delete(self._store, [self._prefix + key for key in keys])
             except FileNotFoundError:  # some stores say so, and leave the others
@@ -191,7 +193,7 @@ class Bucket:
 
     def facts(self, key: str) -> ObjectInfo | None:
         """Return size and tag of an object, or None."""
-        with self._errors(key, "must be readable"):
+        with self._errors(key, "cannot be read"):
             try:
                 head = obstore.head(self._store, self._prefix + key)
             except FileNotFoundError:
@@ -204,7 +206,7 @@ class Bucket:
         Returns:
             The object's tag, empty where the store states none.
         """
-        with self._errors(key, "must be written"):
+        with self._errors(key, "cannot be written"):
             return obstore.put(self._store, self._prefix + key, path)["e_tag"] or ""
 
     def upload(self, key: str, path: Path) -> ObjectInfo:
@@ -217,8 +219,12 @@ class Bucket:
         self.put(key, path)
         info = self.facts(key)
         if info is None or info.size != size:
-            got = "nothing" if info is None else f"{info.size} bytes"
-            raise StorageError("upload_cut", self._where(key), f"must hold {size} bytes", got, "Run again")
+            got = (
+                "is not there after its upload"
+                if info is None
+                else f"holds {info.size} of {size} bytes after its upload"
+            )
+            raise StorageError("upload_cut", self._where(key), got=got, do="Run the same command again")
         return info
 
     def ask(self, key: str, known_tag: str = "") -> Download | None:
@@ -229,7 +235,7 @@ class Bucket:
             known_tag: Of the bytes that the caller has: they are not sent again.
         """
         has_some = known_tag.startswith(('"', "W/"))  # else it is a time stamp of ours
-        with self._errors(key, "must be readable"):
+        with self._errors(key, "cannot be read"):
             try:
                 answer = obstore.get(
                     self._store, self._prefix + key, options={"if_none_match": known_tag} if has_some else None
@@ -273,20 +279,20 @@ class Bucket:
     def _where(self, key: str) -> str:
         return f"{self.address}/{key}" if key else self.address
 
-    def _errors(self, key: str, must: str) -> AbstractContextManager[None]:
-        return _errors(self._where(key), must)
+    def _errors(self, key: str, failed: str) -> AbstractContextManager[None]:
+        return _errors(self._where(key), failed)
 
 
 @contextmanager
-def _errors(where: str, must: str) -> Generator[None]:
+def _errors(where: str, failed: str) -> Generator[None]:
     """Raise what a store refuses as one clear error."""
     try:
         yield
     except FileNotFoundError as error:
-        raise StorageError("store_refused", where, must, "no such bucket", "Check the address") from error
+        raise StorageError("store_refused", where, got=f"{failed}: no such bucket", do="Check the address") from error
     except BaseError as error:
         raise StorageError(
-            "store_refused", where, must, _reason(error), "Check the store and the credentials"
+            "store_refused", where, got=f"{failed}: {_reason(error)}", do="Check the store and the credentials"
         ) from error
 
 
@@ -343,7 +349,9 @@ def opened(root: str, patience: Patience) -> ObjectStore:
     try:
         return from_url(root, **options)
     except (BaseError, ValueError) as error:
-        raise StorageError("store_refused", root, "must be a store", _reason(error), "Check the address") from error
+        raise StorageError(
+            "store_refused", root, got=f"no store can be opened: {_reason(error)}", do="Check the address"
+        ) from error
 
 
 def _boto3_credentials() -> Boto3CredentialProvider | None:

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lipwise_ray.errors import StorageError
+from lipwise_ray.errors import StorageError, os_reason
 
 
 @contextmanager
@@ -24,7 +24,10 @@ def scratch_file(scratch: Path, name: str) -> Generator[Path, None, None]:
         os.close(handle)
     except OSError as error:
         raise StorageError(
-            "scratch", str(scratch), "must be writable", error.strerror or "", "Set paths.scratch to a folder with room"
+            "scratch",
+            str(scratch),
+            got=f"cannot be written: {os_reason(error)}",
+            do="Set paths.scratch to a folder with room",
         ) from error
     path = Path(text)
     try:

@@ -105,7 +105,11 @@ class WebFile:
                 return None
             coding = answer.headers.get("Content-Encoding", "identity")
             if coding != "identity":  # what arrives would not be what its size and tag are stated of
-                raise MediaError("web_refused", shown(self._address), "must come as it is", f"coded as {coding}")
+                raise MediaError(
+                    "web_refused",
+                    shown(self._address),
+                    got=f"the server sends it coded as {coding}, which was not asked for",
+                )
             done, begun_s = 0, time.monotonic()
             with target.open("wb") as file:
                 for block in answer.stream(_BLOCK_BYTES, decode_content=False):
@@ -115,8 +119,12 @@ class WebFile:
                         raise too_large(self._address, done, self._most_bytes)
                     after_s = time.monotonic() - begun_s
                     if after_s > _SLOW_S and done < after_s * _SLOWEST_BYTES_A_SECOND:
-                        got = f"{done} bytes in {after_s:.0f} s"
-                        raise StorageError("web_slow", shown(self._address), "must arrive", got, "Run again later")
+                        raise StorageError(
+                            "web_slow",
+                            shown(self._address),
+                            got=f"comes too slowly: {done} bytes in {after_s:.0f} s",
+                            do="Run again later",
+                        )
             return _facts(answer)
 
     @contextmanager
@@ -132,9 +140,13 @@ class WebFile:
             try:
                 address = urljoin(address, further)
             except ValueError as error:
-                raise MediaError("no_address", shown(self._address), "must lead to an address", further) from error
+                raise MediaError(
+                    "no_address", shown(self._address), got=f"redirects to {further}, which is no address"
+                ) from error
         raise MediaError(
-            "redirects", shown(self._address), f"must be found within {_MOST_REDIRECTS} redirections", shown(address)
+            "redirects",
+            shown(self._address),
+            got=f"redirects more than {_MOST_REDIRECTS} times, at last to {shown(address)}",
         )
 
     @contextmanager
@@ -148,9 +160,13 @@ class WebFile:
                 yield answer
         except HTTPError as error:
             if _is_untrusted(error):
-                raise MediaError("untrusted_host", shown(address), "must prove its name", _reason(error)) from error
-            must, do = "must be readable", "Check the address and the network"
-            raise StorageError("web_unreachable", shown(address), must, _reason(error), do) from error
+                raise MediaError(
+                    "untrusted_host", shown(address), got=f"its certificate is not trusted: {_reason(error)}"
+                ) from error
+            do = "Check the address and the network"
+            raise StorageError(
+                "web_unreachable", shown(address), got=f"cannot be read: {_reason(error)}", do=do
+            ) from error
 
     def _connected(self, url: Url, host: str, port: int) -> urllib3.HTTPConnectionPool:
         """Return connections to an address of the host that answers, the last one where none does."""
@@ -186,8 +202,13 @@ def _is_untrusted(error: BaseException | None) -> bool:
 
 def too_large(address: str, size: int, most_bytes: int) -> MediaError:
     """Return the error for an input with too many bytes."""
-    must = f"must have at most {most_bytes / 1e9:g} GB"
-    return MediaError("too_large", shown(address), must, f"{size / 1e9:.3g} GB", "See limits.gb")
+    return MediaError(
+        "too_large",
+        shown(address),
+        got=f"has {size / 1e9:.3g} GB",
+        must=f"at most {most_bytes / 1e9:g} GB are allowed",
+        do="See limits.gb",
+    )
 
 
 def public_addresses(host: str, port: int) -> list[str]:
@@ -201,11 +222,17 @@ def public_addresses(host: str, port: int) -> list[str]:
         addresses = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise StorageError("no_host", host, "must be known to the network", why, "Check the address") from error
+        raise StorageError(
+            "no_host", host, got=f"the name cannot be looked up: {why}", do="Check the address"
+        ) from error
     private = [place for place in addresses if not is_public(place)]
     if private:
-        must = "must be of the public network"
-        raise InputError("private_address", host, must, private[0], "Copy the file to a folder or a bucket instead")
+        raise InputError(
+            "private_address",
+            host,
+            got=f"leads to {private[0]}, which is not of the public network",
+            do="Copy the file to a folder or a bucket instead",
+        )
     return addresses
 
 
@@ -230,7 +257,7 @@ def _parsed(address: str) -> Url:
     except LocationParseError:
         url = None
     if url is None or url.scheme not in WEB or (url.netloc or "").lower() != urlsplit(address).netloc.lower():
-        raise MediaError("no_address", shown(address), "must be a plain address of the web")
+        raise MediaError("no_address", shown(address), got="not a plain http or https address", do="Check the address")
     return url
 
 
@@ -244,7 +271,7 @@ def _check_status(answer: urllib3.BaseHTTPResponse, address: str) -> None:
     if answer.status == _OK or answer.status in _NOT_THERE or answer.get_redirect_location():
         return
     do = "Check the address, and until when its signature holds"
-    raise MediaError("web_refused", shown(address), "must be readable", f"status {answer.status}", do)
+    raise MediaError("web_refused", shown(address), got=f"answered with status {answer.status}", do=do)
 
 
 def _reason(error: BaseException) -> str:

@@ -267,9 +267,9 @@ def _record(root: Path, spec: CorpusSpec) -> None:
             raise InputError(
                 "other_corpus",
                 str(root),
-                f"holds a corpus of {', '.join(f'{name} = {noted[name]!r}' for name in other)}",
-                ", ".join(f"{note[name]!r}" for name in other),
-                "Choose another folder",
+                got=f"holds a corpus of {', '.join(f'{name} = {noted[name]!r}' for name in other)}",
+                must=f"asked for is {', '.join(f'{note[name]!r}' for name in other)}",
+                do="Choose another folder",
             )
     try:
         root.mkdir(parents=True, exist_ok=True)

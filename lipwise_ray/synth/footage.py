@@ -87,7 +87,7 @@ def _whole(path: Path) -> Generator[Path]:
         StorageError: The disk is full.
     """
     if path.is_dir():
-        raise OutputError("not_writable", str(path), "must be a file", "a folder", "Name a file in it")
+        raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def _whole(path: Path) -> Generator[Path]:
         raise write_problem(path, error) from error
     except (ValueError, FFmpegError) as error:
         raise OutputError(
-            "not_writable", str(path), "must be a file that can be written", str(error), "Use .mp4, .m4a or .wav"
+            "not_writable", str(path), got=f"cannot be written: {error}", do="Use .mp4, .m4a or .wav"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -115,7 +115,7 @@ def write_still(path: Path, scene: Scene) -> None:
     except cv2.error:
         written = False
     if not written:
-        raise OutputError("not_writable", str(path), "must be an image file that can be written", "", "Use .png")
+        raise OutputError("not_writable", str(path), got="cannot be written as an image", do="Use .png")
 
 
 def write_speech(path: Path, wave_f32: F32Array) -> None:

@@ -99,7 +99,10 @@ class _Espeak:
             import espeakng_loader  # an extra, GPL-3
         except ImportError as error:
             raise SetupError(
-                "no_espeak", "synth", "needs espeak-ng", "no espeakng-loader", "Run `pip install 'lipwise-ray[train]'`"
+                "no_espeak",
+                "synth",
+                got="espeakng-loader is not installed",
+                do="Run `pip install 'lipwise-ray[train]'`",
             ) from error
         self._library: Any = ctypes.CDLL(str(espeakng_loader.get_library_path()))
         self._library.espeak_Synth.argtypes = (
@@ -112,7 +115,10 @@ class _Espeak:
         )
         if self._rate_hz <= 0:
             raise SetupError(
-                "no_espeak", "synth", "must start espeak-ng", f"error {self._rate_hz}", "Reinstall espeakng-loader"
+                "no_espeak",
+                "synth",
+                got=f"espeak-ng did not start (error {self._rate_hz})",
+                do="Reinstall espeakng-loader",
             )
         self._samples: list[bytes] = []
         self._events: list[tuple[int, str]] = []
@@ -133,7 +139,7 @@ class _Espeak:
 
     def speak(self, text: str, voice: Voice) -> tuple[F32Array, list[tuple[int, str]]]:
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-            raise SetupError("no_voice", "voice", "must be one that espeak-ng has", voice.name)
+            raise SetupError("no_voice", "voice", got=f"espeak-ng has no voice {voice.name!r}")
         # A longer tract is the same sound played slower, so it is spoken faster to keep its pace.
         pace = round(voice.words_per_minute * voice.tract)
         for parameter, value in ((_RATE, pace), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range)):

@@ -46,5 +46,5 @@ def read_truth(path: Path) -> Json | None:
     except (OSError, ValueError):
         truth = None
     if not isinstance(truth, dict) or "frames" not in truth:
-        raise MediaError("bad_truth", str(beside), "must be the truth of a clip", "a damaged file", "Make it again")
+        raise MediaError("bad_truth", str(beside), got="not the truth of a clip, or damaged", do="Make it again")
     return cast("Json", truth)

@@ -56,9 +56,8 @@ def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> No
         raise StorageError(
             "disk_full",
             str(path),
-            "needs room for a checkpoint",
-            str(error).splitlines()[0],
-            "Free some space and run the same command again; the checkpoint before is whole",
+            got=f"the checkpoint could not be written: {str(error).splitlines()[0]}",
+            do="Free some space and run the same command again; the checkpoint before is whole",
         ) from error
 
 
@@ -79,12 +78,12 @@ def load(path: Path, task: TrainingTask) -> Begin:
         _check_finite(task.network.state_dict())
         return Begin(int(content["global_step"]), dict(content["extra"]))
     except (WeightsError, OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        why = error.got if isinstance(error, WeightsError) else str(error).partition("\n")[0][:160]
         raise StateError(
             "bad_checkpoint",
             str(path),
-            "must be a whole checkpoint of this run",
-            error.got if isinstance(error, WeightsError) else str(error).partition("\n")[0][:160],
-            "Put best.pth in its place, or begin another run",
+            got=f"not a whole checkpoint of this run: {why}",
+            do="Put best.pth in its place, or begin another run",
         ) from error
 
 
@@ -111,7 +110,12 @@ def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, s
         OutputError: The target cannot be written.
     """
     if target.suffix not in {".safetensors", ".pth", ".pt"}:
-        raise WeightsError("bad_target", str(target), "must end in .safetensors or .pth", target.suffix or "no ending")
+        raise WeightsError(
+            "bad_target",
+            str(target),
+            got=f"unknown ending {target.suffix!r}" if target.suffix else "a name without an ending",
+            must="weights are written as .safetensors or .pth",
+        )
     weights = load_state_dict(path)
     if blend is not None:
         weights = _blended(weights, load_state_dict(blend), share, blend)
@@ -133,7 +137,11 @@ def export(path: Path, target: Path, *, half: bool, blend: Path | None = None, s
 
 def _blended(first: dict[str, Tensor], second: dict[str, Tensor], share: float, where: Path) -> dict[str, Tensor]:
     if {key: value.shape for key, value in first.items()} != {key: value.shape for key, value in second.items()}:
-        raise WeightsError("other_network", str(where), "must be of the same network and width", "another")
+        raise WeightsError(
+            "other_network",
+            str(where),
+            got="of another network or width than the checkpoint that it is to be blended with",
+        )
     return {
         key: value.lerp(second[key].to(value), share) if value.is_floating_point() else value
         for key, value in first.items()

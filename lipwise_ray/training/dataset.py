@@ -41,16 +41,16 @@ def read_list(path: Path) -> list[str]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            "no_list", str(path), "must be a file list of clips", str(error), "Run `lipwise-ray train prepare`"
+            "no_list", str(path), got=f"not a file list of clips: {error}", do="Run `lipwise-ray train prepare`"
         ) from error
     names = [line.split()[0] for line in lines if line.strip()]
     if not names:
-        raise InputError(
-            "empty_list", str(path), "needs at least one clip", "none", "Add clips; a split needs two speakers"
-        )
+        raise InputError("empty_list", str(path), got="lists no clips", do="Add clips; a split needs two speakers")
     for name in names:
         if name.startswith("/") or ".." in name.split("/") or len(name.encode()) > _LONGEST_NAME:
-            raise InputError("bad_name", str(path), "must name clips below its folder", name[:80], "Correct the list")
+            raise InputError(
+                "bad_name", str(path), got=f"{name[:80]!r} is no clip below this folder", do="Correct the list"
+            )
     return names
 
 

@@ -58,8 +58,8 @@ class Scenes:
                 faces.append(row)
         if not images:
             raise InputError(
-                "small_corpus", str(root / f"{list_name}.txt"), "needs scenes with their truth", "none",
-                "Run `lipwise-ray synth corpus --kind scenes`",
+                "small_corpus", str(root / f"{list_name}.txt"), got="no scene has its truth beside it",
+                do="Run `lipwise-ray synth corpus --kind scenes`",
             )  # fmt: skip
         self.images, self.faces = np.stack(images), np.stack(faces)
 

@@ -52,6 +52,9 @@ def alone_in(folder: Path) -> Generator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise StateError(
-                "run_in_use", str(folder), "must have one run at a time", "another", "Wait for it, or choose a folder"
+                "run_in_use",
+                str(folder),
+                got="another run is at work in this folder",
+                do="Wait for it, or choose another folder",
             ) from error
         yield

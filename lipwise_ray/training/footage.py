@@ -64,8 +64,8 @@ def find_footage(root: Path, val_share: float) -> Footage:
         InputError: There is no footage, or too little for a split.
     """
     if not root.is_dir():
-        got = "a file" if root.exists() else "nothing there"
-        raise InputError("no_footage", str(root), "must be a folder of footage", got, "Check the path")
+        got = "a file" if root.exists() else "nothing is there"
+        raise InputError("no_footage", str(root), got=f"not a folder of footage, but {got}", do="Check the path")
     if (root / "train.txt").is_file():
         lists = {name: read_list(root / f"{name}.txt") for name in _LISTS if (root / f"{name}.txt").is_file()}
         return Footage(
@@ -77,9 +77,9 @@ def find_footage(root: Path, val_share: float) -> Footage:
         raise InputError(
             "small_corpus",
             str(root),
-            "needs at least two clips, to train on and to validate with",
-            str(len(clips)),
-            "Add footage",
+            got=f"holds too few clips: {len(clips)}",
+            must="at least two are needed, to train on and to validate with",
+            do="Add footage",
         )
     folders = {clip.name.rpartition("/")[0] for clip in clips}
     groups = sorted({_group(clip, by_folder=len(folders) > 1) for clip in clips}, key=lambda g: zlib.crc32(g.encode()))
@@ -197,7 +197,6 @@ def prepare_footage(
         raise InputError(
             "small_corpus",
             str(out / f"{empty[0]}.txt"),
-            "needs a clip that could be prepared",
-            "none",
-            f"See {out / _SKIPPED}, and add footage",
+            got="no clip could be prepared",
+            do=f"See {out / _SKIPPED}, and add footage",
         )

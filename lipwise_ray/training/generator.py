@@ -96,9 +96,8 @@ class GeneratorTask(NetworkTask):
             raise InputError(
                 "no_takes",
                 str(Path(settings.data) / "train.txt"),
-                "needs clips in takes for take_share",
-                "none",
-                "Make the corpus with --takes 2, or leave take_share out",
+                got="no clips in takes, which take_share is for",
+                do="Make the corpus with --takes 2, or leave take_share out",
             )
         self._expert: nn.Module | None = None
         if settings.expert:
@@ -123,9 +122,9 @@ class GeneratorTask(NetworkTask):
             raise WeightsError(
                 "other_width",
                 self._settings.sound,
-                f"must be of width {self._settings.width:g}, the generator's",
-                "another width",
-                "Train the visemes with the generator's width",
+                got="of another width than the generator",
+                must=f"that one has width {self._settings.width:g}",
+                do="Train the visemes with the generator's width",
             )
         self._sound_encoder.load_state_dict(its)
 

@@ -31,7 +31,10 @@ class RunLog:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError as error:
             raise SetupError(
-                "no_tensorboard", "train", "needs TensorBoard", "none", "Run `pip install 'lipwise-ray[train]'`"
+                "no_tensorboard",
+                "train",
+                got="TensorBoard is not installed",
+                do="Run `pip install 'lipwise-ray[train]'`",
             ) from error
         self.path = folder / "metrics.csv"
         rows: list[Any] = []
@@ -70,6 +73,6 @@ def _read(path: Path) -> list[dict[str, str]]:
             int(row["step"])
     except (OSError, ValueError, csv.Error) as error:
         raise StateError(
-            "bad_metrics", str(path), "must be the run's metrics", str(error), "Remove it; the run goes on without"
+            "bad_metrics", str(path), got=f"not the run's metrics: {error}", do="Remove it; the run goes on without"
         ) from error
     return rows

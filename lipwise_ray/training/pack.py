@@ -150,9 +150,8 @@ def open_pack(root: Path, list_name: str, size_px: int) -> Pack:
         raise InputError(
             "small_corpus",
             str(root / f"{list_name}.txt"),
-            f"needs a clip with two windows of {FRAMES} frames",
-            reasons or "none",
-            "Add footage, or run `lipwise-ray train prepare` again",
+            got=f"no clip has two windows of {FRAMES} frames{f' ({reasons})' if reasons else ''}",
+            do="Add footage, or run `lipwise-ray train prepare` again",
         )
     return pack
 
@@ -229,7 +228,9 @@ def _usable(clip: PreparedClip | None) -> tuple[str, list[tuple[int, int]], F32A
 def _read_image(path: Path, size_px: int) -> U8Array:
     image = cv2.imread(str(path))
     if image is None:
-        raise InputError("bad_still", str(path), "must be a JPEG", "", "Prepare the clip again: remove its folder")
+        raise InputError(
+            "bad_still", str(path), got="not a JPEG that can be read", do="Prepare the clip again: remove its folder"
+        )
     if image.shape[:2] != (size_px, size_px):
         image = cv2.resize(image, (size_px, size_px))
     return cast("U8Array", image)

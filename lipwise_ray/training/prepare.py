@@ -103,7 +103,7 @@ def prepare_clip(
             wave = read_wave(video)
             mel = np.ascontiguousarray(mel_spectrogram(wave).T)
             if float(mel.max()) <= SILENCE:
-                raise AudioError("silent", str(video), "needs audio that can be heard", "silence", "Leave it out")
+                raise AudioError("silent", str(video), got="the audio is silent", do="Leave it out")
             write_wave(work / AUDIO, wave)
             boxes = _padded(boxes_by_frame, spec, make_recipe(info, index.sizes).canvas.shown_size)
             images = read_crops(info, index, boxes, spec.size_px or _own_size(boxes))
@@ -114,9 +114,9 @@ def prepare_clip(
             raise FaceError(
                 "short_clip",
                 str(video),
-                f"needs more than {FRAMES} frames with a face",
-                str(frames),
-                "Leave it out, or give longer footage",
+                got=f"shows a face in {frames} frames",
+                must=f"more than {FRAMES} are needed",
+                do="Leave it out, or give longer footage",
             )
         result: Json = {"frames": frames, "source": video.name, "asked": asked}
         if judge is not None:
@@ -125,9 +125,9 @@ def prepare_clip(
                 raise InputError(
                     "out_of_sync",
                     str(video),
-                    f"needs audio within {_MOST_OFFSET_FRAMES} frame of the lips",
-                    f"{offset} frames",
-                    "Shift its audio, or leave it out",
+                    got=f"the audio is {offset} frames off the lips",
+                    must=f"at most {_MOST_OFFSET_FRAMES} is allowed",
+                    do="Shift its audio, or leave it out",
                 )
         (work / NOTE).write_text(json.dumps(result))
         if target.exists():
@@ -174,7 +174,7 @@ def _detected_boxes(
     assert detector is not None  # the caller's choice of spec
     tracks = whole_tracks(info, index, detector, spec.settings)
     if not tracks.numbers:
-        raise FaceError("no_face", str(info.path), "needs a face", f"none in {len(index)} frames", "Leave it out")
+        raise FaceError("no_face", str(info.path), got=f"no face in {len(index)} frames", do="Leave it out")
     longest = max(tracks.numbers, key=lambda number: tracks.rows(number).stop - tracks.rows(number).start)
     rows = tracks.rows(longest)
     return {int(n): box for n, box in zip(tracks.frame[rows], tracks.box[rows], strict=True)}
@@ -186,9 +186,8 @@ def _true_boxes(video: Path, index: FrameIndex) -> dict[int, F32Array]:
         raise MediaError(
             "no_truth",
             str(video),
-            "needs its truth beside it",
-            f"no {truth_beside(video).name}",
-            "Leave --truth out to detect faces",
+            got=f"no truth beside it: {truth_beside(video).name} is missing",
+            do="Leave --truth out to detect faces",
         )
     rng = np.random.default_rng(zlib.crc32(without_take(f"{video.parent.name}/{video.stem}").encode()))
     shift = rng.uniform(-_JITTER_SHIFT, _JITTER_SHIFT, 2)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lipwise_ray.errors import SettingsError, StateError
+from lipwise_ray.settings.layers import in_words
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.training.dataset import NOTE
 from lipwise_ray.values import Json
@@ -129,12 +130,16 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
     """
     if values.get("network", network) != network:
         raise SettingsError(
-            "bad_value", f"train {network}: network", "is chosen by the command", repr(values["network"])
+            "bad_value", f"train {network}: network", got=f"cannot be {values['network']!r}: the command chooses it"
         )
     for name, value in values.items():
         field = TrainSettings.model_fields.get(name)
         if isinstance(value, bool) and field is not None and field.annotation is not bool:
-            raise SettingsError("bad_value", f"train {network}: {name}", "must be no truth value", repr(value))
+            raise SettingsError(
+                "bad_value",
+                f"train {network}: {name}",
+                got=f"{value!r} is a truth value, which this setting does not take",
+            )
     defaults = DEFAULTS[network]
     if network == "generator" and values.get("disc_weight"):
         defaults = {**defaults, **_WITH_DISC}
@@ -143,22 +148,23 @@ def make_settings(network: Network, values: dict[str, Any]) -> TrainSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError("bad_value", f"train {network}: {name}", first["msg"], repr(first["input"])) from error
+        raise SettingsError("bad_value", f"train {network}", got=in_words(dict(first), name)) from error
     if settings.network == "generator":
         if settings.sync_weight + settings.disc_weight >= 1:
             raise SettingsError(
-                "bad_value", "train generator: sync_weight + disc_weight", "must leave some weight for L1, be below 1",
-                f"{settings.sync_weight + settings.disc_weight:g}",
+                "bad_value", "train generator: sync_weight + disc_weight", must="it must be below 1",
+                got=f"{settings.sync_weight + settings.disc_weight:g} leaves no weight for L1",
             )  # fmt: skip
         if settings.window_frames == 1 and (settings.sync_weight or settings.disc_weight):
             raise SettingsError(
-                "bad_value", "train generator: window_frames", "must be 5 with a sync or discriminator loss", "1",
-                "Set sync_weight=0 and disc_weight=0, or window_frames=5",
+                "bad_value", "train generator: window_frames",
+                got="1 does not go with a sync or discriminator loss, which needs 5",
+                do="Set sync_weight=0 and disc_weight=0, or window_frames=5",
             )  # fmt: skip
         if settings.sync_weight and not settings.expert:
             raise SettingsError(
-                "no_expert", "train generator: expert", "must name the expert's weights", "none",
-                "Add --set expert=FILE, or --set sync_weight=0",
+                "no_expert", "train generator: expert", got="not named, but the sync loss needs it",
+                do="Add --set expert=FILE, or --set sync_weight=0",
             )  # fmt: skip
     return settings
 
@@ -214,15 +220,14 @@ def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
         raise StateError(
             "bad_record",
             str(path),
-            "must be the run's settings",
-            "a damaged or missing file",
-            "Begin another run with init=FILE and this run's weights",
+            got="the record of the run's settings is damaged or missing",
+            do="Begin another run with init=FILE and this run's weights",
         ) from error
     if changed:
         raise SettingsError(
             "other_settings",
             str(folder),
-            f"was started with {', '.join(f'{name} = {old.get(name)!r}' for name in changed)}",
-            ", ".join(f"{name} = {record[name]!r}" for name in changed),
-            "Resume with the same settings, or begin another run with init=FILE and this run's weights",
+            got=f"was started with {', '.join(f'{name} = {old.get(name)!r}' for name in changed)}",
+            must=f"this command has {', '.join(f'{name} = {record[name]!r}' for name in changed)}",
+            do="Resume with the same settings, or begin another run with init=FILE and this run's weights",
         )

@@ -47,7 +47,7 @@ def plot(metrics_csv: Path, target: Path) -> None:
         from matplotlib import pyplot as plt  # after the choice of backend
     except ImportError as error:
         raise SetupError(
-            "no_matplotlib", "train", "needs matplotlib", "none", "Run `pip install 'lipwise-ray[train]'`"
+            "no_matplotlib", "train", got="matplotlib is not installed", do="Run `pip install 'lipwise-ray[train]'`"
         ) from error
     curves: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     with metrics_csv.open(newline="") as file:

@@ -78,7 +78,7 @@ def _file_of(root: Path, name: str) -> Path:
     for ending in _ENDINGS:
         if (root / f"{name}{ending}").is_file():
             return root / f"{name}{ending}"
-    raise InputError("no_clip", str(root / name), "must be a clip of the corpus", "nothing there", "Make it again")
+    raise InputError("no_clip", str(root / name), got="the clip is not there", do="Make it again")
 
 
 def _build(folder: Path, clips: list[Path], digest: str) -> None:
@@ -98,7 +98,7 @@ def _build(folder: Path, clips: list[Path], digest: str) -> None:
             np.concatenate([mel, pause]).tofile(mels)  # the last windows reach beyond the audio
             column, frames = column + len(mel) + len(pause), frames + len(mouth)
     if not frames:
-        raise InputError("small_corpus", str(folder.parent), "needs speech", "no frame of it", "Make longer clips")
+        raise InputError("small_corpus", str(folder.parent), got="holds no frame of speech", do="Make longer clips")
     sizes = [(folder / name).stat().st_size for name in _FILES]
     replace_text(folder / "pack.json", json.dumps({"schema": _SCHEMA, "digest": digest, "sizes": sizes}))
 
@@ -122,9 +122,8 @@ def _read(clip: Path) -> tuple[F32Array, F32Array, I64Array]:
         raise InputError(
             "no_mouths",
             str(clip),
-            "needs the mouth of its one speaker in the truth beside it",
-            "none",
-            "Use a corpus of `synth corpus --kind speech` or `talking`",
+            got="the truth beside it has no mouth of one speaker",
+            do="Use a corpus of `synth corpus --kind speech` or `talking`",
         )
     mel = read_mel(clip)
     columns_a_frame = MEL_RATE_HZ / float(Fraction(truth["rate"]))

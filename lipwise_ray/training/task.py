@@ -121,7 +121,7 @@ class Team:
             torch.distributed.all_reduce(mean)
             mean /= self.size
         if self.any(not torch.allclose(sums, mean, rtol=1e-9, atol=1e-9)):
-            raise SetupError("drifted", "ray train", "must keep the workers' weights equal", "different ones")
+            raise SetupError("drifted", "ray train", got="the workers' weights have drifted apart")
 
     def joined(self, network: nn.Module) -> nn.Module:
         """Return the network with its gradients averaged over the workers."""

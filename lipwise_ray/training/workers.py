@@ -48,7 +48,7 @@ def _cause(error: Exception) -> LipwiseError:
         inner: object = getattr(failure, "_base_exc", None)
         if isinstance(inner, LipwiseError):
             return inner
-    return SetupError("training_failed", "ray train", "must finish on every worker", str(error).strip()[-400:])
+    return SetupError("training_failed", "ray train", got=f"a worker did not finish: {str(error).strip()[-400:]}")
 
 
 def _work(config: dict[str, Any]) -> None:

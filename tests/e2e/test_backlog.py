@@ -211,8 +211,8 @@ def test_two_nights_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("--until", "6 o'clock"), "must be a time of day"),
-        (("--until", (datetime.now(ZONE) - timedelta(hours=2)).strftime("%H:%M")), "must be ahead, within 16 hours"),
+        (("--until", "6 o'clock"), '--until: "6 o\'clock" is no time of day'),
+        (("--until", (datetime.now(ZONE) - timedelta(hours=2)).strftime("%H:%M")), "is more than 16 hours ahead"),
         (("--webhook", "hooks.host/secret"), "--webhook or LIPWISE_WEBHOOK: no address of http or https"),
     ],
 )
@@ -224,7 +224,7 @@ def test_what_cannot_be_asked(tmp_path: Path, arguments: tuple[str, ...], word: 
     assert word in done.stderr
     missing = run("backlog", "run", tmp_path / "none", *settings_arguments(*TOLD))
     assert missing.returncode == 2
-    assert "must be a folder with manifests" in missing.stderr
+    assert "no such folder. Make it, and put manifests into it" in missing.stderr
 
 
 def test_who_is_told(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_nights_that_fail_as_a_whole_are_told(tmp_path: Path) -> None:
         return found
 
     assert run("backlog", "run", tmp_path / "none", *teller, *settings_arguments(*TOLD)).returncode == 2
-    assert "must be a folder with manifests" in record()["reasons"][0]
+    assert "no such folder. Make it, and put manifests into it" in record()["reasons"][0]
     _drop(tmp_path / "in", "a", 1)
     assert _night(tmp_path, *teller, "--set", "lipsync.modell='x'").returncode == 2
     assert "modell" in record()["reasons"][0]
@@ -327,7 +327,7 @@ def test_a_night_whose_store_is_gone_is_over_in_its_figures(tmp_path: Path, monk
     """Its record cannot be written, its file beside the machine's node_exporter can: it ended, and how."""
 
     def gone(*_: Any) -> Any:
-        raise StorageError("storage", "s3://bucket", "must be reachable", "no answer", "Try again")
+        raise StorageError("storage", "s3://bucket", got="no answer", do="Try again")
 
     monkeypatch.setattr(nightly, "dropped", gone)
     monkeypatch.setattr(nightly, "write_night", gone)
@@ -359,7 +359,7 @@ def test_windows() -> None:
     evening = datetime(2026, 3, 5, 22, 15, tzinfo=ZONE)
     assert window_end("06:00", evening) == datetime(2026, 3, 6, 6, 0, tzinfo=ZONE)
     assert window_end("23:30", evening).day == 5
-    with pytest.raises(StateError, match="within 16 hours"):
+    with pytest.raises(StateError, match="it is 06:01, and the next 06:00 is more than 16 hours ahead"):
         window_end("06:00", datetime(2026, 3, 5, 6, 1, tzinfo=ZONE))
 
 
@@ -368,7 +368,7 @@ def test_a_night_that_was_held_up_does_not_begin_in_the_afternoon() -> None:
     for hour, day in ((22, 6), (23, 6), (0, 5), (5, 5)):
         assert window_end("06:00", datetime(2026, 3, 5, hour, 5, tzinfo=ZONE), "22:00").day == day
     for hour in (6, 14, 21):
-        with pytest.raises(StateError, match=r"--from 22:00: .*must be over, and 06:00 ahead, when a night begins"):
+        with pytest.raises(StateError, match=r"--from 22:00: it is \d\d:05, outside the window from 22:00 to 06:00"):
             window_end("06:00", datetime(2026, 3, 5, hour, 5, tzinfo=ZONE), "22:00")
     assert window_end("18:00", datetime(2026, 3, 5, 9, 0, tzinfo=ZONE), "08:00").day == 5
     with pytest.raises(StateError, match="--from 08:00"):

@@ -146,7 +146,7 @@ def test_rows_take_their_language_from_what_is_heard(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text("{")
     done = run("inspect", DEMO / "presenter.m4a", "--asr", folder, *TOLD)
     assert done.returncode == 2
-    assert "must be a whole Whisper model" in done.stderr
+    assert "not a whole Whisper model" in done.stderr
     (folder / "tokenizer.json").write_bytes(words)
     (folder / "model.bin").write_bytes(b"nothing")
     report = dub(tmp_path, rows[:1], *sets, f"asr.model={json.dumps(str(folder))}", out="broken")

@@ -47,7 +47,8 @@ def test_every_command_refuses_a_newer_state(folder: Path) -> None:
         assert done.returncode == 2, (words, done.stderr)
         said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         assert len(said) == 1, (words, done.stderr)
-        assert f"{folder / 'state'}: was made by a newer lipwise-ray: its layout is 2" in said[0]
+        assert f"{folder / 'state'}: was made by a newer lipwise-ray, with layout 2; " in said[0]
+        assert "this program knows layouts up to 1. Nothing was changed." in said[0]
     assert _state(folder) == before
 
 

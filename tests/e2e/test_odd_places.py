@@ -47,7 +47,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     done = run("inspect", "v.mp4", *TINY, cwd=tmp_path, timeout_s=30)
     assert (done.returncode, done.stderr.strip()) == (
         1,
-        "v.mp4: got a pipe, a socket or a device, but must be a media file.",
+        "v.mp4: a pipe, a socket or a device, not a media file. Check the path.",
     )
 
 
@@ -61,9 +61,9 @@ def test_a_disk_that_is_not_there(tmp_path: Path) -> None:
 def test_a_state_is_missed_by_what_is_there(tmp_path: Path) -> None:
     """A slip in a state's name does not read as an empty state."""
     (tmp_path / "file").touch()
-    for name, got in (("nowhere", "nothing there"), ("file", "a file"), (".", "a folder without runs")):
+    for name, got in (("nowhere", "nothing is there"), ("file", "a file"), (".", "a folder without runs")):
         done = run("status", name, cwd=tmp_path)
-        assert (done.returncode, got in done.stderr) == (2, True), done.stderr
+        assert (done.returncode, f"not a state, but {got}" in done.stderr) == (2, True), done.stderr
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ def test_portraits_that_cannot_be_used(tmp_path: Path, people: dict[str, Path]) 
     report = dub(tmp_path, rows, *_told(tmp_path))
     failed = _failures(report)
     assert report.done == 1, report.outcomes
-    assert "got no face" in failed["nobody"]["message"]
-    assert "got 2 faces" in failed["both"]["message"]
+    assert "shows no face" in failed["nobody"]["message"]
+    assert "shows 2 faces" in failed["both"]["message"]
     assert failed["words"]["code"] == "not_media"
     assert "file not found" in json.dumps(failed["missing"])
 

@@ -75,7 +75,7 @@ def test_it_can_be_made_again_elsewhere(night: tuple[Path, Any]) -> None:
         assert (folder / "again" / name).read_bytes() == page.with_name(name).read_bytes()
     for arguments, words in (
         ((folder / "again",), "a folder without runs"),
-        ((folder / "out.state", "--run", "other"), "must hold the run other"),
+        ((folder / "out.state", "--run", "other"), "holds no run other, only "),
     ):
         failed = run("report", *arguments)
         assert failed.returncode == 2

@@ -47,5 +47,5 @@ def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.csv", [row])
     done = run("submit", manifest, "--address", "127.0.0.1:1", *settings_arguments(PASSTHROUGH), timeout_s=120)
     assert done.returncode == 2
-    assert re.search(r"^error: Ray at 127\.0\.0\.1:1: got .*, but must be reachable", done.stderr, re.MULTILINE)
+    assert re.search(r"^error: Ray at 127\.0\.0\.1:1: cannot be joined: \S", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr

@@ -118,7 +118,7 @@ def test_a_state_in_a_bucket_survives_its_driver(tmp_path: Path, monkeypatch: py
         arguments = _arguments(tmp_path, "out", INLINE, state=state)
         second = run(*arguments)
         assert second.returncode == 2, second.stderr
-        assert "must have one driver at a time" in second.stderr
+        assert "a state has one driver at a time" in second.stderr
         assert state in second.stderr
         done = finished()
         driver.kill()

@@ -53,7 +53,7 @@ def test_a_run_whose_head_is_started_anew(cluster: RayCluster, tmp_path: Path) -
         said, _ = process.communicate(timeout=120)
     assert process.returncode == 3, said
     assert "the run goes on there" in said
-    assert "a cluster that was started anew" in said
+    assert "was started anew and no longer knows this run" in said
 
 
 def test_a_driver_whose_head_goes_away(cluster: RayCluster, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_driver_whose_head_goes_away(cluster: RayCluster, tmp_path: Path) -> N
         cluster.kill_head()
         said, _ = process.communicate(timeout=150)
     assert process.returncode == 3, said
-    assert "must answer as long as the run" in said
+    assert re.search(r"Ray at \S+: has not answered for \d+ s\.", said), said
     assert time.monotonic() - begun_s < 90
     (written,) = tmp_path.glob("out.state/runs/*/report.json")
     assert json.loads(written.read_bytes())["left"] > 0
@@ -72,5 +72,5 @@ def test_a_driver_whose_head_goes_away(cluster: RayCluster, tmp_path: Path) -> N
         begun_s = time.monotonic()
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 2, said
-    assert re.search(r"Ray at auto: got .*, but must be reachable", said)
+    assert re.search(r"Ray at auto: cannot be joined: \S", said)
     assert time.monotonic() - begun_s < 30

@@ -164,7 +164,7 @@ def test_a_single_clip_is_no_corpus(corpus: Path, tmp_path: Path) -> None:
     shutil.copy(corpus / "s00000/000.mp4", tmp_path / "one")
     done = run("train", "prepare", str(tmp_path / "one"), str(tmp_path / "out"))
     assert done.returncode == 2
-    assert "at least two clips" in done.stderr
+    assert "holds too few clips: 1; at least two are needed" in done.stderr
 
 
 @pytest.mark.slow

@@ -16,10 +16,10 @@ ALL_ERRORS = [kind for _, kind in inspect.getmembers(errors_module, inspect.iscl
 @pytest.mark.parametrize("kind", ALL_ERRORS)
 def test_errors_survive_pickle(kind: type[LipwiseError]) -> None:
     """Ray sends errors between processes: nothing of them is lost."""
-    error = kind("code", "row 3", "needs a face", "none", "Look again")
+    error = kind("code", "row 3", got="no face in 10 frames", must="at least 1 is needed", do="Look again")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
-    assert (copy.code, str(copy)) == ("code", "row 3: got none, but needs a face. Look again.")
+    assert (copy.code, str(copy)) == ("code", "row 3: no face in 10 frames; at least 1 is needed. Look again.")
 
 
 @pytest.mark.parametrize("module", ["lipwise_ray", "lipwise_ray.cli", "lipwise_ray.cli.app"])

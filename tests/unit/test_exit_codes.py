@@ -42,7 +42,7 @@ def _raises(error: Exception) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (SettingsError("bad", "lipsync.model", "must be known"), ExitCode.CANNOT_START, "error: lipsync.model"),
+        (SettingsError("bad", "lipsync.model", got="is not known"), ExitCode.CANNOT_START, "error: lipsync.model"),
         (ZeroDivisionError("x"), ExitCode.CRASHED, "internal error: ZeroDivisionError"),
         (OSError(errno.EIO, "gone"), ExitCode.CRASHED, "Traceback"),
         (

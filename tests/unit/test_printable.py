@@ -24,7 +24,7 @@ def test_controls_and_overrides_are_spelt_out() -> None:
 
 def test_an_errors_message_is_printable() -> None:
     """A file's name cannot forge a line of its own, and what was found cannot ring a bell."""
-    text = str(MediaError("not_media", "x\ndone   y.mp4", "must be media", HOSTILE, "Check it"))
+    text = str(MediaError("not_media", "x\ndone   y.mp4", got=HOSTILE, must="media is expected", do="Check it"))
     assert not RAW & set(text)
     assert text.splitlines()[0].startswith("x\\ndone")
 

@@ -24,15 +24,15 @@ def test_later_layers_win_key_by_key() -> None:
     [
         ({"detect": {"strid": 2}}, r'^job.toml: unknown setting "detect.strid" - did you mean "detect.stride"\?$'),
         ({"detct": {}}, r'unknown setting "detct" - did you mean "detect"\?'),
-        ({"detect": {"stride": 0}}, r"job.toml: detect.stride: .* got 0"),
-        ({"detect": {"stride": "2"}}, r"detect.stride: .* integer"),
-        ({"encode": {"codec": "h264"}}, r"encode.codec: .*libx264"),
+        ({"detect": {"stride": 0}}, r"job.toml: detect.stride = 0: it should be greater"),
+        ({"detect": {"stride": "2"}}, r"detect.stride = '2': it should be .*integer"),
+        ({"encode": {"codec": "h264"}}, r"encode.codec = 'h264': .*libx264"),
         ({"faces": {"pads": [1, 2]}}, r"faces.pads"),
         ({"source": {"still_rate": "fast"}}, r"still_rate"),
-        ({"limits": {"gb": float("inf")}}, r"limits.gb: .*finite"),
-        ({"engine": {"stall_s": float("nan")}}, r"engine.stall_s: "),
-        ({"paths": {"cache_gb": 1e308}}, r"paths.cache_gb: .*less than or equal"),
-        ({"source": {"still_rate": "1000000"}}, r"still_rate: .*at most 240"),
+        ({"limits": {"gb": float("inf")}}, r"limits.gb = .*: it should be .*finite"),
+        ({"engine": {"stall_s": float("nan")}}, r"engine.stall_s = "),
+        ({"paths": {"cache_gb": 1e308}}, r"paths.cache_gb = 1e\+308: .*less than or equal"),
+        ({"source": {"still_rate": "1000000"}}, r"still_rate = '1000000': it must be at most 240"),
     ],
 )
 def test_mistakes_are_named_with_their_origin(layer: dict, words: str) -> None:

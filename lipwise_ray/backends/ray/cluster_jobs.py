@@ -62,7 +62,7 @@ class ClusterJobs:
         _take_token()
         check_token_file()
         self.address = address.rstrip("/")
-        with self._told("must be a cluster's dashboard"):
+        with self._told("does not answer as a cluster's dashboard"):
             from lipwise_ray.backends.ray.job_client import JobClient  # after its environment is set
 
             for name in _CHATTY:  # they would tell of every upload
@@ -80,9 +80,9 @@ class ClusterJobs:
             raise SetupError(
                 "ray_version",
                 self.address,
-                f"must run Ray {_supported()}",
-                f"Ray {self.ray_version}",
-                "Use an image with such a version, see cluster/README.md",
+                got=f"runs Ray {self.ray_version}",
+                must=f"this version of lipwise-ray needs Ray {_supported()}",
+                do="Use an image with such a version, see cluster/README.md",
             )
 
     def find(self, name: str) -> JobLine | None:
@@ -97,12 +97,17 @@ class ClusterJobs:
         """
         found = self.find(name)
         if found is None:
-            raise SetupError("no_run", name, f"must be a run on {self.address}", "none", "See `lipwise-ray status`")
+            raise SetupError(
+                "no_run",
+                name,
+                got=f"no such run on {self.address}",
+                do=f"`lipwise-ray status --address {self.address}` lists those that are there",
+            )
         return found
 
     def runs(self) -> list[JobLine]:
         """Return the runs that this program sent, latest first."""
-        with self._told("must list its jobs"):
+        with self._told("did not list its jobs"):
             mine = [one for one in self._client.list_jobs() if (one.metadata or {}).get(_SENDER[0]) == _SENDER[1]]
         return sorted(map(job_line, mine), key=lambda one: -one.began_s)
 
@@ -125,7 +130,12 @@ class ClusterJobs:
             DisconnectedError: It got out of reach meanwhile; nobody knows whether it has the run.
         """
         if name is not None and not _ID.match(name):
-            raise SetupError("submission_id", "--id", "must be letters, digits, or ._- (at most 128)", repr(name[:140]))
+            raise SetupError(
+                "submission_id",
+                "--id",
+                got=f"{name[:140]!r} cannot be a run's id",
+                must="an id has letters, digits, or ._- (at most 128)",
+            )
         base = _PREFIX + hashlib.sha256(key.encode()).hexdigest()[:12]
         what = _digest(words, folder)
         mine = [one for one in self.runs() if one.id == name or (name is None and _is_of(one.id, base))]
@@ -136,7 +146,7 @@ class ClusterJobs:
             return self._same(there, what), False
         chosen = name or f"{base}.{max((int(one.id.rpartition('.')[2]) for one in mine), default=0) + 1}"
         try:
-            with self._told("must take the job"):
+            with self._told("did not take the job"):
                 self._hand_over(
                     entrypoint=shlex.join([*_PROGRAM, *words, "--sent-to", self.address]),
                     submission_id=chosen,
@@ -150,7 +160,7 @@ class ClusterJobs:
     def _forget(self, job: JobLine, what: str) -> None:
         """Remove a run that did not begin, so that its name is free; somebody else may just have sent it again."""
         try:
-            with self._told("must forget a run that did not begin"):
+            with self._told("did not forget a run that had not begun"):
                 self._client.delete_job(job.id)
         except SetupError as error:
             other = self._other(job.id, error)
@@ -166,9 +176,8 @@ class ClusterJobs:
             raise DisconnectedError(
                 "maybe_sent",
                 self.address,
-                "must be within reach while a run is sent",
-                still.got,
-                "It may be there already: the same command finds it, or sends it",
+                got=f"the connection was lost while the run was being sent ({still.happened})",
+                do="It may be there already: run the same command again, which finds it or sends it",
             ) from error
         if other is None:
             raise error
@@ -192,20 +201,19 @@ class ClusterJobs:
             raise SetupError(
                 "other_run",
                 f"{job.id} on {self.address}",
-                "must be a run of the same manifest and settings",
-                "another one",
-                "Wait for its end, or name another --state or --id",
+                got="is a run of another manifest or of other settings",
+                do="Wait until it has ended, or name another --state or --id",
             )
         return job.id
 
     def stop(self, name: str) -> None:
         """Ask a job to end; what it has done stays done."""
-        with self._told("must stop the job"):
+        with self._told("did not stop the job"):
             self._client.stop_job(name)
 
     def logs(self, name: str) -> str:
         """Return what a job has printed so far."""
-        with self._told("must give the job's log"):
+        with self._told("did not give the job's log"):
             return self._client.get_job_logs(name)
 
     def tail(self, name: str) -> AsyncIterator[str]:
@@ -221,7 +229,12 @@ class ClusterJobs:
         log, job = self._ask(_PROBE_S, entrypoint=shlex.join(["python", "-P", "-c", _PROBE]))
         line = next((one for one in log.splitlines() if one.startswith("PROBE")), None)
         if line is None:
-            raise SetupError("probe", self.address, "must run a small job", job.message or job.status)
+            raise SetupError(
+                "probe",
+                self.address,
+                got=f"a small job gave no answer ({job.message or job.status})",
+                do="See the cluster's dashboard",
+            )
         return dict(json.loads(line.removeprefix("PROBE")))
 
     def ask(self, words: list[str], folder: Path, program: list[Path]) -> list[str]:
@@ -238,13 +251,18 @@ class ClusterJobs:
         entrypoint = shlex.join([*_PROGRAM, *words])
         log, job = self._ask(_LOOK_S, entrypoint=entrypoint, runtime_env=_environment(folder, program))
         if job.code is None:
-            raise SetupError("look", self.address, "must run a small job", job.message or job.status)
+            raise SetupError(
+                "look",
+                self.address,
+                got=f"`lipwise-ray {words[0]}` could not be run there ({job.message or job.status})",
+                do="See the cluster's dashboard",
+            )
         return log.splitlines()
 
     def _ask(self, most_s: float, **job: Any) -> tuple[str, JobLine]:
         """Run a job of which nothing stays; return its log and how it ended."""
         name = f"{_PREFIX}doctor-{os.urandom(4).hex()}"
-        with self._told("must take a job"):
+        with self._told("did not run a small job"):
             self._hand_over(submission_id=name, **job)
             deadline_s = time.monotonic() + most_s
             while not (found := job_line(self._client.get_job_info(name))).ended:
@@ -257,8 +275,8 @@ class ClusterJobs:
         return log, found
 
     @contextlib.contextmanager
-    def _told(self, must: str) -> Generator[None]:
-        """Turn what Ray's client raises into this program's errors."""
+    def _told(self, failed: str) -> Generator[None]:
+        """Turn what Ray's client raises into this program's errors, which begin with what the cluster did not do."""
         from ray.exceptions import AuthenticationError  # after its environment is set
 
         try:
@@ -267,21 +285,21 @@ class ClusterJobs:
             raise SetupError(
                 "token",
                 self.address,
-                "must accept the token",
-                "it is refused" if os.environ.get("RAY_AUTH_MODE") == "token" else "it asks for one",
-                "Set RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token",
+                got="refused the token"
+                if os.environ.get("RAY_AUTH_MODE") == "token"
+                else "asks for a token, and none was given",
+                do="Set RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token",
             ) from error
         except OSError as error:  # those of requests are, too
             raise SetupError(
                 "unreachable",
                 self.address,
-                "must be reachable",
-                _first_line(error),
-                "Check the address, and that a tunnel to the dashboard is open",
+                got=f"cannot be reached: {_first_line(error)}",
+                do="Check the address, and that a tunnel to the dashboard is open",
             ) from error
         except (RuntimeError, ValueError, KeyError) as error:
             raise SetupError(
-                "cluster", self.address, must, _first_line(error), "See the cluster's dashboard"
+                "cluster", self.address, got=f"{failed}: {_first_line(error)}", do="See the cluster's dashboard"
             ) from error
 
 

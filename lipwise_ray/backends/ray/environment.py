@@ -22,11 +22,11 @@ def check_token_file() -> None:
     try:
         got = "" if path.read_text("utf-8").strip() else "an empty file"
     except (OSError, ValueError) as error:
-        got = ((error.strerror or "") if isinstance(error, OSError) else "").lower() or "no text"
+        got = ((error.strerror or "") if isinstance(error, OSError) else "").lower() or "not a text file"
     if got:
         where = f"RAY_AUTH_TOKEN_PATH={named}" if named else str(path)
         do = "Mount it, or write into it what `ray get-auth-token` shows on the head"
-        raise SetupError("no_token", where, "must be the file of the cluster's token", got, do)
+        raise SetupError("no_token", where, got=got, must="the cluster's token is expected there", do=do)
 
 
 def default_token_file() -> Path:

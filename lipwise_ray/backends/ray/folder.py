@@ -17,7 +17,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lipwise_ray.errors import SetupError
+from lipwise_ray.errors import SetupError, os_reason
 
 _ROOT = Path("/tmp")  # noqa: S108  # see above; what is in it is private
 _PREFIX = "lw-ray-"
@@ -48,9 +48,12 @@ def make_folder() -> Path:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _held[folder] = lock
     except OSError as error:
-        where, got = str(error.filename or _ROOT), error.strerror or str(error)
+        where = str(error.filename or _ROOT)
         raise SetupError(
-            "ray", where, "must be writable, for an embedded Ray", got, "Make room or mend its mode"
+            "ray",
+            where,
+            got=f"an embedded Ray cannot write there: {os_reason(error)}",
+            do="Make room, or change its permissions",
         ) from error
     return folder
 

@@ -110,9 +110,8 @@ def _gone(name: str, address: str) -> EngineError:
     return EngineError(
         "run_gone",
         name,
-        f"must be known at {address} until it ends",
-        "a cluster that was started anew",
-        "Its driver ended with the old one: run the same command again, what is done stays done",
+        got=f"the cluster at {address} was started anew and no longer knows this run",
+        do="Its driver ended with the old cluster. Run the same command again: what is done stays done",
     )
 
 
@@ -120,9 +119,8 @@ def _disconnected(name: str, address: str, error: SetupError) -> DisconnectedErr
     return DisconnectedError(
         "out_of_reach",
         address,
-        "must be within reach while a run is followed",
-        error.got or str(error),
-        f"The run may go on there; follow it again: {how_to_follow(name, address)}",
+        got=f"the connection was lost while the run was followed ({error.happened})",
+        do=f"The run may go on there; follow it again: {how_to_follow(name, address)}",
     )
 
 

@@ -94,5 +94,9 @@ def spread(
                 result = cause
             except ray.exceptions.RayActorError as error:
                 crew.lose()
-                result = InputError("clip_fatal", str(done), "must not end its worker", str(error).splitlines()[0])
+                result = InputError(
+                    "clip_fatal",
+                    str(done),
+                    got=f"the worker's process ended while it was at it: {str(error).splitlines()[0]}",
+                )
             yield done, result

@@ -135,7 +135,12 @@ def cloud_of(name: str, metadata: str | None = None) -> Cloud | None:
     if name == "auto":
         return next((one for one in made.values() if one.is_here()), None)
     if not made[name].is_here():
-        raise SetupError("no_metadata", f"--cloud {name}", "must be this machine's", "no metadata service", "Use auto")
+        raise SetupError(
+            "no_metadata",
+            f"--cloud {name}",
+            got="its metadata service does not answer, so this machine is not there",
+            do="Use --cloud auto",
+        )
     return made[name]
 
 
@@ -189,7 +194,7 @@ class DrainedNode:
         )
         if done.returncode:
             got = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1][:200]
-            raise SetupError("not_drained", self.id, "must take that it is drained", got)
+            raise SetupError("not_drained", self.id, got=f"Ray refused to drain this node: {got}")
 
 
 def watch(

@@ -32,13 +32,13 @@ def failure_of_process(slot: ActorSlot, error: ray.exceptions.RayError, *, is_go
     text = str(error).strip()
     reason = (text.splitlines() or [type(error).__name__])[-1]
     if slot.stalled:
-        message = f"worker {slot.name}: must show progress, but stood still and was ended."
+        message = f"worker {slot.name}: made no progress and was ended."
         return Failure("stalled", "stalled", message, text)
     if getattr(error, "preempted", False) or is_gone(slot.node):
-        message = f"node {slot.node[:12]}: must stay, but is gone or about to go. {reason}"
+        message = f"node {slot.node[:12]}: is gone or about to go. {reason}"
         return Failure("node", "node_gone", message, text)
     if isinstance(error, ray.exceptions.OutOfMemoryError) or any(word in text for word in _MEMORY_WORDS):
-        message = f"worker {slot.name}: needs more memory than its node has left. {reason}"
+        message = f"worker {slot.name}: its node ran out of memory. {reason}"
         return Failure("memory", "out_of_memory", message, text)
-    message = f"worker {slot.name}: must live through its task, but its process died. {reason}"
+    message = f"worker {slot.name}: its process died during its task. {reason}"
     return Failure("crash", "worker_died", message, text)

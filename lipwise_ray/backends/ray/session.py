@@ -130,11 +130,7 @@ class Nodes:
             if self.head_is_lost:
                 do = "What is done is kept: run the same command again once the cluster is back"
                 raise EngineError(
-                    "head_lost",
-                    f"Ray at {_head_address()}",
-                    "must answer as long as the run",
-                    f"{away_s:.0f} s of silence",
-                    do,
+                    "head_lost", f"Ray at {_head_address()}", got=f"has not answered for {away_s:.0f} s", do=do
                 )
             return False
         self._silent_since_s = None
@@ -235,7 +231,11 @@ def _found(address: str) -> str:
     if is_web(where):
         shown = address if where == address else f"RAY_ADDRESS={where}"
         raise SetupError(
-            "address", shown, "must be auto or ray://HOST:PORT here", "a dashboard", "Only `submit` takes one"
+            "address",
+            shown,
+            got="is the address of a dashboard",
+            must="auto or ray://HOST:PORT is needed here",
+            do="Only `submit` takes a dashboard's",
         )
     return where
 
@@ -248,8 +248,8 @@ def _not_started(address: str, error: Exception) -> SetupError:
         if any(word in str(error).lower() for word in words):
             got, do = f"{meaning} ({said})", advice
             break
-    must = "must start" if address == "local" else "must be reachable"
-    return SetupError("ray", f"Ray at {address}", must, got, do)
+    failed = "did not start" if address == "local" else "cannot be joined"
+    return SetupError("ray", f"Ray at {address}", got=f"{failed}: {got}", do=do)
 
 
 def _init(address: str, folder: Path | None) -> None:
@@ -299,7 +299,9 @@ def _knock(address: str) -> None:
     host, _, port = (rest if ":" in rest else f"{rest}:{_CLIENT_PORT}" if is_client else rest).rpartition(":")
     host = host.strip("[]")
     if is_client and not (host and port.isdigit()):
-        raise SetupError("address", "--address", "must be ray://HOST:PORT of a cluster", address)
+        raise SetupError(
+            "address", "--address", got=f"{address!r} names no host and port of a cluster", do="Write ray://HOST:PORT"
+        )
     if host and port.isdigit():
         with socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S):
             pass
@@ -331,7 +333,7 @@ def must_live() -> None:
     if ended:
         names = ", ".join(ended)
         do = "What is done is kept: run the same command again"
-        raise EngineError("ray_ended", "Ray at local", "must live as long as the run", f"the end of its {names}", do)
+        raise EngineError("ray_ended", "Ray at local", got=f"its {names} ended while the run was at work", do=do)
 
 
 def leave(folder: Path | None, *, is_lost: bool = False) -> None:

@@ -69,10 +69,10 @@ class Starts:
             return self._why
         if isinstance(self._why, LipwiseError):  # of its node's disk, say
             why = self._why
-            return SetupError("worker_start", why.where, why.must, why.got, why.do)
+            return SetupError("worker_start", why.where, got=why.got, must=why.must, do=why.do)
         said = (str(self._why).strip().splitlines() or [""])[-1]
         do = "Check memory and `lipwise-ray doctor`; ask for fewer --workers"
-        return SetupError("worker_start", "workers", "must start", said, do)
+        return SetupError("worker_start", "workers", got=f"did not start: {said}" if said else "did not start", do=do)
 
 
 def late(worker: str, node: str, start_s: float, log: str) -> SetupError:
@@ -88,7 +88,7 @@ def late(worker: str, node: str, start_s: float, log: str) -> SetupError:
     said = f"Its log ends with:{quoted}\n" if log else "It left no log. "
     do = f"{said}Check memory and `lipwise-ray doctor`, or give it longer (engine.start_s)"
     where = f"worker {worker} on node {node[:12]}" if node else f"worker {worker}"
-    return SetupError("worker_late", where, f"must begin within {start_s:g} s (engine.start_s)", "nothing", do)
+    return SetupError("worker_late", where, got=f"did not begin within {start_s:g} s", do=do)
 
 
 def no_environment(node: str, error: Exception) -> SetupError:
@@ -100,9 +100,9 @@ def no_environment(node: str, error: Exception) -> SetupError:
     """
     where = f"node {node[:12]}" if node else "a node that joined"
     said = [line.strip() for line in str(error).splitlines() if line.strip()][1:]  # the first says what the class does
-    got = said[-1].rstrip(".") if said else "an error without words"
+    got = said[-1].rstrip(".") if said else "Ray gave no reason"
     do = "See runtime_env_setup-*.log of Ray there: its disk, and its way to the head"
-    return SetupError(_NO_ENVIRONMENT, where, "must unpack the program and the run's files", got, do)
+    return SetupError(_NO_ENVIRONMENT, where, got=f"could not unpack the program and the run's files: {got}", do=do)
 
 
 def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]:

@@ -154,9 +154,9 @@ def embed_portrait(
         raise FaceError(
             "portrait",
             name,
-            "must show exactly one face, for `faces = like:IMAGE`",
-            f"{len(faces)} faces" if len(faces) else "no face",
-            "Cut the picture so that only that person is in it" if len(faces) else "Leave some room around the face",
+            got=f"shows {len(faces)} faces" if len(faces) else "shows no face",
+            must="a portrait for `faces = like:IMAGE` shows exactly one",
+            do="Cut the picture so that only that person is in it" if len(faces) else "Leave some room around the face",
         )
     with VideoReader(info.path, info.stream_index, index) as reader:
         frame = recipe.apply(next(reader.read_order(iter([0]))))

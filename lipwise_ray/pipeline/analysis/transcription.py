@@ -43,16 +43,18 @@ def check_recogniser(folder: Path) -> None:
     absent = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if absent:
         raise SettingsError(
-            "no_asr", "asr.model", f"needs {' and '.join(absent)}", "none", "Run `pip install 'lipwise-ray[asr]'`"
+            "no_asr",
+            "asr.model",
+            got=f"speech cannot be recognised without {' and '.join(absent)}",
+            do="Run `pip install 'lipwise-ray[asr]'`",
         )
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
         raise SettingsError(
             "no_asr_model",
             f"asr.model {folder}",
-            f"must be the folder of a Whisper model for faster-whisper, with {', '.join(_NEEDED)}",
-            f"no {', '.join(missing)}",
-            "For example a copy of Systran/faster-whisper-small",
+            got=f"no {', '.join(missing)} in this folder",
+            do="Name a Whisper model for faster-whisper, for example a copy of Systran/faster-whisper-small",
         )
     for name in _NEEDED:
         if name.endswith(".json"):
@@ -63,8 +65,12 @@ def check_recogniser(folder: Path) -> None:
 
 
 def _damaged(folder: Path, got: str) -> SettingsError:
-    must = "must be a whole Whisper model for faster-whisper"
-    return SettingsError("bad_asr_model", f"asr.model {folder}", must, got, "Convert or download it again")
+    return SettingsError(
+        "bad_asr_model",
+        f"asr.model {folder}",
+        got=f"not a whole Whisper model for faster-whisper: {got}",
+        do="Convert or download it again",
+    )
 
 
 def recogniser_id(folder: Path) -> str:

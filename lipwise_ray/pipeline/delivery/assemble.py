@@ -320,7 +320,9 @@ def _unlike(markers: dict[int, ChunkMarker]) -> list[int]:
 def _segment(job: JobContext, marker: ChunkMarker) -> SegmentFile:
     path = job.store.fetch(marker.segment)
     if path is None:
-        raise SegmentError("segment_gone", marker.segment, "must be in the state", "nothing", "Run again")
+        raise SegmentError(
+            "segment_gone", marker.segment, got="missing from the state", do="Run the same command again"
+        )
     return SegmentFile(path, marker.frames, marker.reorder, marker.crc)
 
 

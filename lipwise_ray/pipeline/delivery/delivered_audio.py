@@ -58,12 +58,17 @@ def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, to
     with scratch_file(scratch, f"track{suffix}") as temporary:
         wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
         if encode.codec == "copy" and not wrote.copy:
-            raise copy_impossible(audio.info, delivered, "packets that decode otherwise in it")
+            raise copy_impossible(audio.info, delivered, "its packets decode otherwise in there")
         key = f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}"
         job.store.put_file(key, temporary)
     known = job.store.fetch(key)
     if known is None:
-        raise StorageError("no_sound", folder, "must keep the sound", "nothing", "Run the same command again")
+        raise StorageError(
+            "no_sound",
+            folder,
+            got="the audio for the output is missing from the state",
+            do="Run the same command again",
+        )
     return DeliveredSound(wrote, probe_audio(known, WIDEST_LIMITS), key)
 
 
@@ -81,8 +86,8 @@ def sound_codec(settings: Settings, info: AudioInfo) -> str:
         raise SettingsError(
             "not_compatible",
             f"encode.deliver = compatible with encode.audio.codec = {codec}",
-            "needs AAC",
-            info.codec if codec == "copy" else codec,
-            'Set encode.audio.codec = "auto", or encode.deliver = "source"',
+            got=f"the audio would be {info.codec if codec == 'copy' else codec}",
+            must="a compatible file has AAC",
+            do='Set encode.audio.codec = "auto", or encode.deliver = "source"',
         )
     return "aac" if codec == "auto" and info.codec != "aac" else codec

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from lipwise_ray.errors import OutputError, StorageError
+from lipwise_ray.errors import OutputError, StorageError, os_reason
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.state.job_result import Seen
 from lipwise_ray.state.local import move_into_place
@@ -90,14 +90,23 @@ class FileOutput:
         except OSError as error:
             raise write_problem(path, error) from error
         if path.is_dir():
-            raise OutputError("not_writable", str(path), "must be a file's address", "a folder", "Change output")
-        most = _longest_name(path.parent)
-        if len(os.fsencode(path.name)) > most:
+            raise OutputError("not_writable", str(path), got="is a folder", do="Name a file in it")
+        name_bytes, most = len(os.fsencode(path.name)), _longest_name(path.parent)
+        if name_bytes > most:
             raise OutputError(
-                "not_writable", str(path), f"must have a name of at most {most} bytes there", "more", "Change output"
+                "not_writable",
+                str(path),
+                got=f"has a name of {name_bytes} bytes",
+                must=f"its folder takes at most {most}",
+                do="Shorten the row's output",
             )
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise OutputError("not_writable", str(path), "must be writable", "a folder that is not", "Change its mode")
+            raise OutputError(
+                "not_writable",
+                str(path),
+                got="its folder is not writable",
+                do="Change the folder's permissions, or name another --out",
+            )
 
     def seen(self) -> Seen | None:
         """Return size and time stamp of the file that is there, None for none."""
@@ -117,8 +126,12 @@ class FileOutput:
         except FileNotFoundError:
             return None
         except OSError as error:
-            where, got = str(self._path), error.strerror or str(error)
-            raise StorageError("output_read", where, "must be readable", got, "Check its mode and the disk") from error
+            raise StorageError(
+                "output_read",
+                str(self._path),
+                got=f"cannot be read: {os_reason(error)}",
+                do="Check its permissions and the disk",
+            ) from error
         return digest.hexdigest()
 
     @contextmanager

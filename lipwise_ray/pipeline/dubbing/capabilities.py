@@ -161,14 +161,14 @@ def choose(
     )
     if possible:
         return Choices(possible, known)
-    gpus = sorted({one.gpu or "no GPU" for one in workers})
-    encoders = sorted({name for one in workers for name in one.encoders})
+    gpus = ", ".join(sorted({one.gpu or "no GPU" for one in workers}))
+    encoders = ", ".join(sorted({name for one in workers for name in one.encoders}))
     raise SettingsError(
         "no_encoder",
         f"encode.codec = {', '.join(settings.encode.codecs)}",
-        "must be an encoder that opens on a worker",
-        f"{len(workers)} workers ({', '.join(gpus)}) with {', '.join(encoders)}",
-        "Name further choices, for example encode.codec = ['h264_nvenc', 'libx264']",
+        got="no worker can open such an encoder",
+        must=f"the {len(workers)} workers ({gpus}) have {encoders}",
+        do="Name further choices, for example encode.codec = ['h264_nvenc', 'libx264']",
     )
 
 

@@ -28,7 +28,7 @@ def check_alone(faces: str, times_s: Times) -> None:
     """
     for (_, stop), (start, _) in pairwise(times_s):
         if start < stop - _SLACK_S:
-            raise _overlapping(faces, start)
+            raise _overlapping(f"{faces} says two things at once", start)
 
 
 def check_turns(
@@ -88,31 +88,32 @@ def _check_part(
 ) -> None:
     where, rules = f"speakers ({part.rule})", settings.faces
     if not says.any():
+        first_s, duration_s = float(part.times_s[0][0]), float(timeline.duration_s)
         raise FaceError(
             "speaker_unheard",
             where,
-            f"must speak within the delivered {float(timeline.duration_s):.2f} s",
-            f"from {float(part.times_s[0][0]):.2f} s on",
-            "Change their start, or lengthen the video or the mix",
+            got=f"is not heard: speaks only from {first_s:.2f} s on, and {duration_s:.2f} s are delivered",
+            do="Change their start, or lengthen the video or the mix",
         )
     is_shown = np.isin(source, chosen.frame[np.isin(chosen.track, part.tracks)])
     left_alone = np.isin(source, np.concatenate([chosen.too_small, chosen.over_yaw]))
     if (says & is_shown).sum() < rules.min_face_share * says.sum():
+        why = why_left_alone(source[says], chosen, settings)
         raise FaceError(
             "no_face",
             where,
-            f"needs that face in at least {rules.min_face_share:.1%} of the frames in which it speaks",
-            f"{(says & is_shown).sum()} of {says.sum()} frames{why_left_alone(source[says], chosen, settings)}",
-            "Choose the face by another rule, change the times, or set faces.min_face_share = 0 to let it through",
+            got=f"that face is in {(says & is_shown).sum()} of the {says.sum()} frames in which it speaks{why}",
+            must=f"at least {rules.min_face_share:.1%} are needed",
+            do="Choose the face by another rule, change the times, or set faces.min_face_share = 0 to let it through",
         )
     missing = says & ~is_shown & ~left_alone
     if rules.on_no_face == "fail" and missing.any():
         raise FaceError(
             "face_missing",
             where,
-            "needs that face in every frame in which it speaks (faces.on_no_face = fail)",
-            f"{missing.sum()} of {says.sum()} frames without it",
-            "Use faces.on_no_face = pass or skip",
+            got=f"that face is missing in {missing.sum()} of the {says.sum()} frames in which it speaks",
+            must="faces.on_no_face = fail allows none",
+            do="Use faces.on_no_face = pass or skip",
         )
 
 
@@ -127,11 +128,11 @@ def why_left_alone(frames: I64Array, chosen: FaceSelection, settings: Settings) 
     return f"; {why}" if why else ""
 
 
-def _overlapping(faces: str, moment_s: Fraction) -> FaceError:
+def _overlapping(happened: str, moment_s: Fraction) -> FaceError:
     return FaceError(
         "speakers_overlap",
         "speakers",
-        "must not let one face say two things at once",
-        f"{faces} at {float(moment_s):.2f} s",
-        "Change their start and end, or choose other faces",
+        got=f"{happened} at {float(moment_s):.2f} s",
+        must="a face says one thing at a time",
+        do="Change their start and end, or choose other faces",
     )

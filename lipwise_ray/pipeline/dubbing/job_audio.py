@@ -102,7 +102,9 @@ class Sounds:
                 self._job.store.put_file(key, temporary)
             known = self._job.store.fetch(key)
             if known is None:
-                raise StorageError("no_mix", folder, "must keep the mix", "nothing", "Run the same command again")
+                raise StorageError(
+                    "no_mix", folder, got="the mixed audio is missing from the state", do="Run the same command again"
+                )
         return replace(audio, info=replace(audio.info, path=known))
 
     def lines(self) -> list[Dialogue]:
@@ -155,9 +157,9 @@ class Sounds:
             raise MediaError(
                 "too_long",
                 f"speakers ({speaker.faces})",
-                f"must be over within {hours:g} hours (limits.hours)",
-                f"a sound from {speaker.start_s:g} s to {float(clip.stop_s):g} s",
-                "Give start and end in seconds",
+                got=f"lasts from {speaker.start_s:g} s to {float(clip.stop_s):g} s",
+                must=f"at most {hours:g} hours are allowed (limits.hours)",
+                do="Give start and end in seconds",
             )
         return clip
 

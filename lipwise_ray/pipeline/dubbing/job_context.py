@@ -38,7 +38,9 @@ def read_plan(store: Store, job_id: str) -> Plan:
     """
     found = known_plan(store, job_id)
     if found is None:
-        raise StorageError("no_plan", layout.plan(job_id), "must be whole in the state", "nothing", "Run again")
+        raise StorageError(
+            "no_plan", layout.plan(job_id), got="missing or damaged in the state", do="Run the same command again"
+        )
     return found
 
 

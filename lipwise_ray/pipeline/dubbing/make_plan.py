@@ -128,18 +128,18 @@ def _check_faces(
         raise FaceError(
             "no_face",
             "video",
-            f"needs the chosen face ({rule}) in at least {rules.min_face_share:.1%} of its frames",
-            f"{found} of {looked} frames{why_left_alone(used, chosen, settings)}",
-            "Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
+            got=f"the chosen face ({rule}) is in {found} of {looked} frames{why_left_alone(used, chosen, settings)}",
+            must=f"at least {rules.min_face_share:.1%} are needed",
+            do="Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )
     if rules.on_no_face == "fail" and not is_there.all():
         first = int(used[int(np.argmin(is_there))])
         raise FaceError(
             "face_missing",
             "video",
-            "needs the chosen face in every frame (faces.on_no_face = fail)",
-            f"{int((~is_there).sum())} of {looked} frames without it, the first is frame {first}",
-            "Use faces.on_no_face = pass or skip",
+            got=f"the chosen face is missing in {int((~is_there).sum())} of {looked} frames, first in frame {first}",
+            must="faces.on_no_face = fail allows none",
+            do="Use faces.on_no_face = pass or skip",
         )
 
 
@@ -147,7 +147,10 @@ def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequenc
     timing, index = settings.timing, facts.index
     if facts.is_still and timing.length == "video":
         raise InputError(
-            "still_length", "length", "must be audio for a still image, which has no length", "video", "Change it"
+            "still_length",
+            "length",
+            got='cannot be "video" for a still image, which has no length',
+            do='Set length to "audio"',
         )
     length = "audio" if facts.is_still else timing.length
     rate = Fraction(settings.source.still_rate) if facts.is_still else index.rate

@@ -31,7 +31,7 @@ def read_plan_arrays(path: Path, record: PlanRecord) -> dict[str, Array]:
     frames = record.chunks[-1][1]
     spans = zip([[0, 0], *record.chunks], record.chunks, strict=False)
     if any(before[1] != start or stop <= start for before, (start, stop) in spans):
-        raise ValueError("plan.json: must cut its frames into chunks without gaps")
+        raise ValueError("plan.json: its chunks leave gaps, or overlap")
     specs = {
         "source": ArraySpec("int64", ("N",)),
         "mel_start": ArraySpec("int64", ("N",)),
@@ -49,5 +49,5 @@ def read_plan_arrays(path: Path, record: PlanRecord) -> dict[str, Array]:
     data = read_npz(path, specs, lengths={"N": frames})
     pts, source = data["pts"], data["source"]
     if not ((np.diff(pts) > 0).all() and record.end_pts > pts[-1] and source.min() >= 0):
-        raise ValueError(f"{path.name}: must hold time stamps that rise, and frames from 0")
+        raise ValueError(f"{path.name}: time stamps do not rise, or frames are before the first")
     return data

@@ -173,9 +173,9 @@ class Planner:
                 raise FaceError(
                     "other_tracks",
                     job.spec.tracks,
-                    f"must be of a video of {len(job.video.index)} frames of {shown.width}x{shown.height}",
-                    f"{tracks.frames} frames of {tracks.size.width}x{tracks.size.height}",
-                    "Export the tracks of this video, with the same source settings",
+                    got=f"the tracks are of {tracks.frames} frames of {tracks.size.width}x{tracks.size.height}",
+                    must=f"the video has {len(job.video.index)} of {shown.width}x{shown.height}",
+                    do="Export the tracks of this video, with the same source settings",
                 )
         else:
             tracks = self._found_tracks(job, probed)
@@ -196,7 +196,10 @@ class Planner:
         found = Detections.joined(parts) if len(parts) == len(keys) else None
         if found is None or len(found.change) != len(stretch.span):
             raise SegmentError(
-                "scan_missing", video_id, f"must be scanned in {len(keys)} chunks", f"{len(parts)}", "Run again"
+                "scan_missing",
+                video_id,
+                got=f"the records of its scan are incomplete in the state ({len(parts)} of {len(keys)} chunks)",
+                do="Run the same command again",
             )
         whole = found.within(stretch.span.start, stretch.frames)
         tracks = linked(whole, recipe_of(settings, job.video).canvas.shown_size, rate, settings)
@@ -226,6 +229,10 @@ class Planner:
         """Return records that earlier tasks left."""
         parts = [part for key in keys if (part := load_file(self._store, key, load)) is not None]
         if len(parts) < len(keys):
-            missing = f"{len(parts)} of {len(keys)}"
-            raise SegmentError("records_missing", keys[0], "must be whole, and those after it", missing, "Run again")
+            raise SegmentError(
+                "records_missing",
+                keys[0],
+                got=f"missing or damaged in the state, or another after it ({len(parts)} of {len(keys)} are whole)",
+                do="Run the same command again",
+            )
         return parts

@@ -97,9 +97,9 @@ def encoder_of(settings: Settings, output: str, info: VideoInfo) -> str:
         raise SettingsError(
             "not_compatible",
             f"encode.deliver = compatible with {codec} in {container}",
-            f"needs one of {', '.join(_COMPATIBLE_CODECS)}",
-            codec,
-            "End the output in .mp4, .mov or .mkv and leave encode.codec alone, or set encode.deliver = source",
+            got=f"{codec} is not a codec that plays everywhere",
+            must=f"one of {', '.join(_COMPATIBLE_CODECS)} is needed",
+            do="End the output in .mp4, .mov or .mkv and leave encode.codec alone, or set encode.deliver = source",
         )
     return codec
 

@@ -26,12 +26,12 @@ def used_frames(index: FrameIndex, start_s: float, end_s: float | None) -> I64Ar
         inside &= begins < end_s - slack_s
     used = np.flatnonzero(inside).astype(np.int64)
     if not len(used):
+        asked = f"{start_s:g} to {'the end' if end_s is None else end_s}"
         raise InputError(
             "empty_range",
             "start, end",
-            f"must leave some of a video of {seconds[-1]:.2f} s",
-            f"{start_s:g} to {end_s if end_s is not None else 'the end'}",
-            "Change the row's start and end",
+            got=f"{asked} leaves nothing of a video of {seconds[-1]:.2f} s",
+            do="Change the row's start and end",
         )
     return used
 

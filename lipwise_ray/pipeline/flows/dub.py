@@ -326,8 +326,8 @@ class RowFlow(RowTasks[DubResult]):
     def _render_again(self, numbers: Sequence[int]) -> list[Task]:
         """Return tasks that make segments again which are gone or damaged."""
         message = (
-            f"job {self.job_id}: segments must stay whole in the state, got damaged chunks "
-            f"{list(numbers)} again and again. Check the disk."
+            f"job {self.job_id}: the segments of chunks {list(numbers)} were lost or damaged in the state again and "
+            "again. Check the disk of the state."
         )
         if not self._may_repair("segments_damaged", message):
             return []

@@ -57,7 +57,7 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
         if self._open:
             return []
         if self._missing:
-            return self._again("records of its video must stay whole in the state")
+            return self._again("records of its video are missing or damaged in the state")
         return self._measure() if task.kind is SCAN else [self._conclude()]
 
     @property

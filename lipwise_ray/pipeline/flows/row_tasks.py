@@ -66,7 +66,7 @@ class RowTasks(Generic[Result]):
             TypeError: The result is none of its kind.
         """
         if result is not None and not isinstance(result, task.kind.result):
-            raise TypeError(f"{task.id}: must give {task.kind.result.__name__}, got {type(result).__name__}")
+            raise TypeError(f"{task.id}: gave {type(result).__name__} instead of {task.kind.result.__name__}")
         self._open.discard(task.id)
         self.progress.done += task.frames
 

@@ -225,5 +225,5 @@ def open_columns(store: Store, key: str) -> FloatArray:
     """
     found = load_file(store, key, lambda path: map_npy(path, _COLUMNS))
     if found is None:
-        raise StorageError("no_mel", key, "must be whole in the state", "nothing", "Run the same command again")
+        raise StorageError("no_mel", key, got="missing or damaged in the state", do="Run the same command again")
     return found

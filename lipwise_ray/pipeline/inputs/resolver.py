@@ -166,7 +166,7 @@ class Media:
                 identity is not None and identity != (_name_of(address, facts) if facts.tag else content_id(part))
             ):
                 raise MediaError(
-                    "changed", shown(address), "must stay as it is while it is dubbed", "another object", "Run again"
+                    "changed", shown(address), got="changed while it was dubbed", do="Run the same command again"
                 )
             return True
 

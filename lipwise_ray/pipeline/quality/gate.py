@@ -58,7 +58,7 @@ def _reasons(figures: GateFigures, gate: GateSettings) -> tuple[list[str], int]:
         *(() if figures.not_lse else of_lips),
         ("share of frames without a face", figures.no_face_share, gate.max_no_face_share, 1),
         ("flicker more than filmed", figures.flicker, gate.max_flicker, 1),
-        ("length error, s", figures.length_error_s, gate.max_length_error_s, 1),
+        ("length error in s", figures.length_error_s, gate.max_length_error_s, 1),
     )
     found: list[str] = []
     checked = [bound for bound in bounds if bound[2] is not None]
@@ -67,7 +67,7 @@ def _reasons(figures: GateFigures, gate: GateSettings) -> tuple[list[str], int]:
         if value is None:
             found.append(f"{name} was not measured")
         elif value * sign > bound * sign:
-            found.append(f"{name} must be at {'most' if sign > 0 else 'least'} {bound:g}, got {value:g}")
+            found.append(f"{name} is {value:g}; it must be at {'most' if sign > 0 else 'least'} {bound:g}")
     return found, len(checked)
 
 

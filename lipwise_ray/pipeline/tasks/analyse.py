@@ -50,7 +50,9 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
     job = context.open(payload)
     own = context.planner.own_sound(job.spec, job.video)
     if own is None:
-        raise StorageError("no_sound", key, "must keep the video's sound", "nothing", "Run again")
+        raise StorageError(
+            "no_sound", key, got="the video's audio is missing from the state", do="Run the same command again"
+        )
     try:
         tracks = context.planner.tracks(job, probed)
     except SegmentError as error:

@@ -62,4 +62,6 @@ def finalise(context: TaskContext, payload: SettlePayload, hints: Hints) -> Sett
             record_published(context.store, result, record, history.first_id, keep=keep)
             return SettleResult(published=replace(result, reused=True))
     key = layout.result(best_id)
-    raise StorageError("result_gone", key, got="the record of what was published is gone", do="Run the command again")
+    raise StorageError(
+        "result_gone", key, got="the record of what was published is gone", do="Run the same command again"
+    )

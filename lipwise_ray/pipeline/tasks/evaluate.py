@@ -102,9 +102,9 @@ def _reference(context: TaskContext, job: JobContext, address: str, reference_id
         raise MediaError(
             "other_size",
             shown(address),
-            f"must show pictures of {sizes[0].width}x{sizes[0].height}, as the video does, to be its reference",
-            f"{sizes[1].width}x{sizes[1].height}",
-            "Give both in one size",
+            got=f"has frames of {sizes[1].width}x{sizes[1].height}",
+            must=f"those of the video are {sizes[0].width}x{sizes[0].height}, and its reference needs the same size",
+            do="Give both in one size",
         )
     return found
 
@@ -202,7 +202,8 @@ def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> C
     for number in range(len(pieces)):
         part = load_file(context.store, layout.measured(job_id, number), Measured.load)
         if part is None:
-            return ConcludeResult(missing=f"{layout.measured(job_id, number)} must be whole, got nothing. Run again.")
+            key = layout.measured(job_id, number)
+            return ConcludeResult(missing=f"{key}: missing or damaged in the state. Run the same command again.")
         totals.add(part)
     index, audio_s = job.video.index, _audio_s(job, identity["audio"])
     video_s = float((index.end_pts - int(index.pts[0])) * index.time_base)

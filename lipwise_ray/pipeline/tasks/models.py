@@ -69,7 +69,9 @@ class DetectorMaker:
             from lipwise_ray.faces.s3fd import S3fd
 
             return S3fd(paths[0], paths[1], min_score=self.min_score, device=device)
-        raise SetupError("no_detector", "detect.detector", "must be one that the worker knows", str(networks))
+        raise SetupError(
+            "no_detector", "detect.detector", got=f"this worker knows no detector of {' and '.join(networks)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,6 @@ def _check_own_sound(context: TaskContext, job: JobSpec, video: records.Video) -
         raise FaceError(
             "no_own_sound",
             "faces",
-            "needs a video whose own sound can be used, for `speaking`",
-            "none",
-            "Choose another rule for this row",
+            got="the video has no audio of its own by which `speaking` could choose",
+            do="Choose another rule for this row",
         )

@@ -57,12 +57,16 @@ def rebuild(letter: Json, registry: Registry) -> Rebuilt:
     except ValueError as error:
         what = str(error).splitlines()
         got = " ".join(line.strip() for line in what[1:3]) or what[0]
-        raise StateError("bad_letter", f"dead letter of {task}", "must be as a run writes it", got[:300]) from error
+        raise StateError("bad_letter", f"dead letter of {task}", got=f"not as a run writes it: {got[:300]}") from error
     places = tuple(_places(payload))
     cut = [place for _, place in places if GONE in place and not is_local(place)]
     if cut:
-        must = "cannot be done without a secret, which is not kept"
-        raise StateError("secret_in_letter", f"dead letter of {task}", must, ", ".join(cut), "Run the submit again")
+        raise StateError(
+            "secret_in_letter",
+            f"dead letter of {task}",
+            got=f"a secret was left out of {', '.join(cut)}, for none is kept",
+            do="Run the submit again",
+        )
     checkpoints, foreign = _of_here(payload.row.weights, registry)
     settings = payload.row.job.settings
     settings = settings.model_copy(update={"engine": EngineSettings(keep_segments=settings.engine.keep_segments)})

@@ -65,7 +65,7 @@ def _see_second_refused(site: Site, first: subprocess.Popen[str]) -> None:
     finally:
         first.send_signal(signal.SIGCONT)
     assert second.returncode == 2, second.stderr
-    assert re.search(rf"got process {first.pid} on .*, but must have one driver at a time", second.stderr)
+    assert re.search(rf"in use by process {first.pid} on .*; a state has one driver at a time", second.stderr)
 
 
 def one_of_two_cancelled(site: Site) -> int:

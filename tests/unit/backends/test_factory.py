@@ -19,7 +19,8 @@ from lipwise_ray.settings.model import EngineSettings
 
 
 @pytest.mark.parametrize(
-    ("text", "got"), [(None, "no such file"), (b"", "an empty file"), (b" \n", "an empty file"), (b"\xff", "no text")]
+    ("text", "got"),
+    [(None, "no such file"), (b"", "an empty file"), (b" \n", "an empty file"), (b"\xff", "not a text file")],
 )
 @pytest.mark.parametrize("is_named", [True, False])
 def test_a_token_that_is_none(
@@ -34,7 +35,7 @@ def test_a_token_that_is_none(
     monkeypatch.setenv("RAY_AUTH_TOKEN", "")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path) if is_named else "")
-    with pytest.raises(SetupError, match=f"{path}: got {got}.*, but must be the file of the cluster's token"):
+    with pytest.raises(SetupError, match=f"{path}: {got}.*; the cluster's token is expected there"):
         check_token_file()
     path.write_text("f" * 64)
     check_token_file()

@@ -209,7 +209,7 @@ def test_an_unreadable_latest_run_is_not_replaced_by_an_earlier_one(
     state = _state(tmp_path, request={"verb": "submit", "files": ["m.csv"]})
     (tmp_path / "st" / "runs" / "s").mkdir()
     (tmp_path / "st" / "runs" / "s" / "run.json").write_bytes(b"{")
-    with pytest.raises(StateError, match="must be the latest run's record"):
+    with pytest.raises(StateError, match="the record of the latest run is damaged"):
         retry(state)
     assert not submitted
 

@@ -86,7 +86,7 @@ def test_a_picture_that_would_fill_the_memory_is_not_decoded(tmp_path: Path) -> 
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(*chunk) for chunk in chunks))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert path.stat().st_size < 1 << 20
-    with pytest.raises(MediaError, match="a frame whose size cannot be read"):
+    with pytest.raises(MediaError, match="has frames whose size cannot be read"):
         probe_video(path, LimitsSettings(megapixels=134))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
@@ -99,7 +99,7 @@ def test_a_sound_that_goes_on_beyond_its_header_is_cut_off(tmp_path: Path) -> No
     """What a header promises is not believed: the sound is refused once it is too long."""
     path = tmp_path / "s.wav"
     write_sound(path, ToneSpec(3.0, codec="pcm_s16le", rate_hz=16_000, channels=1))
-    with pytest.raises(MediaError, match="must last at most"):
+    with pytest.raises(MediaError, match=r"lasts 0\.\d+ hours; at most 0\.000277778 hours are allowed"):
         extract_network_audio(probe_audio(path), tmp_path / "x.f32", limits=LimitsSettings(hours=1 / 3600))
     assert (tmp_path / "x.f32").stat().st_size <= 4 * 2 * 16_000
 
@@ -256,7 +256,7 @@ def test_whatever_a_library_raises_on_a_file_is_the_files(tmp_path: Path) -> Non
             raise raised
         assert caught.value.code == "unreadable_media"
         assert type(raised).__name__ in str(caught.value)
-    for passed in (MemoryError(), OSError(28, "No space left"), AudioError("not_finite", "s.wav", "must be")):
+    for passed in (MemoryError(), OSError(28, "No space left"), AudioError("not_finite", "s.wav", got="holds NaN")):
         with pytest.raises(type(passed)), reading(tmp_path / "v.mp4"):
             raise passed
 

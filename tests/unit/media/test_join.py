@@ -245,12 +245,12 @@ def test_broken_segments_are_found(tmp_path: Path) -> None:
     with pytest.raises(SegmentError):
         join(segments, timeline, tmp_path / "a.mp4", metadata={}, add_sound=None)
     segments[1].path.write_bytes(whole)
-    with pytest.raises(SegmentError, match="must hold 30 frames"):
+    with pytest.raises(SegmentError, match="hold 20 frames instead of 30"):
         join(segments[:2], timeline, tmp_path / "b.mp4", metadata={}, add_sound=None)
     join(segments, timeline, tmp_path / "c.mp4", metadata={}, add_sound=None)
     verify(tmp_path / "c.mp4", segments, timeline, None)
     longer = Timeline(np.arange(31), 31, timeline.time_base)
-    with pytest.raises(SegmentError, match="must hold 31 frames"):
+    with pytest.raises(SegmentError, match="holds 30 frames instead of 31"):
         verify(tmp_path / "c.mp4", segments, longer, None)
     shifted = Timeline(timeline.pts * 2, 60, timeline.time_base)
     with pytest.raises(SegmentError, match="planned time"):
@@ -263,7 +263,7 @@ def test_broken_segments_are_found(tmp_path: Path) -> None:
         verify(tmp_path / "d.mp4", segments, timeline, None)
     data[-50] ^= 1  # within the last segment's last packet
     (tmp_path / "e.mp4").write_bytes(data)
-    with pytest.raises(SegmentError, match=r"got others in segment 2, but .*packets of its segments"):
+    with pytest.raises(SegmentError, match=r"holds other packets than segment 2"):
         verify(tmp_path / "e.mp4", segments, timeline, None)
 
 
@@ -272,7 +272,7 @@ def test_a_damaged_segment_does_not_pass(tmp_path: Path) -> None:
     segments, _ = _segments(tmp_path, "libx264", ClipSpec(frames=10), 100)
     path = segments[0].path
     assert check_segment(path, 10).crc == segments[0].crc
-    with pytest.raises(SegmentError, match="must hold 11 frames"):
+    with pytest.raises(SegmentError, match="holds 10 frames instead of 11"):
         check_segment(path, 11)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -284,7 +284,7 @@ def test_a_damaged_segment_does_not_pass(tmp_path: Path) -> None:
 def test_encoders_that_do_not_fit(tmp_path: Path) -> None:
     """A container that cannot carry the codec, and an encoder that cannot open, are clear errors."""
     assert codec_for("auto", "webm") == "libsvtav1"
-    with pytest.raises(SettingsError, match="webm can carry"):
+    with pytest.raises(SettingsError, match="webm cannot carry that codec; it can carry libsvtav1"):
         codec_for("libx264", "webm")
     with pytest.raises(SettingsError, match=r"\.mp4"):
         container_for(Path("a.gif"))
@@ -305,7 +305,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match="room"):
+        with pytest.raises(StorageError, match="no room to write it: file too large"):
             _segments(tmp_path, "ffv1", clip, 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

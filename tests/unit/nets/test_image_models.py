@@ -65,7 +65,9 @@ def test_float16_is_refused_where_it_overflows(gfpgan: Path) -> None:
 def test_files_that_are_no_image_model(tmp_path: Path, gfpgan: Path) -> None:
     """A checkpoint of something else is refused with the known architectures; half a network is refused too."""
     torch.save(seeded_weights("wav2lip"), tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=r"one of these architectures: .*ESRGAN.*GFPGAN.*RestoreFormer") as error:
+    with pytest.raises(
+        WeightsError, match=r"its architecture is unknown; known are .*ESRGAN.*GFPGAN.*RestoreFormer"
+    ) as error:
         load_image_model(tmp_path / "other.pth")
     assert error.value.code == "unknown_architecture"
     half = dict(list(seeded_weights("gfpgan_v1_clean").items())[:-40])

@@ -114,7 +114,7 @@ def test_where_faces_were_found_is_what_compares() -> None:
 
 def test_nothing_in_common() -> None:
     """Runs of different manifests have nothing to compare."""
-    with pytest.raises(StateError, match="finished rows with the same ids"):
+    with pytest.raises(StateError, match=r"have no finished rows in common \(of 1 and 1\)"):
         compare(_run(_record("x", 5.0)), _run(_record("y", 5.0)))
 
 
@@ -153,4 +153,4 @@ def test_the_command_prints_and_writes(tmp_path: Path) -> None:
     assert sum(element.tag.endswith("circle") for element in drawn.iter()) == 3
     failed = run("evaluate", "compare", tmp_path / "a", tmp_path / "none")
     assert failed.returncode == 2
-    assert "must be a state" in failed.stderr
+    assert "not a state, but nothing is there" in failed.stderr

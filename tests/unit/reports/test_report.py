@@ -215,14 +215,14 @@ def test_cells_run_no_formulas(text: str) -> None:
 
 def test_an_unfinished_or_empty_run(tmp_path: Path) -> None:
     """A run that is going on or was killed has a report; so has one without any row; none at all is an error."""
-    with pytest.raises(StateError, match="must hold a run"):
+    with pytest.raises(StateError, match=r": holds no run\. "):
         collect(LocalStore(tmp_path / "none"))
     store = _state(tmp_path / "state", [])
     store.remove(f"{layout.run(RUN)}/report.json")
     page = _read(Path(write_report(store, RUN, tmp_path / "elsewhere")))
     assert "not ended yet" in page.text
     assert pq.read_table(tmp_path / "elsewhere" / "results.parquet").num_rows == 0
-    with pytest.raises(StateError, match=f"got only {RUN}, but must hold the run other"):
+    with pytest.raises(StateError, match=f"holds no run other, only {RUN}"):
         collect(store, "other")
 
 

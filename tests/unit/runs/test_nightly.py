@@ -162,7 +162,7 @@ def test_settings_that_no_manifest_can_be_done_with_end_the_night(tmp_path: Path
     backlog.drop("a.csv", age_s=1)
 
     def refuse(*_: Any) -> Report:
-        raise SettingsError("settings", "lipsync.model", "must be known")
+        raise SettingsError("settings", "lipsync.model", got="is not known")
 
     with pytest.raises(SettingsError):
         backlog.night(submit=refuse)

@@ -22,7 +22,7 @@ class _Jobs:
 
     def must_fit(self) -> None:
         if not self._fits:
-            raise SetupError("other_version", "cluster", "must have this version of Ray")
+            raise SetupError("other_version", "cluster", got="has another version of Ray")
 
     def submit(self, *told: Any) -> tuple[str, bool]:
         self.taken.append(told)

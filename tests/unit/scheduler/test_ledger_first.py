@@ -25,14 +25,14 @@ class Refusing(LocalStore):
         if b"leased" in line and self.appends > 0:
             self.appends -= 1
             if self.appends == 0:
-                raise StorageError("state_write", key, "must be written", "no room")
+                raise StorageError("state_write", key, got="cannot be written: no room")
         super().append(key, line, may_wait=may_wait)
 
     def flush(self, *, everything: bool = False) -> None:
         del everything
         if self.flushes > 0:
             self.flushes -= 1
-            raise StorageError("store_refused", "logs", "must be written", "503")
+            raise StorageError("store_refused", "logs", got="cannot be written: 503")
 
 
 def test_what_ended_is_taken_in_though_the_store_refuses(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_what_ended_is_taken_in_though_the_store_refuses(tmp_path: Path) -> None
         def append(self, key: str, line: bytes, *, may_wait: bool = False) -> None:
             if b'"done"' in line and self.refusals:
                 self.refusals -= 1
-                raise StorageError("store_refused", key, "must be written", "503")
+                raise StorageError("store_refused", key, got="cannot be written: 503")
             super().append(key, line, may_wait=may_wait)
 
     clock, row, store = Clock(), Row(), Deaf(tmp_path)

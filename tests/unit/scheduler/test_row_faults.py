@@ -95,13 +95,13 @@ def test_a_row_whose_state_machine_breaks_fails_alone(where: str, lost: Blame | 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (SettingsError("settings", "row 1", "must"), "settings"),
-        (WeightsError("gone", "a.pth", "must be there"), "gone"),
+        (SettingsError("settings", "row 1", got="wrong"), "settings"),
+        (WeightsError("gone", "a.pth", got="not there"), "gone"),
     ],
 )
 def test_a_rows_own_setting_fails_that_row(error: SetupError, code: str, tmp_path: Path) -> None:
     """What its state machine finds wrong with settings or weights is one row's; a state that cannot be used is not."""
-    for culprit in (error, StateError("lost", "state", "must be there")):
+    for culprit in (error, StateError("lost", "state", got="not there")):
         rows = Rows(tmp_path / type(culprit).__name__, [1, 1], most_chunks=100)
         flows = [_Breaks(n, 0, 0, "", row_part(f"r{n}")) for n in range(2)]
         flows[0].where, flows[0].error = "advance probe", culprit
@@ -115,7 +115,7 @@ def test_a_rows_own_setting_fails_that_row(error: SetupError, code: str, tmp_pat
 
 @pytest.mark.parametrize(
     ("error", "blame"),
-    [(SettingsError("settings", "row 1", "must"), "setup"), (InputError("gone", "v", "must"), "input")],
+    [(SettingsError("settings", "row 1", got="wrong"), "setup"), (InputError("gone", "v", got="not there"), "input")],
 )
 def test_a_row_that_cannot_be_begun_says_whose_fault_that_is(error: LipwiseError, blame: str, tmp_path: Path) -> None:
     """A setting's is not the row's own."""

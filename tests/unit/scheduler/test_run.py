@@ -114,13 +114,13 @@ def test_an_engine_that_ends_stops_the_run_in_order(tmp_path: Path) -> None:
 
     def ends(timeout_s: float) -> list[Outcome]:
         if rows.run.totals["done"]:
-            raise EngineError("ray_ended", "Ray at local", "must live as long as the run", "the end of its raylet")
+            raise EngineError("ray_ended", "Ray at local", got="its raylet ended while the run was at work")
         return poll(timeout_s)
 
     rows.engine.poll = ends  # type: ignore[method-assign]
     rows.work()
     assert (rows.run.totals["done"], rows.run.totals["failed"]) == (1, 0)
-    assert any("must live as long as the run" in line for line in rows.listener.lines)
+    assert any("its raylet ended while the run was at work" in line for line in rows.listener.lines)
 
 
 def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
     rows = Rows(tmp_path, [1, 1], most_chunks=10)
 
     def ended(*_: Any) -> RowFlow:
-        raise EngineError("ray_ended", "Ray at local", "must live as long as the run", "the end of its raylet")
+        raise EngineError("ray_ended", "Ray at local", got="its raylet ended while the run was at work")
 
     there = iter([SimpleNamespace(line=1, id="r0", where="row 1", extra={})])
     waiting = SimpleNamespace(take=lambda _: next(there, None))
@@ -139,12 +139,12 @@ def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
     with rows.lease:
         rows.run.work(jobs, Ending(240.0))
     assert not rows.run.totals["failed"]
-    assert any("must live as long as the run" in line for line in rows.listener.lines)
+    assert any("its raylet ended while the run was at work" in line for line in rows.listener.lines)
 
 
 def test_workers_that_cannot_be_had_any_more_stop_a_run_that_has_begun(tmp_path: Path) -> None:
     """The same command goes on, which is not what it ends with where nothing was begun."""
-    rows, want = Rows(tmp_path, [3, 3], most_chunks=10), SetupError("worker_start", "workers", "must start")
+    rows, want = Rows(tmp_path, [3, 3], most_chunks=10), SetupError("worker_start", "workers", got="did not start")
 
     def wants(backlog: object) -> None:
         if not refuses_from_the_first or any(task.startswith("render") for task in rows.engine.log):
@@ -154,7 +154,7 @@ def test_workers_that_cannot_be_had_any_more_stop_a_run_that_has_begun(tmp_path:
     refuses_from_the_first = True
     rows.work()
     assert rows.run.stopped == "worker_start"
-    assert any("must start" in line for line in rows.listener.lines)
+    assert any("workers: did not start" in line for line in rows.listener.lines)
     rows, refuses_from_the_first = Rows(tmp_path / "other", [3], most_chunks=10), False
     rows.engine.want = wants  # type: ignore[method-assign]
     with pytest.raises(SetupError):
@@ -166,7 +166,7 @@ def test_a_stop_ends_in_time_where_the_disk_refuses(tmp_path: Path) -> None:
     rows, now_s = Rows(tmp_path, [3], most_chunks=100), 0.0
 
     def refuses(*_: object) -> None:
-        raise StorageError("disk_full", "state", "must have room", "none")
+        raise StorageError("disk_full", "state", got="no room")
 
     def poll(timeout_s: float) -> list[Outcome]:
         nonlocal now_s

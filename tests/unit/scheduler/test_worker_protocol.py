@@ -48,7 +48,7 @@ class _Adder:
     def run(self, kind: AnyKind, payload: _Number, hints: Hints) -> TaskResult:
         assert kind is COUNT
         if payload.value < 0:
-            raise MediaError("negative", "number", "must be at least 0")
+            raise MediaError("negative", "number", got="is below 0")
         self.frames_done += payload.value >> hints.batch_halvings
         return _Sum(total=self.frames_done)
 

@@ -49,7 +49,10 @@ def test_a_newer_state_is_left_as_it_is(store: LocalStore) -> None:
     with pytest.raises(StateError) as caught, held(store, None, "run"):
         pass
     assert caught.value.code == "newer_state"
-    assert str(caught.value).startswith(f"{store.address}: was made by a newer lipwise-ray: its layout is {LAYOUT + 1}")
+    assert str(caught.value).startswith(
+        f"{store.address}: was made by a newer lipwise-ray, with layout {LAYOUT + 1}; "
+        f"this program knows layouts up to {LAYOUT}."
+    )
     assert ([path.name for path in store.root.iterdir()], holder(store)) == ([layout.FORMAT], None)
 
 

@@ -23,7 +23,7 @@ def test_one_driver_at_a_time(tmp_path: Path) -> None:
     with DriverLease(store, "first") as lease:
         assert lease.held
         with pytest.raises(
-            StateError, match=r"got process \d+ on .* \(run first\), but must have one driver at a time"
+            StateError, match=r"in use by process \d+ on .* \(run first\); a state has one driver at a time"
         ):
             DriverLease(store, "second")
         assert (holder(store) or {}).get("run_id") == "first"
@@ -89,7 +89,7 @@ def test_a_wrong_clock_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         records = [json.loads(path.read_text()) for path in (tmp_path / layout.DRIVER).iterdir()]
         booted_s = psutil.boot_time()
         monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted_s + 3600)  # the kernel moves it with the clock
-        with pytest.raises(StateError, match="must have one driver at a time"):
+        with pytest.raises(StateError, match=r"in use by .*; a state has one driver at a time"):
             DriverLease(LocalStore(tmp_path), "second")
     assert not [value for record in records for value in record.values() if isinstance(value, float)]
 
@@ -128,7 +128,7 @@ def test_a_process_of_another_namespace_is_not_judged_by_its_number(tmp_path: Pa
         newest = max(name for name in store.names(layout.DRIVER) if "beat" in name)
         timer = threading.Timer(0.3, store.write, (newest, to_json({"beat": 2, "released": False})))
         timer.start()
-        with pytest.raises(StateError, match="must have one driver at a time"):
+        with pytest.raises(StateError, match=r"in use by .*; a state has one driver at a time"):
             DriverLease(store, "second", wait=said.append, expiry_s=5.0)
         assert "waiting 5 s" in said[0]
         timer.join()

@@ -33,7 +33,7 @@ def test_every_row_is_in_one_shard_and_shards_are_alike() -> None:
 @pytest.mark.parametrize("text", ["", "3", "0/8", "9/8", "3/0", "a/b", "-1/2", "1/99999"])
 def test_what_is_no_shard(text: str) -> None:
     """A plain error."""
-    with pytest.raises(SettingsError, match=r"--shard: .*must be NUMBER/COUNT"):
+    with pytest.raises(SettingsError, match=r"--shard: '.*' is no shard; one is NUMBER/COUNT"):
         Shard.parse(text)
 
 
@@ -43,7 +43,10 @@ def test_shards_of_one_count_go_together_and_nothing_else_does(tmp_path: Path) -
     with held(store, Shard(1, 2), "one"), held(store, Shard(2, 2), "two"):
         assert sorted(str(found["run_id"]) for _, found in holders(store)) == ["one", "two"]
         for other in (Shard(1, 2), None, Shard(1, 3)):
-            with pytest.raises(StateError, match="must have one driver at a time"), held(store, other, "late"):
+            with (
+                pytest.raises(StateError, match=r"in use by .*; a state has one driver at a time"),
+                held(store, other, "late"),
+            ):
                 pass
         with pytest.raises(StateError):
             refuse_if_any_held(store)

@@ -119,7 +119,9 @@ def test_states_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StateError):
         open_store(str(tmp_path / "file"))
-    with pytest.raises(StateError, match=r"ftp://host/x: got ftp, but must be a folder or an address of s3, gs or az"):
+    with pytest.raises(
+        StateError, match=r"ftp://host/x: unknown scheme ftp; a state is a folder or an address of s3, gs or az"
+    ):
         open_store("ftp://user:word@host/x")
 
 

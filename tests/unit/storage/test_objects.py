@@ -259,10 +259,12 @@ def test_folders_are_listed_without_what_lies_in_them(line: Line, tmp_path: Path
 
 
 def test_what_a_store_refuses_is_said_in_one_line(port: int, tmp_path: Path) -> None:
-    """No bucket, for every kind of request: the address, what must hold, the store's answer."""
+    """No bucket, for every kind of request: the address, what failed, the store's answer."""
     bucket = Bucket("s3://no-such-bucket/x")
     for call in (lambda: bucket.write("a", b""), lambda: bucket.names("a"), lambda: bucket.create("a", b"1")):
-        with pytest.raises(StorageError, match=r"^s3://no-such-bucket/x/a: got .*(such bucket|404)") as caught:
+        with pytest.raises(
+            StorageError, match=r"^s3://no-such-bucket/x/a: cannot be (written|listed): .*(such bucket|404)"
+        ) as caught:
             call()
         assert "\n" not in str(caught.value)
     assert bucket.read("a") is None

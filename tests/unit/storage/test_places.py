@@ -116,7 +116,7 @@ def test_many_ask_and_one_fetches(tmp_path: Path) -> None:
 
     def broken(part: Path) -> bool:
         part.write_bytes(b"ha")
-        raise StorageError("store_refused", "s3://b/k", "must be readable", "503")
+        raise StorageError("store_refused", "s3://b/k", got="cannot be read: 503")
 
     cache = Cache(tmp_path / "c")
     with pytest.raises(StorageError):
@@ -175,6 +175,6 @@ def test_nothing_is_left_of_what_could_not_be_kept(tmp_path: Path, monkeypatch: 
 
     (tmp_path / "new").write_bytes(b"whole")
     monkeypatch.setattr("lipwise_ray.storage.cache.shutil.move", full)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match=r"cannot be used as this user.s own folder: no space left"):
         Cache(tmp_path / "cache").keep("new", tmp_path / "new")
     assert not list((tmp_path / "cache").iterdir())

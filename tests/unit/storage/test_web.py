@@ -139,7 +139,7 @@ def test_a_redirection_to_a_private_address_is_refused(site: Site) -> None:
     """A host that may be asked sends to one that may be asked too, but which lies inside this network."""
     policy = Policy(("http",), hosts=(f"cdn.test:{site.port}", f"127.0.0.1:{site.port}"))
     file = WebFile(f"{site.root}/to/http://127.0.0.1:{site.port}/v.mp4", policy, 1 << 20, site.resolve)
-    with pytest.raises(InputError, match=r"got 127\.0\.0\.1, but must be of the public network"):
+    with pytest.raises(InputError, match=r"127\.0\.0\.1: leads to 127\.0\.0\.1, which is not of the public network"):
         file.facts()
     assert site.asked["/v.mp4"] == 0
 
@@ -157,7 +157,7 @@ def test_a_cut_answer_is_no_file(site: Site, tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         site.file("/cut").download(tmp_path / "v")
     assert caught.value.code == "web_unreachable"
-    with pytest.raises(MediaError, match="must have at most"):
+    with pytest.raises(MediaError, match=r"has \S+ GB; at most 5e-06 GB are allowed"):
         site.file("/endless", most_bytes=5000).download(tmp_path / "v")
     with pytest.raises(MediaError, match="coded as gzip"):
         site.file("/coded").download(tmp_path / "v")
@@ -277,7 +277,7 @@ def test_contents_have_one_name(site: Site, tmp_path: Path, monkeypatch: pytest.
     assert inputs.identity(f"{site.root}/untagged") != plain
     fresh = Media(site.policy, 1 << 20, Cache(tmp_path / "another machine"))
     for address, identity in ((f"{site.root}/v.mp4?lang=de", first), (f"{site.root}/untagged", plain)):
-        with pytest.raises(MediaError, match="must stay as it is"):
+        with pytest.raises(MediaError, match="changed while it was dubbed"):
             fresh.local(address, identity)
     assert not [path for path in (tmp_path / "another machine").iterdir() if not path.name.startswith(".lock")]
 
@@ -313,11 +313,11 @@ def test_a_host_has_to_prove_its_name(name: str, tmp_path: Path, monkeypatch: py
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, private)
     for site in _serve(Site(), context):
-        with pytest.raises(MediaError, match="must prove its name"):
+        with pytest.raises(MediaError, match="its certificate is not trusted"):
             site.file("/v.mp4").facts()
         monkeypatch.setattr(web.certifi, "where", lambda: str(certificate))
         if name == "cdn.test":
             assert site.file("/v.mp4").facts() is not None
         else:
-            with pytest.raises(MediaError, match="must prove its name"):
+            with pytest.raises(MediaError, match="its certificate is not trusted"):
                 site.file("/v.mp4").facts()

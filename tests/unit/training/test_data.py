@@ -225,7 +225,7 @@ def test_footage_without_a_face_is_refused(tmp_path: Path) -> None:
     weights = Registry(models_folder() / "registry.toml", Path()).resolve("tiny_detector")
     write_clip(tmp_path / "a.mp4", ClipSpec(rate=Fraction(25), frames=20, tone=ToneSpec(0.8)))
     detector = TinyDetector(weights.path, min_score=0.7, device="cpu")
-    with pytest.raises(FaceError, match="needs a face"):
+    with pytest.raises(FaceError, match="no face in 20 frames"):
         prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96), detector)
     assert not (tmp_path / "out").exists()
 
@@ -241,7 +241,7 @@ def test_a_clip_shorter_than_a_window_is_refused(corpus: Path, tmp_path: Path) -
 
     scene = replace(talking_scene(1, 1, speak("a", Voice("es")), Size(128, 128)), seconds=0.16)
     write_scene(tmp_path / "a.mp4", scene)
-    with pytest.raises(FaceError, match="more than 5 frames"):
+    with pytest.raises(FaceError, match=r"shows a face in \d+ frames; more than 5 are needed"):
         prepare_clip(tmp_path / "a.mp4", tmp_path / "out", PrepareSpec(96, truth=True), None)
 
 
@@ -301,7 +301,7 @@ def test_odd_file_names_become_names_of_lists(tmp_path: Path) -> None:
 def test_a_list_cannot_name_files_elsewhere(tmp_path: Path, name: str) -> None:
     """Names that leave the data set's folder are refused."""
     (tmp_path / "train.txt").write_text(f"a/1\n{name}\n")
-    with pytest.raises(InputError, match="below its folder"):
+    with pytest.raises(InputError, match="is no clip below this folder"):
         find_footage(tmp_path, 0.1)
 
 

@@ -198,7 +198,7 @@ def test_a_run_without_its_last_checkpoint_is_not_begun_anew(expert_run: Path, p
 
 def test_two_runs_on_one_folder_are_refused(prepared: Path, tmp_path: Path) -> None:
     """The second one is told, and the first one's files are left alone."""
-    with alone_in(tmp_path / "run"), pytest.raises(StateError, match="one run at a time"):
+    with alone_in(tmp_path / "run"), pytest.raises(StateError, match="another run is at work in this folder"):
         train("expert", prepared, tmp_path / "run", steps=2)
     train("expert", prepared, tmp_path / "run", steps=2)
 

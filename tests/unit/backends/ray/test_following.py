@@ -14,7 +14,7 @@ from lipwise_ray.exit_codes import ExitCode, of_error
 
 _RUNS = JobLine("night", "RUNNING", "", None, 1.0, has_run=True)
 _DONE = JobLine("night", "SUCCEEDED", "", 0, 1.0, has_run=True)
-_CLOSED = SetupError("unreachable", "http://h:8265", "must be reachable", "Connection refused")
+_CLOSED = SetupError("unreachable", "http://h:8265", got="cannot be reached: Connection refused")
 
 
 @dataclass
@@ -70,9 +70,9 @@ def test_a_cluster_that_stays_away_leaves_the_runs_fate_open() -> None:
 
 def test_a_head_that_was_started_anew_has_ended_the_run() -> None:
     """It knows no run of before, whose driver went with it: the same command goes on."""
-    unknown = SetupError(NO_RUN, "night", "must be a run on h")
+    unknown = SetupError(NO_RUN, "night", got="no such run on h")
     cluster = _Cluster(lambda now: _RUNS if now < 5 else _CLOSED if now < 30 else unknown)
-    with pytest.raises(EngineError, match="run the same command again") as caught:
+    with pytest.raises(EngineError, match=r"no longer knows this run.* Run the same command again") as caught:
         cluster.follow()
     assert of_error(caught.value) is ExitCode.STOPPED
 

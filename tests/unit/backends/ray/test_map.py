@@ -69,11 +69,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
 def _doubled(item: Any) -> Any:
     if item == "bad":
-        raise MediaError("not_media", "bad.mp4", "must be media")
+        raise MediaError("not_media", "bad.mp4", got="not media")
     if item == "deadly":
         raise SystemExit
     if item == "unset":
-        raise SettingsError("settings", "x", "must be set")
+        raise SettingsError("settings", "x", got="not set")
     return item * 2
 
 

@@ -15,8 +15,8 @@ from lipwise_ray.errors import MediaError, StorageError
 @pytest.mark.parametrize(
     ("cause", "blame", "code"),
     [
-        (MediaError("no_audio", "a.mp4", "needs audio"), "input", "no_audio"),
-        (StorageError("full", "/state", "needs room"), "storage", "full"),
+        (MediaError("no_audio", "a.mp4", got="no audio"), "input", "no_audio"),
+        (StorageError("full", "/state", got="no room"), "storage", "full"),
         (MemoryError("4 GiB"), "memory", "out_of_memory"),
         (KeyError("x"), "application", "internal"),
     ],

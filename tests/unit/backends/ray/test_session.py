@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import time
@@ -82,7 +81,7 @@ def test_a_ray_that_the_process_uses_already_is_left_alone(monkeypatch: pytest.M
 def test_an_address_without_a_host_is_not_tried(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray itself would look for it for a minute."""
     monkeypatch.setattr(ray, "init", _Starts())
-    with pytest.raises(SetupError, match="must be ray://HOST:PORT"):
+    with pytest.raises(SetupError, match=r"names no host and port of a cluster\. Write ray://HOST:PORT"):
         ray_session.connect(address)
 
 
@@ -92,11 +91,13 @@ def test_a_head_that_is_gone_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
     monkeypatch.setattr(ray, "init", _Starts())
     begun_s = time.monotonic()
-    with pytest.raises(SetupError, match=r"Ray at auto: got .*refused.*, but must be reachable"):
+    with pytest.raises(SetupError, match=r"Ray at auto: cannot be joined: .*refused"):
         ray_session.connect("auto")
     assert time.monotonic() - begun_s < 5
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
-    with pytest.raises(SetupError, match=r"RAY_ADDRESS=http://127.0.0.1:8265: .*must be auto or ray://"):
+    with pytest.raises(
+        SetupError, match=r"RAY_ADDRESS=http://127.0.0.1:8265: is the address of a dashboard; auto or ray://"
+    ):
         ray_session.connect("auto")
 
 
@@ -116,7 +117,7 @@ def test_a_head_that_goes_away_stops_the_run_before_ray_ends_the_program(monkeyp
     assert nodes.head_is_silent
     assert not nodes.head_is_lost
     now_s = 131.0
-    with pytest.raises(EngineError, match="got 31 s of silence, but must answer as long as the run") as caught:
+    with pytest.raises(EngineError, match=r": has not answered for 31 s\. What is done is kept") as caught:
         nodes.alive()
     assert nodes.head_is_lost
     assert of_error(caught.value) is ExitCode.STOPPED
@@ -132,7 +133,7 @@ def test_doctor_ends_with_2_where_ray_does_not_start(
     with pytest.raises(SystemExit) as end:
         app.main()
     assert end.value.code == ExitCode.CANNOT_START
-    assert re.search(r"MISS ray starts Ray at local: got no answer in time.*, but must start", capsys.readouterr().out)
+    assert "MISS ray starts Ray at local: did not start: no answer in time" in capsys.readouterr().out
 
 
 def test_a_ray_whose_own_process_ended_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +151,7 @@ def test_a_ray_whose_own_process_ended_is_not_called(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ray_session.ray_worker, "_global_node", node)
     ray_session.must_live()
     node.all_processes["gcs_server"] = node.all_processes["log_monitor"]
-    with pytest.raises(EngineError, match="the end of its gcs_server"):
+    with pytest.raises(EngineError, match="its gcs_server ended while the run was at work"):
         ray_session.must_live()
     lives.kill()
     lives.wait()

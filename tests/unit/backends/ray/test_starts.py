@@ -32,10 +32,10 @@ def test_a_node_is_left_out_for_a_lane_after_its_starts_failed() -> None:
         starts.failed("gpu", "a", OSError("first line\nno memory"))
     assert starts.is_broken("gpu", "a")
     assert not starts.is_broken("cpu", "a")
-    assert (starts.error().code, starts.error().got) == ("worker_start", "no memory")
+    assert (starts.error().code, starts.error().got) == ("worker_start", "did not start: no memory")
     starts.begun("gpu", "a")
     assert not starts.is_broken("gpu", "a")
-    wrong = SetupError("bad_weights", "x", "must be whole")
+    wrong = SetupError("bad_weights", "x", got="cut off")
     starts.failed("cpu", "b", wrong, for_good=True)
     assert starts.is_broken("cpu", "b")
     assert starts.error() is wrong
@@ -103,14 +103,14 @@ def test_a_node_without_the_runs_environment_is_left_out_by_its_name(monkeypatch
     for number in range(MOST_FAILED):
         engine._failed_to_begin(ActorSlot(f"gpu-{number}", "gpu", None, node="late"), error)
     assert engine._starts.broken("gpu") == ["late"]
-    assert "node late: got No space left on device, but must unpack the program and the run's files" in said[0]
+    assert "node late: could not unpack the program and the run's files: No space left on device" in said[0]
     alone = _engine_of_a_cluster(said, now_s, "late")
     for number in range(MOST_FAILED):
         alone._failed_to_begin(ActorSlot(f"gpu-{number}", "gpu", None, node="late"), error)
     now_s[0] = 59.0
     alone._must_have_a_way("gpu")
     now_s[0] = 60.0
-    with pytest.raises(SetupError, match=r"node late: .*must unpack") as raised:
+    with pytest.raises(SetupError, match=r"node late: could not unpack") as raised:
         alone._must_have_a_way("gpu")
     assert raised.value.code == "worker_environment"
     assert "emory" not in str(raised.value)
@@ -126,11 +126,11 @@ def test_a_worker_that_failed_on_a_node_that_is_gone_ends_no_run(monkeypatch: py
     full = _engine_of_a_cluster([], [0.0], "other")
     for number in range(MOST_FAILED - 1):
         full._failed_to_begin(ActorSlot(f"gpu-{number}", "gpu", None, node=UNKNOWN), cast("Any", error))
-    with pytest.raises(SetupError, match=r"workers: got Failed.*, but must start"):
+    with pytest.raises(SetupError, match=r"workers: did not start: Failed\. Check memory"):
         full._failed_to_begin(ActorSlot("gpu-9", "gpu", None, node=UNKNOWN), cast("Any", error))
     full._starts.begun("gpu", "other")
     assert not full._starts.is_broken("gpu", UNKNOWN)
-    said = "a node that joined: got an error without words, but must unpack the program"
+    said = "a node that joined: could not unpack the program and the run's files: Ray gave no reason"
     assert str(no_environment("", RuntimeEnvSetupError())).startswith(said)
 
 
@@ -155,7 +155,7 @@ def test_nobody_waits_for_embedded_workers_that_do_not_begin() -> None:
     begun = ActorSlot("gpu-0", "gpu", None, node="here", about={"node": "here"})
     engine._slots = {slot.name: slot for slot in (begun, ActorSlot("gpu-1", "gpu", None, node="here"))}
     assert engine.places == 3
-    engine._starts.failed("gpu", "here", SetupError("worker_late", "x", "must begin"), for_good=True)
+    engine._starts.failed("gpu", "here", SetupError("worker_late", "x", got="did not begin"), for_good=True)
     assert engine.places == 1
 
 
@@ -177,6 +177,6 @@ def test_work_is_not_spread_over_workers_of_which_none_begins(monkeypatch: pytes
     crew = ray_crew.Crew(lambda: None, 2, 0.5, start_s=0.01)
     assert crew.poll() is None
     assert len(made) == 2
-    with pytest.raises(SetupError, match=r"must begin within 0\.01 s"):
+    with pytest.raises(SetupError, match=r"did not begin within 0\.01 s"):
         _ = [crew.poll() for _ in range(5)]
     assert len(made) == fake.kill.call_count == 4

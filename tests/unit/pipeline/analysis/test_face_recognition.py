@@ -78,7 +78,7 @@ def test_a_portrait_is_like_the_one_whom_it_shows(film: Any, embedder: SFace) ->
     assert right([5]) == -np.inf  # nobody looked at it
 
 
-@pytest.mark.parametrize(("boxes", "got"), [([], "no face"), ([LEFT, RIGHT], "2 faces")])
+@pytest.mark.parametrize(("boxes", "got"), [([], "shows no face"), ([LEFT, RIGHT], "shows 2 faces")])
 def test_a_portrait_shows_one_face(boxes: Any, got: str, film: Any, embedder: SFace) -> None:
     """None or several leave open who is meant: the row fails, and the message says how many there are."""
     with pytest.raises(FaceError) as caught:

@@ -40,7 +40,10 @@ def test_a_folder_without_a_model_says_what_is_missing(model: Path, tmp_path: Pa
     """Before anything is loaded; a file that is there and damaged is told from one that is not there."""
     with pytest.raises(SettingsError) as caught:
         check_recogniser(tmp_path)
-    assert (caught.value.code, caught.value.got) == ("no_asr_model", "no model.bin, config.json, tokenizer.json")
+    assert (caught.value.code, caught.value.got) == (
+        "no_asr_model",
+        "no model.bin, config.json, tokenizer.json in this folder",
+    )
     folder = _copy(model, tmp_path / "m")
     check_recogniser(folder)
     (folder / "tokenizer.json").write_text("{")

@@ -127,9 +127,9 @@ def test_several_codecs_are_a_setting() -> None:
     assert _settings(["h264_nvenc", "libx264"]).encode.codecs == ("h264_nvenc", "libx264")
     assert _settings("ffv1").encode.codecs == ("ffv1",)
     assert _settings("ffv1").model_dump(mode="json")["encode"]["codec"] == "ffv1"
-    with pytest.raises(SettingsError, match=r"encode\.codec\.1: .*libx264"):
+    with pytest.raises(SettingsError, match=r"encode\.codec\.1 = 'h264': .*libx264"):
         _settings(["libx264", "h264"])
-    with pytest.raises(SettingsError, match=r"encode\.codec: "):
+    with pytest.raises(SettingsError, match=r"encode\.codec = \[\]: "):
         _settings([])
 
 

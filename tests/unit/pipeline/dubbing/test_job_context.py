@@ -50,5 +50,5 @@ def test_the_arrays_of_another_plan_are_refused(tmp_path: Path) -> None:
         read_plan_arrays(path, record)
     record.chunks[-1][1] -= 1
     record.chunks[0][1] -= 1
-    with pytest.raises(ValueError, match="without gaps"):
+    with pytest.raises(ValueError, match="its chunks leave gaps, or overlap"):
         read_plan_arrays(path, record)

@@ -111,7 +111,7 @@ def test_faces_that_are_missing() -> None:
     skipping = make_plan(facts, some, _settings(faces={"on_no_face": "skip"}, timing={"length": "video"}))
     assert skipping.source.tolist() == [*range(30), *range(40, 100)]
     assert skipping.counts.source_frames_skipped == 10
-    with pytest.raises(FaceError, match="10 of 100 frames without it, the first is frame 30"):
+    with pytest.raises(FaceError, match="is missing in 10 of 100 frames, first in frame 30"):
         make_plan(facts, some, _settings(faces={"on_no_face": "fail"}))
 
 

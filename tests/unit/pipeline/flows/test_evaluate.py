@@ -116,5 +116,5 @@ def test_the_result_of_another_task_is_a_slip() -> None:
     """It never passes for the one that was asked for."""
     flow = _flow()
     (first,) = flow.start()
-    with pytest.raises(TypeError, match="must give ExamineResult, got RenderResult"):
+    with pytest.raises(TypeError, match="gave RenderResult instead of ExamineResult"):
         flow.advance(first, RenderResult(frames=1))

@@ -234,7 +234,7 @@ def test_speakers(folder: Path) -> None:
         ([{"faces": "left"}], "faces or audio is missing"),
         ([{"faces": "left", "audio": "a.wav", "begin": 1}], "unknown key 'begin'"),
         ([{"faces": ["left"], "audio": "a.wav"}], "a value that is not one text or number"),
-        ([{"faces": "lft", "audio": "a.wav"}], "'lft', but must be largest"),
+        ([{"faces": "lft", "audio": "a.wav"}], "'lft' is no rule for choosing faces; one is largest"),
         ([{"faces": "like:nobody.png", "audio": "a.wav"}], "file not found"),
         ([{"faces": "left", "audio": "b.wav"}], "file not found"),
         ([{"faces": "left", "audio": ""}], "audio is empty"),

@@ -181,5 +181,5 @@ def test_an_output_folder_with_shorter_names_is_told_before_any_work(tmp_path, m
 
     monkeypatch.setattr(os, "pathconf", lambda folder, name: 143)
     output_at(str(tmp_path / ("x" * 139 + ".mp4")), tmp_path).check()
-    with pytest.raises(OutputError, match="at most 143 bytes"):
+    with pytest.raises(OutputError, match="has a name of 144 bytes; its folder takes at most 143"):
         output_at(str(tmp_path / ("x" * 140 + ".mp4")), tmp_path).check()

@@ -64,11 +64,11 @@ def _measures(lse_c: float | None, **more: Any) -> VideoMeasures:
             GateSettings(min_lse_c=3.0, max_offset=2, max_no_face_share=0.1, max_flicker=0.5, max_length_error_s=0.02),
             None,
         ),
-        (GateSettings(min_lse_c=3.01), "LSE-C must be at least 3.01, got 3"),
-        (GateSettings(max_offset=1), "offset must be at most 1, got 2"),
-        (GateSettings(max_no_face_share=0.09), "without a face must be at most 0.09, got 0.1"),
-        (GateSettings(max_flicker=0.4), "flicker more than filmed must be at most 0.4, got 0.5"),
-        (GateSettings(max_length_error_s=0.01), "length error, s must be at most 0.01, got 0.02"),
+        (GateSettings(min_lse_c=3.01), "LSE-C is 3; it must be at least 3.01"),
+        (GateSettings(max_offset=1), "offset is 2; it must be at most 1"),
+        (GateSettings(max_no_face_share=0.09), "without a face is 0.1; it must be at most 0.09"),
+        (GateSettings(max_flicker=0.4), "flicker more than filmed is 0.5; it must be at most 0.4"),
+        (GateSettings(max_length_error_s=0.01), "length error in s is 0.02; it must be at most 0.01"),
     ],
 )
 def test_bounds(gate: GateSettings, reason: str | None) -> None:

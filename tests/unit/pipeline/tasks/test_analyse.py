@@ -75,8 +75,8 @@ def test_work_on_faces_that_nobody_found_says_what_is_missing(tmp_path: Path) ->
     probed = replace(bench.probed(), voices_id="v", looks_id="l")
     heard = compare_voices(bench.context, ListenPayload(bench.row, probed, PIECE), NOTHING_KNOWN)
     seen = embed_faces(bench.context, RecognisePayload(bench.row, probed, PIECE), NOTHING_KNOWN)
-    assert "must be scanned" in heard.missing
-    assert "must be scanned" in seen.missing
+    assert "the records of its scan are incomplete in the state" in heard.missing
+    assert "the records of its scan are incomplete in the state" in seen.missing
 
 
 def test_lips_are_not_compared_with_audio_that_is_not_there(tmp_path: Path) -> None:

@@ -39,4 +39,4 @@ def test_a_plan_without_its_scans_says_what_is_missing(tmp_path: Path) -> None:
     bench = Bench(tmp_path, {"detector": "tiny_detector"}, faces={"select": "largest"}, detect={"detector": "tiny"})
     found = plan(bench.context, PlanPayload(bench.row, bench.probed()), NOTHING_KNOWN)
     assert found.chunks == ()
-    assert "must be scanned in 2 chunks" in found.missing
+    assert "the records of its scan are incomplete in the state (0 of 2 chunks)" in found.missing
