@@ -36,7 +36,7 @@ PASSTHROUGH = 'lipsync.model="passthrough"'
 class Instant:
     """An engine whose rows are done already."""
 
-    device, description, places = "cpu", "instant", 1
+    device, description, render_slots = "cpu", "instant", 1
     loading, gpu_bytes = 0, 0
 
     def __init__(self, config: WorkerConfig) -> None:

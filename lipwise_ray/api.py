@@ -17,7 +17,7 @@ from lipwise_ray.runs.costs import read_prices
 from lipwise_ray.runs.load_settings import EngineKind, LoadedSettings, loaded
 from lipwise_ray.runs.night_record import NightRecord, not_started
 from lipwise_ray.runs.nightly import Nightly, window_end
-from lipwise_ray.runs.progress_events import Event, Message, Progress, RowEnded, ignore, logged
+from lipwise_ray.runs.progress_events import Event, Message, ProgressCallback, RowEnded, ignore, logged
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.run_inputs import local_folder, out_address, read_evaluation, read_manifest, state_address
 from lipwise_ray.runs.run_request import request_for
@@ -30,7 +30,7 @@ from lipwise_ray.state.run_records import Request
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.storage.address import is_local, whole_path
 
-Place = str | Path
+StrPath = str | Path
 """A path, or an address: s3://, gs:// or az://."""
 
 
@@ -40,17 +40,17 @@ def never() -> bool:
 
 
 def submit(
-    manifest: Place,
+    manifest: StrPath,
     *,
-    out: Place | None = None,
-    state: Place | None = None,
+    out: StrPath | None = None,
+    state: StrPath | None = None,
     settings: Settings | LoadedSettings | None = None,
     engine: EngineKind | None = None,
-    models: Place | None = None,
+    models: StrPath | None = None,
     shard: str | None = None,
     verify: bool = False,
     fail_above: float = 0.0,
-    progress: Progress = ignore,
+    progress: ProgressCallback = ignore,
     stop: Callable[[], bool] = never,
     copy_of: str | None = None,
     request: Request | None = None,
@@ -99,19 +99,19 @@ def submit(
 
 
 def dub(
-    video: Place,
-    audio: Place,
-    output: Place,
+    video: StrPath,
+    audio: StrPath,
+    output: StrPath,
     *,
     start_s: float = 0.0,
     end_s: float | None = None,
     language: str | None = None,
-    state: Place | None = None,
+    state: StrPath | None = None,
     settings: Settings | LoadedSettings | None = None,
     engine: EngineKind | None = None,
-    models: Place | None = None,
+    models: StrPath | None = None,
     verify: bool = False,
-    progress: Progress = ignore,
+    progress: ProgressCallback = ignore,
     stop: Callable[[], bool] = never,
 ) -> RowOutcome:
     """Dub one video. Called again, it goes on where it was stopped; what is done is not done again.
@@ -168,16 +168,16 @@ def dub(
 
 
 def evaluate(
-    videos: Place | Sequence[Place],
+    videos: StrPath | Sequence[StrPath],
     *,
-    references: Place | Sequence[Place] = (),
-    out: Place = "evaluation",
-    state: Place | None = None,
+    references: StrPath | Sequence[StrPath] = (),
+    out: StrPath = "evaluation",
+    state: StrPath | None = None,
     settings: Settings | LoadedSettings | None = None,
     engine: EngineKind | None = None,
-    models: Place | None = None,
+    models: StrPath | None = None,
     fail_above: float = 0.0,
-    progress: Progress = ignore,
+    progress: ProgressCallback = ignore,
     stop: Callable[[], bool] = never,
     request: Request | None = None,
 ) -> Report:
@@ -221,20 +221,20 @@ def evaluate(
 
 
 def nightly(
-    backlog: Place,
+    backlog: StrPath,
     *,
     until: str | None = None,
     opens: str | None = None,
-    out: Place | None = None,
-    state: Place | None = None,
+    out: StrPath | None = None,
+    state: StrPath | None = None,
     settings: Settings | LoadedSettings | None = None,
     engine: EngineKind | None = None,
-    models: Place | None = None,
-    prices: Place | None = None,
+    models: StrPath | None = None,
+    prices: StrPath | None = None,
     keep: int = 30,
     fail_above: float = 0.0,
     on_failure: Callable[[NightRecord], object] = lambda _: None,
-    progress: Progress = ignore,
+    progress: ProgressCallback = ignore,
     stop: Callable[[], bool] = never,
 ) -> NightRecord:
     """Dub what is new in a backlog: the highest priority first, then the oldest; the rest is for the next night.
@@ -313,9 +313,9 @@ def _closing(until: str | None, opens: str | None) -> datetime | None:
     return None
 
 
-def _text(place: Place | None) -> str | None:
+def _text(place: StrPath | None) -> str | None:
     return None if place is None else str(place)
 
 
-def _texts(places: Place | Sequence[Place]) -> list[str]:
+def _texts(places: StrPath | Sequence[StrPath]) -> list[str]:
     return [str(places)] if isinstance(places, str | Path) else [str(place) for place in places]

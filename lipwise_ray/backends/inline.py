@@ -45,7 +45,7 @@ class InlineEngine:
         return f"this process, {self.device.upper()}"
 
     @property
-    def places(self) -> int:
+    def render_slots(self) -> int:
         """One worker."""
         return 1
 

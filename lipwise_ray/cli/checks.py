@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +76,7 @@ def _validated(
     validation = Validation(loaded, source, registry_of(settings, setup.models_folder()), media, out_root, state_root)
     for found in validation.findings():
         if as_json:
-            typer.echo(json.dumps(found.record()))
+            typer.echo(json.dumps(asdict(found)))
         else:
             typer.echo(found.message if found.line else f"{found.message} Needed by {found.rows} rows.")
     return loaded.good + loaded.bad - validation.bad, validation.bad, validation.lacking
@@ -130,7 +131,7 @@ def plan(
             continue
         frames, seconds = frames + found.frames, seconds + found.seconds
         if as_json:
-            typer.echo(json.dumps(found.record()))
+            typer.echo(json.dumps({**asdict(found), "rate": str(found.rate), "seconds": round(found.seconds, 1)}))
         else:
             typer.echo(
                 f"{row.id}: {found.frames} frames at {float(found.rate):.3f}/s in {found.chunks} chunks, "

@@ -131,7 +131,7 @@ def stop(address: str, name: str) -> None:
 
 def findings(
     address: str, job: Path | None, assignments: list[str], places: list[str]
-) -> Iterator[node_checks.Finding]:
+) -> Iterator[node_checks.NodeCheck]:
     """Compare this machine with a cluster, and look at each of its nodes.
 
     Args:
@@ -175,7 +175,7 @@ def findings(
 
 def _of_the_nodes(
     jobs: ClusterJobs, job: Path | None, assignments: list[str], places: list[str]
-) -> Iterator[node_checks.Finding]:
+) -> Iterator[node_checks.NodeCheck]:
     """Let a job of this program look at every node, and yield what it finds."""
     from lipwise_ray.backends.ray.wheel import write_program
 

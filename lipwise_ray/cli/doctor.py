@@ -66,7 +66,7 @@ def doctor(
     raise typer.Exit(code)
 
 
-def look_here(settings: Settings, *, computes: bool) -> Iterator[node_checks.Finding]:
+def look_here(settings: Settings, *, computes: bool) -> Iterator[node_checks.NodeCheck]:
     """Yield what a node is like for a job: all but whether a Ray starts there, which has.
 
     Args:
@@ -84,12 +84,12 @@ def look_here(settings: Settings, *, computes: bool) -> Iterator[node_checks.Fin
     yield from _weights(settings)
 
 
-def _whole(settings: Settings, folder: Path) -> Iterator[node_checks.Finding]:
+def _whole(settings: Settings, folder: Path) -> Iterator[node_checks.NodeCheck]:
     yield from _findings(settings, folder, quick=False)
     yield _ray_line()
 
 
-def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node_checks.Finding]:
+def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node_checks.NodeCheck]:
     yield from _installed(_PACKAGES)
     try:
         import av
@@ -114,7 +114,7 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     yield from _weights(settings)
 
 
-def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.Finding]:
+def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.NodeCheck]:
     yield True, "python", platform.python_version()
     for package in packages:
         try:

@@ -15,7 +15,7 @@ from lipwise_ray.errors import LipwiseError
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local, shown
 
-Finding = tuple[bool, str, str]
+NodeCheck = tuple[bool, str, str]
 """Whether it is good, its name, and what it says."""
 
 _SHOWN = ("gpu", "disk", "encoder", "weights", "note")
@@ -28,7 +28,7 @@ _MOST_SKEW_S = 30.0
 class Look(Protocol):
     """Tells what this machine is like for a job; one that computes nothing only has drivers on it."""
 
-    def __call__(self, settings: Settings, *, computes: bool) -> Iterator[Finding]:
+    def __call__(self, settings: Settings, *, computes: bool) -> Iterator[NodeCheck]:
         """Yield it."""
         ...
 
@@ -42,7 +42,7 @@ class Looked:
         gpus: How many torch sees there.
     """
 
-    findings: list[Finding]
+    findings: list[NodeCheck]
     gpus: int
 
 
@@ -85,7 +85,7 @@ class Probe:
                 for folder in (self._key, "doctor"):
                     (Path(self.place) / folder).rmdir()
 
-    def look(self) -> Finding:
+    def look(self) -> NodeCheck:
         """Tell what a node makes of it."""
         from lipwise_ray.state.store import open_store
 
@@ -116,7 +116,7 @@ def everywhere(
     settings: Settings,
     places: list[str],
     look: Look,
-) -> Iterator[Finding]:
+) -> Iterator[NodeCheck]:
     """Look at every node of a cluster.
 
     Args:

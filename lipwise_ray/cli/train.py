@@ -20,7 +20,6 @@ Data = Annotated[
     Path, typer.Argument(help="A prepared data set; for the detector a corpus of scenes, for visemes of speech.")
 ]
 Run = Annotated[Path, typer.Argument(help="Folder of the run; one that is there goes on.")]
-Job = Annotated[Path | None, typer.Option("--job", help="Settings file (TOML).", metavar="FILE.toml")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="One setting, may be repeated.", metavar="KEY=VALUE")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="More than one trains by Ray Train.")]
 Address = Annotated[str, typer.Option("--address", help="local (default), auto, or ray://HOST:PORT of a cluster.")]
@@ -131,7 +130,7 @@ def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON holds
 
 @app.command()
 def visemes(
-    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+    data: Data, run: Run, *, job: setup.Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
 ) -> None:
     """Train the mouth reader, whose half that listens a generator can begin with."""
     _train("visemes", data, run, job, values, workers, address)
@@ -139,7 +138,7 @@ def visemes(
 
 @app.command()
 def expert(
-    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+    data: Data, run: Run, *, job: setup.Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
 ) -> None:
     """Train the lip-sync expert."""
     _train("expert", data, run, job, values, workers, address)
@@ -147,7 +146,7 @@ def expert(
 
 @app.command()
 def generator(
-    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+    data: Data, run: Run, *, job: setup.Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
 ) -> None:
     """Train Wav2Lip's generator, with or without the discriminator."""
     _train("generator", data, run, job, values, workers, address)
@@ -155,7 +154,7 @@ def generator(
 
 @app.command()
 def detector(
-    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+    data: Data, run: Run, *, job: setup.Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
 ) -> None:
     """Train the small face detector."""
     _train("detector", data, run, job, values, workers, address)
@@ -163,7 +162,7 @@ def detector(
 
 @app.command()
 def restorer(
-    data: Data, run: Run, *, job: Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
+    data: Data, run: Run, *, job: setup.Job = None, values: Set = None, workers: Workers = 1, address: Address = "local"
 ) -> None:
     """Train the small restorer."""
     _train("restorer", data, run, job, values, workers, address)

@@ -24,10 +24,10 @@ _MIN_LEVEL_DB, _REF_LEVEL_DB = -100.0, 20.0
 _FLOOR = 1e-5
 _LIMIT = 4.0
 SILENCE = -_LIMIT
-"""Value of every band where there is no audio."""
+"""Value of every band in silence."""
 
 MEL_DTYPE = "<f2"
-"""Of a mel in a file."""
+"""Sample format of a mel in a file: little-endian float16."""
 
 _BLOCK_COLUMNS = 2000
 _HALF = _FFT_SAMPLES // 2

@@ -55,7 +55,7 @@ class FaceParser:
         self._network = network.eval().to(device, self._dtype)
 
     def __call__(self, faces_bgr: F32Array) -> F32Array:
-        """Return masks of what is in front of the faces.
+        """Return masks of the faces without what is in front of them.
 
         Args:
             faces_bgr: Aligned faces, (B, 512, 512, 3) in [0, 1].

@@ -37,8 +37,8 @@ def edits_of(index: FrameIndex, source: I64Array, timeline: Timeline) -> tuple[E
 
     Args:
         index: Frames of the source.
-        source: Source frame behind each output frame, shape (N,).
-        timeline: When each output frame is shown.
+        source: Source frame of each output frame, shape (N,).
+        timeline: Presentation time of each output frame.
 
     Returns:
         Rising stretches; more than one where frames were left out, none for a still image.

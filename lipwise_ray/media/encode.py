@@ -261,7 +261,7 @@ class SegmentWriter:
         """Return a frame as it is encoded.
 
         A change of matrix or range belongs to the conversion: to samples of RGB it was done before, and others keep
-        what they mean unless the job asks for a frame that every player shows.
+        what they mean unless the job asks for a video that every player shows.
         """
         spec = self._spec
         if frame.format.name != spec.pixel_format.replace("yuvj", "yuv") or self._source != spec.color:

@@ -274,7 +274,7 @@ def _orientation(frame: VideoFrame) -> Orientation:
 
 
 def _has_alpha(frame: VideoFrame, stream: VideoStream, *, is_still: bool) -> bool:
-    """Tell whether a stream has transparency; frames for the web have room for it, used or not."""
+    """Tell whether a stream has transparency; GIF, WebP and APNG frames have room for it, used or not."""
     if stream.metadata.get("alpha_mode") == "1":
         return True  # of VP8 and VP9, whose decoders leave it out
     if not any(component.is_alpha for component in frame.format.components):

@@ -153,7 +153,7 @@ class SideStreams:
             *((stream.kind, f"stream {stream.number} ({stream.codec})", stream.number) for stream in self.streams),
             *(("cover_art" if file.cover_codec else "attachments", file.name, "attachments") for file in self.attached),
             *([("chapters", f"{len(self.chapters)} chapters", "chapters")] if self.chapters else []),
-            *(("metadata", f"the picture's {name}", name) for name in self.video_tags),
+            *(("metadata", f"the video's {name}", name) for name in self.video_tags),
         ]
         gone = [LeftBehind(kind, what, broken[part]) for kind, what, part in left if part in broken]
         return replace(
@@ -183,7 +183,7 @@ def side_streams(
     try:
         with reading(info.path), open_input(info.path) as source:
             return _Chooser(info, container, keep, edits, rate, source).choose()
-    except MediaError as error:  # the frame was rendered all the same
+    except MediaError as error:  # the video was rendered all the same
         return SideStreams(info.path, container, edits, left_behind=(LeftBehind("streams", "all", str(error)),))
 
 
@@ -203,7 +203,7 @@ class _Chooser:
         self._edits = edits
         self._rate = rate
         self._source = source
-        self._picture = source.streams[info.stream_index]
+        self._video = source.streams[info.stream_index]
         self._replaced = audio_stream(source)
         self._left: list[LeftBehind] = []
         self._streams: list[SideStream] = []
@@ -222,7 +222,7 @@ class _Chooser:
             attached=attached,
             chapters=self._chapters(),
             tags=self._tags(has_cover=any(file.cover_codec for file in attached)),
-            video_tags=self._picture_tags(),
+            video_tags=self._video_tags(),
             left_behind=tuple(self._left),
         )
 
@@ -231,7 +231,7 @@ class _Chooser:
 
     def _take(self, stream: Stream) -> bool:
         """Sort a stream in; True for a cover, which is read later."""
-        if stream is self._picture or stream is self._replaced:
+        if stream is self._video or stream is self._replaced:
             return False
         if stream.type == "video":
             if stream.disposition & Disposition.attached_pic:
@@ -359,9 +359,9 @@ class _Chooser:
                 tags[plain if plain in _ITUNES_TAGS else name] = value
         return tags
 
-    def _picture_tags(self) -> dict[str, str]:
-        kept = _tags_of(self._picture, self._container) if "metadata" in self._keep else {}
-        stated = [self._picture.metadata, self._source.metadata, *(s.metadata for s in self._source.streams)]
+    def _video_tags(self) -> dict[str, str]:
+        kept = _tags_of(self._video, self._container) if "metadata" in self._keep else {}
+        stated = [self._video.metadata, self._source.metadata, *(s.metadata for s in self._source.streams)]
         texts = (value for tags in stated for name, value in tags.items() if name.lower() == "timecode")
         text = next(texts, None)
         if text is None or "timecode" not in self._keep:

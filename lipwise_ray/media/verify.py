@@ -43,7 +43,7 @@ _PADDED_SAMPLES = 1152  # of MP3, the longest packet of the usual codecs
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verification:
     """Findings in a finished file. ``audio_s`` is None for a file without audio."""
 
     frames: int
@@ -107,7 +107,7 @@ def verify(
     audio_s: Fraction | None,
     side: SidePackets | None = None,
     tags: VideoTags | None = None,
-) -> Verdict:
+) -> Verification:
     """Compare a finished file with its segments and the plan. Its audio is decoded to its end.
 
     Args:
@@ -140,7 +140,7 @@ def verify(
     heard_s = None if audio_s is None else check_sound(path, audio_s)
     if side is not None:
         _check_side(path, side, seen)
-    return Verdict(len(seen.times), float(timeline.duration_s), heard_s)
+    return Verification(len(seen.times), float(timeline.duration_s), heard_s)
 
 
 def _check_side(path: Path, side: SidePackets, seen: _FileContents) -> None:

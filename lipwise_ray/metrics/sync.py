@@ -25,7 +25,7 @@ _BATCH = 64
 
 
 class SpeakerExpert:
-    """A lip-sync expert that looks at finished pictures.
+    """A lip-sync expert applied to face crops of finished frames.
 
     Args:
         expert: The expert's checkpoint, of any width.

@@ -1,4 +1,4 @@
-"""Networks that score how well lips and sound go together."""
+"""Networks that score the agreement of lips and audio."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _EXPERT_SIDE_PX, _EXPERT_BELOW_PX = 96, 10
 
 
 class SyncScorer(Protocol):
-    """Embeds lips and sound.
+    """Embeds lips and audio.
 
     Attributes:
-        side_px: Side of the face crops it looks at.
+        side_px: Side of its face crops.
         hears: What it hears of an audio stream: ``mfcc`` or ``mel``.
         outside: Level of what lies outside the image; None repeats the image's edge.
         is_lse: Its figures are LSE-D and LSE-C.

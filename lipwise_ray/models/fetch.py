@@ -25,7 +25,7 @@ _TIMEOUT_S = (10.0, 60.0)
 _ATTEMPTS_PER_ADDRESS = 3
 _OK, _PARTIAL, _RANGE_REFUSED = 200, 206, 416
 
-Progress = Callable[[int, int | None], None]
+DownloadProgress = Callable[[int, int | None], None]
 """Called with bytes so far and in all (None when the server does not say)."""
 
 
@@ -44,7 +44,7 @@ def pull(
     *,
     mirror: str | None = None,
     accept_licence: bool = False,
-    on_progress: Progress = lambda done, total: None,  # noqa: ARG005  # the default shows nothing
+    on_progress: DownloadProgress = lambda done, total: None,  # noqa: ARG005  # the default shows nothing
 ) -> Path:
     """Download a checkpoint unless the right file is there already.
 
@@ -122,7 +122,7 @@ def add(registry: Registry, name: str, source: Path) -> Path:
     return target
 
 
-def _fetch(address: str, entry: RegistryEntry, target: Path, on_progress: Progress) -> None:
+def _fetch(address: str, entry: RegistryEntry, target: Path, on_progress: DownloadProgress) -> None:
     part = target.with_name(target.name + ".part")
     with _disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)

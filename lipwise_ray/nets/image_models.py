@@ -96,7 +96,7 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
 
     tensors = load_state_dict(path)
     declare_torchvision_operators()
-    import spandrel  # takes seconds, and needs the mend
+    import spandrel  # takes seconds, and needs those operators
 
     registry = spandrel.MAIN_REGISTRY.copy()
     if find_spec(_EXTRA_PACKAGE):

@@ -65,15 +65,15 @@ def same(channels: int) -> ConvBlock:
 
 
 def exact_width(width: float) -> float:
-    """Return the nearest width that a checkpoint can tell: its widest layers, 512 at width 1, say which it is."""
+    """Round a width to the nearest that a checkpoint can have: whole channels in its widest layers, 512 at width 1."""
     return max(1, round(_WIDEST * width)) / _WIDEST
 
 
 def scaled(channels: int, width: float, least: int = 1) -> int:
-    """Return a layer's channels in a network of another width, at least `least`."""
+    """Return the channels of a layer when its network is scaled by `width`, at least `least`."""
     return max(least, round(channels * width))
 
 
 def width_of(tensors: Mapping[str, Tensor], name: str) -> float:
-    """Return the factor by which the layer `name`, one of the widest, was widened; 1 where it is missing."""
+    """Return the width of a network, read off its layer `name`, one of the widest; 1 where that layer is missing."""
     return tensors[name].shape[0] / _WIDEST if name in tensors else 1.0

@@ -21,7 +21,7 @@ from lipwise_ray.state.format import check_format
 from lipwise_ray.state.speeds import latest_speeds
 from lipwise_ray.state.store import open_store
 from lipwise_ray.storage.address import is_local
-from lipwise_ray.values import Json, round_half_up, spans
+from lipwise_ray.values import round_half_up, spans
 
 _ASSUMED_RENDER, _ASSUMED_SCAN = 15.0, 100.0  # frames a second of one worker on two cores
 _MICROSECONDS = 1_000_000
@@ -85,17 +85,6 @@ class Estimate:
     chunks: int
     scan_frames: int
     seconds: float
-
-    def record(self) -> Json:
-        """Return JSON values."""
-        return {
-            "row_id": self.row_id,
-            "frames": self.frames,
-            "rate": str(self.rate),
-            "chunks": self.chunks,
-            "scan_frames": self.scan_frames,
-            "seconds": round(self.seconds, 1),
-        }
 
 
 def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> Estimate:

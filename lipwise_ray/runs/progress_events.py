@@ -122,7 +122,7 @@ class Message:
 Event: TypeAlias = (
     ManifestRead | RunStarted | RowStarted | RowsProgress | RowEnded | RunEnded | Note | Problem | Message
 )
-Progress: TypeAlias = Callable[[Event], object]
+ProgressCallback: TypeAlias = Callable[[Event], object]
 """Takes events, in the thread that runs; what it raises ends the run."""
 
 
@@ -131,7 +131,7 @@ def ignore(event: Event) -> None:
     del event
 
 
-def logged(progress: Progress) -> Callable[[Event], None]:
+def logged(progress: ProgressCallback) -> Callable[[Event], None]:
     """Return a function that writes events into the log too."""
 
     def tell(event: Event) -> None:
@@ -175,7 +175,7 @@ class EventListener:
         rows: Rows of the run.
     """
 
-    def __init__(self, tell: Progress, rows: int) -> None:
+    def __init__(self, tell: ProgressCallback, rows: int) -> None:
         self._tell = tell
         self._rows = rows
 

@@ -12,7 +12,7 @@ from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.tasks.worker import Worker, WorkerConfig
 from lipwise_ray.reports.write import write_report
 from lipwise_ray.runs.load_settings import LoadedSettings
-from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, Progress, RunEnded
+from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, ProgressCallback, RunEnded
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.run_inputs import registry_of
 from lipwise_ray.runs.run_request import kept
@@ -40,7 +40,7 @@ class RowsRunner:
 
     source: LoadedSettings
     models: str | Path | None
-    tell: Progress
+    tell: ProgressCallback
     stop: Callable[[], bool]
 
     def dub(

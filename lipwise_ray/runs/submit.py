@@ -133,7 +133,7 @@ def work_through(
                 listener.note(note)
             meter = meter_for(told, place.address, manifest.good + manifest.bad, night)
             if manifest.good:
-                lease.about = {"loading": engine.places}
+                lease.about = {"loading": engine.render_slots}
                 _start(engine, prepare, stop)
                 if any(map(is_hardware, run_settings.encode.codecs)):
                     _wait_for_all(engine, stop)
@@ -295,7 +295,7 @@ def _end_of(report: Report) -> RunEnd:
 def _jobs(
     waiting: Waiting, source: SettingsSource, requirements: ModelRequirements, work: Work, facts: RunFacts, run: Run
 ) -> Iterator[RowJob]:
-    """Yield rows ready to be worked on, in the order of their turns; refuse those that cannot begin."""
+    """Yield rows ready to be worked on, in the order of their admission rounds; refuse those that cannot start."""
     admission_round, begun = 0, 0
     while (row := waiting.take(run.tenants_at_work)) is not None:
         begun += 1

@@ -24,7 +24,6 @@ from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.work import Dubbing, RunFacts
 from lipwise_ray.settings.model import LimitsSettings, Settings
-from lipwise_ray.values import Json
 
 _MOST_KNOWN_FILES = 4096
 
@@ -46,16 +45,6 @@ class Finding:
     line: int | None = None
     row_id: str | None = None
     rows: int = 1
-
-    def record(self) -> Json:
-        """Return JSON values."""
-        return {
-            "code": self.code,
-            "message": self.message,
-            "line": self.line,
-            "row_id": self.row_id,
-            "rows": self.rows,
-        }
 
 
 class Validation:

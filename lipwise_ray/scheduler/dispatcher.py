@@ -29,8 +29,8 @@ from lipwise_ray.scheduler.slot_choice import SlotChoice, no_worker_can
 from lipwise_ray.scheduler.task import Failure, Lane, Task
 from lipwise_ray.state import events, layout, quarantine
 from lipwise_ray.state.ledger import Ledger
+from lipwise_ray.state.shapes import LeaseRecord
 from lipwise_ray.state.store import Store
-from lipwise_ray.values import Json
 
 _LANES: tuple[Lane, ...] = ("cpu", "gpu")  # the quick first: an engine may have one worker for both
 _MOST_PASSED_OVER = 256
@@ -106,10 +106,10 @@ class Dispatcher:
         """Tasks in flight by worker."""
         return {worker: lease.entry.task for worker, lease in self._leases.items()}
 
-    def leases(self) -> list[Json]:
+    def leases(self) -> list[LeaseRecord]:
         """Return what is in flight, for whoever looks at the state."""
         return [
-            {"task": lease.entry.task.id, "worker": worker, "node": lease.slot.node, "attempt": lease.entry.attempts}
+            LeaseRecord(lease.entry.task.id, worker, lease.entry.attempts, lease.slot.node)
             for worker, lease in self._leases.items()
         ]
 
@@ -206,7 +206,7 @@ class Dispatcher:
     ) -> None:
         """Note a task that gets no slot: it waits, or is refused where all workers are there and none can do it."""
         failure = no_worker_can(entry.task, living)
-        if failure is not None and not self.engine.loading and len(living) >= self.engine.places:
+        if failure is not None and not self.engine.loading and len(living) >= self.engine.render_slots:
             unable.append((entry, failure))
             return
         passed_over.append(entry.task)
@@ -358,7 +358,7 @@ class Dispatcher:
         assert entry.last is not None  # a failure doomed it
         if entry.last.blame == "storage":  # with room again the same command does it
             return entry.last
-        letter = quarantine.write(self.store, entry.task.id, dead_letter(entry.task, entry.history, self.store.address))
+        letter = quarantine.write(self.store, dead_letter(entry.task, entry.history, self.store.address))
         self.meter.quarantined(entry.task.kind.name)
         if self._letters is not None:
             self._letters.add(letter)

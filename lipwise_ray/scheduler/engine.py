@@ -63,7 +63,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def places(self) -> int:
+    def render_slots(self) -> int:
         """Render workers that there may be now."""
         ...
 

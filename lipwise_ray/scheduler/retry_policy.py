@@ -56,7 +56,7 @@ class TaskHistory:
     Attributes:
         spent: Failures by budget.
         nodes: Nodes on which it failed by its own or the node's fault.
-        workers: ProcessHealth in which it failed so.
+        workers: Workers in which it failed so.
         excused: Failures that were put on a sick process instead.
         failed_fresh: It failed as the first task of a process.
     """

@@ -22,6 +22,7 @@ from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.row_outcome import RowOutcome, RowResult
+from lipwise_ray.state.shapes import record_of
 from lipwise_ray.state.speeds import LATEST_JOBS, JobSpeed, speed_of
 from lipwise_ray.state.store import Store, to_json
 
@@ -189,7 +190,7 @@ class Run:
     @property
     def most_rows(self) -> int:
         """How many rows are worked on at a time now."""
-        return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.places)
+        return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.render_slots)
 
     def work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
         """Work until every row has ended, or the engine is lost, or nothing more is to be begun and nothing runs."""
@@ -361,7 +362,7 @@ class Run:
 
     def _tick(self) -> None:
         engine, busy = self.dispatcher.engine, self.dispatcher.leases()
-        self.lease.about = {"running": busy, "loading": engine.loading}
+        self.lease.about = {"running": [record_of(one) for one in busy], "loading": engine.loading}
         try:
             self.dispatcher.meter.now(
                 self.dispatcher.backlog(),

@@ -18,7 +18,7 @@ Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]
 Edge = Annotated[int, Field(ge=-1)]
 PadShare = Annotated[float, Field(ge=-0.5, le=2.0)]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+PrecisionSetting = Literal["auto", "float32", "bfloat16", "float16"]
 Keep = Literal["subtitles", "chapters", "metadata", "other_audio", "attachments", "timecode", "cover_art"]
 KEEPS: tuple[Keep, ...] = get_args(Keep)
 
@@ -59,7 +59,7 @@ class LipsyncSettings(Section):
     """A name of the registry, or ``passthrough``."""
     checkpoint: str | None = None
     """A file of Wav2Lip weights instead of the registry's."""
-    precision: Precision = "auto"
+    precision: PrecisionSetting = "auto"
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
     """Faces a network call; 0 means 16 on a CPU, 128 on a GPU."""
     audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
@@ -211,7 +211,7 @@ class RestoreSettings(Section):
     """CodeFormer's weight: 0 for the sharpest face, 1 for the one most like what it was given."""
     batch_faces: Annotated[int, Field(ge=0, le=256)] = 0
     """Faces, or tiles of a frame, a network call; 0 means 1 on a CPU, 8 on a GPU."""
-    precision: Precision = "auto"
+    precision: PrecisionSetting = "auto"
     """``auto`` is bfloat16 where the hardware and the network bear it, else float32, as the bundled one always is."""
     upscale: UpscaleSettings = UpscaleSettings()
 

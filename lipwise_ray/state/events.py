@@ -7,21 +7,21 @@ from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict
 
-from lipwise_ray.state.shapes import STRICT, Count, FailedTry, Maybe, Positive
+from lipwise_ray.state.shapes import STRICT, Count, FailedTry, Maybe, NonNegative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class LedgerEvent:
     """Something that happened; the ledger says when, and in which run."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    time: Positive = 0.0
+    time: NonNegative = 0.0
     run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskEvent(Event):
+class TaskEvent(LedgerEvent):
     """Something that happened to a task; the ledger says which."""
 
     task: str = ""
@@ -81,7 +81,7 @@ class TaskStalled(TaskEvent):
     event: Literal["stalled"] = "stalled"
     worker: str
     node: str
-    after_s: Positive
+    after_s: NonNegative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class TaskCancelled(TaskEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeAvoided(Event):
+class NodeAvoided(LedgerEvent):
     """Tasks that fail on a node and not elsewhere are kept away from it."""
 
     event: Literal["node_avoided"] = "node_avoided"
@@ -127,7 +127,7 @@ class NodeAvoided(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowBroke(Event):
+class RowBroke(LedgerEvent):
     """What drives a row broke, at a stage; empty before its first task ended."""
 
     event: Literal["row_broke"] = "row_broke"
@@ -137,7 +137,7 @@ class RowBroke(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TasksAbandoned(Event):
+class TasksAbandoned(LedgerEvent):
     """Tasks that were not waited for any longer when the run was to stop."""
 
     event: Literal["abandoned"] = "abandoned"
@@ -145,7 +145,7 @@ class TasksAbandoned(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStopped(Event):
+class RunStopped(LedgerEvent):
     """The run stopped before its end."""
 
     event: Literal["stopped"] = "stopped"

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from lipwise_ray.state.shapes import STRICT, Count, Figure, Positive, Sha256
+from lipwise_ray.state.shapes import STRICT, Count, Figure, NonNegative, Sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class MixRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundRecord:
-    """Audio that was decoded: see `media.audio.Sound`."""
+    """Audio that was decoded: see `media.audio.DecodedAudio`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -30,7 +30,7 @@ class SoundRecord:
     layout: str
     heard: MixRecord
     holes: Count
-    hole_s: Positive
+    hole_s: NonNegative
     changes: Count
     samples: Annotated[int, Field(ge=1, le=1 << 53)]
     rate_hz: Annotated[int, Field(ge=1, le=1 << 24)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, Positive, Sha256
+from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, NonNegative, Sha256
 from lipwise_ray.values import Json
 
 Verdict: TypeAlias = str
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRecord:
-    """A checkpoint that a job used: see `models.registry.Weights`."""
+    """A checkpoint that a job used: see `models.checkpoints.Checkpoint`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -166,7 +166,7 @@ class LeftBehindRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeardRecord:
-    """How an audio stream was mixed down and mended for the networks: see `media.audio.Sound`."""
+    """How an audio stream was mixed down and repaired for the networks: see `media.audio.DecodedAudio`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -174,7 +174,7 @@ class HeardRecord:
     lufs: Figure | None = None
     gain_db: Maybe[Figure] = None
     holes: Maybe[Count] = None
-    hole_s: Maybe[Positive] = None
+    hole_s: Maybe[NonNegative] = None
     changes: Maybe[Count] = None
 
 
@@ -191,7 +191,7 @@ class GateFigures:
     no_face_share: Figure | None = None
     flicker: Figure | None = None
     length_error_s: Figure | None = None
-    render_s: Positive | None = None
+    render_s: NonNegative | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +239,9 @@ class VideoMeasures:
     counts: Maybe[Counts] = None
     sync: Maybe[SyncScores] = None
     flicker: Maybe[FlickerMeans] = None
-    video_s: Maybe[Positive] = None
-    audio_s: Positive | None = None
-    render_s: Maybe[Positive] = None
+    video_s: Maybe[NonNegative] = None
+    audio_s: NonNegative | None = None
+    render_s: Maybe[NonNegative] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,14 +288,14 @@ class DubResult(_Done):
     synthetic: Maybe[str] = None
     scanned: Maybe[str] = None
     original_chunks: Maybe[tuple[Count, ...]] = None
-    stages_s: Maybe[dict[str, Positive]] = None
+    stages_s: Maybe[dict[str, NonNegative]] = None
     seen: Seen | None = None
     left_behind: Maybe[tuple[LeftBehindRecord, ...]] = None
     notes: Maybe[tuple[str, ...]] = None
     encoder: Maybe[str] = None
     sound: Maybe[str] = None
     heard: Maybe[tuple[HeardRecord, ...]] = None
-    assemble_s: Maybe[Positive] = None
+    assemble_s: Maybe[NonNegative] = None
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
 
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.events import Event, TaskDone, TaskEvent, TaskLeased
+from lipwise_ray.state.events import LedgerEvent, TaskDone, TaskEvent, TaskLeased
 from lipwise_ray.state.shapes import record_of
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.redact import redact, scrub
@@ -48,7 +48,7 @@ class Ledger:
         if _LOG.isEnabledFor(level):
             _LOG.log(level, "task %s: %s %s", task_id, record["event"], redact(str(record.get("message") or "")))
 
-    def event(self, event: Event) -> None:
+    def event(self, event: LedgerEvent) -> None:
         """Write what happened to the run."""
         event = replace(event, time=round(time.time(), 3), run=self._run_id)
         self._store.append(layout.events(self._run_id), _line(record_of(event)))

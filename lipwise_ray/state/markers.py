@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import STRICT, Count, Id, Label, Positive, Sha256, record_of, typed
+from lipwise_ray.state.shapes import STRICT, Count, Id, Label, NonNegative, Sha256, record_of, typed
 from lipwise_ray.state.store import Store, as_json, to_json
 
 
@@ -35,12 +35,12 @@ class ChunkMarker:
     header: Count
     made_by: str
     attempt: Id
-    seconds: Positive
-    stages: dict[str, Positive]
-    flicker: Annotated[list[Count | Positive], Field(max_length=3)] = field(default_factory=list[float])
+    seconds: NonNegative
+    stages: dict[str, NonNegative]
+    flicker: Annotated[list[Count | NonNegative], Field(max_length=3)] = field(default_factory=list[float])
     original: bool = False
     fitted: int = 0
-    smoothness: Annotated[list[Count | Positive], Field(max_length=2)] = field(default_factory=list[float])
+    smoothness: Annotated[list[Count | NonNegative], Field(max_length=2)] = field(default_factory=list[float])
     carries: Annotated[list[Label], Field(max_length=32)] = field(default_factory=list[str])
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import Letter, read_typed, typed
-from lipwise_ray.state.store import Store, read_json, to_json
-from lipwise_ray.values import Json
+from lipwise_ray.state.shapes import Letter, read_typed, record_of
+from lipwise_ray.state.store import Store, to_json
 
 SCHEMA = "lipwise.dead_letter/1"
 _CHUNK = re.compile(rf"{layout.QUARANTINE}/render-([0-9A-Za-z_]+)-(\d{{1,9}})(?:-original)?\.json")
@@ -19,24 +18,16 @@ def keys(store: Store) -> set[str]:
     return set(store.names(layout.QUARANTINE))
 
 
-def write(store: Store, task_id: str, letter: Json) -> str:
-    """Write a task's dead letter and return its key.
-
-    Args:
-        store: The state.
-        task_id: What was tried.
-        letter: The task's descriptor; every failed attempt with worker, node, blame, message, traceback and the end
-            of the worker's log; the nodes; the command that reproduces it.
-    """
-    store.write(layout.dead_letter(task_id), to_json({"schema": SCHEMA, "task": task_id, **letter}))
-    return layout.dead_letter(task_id)
+def write(store: Store, letter: Letter) -> str:
+    """Write a dead letter and return its key."""
+    store.write(layout.dead_letter(letter.task), to_json({"schema": SCHEMA, **record_of(letter)}))
+    return layout.dead_letter(letter.task)
 
 
-def read(store: Store, task_id: str) -> Json | None:
+def read(store: Store, task_id: str) -> Letter | None:
     """Return a task's dead letter, None where there is none that can be read."""
-    record = read_json(store, layout.dead_letter(task_id))
-    letter = typed(record, Letter)
-    return record if letter and letter.task == task_id else None
+    letter = read_typed(store, layout.dead_letter(task_id), Letter)
+    return letter if letter and letter.task == task_id else None
 
 
 def lift(store: Store, job_id: str | None) -> list[str]:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 from pydantic import ConfigDict
 
 from lipwise_ray.state.job_result import DubResult, EvaluationResult, RowFailure
-from lipwise_ray.state.shapes import STRICT, Count, Maybe, Positive, record_of, typed
+from lipwise_ray.state.shapes import STRICT, Count, Maybe, NonNegative, record_of, typed
 from lipwise_ray.values import Json
 
 RowResult: TypeAlias = EvaluationResult | DubResult | RowFailure
@@ -45,8 +45,8 @@ class _Envelope:
     row: Count
     row_id: str
     job_id: Maybe[str] = None
-    seconds: Maybe[Positive] = None
-    ended: Maybe[Positive] = None
+    seconds: Maybe[NonNegative] = None
+    ended: Maybe[NonNegative] = None
     tally: Maybe[Tally] = None
     extra: Maybe[dict[str, str]] = None
 

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, Positive
+from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, NonNegative
 from lipwise_ray.values import Json
 
 
@@ -59,7 +59,7 @@ class RunRecord:
     rows: Count
     out: str = ""
     settings: Maybe[Json] = None
-    begun: Positive = 0.0
+    begun: NonNegative = 0.0
     request: Request | None = None
     command: Maybe[list[str]] = None
     folder: str = ""
@@ -89,7 +89,7 @@ class RunEnd:
     done: Count = 0
     failed: Count = 0
     left: Count = 0
-    seconds: Positive = 0.0
+    seconds: NonNegative = 0.0
     frames_rendered: Count = 0
     chunks_rendered: Count = 0
     chunks_reused: Count = 0
@@ -132,7 +132,7 @@ class NightFigures:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    ended: Positive
+    ended: NonNegative
     exit_code: Count
     done: Count = 0
     failed: Count = 0

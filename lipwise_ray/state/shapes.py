@@ -7,6 +7,7 @@ of a key leads nowhere else.
 from __future__ import annotations
 
 import json
+from dataclasses import field
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -21,7 +22,7 @@ Shape = TypeVar("Shape")
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
 Figure = Annotated[float, Field(ge=-1e15, le=1e15)]
-Positive = Annotated[float, Field(ge=0, le=1e15)]
+NonNegative = Annotated[float, Field(ge=0, le=1e15)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
 Label = Annotated[str, Field(max_length=64)]
@@ -71,10 +72,10 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class FailedTry:
-    """A time that a task was handed out and failed, as its dead letter tells of it: see `scheduler.engine.Failure`."""
+    """A failed attempt at a task, as its dead letter and the events record it."""
 
     message: str = ""
-    time: Positive = 0.0
+    time: NonNegative = 0.0
     attempt: Count = 0
     worker: str = ""
     node: str = ""
@@ -86,13 +87,29 @@ class FailedTry:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Letter:
-    """A dead letter."""
+    """A dead letter: a task that used up its budget.
+
+    Attributes:
+        task: Its id.
+        kind: The name of its kind.
+        job_id: The job that it belongs to, empty for none.
+        payload: What its worker got.
+        attempts: Every failed attempt, with the traceback and the end of the worker's log.
+        frames: How many it has to go through.
+        nodes: Where it was tried.
+        time: When it was given up, in Unix seconds.
+        reproduce: The command that does it alone.
+    """
 
     task: str
     kind: str
     job_id: str
     payload: dict[str, Any]
     attempts: Annotated[list[FailedTry], Field(min_length=1)]
+    frames: Count = 0
+    nodes: list[str] = field(default_factory=list[str])
+    time: NonNegative = 0.0
+    reproduce: str = ""
 
 
 def typed(record: Json | None, shape: type[Shape]) -> Shape | None:

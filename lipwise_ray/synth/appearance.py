@@ -80,12 +80,12 @@ def shade(color: Rgb, factor: float) -> Rgb:
     return (round(color[0] * factor**0.85), round(color[1] * factor), round(color[2] * factor**1.05))
 
 
-def mix(first: Rgb, second: Rgb, share: float) -> Rgb:
-    """Return `one` with a share of `other`."""
+def mix(first: Rgb, second: Rgb, fraction: float) -> Rgb:
+    """Blend `second` into `first`: 0 gives the first, 1 the second."""
     return (
-        round(first[0] + (second[0] - first[0]) * share),
-        round(first[1] + (second[1] - first[1]) * share),
-        round(first[2] + (second[2] - first[2]) * share),
+        round(first[0] + (second[0] - first[0]) * fraction),
+        round(first[1] + (second[1] - first[1]) * fraction),
+        round(first[2] + (second[2] - first[2]) * fraction),
     )
 
 

@@ -59,9 +59,9 @@ class CorpusSpec:
         kind: ``talking`` for one presenter a clip, close; ``scenes`` for one, two or no people at
             all sizes, with cuts; ``speech`` for audio alone.
         seconds: Length of a ``talking`` or ``speech`` clip, about.
-        size: Image; None for 120x120 to 288x288 of ``talking`` and 320x180 to 640x360 of ``scenes``.
+        size: Of the frames; None for 120x120 to 288x288 of ``talking`` and 320x180 to 640x360 of ``scenes``.
         clips_a_speaker: Clips that show one presenter.
-        takes: How often each ``talking`` clip is filmed: the same movements and light, another speech.
+        takes: Takes of each ``talking`` clip: the same movements and light, another speech.
         held_out: Draw presenters, voices, languages and sentences that are kept from training.
         val_share: Share of the speakers listed in val.txt.
     """
@@ -210,7 +210,7 @@ def corpus_scene(spec: CorpusSpec, number: int) -> Scene:
 
 
 def _square(rng: np.random.Generator) -> Size:
-    """Return an image for a face 45 to 155 pixels wide: boxes are padded by pixels, so crops come in all shapes."""
+    """Return a frame size for a face 45 to 155 pixels wide: boxes are padded by pixels, so crops come in all shapes."""
     side = 2 * round(float(np.exp(rng.uniform(np.log(_SMALLEST_PX), np.log(_LARGEST_PX)))) / 2)
     return Size(side, side)
 

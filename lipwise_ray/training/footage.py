@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipwise_ray.backends.ray.map import Handler, spread
+from lipwise_ray.backends.ray.map import ItemHandler, spread
 from lipwise_ray.errors import InputError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.synth.truth import without_take
@@ -137,7 +137,7 @@ class Preparer:
     detector: Callable[[str], FaceDetector] | None
     expert: Path | None
 
-    def __call__(self) -> Handler:
+    def __call__(self) -> ItemHandler:
         """Return the handler, its models loaded on the worker's GPU where it has one."""
         import torch
 

@@ -16,7 +16,7 @@ from lipwise_ray.training.dataset import NOTE
 from lipwise_ray.values import Json
 
 Network = Literal["visemes", "expert", "generator", "detector", "restorer"]
-Count = Annotated[int, Field(ge=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -45,7 +45,7 @@ class TrainSettings(BaseModel):
     batch: Annotated[int, Field(ge=2, le=65_536)] = 16
     """Samples a step and worker; batch normalisation needs two."""
     lr: Rate = 1e-4
-    halve_lr_after: Count = 0
+    halve_lr_after: NonNegativeInt = 0
     """From this step on the learning rate is halved every `halve_lr_every` steps; 0 for never."""
     halve_lr_every: Positive = 10_000
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -105,7 +105,7 @@ class TrainSettings(BaseModel):
     disc_weight: Weight = 0.0
     """Weight of the discriminator's loss; 0 trains without one. The original's is 0.07."""
     disc_width: Annotated[float, Field(gt=0, le=1)] = 1.0
-    disc_after: Count = 0
+    disc_after: NonNegativeInt = 0
     """First step with the discriminator."""
 
 

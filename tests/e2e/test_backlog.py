@@ -386,15 +386,15 @@ def test_a_chunks_time_is_measured(tmp_path: Path) -> None:
 def test_a_backlog_in_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prefix of a real S3 protocol server: dropped, dubbed, known as done, and new again with other contents."""
     with s3_server(monkeypatch.setenv):
-        nightly, out = f"s3://{BUCKET}/in", tmp_path / "out"
-        bucket = Bucket(nightly)
+        backlog, out = f"s3://{BUCKET}/in", tmp_path / "out"
+        bucket = Bucket(backlog)
         text = _drop(tmp_path / "here", "a", 1).read_bytes()
         bucket.write("a.csv", text)
         bucket.write("deeper/b.csv", text)
-        first = run("backlog", "run", nightly, "--out", out, *settings_arguments(*TOLD))
+        first = run("backlog", "run", backlog, "--out", out, *settings_arguments(*TOLD))
         assert first.returncode == 0, first.stderr
         assert (out / "a" / "0.mp4").is_file()
         store = LocalStore(Path(f"{out}.state"))
-        assert [(one.name, one.status) for one in dropped(nightly, store)] == [("a.csv", "done")]
+        assert [(one.name, one.status) for one in dropped(backlog, store)] == [("a.csv", "done")]
         bucket.write("a.csv", text + b"\n")
-        assert [one.status for one in dropped(nightly, store)] == ["waiting"]
+        assert [one.status for one in dropped(backlog, store)] == ["waiting"]

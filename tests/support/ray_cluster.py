@@ -31,7 +31,7 @@ class RayCluster:
         scratch: The folder for the nodes' files, one of its own for each.
         address: Of its head.
         kill_head: Ends all of the head's processes at once, drivers that run there too.
-        start_head: Starts a head anew where the old one was.
+        start_head: Starts another head, on another port, with the same dashboard address.
         add_node: Starts a worker of that name; SIGTERM ends it.
     """
 

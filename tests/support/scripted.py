@@ -43,7 +43,7 @@ class ScriptedEngine:
 
     device = "cpu"
     description = "scripted"
-    places = 2
+    render_slots = 2
 
     def __init__(
         self,

@@ -15,22 +15,25 @@ PRODUCT = ROOT / "lipwise_ray"
 ROOMS = ("pipeline", "scheduler", "runs", "backends")
 """Where a row's life is driven: what flows through them has types."""
 
-_UNTYPED = re.compile(r"\bJson\b|\b(?:dict|Mapping)\[str, Any\]")
+_UNTYPED = re.compile(r"\b(?:Json|Identity)\b|\b(?:dict|Mapping)\[str, Any\]")
+"""A JSON object by any of its names."""
+
 _MAY_HOLD_JSON = ("state/", "reports/rows.py", "values.py")
-_HOLD_IT_YET = (
+_HOLD_IT_YET = {
     "cli/inspect.py",
     "models/checkpoints.py",
     "pipeline/delivery/assemble.py",
     "pipeline/flows/attempts.py",
     "pipeline/quality/inspection.py",
     "pipeline/quality/inspection_facts.py",
-    "pipeline/tasks/reproduce.py",
-    "runs/",
-    "scheduler/",
-    "synth/",
-    "training/",
-)
-"""Modules that write or read a record by hand still; none may join them."""
+    "scheduler/task.py",
+    "synth/corpus.py",
+    "synth/footage.py",
+    "synth/truth.py",
+    "training/prepare.py",
+    "training/settings.py",
+}
+"""Modules that write or read a record by hand still: none may join them; one that stops doing so leaves the list."""
 
 _MOST_LINES = 400
 
@@ -42,14 +45,14 @@ def _modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
 
 
 def _signature(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    told = function.args
-    arguments = [*told.posonlyargs, *told.args, *told.kwonlyargs, *filter(None, (told.vararg, told.kwarg))]
+    given = function.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, (given.vararg, given.kwarg))]
     annotations = [*(argument.annotation for argument in arguments), function.returns]
     return " ".join(ast.unparse(annotation) for annotation in annotations if annotation is not None)
 
 
 def test_signatures_name_types() -> None:
-    """At most 5 of 100 functions that drive a row take or return a bare JSON object."""
+    """At most 3.5 of 100 functions that drive a row take or return a bare JSON object."""
     functions = [
         (name, node)
         for name, module in _modules(*ROOMS)
@@ -57,27 +60,46 @@ def test_signatures_name_types() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     untyped = [f"{name}:{node.name}" for name, node in functions if _UNTYPED.search(_signature(node))]
-    assert len(untyped) / len(functions) <= 0.05, untyped
+    assert len(untyped) / len(functions) <= 0.035, untyped
 
 
 def test_json_objects_stay_at_the_border() -> None:
     """`Json` is a word of the state, of reports' rows and of its own definition; of others fewer and fewer."""
-    users = [
+    users = {
         name
         for name, module in _modules()
-        if not name.startswith((*_MAY_HOLD_JSON, *_HOLD_IT_YET))
+        if not name.startswith(_MAY_HOLD_JSON)
         and any(isinstance(node, ast.Name) and node.id == "Json" for node in ast.walk(module))
-    ]
-    assert users == []
+    }
+    assert users == _HOLD_IT_YET
 
 
-def test_a_class_name_is_in_one_file() -> None:
-    """A reader who looks a class up finds one."""
+def _names_a_type(value: ast.expr) -> bool:
+    """Tell whether what a module assigns is a type, and no option of a command."""
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func) == "NewType"
+    if isinstance(value, ast.BinOp):
+        return isinstance(value.op, ast.BitOr)
+    return isinstance(value, ast.Name | ast.Attribute | ast.Subscript) and "typer." not in ast.unparse(value)
+
+
+def _types(module: ast.Module) -> Iterator[str]:
+    """Yield the classes of a module, and the types to which it gives names of their own."""
+    yield from (node.name for node in ast.walk(module) if isinstance(node, ast.ClassDef))
+    for node in module.body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+            yield ast.unparse(node.target)
+        elif isinstance(node, ast.Assign) and _names_a_type(node.value):
+            names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            yield from (name for name in names if re.match("_?[A-Z]+[a-z]", name))
+
+
+def test_a_type_has_a_name_of_its_own() -> None:
+    """A reader who looks a class or an alias up finds one."""
     places: dict[str, set[str]] = defaultdict(set)
     for name, module in _modules():
-        for node in ast.walk(module):
-            if isinstance(node, ast.ClassDef):
-                places[node.name].add(name)
+        for found in _types(module):
+            places[found].add(name)
     assert {name: sorted(files) for name, files in places.items() if len(files) > 1} == {}
 
 

@@ -83,7 +83,7 @@ class Agent:
         return log_end(Path(log)).rpartition(f"--- {mark}\n")[2]
 
     def words_of_start(self, config: WorkerConfig, worker: str) -> tuple[bool, str]:
-        """Return what is known of a worker that does not begin, see `ray_starts`."""
+        """Read the logs for a worker that does not start, see `starts.words_of_start`."""
         return words_of_start(str(config.scratch_here), worker, ray_logs())
 
 

@@ -123,7 +123,7 @@ class ClusterJobs:
                 other is sent, and after it the next one goes on where it stopped.
             words: The command line, without the program.
             folder: Small files that the command names: it runs in a copy of this folder.
-            program: Its modules (`shipping.write_program`).
+            program: Its modules (`wheel.write_program`).
 
         Raises:
             SetupError: The cluster refuses, or another command has that name, or works on that state.
@@ -243,7 +243,7 @@ class ClusterJobs:
         Args:
             words: The command line, without the program.
             folder: Small files that the command names: it runs in a copy of this folder.
-            program: Its modules (`shipping.write_program`).
+            program: Its modules (`wheel.write_program`).
 
         Raises:
             SetupError: It does not come to an end, or cannot begin.

@@ -86,7 +86,7 @@ class RayEngine:
             leave(self._folder)
             raise no_gpu_here()
         self._gpu = settings.place == "gpu" or (settings.place == "auto" and gpus >= settings.gpus_per_worker)
-        gpu_slots = self._nodes.gpu_places(settings.gpus_per_worker)
+        gpu_slots = self._nodes.gpu_slots(settings.gpus_per_worker)
         self._workers, self._threads = workers_and_threads(settings, nodes, gpu_slots, gpu=self._gpu)
 
     @property
@@ -104,7 +104,7 @@ class RayEngine:
         return f"{where}: {self._most('gpu')} {kind} workers of {self._threads} threads"
 
     @property
-    def places(self) -> int:
+    def render_slots(self) -> int:
         """Render workers that the settings or the cluster's GPUs allow."""
         return self._most("gpu")
 
@@ -175,8 +175,8 @@ class RayEngine:
         return [slot for slot in self._slots.values() if slot.lane == lane]
 
     def _most(self, lane: Lane) -> int:
-        places = self._workers or max(1, self._nodes.gpu_places(self._settings.gpus_per_worker))
-        most = self._settings.cpu_workers if lane == "cpu" else places
+        render_slots = self._workers or max(1, self._nodes.gpu_slots(self._settings.gpus_per_worker))
+        most = self._settings.cpu_workers if lane == "cpu" else render_slots
         if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
             begun = sum(bool(slot.about) for slot in self._of(lane))
             return min(most, max(1, begun))  # no more of them begin, and nobody is to wait for them

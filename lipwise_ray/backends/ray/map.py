@@ -13,7 +13,7 @@ from lipwise_ray.settings.model import EngineSettings
 _Item = TypeVar("_Item")
 
 
-class Handler(Protocol):
+class ItemHandler(Protocol):
     """What each worker holds: models loaded once, and a call an item."""
 
     def __call__(self, item: Any, /) -> Any:  # noqa: ANN401  # any value that can be sent
@@ -42,7 +42,7 @@ def connected(address: str) -> Generator[None]:
 
 
 def spread(
-    make: Callable[[], Handler],
+    make: Callable[[], ItemHandler],
     items: Iterable[_Item],
     *,
     address: str,

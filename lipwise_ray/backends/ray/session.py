@@ -136,9 +136,9 @@ class Nodes:
         self._silent_since_s = None
         return True
 
-    def gpu_places(self, share: float) -> int:
-        """Return how many workers fit that take such a part of a GPU each."""
-        return sum(int(node.gpus / share + ROUNDING) for node in self.alive().values())
+    def gpu_slots(self, fraction: float) -> int:
+        """Return the number of workers that fit, each with this fraction of a GPU."""
+        return sum(int(node.gpus / fraction + ROUNDING) for node in self.alive().values())
 
     def is_gone(self, node_id: str) -> bool:
         """Tell whether a node is dead or about to go. A machine that vanished is not known as dead yet: knock there."""
@@ -189,7 +189,7 @@ def _draining() -> set[str]:
 def connect(address: str) -> Path | None:
     """Start an embedded Ray or join a cluster; return the embedded one's folder.
 
-    An embedded Ray listens on loopback only; see `factory.guard_local_ray` for its token.
+    An embedded Ray listens on loopback only; see `environment.guard_local_ray` for its token.
 
     Raises:
         SetupError: It cannot be started or reached, or this process uses Ray already: another run, or its program.

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 from lipwise_ray.errors import InputError, ManifestError
 from lipwise_ray.media.join import CONTAINERS
-from lipwise_ray.pipeline.manifest.formats import READERS, Columns
+from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting
 from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
 from lipwise_ray.pipeline.manifest.speakers import Speaker
@@ -107,7 +107,7 @@ class Manifest:
 class RowParser(Protocol):
     """Makes rows of records and checks them against each other."""
 
-    def add(self, line: int, record: dict[str, Any]) -> None:
+    def add(self, line: int, record: RawRow) -> None:
         """Take in one row."""
         ...
 
@@ -217,7 +217,7 @@ class _DubRowParser:
         self._out_root = out_root
         self._presets = presets
 
-    def add(self, line: int, record: dict[str, Any]) -> None:
+    def add(self, line: int, record: RawRow) -> None:
         """Check one row."""
         cells = self._cells
         found = cells.begin(line, record)
@@ -225,7 +225,7 @@ class _DubRowParser:
         row = replace(self._row(found.values, found.text, output), extra=found.extra) if found else None
         cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
 
-    def _row(self, values: dict[str, Any], text: dict[str, str], output: str) -> Row:
+    def _row(self, values: RawRow, text: dict[str, str], output: str) -> Row:
         speakers = self._speakers(values["speakers"], text.get("faces", ""))
         for name in DUBBED.required:
             if not text.get(name) and (name != "audio" or not values["speakers"]):

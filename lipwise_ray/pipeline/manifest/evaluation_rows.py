@@ -13,7 +13,7 @@ from typing import Any
 
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest, RowParser, check_twins, read_rows
-from lipwise_ray.pipeline.manifest.formats import Columns
+from lipwise_ray.pipeline.manifest.formats import Columns, RawRow
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row, RowTable
 from lipwise_ray.pipeline.manifest.row_validation import Cells, tags_of
 from lipwise_ray.storage.address import Policy, file_name
@@ -96,13 +96,13 @@ class _EvaluationRowParser:
     def __init__(self, cells: Cells) -> None:
         self._cells = cells
 
-    def add(self, line: int, record: dict[str, Any]) -> None:
+    def add(self, line: int, record: RawRow) -> None:
         """Check one row."""
         found = self._cells.begin(line, record)
         row = replace(self._row(found.values, found.text), extra=found.extra) if found else None
         self._cells.table.add(line, self._cells.id, "", "", row)
 
-    def _row(self, values: dict[str, Any], text: dict[str, str]) -> Row:
+    def _row(self, values: RawRow, text: dict[str, str]) -> Row:
         cells = self._cells
         for name in EVALUATED.required:
             if not text[name]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TextIO, TypeAlias, cast
 
 from lipwise_ray.errors import ManifestError, blamed_on_file
 from lipwise_ray.pipeline.manifest.workbook import sheet_rows
@@ -42,6 +42,9 @@ _BATCH_ROWS = 4096
 _MOST_LINE = 4 << 20
 _MOST_COLUMNS = 1000
 _MOST_GROUP_BYTES = 1 << 30
+RawRow: TypeAlias = dict[str, object]
+"""A manifest's row as it was read: its cells by column, of any type until they are checked."""
+
 BROKEN = "\0broken"
 """Key of a record that could not be read as one; its value says why."""
 
@@ -69,7 +72,7 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
         )
 
 
-def read_csv(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_csv(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
     """Yield (line, record) of a CSV file: comma, semicolon or tab; UTF-8, or what its byte order mark says."""
     with path.open(encoding=_encoding(path), newline="") as file:
         yield from _csv_rows(path, file, columns)
@@ -103,7 +106,7 @@ def _text_lines(path: Path, file: TextIO) -> Iterator[str]:
         yield text
 
 
-def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int, RawRow]]:
     first = next((text for text in _lines(path, file) if text.strip()), "")
     delimiter = max(",;\t", key=first.count)
     file.seek(0)
@@ -124,16 +127,16 @@ def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int,
         ) from error
 
 
-def _record(header: list[str], cells: list[str]) -> dict[str, Any]:
+def _record(header: list[str], cells: list[str]) -> RawRow:
     while len(cells) > len(header) and not cells[-1].strip():
         cells.pop()
-    record: dict[str, Any] = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+    record: RawRow = dict(zip(header, (cell.strip() for cell in cells), strict=False))
     if len(cells) != len(header):
         record[BROKEN] = f"{len(cells)} cells where the header has {len(header)}"
     return record
 
 
-def read_xlsx(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_xlsx(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
     """Yield (row, record) of the first sheet of an Excel workbook, whose first row that is not empty is the header."""
     rows = sheet_rows(path)
     header = next(rows, (0, list[str]()))[1]
@@ -146,7 +149,7 @@ def read_xlsx(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any
         yield line, _record(header, [*cells, *[""] * (len(header) - len(cells))])  # empty cells need not be in the file
 
 
-def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
     """Yield (line, record) of a file of JSON lines; each may have other columns, so they are not looked at."""
     del columns
     with path.open(encoding=_encoding(path)) as file:
@@ -161,11 +164,11 @@ def read_jsonl(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, An
             if not isinstance(record, dict):
                 yield line, {BROKEN: "a line that is not a JSON object"}
                 continue
-            found = cast("dict[str, Any]", record)
+            found = cast("RawRow", record)
             yield line, found if len(found) <= _MOST_COLUMNS else {BROKEN: f"{len(found)} columns"}
 
 
-def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, RawRow]]:
     """Yield (row, record) of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -192,7 +195,7 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, dict[str, 
         raise fault(str(error)) from error
 
 
-READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, dict[str, Any]]]]] = {
+READERS: dict[str, Callable[[Path, Columns], Iterator[tuple[int, RawRow]]]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".xlsx": read_xlsx,

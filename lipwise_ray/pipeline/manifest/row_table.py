@@ -18,7 +18,7 @@ AUTO = "auto"
 
 _TABLES = """
 CREATE TABLE rows (
-  line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, share TEXT, video TEXT, row TEXT
+  line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, tenant TEXT, video TEXT, row TEXT
 );
 CREATE TABLE inputs (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE problems (line INT, number INTEGER PRIMARY KEY, words TEXT);
@@ -27,7 +27,7 @@ _INDEXES = """
 CREATE INDEX by_id ON rows (id);
 CREATE INDEX by_output ON rows (output);
 CREATE INDEX by_problem ON problems (line);
-CREATE INDEX by_turn ON rows (priority, share, line);
+CREATE INDEX by_turn ON rows (priority, tenant, line);
 """
 _BAD = "EXISTS (SELECT 1 FROM problems WHERE problems.line = rows.line)"
 _GOOD = f"row IS NOT NULL AND NOT {_BAD}"
@@ -84,7 +84,7 @@ class Row:
 
     @property
     def tenant(self) -> str:
-        """Whose part of the workers the row takes: its first tag's."""
+        """Who the row is scheduled for: its first tag."""
         return self.tags[0] if self.tags else ""
 
 
@@ -187,24 +187,24 @@ class RowTable:
         return whole - bad, bad
 
     def tenants(self, below: int | None) -> tuple[int, dict[str, tuple[int, int]]] | None:
-        """Return the highest priority below one, and the good rows left of each of its shares, the oldest share first.
+        """Return the highest priority below one, and the good rows left of its tenants, the oldest tenant first.
 
         Returns:
-            The priority, and a (rows, line before the first one) a share; None when there is no lower priority.
+            The priority, and a (rows, line before the first one) a tenant; None when there is no lower priority.
         """
         limit = "" if below is None else f"AND priority < {int(below)}"
         found = self._base.execute(
-            f"SELECT priority, share, count(*), min(line) FROM rows WHERE priority = "
-            f"(SELECT max(priority) FROM rows WHERE {_GOOD} {limit}) AND {_GOOD} GROUP BY share ORDER BY min(line)"
+            f"SELECT priority, tenant, count(*), min(line) FROM rows WHERE priority = "
+            f"(SELECT max(priority) FROM rows WHERE {_GOOD} {limit}) AND {_GOOD} GROUP BY tenant ORDER BY min(line)"
         ).fetchall()
         if not found:
             return None
         return found[0][0], {tenant: (count, line - 1) for _, tenant, count, line in found}
 
     def after(self, priority: int, tenant: str, line: int) -> Row:
-        """Return the first good row of a share after a line."""
+        """Return the first good row of a tenant after a line."""
         (text,) = self._base.execute(
-            f"SELECT row FROM rows WHERE priority = ? AND share = ? AND line > ? AND {_GOOD} ORDER BY line LIMIT 1",
+            f"SELECT row FROM rows WHERE priority = ? AND tenant = ? AND line > ? AND {_GOOD} ORDER BY line LIMIT 1",
             (priority, tenant, line),
         ).fetchone()
         return _row_of(text)
@@ -218,7 +218,7 @@ def _row_of(text: str) -> Row:
 
 
 class Waiting:
-    """Rows that wait to be begun: the highest priority first, in turn from each share, each share's oldest first.
+    """Rows that wait to be begun: the highest priority first, tenant by tenant, each tenant's oldest first.
 
     Args:
         table: The rows.
@@ -227,25 +227,25 @@ class Waiting:
     def __init__(self, table: RowTable) -> None:
         self._table = table
         self._priority: int | None = None
-        self._shares: dict[str, tuple[int, int]] = {}
-        """Rows left and the line of the last one taken; the share whose turn is next comes first."""
+        self._tenants: dict[str, tuple[int, int]] = {}
+        """Rows left and the line of the last one taken, by tenant; the one that is served next comes first."""
 
     def take(self, at_work: Counter[str]) -> Row | None:
         """Return the next row, None when there is none.
 
         Args:
-            at_work: Rows at work by tenant; shares with none go first, then those with the fewest.
+            at_work: Rows at work by tenant; tenants with none go first, then those with the fewest.
         """
-        if not self._shares:
+        if not self._tenants:
             lower = self._table.tenants(self._priority)
             if lower is None:
                 return None
-            self._priority, self._shares = lower
-        assert self._priority is not None  # set with the shares
-        idle = next((tenant for tenant in self._shares if not at_work[tenant]), None)
-        tenant = min(self._shares, key=lambda name: at_work[name]) if idle is None else idle
-        left, line = self._shares.pop(tenant)
+            self._priority, self._tenants = lower
+        assert self._priority is not None  # set with the tenants
+        idle = next((tenant for tenant in self._tenants if not at_work[tenant]), None)
+        tenant = min(self._tenants, key=lambda name: at_work[name]) if idle is None else idle
+        left, line = self._tenants.pop(tenant)
         row = self._table.after(self._priority, tenant, line)
         if left > 1:
-            self._shares[tenant] = (left - 1, row.line)
+            self._tenants[tenant] = (left - 1, row.line)
         return row

@@ -14,7 +14,7 @@ from typing import Any, cast
 from lipwise_ray.errors import InputError, LipwiseError, ManifestError, MediaError
 from lipwise_ray.faces.select import LIKE, parse_selection_rule
 from lipwise_ray.media.image_sequence import is_series, names_series, series_files
-from lipwise_ray.pipeline.manifest.formats import BROKEN, Columns
+from lipwise_ray.pipeline.manifest.formats import BROKEN, Columns, RawRow
 from lipwise_ray.pipeline.manifest.row_table import RowTable
 from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, whole_path
 from lipwise_ray.storage.names import names_in, same_name
@@ -44,7 +44,7 @@ class RowCells:
         extra: Columns that are not known, as text.
     """
 
-    values: dict[str, Any]
+    values: RawRow
     text: dict[str, str]
     extra: dict[str, str]
 
@@ -79,7 +79,7 @@ class Cells:
         self._names = lru_cache(_MOST_KNOWN_FOLDERS)(names_in)
         self._whole = lru_cache(_MOST_KNOWN_FILES)(whole_path)
 
-    def begin(self, line: int, record: dict[str, Any]) -> RowCells | None:
+    def begin(self, line: int, record: RawRow) -> RowCells | None:
         """Take up a row; None for one whose cells cannot be read at all."""
         broken = record.pop(BROKEN, None)
         self.line = line
@@ -97,7 +97,7 @@ class Cells:
             self.wrong("id", f"{name[:140]!r} is no id", do)
         return RowCells(values, text, self._extra(record))
 
-    def _extra(self, record: dict[str, Any]) -> dict[str, str]:
+    def _extra(self, record: RawRow) -> dict[str, str]:
         """Return what columns hold that are not known; they may be kept, but not be large."""
         told = {name: value for name, value in record.items() if name not in self._columns.all and value is not None}
         found = {
@@ -108,7 +108,7 @@ class Cells:
             self.wrong(None, f"more than {_MOST_EXTRA_CHARACTERS} characters in further columns")
         return found
 
-    def _check_values(self, record: dict[str, Any]) -> bool:
+    def _check_values(self, record: RawRow) -> bool:
         """Tell whether every cell is of a known column and holds one value, or note what is wrong."""
         wrong = 0
         for name, value in record.items():

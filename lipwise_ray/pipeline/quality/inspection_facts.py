@@ -238,6 +238,6 @@ _PARTS = ("picture", "sound", "speech", "faces", "sync")
 
 
 def facts_of(record: Json, face_jpegs: dict[str, bytes]) -> InspectionFacts:
-    """Return a record of `inspecting.inspect` typed, with the pictures of faces."""
+    """Type a record of `inspection.inspect`; the images of faces go beside it."""
     absent = dict.fromkeys(_PARTS)
     return _FACTS.validate_python({**absent, **record, "face_jpegs": face_jpegs, "record": record})

@@ -18,9 +18,9 @@ from lipwise_ray.pipeline.flows.payloads import ConcludePayload, ExaminePayload,
 from lipwise_ray.pipeline.flows.task_kinds import KINDS
 from lipwise_ray.scheduler.task import AnyKind
 from lipwise_ray.settings.model import EngineSettings
+from lipwise_ray.state.shapes import Letter
 from lipwise_ray.storage.address import is_local
 from lipwise_ray.storage.redact import GONE
-from lipwise_ray.values import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Rebuilt:
     foreign: tuple[tuple[str, str], ...]
 
 
-def rebuild(letter: Json, registry: Registry) -> Rebuilt:
+def rebuild(letter: Letter, registry: Registry) -> Rebuilt:
     """Return the task of a dead letter.
 
     Args:
@@ -50,10 +50,10 @@ def rebuild(letter: Json, registry: Registry) -> Rebuilt:
     Raises:
         StateError: The letter is not one that a run wrote, or secrets were cut from it.
     """
-    task = str(letter["task"])
+    task = letter.task
     try:
-        kind = _kind_of(task, str(letter["kind"]))
-        payload: RowPayload = kind.payload_of(letter["payload"])
+        kind = _kind_of(task, letter.kind)
+        payload: RowPayload = kind.payload_of(letter.payload)
     except ValueError as error:
         what = str(error).splitlines()
         got = " ".join(line.strip() for line in what[1:3]) or what[0]

@@ -11,10 +11,13 @@ from lipwise_ray.backends.devices import no_gpu_here
 from lipwise_ray.backends.inline import InlineEngine, inline_engine
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.pipeline.flows.payloads import ProbePayload
 from lipwise_ray.pipeline.flows.task_kinds import PROBE
+from lipwise_ray.pipeline.tasks.models import ModelRequest
 from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.scheduler.task import Task
+from lipwise_ray.settings.layers import resolve
 from lipwise_ray.settings.model import EngineSettings
 from tests.support.tasks import row_part
 
@@ -52,8 +55,9 @@ def test_a_closed_engine_does_not_run_what_it_was_given(tmp_path: Path) -> None:
 
 def test_a_stop_before_the_start_loads_nothing(tmp_path: Path) -> None:
     """Whoever asks to stop while models are about to load does not wait for them."""
+    gone = Checkpoint("gone", "wav2lip", tmp_path / "gone.pth", "0" * 64)
     engine = InlineEngine(_config(tmp_path), Worker)
-    engine.start([{"settings": "{}", "weights": {"surprise": None}}], stop=lambda: True)
+    engine.start([ModelRequest(resolve([]), Checkpoints({"lipsync": (gone,)}))], stop=lambda: True)
     assert engine.capabilities == []
 
 

@@ -18,6 +18,7 @@ from lipwise_ray.scheduler.task import AnyKind, Failure, Hints, TaskResult
 from lipwise_ray.settings.layers import parse_assignment, resolve
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import quarantine
+from lipwise_ray.state.shapes import FailedTry, Letter
 from lipwise_ray.state.store import LocalStore
 
 TASK = "scan:abc/def/3"
@@ -82,9 +83,8 @@ def _letter(state: Path, *assignments: str, kind: str = "scan", **changes: Any) 
     }
     task = f"{kind}:abc/def/3"
     failure = Failure("application", "internal", "broken")
-    attempt = {"blame": failure.blame, "code": failure.code, "message": failure.message, "node": "n", "worker": "w"}
-    letter = {"kind": kind, "job_id": "0f" * 12, "payload": payload, "attempts": [attempt], "nodes": ["n"]}
-    quarantine.write(LocalStore(state), task, letter)
+    attempt = FailedTry(blame=failure.blame, code=failure.code, message=failure.message, node="n", worker="w")
+    quarantine.write(LocalStore(state), Letter(task, kind, "0f" * 12, payload, [attempt], nodes=["n"]))
     (state / "runs").mkdir()
     return task
 

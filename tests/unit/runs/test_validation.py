@@ -115,7 +115,7 @@ def test_a_program_gets_findings_one_by_one(folder: Path) -> None:
     media = media_of(settings.for_run(), Cache(folder / "cache", 1 << 20))
     registry = Registry(models_folder() / "registry.toml", folder / "no-models")
     validation = Validation(manifest, settings, registry, media, str(folder / "out"), str(folder / "state"))
-    found = [one.record() for one in validation.findings()]
-    assert [(one["row_id"], one["code"]) for one in found[:2]] == [("gone", "row_video"), ("deaf", "no_audio")]
-    assert [(one["line"], one["rows"]) for one in found[2:]] == [(None, 3)]
+    found = list(validation.findings())
+    assert [(one.row_id, one.code) for one in found[:2]] == [("gone", "row_video"), ("deaf", "no_audio")]
+    assert [(one.line, one.rows) for one in found[2:]] == [(None, 3)]
     assert (validation.bad, validation.lacking) == (2, 1)

@@ -50,7 +50,7 @@ def test_work_waits_for_workers_that_are_not_there_yet(tmp_path: Path) -> None:
     """A worker that was handed a task in the same step counts once: a further one may come that can do what waits."""
     slots = tuple(WorkerSlot(f"g{n}", "gpu", "one", frozenset({"libx264"})) for n in range(3))
     engine = ScriptedEngine(lambda task, n, slot: None, slots=slots)
-    engine.places = 4
+    engine.render_slots = 4
     dispatcher, row = make_dispatcher(engine, tmp_path), Row()
     dispatcher.add(make_task("good"), row)
     dispatcher.add(make_task("nvenc", needs=NVENC, chunk=1), row)

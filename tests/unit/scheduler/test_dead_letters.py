@@ -16,16 +16,16 @@ TRIES = [FailedTry(message=f"{node} broke", node=node, worker="w", blame="applic
 def test_a_letter_says_where_a_task_was_tried_and_how_to_do_it_alone() -> None:
     """Nodes are named once each; the command can be pasted into a shell, whatever the state's address is."""
     letter = dead_letter(make_task("render:job/3"), TRIES, "/data/my state")
-    assert letter["nodes"] == ["a", "b"]
-    assert [one["message"] for one in letter["attempts"]] == ["b broke", "a broke", "b broke"]
-    assert (letter["kind"], letter["payload"]) == ("render", {"chunk": 0})
-    assert letter["reproduce"] == "lipwise-ray reproduce '/data/my state' render:job/3"
+    assert letter.nodes == ["a", "b"]
+    assert [one.message for one in letter.attempts] == ["b broke", "a broke", "b broke"]
+    assert (letter.kind, letter.payload) == ("render", {"chunk": 0})
+    assert letter.reproduce == "lipwise-ray reproduce '/data/my state' render:job/3"
 
 
 def test_a_later_run_says_why_a_task_is_not_tried(tmp_path: Path) -> None:
     """It repeats the last failure and names what lifts it; a damaged letter still keeps the task from being tried."""
     store = LocalStore(tmp_path)
-    quarantine.write(store, "render:job/3", dead_letter(make_task("render:job/3"), TRIES, "state"))
+    quarantine.write(store, dead_letter(make_task("render:job/3"), TRIES, "state"))
     failure = in_quarantine(store, "render:job/3")
     assert (failure.blame, failure.code) == ("application", "quarantined")
     assert "b broke" in failure.message

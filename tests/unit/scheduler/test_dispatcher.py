@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_among_equals_the_longest_job_first(tmp_path: Path) -> None:
     assert engine.log == ["unknown", "long", "short", "later and longer"]
 
 
-def test_shares_are_served_alike(tmp_path: Path) -> None:
+def test_tenants_are_served_alike(tmp_path: Path) -> None:
     """By frames, not by tasks: long chunks of one do not keep short ones of another waiting; priority comes first."""
     engine = ScriptedEngine(lambda task, n, slot: None)
     engine.slots = {"g0": WorkerSlot("g0", "gpu", "one")}
@@ -91,7 +92,7 @@ def test_a_row_that_loses_two_tasks_at_once(tmp_path: Path) -> None:
     assert other.done == ["good"]
 
 
-def test_a_share_that_comes_later_does_not_take_over(tmp_path: Path) -> None:
+def test_a_tenant_that_comes_later_does_not_take_over(tmp_path: Path) -> None:
     """What others got before it came is not owed to it, nor what many small ones get to a large one."""
     engine = ScriptedEngine(lambda task, n, slot: None)
     engine.slots = {"g0": WorkerSlot("g0", "gpu", "one")}
@@ -184,12 +185,12 @@ def test_a_dead_letter_tells_everything(tmp_path: Path) -> None:
     run_out(dispatcher)
     letter = quarantine.read(LocalStore(tmp_path), "render:job/3")
     assert letter is not None
-    assert letter["payload"] == {"chunk": 3}
-    assert [(a["attempt"], a["blame"], a["detail"], a["log"]) for a in letter["attempts"]] == [
+    assert letter.payload == {"chunk": 3}
+    assert [(one.attempt, one.blame, one.detail, one.log) for one in letter.attempts] == [
         (n, "crash", "traceback", "log") for n in (1, 2, 3)
     ]
-    assert letter["nodes"] == ["one", "two"]
-    assert letter["reproduce"] == f"lipwise-ray reproduce {tmp_path} render:job/3"
+    assert letter.nodes == ["one", "two"]
+    assert letter.reproduce == f"lipwise-ray reproduce {tmp_path} render:job/3"
 
 
 def test_a_failed_task_goes_to_another_node(tmp_path: Path) -> None:
@@ -338,11 +339,11 @@ def test_quarantine_lasts_until_it_is_lifted(tmp_path: Path) -> None:
 def test_any_sequence_comes_to_an_end(
     tmp_path_factory, kinds: list[str], fates: list[Blame | None], picks: list[int]
 ) -> None:
-    """Whatever fails and in whatever order: every task is told exactly once, no worker gets two."""
-    admission_round = iter(range(10**9))
+    """Whatever fails and in whatever order: every outcome is reported exactly once, no worker gets two tasks."""
+    draw = count()
     engine = ScriptedEngine(
-        lambda task, n, slot: fates[next(admission_round) % len(fates)],
-        pick=lambda n: picks[next(admission_round) % len(picks)],
+        lambda task, n, slot: fates[next(draw) % len(fates)],
+        pick=lambda n: picks[next(draw) % len(picks)],
     )
     dispatcher, row = make_dispatcher(engine, tmp_path_factory.mktemp("s")), Row()
     tasks = [make_task(f"{kind}{n}", kind, row=n % 3, chunk=n) for n, kind in enumerate(kinds)]

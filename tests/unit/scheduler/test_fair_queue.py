@@ -54,7 +54,7 @@ def test_nothing_is_saved_up_while_away() -> None:
 
 
 def test_a_task_that_is_taken_out_is_not_handed_out() -> None:
-    """The others of its share keep their order; the last one taken out leaves an empty queue."""
+    """The others of its tenant keep their order; the last one taken out leaves an empty queue."""
     queue = FairQueue()
     tasks = {f"t{n}": make_task(f"t{n}", tenant="s", chunk=n) for n in range(3)}
     for task in tasks.values():

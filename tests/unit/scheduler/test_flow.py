@@ -87,15 +87,15 @@ class _Notes:
 
 
 def _run(root: Path, spoilt: dict[str, str]) -> tuple[ScriptedEngine, Run, list[str]]:
-    engine = ScriptedEngine(lambda task, n, seat: spoilt.get(task.id))
-    store, clock, listener = LocalStore(root), Clock(), _Notes()
-    told: Listener = listener
+    engine = ScriptedEngine(lambda task, n, slot: spoilt.get(task.id))
+    store, clock, notes = LocalStore(root), Clock(), _Notes()
+    listener: Listener = notes
     ledger, lease = Ledger(store, "run"), DriverLease(store, "run", wait=lambda text: None)
     dispatcher = Dispatcher(engine, store, ledger, clock=clock, sleep=clock.sleep)
-    run = Run("run", store, store, dispatcher, ledger, lease, told, 0, 100)
+    run = Run("run", store, store, dispatcher, ledger, lease, listener, 0, 100)
     with lease:
         run.work((RowJob(row, f"r{row}", _Counting(f"j{row}")) for row in (1, 2)), Ending(240.0))
-    return engine, run, listener.heard
+    return engine, run, notes.heard
 
 
 def test_each_row_is_driven_to_its_end_and_told_of_once(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_worker_that_failed_on_a_node_that_is_gone_ends_no_run(monkeypatch: py
 
 
 def test_workers_limit_what_is_loaded_already() -> None:
-    """Ray itself loads numpy before a worker knows its share: its threads are limited all the same."""
+    """Ray itself loads numpy before a worker knows its thread count: its pools are limited all the same."""
     told = """
 import numpy, threadpoolctl
 from lipwise_ray.backends.ray.actors import _limit_threads
@@ -148,15 +148,15 @@ print({pool["num_threads"] for pool in threadpoolctl.threadpool_info()}, torch.g
 
 
 def test_nobody_waits_for_embedded_workers_that_do_not_begin() -> None:
-    """Where a lane's starts failed, its places are those that have begun: work that none of them can do is refused."""
+    """Where a lane's starts failed, only started workers count as slots: work that none of them can do is refused."""
     engine = object.__new__(RayEngine)
     engine._local, engine._starts, engine._workers, engine._settings = True, Starts(), 3, EngineSettings(workers=3)
     engine._nodes = cast("Any", SimpleNamespace(alive=lambda: {"here": None}))
     begun = ActorSlot("gpu-0", "gpu", None, node="here", about={"node": "here"})
     engine._slots = {slot.name: slot for slot in (begun, ActorSlot("gpu-1", "gpu", None, node="here"))}
-    assert engine.places == 3
+    assert engine.render_slots == 3
     engine._starts.failed("gpu", "here", SetupError("worker_late", "x", got="did not begin"), for_good=True)
-    assert engine.places == 1
+    assert engine.render_slots == 1
 
 
 def test_work_is_not_spread_over_workers_of_which_none_begins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,15 +26,15 @@ def _order(waiting: Waiting, at_work: Counter[str] | None = None) -> list[Row]:
     return found
 
 
-def test_shares_take_turns() -> None:
+def test_tenants_are_served_in_rotation() -> None:
     """A hundred rows of one tag do not keep the two of another waiting; within a tag the oldest goes first."""
     rows = [(0, "a")] * 5 + [(0, "b")] * 2 + [(0, "")]
     found = [(row.tenant, row.line) for row in _order(Waiting(_table(rows)))]
     assert found == [("a", 2), ("b", 7), ("", 9), ("a", 3), ("b", 8), ("a", 4), ("a", 5), ("a", 6)]
 
 
-def test_the_share_with_the_fewest_rows_at_work_goes_first() -> None:
-    """Slow rows of one tag do not fill all places."""
+def test_the_tenant_with_the_fewest_rows_at_work_goes_first() -> None:
+    """Slow rows of one tag do not fill all slots."""
     waiting = Waiting(_table([(0, "slow"), (0, "slow"), (0, "quick"), (0, "quick"), (0, "other")]))
     at_work: Counter[str] = Counter({"slow": 3, "quick": 1})
     begun: list[str] = []

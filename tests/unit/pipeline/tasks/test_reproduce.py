@@ -18,14 +18,16 @@ from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.pipeline.tasks.reproduce import rebuild
 from lipwise_ray.resources import models_folder
 from lipwise_ray.settings.layers import resolve
+from lipwise_ray.state.shapes import FailedTry, Letter
 from tests.support.tasks import row_part
 
 REGISTRY = Registry(models_folder() / "registry.toml", Path("/none"))
 PROBED = Probed("j", {}, "v", "d", portraits={"s3://b/p.png": "p"})
 
 
-def _letter(payload: Any, kind: Any = SCAN) -> dict[str, Any]:
-    return {"task": f"{kind.name}:x/0", "kind": kind.name, "payload": kind.record_of(payload)}
+def _letter(payload: Any, kind: Any = SCAN) -> Letter:
+    attempt = FailedTry(message="broke")
+    return Letter(f"{kind.name}:x/0", kind.name, "x", kind.record_of(payload), [attempt])
 
 
 def test_a_task_is_done_as_it_was_told_with_this_machines_checkpoints() -> None:
@@ -67,5 +69,5 @@ def test_a_letter_that_contradicts_itself_is_refused(changes: dict[str, Any]) ->
     """A name of another kind, a kind that there is not, a payload that is none."""
     payload = ScanPayload(row_part(), PROBED, NumberedSpan(0, 0, 9))
     with pytest.raises(StateError) as caught:
-        rebuild(_letter(payload) | changes, REGISTRY)
+        rebuild(replace(_letter(payload), **changes), REGISTRY)
     assert caught.value.code == "bad_letter"
