@@ -39,7 +39,7 @@ class EngineSettings(Section):
     """Lost nodes that a task may see."""
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
     start_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
-    """A worker that has not begun after so long, and fetches no checkpoint either, is ended and tried once more, on
+    """A worker that has not started after so long, and fetches no checkpoint either, is ended and tried once more, on
     another node where there is one; where that one does not begin either and no other has, the run stops."""
     stall_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """A worker that finishes no frame for so long is ended."""
@@ -97,7 +97,7 @@ class LimitsSettings(Section):
 
     gb: Annotated[float, Field(gt=0, le=1e6)] = 200.0
     megapixels: Annotated[float, Field(gt=0, le=134)] = 70.0
-    """Of a picture; 8K has 33."""
+    """Of a frame; 8K has 33."""
     hours: Annotated[float, Field(gt=0, le=100)] = 12.0
     streams: Annotated[int, Field(ge=1, le=1000)] = 64
 

@@ -63,14 +63,14 @@ class LipsyncSettings(Section):
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
     """Faces a network call; 0 means 16 on a CPU, 128 on a GPU."""
     audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
-    """The lips follow the sound this much later in the track; the delivered sound does not move."""
+    """The lips follow the audio this much later in the track; the delivered audio does not move."""
     windows: Literal["padded", "reference"] = "padded"
     """``reference`` ends where the original's loop over mel windows ends, a few frames early."""
     levels: bool = False
     """Round the network's input to 256 levels, as the original does."""
     silence: Literal["original", "closed", "off"] = "original"
-    """In pauses of the new sound: ``original`` shows the filmed lips where the filmed sound pauses too, and closes the
-    mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
+    """In pauses of the new audio: ``original`` shows the original lips where the original audio pauses too, and closes
+    the mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
     min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
 
 
@@ -81,12 +81,12 @@ class DetectSettings(Section):
     """``auto`` takes s3fd on a GPU where its weights are installed, else yunet; ``tiny`` is the bundled
     one, for drawn faces."""
     size_px: Annotated[int, Field(ge=0, le=8192)] = 640
-    """Longer side of the picture that is searched; 0 searches the full picture."""
+    """Longer side of the image that is searched; 0 searches the full frame."""
     stride: Annotated[int, Field(ge=1, le=50)] = 3
     """Every how many frames are searched; between them boxes are interpolated."""
     min_score: Share = 0.7
     min_size_px: Annotated[float, Field(ge=0)] = 16.0
-    """Smallest face, in pixels of the searched picture."""
+    """Smallest face, in pixels of the searched image."""
     batch_frames: Annotated[int, Field(ge=1, le=256)] = 8
     cut_threshold: Annotated[float, Field(gt=0, le=255)] = 27.0
     """Content change between frames that counts as a cut."""
@@ -117,7 +117,7 @@ class FacesSettings(Section):
     align: bool = False
     """Turn the network's crop with the face, so that it sees the face upright."""
     min_face_px: Annotated[float, Field(ge=0)] = 24.0
-    """Faces whose shorter side is smaller, in pixels of the shown picture, stay as they are."""
+    """Faces whose shorter side is smaller, in pixels of the shown frame, stay as they are."""
     max_yaw_deg: Annotated[float, Field(ge=0, le=90)] = 70.0
     """Faces turned further to a side stay as they are; 90 dubs them all."""
     smooth_s: Annotated[float, Field(ge=0, le=5)] = 0.2
@@ -126,11 +126,11 @@ class FacesSettings(Section):
 
 
 class SourceSettings(Section):
-    """What is done to the source pictures first."""
+    """What is done to the source frames first."""
 
     on_error: Literal["fail", "salvage"] = "fail"
     crop: tuple[Kept, Edge, Kept, Edge] | None = None
-    """Part of the shown picture that is kept: top, bottom, left, right; bottom or right -1 for the edge."""
+    """Part of the shown frame that is kept: top, bottom, left, right; bottom or right -1 for the edge."""
     rotate: Literal[0, 90, 180, 270] = 0
     """Further degrees clockwise by which the result is shown."""
     resize_factor: Annotated[int, Field(ge=1, le=16)] = 1
@@ -217,7 +217,7 @@ class RestoreSettings(Section):
 
 
 class ScoreSettings(Section):
-    """How well lips and sound go together is measured in finished videos."""
+    """The agreement of lips and audio is measured in finished videos."""
 
     judge: str = "auto"
     """A name of the registry: ``auto`` takes syncnet_v2 where it is installed, else the bundled tiny_judge; ``none``
@@ -248,22 +248,22 @@ class GateSettings(Section):
     max_no_face_share: Share | None = None
     """Of the frames."""
     max_flicker: float | None = None
-    """Levels of 255 by which dubbed faces may flicker more than the filmed ones."""
+    """Levels of 255 by which dubbed faces may flicker more than the original ones."""
     max_length_error_s: Annotated[float, Field(ge=0)] | None = None
-    """Between picture and sound."""
+    """Between video and audio."""
     retry: tuple[dict[str, Any], ...] = ()
     """Settings to try, one after another, with a row that does not pass; the best attempt is published."""
 
 
 class AudioEncodeSettings(Section):
-    """The delivered sound."""
+    """The delivered audio."""
 
     codec: Literal["auto", "copy", "aac", "libopus", "flac", "pcm_s16le", "alac"] = "auto"
     bitrate: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class EncodeSettings(Section):
-    """The delivered picture."""
+    """The delivered video."""
 
     deliver: Literal["source", "compatible"] = "source"
     """``source`` keeps the source's bit depth, chroma, colours and layers as far as the codec can; ``compatible`` makes
