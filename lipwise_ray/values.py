@@ -21,7 +21,7 @@ PixelArray: TypeAlias = npt.NDArray[Any]
 """One plane of samples, uint8 or uint16."""
 
 Rotation: TypeAlias = Literal[0, 90, 180, 270]
-"""Degrees clockwise by which a player turns the stored picture."""
+"""Degrees clockwise by which a player turns the stored frame."""
 
 Json: TypeAlias = dict[str, Any]
 """A JSON object, as records are stored and sent."""

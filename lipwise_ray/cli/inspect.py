@@ -19,7 +19,7 @@ _LISTS = ("longest", "segments")
 
 
 def inspect(
-    files: Annotated[list[Path], typer.Argument(help="Videos, pictures or sounds.", metavar="FILE...")],
+    files: Annotated[list[Path], typer.Argument(help="Videos, images or audio files.", metavar="FILE...")],
     *,
     job: setup.Job = None,
     assignments: setup.Set = None,
@@ -27,9 +27,7 @@ def inspect(
         Path | None, typer.Option("--asr", help="Folder of a Whisper model: adds what is said, and the language.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for inspect.json and pictures of the faces.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for inspect.json and images of the faces.")] = None,
 ) -> None:
     """Show what files hold: streams, rates, loudness, speech, shots, faces, and how lips and sound go together."""
     extra = [f"asr.model={json.dumps(str(asr))}"] if asr else []

@@ -157,7 +157,7 @@ def compare(
     true: Annotated[Path, typer.Option("--true", help="Folder of the true lips.", metavar="DIR")] = Path(),
     expert: Annotated[str, typer.Option("--expert", help="The judge: a name of the registry.")] = "tiny_judge",
 ) -> None:
-    """Print how far the sound is off the lips: as filmed, dubbed, and really said."""
+    """Print the offset of audio and lips: original, dubbed, and really said."""
     from lipwise_ray.metrics.sync import SpeakerExpert
     from lipwise_ray.pipeline.quality.demo_sync import compare as compare_rows
     from lipwise_ray.pipeline.tasks.models import DetectorMaker

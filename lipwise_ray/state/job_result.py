@@ -83,7 +83,7 @@ class SyncScores(ScoredBy):
     """A video's sync scores.
 
     Attributes:
-        source: Of the original lips and the audio filmed with them.
+        source: Of the original lips and the original audio.
         before: Of the original lips and the audio of the output.
         after: Of the dubbed lips and the audio of the output.
         why: The reason for each score that is None.

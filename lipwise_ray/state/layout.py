@@ -176,7 +176,7 @@ def score(job_id: str, judge_id: str, chunk: int) -> str:
 
 
 def still(job_id: str, name: str) -> str:
-    """Return the key of a picture of a job's face, ``before`` or ``after`` it was dubbed."""
+    """Return the key of an image of a job's face, ``before`` or ``after`` it was dubbed."""
     return f"{JOBS}/{job_id}/stills/{name}.jpg"
 
 

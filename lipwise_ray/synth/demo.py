@@ -52,7 +52,7 @@ def write_demo(folder: Path) -> Iterator[Path]:
 
 
 def demo_scenes() -> Iterator[tuple[str, Scene, Scene]]:
-    """Yield a name, the scene as filmed, and the same scene with the new speech."""
+    """Yield a name, the original scene, and the same scene with the new speech."""
     first = _said(
         _english("f3"),
         "Welcome to the morning show.",

@@ -1,4 +1,4 @@
-"""Whose lips go with the sound that was filmed: every track's agreement, chunk by chunk."""
+"""Active speaker detection: the agreement of every track's lips with the original audio, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VOICED_SHARE = 0.5
 _DOUBT_WINDOWS = 25
 _BLOCK_WINDOWS = 250
 LISTENED_PAUSE_S = 0.3
-"""Pauses of the filmed sound that are no speech."""
+"""Pauses of the original audio that are no speech."""
 
 _WINDOW_COLUMNS = 16
 _ARRAYS = {
@@ -103,7 +103,7 @@ def listen(
     salvage: bool,
     on_frame: Callable[[], None],
 ) -> SpeakerScores:
-    """Compare the lips of source frames ``[start, stop)`` with the sound filmed with them.
+    """Compare the lips of source frames ``[start, stop)`` with the original audio.
 
     Looked at are windows of 5 frames at 25 a second that begin in the span and are mostly voiced, in shots with more
     than one person.
@@ -117,7 +117,7 @@ def listen(
         expert: Tells how well lips and sound agree.
         mel: Of the video's own sound, shape (columns, 80).
         voiced: Which columns hold speech.
-        lead_s: How much later than that sound the picture starts.
+        lead_s: How much later than that audio the first frame is shown.
         threads: Of the decoder.
         salvage: Work with what decodes.
         on_frame: Called for every decoded frame.

@@ -1,4 +1,4 @@
-"""Scanning a stretch of video: small pictures, faces, how much the picture changes."""
+"""Scanning a stretch of video: small images, faces, how much the image changes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tr
 
     Args:
         found: Detections of all its frames.
-        size: The picture as it is shown.
+        size: Of the frame as it is shown.
         rate: Frames a second.
         settings: Where shots end and which gaps are bridged.
     """

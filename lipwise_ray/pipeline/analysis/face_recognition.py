@@ -137,12 +137,12 @@ def embed_portrait(
     """Look at the one face of a portrait.
 
     Args:
-        info: The picture.
+        info: The image.
         index: Its only frame; of a video the first counts.
         detector: Finds faces.
         embedder: Tells people apart.
         settings: How faces are looked for.
-        name: How messages name the picture.
+        name: How messages name the image.
 
     Raises:
         FaceError: It shows no face, or several.
@@ -180,7 +180,7 @@ def embedding(frame: VideoFrame, recipe: FrameRecipe, landmarks: F32Array, embed
     """Return what a face looks like, of length 1.
 
     Args:
-        frame: A picture.
+        frame: A frame of the canvas.
         recipe: How it is stored.
         landmarks: Of the face, shape (5, 2).
         embedder: Tells people apart.

@@ -101,7 +101,7 @@ def _opacity(
 ) -> F32Array:
     """Return the opacity of the new lips in each output frame: 0 where both sounds pause, with a fade before and after.
 
-    Where the filmed sound goes on, or there is none to tell, the new lips stay.
+    Where the original audio goes on, or there is none to tell, the new lips stay.
     """
     if settings.lipsync.silence != "original" or part.voiced is None or facts.own_voiced is None:
         return np.ones(len(source), np.float32)
@@ -160,7 +160,7 @@ def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequenc
         lead = round_half_up(facts.lead_s * rate) if leads and facts.lead_s * rate >= _LEAD_SLACK else 0
         if not lead:
             return output_sequence(clock, facts.audio_s, length, timing.extend), clock
-        # The first picture is held until the moment at which the source starts to move.
+        # The first frame is held until the moment at which the source starts to move.
         longer = SourceClock(np.ones(len(used) + lead, np.int64), 1 / rate, rate)
         count = len(output_sequence(longer, facts.audio_s, length, timing.extend).source)
         rest = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source

@@ -51,8 +51,8 @@ class Facts:
 
     Attributes:
         index: Frames of the source.
-        is_still: The source is a single picture.
-        lead_s: How much later than the source's own sound its picture starts.
+        is_still: The source is a still image.
+        lead_s: How much later than the source's own audio its first frame is shown.
         audio_s: Exact duration of the delivered sound.
         mel_columns: Columns of its mel.
         parts: Who says what, at least one.
@@ -80,7 +80,7 @@ class Part:
     Attributes:
         tracks: The face's.
         sound_id: The record of it, on the delivered sound's clock.
-        opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the filmed ones.
+        opacity: Of the new lips in each output frame, shape (N,), in [0, 1]: 0 shows the original ones.
         pauses: ``[start, stop)`` of mel columns that are silent for the network, shape (P, 2).
         times_s: ``[start, end)`` of each thing said; empty where that is everything.
     """
@@ -94,7 +94,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFace:
-    """A face to dub in an output frame, in pixels of the shown picture.
+    """A face to dub in an output frame, in pixels of the shown frame.
 
     Attributes:
         track: Whose it is.

@@ -60,7 +60,7 @@ def encode_spec(
         name = _pixel_format(codec, canvas.format, info)
     shape = planar_format(name) or working_format(name)
     rate = plan.rate if plan else video.index.mean_rate
-    # Rows of two fields stay apart only where no picture is scaled, nor fitted into a larger one.
+    # Rows of two fields stay apart only where no frame is scaled, nor fitted into a larger one.
     is_one_size = recipe.scaled == recipe.stored and all(size == recipe.stored for size in video.index.sizes)
     is_as_filmed = is_one_size and canvas.size.height <= recipe.stored.height
     keeps_fields = is_as_filmed and not recipe.deinterlace
@@ -161,7 +161,7 @@ def render_chunk(
 ) -> ChunkMarker:
     """Render a chunk into `target`, decode it again, and return the marker that will commit it.
 
-    Without a lip-sync model its frames stay as they were filmed.
+    Without a lip-sync model its frames stay the original ones.
     """
     plan = read_plan(job.store, job_id)
     chunk: Span = plan.chunks[chunk_number]

@@ -40,7 +40,7 @@ class ScanPayload(JobPayload):
 
 @dataclass(frozen=True, slots=True)
 class ListenPayload(JobPayload):
-    """Where lips are to be compared with the sound filmed with them."""
+    """Where lips are to be compared with the original audio."""
 
     piece: NumberedSpan
 

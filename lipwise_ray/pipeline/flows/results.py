@@ -22,7 +22,7 @@ class ToDo:
         probed: What its tasks are told.
         frames: Of its video.
         scan: Chunks in which faces have to be found.
-        listen: Chunks in which lips have to be compared with the audio filmed with them.
+        listen: Chunks in which lips have to be compared with the original audio.
         recognise: Chunks in which faces have to be embedded.
         portraits: Identities, by address, of portraits whose faces have to be embedded.
         needs_check: Its encoder has to be tried where it is.

@@ -53,7 +53,7 @@ class Video:
 
     @property
     def is_still(self) -> bool:
-        """Whether it shows one picture, whose length is no number of frames; also in a container for many."""
+        """Whether it is a still image, whose length is no number of frames; also in a container for many."""
         return self.info.is_still or len(self.index) == 1
 
 
@@ -78,7 +78,7 @@ def open_video(
     limits: LimitsSettings | None = None,
     rate: Fraction = USUAL_RATE,
 ) -> Video:
-    """Return a video's record; its index is built once for its content. A series of pictures has that `rate`.
+    """Return a video's record; its index is built once for its content. An image sequence has that `rate`.
 
     Raises:
         MediaError: The video cannot be used, or is too large.
@@ -159,7 +159,7 @@ def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[DecodedA
 def lead_s(info: VideoInfo) -> Fraction:
     """Return how much later than its own sound a video's picture starts.
 
-    A sound that starts later than the picture is decoded with silence before it, so this is never negative.
+    Audio that starts later than the first frame is decoded with silence before it, so this is never negative.
     """
     if info.sound_start_s is None:
         return Fraction(0)
@@ -167,7 +167,7 @@ def lead_s(info: VideoInfo) -> Fraction:
 
 
 def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limits: LimitsSettings) -> Audio | None:
-    """Return the sound that was filmed with a video, or None where it cannot be used."""
+    """Return the original audio of a video, or None where it cannot be used."""
     try:
         return open_audio(store, scratch, video.info.path, video.id, salvage=salvage, limits=limits)
     except InputError:

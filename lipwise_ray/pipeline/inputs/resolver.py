@@ -41,7 +41,7 @@ class Media:
         most_bytes: How long a file may be.
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
-        series_rate: Frames a second of a series of pictures.
+        series_rate: Frames a second of an image sequence.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ _MOST_KNOWN_FOLDERS = 16
 _MOST_EXTRA_CHARACTERS = 32_768
 _LISTS = ("pads", "tags")
 _MOVING = ("video", "reference")
-"""Columns that may name numbered pictures."""
+"""Columns that may name image sequences."""
 
 _NESTED = ("speakers",)
 

@@ -56,5 +56,5 @@ def listens(rules: Iterable[SelectionRule]) -> bool:
 
 
 def portraits(rules: Iterable[SelectionRule]) -> list[str]:
-    """Return the pictures of people whom a row looks for."""
+    """Return the portraits of people whom a row looks for."""
     return [rule.image for rule in rules if rule.kind == LIKE]

@@ -28,7 +28,7 @@ class DemoComparison:
 
     Attributes:
         row: The row's id.
-        before: Of the lips as they were filmed.
+        before: Of the original lips.
         after: Of the dubbed lips.
         true: Of the same presenter really saying it.
         mouth: What the dubbed mouth is like beside the true one.
@@ -42,14 +42,14 @@ class DemoComparison:
 
     @property
     def gap_closed(self) -> float | None:
-        """Return which part of the gap between filmed and true lips was closed; None where that cannot be told."""
+        """Return the closed fraction of the gap between original and true lips; None where that is unknown."""
         if self.before is None or self.after is None or self.true is None or self.before <= self.true:
             return None
         return gap_closed(self.before, self.after, self.true)
 
 
 def gap_closed(before: float, after: float, true: float) -> float:
-    """Return which part of the gap between the filmed lips' distance and the true lips' was closed, in [0, 1].
+    """Return the closed fraction of the gap between the original lips' distance and the true lips', in [0, 1].
 
     Lips that a judge likes better than the true ones have closed the gap and no more: what they gain beyond it tells
     of the judge, not of the lips.
@@ -65,7 +65,7 @@ def compare(
     judge: SpeakerExpert,
     settings_of: Callable[[Row], Settings],
 ) -> Iterator[DemoComparison]:
-    """Compare what was filmed, dubbed and true, row by row.
+    """Compare original, dubbed and true lips, row by row.
 
     Args:
         rows: What was dubbed.

@@ -94,7 +94,7 @@ class Spread:
         self._waiting = []
 
     def distance(self) -> float | None:
-        """Return the Fréchet inception distance; None for fewer than two pictures."""
+        """Return the Fréchet inception distance; None for fewer than two images."""
         if self._waiting:
             self._take_in()
         return frechet(*self._moments) if self._moments else None

@@ -218,7 +218,7 @@ class InspectionFacts:
         speech: What is said, where a speech model was named.
         faces: Its faces.
         sync: How lips and audio go together.
-        face_jpegs: A picture (JPEG) of each face that is seen for longest, by its name.
+        face_jpegs: An image (JPEG) of each face that is seen for longest, by its name.
         record: All but these as JSON values, as ``lipwise-ray inspect --json`` prints them.
     """
 

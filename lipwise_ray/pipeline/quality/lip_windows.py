@@ -62,7 +62,7 @@ class AudioFeatures:
         Args:
             lips: Embeddings, shape (W, D).
             seconds: When each window begins in this sound, shape (W,).
-            frames: Of 1/25 s that the picture has.
+            frames: Of 1/25 s that the video has.
         """
         shifted = seconds[:, None] + np.arange(-MOST_SHIFT, MOST_SHIFT + 1) / RATE_HZ
         place = np.rint(shifted * RATE_HZ)
@@ -91,7 +91,7 @@ class Faces:
     Attributes:
         frame: Source frames, shape (N,).
         track: Whose faces they are, shape (N,).
-        box: As they were found, in the shown picture, shape (N, 4).
+        box: As they were detected, in the shown frame, shape (N, 4).
     """
 
     frame: I64Array
@@ -174,7 +174,7 @@ class LipWindows:
         Args:
             windows: In the order of their first frames.
             read: Gives frames of 1/25 s by number.
-            shown: The picture that boxes are in; a larger one is that picture enlarged.
+            shown: Size of the frames that boxes are in; larger frames are those enlarged.
         """
         numbers = sorted({window.first + step for window in windows for step in range(FRAMES)})
         frames = zip(numbers, read(numbers), strict=True)
@@ -220,7 +220,7 @@ def compare_lips(
         lips: The faces.
         begins: First frames of the windows that are looked at, of 1/25 s.
         read: Gives frames of 1/25 s by number.
-        shown: The picture that the faces' boxes are in.
+        shown: Size of the frames that the faces' boxes are in.
         scorer: Compares.
         heard: The sound.
         lead_s: How much later than the sound the picture starts.

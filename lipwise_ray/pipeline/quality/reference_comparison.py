@@ -1,4 +1,4 @@
-"""A finished video beside another one of the same film, picture by picture."""
+"""Comparison of a finished video with a reference of the same film, frame by frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lipwise_ray.metrics.inception import Inception
 
 Shown: TypeAlias = "tuple[VideoFrame, FrameRecipe]"
-"""A picture, and how it is stored."""
+"""A frame, and its canvas."""
 
 _WARM_UP = 2
 """Frames before a stretch, without which the flicker of its first two could not be told."""
@@ -47,7 +47,7 @@ _FACE_SCALE = 0.75
 
 @dataclass(slots=True)
 class ComparisonSums:
-    """Sums over the pictures that were compared.
+    """Sums over the frames that were compared.
 
     Attributes:
         sums: By what was measured: totals, and how many were added up.
@@ -58,7 +58,7 @@ class ComparisonSums:
     features: tuple[list[F32Array], list[F32Array]] = field(default_factory=lambda: ([], []))
 
     def add(self, name: str, value: float | None) -> None:
-        """Take in a figure of a picture."""
+        """Add a figure of a frame."""
         if value is not None:
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.sums[f"{name}_count"] = self.sums.get(f"{name}_count", 0) + 1
@@ -141,7 +141,7 @@ class _Looking:
         self._reference = reference
         self._flicker, self._filmed = Flicker(), Flicker()
         self._latest: dict[int, int] = {}
-        """The reference's picture that was last looked at, by track."""
+        """The last frame of the reference, by track."""
         self._found = ComparisonSums()
         self._crops: tuple[list[U8Array], list[U8Array]] = ([], [])
 
@@ -151,7 +151,7 @@ class _Looking:
             one.dubbed, one.faces = 0.0, 0
 
     def watch(self, number: int, shown: Shown, other_number: int, other: Shown | None) -> None:
-        """See how faces flicker, in the reference as far as it shows another picture each time."""
+        """Measure the flicker of faces, in the reference as far as each frame shows another image."""
         for track, row in self._faces.at(number).items():
             box = self._faces.box[row]
             self._flicker.add(track, number, number, _small(*shown, box), None)
@@ -160,14 +160,14 @@ class _Looking:
             self._latest[track] = other_number
 
     def compare(self, number: int, shown: Shown, other: Shown | None) -> None:
-        """See how alike two pictures are; the second is missing after the reference's end."""
+        """Compare two frames; the second is missing after the reference's end."""
         if other is None:
             self._found.add("beyond", 1.0)
             return
         rows = list(self._faces.at(number).values())
         boxes = [self._faces.box[row] for row in rows]
         _add_luma(self._found, shown, other, boxes)
-        assert self._reference is not None  # it gave the other picture
+        assert self._reference is not None  # it gave the other frame
         embedder, inception = self._reference.embedder, self._reference.inception
         if embedder is not None:
             for row in rows:
@@ -258,7 +258,7 @@ def _face(frame: VideoFrame, recipe: FrameRecipe, box: F32Array) -> U8Array:
 
 
 def _add_luma(found: ComparisonSums, shown: Shown, other: Shown, boxes: list[F32Array]) -> None:
-    """Compare the luma of whole pictures, and of the faces in them."""
+    """Compare the luma of whole frames, and of the faces in them."""
     a, b = _luma(*shown), _luma(*other)
     found.add("square", mean_square(a, b))
     found.add("ssim", ssim(a, b))
@@ -272,7 +272,7 @@ def _add_luma(found: ComparisonSums, shown: Shown, other: Shown, boxes: list[F32
 
 
 def _luma(frame: VideoFrame, recipe: FrameRecipe) -> F32Array:
-    """Return a picture's luma as it is shown, shape (H, W), in levels of 8 bits of limited range."""
+    """Return a frame's luma as it is shown, shape (H, W), in levels of 8 bits of limited range."""
     canvas = recipe.canvas
     levels = plane_array(frame, 0).astype(np.float32) / np.float32(1 << (canvas.format.bits - 8))
     if canvas.color.full_range or canvas.format.planes == 1:  # gray is not limited

@@ -1,4 +1,4 @@
-"""How well lips and sound of a job go together, chunk by chunk: as filmed, before, and after it was dubbed."""
+"""Sync scores of a job, chunk by chunk: of the original, and before and after it was dubbed."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _said(plan: Plan, track: int, first: int) -> int:
 def stills(
     job: JobContext, plan: Plan, chunk: int, recipe: FrameRecipe, *, job_id: str, threads: int
 ) -> tuple[bytes, bytes] | None:
-    """Return pictures (JPEG) of the face in the middle of the dubbed frames, as filmed and as dubbed.
+    """Return images (JPEG) of the face in the middle of the dubbed frames, original and dubbed.
 
     None where that frame is in another chunk, or no frame is dubbed.
     """

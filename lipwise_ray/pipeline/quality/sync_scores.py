@@ -38,14 +38,14 @@ _ARRAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Distances:
-    """How far lips are from their sound at 31 shifts of it, a row a window.
+    """Distances of lips and audio at 31 shifts of the audio, a row a window.
 
     Attributes:
         at: The window's first frame of 1/25 s in the output, shape (W,).
         after: Of the dubbed lips and what they say, shape (W, 31).
-        before: Of the filmed lips and the same sound.
-        source: Of the filmed lips and the sound filmed with them; NaN where there is none, or where the film is not
-            shown as it was filmed.
+        before: Of the original lips and the same audio.
+        source: Of the original lips and the original audio; NaN where there is none, or where frames are not shown at
+            their original rate.
         segments: The hashes of the segments that were looked at, by chunk.
     """
 

@@ -169,7 +169,7 @@ def _published(context: TaskContext, job_id: str, row: RowPart) -> Published:
 
 
 def _check_own_sound(context: TaskContext, job: JobSpec, video: records.Video) -> None:
-    """Decode the sound filmed with a video, by which its speaker is to be found."""
+    """Decode the original audio of a video, by which its speaker is to be found."""
     if context.planner.own_sound(job, video) is None:
         raise FaceError(
             "no_own_sound",
