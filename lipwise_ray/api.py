@@ -87,15 +87,15 @@ def submit(
     """
     part = Shard.parse(shard) if shard is not None else None
     source, name = loaded(settings, engine), str(manifest)
-    told = source.for_run()
-    out_root = out_address(_text(out), told, name)
-    state_root = state_address(_text(state), told, out_root)
-    rows = read_manifest(name, source, told, out_root, copy_of)
+    run_settings = source.for_run()
+    out_root = out_address(_text(out), run_settings, name)
+    state_root = state_address(_text(state), run_settings, out_root)
+    rows = read_manifest(name, source, run_settings, out_root, copy_of)
     if part is not None:
         rows.keep(part)
-    asked = request or request_for("submit", [copy_of or name], source, fail_above=fail_above, shard=shard)
+    recorded_request = request or request_for("submit", [copy_of or name], source, fail_above=fail_above, shard=shard)
     runner = RowsRunner(source, models, logged(progress), stop)
-    return runner.end(runner.dub(rows, out_root, state_root, asked, verify=verify))
+    return runner.end(runner.dub(rows, out_root, state_root, recorded_request, verify=verify))
 
 
 def dub(
@@ -141,12 +141,12 @@ def dub(
         LipwiseError: The row failed otherwise; ``code`` says why.
     """
     source = loaded(settings, engine)
-    told = source.for_run()
+    run_settings = source.for_run()
     target = str(whole_path(output)) if is_local(str(output)) else str(output)
     out_root, _, name = target.rpartition("/")
     columns = {"video": str(video), "audio": str(audio), "output": name, "start": start_s, "end": end_s}
     columns |= {"language": language}
-    rows = single_row(columns, out_root, preset_names(source.presets), resolver.policy_of(told.paths))
+    rows = single_row(columns, out_root, preset_names(source.presets), resolver.policy_of(run_settings.paths))
     for problem in rows.problems:
         raise problem
     ended: list[RowOutcome] = []
@@ -157,7 +157,7 @@ def dub(
         progress(event)
 
     runner = RowsRunner(source, models, logged(tell), stop)
-    state_root = state_address(_text(state), told, target)
+    state_root = state_address(_text(state), run_settings, target)
     report = runner.end(runner.dub(rows, out_root, state_root, verify=verify), writes_page=False)
     if not ended:
         happened = f"stopped before its end ({report.stopped or 'asked'})"
@@ -207,17 +207,17 @@ def evaluate(
     """
     source, folder = loaded(settings, engine), local_folder(str(out))
     files, beside = _texts(videos), _texts(references)
-    told = source.for_run()
-    rows = read_evaluation(files, beside, told)
-    state_root = state_address(_text(state), told, str(out))
+    run_settings = source.for_run()
+    rows = read_evaluation(files, beside, run_settings)
+    state_root = state_address(_text(state), run_settings, str(out))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         happened = f"cannot be written: {(error.strerror or '').lower()}"
         raise OutputError("not_writable", str(out), got=happened, do="Check the folder") from error
-    asked = request or request_for("evaluate", files, source, references=beside, fail_above=fail_above)
+    recorded_request = request or request_for("evaluate", files, source, references=beside, fail_above=fail_above)
     runner = RowsRunner(source, models, logged(progress), stop)
-    return runner.end(runner.evaluate(rows, str(out), state_root, asked), folder)
+    return runner.end(runner.evaluate(rows, str(out), state_root, recorded_request), folder)
 
 
 def nightly(
@@ -267,10 +267,10 @@ def nightly(
     tell = logged(progress)
     try:
         source, root = loaded(settings, engine), str(backlog).rstrip("/")
-        told = source.for_run()
+        run_settings = source.for_run()
         end = _closing(until, opens)
-        out_root = out_address(_text(out) or f"{root}.out", told, str(backlog))
-        state_root = state_address(_text(state), told, out_root)
+        out_root = out_address(_text(out) or f"{root}.out", run_settings, str(backlog))
+        state_root = state_address(_text(state), run_settings, out_root)
         listed = read_prices(Path(prices)) if prices else None
         runner = RowsRunner(source, models, tell, stop)
 
@@ -278,12 +278,12 @@ def nightly(
             return f"{out_root}/{name.rpartition('.')[0]}"
 
         def read(name: str, manifest: str) -> Manifest:
-            return read_manifest(manifest, source, told, place_of(name))
+            return read_manifest(manifest, source, run_settings, place_of(name))
 
         def dub_rows(name: str, manifest: Manifest, is_over: Callable[[], bool]) -> Report:
-            asked = request_for("submit", [f"{root}/{name}"], source, fail_above=fail_above)
+            request = request_for("submit", [f"{root}/{name}"], source, fail_above=fail_above)
             facts = night.facts if night else None
-            report = runner.dub(manifest, place_of(name), state_root, asked, is_over=is_over, night=facts)
+            report = runner.dub(manifest, place_of(name), state_root, request, is_over=is_over, night=facts)
             return runner.end(report, writes_page=False)
 
         night = Nightly(
@@ -297,7 +297,7 @@ def nightly(
             keep=keep,
             fail_above=fail_above,
             costs=listed.lines if listed else None,
-            metrics_file=told.engine.metrics_file,
+            metrics_file=run_settings.engine.metrics_file,
         )
         return night.run()
     except BaseException as error:

@@ -105,7 +105,7 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _texts(node: ast.expr, constants: dict[str, ast.expr], where: str) -> Iterator[str]:
-    """Yield what an expression can be; nothing for one that passes another error's code on."""
+    """Yield the texts that an expression can be; nothing for one that passes another error's code on."""
     match node:
         case ast.Constant(value=str(text)):
             yield text

@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
 
 def of_rows(*, failed: int, done: int, left: int, fail_above: float = 0.0) -> ExitCode:
-    """Return what a run ends with.
+    """Return the exit code of a run.
 
     Args:
         failed: Rows that failed.
@@ -41,7 +41,7 @@ def of_rows(*, failed: int, done: int, left: int, fail_above: float = 0.0) -> Ex
 
 
 def of_lenient_night(code: ExitCode, *, stopped: bool) -> ExitCode:
-    """Return what a night ends with whose failed rows, and rows left when its window closed, are no failure.
+    """Return the exit code of a night whose failed rows, and rows left when its window closed, are no failure.
 
     Args:
         code: Of its rows.
@@ -52,7 +52,7 @@ def of_lenient_night(code: ExitCode, *, stopped: bool) -> ExitCode:
 
 
 def of_error(error: BaseException) -> ExitCode:
-    """Return what a command ends with that an error ends."""
+    """Return the exit code of a command that an error ends."""
     if isinstance(error, DisconnectedError):
         return ExitCode.DISCONNECTED
     if isinstance(error, EngineError):

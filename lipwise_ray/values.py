@@ -76,7 +76,7 @@ def spans(total: int, length: int) -> list[Span]:
 
 
 def steps_to(mask: BoolArray) -> I64Array:
-    """Return how far each place is from the nearest one that is True; more than the length where there is none."""
+    """Return the distance of each index to the nearest one that is True; more than the length where there is none."""
     places = np.arange(len(mask), dtype=np.int64)
     far = 2 * len(mask) + 1
     before = np.maximum.accumulate(np.where(mask, places, -far))

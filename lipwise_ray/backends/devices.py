@@ -8,7 +8,7 @@ from lipwise_ray.errors import SettingsError
 
 
 def no_gpu_here() -> SettingsError:
-    """Return what is wrong with waiting for a GPU on a machine that has none: no other node will come."""
+    """Return the error for a GPU asked of a machine that has none: no other node will come."""
     return SettingsError(
         "no_gpu",
         'engine.place = "gpu"',

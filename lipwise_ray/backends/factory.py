@@ -48,7 +48,7 @@ def make_engine(
 
 
 def meter_for(settings: EngineSettings, state_address: str, rows: int, night: NightFacts | None = None) -> Meter:
-    """Return what takes a run's metrics to where the settings want them, and to the Ray of the cluster it runs on.
+    """Return the meter of a run: metrics go where the settings want them, and to the Ray of the cluster it runs on.
 
     Args:
         settings: Where they go.

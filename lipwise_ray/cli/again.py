@@ -61,12 +61,12 @@ def run_again(request: Request, folder: str, state: str, *, trust: bool, address
     else:  # whose files all have whole paths
         folder = str(Path.cwd())
     command = f"lipwise-ray {shown_words(words_of(request, state))}"
-    found = list(_chosen(request, state, address))
-    if found and not trust:
+    untrusted = list(_chosen(request, state, address))
+    if untrusted and not trust:
         raise StateError(
             "untrusted_request",
             f"retry {state}",
-            got=f"the state names what is to be trusted: {', '.join(found)}",
+            got=f"the state names what is to be trusted: {', '.join(untrusted)}",
             do=f"Add --trust if you wrote that, or run it yourself in {shown_words([folder])}: {command}",
         )
     typer.echo(redact(f"running again in {shown_words([folder])}: {command}"), err=True)
@@ -149,9 +149,9 @@ def shown_words(words: list[str]) -> str:
 
 def request_of(words: list[str]) -> Request | None:
     """Return the request that the command line of an earlier version was; None where it was another command."""
-    verb, *rest = words or [""]
-    if verb == "evaluate" and rest[:1] == ["videos"]:
-        rest = rest[1:]
+    verb, *arguments = words or [""]
+    if verb == "evaluate" and arguments[:1] == ["videos"]:
+        arguments = arguments[1:]
     if verb not in ("submit", "evaluate"):
         return None
     parser = _WordsParser(add_help=False, allow_abbrev=False)
@@ -165,14 +165,14 @@ def request_of(words: list[str]) -> Request | None:
     for option, name in _FLAGS.items():
         parser.add_argument(option, action="store_true", dest=name)
     try:
-        found = vars(parser.parse_intermixed_args(rest))
+        options = vars(parser.parse_intermixed_args(arguments))
     except ValueError:
         return None
-    del found["state"]  # whoever asks for the retry names it
-    original, job = found.pop("copy_of"), found.pop("job_of")
-    found["job"] = job or found["job"]
-    files = [original] if original else found["files"]
-    return typed({**found, "verb": verb, "files": files}, Request) if verb == "evaluate" or len(files) == 1 else None
+    del options["state"]  # whoever asks for the retry names it
+    original, job = options.pop("copy_of"), options.pop("job_of")
+    options["job"] = job or options["job"]
+    files = [original] if original else options["files"]
+    return typed({**options, "verb": verb, "files": files}, Request) if verb == "evaluate" or len(files) == 1 else None
 
 
 class _WordsParser(argparse.ArgumentParser):
@@ -182,7 +182,7 @@ class _WordsParser(argparse.ArgumentParser):
 
 
 def _chosen(request: Request, state: str, address: str | None) -> Iterator[str]:
-    """Yield what a request would have this machine trust: other Rays, checkpoints, places."""
+    """Yield the settings of a request that this machine would have to trust: other Rays, checkpoints, places."""
     told = lipwise_ray.load_settings(
         request.preset,
         job=request.job,
@@ -198,7 +198,7 @@ def _chosen(request: Request, state: str, address: str | None) -> Iterator[str]:
 def chosen(
     settings: Settings, places: Iterable[tuple[str, str]], state: str, address: str | None = None
 ) -> Iterator[str]:
-    """Yield what settings and places of a state would have this machine trust.
+    """Yield the settings and places of a state that this machine would have to trust.
 
     Args:
         settings: What the state holds.

@@ -107,8 +107,8 @@ def run(
             _tell(night, notify, webhook)
 
     try:
-        told = assignments or ()
-        settings = lipwise_ray.load_settings(preset, job=job, assignments=told, address=address, workers=workers)
+        given = assignments or ()
+        settings = lipwise_ray.load_settings(preset, job=job, assignments=given, address=address, workers=workers)
     except BaseException as error:
         from lipwise_ray.runs.night_record import not_started
 
@@ -153,14 +153,16 @@ def status(
 
     store = open_store(state or f"{backlog.rstrip('/')}.out.state")
     check_format(store)
-    for one in dropped(backlog, store):
-        record = one.record if one.record and one.record.tag == one.tag else None
+    for manifest in dropped(backlog, store):
+        record = manifest.record if manifest.record and manifest.record.tag == manifest.tag else None
         names = ("done", "failed", "left", "night", "message")
-        told = {name: value for name in names if (value := getattr(record, name, None)) is not None}
+        facts = {name: value for name in names if (value := getattr(record, name, None)) is not None}
         if as_json:
-            typer.echo(json.dumps({"name": one.name, "status": one.status, **told}))
+            typer.echo(json.dumps({"name": manifest.name, "status": manifest.status, **facts}))
         else:
-            typer.echo(f"{one.status:8} {one.name}" + "".join(f", {name} {value}" for name, value in told.items()))
+            typer.echo(
+                f"{manifest.status:8} {manifest.name}" + "".join(f", {name} {value}" for name, value in facts.items())
+            )
 
 
 def _say(text: str) -> None:

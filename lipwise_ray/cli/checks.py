@@ -74,11 +74,11 @@ def _validated(
     media = None if quick else media_of(settings, cache_of(settings.paths))
     state_root = state_address(state, settings, out_root)
     validation = Validation(loaded, source, registry_of(settings, setup.models_folder()), media, out_root, state_root)
-    for found in validation.findings():
+    for finding in validation.findings():
         if as_json:
-            typer.echo(json.dumps(asdict(found)))
+            typer.echo(json.dumps(asdict(finding)))
         else:
-            typer.echo(found.message if found.line else f"{found.message} Needed by {found.rows} rows.")
+            typer.echo(finding.message if finding.line else f"{finding.message} Needed by {finding.rows} rows.")
     return loaded.good + loaded.bad - validation.bad, validation.bad, validation.lacking
 
 
@@ -124,18 +124,20 @@ def plan(
     frames = seconds = 0.0
     for row in loaded.rows:
         try:
-            found = estimate_row(row, source.for_row(row), speeds, media)
+            estimate = estimate_row(row, source.for_row(row), speeds, media)
         except (InputError, StorageError) as error:
             typer.echo(f"error: {row.where}: {error}", err=True)
             bad += 1
             continue
-        frames, seconds = frames + found.frames, seconds + found.seconds
+        frames, seconds = frames + estimate.frames, seconds + estimate.seconds
         if as_json:
-            typer.echo(json.dumps({**asdict(found), "rate": str(found.rate), "seconds": round(found.seconds, 1)}))
+            typer.echo(
+                json.dumps({**asdict(estimate), "rate": str(estimate.rate), "seconds": round(estimate.seconds, 1)})
+            )
         else:
             typer.echo(
-                f"{row.id}: {found.frames} frames at {float(found.rate):.3f}/s in {found.chunks} chunks, "
-                f"scan of {found.scan_frames} frames, about {found.seconds:.0f} s"
+                f"{row.id}: {estimate.frames} frames at {float(estimate.rate):.3f}/s in {estimate.chunks} chunks, "
+                f"scan of {estimate.scan_frames} frames, about {estimate.seconds:.0f} s"
             )
     jobs = f"measured over {speeds.jobs} {'job' if speeds.jobs == 1 else 'jobs'} in this state"
     basis = jobs if speeds.jobs else "assumed, nothing was measured in this state yet"

@@ -102,15 +102,15 @@ def show_status(address: str, name: str | None, *, as_json: bool) -> None:
     from lipwise_ray.runs.sending import connect
 
     jobs = connect(address)
-    found = [jobs.must_find(name)] if name else jobs.runs()
-    for one in found:
+    listed = [jobs.must_find(name)] if name else jobs.runs()
+    for run in listed:
         if as_json:
-            record = {"id": one.id, "status": one.status, "message": one.message, "began_s": one.began_s}
-            typer.echo(json.dumps({**record, "exit_code": one.exit_code if one.ended else None}))
+            record = {"id": run.id, "status": run.status, "message": run.message, "began_s": run.began_s}
+            typer.echo(json.dumps({**record, "exit_code": run.exit_code if run.ended else None}))
             continue
-        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.began_s)) if one.began_s else "not yet"
-        typer.echo(f"{one.id}: {one.status.lower()}, begun {began}{_why(one) if one.status == 'FAILED' else ''}")
-    if not found and not as_json:
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.began_s)) if run.began_s else "not yet"
+        typer.echo(f"{run.id}: {run.status.lower()}, begun {began}{_why(run) if run.status == 'FAILED' else ''}")
+    if not listed and not as_json:
         typer.echo(f"no runs on {jobs.address}")
 
 
@@ -150,7 +150,7 @@ def findings(
     yield True, "cluster", f"answers at {jobs.address}"
     try:
         jobs.must_fit()
-        there = jobs.probe()
+        remote = jobs.probe()
     except LipwiseError as error:
         yield False, "cluster", str(error)
         return
@@ -158,17 +158,17 @@ def findings(
 
     here = {"python": platform.python_version(), "ray": version("ray")}
     for name, ours in here.items():
-        same = ours.split(".")[:2] == str(there[name]).split(".")[:2]
+        same = ours.split(".")[:2] == str(remote[name]).split(".")[:2]
         hint = "" if same else ". Runs that are sent to the dashboard do not mind; for ray:// both must be equal"
-        yield True, name, f"{there[name]} there, {ours} here{hint}"
-    missing = [name for name, found in there["packages"].items() if not found]
+        yield True, name, f"{remote[name]} there, {ours} here{hint}"
+    missing = [name for name, found in remote["packages"].items() if not found]
     yield (
         not missing,
         "packages",
         f"missing there: {', '.join(missing)}. Use the image of cluster/image" if missing else "are there",
     )
-    gpus = int(there["gpus"])
-    yield True, "nodes", f"{there['nodes']} alive, {gpus or 'no'} GPUs{'' if gpus else ' (yet): runs would use CPUs'}"
+    gpus = int(remote["gpus"])
+    yield True, "nodes", f"{remote['nodes']} alive, {gpus or 'no'} GPUs{'' if gpus else ' (yet): runs would use CPUs'}"
     if not missing:
         yield from _of_the_nodes(jobs, job, assignments, places)
 
@@ -193,7 +193,7 @@ def _of_the_nodes(
         except LipwiseError as error:
             yield False, "nodes", str(error)
             return
-    found = [json.loads(line) for line in lines if line.startswith('{"good": ')]
-    yield from ((bool(one["good"]), str(one["name"]), str(one["text"])) for one in found)
-    if not found:
+    checks = [json.loads(line) for line in lines if line.startswith('{"good": ')]
+    yield from ((bool(one["good"]), str(one["name"]), str(one["text"])) for one in checks)
+    if not checks:
         yield False, "nodes", f"told nothing of what they found: {' / '.join(lines[-2:]) or 'no output'}"

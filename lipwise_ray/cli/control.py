@@ -61,14 +61,14 @@ def retry(
         raise StateError("no_command", state, got=happened, do="Run it again yourself")
     shards = shards_to_do(store)
     if len(shards) > 1:
-        told = replace(
+        one_shard = replace(
             request, shard=f"NUMBER/{shards[0].rpartition('/')[2]}", address=request.sent_to or request.address
         )
         raise StateError(
             "several_shards",
             f"retry {state}",
             got=f"rows to do in several shards: {', '.join(shards)}",
-            do=f"Send each of them yourself: lipwise-ray {redact(shown_words(again.words_of(told, state)))}",
+            do=f"Send each of them yourself: lipwise-ray {redact(shown_words(again.words_of(one_shard, state)))}",
         )
     request = replace(request, shard=shards[0]) if shards else request
     again.run_again(request, latest.folder, state, trust=trust, address=address)
@@ -131,26 +131,26 @@ def reproduce(
     letter = quarantine.read(store, task)
     if letter is None:
         raise StateError("no_letter", state, got=f"no dead letter of {task}", do="See `lipwise-ray status`")
-    found = rebuild(letter, registry_of(Settings(), setup.models_folder()))
-    row, settings = found.payload.row, found.payload.row.job.settings
-    told = [*again.chosen(settings, found.places, store.address)]
-    told += [redact(shown_words([f"{role} {path}"])) for role, path in found.foreign]
-    if told and not trust:
+    rebuilt = rebuild(letter, registry_of(Settings(), setup.models_folder()))
+    row, settings = rebuilt.payload.row, rebuilt.payload.row.job.settings
+    untrusted = [*again.chosen(settings, rebuilt.places, store.address)]
+    untrusted += [redact(shown_words([f"{role} {path}"])) for role, path in rebuilt.foreign]
+    if untrusted and not trust:
         raise StateError(
             "untrusted_letter",
             f"reproduce {state}",
-            got=f"the state names what is to be trusted: {', '.join(told)}",
+            got=f"the state names what is to be trusted: {', '.join(untrusted)}",
             do="Add --trust if they are yours",
         )
-    named = (f"{name} {place}" for name, place in found.places)
+    named = (f"{name} {place}" for name, place in rebuilt.places)
     typer.echo(redact(f"doing {task} alone: {shown_words([*named])}"), err=True)
     faulthandler.enable()
     with TemporaryDirectory(prefix="lipwise-") as scratch:
         worker = Worker(WorkerConfig(store.address, scratch, row.device, 0, settings.paths))
         try:
-            result = worker.run(found.kind, found.payload, Hints(may_be_done=True))
+            result = worker.run(rebuilt.kind, rebuilt.payload, Hints(may_be_done=True))
         except LipwiseError as error:
             typer.echo(redact(f"fails again: {error}"), err=True)
             raise typer.Exit(1) from error
-    typer.echo(found.kind.write_result(result).decode())
+    typer.echo(rebuilt.kind.write_result(result).decode())
     typer.echo(f"{task} works now: take it out of quarantine with `lipwise-ray retry`", err=True)

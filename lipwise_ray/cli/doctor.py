@@ -49,14 +49,14 @@ def doctor(
     settings = lipwise_ray.load_settings(job=job, assignments=assignments or ()).for_run()
     places = [place for place in (out or settings.paths.out, state or settings.paths.state) if place]
     if address is None:
-        found = _findings(settings, folder, quick=True) if quick else _whole(settings, folder)
+        checks = _findings(settings, folder, quick=True) if quick else _whole(settings, folder)
     elif is_web(address):
-        found = cluster.findings(address, job, assignments or [], places)
+        checks = cluster.findings(address, job, assignments or [], places)
     else:
-        found = node_checks.everywhere(address, settings, places, look_here)
+        checks = node_checks.everywhere(address, settings, places, check_here)
     code = ExitCode.DONE
-    for good, name, told in found:
-        text = redact(told)  # of a cluster's node it goes into a log
+    for good, name, detail in checks:
+        text = redact(detail)  # of a cluster's node it goes into a log
         if not good:
             code = max(code, ExitCode.CANNOT_START if name == _RAY else ExitCode.ROWS_FAILED)
         if as_json:
@@ -66,8 +66,8 @@ def doctor(
     raise typer.Exit(code)
 
 
-def look_here(settings: Settings, *, computes: bool) -> Iterator[node_checks.NodeCheck]:
-    """Yield what a node is like for a job: all but whether a Ray starts there, which has.
+def check_here(settings: Settings, *, computes: bool) -> Iterator[node_checks.NodeCheck]:
+    """Yield the checks of a node for a job: all but whether a Ray starts there, which has.
 
     Args:
         settings: What the job needs.
@@ -108,9 +108,9 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
 
     opening = opening_encoders()
     yield "libx264" in opening, "encoders", ", ".join(opening) or "none opens. Reinstall av"
-    asked = settings.encode.codecs
-    if not {"auto", *opening}.intersection(asked):
-        yield False, "encoder", f"encode.codec = {', '.join(asked)}: does not open here. Choose one of those above"
+    codecs = settings.encode.codecs
+    if not {"auto", *opening}.intersection(codecs):
+        yield False, "encoder", f"encode.codec = {', '.join(codecs)}: does not open here. Choose one of those above"
     yield from _weights(settings)
 
 
@@ -124,17 +124,17 @@ def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.NodeCheck]:
 
 
 def gpu_lines() -> Iterator[tuple[bool, str, str]]:
-    """Yield what this process sees of GPUs: in a worker's container that is what was passed on to it."""
+    """Yield the GPUs that this process sees: in a worker's container those that were passed on to it."""
     import torch
 
     from lipwise_ray.nets.precision import has_bfloat16_cpu
     from lipwise_ray.nets.visible_gpus import visible_gpus
 
-    found = visible_gpus(os.environ)
+    gpus = visible_gpus(os.environ)
     if torch.cuda.is_available():
         yield True, "gpu", f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
-        if found.encoder_problem:
-            yield not found.lacks_capability, "gpu", found.encoder_problem
+        if gpus.encoder_problem:
+            yield not gpus.lacks_capability, "gpu", gpus.encoder_problem
         return
     reason = ""
     if torch.version.cuda is not None:
@@ -143,7 +143,7 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
     speed = "bfloat16 in hardware" if has_bfloat16_cpu() else "float32 only"
-    why = found.why_none(torch.version.cuda, reason)
+    why = gpus.why_none(torch.version.cuda, reason)
     yield not why, "gpu", why or f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
 
 
@@ -157,7 +157,7 @@ def _disk_line(folder: Path) -> tuple[bool, str, str]:
 
 
 def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
-    """Yield what a row without columns of its own needs: its checkpoints, and what is to be known of them."""
+    """Yield the checkpoints that a row without columns of its own needs, and notes on them."""
     from lipwise_ray.pipeline.manifest.row_table import Row
     from lipwise_ray.runs.run_inputs import registry_of
     from lipwise_ray.runs.validation import NotedRequirements
@@ -170,9 +170,9 @@ def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
         return
     lacking = requirements.taken()
     yield from ((False, "weights", str(error)) for error in lacking)
-    found = dict.fromkeys(one.name for one in needed if one.sha256)
-    if found:
-        yield True, "weights", ", ".join(found)
+    installed = dict.fromkeys(one.name for one in needed if one.sha256)
+    if installed:
+        yield True, "weights", ", ".join(installed)
     yield from ((True, "note", note) for note in requirements.notes)
 
 

@@ -108,44 +108,47 @@ def compare(
 
     for state in (a, b):
         must_be_state(state)
-    found = runs.compare(collect(open_store(a), run_a), collect(open_store(b), run_b))
+    comparison = runs.compare(collect(open_store(a), run_a), collect(open_store(b), run_b))
     heads = ("rows", "mean a", "mean b", "median a", "median b", "b - a")
     typer.echo(" " * 30 + "".join(f"{head:>10}" for head in heads) + "  95 %")
     last = ""
-    for one in found.differences:
-        bounds = f"{one.low:+.3f} to {one.high:+.3f}" if one.low is not None and one.high is not None else "-"
-        numbers = (one.mean_a, one.mean_b, one.median_a, one.median_b)
+    for row in comparison.differences:
+        bounds = f"{row.low:+.3f} to {row.high:+.3f}" if row.low is not None and row.high is not None else "-"
+        numbers = (row.mean_a, row.mean_b, row.median_a, row.median_b)
         typer.echo(
-            f"{one.language if one.language != last else '':16}{one.figure:14}{one.rows:>10}"
+            f"{row.language if row.language != last else '':16}{row.figure:14}{row.rows:>10}"
             + "".join(f"{value:>10.3f}" for value in numbers)
-            + f"{one.difference:>+10.3f}  {bounds}{'  *' if one.is_clear else ''}"
+            + f"{row.difference:>+10.3f}  {bounds}{'  *' if row.is_clear else ''}"
         )
-        last = one.language
+        last = row.language
     typer.echo("* the interval leaves out no difference")
     for count, what in (
-        (found.only_a, "rows are done in the first alone"),
-        (found.only_b, "rows are done in the second alone"),
-        (found.other_judge, "rows were scored by different judges (by their weights), whose figures do not compare"),
+        (comparison.only_a, "rows are done in the first alone"),
+        (comparison.only_b, "rows are done in the second alone"),
         (
-            found.other_protocol,
+            comparison.other_judge,
+            "rows were scored by different judges (by their weights), whose figures do not compare",
+        ),
+        (
+            comparison.other_protocol,
             "rows were measured in different ways (submit, evaluate, other faces): nothing compares",
         ),
     ):
         if count:
             typer.echo(f"{count} {what}")
     if out is not None:
-        _write(out, found)
+        _write(out, comparison)
 
 
-def _write(out: Path, found: RunComparison) -> None:
+def _write(out: Path, comparison: RunComparison) -> None:
     from lipwise_ray.reports import charts, tables
     from lipwise_ray.reports.compare import Difference
 
-    certain = [one for one in found.differences if one.figure == "lse_c"]
+    certain = [one for one in comparison.differences if one.figure == "lse_c"]
     lines = [(one.language, one.difference, one.low, one.high) for one in certain]
     contents = {
-        "rows.csv": tables.as_csv(found.rows, list(found.rows[0])),
-        "summary.csv": tables.as_csv(found.summary(), [field.name for field in fields(Difference)]),
+        "rows.csv": tables.as_csv(comparison.rows, list(comparison.rows[0])),
+        "summary.csv": tables.as_csv(comparison.summary(), [field.name for field in fields(Difference)]),
         "lse_c.svg": charts.intervals(lines, "LSE-C, second run less first, with 95 % intervals").encode(),
     }
     try:

@@ -40,7 +40,9 @@ def node_agent(
         is_ending.set()
 
     signal.signal(signal.SIGTERM, on_signal)
-    found = cloud_of(cloud.value, metadata)
+    provider = cloud_of(cloud.value, metadata)
     node = DrainedNode(address, node_id) if node_id else DrainedNode.here(address)
-    typer.echo(f"watching node {node.id}: notices of {found.name if found else 'no cloud'}, and SIGTERM", err=True)
-    watch(node, found, every, is_ending, lambda text: typer.echo(text, err=True))
+    typer.echo(
+        f"watching node {node.id}: notices of {provider.name if provider else 'no cloud'}, and SIGTERM", err=True
+    )
+    watch(node, provider, every, is_ending, lambda text: typer.echo(text, err=True))

@@ -25,7 +25,7 @@ _MOST_SKEW_S = 30.0
 """Stores refuse requests that are minutes off, and windows close by the driver's clock."""
 
 
-class Look(Protocol):
+class NodeChecker(Protocol):
     """Tells what this machine is like for a job; one that computes nothing only has drivers on it."""
 
     def __call__(self, settings: Settings, *, computes: bool) -> Iterator[NodeCheck]:
@@ -34,11 +34,11 @@ class Look(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What one node found.
+class CheckedNode:
+    """The checks of one node.
 
     Attributes:
-        findings: It.
+        findings: The checks of that machine.
         gpus: How many torch sees there.
     """
 
@@ -85,8 +85,8 @@ class Probe:
                 for folder in (self._key, "doctor"):
                     (Path(self.place) / folder).rmdir()
 
-    def look(self) -> NodeCheck:
-        """Tell what a node makes of it."""
+    def check(self) -> NodeCheck:
+        """Check the place from this node."""
         from lipwise_ray.state.store import open_store
 
         name = shown(self.place)
@@ -115,15 +115,15 @@ def everywhere(
     address: str,
     settings: Settings,
     places: list[str],
-    look: Look,
+    check: NodeChecker,
 ) -> Iterator[NodeCheck]:
-    """Look at every node of a cluster.
+    """Check every node of a cluster.
 
     Args:
         address: Of its Ray, not of its dashboard.
         settings: What a job needs.
         places: What all nodes have to read and write: where the state is and where outputs go.
-        look: Tells what this machine is like.
+        check: Tells what this machine is like.
 
     Raises:
         SetupError: The cluster cannot be reached.
@@ -135,7 +135,7 @@ def everywhere(
         for probe in probes:
             if problem := probe.lay_out():
                 yield False, "place", f"driver: {problem}"
-        for answer in ask_every_node(address, partial(_on_this_node, settings, probes, look)):
+        for answer in ask_every_node(address, partial(_on_this_node, settings, probes, check)):
             if answer.value is None:
                 yield False, "node", f"{answer.node}: no answer: {answer.problem}"
                 continue
@@ -153,15 +153,15 @@ def everywhere(
             probe.remove()
 
 
-def _on_this_node(settings: Settings, probes: list[Probe], look: Look) -> Looked:
+def _on_this_node(settings: Settings, probes: list[Probe], check: NodeChecker) -> CheckedNode:
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "none"):  # Ray hides GPUs from whatever reserves none
         del os.environ["CUDA_VISIBLE_DEVICES"]
     from lipwise_ray.backends.ray.every_node import computes_here
 
     computes = computes_here()
-    findings = [*look(settings, computes=computes), *(probe.look() for probe in probes)]
+    findings = [*check(settings, computes=computes), *(probe.check() for probe in probes)]
     if not computes:  # the image of heads has no torch
-        return Looked(findings, 0)
+        return CheckedNode(findings, 0)
     import torch  # after the variable is gone
 
-    return Looked(findings, torch.cuda.device_count())
+    return CheckedNode(findings, torch.cuda.device_count())

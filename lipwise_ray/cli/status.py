@@ -35,29 +35,29 @@ def status(
     if state is None:
         raise SettingsError("bad_usage", "status", got="neither a state nor --address", do="Give what --state named")
     must_be_state(state)
-    found = overview(state)
+    summary = overview(state)
     if as_json:
-        typer.echo(json.dumps(found.record()))
+        typer.echo(json.dumps(summary.record()))
         return
-    for line in _lines(found):
+    for line in _lines(summary):
         typer.echo(line)
 
 
-def _lines(found: Overview) -> Iterator[str]:
-    yield f"run {found.run_id} of {found.manifest}: {found.done} done, {found.failed} failed, {found.left} left"
-    for shard in found.not_begun:
+def _lines(state: Overview) -> Iterator[str]:
+    yield f"run {state.run_id} of {state.manifest}: {state.done} done, {state.failed} failed, {state.left} left"
+    for shard in state.not_begun:
         yield f"shard {shard}: not begun"
-    for row in found.failures:
+    for row in state.failures:
         yield f"FAILED {row.row_id} [{row.code}] {row.message}"
-    for holder in found.holders:
+    for holder in state.holders:
         yield f"at work: process {holder.get('pid')} on {holder.get('host')}"
-    if found.loading:
-        yield f"loading: {found.loading} workers fetch and load their models"
-    for task in found.running:
+    if state.loading:
+        yield f"loading: {state.loading} workers fetch and load their models"
+    for task in state.running:
         yield f"running {task.task} on {task.worker}, attempt {task.attempt}"
-    for letter in found.quarantined:
+    for letter in state.quarantined:
         yield f"quarantined {letter.task}: {letter.message}"
-    for job in found.unfinished:
+    for job in state.unfinished:
         yield f"job {job.job_id}: {job.chunks_done} of {job.chunks} chunks rendered"
 
 

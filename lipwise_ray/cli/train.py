@@ -94,15 +94,15 @@ def _train(
 ) -> None:
     from lipwise_ray.training.settings import Network, make_settings
 
-    told: dict[str, Any] = read_toml(job) if job else {}
+    given: dict[str, Any] = read_toml(job) if job else {}
     for text in values or []:
         key, equals, value = text.partition("=")
         if not equals:
             raise SettingsError("bad_set", f"--set {text}", got="not KEY=VALUE")
-        told[key.strip()] = _value(value)
+        given[key.strip()] = _value(value)
     # Ray Train's workers have a folder of their own.
-    files = {name: str(whole_path(str(told[name]))) for name in ("expert", "init", "sound") if told.get(name)}
-    settings = make_settings(cast("Network", network), {**told, **files, "data": str(whole_path(data))})
+    files = {name: str(whole_path(str(given[name]))) for name in ("expert", "init", "sound") if given.get(name)}
+    settings = make_settings(cast("Network", network), {**given, **files, "data": str(whole_path(data))})
     if workers > 1:
         from lipwise_ray.training.workers import run_on_workers
 

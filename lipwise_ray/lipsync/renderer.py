@@ -264,11 +264,11 @@ class Renderer:
             for number, (face, to_shown) in enumerate(zip(batch, places, strict=True)):
                 faces[number] = read_region(face.job.frame, self._canvas, to_shown, side, kernel=self._blend.kernel)
             for face, to_shown, free in zip(batch, places, parser(faces), strict=False):
-                there = pixel_map(between(face.to_shown, to_shown))
+                map_to_mask = pixel_map(between(face.to_shown, to_shown))
                 flags, edge = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
-                seen = cv2.warpAffine(free, there, face.crop.shape[1::-1], flags=flags, borderMode=edge)
+                warped = cv2.warpAffine(free, map_to_mask, face.crop.shape[1::-1], flags=flags, borderMode=edge)
                 if face.mask is not None:
-                    face.mask = face.mask * np.asarray(seen, np.float32)
+                    face.mask = face.mask * np.asarray(warped, np.float32)
             self.times.network.add(time.perf_counter() - begin)
 
         return in_batches(cropped, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))

@@ -59,10 +59,10 @@ def with_grain(fresh: F32Array, opacity: F32Array, peak: float, grain: Grain, to
         top: Row of the first sample in its plane: layers over one another have the same grain.
         left: Its column.
     """
-    there = noise_of(fresh, opacity > _CORE * float(opacity.max(initial=0)))
-    if there is None:
+    present_noise = noise_of(fresh, opacity > _CORE * float(opacity.max(initial=0)))
+    if present_noise is None:
         return fresh
-    level = np.sqrt(max(0.0, grain.noise**2 - there**2)) / _tile()[1]
+    level = np.sqrt(max(0.0, grain.noise**2 - present_noise**2)) / _tile()[1]
     if level < _LEAST * peak:
         return fresh
     added = np.float32(min(level, _MOST * peak)) * _pattern(grain.seed, top, left, *fresh.shape)

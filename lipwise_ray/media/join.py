@@ -170,8 +170,8 @@ def join(
                 video.metadata.update(side.chosen.video_tags)
                 video.codec_context.framerate = rate or 1 / timeline.time_base  # a time code counts frames
             _describe(video, tags, container)
-            heard = heapq.merge(sound, beside, key=_time)
-            for packet in _interleaved(_video_packets(segments, timeline, video), heard):
+            other_packets = heapq.merge(sound, beside, key=_time)
+            for packet in _interleaved(_video_packets(segments, timeline, video), other_packets):
                 _mux(packet, output, side)
             finished = True
         finally:

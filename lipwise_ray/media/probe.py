@@ -57,7 +57,7 @@ _EXTRAS = {
     Type.ICC_PROFILE: "ICC profile",
 }
 _FIRST_FRAME_PACKETS = 500
-_MOST_LOOKED_AT = 250  # frames of a GIF
+_MOST_FRAMES_CHECKED = 250  # frames of a GIF
 _SHORT_FORMATS = ("u8", "s16")
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
@@ -291,7 +291,7 @@ def _is_transparent(frame: VideoFrame) -> bool:
 def _turns_transparent(container: InputContainer, stream: VideoStream) -> bool:
     """Tell whether a GIF clears its canvas after the first frame, as far as it is looked at."""
     try:
-        return any(map(_is_transparent, islice(container.decode(stream), _MOST_LOOKED_AT)))
+        return any(map(_is_transparent, islice(container.decode(stream), _MOST_FRAMES_CHECKED)))
     except av.error.FFmpegError:  # whoever reads on meets it
         return False
 

@@ -79,7 +79,7 @@ def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callab
     Raises:
         SegmentError: A frame is missing or damaged.
     """
-    seen = crc = header = 0
+    decoded = crc = header = 0
     try:
         with open_input(path) as container:
             stream = container.streams.video[0]
@@ -90,13 +90,13 @@ def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callab
                 crc = zlib.crc32(bytes(packet), crc)
                 for frame in packet.decode():
                     if frame.is_corrupt:
-                        raise _wrong(path, f"frame {seen} is damaged")
-                    seen += 1
+                        raise _wrong(path, f"frame {decoded} is damaged")
+                    decoded += 1
                     on_frame()
     except (av.error.FFmpegError, MediaError) as error:
         raise _wrong(path, f"does not decode to its end: {error}") from error
-    if seen != frames:
-        raise _wrong(path, f"holds {seen} frames instead of {frames}")
+    if decoded != frames:
+        raise _wrong(path, f"holds {decoded} frames instead of {frames}")
     return Proof(crc, header, av.__version__)
 
 
@@ -123,24 +123,24 @@ def verify(
             another; ``side_streams`` where only what goes along is not as it was written.
     """
     try:
-        seen = _read(path, segments, {} if side is None else side.muxed, with_sound=audio_s is not None)
+        contents = _read(path, segments, {} if side is None else side.muxed, with_sound=audio_s is not None)
     except (av.error.FFmpegError, MediaError) as error:
         raise _wrong(path, f"does not decode to its end: {error}") from error
     expected = (timeline.pts - timeline.pts[0]) * float(timeline.time_base)
-    if len(seen.times) != len(expected):
-        raise _wrong(path, f"holds {len(seen.times)} frames instead of {len(expected)}")
-    off_s = float(np.abs(np.sort(seen.times) - expected).max())
+    if len(contents.times) != len(expected):
+        raise _wrong(path, f"holds {len(contents.times)} frames instead of {len(expected)}")
+    off_s = float(np.abs(np.sort(contents.times) - expected).max())
     if off_s > _MATROSKA_TICK_S:
         raise _wrong(path, f"shows a frame {off_s:.4f} s off its planned time")
-    changed = [n for n, (segment, crc) in enumerate(zip(segments, seen.crcs, strict=True)) if segment.crc != crc]
+    changed = [n for n, (segment, crc) in enumerate(zip(segments, contents.crcs, strict=True)) if segment.crc != crc]
     if changed:
         raise _wrong(path, f"holds other packets than segment {changed[0]}")
     if tags is not None and (other := tags.differences(probe_video(path, WIDEST_LIMITS))):
         raise _wrong(path, f"says other things of its frames than planned: {'; '.join(other)}")
     heard_s = None if audio_s is None else check_sound(path, audio_s)
     if side is not None:
-        _check_side(path, side, seen)
-    return Verification(len(seen.times), float(timeline.duration_s), heard_s)
+        _check_side(path, side, contents)
+    return Verification(len(contents.times), float(timeline.duration_s), heard_s)
 
 
 def _check_side(path: Path, side: SidePackets, seen: _FileContents) -> None:
@@ -207,7 +207,7 @@ class _FileContents:
 
 
 def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed], *, with_sound: bool) -> _FileContents:
-    seen = _FileContents()
+    contents = _FileContents()
     first = {0, *np.cumsum([segment.frames for segment in segments])[:-1].tolist()}
     with open_input(path) as container:
         video, audio = video_stream(container), audio_stream(container)
@@ -215,19 +215,19 @@ def _read(path: Path, segments: Sequence[SegmentFile], side: Mapping[int, Muxed]
             raise _wrong(path, "holds other streams than planned")
         tick_s = float(cast("Fraction", video.time_base))
         beside = [container.streams[number] for number in side if number < len(container.streams)]
-        _describe(container, video, beside, side, seen)
+        _describe(container, video, beside, side, contents)
         for packet in container.demux([video, *beside]):
-            if packet.stream_index in seen.side:
+            if packet.stream_index in contents.side:
                 if packet.size:
-                    seen.side[packet.stream_index].take(packet)
+                    contents.side[packet.stream_index].take(packet)
             elif packet.size:
-                if len(seen.times) in first:
-                    seen.crcs.append(0)
+                if len(contents.times) in first:
+                    contents.crcs.append(0)
                     _begin(video.codec_context, packet, path)
-                seen.crcs[-1] = zlib.crc32(bytes(packet), seen.crcs[-1])
-                seen.times.append((packet.pts or 0) * tick_s)
-    seen.crcs += [0] * (len(segments) - len(seen.crcs))
-    return seen
+                contents.crcs[-1] = zlib.crc32(bytes(packet), contents.crcs[-1])
+                contents.times.append((packet.pts or 0) * tick_s)
+    contents.crcs += [0] * (len(segments) - len(contents.crcs))
+    return contents
 
 
 def _describe(

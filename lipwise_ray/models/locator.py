@@ -75,12 +75,12 @@ class Mirror:
                 shutil.copyfile(address, part)
             elif BucketFile(address).download(part, on_block) is None:
                 return False
-            found = sha256_of(part)
-            if found != sha256:
+            actual_sha256 = sha256_of(part)
+            if actual_sha256 != sha256:
                 raise WeightsError(
                     "wrong_hash",
                     shown(address),
-                    got=f"is not the published file: its sha256 is {found[:12]}..., not {sha256[:12]}...",
+                    got=f"is not the published file: its sha256 is {actual_sha256[:12]}..., not {sha256[:12]}...",
                     do="Put the right file into the mirror",
                 )
             return True
@@ -126,15 +126,15 @@ class WeightsLocator:
         bundled = models_folder() / "tiny" / path.name
         if bundled.is_file() and sha256_of(bundled) == checkpoint.sha256:
             return bundled
-        found = self._mirror and self._mirror.fetch(path.name, checkpoint.sha256, self._on_block)
-        if found is None:
+        mirrored = self._mirror and self._mirror.fetch(path.name, checkpoint.sha256, self._on_block)
+        if mirrored is None:
             raise WeightsError(
                 "not_on_machine",
                 f"model {checkpoint.name} on {socket.gethostname()}",
                 got=f"no file at {path}" + (", nor in paths.mirror" if self._mirror else ""),
                 do="Mount the folder of models on all machines, or set paths.mirror",
             )
-        return found
+        return mirrored
 
 
 def mirror_of(paths: PathsSettings) -> Mirror | None:

@@ -25,7 +25,7 @@ Stills = Callable[[str], tuple[bytes, bytes] | None]
 Costs = Callable[[float, float], list[str]]
 """Says what GPU seconds, at best and at worst, cost on each kind of machine."""
 
-_MOST_LOOKED_AT, _MOST_LISTED, _MOST_ALIKE, _FEW = 24, 1000, 8, 3
+_MOST_WITH_DETAILS, _MOST_LISTED, _MOST_ALIKE, _FEW = 24, 1000, 8, 3
 _BUCKETS = 24
 _FAR_OFF = 3
 """Offsets from this on, in frames, are called wrong; SyncNet itself may be off by one. None of other scorers is: they
@@ -88,7 +88,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in report.left[:_MOST_LISTED]],
         unfinished_caption="Run the same command again to go on with them"
         + (f"; the first {_MOST_LISTED} of {len(report.left)}" if len(report.left) > _MOST_LISTED else ""),
-        worst=[_card(row, details[str(row["row"])], stills) for row in worst_first(done)[:_MOST_LOOKED_AT]],
+        worst=[_card(row, details[str(row["row"])], stills) for row in worst_first(done)[:_MOST_WITH_DETAILS]],
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
         languages=_languages(done),
         distributions=[

@@ -41,7 +41,7 @@ class Prices(BaseModel):
     machine: Annotated[tuple[Machine, ...], Field(min_length=1)]
 
     def lines(self, least_s: float, most_s: float) -> list[str]:
-        """Return what so many GPU seconds cost on each machine: at best on spot, at worst on demand.
+        """Return the costs of so many GPU seconds on each machine: at best on spot, at worst on demand.
 
         Args:
             least_s: GPU seconds at best.

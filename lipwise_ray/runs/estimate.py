@@ -61,17 +61,17 @@ class Speeds:
             return Speeds()
         store = open_store(state)
         check_format(store)
-        known = latest_speeds(store)
-        if not known:
+        latest = latest_speeds(store)
+        if not latest:
             return Speeds()
-        each = [one.frames / one.render_s for one in known]
+        each = [one.frames / one.render_s for one in latest]
         slowest, fastest = (float(value) for value in np.percentile(each, _NINE_OF_TEN))
         return Speeds(
-            render=sum(one.frames for one in known) / sum(one.render_s for one in known),
+            render=sum(one.frames for one in latest) / sum(one.render_s for one in latest),
             slowest=slowest,
             fastest=fastest,
-            jobs=len(known),
-            are_of_gpus={one.device for one in known} == {"cuda"},
+            jobs=len(latest),
+            are_of_gpus={one.device for one in latest} == {"cuda"},
         )
 
 

@@ -54,7 +54,7 @@ class Inspector:
 def inspect(
     file: str | Path, *, settings: Settings | LoadedSettings | None = None, models: str | Path | None = None
 ) -> InspectionFacts:
-    """Tell what a file holds: streams, rates, loudness, speech, shots, faces, and how lips and audio go together.
+    """Report on a file: streams, rates, loudness, speech, shots, faces, and the agreement of lips and audio.
 
     `Inspector` does the same with many files, and loads its networks once.
 

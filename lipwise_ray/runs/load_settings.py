@@ -67,7 +67,7 @@ def load_settings(
     Raises:
         SettingsError: The job file or an assignment cannot be read.
     """
-    told = (assignments,) if isinstance(assignments, str) else tuple(assignments)
+    given = (assignments,) if isinstance(assignments, str) else tuple(assignments)
     job = Path(job) if job is not None else None
     values: dict[str, Any] = read_toml(job) if job else {}
     named = values.pop("preset", None)
@@ -79,10 +79,10 @@ def load_settings(
     return LoadedSettings(
         jobs_folder(),
         preset or named or DEFAULT_PRESET,
-        [*layers, *(_assigned(text) for text in (*told, *options))],
+        [*layers, *(_assigned(text) for text in (*given, *options))],
         job=job,
         asked_preset=preset,
-        assignments=told,
+        assignments=given,
         address=address,
         workers=workers,
     )

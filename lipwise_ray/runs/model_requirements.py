@@ -39,7 +39,7 @@ class ModelRequirements:
     def all_of(
         self, source: SettingsSource, rows: Iterable[Row], of: Callable[[Settings, Row], Checkpoints] | None = None
     ) -> list[ModelRequest]:
-        """Return what the workers have to load for these rows, each combination once.
+        """Return the models that workers have to load for these rows, each combination once.
 
         Args:
             source: Their settings.

@@ -71,13 +71,13 @@ class NightRecord:
         return self.exit_code == ExitCode.DONE
 
     def code(self, *, exit_zero: bool) -> ExitCode:
-        """Return what the command ends with."""
+        """Return the exit code of the command."""
         code = ExitCode(self.exit_code)
         return of_lenient_night(code, stopped=bool(self.stopped)) if exit_zero else code
 
 
 def in_words(error: BaseException | None) -> str:
-    """Return what ended a night; empty for none."""
+    """Return the error that ended a night, in words; empty for none."""
     if error is None:
         return ""
     return str(error) if isinstance(error, LipwiseError) else f"{type(error).__name__}: {error}".rstrip(": ")
@@ -125,7 +125,7 @@ class EarlierNights:
 
 
 def earlier_nights(store: Store) -> EarlierNights:
-    """Return what a state's nights came to."""
+    """Return the records of a state's nights."""
     latest: NightFigures | None = None
     for night_id in reversed(store.folders(layout.NIGHTS)):
         figures = read_typed(store, f"{layout.night(night_id)}/night.json", NightFigures)

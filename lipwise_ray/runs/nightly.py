@@ -167,7 +167,7 @@ def _at(clock: str, option: str, day: datetime) -> datetime:
 
 
 def chunk_seconds(store: Store) -> float:
-    """Return how long a chunk takes at most, by the latest jobs of a state; a minute where there is none."""
+    """Return the longest time of a chunk, by the latest jobs of a state; a minute where there is none."""
     each = [one.render_s / one.chunks for one in latest_speeds(store)]
     return float(np.percentile(each, _SLOW)) if each else _ASSUMED_CHUNK_S
 
@@ -303,14 +303,14 @@ class Nightly:
             code = of_rows(failed=failed, done=done, left=self._left, fail_above=self.fail_above)
             code = ExitCode.ROWS_FAILED if self._refused and code is ExitCode.DONE else code
         stopped = self._stopped or (ASKED if self._left and self.stop() else "")
-        told = (
+        causes = (
             (error, in_words(error)),
             (stopped == ASKED, "it was asked to stop"),
             (stopped not in ("", ASKED), f"a run ended early: {stopped}"),
             (failed, f"{failed} of {failed + done} rows failed"),
             (self._left, f"{self._left} rows are left for another night"),
         )
-        reasons = [text for is_so, text in told if is_so]
+        reasons = [text for is_so, text in causes if is_so]
         reasons += [f"{name} was refused: {why}" for name, why in self._refused.items()]
         return NightRecord(
             night=self._id,
@@ -336,7 +336,7 @@ class Nightly:
         self.say(f"REFUSED {one.name}: {why}")
 
     def _in_order(self, store: Store) -> list[tuple[Dropped, Manifest]]:
-        """Return what is not done with its rows, by priority and age; what cannot be read is refused."""
+        """Return the manifests to do with their rows, by priority and age; those that cannot be read are refused."""
         found: list[tuple[Dropped, Manifest]] = []
         for one in dropped(self.backlog, store):
             if one.status in ("done", "refused"):

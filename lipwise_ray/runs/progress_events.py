@@ -184,11 +184,11 @@ class EventListener:
         self._tell(RunStarted(run_id, engine, self._rows))
 
     def note(self, text: str) -> None:
-        """Tell what is to be known of the run."""
+        """Report a note on the run."""
         self._tell(Note(text))
 
     def problem(self, text: str) -> None:
-        """Tell what concerns the whole run."""
+        """Report a problem of the whole run."""
         self._tell(Problem(text))
 
     def row_started(self, row: int, row_id: str) -> None:

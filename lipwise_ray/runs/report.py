@@ -51,5 +51,5 @@ class Report:
         return self.code_above(0.0)
 
     def code_above(self, fail_above: float) -> ExitCode:
-        """Return what the command ends with where a fraction of the rows may fail."""
+        """Return the exit code of a command of whose rows a fraction may fail."""
         return of_rows(failed=self.failed, done=self.done, left=self.left, fail_above=fail_above)

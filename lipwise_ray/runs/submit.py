@@ -50,7 +50,7 @@ from lipwise_ray.storage.scratch import scratch_file
 
 _SCRATCH = ".lipwise-scratch"
 _DIGITS = 4
-_ALL_BEGIN_S, _LOOK_S = 120.0, 0.2
+_ALL_BEGIN_S, _POLL_S = 120.0, 0.2
 
 
 EngineMaker = Callable[[WorkerConfig], Engine]
@@ -95,7 +95,7 @@ def work_through(
     """
     begun, shard = time.monotonic(), manifest.shard
     run_settings = source.for_run()
-    told = run_settings.engine
+    engine_settings = run_settings.engine
     if is_within(work.out, state):
         do = "Name another folder or prefix"
         raise SettingsError("out_in_state", "--out", got=f"{work.out} is the state {state}, or lies in it", do=do)
@@ -109,17 +109,17 @@ def work_through(
 
     with held(store, shard, run_id, wait=listener.problem) as lease:
         _clear(scratch, is_private=bool(own or run_settings.paths.scratch))
-        for asked in place.names(layout.CONTROL):
-            place.remove(asked)  # it was meant for a driver before this one
+        for request_key in place.names(layout.CONTROL):
+            place.remove(request_key)  # it was meant for a driver before this one
         requirements = ModelRequirements(registry, gpu=False)
         prepare = requirements.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
         config = WorkerConfig(
             state=store.address,
             scratch=str(scratch),
             device="cpu",
-            threads=told.threads_per_worker,
+            threads=engine_settings.threads_per_worker,
             paths=run_settings.paths,
-            models_gb=told.models_gb,
+            models_gb=engine_settings.models_gb,
             machine_folder=own,
         )
         engine = make_engine(config)
@@ -131,7 +131,7 @@ def work_through(
             notes = requirements.notes
             for note in notes:
                 listener.note(note)
-            meter = meter_for(told, place.address, manifest.good + manifest.bad, night)
+            meter = meter_for(engine_settings, place.address, manifest.good + manifest.bad, night)
             if manifest.good:
                 lease.about = {"loading": engine.render_slots}
                 _start(engine, prepare, stop)
@@ -147,8 +147,8 @@ def work_through(
                 ledger=ledger,
                 lease=lease,
                 listener=listener,
-                active_rows=told.active_rows,
-                active_chunks=told.active_chunks,
+                active_rows=engine_settings.active_rows,
+                active_chunks=engine_settings.active_chunks,
             )
             _record_run(store, run_id, manifest, run_settings, work.out, request, notes)
             _record_rows(store, run_id, manifest, work.out, scratch)
@@ -158,7 +158,7 @@ def work_through(
             try:
                 run.work(
                     _jobs(manifest.waiting(), source, requirements, work, facts, run),
-                    Ending(told.stop_s, stop, is_over),
+                    Ending(engine_settings.stop_s, stop, is_over),
                 )
             finally:
                 with suppress(StorageError):  # it was told of
@@ -180,7 +180,7 @@ def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
     """Let every worker that loads tell what it can do: which encoder is used must not go by who is first."""
     deadline_s = time.monotonic() + _ALL_BEGIN_S
     while engine.loading and time.monotonic() < deadline_s and not stop():
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
         engine.idle("gpu")
 
 
@@ -296,11 +296,11 @@ def _jobs(
     waiting: Waiting, source: SettingsSource, requirements: ModelRequirements, work: Work, facts: RunFacts, run: Run
 ) -> Iterator[RowJob]:
     """Yield rows ready to be worked on, in the order of their admission rounds; refuse those that cannot start."""
-    admission_round, begun = 0, 0
+    admission_round, started = 0, 0
     while (row := waiting.take(run.tenants_at_work)) is not None:
-        begun += 1
-        if begun > run.most_rows:
-            admission_round, begun = admission_round + 1, 1
+        started += 1
+        if started > run.most_rows:
+            admission_round, started = admission_round + 1, 1
         try:
             settings = source.for_row(row)
             engine = run.dispatcher.engine

@@ -74,7 +74,7 @@ class Validation:
         """Checkpoints that cannot be used."""
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is wrong, row by row; what checkpoints lack comes last, each once."""
+        """Yield the findings row by row; missing checkpoints come last, each once."""
         for bad in self._manifest.bad_rows:
             self.bad += 1
             yield from (Finding(one.code, str(one), bad.line, bad.id) for one in bad.problems)
@@ -104,7 +104,7 @@ class Validation:
                 yield problem
 
     def _problem_of(self, kind: str, address: str, limits: str, rate: str, *, is_whole: bool) -> LipwiseError | None:
-        """Return what is wrong with an input, of which the packets are read where it lies here."""
+        """Return the error of an input, whose packets are read where it is on this machine."""
         assert self._media is not None  # nothing is asked without
         try:
             path = self._media.glance(address)
@@ -144,7 +144,7 @@ class NotedRequirements(ModelRequirements):
         self._noted: dict[str, LipwiseError] = {}
 
     def taken(self) -> list[LipwiseError]:
-        """Return what was noted since this was last asked."""
+        """Return the errors noted since the last call."""
         noted = list(self._noted.values())
         self._noted.clear()
         return noted

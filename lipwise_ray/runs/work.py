@@ -70,7 +70,7 @@ class Work(Protocol):
         admission_round: int,
         workers: Workers = NOBODY_YET,
     ) -> Flow:
-        """Return what is to be done for a row.
+        """Return the flow of a row.
 
         Args:
             row: The row.
@@ -117,7 +117,7 @@ class Dubbing:
         admission_round: int,
         workers: Workers = NOBODY_YET,
     ) -> Flow:
-        """Return what dubs a row."""
+        """Return the flow that dubs a row."""
         codecs_for(settings.encode.codecs, container_for(Path(row.output)))
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
@@ -126,11 +126,13 @@ class Dubbing:
             do = "Change --out or --state"
             raise OutputError("output_in_state", row.where, got=f"{output} lies in the state {self.state}", do=do)
 
-        def attempt(number: int, told: Settings, *, is_held: bool) -> RowFlow:
-            checkpoints, device = self.checkpoints(requirements, told, row), run.device
-            ways = choose(told, checkpoints, row.output, device, workers.capabilities, are_all=workers.are_all)
+        def attempt(number: int, attempt_settings: Settings, *, is_held: bool) -> RowFlow:
+            checkpoints, device = self.checkpoints(requirements, attempt_settings, row), run.device
+            ways = choose(
+                attempt_settings, checkpoints, row.output, device, workers.capabilities, are_all=workers.are_all
+            )
             base = RowPart(
-                job=_spec(row, told, output),
+                job=_spec(row, attempt_settings, output),
                 weights=checkpoints,
                 device=device,
                 choices=ways.possible,
@@ -155,9 +157,9 @@ class Dubbing:
         if not changes:
             return first
         attempts = [Attempt({}, first)]
-        for number, (changed, told) in enumerate(zip(changes, further_attempts(settings), strict=True), 1):
+        for number, (changed, attempt_settings) in enumerate(zip(changes, further_attempts(settings), strict=True), 1):
             try:
-                attempts.append(Attempt(changed, attempt(number, told, is_held=True)))
+                attempts.append(Attempt(changed, attempt(number, attempt_settings, is_held=True)))
             except LipwiseError as error:
                 if (text := f"gate.retry {number}: {error}") not in self._told:
                     self._told.add(text)
@@ -185,7 +187,7 @@ class Evaluation:
         admission_round: int,
         workers: Workers = NOBODY_YET,
     ) -> Flow:
-        """Return what evaluates a row."""
+        """Return the flow that evaluates a row."""
         del workers  # nothing is encoded
         rule = parse_selection_rule(settings.faces.select)
         if rule.kind in (LIKE, SPEAKING):

@@ -15,5 +15,5 @@ class Deadlines:
     quiet_s: float = 3600.0
 
     def limit_s(self, kind: AnyKind) -> float:
-        """Return what holds for a kind of task."""
+        """Return the deadline of a kind of task."""
         return self.frames_s if kind.counts_frames else self.quiet_s

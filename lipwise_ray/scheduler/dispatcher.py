@@ -107,7 +107,7 @@ class Dispatcher:
         return {worker: lease.entry.task for worker, lease in self._leases.items()}
 
     def leases(self) -> list[LeaseRecord]:
-        """Return what is in flight, for whoever looks at the state."""
+        """Return the leases of tasks in flight, for whoever looks at the state."""
         return [
             LeaseRecord(lease.entry.task.id, worker, lease.entry.attempts, lease.slot.node)
             for worker, lease in self._leases.items()
@@ -152,7 +152,7 @@ class Dispatcher:
     # who gets what ------------------------------------------------------------------------------
 
     def backlog(self) -> dict[Lane, int]:
-        """Return how many tasks wait or run in each lane."""
+        """Return the number of tasks that wait or run in each lane."""
         counts: Counter[Lane] = Counter({lane: len(ready) for lane, ready in self._ready.items()})
         counts.update(lease.slot.lane for lease in self._leases.values())
         counts.update(self._entries[task_id].task.lane for _, task_id in self._waiting)

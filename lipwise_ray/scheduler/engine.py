@@ -111,7 +111,7 @@ class Engine(Protocol):
         ...
 
     def frames_done(self) -> dict[str, int]:
-        """Return how many frames each busy worker has finished in its present task."""
+        """Return the frames that each busy worker has finished in its present task."""
         ...
 
     def kill(self, worker: str) -> None:

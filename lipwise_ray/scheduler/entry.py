@@ -68,7 +68,7 @@ class Entry:
         self.alone, self.fresh = retry.alone, retry.fresh
 
     def failed(self, failure: Failure, slot: WorkerSlot) -> FailedTry:
-        """Return what is to be known of the latest attempt, which failed."""
+        """Return the record of the latest attempt, which failed."""
         return FailedTry(
             time=round(time.time(), 3),
             attempt=self.attempts,

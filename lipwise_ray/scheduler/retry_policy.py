@@ -149,7 +149,7 @@ def decide_retry(record: TaskHistory, failure: Failure, where: Place, budgets: B
 
 
 def retry_excused(record: TaskHistory, budgets: Budgets) -> Retry:
-    """Return how a task goes on whose failure was put on its process."""
+    """Return the retry of a task whose failure was put on its process."""
     return Retry(_wait_s(1, budgets), record.spent["memory"], alone=record.spent["memory"] > 1)
 
 

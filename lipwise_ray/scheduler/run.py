@@ -28,7 +28,7 @@ from lipwise_ray.state.store import Store, to_json
 
 _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S = 0.5
-_LOOK_S = 1.0
+_CHECK_S = 1.0
 Onward = TypeVar("Onward")
 
 
@@ -112,7 +112,7 @@ class _Running:
         return not is_past
 
     def _driven(self, stage: str, step: Callable[[], Onward]) -> Onward | RowFailure:
-        """Return what the row's flow says is next, or why this row alone ends.
+        """Return the outcome of a step of the row's flow, or the failure by which this row alone ends.
 
         What drives it may break: by a result or a setting that is not what it expects, say.
         """
@@ -183,7 +183,7 @@ class Run:
     """The whole run was cancelled: rows that were not begun stay so."""
     _unwanted: set[str] = field(default_factory=set[str])
     _told: set[str] = field(default_factory=set[str])
-    _looked_s: float = 0.0
+    _checked_s: float = 0.0
     _source_empty: bool = False
     _awaiting_admission: list[tuple[_Running, list[Task]]] = field(default_factory=list[tuple[_Running, list[Task]]])
 
@@ -269,9 +269,9 @@ class Run:
     def _look_for_requests(self) -> None:
         """Do what `lipwise-ray cancel` asked for."""
         now = time.monotonic()
-        if now - self._looked_s < _LOOK_S:
+        if now - self._checked_s < _CHECK_S:
             return
-        self._looked_s = now
+        self._checked_s = now
         for key in self.place.names(layout.CONTROL):
             self.cancelled = self.cancelled or key == layout.CANCEL_RUN
             name = key.rsplit("/", 1)[-1].removeprefix("cancel-").removesuffix(".json")

@@ -86,19 +86,19 @@ class TaskKind(Generic[P, R]):
     admits: AnyKind | None = field(default=None, kw_only=True)
 
     def write_payload(self, payload: P) -> bytes:
-        """Return what a worker is told as JSON."""
+        """Return a payload as JSON."""
         return adapter_of(self.payload).dump_json(payload)
 
     def read_payload(self, data: bytes) -> P:
-        """Return what `write_payload` was given."""
+        """Read the JSON of `write_payload`."""
         return adapter_of(self.payload).validate_json(data)
 
     def write_result(self, result: R) -> bytes:
-        """Return what a worker gave as JSON."""
+        """Return a result as JSON."""
         return adapter_of(self.result).dump_json(result)
 
     def read_result(self, data: bytes) -> R:
-        """Return what `write_result` was given."""
+        """Read the JSON of `write_result`."""
         return adapter_of(self.result).validate_json(data)
 
     def record_of(self, payload: P) -> Json:

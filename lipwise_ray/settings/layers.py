@@ -181,7 +181,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
 
 
 def in_words(item: Mapping[str, Any], name: str) -> str:
-    """Return what is wrong with a value by one of pydantic's errors: what it is, and then what it should be.
+    """Return the fault of a value by one of pydantic's errors: what it is, and then what it should be.
 
     Args:
         item: The error; of what a section is missing, or of several of its values together, the input is the section.

@@ -76,7 +76,7 @@ def document() -> str:
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what the source says below each key."""
+    """Return the docstrings below each key in the source."""
     body = ast.parse(inspect.getsource(model)).body[0]
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}

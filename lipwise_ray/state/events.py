@@ -62,7 +62,7 @@ class TaskFailed(TaskEvent):
 
     @staticmethod
     def of(one: FailedTry) -> TaskFailed:
-        """Return what a dead letter would tell, without the end of the worker's log."""
+        """Return the event of a failed attempt: what a dead letter holds, without the end of the worker's log."""
         return TaskFailed(
             attempt=one.attempt,
             worker=one.worker,

@@ -86,12 +86,12 @@ def voices(video_id: str, voices_id: str, number: int) -> str:
 
 
 def recognised(video_id: str, looks_id: str) -> str:
-    """Return the folder of what a video's faces look like."""
+    """Return the folder of a video's face embeddings."""
     return f"{video(video_id)}/looks-{looks_id}"
 
 
-def looks(video_id: str, looks_id: str, number: int) -> str:
-    """Return the key of what one chunk's faces look like; it is created whole."""
+def face_embeddings(video_id: str, looks_id: str, number: int) -> str:
+    """Return the key of one chunk's face embeddings; it is created whole."""
     return f"{recognised(video_id, looks_id)}/chunk-{number:05d}.npz"
 
 

@@ -67,8 +67,8 @@ class DriverLease:
         self._expiry_s = expiry_s
         self._lost = threading.Event()
         self._ended = threading.Event()
-        (seen,) = _watched([store], wait, expiry_s)
-        self.epoch = seen.epoch + 1
+        (previous,) = _watched([store], wait, expiry_s)
+        self.epoch = previous.epoch + 1
         if not store.create(layout.epoch(self.epoch), to_json(_own_record(run_id))):
             raise _taken(store, self.epoch)
         self._beats = 0
@@ -99,7 +99,7 @@ class DriverLease:
         return _clock_s() - self._seen_s
 
     def check(self) -> bool:
-        """Look whether a newer driver has taken over; return whether this one still holds the lease."""
+        """Check whether a newer driver has taken over; return whether this one still holds the lease."""
         if not self._lost.is_set() and _newest(self._store) > self.epoch:
             self._lost.set()
         return self.held
@@ -141,7 +141,7 @@ def _clock_s() -> float:
 
 def holder(store: Store) -> Json | None:
     """Return who holds a state's lease as far as its records tell, with its latest beat; None where nobody does."""
-    seen = _look(store)
+    seen = _read_lease(store)
     if seen.is_free or _life(seen.record) == "dead":
         return None
     return {
@@ -175,12 +175,12 @@ def take_back(
     Raises:
         StateError: One is.
     """
-    for seen in _watched(stores, wait, expiry_s):
-        now = _look(seen.store)  # others were looked at since
-        if now == seen and not now.is_free:
+    for lease in _watched(stores, wait, expiry_s):
+        now = _read_lease(lease.store)  # others were looked at since
+        if now == lease and not now.is_free:
             if now.store.create(layout.epoch(now.epoch + 1), to_json({**_own_record(run_id), "released": True})):
                 continue
-            now = _look(seen.store)
+            now = _read_lease(lease.store)
         if not now.is_free:  # else it was given back, or somebody else has just done the same
             raise _taken(now.store, now.epoch)
 
@@ -211,26 +211,26 @@ def _watched(stores: Iterable[Store], wait: Callable[[str], None], expiry_s: flo
     Raises:
         StateError: A holder lives.
     """
-    found = [_look(store) for store in stores]
+    leases = [_read_lease(store) for store in stores]
     silent: list[int] = []
-    for number, seen in enumerate(found):
-        life = "dead" if seen.is_free else _life(seen.record)
+    for number, lease in enumerate(leases):
+        life = "dead" if lease.is_free else _life(lease.record)
         if life == "alive":
-            raise _taken(seen.store, seen.epoch)
+            raise _taken(lease.store, lease.epoch)
         if life == "unknown":
-            wait(f"{_who(seen.record)} held the state; waiting {expiry_s:g} s for a sign of life")
+            wait(f"{_who(lease.record)} held the state; waiting {expiry_s:g} s for a sign of life")
             silent.append(number)
     begin_s = time.monotonic()
     while silent and time.monotonic() - begin_s < expiry_s:
         time.sleep(_WAIT_S)
         for number in list(silent):
-            now = _look(found[number].store)
-            if not now.is_free and now != found[number]:  # any change is life, also one that cannot be understood
+            now = _read_lease(leases[number].store)
+            if not now.is_free and now != leases[number]:  # any change is life, also one that cannot be understood
                 raise _taken(now.store, now.epoch)
             if now.is_free:
-                found[number] = now
+                leases[number] = now
                 silent.remove(number)
-    return found
+    return leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ class _Seen:
         return not self.epoch or self.record.released or _is_released(as_json(self.beat))
 
 
-def _look(store: Store) -> _Seen:
+def _read_lease(store: Store) -> _Seen:
     newest = _newest(store)
     record = read_typed(store, layout.epoch(newest), Epoch) if newest else None
     return _Seen(store, newest, record or Epoch(), store.read(layout.beat(newest)) if newest else None)
@@ -272,7 +272,7 @@ def _life(record: Epoch) -> Life:
 
 
 def _space() -> str:
-    """Return what tells apart the places in which one number means one process; empty where that cannot be told.
+    """Return the id of the space in which a process number means one process; empty where that is unknown.
 
     On Linux that is the PID namespace of a kernel since it was booted: containers may share a host's name. Elsewhere it
     is the host.
@@ -288,7 +288,7 @@ def _space() -> str:
 
 
 def _started(pid: str) -> str | None:
-    """Return what tells a process from all others that get its number, whatever its machine's clock is set to.
+    """Return the start of a process, by which it differs from others that get its number, whatever the clock says.
 
     Args:
         pid: Its number, or ``self``.

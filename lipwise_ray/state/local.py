@@ -141,7 +141,7 @@ class LocalStore:
             return sorted(path.relative_to(self.root).as_posix() for path in found if path.is_file())
 
     def listing(self, prefix: str) -> Iterator[Listed]:
-        """Yield what lies under a folder, all of one folder together."""
+        """Yield the keys under a folder, all of one folder together."""
         for folder, folders, names in os.walk(self._path(prefix)):
             folders.sort()
             for name in sorted(names):
@@ -183,7 +183,7 @@ class LocalStore:
         """Do nothing: files lie here."""
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes a record or file has, None where there is none."""
+        """Return the size of a record or file in bytes, None where there is none."""
         path = self._path(key)
         return path.stat().st_size if path.is_file() else None
 

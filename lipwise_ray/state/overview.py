@@ -104,27 +104,27 @@ def overview(address: str) -> Overview:
     if record is None:
         raise StateError("no_runs", address, got="holds no run", do="Check the path")
     shards = shards_of(store, run_id, record)
-    found = Overview(run_id, record.manifest, record.rows if record.rows_total is None else record.rows_total)
-    found.not_begun = [one.shard for one in shards if not one.run_id]
+    summary = Overview(run_id, record.manifest, record.rows if record.rows_total is None else record.rows_total)
+    summary.not_begun = [one.shard for one in shards if not one.run_id]
     ended = [_ended(store, one.run_id) for one in shards if one.run_id]
     failures = [key for _, failed in ended for key in failed]
-    found.done, found.failed = sum(done for done, _ in ended), len(failures)
-    found.failures += map(_failed_row, store.read_all(failures))
-    found.unfinished = list(_unfinished(store))
+    summary.done, summary.failed = sum(done for done, _ in ended), len(failures)
+    summary.failures += map(_failed_row, store.read_all(failures))
+    summary.unfinished = list(_unfinished(store))
     for _, one in holders(store):
         running, loading = one.pop("running", []), one.pop("loading", 0)
         leases = (typed(one, LeaseRecord) for one in (running if isinstance(running, list) else []))
-        found.running += [one for one in leases if one is not None]
-        found.loading += loading if isinstance(loading, int) else 0
-        found.holder = found.holder or one
-        found.holders.append(one)
-    found.not_begun = [one for one in found.not_begun if not is_at_work(store, one)]
+        summary.running += [one for one in leases if one is not None]
+        summary.loading += loading if isinstance(loading, int) else 0
+        summary.holder = summary.holder or one
+        summary.holders.append(one)
+    summary.not_begun = [one for one in summary.not_begun if not is_at_work(store, one)]
     letters = sorted(quarantine.keys(store))
     for key, data in zip(letters, store.read_all(letters), strict=True):
         letter = typed(as_json(data), Letter)
         last = letter.attempts[-1].message if letter else "its dead letter cannot be read"
-        found.quarantined.append(QuarantinedTask(letter.task if letter else key, last))
-    return found
+        summary.quarantined.append(QuarantinedTask(letter.task if letter else key, last))
+    return summary
 
 
 def _failed_row(data: bytes | None) -> FailedRow:
@@ -136,7 +136,7 @@ def _failed_row(data: bytes | None) -> FailedRow:
 
 
 def latest_run(store: Store) -> RunRecord | None:
-    """Return what the latest run was begun with, None where no run was ever begun.
+    """Return the record of the latest run, None where no run was ever started.
 
     Raises:
         StateError: Its record cannot be read: an earlier run's is no substitute.
@@ -182,9 +182,9 @@ def shards_of(store: Store, run_id: str, run: RunRecord) -> list[ShardRun]:
     if run.shard is None:
         return [ShardRun("", run_id, run)]
     count = int(run.shard.rpartition("/")[2])
-    found = {f"{number}/{count}": ShardRun(f"{number}/{count}", "", None) for number in range(1, count + 1)}
-    found[run.shard] = ShardRun(run.shard, run_id, run)
-    wanted, since_s = len(found) - 1, 0.0
+    by_shard = {f"{number}/{count}": ShardRun(f"{number}/{count}", "", None) for number in range(1, count + 1)}
+    by_shard[run.shard] = ShardRun(run.shard, run_id, run)
+    wanted, since_s = len(by_shard) - 1, 0.0
     for other_id, other in islice(_runs(store), _MOST_OTHER_RUNS + 2 * count):
         if not wanted or other.begun < since_s:
             break
@@ -192,10 +192,10 @@ def shards_of(store: Store, run_id: str, run: RunRecord) -> list[ShardRun]:
             continue
         if other.shard == run.shard:
             since_s = max(since_s, other.begun - _A_NIGHT_S)
-        elif other.shard in found and not found[other.shard].run_id:
-            found[other.shard] = ShardRun(other.shard, other_id, other)
+        elif other.shard in by_shard and not by_shard[other.shard].run_id:
+            by_shard[other.shard] = ShardRun(other.shard, other_id, other)
             wanted -= 1
-    return list(found.values())
+    return list(by_shard.values())
 
 
 def kept_runs(store: Store) -> set[str]:
@@ -220,7 +220,7 @@ def shards_to_do(store: Store) -> list[str]:
 
 
 def _ended(store: Store, run_id: str) -> tuple[int, list[str]]:
-    """Return how many rows of a run are done, and the keys of those that failed."""
+    """Return the number of rows of a run that are done, and the keys of those that failed."""
     ended = store.names(layout.rows(run_id))
     failed = [key for key in ended if not key.endswith("-done.json")]
     return len(ended) - len(failed), failed

@@ -185,7 +185,7 @@ class RemoteStore:
         return self._records.names(f"{prefix.rstrip('/')}/")
 
     def listing(self, prefix: str) -> Iterator[Listed]:
-        """Yield what lies under a folder, all of one folder together."""
+        """Yield the keys under a folder, all of one folder together."""
         return self._records.listing(f"{prefix.rstrip('/')}/")
 
     def folders(self, prefix: str) -> list[str]:
@@ -222,7 +222,7 @@ class RemoteStore:
             return self._copies.pop(key, None)
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes a record or file has, None where there is none."""
+        """Return the size of a record or file in bytes, None where there is none."""
         facts = self._records.facts(key)
         return None if facts is None else facts.size
 

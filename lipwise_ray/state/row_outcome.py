@@ -70,7 +70,7 @@ class RowOutcome(_Envelope):
 
 
 def outcome_in(record: Json | None) -> RowOutcome | None:
-    """Return what a row's record says; None for one that is missing, damaged or another."""
+    """Return the outcome in a row's record; None for one that is missing, damaged or another."""
     envelope = typed(record, _Envelope)
     result = typed(record, EvaluationResult) or typed(record, DubResult) or typed(record, RowFailure)
     if envelope is None or result is None:

@@ -149,5 +149,5 @@ def amended(record: Json, value: object, *fields: str) -> Json:
 
 @cache
 def adapter_of(shape: type[Shape]) -> TypeAdapter[Shape]:
-    """Return what reads and writes values of a type; it is made once."""
+    """Return the adapter that reads and writes values of a type; it is made once."""
     return TypeAdapter(shape)

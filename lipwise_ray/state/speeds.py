@@ -46,7 +46,7 @@ class _Record:
 
 
 def speed_of(result: RowResult) -> JobSpeed | None:
-    """Return how fast a row's job was; None where its result says nothing of that, or was there before."""
+    """Return the speed of a row's job; None where its result does not hold it, or was there before."""
     if not isinstance(result, DubResult) or result.reused or not (result.render_s and result.frames and result.chunks):
         return None
     return JobSpeed(result.frames, result.chunks, result.render_s, str((result.identity or {}).get("device", "")))
@@ -63,7 +63,7 @@ def write_speeds(store: Store, run_id: str, jobs: Sequence[JobSpeed]) -> None:
 
 
 def latest_speeds(store: Store) -> list[JobSpeed]:
-    """Return how fast the latest jobs were, the latest first."""
+    """Return the speeds of the latest jobs, the latest first."""
     keys = store.names(layout.SPEEDS)[-MOST_RUNS:][::-1]  # runs are named after the time at which they began
     found: list[JobSpeed] = []
     for start in range(0, len(keys), _RUNS_AT_A_TIME):

@@ -68,7 +68,7 @@ class Store(Protocol):
         ...
 
     def listing(self, prefix: str) -> Iterator[Listed]:
-        """Yield what lies under a folder, all of one folder together."""
+        """Yield the keys under a folder, all of one folder together."""
         ...
 
     def folders(self, prefix: str) -> list[str]:
@@ -96,7 +96,7 @@ class Store(Protocol):
         ...
 
     def size(self, key: str) -> int | None:
-        """Return how many bytes a record or file has, None where there is none."""
+        """Return the size of a record or file in bytes, None where there is none."""
         ...
 
     def put_file(self, key: str, path: Path) -> None:
@@ -137,7 +137,7 @@ def read_json(store: Store, key: str) -> Json | None:
 
 
 def load_file(store: Store, key: str, load: Callable[[Path], Loaded]) -> Loaded | None:
-    """Return what a file holds, or None when it is missing or damaged; a damaged one is removed, to be made again.
+    """Return the contents of a file, or None when it is missing or damaged; a damaged one is removed, to be made again.
 
     A copy that makes room before it is opened, or that a crash left in part, says nothing of the file, and neither does
     this machine's want of descriptors: it is fetched once more.

@@ -74,9 +74,9 @@ def read_npz(
         ValueError: It is no such archive, or damaged, or an array is not what it must be; the message says which.
         OSError: It cannot be read.
     """
-    known = dict(lengths or {})
+    known_lengths = dict(lengths or {})
     room = most_bytes
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     with _as_value_error(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
         for name, spec in specs.items():
@@ -88,14 +88,14 @@ def read_npz(
             where = f"{path.name}: {name}"
             with archive.open(member) as file:
                 header = _header(where, file)
-                _check(where, header, spec, known)
+                _check(where, header, spec, known_lengths)
                 room -= header.memory_bytes(spec)
                 if room < 0:
                     raise ValueError(
                         f"{where}: of shape {header.shape}, does not fit into {most_bytes} bytes with the others"
                     )
-                found[name] = _converted(where, _values(where, file, header), spec)
-    return found
+                arrays[name] = _converted(where, _values(where, file, header), spec)
+    return arrays
 
 
 def map_npy(path: Path, spec: ArraySpec) -> Array:
@@ -129,7 +129,7 @@ class _Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def memory_bytes(self, spec: ArraySpec) -> int:
-        """Return what reading takes: as it is stored, and as it is given where that is another array."""
+        """Return the memory that reading takes: as it is stored, and as it is given where that is another array."""
         dtype = self.dtype if spec.dtype == "U" else np.dtype(spec.dtype)
         return self.stored_bytes + (math.prod(self.shape) * dtype.itemsize if dtype != self.dtype else 0)
 

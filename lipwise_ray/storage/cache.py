@@ -23,7 +23,7 @@ _UNSEEN_SHARE = 64
 """Files are looked through when such a part of the bound has come since: that takes long where they are many."""
 
 _LOCKS = 64
-_LOOK_S = 0.05
+_POLL_S = 0.05
 
 
 def machine_folder() -> Path:
@@ -178,7 +178,7 @@ def _locked(folder: Path, name: str, on_wait: Callable[[], None]) -> Generator[N
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 on_wait()
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
                 continue
             break
         yield

@@ -172,22 +172,22 @@ def _losses(out: Tensor, faces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     rows, columns = out.shape[2:]
     cells = cell_middles(rows, columns).to(out.device)
-    there = ~faces[:, :, 0].isnan()
+    has_face = ~faces[:, :, 0].isnan()
     clean = torch.nan_to_num(faces) / STRIDE
     middle = (clean[..., 0:2] + clean[..., 2:4]) / 2
     side = (clean[..., 2:4] - clean[..., 0:2]).mean(-1).clamp(min=1e-3)
     apart = cells[None, None] - middle[..., None, None]
     sigma = (0.12 * side).clamp(min=0.5)[..., None, None]
-    heat = torch.exp(-apart.square().sum(2) / (2 * sigma.square())) * there[..., None, None]
+    heat = torch.exp(-apart.square().sum(2) / (2 * sigma.square())) * has_face[..., None, None]
     heat = heat.amax(1)
-    peak = _peaks(middle, there, rows, columns)
+    peak = _peaks(middle, has_face, rows, columns)
     logit = out[:, 0]
     chance = logit.sigmoid()
     hit = -(functional.logsigmoid(logit) * (1 - chance) ** _FOCUS)[peak]
     miss = -(functional.logsigmoid(-logit) * chance**_FOCUS * (1 - heat) ** _NEAR)[~peak]
-    count = there.sum().clamp(min=1)
+    count = has_face.sum().clamp(min=1)
     score = (hit.sum() + miss.sum()) / count
-    image, face = there.nonzero(as_tuple=True)
+    image, face = has_face.nonzero(as_tuple=True)
     if not len(image):
         return score, out.sum() * 0, out.sum() * 0
     # The cells around a middle learn the geometry too: the best-scored one may be a neighbour.

@@ -82,7 +82,7 @@ def prepare_clip(
         InputError: The clip cannot be used: no face, no audio, too short, out of sync.
         StorageError: The disk is full.
     """
-    asked: Json = {
+    wanted_spec: Json = {
         "source_sha256": sha256_of(video) if video.is_file() else None,
         "size_px": spec.size_px,
         "pads": list(spec.pads),
@@ -90,7 +90,7 @@ def prepare_clip(
         "checked": judge is not None,
     }
     noted = _known(target / NOTE)
-    if noted is not None and noted.get("asked") == asked:
+    if noted is not None and noted.get("asked") == wanted_spec:
         return noted
     info = probe_video(video)
     index = build_index(info)
@@ -118,7 +118,7 @@ def prepare_clip(
                 must=f"more than {FRAMES} are needed",
                 do="Leave it out, or give longer footage",
             )
-        result: Json = {"frames": frames, "source": video.name, "asked": asked}
+        result: Json = {"frames": frames, "source": video.name, "asked": wanted_spec}
         if judge is not None:
             result["offset_frames"] = offset = judge.offset(crops, mel)
             if abs(offset) > _MOST_OFFSET_FRAMES:

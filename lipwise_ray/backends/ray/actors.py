@@ -79,7 +79,7 @@ class Agent:
             os.kill(pid, signal.SIGKILL)
 
     def tail(self, log: str, mark: str) -> str:
-        """Return what a worker's log says since the last line that ends in `mark`, its end only."""
+        """Return the end of a worker's log, from the last line that ends in `mark`."""
         return log_end(Path(log)).rpartition(f"--- {mark}\n")[2]
 
     def words_of_start(self, config: WorkerConfig, worker: str) -> tuple[bool, str]:

@@ -33,7 +33,7 @@ _STOP_S = "300"
 _CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")
 _POLL_S = 1.0
 _YOUNG_S = 60.0
-_PROBE_S, _LOOK_S = 120.0, 300.0
+_PROBE_S, _ASK_S = 120.0, 300.0
 _PROBE = """
 import importlib.metadata as m, json, platform, ray
 ray.init(log_to_driver=False)
@@ -137,13 +137,13 @@ class ClusterJobs:
                 must="an id has letters, digits, or ._- (at most 128)",
             )
         base = _PREFIX + hashlib.sha256(key.encode()).hexdigest()[:12]
-        what = _digest(words, folder)
+        digest = _digest(words, folder)
         mine = [one for one in self.runs() if one.id == name or (name is None and _is_of(one.id, base))]
-        there = next((one for one in mine if name is not None or not one.ended), None)
-        if there is not None and there.did_nothing and name is not None:
-            self._forget(there, what)
-        elif there is not None:
-            return self._same(there, what), False
+        existing = next((one for one in mine if name is not None or not one.ended), None)
+        if existing is not None and existing.did_nothing and name is not None:
+            self._forget(existing, digest)
+        elif existing is not None:
+            return self._same(existing, digest), False
         chosen = name or f"{base}.{max((int(one.id.rpartition('.')[2]) for one in mine), default=0) + 1}"
         try:
             with self._told("did not take the job"):
@@ -151,10 +151,10 @@ class ClusterJobs:
                     entrypoint=shlex.join([*_PROGRAM, *words, "--sent-to", self.address]),
                     submission_id=chosen,
                     runtime_env=_environment(folder, program),
-                    metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200], WHAT: what},
+                    metadata={_SENDER[0]: _SENDER[1], "manifest": redact(words[1])[:200], WHAT: digest},
                 )
         except SetupError as error:
-            return self._same(self._other(chosen, error), what), False
+            return self._same(self._other(chosen, error), digest), False
         return chosen, True
 
     def _forget(self, job: JobLine, what: str) -> None:
@@ -212,16 +212,16 @@ class ClusterJobs:
             self._client.stop_job(name)
 
     def logs(self, name: str) -> str:
-        """Return what a job has printed so far."""
+        """Return the log of a job so far."""
         with self._told("did not give the job's log"):
             return self._client.get_job_logs(name)
 
     def tail(self, name: str) -> AsyncIterator[str]:
-        """Yield what a job has printed so far, and then what it prints."""
+        """Yield the log of a job: what is there, then what comes."""
         return self._client.tail_job_logs(name)
 
     def probe(self) -> dict[str, Any]:
-        """Return what a small job sees over there: versions of Python, Ray and packages, nodes, GPUs.
+        """Return the facts that a small job gathers on the cluster: versions of Python, Ray and packages, nodes, GPUs.
 
         Raises:
             SetupError: It does not answer.
@@ -249,7 +249,7 @@ class ClusterJobs:
             SetupError: It does not come to an end, or cannot begin.
         """
         entrypoint = shlex.join([*_PROGRAM, *words])
-        log, job = self._ask(_LOOK_S, entrypoint=entrypoint, runtime_env=_environment(folder, program))
+        log, job = self._ask(_ASK_S, entrypoint=entrypoint, runtime_env=_environment(folder, program))
         if job.code is None:
             raise SetupError(
                 "look",

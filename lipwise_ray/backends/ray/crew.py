@@ -13,7 +13,7 @@ import ray.exceptions
 from lipwise_ray.backends.ray.session import ROUNDING, Nodes, free_resources, must_live, ray_logs
 from lipwise_ray.backends.ray.starts import Starts, late, words_of_ray
 
-_LOOK_S = 1.0
+_POLL_S = 1.0
 
 
 class HandlerActor:
@@ -88,7 +88,7 @@ class Crew:
             EngineError: The embedded Ray has ended.
             SetupError: No actor begins.
         """
-        ready, _ = ray.wait([*self._busy, *self._beginning], num_returns=1, timeout=_LOOK_S)
+        ready, _ = ray.wait([*self._busy, *self._beginning], num_returns=1, timeout=_POLL_S)
         must_live()
         self._take_in(ready)
         for ref in ready:

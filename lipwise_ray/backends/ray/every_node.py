@@ -57,8 +57,8 @@ def ask_every_node(
         waiting: dict[Any, tuple[str, float]] = {}
         for node in ray.nodes():
             if node["Alive"]:
-                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                call = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=there).remote()
+                on_that_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                call = remote.options(num_cpus=0, max_retries=0, scheduling_strategy=on_that_node).remote()
                 waiting[call] = node["NodeManagerAddress"], float(node["Resources"].get("GPU", 0.0))
         deadline_s = time.monotonic() + most_s
         while waiting:

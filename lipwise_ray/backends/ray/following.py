@@ -38,7 +38,7 @@ class Followed(Protocol):
         ...
 
     def logs(self, name: str) -> str:
-        """Return what a job has printed so far.
+        """Return the log of a job so far.
 
         Raises:
             SetupError: The cluster is out of reach.
@@ -46,7 +46,7 @@ class Followed(Protocol):
         ...
 
     def tail(self, name: str) -> AsyncIterator[str]:
-        """Yield what a job has printed so far, and then what it prints."""
+        """Yield the log of a job: what is there, then what comes."""
         ...
 
 
@@ -77,10 +77,10 @@ def follow(
     while True:
         asyncio.run(log.follow(jobs.tail(name)))
         try:
-            found = jobs.must_find(name)
-            if found.ended:
+            job = jobs.must_find(name)
+            if job.ended:
                 _take_the_rest(jobs, name, log)
-                return found
+                return job
             if lost_s is not None:
                 tell(f"{jobs.address} is within reach again")
             lost_s, missed, wait_s = None, 0, _POLL_S

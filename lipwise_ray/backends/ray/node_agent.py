@@ -35,7 +35,7 @@ class Cloud(Protocol):
         ...
 
     def seconds_left(self) -> float | None:
-        """Return how long the machine will live, None while nobody wants to end it."""
+        """Return the seconds until the machine goes away, None while no notice says so."""
         ...
 
 
@@ -110,7 +110,7 @@ def _token_header(token: str) -> dict[str, str]:
 
 
 def _asked(method: str, url: str, headers: dict[str, str]) -> requests.Response | None:
-    """Return what a metadata service answers, None where nobody does; proxies are left out."""
+    """Return the answer of a metadata service, None where nobody answers; proxies are left out."""
     with requests.Session() as session:
         session.trust_env = False
         try:
@@ -120,7 +120,7 @@ def _asked(method: str, url: str, headers: dict[str, str]) -> requests.Response 
 
 
 def cloud_of(name: str, metadata: str | None = None) -> Cloud | None:
-    """Return what tells of this machine's end, None where nothing does.
+    """Return the cloud whose notices tell of this machine's end, None where none does.
 
     Args:
         name: ``aws``, ``gcp``, ``none``, or ``auto``, which asks both.
@@ -174,7 +174,7 @@ class DrainedNode:
         Raises:
             SetupError: The cluster did not take it.
         """
-        told = {
+        options = {
             "--address": self.address,
             "--node-id": self.id,
             "--reason": "DRAIN_NODE_REASON_PREEMPTION",
@@ -187,7 +187,7 @@ class DrainedNode:
             "-m",
             "ray.scripts.scripts",
             "drain-node",
-            *(w for pair in told.items() for w in pair),
+            *(w for pair in options.items() for w in pair),
         ]
         done = subprocess.run(  # noqa: S603  # ours
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_DRAIN_S, check=False

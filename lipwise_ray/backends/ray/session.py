@@ -170,7 +170,7 @@ def _answers(address: str) -> bool:
 
 
 def free_resources(node_id: str) -> dict[str, float]:
-    """Return what of a node nobody has reserved."""
+    """Return the resources of a node that nobody has reserved."""
     from ray._private.state import available_resources_per_node  # private, as the next one is
 
     return available_resources_per_node().get(node_id, {})

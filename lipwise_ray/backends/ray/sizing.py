@@ -13,7 +13,7 @@ from lipwise_ray.settings.model import EngineSettings
 def workers_and_threads(
     settings: EngineSettings, nodes: Collection[Node], gpu_slots: int, *, gpu: bool
 ) -> tuple[int, int]:
-    """Return how many render workers there may be, 0 for as many as GPUs, and the threads of each.
+    """Return the number of render workers, 0 for one a GPU slot, and the threads of each.
 
     Args:
         settings: What is asked for.

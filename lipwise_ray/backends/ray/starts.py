@@ -64,7 +64,7 @@ class Starts:
         return isinstance(self._why, SetupError) and self._why.code == _NO_ENVIRONMENT
 
     def error(self) -> SetupError:
-        """Return what the run stops with."""
+        """Return the error with which the run stops."""
         if isinstance(self._why, SetupError):
             return self._why
         if isinstance(self._why, LipwiseError):  # of its node's disk, say
@@ -120,7 +120,7 @@ def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]
 
 
 def words_of_ray(ray_logs: str) -> str:
-    """Return what Ray's own logs of a node end with: whoever starts processes tells what keeps them from running."""
+    """Return the end of Ray's own logs of a node: whoever starts processes tells what keeps them from running."""
     return _tail(_latest(Path(ray_logs), "worker-*.err")) or _tail(_latest(Path(ray_logs), "raylet.err"))
 
 

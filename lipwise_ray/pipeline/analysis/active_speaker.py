@@ -79,7 +79,7 @@ class SpeakerScores:
         )
 
     def of(self, tracks: Iterable[int]) -> float:
-        """Return how well some tracks, of one person, agree with the sound.
+        """Return the agreement of some tracks, of one person, with the audio.
 
         It is the mean cosine at the best offset, drawn towards 0 where few windows were heard.
         """
@@ -138,9 +138,9 @@ def listen(
     ) as reader:
         for start in range(0, len(begins), _BLOCK_WINDOWS):
             block = begins[start : start + _BLOCK_WINDOWS]
-            seen = [n for n in sorted({n + k for n in block for k in range(_WINDOW_FRAMES)}) if int(grid[n]) in faces]
+            needed = [n for n in sorted({n + k for n in block for k in range(_WINDOW_FRAMES)}) if int(grid[n]) in faces]
             crops: dict[int, dict[int, U8Array]] = {}
-            for n, decoded in zip(seen, reader.read_order(int(grid[n]) for n in seen), strict=True):
+            for n, decoded in zip(needed, reader.read_order(int(grid[n]) for n in needed), strict=True):
                 frame = recipe.apply(decoded)
                 for track, box in faces[int(grid[n])]:
                     crop = read_region(frame, recipe.canvas, box_to_shown(box, _SIDE_PX), _SIDE_PX)

@@ -104,7 +104,7 @@ def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tr
 
 
 def crop_rules(settings: Settings, rate: Fraction) -> CropRules:
-    """Return how the faces of a video become crops, and which are left alone."""
+    """Return the rules by which a video's faces become crops, or are left alone."""
     faces = settings.faces
     is_reference = faces.smoothing == "reference"
     return CropRules(

@@ -28,15 +28,15 @@ from lipwise_ray.values import F32Array, F64Array, I64Array, Span
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_LOOKS = 6
-"""Faces of a track that are looked at in a stretch, from its parts in turn."""
+_FACES_A_TRACK = 6
+"""Faces of a track that are embedded in a stretch, one from each of its parts."""
 
 _ARRAYS = {"track": ArraySpec("int64", ("T",)), "total": ArraySpec("float64", ("T", "V"))}
 
 
 @dataclass(frozen=True, slots=True)
 class FaceEmbeddings:
-    """What faces look like, summed over the pictures that were looked at.
+    """Embeddings of faces, summed over the frames that were looked at.
 
     Attributes:
         track: Shape (T,).
@@ -61,13 +61,13 @@ class FaceEmbeddings:
 
     @staticmethod
     def joined(parts: Sequence[FaceEmbeddings]) -> FaceEmbeddings:
-        """Return several chunks' looks as one; tracks may occur more than once."""
+        """Return several chunks' embeddings as one; tracks may occur more than once."""
         return FaceEmbeddings(
             np.concatenate([part.track for part in parts]), np.concatenate([part.total for part in parts])
         )
 
     def of(self, tracks: Iterable[int]) -> F64Array | None:
-        """Return what some tracks, of one person, look like, of length 1; None where nobody looked."""
+        """Return the embedding of some tracks, of one person, of length 1; None where none was embedded."""
         total = self.total[np.isin(self.track, list(tracks))].sum(axis=0)
         length = float(np.linalg.norm(total))
         return total / length if length else None
@@ -89,7 +89,7 @@ class FaceEmbeddings:
         return cosine
 
 
-def look(
+def embed_tracks(
     info: VideoInfo,
     index: FrameIndex,
     recipe: FrameRecipe,
@@ -101,7 +101,7 @@ def look(
     salvage: bool,
     on_frame: Callable[[], None],
 ) -> FaceEmbeddings:
-    """Look at the faces of source frames ``[start, stop)``: a few of each track, those that are turned least.
+    """Embed the faces of source frames ``[start, stop)``: a few of each track, those that are turned least.
 
     Args:
         info: The video.
@@ -134,7 +134,7 @@ def look(
 def embed_portrait(
     info: VideoInfo, index: FrameIndex, detector: FaceDetector, embedder: SFace, settings: DetectSettings, name: str
 ) -> FaceEmbeddings:
-    """Look at the one face of a portrait.
+    """Embed the one face of a portrait.
 
     Args:
         info: The image.
@@ -148,8 +148,10 @@ def embed_portrait(
         FaceError: It shows no face, or several.
     """
     recipe = make_recipe(info, index.sizes)
-    found = scan(info, index, recipe, Span(0, 1), detector, settings, threads=1, salvage=False, on_frame=lambda: None)
-    faces = np.flatnonzero(found.frame == 0)
+    detections = scan(
+        info, index, recipe, Span(0, 1), detector, settings, threads=1, salvage=False, on_frame=lambda: None
+    )
+    faces = np.flatnonzero(detections.frame == 0)
     if len(faces) != 1:
         raise FaceError(
             "portrait",
@@ -160,7 +162,7 @@ def embed_portrait(
         )
     with VideoReader(info.path, info.stream_index, index) as reader:
         frame = recipe.apply(next(reader.read_order(iter([0]))))
-        face = embedding(frame, recipe, found.landmarks[faces[0]], embedder)
+        face = embedding(frame, recipe, detections.landmarks[faces[0]], embedder)
     return FaceEmbeddings(np.zeros(1, np.int64), face[None].astype(np.float64))
 
 
@@ -173,11 +175,13 @@ def _best(tracks: Tracks, number: int, span: Span) -> list[int]:
     seen = here[tracks.seen[here]]
     here = seen if len(seen) else here
     turned = np.abs(yaw_degrees(tracks.landmarks[here]))
-    return [int(part[np.argmin(turned[np.isin(here, part)])]) for part in np.array_split(here, _LOOKS) if len(part)]
+    return [
+        int(part[np.argmin(turned[np.isin(here, part)])]) for part in np.array_split(here, _FACES_A_TRACK) if len(part)
+    ]
 
 
 def embedding(frame: VideoFrame, recipe: FrameRecipe, landmarks: F32Array, embedder: SFace) -> F32Array:
-    """Return what a face looks like, of length 1.
+    """Return the embedding of a face, of length 1.
 
     Args:
         frame: A frame of the canvas.

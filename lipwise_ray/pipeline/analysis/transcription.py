@@ -74,7 +74,7 @@ def _damaged(folder: Path, got: str) -> SettingsError:
 
 
 def recogniser_id(folder: Path) -> str:
-    """Return what names a model's transcripts: its configuration, and the sizes and ends of its files."""
+    """Return the id of a model's transcripts: of its configuration, and the sizes and ends of its files."""
     found: dict[str, tuple[int, str]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file():
@@ -110,7 +110,7 @@ class Recogniser:
             raise _damaged(folder, str(error).splitlines()[0][:200]) from error
 
     def __call__(self, wave: F32Array, on_segment: Callable[[], None] = lambda: None) -> TranscriptRecord:
-        """Return what is said.
+        """Return the transcript.
 
         Args:
             wave: Mono at 16 kHz, shape (N,); a memory map is read in parts of five minutes.

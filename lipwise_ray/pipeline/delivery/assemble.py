@@ -127,12 +127,12 @@ def publish(
                     rate=plan.rate,
                     side=side,
                 )
-                found = verify(temporary, segments, plan.timeline, plan.audio_s, side, picture)
+                verified = verify(temporary, segments, plan.timeline, plan.audio_s, side, picture)
                 break
             except SegmentError as error:
                 # What only goes along costs nobody the video; where it is not known what of it, all of it stays.
-                told = {part: got for part, got in side.broken.items() if part in chosen.parts}
-                broken = told or dict.fromkeys(chosen.parts, error.got)
+                named = {part: got for part, got in side.broken.items() if part in chosen.parts}
+                broken = named or dict.fromkeys(chosen.parts, error.got)
                 if error.code not in _SIDE_FAULTS or not broken:
                     job.store.remove_all(
                         job.store.names(layout.soundtrack(probed.job_id))
@@ -140,7 +140,7 @@ def publish(
                     raise
                 chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
         bytes_total, sha256 = temporary.stat().st_size, sha256_of(temporary)
-    heard = (records.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
+    sounds = (records.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
     result = DubResult(
         synthetic="lips",
         row_id=job.spec.row_id,
@@ -149,9 +149,9 @@ def publish(
         bytes_total=bytes_total,
         sha256=sha256,
         seen=output.seen(),
-        frames=found.frames,
-        video_s=found.video_s,
-        audio_s=found.audio_s,
+        frames=verified.frames,
+        video_s=verified.video_s,
+        audio_s=verified.audio_s,
         counts=replace(plan.counts, frames_fitted=sum(marker.fitted for marker in markers)),
         chunks=len(plan.chunks),
         scanned=stretch_of(job).part,
@@ -167,7 +167,7 @@ def publish(
         notes=tuple(_notes(payload.row.weights, markers)),
         encoder=spec.codec,
         sound="copied" if soundtrack.copy else soundtrack.codec,
-        heard=tuple(records.heard_record(one) for one in heard if one is not None),
+        heard=tuple(records.heard_record(one) for one in sounds if one is not None),
         language=spoken,
         tags=job.spec.tags,
         weights=shaped(payload.row.weights.record(), CheckpointsByRole),
@@ -184,7 +184,7 @@ def publish(
 
 
 def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | None) -> SideStreams:
-    """Return what of the source's container goes along."""
+    """Return the streams, attachments, chapters and tags of the source's container that go along."""
     index = job.video.index
     edits = () if job.video.is_still else edits_of(index, plan.source, plan.timeline)
     chosen = side_streams(job.video.info, container, job.spec.settings.encode.keep, edits, index.rate)
@@ -203,7 +203,7 @@ def record_published(store: Store, result: DubResult, record: Json, first_id: st
 
 
 def measure_rendered(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> VideoMeasures | Repairs:
-    """Return what a rendered video is like before it is published, as the gate judges it."""
+    """Return the figures of a rendered video before it is published, for the gate."""
     gathered = _gather(job, payload, unscored)
     if isinstance(gathered, Repairs):
         return gathered
@@ -259,7 +259,7 @@ class _Gathered:
 
 
 def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _Gathered | Repairs:
-    """Return what chunks left, or which of them have to be made again."""
+    """Return the markers, segments and scores of all chunks, or the chunks that have to be made again."""
     job_id = payload.probed.job_id
     plan = read_plan(job.store, job_id)
     markers, missing = _markers(job, job_id, plan)
@@ -327,7 +327,7 @@ def _segment(job: JobContext, marker: ChunkMarker) -> SegmentFile:
 
 
 def _provenance(payload: JobPayload) -> dict[str, str]:
-    """Return what the file says of itself: that its lips are made, of what, with what, and how."""
+    """Return the tags by which the file says that its lips are made: of what, with what, and how."""
     identity = payload.probed.identity
     made: Json = {
         "made_with": f"lipwise-ray {__version__}",
@@ -344,7 +344,7 @@ def _provenance(payload: JobPayload) -> dict[str, str]:
 
 
 def _notes(weights: Checkpoints, markers: list[ChunkMarker]) -> list[str]:
-    """Return what is to be known of a video: that its faces are none that its networks were made for."""
+    """Return notes on a video whose faces are none that its networks were made for."""
     total, faces = (sum(marker.smoothness[place] for marker in markers if marker.smoothness) for place in range(2))
     if not looks_photographed(total, int(faces)):
         return []

@@ -29,8 +29,8 @@ class DeliveredSound:
     key: str = ""
 
 
-def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, told: str = "") -> DeliveredSound:
-    """Return how the audio is delivered.
+def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, known_key: str = "") -> DeliveredSound:
+    """Return the audio to deliver: copied packets, or an encoder's file.
 
     What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
 
@@ -39,7 +39,7 @@ def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, to
         scratch: Folder for temporary files.
         probed: What names the job.
         plan: The job's.
-        told: The key of the file, where somebody has just put it; empty where it has to be looked for.
+        known_key: The key of the file, where somebody has just put it; empty where it has to be looked for.
     """
     name = Path(job.spec.output)
     audio = Sounds(job, scratch, probed.job_id, probed.identity).file()
@@ -52,28 +52,28 @@ def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, to
     folder, suffix = layout.soundtrack(probed.job_id), name.suffix.lower()
     folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
     for copied in (True, False) if planned.copy else (False,):
-        known = whole_file(job.store, folders[copied], told)
-        if known is not None:
-            return DeliveredSound(replace(planned, copy=copied), probe_audio(known, WIDEST_LIMITS))
+        kept = whole_file(job.store, folders[copied], known_key)
+        if kept is not None:
+            return DeliveredSound(replace(planned, copy=copied), probe_audio(kept, WIDEST_LIMITS))
     with scratch_file(scratch, f"track{suffix}") as temporary:
         wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
         if encode.codec == "copy" and not wrote.copy:
             raise copy_impossible(audio.info, delivered, "its packets decode otherwise in there")
         key = f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}"
         job.store.put_file(key, temporary)
-    known = job.store.fetch(key)
-    if known is None:
+    kept = job.store.fetch(key)
+    if kept is None:
         raise StorageError(
             "no_sound",
             folder,
             got="the audio for the output is missing from the state",
             do="Run the same command again",
         )
-    return DeliveredSound(wrote, probe_audio(known, WIDEST_LIMITS), key)
+    return DeliveredSound(wrote, probe_audio(kept, WIDEST_LIMITS), key)
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:
-    """Return what a job asks of its sound's encoder.
+    """Return the settings of a job's audio encoder.
 
     Raises:
         SettingsError: It is not what `encode.deliver` asks for.

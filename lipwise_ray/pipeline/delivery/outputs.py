@@ -69,7 +69,7 @@ def _shown(stem: str) -> str:
 
 
 def _longest_name(folder: Path) -> int:
-    """Return how many bytes a file's name may have in a folder."""
+    """Return the bytes that a file's name may have in a folder."""
     try:
         return os.pathconf(folder, "PC_NAME_MAX")
     except (OSError, ValueError):

@@ -29,7 +29,7 @@ class Published:
 def find_published(
     store: Store, job_id: str, address: str, output: Output, *, verify: bool, on_block: Callable[[], None]
 ) -> Published:
-    """Return what was published for a job if the file at its address is still that.
+    """Return the published result of a job if the file at its address is still that one.
 
     A file of the right size that nobody touched counts as that. One that was touched, copied or moved is read, and what
     was seen of it is kept for the next time; so the outputs may have moved together with the state.
@@ -46,17 +46,17 @@ def find_published(
         StorageError: It cannot be read.
     """
     record = read_json(store, layout.result(job_id))
-    known = typed(record, DubResult)
-    seen = output.seen() if known else None
-    if record is None or known is None or seen is None:
+    result = typed(record, DubResult)
+    seen = output.seen() if result else None
+    if record is None or result is None or seen is None:
         return Published(None)
-    if seen.size == known.bytes_total:
-        is_as_seen = known.seen == seen
-        here = replace(known, output=address, seen=seen)
+    if seen.size == result.bytes_total:
+        is_as_seen = result.seen == seen
+        current = replace(result, output=address, seen=seen)
         if is_as_seen and not verify:
-            return Published(here)
-        if output.sha256(on_block) == known.sha256:
-            if here != known:
-                store.write(layout.result(job_id), to_json(amended(record, here, "output", "seen")))
-            return Published(here)
+            return Published(current)
+        if output.sha256(on_block) == result.sha256:
+            if current != result:
+                store.write(layout.result(job_id), to_json(amended(record, current, "output", "seen")))
+            return Published(current)
     return Published(None, f"{shown(address)}: is not the file that was published, so it is made again.")

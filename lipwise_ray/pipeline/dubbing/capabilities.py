@@ -46,7 +46,7 @@ class RenderCapabilities:
 
 
 def capabilities_of(device: str) -> RenderCapabilities:
-    """Return what this process can do on a device. torch is asked only where a network has loaded it."""
+    """Return the abilities of this process on a device. torch is asked only where a network has loaded it."""
     if "torch" not in sys.modules:
         return RenderCapabilities(opening_encoders())
     from lipwise_ray.nets.precision import has_bfloat16
@@ -91,7 +91,7 @@ class Choice:
         return settings.model_copy(update={"encode": settings.encode.model_copy(update={"codec": self.codec})})
 
     def identity(self, identity: Identity, device: str) -> Identity:
-        """Return what decides a job's result when it is done this way.
+        """Return the identity of a job that is done this way.
 
         The number format counts where it is not what each kind of device had before it counted: bfloat16 on CUDA,
         float32 on a CPU.
@@ -103,7 +103,7 @@ class Choice:
 
 
 def first_choice(settings: Settings) -> tuple[Choice]:
-    """Return what the settings name first, for tasks that are told of no choice."""
+    """Return the codec that the settings name first, for tasks without a choice."""
     return (Choice(settings.encode.codecs[0]),)
 
 
@@ -129,7 +129,7 @@ def choose(
     *,
     are_all: bool,
 ) -> Choices:
-    """Return how a job can be done.
+    """Return the ways in which a job can be done.
 
     bfloat16 is used where every worker has it in hardware, so that all of them can work; as long as none has told
     anything, GPUs count as having it and processors as not.
@@ -149,18 +149,18 @@ def choose(
     codecs = codecs_for(settings.encode.codecs, container)
     formats: list[bool | None] = [None]
     if _leaves_format_open(settings, checkpoints, device):
-        told = [one.bfloat16 for one in workers if one.bfloat16 is not None]
-        has = all(told) if told else device.startswith("cuda")
+        reported = [one.bfloat16 for one in workers if one.bfloat16 is not None]
+        has = all(reported) if reported else device.startswith("cuda")
         formats = [True, False] if has else [False, True]
-    known = tuple(Choice(codec, "" if codec == _BY_THE_VIDEO else codec, one) for codec in codecs for one in formats)
-    usable = tuple(choice for choice in known if not (choice.bfloat16 and formats[0] is False))
+    choices = tuple(Choice(codec, "" if codec == _BY_THE_VIDEO else codec, one) for codec in codecs for one in formats)
+    usable = tuple(choice for choice in choices if not (choice.bfloat16 and formats[0] is False))
     if not workers or not are_all:
-        return Choices(usable, known)
+        return Choices(usable, choices)
     possible = tuple(
         choice for choice in usable if not choice.encoder or any(choice.encoder in one.encoders for one in workers)
     )
     if possible:
-        return Choices(possible, known)
+        return Choices(possible, choices)
     gpus = ", ".join(sorted({one.gpu or "no GPU" for one in workers}))
     encoders = ", ".join(sorted({name for one in workers for name in one.encoders}))
     raise SettingsError(

@@ -44,10 +44,10 @@ def check_turns(
     ends = np.append(begins[1:], timeline.end_pts * tick)
 
     def shown_in(times_s: Iterable[tuple[Fraction, Fraction]]) -> BoolArray:
-        found = np.zeros(len(source), np.bool_)
+        is_shown = np.zeros(len(source), np.bool_)
         for start_s, end_s in times_s:
-            found |= (begins < float(end_s)) & (ends > float(start_s))
-        return found
+            is_shown |= (begins < float(end_s)) & (ends > float(start_s))
+        return is_shown
 
     for part in parts:
         _check_part(part, shown_in(part.times_s), source, timeline, chosen, settings)
@@ -118,7 +118,7 @@ def _check_part(
 
 
 def why_left_alone(frames: I64Array, chosen: FaceSelection, settings: Settings) -> str:
-    """Return how many of some source frames have faces that were left alone, and why, for a message."""
+    """Return the number of some source frames with faces that were left alone, and why, for a message."""
     rules = settings.faces
     left_alone = {
         f"under {rules.min_face_px:g} px in {{}} (faces.min_face_px)": chosen.too_small,

@@ -16,7 +16,7 @@ from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
 
 
 def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: str, images: dict[str, str]) -> Identity:
-    """Return what decides a job's result.
+    """Return the identity of a job: all that decides its result.
 
     Args:
         job: The job.
@@ -101,13 +101,13 @@ def _hash(checkpoint: Checkpoint | None) -> str | None:
 
 
 def detector_id_of(settings: Settings, checkpoints: Checkpoints) -> str:
-    """Return what decides which faces are found in a video, and how the records of that are cut."""
+    """Return the id of a video's detections: of all that decides which faces are found, and of the chunks."""
     chunk = settings.chunk.model_dump(mode="json")
     return record_id({"pipeline": PIPELINE_VERSION, **_detection(settings, checkpoints), "chunk": chunk})
 
 
 def protocol_of(job: JobSpec, checkpoints: Checkpoints, tracks_id: str | None) -> str:
-    """Return what decides where a video's figures are measured: whose face, found and followed how.
+    """Return the id of a measuring protocol: whose face is measured, found and followed how.
 
     Figures of the same protocol compare, whatever was dubbed and however it was cut into chunks. Which network scored
     them is told beside it.
@@ -119,10 +119,10 @@ def protocol_of(job: JobSpec, checkpoints: Checkpoints, tracks_id: str | None) -
     """
     rules, settings = rules_of(job.speakers, job.settings), job.settings
     faces = settings.faces.model_dump(mode="json", include={"smooth_s", "smoothing"})
-    found = _detection(settings, checkpoints)
+    decisive = _detection(settings, checkpoints)
     if not needs_detector(rules, job.tracks):
-        found = {"source": found["source"], "tracks": tracks_id}
-    return record_id({**found, "faces": faces, "rules": sorted(_rule_text(rule) for rule in rules)})
+        decisive = {"source": decisive["source"], "tracks": tracks_id}
+    return record_id({**decisive, "faces": faces, "rules": sorted(_rule_text(rule) for rule in rules)})
 
 
 def _rule_text(rule: SelectionRule) -> str:
@@ -139,7 +139,7 @@ def _detection(settings: Settings, checkpoints: Checkpoints) -> Identity:
 
 
 def comparison_id(job: JobSpec, identity: Identity, network: RoleName, part: str) -> str:
-    """Return what decides what a network that compares faces finds.
+    """Return the id of the records of a network that compares faces.
 
     Args:
         job: The job.

@@ -37,7 +37,7 @@ class Dialogue:
 
 
 def mix_id(speakers: Sequence[Identity]) -> str:
-    """Return what names the mix of some speakers' sounds, by their records in a job's identity."""
+    """Return the id of the mix of some speakers' audio, by their records in a job's identity."""
     return record_id({"mix": [[one["audio"], one["start_s"], one["end_s"]] for one in speakers]})
 
 
@@ -76,10 +76,10 @@ class Sounds:
         if self._job.spec.audio is not None:
             return self._open(self._job.media.local(self._job.spec.audio, audio_id), audio_id)
         clips, salvage = self._clips(), self._job.salvage
-        known = records.known_sound(self._job.store, audio_id, salvage=salvage)
-        if known is not None:
+        cached = records.known_sound(self._job.store, audio_id, salvage=salvage)
+        if cached is not None:
             info = mix_info(clips, Path(f"{audio_id}.mka"))
-            return records.Audio(audio_id, info, *known, layout.mel(audio_id, salvage=salvage))
+            return records.Audio(audio_id, info, *cached, layout.mel(audio_id, salvage=salvage))
         with scratch_file(self._scratch, "mix.mka") as temporary:
             mix(clips, temporary, salvage=salvage, on_block=self._on_block)
             return self._open(temporary, audio_id)
@@ -94,21 +94,21 @@ class Sounds:
         if self._job.spec.audio is not None:
             return audio
         folder = layout.mix(self._job_id)
-        known = whole_file(self._job.store, folder)
-        if known is None:
+        path = whole_file(self._job.store, folder)
+        if path is None:
             with scratch_file(self._scratch, "mix.mka") as temporary:
                 mix(self._clips(), temporary, salvage=self._job.salvage, on_block=self._on_block)
                 key = f"{folder}/{sha256_of(temporary)}.mka"
                 self._job.store.put_file(key, temporary)
-            known = self._job.store.fetch(key)
-            if known is None:
+            path = self._job.store.fetch(key)
+            if path is None:
                 raise StorageError(
                     "no_mix", folder, got="the mixed audio is missing from the state", do="Run the same command again"
                 )
-        return replace(audio, info=replace(audio.info, path=known))
+        return replace(audio, info=replace(audio.info, path=path))
 
     def lines(self) -> list[Dialogue]:
-        """Return what each face says.
+        """Return the dialogue: the audio of each face.
 
         Raises:
             MediaError: A sound cannot be used, or a face would say two things at once.
@@ -174,15 +174,16 @@ class Sounds:
         )
 
 
-def whole_file(store: Store, folder: str, told: str = "") -> Path | None:
+def whole_file(store: Store, folder: str, known_key: str = "") -> Path | None:
     """Return the file of a folder, which is named after its bytes; what has become another is removed.
 
     Args:
         store: The state.
         folder: The folder.
-        told: The key of the file, or of one in another folder, where somebody has just put it: then none is looked for.
+        known_key: The key of the file, or of one in another folder, where it has just been put: then none is looked
+            for.
     """
-    keys = [told] if told.startswith(f"{folder}/") else [] if told else store.names(folder)
+    keys = [known_key] if known_key.startswith(f"{folder}/") else [] if known_key else store.names(folder)
     for key in keys:
         path = store.fetch(key)
         if path is not None and Path(key).stem == sha256_of(path):

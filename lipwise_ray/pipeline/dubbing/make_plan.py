@@ -122,13 +122,13 @@ def _at(voiced: BoolArray, columns: I64Array) -> BoolArray:
 def _check_faces(
     rule: str, used: I64Array, is_dubbed: BoolArray, is_there: BoolArray, chosen: FaceSelection, settings: Settings
 ) -> None:
-    found, looked = int(is_dubbed.sum()), len(used)
+    dubbed, total = int(is_dubbed.sum()), len(used)
     rules = settings.faces
-    if found < rules.min_face_share * looked or (rules.on_no_face == "skip" and not is_there.any()):
+    if dubbed < rules.min_face_share * total or (rules.on_no_face == "skip" and not is_there.any()):
         raise FaceError(
             "no_face",
             "video",
-            got=f"the chosen face ({rule}) is in {found} of {looked} frames{why_left_alone(used, chosen, settings)}",
+            got=f"the chosen face ({rule}) is in {dubbed} of {total} frames{why_left_alone(used, chosen, settings)}",
             must=f"at least {rules.min_face_share:.1%} are needed",
             do="Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )
@@ -137,7 +137,7 @@ def _check_faces(
         raise FaceError(
             "face_missing",
             "video",
-            got=f"the chosen face is missing in {int((~is_there).sum())} of {looked} frames, first in frame {first}",
+            got=f"the chosen face is missing in {int((~is_there).sum())} of {total} frames, first in frame {first}",
             must="faces.on_no_face = fail allows none",
             do="Use faces.on_no_face = pass or skip",
         )
@@ -163,8 +163,8 @@ def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequenc
         # The first frame is held until the moment at which the source starts to move.
         longer = SourceClock(np.ones(len(used) + lead, np.int64), 1 / rate, rate)
         count = len(output_sequence(longer, facts.audio_s, length, timing.extend).source)
-        rest = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source
-        source = np.concatenate([np.zeros(lead, np.int64), rest])[:count]
+        moving = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source
+        source = np.concatenate([np.zeros(lead, np.int64), moving])[:count]
         return Sequence(source, np.arange(count, dtype=np.int64), count), clock
     duration = shown_ticks(index, used, facts.start_s, facts.end_s)
     if leads and facts.start_s == 0:
@@ -174,7 +174,7 @@ def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequenc
 
 
 def _sound_length(facts: Facts, timeline: Timeline, rate: Fraction, settings: Settings) -> Fraction:
-    """Return how long the delivered sound is: its own length where that is within half a frame."""
+    """Return the length of the delivered audio: its own where that is within half a frame."""
     if settings.timing.length == "audio" or abs(timeline.duration_s - facts.audio_s) <= 1 / (2 * rate):
         return facts.audio_s
     return timeline.duration_s

@@ -49,7 +49,7 @@ Loaded = TypeVar("Loaded")
 
 
 def recipe_of(settings: Settings, video: records.Video) -> FrameRecipe:
-    """Return what a job does to every frame of its video first."""
+    """Return the recipe that a job applies to every frame of its video first."""
     source = settings.source
     return make_recipe(
         video.info,
@@ -74,7 +74,7 @@ class Planner:
         self._scratch = scratch
 
     def own_sound(self, job: JobSpec, video: records.Video) -> records.Audio | None:
-        """Return the sound that was filmed with a job's video, or None where there is none that can be used."""
+        """Return the original audio of a job's video, or None where there is none that can be used."""
         if video.info.sound_start_s is None:
             return None
         settings = job.settings
@@ -151,7 +151,7 @@ class Planner:
         shown = recipe_of(settings, job.video).canvas.shown_size
         boxes = {place: rule for place, rule in enumerate(rules) if rule.kind == BOX}
         numbers: dict[int, tuple[int, ...]] = {place: (-1 - place,) for place in boxes}
-        found = [fixed_box(rule, frames, shown, -1 - place) for place, rule in boxes.items()]
+        selections = [fixed_box(rule, frames, shown, -1 - place) for place, rule in boxes.items()]
         if len(boxes) < len(rules):
             tracks = self.tracks(job, probed)
             others = {
@@ -160,9 +160,9 @@ class Planner:
                 if place not in boxes
             }
             crops = crop_rules(settings, job.video.index.mean_rate)
-            found.append(select_faces(tracks, sorted({*chain.from_iterable(others.values())}), crops))
+            selections.append(select_faces(tracks, sorted({*chain.from_iterable(others.values())}), crops))
             numbers |= others
-        return FaceSelection.joined(found), [numbers[place] for place in range(len(rules))]
+        return FaceSelection.joined(selections), [numbers[place] for place in range(len(rules))]
 
     def tracks(self, job: JobContext, probed: Probed) -> Tracks:
         """Return the row's own tracks or those that were found, smoothed as its settings say."""
@@ -187,21 +187,21 @@ class Planner:
         video_id, detector_id = probed.video_id, probed.detector_id
         settings, stretch = job.spec.settings, stretch_of(job)
         record = layout.tracks(video_id, detector_id, stretch.part)
-        known = load_file(self._store, record, Tracks.load)
-        if known is not None:
-            return known
+        saved = load_file(self._store, record, Tracks.load)
+        if saved is not None:
+            return saved
         rate = float(job.video.index.mean_rate)
         keys = [layout.scan_chunk(video_id, detector_id, number) for number, _ in stretch.numbered]
         parts = [part for key in keys if (part := load_file(self._store, key, Detections.load)) is not None]
-        found = Detections.joined(parts) if len(parts) == len(keys) else None
-        if found is None or len(found.change) != len(stretch.span):
+        detections = Detections.joined(parts) if len(parts) == len(keys) else None
+        if detections is None or len(detections.change) != len(stretch.span):
             raise SegmentError(
                 "scan_missing",
                 video_id,
                 got=f"the records of its scan are incomplete in the state ({len(parts)} of {len(keys)} chunks)",
                 do="Run the same command again",
             )
-        whole = found.within(stretch.span.start, stretch.frames)
+        whole = detections.within(stretch.span.start, stretch.frames)
         tracks = linked(whole, recipe_of(settings, job.video).canvas.shown_size, rate, settings)
         with scratch_file(self._scratch, "tracks.npz") as temporary:
             tracks.save(temporary)
@@ -209,7 +209,7 @@ class Planner:
         return tracks
 
     def _likeness(self, job: JobContext, probed: Probed, rule: SelectionRule) -> Likeness | None:
-        """Return how much speaks for a face under rules that compare faces."""
+        """Return the score of a face under rules that compare faces."""
         chunks = [number for number, _ in stretch_of(job).numbered]
         video_id = probed.video_id
         if rule.kind == SPEAKING:
@@ -220,10 +220,10 @@ class Planner:
             return None
         looks_id, image_id = probed.looks_id, probed.portraits[rule.image]
         assert looks_id is not None  # its faces were embedded
-        keys = [layout.looks(video_id, looks_id, number) for number in chunks]
-        looks = FaceEmbeddings.joined(self._whole(keys, FaceEmbeddings.load))
+        keys = [layout.face_embeddings(video_id, looks_id, number) for number in chunks]
+        embeddings = FaceEmbeddings.joined(self._whole(keys, FaceEmbeddings.load))
         (portrait,) = self._whole([layout.portrait(image_id, looks_id)], FaceEmbeddings.load)
-        return looks.likeness(portrait, job.spec.settings.faces.min_likeness)
+        return embeddings.likeness(portrait, job.spec.settings.faces.min_likeness)
 
     def _whole(self, keys: list[str], load: Callable[[Path], Loaded]) -> list[Loaded]:
         """Return records that earlier tasks left."""

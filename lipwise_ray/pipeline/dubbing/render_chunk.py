@@ -45,7 +45,7 @@ _COMPATIBLE_CODECS = ("libx264", "h264_nvenc")
 def encode_spec(
     settings: Settings, output: str, recipe: FrameRecipe, video: records.Video, threads: int, plan: Plan | None = None
 ) -> EncodeSpec:
-    """Return how a job's segments are encoded; without a plan, well enough to try the encoder.
+    """Return the encoding of a job's segments; without a plan, well enough to try the encoder.
 
     Raises:
         SettingsError: The container cannot carry the codec, or the codec is not what `encode.deliver` asks for.
@@ -110,10 +110,12 @@ def _pixel_format(codec: str, working: PixelFormat, source: VideoInfo) -> str:
     RGB has no chroma format of its own: it becomes 4:2:0, which every player shows, or stays 4:4:4
     in lossless work and with transparency. So do photos, however deep, because a film made of one is looked at.
     """
-    known = [shape for name in encoder_formats(codec) if not name.startswith("yuvj") and (shape := planar_format(name))]
+    formats = [
+        shape for name in encoder_formats(codec) if not name.startswith("yuvj") and (shape := planar_format(name))
+    ]
     if codec not in ALPHA_CODECS:
-        known = [shape for shape in known if not shape.has_alpha]
-    if not known:
+        formats = [shape for shape in formats if not shape.has_alpha]
+    if not formats:
         return working.name
     if (is_rgb(source.pixel_format) or source.is_still) and codec not in ALPHA_CODECS and working.planes > 1:
         bits = 8 if source.is_still else working.bits
@@ -125,11 +127,11 @@ def _pixel_format(codec: str, working: PixelFormat, source: VideoInfo) -> str:
         is_gray, is_clear = int(shape.planes != working.planes), int(shape.has_alpha != working.has_alpha)
         return is_gray, is_clear, lost, max(0, working.bits - shape.bits), spare, max(0, shape.bits - working.bits)
 
-    return min(known, key=lambda shape: (*distance(shape), shape.name)).name
+    return min(formats, key=lambda shape: (*distance(shape), shape.name)).name
 
 
 def blend_of(settings: Settings) -> Blend:
-    """Return how the new faces of a row are laid over the old ones."""
+    """Return the blend by which the new faces of a row are laid over the old ones."""
     told = settings.composite
     return Blend(
         mask=told.mask,

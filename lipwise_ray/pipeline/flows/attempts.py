@@ -115,7 +115,7 @@ class AttemptsFlow:
         return self._note_failure(RowFailure(code=failure.code, message=failure.message))
 
     def _go_on(self, following: list[Task]) -> list[Task]:
-        """Return what follows in the present attempt, or after it."""
+        """Return the tasks that follow in the present attempt, or after it."""
         flow = self._flow
         self._first_id = self._first_id or flow.job_id
         if flow.result is not None:
@@ -137,23 +137,23 @@ class AttemptsFlow:
         return self._next() if self._records and self._at == 0 else self._note(result, result.job_id)
 
     def _earlier(self, result: DubResult) -> Iterator[MeasuredAttempt]:
-        """Yield what is still true of attempts that an earlier run recorded, judged by today's gate.
+        """Yield the attempts of an earlier run that still hold, with the verdict of today's gate.
 
         What failed then may work now; and attempts at a row of other settings are none at this one.
         """
-        known = result.attempts or ()
-        if any(not one.settings and one.job_id == self._first_id for one in known):
-            for one in known:
+        recorded = result.attempts or ()
+        if any(not one.settings and one.job_id == self._first_id for one in recorded):
+            for one in recorded:
                 if isinstance(one, MeasuredAttempt):
-                    found = judged(one, self.gate)
-                    yield replace(one, verdict=found.verdict, reasons=found.reasons)
+                    gate_verdict = judged(one, self.gate)
+                    yield replace(one, verdict=gate_verdict.verdict, reasons=gate_verdict.reasons)
 
     def _note(self, measures: VideoMeasures, job_id: str) -> list[Task]:
         figures = figures_of(measures)
-        found = judged(figures, self.gate)
+        gate_verdict = judged(figures, self.gate)
         self._records.append(
             MeasuredAttempt(
-                settings=self.attempts[self._at].settings, job_id=job_id, **asdict(found), **asdict(figures)
+                settings=self.attempts[self._at].settings, job_id=job_id, **asdict(gate_verdict), **asdict(figures)
             )
         )
         return self._next()

@@ -150,7 +150,7 @@ class RowFlow(RowTasks[DubResult]):
                 raise TypeError(f"{task.id}: {type(result).__name__} is no result of a row's task")
 
     def _after_stage(self) -> list[Task]:
-        """Return what follows once nothing of a stage is left."""
+        """Return the tasks that follow once nothing of a stage is left."""
         if self._open:
             return []
         if self._is_at("scanning"):
@@ -255,7 +255,7 @@ class RowFlow(RowTasks[DubResult]):
         ]
 
     def _scores_or_end(self) -> list[Task]:
-        """Return what follows once all chunks are rendered."""
+        """Return the tasks that follow once all chunks are rendered."""
         if "judge" not in self.base.weights:
             return [self._last()]
         return self._scores([number for number in range(len(self._chunks)) if number not in self._unscored])
@@ -294,7 +294,7 @@ class RowFlow(RowTasks[DubResult]):
         return self._task(ASSEMBLE, name, made)
 
     def publish(self, history: Attempts) -> list[Task]:
-        """Return what publishes a video that was held, with what its record says of the attempts."""
+        """Return the tasks that publish a video that was held, with the attempts for its record."""
         self.is_publishing, self._history = True, history
         return [self._last()]
 
@@ -314,7 +314,7 @@ class RowFlow(RowTasks[DubResult]):
         return []
 
     def _repair(self, repairs: Repairs) -> list[Task]:
-        """Return what makes chunks again that are gone."""
+        """Return the tasks that render missing chunks again."""
         if repairs.render:
             return self._render_again(repairs.render)
         self._repairs += 1
@@ -356,7 +356,7 @@ class RowFlow(RowTasks[DubResult]):
         return None if failure.blame == "storage" else self._next_way(task, failure.code)
 
     def _without(self, task: Task) -> list[Task]:
-        """Return what follows a task whose result is not needed."""
+        """Return the tasks that follow one whose result is not needed."""
         self._take(task)
         if task.kind is not SCORE:
             return self._after_stage()
@@ -364,7 +364,7 @@ class RowFlow(RowTasks[DubResult]):
         return self._after_score(())
 
     def _original(self, task: Task) -> Task | None:
-        """Return what takes the place of a chunk that was given up: its original frames."""
+        """Return the tasks that put the original frames in place of a chunk that was given up."""
         payload = task.payload
         if not isinstance(payload, RenderPayload) or payload.original:
             return None

@@ -86,13 +86,13 @@ def open_video(
     limits = limits or LimitsSettings()
     info = probe_video(path, limits, rate)
     key = layout.index(video_id, salvage=salvage)
-    known = load_file(store, key, FrameIndex.load)
-    index = known if known is not None else build_index(info, salvage=salvage)
+    saved = load_file(store, key, FrameIndex.load)
+    index = saved if saved is not None else build_index(info, salvage=salvage)
     check_duration((index.end_pts - int(index.pts[0])) * index.time_base, path, limits)
     for size in index.sizes:  # the canvas is as large as the largest
         check_size(size, path, limits)
-    if known is not None:
-        return Video(video_id, info, known)
+    if saved is not None:
+        return Video(video_id, info, saved)
     with scratch_file(scratch, "index.npz") as temporary:
         index.save(temporary)
         store.put_file(key, temporary)
@@ -109,9 +109,9 @@ def open_audio(
         AudioError: It has no sound that can be used.
     """
     info, mel_key = probe_audio(path, limits), layout.mel(audio_id, salvage=salvage)
-    known = known_sound(store, audio_id, salvage=salvage)
-    if known is not None:
-        return Audio(audio_id, known[0].described(info), *known, mel_key)
+    saved = known_sound(store, audio_id, salvage=salvage)
+    if saved is not None:
+        return Audio(audio_id, saved[0].described(info), *saved, mel_key)
     with (
         scratch_file(scratch, "wave.f32") as wave,
         scratch_file(scratch, "mel.npy") as mel,
@@ -144,20 +144,20 @@ def open_audio(
 
 def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[DecodedAudio, int] | None:
     """Return a sound's length and the columns of its mel, when its record, mel and cepstra are whole."""
-    known = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
-    if known is None:
+    record = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
+    if record is None:
         return None
-    for sha256, key_of in ((known.mel_sha256, layout.mel), (known.mfcc_sha256, layout.cepstra)):
+    for sha256, key_of in ((record.mel_sha256, layout.mel), (record.mfcc_sha256, layout.cepstra)):
         file = store.fetch(key_of(audio_id, salvage=salvage))
         if file is None or sha256 != sha256_of(file):
             return None
-    sound = _sound(known)
+    sound = _sound(record)
     columns = open_columns(store, layout.mel(audio_id, salvage=salvage))
-    return (sound, known.mel_columns) if sound and len(columns) == known.mel_columns else None
+    return (sound, record.mel_columns) if sound and len(columns) == record.mel_columns else None
 
 
 def lead_s(info: VideoInfo) -> Fraction:
-    """Return how much later than its own sound a video's picture starts.
+    """Return the seconds by which a video's first frame comes later than its own audio.
 
     Audio that starts later than the first frame is decoded with silence before it, so this is never negative.
     """
@@ -205,7 +205,7 @@ def _sound(record: SoundRecord) -> DecodedAudio | None:
 
 
 def heard_record(sound: DecodedAudio) -> HeardRecord:
-    """Return what was heard, for results: the mix, its loudness and gain, and what was mended in time."""
+    """Return the network mix of an audio stream for results: layout, loudness and gain, and repaired gaps."""
     mixes = sorted(sound.heard.mixes.items())
     return HeardRecord(
         mix=mixes[0][1] if len(mixes) == 1 else "; ".join(f"{channels}: {mix}" for channels, mix in mixes),

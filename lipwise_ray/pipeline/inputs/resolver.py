@@ -60,7 +60,7 @@ class Media:
         self._addresses: dict[str, str] = {}
 
     def identity(self, address: str) -> str:
-        """Return what names an input's contents.
+        """Return the id of an input's contents.
 
         A hash of a file's bytes, or of an object's address, tag and size. The bytes of a web server's file count
         where it states no tag.
@@ -94,7 +94,7 @@ class Media:
         return identity
 
     def _series_identity(self, path: Path) -> str:
-        """Return what names a series of pictures: its numbers, what each file holds, and its rate."""
+        """Return the id of an image sequence: of its numbers, what each file holds, and its rate."""
         files, bytes_total = series_files(path), 0
         for _, file in files:
             self._policy.check(str(file))
@@ -202,5 +202,5 @@ def cache_of(paths: PathsSettings) -> Cache:
 
 
 def policy_of(paths: PathsSettings) -> Policy:
-    """Return what a run's inputs may be."""
+    """Return the policy of a run's inputs."""
     return Policy(paths.schemes, paths.roots, paths.hosts)

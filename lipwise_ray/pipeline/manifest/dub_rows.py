@@ -313,19 +313,19 @@ class _DubRowParser:
         return tuple(speaker for speaker in found if speaker is not None)
 
     def _speaker(self, value: object) -> Speaker | None:
-        told = cast("dict[str, object]", value) if isinstance(value, dict) else {}
-        told = {name: one for name, one in told.items() if one is not None}  # Parquet has every field in every row
+        cells = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+        cells = {name: one for name, one in cells.items() if one is not None}  # Parquet has every field in every row
         problem = ""
-        if not {"faces", "audio"} <= told.keys():
+        if not {"faces", "audio"} <= cells.keys():
             problem = "faces or audio is missing"
-        elif unknown := told.keys() - {"faces", "audio", "start", "end"}:
+        elif unknown := cells.keys() - {"faces", "audio", "start", "end"}:
             problem = f"unknown key {min(unknown)!a}"
-        elif not all(isinstance(one, str | int | float) and is_text(one) for one in told.values()):
+        elif not all(isinstance(one, str | int | float) and is_text(one) for one in cells.values()):
             problem = "a value that is not one text or number"
         if problem:
             self._cells.wrong("speakers", f"{problem} in {ascii(value)[:80]}", _SPEAKERS_DO)
             return None
-        text = {name: str(one).strip() for name, one in told.items()}
+        text = {name: str(one).strip() for name, one in cells.items()}
         start_s = self._cells.seconds("speakers", text.get("start", "")) or 0.0
         end_s = self._cells.seconds("speakers", text.get("end", ""))
         if end_s is not None and end_s <= start_s:

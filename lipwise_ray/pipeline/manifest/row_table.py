@@ -181,7 +181,7 @@ class RowTable:
             yield BadRow(line, row_id, tuple(ManifestError(*json.loads(text)) for (text,) in words))
 
     def counts(self) -> tuple[int, int]:
-        """Return how many rows are good, and how many bad."""
+        """Return the numbers of good rows and of bad ones."""
         (whole,) = self._base.execute("SELECT count(*) FROM rows").fetchone()
         (bad,) = self._base.execute("SELECT count(DISTINCT line) FROM problems").fetchone()
         return whole - bad, bad

@@ -98,7 +98,7 @@ class Cells:
         return RowCells(values, text, self._extra(record))
 
     def _extra(self, record: RawRow) -> dict[str, str]:
-        """Return what columns hold that are not known; they may be kept, but not be large."""
+        """Return the cells of columns that are not known; they may be kept, but not be large."""
         told = {name: value for name, value in record.items() if name not in self._columns.all and value is not None}
         found = {
             str(name): json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value).strip()

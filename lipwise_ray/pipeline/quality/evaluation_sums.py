@@ -129,7 +129,7 @@ class Totals:
 
 
 def flicker_of(totals: Totals) -> FlickerMeans:
-    """Return how much faces flicker, and how much the reference's do."""
+    """Return the flicker of the faces, and of the reference's."""
     return FlickerMeans(
         dubbed=_rounded(totals.mean("flicker")),
         filmed=_rounded(totals.mean("filmed")),
@@ -138,7 +138,7 @@ def flicker_of(totals: Totals) -> FlickerMeans:
 
 
 def fidelity_of(reference: str, absent: Mapping[str, str], totals: Totals) -> Fidelity:
-    """Return how like a video is to its reference.
+    """Return the likeness of a video to its reference.
 
     Args:
         reference: Its address.

@@ -37,12 +37,12 @@ def figures_of(measures: VideoMeasures) -> GateFigures:
 
 
 def verdict(measures: VideoMeasures, gate: GateSettings) -> GateVerdict:
-    """Return what the gate says of a video."""
+    """Return the gate's verdict on a video."""
     return judged(figures_of(measures), gate)
 
 
 def judged(figures: GateFigures, gate: GateSettings) -> GateVerdict:
-    """Return what the gate says of a video's figures."""
+    """Return the gate's verdict on a video's figures."""
     reasons, checked = _reasons(figures, gate)
     return GateVerdict(CHECK if reasons else PASSED if checked else NOT_CHECKED, tuple(reasons))
 
@@ -60,15 +60,15 @@ def _reasons(figures: GateFigures, gate: GateSettings) -> tuple[list[str], int]:
         ("flicker more than filmed", figures.flicker, gate.max_flicker, 1),
         ("length error in s", figures.length_error_s, gate.max_length_error_s, 1),
     )
-    found: list[str] = []
+    reasons: list[str] = []
     checked = [bound for bound in bounds if bound[2] is not None]
     for name, value, bound, sign in checked:
         assert bound is not None  # left out above
         if value is None:
-            found.append(f"{name} was not measured")
+            reasons.append(f"{name} was not measured")
         elif value * sign > bound * sign:
-            found.append(f"{name} is {value:g}; it must be at {'most' if sign > 0 else 'least'} {bound:g}")
-    return found, len(checked)
+            reasons.append(f"{name} is {value:g}; it must be at {'most' if sign > 0 else 'least'} {bound:g}")
+    return reasons, len(checked)
 
 
 def rank(attempt: MeasuredAttempt) -> tuple[bool, int, float]:

@@ -71,40 +71,40 @@ def inspect(
     scorer: SyncScorer | None,
     recogniser: Recogniser | None = None,
 ) -> Inspection:
-    """Look at a file.
+    """Inspect a file.
 
     Args:
-        path: A video, a picture or a sound.
+        path: A video, an image or an audio file.
         settings: How faces are looked for.
         detector: Finds them.
-        scorer: Compares lips and sound.
+        scorer: Compares lips and audio.
         recogniser: Tells what is said.
 
     Raises:
         MediaError: It is no media file.
     """
-    found = Inspection({"file": str(path)})
-    found.record["streams"] = list(_streams(path))
-    kinds = {stream["type"] for stream in found.record["streams"]}
+    inspection = Inspection({"file": str(path)})
+    inspection.record["streams"] = list(_streams(path))
+    kinds = {stream["type"] for stream in inspection.record["streams"]}
     with TemporaryDirectory(prefix="lipwise-") as name:
-        heard: AudioFeatures | None = None
+        features: AudioFeatures | None = None
         if "audio" in kinds:
             try:
-                found.record["sound"], heard = _sound(path, Path(name), scorer)
+                inspection.record["sound"], features = _sound(path, Path(name), scorer)
                 if recogniser is not None:
                     wave = np.memmap(Path(name) / _WAVE, np.float32, "r")
-                    found.record["speech"] = record_of(recogniser(wave))
+                    inspection.record["speech"] = record_of(recogniser(wave))
             except InputError as error:
-                found.record["sound"] = {"problem": str(error)}
+                inspection.record["sound"] = {"problem": str(error)}
         if "video" in kinds:
             try:
                 info = probe_video(path, settings.limits, Fraction(settings.source.still_rate))
                 index = build_index(info)
-                found.record["picture"] = _picture(info, index)
-                _look(found, info, index, settings, detector, scorer, heard)
+                inspection.record["picture"] = _picture(info, index)
+                _inspect_faces(inspection, info, index, settings, detector, scorer, features)
             except InputError as error:
-                found.record["picture"] = {**found.record.get("picture", {}), "problem": str(error)}
-    return found
+                inspection.record["picture"] = {**inspection.record.get("picture", {}), "problem": str(error)}
+    return inspection
 
 
 def _streams(path: Path) -> Iterator[Json]:
@@ -179,26 +179,26 @@ def _sound(path: Path, folder: Path, scorer: SyncScorer | None) -> tuple[Json, A
     return record, AudioFeatures(scorer, values, int(sound.duration_s * RATE_HZ))
 
 
-def _look(
-    found: Inspection,
+def _inspect_faces(
+    inspection: Inspection,
     info: VideoInfo,
     index: FrameIndex,
     settings: Settings,
     detector: FaceDetector,
     scorer: SyncScorer | None,
-    heard: AudioFeatures | None,
+    features: AudioFeatures | None,
 ) -> None:
     tracks = whole_tracks(info, index, detector, settings)
-    found.record["faces"] = _faces(tracks, float(index.mean_rate))
+    inspection.record["faces"] = _faces(tracks, float(index.mean_rate))
     numbers = _longest(tracks)
     middles = {int(tracks.frame[(tracks.rows(n).start + tracks.rows(n).stop - 1) // 2]): n for n in numbers}
     boxes = {frame: _square(tracks, number, frame) for frame, number in middles.items()}
     for frame, crop in _crops_at(info, index, boxes):
-        found.faces[f"face-{middles[frame]}"] = cv2.imencode(".jpg", crop)[1].tobytes()
-    if scorer is None or heard is None:
-        found.record["sync"] = {"problem": "no sound, or nobody to judge"}
+        inspection.faces[f"face-{middles[frame]}"] = cv2.imencode(".jpg", crop)[1].tobytes()
+    if scorer is None or features is None:
+        inspection.record["sync"] = {"problem": "no sound, or nobody to judge"}
         return
-    found.record["sync"] = _sync(info, index, tracks, scorer, heard)
+    inspection.record["sync"] = _sync(info, index, tracks, scorer, features)
 
 
 def _faces(tracks: Tracks, rate: float) -> Json:
@@ -248,8 +248,8 @@ def _crops_at(info: VideoInfo, index: FrameIndex, boxes: dict[int, F32Array]) ->
             yield number, np.rint(crop * 255).astype(np.uint8)
 
 
-def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, scorer: SyncScorer, heard: AudioFeatures) -> Json:
-    """Return how well the lips of the largest face go with the sound."""
+def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, scorer: SyncScorer, features: AudioFeatures) -> Json:
+    """Return the sync score of the largest face."""
     here = np.isin(tracks.track, select_tracks(tracks, parse_selection_rule("largest")))
     faces, shown, recipe = (
         Faces(tracks.frame[here], tracks.track[here], tracks.box[here]),
@@ -259,11 +259,11 @@ def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, scorer: SyncScorer
     lips = LipWindows(faces, shown, scorer)
     read = frames_shown(Video("", info, index), recipe, shown)
     begins = np.arange(len(shown))
-    at, found = compare_lips(lips, begins, read, recipe.canvas.shown_size, scorer, heard, float(lead_of(info)))
+    at, distances = compare_lips(lips, begins, read, recipe.canvas.shown_size, scorer, features, float(lead_of(info)))
     if not len(at):
         return {"problem": "no face for five frames in a row with sound"}
-    whole = np.isfinite(found).all(axis=1)
+    whole = np.isfinite(distances).all(axis=1)
     if not whole.any():
         return {"problem": "the judge gave no numbers"}
-    score = reduce(found[whole].sum(axis=0, dtype=np.float64), int(whole.sum()))
+    score = reduce(distances[whole].sum(axis=0, dtype=np.float64), int(whole.sum()))
     return record_of(sync_score(score, lse=scorer.is_lse))

@@ -53,7 +53,7 @@ class AudioFeatures:
         return AudioFeatures(scorer, values, int(known.duration_s * RATE_HZ) if known else 0)
 
     def windows(self, frames: int) -> int:
-        """Return how many windows there are beside so many frames of 1/25 s."""
+        """Return the number of windows beside so many frames of 1/25 s."""
         return min(frames, self.frames) - FRAMES
 
     def distances(self, lips: F32Array, seconds: F64Array, frames: int) -> F32Array:
@@ -113,7 +113,7 @@ def frames_shown(
     salvage: bool = False,
     on_frame: Callable[[], None] = lambda: None,
 ) -> Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]]:
-    """Return what reads a video's frames by their numbers of 1/25 s, in rising order.
+    """Return a reader of a video's frames by their numbers of 1/25 s, in rising order.
 
     Args:
         video: The video.
@@ -180,16 +180,16 @@ class LipWindows:
         frames = zip(numbers, read(numbers), strict=True)
         tracks = {window.track for window in windows}
         crops: dict[tuple[int, int], U8Array] = {}
-        seen = -1
+        latest = -1
         for start in range(0, len(windows), _BLOCK):
             block = windows[start : start + _BLOCK]
-            while seen < block[-1].first + FRAMES - 1:
-                seen, (frame, recipe) = next(frames)
+            while latest < block[-1].first + FRAMES - 1:
+                latest, (frame, recipe) = next(frames)
                 larger = recipe.canvas.shown_size.width // shown.width or 1
-                for track, row in self._at(seen).items():
+                for track, row in self._at(latest).items():
                     if track in tracks:
                         box = self._scorer.region(self._faces.box[row]) * larger
-                        crops[seen, track] = self._crop(frame, recipe, box)
+                        crops[latest, track] = self._crop(frame, recipe, box)
             steps = [[crops[window.first + step, window.track] for step in range(FRAMES)] for window in block]
             yield block, np.array(steps, np.uint8)
             crops = {key: crop for key, crop in crops.items() if key[0] >= block[-1].first}
@@ -211,10 +211,10 @@ def compare_lips(
     read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
     shown: Size,
     scorer: SyncScorer,
-    heard: AudioFeatures,
+    features: AudioFeatures,
     lead_s: float,
 ) -> tuple[I64Array, F32Array]:
-    """Compare the faces of a finished video with its sound.
+    """Compare the faces of a finished video with its audio.
 
     Args:
         lips: The faces.
@@ -222,8 +222,8 @@ def compare_lips(
         read: Gives frames of 1/25 s by number.
         shown: Size of the frames that the faces' boxes are in.
         scorer: Compares.
-        heard: The sound.
-        lead_s: How much later than the sound the picture starts.
+        features: Of the audio.
+        lead_s: How much later than the audio the first frame is shown.
 
     Returns:
         The windows' first frames, shape (W,), and their distances at all shifts, shape (W, 31).
@@ -232,11 +232,11 @@ def compare_lips(
     windows = [
         Window(int(first), track)
         for first in begins
-        if np.rint((first / RATE_HZ + lead_s) * RATE_HZ) < heard.windows(frames)
+        if np.rint((first / RATE_HZ + lead_s) * RATE_HZ) < features.windows(frames)
         for track in lips.throughout(int(first))
     ]
-    found = [np.zeros((0, 2 * MOST_SHIFT + 1), np.float32)]
+    per_block = [np.zeros((0, 2 * MOST_SHIFT + 1), np.float32)]
     for block, crops in lips.blocks(windows, read, shown):
         seconds = np.array([window.first for window in block]) / RATE_HZ + lead_s
-        found.append(heard.distances(scorer.lips(crops), seconds, frames))
-    return np.array([window.first for window in windows], np.int64), np.concatenate(found)
+        per_block.append(features.distances(scorer.lips(crops), seconds, frames))
+    return np.array([window.first for window in windows], np.int64), np.concatenate(per_block)

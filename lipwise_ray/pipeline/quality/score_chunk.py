@@ -73,12 +73,12 @@ def score_chunk(
     grid, span = grid_of(plan), plan.chunks[chunk]
     begins = np.flatnonzero((grid >= span.start) & (grid < span.stop))
     lips = LipWindows(Faces(plan.chosen.frame, plan.chosen.track, plan.chosen.face_box), plan.source[grid], scorer)
-    heard = [AudioFeatures.of(scorer, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
+    features = [AudioFeatures.of(scorer, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
     windows = [
         Window(int(first), track, part)
         for first in begins
         for track in lips.throughout(int(first))
-        if first < heard[part := _said(plan, track, int(first))].windows(len(grid))
+        if first < features[part := _said(plan, track, int(first))].windows(len(grid))
     ]
     needed = sorted({chunk_of(plan, int(grid[window.first + step])) for window in windows for step in range(FRAMES)})
     segments = {number: _segment(job, job_id, number) for number in needed}
@@ -108,7 +108,7 @@ def score_chunk(
         shown = recipe.canvas.shown_size
         both = zip(lips.blocks(windows, dubbed, shown), lips.blocks(windows, filmed, shown), strict=True)
         for (block, new), (_, old) in both:
-            parts.append(_compare(block, scorer.lips(new), scorer.lips(old), heard, own, job, plan, grid))
+            parts.append(_compare(block, scorer.lips(new), scorer.lips(old), features, own, job, plan, grid))
     none = np.zeros((0, SHIFTS), np.float32)
     return Distances(
         at=np.array([window.first for window in windows], np.int64),
@@ -123,7 +123,7 @@ def _compare(
     block: list[Window],
     after: F32Array,
     before: F32Array,
-    heard: list[AudioFeatures],
+    features: list[AudioFeatures],
     own: AudioFeatures | None,
     job: JobContext,
     plan: Plan,
@@ -132,11 +132,11 @@ def _compare(
     at = np.array([window.first for window in block], np.int64)
     said = np.array([window.part for window in block])
     unknown = np.full((len(MEASURES), len(block), SHIFTS), np.nan, np.float32)
-    found = Distances(at, *unknown, segments={})
+    distances = Distances(at, *unknown, segments={})
     for number in np.unique(said):
         here = said == number
-        for values, lips in ((found.after, after), (found.before, before)):
-            values[here] = heard[int(number)].distances(lips[here], at[here] / RATE_HZ, len(grid))
+        for values, lips in ((distances.after, after), (distances.before, before)):
+            values[here] = features[int(number)].distances(lips[here], at[here] / RATE_HZ, len(grid))
     if own is not None:
         index = job.video.index
         frames = grid[at[:, None] + np.arange(FRAMES)]
@@ -146,8 +146,8 @@ def _compare(
         as_filmed = np.ptp(shift_s, axis=1) < _STEADY / float(index.mean_rate)
         as_filmed &= (begins_s > -_HALF_FRAME_S) & (np.rint(begins_s * RATE_HZ) < own.windows(own.frames))
         if as_filmed.any():
-            found.source[as_filmed] = own.distances(before[as_filmed], begins_s[as_filmed], own.frames)
-    return found
+            distances.source[as_filmed] = own.distances(before[as_filmed], begins_s[as_filmed], own.frames)
+    return distances
 
 
 def _said(plan: Plan, track: int, first: int) -> int:

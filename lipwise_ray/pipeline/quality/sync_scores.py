@@ -176,7 +176,7 @@ def is_lse(scorer: Checkpoint | None) -> bool:
 
 
 def scorer_of(scorer: Checkpoint | None) -> ScoredBy:
-    """Return what a result says of the network that scored it."""
+    """Return a result's record of the network that scored it."""
     if scorer is None:
         return ScoredBy()
     if is_lse(scorer):

@@ -1,11 +1,11 @@
-"""What is found in a stretch of the source: faces, whose lips go with the filmed sound, and what people look like."""
+"""Handlers that analyse a stretch of the source: face detection, active speaker detection, face embeddings."""
 
 from __future__ import annotations
 
 from lipwise_ray.errors import SegmentError, StorageError
 from lipwise_ray.pipeline.analysis.active_speaker import LISTENED_PAUSE_S, listen
 from lipwise_ray.pipeline.analysis.face_detection import scan
-from lipwise_ray.pipeline.analysis.face_recognition import embed_portrait, look
+from lipwise_ray.pipeline.analysis.face_recognition import embed_portrait, embed_tracks
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
 from lipwise_ray.pipeline.flows.payloads import ListenPayload, RecognisePayload, ScanPayload
@@ -25,7 +25,7 @@ def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> Scan
     if not hints.is_surely_missing and context.store.size(key) is not None:
         return ScanResult()
     job = context.open(payload)
-    found = scan(
+    detections = scan(
         job.video.info,
         job.video.index,
         recipe_of(job.spec.settings, job.video),
@@ -36,12 +36,12 @@ def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> Scan
         salvage=job.salvage,
         on_frame=context.on_frame,
     )
-    records.keep_record(context.store, context.scratch, key, found.save)
+    records.keep_record(context.store, context.scratch, key, detections.save)
     return ScanResult()
 
 
 def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -> ListenResult:
-    """Compare the lips of everybody in a chunk with the sound filmed there."""
+    """Compare the lips of everybody in a chunk with the original audio."""
     probed = payload.probed
     assert probed.voices_id is not None  # a speaker is sought
     key = layout.voices(probed.video_id, probed.voices_id, payload.piece.chunk)
@@ -58,7 +58,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
     except SegmentError as error:
         return ListenResult(missing=str(error))
     info, settings = job.video.info, job.spec.settings
-    found = listen(
+    scores = listen(
         info,
         job.video.index,
         recipe_of(settings, job.video),
@@ -72,7 +72,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
         salvage=job.salvage,
         on_frame=context.on_frame,
     )
-    records.keep_record(context.store, context.scratch, key, found.save)
+    records.keep_record(context.store, context.scratch, key, scores.save)
     return ListenResult()
 
 
@@ -90,7 +90,7 @@ def embed_faces(context: TaskContext, payload: RecognisePayload, hints: Hints) -
 def _embed_tracks(
     context: TaskContext, payload: RecognisePayload, hints: Hints, piece: NumberedSpan, looks_id: str
 ) -> RecogniseResult:
-    key = layout.looks(payload.probed.video_id, looks_id, piece.chunk)
+    key = layout.face_embeddings(payload.probed.video_id, looks_id, piece.chunk)
     if not hints.is_surely_missing and context.store.size(key) is not None:
         return RecogniseResult()
     job = context.open(payload)
@@ -98,7 +98,7 @@ def _embed_tracks(
         tracks = context.planner.tracks(job, payload.probed)
     except SegmentError as error:
         return RecogniseResult(missing=str(error))
-    found = look(
+    embeddings = embed_tracks(
         job.video.info,
         job.video.index,
         recipe_of(job.spec.settings, job.video),
@@ -109,7 +109,7 @@ def _embed_tracks(
         salvage=job.salvage,
         on_frame=context.on_frame,
     )
-    records.keep_record(context.store, context.scratch, key, found.save)
+    records.keep_record(context.store, context.scratch, key, embeddings.save)
     return RecogniseResult()
 
 
@@ -119,7 +119,7 @@ def _embed_portrait(
     settings, request = payload.spec.settings, context.models_for(payload, hints)
     file = context.media.local(address, image_id)
     image = records.open_video(context.store, context.scratch, file, image_id, salvage=False, limits=settings.limits)
-    looks = embed_portrait(
+    embeddings = embed_portrait(
         image.info,
         image.index,
         context.models.detector(request),
@@ -127,9 +127,9 @@ def _embed_portrait(
         settings.detect,
         shown(address),
     )
-    records.keep_record(context.store, context.scratch, layout.portrait(image_id, looks_id), looks.save)
+    records.keep_record(context.store, context.scratch, layout.portrait(image_id, looks_id), embeddings.save)
 
 
 def _with_smaller_batches(detect: DetectSettings, halvings: int) -> DetectSettings:
-    """Return how faces are looked for with batches halved so often, for want of memory."""
+    """Return the detection settings with the batch halved so often, for want of memory."""
     return detect.model_copy(update={"batch_frames": max(1, detect.batch_frames >> halvings)})

@@ -31,7 +31,7 @@ def assemble(context: TaskContext, payload: AssemblePayload, hints: Hints) -> As
     # An attempt before may have removed the prepared audio, because what is wrong may lie in it; copies elsewhere do
     # not know.
     sound_key = "" if hints.may_be_done else payload.sound
-    found = publish(
+    published = publish(
         job,
         context.scratch,
         payload,
@@ -41,7 +41,7 @@ def assemble(context: TaskContext, payload: AssemblePayload, hints: Hints) -> As
         sound_key=sound_key,
         history=payload.history,
     )
-    return AssembleResult(repairs=found) if isinstance(found, Repairs) else AssembleResult(published=found)
+    return AssembleResult(repairs=published) if isinstance(published, Repairs) else AssembleResult(published=published)
 
 
 def finalise(context: TaskContext, payload: SettlePayload, hints: Hints) -> SettleResult:

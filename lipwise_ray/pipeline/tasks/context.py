@@ -44,7 +44,7 @@ class TaskContext:
     on_block: Callable[[], None]
 
     def models_for(self, payload: RowPayload, hints: Hints) -> ModelRequest:
-        """Return what a task asks of the models."""
+        """Return the request for a task's models."""
         return ModelRequest(payload.spec.settings, payload.row.weights, hints.batch_halvings)
 
     def open(self, payload: JobPayload) -> JobContext:

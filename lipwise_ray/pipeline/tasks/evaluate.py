@@ -64,10 +64,10 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
     store, media, spec, weights = context.store, context.media, payload.row.job, payload.row.weights
     identity = _identity(payload, media)
     job_id = record_id(identity)
-    known = read_typed(store, layout.result(job_id), EvaluationResult)
-    if known is not None:
+    recorded = read_typed(store, layout.result(job_id), EvaluationResult)
+    if recorded is not None:
         protocol = protocol_of(spec, weights, identity["tracks"])  # earlier versions kept none
-        return ExamineResult(job_id=job_id, known=replace(known, output=shown(spec.video), protocol=protocol))
+        return ExamineResult(job_id=job_id, known=replace(recorded, output=shown(spec.video), protocol=protocol))
     job = context.open_video(spec, identity["video"])
     if payload.comparison.reference:
         _reference(context, job, payload.comparison.reference, identity["reference"])
@@ -79,15 +79,15 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
         context.planner.own_sound(spec, job.video)
     detector_id = detector_id_of(spec.settings, weights)
     video_id, numbered = job.video.id, [*enumerate(_pieces(job))]
-    found = store.names(layout.scans(video_id, detector_id))
-    is_scanned = layout.tracks(video_id, detector_id) in found
-    looks = detects(rules_of((), spec.settings), spec.tracks) and not is_scanned
+    scanned = store.names(layout.scans(video_id, detector_id))
+    is_scanned = layout.tracks(video_id, detector_id) in scanned
+    needs_scan = detects(rules_of((), spec.settings), spec.tracks) and not is_scanned
     measured = store.names(layout.measures(job_id))
     to_do = ToMeasure(
         probed=Probed(job_id, identity, video_id, detector_id),
         frames=len(job.video.index),
         chunks=len(numbered),
-        scan=missing_chunks(numbered, partial(layout.scan_chunk, video_id, detector_id), found) if looks else (),
+        scan=missing_chunks(numbered, partial(layout.scan_chunk, video_id, detector_id), scanned) if needs_scan else (),
         measure=missing_chunks(numbered, partial(layout.measured, job_id), measured),
     )
     return ExamineResult(job_id=job_id, to_do=to_do)
@@ -96,8 +96,8 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
 def _reference(context: TaskContext, job: JobContext, address: str, reference_id: str) -> records.Video:
     """Open the video that a row's is compared with."""
     settings = job.spec.settings
-    found = context.video(settings, address, reference_id)
-    sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, found)]
+    reference = context.video(settings, address, reference_id)
+    sizes = [recipe_of(settings, one).canvas.shown_size for one in (job.video, reference)]
     if sizes[0] != sizes[1]:
         raise MediaError(
             "other_size",
@@ -106,7 +106,7 @@ def _reference(context: TaskContext, job: JobContext, address: str, reference_id
             must=f"those of the video are {sizes[0].width}x{sizes[0].height}, and its reference needs the same size",
             do="Give both in one size",
         )
-    return found
+    return reference
 
 
 def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> MeasureResult:
@@ -188,7 +188,7 @@ def _compare_lips(
 
 
 def _audio_s(job: JobContext, audio_id: str | None) -> Fraction | None:
-    """Return how long the audio is that lips are compared with, the video's own without an id; None for no audio."""
+    """Return the length of the audio that lips are compared with, the video's own without an id; None for no audio."""
     found = records.sound_of(job.store, audio_id or job.video.id, salvage=job.salvage)
     return found.duration_s if found else None
 
@@ -254,7 +254,7 @@ def _sync(weights: Checkpoints, totals: Totals, audio_s: Fraction | None, video_
 
 
 def _identity(payload: ExaminePayload, media: Media) -> Identity:
-    """Return what decides a video's figures."""
+    """Return the identity of a video's figures: all that decides them."""
     spec, weights, reference = payload.row.job, payload.row.weights, payload.comparison.reference
     settings = spec.settings
     return {

@@ -89,7 +89,7 @@ class ModelPool:
 
 
 def room_for_models(device: str, threads: int, models_gb: float = 0.0, gpu_part: float = 1.0) -> int:
-    """Return how many bytes the kept models' checkpoints may have.
+    """Return the bytes that the kept models' checkpoints may have.
 
     Args:
         device: ``cpu`` or ``cuda``.

@@ -247,7 +247,7 @@ class Models:
 
     @loads("parser")
     def parser(self, request: ModelRequest) -> FaceParser | None:
-        """Return what keeps things in front of a job's faces out of their masks; None where that is not asked for."""
+        """Return the parser that keeps things in front of a job's faces out of their masks; None without one."""
         checkpoint = request.checkpoints.one("parser")
         if checkpoint is None:
             return None
@@ -309,7 +309,7 @@ class Models:
         return self._kept(("inception", checkpoint.sha256, batch), [checkpoint], make, request)
 
     def recogniser(self, folder: Path) -> Recogniser:
-        """Return what tells what is said.
+        """Return the speech recogniser.
 
         Raises:
             SettingsError: The model cannot be used, or the extra is not installed.

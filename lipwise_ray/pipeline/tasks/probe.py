@@ -70,18 +70,18 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     stretch = stretch_of(opened)
     numbered = stretch.numbered
     if detects(rules, job.tracks):
-        there = store.names(layout.scans(video.id, detector_id))
-        if layout.tracks(video.id, detector_id, stretch.part) not in there:
-            to_scan = missing_chunks(numbered, partial(layout.scan_chunk, video.id, detector_id), there)
+        present = store.names(layout.scans(video.id, detector_id))
+        if layout.tracks(video.id, detector_id, stretch.part) not in present:
+            to_scan = missing_chunks(numbered, partial(layout.scan_chunk, video.id, detector_id), present)
     if listens(rules):
         _check_own_sound(context, job, video)
         voices_id = comparison_id(job, identity, "expert", stretch.part)
-        there = store.names(layout.listened(video.id, voices_id))
-        to_listen = missing_chunks(numbered, partial(layout.voices, video.id, voices_id), there)
+        present = store.names(layout.listened(video.id, voices_id))
+        to_listen = missing_chunks(numbered, partial(layout.voices, video.id, voices_id), present)
     if images:
         looks_id = comparison_id(job, identity, "embedder", stretch.part)
-        there = store.names(layout.recognised(video.id, looks_id))
-        to_recognise = missing_chunks(numbered, partial(layout.looks, video.id, looks_id), there)
+        present = store.names(layout.recognised(video.id, looks_id))
+        to_recognise = missing_chunks(numbered, partial(layout.face_embeddings, video.id, looks_id), present)
         to_embed = {
             address: image_id
             for address, image_id in images.items()
@@ -122,7 +122,7 @@ def check(context: TaskContext, payload: CheckPayload, hints: Hints) -> CheckRes
 
 
 def _choose(context: TaskContext, row: RowPart, video: records.Video, undecided: Identity) -> tuple[Choice, bool]:
-    """Return how a job is done, and whether an earlier run has begun it so.
+    """Return the way in which a job is done, and whether an earlier run has started it so.
 
     Raises:
         SettingsError: No encoder opens. One that needs a GPU is tried next, by a worker that has one.

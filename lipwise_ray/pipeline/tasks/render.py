@@ -20,9 +20,9 @@ from lipwise_ray.storage.scratch import scratch_file
 def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> RenderResult:
     """Render a chunk and commit its segment, unless another attempt has."""
     job_id, chunk = payload.probed.job_id, payload.chunk
-    known = None if hints.is_surely_missing else read_marker(context.store, job_id, chunk)
-    if known is not None:
-        return RenderResult(frames=known.frames, reused=True)
+    existing = None if hints.is_surely_missing else read_marker(context.store, job_id, chunk)
+    if existing is not None:
+        return RenderResult(frames=existing.frames, reused=True)
     begin = time.perf_counter()
     job = context.open(payload)
     settings, request = job.spec.settings, context.models_for(payload, hints)

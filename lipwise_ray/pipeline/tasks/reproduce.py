@@ -75,7 +75,7 @@ def rebuild(letter: Letter, registry: Registry) -> Rebuilt:
 
 
 def _kind_of(task: str, name: str) -> AnyKind:
-    """Return what a task does, as its name and its letter say.
+    """Return the kind of a task, as its name and its letter say.
 
     Raises:
         ValueError: They do not agree, or there is no such kind.

@@ -21,18 +21,18 @@ def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreRes
     """Measure a chunk's distances, unless those of its present segments are there."""
     store, job_id, chunk = context.store, payload.probed.job_id, payload.chunk
     key = layout.score(job_id, sync_scorer_id(payload.row.weights.needed("judge").sha256), chunk)
-    known = None if hints.is_surely_missing else load_file(store, key, Distances.load)
-    if known is not None and known.is_of({n: read_marker(store, job_id, n) for n in known.segments}):
+    existing = None if hints.is_surely_missing else load_file(store, key, Distances.load)
+    if existing is not None and existing.is_of({n: read_marker(store, job_id, n) for n in existing.segments}):
         return ScoreResult()
     job = context.open(payload)
     plan, recipe = read_plan(store, job_id), recipe_of(job.spec.settings, job.video)
     threads = context.threads
     scorer = context.models.sync_scorer(context.models_for(payload, hints))
-    found = score_chunk(job, plan, chunk, recipe, scorer, job_id=job_id, threads=threads, on_frame=context.on_frame)
-    if not isinstance(found, Distances):
-        return ScoreResult(missing=tuple(found))
+    distances = score_chunk(job, plan, chunk, recipe, scorer, job_id=job_id, threads=threads, on_frame=context.on_frame)
+    if not isinstance(distances, Distances):
+        return ScoreResult(missing=tuple(distances))
     images = stills(job, plan, chunk, recipe, job_id=job_id, threads=threads)
     for name, image in zip(("before", "after"), images or (), strict=bool(images)):
         store.write(layout.still(job_id, name), image)
-    records.keep_record(store, context.scratch, key, found.save)
+    records.keep_record(store, context.scratch, key, distances.save)
     return ScoreResult()

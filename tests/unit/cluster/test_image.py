@@ -127,9 +127,9 @@ if sys.argv[1:]:
     main()
 """
 _LOOK = """
-from lipwise_ray.cli.doctor import look_here
+from lipwise_ray.cli.doctor import check_here
 from lipwise_ray import load_settings
-for finding in look_here(load_settings(assignments=sys.argv[1:]).for_run(), computes=False):
+for finding in check_here(load_settings(assignments=sys.argv[1:]).for_run(), computes=False):
     print(*finding)
 """
 

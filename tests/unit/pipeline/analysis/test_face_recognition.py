@@ -14,7 +14,7 @@ from lipwise_ray.faces.sface import SFace
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
-from lipwise_ray.pipeline.analysis.face_recognition import FaceEmbeddings, embed_portrait, look
+from lipwise_ray.pipeline.analysis.face_recognition import FaceEmbeddings, embed_portrait, embed_tracks
 from lipwise_ray.settings.model import DetectSettings
 from lipwise_ray.synth.clips import ClipSpec, write_clip
 from lipwise_ray.values import Size, Span
@@ -44,7 +44,7 @@ def _looked(film: Any, embedder: SFace, span: Span) -> tuple[FaceEmbeddings, int
     seen: list[None] = []
     recipe = make_recipe(info, index.sizes)
     told = {"threads": 1, "salvage": False, "on_frame": lambda: seen.append(None)}
-    return look(info, index, recipe, span, tracks, embedder, **told), len(seen)  # type: ignore[arg-type]  # by name
+    return embed_tracks(info, index, recipe, span, tracks, embedder, **told), len(seen)  # type: ignore[arg-type]  # by name
 
 
 class _Detector:
