@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest, RowParser, check_twins, read_rows
 from lipwise_ray.pipeline.manifest.formats import Columns, RawRow
@@ -61,6 +62,8 @@ def rows_of(videos: Sequence[str], references: Sequence[str], policy: Policy | N
     Raises:
         ManifestError: There is none.
     """
+    if not videos:
+        raise ManifestError("manifest_empty", "evaluate", got="no videos", do="Name one at least")
     beside = list(references) * len(videos) if len(references) == 1 else references
     names: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="lipwise-") as folder:

@@ -50,6 +50,12 @@ def test_videos_that_are_named_one_by_one(folder: Path) -> None:
     assert [row.reference for row in rows_of(["a.mp4"], []).rows] == [None]
 
 
+def test_no_video_is_no_evaluation() -> None:
+    """A program's empty list is told as such."""
+    with pytest.raises(ManifestError, match="evaluate: no videos"):
+        rows_of([], [])
+
+
 def test_a_manifest_of_videos_knows_its_own_columns(folder: Path) -> None:
     """A column of rows that are dubbed is refused with the name that was meant; further ones are kept where asked."""
     manifest = folder / "m.csv"
