@@ -70,7 +70,7 @@ def dub(arguments: dict[str, Any]) -> dict[str, Any]:
 
     folder, source = Path(arguments["folder"]), lipwise_ray.load_settings(assignments=arguments["set"])
     out, state = str(folder / "out"), str(folder / arguments["state"])
-    manifest = read_manifest(arguments["manifest"], source, source.for_run(), out)
+    manifest = read_manifest(str(arguments["manifest"]), source, source.for_run(), out)
     begin = time.perf_counter()
     report = RowsRunner(source, folder, ignore, lambda: False).dub(manifest, out, state)
     (row,) = report.rows
