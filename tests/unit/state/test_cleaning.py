@@ -139,7 +139,8 @@ def test_a_bucket_is_cleaned_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         store = open_store(f"s3://{BUCKET}/state", Cache(tmp_path / "cache"))
         for key in RECORDS:
             store.write(key, WRITTEN.get(key, b"{}"))
-        written_s = max(one.changed_s for one in store.listing("jobs"))
+        folders = {key.split("/")[0] for key in RECORDS if "/" in key}
+        written_s = max(one.changed_s for folder in folders for one in store.listing(folder))
         assert not any(one.objects for one in clean(store, DAY_S, clock=lambda: written_s))
         list(clean(store, DAY_S, clock=lambda: written_s + DAY_S))
         kept = {f"runs/{name}/run.json" for name in ("20260102T000000-b", "20260104T000000-d")}
