@@ -20,7 +20,7 @@ from lipwise_ray.runs.nightly import Nightly, window_end
 from lipwise_ray.runs.progress_events import Event, Message, ProgressCallback, RowEnded, ignore, logged
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.run_inputs import local_folder, out_address, read_evaluation, read_manifest, state_address
-from lipwise_ray.runs.run_request import request_for
+from lipwise_ray.runs.run_request import check_fraction, request_for
 from lipwise_ray.runs.run_rows import RowsRunner, error_of
 from lipwise_ray.runs.single_row import single_row
 from lipwise_ray.settings.layers import preset_names
@@ -269,6 +269,7 @@ def nightly(
         source, root = loaded(settings, engine), str(backlog).rstrip("/")
         run_settings = source.for_run()
         end = _closing(until, opens)
+        _check_bounds(keep, fail_above)
         out_root = out_address(_text(out) or f"{root}.out", run_settings, str(backlog))
         state_root = state_address(_text(state), run_settings, out_root)
         listed = read_prices(Path(prices)) if prices else None
@@ -311,6 +312,12 @@ def _closing(until: str | None, opens: str | None) -> datetime | None:
     if opens:
         raise SettingsError("bad_usage", "--from", got="no --until beside it", do="Say when the window closes")
     return None
+
+
+def _check_bounds(keep: int, fail_above: float) -> None:
+    check_fraction(fail_above)
+    if keep < 1:
+        raise SettingsError("bad_value", "keep", got=f"{keep} reports cannot be kept", do="Keep 1 or more")
 
 
 def _text(place: StrPath | None) -> str | None:

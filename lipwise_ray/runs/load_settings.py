@@ -99,10 +99,25 @@ def loaded(settings: Settings | LoadedSettings | None, engine: EngineKind | None
         settings: What was loaded; or settings made in code, of which those that were set count; or None for the
             defaults.
         engine: Where the work runs.
+
+    Raises:
+        SettingsError: They are neither.
     """
+    _refuse_others(settings)
     if settings is None:
         settings = load_settings()
     elif isinstance(settings, Settings):
         given = settings.model_dump(mode="json", exclude_unset=True)
         settings = LoadedSettings(jobs_folder(), DEFAULT_PRESET, [("settings", given)], assignments=None)
     return settings.with_assignments(f'engine.kind="{engine}"') if engine else settings
+
+
+def _refuse_others(settings: object) -> None:
+    """Refuse what no type checker looked at."""
+    if settings is not None and not isinstance(settings, Settings | LoadedSettings):
+        raise SettingsError(
+            "settings",
+            "settings",
+            got=f"of type {type(settings).__name__}",
+            must="Settings, or what load_settings returns, are expected",
+        )

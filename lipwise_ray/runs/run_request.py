@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from lipwise_ray.errors import InputError
+from lipwise_ray.errors import InputError, SettingsError
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.state.run_records import Request
 from lipwise_ray.storage.address import is_local, whole_path
@@ -38,7 +38,11 @@ def request_for(
         as_json: It prints JSON.
         shard: The part of the rows.
         sent_to: The dashboard that it was sent to.
+
+    Raises:
+        SettingsError: `fail_above` is no fraction.
     """
+    check_fraction(fail_above)
     if settings.assignments is None:
         return None
     job = job or settings.job
@@ -56,6 +60,18 @@ def request_for(
         shard=shard,
         sent_to=sent_to,
     )
+
+
+def check_fraction(fail_above: float) -> None:
+    """Refuse what is no fraction of rows.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if not 0 <= fail_above <= 1:
+        raise SettingsError(
+            "bad_value", "fail_above", got=f"{fail_above:g} is no fraction of the rows", do="Take 0 to 1"
+        )
 
 
 def kept(request: Request | None, out: str) -> Request | None:

@@ -153,6 +153,13 @@ def test_what_a_program_cannot_ask(footage: Path) -> None:
         lipwise_ray.evaluate("v.mp4", out="s3://b/x", settings=_settings(), engine="inline")
     with pytest.raises(lipwise_ray.SettingsError, match="--from: no --until beside it"):
         lipwise_ray.nightly(footage, opens="22:00", settings=_settings(), engine="inline")
+    with pytest.raises(lipwise_ray.SettingsError, match="fail_above: 2 is no fraction of the rows"):
+        lipwise_ray.nightly(footage, fail_above=2, settings=_settings(), engine="inline")
+    with pytest.raises(lipwise_ray.SettingsError, match="keep: -1 reports cannot be kept"):
+        lipwise_ray.nightly(footage, keep=-1, settings=_settings(), engine="inline")
+    for given in ({"timing": {}}, "job.toml"):
+        with pytest.raises(lipwise_ray.SettingsError, match=f"settings: of type {type(given).__name__}; Settings, or"):
+            lipwise_ray.submit("m.csv", settings=given, engine="inline")  # type: ignore[arg-type]
     assert set(footage.iterdir()) == before
 
 
