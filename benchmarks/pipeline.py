@@ -176,8 +176,9 @@ def main() -> None:
             )
             overheads.append((found["wall_s"], found["chunks"]))
         (whole_s, whole), (cut_s, cut) = overheads
-        overhead_ms = 1000 * (cut_s - whole_s) / (cut - whole)
-        print(f"driver and chunk overhead: {overhead_ms:.0f} ms a chunk ({cut} chunks against {whole})")
+        if cut > whole:  # a clip of a second has one chunk either way
+            overhead_ms = 1000 * (cut_s - whole_s) / (cut - whole)
+            print(f"driver and chunk overhead: {overhead_ms:.0f} ms a chunk ({cut} chunks against {whole})")
         peaks = []
         for minutes in (1,) if options.quick else (1, 10):
             long_manifest = make_inputs(folder, f"long{minutes}", minutes * 60)
