@@ -15,12 +15,13 @@ _OUTCOME = "Failure"
 
 _MEANING = (
     (errors.InputError, "the row's input: this row fails, the others go on"),
-    (errors.SetupError, "settings, weights or state: the run, or the row, does not begin"),
+    (errors.SetupError, "settings, weights or state: the run, or the row, does not start"),
     (errors.EngineError, "what runs the workers: the run stops, the same command goes on"),
     (errors.DisconnectedError, "the way to a cluster: its run may go on there, the same command finds it"),
     (errors.StorageError, "a disk or store: tried again"),
     (errors.TransientError, "tried again"),
 )
+_OF_MANIFESTS = "manifest_"
 _HEAD = """# Error codes
 
 Made from the source by `python -m lipwise_ray.error_codes > ERRORS.md`. A code is one class's alone, and stays
@@ -59,14 +60,16 @@ def find_codes(package: Path = _PACKAGE) -> list[Raised]:
 def table(found: list[Raised]) -> str:
     """Return the codes as a document."""
     lines = [
-        f"| `{code}` | {kind} | {_whose(kind)} |" for code, kind in sorted({(one.code, one.kind) for one in found})
+        f"| `{code}` | {kind} | {_whose(code, kind)} |" for code, kind in sorted({(one.code, one.kind) for one in found})
     ]
     return _HEAD + "\n".join(lines) + "\n"
 
 
-def _whose(kind: str) -> str:
+def _whose(code: str, kind: str) -> str:
     if kind == "attempt":
-        return "an attempt: tried again, then set aside"
+        return "an attempt: tried again, then put into quarantine"
+    if kind == errors.ManifestError.__name__ and code.startswith(_OF_MANIFESTS):
+        return "the manifest as a whole: nothing starts"
     raised = vars(errors)[kind]
     return next(meaning for base, meaning in _MEANING if issubclass(raised, base))
 

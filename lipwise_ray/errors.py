@@ -2,7 +2,7 @@
 
     LipwiseError
     ├── InputError            this row fails, the others go on; never retried
-    │   ├── ManifestError     a row of the manifest breaks a rule
+    │   ├── ManifestError     a manifest, or a row of it, breaks a rule
     │   ├── MediaError        a video or audio file cannot be used
     │   ├── AudioError        the sound itself cannot be used
     │   ├── FaceError         the face that was asked for is not there

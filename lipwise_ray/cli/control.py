@@ -26,14 +26,14 @@ def retry(
     quarantined: Annotated[
         bool, typer.Option("--quarantined", help="Take everything out of quarantine (the default without --job).")
     ] = False,
-    lift_only: Annotated[bool, typer.Option("--lift-only", help="Do not run the latest submit again.")] = False,
+    lift_only: Annotated[bool, typer.Option("--lift-only", help="Do not run it again.")] = False,
     trust: Annotated[
         bool,
         typer.Option("--trust", help="Take Ray's address, checkpoints and allowed places from the state too."),
     ] = False,
     address: setup.Address = None,
 ) -> None:
-    """Take tasks out of quarantine and run the latest submit of the state again; what was sent to a cluster, there.
+    """Take tasks out of quarantine and run the latest submit or evaluate of the state again; what was sent to a cluster, there.
 
     Of several shards with rows to do none is run: which they are is said.
     """

@@ -32,7 +32,7 @@ class _VideosUnlessNamed(TyperGroup):
 
 app = typer.Typer(
     cls=_VideosUnlessNamed,
-    help="Judge finished videos: `evaluate VIDEO...`; or put two runs side by side: `evaluate compare`.",
+    help="Score finished videos: `evaluate VIDEO...`; or put two runs side by side: `evaluate compare`.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -155,7 +155,7 @@ def compare(
     assignments: setup.Set = None,
     out: setup.Out = None,
     true: Annotated[Path, typer.Option("--true", help="Folder of the true lips.", metavar="DIR")] = Path(),
-    expert: Annotated[str, typer.Option("--expert", help="The judge: a name of the registry.")] = "tiny_judge",
+    expert: Annotated[str, typer.Option("--expert", help="The sync scorer: a name of the registry.")] = "tiny_judge",
 ) -> None:
     """Print the offset of audio and lips: original, dubbed, and really said."""
     from lipwise_ray.metrics.sync import SpeakerExpert

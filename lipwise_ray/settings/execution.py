@@ -25,8 +25,8 @@ class EngineSettings(Section):
     threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
     """0 divides the cores among the workers."""
     place: Literal["auto", "gpu", "cpu"] = "auto"
-    """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet, and refuses to
-    begin on a single machine without one; ``cpu`` takes no GPU; ``auto`` goes by what is there when the run begins."""
+    """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet, and is refused
+    on a single machine without one; ``cpu`` takes no GPU; ``auto`` goes by what is there when the run starts."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What render workers compute on; ``auto`` is CUDA where they take GPUs."""
     idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
@@ -40,7 +40,7 @@ class EngineSettings(Section):
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
     start_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """A worker that has not started after so long, and fetches no checkpoint either, is ended and tried once more, on
-    another node where there is one; where that one does not begin either and no other has, the run stops."""
+    another node where there is one; where that one does not start either and no other has, the run stops."""
     stall_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """A worker that finishes no frame for so long is ended."""
     quiet_s: Annotated[float, Field(gt=0, le=1e6)] = 3600.0
@@ -54,7 +54,7 @@ class EngineSettings(Section):
     active_rows: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Rows worked on at a time, the rest wait in the manifest; 0 means two a render worker, and at least 8."""
     active_chunks: Annotated[int, Field(ge=1)] = 5000
-    """Chunks of one share's videos that are being rendered at a time, so that few segments wait to be joined; a longer
+    """Chunks of one tenant's videos that are being rendered at a time, so that few segments wait to be joined; a longer
     video is rendered alone."""
     keep_segments: bool = False
     models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0

@@ -225,7 +225,7 @@ class ScoreSettings(Section):
     checkpoint: str | None = None
     """A file of SyncNet v2 instead of the registry's."""
     compare_hz: Annotated[float, Field(ge=0, le=240)] = 5.0
-    """Pictures a second that `evaluate` compares with a reference; 0 compares every frame."""
+    """Frames a second that `evaluate` compares with a reference; 0 compares every frame."""
     inception: str = "inception_fid"
     """Gives the features of the Fréchet inception distance: a name of the registry."""
     inception_checkpoint: str | None = None
