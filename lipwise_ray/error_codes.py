@@ -60,7 +60,8 @@ def find_codes(package: Path = _PACKAGE) -> list[Raised]:
 def table(found: list[Raised]) -> str:
     """Return the codes as a document."""
     lines = [
-        f"| `{code}` | {kind} | {_whose(code, kind)} |" for code, kind in sorted({(one.code, one.kind) for one in found})
+        f"| `{code}` | {kind} | {_whose(code, kind)} |"
+        for code, kind in sorted({(one.code, one.kind) for one in found})
     ]
     return _HEAD + "\n".join(lines) + "\n"
 

@@ -33,7 +33,7 @@ def retry(
     ] = False,
     address: setup.Address = None,
 ) -> None:
-    """Take tasks out of quarantine and run the latest submit or evaluate of the state again; what was sent to a cluster, there.
+    """Take tasks out of quarantine and run the latest submit or evaluate of the state again, where it was run.
 
     Of several shards with rows to do none is run: which they are is said.
     """
