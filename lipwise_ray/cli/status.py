@@ -110,12 +110,7 @@ def must_be_state(state: str) -> None:
     from lipwise_ray.state.store import open_store
 
     if is_local(state) and not (Path(state) / "runs").is_dir():
-        got = (
-            "a folder without runs"
-            if Path(state).is_dir()
-            else "a file"
-            if Path(state).exists()
-            else "nothing is there"
-        )
-        raise StateError("no_state", state, got=f"not a state, but {got}", do="Give what --state named")
+        kind = "a folder without runs" if Path(state).is_dir() else "a file"
+        got = f"not a state, but {kind}" if Path(state).exists() else "nothing is there"
+        raise StateError("no_state", state, got=got, do="Give what --state named")
     check_format(open_store(state))

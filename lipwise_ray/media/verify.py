@@ -18,7 +18,7 @@ import av.error
 import numpy as np
 from av.stream import Disposition
 
-from lipwise_ray.errors import InputError, MediaError, SegmentError
+from lipwise_ray.errors import InputError, LipwiseError, MediaError, SegmentError
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.join import SegmentFile
@@ -94,7 +94,7 @@ def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callab
                     decoded += 1
                     on_frame()
     except (av.error.FFmpegError, MediaError) as error:
-        raise _wrong(path, f"does not decode to its end: {error}") from error
+        raise _wrong(path, f"does not decode to its end: {_why(error)}") from error
     if decoded != frames:
         raise _wrong(path, f"holds {decoded} frames instead of {frames}")
     return Proof(crc, header, av.__version__)
@@ -125,7 +125,7 @@ def verify(
     try:
         contents = _read(path, segments, {} if side is None else side.muxed, with_sound=audio_s is not None)
     except (av.error.FFmpegError, MediaError) as error:
-        raise _wrong(path, f"does not decode to its end: {error}") from error
+        raise _wrong(path, f"does not decode to its end: {_why(error)}") from error
     expected = (timeline.pts - timeline.pts[0]) * float(timeline.time_base)
     if len(contents.times) != len(expected):
         raise _wrong(path, f"holds {len(contents.times)} frames instead of {len(expected)}")
@@ -184,7 +184,7 @@ def check_sound(path: Path, audio_s: Fraction) -> float:
         for _ in reader.blocks(info.rate_hz, info.layout):
             pass
     except (av.error.FFmpegError, InputError) as error:
-        raise _wrong(path, f"does not decode to its end: {error}") from error
+        raise _wrong(path, f"does not decode to its end: {_why(error)}") from error
     findings = reader.findings
     if findings.holes:
         raise _wrong(path, f"its audio has {findings.holes} holes, {float(findings.hole_s):.3f} s together")
@@ -252,6 +252,11 @@ def _begin(decoder: VideoCodecContext, packet: Packet[Any], path: Path) -> None:
     decoder.flush_buffers()
     if len(frames) != 1 or frames[0].is_corrupt:
         raise _wrong(path, "a segment does not begin with a whole frame")
+
+
+def _why(error: Exception) -> str:
+    """Return what happened, without the place and the advice that errors of this program's own have."""
+    return error.happened if isinstance(error, LipwiseError) else str(error)
 
 
 def _wrong(path: Path, happened: str) -> SegmentError:

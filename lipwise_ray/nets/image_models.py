@@ -108,8 +108,8 @@ def load_image_model(path: Path, fidelity: float = 0.5) -> ImageModel:
             "needs_extra",
             str(path),
             got="a CodeFormer checkpoint, for which the extra codeformer is not installed",
-            must="its licence is non-commercial (S-Lab 1.0)",
-            do="If that fits your use, run `pip install 'lipwise-ray[codeformer]'`",
+            do="Its licence is non-commercial (S-Lab 1.0). If that fits your use, run "
+            "`pip install 'lipwise-ray[codeformer]'`",
         )
     try:
         descriptor = spandrel.ModelLoader(registry=registry).load_from_state_dict(dict(tensors))

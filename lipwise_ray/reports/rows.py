@@ -84,8 +84,10 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
     chosen = run_id or next(there, "")
     run = read_typed(store, layout.run_record(chosen), RunRecord) if chosen in runs else None
     if run is None:
-        happened = f"holds no run {run_id}" if run_id else "holds no run"
-        if runs:
+        happened = (
+            f"holds no run {run_id}" if run_id else "holds no run whose record can be read" if runs else "holds no run"
+        )
+        if run_id and runs:
             happened += f", only {', '.join(runs[-3:])}"
         raise StateError("no_runs", store.address, got=happened, do="Check the path and --run")
     rows: list[FlatRow] = []

@@ -116,4 +116,4 @@ def error_of(outcome: RowOutcome) -> LipwiseError:
     """Return the error that ended a row, of the kind that says who is to blame."""
     record = outcome.record
     kind = _KINDS.get(str(record.get("blame")), LipwiseError)
-    return kind(str(record["code"]), "", str(record["message"]))
+    return kind(str(record["code"]), "", got=str(record["message"]))

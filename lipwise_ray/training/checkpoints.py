@@ -82,7 +82,7 @@ def load(path: Path, task: TrainingTask) -> Begin:
         raise StateError(
             "bad_checkpoint",
             str(path),
-            got=f"not a whole checkpoint of this run: {why}",
+            got=f"cannot be resumed from: {why}",
             do="Put best.pth in its place, or begin another run",
         ) from error
 

@@ -64,8 +64,8 @@ def find_footage(root: Path, val_share: float) -> Footage:
         InputError: There is no footage, or too little for a split.
     """
     if not root.is_dir():
-        got = "a file" if root.exists() else "nothing is there"
-        raise InputError("no_footage", str(root), got=f"not a folder of footage, but {got}", do="Check the path")
+        got = "not a folder of footage, but a file" if root.exists() else "nothing is there"
+        raise InputError("no_footage", str(root), got=got, do="Check the path")
     if (root / "train.txt").is_file():
         lists = {name: read_list(root / f"{name}.txt") for name in _LISTS if (root / f"{name}.txt").is_file()}
         return Footage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,41 @@ def test_kill_minus_nine_loses_no_finished_chunk(tmp_path: Path) -> None:
     calm = run(*_arguments(tmp_path, "calm", INLINE))
     assert calm.returncode == 0, calm.stderr
     assert sha256_of(tmp_path / "out" / "a.mp4") == sha256_of(tmp_path / "calm" / "a.mp4")
+
+
+_AGAIN = """
+import os, signal, time
+from lipwise_ray.backends.ray.environment import guard_local_ray
+guard_local_ray()
+import ray
+from lipwise_ray.backends.ray import session
+from lipwise_ray.errors import LipwiseError
+
+def refused(call, *words):
+    try:
+        call(*words)
+    except LipwiseError as error:
+        return error.code
+
+folder = session.connect("local")
+for one in session._node_here().all_processes["raylet"]:
+    os.kill(one.process.pid, signal.SIGKILL)
+deadline_s = time.monotonic() + 60
+while (code := refused(session.must_live)) is None and time.monotonic() < deadline_s:
+    time.sleep(0.1)
+session.leave(folder)
+again = session.connect("local")
+answer = ray.get(ray.remote(lambda: 5).remote(), timeout=60)
+print(code, answer, refused(session.connect, "local"))
+session.leave(again)
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_that_ended_by_itself_is_followed_by_another() -> None:
+    """In the same process, as the next manifest of a night needs it; which is then in use as the first one was."""
+    done = subprocess.run([sys.executable, "-c", _AGAIN], capture_output=True, text=True, check=False, timeout=180)
+    assert done.stdout.splitlines()[-1:] == ["ray_ended 5 ray_in_use"], done.stderr
 
 
 @pytest.mark.slow

@@ -68,10 +68,9 @@ class RayEngine:
         self._config = config
         self._settings = settings
         self._slots: dict[str, ActorSlot] = {}
-        self._made = 0
+        self._made = self._attempt = 0
         self.gpu_bytes = 0
         """The most GPU memory that one worker has reserved."""
-        self._attempt = 0
         self._prepare: list[Any] = []
         self._capabilities: dict[str, Capabilities] = {}
         self._left: set[str] = set()
@@ -80,10 +79,17 @@ class RayEngine:
         self._folder = connect(settings.address)
         self._nodes = Nodes()
         self._agents = Agents(self._nodes)
-        nodes = self._nodes.alive().values()
+        try:
+            self._size_up()
+        except BaseException:
+            leave(self._folder)
+            raise
+
+    def _size_up(self) -> None:
+        """Choose what workers compute on and how many there are, by what is there."""
+        settings, nodes = self._settings, self._nodes.alive().values()
         gpus = sum(node.gpus for node in nodes)
         if self._local and settings.place == "gpu" and gpus < settings.gpus_per_worker:
-            leave(self._folder)
             raise no_gpu_here()
         self._gpu = settings.place == "gpu" or (settings.place == "auto" and gpus >= settings.gpus_per_worker)
         gpu_slots = self._nodes.gpu_slots(settings.gpus_per_worker)
@@ -385,8 +391,10 @@ class RayEngine:
 
     def close(self) -> None:
         """Kill the actors; an embedded Ray ends with them."""
-        if not self._nodes.head_is_lost and not ended_processes():  # else nobody would answer
-            for slot in list(self._slots.values()):
-                self._remove(slot)
-            self._agents.close()
-        leave(self._folder, is_lost=self._nodes.head_is_lost)
+        try:
+            if not self._nodes.head_is_lost and not ended_processes():  # else nobody would answer
+                for slot in list(self._slots.values()):
+                    self._remove(slot)
+                self._agents.close()
+        finally:
+            leave(self._folder, is_lost=self._nodes.head_is_lost)

@@ -45,6 +45,9 @@ _TRIES = 2
 _ONE_RAY = threading.Lock()
 """A process has one Ray, which its threads do not start and leave at once."""
 
+_ENDED_BY_ITSELF = threading.Event()
+"""Set while this process is joined, as far as Ray knows, to one that is no more and that nobody uses."""
+
 _MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("timed out", "timeout", "deadline exceeded"),
@@ -195,10 +198,12 @@ def connect(address: str) -> Path | None:
         SetupError: It cannot be started or reached, or this process uses Ray already: another run, or its program.
     """
     with _ONE_RAY:
-        if ray.is_initialized():  # what is used would end with ours
+        if ray.is_initialized() and not _ENDED_BY_ITSELF.is_set():  # what is used would end with ours
             do = "Wait for the other run or call ray.shutdown(), or run this in a process of its own"
             raise SetupError("ray_in_use", f"Ray at {address}", got="this process uses Ray already", do=do)
-        return _connect(address)
+        folder = _connect(address)
+        _ENDED_BY_ITSELF.clear()
+        return folder
 
 
 def _connect(address: str) -> Path | None:
@@ -349,6 +354,7 @@ def leave(folder: Path | None, *, is_lost: bool = False) -> None:
         last_exit.must_be_at_once("Ray's own threads, whose head is gone, crash as the interpreter ends")
     if is_lost or ended_processes():
         atexit.unregister(ray_worker.shutdown)  # it would wait for an answer, and then end the program by its own code
+        _ENDED_BY_ITSELF.set()
     else:
         with _ONE_RAY:
             ray.shutdown()

@@ -153,4 +153,4 @@ def test_the_command_prints_and_writes(tmp_path: Path) -> None:
     assert sum(element.tag.endswith("circle") for element in drawn.iter()) == 3
     failed = run("evaluate", "compare", tmp_path / "a", tmp_path / "none")
     assert failed.returncode == 2
-    assert "not a state, but nothing is there" in failed.stderr
+    assert "none: nothing is there. Give what --state named" in failed.stderr
