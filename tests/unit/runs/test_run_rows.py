@@ -79,7 +79,7 @@ def test_a_row_that_failed_raises_what_says_who_is_to_blame(record: dict[str, An
     error = error_of(RowOutcome(row=1, row_id="a", result=RowFailure(code="gone", message="it went away", **record)))
     assert type(error) is kind
     assert error.code == "gone"
-    assert (error.got, str(error)) == ("it went away", "it went away")
+    assert (error.got, str(error)) == ("it went away", "it went away.")
 
 
 @pytest.mark.parametrize(
