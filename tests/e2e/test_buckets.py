@@ -91,7 +91,7 @@ def test_everything_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     assert packets(made.read("dubs/de/a.mp4")) == packets(tmp_path / "out" / "de" / "a.mp4")
     nowhere = run("submit", f"{bucket}/in/none.csv", "--out", out, *sets)
     assert nowhere.returncode == 2
-    assert f"{bucket}/in/none.csv: file not found" in nowhere.stderr
+    assert f"{bucket}/in/none.csv: no such object. Check the path." in nowhere.stderr
     left = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file() and path.parent.name != "cache"]
     assert left == []
 

@@ -61,9 +61,14 @@ def test_a_disk_that_is_not_there(tmp_path: Path) -> None:
 def test_a_state_is_missed_by_what_is_there(tmp_path: Path) -> None:
     """A slip in a state's name does not read as an empty state."""
     (tmp_path / "file").touch()
-    for name, got in (("nowhere", "nothing is there"), ("file", "a file"), (".", "a folder without runs")):
+    found = {
+        "nowhere": "nothing is there",
+        "file": "not a state, but a file",
+        ".": "not a state, but a folder without runs",
+    }
+    for name, got in found.items():
         done = run("status", name, cwd=tmp_path)
-        assert (done.returncode, f"not a state, but {got}" in done.stderr) == (2, True), done.stderr
+        assert (done.returncode, f"{name}: {got}. Give what --state named" in done.stderr) == (2, True), done.stderr
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:

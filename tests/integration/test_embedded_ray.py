@@ -196,6 +196,7 @@ def test_ray_does_not_show(workers: int, tmp_path: Path) -> None:
         assert digest(tmp_path / "out" / row["output"]) == digest(tmp_path / "whole" / row["output"]), row["id"]
 
 
+@pytest.mark.slow
 def test_evaluating_on_ray(tmp_path: Path) -> None:
     """`evaluate` takes a manifest to an embedded Ray as `submit` does, and tells what there is."""
     write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(160, 120), frames=30, tone=ToneSpec(1.2, codec="aac")))

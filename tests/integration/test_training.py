@@ -137,6 +137,7 @@ def _with_moved_sound(source: Path, target: Path, later_s: float) -> None:
             new.mux(packet)
 
 
+@pytest.mark.slow
 def test_footage_is_searched_by_a_detector(corpus: Path, tmp_path: Path) -> None:
     """Without --truth the bundled detector finds the presenters."""
     done = run("train", "prepare", corpus, tmp_path / "out", "--detector", "tiny", "--size", "96")

@@ -43,6 +43,7 @@ def anywhere(tmp_path: Path, state: str) -> Site:
     return Site(tmp_path, state=state)
 
 
+@pytest.mark.parametrize("state", ["folder", pytest.param("bucket", marks=pytest.mark.slow)], indirect=True)
 def test_a_chunk_that_segfaults_is_quarantined(anywhere: Site) -> None:
     """Its budget is spent, its row fails with the letter's place, everything else is done; a rerun does not try again,
     `reproduce` meets the same end, and `retry` finishes the row.
@@ -101,6 +102,7 @@ def test_a_chunk_that_hangs_is_ended_and_tried_again(site: Site) -> None:
     assert len(site.events("stalled")) == 1
 
 
+@pytest.mark.slow  # one that hangs is killed in `make test`
 def test_a_worker_killed_in_mid_encode_leaves_nothing(anywhere: Site) -> None:
     """No part of a segment becomes visible, the frames are those of an undisturbed run, and the next driver sweeps."""
     anywhere.inject(Fault(POISON, "frame:7", "kill"), Fault(r"^assemble:b", "stitch", "kill"))

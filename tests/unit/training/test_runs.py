@@ -77,6 +77,7 @@ def test_the_generators_defaults_are_the_originals() -> None:
     assert (gan.sync_weight, gan.betas) == (0.03, (0.5, 0.999))
 
 
+@pytest.mark.slow
 def test_frozen_normalisation_keeps_its_statistics(prepared: Path, tmp_path: Path) -> None:
     """With norm_frozen weights move and running statistics do not, also after an evaluation in between."""
     train("expert", prepared, tmp_path / "first", steps=4)
@@ -88,6 +89,7 @@ def test_frozen_normalisation_keeps_its_statistics(prepared: Path, tmp_path: Pat
     assert any(key.endswith("weight") for key in moved)
 
 
+@pytest.mark.slow
 def test_the_half_that_listens_comes_from_a_mouth_reader(speech: Path, prepared: Path, tmp_path: Path) -> None:
     """With `sound` the generator hears as the mouth reader does, before and after training, also resumed."""
     train("visemes", speech, tmp_path / "reader", steps=3)
