@@ -275,6 +275,7 @@ def test_equal_files_in_rows_of_their_own(tmp_path: Path) -> None:
     assert report.frames == 0
 
 
+@pytest.mark.slow
 def test_where_there_are_no_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No sound, no face, too short: a reason each; a video of other rates is scored by time."""
     write_clip(tmp_path / "nobody.mp4", ClipSpec(frames=50, tone=ToneSpec(2.0, codec="aac")))

@@ -133,6 +133,7 @@ def _gradient(image: Any) -> Any:
     return np.hypot(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1))
 
 
+@pytest.mark.slow
 def test_a_restored_mouth_is_sharper(dubbed: Path, tmp_path: Path) -> None:
     """With the restorer the mouth has more fine detail than without, and at strength 0 exactly as much."""
     for name, setting in (("none", 'restore.model="none"'), ("zero", "restore.strength=0.0")):

@@ -154,6 +154,7 @@ def test_the_film_is_judged_where_it_runs_as_filmed(tmp_path: Path, changes: dic
     assert abs(sync["source"]["offset"]) <= 1
 
 
+@pytest.mark.slow
 def test_a_face_of_two_rules_is_judged_by_what_it_says(tmp_path: Path) -> None:
     """Two turns of one face score alike, whether one rule chooses it or two, in any order."""
     turns = [("left", SOUND, 0.0, 2.5), ("left", OTHER, 2.5, 5.0)]

@@ -43,6 +43,7 @@ def test_the_one_who_speaks_is_dubbed(tmp_path: Path) -> None:
     assert [path.stat().st_mtime_ns for path in voices] == times
 
 
+@pytest.mark.slow
 def test_damaged_records_are_made_again(tmp_path: Path) -> None:
     """A record of listening and one of scanning that were cut off are made again in the same run, not quarantined."""
     rows = [_row("two", DEMO / "two-people.mp4", DEMO / "two-people.m4a")]

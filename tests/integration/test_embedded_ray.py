@@ -68,6 +68,7 @@ def _rendered(events: list[dict[str, Any]]) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_loses_no_finished_chunk(tmp_path: Path) -> None:
     """A driver killed in the middle, then the same command: finished chunks are not rendered again, and
     the result is that of an undisturbed run, without Ray.

@@ -197,6 +197,7 @@ def test_a_workers_error_is_the_runs_error(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_export_tells_what_it_wrote(corpus: Path, tmp_path: Path) -> None:
     """The command writes both layouts and prints size and hash; another ending is refused."""
     done = run("train", "prepare", str(corpus), str(tmp_path / "data"), "--truth", "--size", "96")
