@@ -60,7 +60,7 @@ def test_bad_footage_is_reported_and_skipped_and_a_second_run_goes_on(corpus: Pa
     with (tmp_path / "out/skipped.csv").open(newline="") as file:
         skipped = {row["clip"]: row["reason"] for row in csv.DictReader(file)}
     reasons = {
-        "s00000/cut": "cut", "s00001/notes": "text file", "s00001/empty": "empty", "s00001/silent": "silence",
+        "s00000/cut": "cut", "s00001/notes": "text file", "s00001/empty": "empty", "s00001/silent": "is silent",
         "s00001/mute": "audio stream", "s00001/faceless_one-mov": "truth",
     }  # fmt: skip
     assert set(skipped) == set(reasons)
@@ -116,7 +116,7 @@ def test_clips_out_of_sync_are_refused_where_an_expert_is_at_hand(tmp_path: Path
     done = run("train", "prepare", root, tmp_path / "out", "--truth", "--size", "96", "--expert", expert)
     assert done.returncode == 0, done.stderr
     assert "skipped a/moved: " in done.stderr
-    assert "within 1 frame" in done.stderr
+    assert "frames off the lips; at most 1 is allowed" in done.stderr
     assert (tmp_path / "out/train.txt").read_text() == "a/good\n"
     wrong = ROOT / "models/tiny/tiny_detector.safetensors"
     done = run("train", "prepare", root, tmp_path / "other", "--truth", "--size", "96", "--expert", wrong)
