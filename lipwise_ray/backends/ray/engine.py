@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -79,20 +79,18 @@ class RayEngine:
         self._folder = connect(settings.address)
         self._nodes = Nodes()
         self._agents = Agents(self._nodes)
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._leave)
             self._size_up()
-        except BaseException:
-            leave(self._folder)
-            raise
+            stack.pop_all()
 
     def _size_up(self) -> None:
         """Choose what workers compute on and how many there are, by what is there."""
         settings, nodes = self._settings, self._nodes.alive().values()
-        gpus = sum(node.gpus for node in nodes)
+        gpus, gpu_slots = sum(node.gpus for node in nodes), self._nodes.gpu_slots(settings.gpus_per_worker)
         if self._local and settings.place == "gpu" and gpus < settings.gpus_per_worker:
             raise no_gpu_here()
         self._gpu = settings.place == "gpu" or (settings.place == "auto" and gpus >= settings.gpus_per_worker)
-        gpu_slots = self._nodes.gpu_slots(settings.gpus_per_worker)
         self._workers, self._threads = workers_and_threads(settings, nodes, gpu_slots, gpu=self._gpu)
 
     @property
@@ -391,10 +389,12 @@ class RayEngine:
 
     def close(self) -> None:
         """Kill the actors; an embedded Ray ends with them."""
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._leave)
             if not self._nodes.head_is_lost and not ended_processes():  # else nobody would answer
                 for slot in list(self._slots.values()):
                     self._remove(slot)
                 self._agents.close()
-        finally:
-            leave(self._folder, is_lost=self._nodes.head_is_lost)
+
+    def _leave(self) -> None:
+        leave(self._folder, is_lost=self._nodes.head_is_lost)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lipwise_ray.errors import StorageError
+from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
@@ -28,6 +30,13 @@ class JobContext:
     def salvage(self) -> bool:
         """Whether what decodes of damaged inputs is dubbed."""
         return self.spec.settings.source.salvage
+
+    def reader(self, recipe: FrameRecipe, threads: int) -> VideoReader:
+        """Return a reader of the source, for frames that go through a recipe."""
+        info, index, deinterlace = self.video.info, self.video.index, recipe.deinterlace
+        return VideoReader(
+            info.path, info.stream_index, index, threads=threads, salvage=self.salvage, deinterlace=deinterlace
+        )
 
 
 def read_plan(store: Store, job_id: str) -> Plan:

@@ -26,7 +26,6 @@ from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
 from lipwise_ray.media.probe import VideoInfo, extras_of
 from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
-from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
 from lipwise_ray.pipeline.dubbing.plan import Plan, PlannedFace
@@ -193,16 +192,8 @@ def render_chunk(
         mel = np.max([window(mels[part], start, plan.parts[part].pauses) for part in face.parts], axis=0)
         return FaceTarget(face.track, face.crop_box, face.landmarks, mel, face.opacity)
 
-    info = job.video.info
     fitted, carries = 0, set[str]()
-    with VideoReader(
-        info.path,
-        info.stream_index,
-        job.video.index,
-        threads=threads,
-        salvage=job.salvage,
-        deinterlace=recipe.deinterlace,
-    ) as reader:
+    with job.reader(recipe, threads) as reader:
 
         def jobs() -> Iterator[FrameJob]:
             nonlocal fitted

@@ -15,7 +15,7 @@ import numpy as np
 
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.media.probe import probe_video
-from lipwise_ray.media.reader import VideoReader, read_through
+from lipwise_ray.media.reader import read_through
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.metrics.lse import SHIFTS
 from lipwise_ray.pipeline.analysis.crops import frames_at_25_hz
@@ -91,10 +91,7 @@ def score_chunk(
     has_sound = is_filmed and records.sound_of(job.store, video_id, salvage=salvage) is not None
     own = AudioFeatures.of(scorer, job.store, video_id, salvage=salvage) if has_sound else None
     parts: list[Distances] = []
-    info = job.video.info
-    with VideoReader(
-        info.path, info.stream_index, job.video.index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
-    ) as reader:
+    with job.reader(recipe, threads) as reader:
 
         def filmed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
             sources = (int(plan.source[grid[number]]) for number in numbers)
@@ -177,15 +174,7 @@ def stills(
     x0, y0, x1, y1 = (float(value) for value in plan.chosen.face_box[row])
     half = max(x1 - x0, y1 - y0) * _STILL_SHARE
     box = np.array([(x0 + x1) / 2 - half, (y0 + y1) / 2 - half, (x0 + x1) / 2 + half, (y0 + y1) / 2 + half])
-    info = job.video.info
-    with VideoReader(
-        info.path,
-        info.stream_index,
-        job.video.index,
-        threads=threads,
-        salvage=job.salvage,
-        deinterlace=recipe.deinterlace,
-    ) as reader:
+    with job.reader(recipe, threads) as reader:
         filmed = recipe.apply(next(reader.read_order(iter([int(plan.source[number])]))))
     segment = _segment(job, job_id, chunk)
     if segment is None:
