@@ -53,7 +53,7 @@ def test_a_gpu_is_not_waited_for_where_none_can_come(
         pytest.skip("this machine has a GPU")
     node = Node("n", 2.0, 0.0, "127.0.0.1", 1, draining=False)
     monkeypatch.setattr(engine, "connect", lambda address: None)
-    monkeypatch.setattr(engine, "leave", lambda folder: None)
+    monkeypatch.setattr(engine, "leave", lambda folder, *, is_lost: None)
     monkeypatch.setattr(engine.Nodes, "alive", lambda self: {"n": node})
     monkeypatch.setattr(ray, "init", None)
     config = WorkerConfig(str(tmp_path), str(tmp_path), "cpu", 1)
