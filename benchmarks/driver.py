@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.pipeline import make_inputs
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
-from lipwise_ray.pipeline.flows.results import ProbeResult
+from lipwise_ray.pipeline.flows.task_kinds import ProbeResult
 from lipwise_ray.scheduler.engine import Engine, Outcome, WorkerSlot
 from lipwise_ray.scheduler.task import Lane, Task, TaskResult
 from lipwise_ray.state.job_result import DubResult
@@ -129,8 +129,7 @@ def throughput(arguments: dict[str, Any]) -> float:
     from lipwise_ray.models.checkpoints import Checkpoints
     from lipwise_ray.pipeline.dubbing.job import JobSpec
     from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, RowPart
-    from lipwise_ray.pipeline.flows.payloads import ScanPayload
-    from lipwise_ray.pipeline.flows.task_kinds import SCAN
+    from lipwise_ray.pipeline.flows.task_kinds import SCAN, ScanPayload
     from lipwise_ray.pipeline.tasks.worker import Worker
     from lipwise_ray.scheduler.dispatcher import Dispatcher
     from lipwise_ray.settings.model import EngineSettings, Settings

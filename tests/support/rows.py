@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from lipwise_ray.pipeline.flows.dub import RowFlow
-from lipwise_ray.pipeline.flows.results import (
+from lipwise_ray.pipeline.flows.task_kinds import (
+    ASSEMBLE,
+    PLAN,
+    PROBE,
+    RENDER,
     AssembleResult,
     PlanResult,
     RenderResult,
     SoundResult,
 )
-from lipwise_ray.pipeline.flows.task_kinds import ASSEMBLE, PLAN, PROBE, RENDER
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.run import RowJob, Run

@@ -12,7 +12,7 @@ from lipwise_ray.models.roles import RoleName
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import Probed, RowPart
-from lipwise_ray.pipeline.flows.payloads import PlanPayload, ProbePayload, RenderPayload
+from lipwise_ray.pipeline.flows.task_kinds import PlanPayload, ProbePayload, RenderPayload
 from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.models import Models

@@ -8,7 +8,7 @@ from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, RowPart
-from lipwise_ray.pipeline.flows.results import ProbeResult, ToDo
+from lipwise_ray.pipeline.flows.task_kinds import ProbeResult, ToDo
 from lipwise_ray.settings.model import Settings
 
 SETTINGS = Settings()

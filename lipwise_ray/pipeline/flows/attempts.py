@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts
 from lipwise_ray.pipeline.flows.dub import RowFlow
-from lipwise_ray.pipeline.flows.results import SettleResult
-from lipwise_ray.pipeline.flows.task_kinds import SETTLE
+from lipwise_ray.pipeline.flows.task_kinds import SETTLE, SettleResult
 from lipwise_ray.pipeline.quality.gate import figures_of, judged, rank, verdict
 from lipwise_ray.scheduler.flow import Progress
 from lipwise_ray.scheduler.task import Failure, Task, TaskResult

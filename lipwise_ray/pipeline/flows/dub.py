@@ -8,39 +8,10 @@ from dataclasses import dataclass, field, replace
 from lipwise_ray.media.encode import ENCODER_REFUSED
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, Repairs
-from lipwise_ray.pipeline.flows.payloads import (
-    AssemblePayload,
-    CheckPayload,
-    ListenPayload,
-    PlanPayload,
-    ProbePayload,
-    RecognisePayload,
-    RenderPayload,
-    ScanPayload,
-    ScorePayload,
-    SettlePayload,
-    SoundPayload,
-    TranscribePayload,
-    WeighPayload,
-)
-from lipwise_ray.pipeline.flows.results import (
-    AssembleResult,
-    CheckResult,
-    ListenResult,
-    PlanResult,
-    ProbeResult,
-    RecogniseResult,
-    RenderResult,
-    ScanResult,
-    ScoreResult,
-    SoundResult,
-    ToDo,
-    TranscribeResult,
-    WeighResult,
-)
 from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, RowTasks
 from lipwise_ray.pipeline.flows.task_kinds import (
     ASSEMBLE,
+    BESIDE_RENDERING,
     CHECK,
     LISTEN,
     PLAN,
@@ -51,8 +22,32 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     SCORE,
     SETTLE,
     SOUND,
-    TRANSCRIBE,
     WEIGH,
+    AssemblePayload,
+    AssembleResult,
+    CheckPayload,
+    CheckResult,
+    ListenPayload,
+    ListenResult,
+    PlanPayload,
+    PlanResult,
+    ProbePayload,
+    ProbeResult,
+    RecognisePayload,
+    RecogniseResult,
+    RenderPayload,
+    RenderResult,
+    ScanPayload,
+    ScanResult,
+    ScorePayload,
+    ScoreResult,
+    SettlePayload,
+    SoundPayload,
+    SoundResult,
+    ToDo,
+    TranscribeResult,
+    WeighPayload,
+    WeighResult,
 )
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.gate import verdict
@@ -147,7 +142,7 @@ class RowFlow(RowTasks[DubResult]):
             case RenderResult():
                 self._count(task, result)
             case _:
-                raise TypeError(f"{task.id}: {type(result).__name__} is no result of a row's task")
+                pass  # the state has what the task made
 
     def _after_stage(self) -> list[Task]:
         """Return the tasks that follow once nothing of a stage is left."""
@@ -234,8 +229,11 @@ class RowFlow(RowTasks[DubResult]):
         tasks = self._renders([number for number in range(len(self._chunks)) if number not in done])
         self._enter("rendering")
         self._expect(self._frames, sum(len(self._chunks[number]) for number in done))
-        if self.base.job.language == AUTO:
-            tasks.append(self._task(TRANSCRIBE, self.job_id, TranscribePayload(self.base, self._probed)))
+        tasks += [
+            self._task(kind, self.job_id, kind.payload(self.base, self._probed))
+            for kind, has in BESIDE_RENDERING
+            if has(self.base.job)
+        ]
         if not tasks:
             return self._scores_or_end()
         return [*tasks, self._task(SOUND, self.job_id, SoundPayload(self.base, self._probed))]

@@ -8,16 +8,27 @@ from lipwise_ray.pipeline.analysis.face_detection import scan
 from lipwise_ray.pipeline.analysis.face_recognition import embed_portrait, embed_tracks
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
-from lipwise_ray.pipeline.flows.payloads import ListenPayload, RecognisePayload, ScanPayload
-from lipwise_ray.pipeline.flows.results import ListenResult, RecogniseResult, ScanResult
+from lipwise_ray.pipeline.flows.task_kinds import (
+    LISTEN,
+    RECOGNISE,
+    SCAN,
+    ListenPayload,
+    ListenResult,
+    RecognisePayload,
+    RecogniseResult,
+    ScanPayload,
+    ScanResult,
+)
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.model import DetectSettings
 from lipwise_ray.state import layout
 from lipwise_ray.storage.address import shown
 
 
+@handles(SCAN)
 def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> ScanResult:
     """Find faces in a chunk, and how much its images change."""
     probed = payload.probed
@@ -40,6 +51,7 @@ def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> Scan
     return ScanResult()
 
 
+@handles(LISTEN)
 def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -> ListenResult:
     """Compare the lips of everybody in a chunk with the original audio."""
     probed = payload.probed
@@ -76,6 +88,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
     return ListenResult()
 
 
+@handles(RECOGNISE)
 def embed_faces(context: TaskContext, payload: RecognisePayload, hints: Hints) -> RecogniseResult:
     """Embed a few faces of every track in a chunk, or those of a portrait."""
     looks_id = payload.probed.looks_id

@@ -8,9 +8,19 @@ from lipwise_ray.errors import StorageError
 from lipwise_ray.pipeline.delivery.assemble import measure_rendered, publish, record_published
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import Repairs
-from lipwise_ray.pipeline.flows.payloads import AssemblePayload, SettlePayload, WeighPayload
-from lipwise_ray.pipeline.flows.results import AssembleResult, SettleResult, WeighResult
+from lipwise_ray.pipeline.flows.task_kinds import (
+    ASSEMBLE,
+    SETTLE,
+    WEIGH,
+    AssemblePayload,
+    AssembleResult,
+    SettlePayload,
+    SettleResult,
+    WeighPayload,
+    WeighResult,
+)
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult
@@ -18,6 +28,7 @@ from lipwise_ray.state.shapes import amended, typed
 from lipwise_ray.state.store import read_json
 
 
+@handles(WEIGH)
 def measure_attempt(context: TaskContext, payload: WeighPayload, hints: Hints) -> WeighResult:
     """Measure an attempt that is rendered, for the gate."""
     del hints  # nothing is kept of it
@@ -25,6 +36,7 @@ def measure_attempt(context: TaskContext, payload: WeighPayload, hints: Hints) -
     return WeighResult(repairs=found) if isinstance(found, Repairs) else WeighResult(measures=found)
 
 
+@handles(ASSEMBLE)
 def assemble(context: TaskContext, payload: AssemblePayload, hints: Hints) -> AssembleResult:
     """Join a job's segments and audio to its file, and publish that."""
     job = context.open(payload)
@@ -44,6 +56,7 @@ def assemble(context: TaskContext, payload: AssemblePayload, hints: Hints) -> As
     return AssembleResult(repairs=published) if isinstance(published, Repairs) else AssembleResult(published=published)
 
 
+@handles(SETTLE)
 def finalise(context: TaskContext, payload: SettlePayload, hints: Hints) -> SettleResult:
     """Record how a row ended whose best attempt is published already.
 

@@ -18,8 +18,18 @@ from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import Identity, Probed
-from lipwise_ray.pipeline.flows.payloads import ConcludePayload, ExaminePayload, MeasurePayload
-from lipwise_ray.pipeline.flows.results import ConcludeResult, ExamineResult, MeasureResult, ToMeasure
+from lipwise_ray.pipeline.flows.task_kinds import (
+    CONCLUDE,
+    EXAMINE,
+    MEASURE,
+    ConcludePayload,
+    ConcludeResult,
+    ExaminePayload,
+    ExamineResult,
+    MeasurePayload,
+    MeasureResult,
+    ToMeasure,
+)
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import detects, rules_of
@@ -36,6 +46,7 @@ from lipwise_ray.pipeline.quality.sync_scores import (
     sync_scores,
 )
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
@@ -54,6 +65,7 @@ _VERSION = 1
 _DIGITS = 4
 
 
+@handles(EXAMINE)
 def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> ExamineResult:
     """Find out what a row's files are, and what earlier runs measured.
 
@@ -109,6 +121,7 @@ def _reference(context: TaskContext, job: JobContext, address: str, reference_id
     return reference
 
 
+@handles(MEASURE)
 def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> MeasureResult:
     """Measure a stretch of a video."""
     probed, piece = payload.probed, payload.piece
@@ -193,6 +206,7 @@ def _audio_s(job: JobContext, audio_id: str | None) -> Fraction | None:
     return found.duration_s if found else None
 
 
+@handles(CONCLUDE)
 def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> ConcludeResult:
     """Return a video's figures, and keep them; or say that what stretches left is gone."""
     del hints  # nothing of it is kept but the whole

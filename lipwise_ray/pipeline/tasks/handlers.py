@@ -1,63 +1,41 @@
-"""Who does the tasks of which kind."""
+"""Handlers of tasks: functions of this package's modules, each under the kind that it does."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from lipwise_ray.pipeline.flows.task_kinds import (
-    ASSEMBLE,
-    CHECK,
-    CONCLUDE,
-    EXAMINE,
-    LISTEN,
-    MEASURE,
-    PLAN,
-    PROBE,
-    RECOGNISE,
-    RENDER,
-    SCAN,
-    SCORE,
-    SETTLE,
-    SOUND,
-    TRANSCRIBE,
-    WEIGH,
-)
-from lipwise_ray.pipeline.tasks import analyse, evaluate, probe
-from lipwise_ray.pipeline.tasks.assemble import assemble, finalise, measure_attempt
+from lipwise_ray.pipeline import tasks
 from lipwise_ray.pipeline.tasks.context import TaskContext
-from lipwise_ray.pipeline.tasks.plan import plan
-from lipwise_ray.pipeline.tasks.render import render
-from lipwise_ray.pipeline.tasks.score import score
-from lipwise_ray.pipeline.tasks.sound import prepare_audio
-from lipwise_ray.pipeline.tasks.transcribe import transcribe
 from lipwise_ray.scheduler.task import AnyKind, Hints, P, R, TaskKind, TaskResult
 
-Handler = Callable[[TaskContext, Any, Hints], TaskResult]
+_HANDLERS: dict[AnyKind, Callable[[TaskContext, Any, Hints], TaskResult]] = {}
+
+Handler = Callable[[TaskContext, P, Hints], R]
 
 
-def _by(handler: Callable[[TaskContext, P, Hints], R], kind: TaskKind[P, R]) -> tuple[AnyKind, Handler]:
-    """Return a kind and who does it; a type checker sees to it that they speak of the same."""
-    return kind, handler
+def handles(kind: TaskKind[P, R]) -> Callable[[Handler[P, R]], Handler[P, R]]:
+    """Register a function as the handler of a kind; a type checker sees to it that they speak of the same.
+
+    Raises:
+        ValueError: The kind has one already.
+    """
+
+    def register(handler: Handler[P, R]) -> Handler[P, R]:
+        if kind in _HANDLERS:
+            raise ValueError(f"two handlers of {kind.name}: {_HANDLERS[kind].__name__}, {handler.__name__}")
+        _HANDLERS[kind] = handler
+        return handler
+
+    return register
 
 
-HANDLERS: dict[AnyKind, Handler] = dict(
-    (
-        _by(probe.probe, PROBE),
-        _by(probe.check, CHECK),
-        _by(analyse.find_faces, SCAN),
-        _by(analyse.compare_voices, LISTEN),
-        _by(analyse.embed_faces, RECOGNISE),
-        _by(plan, PLAN),
-        _by(prepare_audio, SOUND),
-        _by(transcribe, TRANSCRIBE),
-        _by(render, RENDER),
-        _by(score, SCORE),
-        _by(measure_attempt, WEIGH),
-        _by(assemble, ASSEMBLE),
-        _by(finalise, SETTLE),
-        _by(evaluate.probe, EXAMINE),
-        _by(evaluate.measure, MEASURE),
-        _by(evaluate.aggregate, CONCLUDE),
-    )
-)
+@cache
+def all_handlers() -> dict[AnyKind, Callable[[TaskContext, Any, Hints], TaskResult]]:
+    """Return the handlers of all modules of this package, by their kinds."""
+    for module in pkgutil.iter_modules(tasks.__path__, f"{tasks.__name__}."):
+        importlib.import_module(module.name)
+    return _HANDLERS

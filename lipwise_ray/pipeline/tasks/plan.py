@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from lipwise_ray.errors import SegmentError
 from lipwise_ray.pipeline.dubbing.job_context import known_plan
-from lipwise_ray.pipeline.flows.payloads import PlanPayload
-from lipwise_ray.pipeline.flows.results import PlanResult
+from lipwise_ray.pipeline.flows.task_kinds import PLAN, PlanPayload, PlanResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state.markers import done_chunks
 
 
+@handles(PLAN)
 def plan(context: TaskContext, payload: PlanPayload, hints: Hints) -> PlanResult:
     """Plan which frames a job has, how they are cut into chunks, and which faces are dubbed."""
     job, probed = context.open(payload), payload.probed

@@ -22,17 +22,26 @@ from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
 from lipwise_ray.pipeline.dubbing.source_range import stretch_of
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, RowPart
-from lipwise_ray.pipeline.flows.payloads import CheckPayload, ProbePayload
-from lipwise_ray.pipeline.flows.results import CheckResult, ProbeResult, ToDo
+from lipwise_ray.pipeline.flows.task_kinds import (
+    CHECK,
+    PROBE,
+    CheckPayload,
+    CheckResult,
+    ProbePayload,
+    ProbeResult,
+    ToDo,
+)
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
 
 
+@handles(PROBE)
 def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeResult:
     """Return a row's identity, and which chunks of its video have to be looked at; or its earlier result.
 
@@ -110,6 +119,7 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     return ProbeResult(job_id=job_id, to_do=to_do, problem=problem)
 
 
+@handles(CHECK)
 def check(context: TaskContext, payload: CheckPayload, hints: Hints) -> CheckResult:
     """Open a job's encoder where it is, before any work that it could make vain."""
     del hints  # nothing is kept of it

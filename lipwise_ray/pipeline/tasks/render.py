@@ -9,14 +9,15 @@ from dataclasses import replace
 from lipwise_ray.models.roles import PASSTHROUGH
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.render_chunk import render_chunk
-from lipwise_ray.pipeline.flows.payloads import RenderPayload
-from lipwise_ray.pipeline.flows.results import RenderResult
+from lipwise_ray.pipeline.flows.task_kinds import RENDER, RenderPayload, RenderResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.storage.scratch import scratch_file
 
 
+@handles(RENDER)
 def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> RenderResult:
     """Render a chunk and commit its segment, unless another attempt has."""
     job_id, chunk = payload.probed.job_id, payload.chunk

@@ -14,8 +14,13 @@ from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.roles import RoleName
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, RowPayload
-from lipwise_ray.pipeline.flows.payloads import ConcludePayload, ExaminePayload, MeasurePayload, RecognisePayload
-from lipwise_ray.pipeline.flows.task_kinds import KINDS
+from lipwise_ray.pipeline.flows.task_kinds import (
+    KINDS,
+    ConcludePayload,
+    ExaminePayload,
+    MeasurePayload,
+    RecognisePayload,
+)
 from lipwise_ray.scheduler.task import AnyKind
 from lipwise_ray.settings.model import EngineSettings
 from lipwise_ray.state.shapes import Letter

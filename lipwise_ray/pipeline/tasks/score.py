@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from lipwise_ray.pipeline.dubbing.job_context import read_plan
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
-from lipwise_ray.pipeline.flows.payloads import ScorePayload
-from lipwise_ray.pipeline.flows.results import ScoreResult
+from lipwise_ray.pipeline.flows.task_kinds import SCORE, ScorePayload, ScoreResult
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.quality.score_chunk import score_chunk, stills
 from lipwise_ray.pipeline.quality.sync_scores import Distances
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import sync_scorer_id
@@ -17,6 +17,7 @@ from lipwise_ray.state.markers import read_marker
 from lipwise_ray.state.store import load_file
 
 
+@handles(SCORE)
 def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreResult:
     """Measure a chunk's distances, unless those of its present segments are there."""
     store, job_id, chunk = context.store, payload.probed.job_id, payload.chunk

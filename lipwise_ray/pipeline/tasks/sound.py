@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sound
 from lipwise_ray.pipeline.dubbing.job_context import read_plan
-from lipwise_ray.pipeline.flows.payloads import SoundPayload
-from lipwise_ray.pipeline.flows.results import SoundResult
+from lipwise_ray.pipeline.flows.task_kinds import SOUND, SoundPayload, SoundResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 
 
+@handles(SOUND)
 def prepare_audio(context: TaskContext, payload: SoundPayload, hints: Hints) -> SoundResult:
     """Encode a job's audio, or find out that it can be copied."""
     del hints  # whatever there is, is looked for

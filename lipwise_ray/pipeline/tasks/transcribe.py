@@ -9,9 +9,9 @@ import numpy as np
 from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.pipeline.analysis.transcription import recogniser_id
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
-from lipwise_ray.pipeline.flows.payloads import TranscribePayload
-from lipwise_ray.pipeline.flows.results import TranscribeResult
+from lipwise_ray.pipeline.flows.task_kinds import TRANSCRIBE, TranscribePayload, TranscribeResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.input_records import TranscriptRecord
@@ -20,6 +20,7 @@ from lipwise_ray.state.store import to_json
 from lipwise_ray.storage.scratch import scratch_file
 
 
+@handles(TRANSCRIBE)
 def transcribe(context: TaskContext, payload: TranscribePayload, hints: Hints) -> TranscribeResult:
     """Recognise what is said, unless the state has it, and in which language."""
     del hints  # rows of one audio share its transcript, so it is looked for

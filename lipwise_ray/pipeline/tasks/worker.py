@@ -1,4 +1,4 @@
-"""What a worker does: one task after another, with models that stay loaded."""
+"""Worker: one task after another, with models that stay loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lipwise_ray.pipeline.dubbing.task_parts import RowPayload
 from lipwise_ray.pipeline.flows.task_kinds import KINDS
 from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
-from lipwise_ray.pipeline.tasks.handlers import HANDLERS
+from lipwise_ray.pipeline.tasks.handlers import all_handlers
 from lipwise_ray.pipeline.tasks.model_pool import room_for_models
 from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
 from lipwise_ray.scheduler.task import AnyKind, Hints, TaskResult
@@ -77,7 +77,7 @@ class Worker:
             on_block=self._tick_slowly,
         )
         try:
-            return HANDLERS[kind](context, payload, hints)
+            return all_handlers()[kind](context, payload, hints)
         except LipwiseError as error:
             raise media.named(error) from error
         except Exception as error:

@@ -12,8 +12,7 @@ from lipwise_ray.backends.inline import InlineEngine, inline_engine
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.pipeline.flows.payloads import ProbePayload
-from lipwise_ray.pipeline.flows.task_kinds import PROBE
+from lipwise_ray.pipeline.flows.task_kinds import PROBE, ProbePayload
 from lipwise_ray.pipeline.tasks.models import ModelRequest
 from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.scheduler.task import Task

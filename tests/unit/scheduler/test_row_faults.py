@@ -20,12 +20,15 @@ from lipwise_ray.errors import (
     WeightsError,
 )
 from lipwise_ray.pipeline.flows.dub import RowFlow
-from lipwise_ray.pipeline.flows.results import (
+from lipwise_ray.pipeline.flows.task_kinds import (
+    ASSEMBLE,
+    PLAN,
+    PROBE,
+    RENDER,
     PlanResult,
     ScanResult,
     ScoreResult,
 )
-from lipwise_ray.pipeline.flows.task_kinds import ASSEMBLE, PLAN, PROBE, RENDER
 from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.run import RowJob
 from lipwise_ray.scheduler.task import Blame, Failure, Task, TaskResult

@@ -13,8 +13,16 @@ from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.pipeline.dubbing.capabilities import Choice, RenderCapabilities, capabilities_of, choose
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
 from lipwise_ray.pipeline.flows.dub import RowFlow
-from lipwise_ray.pipeline.flows.results import CheckResult, PlanResult, ProbeResult, ScanResult
-from lipwise_ray.pipeline.flows.task_kinds import CHECK, PROBE, RENDER, SCAN
+from lipwise_ray.pipeline.flows.task_kinds import (
+    CHECK,
+    PROBE,
+    RENDER,
+    SCAN,
+    CheckResult,
+    PlanResult,
+    ProbeResult,
+    ScanResult,
+)
 from lipwise_ray.scheduler.slot_choice import NO_WORKER_CAN
 from lipwise_ray.scheduler.task import Failure, Task
 from lipwise_ray.settings.layers import resolve

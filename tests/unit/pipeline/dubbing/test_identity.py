@@ -12,7 +12,7 @@ from lipwise_ray.models.roles import ROLES, RoleName
 from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, protocol_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
-from lipwise_ray.pipeline.flows.payloads import ExaminePayload
+from lipwise_ray.pipeline.flows.task_kinds import ExaminePayload
 from lipwise_ray.pipeline.inputs.resolver import Media, cache_of, media_of
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.pipeline.tasks.evaluate import _identity

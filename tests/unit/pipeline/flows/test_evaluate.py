@@ -8,7 +8,8 @@ import pytest
 
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed, ReferencePart
 from lipwise_ray.pipeline.flows.evaluate import EvaluationFlow
-from lipwise_ray.pipeline.flows.results import (
+from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS
+from lipwise_ray.pipeline.flows.task_kinds import (
     ConcludeResult,
     ExamineResult,
     MeasureResult,
@@ -16,7 +17,6 @@ from lipwise_ray.pipeline.flows.results import (
     ScanResult,
     ToMeasure,
 )
-from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS
 from lipwise_ray.state.job_result import EvaluationResult, Fidelity, RowFailure
 from tests.support.tasks import row_part
 

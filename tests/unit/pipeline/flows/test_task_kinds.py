@@ -16,48 +16,47 @@ from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, NumberedSpan, Probed, ReferencePart, Repairs, RowPart
 from lipwise_ray.pipeline.flows import task_kinds
-from lipwise_ray.pipeline.flows.payloads import (
+from lipwise_ray.pipeline.flows.task_kinds import (
+    KINDS,
     AssemblePayload,
-    CheckPayload,
-    ConcludePayload,
-    ExaminePayload,
-    ListenPayload,
-    MeasurePayload,
-    PlanPayload,
-    ProbePayload,
-    RecognisePayload,
-    RenderPayload,
-    ScanPayload,
-    ScorePayload,
-    SettlePayload,
-    SoundPayload,
-    TranscribePayload,
-    WeighPayload,
-)
-from lipwise_ray.pipeline.flows.results import (
     AssembleResult,
+    CheckPayload,
     CheckResult,
+    ConcludePayload,
     ConcludeResult,
+    ExaminePayload,
     ExamineResult,
+    ListenPayload,
     ListenResult,
+    MeasurePayload,
     MeasureResult,
+    PlanPayload,
     PlanResult,
+    ProbePayload,
     ProbeResult,
+    RecognisePayload,
     RecogniseResult,
+    RenderPayload,
     RenderResult,
+    ScanPayload,
     ScanResult,
+    ScorePayload,
     ScoreResult,
+    SettlePayload,
     SettleResult,
+    SoundPayload,
     SoundResult,
     ToDo,
     ToMeasure,
+    TranscribePayload,
     TranscribeResult,
+    WeighPayload,
     WeighResult,
 )
-from lipwise_ray.pipeline.flows.task_kinds import KINDS
 from lipwise_ray.pipeline.manifest.speakers import Speaker
-from lipwise_ray.pipeline.tasks.handlers import HANDLERS
-from lipwise_ray.scheduler.task import TaskKind
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import all_handlers, handles
+from lipwise_ray.scheduler.task import Hints, TaskKind
 from lipwise_ray.settings.layers import resolve
 from lipwise_ray.state.job_result import (
     Counts,
@@ -173,8 +172,17 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
 def test_every_kind_has_a_handler_and_an_example() -> None:
     """A kind that is added to the table has somebody who does it, and its payload and result are tried below."""
     kinds = {kind for kind in vars(task_kinds).values() if isinstance(kind, TaskKind)}
-    assert kinds == set(KINDS.values()) == set(HANDLERS) == {kind for kind, _, _ in EXAMPLES}
+    assert kinds == set(KINDS.values()) == set(all_handlers()) == {kind for kind, _, _ in EXAMPLES}
     assert all(name == kind.name for name, kind in KINDS.items())
+
+
+def test_a_kind_has_one_handler() -> None:
+    """A second function that says it does a kind is a slip, told by the names of both."""
+    with pytest.raises(ValueError, match="two handlers of render: render, other"):
+
+        @handles(task_kinds.RENDER)
+        def other(context: TaskContext, payload: RenderPayload, hints: Hints) -> RenderResult:
+            raise NotImplementedError
 
 
 @pytest.mark.parametrize(("kind", "payloads", "results"), EXAMPLES, ids=[kind.name for kind, _, _ in EXAMPLES])

@@ -14,7 +14,14 @@ from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.pipeline.dubbing.task_parts import Repairs
 from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
 from lipwise_ray.pipeline.flows.dub import RowFlow
-from lipwise_ray.pipeline.flows.results import (
+from lipwise_ray.pipeline.flows.task_kinds import (
+    ASSEMBLE,
+    PLAN,
+    PROBE,
+    RENDER,
+    SETTLE,
+    SOUND,
+    WEIGH,
     AssembleResult,
     PlanResult,
     ProbeResult,
@@ -23,7 +30,6 @@ from lipwise_ray.pipeline.flows.results import (
     SoundResult,
     WeighResult,
 )
-from lipwise_ray.pipeline.flows.task_kinds import ASSEMBLE, PLAN, PROBE, RENDER, SETTLE, SOUND, WEIGH
 from lipwise_ray.pipeline.quality.gate import rank, verdict
 from lipwise_ray.pipeline.quality.sync_scores import scorer_of
 from lipwise_ray.scheduler.task import AnyKind, Failure, Task, TaskResult

@@ -12,7 +12,7 @@ import numpy as np
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.job_context import read_plan
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
-from lipwise_ray.pipeline.flows.payloads import ScorePayload
+from lipwise_ray.pipeline.flows.task_kinds import ScorePayload
 from lipwise_ray.pipeline.quality.score_chunk import chunk_of, grid_of, stills
 from tests.support.task_context import FRAMES, Bench
 

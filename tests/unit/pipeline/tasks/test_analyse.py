@@ -12,7 +12,7 @@ import pytest
 from lipwise_ray.errors import StorageError
 from lipwise_ray.faces.detections import DetectedFaces, Detections, FaceDetector
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
-from lipwise_ray.pipeline.flows.payloads import ListenPayload, RecognisePayload, ScanPayload
+from lipwise_ray.pipeline.flows.task_kinds import ListenPayload, RecognisePayload, ScanPayload
 from lipwise_ray.pipeline.tasks.analyse import compare_voices, embed_faces, find_faces
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout

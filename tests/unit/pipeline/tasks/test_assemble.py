@@ -10,7 +10,13 @@ import pytest
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts
-from lipwise_ray.pipeline.flows.payloads import AssemblePayload, ProbePayload, SettlePayload, SoundPayload, WeighPayload
+from lipwise_ray.pipeline.flows.task_kinds import (
+    AssemblePayload,
+    ProbePayload,
+    SettlePayload,
+    SoundPayload,
+    WeighPayload,
+)
 from lipwise_ray.pipeline.tasks.assemble import assemble, finalise, measure_attempt
 from lipwise_ray.pipeline.tasks.probe import probe
 from lipwise_ray.pipeline.tasks.sound import prepare_audio

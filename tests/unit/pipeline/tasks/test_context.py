@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lipwise_ray.pipeline.flows.payloads import PlanPayload
+from lipwise_ray.pipeline.flows.task_kinds import PlanPayload
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.scheduler.task import Hints
 from tests.support.task_context import FRAMES, Bench

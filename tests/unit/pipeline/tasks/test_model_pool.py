@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
-from lipwise_ray.pipeline.flows.payloads import RenderPayload
-from lipwise_ray.pipeline.flows.results import RenderResult
-from lipwise_ray.pipeline.flows.task_kinds import RENDER
-from lipwise_ray.pipeline.tasks.handlers import HANDLERS
+from lipwise_ray.pipeline.flows.task_kinds import RENDER, RenderPayload, RenderResult
+from lipwise_ray.pipeline.tasks.handlers import all_handlers
 from lipwise_ray.pipeline.tasks.model_pool import ModelPool, file_bytes, room_for_models
 from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
 from lipwise_ray.pipeline.tasks.worker import Worker
@@ -86,7 +84,7 @@ def test_room_is_made_when_nothing_holds_the_batch_any_more(
             raise
         raise AssertionError
 
-    monkeypatch.setitem(HANDLERS, RENDER, render)
+    monkeypatch.setitem(all_handlers(), RENDER, render)
     worker._models.trim = lambda: held_at_trim.append(gc.collect() >= 0 and seen[0]() is not None)  # type: ignore[method-assign]
     payload = RenderPayload(row_part(), Probed("j", {}, "v", "d"), 0)
     with pytest.raises((RuntimeError, MemoryError)):

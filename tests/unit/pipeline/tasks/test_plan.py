@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lipwise_ray.pipeline.flows.payloads import PlanPayload, RenderPayload
+from lipwise_ray.pipeline.flows.task_kinds import PlanPayload, RenderPayload
 from lipwise_ray.pipeline.tasks.plan import plan
 from lipwise_ray.pipeline.tasks.render import render
 from lipwise_ray.state import layout

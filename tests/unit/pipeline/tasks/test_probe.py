@@ -8,8 +8,7 @@ import pytest
 
 from lipwise_ray.errors import MediaError, SettingsError
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
-from lipwise_ray.pipeline.flows.payloads import CheckPayload, ProbePayload
-from lipwise_ray.pipeline.flows.results import CheckResult, ToDo
+from lipwise_ray.pipeline.flows.task_kinds import CheckPayload, CheckResult, ProbePayload, ToDo
 from lipwise_ray.pipeline.tasks import probe
 from tests.support.task_context import NOTHING_KNOWN, Bench
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 
-from lipwise_ray.pipeline.flows.payloads import RenderPayload
+from lipwise_ray.pipeline.flows.task_kinds import RenderPayload
 from lipwise_ray.pipeline.tasks.render import render
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state.markers import read_marker

@@ -12,8 +12,7 @@ from lipwise_ray.errors import StateError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, Probed
-from lipwise_ray.pipeline.flows.payloads import RecognisePayload, ScanPayload
-from lipwise_ray.pipeline.flows.task_kinds import RECOGNISE, SCAN
+from lipwise_ray.pipeline.flows.task_kinds import RECOGNISE, SCAN, RecognisePayload, ScanPayload
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.pipeline.tasks.reproduce import rebuild
 from lipwise_ray.resources import models_folder

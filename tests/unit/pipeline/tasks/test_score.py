@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.pipeline.flows.payloads import ScorePayload
+from lipwise_ray.pipeline.flows.task_kinds import ScorePayload
 from lipwise_ray.pipeline.quality.sync_scores import Distances
 from lipwise_ray.pipeline.tasks.score import score
 from lipwise_ray.state import layout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lipwise_ray.media.probe import probe_audio
-from lipwise_ray.pipeline.flows.payloads import SoundPayload
+from lipwise_ray.pipeline.flows.task_kinds import SoundPayload
 from lipwise_ray.pipeline.tasks.sound import prepare_audio
 from lipwise_ray.state import layout
 from tests.support.task_context import NOTHING_KNOWN, Bench

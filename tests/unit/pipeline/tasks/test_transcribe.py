@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.pipeline.flows.payloads import TranscribePayload
+from lipwise_ray.pipeline.flows.task_kinds import TranscribePayload
 from lipwise_ray.pipeline.tasks.transcribe import transcribe
 from tests.support.task_context import NOTHING_KNOWN, Bench
 from tests.support.whisper import write_recogniser
