@@ -106,10 +106,10 @@ class Detections:
 
     @staticmethod
     def load(path: Path) -> Detections:
-        """Read what `save` wrote.
+        """Read the detections that `save` wrote.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The file is damaged.
         """
         return Detections(**read_npz(path, _ARRAYS))
 

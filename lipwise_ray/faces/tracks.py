@@ -73,10 +73,10 @@ class Tracks:
 
     @staticmethod
     def load(path: Path) -> Tracks:
-        """Read what `save` wrote.
+        """Read the tracks that `save` wrote.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The file is damaged.
         """
         return _checked(path, read_npz(path, _ARRAYS))
 

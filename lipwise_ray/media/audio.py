@@ -59,7 +59,7 @@ class DecodedAudio:
 
     @property
     def is_even(self) -> bool:
-        """Whether its packets can be taken as they are: no hole, and the same parameters throughout."""
+        """True where its packets can be taken as they are: no hole, and the same parameters throughout."""
         return not self.holes and not self.changes
 
 

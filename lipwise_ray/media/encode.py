@@ -90,7 +90,7 @@ class EncodeSpec:
 
     @property
     def is_interlaced(self) -> bool:
-        """Whether frames are encoded as two fields."""
+        """True where frames are encoded as two fields."""
         return self.field_order != "progressive"
 
 

@@ -69,12 +69,12 @@ class Orientation:
 
     @property
     def is_straight(self) -> bool:
-        """Whether rows and columns stay rows and columns: turned by right angles, mirrored, or neither."""
+        """True where rows and columns stay rows and columns: turned by right angles, mirrored, or neither."""
         return {abs(self.xx), abs(self.xy)} == {0.0, 1.0} and {abs(self.yx), abs(self.yy)} == {0.0, 1.0}
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether it is a rotation by any angle, mirrored or not."""
+        """True for a rotation by any angle, mirrored or not."""
         return bool(np.abs(self.linear @ self.linear.T - np.eye(2)).max() < _NEAR)
 
     def is_like(self, other: Orientation) -> bool:
@@ -83,7 +83,7 @@ class Orientation:
 
     @property
     def swaps(self) -> bool:
-        """Whether rows become columns."""
+        """True where rows become columns."""
         return self.is_straight and self.xx == 0
 
     @property
@@ -94,7 +94,7 @@ class Orientation:
 
     @property
     def is_mirrored(self) -> bool:
-        """Whether left and right change places."""
+        """True where left and right change places."""
         return self.xx * self.yy - self.xy * self.yx < 0
 
     def turned(self, degrees: Rotation) -> Orientation:

@@ -51,7 +51,7 @@ class PixelFormat:
 
     @property
     def has_alpha(self) -> bool:
-        """Whether a plane of opacity comes last."""
+        """True where a plane of opacity comes last."""
         return self.name.startswith("yuva")
 
     def shifts(self, plane: int) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class _Cursor:
 
     @property
     def changed_aspect(self) -> bool:
-        """Whether the shape of a pixel is another one now than where the file was opened."""
+        """True where the shape of a pixel is another one now than where the file was opened."""
         return self._stream.codec_context.sample_aspect_ratio != self._aspect
 
     def release(self) -> None:
@@ -176,7 +176,7 @@ class VideoReader:
 
     @property
     def changed_aspect(self) -> bool:
-        """Whether the shape of a pixel has changed since the file's first frame."""
+        """True where the shape of a pixel has changed since the file's first frame."""
         return self._cursor is not None and self._cursor.changed_aspect
 
     def close(self) -> None:

@@ -132,7 +132,7 @@ class SideStreams:
 
     @property
     def has_cover(self) -> bool:
-        """Whether there is a cover."""
+        """True where there is a cover."""
         return any(file.cover_codec for file in self.attached)
 
     @property

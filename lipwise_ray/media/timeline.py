@@ -1,4 +1,4 @@
-"""When the frames of an output are shown."""
+"""Times at which the frames of an output are shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lipwise_ray.values import I64Array
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """When every output frame is shown: ticks of `time_base`, shape (N,), and the end of the last."""
+    """Times at which output frames are shown: ticks of `time_base`, shape (N,), and the end of the last."""
 
     pts: I64Array
     end_pts: int

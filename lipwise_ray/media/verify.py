@@ -255,7 +255,7 @@ def _begin(decoder: VideoCodecContext, packet: Packet[Any], path: Path) -> None:
 
 
 def _why(error: Exception) -> str:
-    """Return what happened, without the place and the advice that errors of this program's own have."""
+    """Return the cause of an error, without the place and the advice that this program's own errors have."""
     return error.happened if isinstance(error, LipwiseError) else str(error)
 
 

@@ -83,10 +83,10 @@ class Checkpoints:
 
     @staticmethod
     def of(record: Json) -> Checkpoints:
-        """Read what `record` gave.
+        """Read the record that `record` returned.
 
         Raises:
-            pydantic.ValidationError: It is none.
+            pydantic.ValidationError: It is not one of checkpoints.
         """
         return _CHECKPOINTS.validate_python(record)
 

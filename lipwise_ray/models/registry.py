@@ -47,7 +47,7 @@ class RegistryEntry(BaseModel):
 
     @property
     def needs_consent(self) -> bool:
-        """Whether the user has to accept the terms before it is fetched."""
+        """True where the user has to accept the terms before the file is fetched."""
         return self.commercial == "no"
 
     def checkpoint(self, name: str, path: Path) -> Checkpoint:

@@ -17,10 +17,10 @@ from typing import Literal
 from lipwise_ray.settings.model import Settings
 
 RoleName = Literal["lipsync", "restorer", "upscaler", "parser", "judge", "embedder", "expert", "detector", "inception"]
-"""What records call a role."""
+"""Name of a role in records."""
 
 PASSTHROUGH = "passthrough"
-"""What takes the place of a lip-sync network's name where faces stay as they are."""
+"""Name in place of a lip-sync network's where faces stay as they are."""
 
 TINY_RESTORER = "tiny_restorer"
 """The bundled network that restores, as the registry names it."""
@@ -32,7 +32,7 @@ _AUTO, _NOTHING = "auto", "none"
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
-    """What of a row, beside its settings, decides which networks it needs."""
+    """Facts about a row that, beside its settings, decide which networks it needs."""
 
     needs_detector: bool = False
     seeks_speaker: bool = False
@@ -42,7 +42,7 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What is known of the machines that will load models: whether they have GPUs, which checkpoints they find."""
+    """Machines that will load models: whether they have GPUs, which checkpoints they find."""
 
     have_gpu: bool
     installed: Callable[[str], bool]
@@ -62,7 +62,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class AutoChoice:
-    """What ``auto`` stands for, and why where that is worth saying."""
+    """Choice that ``auto`` stands for, and why where that is worth saying."""
 
     name: str
     why: str = ""
@@ -70,14 +70,14 @@ class AutoChoice:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What settings ask of a role, and what was chosen where they leave it open."""
+    """Checkpoints that settings ask for in a role, and the choice where they leave it open."""
 
     wanted: tuple[Wanted, ...]
     choice: AutoChoice | None = None
 
 
 class InId(Enum):
-    """How a checkpoint counts in the id of a job."""
+    """Part of a job's id that a checkpoint makes up."""
 
     HASH = "its hash, or null"
     HASH_WHERE_USED = "its hash; not a word where a job does without: what a new role takes, so that older ids stay"
@@ -86,7 +86,7 @@ class InId(Enum):
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How a role's network computes.
+    """Number format in which a role's network computes.
 
     Attributes:
         setting: The setting of its number format.

@@ -10,7 +10,7 @@ Commercial = Literal["yes", "no", "unclear"]
 
 
 def commercial_of(stated: object) -> Commercial:
-    """Return whether a checkpoint may be used in commerce, by what its record states.
+    """Return the terms on which a checkpoint may be used in commerce, by what its record states.
 
     Records of earlier versions say only whether terms forbid it: what they do not forbid is unclear.
     """

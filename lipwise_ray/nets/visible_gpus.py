@@ -37,12 +37,12 @@ class VisibleGpus:
 
     @property
     def is_asked_for(self) -> bool:
-        """Whether this container is meant to have GPUs."""
+        """True where this container is meant to have GPUs."""
         return self.asked is not None and self.asked not in _NO_GPUS
 
     @property
     def lacks_capability(self) -> bool:
-        """Whether the container itself leaves the encoder out of what it asks for."""
+        """True where the container itself leaves the encoder out of what it asks for."""
         return self.capabilities is not None and not {"video", "all"} & set(self.capabilities.split(","))
 
     @property

@@ -28,7 +28,7 @@ class EngineSettings(Section):
     """Nodes for render workers: ``gpu`` waits for nodes with GPUs, also where the cluster has none yet, and is refused
     on a single machine without one; ``cpu`` takes no GPU; ``auto`` goes by what is there when the run starts."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """What render workers compute on; ``auto`` is CUDA where they take GPUs."""
+    """Device on which render workers compute; ``auto`` is CUDA where they take GPUs."""
     idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
     """On a cluster, workers without work for so long are sent away."""
     application_attempts: Annotated[int, Field(ge=1, le=20)] = 3
@@ -65,7 +65,7 @@ class EngineSettings(Section):
 
 
 class PathsSettings(Section):
-    """Where things are, and where inputs may be."""
+    """Folders and addresses of a run, and those where its inputs may be."""
 
     state: str | None = None
     out: str | None = None
@@ -93,7 +93,7 @@ class PathsSettings(Section):
 
 
 class LimitsSettings(Section):
-    """How large an input may be; a larger one fails its row before it is decoded."""
+    """Limits on the size of an input; a larger one fails its row before it is decoded."""
 
     gb: Annotated[float, Field(gt=0, le=1e6)] = 200.0
     megapixels: Annotated[float, Field(gt=0, le=134)] = 70.0

@@ -1,4 +1,4 @@
-"""Where settings come from: presets, job files and assignments, merged and checked."""
+"""Layers of settings: presets, job files and assignments, merged and checked."""
 
 from __future__ import annotations
 

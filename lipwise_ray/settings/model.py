@@ -27,7 +27,7 @@ Codec = Literal[
     "auto", "libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1"
 ]
 UNION_TAG = "~"
-"""What tags of unions begin with; they are no part of a setting's name."""
+"""Prefix of the tags of unions; they are no part of a setting's name."""
 
 
 def _one_or_several(value: object) -> str:
@@ -95,7 +95,7 @@ class DetectSettings(Section):
 
 
 class FacesSettings(Section):
-    """Which face is dubbed."""
+    """Selection of the face that is dubbed."""
 
     select: str = "largest"
     expert: str = "lipsync_expert"
@@ -126,7 +126,7 @@ class FacesSettings(Section):
 
 
 class SourceSettings(Section):
-    """What is done to the source frames first."""
+    """Preparation of the source frames."""
 
     on_error: Literal["fail", "salvage"] = "fail"
     crop: tuple[Kept, Edge, Kept, Edge] | None = None
@@ -151,19 +151,19 @@ class SourceSettings(Section):
 
     @property
     def salvage(self) -> bool:
-        """Whether what decodes of damaged inputs is dubbed."""
+        """True where whatever decodes of damaged inputs is dubbed."""
         return self.on_error == "salvage"
 
 
 class TimingSettings(Section):
-    """How long the output is."""
+    """Length of the output."""
 
     length: Literal["audio", "video", "shortest"] = "audio"
     extend: Literal["pingpong", "loop", "hold"] = "pingpong"
 
 
 class CompositeSettings(Section):
-    """How the new mouth is laid over the old one."""
+    """Compositing of the new mouth over the old one."""
 
     mask: Literal["face", "soft", "box"] = "face"
     """``face`` follows the lower face, ``soft`` fades at the sides of the box, ``box`` overwrites it as the original
@@ -181,7 +181,7 @@ class CompositeSettings(Section):
     parser_checkpoint: str | None = None
     """A file instead of the registry's."""
     kernel: Literal["cubic", "linear"] = "cubic"
-    """How a face is resampled on its way to the network and back; the original's way is ``linear``, which blurs."""
+    """Resampling of a face on its way to the network and back; the original's way is ``linear``, which blurs."""
 
 
 class UpscaleSettings(Section):
@@ -192,8 +192,8 @@ class UpscaleSettings(Section):
     checkpoint: str | None = None
     """A file instead of the registry's."""
     scope: Literal["face", "frame"] = "face"
-    """What is enlarged: the restored (or, without a restorer, the new) face before it is laid over the frame, or the
-    finished frame, which makes the output larger."""
+    """Image that is enlarged: the restored (or, without a restorer, the new) face before it is laid over the frame, or
+    the finished frame, which makes the output larger."""
     tile_px: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = 256
     """Frames are enlarged in squares of this side, for memory's sake."""
 
@@ -240,7 +240,7 @@ class AsrSettings(Section):
 
 
 class GateSettings(Section):
-    """What a finished video must be like to pass; what is not set is not asked for."""
+    """Requirements that a finished video must meet to pass; what is not set is not asked for."""
 
     min_lse_c: float | None = None
     max_offset: Annotated[int, Field(ge=0, le=15)] | None = None
@@ -277,7 +277,7 @@ class EncodeSettings(Section):
     keyframe_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     pixel_format: str = "source"
     keep: tuple[Keep, ...] = KEEPS
-    """What of the source's container goes along, where the output's can hold it; the rest is listed in the result."""
+    """Parts of the source's container that go along, where the output's can hold them; the result lists the rest."""
     audio: AudioEncodeSettings = AudioEncodeSettings()
 
     @property
@@ -287,7 +287,7 @@ class EncodeSettings(Section):
 
 
 class ChunkSettings(Section):
-    """How long videos are cut for the workers."""
+    """Length of the chunks into which videos are cut for the workers."""
 
     length_s: ChunkLength = 10.0
     """Seconds; ``auto`` is a 120th of the video, from 10 s to a minute, so that films leave few records."""
@@ -296,7 +296,7 @@ class ChunkSettings(Section):
 
 
 class ManifestSettings(Section):
-    """What a manifest may be like."""
+    """Rules for manifests."""
 
     extra: Literal["error", "keep"] = "error"
     """Columns that are not known: ``error`` refuses them, as slips of the pen; ``keep`` takes them into the results."""

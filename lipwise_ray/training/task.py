@@ -91,7 +91,7 @@ class Team:
         return slice(self.rank, samples, self.size)
 
     def any(self, *flags: bool) -> bool:
-        """Return whether any flag of any worker of the team is set."""
+        """Tell whether any flag of any worker of the team is set."""
         return self.mean({"flag": float(any(flags))})["flag"] > 0
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""What networks find in a source: faces, who speaks, who is who, what is said."""
+"""Analyses of a source by networks: faces, who speaks, who is who, what is said."""

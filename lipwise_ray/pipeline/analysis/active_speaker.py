@@ -44,7 +44,7 @@ _ARRAYS = {
 
 @dataclass(frozen=True, slots=True)
 class SpeakerScores:
-    """How well each track's lips agree with the sound, summed over windows, at offsets around none.
+    """Agreement of each track's lips with the sound, summed over windows, at offsets around zero.
 
     Attributes:
         track: Shape (T,).
@@ -62,10 +62,10 @@ class SpeakerScores:
 
     @staticmethod
     def load(path: Path) -> SpeakerScores:
-        """Read what `save` wrote.
+        """Read the scores that `save` wrote.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The file is damaged.
         """
         return SpeakerScores(**read_npz(path, _ARRAYS))
 

@@ -1,4 +1,4 @@
-"""Who is like a portrait: embeddings of every track, chunk by chunk, and of the portrait's face."""
+"""Likeness to a portrait: embeddings of every track, chunk by chunk, and of the portrait's face."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class FaceEmbeddings:
 
     @staticmethod
     def load(path: Path) -> FaceEmbeddings:
-        """Read what `save` wrote.
+        """Read the embeddings that `save` wrote.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The file is damaged.
         """
         return FaceEmbeddings(**read_npz(path, _ARRAYS))
 

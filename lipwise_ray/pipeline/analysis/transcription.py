@@ -1,4 +1,4 @@
-"""What is said in a sound, and in which language: by faster-whisper and lingua, the extra `asr`."""
+"""Transcription of audio, and detection of its language: by faster-whisper and lingua, the extra `asr`."""
 
 from __future__ import annotations
 

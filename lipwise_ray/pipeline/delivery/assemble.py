@@ -244,7 +244,7 @@ class _Gathered:
 
     @property
     def flicker(self) -> FlickerMeans:
-        """How much faces flicker."""
+        """Mean flicker of the dubbed faces, and of the original ones."""
         dubbed, filmed, faces = (
             sum(marker.flicker[number] for marker in self.markers if marker.flicker) for number in range(3)
         )

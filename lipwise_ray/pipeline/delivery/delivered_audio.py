@@ -1,4 +1,4 @@
-"""How a job's audio is delivered: copied, or encoded once while chunks are rendered."""
+"""Delivery of a job's audio: copied, or encoded once while chunks are rendered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from lipwise_ray.storage.scratch import scratch_file
 
 @dataclass(frozen=True, slots=True)
 class DeliveredSound:
-    """How the sound is delivered, a file from which it can be copied, and its key, where it is not the row's own."""
+    """Audio to deliver, as a file that holds it.
+
+    Attributes:
+        plan: Copy or encoding of its packets.
+        info: The stream of the file from which it is copied or encoded.
+        key: The file's key in the state where it has just been put there; else empty.
+    """
 
     plan: SoundtrackPlan
     info: AudioInfo

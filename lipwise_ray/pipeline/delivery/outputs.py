@@ -1,4 +1,4 @@
-"""Where finished files go: a folder or a bucket, at once and whole."""
+"""Publication of finished files: in a folder or a bucket, at once and whole."""
 
 from __future__ import annotations
 

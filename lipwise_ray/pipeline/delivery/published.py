@@ -1,4 +1,4 @@
-"""What an earlier run published for a job, and whether that file is still what it was."""
+"""Result that an earlier run published for a job, and whether that file is still what it was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lipwise_ray.storage.address import shown
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What was found.
+    """Earlier result of a job, where there is one.
 
     Attributes:
         result: What was published; None where it has to be made, or made again.

@@ -1,4 +1,4 @@
-"""What a worker can do, and in which ways a job can be done: by which encoder, in which number format."""
+"""Capabilities of a worker, and the ways in which a job can be done: by which encoder, in which number format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BY_THE_VIDEO = "auto"  # encoders that every worker has
 
 @dataclass(frozen=True, slots=True)
 class RenderCapabilities:
-    """What a worker that renders can do; it tells when it begins.
+    """Capabilities of a worker that renders; it reports them when it begins.
 
     Attributes:
         encoders: Encoders that really open there.
@@ -41,7 +41,7 @@ class RenderCapabilities:
 
     @property
     def offers(self) -> frozenset[str]:
-        """What tasks may need of a worker."""
+        """Needs of tasks that the worker meets."""
         return frozenset({*self.encoders, *([BFLOAT16] if self.bfloat16 is not False else [])})
 
 
@@ -77,7 +77,7 @@ class Choice:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What a worker must be able to do."""
+        """Capabilities that a worker must have."""
         return frozenset({*filter(None, [self.encoder]), *([BFLOAT16] if self.bfloat16 else [])})
 
     def same(self, other: Choice) -> bool:

@@ -1,4 +1,4 @@
-"""Whether speakers can say what they are to say: each has a face while it speaks, and no face two sounds at a time."""
+"""Checks of a row's speakers: each has a face while it speaks, and no face has two sounds at a time."""
 
 from __future__ import annotations
 

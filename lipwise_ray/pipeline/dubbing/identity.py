@@ -1,4 +1,4 @@
-"""What decides a result: jobs, scans and comparisons are named after it, so equal work is done once."""
+"""Identity of a result: jobs, scans and comparisons are named after all that decides it, so equal work is done once."""
 
 from __future__ import annotations
 

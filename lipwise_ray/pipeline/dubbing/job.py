@@ -1,4 +1,4 @@
-"""What a row asks for, as its tasks are told."""
+"""Specification of a row's job, as its tasks get it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SettingsText = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a row asks for, all defaults filled in.
+    """Specification of a row's job, all defaults filled in.
 
     ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
     """

@@ -28,7 +28,7 @@ class JobContext:
 
     @property
     def salvage(self) -> bool:
-        """Whether what decodes of damaged inputs is dubbed."""
+        """True where whatever decodes of damaged inputs is dubbed."""
         return self.spec.settings.source.salvage
 
     def reader(self, recipe: FrameRecipe, threads: int) -> VideoReader:

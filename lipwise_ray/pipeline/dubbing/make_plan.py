@@ -114,7 +114,7 @@ def _opacity(
 
 
 def _at(voiced: BoolArray, columns: I64Array) -> BoolArray:
-    """Return whether there is speech at each column; there is none before and after the sound."""
+    """Return the speech mask at each column; there is none before and after the sound."""
     inside = (columns >= 0) & (columns < len(voiced))
     return inside & voiced[np.clip(columns, 0, len(voiced) - 1)]
 

@@ -28,7 +28,7 @@ Times = tuple[tuple[Fraction, Fraction], ...]
 
 @dataclass(frozen=True, slots=True)
 class DialogueFacts:
-    """What is known of all that one face says.
+    """Facts about all that one face says.
 
     Attributes:
         rule: How the face is chosen, for messages.
@@ -47,7 +47,7 @@ class DialogueFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a job's inputs.
+    """Facts about a job's inputs.
 
     Attributes:
         index: Frames of the source.
@@ -177,7 +177,7 @@ class Plan:
 
     @staticmethod
     def load(arrays: Path, record: PlanRecord) -> Plan:
-        """Read what `save` and `record` gave.
+        """Read a plan from the arrays that `save` wrote and its record.
 
         Raises:
             ValueError: They are damaged.

@@ -128,7 +128,7 @@ class Planner:
         return plan
 
     def _voiced(self, job: JobContext, lines: Dialogue) -> BoolArray:
-        """Return which columns of what a face says hold speech.
+        """Return a mask of the mel columns in which a face speaks.
 
         Each sound is looked at by itself: the silence between them is no background that belongs to one.
         """

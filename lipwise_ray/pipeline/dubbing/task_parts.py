@@ -1,4 +1,4 @@
-"""What the tasks of a row have in common of what they are told. `pydantic.TypeAdapter` reads and writes it at borders.
+"""Parts that the payloads of a row's tasks share. `pydantic.TypeAdapter` reads and writes them at borders.
 
 A state may lie where others can write, and its dead letters hold it: numbers are bounded, and what becomes part of a
 key leads nowhere else.
@@ -22,7 +22,7 @@ from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, Sha256
 from lipwise_ray.values import Span
 
 OR_NOTHING = Field(exclude_if=not_)
-"""What records leave out where it is empty or does not hold."""
+"""Field that records leave out where it is empty or false."""
 
 _SHA256 = TypeAdapter[str](Sha256)
 
@@ -36,7 +36,7 @@ def _with_whole_hashes(checkpoints: Checkpoints) -> Checkpoints:
 
 @dataclass(frozen=True, slots=True)
 class RowPart:
-    """What every task of a row is told.
+    """Part of the payload that every task of a row gets.
 
     Attributes:
         job: What the row asks for.
@@ -61,7 +61,7 @@ class RowPart:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What probing tells all later tasks of a row.
+    """Findings of a row's probe that all its later tasks get.
 
     Attributes:
         job_id: Names the job.
@@ -105,13 +105,13 @@ class NumberedSpan:
 
     @property
     def frames(self) -> int:
-        """How many it has."""
+        """Number of its frames."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class ReferencePart:
-    """What an evaluated video is compared with.
+    """Reference that an evaluated video is compared with.
 
     Attributes:
         reference: Its address; None for nothing.
@@ -126,7 +126,7 @@ class ReferencePart:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What is to be kept of the attempts at a row.
+    """Records to be kept of the attempts at a row.
 
     Attributes:
         attempts: Their records, in order; none where there was one only.
@@ -153,12 +153,12 @@ class RowPayload:
 
     @property
     def choice(self) -> Choice | None:
-        """How its job is done; None before that is known, and where nothing is encoded."""
+        """Way in which its job is done; None before that is known, and where nothing is encoded."""
         return None
 
     @property
     def spec(self) -> JobSpec:
-        """What the row asks for, with the codec that was chosen."""
+        """Specification of the row's job, with the codec that was chosen."""
         job, choice = self.row.job, self.choice
         return job if choice is None else replace(job, settings=choice.settings(job.settings))
 
@@ -171,7 +171,7 @@ class JobPayload(RowPayload):
 
     @property
     def choice(self) -> Choice | None:
-        """How it is done."""
+        """Way in which it is done; None where nothing is encoded."""
         return self.probed.choice
 
 

@@ -1,4 +1,4 @@
-"""What a row's start and end leave of its video."""
+"""Trimming of a video to its row's start and end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which tasks a row needs next. Pure, no I/O."""
+"""Flows of rows: the tasks that each needs next. Pure, no I/O."""

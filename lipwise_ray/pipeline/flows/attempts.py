@@ -50,9 +50,9 @@ class AttemptsFlow:
     """Set once the row is done."""
     _at: int = 0
     _records: list[FailedAttempt | MeasuredAttempt] = field(default_factory=list[FailedAttempt | MeasuredAttempt])
-    """What became of the attempts, in order."""
+    """Outcomes of the attempts, in order."""
     _known: DubResult | None = None
-    """What an earlier run published for the row's own settings."""
+    """Result that an earlier run published for the row's own settings."""
     _published: set[str] = field(default_factory=set[str])
     """Jobs whose results earlier runs published."""
     _first_id: str = ""
@@ -72,12 +72,12 @@ class AttemptsFlow:
 
     @property
     def progress(self) -> Progress:
-        """How far the present attempt is."""
+        """Progress of the present attempt."""
         return self._flow.progress
 
     @property
     def tally(self) -> Tally:
-        """What all attempts cost; chunks are the present one's."""
+        """Tally of all attempts; chunks are the present one's."""
         total = Tally(chunks=self._flow.tally.chunks, chunks_reused=self._flow.tally.chunks_reused)
         for flow in self._flows:
             total.chunks_rendered += flow.tally.chunks_rendered

@@ -72,10 +72,10 @@ class RowFlow(RowTasks[DubResult]):
     is_held: bool = False
     shows_originals: bool = False
     measured: VideoMeasures | None = None
-    """What the video is like, while it is held."""
+    """Measures of the video, while it is held."""
     is_publishing: bool = False
     _to_do: ToDo | None = None
-    """What the latest probe found; None before it did."""
+    """Findings of the latest probe; None before it has any."""
     _language: str | None = None
     _sound: str = ""
     _history: Attempts = field(default_factory=Attempts)
@@ -107,7 +107,7 @@ class RowFlow(RowTasks[DubResult]):
 
     @property
     def _needs(self) -> frozenset[str]:
-        """What a worker must be able to do that encodes."""
+        """Capabilities that a worker that encodes must have."""
         return self._choice.needs if self._choice else frozenset()
 
     def advance(self, task: Task, result: TaskResult) -> list[Task]:

@@ -37,7 +37,7 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
 
     comparison: ReferencePart = field(default_factory=ReferencePart)
     _to_do: ToMeasure | None = None
-    """What the latest look at its files found."""
+    """Findings of the latest probe of its files; None before it has any."""
 
     def start(self) -> list[Task]:
         """Return the row's first task."""

@@ -1,4 +1,4 @@
-"""What all flows keep of a row: the tasks that it waits for, how far it is, how often things were made again."""
+"""State of a row that all flows keep: the tasks that it waits for, its progress, how often things were made again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lipwise_ray.state.row_outcome import Tally
 
 MOST_REPAIRS = 3
 RowStage = Literal["probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"]
-"""What a row is at, as people are shown it."""
+"""Stage that a row is at, as people are shown it."""
 
 Result = TypeVar("Result")
 
@@ -46,7 +46,7 @@ class RowTasks(Generic[Result]):
     """Set once the row is done."""
     _open: set[str] = field(default_factory=set[str])
     _missing: str = ""
-    """What was found missing in the state though it had been made."""
+    """Record that was found missing in the state though it had been made, for messages; empty for none."""
     _repairs: int = 0
     _frames: int | None = None
 

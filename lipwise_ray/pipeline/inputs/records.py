@@ -53,7 +53,7 @@ class Video:
 
     @property
     def is_still(self) -> bool:
-        """Whether it is a still image, whose length is no number of frames; also in a container for many."""
+        """True for a still image, whose length is no number of frames; also for one in a container for many."""
         return self.info.is_still or len(self.index) == 1
 
 
@@ -175,7 +175,7 @@ def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limit
 
 
 def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
-    """Return which columns of a mel hold speech.
+    """Return a mask of the columns of a mel that hold speech.
 
     Raises:
         StorageError: It is gone.

@@ -34,7 +34,7 @@ class Source(Protocol):
 
 
 class Media:
-    """What a task knows of inputs; FFmpeg is given local files only.
+    """Inputs of a task; FFmpeg is given local files only.
 
     Args:
         policy: What may be read.

@@ -37,7 +37,7 @@ DUBBED = Columns(
     ),
     instead={"audio": "speakers"},
 )
-"""What rows that are to be dubbed may have."""
+"""Columns of rows that are to be dubbed."""
 
 _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
@@ -51,7 +51,7 @@ _SOME_ROOT = "/bucket"  # names in a bucket are followed like paths, but nothing
 
 
 class Manifest:
-    """What a manifest file holds. Its rows are on the disk and come one by one.
+    """Rows of a manifest file, which are on the disk and come one by one.
 
     Args:
         name: The file's path or address.

@@ -23,7 +23,7 @@ EVALUATED = Columns(
     required=("id", "video"),
     optional=("reference", "audio", "faces", "language", "priority", "tags", "tracks"),
 )
-"""What rows that are to be evaluated may have."""
+"""Columns of rows that are to be evaluated."""
 
 _NOT_IN_AN_ID = re.compile(r"[^\w.@+-]+")
 _MOST_ID_CHARACTERS = 100

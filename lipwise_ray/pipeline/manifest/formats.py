@@ -18,7 +18,7 @@ from lipwise_ray.pipeline.manifest.workbook import sheet_rows
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the rows of a manifest may have.
+    """Columns that the rows of a manifest may have.
 
     Attributes:
         required: Every file has these columns.

@@ -63,7 +63,7 @@ class Row:
 
     @property
     def where(self) -> str:
-        """How messages name the row."""
+        """Name of the row in messages."""
         return f"line {self.line} (id={self.id})"
 
     @property
@@ -84,7 +84,7 @@ class Row:
 
     @property
     def tenant(self) -> str:
-        """Who the row is scheduled for: its first tag."""
+        """Tenant for whom the row is scheduled: its first tag."""
         return self.tags[0] if self.tags else ""
 
 

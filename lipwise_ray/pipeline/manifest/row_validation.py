@@ -69,7 +69,7 @@ class Cells:
         self.video = ""
         """The same, as the manifest spells it."""
         self.within = ""
-        """Which part of the row is looked at, for messages."""
+        """Part of the row that is looked at, for messages."""
         self._columns = columns
         self._base = base
         self._policy = policy

@@ -1,4 +1,4 @@
-"""Who says what in a row: every face follows its own sound."""
+"""Speakers of a row: every face follows its own sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured in a finished video: records of its stretches, and the figures that come of them."""
+"""Measurements of a finished video: records of its stretches, and the figures that come of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _AT_A_TIME = 2048
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a stretch of a video left.
+    """Measurements of a stretch of a video.
 
     Attributes:
         at: First frames of the windows of lips, of 1/25 s, shape (W,).
@@ -58,10 +58,10 @@ class Measured:
 
     @staticmethod
     def load(path: Path) -> Measured:
-        """Read what `save` wrote.
+        """Read the measurements that `save` wrote.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The file is damaged.
         """
         data = read_npz(path, _ARRAYS)
         sums = {str(name): float(value) for name, value in zip(data["names"], data["values"], strict=True)}
@@ -70,10 +70,10 @@ class Measured:
 
 @dataclass(slots=True)
 class Spread:
-    """How faces of videos and of their references are spread, over any number of stretches and rows."""
+    """Distributions of the faces of videos and of their references, over any number of stretches and rows."""
 
     pictures: int = 0
-    """How many faces were looked at on either side."""
+    """Number of faces on either side."""
     _moments: list[Moments] = field(default_factory=list[Moments])
     _waiting: list[tuple[F32Array, F32Array]] = field(default_factory=list[tuple[F32Array, F32Array]])
 

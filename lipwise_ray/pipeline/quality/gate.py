@@ -1,4 +1,4 @@
-"""Whether a finished video passes, and which of several attempts at it is the best. Pure."""
+"""Quality gate: whether a finished video passes, and which of several attempts at it is the best. Pure."""
 
 from __future__ import annotations
 

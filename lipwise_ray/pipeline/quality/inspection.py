@@ -1,4 +1,4 @@
-"""What a video or a sound is like, before anything is made of it."""
+"""Inspection of a video or a sound, before anything is made of it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _HEARD = ("mix", "lufs", "gain_db")
 
 @dataclass(slots=True)
 class Inspection:
-    """What was found.
+    """Findings in a file.
 
     Attributes:
         record: JSON values: ``file``, ``streams``, ``picture``, ``sound``, ``speech``, ``faces``, ``sync``; each of the

@@ -1,4 +1,4 @@
-"""What `inspect` finds, typed: the record that it prints, section by section."""
+"""Findings of `inspect`, typed: the record that it prints, section by section."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class AudioFacts:
 
 @dataclass(frozen=True, slots=True)
 class SpokenSegment:
-    """What is said from a time to another, in seconds."""
+    """Text that is said from one time to another, in seconds."""
 
     start: float
     end: float
@@ -122,7 +122,7 @@ class SpokenSegment:
 
 @dataclass(frozen=True, slots=True)
 class SpeechFacts:
-    """What is said.
+    """Transcript of a file's audio, and its language.
 
     Attributes:
         language: Two letters of ISO 639-1; None where nothing was said.
@@ -181,7 +181,7 @@ class FacesFacts:
 
 @dataclass(frozen=True, slots=True)
 class SyncFacts:
-    """How lips and audio go together.
+    """Sync of lips and audio.
 
     Attributes:
         offset: Frames of 1/25 s by which the lips are off.
@@ -208,7 +208,7 @@ class SyncFacts:
 
 @dataclass(frozen=True, slots=True)
 class InspectionFacts:
-    """What a file is like. Parts are None where the file has none, or where nobody asked.
+    """Facts about a file. Parts are None where the file has none, or where nobody asked.
 
     Attributes:
         file: Its path.

@@ -86,7 +86,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Where the judged faces are: rows in the order of their source frames.
+    """Positions of the judged faces: rows in the order of their source frames.
 
     Attributes:
         frame: Source frames, shape (N,).

@@ -200,7 +200,7 @@ def _seconds(video: Video, numbers: I64Array | range) -> F64Array:
 
 
 def _compared(video: Video, rate_hz: float, numbers: range) -> BoolArray:
-    """Return which frames are compared: the first one of each interval of ``1 / rate_hz``."""
+    """Return a mask of the frames that are compared: the first one of each interval of ``1 / rate_hz``."""
     if not rate_hz:
         return np.ones(len(numbers), np.bool_)
     now = np.floor(_seconds(video, numbers) * rate_hz + _SLACK_S)

@@ -68,10 +68,10 @@ class Distances:
 
     @staticmethod
     def load(path: Path) -> Distances:
-        """Read what `save` wrote.
+        """Read the distances that `save` wrote.
 
         Raises:
-            ValueError: It is damaged.
+            ValueError: The file is damaged.
         """
         data = read_npz(path, _ARRAYS)
         numbers, hashes = data.pop("numbers"), data.pop("hashes")

@@ -1,1 +1,1 @@
-"""What workers do: one handler a task kind, over models that stay loaded."""
+"""Tasks of workers: one handler a task kind, over models that stay loaded."""

@@ -1,4 +1,4 @@
-"""What a task has at hand in its worker."""
+"""Context of a task in its worker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lipwise_ray.state.store import Store
 
 @dataclass(frozen=True, slots=True)
 class TaskContext:
-    """What a task has at hand in its worker.
+    """State, models and settings that a task has at hand in its worker.
 
     Attributes:
         store: The state.

@@ -1,4 +1,4 @@
-"""Which chunks of a video have no record in the state yet."""
+"""Chunks of a video that have no record in the state yet."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class ModelPool:
 
     @property
     def size_bytes(self) -> int:
-        """What the checkpoints of the kept models add up to."""
+        """Total size of the kept models' checkpoints."""
         return sum(kept.size_bytes for kept in self._kept.values())
 
     def begin_task(self) -> None:

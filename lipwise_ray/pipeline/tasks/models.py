@@ -76,7 +76,7 @@ class DetectorMaker:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What models a task asks for.
+    """Request of a task for models.
 
     Attributes:
         settings: The job's.
@@ -95,11 +95,11 @@ class ModelRequest:
 
 _Loader = TypeVar("_Loader", bound=Callable[["Models", ModelRequest], object])
 LOADERS: dict[RoleName, list[Callable[[Models, ModelRequest], object]]] = {}
-"""What makes models of a role's checkpoints."""
+"""Loaders by role, which make models of its checkpoints."""
 
 
 def loads(*roles: RoleName) -> Callable[[_Loader], _Loader]:
-    """Say whose checkpoints a loader makes its model of."""
+    """Register a loader by the roles of the checkpoints that it makes its model of."""
 
     def register(loader: _Loader) -> _Loader:
         for role in roles:
