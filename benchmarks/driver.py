@@ -1,4 +1,4 @@
-"""What the driver costs: tasks a second, memory by rows, the way from the last chunk to the file, a second worker.
+"""Costs of the driver: tasks a second, memory by rows, the way from the last chunk to the file, a second worker.
 
     python -m benchmarks.driver [--rows 100000] [--tasks 2000] [--seconds 60]
 

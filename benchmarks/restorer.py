@@ -1,4 +1,4 @@
-"""What restoring a face costs: GFPGAN's size with random weights, and the share of rendering outside the networks.
+"""Cost of restoring a face: GFPGAN's size with random weights, and the share of rendering outside the networks.
 
     python -m benchmarks.restorer [--repeat 3]
 
@@ -46,7 +46,7 @@ def seeded_gfpgan(path: Path) -> None:
 
 
 def device() -> str:
-    """Return what networks run on here."""
+    """Return the device that networks run on here."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

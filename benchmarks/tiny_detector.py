@@ -1,4 +1,4 @@
-"""How well the bundled detector finds drawn presenters that corpora keep from training.
+"""Accuracy of the bundled detector on drawn presenters that corpora keep from training.
 
     python -m benchmarks.tiny_detector [--seed 44] [--clips 30] [--detector FILE]
 

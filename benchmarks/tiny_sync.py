@@ -1,4 +1,4 @@
-"""How well the bundled models dub presenters, voices and sentences that corpora keep from training.
+"""Quality of the bundled models' dubbing of presenters, voices and sentences that corpora keep from training.
 
 Every clip is dubbed by the product itself (`lipwise-ray submit`) twice: with a new sound, and with
 its own. Four figures are judged:
@@ -62,7 +62,7 @@ RIDGE = 0.02
 SHUT = 0.12
 """Openings below it are a shut mouth's."""
 LINE = 0.07
-"""How thick a line may be, in half widths of the face."""
+"""Greatest thickness of a line, in half widths of the face."""
 
 
 def scenes(seed: int, number: int, seconds: float) -> tuple[Scene, Scene]:
@@ -125,7 +125,7 @@ def line_below(rgb: Any, pose: Pose) -> float:
 
 
 def lines_below_shut_mouths(frames: Sequence[Any], truth: Sequence[SeenFace]) -> float:
-    """Return what the darkest line below a mouth that should be shut has, in all but a twentieth of such frames."""
+    """Return the depth of the darkest line below a mouth that should be shut, in all but a twentieth of such frames."""
     lines = [line_below(rgb, face.pose) for rgb, face in zip(frames, truth, strict=False) if face.mouth[0] < SHUT]
     return float(np.percentile(lines, 95)) if lines else 0.0
 

@@ -1,4 +1,4 @@
-"""What the package is to a program: dubbing, evaluating, inspecting. The command line runs by these functions too.
+"""Python API of the package: dubbing, evaluating, inspecting. The command line runs by these functions too.
 
 Everything here takes and gives values, prints nothing, and reads no option from the environment. Progress goes to one
 function, and to the log `lipwise_ray`.

@@ -11,7 +11,7 @@ from lipwise_ray import errors
 
 _PACKAGE = Path(__file__).parent
 _OUTCOME = "Failure"
-"""What the engine records where no error of ours was raised: its first argument is the blame, its second the code."""
+"""Record of the engine's where no error of ours was raised: its first argument is the blame, its second the code."""
 
 _MEANING = (
     (errors.InputError, "the row's input: this row fails, the others go on"),

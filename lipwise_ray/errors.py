@@ -1,4 +1,4 @@
-"""What can go wrong, and who pays for it.
+"""Errors of the package, and who pays for each.
 
     LipwiseError
     ├── InputError            this row fails, the others go on; never retried
@@ -54,7 +54,7 @@ class LipwiseError(Exception):
 
     @property
     def happened(self) -> str:
-        """What happened, in words: the message without where, and without what to do."""
+        """The event in words: the message without its place, and without what to do."""
         return "; ".join(text for text in (self.got, self.must) if text)
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class TransientError(LipwiseError):
 
 
 class EngineError(TransientError):
-    """What runs the workers has ended; the same command goes on."""
+    """The engine that runs the workers has ended; the same command goes on."""
 
 
 class DisconnectedError(TransientError):
@@ -151,7 +151,7 @@ _DISK_ERRNOS = frozenset({
 
 
 def os_reason(error: OSError) -> str:
-    """Return why the system refused something, in its own words."""
+    """Return the system's reason for refusing something, in its own words."""
     return (error.strerror or "").lower() or str(error) or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""What the command ends with. Schedulers decide by these numbers, so each has one meaning."""
+"""Exit codes of the command. Schedulers decide by these numbers, so each has one meaning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lipwise_ray.errors import DisconnectedError, EngineError, LipwiseError
 
 
 class ExitCode(IntEnum):
-    """How a command ended."""
+    """Exit code of a command: the way it ended."""
 
     DONE = 0
     """Every row is done."""

@@ -1,4 +1,4 @@
-"""Where the files that ship with the package are: beside it in a checkout, inside it when installed."""
+"""Files that ship with the package: beside it in a checkout, inside it when installed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where workers live: this process, or Ray."""
+"""Backends that workers live in: this process, or Ray."""

@@ -1,4 +1,4 @@
-"""What workers compute on."""
+"""Devices that workers compute on."""
 
 from __future__ import annotations
 

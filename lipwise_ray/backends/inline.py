@@ -32,11 +32,11 @@ class InlineEngine:
         self._worker = make_runner(config)
         self._task: Task | None = None
         self.capabilities: list[Capabilities] = []
-        """What the worker can do, once it has begun."""
+        """Capabilities of the worker, once it has begun."""
 
     @property
     def device(self) -> str:
-        """What the worker computes on."""
+        """Device that the worker computes on."""
         return self._config.device
 
     @property

@@ -1,4 +1,4 @@
-"""What a worker is told when it begins, and who makes it."""
+"""Configuration that a worker begins with, and the type of its maker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lipwise_ray.storage.cache import machine_folder
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What every worker of a run is told.
+    """Configuration of every worker of a run.
 
     ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU; ``paths`` says where
     copies of what lies elsewhere are kept; ``models_gb`` how large the checkpoints of models are that stay loaded, 0 to
@@ -33,7 +33,7 @@ class WorkerConfig:
 
     @property
     def scratch_here(self) -> Path:
-        """Where this machine has its temporary files.
+        """Folder of this machine's temporary files.
 
         Raises:
             StorageError: Its folder is somebody else's, or cannot be made.

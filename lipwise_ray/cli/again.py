@@ -1,4 +1,4 @@
-"""What `retry` runs: a request that a state holds, checked, shown, and never more than its own words say.
+"""Request that `retry` runs: a state holds it; it is checked, shown, and never more than its own words say.
 
 A state may lie where others can write. So what is run again is rebuilt from a typed record, `submit` and `evaluate` are
 all there is, and a state does not choose whose code, checkpoints and places are trusted.

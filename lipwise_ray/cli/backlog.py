@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class NotifyOn(StrEnum):
-    """Which nights are told of."""
+    """Nights that are reported."""
 
     ALWAYS = "always"
     FAILURE = "failure"

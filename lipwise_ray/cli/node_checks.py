@@ -1,4 +1,4 @@
-"""What `doctor` finds on every node of a cluster: GPU, disk, checkpoints, the places of a run, the clock."""
+"""Checks of `doctor` on every node of a cluster: GPU, disk, checkpoints, the places of a run, the clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local, shown
 
 NodeCheck = tuple[bool, str, str]
-"""Whether it is good, its name, and what it says."""
+"""A check's outcome (True for good), its name, and its message."""
 
 _SHOWN = ("gpu", "disk", "encoder", "weights", "note")
 """Of what is good; of the rest everything is shown."""

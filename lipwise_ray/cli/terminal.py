@@ -1,4 +1,4 @@
-"""What is printed, made fit for a terminal: names and messages of inputs must not move its cursor or set its title."""
+"""Text made fit for a terminal: names and messages of inputs must not move its cursor or set its title."""
 
 from __future__ import annotations
 

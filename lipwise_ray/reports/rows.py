@@ -39,7 +39,7 @@ FlatRow: TypeAlias = Json
 
 @dataclass(frozen=True, slots=True)
 class RowDetail:
-    """What of a row has no place in a table.
+    """Details of a row that have no place in a table.
 
     Attributes:
         curve: The certainty of its lips, a value a second.

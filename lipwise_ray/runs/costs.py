@@ -1,4 +1,4 @@
-"""What GPU hours cost: a price list of the user's, and the range that follows from it."""
+"""Costs of GPU hours: a price list of the user's, and the range that follows from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much work a row is, from its containers' headers alone."""
+"""Estimate of the work of a row, from its containers' headers alone."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Speeds:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a row will take."""
+    """Estimated frames, chunks and time of a row."""
 
     row_id: str
     frames: int
@@ -118,7 +118,7 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
 
 
 def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
-    """Return when a sound is over, by its container."""
+    """Return the end of a speaker's audio in seconds, by its container."""
     file = media.local(speaker.audio, media.identity(speaker.audio))
     probe_audio(file, settings.limits)
     if speaker.end_s is not None:

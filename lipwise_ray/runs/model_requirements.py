@@ -1,4 +1,4 @@
-"""Which checkpoints a run's rows require, and where they are."""
+"""Checkpoints that a run's rows require, and their places."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ class ModelRequirements:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be known of the checkpoints found so far.
+        """Notes to the user on the checkpoints found so far.
 
-        What ``auto`` chose and why; networks that were made for other images than photographed ones; terms that
-        forbid commerce or leave it unclear.
+        The choice of ``auto`` and its reason; networks that were made for other images than photographed ones; terms
+        that forbid commerce or leave it unclear.
         """
         words = {"no": "is not for commercial use", "unclear": "may not be for commercial use"}
         found = self._known.values()

@@ -1,4 +1,4 @@
-"""What a night leaves for those who were asleep: its record, and figures for Prometheus."""
+"""Record of a night for those who were asleep, and its figures for Prometheus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lipwise_ray.storage.redact import redact
 
 @dataclass(frozen=True, slots=True)
 class NightRecord:
-    """What a night came to, whatever it ended with.
+    """Outcome of a night, whatever it ended with.
 
     Attributes:
         night: Its id.
@@ -67,7 +67,7 @@ class NightRecord:
 
     @property
     def is_good(self) -> bool:
-        """Whether nobody needs to look."""
+        """True where nobody needs to look."""
         return self.exit_code == ExitCode.DONE
 
     def code(self, *, exit_zero: bool) -> ExitCode:
@@ -113,7 +113,7 @@ def not_started(backlog: str, error: BaseException) -> NightRecord:
 
 @dataclass(frozen=True, slots=True)
 class EarlierNights:
-    """What the nights before this one came to, of those whose records are kept.
+    """Outcome of the nights before this one, of those whose records are kept.
 
     Attributes:
         latest: The latest of them; None where there is none.

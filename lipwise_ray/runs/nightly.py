@@ -43,10 +43,10 @@ _LONGEST_WINDOW = timedelta(hours=16)
 
 _CLOCK = "%H:%M"
 _LEFT_ONCE: Final = "begun"
-"""What records of earlier versions call a manifest with rows left."""
+"""Status of a manifest with rows left in records of earlier versions."""
 
 _ENDS_ALL = ("head_lost", "lease_lost", CANCELLED)
-"""What ends a run and would end that of every other manifest; an embedded Ray is started anew."""
+"""Stops of a run that would stop that of every other manifest too; an embedded Ray is started anew."""
 
 _ASSUMED_CHUNK_S = 60.0
 _SLOW = 95
@@ -125,7 +125,7 @@ def _judged(found: list[tuple[str, str, float, str]], store: Store) -> Iterator[
 
 
 def window_end(until: str, now: datetime, opens: str | None = None) -> datetime:
-    """Return when a window closes.
+    """Return the time at which a window closes.
 
     Args:
         until: ``HH:MM`` of this or the next day.
@@ -210,7 +210,7 @@ class Nightly:
     _began_s: float = 0.0
     _failure: NightRecord | None = None
     _stopped: str = ""
-    """What ended a run early, other than the window and whoever asks."""
+    """Reason for which a run ended early, other than the window and whoever asks."""
     _success_s: float | None = None
 
     def run(self) -> NightRecord:
@@ -233,7 +233,7 @@ class Nightly:
 
     @property
     def facts(self) -> NightFacts:
-        """What is known of it while it is on."""
+        """Figures of it while it is on."""
         return NightFacts(self._began_s, self._success_s)
 
     def _show(self, latest: NightFigures | None, *, is_running: bool) -> None:

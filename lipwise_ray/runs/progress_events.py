@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it: events for one function, and lines of the log `lipwise_ray`."""
+"""Events of a run for whoever watches it: one function is called with them, and the log `lipwise_ray` gets lines."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RowStarted:
 
 @dataclass(frozen=True, slots=True)
 class RowProgress:
-    """How far a row is.
+    """Progress of a row.
 
     Attributes:
         id: Its name in the manifest.
@@ -73,7 +73,7 @@ class RowProgress:
 
 @dataclass(frozen=True, slots=True)
 class RowsProgress:
-    """How far the rows at work are; told about twice a second.
+    """Progress of the rows at work, about twice a second.
 
     Attributes:
         rows: They.
@@ -100,21 +100,21 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is to be known of a run: the terms of its checkpoints, for example."""
+    """A note on a run: the terms of its checkpoints, for example."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a run as a whole."""
+    """A problem of a run as a whole."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be known of a backlog's night: a manifest that is begun, or refused."""
+    """A message on a backlog's night: a manifest that is started, or refused."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""Outcome of a run, for its caller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lipwise_ray.state.store import as_json, open_store
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run came to."""
+    """Outcome of a run."""
 
     run_id: str
     done: int
@@ -24,17 +24,17 @@ class Report:
     chunks_rendered: int
     chunks_reused: int
     stopped: str = field(default="", kw_only=True)
-    """Why it ended before its rows did (`Run.stopped`)."""
+    """Reason for which it ended before its rows did (`Run.stopped`); empty where it did not."""
     out: str = field(default="", kw_only=True)
-    """Where outputs are."""
+    """Address of the outputs."""
     state: str = field(default="", kw_only=True)
-    """Where its records are."""
+    """Address of the state, with the run's records."""
     page: str = field(default="", kw_only=True)
     """Its report (HTML); empty where none was written."""
 
     @property
     def rows(self) -> Iterator[RowOutcome]:
-        """How its rows ended, in the manifest's order, read from the state.
+        """Outcomes of its rows, in the manifest's order, read from the state.
 
         Raises:
             StorageError: The state cannot be read.
@@ -47,7 +47,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """What the command ends with where no row may fail."""
+        """Exit code of the command where no row may fail."""
         return self.code_above(0.0)
 
     def code_above(self, fail_above: float) -> ExitCode:

@@ -1,4 +1,4 @@
-"""What a run needs before it starts: its manifest, the addresses of outputs and state, the registry of checkpoints."""
+"""Inputs of a run before it starts: its manifest, the addresses of outputs and state, the registry of checkpoints."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def out_address(out: str | None, settings: Settings, manifest: str) -> str:
 
 
 def state_address(state: str | None, settings: Settings, out: str) -> str:
-    """Return where the state is: as named, `paths.state`, or beside the outputs, never among them.
+    """Return the state's address: as named, `paths.state`, or beside the outputs, never among them.
 
     Raises:
         SettingsError: It is an address of another kind.

@@ -1,4 +1,4 @@
-"""What asked for a run, as its state keeps it for `lipwise-ray retry`."""
+"""Request for a run, as its state keeps it for `lipwise-ray retry`."""
 
 from __future__ import annotations
 

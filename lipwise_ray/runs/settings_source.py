@@ -1,4 +1,4 @@
-"""Where a run's settings come from."""
+"""Sources of a run's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest before anything is run: rows, settings, files and checkpoints, all at once."""
+"""Validation of a manifest before anything is run: rows, settings, files and checkpoints, all at once."""
 
 from __future__ import annotations
 

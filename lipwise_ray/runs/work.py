@@ -1,4 +1,4 @@
-"""What can be done with the rows of a manifest: they are dubbed, or evaluated."""
+"""Work on the rows of a manifest: they are dubbed, or evaluated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lipwise_ray.storage.address import is_within, normal
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """What render workers have told they can do; ``are_all`` when no other is about to tell."""
+    """Capabilities that render workers have reported; ``are_all`` when no other is about to report."""
 
     capabilities: list[RenderCapabilities]
     are_all: bool
@@ -39,18 +39,18 @@ NOBODY_YET = Workers([], are_all=False)
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What all tasks of a run are told: what render workers compute on, and whether finished outputs are read."""
+    """Facts for all tasks of a run: the device of its render workers, and whether finished outputs are read again."""
 
     device: str
     verify: bool = False
 
 
 class Work(Protocol):
-    """What is done with the rows of a manifest."""
+    """Work that is done with the rows of a manifest."""
 
     @property
     def out(self) -> str:
-        """Where results go."""
+        """Address that results go under."""
         ...
 
     def checkpoints(self, requirements: ModelRequirements, settings: Settings, row: Row) -> Checkpoints:

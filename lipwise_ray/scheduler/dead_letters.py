@@ -1,4 +1,4 @@
-"""What is written of a task that is given up, and what a later run reads of it."""
+"""Dead letters of tasks that are given up, as they are written and as a later run reads them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def dead_letter(task: Task, attempts: list[FailedTry], state: str) -> Letter:
 
 
 def in_quarantine(store: Store, task_id: str) -> Failure:
-    """Return why a task is not tried: the last message of its dead letter."""
+    """Return the failure of a task that is not tried; its message quotes the last one of its dead letter."""
     letter = quarantine.read(store, task_id)
     why = letter.attempts[-1].message if letter else "its dead letter cannot be read"
     return Failure(

@@ -1,4 +1,4 @@
-"""How long a worker may show no progress."""
+"""Deadlines of workers that show no progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lipwise_ray.scheduler.task import AnyKind
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long a worker may show no progress: where frames are counted, and in tasks without frames."""
+    """Longest time that a worker may show no progress: where frames are counted, and in tasks without frames."""
 
     frames_s: float = 300.0
     quiet_s: float = 3600.0

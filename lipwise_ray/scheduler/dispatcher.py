@@ -97,7 +97,7 @@ class Dispatcher:
 
     @property
     def held_back(self) -> int:
-        """How many subscribers have a task that is out of budget, and not given up yet."""
+        """Number of subscribers with a task that is out of budget, and not given up yet."""
         doomed = (entry for entry in self._entries.values() if entry.state == "DOOMED")
         return len({id(subscriber) for entry in doomed for _, subscriber in entry.subscribers})
 

@@ -1,4 +1,4 @@
-"""Why a run ends before its rows do, and how long it then waits for what runs."""
+"""Reasons for which a run ends before its rows do, and the time that running tasks then have."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ASKED, CANCELLED, CLOSED = "asked", "cancelled", "window"
 
 @dataclass(slots=True)
 class Ending:
-    """When nothing more is to be begun.
+    """Conditions under which no more tasks are started.
 
     Attributes:
         stop_s: How long running tasks have to end once somebody asked for a stop, in seconds.
-        stop: Whether somebody did.
-        is_over: Whether the window for beginning anything has closed: running tasks have the time they need.
+        stop: Tells whether somebody did.
+        is_over: Tells whether the window for starting tasks has closed: running ones have the time they need.
         clock: Monotonic seconds.
     """
 
@@ -28,7 +28,7 @@ class Ending:
     _asked_s: float | None = None
 
     def wish(self, *, cancelled: bool) -> str:
-        """Return why nothing more is to be begun; empty while it may."""
+        """Return the reason why no more tasks are to be started; empty while they may be."""
         wish = CANCELLED if cancelled else ASKED if self.stop() else CLOSED if self.is_over() else ""
         if self._asked_s is None and wish in (CANCELLED, ASKED):
             self._asked_s = self.clock()

@@ -1,4 +1,4 @@
-"""What an engine is: workers on nodes, each with one task at a time."""
+"""The engine's role: workers on nodes, each with one task at a time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Engine(Protocol):
 
     @property
     def device(self) -> str:
-        """What render workers compute on: ``cpu`` or ``cuda``."""
+        """Device that render workers compute on: ``cpu`` or ``cuda``."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> Sequence[Capabilities]:
-        """What render workers on nodes that are there have told they can do."""
+        """Capabilities that render workers on living nodes reported."""
         ...
 
     @property

@@ -21,7 +21,7 @@ _MOST_REMEMBERED = 65_536
 
 
 class Subscriber(Protocol):
-    """Who wants to know how a task ended."""
+    """A party that is told how a task ended."""
 
     def finished(self, task: Task, result: TaskResult) -> None:
         """Called once with the task's result."""

@@ -1,4 +1,4 @@
-"""What a scheduler needs of whatever drives a row: which tasks come next, and how far it is."""
+"""The flow's role, as a scheduler needs it to drive a row: the tasks that come next, and its progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lipwise_ray.state.row_outcome import RowResult, Tally
 
 @dataclass(slots=True)
 class Progress:
-    """How far a row is. ``todo`` and ``done`` count frames of the present stage."""
+    """Progress of a row; ``todo`` and ``done`` count frames of the present stage."""
 
     stage: str = "waiting"
     todo: int = 0
@@ -19,21 +19,21 @@ class Progress:
 
 
 class Flow(Protocol):
-    """What is to be done for a row, step by step."""
+    """Tasks of a row, step by step."""
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """Progress of the row."""
         ...
 
     @property
     def tally(self) -> Tally:
-        """What it cost."""
+        """Chunks, scans and frames that the row cost."""
         ...
 
     @property
     def tenant(self) -> str:
-        """Whose part of the workers it takes."""
+        """Tenant whose part of the workers it takes."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Who is told what happens in a run."""
+"""Listeners to the events of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Listener(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """What the user should know of the run before it begins: the terms of its checkpoints, for example."""
+        """A note to the user before the run begins: the terms of its checkpoints, for example."""
         ...
 
     def problem(self, text: str) -> None:

@@ -44,7 +44,7 @@ class Metric:
 
 
 STATE_LABEL = "state_address"
-"""Where the run's state is. A label ``state`` says of workers and rows what has become of them."""
+"""Label with the address of the run's state. A label ``state`` says of workers and rows what has become of them."""
 
 METRICS = {
     "lipwise_frames": Metric("counter", "Frames worked on by finished tasks.", ("task",)),
@@ -88,7 +88,7 @@ two and the last success are shown by Ray too while a night's runs are on."""
 
 @dataclass(frozen=True, slots=True)
 class NightFacts:
-    """What is known of a night while it is on, and shown beside its runs' figures.
+    """Figures of a night while it is on, shown beside those of its runs.
 
     Attributes:
         began_s: When it began, in seconds since 1970.
@@ -107,7 +107,7 @@ class NightFacts:
 
 
 class Sink(Protocol):
-    """Where figures go."""
+    """Destination of a run's figures."""
 
     def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
         """Let a counter grow, set a gauge, or note an observation of a histogram."""

@@ -1,4 +1,4 @@
-"""Whose fault a failure is and what follows from it. Pure: no clock, no I/O."""
+"""Retries: the blame for a failure and what follows from it. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUDGETS: dict[Blame, Budget] = {
     "memory": "memory",
     "node": "infrastructure",
 }
-"""Which budget pays for a failure; ``none``: it would only happen again."""
+"""Budget that pays for a failure, by blame; ``none``: it would only happen again."""
 
 _GUILTY_NODES = 2
 _GUILTY_TASKS = 3
@@ -32,7 +32,7 @@ _MARKS_LAST_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """How often a task may fail before it is given up.
+    """Failures that a task may have before it is given up.
 
     Attributes:
         application: Errors, crashes, standstill.
@@ -51,7 +51,7 @@ class Budgets:
 
 @dataclass(slots=True)
 class TaskHistory:
-    """What a task went through in this run.
+    """Failures of a task in this run.
 
     Attributes:
         spent: Failures by budget.
@@ -69,7 +69,7 @@ class TaskHistory:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether it failed, be it by a process's fault."""
+        """True where it failed, be it by a process's fault."""
         return self.excused > 0 or self.spent["application"] > 0 or self.spent["memory"] > 0
 
     def excuse(self, blame: Blame, budgets: Budgets) -> bool:
@@ -93,7 +93,7 @@ class TaskHistory:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an attempt was made; ``fresh`` when it was the first task of the process."""
+    """Node and worker of an attempt; ``fresh`` when it was the first task of the process."""
 
     node: str
     worker: str
@@ -218,7 +218,7 @@ class NodeHealth:
 
     def __init__(self) -> None:
         self._failed: dict[str, dict[str, float]] = defaultdict(dict)
-        """When which task failed, by node; the oldest first."""
+        """Monotonic time of each task's latest failure, by node; the oldest first."""
         self._nodes: dict[str, set[str]] = defaultdict(set)
 
     def failed(self, task_id: str, node: str, now_s: float) -> bool:

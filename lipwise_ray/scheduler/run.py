@@ -50,7 +50,7 @@ class RowJob:
 
     @property
     def tenant(self) -> str:
-        """Whose part of the workers it takes."""
+        """Tenant whose part of the workers it takes."""
         return self.flow.tenant
 
 
@@ -171,7 +171,7 @@ class Run:
     active_rows: int
     active_chunks: int
     stopped: str = ""
-    """Why it ended before its rows did; empty for a run that went to its end."""
+    """Reason for which it ended before its rows did; empty for a run that went to its end."""
     tenants_at_work: Counter[str] = field(default_factory=Counter[str])
     """Rows at work by tenant."""
     totals: Counter[str] = field(default_factory=Counter[str])
@@ -189,7 +189,7 @@ class Run:
 
     @property
     def most_rows(self) -> int:
-        """How many rows are worked on at a time now."""
+        """Number of rows that are worked on at a time now."""
         return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.render_slots)
 
     def work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
@@ -252,7 +252,7 @@ class Run:
                 self._begin(job)
 
     def _halted(self) -> str:
-        """Return why nothing more may be begun, and say so once; empty while work can go on."""
+        """Return the reason why nothing more may be started, and say so once; empty while work can go on."""
         if not self.lease.held:
             self.listener.problem(f"{self.store.address}: another driver took this state over, so this one stops.")
             return "lease_lost"

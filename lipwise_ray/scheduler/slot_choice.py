@@ -1,4 +1,4 @@
-"""Which of the idle workers gets a task. Pure: no clock, no I/O."""
+"""Choice of the idle worker that gets a task. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class SlotChoice:
 
 
 def no_worker_can(task: Task, living: Sequence[WorkerSlot]) -> Failure | None:
-    """Return why none of the workers that are there can do a task; None where one can, or where there is none."""
+    """Return the failure of a task that no living worker can do; None where one can, or where there is no worker."""
     if not task.needs or not living or any(slot.can(task) for slot in living):
         return None
     there = ", ".join(sorted(frozenset[str]().union(*(slot.offers or () for slot in living))))

@@ -1,4 +1,4 @@
-"""What a scheduler hands out: tasks of some kinds, and why an attempt at one failed. Knows nothing of what they do."""
+"""Tasks of a scheduler, their kinds, and the failures of attempts. Knows nothing of what they do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL_LANES: tuple[Lane, ...] = ("gpu", "cpu")
 _UNKNOWN = 1 << 62
 
 Blame = Literal["input", "setup", "application", "storage", "crash", "stalled", "memory", "node"]
-"""Who is at fault.
+"""Party at fault.
 
 ``input`` the row's files; ``setup`` its settings or weights; ``application`` the code or its surroundings; ``storage``
 a disk or store that is full or refuses, whatever the task; ``crash`` a worker's process died on a living node;
@@ -27,10 +27,10 @@ a disk or store that is full or refuses, whatever the task; ``crash`` a worker's
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed.
+    """Failure of an attempt.
 
     Attributes:
-        blame: Who is at fault.
+        blame: The party at fault.
         code: A stable word for machines.
         message: For people.
         detail: A traceback, for the ledger.
@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """What a task gave, as far as a scheduler looks at it.
+    """Result of a task, as far as a scheduler looks at it.
 
     Attributes:
         reused: An earlier attempt had left it, and nothing was done.
@@ -134,7 +134,7 @@ def _parts(payload: type) -> dict[str, frozenset[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What spares a worker a look, or has it take smaller bites.
+    """Hints to a worker that spare it a look-up, or have it take smaller batches.
 
     Attributes:
         is_missing: Its flow found the task's result missing.
@@ -148,7 +148,7 @@ class Hints:
 
     @property
     def is_surely_missing(self) -> bool:
-        """Whether nobody can have left the task's result, so that it need not be looked for."""
+        """True where nobody can have left the task's result, so that it need not be looked for."""
         return self.is_missing and not self.may_be_done
 
 
@@ -182,7 +182,7 @@ class Task:
 
     @property
     def lane(self) -> Lane:
-        """Which workers may take it."""
+        """Lane of the workers that may take it."""
         return self.kind.lane
 
 

@@ -1,4 +1,4 @@
-"""What a worker is to whoever gives it tasks: it prepares itself, and does one task at a time."""
+"""Protocol of a worker towards the engine that gives it tasks: it prepares itself, and does one task at a time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lipwise_ray.scheduler.task import AnyKind, Hints, TaskResult
 
 
 class Capabilities(Protocol):
-    """What a worker can do, as it tells when it begins."""
+    """Capabilities of a worker, as it reports them when it begins."""
 
     @property
     def offers(self) -> frozenset[str]:
-        """What tasks may need of it."""
+        """Names of everything it can do that tasks may need (`Task.needs`)."""
         ...
 
 

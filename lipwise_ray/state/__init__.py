@@ -1,1 +1,1 @@
-"""What is done, on disk: the only truth. No torch, no ray."""
+"""State of finished work, on disk: the only truth. No torch, no ray."""

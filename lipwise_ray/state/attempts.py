@@ -9,7 +9,7 @@ PASSED, CHECK, NOT_CHECKED, FAILED = "passed", "check", "not checked", "failed"
 have no video."""
 
 ACCEPTED = frozenset({PASSED, NOT_CHECKED})
-"""What is not tried again."""
+"""Verdicts on a video that is not tried again."""
 
 
 def jobs_over(attempts: Sequence[tuple[str, str | None]]) -> list[str]:

@@ -31,13 +31,13 @@ Kind = Literal["scans", "sounds", "jobs", "unfinished jobs", "runs", "nights", "
 
 @dataclass(slots=True)
 class Removed:
-    """What was removed of a kind, or would be.
+    """Records of a kind that were removed, or would be.
 
     Attributes:
         kind: Scans of videos, sounds, what led to finished or unfinished jobs, records of runs, of nights, speeds, and
             leases of shards.
-        folders: Of how many videos, sounds, jobs, runs, nights or shards.
-        objects: How many records and files.
+        folders: Number of videos, sounds, jobs, runs, nights or shards.
+        objects: Number of records and files.
         bytes_total: Their size.
     """
 

@@ -1,4 +1,4 @@
-"""What happens in a run: the lines of its `events.jsonl`, and of the ledger of each job."""
+"""Events of a run: the lines of its `events.jsonl`, and of the ledger of each job."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class NodeAvoided(LedgerEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowBroke(LedgerEvent):
-    """What drives a row broke, at a stage; empty before its first task ended."""
+    """A row's flow broke; ``stage`` is empty before its first task ended."""
 
     event: Literal["row_broke"] = "row_broke"
     row: int

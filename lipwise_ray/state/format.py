@@ -1,4 +1,4 @@
-"""How a state is laid out, as a number in it: a program leaves states alone whose layout is newer than it is."""
+"""Layout of a state, as a number in it: a program leaves states alone whose layout is newer than it is."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from lipwise_ray.storage.digest import ID_CHARACTERS
 from lipwise_ray.values import Json
 
 Identity: TypeAlias = Json
-"""What decides a result, as it is hashed."""
+"""All facts that decide a result, as they are hashed into its id."""
 
 PIPELINE_VERSION = 6
 """Raised when the same inputs and settings would give another result: 6 for mels in half precision."""

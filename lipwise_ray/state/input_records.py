@@ -1,4 +1,4 @@
-"""What is known of a job's inputs: records of decoded audio, and of what is said in it."""
+"""Records of a job's inputs: decoded audio, and what is said in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lipwise_ray.state.shapes import STRICT, Count, Figure, NonNegative, Sha256
 
 @dataclass(frozen=True, slots=True)
 class MixRecord:
-    """What the networks hear: the mix of each layout that occurs, and its loudness, None for silence."""
+    """Downmix that the networks hear: the mix of each channel layout, and its loudness, None for silence."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -52,7 +52,7 @@ class TranscriptSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptRecord:
-    """What is said in audio.
+    """Transcript of audio.
 
     Attributes:
         language: Two letters of ISO 639-1, None where nothing is said.

@@ -1,4 +1,4 @@
-"""What a job came to: `result.json`, and what a row's record in a run says of it. Plain values."""
+"""Result of a job: `result.json`, and the part of it in a row's record of a run. Plain values."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ CheckpointsByRole: TypeAlias = dict[str, CheckpointRecord | list[CheckpointRecor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncScore:
-    """How lips and audio of a video go together.
+    """Sync of the lips and the audio of a video.
 
     Attributes:
         lse_d, lse_c: Distance and certainty, where SyncNet gave them.
         sync_distance, sync_confidence: The same of another network.
         offset: By how many frames of 1/25 s the lips come later than the audio.
-        windows: How many windows were compared.
+        windows: Number of windows compared.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -129,11 +129,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """How like a video is to its reference.
+    """Likeness of a video to its reference.
 
     Attributes:
         reference: The reference's address.
-        pictures, faces: How many were compared.
+        pictures, faces: Numbers of frames and of faces compared.
         after_its_end: Frames that the reference is too short for.
         why: The reason for each figure that is None.
     """
@@ -166,7 +166,7 @@ class LeftBehindRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeardRecord:
-    """How an audio stream was mixed down and repaired for the networks: see `media.audio.DecodedAudio`."""
+    """Downmix and repair of an audio stream for the networks: see `media.audio.DecodedAudio`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -180,7 +180,7 @@ class HeardRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFigures:
-    """What a video is judged by and what it cost, None for what was not measured."""
+    """Figures that a video is judged by, and its cost; None where one was not measured."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -196,7 +196,7 @@ class GateFigures:
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """What the gate says of a video: a verdict of `state.attempts`, and the reasons of one that is to be checked."""
+    """Verdict of the gate on a video, of `state.attempts`, and the reasons of one that is to be checked."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -232,7 +232,7 @@ AttemptRecord: TypeAlias = Annotated[FailedAttempt | MeasuredAttempt, Field(unio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoMeasures:
-    """What a rendered video is like, published or not: all that the gate goes by."""
+    """Measures of a rendered video, published or not: all that the gate goes by."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -246,7 +246,7 @@ class VideoMeasures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Done(VideoMeasures):
-    """What a dubbed video's result and an evaluated one's share.
+    """Fields that a dubbed video's result and an evaluated one's share.
 
     Attributes:
         reused: An earlier run made it. Of a row's record alone, as ``gate``.
@@ -271,7 +271,7 @@ class _Done(VideoMeasures):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DubResult(_Done):
-    """What a dubbed and published job came to.
+    """Result of a dubbed and published job.
 
     Attributes:
         scanned: The part of the source whose faces were looked for; empty for all of it.
@@ -301,7 +301,7 @@ class DubResult(_Done):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationResult(_Done):
-    """What an evaluated video came to; ``fidelity`` is None without a reference."""
+    """Result of an evaluated video; ``fidelity`` is None without a reference."""
 
     kind: Literal["evaluation"]
     fidelity: Fidelity | None = None
@@ -312,7 +312,7 @@ JobResult: TypeAlias = DubResult | EvaluationResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFailure:
-    """Why a row has no result: what a task failed of, where and whose fault it was."""
+    """Failure of a row: the error of a task, its stage, and the party at fault."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

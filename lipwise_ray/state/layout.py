@@ -12,7 +12,7 @@ QUARANTINE = "quarantine"
 CONTROL = "control"
 SCANS, SOUNDS, JOBS, RUNS = "scans", "sounds", "jobs", "runs"
 SPEEDS = "speeds"
-"""How fast runs were, a small record each."""
+"""Folder of the speeds of runs, a small record each."""
 
 CANCEL_RUN = f"{CONTROL}/cancel.json"
 """Asks the driver to end the whole run."""

@@ -73,7 +73,7 @@ class DriverLease:
             raise _taken(store, self.epoch)
         self._beats = 0
         self.about: Json = {}
-        """What the holder wants to be known of it, shown with its next beat."""
+        """Facts about the holder that its next beat shows."""
         self._beat()
         for old in _epochs(store):
             if old < self.epoch:
@@ -85,12 +85,12 @@ class DriverLease:
 
     @property
     def held(self) -> bool:
-        """Whether this driver may still hand out work."""
+        """True while this driver may hand out work."""
         return not self._lost.is_set()
 
     @property
     def is_sure(self) -> bool:
-        """Whether others have seen a beat lately, so that none of them can have taken over: else nothing is begun."""
+        """True while others saw a beat lately, so that none of them can have taken over: else nothing is started."""
         return self.held and self.age_s < self._expiry_s * _SURE_SHARE
 
     @property
@@ -140,7 +140,7 @@ def _clock_s() -> float:
 
 
 def holder(store: Store) -> Json | None:
-    """Return who holds a state's lease as far as its records tell, with its latest beat; None where nobody does."""
+    """Return the holder of a state's lease as far as its records tell, with its latest beat; None without one."""
     seen = _read_lease(store)
     if seen.is_free or _life(seen.record) == "dead":
         return None
@@ -186,7 +186,7 @@ def take_back(
 
 
 def _own_record(run_id: str) -> Json:
-    """Return who this process is, as an epoch's record tells."""
+    """Return this process's identity, as an epoch's record holds it."""
     return {
         "run_id": run_id,
         "host": socket.gethostname(),
@@ -244,7 +244,7 @@ class _Seen:
 
     @property
     def is_free(self) -> bool:
-        """Whether nobody holds it: nobody ever did, or it was given back."""
+        """True where nobody holds it: nobody ever did, or it was given back."""
         return not self.epoch or self.record.released or _is_released(as_json(self.beat))
 
 

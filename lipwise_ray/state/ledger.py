@@ -1,4 +1,4 @@
-"""What happened: each job's attempts, and the events of a run, as JSON lines."""
+"""Ledger of each job's attempts, and of a run's events, as JSON lines."""
 
 from __future__ import annotations
 

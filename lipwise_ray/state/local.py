@@ -77,7 +77,7 @@ class LocalStore:
             ) from error
 
     def _path(self, key: str) -> Path:
-        """Return where a record is.
+        """Return the path of a record.
 
         Raises:
             StorageError: The key leaves the state's folder.

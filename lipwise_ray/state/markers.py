@@ -15,7 +15,7 @@ from lipwise_ray.state.store import Store, as_json, to_json
 
 @dataclass(frozen=True, slots=True)
 class ChunkMarker:
-    """What a finished chunk says about its segment.
+    """Commit marker of a finished chunk, with the facts about its segment.
 
     ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
     seconds by stage, ``flicker`` the sums of `lipsync.flicker` (dubbed, filmed, faces); ``original`` says that faces
@@ -69,7 +69,7 @@ def read_marker(store: Store, job_id: str, chunk: int) -> ChunkMarker | None:
 
 
 def done_chunks(store: Store, job_id: str, count: int) -> list[int]:
-    """Return which of a job's chunks have a marker whose segment is there with the right size.
+    """Return the numbers of a job's chunks whose marker is there, and its segment with the right size.
 
     Two listings tell which are worth a look, so that those of a new job cost nothing more.
     """

@@ -155,7 +155,7 @@ def latest_run(store: Store) -> RunRecord | None:
 
 @dataclass(frozen=True, slots=True)
 class ShardRun:
-    """What the drivers of a shard last did.
+    """Latest run of a shard's drivers.
 
     Attributes:
         shard: Such as ``3/8``; empty where a run had all rows.
@@ -257,7 +257,7 @@ class _Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Scanned:
-    """What of a row's record names the scan of its video."""
+    """Fields of a row's record that name the scan of its video."""
 
     identity: _Identity
     scanned: Id | Literal[""] | None = None
@@ -305,6 +305,6 @@ def _unfinished(store: Store) -> Iterator[JobState]:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """What of a plan says how many chunks there are."""
+    """Chunks of a plan, the only part of it that is counted here."""
 
     chunks: list[list[int]]

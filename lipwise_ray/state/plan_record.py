@@ -30,7 +30,7 @@ class PartRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRecord:
-    """What is not an array: see `plan.Plan`.
+    """Fields of a plan that are no arrays: see `plan.Plan`.
 
     Attributes:
         job_id, identity: The job, for whoever looks into a state; nobody reads them.

@@ -42,7 +42,7 @@ class _Log:
 
     @property
     def is_due(self) -> bool:
-        """Whether it has lines that are to be written now."""
+        """True where it has lines that are to be written now."""
         waits = self.may_wait and time.monotonic() - self.waits_since_s < _MAY_WAIT_S
         return not self.is_written and not waits
 

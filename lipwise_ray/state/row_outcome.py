@@ -1,4 +1,4 @@
-"""How a row of a run ended: its record in the run's folder."""
+"""Outcome of a row of a run: its record in the run's folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RowResult: TypeAlias = EvaluationResult | DubResult | RowFailure
 
 @dataclass(slots=True)
 class Tally:
-    """What a row cost."""
+    """Chunks, scans and rendered frames that a row cost."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -29,7 +29,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Envelope:
-    """What a run's record says of every row.
+    """Fields of every row in a run's record.
 
     Attributes:
         row, row_id: Its line in the manifest, and its name there.
@@ -53,13 +53,13 @@ class _Envelope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowOutcome(_Envelope):
-    """How a row ended; its record holds both what is said of every row and what the row came to, side by side."""
+    """Outcome of a row; its record holds the fields of every row and those of its result side by side."""
 
     result: RowResult
 
     @property
     def status(self) -> Literal["done", "failed"]:
-        """Whether there is a video, or its figures."""
+        """Status of the row: ``done`` where there is a video, or its figures."""
         return self.result.status
 
     @property

@@ -13,7 +13,7 @@ from lipwise_ray.values import Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What asked for a run: all that is needed to ask for it again, and nothing that tells others of it.
+    """Request for a run: all that is needed to ask for it again, and no secret.
 
     Attributes:
         verb: The command.
@@ -47,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What a run was started with; ``command`` is what earlier versions kept in place of ``request``.
+    """Record of a run's start; earlier versions kept ``command`` in place of ``request``.
 
     ``rows`` are those of its shard, where it has one, and ``rows_total`` those of its whole manifest.
     """
@@ -82,7 +82,7 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """What a run came to: its `report.json`."""
+    """Record of a run's end: its `report.json`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -115,7 +115,7 @@ class EvaluationEnd(RunEnd):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightRun:
-    """What a run of a night came to."""
+    """Outcome of a run of a night."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -128,7 +128,7 @@ class NightRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightFigures:
-    """What a night that has ended came to, in numbers."""
+    """Figures of a night that has ended."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -142,7 +142,7 @@ class NightFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogRecord:
-    """What became of a manifest of the backlog."""
+    """Status of a manifest of the backlog."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

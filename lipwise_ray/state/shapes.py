@@ -1,4 +1,4 @@
-"""What records of a state must be like. One that is not counts as missing: it is made again, or found out anew.
+"""Shapes of a state's records. One of another shape counts as missing: it is made again, or found out anew.
 
 Only what is read back is described: records of other versions may hold more. Numbers are bounded, and what becomes part
 of a key leads nowhere else.
@@ -27,19 +27,19 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
 Label = Annotated[str, Field(max_length=64)]
 Maybe = Annotated[Shape | None, Field(exclude_if=lambda value: value is None)]
-"""What records leave out where it is None; other fields are written as null."""
+"""A field that records leave out where it is None; other fields are written as null."""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class FormatRecord:
-    """How the state is laid out: see `state.format`."""
+    """Layout of the state: see `state.format`."""
 
     layout: Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Epoch:
-    """Who drives: written once, by the driver. Without ``space`` it was written by an earlier version.
+    """Record of a state's driver, which writes it once. Without ``space`` it was written by an earlier version.
 
     One that was written ``released`` was never held: it ends the hold of a driver that showed no life.
     """

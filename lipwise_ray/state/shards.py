@@ -53,7 +53,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """How folders are named after it."""
+        """Name of its folders, such as ``3-of-8``."""
         return f"{self.number}-of-{self.count}"
 
     def has(self, key: str) -> bool:
@@ -63,7 +63,7 @@ class Shard:
 
 
 def place_of(store: Store, shard: Shard | None) -> Store:
-    """Return where the lease of a driver is, and where it is asked for things: of a shard, or of the whole state."""
+    """Return the store with a driver's lease and the requests to it: that of a shard, or of the whole state."""
     return open_store(f"{store.address}/{layout.SHARDS}/{shard.name}") if shard else store
 
 
@@ -120,7 +120,7 @@ def refuse_if_any_held(store: Store, wait: Callable[[str], None] = lambda _: Non
 
 
 def holders(store: Store) -> list[tuple[Store, Json]]:
-    """Return who is at work on a state or its shards, as `lease.holder` tells, and where to ask them for things."""
+    """Return the drivers at work on a state or its shards: the store of requests to each, and `lease.holder` of it."""
     return [(place, found) for place in places(store) if (found := holder(place)) is not None]
 
 

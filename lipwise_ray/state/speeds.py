@@ -1,4 +1,4 @@
-"""How fast the latest jobs of a state were: a small record a run, because to list all jobs takes longer every night."""
+"""Speeds of a state's latest jobs: a small record a run, because to list all jobs takes longer every night."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _Some = Annotated[int, Field(ge=1, le=1 << 53)]
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class JobSpeed:
-    """How long a job's chunks were rendered.
+    """Render time of a job's chunks.
 
     Attributes:
         frames: Of its video.

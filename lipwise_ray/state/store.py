@@ -23,7 +23,7 @@ Loaded = TypeVar("Loaded")
 _MOST_LEVELS = 32
 _CHECKSUM, _CHECKSUM_CHARACTERS = "checksum", 16
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-"""What Python reads a byte as that is not UTF-8."""
+"""Character as which Python reads a byte that is not UTF-8."""
 
 
 class Store(Protocol):

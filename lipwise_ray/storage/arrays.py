@@ -35,7 +35,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class ArraySpec:
-    """What an array must be like.
+    """Specification of an array.
 
     Attributes:
         dtype: What it is given as.

@@ -1,4 +1,4 @@
-"""What a cluster's dashboard answers to Ray's own client: its Jobs API, as far as runs are sent and found."""
+"""Dashboard of a cluster towards Ray's own client: its Jobs API, as far as runs are sent and found."""
 
 from __future__ import annotations
 

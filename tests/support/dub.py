@@ -136,7 +136,7 @@ def evaluated(folder: Path, rows: list[dict[str, Any]], *sets: str, out: str = "
 
 
 def packets(video: Path | bytes) -> list[tuple[int, int | None, bytes]]:
-    """Return what a file shows and plays, without what it says of itself: its packets."""
+    """Return the packets of a file: all it shows and plays, without its metadata."""
     source: Any = io.BytesIO(video) if isinstance(video, bytes) else str(video)
     with av.open(source) as container:
         return [(packet.stream.index, packet.pts, bytes(packet)) for packet in container.demux() if packet.size]

@@ -217,7 +217,7 @@ def _definitions(version: str) -> Resource[Any]:
 
 @cache
 def _validator(kind: str, version: str) -> jsonschema.Draft202012Validator | None:
-    """Return what validates a kind, None for one that is not known."""
+    """Return the validator of a kind, None for one that is not known."""
     definitions = _definitions(version)
     registry = Registry().with_resources([(str(definitions.id()), definitions), ("kubernetes", definitions)])
     if kind in CUSTOM:
@@ -233,7 +233,7 @@ def _validator(kind: str, version: str) -> jsonschema.Draft202012Validator | Non
 
 
 def problems(item: dict[str, Any], version: str = NEWEST) -> list[str]:
-    """Return what is wrong with an object for a version of Kubernetes."""
+    """Return the problems of an object for a version of Kubernetes."""
     kind = f"{item.get('apiVersion')} {item.get('kind')}"
     validator = _validator(kind, version)
     if validator is None:

@@ -22,7 +22,7 @@ import requests
 
 @dataclass(frozen=True)
 class RayCluster:
-    """Where it is.
+    """Addresses of a cluster, and ways to end and add its nodes.
 
     Attributes:
         dashboard: Its address for jobs.

@@ -28,7 +28,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(TaskResult):
-    """Which task was done."""
+    """Id of a task that was done."""
 
     id: str
 

@@ -1,4 +1,4 @@
-"""What a task has at hand in a worker, in this process: over one small clip whose face is in a box."""
+"""Context of a task in a worker, in this process: over one small clip whose face is in a box."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SETTINGS = Settings()
 
 
 def row_part(row_id: str = "r0", **more: Any) -> RowPart:
-    """Return what every task of a row is told."""
+    """Return the part of a payload that every task of a row gets."""
     settings: Settings = more.pop("settings", SETTINGS)
     spec = JobSpec(row_id, "v.mp4", "a.wav", "o.mp4", "/out/o.mp4", None, 0.0, None, None, (), settings)
     return RowPart(spec, more.pop("weights", Checkpoints()), "cpu", **more)
@@ -24,6 +24,6 @@ def row_part(row_id: str = "r0", **more: Any) -> RowPart:
 def probe_result(
     job_id: str, frames: int, scan: tuple[NumberedSpan, ...] = (), choice: Choice | None = None, **more: Any
 ) -> ProbeResult:
-    """Return what a probe finds of a row that nothing was done for."""
+    """Return the probe's result for a row that nothing was done for."""
     probed = Probed(job_id, {"tracks": None}, "v", "d", "x", "y", choice=choice)
     return ProbeResult(job_id=job_id, to_do=ToDo(probed=probed, frames=frames, scan=scan, **more))

@@ -1,4 +1,4 @@
-"""What runs in Ray's processes: the workers, and a small agent on each node where one is needed."""
+"""Actors in Ray's processes: the workers, and a small agent on each node where one is needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Who a worker that has begun is: its process, its node, its log, and what it can do where it renders."""
+    """Identity of a worker that has begun: its process, its node, its log, and its capabilities where it renders."""
 
     pid: int
     node: str

@@ -37,7 +37,7 @@ from lipwise_ray.scheduler.worker_protocol import Capabilities
 from lipwise_ray.settings.model import EngineSettings
 
 _CPU_SHARE = 0.01
-"""What a light worker reserves where no node is there for it yet: Ray must not put it on a head that is not to work."""
+"""CPUs of a light worker where no node is there for it yet: Ray must not put it on a head that is not to work."""
 
 
 class RayEngine:
@@ -95,7 +95,7 @@ class RayEngine:
 
     @property
     def device(self) -> str:
-        """What render workers compute on."""
+        """Device that render workers compute on."""
         if self._settings.device != "auto":
             return self._settings.device
         return "cuda" if self._gpu else "cpu"
@@ -119,7 +119,7 @@ class RayEngine:
 
     @property
     def capabilities(self) -> list[Capabilities]:
-        """What render workers told of the nodes that are there, also where they were sent away since."""
+        """Capabilities that render workers reported on living nodes, also where they were sent away since."""
         alive = self._nodes.alive()
         return [told for node, told in self._capabilities.items() if node in alive]
 

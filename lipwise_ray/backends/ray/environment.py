@@ -30,7 +30,7 @@ def check_token_file() -> None:
 
 
 def default_token_file() -> Path:
-    """Return where Ray looks for a token that the environment says nothing of."""
+    """Return the file in which Ray looks for a token that the environment says nothing of."""
     return Path.home() / ".ray" / "auth_token"
 
 

@@ -15,14 +15,14 @@ _ANSWER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class NodeAnswer(Generic[_Answer]):
-    """What a node answered.
+    """Answer of a node.
 
     Attributes:
         node: Its address.
         gpus: GPUs that Ray has there.
         value: The answer; None where there is none.
         problem: Why there is none.
-        skew_s: How far its clock is ahead of this machine's.
+        skew_s: Seconds by which its clock is ahead of this machine's.
     """
 
     node: str

@@ -130,7 +130,7 @@ def how_to_follow(name: str, address: str) -> str:
 
 
 class _LogStream:
-    """What a job has printed, passed on once."""
+    """Printed output of a job, passed on once."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say

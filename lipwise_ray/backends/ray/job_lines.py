@@ -51,7 +51,7 @@ class JobLine:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the command on this machine ends with: the driver's own code.
+        """Exit code of the command on this machine: the driver's own.
 
         A driver that was killed, or lost with its node, counts as stopped, one that never began as a wrong setup.
         """

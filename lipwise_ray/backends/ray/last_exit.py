@@ -1,4 +1,4 @@
-"""How this process is to end: in order, or at once where what is loaded natively would crash on its way out."""
+"""End of this process: in order, or at once where a native library would crash on its way out."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _Item = TypeVar("_Item")
 
 
 class ItemHandler(Protocol):
-    """What each worker holds: models loaded once, and a call an item."""
+    """Handler that each worker holds: models loaded once, and a call an item."""
 
     def __call__(self, item: Any, /) -> Any:  # noqa: ANN401  # any value that can be sent
         """Handle one item."""

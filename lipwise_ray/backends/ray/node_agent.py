@@ -26,7 +26,7 @@ _DRAIN_S = 30.0
 
 
 class Cloud(Protocol):
-    """What tells of a machine's end."""
+    """Cloud service that announces a machine's end."""
 
     name: str
 

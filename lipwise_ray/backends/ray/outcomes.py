@@ -1,4 +1,4 @@
-"""What Ray's errors say of a task: whose fault it was that an attempt failed."""
+"""Outcomes of attempts by Ray's errors: whose fault it was that one failed."""
 
 from __future__ import annotations
 

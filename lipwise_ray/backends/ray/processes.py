@@ -1,4 +1,4 @@
-"""How Ray's processes stand to this one: apart from its terminal, its process group and its working directory."""
+"""Ray's processes apart from this one: from its terminal, its process group and its working directory."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Nodes:
 
     @property
     def head_is_silent(self) -> bool:
-        """Whether the head did not answer when it was looked for last: what asks Ray for anything would wait."""
+        """True where the head did not answer when it was last asked: any call to Ray would wait."""
         return self._silent_since_s is not None
 
     def alive(self, *, fresh: bool = False) -> dict[str, Node]:
@@ -156,7 +156,7 @@ class Nodes:
 
 
 def _head_address() -> str:
-    """Return where the head of a cluster that was joined listens; empty where there is none to look for."""
+    """Return the address of the head of a cluster that was joined; empty where there is none to look for."""
     node = _node_here()
     return str(node.gcs_address) if node is not None else ""
 
@@ -226,7 +226,7 @@ def _connect(address: str) -> Path | None:
 
 
 def _found(address: str) -> str:
-    """Return where Ray will go: `auto` stands for what the environment or a node of this machine names.
+    """Return the address that Ray will go to: `auto` stands for what the environment or a node of this machine names.
 
     Raises:
         SetupError: It is a dashboard.
@@ -323,7 +323,7 @@ def _node_here() -> Any:  # noqa: ANN401  # Ray's own, without static types
 
 
 def ended_processes() -> list[str]:
-    """Return which processes of an embedded Ray ended, of those without which a call into Ray never returns."""
+    """Return the processes of an embedded Ray that ended, of those without which a call into Ray never returns."""
     node = _node_here()
     return [kind for kind, _ in node.dead_processes() if kind in _VITAL] if node is not None else []
 

@@ -1,4 +1,4 @@
-"""How many render workers there are, and how many threads each has."""
+"""Number of render workers, and of the threads of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the driver knows of each of Ray's actors, and the agents that act for it on their nodes."""
+"""Slots: the driver's knowledge of each of Ray's actors, and the agents that act for it on their nodes."""
 
 from __future__ import annotations
 

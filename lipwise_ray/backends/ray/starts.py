@@ -60,7 +60,7 @@ class Starts:
 
     @property
     def is_of_a_node(self) -> bool:
-        """Whether the latest reason is one node's alone: others, which may still come, are none the worse for it."""
+        """True where the latest reason is one node's alone: others, which may still come, are none the worse for it."""
         return isinstance(self._why, SetupError) and self._why.code == _NO_ENVIRONMENT
 
     def error(self) -> SetupError:
@@ -106,7 +106,7 @@ def no_environment(node: str, error: Exception) -> SetupError:
 
 
 def words_of_start(scratch: str, worker: str, ray_logs: str) -> tuple[bool, str]:
-    """Return whether a worker's process came to write a log, and the end of it, or of what Ray says of its node.
+    """Tell whether a worker's process came to write a log; return the end of it too, or of Ray's log of its node.
 
     Args:
         scratch: The folder of temporary files.

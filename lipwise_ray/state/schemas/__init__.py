@@ -24,7 +24,7 @@ _ADAPTERS: dict[str, TypeAdapter[Any]] = {
 
 
 class _AsWritten(GenerateJsonSchema):
-    """What this version writes: all fields but those that are left out where they are None."""
+    """Schemas of records as this version writes them: with all fields but those left out where they are None."""
 
     def field_is_required(
         self,
