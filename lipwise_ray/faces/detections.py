@@ -82,7 +82,7 @@ class Detections:
         looked: Numbers of the frames that were looked at, shape (L,).
         frame: Frame number of each detection, non-decreasing, shape (N,).
         box: Shape (N, 4). landmarks: shape (N, 5, 2). score: shape (N,).
-        change: How much each frame of the stretch differs from the one before, shape (F,), 0-255.
+        change: Difference of each frame of the stretch from the one before, shape (F,), 0-255.
     """
 
     looked: I64Array

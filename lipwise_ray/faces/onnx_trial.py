@@ -22,7 +22,7 @@ def try_out(weights: Path, *, is_detector: bool) -> None:
 
     Args:
         weights: The ONNX file.
-        is_detector: Whether it is for `cv2.FaceDetectorYN`, else for `cv2.FaceRecognizerSF`.
+        is_detector: True for a network of `cv2.FaceDetectorYN`, false for one of `cv2.FaceRecognizerSF`.
 
     Raises:
         cv2.error: It ends the process that tries, or takes too long. What else is wrong with it shows when it is used.

@@ -90,7 +90,7 @@ class CropRules:
         pads: Pixels added at top, bottom, left, right; the result is clipped to the frame.
         pads_share: The same as shares of the face's height and width.
         min_face_px: Shorter side of the smallest face that is dubbed.
-        max_yaw_deg: How far a dubbed face may be turned to a side.
+        max_yaw_deg: Yaw in degrees up to which a face is dubbed.
         fade_frames: Over how many frames a face fades before it is left alone.
         whole_pixels: Cut boxes to whole pixels, as the original does.
         reference: Smooth them in the original's way, after padding.
@@ -279,7 +279,7 @@ def select_faces(tracks: Tracks, numbers: Sequence[int], crops: CropRules) -> Fa
     Args:
         tracks: Smoothed tracks (raw ones for `CropRules.reference`).
         numbers: Numbers of the tracks to dub, of `select_tracks`.
-        crops: How boxes become crops.
+        crops: Rules by which boxes become crops.
     """
     if not numbers:
         return FaceSelection.empty()

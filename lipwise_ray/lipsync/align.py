@@ -29,7 +29,7 @@ def aligned_to_shown(
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
         size_px: Side of the aligned crop.
         aspect: Width of a shown pixel over its height; the face is rotated and scaled as it is seen.
-        template: Where the points belong, as shares of the crop's side, shape (5, 2).
+        template: Positions where the points belong, as shares of the crop's side, shape (5, 2).
 
     Returns:
         Shape (2, 3). The points of the template come to lie as near to the landmarks as a similarity allows, by

@@ -112,7 +112,7 @@ def in_batches(
     """Yield items in order, each once all its parts have been run, in batches of `size` over item borders.
 
     Args:
-        items: What comes in.
+        items: Items that come in.
         parts_of: The parts of an item; may be none.
         run: Does a batch.
         size: Parts a batch.

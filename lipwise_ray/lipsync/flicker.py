@@ -25,7 +25,7 @@ class Flicker:
     Attributes:
         dubbed: Sum of mean absolute distances of the dubbed faces, in levels of 255.
         filmed: The same of the faces in the original, at the same places.
-        faces: How many are summed.
+        faces: Number of faces that are summed.
     """
 
     dubbed: float = 0.0
@@ -39,12 +39,12 @@ class Flicker:
         """Take in a face.
 
         Args:
-            track: Whose it is.
+            track: Track whose face it is.
             number: Of the output frame; a face's frames come in order.
             source: Of the source frame; where it jumps, nothing is compared.
             images: Luma of the dubbed and of the original face in levels of 255, shape (2, 48, 48); of one face alone,
                 shape (48, 48).
-            mask: How much of the new face is seen, shape (S, S); None for all of it.
+            mask: Opacity of the new face, shape (S, S); None where all of it is seen.
         """
         near = self._near.get(track, [])
         if near and (near[-1][0] != number - 1 or abs(near[-1][1] - source) > 1):

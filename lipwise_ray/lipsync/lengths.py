@@ -41,7 +41,7 @@ class Sequence:
 
     Attributes:
         source: Number of the used source frame behind each output frame, shape (M,).
-        pts: When each is shown, in ticks of the clock's time base, from 0, shape (M,).
+        pts: Times at which they are shown, in ticks of the clock's time base, from 0, shape (M,).
         end_pts: End of the last one.
     """
 
@@ -60,7 +60,7 @@ def output_sequence(clock: SourceClock, audio_s: Fraction, length: LengthRule, e
         clock: The used source frames.
         audio_s: Exact duration of the new audio.
         length: ``audio``, ``video`` or ``shortest``.
-        extend: How a source that is too short goes on.
+        extend: Rule by which a source that is too short goes on.
     """
     wanted_s = {"audio": audio_s, "video": clock.total_s, "shortest": min(audio_s, clock.total_s)}[length]
     if clock.rate is not None:

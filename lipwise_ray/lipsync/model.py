@@ -59,7 +59,7 @@ class Wav2LipSync:
         device: ``cpu`` or ``cuda``.
         precision: Number format.
         batch_faces: Faces a call.
-        bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
+        bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
 
     Raises:
         WeightsError: The file does not hold Wav2Lip's tensors.

@@ -29,7 +29,7 @@ class FaceParser:
         device: ``cpu`` or ``cuda``.
         precision: Number format.
         batch_faces: Faces a call; calls always have this many.
-        bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
+        bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
 
     Raises:
         WeightsError: The file does not hold BiSeNet's tensors.

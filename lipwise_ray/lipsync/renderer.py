@@ -52,10 +52,10 @@ class FaceTarget:
     """A face to dub in a frame, in pixels of the shown image.
 
     Attributes:
-        track: Whose it is.
+        track: Track whose face it is.
         crop_box: The network's crop: left, top, right, bottom.
         landmarks: Eyes, nose, mouth corners, shape (5, 2).
-        mel: What the face says, shape (80, 16).
+        mel: Mel window of what the face says, shape (80, 16).
         opacity: Of the new lips, above 0; below 1 they fade into the original ones.
     """
 
@@ -90,7 +90,7 @@ class Blend:
     Attributes:
         mask: ``face`` follows the lower face, ``soft`` fades within the box, ``box`` overwrites it.
         feather: Share of the box over which the mask fades at its rim.
-        kernel: How faces are resampled on their way to the network and back.
+        kernel: Kernel by which faces are resampled on their way to the network and back.
         match_light: Give the new face the light and colour of its surroundings.
         linear_light: Mix luma as light adds up.
         grain: Give the new face the grain of its surroundings.
@@ -157,7 +157,7 @@ class Renderer:
     Args:
         lipsync: The network; every call gets a full batch, the last one padded.
         canvas: Geometry and colours of the frames.
-        blend: How new faces are laid over the old ones.
+        blend: Rules by which new faces are laid over the old ones.
         quantize_8bit: Round crops to 256 levels, as the original implementation does.
         restorer: Makes the new faces sharper.
         strength: Share of the restored face, the rest is unrestored.

@@ -48,7 +48,7 @@ class Restoration:
     Args:
         restorer: The network; every call gets a full batch, the last one padded.
         canvas: Geometry and colours of the frames.
-        kernel: How images are resampled.
+        kernel: Kernel by which images are resampled.
         strength: Share of the restored face, the rest is unrestored.
     """
 

@@ -30,10 +30,10 @@ class Restorer(Protocol):
 
     Attributes:
         size_px: Side of the images it takes.
-        scale: How many times larger its results are.
+        scale: Factor by which its results are larger.
         batch_faces: Faces a call; calls always have this many, so that a face's result does not depend on how many
             come with it.
-        space: How the images lie on the face.
+        space: Alignment of the images on the face.
     """
 
     size_px: int
@@ -148,7 +148,7 @@ class ModelFaces:
         batch_faces: Faces a call.
         where: The setting of the number format, for errors.
         size_px: Side of its images; that of its purpose without one.
-        bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
+        bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
 
     Raises:
         SettingsError: The number format does not suit the network.

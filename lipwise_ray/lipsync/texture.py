@@ -24,7 +24,7 @@ class Smoothness:
 
     Attributes:
         total: Of the faces that were looked at.
-        faces: How many.
+        faces: Number of them.
     """
 
     total: float = 0.0

@@ -34,10 +34,10 @@ class DecodedAudio:
         samples: Native samples, silence before the first one and in holes included.
         rate_hz: Their rate; the highest where it changes.
         layout: FFmpeg's name of the channels; the most where they change.
-        heard: How the networks hear it.
+        heard: Mix that the networks hear.
         holes: Holes in its time stamps that became silence, and overlaps that were cut.
         hole_s: Their length together.
-        changes: How often rate or channels change.
+        changes: Number of times that rate or channels change.
     """
 
     samples: int
@@ -73,9 +73,9 @@ def extract_network_audio(
 
     Args:
         info: The audio stream.
-        target: Where the raw little-endian float32 samples go.
+        target: File for the raw little-endian float32 samples.
         salvage: Keep what decodes of a damaged stream.
-        limits: How long it may be, whatever its header says.
+        limits: Limits on its length, whatever its header says.
 
     Returns:
         What was decoded, with the exact number of native samples.
@@ -123,7 +123,7 @@ def mono(reader: AudioReader, mixes: Mapping[str, str], rate_hz: int) -> Iterato
 
     Args:
         reader: The audio.
-        mixes: How each layout is heard.
+        mixes: Mixes to mono by layout.
         rate_hz: The rate wanted.
     """
     for channels, blocks in reader.runs():

@@ -72,7 +72,7 @@ class Findings:
 
     Attributes:
         runs: The parameters of each run that differ from the run's before.
-        holes: How many holes became silence, or overlaps were cut.
+        holes: Number of holes that became silence, and of overlaps that were cut.
         hole_s: Their length together.
         length_s: Length of all that was read, silence included.
     """
@@ -109,7 +109,7 @@ class AudioReader:
     Args:
         info: The audio stream.
         salvage: Keep what decodes of a damaged stream; silence takes the place of what does not.
-        limits: How long it may be, whatever its header or its time stamps say.
+        limits: Limits on its length, whatever its header or its time stamps say.
         precise: Samples as float64, for sources of more than 24 bits; else float32.
     """
 
@@ -157,7 +157,7 @@ class AudioReader:
             blocks: Made of the run that is being read, of shape (channels, N).
             from_hz: Their rate.
             rate_hz: The rate wanted.
-            count: How many channels there are.
+            count: Number of channels.
         """
         if from_hz == rate_hz:
             yield from blocks
@@ -326,8 +326,8 @@ def _jump(frames: Sequence[_Timed], cursor_s: Fraction, slack_s: Fraction) -> Fr
 
     Args:
         frames: The frame that is next, and those after it.
-        cursor_s: When it would begin if nothing were missing.
-        slack_s: What stamps may be off.
+        cursor_s: Time at which it would begin if nothing were missing.
+        slack_s: Tolerance of time stamps.
     """
     least: Fraction | None = None
     for frame in frames:

@@ -77,8 +77,8 @@ def recoloured(
 
     Args:
         frame: The frame; it is left as it is.
-        source: What its samples mean. What is unspecified there is taken to be as wanted.
-        wanted: What they are to mean.
+        source: Meaning of its samples. What is unspecified there is taken to be as wanted.
+        wanted: Meaning that they are to have.
         pixel_format: FFmpeg name of the format.
         size: Of the frame, None to keep it.
     """

@@ -19,8 +19,8 @@ class Edit:
     """A stretch of the source that the output shows once, forwards and at its own speed.
 
     Attributes:
-        start_s: Where it begins, on the clock of the source's container.
-        stop_s: Where it ends there.
+        start_s: Start, on the clock of the source's container.
+        stop_s: End there.
         shift_s: Added to a time of the source it gives the time of the output.
     """
 

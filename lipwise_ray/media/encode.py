@@ -179,8 +179,8 @@ class SegmentWriter:
 
     Args:
         path: The file; overwritten.
-        spec: How to encode.
-        source: What the samples of the frames mean, where they are to be given another meaning.
+        spec: Parameters of the encoder.
+        source: Meaning of the frames' samples, where they are to be given another one.
 
     Raises:
         SettingsError: The encoder does not open with these settings.

@@ -28,7 +28,7 @@ def field_order(frame: VideoFrame, declared: int) -> FieldOrder:
 
     Args:
         frame: Its first frame.
-        declared: What the stream says, as FFmpeg's AVFieldOrder; some say it of frames alone.
+        declared: Order that the stream states, as FFmpeg's AVFieldOrder; some state it of frames alone.
     """
     if frame.interlaced_frame:
         return "tff" if _passes(frame, "eq(interlace_type,TOPFIRST)") else "bff"

@@ -37,7 +37,7 @@ class FrameRecipe:
         scaled: Size after scaling, before the crop.
         stored: Size before scaling.
         source_format: FFmpeg name of the format in which frames come.
-        source_color: What their samples mean.
+        source_color: Meaning of their samples.
         deinterlace: Frames are to be read whole in place of two fields.
     """
 

@@ -24,7 +24,7 @@ class Grain:
 
     Attributes:
         seed: Equal numbers give equal grain; a frame that is shown again keeps its own.
-        noise: What `noise_of` found around them.
+        noise: Noise that `noise_of` found around them.
     """
 
     seed: int
@@ -36,7 +36,7 @@ def noise_of(plane: F32Array, where: BoolArray) -> float | None:
 
     Args:
         plane: Samples, shape (H, W).
-        where: Which, shape (H, W).
+        where: Mask of the pixels, shape (H, W).
     """
     if int(where.sum()) < _FEWEST_PIXELS:
         return None
@@ -55,7 +55,7 @@ def with_grain(fresh: F32Array, opacity: F32Array, peak: float, grain: Grain, to
         fresh: New samples, shape (H, W).
         opacity: Of the new ones, shape (H, W).
         peak: The largest sample value.
-        grain: What they are to have.
+        grain: Grain that they are to have.
         top: Row of the first sample in its plane: layers over one another have the same grain.
         left: Its column.
     """

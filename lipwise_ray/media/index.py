@@ -55,8 +55,8 @@ class FrameIndex:
 
     Attributes:
         pts: Time stamps in ticks of `time_base`, strictly increasing, shape (N,).
-        is_key: Whether decoding can start at the frame, shape (N,).
-        seek_ts: What to seek to for a key frame (its dts, else pts), shape (N,).
+        is_key: True where decoding can start at the frame, shape (N,).
+        seek_ts: Time stamp to seek to for a key frame (its dts, else pts), shape (N,).
         key_crc: CRC-32 of a key frame's luma where the container's time stamps cannot be trusted
             after a seek and the frame itself has to tell where the decoder stands; else empty.
         end_pts: End of the last frame.

@@ -134,14 +134,14 @@ def join(
 
     Args:
         segments: In order; together exactly the timeline's frames.
-        timeline: When each frame is shown.
+        timeline: Times at which the frames are shown.
         target: The file to write; its ending chooses the container.
-        tags: What the container says of the video besides size and format.
+        tags: Tags that the container states of the video besides size and format.
         metadata: Container tags.
         add_sound: Adds the audio stream and returns its packets; None for a silent file.
         language: Of the audio, as the container names it.
         rate: Nominal frames a second, for a time code.
-        side: What the source's container carried beside them.
+        side: Streams and metadata that the source's container carried beside them.
 
     Raises:
         SegmentError: A segment does not hold its frames.

@@ -34,9 +34,9 @@ class AudioClip:
 
     Attributes:
         info: The audio stream.
-        sound: What decoding it found: its exact length, and how the networks hear it.
-        start_s: Where it begins.
-        end_s: Where it is cut, None for its own end.
+        sound: Findings of decoding it: its exact length, and the mix that the networks hear.
+        start_s: Time at which it begins.
+        end_s: Time at which it is cut, None for its own end.
     """
 
     info: AudioInfo
@@ -72,7 +72,7 @@ def mix(
     Each keeps its loudness; where the sum would clip, all of it is made quieter. One channel goes to both front ones.
 
     Args:
-        clips: What is mixed, at least one; the mix ends with the last of them.
+        clips: Clips to be mixed, at least one; the mix ends with the last of them.
         target: The file.
         mono: One channel, as the networks hear each audio stream.
         salvage: Keep what decodes of damaged streams.

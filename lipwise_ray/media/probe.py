@@ -168,7 +168,7 @@ def probe_video(path: Path, limits: LimitsSettings | None = None, rate: Fraction
 
     Args:
         path: A file; a folder of numbered images, or their pattern.
-        limits: How large it may be.
+        limits: Limits on its size.
         rate: Frames a second of a series.
 
     Raises:

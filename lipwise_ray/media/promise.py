@@ -36,7 +36,7 @@ def promised(
     Args:
         info: The source.
         orientation: As the output is to be shown.
-        spec: How it is encoded.
+        spec: Parameters with which it is encoded.
         container: FFmpeg's name of the output's container.
         in_frames: Names of what its frames carry, as `carried` has them; the source is described by its first one.
     """

@@ -137,7 +137,7 @@ def read_region(
         to_shown: Affine map from the crop to the shown frame, shape (2, 3).
         size_px: Side of the crop.
         quantize_8bit: Round to 256 levels, as a network fed with 8-bit images has seen in training.
-        kernel: How the planes are resampled.
+        kernel: Kernel by which the planes are resampled.
 
     Returns:
         BGR in [0, 1], shape (size_px, size_px, 3), float32. Past the frame's edge the edge repeats.
@@ -202,9 +202,9 @@ def write_region(
         to_shown: Affine map from the image to the shown frame, shape (2, 3).
         image_bgr: BGR in [0, 1], shape (S, S, 3).
         weight: Opacity in [0, 1], shape (S, S); None overwrites the whole region.
-        kernel: How the image is resampled; the opacity is always resampled linearly.
+        kernel: Kernel by which the image is resampled; the opacity is always resampled linearly.
         linear_light: Mix luma as light adds up, not as it is stored.
-        grain: What the new luma is to have of it.
+        grain: Grain that the new luma is to have.
     """
     to_stored = compose(canvas.to_stored(), to_shown)
     scale = _scale(to_stored)

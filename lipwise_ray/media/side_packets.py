@@ -59,9 +59,9 @@ class SidePackets:
     """The packets of side streams.
 
     Attributes:
-        chosen: What goes along.
-        muxed: What has gone along so far, by the stream's number in the output.
-        broken: What the finished file does not hold as it was written, and why.
+        chosen: Side streams that go along.
+        muxed: Packets that have gone along so far, by the stream's number in the output.
+        broken: Parts that the finished file does not hold as they were written, and why.
     """
 
     chosen: SideStreams

@@ -82,7 +82,7 @@ class SideStream:
         codec: Of the output.
         is_converted: Text is written anew in that codec, instead of being copied.
         tags: Title and language.
-        disposition: What it is for.
+        disposition: Flags of its purpose.
     """
 
     number: int
@@ -111,7 +111,7 @@ class SideStreams:
     Attributes:
         path: The source.
         container: FFmpeg name of the target container.
-        edits: Where the source's clock goes in the output.
+        edits: Stretches of the source that the output shows, with their times there.
         streams: Those with packets.
         attached: Files and covers.
         chapters: In the order of time.
@@ -175,7 +175,7 @@ def side_streams(
         info: The source.
         container: FFmpeg name of the target container.
         keep: Kinds that may, as `encode.keep` has them.
-        edits: Where the source's clock goes in the output.
+        edits: Stretches of the source that the output shows, with their times there.
         rate: Of the frames, None where it varies.
     """
     if info.container in (SERIES, WEBP_ANIMATION):

@@ -172,7 +172,7 @@ def write_soundtrack(target: Path, info: AudioInfo, plan: SoundtrackPlan, *, sal
     Args:
         target: The file; its ending chooses the container.
         info: The source stream.
-        plan: How it is delivered.
+        plan: Copy or encoding by which it is delivered.
         salvage: Keep what decodes of a damaged stream.
 
     Returns:

@@ -15,7 +15,7 @@ def timecode_after(text: str, frames: int, rate: Fraction) -> str | None:
 
     Args:
         text: ``HH:MM:SS:FF``; ``;`` or ``.`` before the frames means drop frame.
-        frames: How many.
+        frames: Number of frames.
         rate: Of the frames.
 
     Source: SMPTE ST 12-1. Drop frame leaves out 2 numbers (4 at 60/1.001) at the start of each minute but every tenth.

@@ -72,7 +72,7 @@ def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callab
 
     Args:
         path: The segment.
-        frames: How many it must hold.
+        frames: Number of frames that it must hold.
         threads: Decoder threads, 0 for FFmpeg's choice.
         on_frame: Called after each frame.
 
@@ -112,11 +112,11 @@ def verify(
 
     Args:
         path: The finished file.
-        segments: What it was joined from.
-        timeline: When each frame must be shown.
+        segments: Segments that it was joined from.
+        timeline: Times at which the frames must be shown.
         audio_s: Length the audio must have, None for a file without audio.
-        side: What else was written.
-        tags: What the file must say of its video besides size and format.
+        side: Side streams that were written too.
+        tags: Tags that the file must state of its video besides size and format.
 
     Raises:
         SegmentError: A packet is missing, changed, or late, the audio has another length, or frames are said to be

@@ -20,12 +20,12 @@ class VideoTags:
     """Tags of a finished file's video; a player needs them to show frames right.
 
     Attributes:
-        orientation: How the stored frame is laid out.
+        orientation: Orientation of the stored frame.
         sample_aspect_ratio: Width of a pixel over its height.
-        field_order: Whether it is interlaced, and how.
-        color: What samples mean.
+        field_order: Order of its fields; ``progressive`` where it is not interlaced.
+        color: Meaning of samples.
         hdr: Mastering display and light levels.
-        has_alpha: Whether there is transparency.
+        has_alpha: True where there is transparency.
     """
 
     orientation: Orientation = UPRIGHT

@@ -19,7 +19,7 @@ class Moments:
     """Mean and spread of features, exact for any order and any division into parts.
 
     Attributes:
-        count: How many features.
+        count: Number of features.
         mean: Shape (D,).
         scatter: Sum of the outer products of their deviations from the mean, shape (D, D).
     """

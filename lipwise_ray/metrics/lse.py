@@ -26,7 +26,7 @@ class Score:
         lse_d: The smallest mean distance of all shifts of the audio; smaller is better.
         lse_c: The median of these means, less the smallest: how clearly that shift stands out; larger is better.
         offset: By how many frames of 1/25 s the lips come later than the audio.
-        windows: How many windows were compared.
+        windows: Number of windows that were compared.
     """
 
     lse_d: float
@@ -41,8 +41,8 @@ def distances(lips: F32Array, sound: F32Array, heard: I64Array) -> F32Array:
     Args:
         lips: Embeddings of windows, shape (W, D).
         sound: Embeddings of the audio, shape (M, D).
-        heard: Which of them belongs to a window at each shift from -15 to 15 frames, shape (W, 31); -1 past the audio's
-            ends, where its embedding is zero.
+        heard: Indices of those that belong to a window at each shift from -15 to 15 frames, shape (W, 31); -1 past the
+            audio's ends, where its embedding is zero.
 
     Source: SyncNet's calc_pdist, whose distance adds 1e-6 to every difference.
     """
@@ -59,7 +59,7 @@ def reduce(total: F64Array, windows: int) -> Score:
 
     Args:
         total: Sums of distances at each shift, shape (31,).
-        windows: How many were summed, at least one.
+        windows: Number of windows that were summed, at least one.
 
     Source: SyncNet's evaluate; minimum and median are taken of the means over the whole.
     """

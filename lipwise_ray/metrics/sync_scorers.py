@@ -30,7 +30,7 @@ class SyncScorer(Protocol):
 
     Attributes:
         side_px: Side of its face crops.
-        hears: What it hears of an audio stream: ``mfcc`` or ``mel``.
+        hears: Features that it takes of an audio stream: ``mfcc`` or ``mel``.
         outside: Level of what lies outside the image; None repeats the image's edge.
         is_lse: Its figures are LSE-D and LSE-C.
     """
@@ -57,7 +57,7 @@ class SyncScorer(Protocol):
 
         Args:
             heard: Cepstra, shape (N, 13), or a mel, shape (N, 80).
-            columns: Where the windows begin.
+            columns: Columns at which the windows begin.
         """
         ...
 

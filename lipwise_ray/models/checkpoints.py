@@ -23,12 +23,12 @@ class Checkpoint:
 
     Attributes:
         name: The registry's, or ``custom``.
-        network: Which code loads it.
+        network: Network whose code loads it.
         path: The file.
         sha256: Of its bytes.
         licence: Its terms; empty for a user's own.
-        commercial: Whether they allow commercial use.
-        reason: Why they do not, or why that is unclear.
+        commercial: Permission for commercial use under them.
+        reason: Reason why they do not permit it, or why that is unclear.
         made_for: The only images that the network was made for; empty for photographed ones.
     """
 

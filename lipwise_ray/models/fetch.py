@@ -51,7 +51,7 @@ def pull(
     A broken download goes on where it stopped, also in a later call.
 
     Args:
-        registry: Where the entry is.
+        registry: Registry that holds the entry.
         name: Of the entry.
         mirror: Base address (http, https, s3, gs, azure, file) asked before the published ones.
         accept_licence: The user accepts terms that forbid commercial use.

@@ -62,7 +62,7 @@ class Registry:
 
     Args:
         path: The TOML file.
-        folder: Where pulled files are.
+        folder: Folder that pulled files are in.
         elsewhere: Says whether workers can fetch a file of that name, where it is not in the folder.
 
     Raises:

@@ -119,11 +119,11 @@ class ModelRole:
     """One role.
 
     Attributes:
-        name: What records call it.
+        name: Its name in records.
         setting: The setting that names its checkpoint.
         file_setting: The setting that gives a file instead.
         networks: Those that its checkpoint may be of, as the registry names them; a user's own file is of the first.
-        in_job_id: How it counts in the id of a dubbed video; or the reason why it does not.
+        in_job_id: Part that it has in the id of a dubbed video; or the reason why it has none.
         needed: Tells whether a row needs it.
         may_be_none: ``none`` may take the place of the name.
         auto: Says what ``auto`` stands for.
@@ -131,7 +131,7 @@ class ModelRole:
         several_files: Its network may be of several files: records hold a list of them.
         dubs: Rows that are dubbed may need it.
         evaluates: Rows that are evaluated may need it; it counts in the ids of their figures.
-        figure: What an evaluation does without where the checkpoint is not installed; empty where it cannot.
+        figure: Figure that an evaluation does without where the checkpoint is not installed; empty where it cannot.
         number_format: None where that is no question.
     """
 

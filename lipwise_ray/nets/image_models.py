@@ -34,8 +34,8 @@ class ImageModel:
 
     Attributes:
         architecture: spandrel's name of it.
-        purpose: What it is for.
-        scale: How many times larger its result is.
+        purpose: Purpose of the network.
+        scale: Factor by which its result is larger.
         network: The module.
         call: (N, 3, H, W), RGB in [0, 1], to the same times `scale`.
         supports_float16: It can be computed in that format without overflowing.
@@ -59,10 +59,10 @@ class ImageModel:
         """Return the number format to compute in: ``auto`` is bfloat16 where the hardware has it, else float32.
 
         Args:
-            precision: What was asked for.
+            precision: Precision that was asked for.
             device: ``cpu`` or ``cuda``.
             where: The setting, for errors.
-            bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
+            bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
 
         Raises:
             SettingsError: A format was asked for that does not suit this network.

@@ -30,9 +30,9 @@ def choose_dtype(precision: Precision, device: str, *, bfloat16: bool | None = N
     """Return the number format: float16 on CUDA, bfloat16 on a CPU that has it, else float32.
 
     Args:
-        precision: What was asked for.
+        precision: Precision that was asked for.
         device: ``cpu`` or ``cuda``.
-        bfloat16: Whether ``auto`` may be bfloat16; None asks the hardware.
+        bfloat16: True where ``auto`` may be bfloat16; None asks the hardware.
     """
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]

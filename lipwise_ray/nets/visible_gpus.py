@@ -23,9 +23,9 @@ class VisibleGpus:
 
     Attributes:
         devices: Names of the device files.
-        has_driver: Whether the driver's library can be loaded.
-        has_encoder: Whether that of its video encoder (NVENC) can.
-        asked: What the container asks NVIDIA's toolkit for (NVIDIA_VISIBLE_DEVICES); None where it says nothing.
+        has_driver: True where the driver's library can be loaded.
+        has_encoder: True where that of its video encoder (NVENC) can.
+        asked: GPUs that the container asks NVIDIA's toolkit for (NVIDIA_VISIBLE_DEVICES); None where it says nothing.
         capabilities: Parts of the driver that it asks for (NVIDIA_DRIVER_CAPABILITIES); None where it says nothing.
     """
 
@@ -64,7 +64,7 @@ class VisibleGpus:
 
         Args:
             cuda: Version of CUDA that torch was built with; None for a build for CPUs.
-            reason: What torch says.
+            reason: Error message of torch.
         """
         if not self.devices and not self.has_driver:
             if not self.is_asked_for:
@@ -91,7 +91,7 @@ def visible_gpus(
 
     Args:
         environment: This process's variables.
-        devices: Where device files are.
+        devices: Folder of device files.
         load: Loads a shared library; raises OSError where there is none.
     """
 

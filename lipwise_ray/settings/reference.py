@@ -38,9 +38,9 @@ class Setting:
 
     Attributes:
         name: Sections and key, with dots.
-        kind: What its value may be.
+        kind: Values that it may have.
         default: As TOML has it; ``-`` for nothing.
-        about: What it does; empty where its name says it.
+        about: Effect of it; empty where its name says it.
     """
 
     name: str

@@ -37,7 +37,7 @@ def write_scene(path: Path, scene: Scene, *, quality: int = 18, preset: str = "v
 
     Args:
         path: The container follows from the ending.
-        scene: What to draw.
+        scene: Scene to draw.
         quality: x264's CRF.
         preset: x264's preset.
 

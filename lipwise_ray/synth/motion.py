@@ -45,7 +45,7 @@ class Motion:
     Args:
         seed: Chooses the movements.
         home: The pose about which it moves.
-        liveliness: How far.
+        liveliness: Extent of the movement.
     """
 
     def __init__(self, seed: int, home: Pose, liveliness: Liveliness) -> None:

@@ -29,12 +29,12 @@ class Person:
     """Someone in a shot.
 
     Attributes:
-        look_seed: Who.
+        look_seed: Seed of the person's looks.
         x, y: Middle of the head as shares of the frame.
         scale: Half the face's width as a share of the frame's height.
-        speech: What is said on the scene's clock; None for a listener.
-        motion_seed: How the head moves.
-        liveliness: How far.
+        speech: Speech on the scene's clock; None for a listener.
+        motion_seed: Seed of the head's movements.
+        liveliness: Extent of those movements.
     """
 
     look_seed: int

@@ -90,7 +90,7 @@ def mouth_track(phonemes: tuple[Phoneme, ...], times_s: F64Array) -> F32Array:
     must meet (p, b, m) do meet.
 
     Args:
-        phonemes: What is said.
+        phonemes: Phonemes that are said.
         times_s: Shape (N,).
 
     Returns:

@@ -22,7 +22,7 @@ class PreparedClip:
 
     Attributes:
         name: ``<folder>/<id>``, as file lists have it.
-        folder: Where the files are.
+        folder: Folder of the files.
         numbers: Frame numbers, ascending; gaps are frames without a face.
     """
 

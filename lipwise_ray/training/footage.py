@@ -127,7 +127,7 @@ class Preparer:
 
     Attributes:
         out: The prepared data set.
-        spec: How clips are prepared.
+        spec: Rules by which clips are prepared.
         detector: Makes the face detector for a device; None takes the boxes from the truth.
         expert: Weights that measure the offset; None for no check.
     """

@@ -50,7 +50,7 @@ def train(
 
     Args:
         task: The network, with its data.
-        begin: Where the run begins or goes on.
+        begin: Start of the run, or the point at which it goes on.
         settings: The run's settings.
         folder: Checkpoints, metrics and images.
         team: This worker among the run's workers; the first one writes.

@@ -49,7 +49,7 @@ class PrepareSpec:
     Attributes:
         size_px: Side of the square crops; 0 keeps the face's own size, 96 to 384.
         pads: Pixels added to the box at top, bottom, left, right.
-        settings: How faces are looked for and followed.
+        settings: Rules by which faces are looked for and followed.
         truth: Take boxes from the truth beside a synthetic clip, moved a little as a detector would.
     """
 
@@ -71,7 +71,7 @@ def prepare_clip(
     Args:
         video: Footage with audio and one face.
         target: The folder of crops and audio; appears whole or not at all.
-        spec: How.
+        spec: Rules by which it is prepared.
         detector: Finds faces, unless the spec takes them from the truth.
         judge: Measures the offset of audio and lips; clips out of sync are refused.
 

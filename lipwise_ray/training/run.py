@@ -33,7 +33,7 @@ def run(settings: TrainSettings, folder: Path, team: Team, say: Callable[[str], 
     """Train a network as one worker of a team; a run that is in the folder goes on.
 
     Args:
-        settings: What to train.
+        settings: Settings of the run.
         folder: Gets checkpoints, ``metrics.csv``, ``curves.png``, sample sheets, TensorBoard files.
         team: This worker.
         say: Takes lines for people.

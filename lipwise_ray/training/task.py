@@ -41,7 +41,7 @@ class TrainingTask(Protocol):
     """One network's training.
 
     Attributes:
-        network: What is trained and exported.
+        network: Network that is trained and exported.
         parts: Everything with weights or an optimiser's state that a checkpoint holds besides.
         state: Small values that a checkpoint holds, such as a switched-on loss.
         left_out: Listed clips that are not used, with the reason.
@@ -135,7 +135,7 @@ class Stepper:
 
     Args:
         settings: Precision and learning rate.
-        network: What is optimised.
+        network: Network that is optimised.
         device: ``cpu`` or ``cuda``.
     """
 
@@ -173,7 +173,7 @@ class NetworkTask:
     Args:
         settings: The run's.
         team: This worker.
-        network: What is trained.
+        network: Network that is trained.
     """
 
     def __init__(self, settings: TrainSettings, team: Team, network: nn.Module) -> None:

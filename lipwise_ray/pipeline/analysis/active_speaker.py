@@ -49,7 +49,7 @@ class SpeakerScores:
     Attributes:
         track: Shape (T,).
         total: Sums of cosines, shape (T, offsets).
-        windows: How many were summed, shape (T,).
+        windows: Number of windows that were summed, shape (T,).
     """
 
     track: I64Array
@@ -111,13 +111,13 @@ def listen(
     Args:
         info: The video.
         index: Its frames.
-        recipe: What is done to them.
+        recipe: Steps that prepare them.
         span: Part of the video.
         tracks: Its smoothed tracks.
         expert: Tells how well lips and sound agree.
         mel: Of the video's own sound, shape (columns, 80).
-        voiced: Which columns hold speech.
-        lead_s: How much later than that audio the first frame is shown.
+        voiced: Mask of the columns that hold speech.
+        lead_s: Seconds by which the first frame is shown later than that audio.
         threads: Of the decoder.
         salvage: Work with what decodes.
         on_frame: Called for every decoded frame.

@@ -91,7 +91,7 @@ def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tr
         found: Detections of all its frames.
         size: Of the frame as it is shown.
         rate: Frames a second.
-        settings: Where shots end and which gaps are bridged.
+        settings: Rules for the ends of shots and for the gaps that are bridged.
     """
     detect = settings.detect
     return link(

@@ -106,7 +106,7 @@ def embed_tracks(
     Args:
         info: The video.
         index: Its frames.
-        recipe: What is done to them.
+        recipe: Steps that prepare them.
         span: Part of the video.
         tracks: Its smoothed tracks.
         embedder: Tells people apart.
@@ -141,8 +141,8 @@ def embed_portrait(
         index: Its only frame; of a video the first counts.
         detector: Finds faces.
         embedder: Tells people apart.
-        settings: How faces are looked for.
-        name: How messages name the image.
+        settings: Rules by which faces are looked for.
+        name: Name of the image in messages.
 
     Raises:
         FaceError: It shows no face, or several.
@@ -185,7 +185,7 @@ def embedding(frame: VideoFrame, recipe: FrameRecipe, landmarks: F32Array, embed
 
     Args:
         frame: A frame of the canvas.
-        recipe: How it is stored.
+        recipe: Layout in which it is stored.
         landmarks: Of the face, shape (5, 2).
         embedder: Tells people apart.
     """

@@ -90,7 +90,7 @@ class Recogniser:
     """A Whisper model.
 
     Args:
-        folder: Where it is.
+        folder: Folder that holds it.
         device: ``cpu`` or ``cuda``.
         threads: On a CPU; 0 for as many as there are.
 

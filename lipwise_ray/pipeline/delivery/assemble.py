@@ -78,12 +78,12 @@ def publish(
     Args:
         job: The job.
         scratch: Folder for temporary files.
-        payload: What is to be known of it.
-        recipe: What was done to its frames.
+        payload: Facts about it.
+        recipe: Steps that prepared its frames.
         unscored: Chunks whose scoring was given up.
-        language: What was heard, where the row asks for that.
-        sound_key: Where its audio was prepared; empty where it has to be looked for.
-        history: What is to be kept of the row's attempts.
+        language: Language that was heard, where the row asks for that.
+        sound_key: Key under which its audio was prepared; empty where it has to be looked for.
+        history: Records to be kept of the row's attempts.
 
     Returns:
         The job's result, or what has to be made again first.

@@ -43,7 +43,7 @@ def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, kn
     Args:
         job: The job.
         scratch: Folder for temporary files.
-        probed: What names the job.
+        probed: Findings of the row's probe, which name the job.
         plan: The job's.
         known_key: The key of the file, where somebody has just put it; empty where it has to be looked for.
     """

@@ -18,7 +18,7 @@ class Published:
     """Earlier result of a job, where there is one.
 
     Attributes:
-        result: What was published; None where it has to be made, or made again.
+        result: Result that was published; None where it has to be made, or made again.
         problem: For people: another file lies in its place. Empty where none does.
     """
 
@@ -37,7 +37,7 @@ def find_published(
     Args:
         store: The state.
         job_id: The job.
-        address: Where its output belongs now.
+        address: Address at which its output belongs now.
         output: The same.
         verify: Read the file also where nobody touched it.
         on_block: Called while it is read.

@@ -31,7 +31,7 @@ class RenderCapabilities:
 
     Attributes:
         encoders: Encoders that really open there.
-        bfloat16: Whether its device has that format in hardware; None where no network runs.
+        bfloat16: True where its device has that format in hardware; None where no network runs.
         gpu: Its GPU, empty without one.
     """
 
@@ -64,9 +64,9 @@ class Choice:
     """A way to do a job, the same for all its chunks.
 
     Attributes:
-        codec: What `encode.codec` is taken for.
+        codec: Value that `encode.codec` is taken to have.
         encoder: The encoder that it means; empty before the video is known where that decides.
-        bfloat16: Whether number formats that are left to themselves may be bfloat16; None where none is.
+        bfloat16: True where number formats that are left to themselves may be bfloat16; None where none is.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -139,7 +139,7 @@ def choose(
         checkpoints: Its checkpoints.
         output: Its file's name.
         device: ``cpu`` or ``cuda``.
-        workers: What workers have told so far.
+        workers: Capabilities that workers have reported so far.
         are_all: No other worker is about to tell.
 
     Raises:

@@ -143,7 +143,7 @@ def comparison_id(job: JobSpec, identity: Identity, network: RoleName, part: str
 
     Args:
         job: The job.
-        identity: What decides its result.
+        identity: Facts that decide its result.
         network: ``expert`` or ``embedder``.
         part: The part of the source whose faces are numbered, empty for all of it.
     """

@@ -47,8 +47,8 @@ class Sounds:
     Args:
         job: The job.
         scratch: Folder for temporary files.
-        job_id: Whose mix it is.
-        identity: What decides the job's result.
+        job_id: Job whose mix it is.
+        identity: Facts that decide the job's result.
         on_block: Called while sounds are mixed.
     """
 

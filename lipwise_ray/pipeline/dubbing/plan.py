@@ -31,10 +31,11 @@ class DialogueFacts:
     """Facts about all that one face says.
 
     Attributes:
-        rule: How the face is chosen, for messages.
+        rule: Rule that chooses the face, for messages.
         tracks: The numbers of its tracks.
         sound_id: The record of what it says, on the delivered sound's clock.
-        voiced: Which columns of its mel hold speech, shape (columns,); None where pauses are nothing special.
+        voiced: Mask of the columns of its mel that hold speech, shape (columns,); None where pauses are nothing
+            special.
         times_s: ``[start, end)`` of each thing said; empty where that is everything.
     """
 
@@ -52,14 +53,14 @@ class Facts:
     Attributes:
         index: Frames of the source.
         is_still: The source is a still image.
-        lead_s: How much later than the source's own audio its first frame is shown.
+        lead_s: Seconds by which the first frame is shown later than the source's own audio.
         audio_s: Exact duration of the delivered sound.
         mel_columns: Columns of its mel.
-        parts: Who says what, at least one.
+        parts: Dialogue of each face, at least one.
         start_s: First second of the source that is used.
-        end_s: Where use of the source ends, None for its end.
-        own_voiced: Which columns of the source's own mel hold speech; it begins with that sound, or with a picture that
-            starts earlier. None where there is none that can be used.
+        end_s: Second at which use of the source ends, None for its end.
+        own_voiced: Mask of the columns of the source's own mel that hold speech; it begins with that sound, or with a
+            picture that starts earlier. None where there is none that can be used.
     """
 
     index: FrameIndex
@@ -97,7 +98,7 @@ class PlannedFace:
     """A face to dub in an output frame, in pixels of the shown frame.
 
     Attributes:
-        track: Whose it is.
+        track: Track whose face it is.
         crop_box: The crop that the network gets, shape (4,).
         landmarks: Shape (5, 2).
         opacity: Of the new lips, above 0.
@@ -118,11 +119,11 @@ class Plan:
     Attributes:
         source: Source frame behind each output frame, shape (N,).
         mel_start: First mel column of each output frame, shape (N,).
-        timeline: When each is shown.
+        timeline: Times at which they are shown.
         rate: Nominal frames a second.
         chosen: Faces to dub, by source frame.
-        parts: Who says what.
-        chunks: How the output is cut for the workers.
+        parts: Dialogue of each face.
+        chunks: Chunks into which the output is cut for the workers.
         audio_s: Length of the delivered sound.
         counts: Numbers for the report.
     """

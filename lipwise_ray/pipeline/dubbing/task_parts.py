@@ -39,12 +39,12 @@ class RowPart:
     """Part of the payload that every task of a row gets.
 
     Attributes:
-        job: What the row asks for.
+        job: Specification of the row's job.
         weights: Its checkpoints.
-        device: What render workers compute on.
+        device: Device on which render workers compute.
         choices: Ways to do the job that a worker can, the preferred first.
         known_choices: All that the settings allow.
-        attempt: Which attempt at the row this is; None where there is one only.
+        attempt: Number of this attempt at the row; None where there is one only.
         verify: Finished outputs are read, to see whether they are what was published.
     """
 
@@ -65,13 +65,13 @@ class Probed:
 
     Attributes:
         job_id: Names the job.
-        identity: What decides its result.
+        identity: Facts that decide its result.
         video_id: Names the video.
-        detector_id: What decides which faces are found in it.
-        voices_id: What decides who is found to speak; None where nobody asks.
-        looks_id: What decides how faces are embedded; None where none is.
+        detector_id: Id of all that decides which faces are found in it.
+        voices_id: Id of all that decides who is found to speak; None where nobody asks.
+        looks_id: Id of all that decides how faces are embedded; None where none is.
         portraits: Identities by address.
-        choice: How the job is done; None where nothing is encoded.
+        choice: Way in which the job is done; None where nothing is encoded.
         has_begun: An earlier run has begun it.
     """
 
@@ -115,7 +115,7 @@ class ReferencePart:
 
     Attributes:
         reference: Its address; None for nothing.
-        absent: Why figures cannot be told, for want of checkpoints.
+        absent: Reasons, by figure, why it cannot be told, for want of checkpoints.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

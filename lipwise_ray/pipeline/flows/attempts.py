@@ -23,9 +23,9 @@ class Attempt:
     """A way to render a row.
 
     Attributes:
-        settings: What it changes in the row's own, nothing for the first.
+        settings: Changes to the row's own settings, none for the first.
         flow: Renders it and has it measured; None where that cannot be begun.
-        problem: Why not.
+        problem: Reason why not.
     """
 
     settings: Json
@@ -38,8 +38,8 @@ class AttemptsFlow:
     """Drives a row through its attempts, one after another, until one passes or none is left.
 
     Attributes:
-        tenant: Whose part of the workers the row takes.
-        gate: What a video must be like to pass.
+        tenant: Tenant whose part of the workers the row takes.
+        gate: Requirements that a video must meet to pass.
         attempts: The first one has the row's own settings.
     """
 

@@ -63,7 +63,7 @@ class RowFlow(RowTasks[DubResult]):
     """Drives a row from probe to published file.
 
     Attributes:
-        attempt: Which attempt at the row this is.
+        attempt: Number of this attempt at the row.
         is_held: The video is measured once it is rendered and scored, and waits for `publish`.
         shows_originals: A chunk that cannot be rendered shows its original frames instead of failing the row.
     """

@@ -32,7 +32,7 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
     """Drives a row from a look at its files to its figures.
 
     Attributes:
-        comparison: What its video is compared with.
+        comparison: Reference that its video is compared with.
     """
 
     comparison: ReferencePart = field(default_factory=ReferencePart)

@@ -28,9 +28,9 @@ class RowTasks(Generic[Result]):
         row: The row's line in the manifest.
         priority: Higher goes first.
         admission_round: Rows that are begun together have the same; lower goes first.
-        tenant: Whose part of the workers the row takes.
-        base: What every task is told.
-        gate: What the video must be like to pass.
+        tenant: Tenant whose part of the workers the row takes.
+        base: Part of the payload that every task gets.
+        gate: Requirements that the video must meet to pass.
     """
 
     row: int

@@ -37,8 +37,8 @@ class Media:
     """Inputs of a task; FFmpeg is given local files only.
 
     Args:
-        policy: What may be read.
-        most_bytes: How long a file may be.
+        policy: Rules for the addresses that may be read.
+        most_bytes: Bound on the size of a file.
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
         series_rate: Frames a second of an image sequence.

@@ -59,8 +59,8 @@ class Manifest:
         table: Its rows and their problems.
 
     Attributes:
-        good, bad: How many rows can be done, and how many not; of a shard's only.
-        rows_total: How many there are in all shards.
+        good, bad: Numbers of rows that can be done and that cannot; of a shard's only.
+        rows_total: Number of rows in all shards.
         shard: The part that is left of it; None for the whole.
     """
 
@@ -131,8 +131,8 @@ def read_manifest(
         path: The file; its ending says what it is (.csv, .xlsx, .jsonl, .parquet).
         out_root: Outputs must stay under this folder or prefix.
         presets: Known preset names.
-        policy: What inputs may be; paths and objects anywhere without one.
-        address: Where the file lies of which `path` is a copy.
+        policy: Rules for the addresses of inputs; without one, paths and objects anywhere.
+        address: Address of the file of which `path` is a copy.
         keeps_extra: Rows may have further columns, which are kept.
 
     Raises:
@@ -151,9 +151,9 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
 
     Args:
         path: The file.
-        columns: What its rows may have.
+        columns: Columns that its rows may have.
         make: Makes the parser of its rows, from the folder or prefix that paths are relative to.
-        address: Where the file lies of which `path` is a copy.
+        address: Address of the file of which `path` is a copy.
 
     Raises:
         ManifestError: The file as a whole cannot be used.

@@ -36,8 +36,8 @@ def read_evaluation(
 
     Args:
         path: The file; its ending says what it is (.csv, .xlsx, .jsonl, .parquet).
-        policy: What inputs may be; paths and objects anywhere without one.
-        address: Where the file lies of which `path` is a copy.
+        policy: Rules for the addresses of inputs; without one, paths and objects anywhere.
+        address: Address of the file of which `path` is a copy.
         keeps_extra: Rows may have further columns, which are kept.
 
     Raises:
@@ -57,7 +57,7 @@ def rows_of(videos: Sequence[str], references: Sequence[str], policy: Policy | N
     Args:
         videos: Paths or addresses, at least one.
         references: One for all of them, one for each, or none.
-        policy: What inputs may be.
+        policy: Rules for the addresses of inputs.
 
     Raises:
         ManifestError: There is none.

@@ -24,7 +24,7 @@ class Columns:
         required: Every file has these columns.
         optional: Others that are known.
         instead: Columns by a required one whose place they take.
-        keeps_extra: Whether rows may have any others, which are kept and mean nothing.
+        keeps_extra: True where rows may have any others, which are kept and mean nothing.
     """
 
     required: tuple[str, ...]

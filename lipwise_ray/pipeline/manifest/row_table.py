@@ -109,7 +109,7 @@ class RowTable:
         """Take a row in.
 
         Args:
-            line: Where it stands.
+            line: Line on which it stands.
             row_id: Its name, as far as it can be read.
             output: Its output under the root, as far as it can be read.
             place: The address of its output.

@@ -53,10 +53,10 @@ class Cells:
     """Reads cells of the present row and notes what is wrong with them.
 
     Args:
-        columns: What a row may have.
+        columns: Columns that a row may have.
         base: The folder or prefix that paths are relative to.
-        policy: What inputs may be.
-        hint: What to do about a file that is not there.
+        policy: Rules for the addresses of inputs.
+        hint: Advice, for messages, about a file that is not there.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ class Speaker:
     Attributes:
         faces: The rule that chooses it.
         audio: Path or address of the sound.
-        start_s: Where that begins in the delivered sound.
-        end_s: Where it is cut there; None for its own end.
+        start_s: Second of the delivered sound at which it begins.
+        end_s: Second at which it is cut there; None for its own end.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

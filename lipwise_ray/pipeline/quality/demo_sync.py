@@ -31,7 +31,7 @@ class DemoComparison:
         before: Of the original lips.
         after: Of the dubbed lips.
         true: Of the same presenter really saying it.
-        mouth: What the dubbed mouth is like beside the true one.
+        mouth: Likeness of the dubbed mouth to the true one.
     """
 
     row: str
@@ -68,12 +68,12 @@ def compare(
     """Compare original, dubbed and true lips, row by row.
 
     Args:
-        rows: What was dubbed.
-        out: Where the outputs are.
+        rows: Rows that were dubbed.
+        out: Folder of the outputs.
         true: ``<id>.mp4`` of the true lips.
         detector: Finds the faces.
         judge: Compares.
-        settings_of: How a row's face is chosen and followed.
+        settings_of: Gives the settings by which a row's face is chosen and followed.
     """
     for row in rows:
         if row.audio is None:

@@ -142,7 +142,7 @@ def fidelity_of(reference: str, absent: Mapping[str, str], totals: Totals) -> Fi
 
     Args:
         reference: Its address.
-        absent: Why figures cannot be told, for want of checkpoints.
+        absent: Reasons, by figure, why it cannot be told, for want of checkpoints.
         totals: Of the video's stretches.
     """
     square, face_square = totals.mean("square"), totals.mean("face_square")

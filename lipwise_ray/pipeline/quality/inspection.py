@@ -75,7 +75,7 @@ def inspect(
 
     Args:
         path: A video, an image or an audio file.
-        settings: How faces are looked for.
+        settings: Rules by which faces are looked for.
         detector: Finds them.
         scorer: Compares lips and audio.
         recogniser: Tells what is said.

@@ -44,11 +44,11 @@ class FrameFacts:
         still: It is a still image.
         rate: Frames a second, as a fraction; None where they vary.
         mean_rate: Frames a second.
-        frames: How many there are.
-        seconds: How long they last.
+        frames: Number of them.
+        seconds: Seconds that they last.
         longest_key_gap: Frames from a key frame to the next, at most.
         starts_after_sound_s: Seconds; None where there is no audio.
-        problem: Why they cannot be looked at further; None where they can.
+        problem: Reason why they cannot be looked at further; None where they can.
     """
 
     shown: str
@@ -76,18 +76,18 @@ class AudioFacts:
 
     Attributes:
         rate_hz: Samples a second.
-        channels: How many there are.
+        channels: Number of them.
         layout: FFmpeg's name of their layout.
-        seconds: How long it lasts.
+        seconds: Seconds that it lasts.
         loudness_lufs: Integrated loudness by EBU R 128; None for silence.
         loudness_range_lu: Its range in LU; None where it is too short to tell.
         true_peak: The highest value between samples, 1 for full scale; None where it was not measured.
-        heard_mix: How the networks hear it: of which channels.
+        heard_mix: Mix that the networks hear: its channels.
         heard_lufs: The loudness of that mix; None for silence.
         heard_gain_db: By how much it is made louder for them.
         holes: Missing pieces.
         hole_s: Seconds that they last.
-        changes: How often its rate or channels change.
+        changes: Number of times that its rate or channels change.
         speech_share: Fraction of the time with speech.
         speech_begins_s: Seconds; None where nobody speaks.
         pauses: Between speech.
@@ -126,8 +126,8 @@ class SpeechFacts:
 
     Attributes:
         language: Two letters of ISO 639-1; None where nothing was said.
-        by_sound: What the recogniser took it for.
-        by_text: What the words look like; None for too few.
+        by_sound: Language that the recogniser took it for.
+        by_text: Language that the words look like; None for too few.
         text: The words.
         segments: The same with their times.
     """
@@ -145,8 +145,8 @@ class FaceFacts:
 
     Attributes:
         face: Its number.
-        from_s: When it is first seen, in seconds.
-        to_s: When it is last seen.
+        from_s: Time at which it is first seen, in seconds.
+        to_s: Time at which it is last seen, in seconds.
         box: Its median box in pixels as shown: left, top, right, bottom.
     """
 
@@ -161,7 +161,7 @@ class FacesFacts:
     """The faces of a video.
 
     Attributes:
-        shots: How many there are.
+        shots: Number of them.
         share_of_frames: Fraction of the frames with a face.
         most_in_a_shot: The most people in one shot.
         median_side_px: Of the shorter sides of faces; None where there is none.
@@ -185,14 +185,14 @@ class SyncFacts:
 
     Attributes:
         offset: Frames of 1/25 s by which the lips are off.
-        windows: How many places were measured.
+        windows: Number of places that were measured.
         lse_d: Distance by SyncNet; None where another network measured.
         lse_c: Confidence by SyncNet.
         sync_distance: Distance by another network than SyncNet; None by it.
         sync_confidence: Confidence by such.
         judge: The network's name.
         judge_sha256: Of its file.
-        note: What the figures are not.
+        note: Caution about the figures: what they are not.
     """
 
     offset: int
@@ -212,12 +212,12 @@ class InspectionFacts:
 
     Attributes:
         file: Its path.
-        streams: What its container says of its streams.
+        streams: Facts that its container states of its streams.
         picture: Its frames.
         sound: Its audio.
-        speech: What is said, where a speech model was named.
+        speech: Transcript, where a speech model was named.
         faces: Its faces.
-        sync: How lips and audio go together.
+        sync: Sync of lips and audio.
         face_jpegs: An image (JPEG) of each face that is seen for longest, by its name.
         record: All but these as JSON values, as ``lipwise-ray inspect --json`` prints them.
     """

@@ -32,7 +32,7 @@ class AudioFeatures:
     Args:
         scorer: The sync scorer.
         values: The cepstra or the mel that it hears.
-        frames: How many of 1/25 s the sound has.
+        frames: Number of frames of 1/25 s that the sound has.
     """
 
     def __init__(self, scorer: SyncScorer, values: FloatArray, frames: int) -> None:
@@ -61,7 +61,7 @@ class AudioFeatures:
 
         Args:
             lips: Embeddings, shape (W, D).
-            seconds: When each window begins in this sound, shape (W,).
+            seconds: Times in this sound at which the windows begin, shape (W,).
             frames: Of 1/25 s that the video has.
         """
         shifted = seconds[:, None] + np.arange(-MOST_SHIFT, MOST_SHIFT + 1) / RATE_HZ
@@ -90,7 +90,7 @@ class Faces:
 
     Attributes:
         frame: Source frames, shape (N,).
-        track: Whose faces they are, shape (N,).
+        track: Tracks whose faces they are, shape (N,).
         box: As they were detected, in the shown frame, shape (N, 4).
     """
 
@@ -117,7 +117,7 @@ def frames_shown(
 
     Args:
         video: The video.
-        recipe: What is done to its frames.
+        recipe: Steps that prepare its frames.
         shown: The frame that is shown at each 25th of a second, shape (G,).
         threads: Of the decoder.
         salvage: Work with what decodes.
@@ -223,7 +223,7 @@ def compare_lips(
         shown: Size of the frames that the faces' boxes are in.
         scorer: Compares.
         features: Of the audio.
-        lead_s: How much later than the audio the first frame is shown.
+        lead_s: Seconds by which the first frame is shown later than the audio.
 
     Returns:
         The windows' first frames, shape (W,), and their distances at all shifts, shape (W, 31).

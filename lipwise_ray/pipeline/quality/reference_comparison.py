@@ -70,7 +70,7 @@ class Reference:
 
     Attributes:
         video: The video.
-        recipe: What is done to its frames.
+        recipe: Steps that prepare its frames.
         rate_hz: Pictures a second that are compared; 0 for every frame.
         embedder: Tells how far the person is from the one there; None where that is not asked.
         inception: Gives features of faces; None where they are not asked for.
@@ -99,11 +99,11 @@ def compare_pictures(
 
     Args:
         video: The video.
-        recipe: What is done to its frames.
+        recipe: Steps that prepare its frames.
         faces: Its faces.
         landmarks: Of the faces, shape (N, 5, 2).
         span: Part of the video.
-        reference: What it is compared with, at equal times.
+        reference: Reference that it is compared with, at equal times.
         threads: Of the decoders.
         salvage: Work with what decodes.
         on_frame: Called for every frame.
@@ -132,7 +132,7 @@ class _Looking:
     Args:
         faces: The faces in them.
         points: Their landmarks.
-        reference: What they are compared with.
+        reference: Reference that they are compared with.
     """
 
     def __init__(self, faces: Faces, points: F32Array, reference: Reference | None) -> None:

@@ -61,9 +61,9 @@ def score_chunk(
         job: The job.
         plan: Its plan.
         chunk: The chunk's number.
-        recipe: What is done to its source frames.
+        recipe: Steps that prepare its source frames.
         scorer: Compares.
-        job_id: Whose segments are read.
+        job_id: Job whose segments are read.
         threads: Of the decoders.
         on_frame: Called for every frame.
 

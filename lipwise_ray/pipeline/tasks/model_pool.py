@@ -31,7 +31,7 @@ class ModelPool:
     A model that the present task has asked for is never given up, so a task may take more than there is room for.
 
     Args:
-        most_bytes: What the checkpoints of the kept models may add up to.
+        most_bytes: Bound on the total size of the kept models' checkpoints.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -94,7 +94,7 @@ def room_for_models(device: str, threads: int, models_gb: float = 0.0, gpu_part:
     Args:
         device: ``cpu`` or ``cuda``.
         threads: The worker's, 0 for all cores.
-        models_gb: What was asked for; 0 is a quarter of the GPU's memory, or of the worker's share of the host's, as
+        models_gb: Setting in GiB; 0 is a quarter of the GPU's memory, or of the worker's share of the host's, as
             batches need more than weights.
         gpu_part: The part of a GPU that the worker may take.
     """

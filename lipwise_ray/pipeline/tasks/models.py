@@ -81,7 +81,7 @@ class ModelRequest:
     Attributes:
         settings: The job's.
         checkpoints: The job's.
-        batch_halvings: How often batches are halved, for want of memory.
+        batch_halvings: Number of times that batches are halved, for want of memory.
     """
 
     settings: Settings
@@ -338,7 +338,7 @@ class Models:
         """Let models go, should room be needed, that the task before has asked for.
 
         Args:
-            bfloat16: Whether number formats that are left to themselves may be bfloat16; None asks the hardware.
+            bfloat16: True where number formats that are left to themselves may be bfloat16; None asks the hardware.
         """
         self._told_bfloat16 = bfloat16
         self._pool.begin_task()

@@ -33,9 +33,9 @@ class Rebuilt:
     """A task that can be done alone.
 
     Attributes:
-        kind: What is done.
-        payload: What its worker is told.
-        places: What is read and written, by what it is to the job.
+        kind: Kind of the task.
+        payload: Payload that its worker gets.
+        places: Addresses that are read and written, each after its part in the job.
         foreign: Checkpoints by role that are not this machine's published ones.
     """
 
