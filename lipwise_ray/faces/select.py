@@ -106,7 +106,12 @@ class CropRules:
 
 
 def every_face(pads: tuple[int, int, int, int], pads_share: tuple[float, float, float, float]) -> CropRules:
-    """Return rules that leave no face alone: for what is measured, whatever is dubbed."""
+    """Return rules that leave no face alone: for what is measured, whatever is dubbed.
+
+    Args:
+        pads: As in `CropRules`.
+        pads_share: As in `CropRules`.
+    """
     return CropRules(
         pads=pads,
         pads_share=pads_share,
@@ -159,6 +164,11 @@ def select_tracks(tracks: Tracks, rule: SelectionRule, likeness: Likeness | None
     agree best with the audio, the largest where nobody is heard; someone alone in a shot is taken to speak. ``like``
     takes the person who is most like the portrait, nobody in shots without anyone like it; those who are never there
     together may all be that person.
+
+    Args:
+        tracks: Smoothed tracks.
+        rule: The rule.
+        likeness: Scores of the tracks that ``speaking`` and ``like`` choose by; other rules do without.
 
     Raises:
         FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`.

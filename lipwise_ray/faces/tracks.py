@@ -227,7 +227,12 @@ def _chains(detections: Detections, rows: range, looked: I64Array, max_gap_frame
 
 
 def affinity(old: F32Array, new: F32Array) -> F64Array:
-    """Return the affinity of boxes, shape (old, new): IoU, or nearness for a face that moves fast."""
+    """Return the affinity of boxes, shape (old, new): IoU, or nearness for a face that moves fast.
+
+    Args:
+        old: Left, top, right, bottom, shape (old, 4).
+        new: The same, shape (new, 4).
+    """
     a, b = old[:, None, :].astype(np.float64), new[None, :, :].astype(np.float64)
     overlap = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
     area_a, area_b = (a[..., 2:] - a[..., :2]).prod(-1), (b[..., 2:] - b[..., :2]).prod(-1)

@@ -64,5 +64,10 @@ def inverse(affine: F64Array) -> F64Array:
 
 
 def between(inner_to_shown: F64Array, outer_to_shown: F64Array) -> F64Array:
-    """Return the map from one crop to another, by way of the shown frame."""
+    """Return the map from one crop to another, by way of the shown frame.
+
+    Args:
+        inner_to_shown: Affine map from the first crop to the shown frame, shape (2, 3).
+        outer_to_shown: That of the second, shape (2, 3).
+    """
     return compose(inverse(outer_to_shown), inner_to_shown)

@@ -128,7 +128,12 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
 
 
 def relit(face: F32Array, shift: F32Array) -> F32Array:
-    """Return a face with a shift of `light_shift` added."""
+    """Return a face with a shift of `light_shift` added.
+
+    Args:
+        face: BGR in [0, 1], shape (S, S, 3).
+        shift: Shape (3, 3).
+    """
     place = np.linspace(-1, 1, len(face), dtype=np.float32)
     plane = shift[:, 0] + place[None, :, None] * shift[:, 1] + place[:, None, None] * shift[:, 2]
     return np.clip(face + plane, 0, 1).astype(np.float32)

@@ -195,6 +195,10 @@ class Chain:
 def check_restorer(model: ImageModel, where: str) -> ImageModel:
     """Return a model that may restore faces.
 
+    Args:
+        model: The model.
+        where: The setting, for errors.
+
     Raises:
         SettingsError: It is an upscaler.
     """
@@ -211,6 +215,10 @@ def check_restorer(model: ImageModel, where: str) -> ImageModel:
 
 def check_upscaler(model: ImageModel, where: str) -> ImageModel:
     """Return a model that may enlarge images.
+
+    Args:
+        model: The model.
+        where: The setting, for errors.
 
     Raises:
         SettingsError: It does not enlarge, or only faces.

@@ -35,7 +35,13 @@ def constant_rate_starts(frames: int, rate: Fraction, offset_ms: float = 0.0) ->
 
 
 def timed_starts(times_ticks: I64Array, time_base: Fraction, offset_ms: float = 0.0) -> I64Array:
-    """Return the first mel column of frames shown at these times, shape (N,)."""
+    """Return the first mel column of frames shown at these times, shape (N,).
+
+    Args:
+        times_ticks: Times in ticks of `time_base`, from the start of the audio, shape (N,).
+        time_base: Seconds a tick.
+        offset_ms: Look this much later into the audio.
+    """
     num, den = time_base.as_integer_ratio()
     if not offset_ms:
         return (times_ticks * (MEL_RATE_HZ * num)) // den
@@ -46,6 +52,10 @@ def reference_frames(columns: int, rate: Fraction) -> tuple[int, I64Array]:
     """Return the number of frames that the original makes of a mel, and their first columns.
 
     It stops at the first window that does not fit and uses the last 16 columns once.
+
+    Args:
+        columns: Columns of the mel.
+        rate: Exact frames a second.
 
     Source: Wav2Lip inference.py, the loop over mel chunks.
     """

@@ -140,6 +140,10 @@ class AudioReader:
     def blocks(self, rate_hz: int, layout: str) -> Iterator[Samples]:
         """Yield all samples at one rate and in one layout, in blocks of shape (channels, N).
 
+        Args:
+            rate_hz: Rate of the blocks.
+            layout: FFmpeg's name of their channels.
+
         Raises:
             AudioError: A sample is NaN or infinite.
             MediaError: The stream is damaged, or longer than the limits allow.

@@ -41,6 +41,10 @@ def routes(source: list[str], target: list[str]) -> F32Array:
     """Return the gains from the channels of one layout to those of another, shape (target, source).
 
     One channel goes to both front ones as it is.
+
+    Args:
+        source: FFmpeg's names of the channels, in order.
+        target: The same of the other layout.
     """
     if source == target:
         return np.eye(len(target), dtype=np.float32)

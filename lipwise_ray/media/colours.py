@@ -123,7 +123,12 @@ def _reformatter() -> VideoReformatter:
 
 
 def compatible(color: ColorTags, size: Size) -> ColorTags:
-    """Return the colours that every player shows right, of standard dynamic range and nearest to those of a frame."""
+    """Return the colours that every player shows right, of standard dynamic range and nearest to those of a frame.
+
+    Args:
+        color: Tags of the frame.
+        size: Size of it, which decides the matrix where the tags name none that is common.
+    """
     is_wide = color.primaries in _WIDE_GAMUTS or color.transfer in HDR_TRANSFERS
     if is_wide:
         return ColorTags(1, 1, 1)

@@ -131,7 +131,13 @@ def _what_it_is(path: Path, size_bytes: int, error: Exception) -> str:
 
 
 def decode_problem(path: Path, error: Exception, at: str) -> MediaError:
-    """Return the error for a file that opens but does not decode."""
+    """Return the error for a file that opens but does not decode.
+
+    Args:
+        path: The file.
+        error: Error of the decoder.
+        at: Position in the file, for the message.
+    """
     return MediaError(
         "damaged",
         str(path),
@@ -141,7 +147,12 @@ def decode_problem(path: Path, error: Exception, at: str) -> MediaError:
 
 
 def damaged(path: Path, what: str) -> MediaError:
-    """Return the error for an image that decodes with damage."""
+    """Return the error for an image that decodes with damage.
+
+    Args:
+        path: The file.
+        what: Damage, for the message.
+    """
     return MediaError(
         "damaged", str(path), got=what, do='Export it again, or set on_error = "salvage" to dub what decodes'
     )

@@ -108,7 +108,14 @@ class Segment:
 
 
 def encoded_size(size: Size, codec: str, pixel_format: PixelFormat, *, is_interlaced: bool = False) -> Size:
-    """Return the size after padding to what the codec can carry."""
+    """Return the size after padding to what the codec can carry.
+
+    Args:
+        size: Of the frames.
+        codec: FFmpeg name of the encoder.
+        pixel_format: Format in which it encodes.
+        is_interlaced: Rows are padded field by field.
+    """
     if codec in _INTRA_CODECS:
         return size
     step_x = 2 if codec == "libsvtav1" else 1 << pixel_format.shift_x

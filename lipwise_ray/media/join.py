@@ -101,6 +101,10 @@ def codec_for(codec: str, container: str, *, alpha: bool = False, hdr: bool = Fa
 def codecs_for(codecs: Sequence[str], container: str) -> list[str]:
     """Return those of several choices of `encode.codec` that a container can carry, in their order.
 
+    Args:
+        codecs: Names of encoders, or ``auto``.
+        container: FFmpeg's name of the container.
+
     Raises:
         SettingsError: It can carry none.
     """

@@ -44,6 +44,10 @@ class _Element:
 def set_shown_size(path: Path, sample_aspect_ratio: Fraction) -> None:
     """Say in a finished file, whose track was given `ROOM`, how wide its pixels are.
 
+    Args:
+        path: The file.
+        sample_aspect_ratio: Width of a pixel over its height.
+
     Raises:
         SegmentError: The file is not as it was muxed.
     """

@@ -52,7 +52,13 @@ class AudioClip:
 
 
 def mix_info(clips: Sequence[AudioClip], path: Path, *, mono: bool = False) -> AudioInfo:
-    """Return the stream that `mix` writes: highest rate and most channels of its clips; stereo for over eight."""
+    """Return the stream that `mix` writes: highest rate and most channels of its clips; stereo for over eight.
+
+    Args:
+        clips: Clips that are mixed.
+        path: The file that `mix` writes.
+        mono: One channel, as the networks hear each audio stream.
+    """
     layout = max((clip.sound.layout for clip in clips), key=lambda layout: len(channel_names(layout)))
     layout = "mono" if mono else layout if len(channel_names(layout)) <= _MOST_CHANNELS else "stereo"
     rate_hz, channels = max(clip.sound.rate_hz for clip in clips), len(channel_names(layout))

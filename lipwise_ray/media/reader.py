@@ -286,6 +286,10 @@ class VideoReader:
 def read_through(path: Path, *, threads: int = 0) -> Generator[VideoFrame]:
     """Yield all frames of a file with one video stream, such as a segment, in the order in which they are shown.
 
+    Args:
+        path: The file.
+        threads: Of the decoder; 0 for FFmpeg's choice.
+
     Raises:
         MediaError: A frame is damaged.
     """

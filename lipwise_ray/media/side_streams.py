@@ -95,7 +95,7 @@ class SideStream:
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """A file in the container; ``cover_codec`` is the image's codec where it is a cover."""
+    """A file in the container; ``cover_codec`` is the image's codec where it is a cover, and ``size`` the image's."""
 
     name: str
     mimetype: str

@@ -143,6 +143,12 @@ def add_soundtrack(
     """Add the audio stream to an output file and return its packets, in order.
 
     The stream is added at once; the packets are made while they are taken.
+
+    Args:
+        output: The file that is being muxed.
+        info: The source stream.
+        plan: Copy or encoding by which it is delivered.
+        salvage: Keep what decodes of a damaged stream.
     """
     if plan.copy:
         return _copied(output, info, plan)

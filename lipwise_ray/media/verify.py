@@ -177,7 +177,12 @@ def _check_side(path: Path, side: SidePackets, seen: _FileContents) -> None:
 
 
 def check_sound(path: Path, audio_s: Fraction) -> float:
-    """Decode the audio at the times that are stated for it; return its length in seconds."""
+    """Decode the audio at the times that are stated for it; return its length in seconds.
+
+    Args:
+        path: The finished file.
+        audio_s: Length that its audio must have.
+    """
     try:
         info = probe_audio(path, WIDEST_LIMITS)
         reader = AudioReader(info)

@@ -76,7 +76,13 @@ class Curve:
         self._windows = np.zeros(0, np.int64)
 
     def add(self, at: I64Array, distance: F32Array, rate_hz: int = 25) -> None:
-        """Take in windows: the first frame of each, and its distances, shape (W, 31)."""
+        """Take in windows: the first frame of each, and its distances, shape (W, 31).
+
+        Args:
+            at: First frame of each window, shape (W,).
+            distance: Distances at all shifts, shape (W, 31).
+            rate_hz: Frames a second, by which `at` counts.
+        """
         if not len(at):
             return
         second = at // rate_hz

@@ -166,6 +166,12 @@ def _in_batches(
 def load_sync_scorer(network: str, weights: Path, device: str = "cpu", batch: int = BATCH) -> SyncScorer:
     """Return the scorer that a network's weights make; `network` is a registry's name of one.
 
+    Args:
+        network: The registry's name of the network.
+        weights: Its file.
+        device: ``cpu`` or ``cuda``.
+        batch: Windows a call.
+
     Raises:
         WeightsError: The file holds another network.
     """

@@ -42,7 +42,12 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """Machines that will load models: whether they have GPUs, which checkpoints they find."""
+    """Machines that will load models: whether they have GPUs, which checkpoints they find.
+
+    Attributes:
+        have_gpu: Render workers get GPUs.
+        installed: Tells whether a checkpoint of the registry's name is found there.
+    """
 
     have_gpu: bool
     installed: Callable[[str], bool]

@@ -171,6 +171,11 @@ def _unreadable(path: Path, got: str) -> WeightsError:
 def load_into(network: nn.Module, path: Path, name: str) -> None:
     """Load a checkpoint into a network, every tensor or none.
 
+    Args:
+        network: The module.
+        path: The checkpoint.
+        name: Name of the network in messages.
+
     Raises:
         WeightsError: The file is no checkpoint, or another network's.
     """
@@ -181,6 +186,11 @@ def load_into(network: nn.Module, path: Path, name: str) -> None:
 
 def load_network(kind: type[_Network], path: Path, name: str) -> _Network:
     """Return a network of the width that a checkpoint has.
+
+    Args:
+        kind: Class of the network; takes its width.
+        path: The checkpoint.
+        name: Name of the network in messages.
 
     Raises:
         WeightsError: The file is no checkpoint, or another network's.

@@ -17,7 +17,9 @@ class EngineSettings(Section):
     """Workers, budgets, deadlines."""
 
     kind: Literal["ray", "inline"] = "ray"
+    """Workers of Ray, or ``inline``: this process alone."""
     address: str = "local"
+    """Address of a Ray cluster; ``local`` starts one on this machine for the run."""
     workers: Annotated[int, Field(ge=0, le=4096)] = 0
     """Render workers; 0 means one a GPU, or one for every two cores."""
     cpu_workers: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -38,6 +40,7 @@ class EngineSettings(Section):
     infrastructure_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
     """Lost nodes that a task may see."""
     backoff_s: Annotated[float, Field(ge=0, le=600)] = 1.0
+    """First wait after an error of a task; it doubles each time, to a minute at most."""
     start_s: Annotated[float, Field(gt=0, le=1e6)] = 300.0
     """A worker that has not started after so long, and fetches no checkpoint either, is ended and tried once more, on
     another node where there is one; where that one does not start either and no other has, the run stops."""
@@ -57,6 +60,7 @@ class EngineSettings(Section):
     """Chunks of one tenant's videos that are being rendered at a time, so that few segments wait to be joined; a longer
     video is rendered alone."""
     keep_segments: bool = False
+    """Leave the segments and audio of published videos in the state."""
     models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0
     """Checkpoints whose models a worker keeps loaded, the least recently used go first; 0 means a quarter of the GPU's
     memory, or of a worker's share of the host's. What the running task uses always stays."""
@@ -68,8 +72,11 @@ class PathsSettings(Section):
     """Folders and addresses of a run, and those where its inputs may be."""
 
     state: str | None = None
+    """Folder or prefix in which progress is kept; else ``OUT.state``."""
     out: str | None = None
+    """Folder or prefix for outputs; else ``out`` beside the manifest."""
     models: str | None = None
+    """Folder of pulled checkpoints."""
     mirror: str | None = None
     """A folder or prefix that holds checkpoints under the registry's file names: a machine that lacks one fetches it
     from there, once."""

@@ -60,6 +60,7 @@ class LipsyncSettings(Section):
     checkpoint: str | None = None
     """A file of Wav2Lip weights instead of the registry's."""
     precision: PrecisionSetting = "auto"
+    """``auto`` is float16 on a GPU, bfloat16 on a CPU that has it in hardware, else float32."""
     batch_frames: Annotated[int, Field(ge=0, le=1024)] = 0
     """Faces a network call; 0 means 16 on a CPU, 128 on a GPU."""
     audio_offset_ms: Annotated[float, Field(ge=-5000, le=5000)] = 0.0
@@ -72,6 +73,7 @@ class LipsyncSettings(Section):
     """In pauses of the new audio: ``original`` shows the original lips where the original audio pauses too, and closes
     the mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
     min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
+    """Shorter pauses count as speech."""
 
 
 class DetectSettings(Section):
@@ -85,9 +87,11 @@ class DetectSettings(Section):
     stride: Annotated[int, Field(ge=1, le=50)] = 3
     """Every how many frames are searched; between them boxes are interpolated."""
     min_score: Share = 0.7
+    """Smallest score at which a detection counts as a face."""
     min_size_px: Annotated[float, Field(ge=0)] = 16.0
     """Smallest face, in pixels of the searched image."""
     batch_frames: Annotated[int, Field(ge=1, le=256)] = 8
+    """Images a network call."""
     cut_threshold: Annotated[float, Field(gt=0, le=255)] = 27.0
     """Content change between frames that counts as a cut."""
     checkpoint: str | None = None
@@ -109,7 +113,10 @@ class FacesSettings(Section):
     min_likeness: Annotated[float, Field(ge=-1, le=1)] = 0.363
     """Smallest cosine between a person's faces and the portrait's; the default is the one published for sface."""
     on_no_face: Literal["pass", "skip", "fail"] = "pass"
+    """Frames without the chosen face: ``pass`` leaves them as they are, ``skip`` leaves them out, ``fail`` fails the
+    row."""
     min_face_share: Share = 0.01
+    """Share of the frames that must show the chosen face; with fewer the row fails."""
     pads: Pads = (0, 10, 0, 0)
     """Pixels added to the box at top, bottom, left, right."""
     pads_share: tuple[PadShare, PadShare, PadShare, PadShare] = (0.0, 0.0, 0.0, 0.0)
@@ -121,8 +128,11 @@ class FacesSettings(Section):
     max_yaw_deg: Annotated[float, Field(ge=0, le=90)] = 70.0
     """Faces turned further to a side stay as they are; 90 dubs them all."""
     smooth_s: Annotated[float, Field(ge=0, le=5)] = 0.2
+    """Time over which boxes and landmarks are averaged; 0 leaves them as they are."""
     smoothing: Literal["centred", "reference"] = "centred"
+    """``centred`` averages around each frame; ``reference`` smooths as the original does, whatever `smooth_s` is."""
     max_gap_s: Annotated[float, Field(ge=0, le=60)] = 0.5
+    """A face unseen for longer starts a new track; over shorter gaps its box is interpolated."""
 
 
 class SourceSettings(Section):
@@ -160,6 +170,7 @@ class TimingSettings(Section):
 
     length: Literal["audio", "video", "shortest"] = "audio"
     extend: Literal["pingpong", "loop", "hold"] = "pingpong"
+    """A video that is too short runs back and forth (``pingpong``), starts again, or holds its last frame."""
 
 
 class CompositeSettings(Section):
@@ -169,6 +180,7 @@ class CompositeSettings(Section):
     """``face`` follows the lower face, ``soft`` fades at the sides of the box, ``box`` overwrites it as the original
     does."""
     feather: Annotated[float, Field(gt=0, le=0.3)] = 0.1
+    """Share of the box over which the mask fades at its rim."""
     match_light: bool = True
     """Give the new mouth the light and colour of the skin around it; not with ``box``."""
     linear_light: bool = True
@@ -260,6 +272,7 @@ class AudioEncodeSettings(Section):
 
     codec: Literal["auto", "copy", "aac", "libopus", "flac", "pcm_s16le", "alac"] = "auto"
     bitrate: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Bits a second of ``aac`` and ``libopus``; 0 is 64,000 a channel, for six at most."""
 
 
 class EncodeSettings(Section):
@@ -273,9 +286,13 @@ class EncodeSettings(Section):
     prores_ks in MOV, ffv1 in Matroska, libvpx-vp9 in WebM. Several
     are in the order of preference: all of a video is encoded by the first that a worker opens."""
     quality: Annotated[int, Field(ge=0, le=63)] | None = None
+    """Constant rate factor (``cq`` of nvenc), smaller is better; nothing for the encoder's usual one."""
     preset: str = "medium"
+    """Speed of the encoder, by x264's names."""
     keyframe_s: Annotated[float, Field(gt=0, le=60)] = 2.0
+    """Longest time from a key frame to the next."""
     pixel_format: str = "source"
+    """FFmpeg's name of it, or ``source``."""
     keep: tuple[Keep, ...] = KEEPS
     """Parts of the source's container that go along, where the output's can hold them; the result lists the rest."""
     audio: AudioEncodeSettings = AudioEncodeSettings()

@@ -50,7 +50,12 @@ class Setting:
 
 
 def settings_of(model: type[BaseModel] = Settings, section: str = "") -> Iterator[Setting]:
-    """Yield every key of a section and of those within it."""
+    """Yield every key of a section and of those within it.
+
+    Args:
+        model: The section's class.
+        section: Prefix of its keys, with the dot; empty for the whole.
+    """
     about = _docstrings(model)
     for name, field in model.model_fields.items():
         kind = field.annotation

@@ -78,7 +78,13 @@ class CorpusSpec:
 
 
 def draw_voice(rng: np.random.Generator, *, held_out: bool, language: str | None = None) -> Voice:
-    """Return a voice."""
+    """Return a voice.
+
+    Args:
+        rng: Source of the draw.
+        held_out: Draw a variant that training never hears, and from more languages.
+        language: The language; None draws one.
+    """
     languages = (*TRAIN_LANGUAGES, *HELD_OUT_LANGUAGES) if held_out else TRAIN_LANGUAGES
     chosen = language or languages[int(rng.integers(len(languages)))]
     variants = HELD_OUT_VARIANTS if held_out else TRAIN_VARIANTS
@@ -126,7 +132,14 @@ def draw_camera(rng: np.random.Generator) -> Camera:
 
 
 def talking_scene(seed: int, look_seed: int, speech: Speech, size: Size) -> Scene:
-    """Return one presenter who speaks, close to the camera."""
+    """Return one presenter who speaks, close to the camera.
+
+    Args:
+        seed: Chooses place, movement and camera.
+        look_seed: Seed of the presenter's looks, and of the room's.
+        speech: Words of the presenter; the scene is as long.
+        size: Of the frames.
+    """
     rng = np.random.default_rng([seed, 0x7A1])
     person = Person(
         look_seed,

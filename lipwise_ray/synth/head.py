@@ -66,12 +66,23 @@ class Head:
         return out * pose.scale + (pose.x, pose.y)
 
     def smooth(self, points: Points, depth: float | F64Array | None = None, *, closed: bool = True) -> skia.Path:
-        """Return a smooth curve through the points."""
+        """Return a smooth curve through the points.
+
+        Args:
+            points: x and y, shape (N, 2).
+            depth: z of the points; None for the surface of the face.
+            closed: Join the last point to the first.
+        """
         return smooth_path(self.project(points, depth), closed=closed)
 
 
 def smooth_path(points: F64Array, *, closed: bool = True) -> skia.Path:
-    """Return the Catmull-Rom curve through pixels of shape (N, 2)."""
+    """Return the Catmull-Rom curve through pixels of shape (N, 2).
+
+    Args:
+        points: Pixels, shape (N, 2).
+        closed: Join the last point to the first.
+    """
     count = len(points)
     path = skia.Path()
     path.moveTo(float(points[0, 0]), float(points[0, 1]))
@@ -119,7 +130,14 @@ def line(color: Rgb, width_px: float, alpha: float = 1.0, blur_px: float = 0.0) 
 
 
 def radial(centre: F64Array, radius_px: float, colors: Sequence[Rgb], stops: Sequence[float]) -> skia.Paint:
-    """Return a brush that changes colour with the distance from a point."""
+    """Return a brush that changes colour with the distance from a point.
+
+    Args:
+        centre: Pixel, shape (2,).
+        radius_px: Distance of the last colour.
+        colors: Colours from the centre outwards.
+        stops: Distance of each colour as a share of the radius, rising from 0 to 1.
+    """
     brush = skia.Paint(AntiAlias=True)
     brush.setShader(
         skia.GradientShader.MakeRadial(

@@ -31,7 +31,14 @@ class Liveliness:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Pose and eyes at one time."""
+    """Pose and eyes at one time.
+
+    Attributes:
+        pose: Place and angles of the head.
+        blink: 0 open to 1 shut.
+        gaze: Of the pupils, -1 to 1 in x and y.
+        brows: -1 low to 1 raised.
+    """
 
     pose: Pose
     blink: float

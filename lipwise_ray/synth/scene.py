@@ -66,7 +66,17 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A clip before it is drawn. The first shot begins at 0."""
+    """A clip before it is drawn. The first shot begins at 0.
+
+    Attributes:
+        size: Of the frames.
+        seconds: Length.
+        shots: In order; each lasts until the next.
+        sound: Mono samples in [-1, 1] at 16 kHz, shape (N,).
+        camera: Effects on all frames.
+        seed: Seed of the camera's noise.
+        rate: Frames a second.
+    """
 
     size: Size
     seconds: float
@@ -84,7 +94,15 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class SeenFace:
-    """A face in a frame."""
+    """A face in a frame.
+
+    Attributes:
+        look_seed: Seed of the person's looks.
+        truth: Box and points, in pixels.
+        pose: Place and angles of the head.
+        mouth: The columns of `visemes.PARAMETERS`, shape (6,).
+        speaking: A phoneme of the person's speech sounds at that time.
+    """
 
     look_seed: int
     truth: FaceTruth

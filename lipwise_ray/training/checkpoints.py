@@ -34,6 +34,12 @@ def save(path: Path, task: TrainingTask, step: int, extra: dict[str, Any]) -> No
     The keys of the original's loader come first: ``state_dict``, ``optimizer``, ``global_step``,
     ``global_epoch``.
 
+    Args:
+        path: The file.
+        task: The network, its optimiser and its state.
+        step: Steps that are done.
+        extra: Values that `load` returns beside the step.
+
     Raises:
         StorageError: The disk is full.
     """

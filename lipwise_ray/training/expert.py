@@ -27,6 +27,11 @@ def cosine_loss(sound: Tensor, face: Tensor, in_sync: Tensor) -> Tensor:
     """Return the binary cross-entropy of the cosine. Source: Wav2Lip color_syncnet_train.py, cosine_loss.
 
     The embeddings come out of a ReLU, so that the cosine lies in [0, 1].
+
+    Args:
+        sound: Embeddings of audio, shape (B, D).
+        face: Embeddings of lips, shape (B, D).
+        in_sync: 1 for pairs that belong together, 0 for others, shape (B,).
     """
     cosine = functional.cosine_similarity(sound.float(), face.float()).clamp(0, 1)
     return functional.binary_cross_entropy(cosine, in_sync)

@@ -166,6 +166,13 @@ def prepare_footage(
 
     Run again, it goes on: what is prepared stays. ``skipped.csv`` says why clips are missing.
 
+    Args:
+        footage: Files by list.
+        out: Folder of the prepared data set.
+        preparer: Makes the handler of each worker.
+        address: Ray cluster; ``local`` for one on this machine.
+        workers: Number of workers; 0 for one a core, or one a GPU where there are any.
+
     Yields:
         Each clip with its number of frames, or with what is wrong with it.
 

@@ -39,7 +39,12 @@ _SSIM_PX, _SSIM_LIGHT, _SSIM_CONTRAST = 7, 0.01**2, 0.03**2
 
 
 def network_input(target: Tensor, reference: Tensor) -> Tensor:
-    """Return the generator's six channels: the target without its lower half, then the reference."""
+    """Return the generator's six channels: the target without its lower half, then the reference.
+
+    Args:
+        target: Faces (N, 3, 96, 96) to draw.
+        reference: Other faces of the same people, of the same shape.
+    """
     masked = target.clone()
     masked[:, :, _HALF:] = 0
     return torch.cat((masked, reference), dim=1)
@@ -62,7 +67,12 @@ def sync_loss(expert: nn.Module, mel: Tensor, faces: Tensor) -> Tensor:
 
 
 def edge_loss(apart: Tensor, counts: Tensor | float) -> Tensor:
-    """Return the L1 loss of neighbouring pixels' differences, where faces (N, 3, 96, 96) are `apart`."""
+    """Return the L1 loss of neighbouring pixels' differences, where faces (N, 3, 96, 96) are `apart`.
+
+    Args:
+        apart: Differences of drawn and true faces, shape (N, 3, 96, 96).
+        counts: Weights of the pixels, shape (N, 1, 96, 96), or one for all.
+    """
     inner = counts[:, :, 1:, 1:] if isinstance(counts, Tensor) else counts
     down, across = apart.diff(dim=2)[:, :, :, 1:], apart.diff(dim=3)[:, :, 1:]
     return ((down.abs() + across.abs()) * inner).mean()
@@ -70,6 +80,11 @@ def edge_loss(apart: Tensor, counts: Tensor | float) -> Tensor:
 
 def structure_loss(drawn: Tensor, target: Tensor, counts: Tensor | float) -> Tensor:
     """Return 1 - SSIM of faces (N, 3, 96, 96) in [0, 1], over windows of 7 x 7 pixels.
+
+    Args:
+        drawn: Drawn faces.
+        target: True ones.
+        counts: Weights of the pixels, shape (N, 1, 96, 96), or one for all.
 
     Source: Wang et al. 2004, with uniform windows, as scikit-image has them by default.
     """

@@ -52,7 +52,13 @@ class RunLog:
         )
 
     def write(self, step: int, split: str, metrics: dict[str, float]) -> None:
-        """Add the numbers of a step."""
+        """Add the numbers of a step.
+
+        Args:
+            step: Number of the step.
+            split: ``train`` or ``val``.
+            metrics: Numbers by name.
+        """
         for name, value in metrics.items():
             self._table.writerow({"step": step, "split": split, "metric": name, "value": f"{value:.6g}"})
             self._board.add_scalar(f"{split}/{name}", value, step)

@@ -206,6 +206,11 @@ def _hash_of_notes(clips: Path) -> str | None:
 def compare(settings: TrainSettings, record: Json, folder: Path) -> None:
     """Compare with what the folder's run was started with.
 
+    Args:
+        settings: Settings of this start.
+        record: Their record, of `record_of`.
+        folder: Folder of the run.
+
     Raises:
         SettingsError: It was started with other settings.
         StateError: The record is damaged or missing.

@@ -19,7 +19,12 @@ _PAPER = 245
 
 
 def grid(rows: Sequence[Sequence[U8Array]], titles: Sequence[str]) -> U8Array:
-    """Return images in rows under their titles, BGR."""
+    """Return images in rows under their titles, BGR.
+
+    Args:
+        rows: Images of each row, BGR, shape (H, W, 3).
+        titles: One for each row.
+    """
     height = max(image.shape[0] for row in rows for image in row)
     width = max(sum(image.shape[1] + _GAP_PX for image in row) for row in rows)
     out = np.full(((height + _TITLE_PX + _GAP_PX) * len(rows), width + _GAP_PX, 3), _PAPER, np.uint8)

@@ -17,6 +17,12 @@ def run_on_workers(settings: TrainSettings, folder: Path, workers: int, address:
     of a batch, so that the numbers are near those of one worker with a batch as large as all parts
     together, not equal to them.
 
+    Args:
+        settings: Settings of the run.
+        folder: Folder of the run.
+        workers: Number of workers.
+        address: Ray cluster; ``local`` for one on this machine.
+
     Raises:
         SetupError: Ray cannot be started, or has too little for the workers.
         LipwiseError: What stopped a worker.

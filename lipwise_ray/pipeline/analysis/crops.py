@@ -49,7 +49,12 @@ def resampled(index: FrameIndex) -> I64Array:
 
 
 def frames_at_25_hz(times_s: FloatArray, end_s: Fraction) -> I64Array:
-    """Return the frame that is shown at each 25th of a second, shape (N,), by when frames begin and end."""
+    """Return the frame that is shown at each 25th of a second, shape (N,), by when frames begin and end.
+
+    Args:
+        times_s: Times at which the frames begin, from 0, shape (F,).
+        end_s: Time at which the last one ends.
+    """
     grid = np.arange(max(1, int(end_s * CROP_RATE_HZ))) / CROP_RATE_HZ
     return np.searchsorted(times_s, grid + _TIME_SLACK_S, side="right") - 1
 

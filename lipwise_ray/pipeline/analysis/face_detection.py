@@ -40,6 +40,17 @@ def scan(
     Looks at every `stride`-th frame of the video and at the first frame after a cut, so what is
     found does not depend on where the stretch begins: the frame before it is read too, for the
     change measure.
+
+    Args:
+        info: The video.
+        index: Its frames.
+        recipe: Steps that prepare them.
+        span: Part of the video.
+        detector: Finds faces.
+        settings: Stride, size of the searched image, and threshold of cuts.
+        threads: Of the decoder.
+        salvage: Work with what decodes.
+        on_frame: Called for every frame of the stretch.
     """
     first = max(0, span.start - 1)
     meter = ChangeMeter()
@@ -104,7 +115,12 @@ def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tr
 
 
 def crop_rules(settings: Settings, rate: Fraction) -> CropRules:
-    """Return the rules by which a video's faces become crops, or are left alone."""
+    """Return the rules by which a video's faces become crops, or are left alone.
+
+    Args:
+        settings: The job's.
+        rate: Frames a second, by which times become numbers of frames.
+    """
     faces = settings.faces
     is_reference = faces.smoothing == "reference"
     return CropRules(

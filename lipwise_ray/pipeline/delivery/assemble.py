@@ -195,7 +195,15 @@ def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | Non
 
 
 def record_published(store: Store, result: DubResult, record: Json, first_id: str | None, *, keep: bool) -> None:
-    """Record what was published, and remove what led to it; of several attempts all."""
+    """Record what was published, and remove what led to it; of several attempts all.
+
+    Args:
+        store: The state.
+        result: The result.
+        record: The same as JSON values, as it is written.
+        first_id: Job of the row's own settings, under which a later run looks; None where that is the result's own.
+        keep: Leave segments and audio in the state.
+    """
     # Under the row's own settings last: that is where a later run looks.
     for job_id in dict.fromkeys((result.job_id, first_id or result.job_id)):
         store.write(layout.result(job_id), to_json(record))
@@ -203,7 +211,13 @@ def record_published(store: Store, result: DubResult, record: Json, first_id: st
 
 
 def measure_rendered(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> VideoMeasures | Repairs:
-    """Return the figures of a rendered video before it is published, for the gate."""
+    """Return the figures of a rendered video before it is published, for the gate.
+
+    Args:
+        job: The job.
+        payload: Facts about it.
+        unscored: Chunks whose scoring was given up.
+    """
     gathered = _gather(job, payload, unscored)
     if isinstance(gathered, Repairs):
         return gathered
@@ -273,7 +287,13 @@ def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _G
 
 
 def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
-    """Remove the segments and the sounds of a published job, those of attempts that never committed too."""
+    """Remove the segments and the sounds of a published job, those of attempts that never committed too.
+
+    Args:
+        store: The state.
+        job_id: The job.
+        keep: Remove nothing.
+    """
     if keep:
         return
     gone = tuple(
@@ -284,7 +304,13 @@ def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
 
 
 def sweep_attempts(store: Store, result: DubResult, *, keep: bool) -> None:
-    """Do the same for a published job and the attempts at its row that are over."""
+    """Do the same for a published job and the attempts at its row that are over.
+
+    Args:
+        store: The state.
+        result: The published job's, with its attempts.
+        keep: Remove nothing.
+    """
     over = jobs_over([(one.verdict, one.job_id) for one in result.attempts or ()])
     for job_id in dict.fromkeys([result.job_id, *over]):
         sweep_segments(store, job_id, keep=keep)

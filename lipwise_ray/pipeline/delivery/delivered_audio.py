@@ -79,7 +79,7 @@ def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, kn
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:
-    """Return the settings of a job's audio encoder.
+    """Return the codec of a job's audio, as `encode.audio.codec` names it.
 
     Raises:
         SettingsError: It is not what `encode.deliver` asks for.

@@ -95,6 +95,10 @@ class Choice:
 
         The number format counts where it is not what each kind of device had before it counted: bfloat16 on CUDA,
         float32 on a CPU.
+
+        Args:
+            identity: Of the job before the choice.
+            device: ``cpu`` or ``cuda``.
         """
         decisive = identity["settings"]
         decisive = {**decisive, "encode": {**decisive["encode"], "codec": self.codec}}

@@ -23,6 +23,10 @@ _SLACK_S = Fraction(1, 50)  # times are often rounded
 def check_alone(faces: str, times_s: Times) -> None:
     """Check that a face's sounds, in order, do not overlap.
 
+    Args:
+        faces: Rule that chooses the face, for messages.
+        times_s: ``[start, end)`` of each sound, by start.
+
     Raises:
         FaceError: Two of them do.
     """
@@ -35,6 +39,13 @@ def check_turns(
     parts: tuple[DialogueFacts, ...], source: I64Array, timeline: Timeline, chosen: FaceSelection, settings: Settings
 ) -> None:
     """Check several speakers against the planned frames.
+
+    Args:
+        parts: Dialogue of each face.
+        source: Source frame behind each output frame, shape (N,).
+        timeline: Times at which the output frames are shown.
+        chosen: Faces to dub, by source frame.
+        settings: The job's.
 
     Raises:
         FaceError: A speaker has no face, or is never heard; or one face would say two things at once.
@@ -118,7 +129,13 @@ def _check_part(
 
 
 def why_left_alone(frames: I64Array, chosen: FaceSelection, settings: Settings) -> str:
-    """Return the number of some source frames with faces that were left alone, and why, for a message."""
+    """Return the number of some source frames with faces that were left alone, and why, for a message.
+
+    Args:
+        frames: Numbers of the source frames.
+        chosen: Faces of the video, those left alone included.
+        settings: The job's.
+    """
     rules = settings.faces
     left_alone = {
         f"under {rules.min_face_px:g} px in {{}} (faces.min_face_px)": chosen.too_small,

@@ -33,6 +33,20 @@ class JobSpec:
     """Specification of a row's job, all defaults filled in.
 
     ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
+
+    Attributes:
+        row_id: The row's id.
+        video: Path or address.
+        audio: Path or address.
+        output: Path under the output root.
+        output_address: The whole path or address.
+        tracks: Address of the row's own face tracks; None to look for faces.
+        start_s: First second of the video that is used.
+        end_s: Second of the video at which use ends; None for its end.
+        language: Of the new audio; ``auto`` where it is to be heard, None where nobody says.
+        tags: The row's; the first is its tenant.
+        settings: The row's, all layers merged.
+        speakers: Faces and what each says; none where one rule of the settings chooses the faces.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT

@@ -46,6 +46,14 @@ def encode_spec(
 ) -> EncodeSpec:
     """Return the encoding of a job's segments; without a plan, well enough to try the encoder.
 
+    Args:
+        settings: The job's.
+        output: Name of the output file; its ending chooses the container.
+        recipe: Steps that prepare the frames.
+        video: The source.
+        threads: Of the encoder.
+        plan: Gives the frame rate; None takes the source's mean rate.
+
     Raises:
         SettingsError: The container cannot carry the codec, or the codec is not what `encode.deliver` asks for.
     """
@@ -84,6 +92,11 @@ def encode_spec(
 
 def encoder_of(settings: Settings, output: str, info: VideoInfo) -> str:
     """Return the encoder of a job.
+
+    Args:
+        settings: The job's.
+        output: Name of the output file; its ending chooses the container.
+        info: The source.
 
     Raises:
         SettingsError: The container cannot carry it, or it is not what `encode.deliver` asks for.
@@ -163,6 +176,22 @@ def render_chunk(
     """Render a chunk into `target`, decode it again, and return the marker that will commit it.
 
     Without a lip-sync model its frames stay the original ones.
+
+    Args:
+        job: The job.
+        job_id: Names its plan and its segments.
+        chunk_number: The chunk.
+        recipe: Steps that prepare the source frames.
+        lipsync: The network; None leaves all faces as they are.
+        restorer: Makes new faces sharper; None for no restoration.
+        parser: Keeps things in front of a face out of its mask; None for none.
+        upscaler: Enlarges finished frames; None keeps their size.
+        target: The segment file.
+        attempt: Name of this attempt at the chunk, a part of the segment's key.
+        threads: Of decoders and the encoder.
+        begin: Time of `time.perf_counter` at which the work on the chunk began.
+        on_frame: Called after each encoded frame.
+        on_check: Called for each frame while the segment is decoded again.
     """
     plan = read_plan(job.store, job_id)
     chunk: Span = plan.chunks[chunk_number]

@@ -16,6 +16,11 @@ def used_frames(index: FrameIndex, start_s: float, end_s: float | None) -> I64Ar
 
     At a variable rate the one that is shown at the start is among them: a recorded screen stands still for long.
 
+    Args:
+        index: Frames of the source.
+        start_s: From the first frame on.
+        end_s: From the first frame on; None for the end of the source.
+
     Raises:
         InputError: There are none.
     """
@@ -37,7 +42,14 @@ def used_frames(index: FrameIndex, start_s: float, end_s: float | None) -> I64Ar
 
 
 def shown_ticks(index: FrameIndex, used: I64Array, start_s: float, end_s: float | None) -> I64Array:
-    """Return for how many ticks each used frame of a variable rate is shown: what of it lies between two seconds."""
+    """Return for how many ticks each used frame of a variable rate is shown: what of it lies between two seconds.
+
+    Args:
+        index: Frames of the source.
+        used: Numbers of the used ones, shape (N,).
+        start_s: From the first frame on.
+        end_s: From the first frame on; None for the end of the source.
+    """
     zero, tick_s = int(index.pts[0]), float(index.time_base)
     begins, ends = index.pts[used], np.append(index.pts[1:], index.end_pts)[used]
     is_cut = begins < zero + (start_s - _slack_s(index)) / tick_s

@@ -297,7 +297,12 @@ class RowFlow(RowTasks[DubResult]):
         return [self._last()]
 
     def settle(self, history: Attempts, best_id: str) -> Task:
-        """Return the task that records how a row ended whose video is published already."""
+        """Return the task that records how a row ended whose video is published already.
+
+        Args:
+            history: Records of the row's attempts.
+            best_id: Job of the attempt that is published.
+        """
         self._enter("assembling")
         payload = SettlePayload(self.base, history, best_id)
         return self._task(SETTLE, f"{best_id}/{len(history.attempts)}", payload)

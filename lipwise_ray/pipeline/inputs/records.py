@@ -37,7 +37,14 @@ _COLUMNS = ArraySpec("float32", ("C", "B"), kinds="f")
 
 
 def keep_record(store: Store, scratch: Path, key: str, save: Callable[[Path], None]) -> None:
-    """Write a record's file and put it into the state."""
+    """Write a record's file and put it into the state.
+
+    Args:
+        store: The state.
+        scratch: Folder for temporary files.
+        key: Key of the record.
+        save: Writes the record to the path that it is given.
+    """
     with scratch_file(scratch, "record.npz") as temporary:
         save(temporary)
         store.put_file(key, temporary)
@@ -80,6 +87,15 @@ def open_video(
 ) -> Video:
     """Return a video's record; its index is built once for its content. An image sequence has that `rate`.
 
+    Args:
+        store: The state.
+        scratch: Folder for temporary files.
+        path: A local file, or a series of images.
+        video_id: Names its content.
+        salvage: Index the frames that decode, also of a damaged file.
+        limits: Limits on its size; None for the default ones.
+        rate: Frames a second of an image sequence.
+
     Raises:
         MediaError: The video cannot be used, or is too large.
     """
@@ -103,6 +119,14 @@ def open_audio(
     store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool, limits: LimitsSettings | None = None
 ) -> Audio:
     """Return a sound's record; it is decoded and its mel and cepstra computed once for its content.
+
+    Args:
+        store: The state.
+        scratch: Folder for temporary files.
+        path: A local file.
+        audio_id: Names its content.
+        salvage: Keep what decodes of a damaged stream.
+        limits: Limits on its size and length; None for the default ones, by the header alone.
 
     Raises:
         MediaError: The file cannot be opened, is damaged or too large.
@@ -143,7 +167,13 @@ def open_audio(
 
 
 def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[DecodedAudio, int] | None:
-    """Return a sound's length and the columns of its mel, when its record, mel and cepstra are whole."""
+    """Return a sound's length and the columns of its mel, when its record, mel and cepstra are whole.
+
+    Args:
+        store: The state.
+        audio_id: Names the sound's content.
+        salvage: It was opened as one that may be damaged.
+    """
     record = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
     if record is None:
         return None
@@ -177,6 +207,11 @@ def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limit
 def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
     """Return a mask of the columns of a mel that hold speech.
 
+    Args:
+        store: The state.
+        mel_key: Key of the mel.
+        min_pause_s: Shorter pauses count as speech.
+
     Raises:
         StorageError: It is gone.
     """
@@ -184,7 +219,13 @@ def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
 
 
 def sound_of(store: Store, audio_id: str, *, salvage: bool) -> DecodedAudio | None:
-    """Return a sound's length when it was opened before; its mel and cepstra are not looked at."""
+    """Return a sound's length when it was opened before; its mel and cepstra are not looked at.
+
+    Args:
+        store: The state.
+        audio_id: Names the sound's content.
+        salvage: It was opened as one that may be damaged.
+    """
     known = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
     return _sound(known) if known else None
 

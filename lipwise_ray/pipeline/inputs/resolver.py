@@ -132,6 +132,10 @@ class Media:
     def local(self, address: str, identity: str) -> Path:
         """Return a local file with an input's contents, downloaded once a machine.
 
+        Args:
+            address: A path or an address.
+            identity: Id of the contents when the job began, as `identity` returned it.
+
         Raises:
             InputError: It may not be read, or is not what it was when the job began.
             StorageError: The store refused, or the disk is full.
@@ -191,7 +195,13 @@ def _copy_name(address: str, identity: str) -> str:
 
 
 def media_of(settings: Settings, cache: Cache, on_block: Callable[[], None] = lambda: None) -> Media:
-    """Return the inputs that a run's settings allow."""
+    """Return the inputs that a run's settings allow.
+
+    Args:
+        settings: The run's.
+        cache: For copies of what lies elsewhere.
+        on_block: Called while files arrive.
+    """
     rate = Fraction(settings.source.still_rate)
     return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block, rate)
 

@@ -190,7 +190,12 @@ def read_rows(path: Path, columns: Columns, make: Callable[[str], RowParser], ad
 
 
 def check_twins(cells: Cells, columns: Iterable[str]) -> None:
-    """Note where several rows have the same id, or the same output; the table is ready to be asked."""
+    """Note where several rows have the same id, or the same output; the table is ready to be asked.
+
+    Args:
+        cells: Reads the rows; its table holds all of them.
+        columns: Columns whose values must differ: ``id``, and ``output`` where there are outputs.
+    """
     for column in columns:
         for value, twins in cells.table.twins(column):
             for line, row_id in twins:

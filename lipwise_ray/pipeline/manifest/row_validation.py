@@ -131,7 +131,13 @@ class Cells:
         return not wrong
 
     def wrong(self, column: str | None, happened: str, do: str = "") -> None:
-        """Note what is wrong with the row: with a column of it, or as a whole."""
+        """Note what is wrong with the row: with a column of it, or as a whole.
+
+        Args:
+            column: The column; None for the row as a whole.
+            happened: Finding, for the message.
+            do: Advice, for the message; empty for none.
+        """
         where = f"line {self.line}" + (f" (id={self.id})" if self.id else "")
         where += (f', column "{column}"' if column else "") + self.within
         known = column in self._columns.all
@@ -140,7 +146,12 @@ class Cells:
         )
 
     def file(self, column: str, text: str) -> str:
-        """Return the absolute path or address of an input."""
+        """Return the absolute path or address of an input.
+
+        Args:
+            column: The column.
+            text: As the manifest spells it; empty gives an empty address.
+        """
         if not text:
             return ""
         try:
@@ -182,7 +193,14 @@ class Cells:
     def choice(
         self, text: dict[str, str], column: str, known: tuple[str, ...], into: dict[str, dict[str, Any]]
     ) -> None:
-        """Put one of a few words into the settings of `timing`."""
+        """Put one of a few words into the settings of `timing`.
+
+        Args:
+            text: The row's cells by column.
+            column: The column, and the key in ``timing``.
+            known: Words that are allowed.
+            into: Settings by section, which get the word; an empty cell leaves them.
+        """
         value = text.get(column, "").lower()
         if not value:
             return
@@ -194,7 +212,12 @@ class Cells:
         into.setdefault("timing", {})[column] = value
 
     def faces(self, text: str, into: dict[str, dict[str, Any]]) -> None:
-        """Put the rule that chooses faces into the settings."""
+        """Put the rule that chooses faces into the settings.
+
+        Args:
+            text: The rule; empty for that of the run's settings.
+            into: Settings by section, which get the rule.
+        """
         if text:
             into.setdefault("faces", {})["select"] = self.rule("faces", text)
 
@@ -208,7 +231,12 @@ class Cells:
         return f"{LIKE}:{self.file(column, rule.image)}" if rule.kind == LIKE else text
 
     def seconds(self, column: str, text: str) -> float | None:
-        """Return a time, None where there is none."""
+        """Return a time, None where there is none.
+
+        Args:
+            column: The column.
+            text: Seconds, or ``h:mm:ss``; empty for none.
+        """
         if not text:
             return None
         clock = _CLOCK.match(text)

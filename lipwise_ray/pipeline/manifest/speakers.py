@@ -41,12 +41,22 @@ def rules_of(speakers: Sequence[Speaker], settings: Settings) -> list[SelectionR
 
 
 def detects(rules: Iterable[SelectionRule], tracks: str | None) -> bool:
-    """Tell whether a row needs its video scanned for faces."""
+    """Tell whether a row needs its video scanned for faces.
+
+    Args:
+        rules: Rules that choose the row's faces.
+        tracks: Address of the row's own face tracks; None where it brings none.
+    """
     return tracks is None and any(rule.kind != BOX for rule in rules)
 
 
 def needs_detector(rules: Sequence[SelectionRule], tracks: str | None) -> bool:
-    """Tell whether a row needs a face detector: for its video, or for portraits."""
+    """Tell whether a row needs a face detector: for its video, or for portraits.
+
+    Args:
+        rules: Rules that choose the row's faces.
+        tracks: Address of the row's own face tracks; None where it brings none.
+    """
     return detects(rules, tracks) or bool(portraits(rules))
 
 

@@ -53,6 +53,11 @@ def gap_closed(before: float, after: float, true: float) -> float:
 
     Lips that a judge likes better than the true ones have closed the gap and no more: what they gain beyond it tells
     of the judge, not of the lips.
+
+    Args:
+        before: Distance of the original lips.
+        after: Distance of the dubbed lips.
+        true: Distance of the true lips, smaller than `before`.
     """
     return min(1.0, max(0.0, (before - after) / (before - true)))
 
@@ -101,6 +106,12 @@ def _crops(file: Path, detector: FaceDetector, settings: Settings, mel_columns: 
 
 def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_columns: int) -> dict[int, U8Array]:
     """Return a video's face at 25 frames a second, as the networks see it; a still is repeated for the sound.
+
+    Args:
+        video: The file.
+        detector: Finds the faces.
+        settings: Rules by which the face is chosen and followed.
+        mel_columns: Columns of the audio's mel, for a still's length.
 
     Raises:
         InputError: The file cannot be used.

@@ -102,7 +102,16 @@ class Spread:
 
 @dataclass(slots=True)
 class Totals:
-    """All that a video's stretches left, added up."""
+    """All that a video's stretches left, added up.
+
+    Attributes:
+        total: Distances at each shift, summed over windows, shape (31,).
+        windows: Number of windows that were summed.
+        broken: Number of those left out, for a distance that is not finite.
+        curve: LSE-C by second.
+        sums: Totals by what was measured, and by ``<name>_count`` how many were added up.
+        spread: Features of faces.
+    """
 
     total: F64Array = field(default_factory=lambda: np.zeros(SHIFTS))
     windows: int = 0

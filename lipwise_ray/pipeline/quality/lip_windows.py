@@ -44,6 +44,12 @@ class AudioFeatures:
     def of(scorer: SyncScorer, store: Store, sound_id: str, *, salvage: bool) -> AudioFeatures:
         """Return a sound of the state.
 
+        Args:
+            scorer: The sync scorer.
+            store: The state.
+            sound_id: Names the sound.
+            salvage: It was opened as one that may be damaged.
+
         Raises:
             StorageError: What is heard of it is gone.
         """

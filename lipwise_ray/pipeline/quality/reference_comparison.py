@@ -58,7 +58,12 @@ class ComparisonSums:
     features: tuple[list[F32Array], list[F32Array]] = field(default_factory=lambda: ([], []))
 
     def add(self, name: str, value: float | None) -> None:
-        """Add a figure of a frame."""
+        """Add a figure of a frame.
+
+        Args:
+            name: Name of the figure.
+            value: The figure; None leaves the frame out of its mean.
+        """
         if value is not None:
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.sums[f"{name}_count"] = self.sums.get(f"{name}_count", 0) + 1

@@ -164,6 +164,14 @@ def stills(
     """Return images (JPEG) of the face in the middle of the dubbed frames, original and dubbed.
 
     None where that frame is in another chunk, or no frame is dubbed.
+
+    Args:
+        job: The job.
+        plan: Its plan.
+        chunk: Number of the chunk that is scored.
+        recipe: Steps that prepare its source frames.
+        job_id: Job whose segments are read.
+        threads: Of the decoders.
     """
     shown = np.isin(plan.source, plan.chosen.frame) & (np.max([part.opacity for part in plan.parts], axis=0) > 0)
     frames = np.flatnonzero(shown)

@@ -157,7 +157,14 @@ def reduce_scores(
 
 
 def sync_scores(scorer: ScoredBy, scores: Mapping[Measure, SyncScore], why: dict[str, str], curve: Curve) -> SyncScores:
-    """Return a video's scores with the network that gave them."""
+    """Return a video's scores with the network that gave them.
+
+    Args:
+        scorer: Record of the network.
+        scores: Scores by what was compared with the audio.
+        why: Reasons for scores that are missing, by the same.
+        curve: LSE-C by second.
+    """
     return SyncScores(
         judge=scorer.judge,
         judge_sha256=scorer.judge_sha256,
