@@ -71,7 +71,15 @@ class Instant:
 
 
 def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig], Engine] | None, *sets: str) -> float:
-    """Run a manifest quietly and return its seconds."""
+    """Run a manifest quietly and return its seconds.
+
+    Args:
+        folder: Folder for outputs and state.
+        manifest: The manifest.
+        name: Name of the folder of outputs; the state is beside it.
+        make: Makes the engine; None for the product's own.
+        sets: Settings, as ``--set`` takes them.
+    """
     import lipwise_ray
     from lipwise_ray.backends.factory import make_engine
     from lipwise_ray.pipeline.manifest.dub_rows import read_manifest

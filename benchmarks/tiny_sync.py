@@ -66,7 +66,13 @@ LINE = 0.07
 
 
 def scenes(seed: int, number: int, seconds: float) -> tuple[Scene, Scene]:
-    """Return a clip as it was filmed, and the same presenter saying something else."""
+    """Return a clip as it was filmed, and the same presenter saying something else.
+
+    Args:
+        seed: Seed of the benchmark.
+        number: Number of the clip; each draws another presenter.
+        seconds: Shortest duration of each.
+    """
     rng = np.random.default_rng([seed, number, 0xBE9C])
     look = HELD_OUT + int(rng.integers(HELD_OUT))
     voices = [draw_voice(rng, held_out=True) for _ in range(2)]
@@ -101,7 +107,14 @@ def frames_of(video: Path) -> list[Any]:
 
 
 def upright(rgb: Any, pose: Pose, x: Any, y: Any) -> Any:
-    """Return the picture at points of the head, a grid of columns `x` and rows `y`, whatever the head does."""
+    """Return the picture at points of the head, a grid of columns `x` and rows `y`, whatever the head does.
+
+    Args:
+        rgb: The picture, uint8 of shape (height, width, 3).
+        pose: Pose of the head in it.
+        x: Columns of the grid, in half widths of the face, to the right of its middle.
+        y: Its rows, likewise, downwards.
+    """
     columns, rows = np.meshgrid(x, y)
     at = Head(pose).project(np.stack([columns.ravel(), rows.ravel()], axis=1), lift=0.05).astype(np.float32)
     return cv2.remap(rgb, at[:, 0].reshape(rows.shape), at[:, 1].reshape(rows.shape), cv2.INTER_LINEAR)

@@ -129,7 +129,12 @@ def _enter(folder: str) -> None:
 
 
 def words_of(request: Request, state: str) -> list[str]:
-    """Return the command line that is the same as a request."""
+    """Return the command line that is the same as a request.
+
+    Args:
+        request: The request.
+        state: Address of the state, which a request does not hold.
+    """
     words: list[str] = [request.verb]
     told = {"job": request.job, "preset": request.preset, "out": request.out, "address": request.address}
     told |= {"shard": request.shard}

@@ -32,6 +32,11 @@ Dashboard = Annotated[
 def send(run: RunToSend, *, name: str | None, detach: bool) -> int:
     """Send a run to a cluster and follow it; return the exit code.
 
+    Args:
+        run: The run.
+        name: Id of the run; None for a new one. One that the cluster has is not sent again.
+        detach: Return once it is sent.
+
     Raises:
         LipwiseError: Something that the run needs is not there, or the cluster refuses.
     """
@@ -96,6 +101,11 @@ def logs(
 def show_status(address: str, name: str | None, *, as_json: bool) -> None:
     """List the runs of a cluster, or one of them.
 
+    Args:
+        address: The cluster's dashboard.
+        name: Id of a run; None for all.
+        as_json: Print a JSON object a run.
+
     Raises:
         LipwiseError: There is none of that name, or the cluster refuses.
     """
@@ -116,6 +126,10 @@ def show_status(address: str, name: str | None, *, as_json: bool) -> None:
 
 def stop(address: str, name: str) -> None:
     """Ask a run on a cluster to end.
+
+    Args:
+        address: The cluster's dashboard.
+        name: Id of the run.
 
     Raises:
         LipwiseError: There is none of that name at work, or the cluster refuses.

@@ -278,7 +278,13 @@ class BarDisplay(Display):
 
 @contextmanager
 def show(stop: StopFlag, *, as_json: bool = False, done: str = "rendered") -> Generator[Display, None, None]:
-    """Show runs in the way that fits where standard error goes, and a stop that is asked for meanwhile."""
+    """Show runs in the way that fits where standard error goes, and a stop that is asked for meanwhile.
+
+    Args:
+        stop: Tells the display of a stop that is asked for.
+        as_json: As for `Display`.
+        done: As for `Display`.
+    """
     kind = BarDisplay if sys.stderr.isatty() else Display
     display = kind(as_json=as_json, done=done)
     stop.tell_by(display.stopping)

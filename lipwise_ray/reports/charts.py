@@ -13,7 +13,13 @@ _LEFT, _BOTTOM, _TOP = 36, 18, 8
 
 
 def bars(values: Sequence[float], labels: Sequence[str], title: str) -> str:
-    """Return a column a value."""
+    """Return a bar chart: a column a value.
+
+    Args:
+        values: Heights of the columns, from 0 on.
+        labels: A tooltip for each; the first and the last stand below the axis.
+        title: Name of the chart for screen readers.
+    """
     top = max([*values, 1e-9])
     step = (_WIDTH - _LEFT) / max(1, len(values))
     inner = _HEIGHT - _BOTTOM - _TOP
@@ -28,7 +34,13 @@ def bars(values: Sequence[float], labels: Sequence[str], title: str) -> str:
 
 
 def histogram(values: Sequence[float], title: str, bins: int = 16) -> str:
-    """Return a histogram of values; empty where there are none."""
+    """Return a histogram of values; empty where there are none.
+
+    Args:
+        values: A value a video.
+        title: Name of the chart for screen readers; the number of videos is added.
+        bins: Number of columns.
+    """
     if not values:
         return ""
     counts, edges = np.histogram(values, bins=bins)
@@ -37,7 +49,13 @@ def histogram(values: Sequence[float], title: str, bins: int = 16) -> str:
 
 
 def line(values: Sequence[float | None], title: str, unit: str = "s") -> str:
-    """Return a curve with gaps where values are missing."""
+    """Return a curve with gaps where values are missing.
+
+    Args:
+        values: A value at each unit of the axis, None where it is missing.
+        title: Name of the chart for screen readers.
+        unit: Unit of the horizontal axis.
+    """
     numbers = [value for value in values if value is not None]
     if not numbers:
         return ""

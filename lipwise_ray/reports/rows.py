@@ -76,6 +76,10 @@ class RunReport:
 def collect(store: Store, run_id: str | None = None) -> RunReport:
     """Return a run, the latest without a name.
 
+    Args:
+        store: The state.
+        run_id: Id of the run; None for the latest.
+
     Raises:
         StateError: There is no such run.
     """
@@ -222,7 +226,12 @@ def _attempts(store: Store, job_id: str, run_id: str) -> int:
 
 
 def row_of(record: Json, attempts: int) -> FlatRow:
-    """Return a row's outcome as a flat record; what is not known is None."""
+    """Return a row's outcome as a flat record; what is not known is None.
+
+    Args:
+        record: Record of the row's outcome (`RowOutcome.record`).
+        attempts: Number of attempts at its tasks in this run.
+    """
     counts: Json = record.get("counts") or {}
     sync: Json = record.get("sync") or {}
     flicker: Json = record.get("flicker") or {}

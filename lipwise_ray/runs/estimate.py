@@ -90,6 +90,12 @@ class Estimate:
 def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> Estimate:
     """Estimate a row; the sound's length is taken from its container, not decoded.
 
+    Args:
+        row: The row.
+        settings: Its settings.
+        speeds: Frames a second of one worker; the estimated seconds are one worker's, too.
+        media: Opens its inputs; those that lie elsewhere are fetched.
+
     Raises:
         MediaError: An input cannot be opened.
         AudioError: The audio has no sound.

@@ -44,6 +44,11 @@ def registry_of(settings: Settings, models: str | Path | None = None) -> Registr
 def out_address(out: str | None, settings: Settings, manifest: str) -> str:
     """Return the folder or prefix that outputs go under: as named, `paths.out`, or ``out`` beside the manifest.
 
+    Args:
+        out: The user's choice; empty or None for none.
+        settings: Of the run.
+        manifest: Path or address of the manifest.
+
     Raises:
         SettingsError: It is an address of another kind.
     """
@@ -53,6 +58,11 @@ def out_address(out: str | None, settings: Settings, manifest: str) -> str:
 
 def state_address(state: str | None, settings: Settings, out: str) -> str:
     """Return the state's address: as named, `paths.state`, or beside the outputs, never among them.
+
+    Args:
+        state: The user's choice; empty or None for none.
+        settings: Of the run.
+        out: Address of the outputs.
 
     Raises:
         SettingsError: It is an address of another kind.

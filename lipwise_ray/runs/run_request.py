@@ -75,7 +75,12 @@ def check_fraction(fail_above: float) -> None:
 
 
 def kept(request: Request | None, out: str) -> Request | None:
-    """Return a request as the state keeps it: with whole paths, its outputs' place, and without secrets."""
+    """Return a request as the state keeps it: with whole paths, its outputs' place, and without secrets.
+
+    Args:
+        request: The request as the user made it; None for a run that cannot be asked for again.
+        out: Address of the outputs, whether the request names it or not.
+    """
     if request is None:
         return None
     asked = replace(

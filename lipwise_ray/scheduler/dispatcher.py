@@ -77,7 +77,12 @@ class Dispatcher:
     """Lanes in which tasks wait for another worker than those that are there."""
 
     def add(self, task: Task, subscriber: Subscriber) -> None:
-        """Queue a task, or join one of the same id; one in quarantine is refused at the next step."""
+        """Queue a task, or join one of the same id; one in quarantine is refused at the next step.
+
+        Args:
+            task: The task; work with the same id is done once, for all its subscribers.
+            subscriber: Called by `step` once, with the result or with the failure.
+        """
         known = self._entries.get(task.id)
         if known is not None:
             known.subscribers.append((task, subscriber))
@@ -376,7 +381,7 @@ class Dispatcher:
         del self._entries[entry.task.id]
 
     def drop(self, subscriber: Subscriber, which: Callable[[Task], bool] = lambda _: True) -> None:
-        """Take a subscriber off its tasks, or some; tasks that nobody wants and that do not run go too."""
+        """Take a subscriber off those of its tasks that `which` picks; tasks that nobody wants and no worker has go."""
         self._refused = [item for item in self._refused if item[1] is not subscriber or not which(item[0])]
         for task_id, entry in list(self._entries.items()):
             entry.subscribers = [item for item in entry.subscribers if item[1] is not subscriber or not which(item[0])]

@@ -85,6 +85,11 @@ class Engine(Protocol):
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Make workers, and let those that render load the models of these jobs; return early where `stop` says so.
 
+        Args:
+            prepare: Jobs with models to load, as `TaskRunner.prepare` takes them; not of any type that a scheduler
+                knows.
+            stop: Asked while workers start; once it returns True nothing more is waited for.
+
         Raises:
             SetupError: No worker can be made, or a model cannot be loaded.
         """
@@ -103,7 +108,12 @@ class Engine(Protocol):
         ...
 
     def submit(self, worker: str, task: Task) -> None:
-        """Give an idle worker its next task."""
+        """Give an idle worker its next task.
+
+        Args:
+            worker: Name of a worker that `idle` returned (`WorkerSlot.worker`).
+            task: The task; its outcome comes by `poll`.
+        """
         ...
 
     def poll(self, timeout_s: float) -> list[Outcome]:

@@ -24,11 +24,21 @@ class Subscriber(Protocol):
     """A party that is told how a task ended."""
 
     def finished(self, task: Task, result: TaskResult) -> None:
-        """Called once with the task's result."""
+        """Called once with the task's result.
+
+        Args:
+            task: The task as this subscriber added it.
+            result: Of the kind's type (`TaskKind.result`).
+        """
         ...
 
     def failed(self, task: Task, failure: Failure) -> None:
-        """Called once when the task is given up."""
+        """Called once when the task is given up.
+
+        Args:
+            task: The task as this subscriber added it.
+            failure: Failure of its latest attempt; or the reason why it is not tried.
+        """
         ...
 
 
@@ -117,7 +127,12 @@ class Lease:
     killed: bool = False
 
     def stands_still(self, frames: int, now_s: float) -> float:
-        """Take note of the frames that its worker has finished; return for how many seconds no more came."""
+        """Take note of the frames that its worker has finished; return for how many seconds no more came.
+
+        Args:
+            frames: Frames that the worker has finished in this task.
+            now_s: Seconds of the dispatcher's clock.
+        """
         if frames != self.frames:
             self.frames, self.moved_s = frames, now_s
         return now_s - self.moved_s

@@ -12,7 +12,12 @@ class Listener(Protocol):
     """Shows a run to people. Called from the driver's only thread."""
 
     def run_started(self, run_id: str, engine: str) -> None:
-        """The engine is there; its workers are about to load their models."""
+        """The engine is there; its workers are about to load their models.
+
+        Args:
+            run_id: Name of the run in the state.
+            engine: One line for people (`Engine.description`).
+        """
         ...
 
     def note(self, text: str) -> None:
@@ -24,7 +29,12 @@ class Listener(Protocol):
         ...
 
     def row_started(self, row: int, row_id: str) -> None:
-        """A row's first task was queued."""
+        """A row's first task was queued.
+
+        Args:
+            row: Line of the row in its manifest.
+            row_id: Its name there.
+        """
         ...
 
     def row_ended(self, outcome: RowOutcome) -> None:
@@ -32,5 +42,11 @@ class Listener(Protocol):
         ...
 
     def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
-        """Called about twice a second with the running rows, their frames in flight, and the workers that load."""
+        """Called about twice a second with the progress of the running rows.
+
+        Args:
+            rows: Of each running row its name, its flow, and the frames that workers finished in tasks still in flight,
+                which its `Flow.progress` does not count yet.
+            loading: Workers that fetch and load their models.
+        """
         ...

@@ -110,7 +110,13 @@ class Sink(Protocol):
     """Destination of a run's figures."""
 
     def add(self, name: str, value: float, labels: Mapping[str, str]) -> None:
-        """Let a counter grow, set a gauge, or note an observation of a histogram."""
+        """Let a counter grow, set a gauge, or note an observation of a histogram.
+
+        Args:
+            name: A key of `METRICS`, whose kind decides what happens.
+            value: Addend of a counter, value of a gauge, observation of a histogram.
+            labels: A value for every label of the metric.
+        """
         ...
 
     def flush(self) -> None:
@@ -201,7 +207,14 @@ class Meter:
         self._flushed_s = 0.0
 
     def ended(self, task: str, outcome: str, frames: int, seconds: float) -> None:
-        """Count an attempt that ended: ``done``, or what is to blame."""
+        """Count an attempt that ended.
+
+        Args:
+            task: Name of the task's kind.
+            outcome: ``done``, or the blame for its failure (`scheduler.task.Blame`).
+            frames: Frames of the task; counted where it is done.
+            seconds: Duration of the attempt.
+        """
         done = outcome == "done"
         self._add("lipwise_tasks", 1, task=task, outcome="done" if done else "failed")
         self._add("lipwise_task_seconds", seconds, task=task)

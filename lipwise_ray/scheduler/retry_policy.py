@@ -185,7 +185,13 @@ class ProcessHealth:
         self._proven.add(worker)
 
     def failed(self, worker: str, task_id: str, blame: Blame) -> dict[str, Blame]:
-        """Note a failure; return the tasks that failed in a row, where they show the process to be sick."""
+        """Note a failure; return the tasks that failed in a row, where they show the process to be sick.
+
+        Args:
+            worker: The worker whose process it is.
+            task_id: The task that failed in it.
+            blame: Party at fault; only failures of the application and of memory count.
+        """
         self._used.add(worker)
         if BUDGETS[blame] not in ("application", "memory"):
             return {}
@@ -222,7 +228,13 @@ class NodeHealth:
         self._nodes: dict[str, set[str]] = defaultdict(set)
 
     def failed(self, task_id: str, node: str, now_s: float) -> bool:
-        """Note a failure by application; return whether the node is avoided from now on."""
+        """Note a failure by application; return whether the node is avoided from now on.
+
+        Args:
+            task_id: The task that failed.
+            node: The node's id.
+            now_s: Seconds of a clock that never goes back; that of `avoided`.
+        """
         before = self.avoided(now_s)
         self._nodes[task_id].add(node)
         if len(self._nodes[task_id]) >= _GUILTY_NODES:
@@ -285,13 +297,23 @@ class CircuitBreaker:
             self._look_away_when_seen(task.kind)
 
     def conclude(self, kind: AnyKind, failure: Failure) -> None:
-        """Decide by what there is: nothing is left to try but tasks that failed. One success shows that things work."""
+        """Decide by what there is: nothing is left to try but tasks that failed. One success shows that things work.
+
+        Args:
+            kind: The kind of the tasks that are left.
+            failure: Becomes the reason where the run is sick.
+        """
         jobs = list(self._ended.pop(kind, {}).values())
         if all(jobs) and len(jobs) >= _FEWEST_TASKS and len(set(jobs)) >= _FEWEST_JOBS:
             self.reason = failure
 
     def stop(self, failure: Failure, why: str) -> None:
-        """Declare the run sick: nothing that is tried in it can succeed."""
+        """Declare the run sick: nothing that is tried in it can succeed.
+
+        Args:
+            failure: The failure that shows it.
+            why: A clause for people that can follow ``run <id>:``.
+        """
         if self.reason is None:
             self.reason, self.why = failure, why
 

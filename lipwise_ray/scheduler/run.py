@@ -354,7 +354,14 @@ class Run:
             self.totals.update(asdict(running.job.flow.tally))
 
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError], extra: dict[str, str] | None = None) -> None:
-        """Record a row that cannot be begun."""
+        """Record a row that cannot be begun.
+
+        Args:
+            row: Its line in the manifest.
+            row_id: Its name there.
+            errors: At least one: the first gives code and blame of the record, all give its message.
+            extra: Further columns of the manifest.
+        """
         message = "\n".join(str(error) for error in errors)
         code, blame = errors[0].code, failure_of(errors[0]).blame
         failure = RowFailure(code=code, message=message, stage="validate", blame=blame)

@@ -84,7 +84,12 @@ class SlotChoice:
 
 
 def no_worker_can(task: Task, living: Sequence[WorkerSlot]) -> Failure | None:
-    """Return the failure of a task that no living worker can do; None where one can, or where there is no worker."""
+    """Return the failure of a task that no living worker can do; None where one can, or where there is no worker.
+
+    Args:
+        task: The task.
+        living: All workers of its lane that are alive, busy ones too.
+    """
     if not task.needs or not living or any(slot.can(task) for slot in living):
         return None
     there = ", ".join(sorted(frozenset[str]().union(*(slot.offers or () for slot in living))))

@@ -39,5 +39,11 @@ class TaskRunner(Protocol):
         ...
 
     def run(self, kind: AnyKind, payload: Any, hints: Hints) -> TaskResult:  # noqa: ANN401  # its kind says which
-        """Do one task."""
+        """Do one task.
+
+        Args:
+            kind: One of `kinds`.
+            payload: Of the kind's type (`TaskKind.payload`).
+            hints: Facts that the driver knows of the task.
+        """
         ...

@@ -71,7 +71,13 @@ def scan_chunk(video_id: str, detector_id: str, number: int) -> str:
 
 
 def tracks(video_id: str, detector_id: str, part: str = "") -> str:
-    """Return the key of a video's tracks, or of those in a part of it."""
+    """Return the key of a video's tracks, or of those in a part of it.
+
+    Args:
+        video_id: Id of the video.
+        detector_id: Id of the detector.
+        part: Name of the part; empty for the whole video.
+    """
     return f"{scans(video_id, detector_id)}/tracks{part and '-' + part}.npz"
 
 
@@ -146,7 +152,13 @@ def marker(job_id: str, chunk: int) -> str:
 
 
 def segment(job_id: str, chunk: int, attempt: str) -> str:
-    """Return the key of an attempt's segment."""
+    """Return the key of an attempt's segment.
+
+    Args:
+        job_id: Id of the job.
+        chunk: Number of the chunk, from 0 on.
+        attempt: Name of the attempt, which no other one has.
+    """
     return f"{segments(job_id)}/{chunk:05d}.{attempt}.mkv"
 
 
@@ -221,7 +233,13 @@ def rows(run_id: str) -> str:
 
 
 def row(run_id: str, number: int, status: str) -> str:
-    """Return the key of a row's outcome in a run; it tells how the row ended, so that listing is enough to count."""
+    """Return the key of a row's outcome in a run; it tells how the row ended, so that listing is enough to count.
+
+    Args:
+        run_id: Id of the run.
+        number: Line of the row in its manifest.
+        status: ``done`` or ``failed``.
+    """
     return f"{rows(run_id)}/{number:06d}-{status}.json"
 
 

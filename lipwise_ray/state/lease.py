@@ -155,6 +155,10 @@ def holder(store: Store) -> Json | None:
 def refuse_if_held(stores: Iterable[Store], wait: Callable[[str], None] = lambda _: None) -> None:
     """Raise where a driver is at work; wait for a sign of life where its process cannot be looked for.
 
+    Args:
+        stores: The states, or shards of one.
+        wait: Called with a line for people where it has to wait for a sign of life.
+
     Raises:
         StateError: One is.
     """
@@ -171,6 +175,12 @@ def take_back(
 
     A newer epoch, which nobody holds, tells a driver that was only asleep that it has lost its lease, and tells
     others that they need not wait for it any more.
+
+    Args:
+        stores: The states, or shards of one; all are watched at once.
+        run_id: Name of the run that takes them, for the record of the new epoch.
+        wait: Called with a line for people where it has to wait for a sign of life.
+        expiry_s: Seconds after which a driver whose beat stands still counts as dead.
 
     Raises:
         StateError: One is.

@@ -35,6 +35,11 @@ class Ledger:
         In the run's events it lasts once `flush` was called, and so does a traceback in its job's ledger, as no event
         holds it; the rest of that lasts later, at the latest with `close`.
 
+        Args:
+            task_id: Id of the task.
+            job_id: Id of its job; empty before it is known: then only the run's events get it.
+            event: The event; its time, run and task are filled in here.
+
         Raises:
             StorageError: The state cannot be written.
         """

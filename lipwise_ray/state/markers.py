@@ -72,6 +72,11 @@ def done_chunks(store: Store, job_id: str, count: int) -> list[int]:
     """Return the numbers of a job's chunks whose marker is there, and its segment with the right size.
 
     Two listings tell which are worth a look, so that those of a new job cost nothing more.
+
+    Args:
+        store: The state.
+        job_id: Id of the job.
+        count: Number of chunks that the job has.
     """
     there = set(store.names(layout.markers(job_id)))
     chunks = [chunk for chunk in range(count) if layout.marker(job_id, chunk) in there]

@@ -35,6 +35,10 @@ def lift(store: Store, job_id: str | None) -> list[str]:
 
     A chunk whose original frames were let through is taken back, and the result of its job with it. Which job and chunk
     a letter is of stands in its key too, so one that cannot be read is lifted like any other.
+
+    Args:
+        store: The state.
+        job_id: Id of the job; None for all.
     """
     lifted: list[str] = []
     for name in sorted(keys(store)):

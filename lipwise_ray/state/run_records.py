@@ -109,7 +109,13 @@ class EvaluationEnd(RunEnd):
 
     @staticmethod
     def of(end: RunEnd, fid: float | None, pictures: int) -> EvaluationEnd:
-        """Return a run's end with the distance over its faces."""
+        """Return a run's end with the distance over its faces.
+
+        Args:
+            end: The run's end.
+            fid: Fréchet inception distance over the faces of all rows; None where it could not be computed.
+            pictures: Number of these faces.
+        """
         return EvaluationEnd(**asdict(end), fid=fid, fid_pictures=pictures)
 
 

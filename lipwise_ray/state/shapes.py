@@ -142,7 +142,13 @@ def record_of(value: object) -> Json:
 
 
 def amended(record: Json, value: object, *fields: str) -> Json:
-    """Return a record with these fields of its typed form; what other versions wrote beside them stays."""
+    """Return a record with these fields of its typed form; what other versions wrote beside them stays.
+
+    Args:
+        record: The record, with all that other versions wrote.
+        value: Its typed form, with new values.
+        fields: Names of the fields to take from it; one that its type leaves out stays as it was.
+    """
     now = record_of(value)
     return record | {name: now[name] for name in fields if name in now}
 

@@ -80,6 +80,13 @@ def held(
     Leases of drivers that show no life are taken from them, all after the same wait. Whoever comes takes its own lease
     first and then looks for others again: of two that come at once at least one gives way.
 
+    Args:
+        store: The state.
+        shard: The shard; None for the whole state.
+        run_id: Name of the run, shown to others that find the lease taken.
+        wait: Called with a line for people where it has to wait for a sign of life.
+        expiry_s: Seconds after which a driver whose beat stands still counts as dead.
+
     Raises:
         StateError: Another driver holds it, the whole of it, or a shard of another count, and lives; or the state is
             of a layout that this program does not know.
@@ -98,8 +105,13 @@ def held_against_all(
 ) -> Generator[Callable[[], bool]]:
     """Hold a state so that neither a run nor a night begins.
 
+    Args:
+        store: The state.
+        run_id: Name of the holder, shown to others that find the lease taken.
+        wait: Called with a line for people where it has to wait for a sign of life.
+
     Yields:
-        What tells whether it is held still.
+        A function that tells whether it is still held.
 
     Raises:
         StateError: A driver is at work on it or a shard of it, or a night is on.
@@ -112,6 +124,10 @@ def held_against_all(
 
 def refuse_if_any_held(store: Store, wait: Callable[[str], None] = lambda _: None) -> None:
     """Raise where a driver is at work, on the whole state or a shard of it.
+
+    Args:
+        store: The state.
+        wait: Called with a line for people where it has to wait for a sign of life.
 
     Raises:
         StateError: One is.

@@ -53,7 +53,12 @@ def speed_of(result: RowResult) -> JobSpeed | None:
 
 
 def write_speeds(store: Store, run_id: str, jobs: Sequence[JobSpeed]) -> None:
-    """Keep how fast a run's latest jobs were, in the order in which they ended; of a run without any nothing.
+    """Write the speeds of a run's latest jobs; of a run without any nothing is written.
+
+    Args:
+        store: The state.
+        run_id: Id of the run.
+        jobs: Speeds in the order in which the jobs ended; the last ones are kept.
 
     Raises:
         StorageError: The state cannot be written.

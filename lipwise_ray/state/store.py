@@ -52,7 +52,13 @@ class Store(Protocol):
         ...
 
     def append(self, key: str, line: bytes, *, may_wait: bool = False) -> None:
-        """Add a line to a log that one process writes; `flush` makes it last, of one that may wait sooner or later."""
+        """Add a line to a log that one process writes; `flush` makes it last.
+
+        Args:
+            key: Key of the log.
+            line: One line, without its end.
+            may_wait: `flush` need not write it yet, unless it is to write everything.
+        """
         ...
 
     def flush(self, *, everything: bool = False) -> None:
@@ -100,7 +106,12 @@ class Store(Protocol):
         ...
 
     def put_file(self, key: str, path: Path) -> None:
-        """Move a finished local file to a key, atomically."""
+        """Move a finished local file to a key, atomically.
+
+        Args:
+            key: Key of the file.
+            path: The local file; it is gone from there afterwards.
+        """
         ...
 
     def fetch(self, key: str) -> Path | None:
@@ -141,6 +152,11 @@ def load_file(store: Store, key: str, load: Callable[[Path], Loaded]) -> Loaded 
 
     A copy that makes room before it is opened, or that a crash left in part, says nothing of the file, and neither does
     this machine's want of descriptors: it is fetched once more.
+
+    Args:
+        store: The state.
+        key: Key of the file.
+        load: Reads the local copy; called once more, with a fresh copy, where it raised `OSError` or `ValueError`.
     """
     for is_last in (False, True):
         path = store.fetch(key)

@@ -116,6 +116,10 @@ class Cache:
 
         Nobody has asked for it yet, so it is among the first to make room.
 
+        Args:
+            name: Its name in the cache.
+            path: The file, on any file system; it is gone from there afterwards.
+
         Raises:
             StorageError: The folder cannot be written.
         """

@@ -72,6 +72,10 @@ class Download:
 
     Attributes:
         facts: Of the object; None where the caller has these bytes already.
+
+    Args:
+        where: Address of the object, for errors.
+        answer: obstore's answer; None where the caller has these bytes already.
     """
 
     def __init__(self, where: str, answer: GetResult | None) -> None:
@@ -81,6 +85,10 @@ class Download:
 
     def take(self, accept: Callable[[bytes], object], on_block: Callable[[], None] = lambda: None) -> None:
         """Hand over the bytes, block by block.
+
+        Args:
+            accept: Called with each block, in order.
+            on_block: Called after each.
 
         Raises:
             StorageError: The store refused, or gave another number of bytes than it said.
@@ -100,6 +108,10 @@ class Download:
 
     def save(self, target: Path, on_block: Callable[[], None] = lambda: None) -> None:
         """Write the bytes to a file.
+
+        Args:
+            target: The file, which is replaced.
+            on_block: Called after each block.
 
         Raises:
             StorageError: As `take`.
@@ -123,7 +135,12 @@ class Bucket:
         self._store = opened(root, patience)
 
     def read(self, key: str, most_bytes: int | None = None) -> bytes | None:
-        """Return an object's bytes, or None where there is none, or one of more than `most_bytes`."""
+        """Return an object's bytes; None where there is no such object, or a larger one.
+
+        Args:
+            key: The object's.
+            most_bytes: A larger object is not read; None for no limit.
+        """
         with self._errors(key, "cannot be read"):
             try:
                 answer = obstore.get(self._store, self._prefix + key)
@@ -264,7 +281,11 @@ class Bucket:
         return download.facts
 
     def sha256(self, key: str, on_block: Callable[[], None] = lambda: None) -> str | None:
-        """Return the hash of an object's bytes, telling of blocks as they arrive; None where there is none.
+        """Return the SHA-256 of an object's bytes, in hex; None where there is no such object.
+
+        Args:
+            key: The object's.
+            on_block: Called after each block.
 
         Raises:
             StorageError: The store refused, or gave another number of bytes than it has.
@@ -311,7 +332,12 @@ class BucketFile:
         return Bucket(self._bucket).facts(self._key)
 
     def download(self, target: Path, on_block: Callable[[], None]) -> ObjectInfo | None:
-        """Write it to a file, telling of blocks as they arrive; None where there is no such object."""
+        """Write it to a file; None where there is no such object.
+
+        Args:
+            target: The file.
+            on_block: Called after each block.
+        """
         return Bucket(self._bucket, "files").download(self._key, target, on_block)
 
 
@@ -329,6 +355,10 @@ def _reason(error: BaseException) -> str:
 @lru_cache(maxsize=64)
 def opened(root: str, patience: Patience) -> ObjectStore:
     """Return a client for a bucket, kept for the next caller.
+
+    Args:
+        root: ``scheme://bucket``.
+        patience: Time for which refused requests are tried again.
 
     Raises:
         StorageError: There is no such kind of store, or its settings in the environment are wrong.

@@ -15,6 +15,10 @@ from lipwise_ray.errors import StorageError, os_reason
 def scratch_file(scratch: Path, name: str) -> Generator[Path, None, None]:
     """Give a path for a temporary file that is gone afterwards.
 
+    Args:
+        scratch: Folder of temporary files; made where it is not there.
+        name: End of the file's name, with its suffix.
+
     Raises:
         StorageError: The scratch folder cannot be written.
     """

@@ -94,7 +94,11 @@ class WebFile:
             return None if answer.status in _NOT_THERE else _facts(answer)
 
     def download(self, target: Path, on_block: Callable[[], None] = lambda: None) -> ObjectInfo | None:
-        """Write the file to `target`, telling of blocks as they arrive; None where there is none.
+        """Write the file to `target`; None where there is none.
+
+        Args:
+            target: The file.
+            on_block: Called after each block.
 
         Raises:
             InputError: It may not be read, or is too long.

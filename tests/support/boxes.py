@@ -18,7 +18,13 @@ def _points(box: np.ndarray) -> np.ndarray:
 
 
 def make_detections(faces: Boxes, frames: int, stride: int = 1) -> Detections:
-    """Return detections from boxes by frame."""
+    """Return detections from boxes by frame.
+
+    Args:
+        faces: Boxes (left, top, right, bottom) of each frame that has some, in pixels.
+        frames: Number of frames of the video.
+        stride: Every so many frames one was searched.
+    """
     rows = [(n, np.array(box, np.float32)) for n in sorted(faces) for box in faces[n]]
     return Detections(
         looked=np.arange(0, frames, stride, dtype=np.int64),
@@ -39,7 +45,13 @@ def link_boxes(found: Detections, spans: list[Span] | None = None, gap: int = 10
 
 
 def turned(yaw: float, roll: float = 0.0, side: float = 100.0) -> np.ndarray:
-    """Return the landmarks of a face that is turned to a side and leans, as its shape projects them."""
+    """Return the landmarks of a face that is turned to a side and leans, as its shape projects them: (5, 2), pixels.
+
+    Args:
+        yaw: Degrees to the side.
+        roll: Degrees that it leans.
+        side: Size of the face, in pixels.
+    """
     half = 0.19 * side
     eyes, nose, mouth = half * np.cos(np.radians(yaw)), half * np.sin(np.radians(yaw)), 0.8 * half
     points = np.array([[-eyes, -20], [eyes, -20], [nose, 0], [-mouth * 0.8, 20], [mouth * 0.8, 20]])

@@ -52,7 +52,12 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster(*, gpus: int = 0, workers: int = 1) -> Iterator[RayCluster]:
-    """Start a head and workers by `ray start`, behind a token; end them."""
+    """Start a head and workers by `ray start`, behind a token; end them.
+
+    Args:
+        gpus: GPUs of each worker, as Ray is told; there need be none.
+        workers: Number of worker nodes.
+    """
     scratch = Path(tempfile.mkdtemp(prefix="lwc-", dir="/tmp"))  # socket paths must stay short
     token, port, dashboard, metrics = secrets.token_hex(32), *free_ports(3)
     binary = Path(sys.executable).parent

@@ -58,7 +58,17 @@ class RemoteWorker:
         return Begun(os.getpid(), str(node), log, capabilities)
 
     def run(self, kind: str, payload: bytes, hints: Hints, attempt: str) -> tuple[bytes, int]:
-        """Do one task; return its result, and the most bytes of GPU memory that this process has reserved."""
+        """Do one task.
+
+        Args:
+            kind: Name of the task's kind.
+            payload: JSON of `TaskKind.write_payload`.
+            hints: Facts that the driver knows of the task.
+            attempt: Name of the attempt; a line with it goes to the log, so that `Agent.tail` finds its part.
+
+        Returns:
+            JSON of its result (`TaskKind.read_result`), and the most bytes of GPU memory that this process reserved.
+        """
         print(f"--- {attempt}", file=sys.stderr, flush=True)  # noqa: T201  # the worker's own log
         known = self._worker.kinds[kind]
         result = self._worker.run(known, known.read_payload(payload), hints)
@@ -79,7 +89,12 @@ class Agent:
             os.kill(pid, signal.SIGKILL)
 
     def tail(self, log: str, mark: str) -> str:
-        """Return the end of a worker's log, from the last line that ends in `mark`."""
+        """Return the end of a worker's log, from the last line that ends in `mark`.
+
+        Args:
+            log: Path of the log on this node.
+            mark: Name of the attempt, as `RemoteWorker.run` got it.
+        """
         return log_end(Path(log)).rpartition(f"--- {mark}\n")[2]
 
     def words_of_start(self, config: WorkerConfig, worker: str) -> tuple[bool, str]:

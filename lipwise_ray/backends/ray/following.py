@@ -125,7 +125,12 @@ def _disconnected(name: str, address: str, error: SetupError) -> DisconnectedErr
 
 
 def how_to_follow(name: str, address: str) -> str:
-    """Return the command that follows a run."""
+    """Return the command that follows a run.
+
+    Args:
+        name: Id of the run.
+        address: The cluster's dashboard.
+    """
     return f"lipwise-ray logs {name} --follow --address {address}"
 
 

@@ -171,6 +171,10 @@ class DrainedNode:
     def drain(self, reason: str, seconds: float) -> None:
         """Let the node take no more work; what runs may end.
 
+        Args:
+            reason: A text for people, which Ray shows.
+            seconds: Time until the machine goes away; Ray is told whole seconds, at least one.
+
         Raises:
             SetupError: The cluster did not take it.
         """

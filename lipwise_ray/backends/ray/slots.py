@@ -121,7 +121,13 @@ class Agents:
         self._by_node: dict[str, Any] = {}
 
     def ask(self, node: str, what: str, *arguments: object) -> object:
-        """Let a node's agent do something; None where it cannot."""
+        """Let a node's agent do something; None where it cannot.
+
+        Args:
+            node: Id of the node.
+            what: Name of a method of `Agent`.
+            arguments: Its arguments.
+        """
         self._nodes.alive()
         if self._nodes.head_is_silent:  # Ray would not come back from the question
             return None

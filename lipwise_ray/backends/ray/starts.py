@@ -39,7 +39,14 @@ class Starts:
         self._since_s.pop(lane, None)
 
     def failed(self, lane: Lane, node: str, why: BaseException, *, for_good: bool = False) -> None:
-        """Take note of one that does not; `for_good` where another try would end the same."""
+        """Take note of one that does not.
+
+        Args:
+            lane: Lane of the worker.
+            node: Id of its node; `UNKNOWN` where Ray was to choose one.
+            why: The error.
+            for_good: Another try would end the same, so the node is left out at once.
+        """
         self._failed[lane, node] += MOST_FAILED if for_good else 1
         self._why = why
         self._since_s.setdefault(lane, self._clock())
@@ -53,7 +60,13 @@ class Starts:
         return [node for of, node in self._failed if of == lane and node != UNKNOWN and self.is_broken(of, node)]
 
     def has_no_way(self, lane: Lane, nodes: list[str], patience_s: float) -> bool:
-        """Tell whether every node is to be left out, or those that Ray chose failed, and so for a while."""
+        """Tell whether every node is to be left out, or those that Ray chose failed, and so for a while.
+
+        Args:
+            lane: Lane of the workers.
+            nodes: Ids of the nodes that they may run on.
+            patience_s: Seconds for which starts have to have failed.
+        """
         lost = self.is_broken(lane, UNKNOWN) or all(self.is_broken(lane, node) for node in nodes)
         now = self._clock()
         return bool(nodes) and lost and now - self._since_s.get(lane, now) >= patience_s
