@@ -15,11 +15,16 @@ from lipwise_ray.storage.cache import machine_folder
 class WorkerConfig:
     """Configuration of every worker of a run.
 
-    ``device`` is ``cpu`` or ``cuda``; ``threads`` is the share of the cores on a CPU; ``paths`` says where
-    copies of what lies elsewhere are kept; ``models_gb`` how large the checkpoints of models are that stay loaded, 0 to
-    go by the memory there is; ``gpu_part`` is the part of a GPU that it may take; ``machine_folder`` is the folder of
-    the driver's machine that ``scratch`` is in: another machine has one of its own for it. Empty where all have that
-    path.
+    Attributes:
+        state: Address of the state.
+        scratch: Folder of temporary files, on the driver's machine.
+        device: ``cpu`` or ``cuda``.
+        threads: Its share of the cores, on a CPU.
+        paths: Folders for copies of files that lie elsewhere.
+        models_gb: Size of the checkpoints of models that stay loaded, 0 to go by the memory there is.
+        gpu_part: Part of a GPU that it may take.
+        machine_folder: The folder of the driver's machine that ``scratch`` is in: another machine has one of its own
+            for it. Empty where all have that path.
     """
 
     state: str

@@ -64,7 +64,7 @@ class Display:
 
     Args:
         as_json: Print a JSON object a row on standard output.
-        done: What was done with frames.
+        done: The verb for frames, such as ``rendered``, in lines for people.
     """
 
     def __init__(self, *, as_json: bool, done: str = "rendered") -> None:

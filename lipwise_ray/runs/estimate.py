@@ -77,7 +77,16 @@ class Speeds:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Estimated frames, chunks and time of a row."""
+    """Estimated frames, chunks and time of a row.
+
+    Attributes:
+        row_id: Name of the row.
+        frames: Frames of the output.
+        rate: Frames a second of the output, as a mean.
+        chunks: Chunks that it is cut into.
+        scan_frames: Frames of the source that faces are looked for in.
+        seconds: Time of one worker, at the speeds given.
+    """
 
     row_id: str
     frames: int

@@ -13,7 +13,15 @@ from lipwise_ray.state.store import as_json, open_store
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Outcome of a run."""
+    """Outcome of a run.
+
+    Attributes:
+        run_id: Name of the run in the state.
+        done, failed, left: Rows; those left had not ended when the run did.
+        seconds: From its start to its end.
+        frames: Frames that it rendered.
+        chunks_rendered, chunks_reused: Chunks that it rendered, and those that were there before.
+    """
 
     run_id: str
     done: int

@@ -9,7 +9,12 @@ from lipwise_ray.scheduler.task import AnyKind
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Longest time that a worker may show no progress: where frames are counted, and in tasks without frames."""
+    """Longest time that a worker may show no progress.
+
+    Attributes:
+        frames_s: Where frames are counted, in seconds.
+        quiet_s: In tasks without frames, in seconds.
+    """
 
     frames_s: float = 300.0
     quiet_s: float = 3600.0

@@ -117,7 +117,16 @@ class Done:
 
 @dataclass(slots=True)
 class Lease:
-    """A task's hold on a worker. Times are the dispatcher's clock's."""
+    """A task's hold on a worker. Times are seconds of the dispatcher's clock.
+
+    Attributes:
+        entry: The task.
+        slot: The worker.
+        frames: Frames that the worker had finished when it was last asked.
+        moved_s: Time at which that number last changed.
+        begun_s: Time at which the task was handed out.
+        killed: The worker was ended, as it made no progress.
+    """
 
     entry: Entry
     slot: WorkerSlot

@@ -12,7 +12,12 @@ from lipwise_ray.state.shapes import STRICT, Count, Figure, NonNegative, Sha256
 
 @dataclass(frozen=True, slots=True)
 class MixRecord:
-    """Downmix that the networks hear: the mix of each channel layout, and its loudness, None for silence."""
+    """Downmix that the networks hear.
+
+    Attributes:
+        mixes: Name of the mix by channel layout.
+        lufs: Loudness of the whole; None for silence.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -41,7 +46,12 @@ class SoundRecord:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptSegment:
-    """Words, and when they are said."""
+    """Words of a transcript, and their times.
+
+    Attributes:
+        start, end: Seconds from the start of the audio.
+        text: The words.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

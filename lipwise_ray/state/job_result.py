@@ -99,7 +99,13 @@ class SyncScores(ScoredBy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlickerMeans:
-    """Mean flicker of the dubbed and the original faces in levels of 255, None where nothing was compared."""
+    """Mean flicker of the dubbed and the original faces, None where nothing was compared.
+
+    Attributes:
+        dubbed: Of the dubbed faces, in levels of 255.
+        filmed: The same of the original faces at these places.
+        faces: Number of faces that were compared.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -110,7 +116,19 @@ class FlickerMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Numbers of frames, and of faces that were left as they are: see `pipeline.dubbing.plan.Plan`."""
+    """Numbers of frames, and of faces that were left as they are: see `pipeline.dubbing.plan.Plan`.
+
+    Attributes:
+        frames: Frames of the output.
+        frames_with_face, frames_without_face: Those with and without a face to dub.
+        source_frames_used: Frames of the source between the row's start and end.
+        source_frames_without_face: Those of them without a face to dub.
+        source_frames_skipped: Those of them that were left out, as they show no face (`faces.on_no_face`).
+        frames_in_pauses: Frames of the output that keep the original lips, as nobody speaks.
+        own_sound_used: 1 where the source's own audio was used to find its pauses, else 0.
+        faces_too_small, faces_turned_away: Faces in the source frames of the output that were left as they were.
+        frames_fitted: Source frames whose size, format or colours were not the video's.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -135,6 +153,10 @@ class Fidelity:
         reference: The reference's address.
         pictures, faces: Numbers of frames and of faces compared.
         after_its_end: Frames that the reference is too short for.
+        psnr, face_psnr: Of the luma of whole frames and of faces, in dB.
+        ssim, face_ssim: The same, up to 1 for equal images.
+        fid: Fréchet inception distance of the faces.
+        identity_distance: Mean cosine distance of the faces' embeddings, 0 for the same face.
         why: The reason for each figure that is None.
     """
 
@@ -180,7 +202,18 @@ class HeardRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFigures:
-    """Figures that a video is judged by, and its cost; None where one was not measured."""
+    """Figures that a video is judged by, and its cost; None where one was not measured.
+
+    Attributes:
+        judge: SHA-256 of the network that scored it.
+        not_lse: Its scores are no LSE: another network's, or with a note that says so. The gate leaves them out.
+        lse_c: Certainty of SyncNet.
+        offset: Frames of 1/25 s by which the lips come later than the audio.
+        no_face_share: Fraction of frames without a face to dub.
+        flicker: Mean flicker beyond that of the original faces, in levels of 255.
+        length_error_s: Difference between the lengths of video and audio.
+        render_s: Busy seconds of rendering.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -232,7 +265,13 @@ AttemptRecord: TypeAlias = Annotated[FailedAttempt | MeasuredAttempt, Field(unio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoMeasures:
-    """Measures of a rendered video, published or not: all that the gate goes by."""
+    """Measures of a rendered video, published or not: all that the gate goes by.
+
+    Attributes:
+        video_s: Length of the video.
+        audio_s: Length of its audio; None where it has none.
+        render_s: Busy seconds of rendering, of all chunks.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -312,7 +351,15 @@ JobResult: TypeAlias = DubResult | EvaluationResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFailure:
-    """Failure of a row: the error of a task, its stage, and the party at fault."""
+    """Failure of a row.
+
+    Attributes:
+        code: A stable word for machines.
+        message: For people.
+        stage: Kind of the task that failed; ``validate`` where the row could not be started.
+        task: Its id; None where none was started.
+        blame: Party at fault (`scheduler.task.Blame`).
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

@@ -49,7 +49,16 @@ class Request:
 class RunRecord:
     """Record of a run's start; earlier versions kept ``command`` in place of ``request``.
 
-    ``rows`` are those of its shard, where it has one, and ``rows_total`` those of its whole manifest.
+    Attributes:
+        manifest: Name of the manifest, with ``manifest_sha256`` of its bytes.
+        rows: Rows of its shard, where it has one.
+        rows_total: Rows of its whole manifest, where it has a shard.
+        out: Address of the outputs.
+        settings: Settings of the run, of which a row may have its own.
+        begun: Seconds since 1970.
+        folder: The working directory, by which relative paths go.
+        shard: Such as ``3/8``.
+        notes: Notes to the user: terms of checkpoints, choices of ``auto``.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -82,7 +91,14 @@ class PlannedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnd:
-    """Record of a run's end: its `report.json`."""
+    """Record of a run's end: its `report.json`.
+
+    Attributes:
+        done, failed, left: Rows; those left had not ended when the run did.
+        seconds: From its start to its end.
+        frames_rendered, chunks_rendered: Frames and chunks that it rendered.
+        chunks_reused: Chunks that were there before.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -134,7 +150,14 @@ class NightRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightFigures:
-    """Figures of a night that has ended."""
+    """Figures of a night that has ended.
+
+    Attributes:
+        ended: Seconds since 1970.
+        exit_code: Of the command (`ExitCode`).
+        done, failed, left: Rows.
+        refused: Manifests that were refused as a whole.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -148,7 +171,17 @@ class NightFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogRecord:
-    """Status of a manifest of the backlog."""
+    """Status of a manifest of the backlog.
+
+    Attributes:
+        name: Name of the manifest's file.
+        tag: Changes with its contents.
+        status: ``waiting``, ``left`` with rows to do by an earlier night (``begun`` in records of earlier versions),
+            ``done``, or ``refused`` as a whole.
+        message: Reason for which it waits or was refused.
+        night, run_id: The latest night that worked on it, and its run.
+        done, failed, left: Rows, after that run.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 

@@ -42,6 +42,12 @@ class Epoch:
     """Record of a state's driver, which writes it once. Without ``space`` it was written by an earlier version.
 
     One that was written ``released`` was never held: it ends the hold of a driver that showed no life.
+
+    Attributes:
+        run_id: Name of the driver's run.
+        host, pid: Its machine and process.
+        started: Start of that process, by which it differs from a later one of the same number.
+        space: Id of the space in which a process number means one process; empty where that is unknown.
     """
 
     run_id: str = ""
@@ -72,7 +78,18 @@ class LeaseRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class FailedTry:
-    """A failed attempt at a task, as its dead letter and the events record it."""
+    """A failed attempt at a task, as its dead letter and the events record it.
+
+    Attributes:
+        message: For people.
+        time: Seconds since 1970.
+        attempt: Number of the attempt, from 1 on.
+        worker, node: Its worker and node.
+        blame: Party at fault (`scheduler.task.Blame`).
+        code: A stable word for machines.
+        detail: A traceback.
+        log: End of the worker's log of this attempt.
+    """
 
     message: str = ""
     time: NonNegative = 0.0

@@ -69,7 +69,14 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the cluster that is alive as far as Ray knows."""
+    """A node of the cluster that is alive as far as Ray knows.
+
+    Attributes:
+        id: Ray's id of it.
+        cpus, gpus: Resources that Ray has there, in use or not.
+        address, port: Its address, and the port of its raylet.
+        draining: It takes no more work, as it is about to go.
+    """
 
     id: str
     cpus: float

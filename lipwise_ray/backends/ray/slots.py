@@ -22,7 +22,23 @@ _ASK_EVERY_S = 0.2
 
 @dataclass(slots=True)
 class ActorSlot:
-    """An actor. It takes tasks once it has begun; ``node`` is empty until it is placed."""
+    """An actor. It takes tasks once it has begun; ``node`` is empty until it is placed.
+
+    Attributes:
+        name: The engine's name of the worker.
+        lane: Lane of the tasks that it takes.
+        actor: Ray's handle of it.
+        node: Id of its node.
+        beginning: Reference of the call that loads its models; None once that has ended.
+        made_s: Monotonic time at which it was made.
+        about: Facts that it reported when it began.
+        task, mark, call: Task in flight, the name of the attempt in its log, and the reference of the call.
+        probe, asked_s: Reference of the latest question for its frames, and the monotonic time at which it was asked.
+        frames_before, frames_now: Frames that it had finished when the task was handed out, and when it last answered.
+        stalled: It was ended, as it made no progress.
+        free_since_s: Monotonic time since which it has had no task.
+        offers: Names of what it can do; None before it has begun.
+    """
 
     name: str
     lane: Lane
