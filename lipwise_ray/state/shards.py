@@ -146,7 +146,7 @@ def is_at_work(store: Store, shard: str) -> bool:
 
 
 def places(store: Store) -> Iterator[Store]:
-    """Yield where leases may be: the state's, and those of all shards that it ever had."""
+    """Yield the stores in which leases may be: the state, and all shards that it ever had."""
     yield store
     for shard in _shards(store):
         yield place_of(store, shard)

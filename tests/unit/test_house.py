@@ -37,6 +37,12 @@ _HOLD_IT_YET = {
 
 _MOST_LINES = 400
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_NAMES_NOTHING = re.compile(
+    r"\s*(?:(?:return|yield)\s+)?(?:what|who|whose|how|where|which|whether|when|why)\b", re.IGNORECASE
+)
+"""The start of a docstring that leaves open what it documents."""
+
 
 def _modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
     for folder in [PRODUCT / room for room in rooms] or [PRODUCT]:
@@ -101,6 +107,29 @@ def test_a_type_has_a_name_of_its_own() -> None:
         for found in _types(module):
             places[found].add(name)
     assert {name: sorted(files) for name, files in places.items() if len(files) > 1} == {}
+
+
+def _docstrings(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and text of the docstrings of a module, its classes, functions and attributes."""
+    for node in ast.walk(module):
+        for part in getattr(node, "body", []) if isinstance(node, _DOCUMENTED) else []:
+            if (
+                isinstance(part, ast.Expr)
+                and isinstance(part.value, ast.Constant)
+                and isinstance(part.value.value, str)
+            ):
+                yield part.lineno, part.value.value
+
+
+def test_docstrings_lead_with_a_noun() -> None:
+    """No docstring begins with a question word, or says that one is returned: it names the thing."""
+    found = [
+        f"{name}:{line}: {text.partition(chr(10))[0]}"
+        for name, module in _modules()
+        for line, text in _docstrings(module)
+        if _NAMES_NOTHING.match(text)
+    ]
+    assert found == []
 
 
 def test_linters_are_seldom_told_to_look_away() -> None:
