@@ -95,7 +95,7 @@ def _codes_in(path: Path, package: Path) -> Iterator[Raised]:
 
 
 def _constants(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield name and value of what a module assigns, one name or several at a time."""
+    """Yield names and values of a module's assignments, of one name or several at a time."""
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):

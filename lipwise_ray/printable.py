@@ -12,7 +12,7 @@ _LINE_ENDS = re.compile("[\t\n]")
 
 
 def printable(text: str) -> str:
-    """Return a text with what a terminal would act on spelt out, as Python does it; lines and tabs stay."""
+    """Return a text with control characters and marks of direction spelt out as by Python; lines and tabs stay."""
     return _UNPRINTABLE.sub(_spelt, text)
 
 

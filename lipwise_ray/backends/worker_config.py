@@ -49,4 +49,4 @@ class WorkerConfig:
 
 
 RunnerMaker = Callable[[WorkerConfig], TaskRunner]
-"""Makes what does the tasks, in the process that is to do them. Ray takes it there by its name."""
+"""Makes the task runner, in the process that is to do the tasks. Ray takes it there by its name."""

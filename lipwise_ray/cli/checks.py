@@ -57,7 +57,7 @@ def _validated(
     quick: bool,
     as_json: bool,
 ) -> tuple[int, int, int]:
-    """Print what is wrong; return the numbers of good rows, bad rows and missing checkpoints."""
+    """Print the findings; return the numbers of good rows, bad rows and missing checkpoints."""
     from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
     from lipwise_ray.runs.run_inputs import (
         out_address,

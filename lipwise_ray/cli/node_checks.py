@@ -19,17 +19,17 @@ NodeCheck = tuple[bool, str, str]
 """A check's outcome (True for good), its name, and its message."""
 
 _SHOWN = ("gpu", "disk", "encoder", "weights", "note")
-"""Of what is good; of the rest everything is shown."""
+"""Names of the good checks that are shown; of the others all are."""
 
 _MOST_SKEW_S = 30.0
 """Stores refuse requests that are minutes off, and windows close by the driver's clock."""
 
 
 class NodeChecker(Protocol):
-    """Tells what this machine is like for a job; one that computes nothing only has drivers on it."""
+    """Checks this machine for a job; one that computes nothing only has drivers on it."""
 
     def __call__(self, settings: Settings, *, computes: bool) -> Iterator[NodeCheck]:
-        """Yield it."""
+        """Yield the checks."""
         ...
 
 
@@ -63,7 +63,7 @@ class Probe:
         return f"doctor/{self.mark}"
 
     def lay_out(self) -> str:
-        """Write what the nodes look for; return why that cannot be, or an empty text."""
+        """Write the files that the nodes look for; return the reason why they cannot be written, or an empty text."""
         from lipwise_ray.state.store import open_store
 
         try:

@@ -113,7 +113,7 @@ class Display:
         """Leave the terminal as it was."""
 
     def row_ended(self, outcome: RowOutcome) -> None:
-        """Print how a row ended."""
+        """Print the outcome of a row."""
         self._frames_ended += outcome.tally.frames_rendered if outcome.tally else 0
         result = outcome.result
         if isinstance(result, RowFailure):
@@ -160,7 +160,7 @@ class Display:
         return self._speed.add(self._frames_ended + sum(row.frames_rendered for row in progress.rows))
 
     def summary(self, report: Report) -> None:
-        """Print what a run came to."""
+        """Print the summary of a run."""
         rate = report.frames / report.seconds if report.seconds else 0.0
         checks = f" ({self.checks} to check)" if self.checks else ""
         self.say(
@@ -180,7 +180,7 @@ def _loading(progress: RowsProgress) -> str:
 
 
 def _sync(scores: SyncScores | None) -> str:
-    """Return in words how lips and audio go together, nothing where that was not measured."""
+    """Return the sync of lips and audio in words, nothing where it was not measured."""
     if scores is None or scores.after is None:
         return ""
     before, after = scores.before or SyncScore(), scores.after
@@ -200,7 +200,7 @@ def _sync(scores: SyncScores | None) -> str:
 
 
 def _fidelity(found: Fidelity | None) -> str:
-    """Return in words how like a video is to its reference, nothing where it had none."""
+    """Return the likeness of a video to its reference in words, nothing where it had none."""
     if found is None:
         return ""
     figures = (
@@ -257,7 +257,7 @@ class BarDisplay(Display):
         self._progress.stop()
 
     def row_ended(self, outcome: RowOutcome) -> None:
-        """Print how a row ended and take its bar away."""
+        """Print the outcome of a row and take its bar away."""
         super().row_ended(outcome)
         bar = self._bars.pop(outcome.row_id, None)
         if bar is not None:

@@ -15,7 +15,7 @@ from lipwise_ray.printable import printable
 
 
 class PlainStream:
-    """A stream of text that spells out what a terminal would act on.
+    """A stream of text that spells out control characters, which a terminal would act on.
 
     Args:
         raw: Where it goes; for what draws on the terminal itself, and prints nothing else as it is.

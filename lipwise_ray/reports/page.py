@@ -23,7 +23,7 @@ Stills = Callable[[str], tuple[bytes, bytes] | None]
 """Images (JPEG) of a job's face in the original and in the dubbed video, None where there are none."""
 
 Costs = Callable[[float, float], list[str]]
-"""Says what GPU seconds, at best and at worst, cost on each kind of machine."""
+"""Returns the costs of GPU seconds, at best and at worst, on each kind of machine."""
 
 _MOST_WITH_DETAILS, _MOST_LISTED, _MOST_ALIKE, _FEW = 24, 1000, 8, 3
 _BUCKETS = 24
@@ -109,7 +109,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a text without what would turn it around; markup of our own stays as it is."""
+    """Return a text without marks of direction, which would turn it around; markup of our own stays as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

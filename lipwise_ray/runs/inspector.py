@@ -1,4 +1,4 @@
-"""Telling what files are like, with networks that are loaded once."""
+"""Inspection of files, with networks that are loaded once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lipwise_ray.state.shapes import record_of
 
 
 class Inspector:
-    """Tells what files are like, with networks that are loaded once.
+    """Inspects files, with networks that are loaded once.
 
     Args:
         settings: As for `submit`. `asr.model` adds what is said, and in which language.

@@ -1,4 +1,4 @@
-"""A run's settings from what people name: a preset, a job file, single assignments; or from settings made in code."""
+"""A run's settings from a preset, a job file and single assignments; or from settings made in code."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def loaded(settings: Settings | LoadedSettings | None, engine: EngineKind | None
 
 
 def _refuse_others(settings: object) -> None:
-    """Refuse what no type checker looked at."""
+    """Refuse values of another type, which a caller without a type checker may give."""
     if settings is not None and not isinstance(settings, Settings | LoadedSettings):
         raise SettingsError(
             "settings",

@@ -84,7 +84,7 @@ def in_words(error: BaseException | None) -> str:
 
 
 def code_word(error: BaseException | None) -> str:
-    """Return the code of what ended a night; empty where it has none."""
+    """Return the code of the error that ended a night; empty where it has none."""
     return error.code if isinstance(error, LipwiseError) else ""
 
 

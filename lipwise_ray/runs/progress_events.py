@@ -168,7 +168,7 @@ def _log(event: Event) -> None:
 
 
 class EventListener:
-    """Makes events of what the driver tells.
+    """Turns the driver's calls into events.
 
     Args:
         tell: Takes them.
@@ -180,7 +180,7 @@ class EventListener:
         self._rows = rows
 
     def run_started(self, run_id: str, engine: str) -> None:
-        """Tell that the engine is there."""
+        """Report that the engine is there."""
         self._tell(RunStarted(run_id, engine, self._rows))
 
     def note(self, text: str) -> None:
@@ -192,15 +192,15 @@ class EventListener:
         self._tell(Problem(text))
 
     def row_started(self, row: int, row_id: str) -> None:
-        """Tell that a row is begun."""
+        """Report that a row is started."""
         self._tell(RowStarted(row, row_id))
 
     def row_ended(self, outcome: RowOutcome) -> None:
-        """Tell how a row ended."""
+        """Report the outcome of a row."""
         self._tell(RowEnded(outcome))
 
     def tick(self, rows: list[tuple[str, Flow, int]], loading: int) -> None:
-        """Tell how far the running rows are."""
+        """Report the progress of the running rows."""
         self._tell(RowsProgress(tuple(_progress_of(*row) for row in rows), loading))
 
 

@@ -63,7 +63,7 @@ def request_for(
 
 
 def check_fraction(fail_above: float) -> None:
-    """Refuse what is no fraction of rows.
+    """Refuse a number that is no fraction of rows.
 
     Raises:
         SettingsError: It is none.

@@ -1,4 +1,4 @@
-"""Working through the rows of a run with what was loaded for it: what all ways in share."""
+"""Rows of a run, worked through with the settings loaded for it: the part that all entry points share."""
 
 from __future__ import annotations
 

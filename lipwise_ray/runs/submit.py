@@ -177,7 +177,7 @@ def _start(engine: Engine, prepare: list[ModelRequest], stop: Callable[[], bool]
 
 
 def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
-    """Let every worker that loads tell what it can do: which encoder is used must not go by who is first."""
+    """Let every worker that loads report its capabilities: which encoder is used must not go by who is first."""
     deadline_s = time.monotonic() + _ALL_BEGIN_S
     while engine.loading and time.monotonic() < deadline_s and not stop():
         time.sleep(_POLL_S)
@@ -203,7 +203,7 @@ def _scratch(store: Store, given: str | None, shard: Shard | None) -> tuple[Path
 
 
 def _clear(scratch: Path, *, is_private: bool) -> None:
-    """Remove what a driver that was killed left."""
+    """Remove the temporary files of a driver that was killed."""
     shutil.rmtree(scratch, ignore_errors=True)
     if is_private:
         own_folder(scratch)

@@ -128,7 +128,7 @@ def _open(kind: str, path: Path, limits: LimitsSettings, rate: Fraction, *, is_w
 
 
 def _files_of(row: Row, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield a row's inputs and what each has to be."""
+    """Yield the kind that each of a row's inputs has to be of, and its address."""
     yield "video", row.video
     yield from (("audio", one) for one in dict.fromkeys([row.audio, *(one.audio for one in row.speakers)]) if one)
     yield from (("picture", one) for one in portraits(rules_of(row.speakers, settings)))

@@ -119,7 +119,7 @@ class Dispatcher:
         ]
 
     def step(self, timeout_s: float, *, lease: bool = True) -> None:
-        """Hand out what can be handed out and take in what has ended.
+        """Hand out the tasks that can be handed out and take in the attempts that ended.
 
         Args:
             timeout_s: Longest wait for an attempt to end.
@@ -359,7 +359,7 @@ class Dispatcher:
         return True
 
     def _quarantined(self, entry: Entry) -> Failure:
-        """Write a task's dead letter and return why it is given up."""
+        """Write a task's dead letter and return the failure with which it is given up."""
         assert entry.last is not None  # a failure doomed it
         if entry.last.blame == "storage":  # with room again the same command does it
             return entry.last

@@ -36,5 +36,5 @@ class Ending:
 
     @property
     def is_out_of_time(self) -> bool:
-        """Tell whether what runs is not waited for any longer."""
+        """Tell whether running tasks are not waited for any longer."""
         return self._asked_s is not None and self.clock() - self._asked_s > self.stop_s

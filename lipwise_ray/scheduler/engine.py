@@ -35,7 +35,7 @@ class WorkerSlot:
     offers: frozenset[str] | None = None
 
     def can(self, task: Task) -> bool:
-        """Tell whether it can do what a task needs."""
+        """Tell whether it has all capabilities that a task needs."""
         return self.offers is None or task.needs <= self.offers
 
 
@@ -96,7 +96,7 @@ class Engine(Protocol):
         ...
 
     def want(self, backlog: Mapping[Lane, int]) -> None:
-        """Take note of how many tasks wait or run; workers may be made or sent away.
+        """Take note of the number of tasks that wait or run, by lane; workers may be made or sent away.
 
         Raises:
             SetupError: Workers fail to start wherever they are tried.

@@ -39,7 +39,7 @@ class Metric:
 
     @property
     def all_labels(self) -> tuple[str, ...]:
-        """By what it is split, the state first: several drivers may be at work on one cluster."""
+        """Labels by which it is split, the state first: several drivers may be at work on one cluster."""
         return (STATE_LABEL, *self.labels)
 
 
@@ -247,7 +247,7 @@ class Meter:
         gpu_bytes: int,
         lease_age_s: float | None = None,
     ) -> None:
-        """Set what is waiting and who works; write what is to be written every few seconds.
+        """Set the gauges of queues and workers; pass all figures on every few seconds.
 
         Args:
             queues: Tasks that wait or run, by lane.

@@ -297,7 +297,7 @@ class CircuitBreaker:
             self._look_away_when_seen(task.kind)
 
     def conclude(self, kind: AnyKind, failure: Failure) -> None:
-        """Decide by what there is: nothing is left to try but tasks that failed. One success shows that things work.
+        """Decide by the tasks there are: all that are left to try have failed. One success shows that things work.
 
         Args:
             kind: The kind of the tasks that are left.

@@ -56,7 +56,7 @@ class RowJob:
 
 @dataclass(slots=True)
 class _Running:
-    """Feeds one row's flow with what its tasks gave."""
+    """Feeds one row's flow with the results of its tasks."""
 
     run: Run
     job: RowJob
@@ -267,7 +267,7 @@ class Run:
         return "nothing_works"
 
     def _look_for_requests(self) -> None:
-        """Do what `lipwise-ray cancel` asked for."""
+        """Cancel the rows, or the run, that `lipwise-ray cancel` names."""
         now = time.monotonic()
         if now - self._checked_s < _CHECK_S:
             return
@@ -317,7 +317,7 @@ class Run:
             running.add(tasks)
 
     def end(self, running: _Running, result: RowResult) -> None:
-        """Record how a row ended."""
+        """Record the outcome of a row."""
         job = running.job
         if self._active.pop(job.row, None) is None:
             return
@@ -349,7 +349,7 @@ class Run:
         self.dispatcher.meter.row(outcome.status, outcome.result)
 
     def count_unfinished(self) -> None:
-        """Add what the rows cost that were begun and did not end."""
+        """Add the costs of rows that were started and did not end."""
         for running in self._active.values():
             self.totals.update(asdict(running.job.flow.tally))
 

@@ -16,7 +16,7 @@ NO_WORKER_CAN = "no_worker_can"
 
 @dataclass(slots=True)
 class SlotChoice:
-    """Chooses slots by what is known of nodes and processes.
+    """Chooses slots by the health of nodes and processes.
 
     Attributes:
         node_health: Knows bad nodes.

@@ -108,7 +108,7 @@ class TaskKind(Generic[P, R]):
         return {name: value for part in (*parts, values) for name, value in part.items()}
 
     def payload_of(self, record: Json) -> P:
-        """Read what `record_of` gave; what is no word of such a payload is left out.
+        """Read a record of `record_of`; keys that such a payload does not have are left out.
 
         Raises:
             pydantic.ValidationError: It is none.

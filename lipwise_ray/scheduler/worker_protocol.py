@@ -31,7 +31,7 @@ class TaskRunner(Protocol):
         ...
 
     def prepare(self, jobs: list[Any]) -> Capabilities:
-        """Load what these jobs need.
+        """Load the models of these jobs.
 
         Raises:
             SetupError: It cannot be loaded.

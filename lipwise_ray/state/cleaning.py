@@ -1,4 +1,4 @@
-"""Removing what is old from a state: what can be made again, what led to finished videos, and reports.
+"""Removal of old records from a state: those that can be made again, those that led to finished videos, and reports.
 
 That a video is finished stays known, however old: a row is not done again because its state was cleaned. What was
 measured in a video stays too: a figure over several videos needs it, and nobody would measure a finished one again.
@@ -56,7 +56,7 @@ def clean(
     is_held: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Removed]:
-    """Remove what nobody has written to for a while, and yield what was removed, kind by kind.
+    """Remove records that nobody has written to for a while, and yield their numbers, kind by kind.
 
     A folder goes as a whole, by the latest of what lies in it. The latest run with those of the other shards of its
     rows, the latest night and the speeds that are still read stay. Nobody may be at work on the state
@@ -64,10 +64,10 @@ def clean(
 
     Args:
         store: The state.
-        older_s: How long nobody has.
+        older_s: Seconds for which nobody has.
         unfinished: Remove jobs without a result too: chunks that a later run would not have to render again.
         dry_run: Remove nothing, and tell what would be.
-        is_held: Whether nobody else can have begun to work on the state meanwhile.
+        is_held: Tells whether nobody else can have begun to work on the state meanwhile; asked before each removal.
         clock: Seconds since 1970.
 
     Raises:

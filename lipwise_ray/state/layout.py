@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 FORMAT = "format.json"
-"""Says how the state is laid out: see `state.format`."""
+"""Record with the number of the state's layout: see `state.format`."""
 
 DRIVER = "driver"
 QUARANTINE = "quarantine"
@@ -41,7 +41,7 @@ def is_fixed(key: str) -> bool:
 
 
 def backlog(name: str) -> str:
-    """Return the key of what is known of a manifest of the backlog."""
+    """Return the key of the record of a manifest of the backlog."""
     return f"backlog/{name}.json"
 
 
@@ -61,7 +61,7 @@ def index(video_id: str, *, salvage: bool) -> str:
 
 
 def scans(video_id: str, detector_id: str) -> str:
-    """Return the folder of what was found in a video."""
+    """Return the folder of a video's detections and tracks."""
     return f"{video(video_id)}/{detector_id}"
 
 
@@ -82,12 +82,12 @@ def tracks(video_id: str, detector_id: str, part: str = "") -> str:
 
 
 def listened(video_id: str, voices_id: str) -> str:
-    """Return the folder of how well a video's faces agree with its sound."""
+    """Return the folder of a video's active speaker scores: the agreement of its faces with its audio."""
     return f"{video(video_id)}/voices-{voices_id}"
 
 
 def voices(video_id: str, voices_id: str, number: int) -> str:
-    """Return the key of how well one chunk's faces agree with the sound; it is created whole."""
+    """Return the key of one chunk's active speaker scores; it is created whole."""
     return f"{listened(video_id, voices_id)}/chunk-{number:05d}.npz"
 
 
@@ -102,7 +102,7 @@ def face_embeddings(video_id: str, looks_id: str, number: int) -> str:
 
 
 def portrait(image_id: str, looks_id: str) -> str:
-    """Return the key of what the person of a portrait looks like."""
+    """Return the key of the face embedding of a portrait."""
     return f"{video(image_id)}/portrait-{looks_id}.npz"
 
 
@@ -122,7 +122,7 @@ def cepstra(audio_id: str, *, salvage: bool) -> str:
 
 
 def transcript(audio_id: str, recogniser_id: str, *, salvage: bool) -> str:
-    """Return the key of what is said in a sound."""
+    """Return the key of the transcript of audio."""
     return f"{SOUNDS}/{audio_id}/transcript-{recogniser_id}{'-salvage' if salvage else ''}.json"
 
 
@@ -178,12 +178,12 @@ def mix(job_id: str) -> str:
 
 
 def scores(job_id: str) -> str:
-    """Return the folder of how well a job's lips and sound go together."""
+    """Return the folder of a job's sync scores."""
     return f"{JOBS}/{job_id}/scores"
 
 
 def score(job_id: str, judge_id: str, chunk: int) -> str:
-    """Return the key of one chunk's part of that; it is created whole."""
+    """Return the key of the sync scores of one chunk; it is created whole."""
     return f"{scores(job_id)}/{judge_id}-{chunk:05d}.npz"
 
 
@@ -193,12 +193,12 @@ def still(job_id: str, name: str) -> str:
 
 
 def measures(job_id: str) -> str:
-    """Return the folder of what was measured in a finished video."""
+    """Return the folder of a finished video's measures."""
     return f"{JOBS}/{job_id}/measures"
 
 
 def measured(job_id: str, chunk: int) -> str:
-    """Return the key of what was measured in one stretch of it; it is created whole."""
+    """Return the key of the measures of one stretch of it; it is created whole."""
     return f"{measures(job_id)}/{chunk:05d}.npz"
 
 
@@ -218,12 +218,12 @@ def run(run_id: str) -> str:
 
 
 def run_record(run_id: str) -> str:
-    """Return the key of what a run was begun with."""
+    """Return the key of the record of a run's start."""
     return f"{run(run_id)}/run.json"
 
 
 def planned(run_id: str) -> str:
-    """Return the key of what a run set out to do: a line a row that could be begun."""
+    """Return the key of a run's planned rows: a line a row that could be started."""
     return f"{run(run_id)}/planned.jsonl"
 
 
@@ -244,7 +244,7 @@ def row(run_id: str, number: int, status: str) -> str:
 
 
 def speed(run_id: str) -> str:
-    """Return the key of how fast a run was."""
+    """Return the key of a run's speeds."""
     return f"{SPEEDS}/{run_id}.json"
 
 

@@ -30,7 +30,7 @@ class Ledger:
         self._run_id = run_id
 
     def note(self, task_id: str, job_id: str, event: TaskEvent) -> None:
-        """Write what happened to a task: to its job's ledger, and without the traceback to the run's events.
+        """Write an event of a task: to its job's ledger, and without the traceback to the run's events.
 
         In the run's events it lasts once `flush` was called, and so does a traceback in its job's ledger, as no event
         holds it; the rest of that lasts later, at the latest with `close`.
@@ -54,7 +54,7 @@ class Ledger:
             _LOG.log(level, "task %s: %s %s", task_id, record["event"], redact(str(record.get("message") or "")))
 
     def event(self, event: LedgerEvent) -> None:
-        """Write what happened to the run."""
+        """Write an event of the run."""
         event = replace(event, time=round(time.time(), 3), run=self._run_id)
         self._store.append(layout.events(self._run_id), _line(record_of(event)))
 

@@ -169,7 +169,7 @@ class ShardRun:
 
 
 def shards_of(store: Store, run_id: str, run: RunRecord) -> list[ShardRun]:
-    """Return the latest run of each shard of what the latest run worked on, in their order; itself where it had all.
+    """Return the latest run of each shard of the latest run's manifest, in their order; itself where it had all.
 
     Runs of the same rows and places count that were begun since the previous run of its shard, or within a night
     before that: drivers that are started together are hardly ever begun in the same order as they are begun again.

@@ -99,7 +99,7 @@ class RemoteStore:
         return data
 
     def _note_fixed(self, key: str, data: bytes | None) -> None:
-        """Take note of what a record holds now, if that stays so; None where that is not known."""
+        """Take note of a record's present contents, if they stay so; None where they are not known."""
         with self._known_lock:
             self._fixed.pop(key, None)
             if data is not None and len(data) <= _MOST_FIXED_BYTES and layout.is_fixed(key):

@@ -130,7 +130,7 @@ class Letter:
 
 
 def typed(record: Json | None, shape: type[Shape]) -> Shape | None:
-    """Return a record as what it must be, or None."""
+    """Return a record as a value of a shape; None where it is of another."""
     if record is None:
         return None
     try:
@@ -140,7 +140,7 @@ def typed(record: Json | None, shape: type[Shape]) -> Shape | None:
 
 
 def shaped(record: object, shape: type[Shape]) -> Shape:
-    """Return JSON values of this program's own as what they are; texts may hold bytes that are not UTF-8.
+    """Return JSON values of this program's own as a value of a shape; texts may hold bytes that are not UTF-8.
 
     Raises:
         pydantic.ValidationError: They are not.
@@ -149,7 +149,7 @@ def shaped(record: object, shape: type[Shape]) -> Shape:
 
 
 def read_typed(store: Store, key: str, shape: type[Shape]) -> Shape | None:
-    """Return a record of the state as what it must be; None where it is missing, damaged or another."""
+    """Return a record of the state as a value of a shape; None where it is missing, damaged or of another."""
     return typed(read_json(store, key), shape)
 
 

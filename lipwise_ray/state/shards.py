@@ -57,7 +57,7 @@ class Shard:
         return f"{self.number}-of-{self.count}"
 
     def has(self, key: str) -> bool:
-        """Tell whether what a key names is in this shard; it is in exactly one of them."""
+        """Tell whether a key belongs to this shard; it belongs to exactly one of them."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
         return int.from_bytes(digest[:8]) % self.count == self.number - 1
 

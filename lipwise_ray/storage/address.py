@@ -125,7 +125,7 @@ class Policy:
     hosts: Sequence[str] = ()
 
     def check(self, address: str) -> None:
-        """Refuse what may not be read.
+        """Refuse an address that may not be read.
 
         Raises:
             InputError: The scheme or the place is not allowed.
@@ -169,7 +169,7 @@ def _parts(address: str) -> SplitResult:
 
 
 def unsigned(address: str) -> str:
-    """Return a web address without what signs it; all else that may choose the file stays."""
+    """Return a web address without its signature; all else that may choose the file stays."""
     parts = _parts(address)
     kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if not _SIGNS.match(pair[0])]
     return parts._replace(query=urlencode(kept), fragment="").geturl()

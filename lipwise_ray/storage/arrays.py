@@ -136,7 +136,7 @@ class _Header:
 
 @contextlib.contextmanager
 def _as_value_error(path: Path) -> Generator[None]:
-    """Raise what damaged archives and headers make libraries raise as ValueError."""
+    """Raise the exceptions of libraries over damaged archives and headers as ValueError."""
     try:
         yield
     except (

@@ -1,4 +1,4 @@
-"""Local copies of what lies elsewhere, within a bound."""
+"""Local copies of files that lie elsewhere, within a bound."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _POLL_S = 0.05
 
 
 def machine_folder() -> Path:
-    """Return this user's folder for what is of use on this machine only.
+    """Return this user's folder for files that are of use on this machine only.
 
     It lies in LIPWISE_SCRATCH of the environment, which holds for this machine alone, else among everybody's temporary
     files.

@@ -306,7 +306,7 @@ class Bucket:
 
 @contextmanager
 def _errors(where: str, failed: str) -> Generator[None]:
-    """Raise what a store refuses as one clear error."""
+    """Raise a store's refusals as one clear error."""
     try:
         yield
     except FileNotFoundError as error:

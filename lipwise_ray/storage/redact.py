@@ -1,4 +1,4 @@
-"""Keeping secrets out of what is shown and kept."""
+"""Redaction of secrets in texts that are shown or kept."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _hides(key: str, value: object) -> bool:
 
 
 def _is_plain(value: str, match: re.Match[str]) -> bool:
-    """Tell whether what is assigned to a secret's name is none: a yes, a file's name, a number of tokens."""
+    """Tell whether a value under a secret's name is no secret: a yes, a file's name, a number of tokens."""
     bare = value.strip("\"'").rstrip(".,):")
     if not bare or len(bare) > _LONGEST_NAME:
         return False
@@ -141,7 +141,7 @@ def _is_place(match: re.Match[str]) -> bool:
 
 
 def _cut_assigned(pattern: re.Pattern[str], text: str) -> str:
-    """Cut what is assigned to the names of secrets; what is assigned to others is looked at for itself."""
+    """Cut values under the names of secrets; values under other names are examined for themselves."""
     parts: list[str] = []
     kept = at = 0
     while match := pattern.search(text, at):
@@ -160,7 +160,7 @@ def _credentials(match: re.Match[str]) -> str:
 
 
 def _encoded(match: re.Match[str]) -> str:
-    """Return a percent-encoded address without what opens it."""
+    """Return a percent-encoded address without its secrets."""
     user, at, location = match[2].rpartition("%40")
     del user
     return match[1] + (f"{GONE}%40" if at else "") + re.sub(r"(%3f|%23).*", rf"\1{GONE}", location, flags=re.IGNORECASE)

@@ -56,7 +56,7 @@ def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 class _Kept(Display):
-    """Keeps what it would print, and how rows ended."""
+    """Keeps the lines that it would print, and the outcomes of rows."""
 
     def __init__(self) -> None:
         super().__init__(as_json=False)
@@ -72,7 +72,7 @@ class _Kept(Display):
 
 
 class Quiet(EventListener):
-    """Keeps what the terminal would show of a run, and how rows ended."""
+    """Keeps the lines that the terminal would show of a run, and the outcomes of rows."""
 
     def __init__(self) -> None:
         kept = _Kept()

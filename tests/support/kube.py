@@ -243,7 +243,7 @@ def problems(item: dict[str, Any], version: str = NEWEST) -> list[str]:
 
 
 def _rules(item: dict[str, Any]) -> Iterator[str]:
-    """Yield breaches of what controllers ask for beyond their schemas."""
+    """Yield breaches of the rules of controllers beyond their schemas."""
     spec = item.get("spec", {})
     if "schedule" in spec and not _is_cron(spec["schedule"]):
         yield f"schedule: {spec['schedule']!r} is no cron line"
@@ -274,7 +274,7 @@ def _job_rules(job: dict[str, Any]) -> Iterator[str]:
 
 
 def _kueue_rules(item: dict[str, Any], cluster: dict[str, Any]) -> Iterator[str]:
-    """Yield why Kueue would refuse what is meant for one of its queues."""
+    """Yield reasons for which Kueue would refuse an object for one of its queues."""
     about = item["metadata"]
     if "kueue.x-k8s.io/queue-name" not in about.get("labels", {}):
         return

@@ -103,7 +103,7 @@ class Agent:
 
 
 def _limit_threads(count: int) -> None:
-    """Let what is loaded already, and what is loaded later, compute with so many threads."""
+    """Let libraries, loaded already or later, compute with so many threads."""
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
     threadpool_limits(count)
 
@@ -114,7 +114,7 @@ def _gpu_bytes() -> int:
 
 
 def _own_log(scratch: Path, name: str) -> Path | None:
-    """Send what this process prints, and the stack of a fatal signal, to a file that outlives it."""
+    """Send the output of this process, and the stack of a fatal signal, to a file that outlives it."""
     folder = scratch / "logs"
     path = folder / f"{name}-{os.getpid()}.log"
     try:

@@ -276,7 +276,7 @@ class ClusterJobs:
 
     @contextlib.contextmanager
     def _told(self, failed: str) -> Generator[None]:
-        """Turn what Ray's client raises into this program's errors, which begin with what the cluster did not do."""
+        """Turn the exceptions of Ray's client into this program's errors, which lead with the request that failed."""
         from ray.exceptions import AuthenticationError  # after its environment is set
 
         try:

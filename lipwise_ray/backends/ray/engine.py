@@ -85,7 +85,7 @@ class RayEngine:
             stack.pop_all()
 
     def _size_up(self) -> None:
-        """Choose what workers compute on and how many there are, by what is there."""
+        """Choose the device and the number of workers, by the cluster's resources."""
         settings, nodes = self._settings, self._nodes.alive().values()
         gpus, gpu_slots = sum(node.gpus for node in nodes), self._nodes.gpu_slots(settings.gpus_per_worker)
         if self._local and settings.place == "gpu" and gpus < settings.gpus_per_worker:

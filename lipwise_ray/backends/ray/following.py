@@ -59,7 +59,7 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> JobLine:
-    """Pass on what a job prints until it has ended.
+    """Pass on a job's output until it has ended.
 
     Args:
         jobs: The cluster's jobs.
@@ -142,7 +142,7 @@ class _LogStream:
         self._said = 0
 
     async def follow(self, lines: AsyncIterator[str]) -> None:
-        """Pass on what comes, until the job or the line ends, or nothing comes for long."""
+        """Pass on the output, until the job or the connection ends, or nothing comes for long."""
         import aiohttp
 
         seen = 0

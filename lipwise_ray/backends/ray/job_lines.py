@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 MOST_MESSAGE = 300
 WHAT = "what"
-"""The metadata's key of what was asked for."""
+"""The metadata's key of the request."""
 
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _NOT_RUN = "JOB_ENTRYPOINT_COMMAND_START_ERROR"

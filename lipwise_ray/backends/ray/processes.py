@@ -93,7 +93,7 @@ def _keep_ours(handler: object) -> None:
 
 
 def end_sessions(leaders: set[int]) -> None:
-    """Kill what is left in the sessions that these processes were started in."""
+    """Kill the processes left in the sessions that these processes were started in."""
     for pid in psutil.pids() if leaders else ():
         with suppress(OSError):  # it ended meanwhile
             if os.getsid(pid) in leaders:

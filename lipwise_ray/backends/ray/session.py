@@ -253,7 +253,7 @@ def _found(address: str) -> str:
 
 
 def _not_started(address: str, error: Exception) -> SetupError:
-    """Say what an error of Ray's start means, and what can be done about it."""
+    """Turn an error of Ray's start into one that names its cause and a remedy."""
     said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     got, do = said, "Run `lipwise-ray doctor`" if address == "local" else "Check --address"
     for words, meaning, advice in _MEANINGS:

@@ -72,7 +72,7 @@ class ActorSlot:
         return self.about.pid
 
     def begin(self, about: Begun) -> None:
-        """Take note of what a worker that is ready tells of itself."""
+        """Take note of the facts that a worker reports when it is ready."""
         self.about, self.node, self.free_since_s = about, about.node, time.monotonic()
         self.offers = about.capabilities.offers if about.capabilities else None
 

@@ -1,4 +1,4 @@
-"""JSON schemas of what other programs read in a state; `python -m lipwise_ray.state.schemas` writes them here."""
+"""JSON schemas of a state's records for other programs; `python -m lipwise_ray.state.schemas` writes them here."""
 
 from __future__ import annotations
 
