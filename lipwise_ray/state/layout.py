@@ -1,4 +1,10 @@
-"""The keys of everything in a state directory."""
+"""The keys of everything in a state directory.
+
+Ids are hashes: `video_id`, `audio_id` and `image_id` of a file's contents, `judge_id` of the sync scorer's checkpoint,
+the others of everything that decides a result: `detector_id` of detections, `voices_id` of active speaker scores,
+`looks_id` of face embeddings, `recogniser_id` of transcripts. Numbers of chunks begin at 0. Records of a damaged file
+that is read past its damage, with `salvage`, have keys of their own.
+"""
 
 from __future__ import annotations
 
