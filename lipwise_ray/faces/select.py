@@ -168,7 +168,7 @@ def select_tracks(tracks: Tracks, rule: SelectionRule, likeness: Likeness | None
     Args:
         tracks: Smoothed tracks.
         rule: The rule.
-        likeness: Scores of the tracks that ``speaking`` and ``like`` choose by; other rules do without.
+        likeness: Gives the score by which ``speaking`` and ``like`` choose; other rules do without.
 
     Raises:
         FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`.
@@ -389,7 +389,12 @@ def _typical_landmarks(box: F32Array) -> F32Array:
 
 
 def usable_landmarks(landmarks: F32Array, box: F32Array) -> F32Array:
-    """Return landmarks, typical ones in place of those that span no face: a user's tracks may have none."""
+    """Return landmarks, typical ones in place of those that span no face: a user's tracks may have none.
+
+    Args:
+        landmarks: Eyes, nose, mouth corners, shape (N, 5, 2).
+        box: Boxes of the same faces, shape (N, 4).
+    """
     extent = np.ptp(landmarks, axis=1).max(axis=1)
     is_face = extent > _LEAST_EXTENT * (box[:, 3] - box[:, 1])
     return np.where(is_face[:, None, None], landmarks, _typical_landmarks(box))

@@ -130,6 +130,10 @@ def build_index(info: VideoInfo, *, salvage: bool = False) -> FrameIndex:
     Demuxes where the container states every frame's time; decodes otherwise, and always when
     `salvage` asks for just the frames that decode.
 
+    Args:
+        info: The video.
+        salvage: Index just the frames that decode, also of a damaged file.
+
     Raises:
         MediaError: The file has no frame, or ends before its declared end and `salvage` is off.
     """

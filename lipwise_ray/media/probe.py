@@ -66,11 +66,29 @@ _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1
 class VideoInfo:
     """One video stream.
 
-    ``size`` is the stored frame; laid out by ``orientation`` it is what a player shows. ``extras`` names what the
-    stream carries besides and no output can carry.
-    ``start_s`` and ``sound_start_s`` are times of the container's clock; the latter is None for a
-    file without audio. ``declared_frames`` is what the container claims, 0 when it does not say;
-    ``declared_end_s`` is where MP4 says that the frames end.
+    Attributes:
+        path: The file; the folder or pattern of an image sequence.
+        container: FFmpeg's name of the container.
+        stream_index: Number of the stream in it.
+        codec: Name of its codec.
+        size: Size of the stored frame; laid out by `orientation` it is what a player shows.
+        pixel_format: FFmpeg's name of its format.
+        time_base: Seconds a tick.
+        average_rate: Frames a second, by FFmpeg's average; None where it has none.
+        guessed_rate: The same by FFmpeg's guess.
+        orientation: Map from the stored to the shown frame.
+        sample_aspect_ratio: Width of a pixel over its height.
+        color: Meaning of its samples.
+        is_still: It is a still image.
+        start_s: Start of the stream on the container's clock.
+        sound_start_s: Start of the audio on it; None for a file without audio.
+        declared_frames: Frames that the container claims; 0 where it does not say.
+        container_end_s: End of the container; None where it does not say.
+        declared_end_s: Time at which MP4 says that the frames end; None elsewhere.
+        field_order: ``progressive``, or the field that is shown first.
+        hdr: Metadata of the dynamic range.
+        has_alpha: It has transparency.
+        extras: Names of what the stream carries besides and no output can carry.
     """
 
     path: Path
@@ -312,6 +330,10 @@ def _container_end_s(container: InputContainer) -> Fraction | None:
 
 def probe_audio(path: Path, limits: LimitsSettings | None = None) -> AudioInfo:
     """Describe the audio stream of a file without decoding it.
+
+    Args:
+        path: The file.
+        limits: Limits on its streams and on the length that it states; None for the default ones.
 
     Raises:
         MediaError: The file cannot be opened, or is too large.

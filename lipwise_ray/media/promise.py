@@ -23,7 +23,13 @@ _FIELDS, _MASTERING, _LIGHT = "field order", "mastering display", "content light
 
 
 def carried(extras: Iterable[str], hdr: Hdr, *, is_interlaced: bool) -> set[str]:
-    """Return names of what a stream, or one frame of it, carries besides samples."""
+    """Return names of what a stream, or one frame of it, carries besides samples.
+
+    Args:
+        extras: Names of what it carries besides and no output can carry.
+        hdr: Its dynamic range.
+        is_interlaced: Its frames are two fields.
+    """
     said = {_FIELDS: is_interlaced, _MASTERING: hdr.mastering is not None, _LIGHT: hdr.light is not None}
     return {*extras, *(name for name, is_there in said.items() if is_there)}
 

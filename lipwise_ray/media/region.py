@@ -97,7 +97,12 @@ def box_to_shown(
 
 
 def compose(outer: F64Array, inner: F64Array) -> F64Array:
-    """Return the affine map that applies `inner`, then `outer`."""
+    """Return the affine map that applies `inner`, then `outer`.
+
+    Args:
+        outer: Shape (2, 3).
+        inner: Shape (2, 3).
+    """
     linear = outer[:, :2] @ inner[:, :2]
     return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 

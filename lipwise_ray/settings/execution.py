@@ -23,7 +23,9 @@ class EngineSettings(Section):
     workers: Annotated[int, Field(ge=0, le=4096)] = 0
     """Render workers; 0 means one a GPU, or one for every two cores."""
     cpu_workers: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Workers for tasks without a network: probing, planning, encoding audio, assembling."""
     gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Part of a GPU that a render worker takes: several may share one."""
     threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
     """0 divides the cores among the workers."""
     place: Literal["auto", "gpu", "cpu"] = "auto"
@@ -103,9 +105,11 @@ class LimitsSettings(Section):
     """Limits on the size of an input; a larger one fails its row before it is decoded."""
 
     gb: Annotated[float, Field(gt=0, le=1e6)] = 200.0
+    """Of a file, in 1e9 bytes."""
     megapixels: Annotated[float, Field(gt=0, le=134)] = 70.0
     """Of a frame; 8K has 33."""
     hours: Annotated[float, Field(gt=0, le=100)] = 12.0
+    """Of video or audio."""
     streams: Annotated[int, Field(ge=1, le=1000)] = 64
 
 

@@ -102,6 +102,8 @@ class FacesSettings(Section):
     """Selection of the face that is dubbed."""
 
     select: str = "largest"
+    """``largest``, ``all``, ``left``, ``right``, ``center``, ``index:N``, ``speaking``, ``like:IMAGE``, or
+    ``box:top,bottom,left,right``."""
     expert: str = "lipsync_expert"
     """Tells who speaks, for ``speaking``: a name of the registry."""
     expert_checkpoint: str | None = None
@@ -139,11 +141,13 @@ class SourceSettings(Section):
     """Preparation of the source frames."""
 
     on_error: Literal["fail", "salvage"] = "fail"
+    """Damaged inputs: ``fail`` fails their rows, ``salvage`` dubs what decodes."""
     crop: tuple[Kept, Edge, Kept, Edge] | None = None
     """Part of the shown frame that is kept: top, bottom, left, right; bottom or right -1 for the edge."""
     rotate: Literal[0, 90, 180, 270] = 0
     """Further degrees clockwise by which the result is shown."""
     resize_factor: Annotated[int, Field(ge=1, le=16)] = 1
+    """Divides the width and height of the frames."""
     deinterlace: Literal["none", "bwdif"] = "none"
     """Make whole frames of interlaced ones, each at its own time; ``none`` keeps both fields and says so in the
     output."""
@@ -169,6 +173,7 @@ class TimingSettings(Section):
     """Length of the output."""
 
     length: Literal["audio", "video", "shortest"] = "audio"
+    """The output lasts as long as the audio, the video, or the shorter one."""
     extend: Literal["pingpong", "loop", "hold"] = "pingpong"
     """A video that is too short runs back and forth (``pingpong``), starts again, or holds its last frame."""
 

@@ -99,7 +99,14 @@ def draw_voice(rng: np.random.Generator, *, held_out: bool, language: str | None
 
 
 def draw_speech(rng: np.random.Generator, voice: Voice, seconds: float, *, held_out: bool = False) -> Speech:
-    """Return sentences of about this length, with pauses; never shorter."""
+    """Return sentences of about this length, with pauses; never shorter.
+
+    Args:
+        rng: Source of the draw.
+        voice: Voice, and so the language.
+        seconds: Least length.
+        held_out: Draw sentences that training never hears.
+    """
     parts: list[Speech] = []
     total_s = 0.0
     while total_s < seconds:
@@ -155,7 +162,13 @@ def talking_scene(seed: int, look_seed: int, speech: Speech, size: Size) -> Scen
 
 
 def crowd_scene(seed: int, size: Size, *, held_out: bool) -> Scene:
-    """Return shots of one, two or no people at all sizes."""
+    """Return shots of one, two or no people at all sizes.
+
+    Args:
+        seed: Chooses all of the scene.
+        size: Of the frames.
+        held_out: Draw voice, words, people and rooms that training never meets.
+    """
     rng = np.random.default_rng([seed, 0xC30])
     shots: list[Shot] = []
     voice = draw_voice(rng, held_out=held_out)

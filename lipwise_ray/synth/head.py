@@ -151,7 +151,13 @@ def radial(centre: F64Array, radius_px: float, colors: Sequence[Rgb], stops: Seq
 
 
 def linear(start: F64Array, stop: F64Array, colors: Sequence[Rgb]) -> skia.Paint:
-    """Return a brush that changes colour along a line."""
+    """Return a brush that changes colour along a line.
+
+    Args:
+        start: Pixel of the first colour, shape (2,).
+        stop: Pixel of the last one, shape (2,).
+        colors: Colours, evenly spaced.
+    """
     brush = skia.Paint(AntiAlias=True)
     ends = [skia.Point(float(start[0]), float(start[1])), skia.Point(float(stop[0]), float(stop[1]))]
     brush.setShader(skia.GradientShader.MakeLinear(ends, [skia.Color(*color) for color in colors]))

@@ -22,7 +22,12 @@ def truth_beside(path: Path) -> Path:
 
 
 def take_name(clip: str, take: int | None) -> str:
-    """Return a clip's name with the number of its take, counted from 0; the clip's own where there is but one."""
+    """Return a clip's name with the number of its take, counted from 0; the clip's own where there is but one.
+
+    Args:
+        clip: Name of the clip.
+        take: Number of the take, from 0; None where there is but one.
+    """
     return clip if take is None else f"{clip}{_TAKE}{take + 1}"
 
 

@@ -155,7 +155,7 @@ class Stepper:
             yield
 
     def step(self, loss: Tensor, step: int) -> None:
-        """Descend."""
+        """Take a step down the gradient of a loss, at the learning rate of that step."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self._settings, step)
         self.optimizer.zero_grad(set_to_none=True)

@@ -197,7 +197,15 @@ def lead_s(info: VideoInfo) -> Fraction:
 
 
 def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limits: LimitsSettings) -> Audio | None:
-    """Return the original audio of a video, or None where it cannot be used."""
+    """Return the original audio of a video, or None where it cannot be used.
+
+    Args:
+        store: The state.
+        scratch: Folder for temporary files.
+        video: The video.
+        salvage: Keep what decodes of a damaged stream.
+        limits: Limits on its size and length.
+    """
     try:
         return open_audio(store, scratch, video.info.path, video.id, salvage=salvage, limits=limits)
     except InputError:

@@ -194,7 +194,12 @@ def scorer_of(scorer: Checkpoint | None) -> ScoredBy:
 
 
 def sync_score(score: Score, *, lse: bool) -> SyncScore:
-    """Return a score as results hold it; ``lse`` where SyncNet gave it."""
+    """Return a score as results hold it; ``lse`` where SyncNet gave it.
+
+    Args:
+        score: The score.
+        lse: SyncNet gave it, so that its figures are LSE-D and LSE-C.
+    """
     distance, certainty = round(score.lse_d, _DIGITS), round(score.lse_c, _DIGITS)
     if lse:
         return SyncScore(lse_d=distance, lse_c=certainty, offset=score.offset, windows=score.windows)
