@@ -39,6 +39,7 @@ ALPHA_CODECS = ("ffv1", "prores_ks", "libvpx-vp9")
 INTERLACED_CODECS = ("libx264", "prores_ks", "ffv1")
 HDR_CODECS = ("libx264", "libx265", "libsvtav1")
 _INTRA_CODECS = ("ffv1", "prores_ks")
+_FAR_TICKS = 1 << 40
 _DEFAULT_QUALITY = {
     "libx264": 16,
     "libx265": 18,
@@ -259,6 +260,7 @@ class SegmentWriter:
     def _mux(self, packets: list[Packet[Any]]) -> None:
         try:
             for packet in packets:
+                _mend_dts(packet)
                 self._order.append(packet.pts or 0)
                 self._container.mux_one(packet)
         except OSError as error:
@@ -353,6 +355,16 @@ def _scheduled_as_before() -> Generator[None]:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 if os.sched_getscheduler(int(thread.name)) != policy:
                     os.sched_setscheduler(int(thread.name), policy, priority)
+
+
+def _mend_dts(packet: Packet[Any]) -> None:
+    """Replace a decoding time that cannot be one by the time of the frame.
+
+    x265 leaves it to chance where a stream ends before frames could be reordered: of one or two frames, all in order.
+    """
+    pts, dts = packet.pts, packet.dts
+    if pts is not None and dts is not None and not pts - _FAR_TICKS < dts <= pts:
+        packet.dts = pts
 
 
 def _refused(spec: EncodeSpec, error: Exception) -> SettingsError:

@@ -91,6 +91,33 @@ def _packets(path: Path) -> bytes:
         return b"".join(bytes(packet) for packet in container.demux(audio=0))
 
 
+class _ByChance:
+    """An encoder as x265 is for streams that end before frames are reordered: decoding times are left to chance."""
+
+    def __init__(self, stream: Any, dts: int) -> None:
+        self._stream, self._dts = stream, dts
+
+    def encode(self, frame: Any) -> list[Any]:
+        packets = self._stream.encode(frame)
+        for number, packet in enumerate(packets):
+            packet.dts = self._dts + number
+        return packets
+
+
+@pytest.mark.parametrize("dts", [3, 9_187_201_950_435_671_679, -9_187_201_950_435_671_679])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_decoding_times_that_cannot_be_are_mended(frames: int, dts: int, tmp_path: Path) -> None:
+    """A segment of one or two frames is whole, whatever its encoder says about when they are decoded."""
+    clip, path = ClipSpec(frames=frames), tmp_path / "s.mkv"
+    with SegmentWriter(path, _spec("libx265", clip, 1 / clip.rate)) as writer:
+        writer._stream = _ByChance(writer._stream, dts)
+        for number in range(frames):
+            writer.write(draw_frame(clip, number), number)
+        segment = writer.finish()
+    assert (segment.frames, segment.reorder) == (frames, 0)
+    check_segment(path, frames)
+
+
 CASES = [
     ("libx264", "o.mp4", ClipSpec(frames=30)),
     ("libx264", "o.mov", ClipSpec(frames=30, rate=Fraction(30000, 1001), pixel_format="yuv422p")),
