@@ -141,6 +141,8 @@ class RowFlow(RowTasks[DubResult]):
                 self._language = result.language
             case RenderResult():
                 self._count(task, result)
+            case _ if task.kind not in BESIDE_RENDERING:
+                raise TypeError(f"{task.id}: {type(result).__name__} is no result of a row's task")
             case _:
                 pass  # the state has what the task made
 
@@ -231,7 +233,7 @@ class RowFlow(RowTasks[DubResult]):
         self._expect(self._frames, sum(len(self._chunks[number]) for number in done))
         tasks += [
             self._task(kind, self.job_id, kind.payload(self.base, self._probed))
-            for kind, has in BESIDE_RENDERING
+            for kind, has in BESIDE_RENDERING.items()
             if has(self.base.job)
         ]
         if not tasks:

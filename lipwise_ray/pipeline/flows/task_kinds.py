@@ -337,9 +337,7 @@ CONCLUDE = TaskKind("conclude", "cpu", 0, ConcludePayload, ConcludeResult)
 KINDS: dict[str, AnyKind] = {kind.name: kind for kind in [*vars().values()] if isinstance(kind, TaskKind)}
 """All kinds, by their names: every row above."""
 
-BESIDE_RENDERING: tuple[tuple[AnyKind, Callable[[JobSpec], bool]], ...] = (
-    (TRANSCRIBE, lambda job: job.language == AUTO),
-)
+BESIDE_RENDERING: dict[AnyKind, Callable[[JobSpec], bool]] = {TRANSCRIBE: lambda job: job.language == AUTO}
 """Kinds of which a job has one task while its chunks are rendered, and the jobs that have it.
 
 Their payloads are a `JobPayload` and no more; the job is scored and assembled after them.

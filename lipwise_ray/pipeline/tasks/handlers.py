@@ -12,9 +12,8 @@ from lipwise_ray.pipeline import tasks
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.scheduler.task import AnyKind, Hints, P, R, TaskKind, TaskResult
 
-_HANDLERS: dict[AnyKind, Callable[[TaskContext, Any, Hints], TaskResult]] = {}
-
 Handler = Callable[[TaskContext, P, Hints], R]
+_HANDLERS: dict[AnyKind, Handler[Any, TaskResult]] = {}
 
 
 def handles(kind: TaskKind[P, R]) -> Callable[[Handler[P, R]], Handler[P, R]]:
@@ -34,7 +33,7 @@ def handles(kind: TaskKind[P, R]) -> Callable[[Handler[P, R]], Handler[P, R]]:
 
 
 @cache
-def all_handlers() -> dict[AnyKind, Callable[[TaskContext, Any, Hints], TaskResult]]:
+def all_handlers() -> dict[AnyKind, Handler[Any, TaskResult]]:
     """Return the handlers of all modules of this package, by their kinds."""
     for module in pkgutil.iter_modules(tasks.__path__, f"{tasks.__name__}."):
         importlib.import_module(module.name)
