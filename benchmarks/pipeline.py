@@ -90,8 +90,10 @@ def scan(arguments: dict[str, Any]) -> float:
     from lipwise_ray.media.index import build_index
     from lipwise_ray.media.probe import probe_video
     from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+    from lipwise_ray.models.loading import ModelRequest
     from lipwise_ray.pipeline.analysis.face_detection import scan as scan_span
-    from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
+    from lipwise_ray.pipeline.tasks.models import Models
+    from lipwise_ray.roles.detector import DETECTOR
     from lipwise_ray.settings.model import Settings
     from lipwise_ray.values import Span
 
@@ -100,7 +102,7 @@ def scan(arguments: dict[str, Any]) -> float:
     index = build_index(info)
     checkpoints = Checkpoints({"detector": (Checkpoint("yunet", "yunet", Path(arguments["yunet"]), ""),)})
     settings = Settings()
-    detector = Models("cpu", threads).detector(ModelRequest(settings, checkpoints))
+    detector = Models("cpu", threads).needed(DETECTOR, ModelRequest(settings, checkpoints))
     begin = time.perf_counter()
     found = scan_span(
         info,

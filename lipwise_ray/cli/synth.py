@@ -160,7 +160,7 @@ def compare(
     """Print the offset of audio and lips: original, dubbed, and really said."""
     from lipwise_ray.metrics.sync import SpeakerExpert
     from lipwise_ray.pipeline.quality.demo_sync import compare as compare_rows
-    from lipwise_ray.pipeline.tasks.models import DetectorMaker
+    from lipwise_ray.roles.detector import DetectorMaker
     from lipwise_ray.runs.run_inputs import out_address, read_manifest, registry_of
 
     source = lipwise_ray.load_settings(job=job, assignments=assignments or ())

@@ -78,7 +78,7 @@ def _pads(text: str) -> tuple[int, int, int, int]:
 
 
 def _detector(name: str, settings: Settings) -> Any:  # noqa: ANN401  # a maker of detectors, sent to workers
-    from lipwise_ray.pipeline.tasks.models import DetectorMaker
+    from lipwise_ray.roles.detector import DetectorMaker
     from lipwise_ray.runs.run_inputs import registry_of
 
     if name not in get_args(DetectorName):

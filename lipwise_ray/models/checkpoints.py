@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
-from lipwise_ray.models.roles import ROLES, RoleName
 from lipwise_ray.models.terms import Commercial, commercial_of
 from lipwise_ray.values import Json
 
@@ -48,34 +47,40 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """The checkpoints of a row, by their roles.
+    """The checkpoints of a row, by the names of their roles.
 
-    pydantic reads and writes them as the record that tasks and results hold: a role without a checkpoint is left out,
-    and one whose network may be of several files holds a list.
+    pydantic reads and writes them as the record that tasks and results hold: a role without a checkpoint is left out.
+
+    Attributes:
+        by_role: A role's checkpoint; of a role whose network may be of several files a tuple, which records hold as a
+            list.
     """
 
-    by_role: Mapping[RoleName, tuple[Checkpoint, ...]] = field(default_factory=dict[RoleName, tuple[Checkpoint, ...]])
+    by_role: Mapping[str, Checkpoint | tuple[Checkpoint, ...]] = field(
+        default_factory=dict[str, Checkpoint | tuple[Checkpoint, ...]]
+    )
 
-    def one(self, role: RoleName) -> Checkpoint | None:
+    def one(self, role: str) -> Checkpoint | None:
         """Return the checkpoint of a role whose network is of one file, None where the row does without."""
         found = self.all(role)
         return found[0] if found else None
 
-    def needed(self, role: RoleName) -> Checkpoint:
+    def needed(self, role: str) -> Checkpoint:
         """Return the same of a role that the row cannot do without."""
         (found,) = self.all(role)
         return found
 
-    def all(self, role: RoleName) -> tuple[Checkpoint, ...]:
+    def all(self, role: str) -> tuple[Checkpoint, ...]:
         """Return all files of a role's network."""
-        return self.by_role.get(role, ())
+        found = self.by_role.get(role, ())
+        return found if isinstance(found, tuple) else (found,)
 
-    def __contains__(self, role: RoleName) -> bool:
+    def __contains__(self, role: str) -> bool:
         return bool(self.all(role))
 
     def __iter__(self) -> Iterator[Checkpoint]:
         """Yield the files of all roles."""
-        return (one for several in self.by_role.values() for one in several)
+        return (one for role in self.by_role for one in self.all(role))
 
     def record(self) -> Json:
         """Return JSON values."""
@@ -92,7 +97,7 @@ class Checkpoints:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401  # pydantic's
-        record = handler.generate_schema(dict[RoleName, Checkpoint | list[Checkpoint] | None])
+        record = handler.generate_schema(dict[str, Checkpoint | list[Checkpoint] | None])
         read = core_schema.no_info_after_validator_function(_from_record, record)
         return core_schema.json_or_python_schema(
             json_schema=read,
@@ -101,22 +106,15 @@ class Checkpoints:
         )
 
 
-def _from_record(record: dict[RoleName, Checkpoint | list[Checkpoint] | None]) -> Checkpoints:
-    files: dict[RoleName, tuple[Checkpoint, ...]] = {}
-    for role, several in record.items():
-        if isinstance(several, list) != ROLES[role].several_files and several is not None:
-            raise ValueError(f"{role}: not {'a list' if ROLES[role].several_files else 'one checkpoint'}")
-        if several:
-            files[role] = tuple(several) if isinstance(several, list) else (several,)
-    return Checkpoints(files)
+def _from_record(record: dict[str, Checkpoint | list[Checkpoint] | None]) -> Checkpoints:
+    return Checkpoints({role: tuple(of) if isinstance(of, list) else of for role, of in record.items() if of})
 
 
 def _to_record(checkpoints: Checkpoints) -> Json:
-    found: Json = {}
-    for role, several in checkpoints.by_role.items():
-        records = [one.record() for one in several]
-        found[role] = records if ROLES[role].several_files else records[0]
-    return found
+    return {
+        role: [one.record() for one in of] if isinstance(of, tuple) else of.record()
+        for role, of in checkpoints.by_role.items()
+    }
 
 
 _CHECKPOINT = TypeAdapter(Checkpoint)

@@ -8,7 +8,8 @@ from lipwise_ray.pipeline.analysis.transcription import Recogniser
 from lipwise_ray.pipeline.quality.inspection import inspect as inspect_file
 from lipwise_ray.pipeline.quality.inspection_facts import InspectionFacts, facts_of
 from lipwise_ray.pipeline.quality.sync_scores import scorer_of
-from lipwise_ray.pipeline.tasks.models import DetectorMaker
+from lipwise_ray.roles.detector import DETECTOR, DetectorMaker
+from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.runs.load_settings import LoadedSettings, loaded
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.run_inputs import registry_of
@@ -34,9 +35,9 @@ class Inspector:
         requirements = ModelRequirements(registry_of(self._settings, models), gpu=False)
         self._recogniser = Recogniser(Path(self._settings.asr.model)) if self._settings.asr.model else None
         self._detector = DetectorMaker(
-            requirements.for_role("detector", self._settings), self._settings.detect.min_score
+            requirements.for_role(DETECTOR, self._settings), self._settings.detect.min_score
         )()
-        self._chosen = next(iter(requirements.for_role("judge", self._settings)), None)
+        self._chosen = next(iter(requirements.for_role(JUDGE, self._settings)), None)
         self._scorer = load_sync_scorer(self._chosen.network, self._chosen.path) if self._chosen else None
 
     def __call__(self, file: str | Path) -> InspectionFacts:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.models.roles import ROLES, Machines, ModelRole, RoleName, RowFacts, Wanted
+from lipwise_ray.models.role import Machines, ModelRole, RowFacts, Wanted
 from lipwise_ray.pipeline.analysis.transcription import check_recogniser
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row
 from lipwise_ray.pipeline.manifest.speakers import listens, needs_detector, portraits, rules_of
-from lipwise_ray.pipeline.tasks.models import ModelRequest
+from lipwise_ray.roles.table import ROLES
 from lipwise_ray.runs.settings_source import SettingsSource, further_attempts
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import whole_path
@@ -108,7 +110,7 @@ class ModelRequirements:
             has_portraits=bool(portraits(rules)),
         )
         needed = (role for role in ROLES.values() if role.dubs and role.needed(settings, facts))
-        return _checkpoints({role.name: self.for_role(role.name, settings) for role in needed})
+        return self._checkpoints(needed, settings)
 
     def for_evaluation(self, settings: Settings, row: Row) -> tuple[Checkpoints, dict[str, str]]:
         """Return the checkpoints that measure a row's video, and by figure why what is not installed cannot be told.
@@ -120,7 +122,7 @@ class ModelRequirements:
             needs_detector=needs_detector(rules_of((), settings), row.tracks),
             has_reference=row.reference is not None,
         )
-        found: dict[RoleName, tuple[Checkpoint, ...]] = {}
+        found: list[ModelRole[Any]] = []
         absent: dict[str, str] = {}
         for role in ROLES.values():
             if not role.evaluates or not role.needed(settings, facts):
@@ -130,21 +132,28 @@ class ModelRequirements:
                 (name,) = missing
                 absent[role.figure] = f"{name} is not installed: run `lipwise-ray models pull {name}`"
             else:
-                found[role.name] = self.for_role(role.name, settings)
-        return _checkpoints(found), absent
+                found.append(role)
+        return self._checkpoints(found, settings), absent
 
-    def _missing(self, role: ModelRole, settings: Settings) -> list[str]:
-        wanted = role.requirement(role, settings, self._machines).wanted
+    def _missing(self, role: ModelRole[Any], settings: Settings) -> list[str]:
+        wanted = role.required(settings, self._machines).wanted
         return [one.name for one in wanted if one.file is None and not self._registry.installed(one.name)]
 
-    def for_role(self, name: RoleName, settings: Settings) -> tuple[Checkpoint, ...]:
+    def _checkpoints(self, roles: Iterable[ModelRole[Any]], settings: Settings) -> Checkpoints:
+        found: dict[str, Checkpoint | tuple[Checkpoint, ...]] = {}
+        for role in roles:
+            several = self.for_role(role, settings)
+            if several:
+                found[role.name] = several if role.several_files else several[0]
+        return Checkpoints(found)
+
+    def for_role(self, role: ModelRole[Any], settings: Settings) -> tuple[Checkpoint, ...]:
         """Return the checkpoints that settings ask for in a role, none where it is not wanted.
 
         Raises:
             WeightsError: One is not installed, or damaged.
         """
-        role = ROLES[name]
-        required = role.requirement(role, settings, self._machines)
+        required = role.required(settings, self._machines)
         if required.choice is not None:
             why = f" ({required.choice.why})" if required.choice.why else ""
             self._choices[f"{role.setting} = auto: {required.choice.name}{why}"] = None
@@ -167,10 +176,6 @@ class ModelRequirements:
             return self._registry.own_file(whole_path(wanted.file), usual)
         network = self._registry.entry(wanted.name).network
         return self._registry.resolve(wanted.name, network if network in wanted.networks else usual)
-
-
-def _checkpoints(found: dict[RoleName, tuple[Checkpoint, ...]]) -> Checkpoints:
-    return Checkpoints({role: several for role, several in found.items() if several})
 
 
 def _check_hearing(settings: Settings) -> None:

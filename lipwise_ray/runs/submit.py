@@ -17,12 +17,12 @@ from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import EngineError, LipwiseError, SettingsError, StorageError
 from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row, Waiting
 from lipwise_ray.pipeline.quality.evaluation_sums import overall_distance
-from lipwise_ray.pipeline.tasks.models import ModelRequest
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.report import Report
 from lipwise_ray.runs.settings_source import SettingsSource

@@ -15,7 +15,7 @@ from lipwise_ray.media.index import check_packets
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.models.roles import Wanted
+from lipwise_ray.models.role import Wanted
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row

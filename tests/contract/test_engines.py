@@ -15,10 +15,10 @@ from lipwise_ray.backends.factory import make_engine
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import SetupError
 from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import Probed, RowPart
 from lipwise_ray.pipeline.flows.task_kinds import PROBE, SCORE, ProbePayload, ScorePayload
-from lipwise_ray.pipeline.tasks.models import ModelRequest
 from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.scheduler.engine import Engine, Outcome, WorkerSlot
 from lipwise_ray.scheduler.task import Lane, Task, rank

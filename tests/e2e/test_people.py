@@ -18,8 +18,8 @@ from lipwise_ray.metrics.sync import SpeakerExpert
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.analysis.crops import read_mel
 from lipwise_ray.pipeline.quality.demo_sync import crops_of
-from lipwise_ray.pipeline.tasks.models import DetectorMaker
 from lipwise_ray.resources import models_folder
+from lipwise_ray.roles.detector import DetectorMaker
 from lipwise_ray.settings.layers import resolve
 from lipwise_ray.synth.clips import ToneSpec, write_sound
 from lipwise_ray.synth.footage import write_speech

@@ -8,7 +8,6 @@ from typing import Any
 
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.models.roles import RoleName
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import Probed, RowPart
@@ -20,6 +19,7 @@ from lipwise_ray.pipeline.tasks.plan import plan
 from lipwise_ray.pipeline.tasks.probe import probe
 from lipwise_ray.pipeline.tasks.render import render
 from lipwise_ray.resources import models_folder
+from lipwise_ray.roles.table import ROLES
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.layers import resolve
 from lipwise_ray.state.store import LocalStore
@@ -45,7 +45,7 @@ class Bench:
         sections: Settings beside those of a quick row.
     """
 
-    def __init__(self, folder: Path, weights: dict[RoleName, str] | None = None, **sections: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, weights: dict[str, str] | None = None, **sections: dict[str, Any]) -> None:
         if not (folder / "v.mkv").exists():
             spec = ClipSpec(size=Size(160, 120), frames=FRAMES, tone=ToneSpec(FRAMES / 25, codec="flac"))
             write_clip(folder / "v.mkv", spec)
@@ -55,7 +55,8 @@ class Bench:
         told = {name: _SECTIONS.get(name, {}) | sections.get(name, {}) for name in names}
         settings = resolve([("test", told)])
         registry = Registry(models_folder() / "registry.toml", folder / "no-models")
-        known = Checkpoints({role: (registry.resolve(name),) for role, name in (weights or {}).items()})
+        files = {role: registry.resolve(name) for role, name in (weights or {}).items()}
+        known = Checkpoints({role: (file,) if ROLES[role].several_files else file for role, file in files.items()})
         video, audio = str(folder / "v.mkv"), str(folder / "s.wav")
         spec = JobSpec("r", video, audio, "o.mkv", str(self.output), None, 0.0, None, None, (), settings)
         self.row = RowPart(spec, known, "cpu")

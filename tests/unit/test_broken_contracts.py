@@ -17,7 +17,7 @@ CONTRACTS = {
     "a field of a probe's result": ("pipeline/flows/task_kinds.py", "ProbeResult", "to_do"),
     "a field of a job's result": ("state/job_result.py", "DubResult", "bytes_total"),
     "a word that render tasks are told": ("pipeline/flows/task_kinds.py", "RenderPayload", "original"),
-    "a field of a network's role": ("models/roles.py", "ModelRole", "in_job_id"),
+    "a field of a network's role": ("models/role.py", "ModelRole", "in_job_id"),
 }
 """Where each is declared: its module, class and field."""
 

@@ -37,6 +37,7 @@ from lipwise_ray.pipeline.dubbing.task_parts import Attempts, JobPayload, Repair
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduce_scores
+from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
 from lipwise_ray.state.ids import PIPELINE_VERSION
@@ -279,7 +280,7 @@ def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _G
     markers, missing = _markers(job, job_id, plan)
     if missing:
         return Repairs(render=tuple(missing))
-    scorer, without = payload.row.weights.one("judge"), list(unscored)
+    scorer, without = payload.row.weights.one(JUDGE.name), list(unscored)
     scores = collect_scores(job.store, job_id, scorer, markers, without) if scorer else None
     if isinstance(scores, list):
         return Repairs(score=tuple(scores))

@@ -14,7 +14,7 @@ from lipwise_ray.errors import SettingsError
 from lipwise_ray.media.encode import opening_encoders
 from lipwise_ray.media.join import codecs_for, container_for
 from lipwise_ray.models.checkpoints import Checkpoints
-from lipwise_ray.models.roles import ROLES
+from lipwise_ray.roles.table import ROLES
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import Identity
 from lipwise_ray.state.shapes import STRICT

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 from lipwise_ray.faces.select import LIKE, SelectionRule, parse_selection_rule
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.models.roles import ROLES, InId, RoleName
+from lipwise_ray.models.role import InId, ModelRole
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import mix_id
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
+from lipwise_ray.roles.detector import DETECTOR
+from lipwise_ray.roles.restorer import RESTORER
+from lipwise_ray.roles.table import ROLES
+from lipwise_ray.roles.upscaler import UPSCALER
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
 
@@ -33,9 +38,9 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
     decisive = _decisive(job.settings)
     if not needs_scan:
         del decisive["detect"]
-    if "upscaler" not in checkpoints:
+    if UPSCALER.name not in checkpoints:
         del decisive["restore"]["upscale"]
-        if "restorer" not in checkpoints:
+        if RESTORER.name not in checkpoints:
             del decisive["restore"]
     speakers = [
         {
@@ -131,27 +136,27 @@ def _rule_text(rule: SelectionRule) -> str:
 
 def _detection(settings: Settings, checkpoints: Checkpoints) -> Identity:
     return {
-        "weights": [one.sha256 for one in checkpoints.all("detector")],
+        "weights": [one.sha256 for one in checkpoints.all(DETECTOR.name)],
         "detect": settings.detect.model_dump(mode="json", exclude={"detector", "checkpoint", "batch_frames"}),
         "source": settings.source.model_dump(mode="json", exclude={"static", "still_rate"}),
         "max_gap_s": settings.faces.max_gap_s,
     }
 
 
-def comparison_id(job: JobSpec, identity: Identity, network: RoleName, part: str) -> str:
+def comparison_id(job: JobSpec, identity: Identity, role: ModelRole[Any], part: str) -> str:
     """Return the id of the records of a network that compares faces.
 
     Args:
         job: The job.
         identity: Facts that decide its result.
-        network: ``expert`` or ``embedder``.
+        role: Role of the network.
         part: The part of the source whose faces are numbered, empty for all of it.
     """
     decides = {"chunk": True, "source": True, "faces": {"smooth_s", "smoothing"}}
     settings = job.settings.model_dump(mode="json", include=decides)
     decisive = {"settings": settings, **{name: identity[name] for name in ("pipeline", "device", "tracks")}}
     decisive |= {"part": part} if part and not job.tracks else {}
-    return record_id({**decisive, **{name: identity["weights"][name] for name in ("detector", network)}})
+    return record_id({**decisive, **{name: identity["weights"][name] for name in (DETECTOR.name, role.name)}})
 
 
 def _with_contents(rule: SelectionRule, images: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.roles.table import with_known_roles
 from lipwise_ray.state.ids import Identity
 from lipwise_ray.state.job_result import AttemptRecord
 from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, Sha256
@@ -51,7 +52,7 @@ class RowPart:
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     job: JobSpec
-    weights: Annotated[Checkpoints, AfterValidator(_with_whole_hashes)]
+    weights: Annotated[Checkpoints, AfterValidator(with_known_roles), AfterValidator(_with_whole_hashes)]
     device: Annotated[str, Field(pattern="^(cpu|cuda)$")]
     choices: Annotated[tuple[Choice, ...], OR_NOTHING] = ()
     known_choices: Annotated[tuple[Choice, ...], OR_NOTHING] = ()

@@ -51,6 +51,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
 )
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.gate import verdict
+from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.scheduler.slot_choice import NO_WORKER_CAN
 from lipwise_ray.scheduler.task import Failure, Task, TaskResult
 from lipwise_ray.state.ids import sync_scorer_id
@@ -256,12 +257,11 @@ class RowFlow(RowTasks[DubResult]):
 
     def _scores_or_end(self) -> list[Task]:
         """Return the tasks that follow once all chunks are rendered."""
-        if "judge" not in self.base.weights:
-            return [self._last()]
-        return self._scores([number for number in range(len(self._chunks)) if number not in self._unscored])
+        left = [number for number in range(len(self._chunks)) if number not in self._unscored]
+        return self._scores(left) if JUDGE.name in self.base.weights else [self._last()]
 
     def _scores(self, numbers: Sequence[int]) -> list[Task]:
-        scorer = sync_scorer_id(self.base.weights.needed("judge").sha256)
+        scorer = sync_scorer_id(self.base.weights.needed(JUDGE.name).sha256)
         again = f"/{self._repairs}" if self._repairs else ""
         self._enter("scoring")
         self._expect(sum(len(self._chunks[number]) for number in numbers))

@@ -22,6 +22,9 @@ from lipwise_ray.pipeline.flows.task_kinds import (
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
+from lipwise_ray.roles.detector import DETECTOR
+from lipwise_ray.roles.embedder import EMBEDDER
+from lipwise_ray.roles.expert import EXPERT
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.model import DetectSettings
 from lipwise_ray.state import layout
@@ -41,7 +44,7 @@ def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> Scan
         job.video.index,
         recipe_of(job.spec.settings, job.video),
         payload.piece.span,
-        context.models.detector(context.models_for(payload, hints)),
+        context.models.needed(DETECTOR, context.models_for(payload, hints)),
         _with_smaller_batches(job.spec.settings.detect, hints.batch_halvings),
         threads=context.threads,
         salvage=job.salvage,
@@ -76,7 +79,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
         recipe_of(settings, job.video),
         payload.piece.span,
         tracks,
-        context.models.speaker_expert(context.models_for(payload, hints)),
+        context.models.needed(EXPERT, context.models_for(payload, hints)),
         records.open_columns(context.store, own.mel_key),
         records.voices(context.store, own.mel_key, LISTENED_PAUSE_S),
         records.lead_s(info),
@@ -117,7 +120,7 @@ def _embed_tracks(
         recipe_of(job.spec.settings, job.video),
         piece.span,
         tracks,
-        context.models.embedder(context.models_for(payload, hints)),
+        context.models.needed(EMBEDDER, context.models_for(payload, hints)),
         threads=context.threads,
         salvage=job.salvage,
         on_frame=context.on_frame,
@@ -135,8 +138,8 @@ def _embed_portrait(
     embeddings = embed_portrait(
         image.info,
         image.index,
-        context.models.detector(request),
-        context.models.embedder(request),
+        context.models.needed(DETECTOR, request),
+        context.models.needed(EMBEDDER, request),
         settings.detect,
         shown(address),
     )

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, RowPayload
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
-from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
+from lipwise_ray.pipeline.tasks.models import Models
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.store import Store

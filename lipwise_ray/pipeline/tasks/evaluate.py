@@ -48,6 +48,9 @@ from lipwise_ray.pipeline.quality.sync_scores import (
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
+from lipwise_ray.roles.embedder import EMBEDDER
+from lipwise_ray.roles.inception import INCEPTION
+from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
@@ -142,8 +145,8 @@ def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> Meas
             other,
             recipe_of(job.spec.settings, other),
             job.spec.settings.score.compare_hz,
-            models.embedder(request) if "embedder" in request.checkpoints else None,
-            models.inception(request) if "inception" in request.checkpoints else None,
+            models.of(EMBEDDER, request),
+            models.of(INCEPTION, request),
         )
     alike = compare_pictures(
         job.video,
@@ -182,9 +185,9 @@ def _compare_lips(
     context: TaskContext, job: JobContext, payload: MeasurePayload, hints: Hints, faces: Faces
 ) -> tuple[I64Array, F32Array]:
     audio_id = payload.probed.identity["audio"]
-    if "judge" not in payload.row.weights or _audio_s(job, audio_id) is None:
+    if JUDGE.name not in payload.row.weights or _audio_s(job, audio_id) is None:
         return np.zeros(0, np.int64), np.zeros((0, SHIFTS), np.float32)
-    scorer, index = context.models.sync_scorer(context.models_for(payload, hints)), job.video.index
+    scorer, index = context.models.needed(JUDGE, context.models_for(payload, hints)), job.video.index
     times, recipe = resampled(index), recipe_of(job.spec.settings, job.video)
     begins = np.flatnonzero((times >= payload.piece.start) & (times < payload.piece.stop))
     threads, on_frame = context.threads, context.on_frame
@@ -249,7 +252,7 @@ def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> C
 
 
 def _sync(weights: Checkpoints, totals: Totals, audio_s: Fraction | None, video_s: float) -> SyncScores:
-    scorer = weights.one("judge")
+    scorer = weights.one(JUDGE.name)
     scores: dict[Measure, SyncScore] = {}
     why: dict[str, str] = {}
     if scorer and totals.windows:

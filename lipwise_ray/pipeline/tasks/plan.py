@@ -7,6 +7,7 @@ from lipwise_ray.pipeline.dubbing.job_context import known_plan
 from lipwise_ray.pipeline.flows.task_kinds import PLAN, PlanPayload, PlanResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
+from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state.markers import done_chunks
 
@@ -15,7 +16,7 @@ from lipwise_ray.state.markers import done_chunks
 def plan(context: TaskContext, payload: PlanPayload, hints: Hints) -> PlanResult:
     """Plan which frames a job has, how they are cut into chunks, and which faces are dubbed."""
     job, probed = context.open(payload), payload.probed
-    if "judge" in payload.row.weights:
+    if JUDGE.name in payload.row.weights:
         context.planner.own_sound(job.spec, job.video)  # the original lips are compared with it
     try:
         known = None if hints.is_surely_missing else known_plan(context.store, probed.job_id)

@@ -36,6 +36,8 @@ from lipwise_ray.pipeline.manifest.speakers import detects, listens, portraits, 
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
+from lipwise_ray.roles.embedder import EMBEDDER
+from lipwise_ray.roles.expert import EXPERT
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
@@ -84,11 +86,11 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
             to_scan = missing_chunks(numbered, partial(layout.scan_chunk, video.id, detector_id), present)
     if listens(rules):
         _check_own_sound(context, job, video)
-        voices_id = comparison_id(job, identity, "expert", stretch.part)
+        voices_id = comparison_id(job, identity, EXPERT, stretch.part)
         present = store.names(layout.listened(video.id, voices_id))
         to_listen = missing_chunks(numbered, partial(layout.voices, video.id, voices_id), present)
     if images:
-        looks_id = comparison_id(job, identity, "embedder", stretch.part)
+        looks_id = comparison_id(job, identity, EMBEDDER, stretch.part)
         present = store.names(layout.recognised(video.id, looks_id))
         to_recognise = missing_chunks(numbered, partial(layout.face_embeddings, video.id, looks_id), present)
         to_embed = {

@@ -6,12 +6,15 @@ import time
 import uuid
 from dataclasses import replace
 
-from lipwise_ray.models.roles import PASSTHROUGH
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.render_chunk import render_chunk
 from lipwise_ray.pipeline.flows.task_kinds import RENDER, RenderPayload, RenderResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
+from lipwise_ray.roles.lipsync import LIPSYNC, PASSTHROUGH
+from lipwise_ray.roles.parser import PARSER
+from lipwise_ray.roles.restorer import RESTORER
+from lipwise_ray.roles.upscaler import UPSCALER
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.storage.scratch import scratch_file
@@ -34,10 +37,10 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             job_id,
             chunk,
             recipe=recipe_of(settings, job.video),
-            lipsync=None if is_filmed else models.lipsync(request),
-            restorer=None if is_filmed else models.restorer(request),
-            parser=None if is_filmed else models.parser(request),
-            upscaler=models.upscaler(request),
+            lipsync=None if is_filmed else models.needed(LIPSYNC, request),
+            restorer=None if is_filmed else models.of(RESTORER, request),
+            parser=None if is_filmed else models.of(PARSER, request),
+            upscaler=models.of(UPSCALER, request),
             target=temporary,
             attempt=uuid.uuid4().hex[:12],
             threads=context.threads,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from lipwise_ray.errors import LipwiseError, StateError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.models.roles import RoleName
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, RowPayload
 from lipwise_ray.pipeline.flows.task_kinds import (
     KINDS,
@@ -92,11 +91,13 @@ def _kind_of(task: str, name: str) -> AnyKind:
 
 def _of_here(checkpoints: Checkpoints, registry: Registry) -> tuple[Checkpoints, tuple[tuple[str, str], ...]]:
     """Return this machine's checkpoints in place of those of the same bytes; and the others, by role and path."""
-    found: dict[RoleName, tuple[Checkpoint, ...]] = {}
+    found: dict[str, Checkpoint | tuple[Checkpoint, ...]] = {}
     foreign: list[tuple[str, str]] = []
-    for role, several in checkpoints.by_role.items():
+    for role, theirs in checkpoints.by_role.items():
+        several = checkpoints.all(role)
         ours = [_published(one, registry) for one in several]
-        found[role] = tuple(known or one for known, one in zip(ours, several, strict=True))
+        used = tuple(known or one for known, one in zip(ours, several, strict=True))
+        found[role] = used if isinstance(theirs, tuple) else used[0]
         foreign += [(role, str(one.path)) for known, one in zip(ours, several, strict=True) if known is None]
     return Checkpoints(found), tuple(foreign)
 

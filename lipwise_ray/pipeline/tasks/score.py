@@ -10,6 +10,7 @@ from lipwise_ray.pipeline.quality.score_chunk import score_chunk, stills
 from lipwise_ray.pipeline.quality.sync_scores import Distances
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
+from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import sync_scorer_id
@@ -21,14 +22,14 @@ from lipwise_ray.state.store import load_file
 def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreResult:
     """Measure a chunk's distances, unless those of its present segments are there."""
     store, job_id, chunk = context.store, payload.probed.job_id, payload.chunk
-    key = layout.score(job_id, sync_scorer_id(payload.row.weights.needed("judge").sha256), chunk)
+    key = layout.score(job_id, sync_scorer_id(payload.row.weights.needed(JUDGE.name).sha256), chunk)
     existing = None if hints.is_surely_missing else load_file(store, key, Distances.load)
     if existing is not None and existing.is_of({n: read_marker(store, job_id, n) for n in existing.segments}):
         return ScoreResult()
     job = context.open(payload)
     plan, recipe = read_plan(store, job_id), recipe_of(job.spec.settings, job.video)
     threads = context.threads
-    scorer = context.models.sync_scorer(context.models_for(payload, hints))
+    scorer = context.models.needed(JUDGE, context.models_for(payload, hints))
     distances = score_chunk(job, plan, chunk, recipe, scorer, job_id=job_id, threads=threads, on_frame=context.on_frame)
     if not isinstance(distances, Distances):
         return ScoreResult(missing=tuple(distances))

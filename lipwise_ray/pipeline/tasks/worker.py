@@ -11,6 +11,7 @@ from functools import partial
 from lipwise_ray.backends.devices import check_cuda
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import LipwiseError, ran_out_of_memory
+from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.locator import WeightsLocator, mirror_of
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, capabilities_of
 from lipwise_ray.pipeline.dubbing.planner import Planner
@@ -20,7 +21,7 @@ from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import all_handlers
 from lipwise_ray.pipeline.tasks.model_pool import room_for_models
-from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
+from lipwise_ray.pipeline.tasks.models import Models
 from lipwise_ray.scheduler.task import AnyKind, Hints, TaskResult
 from lipwise_ray.state.store import open_store
 

@@ -12,8 +12,8 @@ from lipwise_ray.backends.inline import InlineEngine, inline_engine
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.pipeline.flows.task_kinds import PROBE, ProbePayload
-from lipwise_ray.pipeline.tasks.models import ModelRequest
 from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.scheduler.task import Task
 from lipwise_ray.settings.layers import resolve
@@ -56,7 +56,7 @@ def test_a_stop_before_the_start_loads_nothing(tmp_path: Path) -> None:
     """Whoever asks to stop while models are about to load does not wait for them."""
     gone = Checkpoint("gone", "wav2lip", tmp_path / "gone.pth", "0" * 64)
     engine = InlineEngine(_config(tmp_path), Worker)
-    engine.start([ModelRequest(resolve([]), Checkpoints({"lipsync": (gone,)}))], stop=lambda: True)
+    engine.start([ModelRequest(resolve([]), Checkpoints({"lipsync": gone}))], stop=lambda: True)
     assert engine.capabilities == []
 
 

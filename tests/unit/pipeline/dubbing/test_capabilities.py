@@ -37,8 +37,8 @@ L4 = RenderCapabilities((*SOFTWARE, "h264_nvenc", "hevc_nvenc"), True, "NVIDIA L
 T4 = RenderCapabilities((*SOFTWARE, "h264_nvenc"), False, "Tesla T4")
 
 
-def _checkpoint(network: str) -> tuple[Checkpoint]:
-    return (Checkpoint(network, network, Path(network), "a" * 64),)
+def _checkpoint(network: str) -> Checkpoint:
+    return Checkpoint(network, network, Path(network), "a" * 64)
 
 
 GFPGAN = Checkpoints({"restorer": _checkpoint("spandrel"), "lipsync": _checkpoint("wav2lip")})

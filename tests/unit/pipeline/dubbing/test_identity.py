@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.models.roles import ROLES, RoleName
 from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, protocol_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
@@ -16,6 +15,9 @@ from lipwise_ray.pipeline.flows.task_kinds import ExaminePayload
 from lipwise_ray.pipeline.inputs.resolver import Media, cache_of, media_of
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.pipeline.tasks.evaluate import _identity
+from lipwise_ray.roles.embedder import EMBEDDER
+from lipwise_ray.roles.expert import EXPERT
+from lipwise_ray.roles.table import ROLES
 from lipwise_ray.settings.layers import parse_assignment, resolve
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import record_id
@@ -30,8 +32,8 @@ _NUMBERED = ("lipsync", "restorer", "upscaler", "parser", "judge", "embedder", "
 
 
 def _checkpoints(roles: str) -> Checkpoints:
-    found = {
-        role: (_checkpoint(f"{number:064x}"),) for number, role in enumerate(_NUMBERED, 1) if role in roles.split()
+    found: dict[str, Checkpoint | tuple[Checkpoint, ...]] = {
+        role: _checkpoint(f"{number:064x}") for number, role in enumerate(_NUMBERED, 1) if role in roles.split()
     }
     if "s3fd" in roles:
         found["detector"] = (_YUNET, _FAN)
@@ -175,9 +177,9 @@ def test_ids_stay(name: str, tmp_path: Path) -> None:
     if case.job:
         assert record_id(identity) == case.job
     if case.voices:
-        assert comparison_id(spec, identity, "expert", "0-9") == case.voices
+        assert comparison_id(spec, identity, EXPERT, "0-9") == case.voices
     if case.looks:
-        assert comparison_id(spec, identity, "embedder", "0-9") == case.looks
+        assert comparison_id(spec, identity, EMBEDDER, "0-9") == case.looks
     if case.evaluation:
         reference = str(tmp_path / "reference") if case.has_reference else None
         payload = ExaminePayload(RowPart(spec, checkpoints, "cpu"), ReferencePart(reference))
@@ -185,7 +187,7 @@ def test_ids_stay(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_of_checkpoints_the_hashes_count(role: RoleName, tmp_path: Path) -> None:
+def test_of_checkpoints_the_hashes_count(role: str, tmp_path: Path) -> None:
     """The name of a checkpoint and where its file is decide nothing."""
     case, found = CASES["plain"], ROLES[role]
     settings = resolve([("test", parse_assignment(f"{key}='tiny'")) for key in (found.setting, found.file_setting)])
@@ -194,12 +196,12 @@ def test_of_checkpoints_the_hashes_count(role: RoleName, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("role", [role for role, found in ROLES.items() if found.evaluates])
-def test_whatever_measures_a_video_counts_in_its_figures_id(role: RoleName, tmp_path: Path) -> None:
+def test_whatever_measures_a_video_counts_in_its_figures_id(role: str, tmp_path: Path) -> None:
     """Figures of another checkpoint are other figures, whichever network it is of."""
     settings = Settings()
     spec, media = _spec(CASES["plain"], tmp_path, settings), _media(settings)
     used = _checkpoints("judge embedder detector inception")
-    others = Checkpoints({**used.by_role, role: (_checkpoint("f" * 64),)})
+    others = Checkpoints({**used.by_role, role: _checkpoint("f" * 64)})
     base = [RowPart(spec, checkpoints, "cpu") for checkpoints in (used, others)]
     payloads = [ExaminePayload(part, ReferencePart(str(tmp_path / "reference"))) for part in base]
     assert len({record_id(_identity(payload, media)) for payload in payloads}) == 2

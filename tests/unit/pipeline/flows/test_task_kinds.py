@@ -77,7 +77,7 @@ WEIGHTS = Checkpoints(
             Checkpoint("s3fd", "s3fd", Path("/a"), "a" * 64),
             Checkpoint("fan_2d", "fan_2d", Path("/b"), "b" * 64),
         ),
-        "judge": (Checkpoint("x", "syncnet", Path("/c"), "c" * 64, "MIT", "yes", "", "drawn faces"),),
+        "judge": Checkpoint("x", "syncnet", Path("/c"), "c" * 64, "MIT", "yes", "", "drawn faces"),
     }
 )
 SPEC = JobSpec(

@@ -14,6 +14,7 @@ from lipwise_ray.faces.detections import DetectedFaces, Detections, FaceDetector
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
 from lipwise_ray.pipeline.flows.task_kinds import ListenPayload, RecognisePayload, ScanPayload
 from lipwise_ray.pipeline.tasks.analyse import compare_voices, embed_faces, find_faces
+from lipwise_ray.roles.detector import DETECTOR
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import load_file
@@ -56,8 +57,8 @@ def test_the_faces_of_a_chunk_are_found_once(
     """The presenter is in every frame, also where batches are halved for want of memory; nobody looks twice."""
     bench, hints = _bench(tmp_path), Hints(batch_halvings=halvings)
     payload = ScanPayload(bench.row, bench.probed(), PIECE)
-    counted = _Counted(bench.context.models.detector(bench.context.models_for(payload, hints)))
-    monkeypatch.setattr(bench.context.models, "detector", lambda request: counted)
+    counted = _Counted(bench.context.models.needed(DETECTOR, bench.context.models_for(payload, hints)))
+    monkeypatch.setattr(bench.context.models, "needed", lambda role, request: counted)
     find_faces(bench.context, payload, hints)
     found = load_file(
         bench.store, layout.scan_chunk(payload.probed.video_id, payload.probed.detector_id, 0), Detections.load

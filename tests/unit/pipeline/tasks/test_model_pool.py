@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.pipeline.flows.task_kinds import RENDER, RenderPayload, RenderResult
 from lipwise_ray.pipeline.tasks.handlers import all_handlers
 from lipwise_ray.pipeline.tasks.model_pool import ModelPool, file_bytes, room_for_models
-from lipwise_ray.pipeline.tasks.models import ModelRequest, Models
+from lipwise_ray.pipeline.tasks.models import Models
 from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.resources import models_folder
+from lipwise_ray.roles.lipsync import LIPSYNC
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.layers import resolve
 from tests.support.tasks import row_part
@@ -46,13 +48,13 @@ def test_the_least_recently_used_model_goes(tmp_path: Path) -> None:
     files = [tmp_path / f"{n}.safetensors" for n in range(3)]
     for file in files:
         file.write_bytes(bundled.read_bytes())
-    checkpoints = [Checkpoints({"lipsync": (Checkpoint("x", "wav2lip", file, file.stem),)}) for file in files]
+    checkpoints = [Checkpoints({"lipsync": Checkpoint("x", "wav2lip", file, file.stem)}) for file in files]
     settings = resolve([("test", {"lipsync": {"model": "tiny_generator"}})])
     models = Models("cpu", 1, room=lambda: 2 * file_bytes(bundled))
 
     def get(number: int) -> object:
         models.begin_task()
-        return models.lipsync(ModelRequest(settings, checkpoints[number]))
+        return models.of(LIPSYNC, ModelRequest(settings, checkpoints[number]))
 
     first, second = get(0), get(1)
     assert get(0) is first

@@ -34,7 +34,7 @@ def test_a_task_is_done_as_it_was_told_with_this_machines_checkpoints() -> None:
     mine = REGISTRY.resolve("tiny_detector")
     moved = Checkpoint(mine.name, mine.network, Path("/elsewhere/tiny"), mine.sha256)
     theirs = Checkpoint("custom", "sface", Path("/theirs.onnx"), "0" * 64)
-    weights = Checkpoints({"detector": (moved,), "embedder": (theirs,)})
+    weights = Checkpoints({"detector": (moved,), "embedder": theirs})
     payload = ScanPayload(row_part(weights=weights), PROBED, NumberedSpan(3, 30, 40))
     rebuilt = rebuild(_letter(payload), REGISTRY)
     assert rebuilt.kind is SCAN

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import pytest
 
 import lipwise_ray
+from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.loading import ModelHost, ModelRequest
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.models.roles import ROLES, Machines, ModelRole, RoleName, RowFacts, Wanted
-from lipwise_ray.pipeline.tasks.models import LOADERS
+from lipwise_ray.models.role import Machines, ModelRole, RowFacts, Wanted
 from lipwise_ray.resources import models_folder
+from lipwise_ray.roles.embedder import EMBEDDER
+from lipwise_ray.roles.table import ROLES, with_known_roles
 from lipwise_ray.settings.layers import parse_assignment, resolve
 from lipwise_ray.settings.model import Settings
 
 PACKAGE = Path(lipwise_ray.__file__).parent
-_TABLE = PACKAGE / "models" / "roles.py"
 _TRAINED = PACKAGE / "training"  # it has networks to train, some of which are called as the roles that they can have
 
+_A_ROLE = """
+from lipwise_ray.models.loading import ModelRecipe
+from lipwise_ray.models.role import InId, ModelRole
 
-def _lacks(role: ModelRole, loaders: Mapping[RoleName, object]) -> Iterator[str]:
+DENOISER = ModelRole(
+    "denoiser",
+    "restore.model",
+    "restore.checkpoint",
+    networks=("spandrel",),
+    load=lambda request, host: ModelRecipe((), lambda: "a model"),
+    in_job_id=InId.HASH_WHERE_USED,
+)
+"""
+
+
+def _lacks(role: ModelRole[Any]) -> Iterator[str]:
     """Yield what a role has to have and has not."""
-    if role.name not in loaders:
-        yield "a loader"
     for setting in (role.setting, role.file_setting):
         try:
             attrgetter(setting)(Settings())
@@ -42,24 +58,61 @@ def _lacks(role: ModelRole, loaders: Mapping[RoleName, object]) -> Iterator[str]
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_a_role_is_whole(name: RoleName) -> None:
-    """It can be loaded, asked for, and counts in ids or says why not."""
-    assert list(_lacks(ROLES[name], LOADERS)) == []
+def test_a_role_is_whole(name: str) -> None:
+    """It can be asked for, and counts in ids or says why not; that it can be loaded, the type says."""
+    assert list(_lacks(ROLES[name])) == []
 
 
 def test_a_role_that_is_not_whole_is_found() -> None:
-    """Whoever adds one and forgets its loader, its settings or its ids is told."""
-    role = replace(ROLES["embedder"], setting="faces.embeder", in_job_id="")
-    assert list(_lacks(role, {})) == [
-        "a loader",
-        "the setting faces.embeder",
-        "a place in a job's id, or a reason why not",
-    ]
+    """Whoever adds one and forgets its settings or its ids is told."""
+    role = replace(EMBEDDER, setting="faces.embeder", in_job_id="")
+    assert list(_lacks(role)) == ["the setting faces.embeder", "a place in a job's id, or a reason why not"]
 
 
-def test_every_name_has_an_entry() -> None:
-    """What the type checker knows as a role is one, and the other way round."""
-    assert tuple(ROLES) == get_args(RoleName)
+@pytest.mark.parametrize("name", ROLES)
+def test_a_job_without_the_checkpoint_has_no_model(name: str) -> None:
+    """Models are loaded before work for every role: one that a job does without says so."""
+    host = ModelHost("cpu", 1, lambda one: one.path, lambda: False)
+    assert ROLES[name].load(ModelRequest(Settings(), Checkpoints()), host) is None
+
+
+def test_a_module_of_the_package_is_a_role(tmp_path: Path) -> None:
+    """A new role is one file here; a worker's models are asked for it like for all others."""
+    (tmp_path / "denoiser.py").write_text(_A_ROLE, encoding="utf-8")
+    lines = (
+        "import sys",
+        "from lipwise_ray import roles",
+        "roles.__path__.append(sys.argv[1])",
+        "from lipwise_ray.models.checkpoints import Checkpoints",
+        "from lipwise_ray.models.loading import ModelRequest",
+        "from lipwise_ray.pipeline.tasks.models import Models",
+        "from lipwise_ray.roles.table import ROLES",
+        "from lipwise_ray.settings.model import Settings",
+        "print(Models('cpu', 1).of(ROLES['denoiser'], ModelRequest(Settings(), Checkpoints())))",
+    )
+    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "a model"
+
+
+def test_entries_are_read_without_networks() -> None:
+    """The driver plans and names jobs by the table: that loads no framework."""
+    code = "import sys, lipwise_ray.roles.table; print({'torch', 'onnxruntime', 'spandrel'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_records_name_known_roles() -> None:
+    """A role that does not exist, several files where one belongs, and one where several may be, are mistakes."""
+    yunet = Checkpoint("yunet", "yunet", Path("/y"), "b" * 64)
+    right = Checkpoints({"detector": (yunet,), "embedder": yunet})
+    assert with_known_roles(right) is right
+    with pytest.raises(ValueError, match="embeder: no such role"):
+        with_known_roles(Checkpoints({"embeder": yunet}))
+    with pytest.raises(ValueError, match="embedder: not one checkpoint"):
+        with_known_roles(Checkpoints({"embedder": (yunet, yunet)}))
+    with pytest.raises(ValueError, match="detector: not a list"):
+        with_known_roles(Checkpoints({"detector": yunet}))
 
 
 def test_networks_are_the_registrys() -> None:
@@ -85,16 +138,16 @@ def test_nothing_else_lists_roles() -> None:
     found = [
         f"{path.relative_to(PACKAGE)}:{line}: {', '.join(sorted(words & set(ROLES)))}"
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path != _TABLE and not path.is_relative_to(_TRAINED)
+        if not path.is_relative_to(_TRAINED)
         for line, words in _listed(ast.parse(path.read_text("utf-8")))
         if len(words & set(ROLES)) > 1
     ]
     assert found == []
 
 
-def _wanted(role: RoleName, *sets: str, installed: tuple[str, ...] = (), gpu: bool = False) -> tuple[Wanted, ...]:
+def _wanted(role: str, *sets: str, installed: tuple[str, ...] = (), gpu: bool = False) -> tuple[Wanted, ...]:
     settings = resolve([("test", parse_assignment(text)) for text in sets])
-    return ROLES[role].requirement(ROLES[role], settings, Machines(gpu, installed.__contains__)).wanted
+    return ROLES[role].required(settings, Machines(gpu, installed.__contains__)).wanted
 
 
 def test_auto_goes_by_what_is_there() -> None:

@@ -1,0 +1,155 @@
+"""Facts about a role that networks have in a run: which settings ask for it, which rows need it, how it is loaded.
+
+The roles themselves are in the package `roles`, a module each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.settings.model import Settings
+
+NOTHING = "none"
+"""Name in place of a checkpoint's where none is wanted."""
+
+AUTO = "auto"
+"""Setting's word for what is left to the machines."""
+
+Model_co = TypeVar("Model_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """Facts about a row that, beside its settings, decide which networks it needs."""
+
+    needs_detector: bool = False
+    seeks_speaker: bool = False
+    has_portraits: bool = False
+    has_reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """Machines that will load models: whether they have GPUs, which checkpoints they find.
+
+    Attributes:
+        have_gpu: Render workers get GPUs.
+        installed: Tells whether a checkpoint of the registry's name is found there.
+    """
+
+    have_gpu: bool
+    installed: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A checkpoint that settings ask for: the registry's ``name``, or a ``file`` of the user's own.
+
+    ``networks`` are those that it may be of; a user's own file is of the first.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutoChoice:
+    """Choice that ``auto`` stands for, and why where that is worth saying."""
+
+    name: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """Checkpoints that settings ask for in a role, and the choice where they leave it open."""
+
+    wanted: tuple[Wanted, ...]
+    choice: AutoChoice | None = None
+
+
+class InId(Enum):
+    """Part of a job's id that a checkpoint makes up."""
+
+    HASH = "its hash, or null"
+    HASH_WHERE_USED = "its hash; not a word where a job does without: what a new role takes, so that older ids stay"
+    DETECTION = "within the id of the detection, beside the settings of that"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFormat:
+    """Number format in which a role's network computes.
+
+    Attributes:
+        setting: The setting of its number format.
+        float32_networks: Those that always compute in float32.
+        float16_on_gpus: There ``auto`` is float16.
+    """
+
+    setting: str
+    float32_networks: tuple[str, ...] = ()
+    float16_on_gpus: bool = False
+
+    def may_be_bfloat16(self, settings: Settings, network: str, device: str) -> bool:
+        """Tell whether ``auto`` may be bfloat16, if the hardware has it."""
+        is_open = attrgetter(self.setting)(settings) == AUTO and network not in self.float32_networks
+        return is_open and not (self.float16_on_gpus and device.startswith("cuda"))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRole(Generic[Model_co]):
+    """One role.
+
+    Attributes:
+        name: Its name in records.
+        setting: The setting that names its checkpoint.
+        file_setting: The setting that gives a file instead.
+        networks: Those that its checkpoint may be of, as the registry names them; a user's own file is of the first.
+        load: Says how its model is made for a task; None where the task's job does without.
+        in_job_id: Part that it has in the id of a dubbed video; or the reason why it has none.
+        needed: Tells whether a row needs it.
+        may_be_none: ``none`` may take the place of the name.
+        auto: Says what ``auto`` stands for.
+        requirement: Reads the settings, where that takes more than a name of the registry or a file.
+        several_files: Its network may be of several files: records hold a list of them.
+        dubs: Rows that are dubbed may need it.
+        evaluates: Rows that are evaluated may need it; it counts in the ids of their figures.
+        figure: Figure that an evaluation does without where the checkpoint is not installed; empty where it cannot.
+        number_format: None where that is no question.
+    """
+
+    name: str
+    setting: str
+    file_setting: str
+    networks: tuple[str, ...]
+    load: Callable[[ModelRequest, ModelHost], ModelRecipe[Model_co] | None]
+    in_job_id: InId | str
+    needed: Callable[[Settings, RowFacts], bool] = lambda _settings, _facts: True
+    may_be_none: bool = False
+    auto: Callable[[Machines], AutoChoice] | None = None
+    requirement: Callable[[Settings, Machines], Requirement] | None = None
+    several_files: bool = False
+    dubs: bool = True
+    evaluates: bool = False
+    figure: str = ""
+    number_format: NumberFormat | None = None
+
+    def required(self, settings: Settings, machines: Machines) -> Requirement:
+        """Return the checkpoints that settings ask for."""
+        return self.requirement(settings, machines) if self.requirement else self.required_by_name(settings, machines)
+
+    def required_by_name(self, settings: Settings, machines: Machines) -> Requirement:
+        """Return the checkpoint that the two settings ask for: a file, a name, or the choice of ``auto``."""
+        name, file = attrgetter(self.setting, self.file_setting)(settings)
+        if file is not None:
+            return Requirement((Wanted(name, self.networks, file),))
+        choice = self.auto(machines) if name == AUTO and self.auto else None
+        name = choice.name if choice else name
+        is_none = self.may_be_none and name == NOTHING
+        return Requirement(() if is_none else (Wanted(name, self.networks),), choice)

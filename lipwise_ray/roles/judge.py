@@ -1,0 +1,46 @@
+"""The network that scores the sync of finished videos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.role import AutoChoice, Machines, ModelRole
+
+if TYPE_CHECKING:
+    from lipwise_ray.metrics.sync_scorers import SyncScorer
+
+_BATCH = 16
+
+
+def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SyncScorer] | None:
+    checkpoint, batch = request.checkpoints.one(JUDGE.name), request.batch(_BATCH)
+    if checkpoint is None:
+        return None
+
+    def make() -> SyncScorer:
+        from lipwise_ray.metrics.sync_scorers import load_sync_scorer
+
+        return load_sync_scorer(checkpoint.network, host.locate(checkpoint), host.device, batch)
+
+    return ModelRecipe((checkpoint,), make, batch=batch)
+
+
+def _auto(machines: Machines) -> AutoChoice:
+    name = "syncnet_v2"
+    if machines.installed(name):
+        return AutoChoice(name)
+    return AutoChoice("tiny_judge", f"{name} is not installed: figures are no LSE")
+
+
+JUDGE = ModelRole(
+    "judge",
+    "score.judge",
+    "score.checkpoint",
+    networks=("syncnet", "lipsync_expert"),
+    load=_load,
+    in_job_id="it looks at finished videos: its records are named after it, and no frame depends on them",
+    may_be_none=True,
+    auto=_auto,
+    evaluates=True,
+)
