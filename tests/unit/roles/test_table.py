@@ -31,8 +31,8 @@ _A_ROLE = """
 from lipwise_ray.models.loading import ModelRecipe
 from lipwise_ray.models.role import InId, ModelRole
 
-DENOISER = ModelRole(
-    "denoiser",
+EXAMPLE = ModelRole(
+    "example",
     "restore.model",
     "restore.checkpoint",
     networks=("spandrel",),
@@ -78,7 +78,7 @@ def test_a_job_without_the_checkpoint_has_no_model(name: str) -> None:
 
 def test_a_module_of_the_package_is_a_role(tmp_path: Path) -> None:
     """A new role is one file here; a worker's models are asked for it like for all others."""
-    (tmp_path / "denoiser.py").write_text(_A_ROLE, encoding="utf-8")
+    (tmp_path / "example.py").write_text(_A_ROLE, encoding="utf-8")
     lines = (
         "import sys",
         "from lipwise_ray import roles",
@@ -88,7 +88,7 @@ def test_a_module_of_the_package_is_a_role(tmp_path: Path) -> None:
         "from lipwise_ray.pipeline.tasks.models import Models",
         "from lipwise_ray.roles.table import ROLES",
         "from lipwise_ray.settings.model import Settings",
-        "print(Models('cpu', 1).of(ROLES['denoiser'], ModelRequest(Settings(), Checkpoints())))",
+        "print(Models('cpu', 1).of(ROLES['example'], ModelRequest(Settings(), Checkpoints())))",
     )
     command = [sys.executable, "-c", "\n".join(lines), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
