@@ -114,6 +114,7 @@ class ModelRole(Generic[Model_co]):
         load: Says how its model is made for a task; None where the task's job does without.
         in_job_id: Part that it has in the id of a dubbed video; or the reason why it has none.
         needed: Tells whether a row needs it.
+        order: Of two roles the one with the smaller number comes first in records, and is missed first.
         may_be_none: ``none`` may take the place of the name.
         auto: Says what ``auto`` stands for.
         requirement: Reads the settings, where that takes more than a name of the registry or a file.
@@ -131,6 +132,7 @@ class ModelRole(Generic[Model_co]):
     load: Callable[[ModelRequest, ModelHost], ModelRecipe[Model_co] | None]
     in_job_id: InId | str
     needed: Callable[[Settings, RowFacts], bool] = lambda _settings, _facts: True
+    order: int = 100
     may_be_none: bool = False
     auto: Callable[[Machines], AutoChoice] | None = None
     requirement: Callable[[Settings, Machines], Requirement] | None = None

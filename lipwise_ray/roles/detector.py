@@ -87,6 +87,7 @@ DETECTOR = ModelRole(
     "detect.checkpoint",
     networks=("yunet", "s3fd", "fan_2d", "tiny_detector"),
     load=_load,
+    order=70,
     in_job_id=InId.DETECTION,
     needed=lambda _, row: row.needs_detector,
     requirement=_requirement,

@@ -30,6 +30,7 @@ EMBEDDER = ModelRole(
     "faces.embedder_checkpoint",
     networks=("sface",),
     load=_load,
+    order=50,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda _, row: row.has_portraits or row.has_reference,
     evaluates=True,

@@ -30,6 +30,7 @@ EXPERT = ModelRole(
     "faces.expert_checkpoint",
     networks=("lipsync_expert",),
     load=_load,
+    order=60,
     in_job_id=InId.HASH,
     needed=lambda _, row: row.seeks_speaker,
 )

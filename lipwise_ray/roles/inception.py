@@ -32,6 +32,7 @@ INCEPTION = ModelRole(
     "score.inception_checkpoint",
     networks=("inception",),
     load=_load,
+    order=80,
     in_job_id="no dubbing needs it",
     needed=lambda _, row: row.has_reference,
     dubs=False,

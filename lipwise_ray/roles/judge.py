@@ -39,6 +39,7 @@ JUDGE = ModelRole(
     "score.checkpoint",
     networks=("syncnet", "lipsync_expert"),
     load=_load,
+    order=40,
     in_job_id="it looks at finished videos: its records are named after it, and no frame depends on them",
     may_be_none=True,
     auto=_auto,

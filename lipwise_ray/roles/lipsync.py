@@ -33,6 +33,7 @@ LIPSYNC = ModelRole(
     "lipsync.checkpoint",
     networks=("wav2lip",),
     load=_load,
+    order=0,
     in_job_id=InId.HASH,
     needed=lambda settings, _: settings.lipsync.model != PASSTHROUGH,
     number_format=NumberFormat("lipsync.precision", float16_on_gpus=True),

@@ -26,6 +26,7 @@ PARSER = ModelRole(
     "composite.parser_checkpoint",
     networks=("bisenet",),
     load=_load,
+    order=30,
     in_job_id=InId.HASH,
     needed=lambda settings, _: settings.composite.mask != "box",
     may_be_none=True,

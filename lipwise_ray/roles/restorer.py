@@ -59,6 +59,7 @@ RESTORER = ModelRole(
     "restore.checkpoint",
     networks=("spandrel", _TINY),
     load=_load,
+    order=10,
     in_job_id=InId.HASH,
     may_be_none=True,
     auto=_auto,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 from lipwise_ray import roles
@@ -21,7 +22,7 @@ def _found() -> Iterator[ModelRole[Any]]:
         yield from (value for value in vars(module).values() if isinstance(value, ModelRole))
 
 
-ROLES: dict[str, ModelRole[Any]] = {role.name: role for role in _found()}
+ROLES: dict[str, ModelRole[Any]] = {role.name: role for role in sorted(_found(), key=attrgetter("order", "name"))}
 """The roles by their names."""
 
 

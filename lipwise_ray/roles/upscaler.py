@@ -51,6 +51,7 @@ UPSCALER = ModelRole(
     "restore.upscale.checkpoint",
     networks=("spandrel",),
     load=_load,
+    order=20,
     in_job_id=InId.HASH,
     may_be_none=True,
     number_format=NumberFormat("restore.precision"),
