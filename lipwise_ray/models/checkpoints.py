@@ -107,7 +107,9 @@ class Checkpoints:
 
 
 def _from_record(record: dict[str, Checkpoint | list[Checkpoint] | None]) -> Checkpoints:
-    return Checkpoints({role: tuple(of) if isinstance(of, list) else of for role, of in record.items() if of})
+    return Checkpoints(
+        {role: tuple(of) if isinstance(of, list) else of for role, of in record.items() if of is not None}
+    )
 
 
 def _to_record(checkpoints: Checkpoints) -> Json:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Generic
 
-from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.loading import Model_co, ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.settings.model import Settings
 
 NOTHING = "none"
@@ -19,8 +19,6 @@ NOTHING = "none"
 
 AUTO = "auto"
 """Setting's word for what is left to the machines."""
-
-Model_co = TypeVar("Model_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +141,9 @@ class ModelRole(Generic[Model_co]):
     number_format: NumberFormat | None = None
 
     def required(self, settings: Settings, machines: Machines) -> Requirement:
-        """Return the checkpoints that settings ask for."""
-        return self.requirement(settings, machines) if self.requirement else self.required_by_name(settings, machines)
-
-    def required_by_name(self, settings: Settings, machines: Machines) -> Requirement:
-        """Return the checkpoint that the two settings ask for: a file, a name, or the choice of ``auto``."""
+        """Return the checkpoints that settings ask for: a file, one by its name, or the choice of ``auto``."""
+        if self.requirement:
+            return self.requirement(settings, machines)
         name, file = attrgetter(self.setting, self.file_setting)(settings)
         if file is not None:
             return Requirement((Wanted(name, self.networks, file),))

@@ -22,7 +22,15 @@ def _found() -> Iterator[ModelRole[Any]]:
         yield from (value for value in vars(module).values() if isinstance(value, ModelRole))
 
 
-ROLES: dict[str, ModelRole[Any]] = {role.name: role for role in sorted(_found(), key=attrgetter("order", "name"))}
+def _by_name() -> dict[str, ModelRole[Any]]:
+    found: dict[str, ModelRole[Any]] = {}
+    for role in sorted(_found(), key=attrgetter("order", "name")):
+        if found.setdefault(role.name, role) is not role:  # a module may have another's role beside its own
+            raise ValueError(f"two roles of one name: {role.name}")
+    return found
+
+
+ROLES = _by_name()
 """The roles by their names."""
 
 

@@ -76,9 +76,9 @@ def test_a_job_without_the_checkpoint_has_no_model(name: str) -> None:
     assert ROLES[name].load(ModelRequest(Settings(), Checkpoints()), host) is None
 
 
-def test_a_module_of_the_package_is_a_role(tmp_path: Path) -> None:
-    """A new role is one file here; a worker's models are asked for it like for all others."""
-    (tmp_path / "example.py").write_text(_A_ROLE, encoding="utf-8")
+def _asked_for_example(folder: Path, role: str) -> subprocess.CompletedProcess[str]:
+    """Return the outcome of a process that has one more role, and asks for its model."""
+    (folder / "example.py").write_text(role, encoding="utf-8")
     lines = (
         "import sys",
         "from lipwise_ray import roles",
@@ -90,9 +90,19 @@ def test_a_module_of_the_package_is_a_role(tmp_path: Path) -> None:
         "from lipwise_ray.settings.model import Settings",
         "print(Models('cpu', 1).of(ROLES['example'], ModelRequest(Settings(), Checkpoints())))",
     )
-    command = [sys.executable, "-c", "\n".join(lines), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "a model"
+    command = [sys.executable, "-c", "\n".join(lines), str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_module_of_the_package_is_a_role(tmp_path: Path) -> None:
+    """A new role is one file here; a worker's models are asked for it like for all others."""
+    assert _asked_for_example(tmp_path, _A_ROLE).stdout.strip() == "a model"
+
+
+def test_a_name_is_one_roles(tmp_path: Path) -> None:
+    """A second role of a name would take the place of the first without a word."""
+    done = _asked_for_example(tmp_path, _A_ROLE.replace('"example"', '"embedder"'))
+    assert "ValueError: two roles of one name: embedder" in done.stderr
 
 
 def test_entries_are_read_without_networks() -> None:
@@ -111,6 +121,8 @@ def test_records_name_known_roles() -> None:
         with_known_roles(Checkpoints({"embeder": yunet}))
     with pytest.raises(ValueError, match="embedder: not one checkpoint"):
         with_known_roles(Checkpoints({"embedder": (yunet, yunet)}))
+    with pytest.raises(ValueError, match="embedder: not one checkpoint"):
+        with_known_roles(Checkpoints.of({"embedder": []}))
     with pytest.raises(ValueError, match="detector: not a list"):
         with_known_roles(Checkpoints({"detector": yunet}))
 
