@@ -33,8 +33,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.driver
 	$(BIN)/python -m benchmarks.restorer
+	$(BIN)/python -m benchmarks.speech
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table

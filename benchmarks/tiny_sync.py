@@ -48,7 +48,7 @@ from lipwise_ray.synth.corpus import draw_speech, draw_voice
 from lipwise_ray.synth.footage import write_scene, write_speech
 from lipwise_ray.synth.head import Head, Pose
 from lipwise_ray.synth.mouth import CENTRE_Y
-from lipwise_ray.synth.scene import Camera, Person, Scene, SeenFace, Shot, draw_scene
+from lipwise_ray.synth.scene import Camera, DrawnPerson, Scene, SeenFace, Shot, draw_scene
 from lipwise_ray.values import Size
 
 AIM_SYNC, AIM_SHAPE, AIM_SHARP, AIM_SSIM = 0.90, 0.90, 0.80, 0.90
@@ -77,7 +77,7 @@ def scenes(seed: int, number: int, seconds: float) -> tuple[Scene, Scene]:
     look = HELD_OUT + int(rng.integers(HELD_OUT))
     voices = [draw_voice(rng, held_out=True) for _ in range(2)]
     said = [draw_speech(rng, voice, seconds, held_out=True) for voice in voices]
-    person = Person(
+    person = DrawnPerson(
         look,
         x=float(rng.uniform(0.4, 0.6)),
         y=0.47,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TransientError,
         WeightsError,
     )
+    from lipwise_ray.pipeline.analysis.speaker_diarisation import Diarisation
     from lipwise_ray.pipeline.quality.inspection_facts import (
         AudioFacts,
         FaceFacts,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         SyncFacts,
         Unusable,
     )
+    from lipwise_ray.runs.diariser import diarise
     from lipwise_ray.runs.inspector import Inspector, inspect
     from lipwise_ray.runs.load_settings import LoadedSettings, load_settings
     from lipwise_ray.runs.night_record import NightRecord
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AudioError",
     "AudioFacts",
+    "Diarisation",
     "DisconnectedError",
     "EngineError",
     "Event",
@@ -103,6 +106,7 @@ __all__ = [
     "TransientError",
     "Unusable",
     "WeightsError",
+    "diarise",
     "dub",
     "evaluate",
     "inspect",
@@ -118,6 +122,7 @@ _HOMES = {
         "nightly",
         "submit",
     ),
+    "lipwise_ray.pipeline.analysis.speaker_diarisation": ("Diarisation",),
     "lipwise_ray.pipeline.quality.inspection_facts": (
         "AudioFacts",
         "FaceFacts",
@@ -130,6 +135,7 @@ _HOMES = {
         "SyncFacts",
         "Unusable",
     ),
+    "lipwise_ray.runs.diariser": ("diarise",),
     "lipwise_ray.runs.inspector": (
         "Inspector",
         "inspect",

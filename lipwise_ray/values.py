@@ -37,6 +37,9 @@ class Span:
     def __len__(self) -> int:
         return self.stop - self.start
 
+    def __contains__(self, number: int) -> bool:
+        return self.start <= number < self.stop
+
 
 @dataclass(frozen=True, slots=True)
 class Size:

@@ -17,6 +17,7 @@ from lipwise_ray.cli import (
     clean,
     cluster,
     control,
+    diarise,
     doctor,
     evaluate,
     inspect,
@@ -79,6 +80,7 @@ app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
 app.command("inspect")(inspect.inspect)
+app.command("diarise")(diarise.diarise)
 app.command("status")(status.status)
 app.command("retry")(control.retry)
 app.command("cancel")(control.cancel)

@@ -15,7 +15,7 @@ from lipwise_ray.errors import MediaError, OutputError
 if TYPE_CHECKING:
     from lipwise_ray.values import Json
 
-_LISTS = ("longest", "segments")
+_LISTS = ("longest", "people", "segments")
 
 
 def inspect(
@@ -57,11 +57,20 @@ def _lines(record: Json) -> list[str]:
         told = {key: value for key, value in record.get(name, {}).items() if key not in _LISTS and value is not None}
         if told:
             lines.append(f"  {name:8} {', '.join(f'{key} {value}' for key, value in told.items())}")
+    lines += [f"    {_person(one)}" for one in record.get("faces", {}).get("people", [])]
     lines += [
         f"    face {one['face']}: {one['from_s']:g} s to {one['to_s']:g} s at {one['box']}"
         for one in record.get("faces", {}).get("longest", [])
     ]
     return lines
+
+
+def _person(facts: Json) -> str:
+    """Return a line about a person, with the rule that names them."""
+    name = f"person {facts['person']} (index:{facts['person']})" if facts["person"] is not None else "somebody passing"
+    where = "" if facts["shot"] is None else f" of shot {facts['shot']}"
+    when = f"{facts['seconds']:g} s on screen from {facts['from_s']:g} s to {facts['to_s']:g} s"
+    return f"{name}{where}: {when}, confidence {facts['confidence']:g}, at {facts['box']}"
 
 
 def _write(folder: Path, record: Json, faces: dict[str, bytes]) -> None:

@@ -9,11 +9,18 @@ from typing import Protocol
 
 import numpy as np
 
+from lipwise_ray.faces.colour import COLOURS
 from lipwise_ray.storage.arrays import ArraySpec, read_npz
-from lipwise_ray.values import F32Array, I64Array, U8Array
+from lipwise_ray.values import BoolArray, F32Array, I64Array, U8Array
 
 LANDMARKS = 5
 """Eyes (the image's left first), nose, mouth corners (the image's left first)."""
+
+CANDIDATE_SHARE = 0.7
+"""Of the least score of a face: what a detector is less sure of is no face, whatever a second look would say."""
+
+CLEAR_PX = 36
+"""A face of this size is surely one in any view; a hand is one in some, and none in another size or in a mirror."""
 
 _ARRAYS = {
     "looked": ArraySpec("int64", ("L",)),
@@ -21,7 +28,9 @@ _ARRAYS = {
     "box": ArraySpec("float32", ("N", 4)),
     "landmarks": ArraySpec("float32", ("N", LANDMARKS, 2)),
     "score": ArraySpec("float32", ("N",)),
+    "colour": ArraySpec("float32", ("N", COLOURS)),
     "change": ArraySpec("float32", ("F",)),
+    "is_blend": ArraySpec("bool", ("F",)),
 }
 
 
@@ -82,7 +91,9 @@ class Detections:
         looked: Numbers of the frames that were looked at, shape (L,).
         frame: Frame number of each detection, non-decreasing, shape (N,).
         box: Shape (N, 4). landmarks: shape (N, 5, 2). score: shape (N,).
+        colour: Colours of each, shape (N, 6); see `faces.colour`.
         change: Difference of each frame of the stretch from the one before, shape (F,), 0-255.
+        is_blend: Mask of the frames of the stretch that are blends of those around, shape (F,).
     """
 
     looked: I64Array
@@ -90,7 +101,9 @@ class Detections:
     box: F32Array
     landmarks: F32Array
     score: F32Array
+    colour: F32Array
     change: F32Array
+    is_blend: BoolArray
 
     def save(self, path: Path) -> None:
         """Write as .npz."""
@@ -101,7 +114,9 @@ class Detections:
             box=self.box,
             landmarks=self.landmarks,
             score=self.score,
+            colour=self.colour,
             change=self.change,
+            is_blend=self.is_blend,
         )
 
     @staticmethod
@@ -120,9 +135,10 @@ class Detections:
             first: The video's frame with which the stretch begins.
             frames: Of the video.
         """
-        change = np.zeros(frames, np.float32)
+        change, is_blend = np.zeros(frames, np.float32), np.zeros(frames, np.bool_)
         change[first : first + len(self.change)] = self.change
-        return replace(self, change=change)
+        is_blend[first : first + len(self.change)] = self.is_blend
+        return replace(self, change=change, is_blend=is_blend)
 
     @staticmethod
     def joined(parts: Sequence[Detections]) -> Detections:
@@ -133,5 +149,7 @@ class Detections:
             np.concatenate([p.box for p in parts]),
             np.concatenate([p.landmarks for p in parts]),
             np.concatenate([p.score for p in parts]),
+            np.concatenate([p.colour for p in parts]),
             np.concatenate([p.change for p in parts]),
+            np.concatenate([p.is_blend for p in parts]),
         )

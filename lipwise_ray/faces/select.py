@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import LANDMARKS
-from lipwise_ray.faces.tracks import MIN_AFFINITY, Tracks, affinity, reference_smooth
-from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, Span, steps_to
+from lipwise_ray.faces.people import People, Person, present
+from lipwise_ray.faces.smoothing import reference_smooth
+from lipwise_ray.faces.tracks import Tracks
+from lipwise_ray.values import BoolArray, F32Array, I64Array, Size, steps_to
 
 _PLAIN = ("largest", "all", "left", "right", "center")
 SPEAKING, LIKE, BOX = "speaking", "like", "box"
-_PRESENT_SHARE = 0.02
+BY_PLACE = ("largest", "left", "right", "center", "index")
+"""Kinds of rules that know nobody: whom they leave out may be the one whom they choose, seen elsewhere."""
+
 _LEAST_EXTENT = 0.05
 _LEAST_CROP_PX = 2
+_YAW_BAND_DEG, _SIZE_BAND = 4.0, 0.08
+"""A face goes over a bound on its yaw, or under one on its size, once it is so far past it, and comes back once it is
+so far within: between the two it stays as it was. About twice the noise of five smoothed points."""
+
 _INDEX = re.compile(r"^index:(\d{1,6})$")
 _BOX = re.compile(r"^box:" + ",".join([r"(-?\d{1,6})"] * 4) + "$")
 
@@ -49,6 +57,9 @@ class FaceSelection:
         opacity: Of the new face, shape (K,), float32, in (0, 1]; it fades where a face is about to be left alone.
         too_small: Frames in which a face was left alone as too small, one entry a face.
         over_yaw: The same for faces turned too far to a side.
+        doubtful: The same for what is hardly a face.
+        seen: Frames in which the person of a part is seen, or may be: one entry a frame, under ``all`` one a face.
+        seen_part: The number of that part, shape of `seen`.
     """
 
     frame: I64Array
@@ -59,6 +70,9 @@ class FaceSelection:
     opacity: F32Array
     too_small: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
     over_yaw: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    doubtful: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    seen: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    seen_part: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @staticmethod
     def joined(parts: Sequence[FaceSelection]) -> FaceSelection:
@@ -66,8 +80,8 @@ class FaceSelection:
         names = [column.name for column in fields(FaceSelection)]
         column = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         order = np.lexsort((column["track"], column["frame"]))
-        left_alone = {name: column.pop(name) for name in ("too_small", "over_yaw")}
-        return FaceSelection(**{name: values[order] for name, values in column.items()}, **left_alone)
+        apart = {name: column.pop(name) for name in ("too_small", "over_yaw", "doubtful", "seen", "seen_part")}
+        return FaceSelection(**{name: values[order] for name, values in column.items()}, **apart)
 
     @staticmethod
     def empty() -> FaceSelection:
@@ -89,8 +103,8 @@ class CropRules:
     Attributes:
         pads: Pixels added at top, bottom, left, right; the result is clipped to the frame.
         pads_share: The same as shares of the face's height and width.
-        min_face_px: Shorter side of the smallest face that is dubbed.
-        max_yaw_deg: Yaw in degrees up to which a face is dubbed.
+        min_face_px: Shorter side of the smallest face that is dubbed, with hysteresis: see `beyond`.
+        max_yaw_deg: Yaw in degrees up to which a face is dubbed, likewise.
         fade_frames: Over how many frames a face fades before it is left alone.
         whole_pixels: Cut boxes to whole pixels, as the original does.
         reference: Smooth them in the original's way, after padding.
@@ -149,26 +163,27 @@ def parse_selection_rule(text: str) -> SelectionRule:
     )
 
 
-Likeness = Callable[[list[int]], float]
+Likeness = Callable[[Sequence[int]], float]
 """Score of some tracks, of one person: their lips' agreement with the original audio, or their likeness to a
 portrait; minus infinity where it is too little.
 """
 
 
-def select_tracks(tracks: Tracks, rule: SelectionRule, likeness: Likeness | None = None) -> list[int]:
-    """Return the numbers of the tracks to dub; the choice is made shot by shot, person by person.
+def select_tracks(people: People, rule: SelectionRule, size: Size, likeness: Likeness | None = None) -> list[int]:
+    """Return the numbers of the tracks to dub.
 
-    Tracks of a shot that follow each other at the same place are one person, who was hidden for a
-    while. ``largest`` takes the person who covers most pixels over the shot; ``left``, ``right`` and
-    ``center`` go by the mean centre; ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips
-    agree best with the audio, the largest where nobody is heard; someone alone in a shot is taken to speak. ``like``
-    takes the person who is most like the portrait, nobody in shots without anyone like it; those who are never there
-    together may all be that person.
+    The choice is made among the people of each shot; where they are followed over cuts among those of the whole video,
+    and once more in each shot of which it cannot be told who is in it.
+    ``largest`` takes the person who covers most pixels; ``left``, ``right`` and ``center`` go by the mean centre;
+    ``index:N`` counts from the left, from 0. ``speaking`` takes the person whose lips agree best with the audio, the
+    largest where nobody is heard; someone alone in a shot is taken to speak. ``like`` takes the person who is most like
+    the portrait, nobody in shots without anyone like it; those who are never there together may all be that person.
 
     Args:
-        tracks: Smoothed tracks.
-        rule: The rule.
-        likeness: Gives the score by which ``speaking`` and ``like`` choose; other rules do without.
+        people: Who is there.
+        rule: Whom to dub.
+        size: Of the shown frame.
+        likeness: Scores people, for ``speaking`` and ``like``; other rules do without.
 
     Raises:
         FaceError: The rule is ``speaking`` or ``like``, and there is no `likeness`.
@@ -181,131 +196,73 @@ def select_tracks(tracks: Tracks, rule: SelectionRule, likeness: Likeness | None
             do="Choose another one: only `submit` compares faces",
         )
     if rule.kind == "all":
-        return tracks.numbers
-    shots = (_people(tracks, numbers) for numbers in _by_shot(tracks))
-    return sorted(number for people in shots for number in _chosen(people, rule, tracks.size.width, likeness))
+        return sorted(number for shot in people.shots for person in shot for number in person.tracks)
+    return sorted(number for shot in people.shots for number in _chosen(shot, rule, size.width, likeness))
 
 
-def _chosen(people: list[_Person], rule: SelectionRule, width: int, likeness: Likeness | None) -> list[int]:
-    """Return the tracks of the person of a shot that a rule chooses; none where it chooses nobody."""
-    present = sorted(_present(people), key=lambda person: person.centre_x)
+def _chosen(people: list[Person], rule: SelectionRule, width: int, likeness: Likeness | None) -> Sequence[int]:
+    """Return the tracks of the person that a rule chooses; none where it chooses nobody."""
+    here = present(people)
     if rule.kind == "largest":
         return max(people, key=lambda person: person.area).tracks
     if rule.kind == SPEAKING and likeness is not None:
-        return max(present, key=lambda person: (likeness(person.tracks), person.area)).tracks
+        return max(here, key=lambda person: (likeness(person.tracks), person.area)).tracks
     if rule.kind == LIKE and likeness is not None:
         return _most_like(people, likeness)
     if rule.kind == "center":
-        return min(present, key=lambda person: abs(person.centre_x - width / 2)).tracks
-    place = {"left": 0, "right": len(present) - 1}.get(rule.kind, rule.number)
-    return present[place].tracks if place < len(present) else []
+        return min(here, key=lambda person: abs(person.centre_x - width / 2)).tracks
+    place = {"left": 0, "right": len(here) - 1}.get(rule.kind, rule.number)
+    return here[place].tracks if place < len(here) else []
 
 
-def _most_like(people: list[_Person], likeness: Likeness) -> list[int]:
+def _most_like(people: list[Person], likeness: Likeness) -> list[int]:
     """Return the tracks of the person who is most like a portrait, and of those who may be the same seen elsewhere."""
     alike = [(score, person) for person in people if (score := likeness(person.tracks)) > -np.inf]
-    taken: list[_Person] = []
+    taken: list[Person] = []
     for _, person in sorted(alike, key=lambda pair: -pair[0]):
         if not any(person.meets(other) for other in taken):
             taken.append(person)
     return [number for person in taken for number in person.tracks]
 
 
-def rivals(tracks: Tracks) -> list[int]:
+def rivals(people: People) -> list[int]:
     """Return the tracks of shots in which there is more than one person."""
-    numbers_of_rivals: list[int] = []
-    for numbers in _by_shot(tracks):
-        present = _present(_people(tracks, numbers))
-        if len(present) > 1:
-            numbers_of_rivals += [number for person in present for number in person.tracks]
-    return sorted(numbers_of_rivals)
+    shots = [present(shot) for shot in people.shots]
+    return sorted(number for shot in shots if len(shot) > 1 for person in shot for number in person.tracks)
 
 
-@dataclass(slots=True)
-class _Person:
-    """Tracks of one shot that belong together. ``area`` is in pixels times frames."""
-
-    tracks: list[int]
-    area: float
-    moment_x: float
-    frames: int
-    last_frame: int
-    last_box: F32Array
-    spans: list[Span]
-
-    def meets(self, other: _Person) -> bool:
-        """Tell whether both are in a frame together."""
-        return any(a.start < b.stop and b.start < a.stop for a in self.spans for b in other.spans)
-
-    @property
-    def centre_x(self) -> float:
-        """Mean column of the face."""
-        return self.moment_x / self.frames
-
-
-def _by_shot(tracks: Tracks) -> list[list[int]]:
-    """Return the track numbers of each shot that has any, in order of their first frame."""
-    shots: dict[int, list[tuple[int, int]]] = {}
-    for number in tracks.numbers:
-        first = int(tracks.frame[tracks.rows(number).start])
-        shot = int(np.searchsorted(tracks.shots[:, 0], first, side="right"))
-        shots.setdefault(shot, []).append((first, number))
-    return [[number for _, number in sorted(firsts)] for _, firsts in sorted(shots.items())]
-
-
-def _people(tracks: Tracks, numbers: list[int]) -> list[_Person]:
-    people: list[_Person] = []
-    for number in numbers:
-        rows = tracks.rows(number)
-        box = tracks.box[rows].astype(np.float64)
-        area = float(((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])).sum())
-        moment_x = float((box[:, 0] + box[:, 2]).sum() / 2)
-        gone = [person for person in people if person.last_frame < int(tracks.frame[rows.start])]
-        likeness = [float(affinity(person.last_box[None], tracks.box[rows][:1])[0, 0]) for person in gone]
-        if likeness and max(likeness) >= MIN_AFFINITY:
-            person = gone[int(np.argmax(likeness))]
-            person.tracks.append(number)
-            person.area += area
-            person.moment_x += moment_x
-            person.frames += len(box)
-        else:
-            person = _Person([number], area, moment_x, len(box), 0, tracks.box[rows][-1], [])
-            people.append(person)
-        person.spans.append(Span(int(tracks.frame[rows.start]), int(tracks.frame[rows.stop - 1]) + 1))
-        person.last_frame = int(tracks.frame[rows.stop - 1])
-        person.last_box = tracks.box[rows][-1]
-    return people
-
-
-def _present(people: list[_Person]) -> list[_Person]:
-    """Leave out who is hardly there (a passer-by, a false alarm) and does not count as left or right."""
-    largest = max(person.area for person in people)
-    return [person for person in people if person.area >= _PRESENT_SHARE * largest]
-
-
-def select_faces(tracks: Tracks, numbers: Sequence[int], crops: CropRules) -> FaceSelection:
+def select_faces(
+    tracks: Tracks, numbers: Sequence[int], crops: CropRules, turns: Mapping[int, BoolArray] | None = None
+) -> FaceSelection:
     """Return the faces to dub in every frame.
 
     Args:
         tracks: Smoothed tracks (raw ones for `CropRules.reference`).
         numbers: Numbers of the tracks to dub, of `select_tracks`.
         crops: Rules by which boxes become crops.
+        turns: Mask of the frames in which a track may be dubbed, shape (frames,); all, where it is not named.
     """
     if not numbers:
         return FaceSelection.empty()
     limit = np.array([tracks.size.width, tracks.size.height] * 2, np.float32)
-    return FaceSelection.joined([_faces_of(tracks, number, limit, crops) for number in numbers])
+    always = np.ones(tracks.frames, np.bool_)
+    has_turn = turns or {}
+    return FaceSelection.joined(
+        [_faces_of(tracks, number, limit, crops, has_turn.get(number, always)) for number in numbers]
+    )
 
 
-def _faces_of(tracks: Tracks, number: int, limit: F32Array, crops: CropRules) -> FaceSelection:
+def _faces_of(tracks: Tracks, number: int, limit: F32Array, crops: CropRules, turns: BoolArray) -> FaceSelection:
     """Return the faces to dub of one track."""
     rows = tracks.rows(number)
     frame, face_box = tracks.frame[rows], tracks.box[rows]
     landmarks = usable_landmarks(tracks.landmarks[rows], face_box)
     crop_box = _padded(face_box, limit, crops)
-    is_small = (face_box[:, 2:] - face_box[:, :2]).min(axis=1) < crops.min_face_px
-    is_over_yaw = (np.abs(yaw_degrees(landmarks)) > crops.max_yaw_deg) & ~is_small
-    opacity = _faded(is_small | is_over_yaw, crops.fade_frames)
+    has_turn = turns[frame]
+    extent, size_band = (face_box[:, 2:] - face_box[:, :2]).min(axis=1), _SIZE_BAND * crops.min_face_px
+    is_small = has_turn & beyond(-extent, -crops.min_face_px, size_band)
+    is_over_yaw = has_turn & beyond(np.abs(yaw_degrees(landmarks)), crops.max_yaw_deg, _YAW_BAND_DEG) & ~is_small
+    opacity = _faded(is_small | is_over_yaw | ~has_turn, crops.fade_frames)
     usable = ((crop_box[:, 2:] - crop_box[:, :2]) >= _LEAST_CROP_PX).all(axis=1) & (opacity > 0)
     return FaceSelection(
         frame[usable],
@@ -347,6 +304,27 @@ def yaw_degrees(landmarks: F32Array) -> F32Array:
     apart = ((landmarks[:, 1] - landmarks[:, 0]) * across).sum(axis=1)
     off = ((landmarks[:, 2] - between_eyes) * across).sum(axis=1)
     return np.degrees(np.arctan2(2 * off, np.maximum(apart, 1e-3))).astype(np.float32)
+
+
+def beyond(values: F32Array, bound: float, band: float) -> BoolArray:
+    """Tell in which frames of a track a value is over a bound, with hysteresis: hovering at it flips nothing.
+
+    Until it first leaves the band around the bound it counts as being where it goes then; where it never does, as being
+    where its mean is.
+
+    Args:
+        values: By frame, shape (N,).
+        bound: The bound.
+        band: So far over it a value counts as over, so far under it as under; in between it stays what it was.
+
+    Returns:
+        Shape (N,).
+    """
+    decided = np.flatnonzero(np.abs(values - bound) > band)
+    if not len(decided):
+        return np.full(len(values), len(values) > 0 and float(values.mean()) > bound, np.bool_)
+    last = np.searchsorted(decided, np.arange(len(values)), side="right") - 1
+    return np.asarray(values[decided[np.maximum(last, 0)]] > bound, np.bool_)
 
 
 def _faded(left_alone: BoolArray, fade_frames: int) -> F32Array:

@@ -8,14 +8,9 @@ import cv2
 import numpy as np
 
 from lipwise_ray.errors import WeightsError
+from lipwise_ray.faces.embedder import SIDE_PX
 from lipwise_ray.faces.onnx_trial import try_out
 from lipwise_ray.values import F32Array, U8Array
-
-SIDE_PX = 112
-TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
-"""Eyes, nose and mouth corners in the image that the network takes, in pixels. Source: ArcFace's alignment."""
 
 
 class SFace:
@@ -28,6 +23,9 @@ class SFace:
     Raises:
         WeightsError: The file is no such network.
     """
+
+    same = 0.363
+    """The published one."""
 
     def __init__(self, weights: Path, *, threads: int = 0) -> None:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
@@ -50,7 +48,7 @@ class SFace:
         """Return the embedding of an aligned face, of length 1, shape (`values`,).
 
         Args:
-            face_bgr: Shape (112, 112, 3), its points on `TEMPLATE`.
+            face_bgr: Shape (112, 112, 3), its points on `embedder.TEMPLATE`.
         """
         embedding = np.asarray(self._net.feature(face_bgr), np.float32).reshape(-1)
         return embedding / np.float32(max(float(np.linalg.norm(embedding)), 1e-6))

@@ -1,4 +1,4 @@
-"""Shot cuts by PySceneDetect's content score on small images.
+"""Shots: cuts by PySceneDetect's content score on small images, and dissolves.
 
 The package itself is not loaded: as it is imported it runs `ffmpeg` and `mkvmerge`, on whatever terminal this is.
 """
@@ -6,14 +6,28 @@ The package itself is not loaded: as it is imported it runs `ffmpeg` and `mkvmer
 from __future__ import annotations
 
 import itertools
+from collections import deque
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lipwise_ray.values import F32Array, I64Array, Span, U8Array
+from lipwise_ray.values import BoolArray, F32Array, I64Array, Span, U8Array
 
 _SIDE_PX = 128
+
+BLEND_FRAMES = 6
+_CHANGED, _LEAST_SHARE, _OFF = 20, 0.03, 0.15
+"""A frame of a dissolve is half of one before and half of one after, where these differ by so many levels; what moves
+shows one of the two instead. So it is off by less than this share of the difference, in the median over these pixels.
+"""
+
+
+def tiny_image(image_bgr: U8Array) -> U8Array:
+    """Return an image as the meters take it: its longer side at most 128 pixels."""
+    factor = min(1.0, _SIDE_PX / max(image_bgr.shape[:2]))
+    width, height = (max(8, round(side * factor)) for side in (image_bgr.shape[1], image_bgr.shape[0]))
+    return np.asarray(cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class ChangeMeter:
@@ -25,26 +39,51 @@ class ChangeMeter:
     def __init__(self) -> None:
         self._before: npt.NDArray[np.int32] | None = None
 
-    def measure(self, image_bgr: U8Array) -> float:
+    def measure(self, tiny_bgr: U8Array) -> float:
         """Return the content score against the previous frame, 0 for the first; at most 255."""
-        factor = min(1.0, _SIDE_PX / max(image_bgr.shape[:2]))
-        width, height = (max(8, round(side * factor)) for side in (image_bgr.shape[1], image_bgr.shape[0]))
-        tiny = cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA)
-        now = cv2.cvtColor(tiny, cv2.COLOR_BGR2HSV).astype(np.int32)
+        now = cv2.cvtColor(tiny_bgr, cv2.COLOR_BGR2HSV).astype(np.int32)
         before, self._before = self._before, now
         if before is None:
             return 0.0
-        changes = np.abs(now - before).sum(axis=(0, 1)) / float(width * height)  # of hue, saturation, value
+        changes = np.abs(now - before).sum(axis=(0, 1)) / float(now.shape[0] * now.shape[1])  # of the three channels
         return float(changes.sum() / len(changes))
 
 
-def shots(change: F32Array, cut_threshold: float) -> list[Span]:
+class BlendMeter:
+    """Tells which frames are blends of those around: frames of a dissolve, or of a fade."""
+
+    def __init__(self) -> None:
+        self._recent: deque[npt.NDArray[np.int32]] = deque(maxlen=2 * BLEND_FRAMES + 1)
+
+    def measure(self, tiny_bgr: U8Array) -> bool:
+        """Take the next image; tell whether the one `BLEND_FRAMES` before it is a blend, False while there is none."""
+        self._recent.append(cv2.cvtColor(tiny_bgr, cv2.COLOR_BGR2GRAY).astype(np.int32))
+        if len(self._recent) <= 2 * BLEND_FRAMES:
+            return False
+        old, middle, new = self._recent[0], self._recent[BLEND_FRAMES], self._recent[-1]
+        change = np.abs(new - old)
+        changed = change > _CHANGED
+        if changed.mean() < _LEAST_SHARE:
+            return False
+        off = np.abs(2 * middle - old - new)
+        return bool(np.median(off[changed] / change[changed]) < _OFF)
+
+
+def shots(change: F32Array, is_blend: BoolArray, cut_threshold: float) -> list[Span]:
     """Return the shots of a video.
 
     Args:
         change: Content score of every frame, shape (N,).
+        is_blend: Mask of the frames that are blends of those around, shape (N,): a dissolve is a cut in its middle.
         cut_threshold: A frame with at least this score begins a shot.
     """
-    starts: I64Array = np.flatnonzero(change >= cut_threshold).astype(np.int64)
-    edges = [0, *(int(n) for n in starts if n > 0), len(change)]
+    cuts = np.flatnonzero(change >= cut_threshold)
+    edges = sorted({0, *cuts.tolist(), *_middles(is_blend), len(change)})
     return [Span(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def _middles(is_blend: BoolArray) -> list[int]:
+    """Return the middle frames of dissolves; a few frames within one may look like none."""
+    frames: I64Array = np.flatnonzero(is_blend).astype(np.int64)
+    runs = np.split(frames, np.flatnonzero(np.diff(frames) > BLEND_FRAMES) + 1)
+    return [int(run[0] + run[-1] + 1) // 2 for run in runs if len(run)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from lipwise_ray.errors import FaceError
+from lipwise_ray.faces.colour import COLOURS, mean_colours
 from lipwise_ray.faces.detections import LANDMARKS, Detections
 from lipwise_ray.storage.arrays import Array, ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
@@ -23,12 +25,19 @@ _ARRAYS = {
     "score": ArraySpec("float32", ("M",), "fiu", is_optional=True),
     "seen": ArraySpec("bool", ("M",), "biu", is_optional=True),
     "shots": ArraySpec("int64", ("S", 2), "fiu"),
+    "colour": ArraySpec("float32", ("T", COLOURS), "f", is_optional=True),
     "video": ArraySpec("int64", (3,), "fiu"),
 }
 _MIRRORED = 0.8  # a profile's eyes may change places by a little; in a mirrored face from the front this is 1.9
 _MOST_SIDE_PX = 1 << 20
 _MOST_BYTES = 256 << 20  # of a user's file, read: twelve hours with a few faces take a tenth of it
-_REFERENCE_WINDOW = 5  # Wav2Lip inference.py, T = 5
+_CURVED = 3  # detections that make a curve
+_STEPS = 3
+"""Detections that tell how a face moves."""
+
+_AROUND = 3
+_REST, _FASTER, _GROWTH = 0.07, 2.0, 0.5
+"""A jump is more than twice what the steps around it make likely, and more than what a detector is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Tracks:
         shots: ``[start, stop)`` of every shot, shape (S, 2).
         frames: Frames in the video.
         size: Of the shown frame.
+        colour: Mean colours of each track, shape (T, 6), in order of their numbers; None where nobody looked. See
+            `faces.colour`.
     """
 
     track: I64Array
@@ -56,20 +67,23 @@ class Tracks:
     shots: I64Array
     frames: int
     size: Size
+    colour: F32Array | None = None
 
     def save(self, path: Path) -> None:
         """Write as .npz."""
-        np.savez_compressed(
-            path,
-            track=self.track,
-            frame=self.frame,
-            box=self.box,
-            landmarks=self.landmarks,
-            score=self.score,
-            seen=self.seen,
-            shots=self.shots,
-            video=np.array([self.frames, self.size.width, self.size.height], np.int64),
-        )
+        arrays: dict[str, Array] = {
+            "track": self.track,
+            "frame": self.frame,
+            "box": self.box,
+            "landmarks": self.landmarks,
+            "score": self.score,
+            "seen": self.seen,
+            "shots": self.shots,
+            "video": np.array([self.frames, self.size.width, self.size.height], np.int64),
+        }
+        if self.colour is not None:
+            arrays["colour"] = self.colour
+        np.savez_compressed(path, allow_pickle=False, **arrays)
 
     @staticmethod
     def load(path: Path) -> Tracks:
@@ -136,6 +150,7 @@ def _checked(path: Path, data: dict[str, Array]) -> Tracks:
         shots=data["shots"],
         frames=frames,
         size=Size(width, height),
+        colour=data.get("colour"),
     )
     problem = next((problem for problem, is_there in _problems(tracks) if is_there), None)
     if problem:
@@ -159,6 +174,7 @@ def _problems(tracks: Tracks) -> Iterator[tuple[str, bool]]:
     reversed_ = (tracks.box[:, 2:] <= tracks.box[:, :2]).any()
     yield "boxes whose right or bottom comes before their left or top", bool(reversed_)
     yield f"shots outside [0, {frames})", bool(((shots < 0) | (shots > frames)).any())
+    yield "colours of other tracks", tracks.colour is not None and len(tracks.colour) != len(tracks.numbers)
     yield "shots without frames", bool((shots[:, 1] <= shots[:, 0]).any())
     yield "shots that overlap, or are out of order", bool((shots[1:, 0] < shots[:-1, 1]).any())
 
@@ -171,16 +187,18 @@ def link(detections: Detections, shot_spans: Sequence[Span], size: Size, *, max_
         shot_spans: Its shots.
         size: Of the shown frame.
         max_gap_frames: A face unseen for longer starts a new track; shorter gaps are interpolated.
-        stride: Distance of the frames that were looked at; a track reaches this far less one past
-            its first and last detection, because nobody looked there.
+        stride: Distance of the frames that were looked at, at most; a track reaches this far less one past its first
+            and last detection, where nobody looked.
     """
     frames = len(detections.change)
     pieces: list[tuple[I64Array, F64Array, F64Array, F64Array, BoolArray]] = []
+    colour: list[F32Array] = []
     for span in shot_spans:
         first, last = np.searchsorted(detections.frame, [span.start, span.stop])
         looked = detections.looked[(detections.looked >= span.start) & (detections.looked < span.stop)]
         chains = _chains(detections, range(int(first), int(last)), looked, max_gap_frames)
-        pieces += [_filled(detections, members, span, stride - 1) for members in chains]
+        pieces += [_filled(detections, piece, span, looked, stride - 1) for piece in chains]
+        colour += [mean_colours(detections.colour[piece.rows]) for piece in chains]
     empty = not pieces
     return Tracks(
         track=np.concatenate([np.full(len(p[0]), n, np.int64) for n, p in enumerate(pieces)])
@@ -194,6 +212,7 @@ def link(detections: Detections, shot_spans: Sequence[Span], size: Size, *, max_
         shots=np.array([[s.start, s.stop] for s in shot_spans], np.int64).reshape(-1, 2),
         frames=frames,
         size=size,
+        colour=np.stack(colour) if colour else np.zeros((0, COLOURS), np.float32),
     )
 
 
@@ -203,8 +222,21 @@ def _stacked(parts: list[F64Array], shape: tuple[int, ...]) -> F32Array:
     return np.concatenate(parts).astype(np.float32)
 
 
-def _chains(detections: Detections, rows: range, looked: I64Array, max_gap_frames: int) -> list[list[int]]:
-    """Return lists of detection rows, one list a face."""
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """Detections of one face between two of its jumps.
+
+    Attributes:
+        rows: Of the detections.
+        span: Frames that may show the face: no two pieces of one face share any.
+    """
+
+    rows: list[int]
+    span: Span
+
+
+def _chains(detections: Detections, rows: range, looked: I64Array, max_gap_frames: int) -> list[_Stay]:
+    """Return the pieces of every face, in order of their first detections."""
     done: list[list[int]] = []
     live: list[list[int]] = []
     by_frame: dict[int, list[int]] = {}
@@ -217,13 +249,66 @@ def _chains(detections: Detections, rows: range, looked: I64Array, max_gap_frame
         live = [chain for chain in live if chain not in stale]
         taken: set[int] = set()
         if live and here:
-            score = affinity(detections.box[[chain[-1] for chain in live]], detections.box[here])
-            for i, j in zip(*linear_sum_assignment(-score), strict=True):
+            last = affinity(detections.box[[chain[-1] for chain in live]], detections.box[here])
+            ahead = affinity(np.stack([_ahead(detections, chain, number) for chain in live]), detections.box[here])
+            score = np.maximum(last, ahead)
+            for i, j in zip(*linear_sum_assignment(-(last + ahead)), strict=True):
                 if score[i, j] >= MIN_AFFINITY:
                     live[int(i)].append(here[int(j)])
                     taken.add(int(j))
         live += [[row] for j, row in enumerate(here) if j not in taken]
-    return sorted(done + live)
+    pieces = [piece for chain in done + live for piece in _pieces(detections, chain)]
+    return sorted(pieces, key=lambda piece: piece.rows)
+
+
+def _ahead(detections: Detections, chain: list[int], number: int) -> F32Array:
+    """Return the box of a face in a later frame if it goes on as it moved: two who cross do not change places."""
+    last = detections.box[chain[-1]]
+    if len(chain) < _STEPS:
+        return last
+    before = chain[-_STEPS]
+    frames = int(detections.frame[chain[-1]] - detections.frame[before])
+    moved = (last + np.roll(last, -2))[:2] / 2 - (detections.box[before] + np.roll(detections.box[before], -2))[:2] / 2
+    on = min(number - int(detections.frame[chain[-1]]), frames)
+    return last + np.tile(moved * np.float32(on / frames), 2)
+
+
+def _pieces(detections: Detections, chain: list[int]) -> list[_Stay]:
+    """Return a chain cut where its face jumps: it moved further between two detections than it moves around them."""
+    box, numbers = detections.box[chain].astype(np.float64), detections.frame[chain]
+    steps, frames = jumps(box[:-1], box[1:]), np.diff(numbers)
+    speed = steps / frames
+    around = [np.delete(speed[max(0, n - _AROUND) : n + _AROUND + 1], min(n, _AROUND)) for n in range(len(steps))]
+    likely = np.array([float(speeds.max(initial=0.0)) for speeds in around])
+    cuts, edges = [0], [0]
+    for place in np.flatnonzero(steps > most_moved(frames, likely)).tolist():
+        cuts.append(place + 1)
+        # Between two looks the jump is where the image changes most.
+        first = int(numbers[place]) + 1
+        edges.append(first + int(np.argmax(detections.change[first : int(numbers[place + 1]) + 1])))
+    cuts, edges = [*cuts, len(chain)], [*edges, len(detections.change)]
+    return [
+        _Stay(chain[start:stop], Span(first, last))
+        for (start, stop), (first, last) in zip(itertools.pairwise(cuts), itertools.pairwise(edges), strict=True)
+    ]
+
+
+def most_moved(frames: I64Array | int, speed: F64Array) -> F64Array:
+    """Bound of the distances that faces move without a jump, in their sides, shape (N,).
+
+    Args:
+        frames: In so many frames, shape (N,), or the same for all.
+        speed: How they move around them, at most, in sides a frame, shape (N,).
+    """
+    return _REST + _FASTER * frames * speed
+
+
+def jumps(old: F64Array, new: F64Array) -> F64Array:
+    """Return the distances that faces moved between boxes, in sides of the smaller, shape (N,); growing counts too."""
+    side_old, side_new = (np.sqrt(np.maximum((box[:, 2:] - box[:, :2]).prod(axis=1), 1e-9)) for box in (old, new))
+    apart = np.linalg.norm((old[:, :2] + old[:, 2:] - new[:, :2] - new[:, 2:]) / 2, axis=1)
+    grown = np.abs(np.log(side_new / side_old))
+    return np.maximum(apart / np.minimum(side_old, side_new), _GROWTH * grown)
 
 
 def affinity(old: F32Array, new: F32Array) -> F64Array:
@@ -244,64 +329,27 @@ def affinity(old: F32Array, new: F32Array) -> F64Array:
 
 
 def _filled(
-    detections: Detections, members: list[int], span: Span, reach: int
+    detections: Detections, piece: _Stay, span: Span, looked: I64Array, reach: int
 ) -> tuple[I64Array, F64Array, F64Array, F64Array, BoolArray]:
-    seen_frames = detections.frame[members]
-    start = max(span.start, int(seen_frames[0]) - reach)
-    stop = min(span.stop, int(seen_frames[-1]) + reach + 1)
+    members, seen_frames = piece.rows, detections.frame[piece.rows]
+    first, last = int(seen_frames[0]), int(seen_frames[-1])
+    before, after = looked[looked < first][-1:], looked[looked > last][:1]
+    start = max(span.start, piece.span.start, first - reach, int(before[0]) + 1 if len(before) else 0)
+    stop = min(span.stop, piece.span.stop, last + reach + 1, int(after[0]) if len(after) else span.stop)
     frames = np.arange(start, stop, dtype=np.int64)
 
     def along(values: F32Array) -> F64Array:
+        from scipy.interpolate import CubicHermiteSpline  # drivers, which link no tracks, are spared it
+
         flat = values[members].reshape(len(members), -1).astype(np.float64)
-        return np.stack([np.interp(frames, seen_frames, column) for column in flat.T], axis=1)
+        if len(members) < _CURVED:
+            return np.stack([np.interp(frames, seen_frames, column) for column in flat.T], axis=1)
+        # Straight lines would cut the corners of a head that nods, as fast as it turns round.
+        curve = CubicHermiteSpline(seen_frames, flat, np.gradient(flat, seen_frames, axis=0))
+        return curve(frames.clip(first, last))
 
     box = along(detections.box)
     landmarks = along(detections.landmarks).reshape(-1, LANDMARKS, 2)
     nearest = np.searchsorted((seen_frames[1:] + seen_frames[:-1]) / 2, frames)
     score = detections.score[members].astype(np.float64)[nearest]
     return frames, box, landmarks, score, np.isin(frames, seen_frames)
-
-
-def smooth(tracks: Tracks, radius_frames: int) -> Tracks:
-    """Return the tracks with boxes and landmarks averaged over ``2 * radius + 1`` frames, centred.
-
-    Windows end at a track's ends, so nothing leaks over a cut.
-    """
-    if radius_frames < 1:
-        return tracks
-    box, landmarks = tracks.box.copy(), tracks.landmarks.copy()
-    for number in tracks.numbers:
-        rows = tracks.rows(number)
-        box[rows] = _centred_mean(tracks.box[rows], radius_frames)
-        flat = tracks.landmarks[rows].reshape(-1, LANDMARKS * 2)
-        landmarks[rows] = _centred_mean(flat, radius_frames).reshape(-1, LANDMARKS, 2)
-    return replace(tracks, box=box, landmarks=landmarks)
-
-
-def _centred_mean(values: F32Array, radius: int) -> F32Array:
-    count = len(values)
-    total = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values.astype(np.float64), axis=0)])
-    place = np.arange(count)
-    # A window that would pass an end shrinks on both sides: the mean stays centred, so a moving
-    # face is not pulled inwards there.
-    half = np.minimum(radius, np.minimum(place, count - 1 - place))
-    mean = (total[place + half + 1] - total[place - half]) / (2 * half + 1)[:, None]
-    return mean.astype(np.float32)
-
-
-def reference_smooth(boxes: I64Array) -> I64Array:
-    """Return boxes smoothed as the original does it: forward-looking, in place, truncating.
-
-    Args:
-        boxes: Integer boxes of consecutive frames, shape (N, 4) or (N,).
-
-    Source: Wav2Lip inference.py, get_smoothened_boxes with T = 5.
-    """
-    result = boxes.copy()
-    for place in range(len(result)):
-        window = result[place : place + _REFERENCE_WINDOW]
-        if place + _REFERENCE_WINDOW > len(result):
-            # For fewer frames than the window this start is negative and counts from the end.
-            window = result[len(result) - _REFERENCE_WINDOW :]
-        result[place] = np.trunc(window.mean(axis=0)).astype(np.int64)
-    return result

@@ -7,18 +7,35 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from lipwise_ray.lipsync.align import TEMPLATE_PX, aligned_to_shown, between
+from lipwise_ray.faces.lower_face import axes, inside, jaw_shares, triangles, typical_lower_face
+from lipwise_ray.faces.shape import views
+from lipwise_ray.lipsync.align import inverse
+from lipwise_ray.lipsync.moved_jaw import LOWEST
+from lipwise_ray.media.region import pixel_map
 from lipwise_ray.values import F32Array, F64Array
 
 MaskKind = Literal["face", "soft", "box"]
 _TOP_SHARE = 0.40
 """Above this share of the crop's height the image stays: the network only redraws the lower half."""
 
-# The lower face in an aligned face of side 1: from under the nose to below an open jaw, inside the cheeks' outline.
-_CENTRE = (0.5, 0.765)
-_HALF_WIDTH, _HALF_UP, _HALF_DOWN = 0.35, 0.205, 0.42
-_ROUNDNESS = 2.5  # 2 is an ellipse, more is nearer to a box
-_FADE = 0.3
+_RADIUS_PX, _ANGLES, _SOFT = 64, 192, 2
+_DISC_PX, _DISC_CENTRE = (2 * _RADIUS_PX, 2 * _RADIUS_PX), (_RADIUS_PX - 0.5, _RADIUS_PX - 0.5)
+_RAYS = np.stack([f(2 * np.pi * np.arange(_ANGLES) / _ANGLES) for f in (np.cos, np.sin)], axis=1)
+_UNROLL = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP | cv2.WARP_FILL_OUTLIERS
+_SUBPIXEL_BITS = 4
+_FADE, _FADE_UP = 0.22, 0.22
+"""Shares of the way from a face's edge to its middle over which its mask fades, and so much more upwards: there it ends
+on the face."""
+
+_SHARPER = 0.7
+"""In profile the lips are at the edge, and it fades over so much less."""
+
+_BEYOND, _FADE_MOVED, _SIDEWAYS = 0.10, 0.11, 0.6
+"""Shares by which a mask reaches beyond a jaw that moved, and over which it fades there: between the filmed and the new
+edge only the new face is to be seen. So it is downwards, not upwards, and goes over where rays rise by the third."""
+
+_MARGIN_TURNED = 0.14
+"""So far inside of the edge that begins where a typical head is in profile, but there: it tells little of the jaw."""
 
 _MOST_SHIFT = 0.2
 _BAND_STEP = 2
@@ -55,7 +72,7 @@ def rim_mask(size_px: int, feather: float) -> F32Array:
 
 
 def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspect: float = 1.0) -> F32Array:
-    """Return the mask of the lower face in a crop; its five points place, rotate and size it.
+    """Return the mask of the lower face in a crop as five points tell it: a typical head's, turned as this one is.
 
     Args:
         landmarks: Shape (5, 2), in the shown frame.
@@ -66,13 +83,74 @@ def lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspec
     Returns:
         Shape (size_px, size_px) in [0, 1].
     """
-    to_aligned = between(crop_to_shown, aligned_to_shown(landmarks, TEMPLATE_PX, aspect)) / TEMPLATE_PX
-    place = np.arange(size_px) + 0.5
-    x = to_aligned[0, 0] * place[None, :] + to_aligned[0, 1] * place[:, None] + to_aligned[0, 2] - _CENTRE[0]
-    y = to_aligned[1, 0] * place[None, :] + to_aligned[1, 1] * place[:, None] + to_aligned[1, 2] - _CENTRE[1]
-    down = y / np.where(y < 0, _HALF_UP, _HALF_DOWN)
-    distance = (np.abs(x / _HALF_WIDTH) ** _ROUNDNESS + np.abs(down) ** _ROUNDNESS) ** (1 / _ROUNDNESS)
-    return _smoothstep((1 - distance) / _FADE).astype(np.float32)
+    return jaw_mask(typical_lower_face(landmarks, aspect), crop_to_shown, size_px, trust=0.0)
+
+
+def widest_lower_face(landmarks: F32Array, crop_to_shown: F64Array, size_px: int, aspect: float = 1.0) -> F32Array:
+    """Return the mask of a lower face whose jaw moves and hangs as low as it can, shape (size_px, size_px) in [0, 1].
+
+    Args:
+        landmarks: Shape (5, 2), in the shown frame.
+        crop_to_shown: Shape (2, 3).
+        size_px: Side of the crop.
+        aspect: Width of a shown pixel over its height.
+    """
+    square = np.array([aspect, 1.0])
+    (seen,) = views((landmarks * square)[None])
+    lower = LOWEST * jaw_shares()[:, None] * seen[:, 1] / square
+    points = np.asarray(typical_lower_face(landmarks, aspect) + lower, np.float32)
+    return jaw_mask(points, crop_to_shown, size_px, trust=0.0, moved=1.0)
+
+
+def jaw_mask(points: F32Array, crop_to_shown: F64Array, size_px: int, trust: float, moved: float = 0.0) -> F32Array:
+    """Return the mask of a lower face in a crop: it fades towards the face's edge.
+
+    Nothing of it lies beyond, but around a jaw that moves.
+
+    Args:
+        points: Of the mesh of the lower face, shape (M, 2), in the shown frame.
+        crop_to_shown: Shape (2, 3).
+        size_px: Side of the crop.
+        trust: In [0, 1]: how far the points are known to be this face's; of typical ones some of the edge is left out.
+        moved: In [0, 1]: how far the new chin is from the filmed one.
+
+    Returns:
+        Shape (size_px, size_px) in [0, 1].
+    """
+    to_crop = inverse(crop_to_shown)
+    here, middle = (at @ to_crop[:, :2].T + to_crop[:, 2] for at in (points, inside(points)))
+    _, down, front = axes(here)
+    lower = moved * _smoothstep(_RAYS @ down / _SIDEWAYS + 0.5)
+    scale = (_RADIUS_PX - 1) / max(float(np.linalg.norm(here - middle, axis=1).max()), 1e-6) / (1 + _BEYOND)
+    edge_px = _edge((here - middle) * scale) * (1 + _BEYOND * lower)
+    upwards, forwards = (np.maximum(0, _RAYS @ axis) for axis in (-down, front))
+    margin = (1 - trust) * _MARGIN_TURNED * (np.linalg.norm(front) - forwards)
+    fade = _FADE * (1 - _SHARPER * forwards) + _FADE_UP * upwards
+    fade = np.minimum(fade, fade + lower * (_FADE_MOVED - fade))
+    depth = 1 - np.arange(_RADIUS_PX) / edge_px[:, None]
+    rays = _smoothstep((depth - margin[:, None]) / fade[:, None]).astype(np.float32)
+    opacity = cv2.warpPolar(rays, _DISC_PX, _DISC_CENTRE, _RADIUS_PX, _UNROLL)
+    to_disc = np.array([[scale, 0, _RADIUS_PX - scale * middle[0]], [0, scale, _RADIUS_PX - scale * middle[1]]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(opacity, pixel_map(to_disc), (size_px, size_px), flags=flags), np.float32)
+
+
+def _edge(points: F64Array) -> F64Array:
+    """Return the distances of the edge of a face from the middle of a disc in each direction, shape (_ANGLES,).
+
+    Args:
+        points: Of the mesh, from there.
+    """
+    corners = np.rint((points + _RADIUS_PX - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    silhouette = np.zeros(_DISC_PX, np.float32)
+    for triangle in corners[triangles()]:
+        cv2.fillConvexPoly(silhouette, triangle, 1, shift=_SUBPIXEL_BITS)
+    rays = cv2.warpPolar(silhouette, (_RADIUS_PX, _ANGLES), _DISC_CENTRE, _RADIUS_PX, cv2.INTER_LINEAR)
+    # To where a ray first leaves the face; its edge is painted too, and so is the middle.
+    within = np.minimum.accumulate(rays, axis=1).sum(axis=1) - 1
+    wrapped = np.concatenate([within[-_SOFT:], within, within[:_SOFT]])
+    soft = np.convolve(wrapped, np.full(2 * _SOFT + 1, 1 / (2 * _SOFT + 1)), mode="valid")
+    return np.maximum(np.minimum(soft, within), 1.0)
 
 
 def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None:

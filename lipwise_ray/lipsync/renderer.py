@@ -3,107 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
-from lipwise_ray.lipsync.align import aligned_to_shown, between, roll_degrees
+from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, timed
-from lipwise_ray.lipsync.compose import MaskKind, light_shift, lower_face, paste_mask, relit
-from lipwise_ray.lipsync.flicker import SIDE_PX as SMALL_PX
-from lipwise_ray.lipsync.flicker import Flicker
+from lipwise_ray.lipsync.compose import jaw_mask, light_shift, paste_mask, relit
+from lipwise_ray.lipsync.drafts import LIGHT_RADIUS, FaceDraft, FrameDraft, same_face
+from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
+from lipwise_ray.lipsync.measures import Measures
+from lipwise_ray.lipsync.neighbours import with_neighbours
+from lipwise_ray.lipsync.occlusion import OCCLUSION_RADIUS, Occlusion, Occlusions
 from lipwise_ray.lipsync.restoration import Patch, Restoration
-from lipwise_ray.lipsync.texture import Smoothness
+from lipwise_ray.lipsync.steadying import Strength
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import plane_array, sample_bytes
 from lipwise_ray.media.region import (
     Canvas,
-    Kernel,
     box_to_shown,
     noise_around,
-    pixel_map,
-    read_luma,
     read_region,
     write_region,
 )
-from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+    from lipwise_ray.faces.landmarker import FaceLandmarker
     from lipwise_ray.lipsync.model import LipSync
-    from lipwise_ray.lipsync.parsing import FaceParser
+    from lipwise_ray.lipsync.occluder import FaceMasker
     from lipwise_ray.lipsync.restore import Restorer
 
-LIGHT_RADIUS = 3
-"""The light of a face is smoothed over so many frames before and after it, of the same track."""
-
-_MOST_CHANGE, _PENDING_BATCHES = 0.12, 2
+_PENDING_BATCHES = 2
 _WAITING_BYTES, _QUEUE_BYTES = 512 << 20, 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class FaceTarget:
-    """A face to dub in a frame, in pixels of the shown image.
-
-    Attributes:
-        track: Track whose face it is.
-        crop_box: The network's crop: left, top, right, bottom.
-        landmarks: Eyes, nose, mouth corners, shape (5, 2).
-        mel: Mel window of what the face says, shape (80, 16).
-        opacity: Of the new lips, above 0; below 1 they fade into the original ones.
-    """
-
-    track: int
-    crop_box: F32Array
-    landmarks: F32Array
-    mel: F32Array
-    opacity: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class FrameJob:
-    """One output frame before dubbing.
-
-    Attributes:
-        frame: A writable frame of the canvas.
-        targets: The faces to dub; may be none.
-        source: Number of the source frame; its grain goes by it.
-        wanted: False for a neighbour of the chunk, which only tells how the light is there.
-    """
-
-    frame: VideoFrame
-    targets: tuple[FaceTarget, ...]
-    source: int = 0
-    wanted: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Blend:
-    """Rules by which new faces are laid over the old ones.
-
-    Attributes:
-        mask: ``face`` follows the lower face, ``soft`` fades within the box, ``box`` overwrites it.
-        feather: Share of the box over which the mask fades at its rim.
-        kernel: Kernel by which faces are resampled on their way to the network and back.
-        match_light: Give the new face the light and colour of its surroundings.
-        linear_light: Mix luma as light adds up.
-        grain: Give the new face the grain of its surroundings.
-        align: Rotate the network's crop with a head that leans.
-    """
-
-    mask: MaskKind
-    feather: float
-    kernel: Kernel
-    match_light: bool
-    linear_light: bool
-    grain: bool
-    align: bool
 
 
 @dataclass(slots=True)
@@ -119,38 +56,6 @@ class StageTimes:
     encode: Stage = field(default_factory=Stage)
 
 
-@dataclass(slots=True)
-class _Face:
-    """A face under way: its crop, what the networks make of it, and how it is to be laid over the frame.
-
-    ``outline`` is its mask with the things in front of it; ``restorer_input`` and ``restored`` are a restorer's input
-    and output.
-    """
-
-    job: FrameJob
-    target: FaceTarget
-    to_shown: F64Array
-    crop: F32Array
-    mask: F32Array | None
-    outline: F32Array | None
-    new: F32Array
-    shift: F32Array | None = None
-    restorer_input: Patch | None = None
-    restored: F32Array | None = None
-
-    @property
-    def small_to_shown(self) -> F64Array:
-        """The map from the small image by which flicker is measured."""
-        share = len(self.crop) / SMALL_PX
-        return self.to_shown * np.array([share, share, 1])
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    job: FrameJob
-    faces: list[_Face]
-
-
 class Renderer:
     """Dubs a stream of frames.
 
@@ -161,7 +66,11 @@ class Renderer:
         quantize_8bit: Round crops to 256 levels, as the original implementation does.
         restorer: Makes the new faces sharper.
         strength: Share of the restored face, the rest is unrestored.
-        parser: Keeps things in front of a face out of its mask.
+        smooth: Weight of the frames around in the restored detail.
+        landmarker: Sees where jaws end; without, ``face`` masks are a typical face's, whose jaw
+            moves with the new one's.
+        maskers: Networks that keep things in front of a face out of its mask.
+        compares: Faces are compared with those in the `OCCLUSION_RADIUS` frames around, for such things.
     """
 
     def __init__(
@@ -172,23 +81,38 @@ class Renderer:
         *,
         quantize_8bit: bool = False,
         restorer: Restorer | None = None,
-        strength: float = 1.0,
-        parser: FaceParser | None = None,
+        strength: Strength = 1.0,
+        smooth: float = 0.0,
+        landmarker: FaceLandmarker | None = None,
+        maskers: Sequence[FaceMasker] = (),
+        compares: bool = False,
     ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
         self._blend = blend
         self._quantize_8bit = quantize_8bit
-        self._parser = parser if blend.mask != "box" else None
-        self._restoration = Restoration(restorer, canvas, blend.kernel, strength) if restorer else None
+        is_masked = blend.mask != "box"
+        self._occlusions = Occlusions(
+            canvas, blend.kernel, maskers if is_masked else (), compares=compares and is_masked
+        )
+        self._restoration = Restoration(restorer, canvas, blend.kernel, strength, smooth) if restorer else None
+        self._jaws = Jaws(landmarker, canvas, blend.kernel) if blend.mask == "face" else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
         self.times = StageTimes()
-        self.flicker = Flicker()
-        """Of the frames that were rendered."""
-        self.smoothness = Smoothness()
+        self.measures = Measures(canvas)
+        self._restored_around = self._restoration.radius if self._restoration else 0
+        lit_around = LIGHT_RADIUS if blend.match_light and is_masked else 0
+        self._rendered_around = self._restored_around + lit_around + (JAW_RADIUS if self._jaws else 0)
+        self.around = self._rendered_around + (OCCLUSION_RADIUS if compares and is_masked else 0)
+        """Frames before and after those that are shown which decide what these look like."""
+
+    @property
+    def occlusion(self) -> Occlusion:
+        """Figures of what was in front of faces."""
+        return self._occlusions.found
 
     def render(self, jobs: Iterator[FrameJob]) -> Iterator[VideoFrame]:
-        """Yield the dubbed frames that are wanted, in order.
+        """Yield the dubbed frames that are to be shown, in order.
 
         Its stages and the caller's encoding run side by side; at most a few batches of frames are in memory.
         """
@@ -206,7 +130,7 @@ class Renderer:
                     lambda: self._with_restorer_input(self._dubbed(iter(cropped)), restoration), ahead
                 ) as inputs,
                 Background(lambda: self._restored(iter(inputs), restoration), ahead) as restored,
-                Background(lambda: self._composed(iter(restored)), 2) as composed,
+                Background(lambda: self._composed(self._steadied(iter(restored), restoration)), 2) as composed,
             ):
                 yield from composed
 
@@ -221,14 +145,18 @@ class Renderer:
 
     # crop ------------------------------------------------------------------------------------------
 
-    def _cropped(self, jobs: Iterator[FrameJob]) -> Iterator[_Item]:
+    def _cropped(self, jobs: Iterator[FrameJob]) -> Iterator[FrameDraft]:
+        return self._occlusions.compared(self._with_crops(jobs), self.times.crop)
+
+    def _with_crops(self, jobs: Iterator[FrameJob]) -> Iterator[FrameDraft]:
         for job in jobs:
             begin = time.perf_counter()
-            faces = [self._face(job, target) for target in job.targets]
+            is_far = job.outside > self._rendered_around
+            faces = [] if is_far else [self._face(job, target) for target in job.targets]
             self.times.crop.add(time.perf_counter() - begin)
-            yield _Item(job, faces)
+            yield FrameDraft(job, faces, is_far)
 
-    def _face(self, job: FrameJob, target: FaceTarget) -> _Face:
+    def _face(self, job: FrameJob, target: FaceTarget) -> FaceDraft:
         side = self._lipsync.size_px
         aspect = self._canvas.aspect
         roll = roll_degrees(target.landmarks, aspect) if self._blend.align else 0.0
@@ -236,44 +164,59 @@ class Renderer:
         crop = read_region(
             job.frame, self._canvas, to_shown, side, quantize_8bit=self._quantize_8bit, kernel=self._blend.kernel
         )
-        self.smoothness.add(crop)
-        mask = self._rim
-        if mask is not None and self._blend.mask == "face":
-            mask = mask * lower_face(target.landmarks, to_shown, side, aspect)
-        return _Face(job, target, to_shown, crop, mask, mask, crop)
+        self.measures.cropped(job, crop)
+        return FaceDraft(job, target, to_shown, crop, self._rim, self._rim, crop)
 
     # lips and light ----------------------------------------------------------------------------------
 
-    def _dubbed(self, cropped: Iterator[_Item]) -> Iterator[_Item]:
-        if self._parser is not None:
-            cropped = self._cleared(cropped, self._parser)
+    def _dubbed(self, cropped: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
         size = self._lipsync.batch_faces
-        dubbed = in_batches(
-            cropped, lambda item: item.faces, self._run_lips, size=size, most_waiting=self._waiting(size)
-        )
-        yield from self._relit(dubbed) if self._blend.match_light else self._wanted(dubbed)
+        jaws = self._jaws
 
-    def _cleared(self, cropped: Iterator[_Item], parser: FaceParser) -> Iterator[_Item]:
-        """Yield items whose faces' masks leave out what is in front of the faces."""
-        size, side = parser.batch_faces, parser.size_px
+        def spoken() -> Iterator[FrameDraft]:
+            return in_batches(
+                cropped, lambda item: item.faces, self._run_lips, size=size, most_waiting=self._waiting(size)
+            )
 
-        def run(batch: list[_Face]) -> None:
-            begin = time.perf_counter()
-            faces = np.zeros((size, side, side, 3), np.float32)
-            places = [aligned_to_shown(face.target.landmarks, side, self._canvas.aspect) for face in batch]
-            for number, (face, to_shown) in enumerate(zip(batch, places, strict=True)):
-                faces[number] = read_region(face.job.frame, self._canvas, to_shown, side, kernel=self._blend.kernel)
-            for face, to_shown, free in zip(batch, places, parser(faces), strict=False):
-                map_to_mask = pixel_map(between(face.to_shown, to_shown))
-                flags, edge = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
-                warped = cv2.warpAffine(free, map_to_mask, face.crop.shape[1::-1], flags=flags, borderMode=edge)
-                if face.mask is not None:
-                    face.mask = face.mask * np.asarray(warped, np.float32)
-            self.times.network.add(time.perf_counter() - begin)
+        if jaws is None:
+            yield from self._lit(self._masked(spoken()))
+            return
+        depth = min(size, max(2, self._frames_in(_QUEUE_BYTES)))
+        with Background(spoken, depth) as items:  # the lips go on while a processor looks at jaws
+            yield from self._lit(self._outlined(self._masked(iter(items)), jaws))
 
-        return in_batches(cropped, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
+    def _masked(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
+        return self._occlusions.masked(items, self.times.network, self._waiting)
 
-    def _run_lips(self, batch: list[_Face]) -> None:
+    def _lit(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
+        items = self._occlusions.cleared(items)
+        yield from self._relit(items) if self._blend.match_light else self._to_restore(items)
+
+    def _outlined(self, items: Iterator[FrameDraft], jaws: Jaws) -> Iterator[FrameDraft]:
+        """Yield items whose faces' masks end where the jaws do, smoothed over the frames around each."""
+        rim = self._rim
+        assert rim is not None  # jaws are for masks that follow the face
+
+        def measured() -> Iterator[FrameDraft]:
+            for item in items:
+                begin = time.perf_counter()
+                for face in item.faces:
+                    image = face.new
+                    if face.free is not None:  # what is in front of a face is no jaw that moved
+                        image = np.asarray(face.crop + face.free[..., None] * (image - face.crop), np.float32)
+                    new = Patch(image, rim, face.to_shown)
+                    face.jaw = jaws.measure(item.job.frame, face.target.landmarks, face.crop, new)
+                self.times.crop.add(time.perf_counter() - begin)
+                yield item
+
+        for item, near in with_neighbours(measured(), JAW_RADIUS):
+            for face in item.faces:
+                around = [(distance, other.jaw) for distance, other in same_face(face, near) if other.jaw is not None]
+                points, trust, moved = jaws.shown(around, face.target.landmarks)
+                face.mask = face.outline = rim * jaw_mask(points, face.to_shown, len(face.crop), trust, moved)
+            yield item
+
+    def _run_lips(self, batch: list[FaceDraft]) -> None:
         begin = time.perf_counter()
         size, side = self._lipsync.batch_faces, self._lipsync.size_px
         crops = np.zeros((size, side, side, 3), np.float32)
@@ -284,63 +227,48 @@ class Renderer:
             face.new = result
         self.times.network.add(time.perf_counter() - begin)
 
-    @staticmethod
-    def _wanted(items: Iterator[_Item]) -> Iterator[_Item]:
-        return (item for item in items if item.job.wanted)
+    def _to_restore(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
+        return (item for item in items if item.job.outside <= self._restored_around)
 
-    def _relit(self, items: Iterator[_Item]) -> Iterator[_Item]:
-        """Yield the wanted items with their faces' light matched, smoothed over the frames around each."""
-        near: deque[_Item] = deque()
-        ahead = 0  # how many items of `near` lie after the one that is next
+    def _relit(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
+        """Yield the items to restore with their faces' light matched, smoothed over the frames around each."""
+        for item, near in with_neighbours(self._with_shifts(items), LIGHT_RADIUS):
+            if item.job.outside > self._restored_around:
+                continue
+            begin = time.perf_counter()
+            for face in item.faces:
+                total, weight = np.zeros((3, 3), np.float32), 0.0
+                for distance, other in same_face(face, near):
+                    if other.shift is not None:
+                        share = LIGHT_RADIUS + 1 - abs(distance)
+                        total += np.float32(share) * other.shift
+                        weight += share
+                if weight:
+                    face.new = relit(face.new, total / np.float32(weight))
+            self.times.composite.add(time.perf_counter() - begin)
+            yield item
+
+    def _with_shifts(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
         for item in items:
             begin = time.perf_counter()
             for face in item.faces:
                 if face.mask is not None:
                     face.shift = light_shift(face.crop, face.new, face.mask)
             self.times.composite.add(time.perf_counter() - begin)
-            near.append(item)
-            ahead += 1
-            if ahead > LIGHT_RADIUS:
-                ahead -= 1
-                yield from self._relit_one(near, len(near) - 1 - ahead)
-                if len(near) > 2 * LIGHT_RADIUS:
-                    near.popleft()
-        for left in range(ahead, 0, -1):
-            yield from self._relit_one(near, len(near) - left)
-
-    def _relit_one(self, near: deque[_Item], place: int) -> Iterator[_Item]:
-        item = near[place]
-        if not item.job.wanted:
-            return
-        begin = time.perf_counter()
-        for face in item.faces:
-            total, weight = np.zeros((3, 3), np.float32), 0.0
-            for distance in range(-LIGHT_RADIUS, LIGHT_RADIUS + 1):
-                if not 0 <= place + distance < len(near):
-                    continue
-                for other in near[place + distance].faces:
-                    if other.shift is not None and _goes_on(face, other):
-                        share = LIGHT_RADIUS + 1 - abs(distance)
-                        total += np.float32(share) * other.shift
-                        weight += share
-            if weight:
-                face.new = relit(face.new, total / np.float32(weight))
-        self.times.composite.add(time.perf_counter() - begin)
-        yield item
+            yield item
 
     # restorer and composite -----------------------------------------------------------------------------
 
-    def _with_restorer_input(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
+    def _with_restorer_input(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
         for item in items:
             begin = time.perf_counter()
             for face in item.faces:
-                new = Patch(face.new, face.mask, face.to_shown)
-                face.restorer_input = restoration.input_patch(item.job.frame, new, face.target.landmarks)
+                face.restorer_input = restoration.input_patch(item.job.frame, face.patch, face.target.landmarks)
             self.times.composite.add(time.perf_counter() - begin)
             yield item
 
-    def _restored(self, items: Iterator[_Item], restoration: Restoration) -> Iterator[_Item]:
-        def run(batch: list[_Face]) -> None:
+    def _restored(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
+        def run(batch: list[FaceDraft]) -> None:
             begin = time.perf_counter()
             patches = [face.restorer_input for face in batch if face.restorer_input is not None]
             for face, image in zip(batch, restoration(patches), strict=True):
@@ -350,20 +278,46 @@ class Renderer:
         size = restoration.batch_faces
         return in_batches(items, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
 
-    def _composed(self, items: Iterator[_Item]) -> Iterator[VideoFrame]:
-        for number, item in enumerate(items):
-            begin = time.perf_counter()
-            frame, canvas = item.job.frame, self._canvas
-            filmed = [read_luma(frame, canvas, face.small_to_shown, SMALL_PX) for face in item.faces]
-            for face in item.faces:
-                self._lay(item.job, face)
-            for face, before in zip(item.faces, filmed, strict=True):
-                images = np.stack([read_luma(frame, canvas, face.small_to_shown, SMALL_PX), before])
-                self.flicker.add(face.target.track, number, item.job.source, images, face.mask)
-            self.times.composite.add(time.perf_counter() - begin)
-            yield item.job.frame
+    def _steadied(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
+        """Yield the items to show, their restored faces matched to the original ones and to the frames around."""
+        if not restoration.radius:
+            yield from items
+            return
 
-    def _lay(self, job: FrameJob, face: _Face) -> None:
+        def sampled() -> Iterator[FrameDraft]:
+            for item in items:
+                begin = time.perf_counter()
+                for face in item.faces:
+                    if face.restorer_input is not None and face.restored is not None:
+                        face.sample = restoration.sample(face.restorer_input, face.restored)
+                self.times.composite.add(time.perf_counter() - begin)
+                yield item
+
+        for item, near in with_neighbours(sampled(), restoration.radius):
+            if item.job.outside:
+                continue
+            begin = time.perf_counter()
+            for face in item.faces:
+                same = same_face(face, near, restoration.radius)
+                around = [(distance, other.sample) for distance, other in same if other.sample is not None]
+                if face.restored is not None:
+                    face.restored, face.share = restoration.steadied(face.restored, around)
+            self.times.composite.add(time.perf_counter() - begin)
+            yield item
+
+    def _composed(self, items: Iterator[FrameDraft]) -> Iterator[VideoFrame]:
+        for item in items:
+            begin = time.perf_counter()
+            job, measures = item.job, self.measures
+            filmed = [measures.filmed(job, face.target, face.patch) for face in item.faces]
+            for face in item.faces:
+                self._lay(job, face)
+            for face, before in zip(item.faces, filmed, strict=True):
+                measures.add(job, face.target, before)
+            self.times.composite.add(time.perf_counter() - begin)
+            yield job.frame
+
+    def _lay(self, job: FrameJob, face: FaceDraft) -> None:
         """Lay a new face over the old one, and the restored one over that."""
         planes = [plane_array(job.frame, plane) for plane in range(self._canvas.format.planes)]
         filmed = [plane.copy() for plane in planes] if face.target.opacity < 1 else []
@@ -371,9 +325,9 @@ class Renderer:
         if self._blend.grain and face.outline is not None:
             noise = noise_around(job.frame, self._canvas, face.to_shown, face.outline)
         grain = Grain(job.source, noise) if noise is not None else None
-        patches = [Patch(face.new, face.mask, face.to_shown)]
+        patches = [face.patch]
         if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
-            patches.append(self._restoration.output_patch(face.restorer_input, face.restored))
+            patches.append(self._restoration.output_patch(face.restorer_input, face.restored, face.share))
             face.restorer_input = face.restored = None
         for patch in patches:
             write_region(
@@ -389,12 +343,3 @@ class Renderer:
         for plane, old in zip(planes, filmed, strict=bool(filmed)):
             mixed = old + np.float32(face.target.opacity) * (plane.astype(np.float32) - old)
             plane[:] = np.rint(mixed).astype(plane.dtype)
-
-
-def _goes_on(face: _Face, other: _Face) -> bool:
-    """Tell whether two faces near each other in the output are one in the same light: no cut, no jump of the source."""
-    return (
-        face.target.track == other.target.track
-        and abs(face.job.source - other.job.source) <= LIGHT_RADIUS
-        and float(np.abs(face.crop - other.crop).mean()) < _MOST_CHANGE
-    )

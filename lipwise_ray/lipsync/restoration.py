@@ -12,6 +12,16 @@ import numpy as np
 from lipwise_ray.lipsync.align import aligned_to_shown, between
 from lipwise_ray.lipsync.compose import rim_mask, with_colours_of
 from lipwise_ray.lipsync.restore import Restorer
+from lipwise_ray.lipsync.sharpness import luma_of
+from lipwise_ray.lipsync.steadying import (
+    Sample,
+    Strength,
+    edges_of,
+    fine_detail,
+    matched_strength,
+    radius_of,
+    steadied,
+)
 from lipwise_ray.media.region import Canvas, Kernel, pixel_map, read_region
 from lipwise_ray.values import F32Array, F64Array
 
@@ -42,6 +52,17 @@ class Patch:
         return np.ones(self.image.shape[:2], np.float32) if self.mask is None else self.mask
 
 
+@dataclass(frozen=True, slots=True)
+class RestorerInput(Patch):
+    """A restorer's input.
+
+    Attributes:
+        filmed: Luma of the original face in levels of 255, as large as the restored one; None where nobody asks.
+    """
+
+    filmed: F32Array | None = None
+
+
 class Restoration:
     """Restores new faces, in three steps that may run side by side: input patch, network, output patch.
 
@@ -49,14 +70,19 @@ class Restoration:
         restorer: The network; every call gets a full batch, the last one padded.
         canvas: Geometry and colours of the frames.
         kernel: Kernel by which images are resampled.
-        strength: Share of the restored face, the rest is unrestored.
+        strength: Share of the restored face, the rest is unrestored; ``auto`` goes by the original's sharpness.
+        smooth: Weight of the frames around in its fine detail.
     """
 
-    def __init__(self, restorer: Restorer, canvas: Canvas, kernel: Kernel, strength: float) -> None:
+    def __init__(
+        self, restorer: Restorer, canvas: Canvas, kernel: Kernel, strength: Strength, smooth: float = 0.0
+    ) -> None:
         self._restorer = restorer
         self._canvas = canvas
         self._kernel: Kernel = kernel
-        self._strength = np.float32(strength)
+        self._fixed, self._smooth = None if isinstance(strength, str) else strength, smooth
+        self.radius = radius_of(strength, smooth)
+        """Frames before and after a face that have a say in how it is restored; 0 where each is by itself."""
         self._rim = rim_mask(restorer.size_px, _RIM)
 
     @property
@@ -69,7 +95,7 @@ class Restoration:
         """Bytes of a restored face."""
         return (self._restorer.size_px * self._restorer.scale) ** 2 * 3 * 4
 
-    def input_patch(self, frame: VideoFrame, patch: Patch, landmarks: F32Array) -> Patch:
+    def input_patch(self, frame: VideoFrame, patch: Patch, landmarks: F32Array) -> RestorerInput:
         """Return the restorer's input: the new face with its surroundings in the frame.
 
         Args:
@@ -79,7 +105,16 @@ class Restoration:
         """
         to_shown = self._to_shown(patch, landmarks)
         image = read_region(frame, self._canvas, to_shown, self._restorer.size_px, kernel=self._kernel)
-        return Patch(image, _laid_over(image, to_shown, patch), to_shown)
+        filmed = self._filmed(frame, image, to_shown) if self._fixed is None else None
+        return RestorerInput(image, laid_over(image, to_shown, patch), to_shown, filmed)
+
+    def _filmed(self, frame: VideoFrame, image: F32Array, to_shown: F64Array) -> F32Array:
+        """Return the luma of an original face at the size of restored ones, given it at that of their inputs."""
+        scale = self._restorer.scale
+        if scale > 1:
+            finer = to_shown * np.array([1 / scale, 1 / scale, 1])
+            image = read_region(frame, self._canvas, finer, scale * len(image), kernel=self._kernel)
+        return luma_of(image)
 
     def __call__(self, inputs: Sequence[Patch]) -> list[F32Array]:
         """Return the restored images of a batch."""
@@ -98,7 +133,34 @@ class Restoration:
         scale = len(patch.image) / side
         return patch.to_shown * np.array([scale, scale, 1])
 
-    def output_patch(self, source: Patch, restored: F32Array) -> Patch:
+    def sample(self, source: RestorerInput, restored: F32Array) -> Sample:
+        """Return the sample of a restored face that the frames around are to know.
+
+        Args:
+            source: The restorer's input, of `input_patch`.
+            restored: Its output.
+        """
+        luma, edges = luma_of(restored), None
+        if source.filmed is not None:
+            edges = edges_of(source.filmed, luma_of(source.image), luma, source.opacity, source.to_shown)
+        return Sample(edges, fine_detail(luma, self._restorer.size_px) if self._smooth else None)
+
+    def steadied(self, restored: F32Array, around: Sequence[tuple[int, Sample]]) -> tuple[F32Array, float]:
+        """Return a restored face as it is to be shown, and its opacity.
+
+        Args:
+            restored: The restorer's output.
+            around: Distance in frames, and sample there, of the same face; its own is among them.
+        """
+        details = [(distance, sample.detail) for distance, sample in around if sample.detail is not None]
+        edges = [(distance, sample.edges) for distance, sample in around if sample.edges is not None]
+        if details:
+            restored = steadied(restored, details, self._smooth)
+        if self._fixed is not None:
+            return restored, self._fixed
+        return restored, matched_strength(edges) if edges else 1.0
+
+    def output_patch(self, source: Patch, restored: F32Array, share: float | None = None) -> Patch:
         """Return the patch that goes over a new face once it is in its frame.
 
         It goes over into the unrestored face inside the mask's edge.
@@ -106,8 +168,10 @@ class Restoration:
         Args:
             source: The restorer's input, of `input_patch`.
             restored: Its output.
+            share: Opacity of it, of `steadied`; None for the strength that was set.
         """
-        image, mask = source.image, self._strength * self._rim * np.minimum(1, _INSIDE * source.opacity)
+        opacity = np.float32(next(one for one in (share, self._fixed, 1.0) if one is not None))
+        image, mask = source.image, opacity * self._rim * np.minimum(1, _INSIDE * source.opacity)
         side = len(restored)
         if side > len(image):
             image, mask = (
@@ -118,7 +182,7 @@ class Restoration:
         return Patch(with_colours_of(restored, image), mask, source.to_shown * np.array([scale, scale, 1]))
 
 
-def _laid_over(image: F32Array, to_shown: F64Array, patch: Patch) -> F32Array:
+def laid_over(image: F32Array, to_shown: F64Array, patch: Patch) -> F32Array:
     """Lay a patch over another square image of the shown frame, in place; return its opacity there."""
     side = len(image)
     there = pixel_map(between(patch.to_shown, to_shown))

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lipwise_ray.lipsync.sharpness import luma_of
 from lipwise_ray.values import F32Array
 
-_EVERY = 8
-"""One face of so many is looked at: a video's texture does not change from frame to frame."""
-
-_LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32) * 255
 _SMOOTH_LEVELS = (1.0, 2.0)
 _DRAWN = 0.46
 """Smoothness from which on faces count as drawn. Measured on crops of 96 pixels: photographed faces (GRID and other
@@ -23,20 +20,16 @@ class Smoothness:
     """Smoothness of faces, summed: the share of neighbours that hardly differ.
 
     Attributes:
-        total: Of the faces that were looked at.
+        total: Of the faces.
         faces: Number of them.
     """
 
     total: float = 0.0
     faces: int = 0
-    _seen: int = 0
 
     def add(self, crop_bgr: F32Array) -> None:
-        """Take note of a face, BGR in [0, 1], shape (S, S, 3); most are passed over."""
-        self._seen += 1
-        if (self._seen - 1) % _EVERY:
-            return
-        luma = crop_bgr @ _LUMA_BGR
+        """Take in a face, BGR in [0, 1], shape (S, S, 3)."""
+        luma = luma_of(crop_bgr)
         across, down = np.abs(np.diff(luma, axis=1))[:-1], np.abs(np.diff(luma, axis=0))[:, :-1]
         steps = np.maximum(across, down)
         self.total += sum(float((steps < levels).mean()) for levels in _SMOOTH_LEVELS)

@@ -1,11 +1,29 @@
-"""Voice activity: speech and pauses of an audio stream, by its level."""
+"""Voice activity: speech and pauses of an audio stream, by a network's probabilities, or else by its level."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
-from lipwise_ray.lipsync.mel import MEL_RATE_HZ, level_db
-from lipwise_ray.values import BoolArray, F64Array, FloatArray, I64Array
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ, SAMPLE_RATE_HZ, level_db
+from lipwise_ray.values import BoolArray, F32Array, F64Array, FloatArray, I64Array
+
+WINDOW_SAMPLES = 512
+"""Samples that one probability is of, at 16 kHz: 32 ms."""
+
+BY_LEVEL = "level"
+"""Name in records of the rule by level, which takes the place of a detector."""
+
+SURE, _UNSURE = 0.5, 0.35
+"""Speech begins at the former probability and lasts to the latter. Source: silero-vad's own splitter."""
+
+_SHORTEST_WINDOWS = 3
+"""Speech that is shorter is none: a syllable lasts longer."""
+
+_LEAD_S, _LAG_S = 1 / MEL_RATE_HZ, 0.06
+"""Delay of the probabilities behind the begin of speech and behind its end, by `benchmarks.speech`."""
 
 _BLOCK_COLUMNS = 8000
 _LOUDEST_S = 0.2
@@ -18,8 +36,57 @@ _NEAR_DB, _FAR_DB, _ABOVE_NOISE_DB = 20.0, 40.0, 8.0
 _CLICK_S, _HOLD_S = 0.04, 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class SpeechDetector:
+    """A voice activity detector.
+
+    Attributes:
+        id: Names its records: all that decides its probabilities.
+        detect: Returns the probability of speech in each window of `WINDOW_SAMPLES`, the last one padded with silence,
+            shape (windows,), from mono samples at 16 kHz of any length, which may be a map of a file. Its second
+            argument is called now and then.
+    """
+
+    id: str
+    detect: Callable[[F32Array, Callable[[], None]], F32Array]
+
+
+def spoken(probability: FloatArray, columns: int, min_pause_s: float) -> BoolArray:
+    """Return the mask of mel columns that belong to speech, by a detector's probabilities.
+
+    Args:
+        probability: Of speech in each window of `WINDOW_SAMPLES`, shape (windows,).
+        columns: How many the mel has.
+        min_pause_s: Shorter pauses count as speech.
+
+    Returns:
+        Shape (columns,).
+    """
+    window_s = WINDOW_SAMPLES / SAMPLE_RATE_HZ
+    found = np.zeros(columns, np.bool_)
+    for start, stop in _speech(probability):
+        lag_s = _LAG_S if stop < len(probability) else 0  # to the audio's end the probabilities do not fall
+        first, last = (start * window_s - _LEAD_S) * MEL_RATE_HZ, (stop * window_s - lag_s) * MEL_RATE_HZ
+        found[max(0, round(first)) : round(last)] = True
+    return _without_short_pauses(found, min_pause_s) if found.any() else found
+
+
+def _speech(probability: FloatArray) -> I64Array:
+    """Return ``[start, stop)`` of the stretches of speech in windows, shape (R, 2)."""
+    lasting = runs(probability >= _UNSURE)
+    begins = np.array([start + _first(probability[start:stop] >= SURE) for start, stop in lasting], np.int64)
+    stops = lasting[:, 1]
+    long_enough = stops - begins >= _SHORTEST_WINDOWS
+    return np.stack([begins, stops], axis=1)[long_enough]
+
+
+def _first(mask: BoolArray) -> int:
+    """Return the place of the first True, the mask's length where there is none."""
+    return int(mask.argmax()) if mask.any() else len(mask)
+
+
 def voiced(mel: FloatArray, min_pause_s: float) -> BoolArray:
-    """Return the mask of mel columns that belong to speech.
+    """Return the mask of mel columns that belong to speech, by their level: over music every pause is speech.
 
     Args:
         mel: Shape (columns, 80), in [-4, 4].
@@ -44,10 +111,14 @@ def voiced(mel: FloatArray, min_pause_s: float) -> BoolArray:
     held = loud.copy()
     for start, stop in runs(loud):
         held[max(0, start - hold) : stop + hold] = True
-    for start, stop in runs(~held):
+    return _without_short_pauses(held, min_pause_s)
+
+
+def _without_short_pauses(speech: BoolArray, min_pause_s: float) -> BoolArray:
+    for start, stop in runs(~speech):
         if stop - start < min_pause_s * MEL_RATE_HZ:
-            held[start:stop] = True
-    return held
+            speech[start:stop] = True
+    return speech
 
 
 def runs(mask: BoolArray) -> I64Array:

@@ -22,7 +22,7 @@ from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.values import round_half_up
 
 NETWORK_RATE_HZ = 16_000
-_LEAST_METERED = NETWORK_RATE_HZ * 2 // 5  # EBU R 128 measures in stretches of 0.4 s
+_LEAST_METERED_S = Fraction(2, 5)  # EBU R 128 measures in stretches of so much
 _LUFS_DIGITS = 2
 
 
@@ -64,9 +64,14 @@ class DecodedAudio:
 
 
 def extract_network_audio(
-    info: AudioInfo, target: Path, *, salvage: bool = False, limits: LimitsSettings | None = None
+    info: AudioInfo,
+    target: Path,
+    *,
+    salvage: bool = False,
+    limits: LimitsSettings | None = None,
+    rate_hz: int = NETWORK_RATE_HZ,
 ) -> DecodedAudio:
-    """Decode an audio stream to mono 16 kHz float32 and write the raw samples to a file.
+    """Decode an audio stream to mono float32 and write the raw samples to a file.
 
     They are as loud as the mix of the channels is; `DecodedAudio.heard` holds the factor for the lip-sync network. A
     run of equal parameters passes one resampler, so no block has edges of its own.
@@ -76,6 +81,7 @@ def extract_network_audio(
         target: File for the raw little-endian float32 samples.
         salvage: Keep what decodes of a damaged stream.
         limits: Limits on its length, whatever its header says.
+        rate_hz: Rate of the samples.
 
     Returns:
         What was decoded, with the exact number of native samples.
@@ -89,11 +95,11 @@ def extract_network_audio(
         mixes = measure_mixes(AudioReader(info, salvage=salvage, limits=limits)) if info.channels > 1 else {}
         reader = AudioReader(info, salvage=salvage, limits=limits)
         try:
-            lufs = _write(reader, target, mixes)
+            lufs = _write(reader, target, mixes, rate_hz)
         except _UnknownLayoutError:  # more channels than the header says
             mixes = measure_mixes(AudioReader(info, salvage=salvage, limits=limits))
             reader = AudioReader(info, salvage=salvage, limits=limits)
-            lufs = _write(reader, target, mixes)
+            lufs = _write(reader, target, mixes, rate_hz)
     findings = reader.findings
     if not findings.runs:
         raise AudioError(
@@ -141,22 +147,23 @@ def _mixed(blocks: Iterator[Samples], channels: Channels, mixes: Mapping[str, st
         yield np.asarray(weights @ block, np.float32)
 
 
-def _write(reader: AudioReader, target: Path, mixes: Mapping[str, str]) -> float | None:
+def _write(reader: AudioReader, target: Path, mixes: Mapping[str, str], rate_hz: int) -> float | None:
     """Write what the networks hear; return its loudness."""
-    meter, written = LoudnessMeter(NETWORK_RATE_HZ, "mono"), 0
+    least = int(rate_hz * _LEAST_METERED_S)
+    meter, written = LoudnessMeter(rate_hz, "mono"), 0
     try:
         with target.open("wb") as file:
-            for block in mono(reader, mixes, NETWORK_RATE_HZ):
+            for block in mono(reader, mixes, rate_hz):
                 meter.push(block)
                 written += file.write(block.tobytes()) // block.itemsize
             if written == 0 and reader.findings.runs:
-                # Less than one sample of 16 kHz: the networks get one sample of silence.
+                # Less than one sample of that rate: the networks get one sample of silence.
                 file.write(np.zeros(1, np.float32).tobytes())
     except OSError as error:
         raise write_problem(target, error) from error
-    if not 0 < written < _LEAST_METERED:
+    if not 0 < written < least:
         return meter.result().lufs
     # One stretch is measured then, of which the audio is a part: silence makes it no quieter than it is.
-    meter.push(np.zeros((1, _LEAST_METERED - written), np.float32))
+    meter.push(np.zeros((1, least - written), np.float32))
     lufs = meter.result().lufs
-    return None if lufs is None else round(lufs + 10 * math.log10(_LEAST_METERED / written), _LUFS_DIGITS)
+    return None if lufs is None else round(lufs + 10 * math.log10(least / written), _LUFS_DIGITS)

@@ -15,7 +15,7 @@ import requests
 import smart_open
 
 from lipwise_ray.errors import LipwiseError, SetupError, StorageError, WeightsError, os_reason
-from lipwise_ray.models.registry import Registry, RegistryEntry
+from lipwise_ray.models.registry import Registry, RegistryEntry, how_to_get
 from lipwise_ray.nets.checkpoint import refuse_non_weights
 from lipwise_ray.storage.digest import sha256_of
 
@@ -82,7 +82,9 @@ def pull(
             "no_download",
             f"model {name}",
             got="no public address to download it from",
-            do=f"Download {entry.file} yourself and run `lipwise-ray models add {name} FILE`",
+            do=how_to_get(name, entry)
+            if entry.extra
+            else f"Download {entry.file} yourself and run `lipwise-ray models add {name} FILE`",
         )
     problems: list[str] = []
     for address in addresses:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lipwise_ray.errors import SettingsError, WeightsError
 from lipwise_ray.models.checkpoints import Checkpoint
+from lipwise_ray.models.registry import packaged_copy
 from lipwise_ray.resources import models_folder
 from lipwise_ray.settings.model import PathsSettings
 from lipwise_ray.storage.address import is_local, is_store, shown, whole_path
@@ -126,6 +127,9 @@ class WeightsLocator:
         bundled = models_folder() / "tiny" / path.name
         if bundled.is_file() and sha256_of(bundled) == checkpoint.sha256:
             return bundled
+        packaged = packaged_copy(checkpoint.sha256)
+        if packaged is not None:
+            return packaged
         mirrored = self._mirror and self._mirror.fetch(path.name, checkpoint.sha256, self._on_block)
         if mirrored is None:
             raise WeightsError(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +39,9 @@ class RegistryEntry(BaseModel):
     reason: str = ""
     bundled: bool = False
     """It ships with the package, in ``models/tiny`` beside the registry."""
+    package: str = ""
+    """Place in another Python package, which ``extra`` installs: ``package/folder/file``."""
+    extra: str = ""
     made_for: str = Field("", alias="for")
 
     @model_validator(mode="after")
@@ -44,6 +49,11 @@ class RegistryEntry(BaseModel):
         if (self.commercial == "yes") == bool(self.reason):
             raise ValueError("a reason must be given where commercial use is not a plain yes, and only there")
         return self
+
+    @property
+    def packaged(self) -> Path | None:
+        """The published file in the package that it comes with; None without that, or with another version's file."""
+        return _packaged(self.package, self.sha256)
 
     @property
     def needs_consent(self) -> bool:
@@ -104,7 +114,12 @@ class Registry:
 
     def installed(self, name: str) -> bool:
         """Tell whether the file is there, or where workers can fetch it; its contents are not looked at."""
-        return self.path_of(name).is_file() or self._is_elsewhere(name)
+        return self._here(name) is not None or self._is_elsewhere(name)
+
+    def _here(self, name: str) -> Path | None:
+        """Return the path of a file that is on this machine; in a package it has to be the published one."""
+        path = self.path_of(name)
+        return path if path.is_file() else self.entry(name).packaged
 
     def _is_elsewhere(self, name: str) -> bool:
         entry = self.entry(name)
@@ -120,7 +135,7 @@ class Registry:
         Raises:
             WeightsError: It is not installed, is not the published file, or is of another network.
         """
-        entry, path = self.entry(name), self.path_of(name)
+        entry, path = self.entry(name), self._here(name) or self.path_of(name)
         if network not in {None, entry.network}:
             fitting = [other for other, entry in self.entries.items() if entry.network == network]
             raise WeightsError(
@@ -132,14 +147,11 @@ class Registry:
         if not path.is_file() and self._is_elsewhere(name):
             return entry.checkpoint(name, path)
         if not path.is_file():
-            accept = " --accept-licence" if entry.needs_consent else ""
             raise WeightsError(
                 "not_installed",
                 f"model {name}",
                 got=f"not installed: no file at {path}",
-                do="Install lipwise-ray again: the file comes with it"
-                if entry.bundled
-                else f"Run `lipwise-ray models pull {name}{accept}`, or `lipwise-ray models add {name} FILE`",
+                do=how_to_get(name, entry),
             )
         refuse_non_weights(path)
         self.check(name, path)
@@ -188,6 +200,30 @@ class Registry:
                     )
                 return entry.checkpoint(name, path)
         return Checkpoint("custom", network, path, sha256)
+
+
+def how_to_get(name: str, entry: RegistryEntry) -> str:
+    """Return the advice by which a user gets a checkpoint."""
+    if entry.bundled:
+        return "Install lipwise-ray again: the file comes with it"
+    if entry.extra:
+        return f"Run `pip install 'lipwise-ray[{entry.extra}]'`, or `lipwise-ray models add {name} FILE`"
+    accept = " --accept-licence" if entry.needs_consent else ""
+    return f"Run `lipwise-ray models pull {name}{accept}`, or `lipwise-ray models add {name} FILE`"
+
+
+@cache
+def _packaged(file: str, sha256: str) -> Path | None:
+    package, _, rest = file.partition("/")
+    found = importlib.util.find_spec(package) if package else None
+    paths = (Path(folder) / rest for folder in (found and found.submodule_search_locations) or ())
+    return next((path for path in paths if path.is_file() and sha256_of(path) == sha256), None)
+
+
+def packaged_copy(sha256: str) -> Path | None:
+    """Return this machine's copy of a checkpoint that comes with a Python package, None where it has none."""
+    entries = Registry(models_folder() / "registry.toml", Path()).entries.values()
+    return next((entry.packaged for entry in entries if entry.sha256 == sha256), None)
 
 
 def is_published(path: Path) -> bool:

@@ -23,9 +23,18 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class RowFacts:
-    """Facts about a row that, beside its settings, decide which networks it needs."""
+    """Facts about a row that, beside its settings, decide which networks it needs.
+
+    Attributes:
+        needs_detector: Its faces have to be looked for.
+        tells_apart: People are told apart by their faces, where something can.
+        seeks_speaker: Whose lips move decides who is dubbed.
+        has_portraits: A portrait does.
+        has_reference: It is compared with another video.
+    """
 
     needs_detector: bool = False
+    tells_apart: bool = False
     seeks_speaker: bool = False
     has_portraits: bool = False
     has_reference: bool = False
@@ -116,6 +125,7 @@ class ModelRole(Generic[Model_co]):
         may_be_none: ``none`` may take the place of the name.
         auto: Says what ``auto`` stands for.
         requirement: Reads the settings, where that takes more than a name of the registry or a file.
+        finds_speaker: Its records, one for both where two do, say who speaks.
         several_files: Its network may be of several files: records hold a list of them.
         dubs: Rows that are dubbed may need it.
         evaluates: Rows that are evaluated may need it; it counts in the ids of their figures.
@@ -134,6 +144,7 @@ class ModelRole(Generic[Model_co]):
     may_be_none: bool = False
     auto: Callable[[Machines], AutoChoice] | None = None
     requirement: Callable[[Settings, Machines], Requirement] | None = None
+    finds_speaker: bool = False
     several_files: bool = False
     dubs: bool = True
     evaluates: bool = False
@@ -141,9 +152,11 @@ class ModelRole(Generic[Model_co]):
     number_format: NumberFormat | None = None
 
     def required(self, settings: Settings, machines: Machines) -> Requirement:
-        """Return the checkpoints that settings ask for: a file, one by its name, or the choice of ``auto``."""
-        if self.requirement:
-            return self.requirement(settings, machines)
+        """Return the checkpoints that settings ask for."""
+        return self.requirement(settings, machines) if self.requirement else self.required_by_name(settings, machines)
+
+    def required_by_name(self, settings: Settings, machines: Machines) -> Requirement:
+        """Return the checkpoint that the two settings ask for: a file, one by its name, or the choice of ``auto``."""
         name, file = attrgetter(self.setting, self.file_setting)(settings)
         if file is not None:
             return Requirement((Wanted(name, self.networks, file),))

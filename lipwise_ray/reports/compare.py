@@ -12,7 +12,7 @@ from lipwise_ray.reports.rows import FlatRow, RunReport
 from lipwise_ray.values import F64Array
 
 _SCORED = ("lse_c", "lse_d", "sync_confidence", "sync_distance", "off_sync")
-FIGURES = (*_SCORED, "flicker", "no_face_share")
+FIGURES = (*_SCORED, "flicker", "sharpness", "no_face_share", "undubbed_share")
 """Figures that are compared; `off_sync` is the offset's size in frames, `flicker` that of the dubbed face."""
 
 ALL = "all"

@@ -37,6 +37,7 @@ _DISTRIBUTIONS = (
     ("after_lse_d", "LSE-D"),
     ("after_offset", "offset, frames"),
     ("flicker_dubbed", "flicker, levels"),
+    ("sharpness", "sharpness of the mouth"),
     ("psnr", "PSNR, dB"),
     ("ssim", "SSIM"),
     ("identity_distance", "identity distance"),
@@ -49,6 +50,8 @@ _ROW_HEADS = (
     "LSE-D",
     "offset",
     "no face",
+    "undubbed",
+    "doubtful",
     "frames",
     "seconds",
     "attempts",
@@ -89,6 +92,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         unfinished_caption="Run the same command again to go on with them"
         + (f"; the first {_MOST_LISTED} of {len(report.left)}" if len(report.left) > _MOST_LISTED else ""),
         worst=[_card(row, details[str(row["row"])], stills) for row in worst_first(done)[:_MOST_WITH_DETAILS]],
+        softest=_softest(done),
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
         languages=_languages(done),
         distributions=[
@@ -170,7 +174,7 @@ def worst_first(done: Iterable[FlatRow]) -> list[FlatRow]:
             certain is not None,
             not _is_far_off(row),
             certain or 0.0,
-            -(row["no_face_share"] or 0.0),
+            -(row["no_face_share"] or 0.0) - (row["undubbed_share"] or 0.0),
         )
 
     return sorted(done, key=rank)
@@ -257,7 +261,11 @@ def _verdict(row: FlatRow) -> tuple[str, bool]:
     names = _FIGURE_NAMES[certainty, distance]
     before = f"{_number(row[f'before_{certainty}'])} → " if row[f"before_{certainty}"] is not None else ""
     figures = f"{names[0]} {before}{_number(row[f'after_{certainty}'])}, {names[1]} {_number(row[f'after_{distance}'])}"
-    bare = f", {row['no_face_share']:.0%} without a face" if row["no_face_share"] else ""
+    bare = "".join(
+        f", {_percent(row[key])} {what}"
+        for key, what in (("no_face_share", "without a face"), ("undubbed_share", "seen and not dubbed"))
+        if row[key]
+    )
     offset = int(row["after_offset"])
     alike = "".join(
         f", {name} {_number(row[key], digits)}"
@@ -275,6 +283,15 @@ def _languages(done: list[FlatRow]) -> list[list[str]]:
     return [
         [language, str(len(rows)), *(_number(_of(fmean, (row[key] for row in rows))) for key in keys)]
         for language, rows in sorted(groups.items())
+    ]
+
+
+def _softest(done: list[FlatRow]) -> list[list[str]]:
+    """Return videos with those first whose mouths are the softest beside the original ones."""
+    measured = sorted((row for row in done if row["sharpness"] is not None), key=lambda row: row["sharpness"])
+    return [
+        [str(row["row_id"]), _number(row["sharpness"]), _number(row["texture"]), str(row["output"] or "")]
+        for row in measured[:_MOST_WITH_DETAILS]
     ]
 
 
@@ -309,7 +326,9 @@ def _line(row: FlatRow) -> Sequence[str]:
         _number(row["after_lse_c"]),
         _number(row["after_lse_d"]),
         _number(row["after_offset"], 0),
-        f"{row['no_face_share']:.0%}" if row["no_face_share"] is not None else "-",
+        _percent(row["no_face_share"]),
+        _percent(row["undubbed_share"]),
+        _number(row["faces_doubtful"], 0),
         _number(row["frames"], 0),
         _number(row["seconds"], 1),
         str(row["attempts"]),
@@ -324,6 +343,10 @@ def _of(figure: Callable[[list[float]], float], values: Iterable[float | None]) 
 
 def _number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _clock(seconds: float | None) -> str:

@@ -12,6 +12,7 @@ from lipwise_ray.errors import StateError
 from lipwise_ray.models.terms import commercial_of, strictest
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import (
+    Counts,
     EvaluationResult,
     FailedAttempt,
     LeftBehindRecord,
@@ -235,6 +236,7 @@ def row_of(record: Json, attempts: int) -> FlatRow:
     counts: Json = record.get("counts") or {}
     sync: Json = record.get("sync") or {}
     flicker: Json = record.get("flicker") or {}
+    sharpness: Json = record.get("sharpness") or {}
     by_role = dict(_weights(record.get("weights") or {}))
     weights = list(by_role.values())
     frames, seconds = record.get("frames"), record.get("seconds")
@@ -268,8 +270,14 @@ def row_of(record: Json, attempts: int) -> FlatRow:
         "video_s": video_s,
         "length_error_s": round(video_s - audio_s, 4) if video_s is not None and audio_s is not None else None,
         "no_face_share": _share(counts.get("frames_without_face"), counts.get("frames")),
+        "undubbed_share": round(undubbed, 4) if (undubbed := _undubbed(counts)) is not None else None,
+        "faces_doubtful": counts.get("faces_doubtful"),
         "flicker_dubbed": flicker.get("dubbed"),
         "flicker_filmed": flicker.get("filmed"),
+        "sharpness": sharpness.get("sharpness"),
+        "texture": sharpness.get("texture"),
+        "occluded_share": (record.get("occluded") or {}).get("frames"),
+        "speaker_certainty": (record.get("speaking") or {}).get("certainty"),
         **{name: fidelity.get(name) for name in FIDELITY},
         "reused": record.get("reused"),
         "seconds": seconds,
@@ -327,6 +335,12 @@ def _detector(record: Json) -> str:
         return ""
     checkpoints = (record.get("weights") or {}).get("detector") or []
     return "+".join(str(checkpoint["sha256"])[:12] for checkpoint in checkpoints)
+
+
+def _undubbed(counts: Json) -> float | None:
+    """Return the share of the frames in which the person is seen that were left as they were."""
+    found = typed(counts, Counts)
+    return found.undubbed_share if found else None
 
 
 def _share(part: float | None, whole: float | None) -> float | None:

@@ -52,11 +52,13 @@ def as_parquet(rows: list[FlatRow]) -> bytes:
 
 def _column_types() -> dict[str, str]:
     """Return the report's columns in their order, with Arrow's names of their types."""
-    whole = {"row", "frames", "attempts", "renderings", "chunks", "original_chunks"}
+    whole = {"row", "frames", "faces_doubtful", "attempts", "renderings", "chunks", "original_chunks"}
     flags = {"reused"}
     figures = (
         "_s",
         "_share",
+        "sharpness",
+        "texture",
         "lse_d",
         "lse_c",
         "sync_distance",

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from lipwise_ray.errors import SetupError
+from lipwise_ray.faces.detections import CANDIDATE_SHARE, FaceDetector
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AUTO, AutoChoice, InId, Machines, ModelRole, Requirement, Wanted
 from lipwise_ray.settings.model import Settings
-
-if TYPE_CHECKING:
-    from lipwise_ray.faces.detections import FaceDetector
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +19,7 @@ class DetectorMaker:
 
     Attributes:
         weights: Its checkpoints.
-        min_score: Detections below this score are dropped.
+        min_score: Of `detect.min_score`; so much less sure detections as a second look may yet confirm are kept.
     """
 
     weights: tuple[Checkpoint, ...]
@@ -37,18 +34,19 @@ class DetectorMaker:
         """
         networks = [one.network for one in self.weights]
         paths = [one.path for one in self.weights]
+        least = CANDIDATE_SHARE * self.min_score
         if networks == ["yunet"]:
             from lipwise_ray.faces.yunet import YuNet
 
-            return YuNet(paths[0], min_score=self.min_score, threads=threads)
+            return YuNet(paths[0], min_score=least, threads=threads)
         if networks == ["tiny_detector"]:
             from lipwise_ray.faces.tiny import TinyDetector
 
-            return TinyDetector(paths[0], min_score=self.min_score, device=device)
+            return TinyDetector(paths[0], min_score=least, device=device)
         if networks == ["s3fd", "fan_2d"]:
             from lipwise_ray.faces.s3fd import S3fd
 
-            return S3fd(paths[0], paths[1], min_score=self.min_score, device=device)
+            return S3fd(paths[0], paths[1], min_score=least, device=device)
         raise SetupError(
             "no_detector", "detect.detector", got=f"this worker knows no detector of {' and '.join(networks)}"
         )

@@ -5,34 +5,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import InId, ModelRole
+from lipwise_ray.models.role import NOTHING, AutoChoice, InId, Machines, ModelRole, Requirement, Wanted
+from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
-    from lipwise_ray.faces.sface import SFace
+    from lipwise_ray.faces.embedder import FaceEmbedder
+
+_SFACE = "sface"
+_OF_TORCH = (".pth", ".safetensors")
 
 
-def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SFace] | None:
+def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[FaceEmbedder] | None:
     checkpoint = request.checkpoints.one(EMBEDDER.name)
     if checkpoint is None:
         return None
 
-    def make() -> SFace:
-        from lipwise_ray.faces.sface import SFace
+    def make() -> FaceEmbedder:
+        from lipwise_ray.faces.embedders import load_embedder
 
-        return SFace(host.locate(checkpoint), threads=host.threads)
+        return load_embedder(checkpoint.network, host.locate(checkpoint), device=host.device, threads=host.threads)
 
     return ModelRecipe((checkpoint,), make)
+
+
+def _requirement(settings: Settings, machines: Machines) -> Requirement:
+    name, file, networks = settings.faces.embedder, settings.faces.embedder_checkpoint, EMBEDDER.networks
+    if file is not None:
+        return Requirement((Wanted(name, networks[::-1] if file.endswith(_OF_TORCH) else networks, file),))
+    return EMBEDDER.required_by_name(settings, machines)
+
+
+def _auto(machines: Machines) -> AutoChoice:
+    if machines.installed(_SFACE):
+        return AutoChoice(_SFACE)
+    return AutoChoice(NOTHING, f"{_SFACE} is not installed: people are told apart by places and colours")
 
 
 EMBEDDER = ModelRole(
     "embedder",
     "faces.embedder",
     "faces.embedder_checkpoint",
-    networks=("sface",),
+    networks=(_SFACE, "mobilefacenet"),
     load=_load,
     order=50,
     in_job_id=InId.HASH_WHERE_USED,
-    needed=lambda _, row: row.has_portraits or row.has_reference,
+    needed=lambda _, row: row.has_portraits or row.has_reference or row.tells_apart,
+    may_be_none=True,
+    auto=_auto,
+    requirement=_requirement,
     evaluates=True,
     figure="identity_distance",
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import InId, ModelRole
+from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement
+from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
+from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.metrics.sync import SpeakerExpert
@@ -24,6 +26,15 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SpeakerExpert] 
     return ModelRecipe((checkpoint,), make)
 
 
+def _requirement(settings: Settings, machines: Machines) -> Requirement:
+    required = EXPERT.required_by_name(settings, machines)
+    (wanted,) = required.wanted
+    is_usual = wanted.file is None and wanted.name == EXPERT.networks[0]
+    if is_usual and not machines.installed(wanted.name) and ACTIVE_SPEAKER.required(settings, machines).wanted:
+        return Requirement(())  # it only has to decide where several people's lips move
+    return required
+
+
 EXPERT = ModelRole(
     "expert",
     "faces.expert",
@@ -33,4 +44,6 @@ EXPERT = ModelRole(
     order=60,
     in_job_id=InId.HASH,
     needed=lambda _, row: row.seeks_speaker,
+    requirement=_requirement,
+    finds_speaker=True,
 )

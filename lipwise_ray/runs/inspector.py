@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lipwise_ray.faces.embedders import load_embedder
+from lipwise_ray.lipsync.silero import SileroVad
+from lipwise_ray.lipsync.voice_activity import SpeechDetector
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
 from lipwise_ray.pipeline.quality.inspection import inspect as inspect_file
 from lipwise_ray.pipeline.quality.inspection_facts import InspectionFacts, facts_of
 from lipwise_ray.pipeline.quality.sync_scores import scorer_of
 from lipwise_ray.roles.detector import DETECTOR, DetectorMaker
+from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.judge import JUDGE
+from lipwise_ray.roles.vad import VAD
 from lipwise_ray.runs.load_settings import LoadedSettings, loaded
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.run_inputs import registry_of
@@ -34,9 +39,13 @@ class Inspector:
         self._settings = loaded(settings, None).for_run()
         requirements = ModelRequirements(registry_of(self._settings, models), gpu=False)
         self._recogniser = Recogniser(Path(self._settings.asr.model)) if self._settings.asr.model else None
+        vad = next(iter(requirements.for_role(VAD, self._settings)), None)
+        self._speech = SpeechDetector(vad.name, SileroVad(vad.path)) if vad else None
         self._detector = DetectorMaker(
             requirements.for_role(DETECTOR, self._settings), self._settings.detect.min_score
         )()
+        embedder = next(iter(requirements.for_role(EMBEDDER, self._settings)), None)
+        self._embedder = load_embedder(embedder.network, embedder.path) if embedder else None
         self._chosen = next(iter(requirements.for_role(JUDGE, self._settings)), None)
         self._scorer = load_sync_scorer(self._chosen.network, self._chosen.path) if self._chosen else None
 
@@ -46,7 +55,15 @@ class Inspector:
         Raises:
             MediaError: It is no media file.
         """
-        found = inspect_file(Path(file), self._settings, self._detector, self._scorer, self._recogniser)
+        found = inspect_file(
+            Path(file),
+            self._settings,
+            self._detector,
+            self._scorer,
+            self._recogniser,
+            embedder=self._embedder,
+            speech=self._speech,
+        )
         if self._chosen and "sync" in found.record:
             found.record["sync"] |= record_of(scorer_of(self._chosen))
         return facts_of(found.record, found.faces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from lipwise_ray.errors import LipwiseError, SettingsError
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.models.role import Machines, ModelRole, RowFacts, Wanted
+from lipwise_ray.models.role import NOTHING, Machines, ModelRole, RowFacts, Wanted
 from lipwise_ray.pipeline.analysis.transcription import check_recogniser
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row
 from lipwise_ray.pipeline.manifest.speakers import listens, needs_detector, portraits, rules_of
+from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
+from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.table import ROLES
 from lipwise_ray.runs.settings_source import SettingsSource, further_attempts
 from lipwise_ray.settings.model import Settings
@@ -104,13 +107,39 @@ class ModelRequirements:
         if row.language == AUTO:
             _check_hearing(settings)
         rules = rules_of(row.speakers, settings)
+        is_searched = needs_detector(rules, row.tracks)
         facts = RowFacts(
-            needs_detector=needs_detector(rules, row.tracks),
+            needs_detector=is_searched,
+            tells_apart=is_searched,
             seeks_speaker=listens(rules),
             has_portraits=bool(portraits(rules)),
         )
-        needed = (role for role in ROLES.values() if role.dubs and role.needed(settings, facts))
-        return self._checkpoints(needed, settings)
+        finder: Checkpoint | None = None
+        if row.diarisation and facts.seeks_speaker and not self.for_role(ACTIVE_SPEAKER, settings):
+            finder, facts = self._speaker_finder(settings), replace(facts, seeks_speaker=False)
+        found = self._files((role for role in ROLES.values() if role.dubs and role.needed(settings, facts)), settings)
+        if finder:
+            found[ACTIVE_SPEAKER.name] = finder
+        if facts.has_portraits and EMBEDDER.name not in found:  # which other rows can do without
+            found[EMBEDDER.name] = self._get(Wanted("sface", EMBEDDER.networks))
+        return Checkpoints(found)
+
+    def _speaker_finder(self, settings: Settings) -> Checkpoint:
+        """Return the network that finds the faces of a diarisation's names, which nothing else can.
+
+        Raises:
+            WeightsError: It is not installed.
+            SettingsError: It is not to be used.
+        """
+        name = settings.faces.active_speaker
+        if name == NOTHING:
+            raise SettingsError(
+                "no_active_speaker",
+                "faces.active_speaker",
+                got=f"is {name}, but a row has a diarisation file without faces for its names",
+                do="Set it to auto, or write NAME=RULE into the row's faces",
+            )
+        return self._get(Wanted("lr_asd_talkset", ACTIVE_SPEAKER.networks))
 
     def for_evaluation(self, settings: Settings, row: Row) -> tuple[Checkpoints, dict[str, str]]:
         """Return the checkpoints that measure a row's video, and by figure why what is not installed cannot be told.
@@ -127,25 +156,35 @@ class ModelRequirements:
         for role in ROLES.values():
             if not role.evaluates or not role.needed(settings, facts):
                 continue
-            missing = self._missing(role, settings) if role.figure else []
-            if missing:
-                (name,) = missing
-                absent[role.figure] = f"{name} is not installed: run `lipwise-ray models pull {name}`"
+            why = self._why_absent(role, settings) if role.figure else None
+            if why:
+                absent[role.figure] = why
             else:
                 found.append(role)
-        return self._checkpoints(found, settings), absent
+        return Checkpoints(self._files(found, settings)), absent
 
-    def _missing(self, role: ModelRole[Any], settings: Settings) -> list[str]:
-        wanted = role.required(settings, self._machines).wanted
-        return [one.name for one in wanted if one.file is None and not self._registry.installed(one.name)]
+    def _why_absent(self, role: ModelRole[Any], settings: Settings) -> str | None:
+        """Return the reason why a role has no checkpoint: none is wanted, or one is not installed; None where it has.
 
-    def _checkpoints(self, roles: Iterable[ModelRole[Any]], settings: Settings) -> Checkpoints:
+        Where it is left open, the usual one is meant.
+        """
+        required = role.required(settings, self._machines)
+        if not required.wanted and required.choice is None:
+            return f"{role.setting} is {NOTHING}"
+        wanted = required.wanted or (Wanted(role.networks[0], role.networks),)
+        absent = (one.name for one in wanted if one.file is None and not self._registry.installed(one.name))
+        name = next(absent, None)
+        return name and f"{name} is not installed: run `lipwise-ray models pull {name}`"
+
+    def _files(
+        self, roles: Iterable[ModelRole[Any]], settings: Settings
+    ) -> dict[str, Checkpoint | tuple[Checkpoint, ...]]:
         found: dict[str, Checkpoint | tuple[Checkpoint, ...]] = {}
         for role in roles:
             several = self.for_role(role, settings)
             if several:
                 found[role.name] = several if role.several_files else several[0]
-        return Checkpoints(found)
+        return found
 
     def for_role(self, role: ModelRole[Any], settings: Settings) -> tuple[Checkpoint, ...]:
         """Return the checkpoints that settings ask for in a role, none where it is not wanted.

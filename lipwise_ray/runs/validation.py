@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
-from lipwise_ray.errors import LipwiseError
+from lipwise_ray.errors import InputError, LipwiseError, blamed_on_file
 from lipwise_ray.faces.tracks import read_tracks
 from lipwise_ray.media.index import check_packets
 from lipwise_ray.media.probe import probe_audio, probe_video
@@ -17,6 +17,7 @@ from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import Wanted
 from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.pipeline.manifest.speakers import portraits, rules_of
@@ -109,7 +110,8 @@ class Validation:
         try:
             path = self._media.glance(address)
             if path is not None:
-                _open(kind, path, LimitsSettings.model_validate_json(limits), Fraction(rate), is_whole=is_whole)
+                with blamed_on_file(partial(_broken, kind, path)):
+                    _open(kind, path, LimitsSettings.model_validate_json(limits), Fraction(rate), is_whole=is_whole)
         except LipwiseError as error:
             return error
         return None
@@ -121,10 +123,16 @@ def _open(kind: str, path: Path, limits: LimitsSettings, rate: Fraction, *, is_w
         probe_audio(path, limits)
     elif kind == "tracks":
         read_tracks(path)
+    elif kind == "diarisation":
+        read_diarisation(path)
     else:
         info = probe_video(path, limits, rate)
         if is_whole and kind == "video":
             check_packets(info)
+
+
+def _broken(kind: str, path: Path, why: str) -> InputError:
+    return InputError("broken_input", str(path), got=f"this {kind} broke its reader ({why})", do="Export it again")
 
 
 def _files_of(row: Row, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -134,6 +142,8 @@ def _files_of(row: Row, settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("picture", one) for one in portraits(rules_of(row.speakers, settings)))
     if row.tracks is not None:
         yield "tracks", row.tracks
+    if row.diarisation is not None:
+        yield "diarisation", row.diarisation
 
 
 class NotedRequirements(ModelRequirements):

@@ -223,4 +223,5 @@ def _spec(row: Row, settings: Settings, output: str) -> JobSpec:
         tags=row.tags,
         settings=settings,
         speakers=row.speakers,
+        diarisation=row.diarisation,
     )

@@ -12,7 +12,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.settings.model import UNION_TAG, Settings
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.settings.unions import TEXT, UNION_TAG
 
 _MOST_BYTES = 1 << 20
 _MOST_LEVELS = 16
@@ -112,7 +113,7 @@ def _problem(item: dict[str, Any], origin: dict[str, str]) -> str:
         meant = ".".join([*path[:-1], near[0]]) if near else ""
         hint = f'did you mean "{meant}"?' if near else f"known here: {', '.join(known)}"
         return f'{where}: unknown setting "{name}" - {hint}'
-    return f"{where}: {in_words(item, name)}"
+    return f"{where}: {in_words(item, name)}{' or a number' if item['loc'][-1] == TEXT else ''}"
 
 
 def _keys(path: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Run settings: TOML sections, strict. Defaults are the `quality` preset.
 
-The sections `engine`, `paths` and `limits` are in `execution`.
+The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
+from lipwise_ray.settings.picture import CompositeSettings, PrecisionSetting, RestoreSettings, Share
+from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
 _MOST_FRAMES_A_SECOND = 240
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Pads = tuple[int, int, int, int]
 Kept = Annotated[int, Field(ge=0)]
 Edge = Annotated[int, Field(ge=-1)]
 PadShare = Annotated[float, Field(ge=-0.5, le=2.0)]
-PrecisionSetting = Literal["auto", "float32", "bfloat16", "float16"]
 Keep = Literal["subtitles", "chapters", "metadata", "other_audio", "attachments", "timecode", "cover_art"]
 KEEPS: tuple[Keep, ...] = get_args(Keep)
-
 
 Codec = Literal[
     "auto", "libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1"
 ]
-UNION_TAG = "~"
-"""Prefix of the tags of unions; they are no part of a setting's name."""
 
 
 def _one_or_several(value: object) -> str:
@@ -41,15 +38,7 @@ Codecs = Annotated[
 ]
 
 
-def _text_or_number(value: object) -> str:
-    return f"{UNION_TAG}text" if isinstance(value, str) else f"{UNION_TAG}number"
-
-
-ChunkLength = Annotated[
-    Annotated[float, Field(gt=0, le=3600), Tag(f"{UNION_TAG}number")]
-    | Annotated[Literal["auto"], Tag(f"{UNION_TAG}text")],
-    Discriminator(_text_or_number),
-]
+ChunkLength = Annotated[Annotated[float, Field(gt=0, le=3600), Tag(NUMBER)] | Auto, Discriminator(text_or_number)]
 
 
 class LipsyncSettings(Section):
@@ -74,6 +63,11 @@ class LipsyncSettings(Section):
     the mouth elsewhere; ``closed`` closes it; ``off`` leaves pauses to the network."""
     min_pause_s: Annotated[float, Field(ge=0.1, le=60)] = 0.3
     """Shorter pauses count as speech."""
+    vad: str = "auto"
+    """Tells speech from pauses: a name of the registry, ``none`` for a rule by level, which takes music for speech, or
+    ``auto`` for silero_vad where the extra `vad` is installed. It hears no singing: songs need ``none``."""
+    vad_checkpoint: str | None = None
+    """A file instead of the registry's."""
 
 
 class DetectSettings(Section):
@@ -87,7 +81,7 @@ class DetectSettings(Section):
     stride: Annotated[int, Field(ge=1, le=50)] = 3
     """Every how many frames are searched; between them boxes are interpolated."""
     min_score: Share = 0.7
-    """Smallest score at which a detection counts as a face."""
+    """Smallest score at which a detection counts as a face, at the first look or from near."""
     min_size_px: Annotated[float, Field(ge=0)] = 16.0
     """Smallest face, in pixels of the searched image."""
     batch_frames: Annotated[int, Field(ge=1, le=256)] = 8
@@ -104,35 +98,57 @@ class FacesSettings(Section):
     select: str = "largest"
     """``largest``, ``all``, ``left``, ``right``, ``center``, ``index:N``, ``speaking``, ``like:IMAGE``, or
     ``box:top,bottom,left,right``."""
+    active_speaker: str = "auto"
+    """Tells whose lips move as in speech, for ``speaking``: a name of the registry, ``none``, or ``auto`` for
+    lr_asd_talkset where that is installed."""
+    active_speaker_checkpoint: str | None = None
+    """A file instead of the registry's."""
     expert: str = "lipsync_expert"
-    """Tells who speaks, for ``speaking``: a name of the registry."""
+    """Tells who speaks, for ``speaking``, where several people's lips move or there is no active_speaker: a name of the
+    registry."""
     expert_checkpoint: str | None = None
     """A file instead of the registry's."""
-    embedder: str = "sface"
-    """Tells people apart, for ``like:IMAGE``: a name of the registry."""
+    embedder: str = "auto"
+    """Tells people apart: a name of the registry, ``none``, or ``auto`` for sface where that is installed.
+    ``like:IMAGE`` cannot do without."""
     embedder_checkpoint: str | None = None
-    """A file instead of the registry's."""
+    """A file instead of the registry's: of sface, or as .pth of mobilefacenet."""
+    landmarks: str = "auto"
+    """Sees where jaws end, for ``composite.mask = "face"``: face_landmarker, fan_2d (with the extra ``s3fd``, for
+    GPUs), ``none``, or ``auto`` for face_landmarker where that and the extra ``landmarks`` are installed. Without, the
+    mask is a typical face's."""
+    landmarks_checkpoint: str | None = None
+    """A file instead of the registry's: of face_landmarker, as .onnx of that for the extra ``onnx`` (1 x 256 x 256 x 3
+    or 1 x 3 x 256 x 256 to 478 x 3), or as .pth or .tar of fan_2d."""
+    follow: Literal["auto", "shot", "video"] = "auto"
+    """Reach of ``largest``, ``left`` and the like: they name somebody of each shot, or of the whole video, who is
+    followed over cuts. That takes an embedder: ``auto`` follows where there is one, and so does ``video``, whose result
+    says so where there is none."""
     min_likeness: Annotated[float, Field(ge=-1, le=1)] = 0.363
     """Smallest cosine between a person's faces and the portrait's; the default is the one published for sface."""
+    min_confidence: Share = 0.6
+    """Least confidence that something is a face, in the mean over the frames in which it is followed without a break;
+    others are left alone and counted. What is large and comes and goes within 25 frames of
+    a shot needs a third more."""
     on_no_face: Literal["pass", "skip", "fail"] = "pass"
     """Frames without the chosen face: ``pass`` leaves them as they are, ``skip`` leaves them out, ``fail`` fails the
     row."""
     min_face_share: Share = 0.01
     """Share of the frames that must show the chosen face; with fewer the row fails."""
-    pads: Pads = (0, 10, 0, 0)
-    """Pixels added to the box at top, bottom, left, right."""
-    pads_share: tuple[PadShare, PadShare, PadShare, PadShare] = (0.0, 0.0, 0.0, 0.0)
-    """The same as shares of the face's height and width; both are added."""
+    pads: Pads = (0, 0, 0, 0)
+    """Pixels added to the box at top, bottom, left, right. A row's `pads` set `pads_share` to zeros too."""
+    pads_share: tuple[PadShare, PadShare, PadShare, PadShare] = (0.0, 0.08, 0.0, 0.0)
+    """The same as shares of the face's height and width; both are added. Below, so much is left for an open jaw."""
     align: bool = False
-    """Turn the network's crop with the face, so that it sees the face upright."""
+    """Turn the network's crop with the head, for people who lie or lean far; upright heads gain nothing by it."""
     min_face_px: Annotated[float, Field(ge=0)] = 24.0
-    """Faces whose shorter side is smaller, in pixels of the shown frame, stay as they are."""
+    """Faces whose shorter side is smaller, in pixels of the shown frame, stay as they are; with 8 % of hysteresis."""
     max_yaw_deg: Annotated[float, Field(ge=0, le=90)] = 70.0
-    """Faces turned further to a side stay as they are; 90 dubs them all."""
+    """Faces turned further to a side stay as they are, with 4 degrees of hysteresis either way; 90 dubs them all."""
     smooth_s: Annotated[float, Field(ge=0, le=5)] = 0.2
-    """Time over which boxes and landmarks are averaged; 0 leaves them as they are."""
+    """Boxes and landmarks are as calm as means over this time; 0 leaves them as they are."""
     smoothing: Literal["centred", "reference"] = "centred"
-    """``centred`` averages around each frame; ``reference`` smooths as the original does, whatever `smooth_s` is."""
+    """``centred`` smooths around each frame; ``reference`` smooths as the original does, whatever `smooth_s` is."""
     max_gap_s: Annotated[float, Field(ge=0, le=60)] = 0.5
     """A face unseen for longer starts a new track; over shorter gaps its box is interpolated."""
 
@@ -149,8 +165,7 @@ class SourceSettings(Section):
     resize_factor: Annotated[int, Field(ge=1, le=16)] = 1
     """Divides the width and height of the frames."""
     deinterlace: Literal["none", "bwdif"] = "none"
-    """Make whole frames of interlaced ones, each at its own time; ``none`` keeps both fields and says so in the
-    output."""
+    """Make whole frames of interlaced ones, each at its own time; ``none`` keeps both fields and says so."""
     static: bool = False
     """Show the first used frame all the time."""
     still_rate: Annotated[str, Field(pattern=r"^0*[1-9]\d{0,6}(/0*[1-9]\d{0,5}|\.\d{1,6})?$")] = "25"
@@ -178,61 +193,6 @@ class TimingSettings(Section):
     """A video that is too short runs back and forth (``pingpong``), starts again, or holds its last frame."""
 
 
-class CompositeSettings(Section):
-    """Compositing of the new mouth over the old one."""
-
-    mask: Literal["face", "soft", "box"] = "face"
-    """``face`` follows the lower face, ``soft`` fades at the sides of the box, ``box`` overwrites it as the original
-    does."""
-    feather: Annotated[float, Field(gt=0, le=0.3)] = 0.1
-    """Share of the box over which the mask fades at its rim."""
-    match_light: bool = True
-    """Give the new mouth the light and colour of the skin around it; not with ``box``."""
-    linear_light: bool = True
-    """Mix the mask's edge as light adds up, not as it is stored."""
-    grain: bool = True
-    """Give the new mouth the grain of the skin around it."""
-    parser: str = "none"
-    """Keep hair, hats, glasses and what is held before a face out of the mask: ``face_parsing``, or ``none``; not with
-    ``box``. It computes in `lipsync.precision`, in batches of `restore.batch_faces`."""
-    parser_checkpoint: str | None = None
-    """A file instead of the registry's."""
-    kernel: Literal["cubic", "linear"] = "cubic"
-    """Resampling of a face on its way to the network and back; the original's way is ``linear``, which blurs."""
-
-
-class UpscaleSettings(Section):
-    """Enlarging by a network."""
-
-    model: str = "none"
-    """A name of the registry, or ``none``."""
-    checkpoint: str | None = None
-    """A file instead of the registry's."""
-    scope: Literal["face", "frame"] = "face"
-    """Image that is enlarged: the restored (or, without a restorer, the new) face before it is laid over the frame, or
-    the finished frame, which makes the output larger."""
-    tile_px: Annotated[int, Field(ge=64, le=2048, multiple_of=16)] = 256
-    """Frames are enlarged in squares of this side, for memory's sake."""
-
-
-class RestoreSettings(Section):
-    """Making the new face sharp."""
-
-    model: str = "auto"
-    """A name of the registry, or ``none``; ``auto`` takes gfpgan_1_4 where it is installed and workers have a GPU."""
-    checkpoint: str | None = None
-    """A file instead of the registry's, of any architecture that spandrel knows."""
-    strength: Share = 1.0
-    """Share of the restored face; the rest is what the lip-sync network made."""
-    fidelity: Share = 0.5
-    """CodeFormer's weight: 0 for the sharpest face, 1 for the one most like what it was given."""
-    batch_faces: Annotated[int, Field(ge=0, le=256)] = 0
-    """Faces, or tiles of a frame, a network call; 0 means 1 on a CPU, 8 on a GPU."""
-    precision: PrecisionSetting = "auto"
-    """``auto`` is bfloat16 where the hardware and the network bear it, else float32, as the bundled one always is."""
-    upscale: UpscaleSettings = UpscaleSettings()
-
-
 class ScoreSettings(Section):
     """The agreement of lips and audio is measured in finished videos."""
 
@@ -256,6 +216,21 @@ class AsrSettings(Section):
     """Folder of a Whisper model for faster-whisper: rows whose `language` is ``auto`` need it, `inspect` uses it."""
 
 
+class DiariseSettings(Section):
+    """Telling who speaks when, for `lipwise-ray diarise`; needs the extra `diarise`."""
+
+    segmentation: str | None = None
+    """A pyannote segmentation network, as an ONNX file for sherpa-onnx."""
+    embedding: str | None = None
+    """A network that tells voices apart, as an ONNX file for sherpa-onnx: 3D-Speaker, WeSpeaker or NeMo."""
+    threshold: Annotated[float, Field(gt=0, le=2)] = 0.5
+    """Cosine distance from which voices are two speakers, where their number is not given; smaller finds more."""
+    min_duration_on_s: Annotated[float, Field(ge=0, le=60)] = 0.3
+    """Shorter turns are left out."""
+    min_duration_off_s: Annotated[float, Field(ge=0, le=60)] = 0.5
+    """Over shorter pauses a speaker's turn goes on."""
+
+
 class GateSettings(Section):
     """Requirements that a finished video must meet to pass; what is not set is not asked for."""
 
@@ -264,12 +239,17 @@ class GateSettings(Section):
     """Frames of 1/25 s that lips may be early or late."""
     max_no_face_share: Share | None = None
     """Of the frames."""
+    max_undubbed_share: Share = 0.05
+    """Share of the frames in which the person is seen, or may be, that may be left as they are; 1 asks for nothing."""
     max_flicker: float | None = None
     """Levels of 255 by which dubbed faces may flicker more than the original ones."""
+    min_sharpness: Annotated[float, Field(ge=0, le=8)] | None = None
+    """Sharpness of dubbed mouths beside the original ones: 1 is as sharp, a mouth blurred by a pixel has 0.5 to 0.7."""
     max_length_error_s: Annotated[float, Field(ge=0)] | None = None
     """Between video and audio."""
     retry: tuple[dict[str, Any], ...] = ()
-    """Settings to try, one after another, with a row that does not pass; the best attempt is published."""
+    """Settings to try, one after another, with a row that does not pass; the best attempt is published. Where too many
+    undubbed frames are all that is wrong, only those of `faces`, `detect` and `source` are tried."""
 
 
 class AudioEncodeSettings(Section):
@@ -288,8 +268,8 @@ class EncodeSettings(Section):
     what every player shows: H.264 of 8 bits, 4:2:0, limited range, standard dynamic range, with AAC."""
     codec: Codecs = "auto"
     """``auto`` is libx264, libx265 where the source has a high dynamic range, and libsvtav1 in WebM; with transparency
-    prores_ks in MOV, ffv1 in Matroska, libvpx-vp9 in WebM. Several
-    are in the order of preference: all of a video is encoded by the first that a worker opens."""
+    prores_ks in MOV, ffv1 in Matroska, libvpx-vp9 in WebM. Several are in the order of preference: all of a video is
+    encoded by the first that a worker opens."""
     quality: Annotated[int, Field(ge=0, le=63)] | None = None
     """Constant rate factor (``cq`` of nvenc), smaller is better; nothing for the encoder's usual one."""
     preset: str = "medium"
@@ -337,6 +317,7 @@ class Settings(Section):
     score: ScoreSettings = ScoreSettings()
     gate: GateSettings = GateSettings()
     asr: AsrSettings = AsrSettings()
+    diarise: DiariseSettings = DiariseSettings()
     encode: EncodeSettings = EncodeSettings()
     chunk: ChunkSettings = ChunkSettings()
     engine: EngineSettings = EngineSettings()
@@ -366,6 +347,7 @@ class Settings(Section):
                 "score": True,
                 "gate": True,
                 "asr": True,
+                "diarise": True,
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces"},

@@ -7,7 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, NonNegative, Sha256
+from lipwise_ray.state.speaking_record import SpeakingRecord
 from lipwise_ray.values import Json
 
 Verdict: TypeAlias = str
@@ -98,23 +100,6 @@ class SyncScores(ScoredBy):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlickerMeans:
-    """Mean flicker of the dubbed and the original faces, None where nothing was compared.
-
-    Attributes:
-        dubbed: Of the dubbed faces, in levels of 255.
-        filmed: The same of the original faces at these places.
-        faces: Number of faces that were compared.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    dubbed: Figure | None = None
-    filmed: Figure | None = None
-    faces: Count = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Numbers of frames, and of faces that were left as they are: see `pipeline.dubbing.plan.Plan`.
 
@@ -127,6 +112,10 @@ class Counts:
         frames_in_pauses: Frames of the output that keep the original lips, as nobody speaks.
         own_sound_used: 1 where the source's own audio was used to find its pauses, else 0.
         faces_too_small, faces_turned_away: Faces in the source frames of the output that were left as they were.
+        faces_doubtful: Those of them that are hardly faces.
+        frames_seen: Frames of the output in which the person to dub is seen, or may be; of several speakers that one
+            counts whose largest share is left as it was, and under ``all`` each face does.
+        frames_undubbed: Those of `frames_seen` in which that person is left as he was.
         frames_fitted: Source frames whose size, format or colours were not the video's.
     """
 
@@ -142,7 +131,20 @@ class Counts:
     own_sound_used: Maybe[Count] = None
     faces_too_small: Maybe[Count] = None
     faces_turned_away: Maybe[Count] = None
+    faces_doubtful: Maybe[Count] = None
+    frames_seen: Maybe[Count] = None
+    frames_undubbed: Maybe[Count] = None
     frames_fitted: Maybe[Count] = None
+
+    @property
+    def undubbed_share(self) -> float | None:
+        """Share of the frames in which the person is seen that were left as they were; None where nobody counted."""
+        if self.frames_undubbed is None:
+            return None
+        seen = self.frames_seen
+        if seen is None:  # results of earlier versions have none
+            seen = self.frames_undubbed + (self.frames_with_face or 0)
+        return self.frames_undubbed / max(1, seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +213,7 @@ class GateFigures:
         offset: Frames of 1/25 s by which the lips come later than the audio.
         no_face_share: Fraction of frames without a face to dub.
         flicker: Mean flicker beyond that of the original faces, in levels of 255.
+        sharpness: Of the dubbed mouths, 1 for as sharp as the original ones.
         length_error_s: Difference between the lengths of video and audio.
         render_s: Busy seconds of rendering.
     """
@@ -222,7 +225,9 @@ class GateFigures:
     lse_c: Figure | None = None
     offset: int | None = None
     no_face_share: Figure | None = None
+    undubbed_share: Maybe[Figure] = None
     flicker: Figure | None = None
+    sharpness: Maybe[Figure] = None
     length_error_s: Figure | None = None
     render_s: NonNegative | None = None
 
@@ -278,6 +283,7 @@ class VideoMeasures:
     counts: Maybe[Counts] = None
     sync: Maybe[SyncScores] = None
     flicker: Maybe[FlickerMeans] = None
+    sharpness: Maybe[SharpnessMeans] = None
     video_s: Maybe[NonNegative] = None
     audio_s: NonNegative | None = None
     render_s: Maybe[NonNegative] = None
@@ -317,8 +323,13 @@ class DubResult(_Done):
         original_chunks: Chunks in quarantine, which show their original frames.
         stages_s: Busy seconds by stage.
         seen: The published file; None where its store tells nothing of it.
+        speaking: How surely it was found who speaks, where an active speaker network was asked.
+        occluded: What was in front of faces; absent where nobody looked.
+        mask_by: The network whose landmarks masks follow, or ``five points``; absent where they follow no face.
         sound: How the audio is delivered: ``copied``, or its codec.
         heard: How each speaker's audio was heard.
+        speech_by: The voice activity detector that told speech from pauses, or ``level``; absent where nobody asked.
+        people_by: The embedder that told people apart, or ``place``; absent where faces are at boxes that were given.
         attempts: At the row, where there was more than one.
     """
 
@@ -331,9 +342,14 @@ class DubResult(_Done):
     seen: Seen | None = None
     left_behind: Maybe[tuple[LeftBehindRecord, ...]] = None
     notes: Maybe[tuple[str, ...]] = None
+    speaking: Maybe[SpeakingRecord] = None
+    occluded: Maybe[OcclusionMeans] = None
+    mask_by: Maybe[str] = None
     encoder: Maybe[str] = None
     sound: Maybe[str] = None
     heard: Maybe[tuple[HeardRecord, ...]] = None
+    speech_by: Maybe[str] = None
+    people_by: Maybe[str] = None
     assemble_s: Maybe[NonNegative] = None
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
 

@@ -127,6 +127,11 @@ def cepstra(audio_id: str, *, salvage: bool) -> str:
     return f"{SOUNDS}/{audio_id}/mfcc{'-salvage' if salvage else ''}.npy"
 
 
+def speech(audio_id: str, detector_id: str, *, salvage: bool) -> str:
+    """Return the key of when a sound holds speech; it is created whole."""
+    return f"{SOUNDS}/{audio_id}/speech-{detector_id}{'-salvage' if salvage else ''}.npz"
+
+
 def transcript(audio_id: str, recogniser_id: str, *, salvage: bool) -> str:
     """Return the key of the transcript of audio."""
     return f"{SOUNDS}/{audio_id}/transcript-{recogniser_id}{'-salvage' if salvage else ''}.json"

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.shapes import STRICT, Count, Id, Label, NonNegative, Sha256, record_of, typed
+from lipwise_ray.state.shapes import STRICT, Count, Figure, Id, Label, NonNegative, Sha256, record_of, typed
 from lipwise_ray.state.store import Store, as_json, to_json
 
 
@@ -18,10 +18,12 @@ class ChunkMarker:
     """Commit marker of a finished chunk, with the facts about its segment.
 
     ``crc``, ``header`` and ``made_by`` tell what decoding it gave, see `media.verify.Proof`; ``stages`` holds busy
-    seconds by stage, ``flicker`` the sums of `lipsync.flicker` (dubbed, filmed, faces); ``original`` says that faces
+    seconds by stage, ``flicker`` the sums of `lipsync.flicker` (dubbed, filmed, faces), ``sharpness`` those of
+    `lipsync.sharpness` (edges dubbed and filmed, texture dubbed and filmed, faces); ``original`` says that faces
     were left as they are, because the chunk is in quarantine; ``fitted`` counts source frames whose size, format or
-    colours were not the video's; ``smoothness`` holds the sums of `lipsync.texture` (total, faces); ``carries`` names
-    what source frames carry besides samples, see `media.promise.carried`.
+    colours were not the video's; ``smoothness`` holds the sums of `lipsync.texture` (total, faces), ``occlusion``
+    those of `lipsync.occlusion` (seen, occluded, share); ``carries`` names what source frames carry besides samples,
+    see `media.promise.carried`.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -38,9 +40,11 @@ class ChunkMarker:
     seconds: NonNegative
     stages: dict[str, NonNegative]
     flicker: Annotated[list[Count | NonNegative], Field(max_length=3)] = field(default_factory=list[float])
+    sharpness: Annotated[list[Count | Figure], Field(max_length=5)] = field(default_factory=list[float])
     original: bool = False
     fitted: int = 0
     smoothness: Annotated[list[Count | NonNegative], Field(max_length=2)] = field(default_factory=list[float])
+    occlusion: Annotated[list[Count | NonNegative], Field(max_length=3)] = field(default_factory=list[float])
     carries: Annotated[list[Label], Field(max_length=32)] = field(default_factory=list[str])
 
 

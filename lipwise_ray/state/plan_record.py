@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from lipwise_ray.state.job_result import Counts
 from lipwise_ray.state.shapes import STRICT, Maybe
+from lipwise_ray.state.speaking_record import SpeakingRecord
 from lipwise_ray.values import Json
 
 _Ratio = Annotated[str, Field(pattern=r"^\d{1,18}(/[1-9]\d{0,17})?$")]
@@ -45,5 +46,6 @@ class PlanRecord:
     chunks: Annotated[list[Annotated[list[int], _Pair]], Field(min_length=1)]
     audio_s: _Ratio
     counts: Counts
+    speaking: Maybe[SpeakingRecord] = None
     job_id: Maybe[str] = None
     identity: Maybe[Json] = None

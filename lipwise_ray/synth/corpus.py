@@ -17,7 +17,7 @@ from lipwise_ray.errors import InputError
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.synth.footage import write_scene, write_spoken
 from lipwise_ray.synth.motion import Liveliness
-from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
+from lipwise_ray.synth.scene import Camera, DrawnPerson, Scene, Shot
 from lipwise_ray.synth.sentences import LANGUAGES, sentence
 from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
 from lipwise_ray.synth.truth import take_name, truth_beside
@@ -148,7 +148,7 @@ def talking_scene(seed: int, look_seed: int, speech: Speech, size: Size) -> Scen
         size: Of the frames.
     """
     rng = np.random.default_rng([seed, 0x7A1])
-    person = Person(
+    person = DrawnPerson(
         look_seed,
         x=float(rng.uniform(0.42, 0.58)),
         y=float(rng.uniform(0.44, 0.5)),
@@ -180,7 +180,7 @@ def crowd_scene(seed: int, size: Size, *, held_out: bool) -> Scene:
     return Scene(size, speech.seconds, tuple(shots), speech.wave_f32, draw_camera(rng), seed)
 
 
-def _people(rng: np.random.Generator, *, held_out: bool, speech: Speech) -> tuple[Person, ...]:
+def _people(rng: np.random.Generator, *, held_out: bool, speech: Speech) -> tuple[DrawnPerson, ...]:
     count = int(rng.choice([1, 2, 0], p=[_SOLO, _DUO, _EMPTY]))
     places = {
         0: (),
@@ -189,7 +189,7 @@ def _people(rng: np.random.Generator, *, held_out: bool, speech: Speech) -> tupl
     }
     speaker = int(rng.integers(max(1, count)))
     return tuple(
-        Person(
+        DrawnPerson(
             _look_seed(rng, held_out=held_out),
             x=x,
             y=float(rng.uniform(0.34, 0.60)),

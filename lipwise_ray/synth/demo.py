@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lipwise_ray.synth.footage import write_scene, write_speech, write_still
 from lipwise_ray.synth.motion import Liveliness
-from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
+from lipwise_ray.synth.scene import Camera, DrawnPerson, Scene, Shot
 from lipwise_ray.synth.speech import Speech, Voice, joined, speak, with_silence
 from lipwise_ray.synth.truth import truth_beside
 from lipwise_ray.values import Size
@@ -89,7 +89,7 @@ def demo_scenes() -> Iterator[tuple[str, Scene, Scene]]:
         "Guten Abend aus dem Museum.",
         "Dieses Bild kann sprechen, aber wie?",
     )
-    person = Person(_STILL_SEED, 0.5, 0.48, 0.21, german, 4, Liveliness(0, 0, 0, 0, 0))
+    person = DrawnPerson(_STILL_SEED, 0.5, 0.48, 0.21, german, 4, Liveliness(0, 0, 0, 0, 0))
     filmed = replace(_scene((Shot(0.0, (replace(person, speech=None),), _STILL_SEED),), german), seconds=0.0)
     yield "still", filmed, _scene((Shot(0.0, (person,), _STILL_SEED),), german)
 
@@ -99,19 +99,19 @@ def _scene(shots: tuple[Shot, ...], said: Speech) -> Scene:
 
 
 def _solo(look: int, said: Speech) -> tuple[Shot, ...]:
-    return (Shot(0.0, (Person(look, 0.5, 0.47, 0.21, said, 11, _CALM),), look),)
+    return (Shot(0.0, (DrawnPerson(look, 0.5, 0.47, 0.21, said, 11, _CALM),), look),)
 
 
 def _pair(said: Speech) -> tuple[Shot, ...]:
-    speaker = Person(33_554_440, 0.30, 0.46, 0.19, said, 21, _CALM)
-    listener = Person(33_554_441, 0.72, 0.47, 0.18, None, 22, _LISTENING)
+    speaker = DrawnPerson(33_554_440, 0.30, 0.46, 0.19, said, 21, _CALM)
+    listener = DrawnPerson(33_554_441, 0.72, 0.47, 0.18, None, 22, _LISTENING)
     return (Shot(0.0, (listener, speaker), 33_554_442),)
 
 
 def _cut_up(said: Speech) -> tuple[Shot, ...]:
     """Return a close shot, an empty room, and the presenter again from elsewhere."""
     look = 33_554_455
-    close = Person(look, 0.45, 0.47, 0.21, said, 31, _CALM)
+    close = DrawnPerson(look, 0.45, 0.47, 0.21, said, 31, _CALM)
     far = replace(close, x=0.62, scale=0.19, motion_seed=32)
     return (
         Shot(0.0, (close,), look),

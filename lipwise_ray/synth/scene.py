@@ -25,7 +25,7 @@ RATE = Fraction(25)
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class DrawnPerson:
     """Someone in a shot.
 
     Attributes:
@@ -51,7 +51,7 @@ class Shot:
     """Persons that the camera sees from `start_s` on, back to front; nobody in an empty shot."""
 
     start_s: float
-    people: tuple[Person, ...]
+    people: tuple[DrawnPerson, ...]
     room_seed: int
 
 
@@ -121,7 +121,7 @@ class RenderedFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Cast:
-    person: Person
+    person: DrawnPerson
     look: Appearance
     motion: Motion
     track: F32Array
@@ -143,7 +143,7 @@ def draw_scene(scene: Scene) -> Iterator[RenderedFrame]:
         yield _draw(scene, cast, room, number, float(time_s), rng)
 
 
-def _cast(person: Person, scene: Scene, times_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> _Cast:
+def _cast(person: DrawnPerson, scene: Scene, times_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> _Cast:
     height, width = scene.size.height, scene.size.width
     home = Pose(person.x * width, person.y * height, person.scale * height)
     track = mouth_track(person.speech.phonemes, times_s) if person.speech else np.zeros((len(times_s), len(PARAMETERS)))

@@ -64,10 +64,13 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 def _presenters(width: int, height: int):
     """Return a picture of two drawn people whose faces are known."""
     pytest.importorskip("skia", reason="extra train is not installed")
-    from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
+    from lipwise_ray.synth.scene import Camera, DrawnPerson, Scene, Shot, draw_scene
     from lipwise_ray.values import Size
 
-    pair = (Person(91, x=0.3, y=0.45, scale=0.13, motion_seed=1), Person(92, x=0.7, y=0.5, scale=0.1, motion_seed=2))
+    pair = (
+        DrawnPerson(91, x=0.3, y=0.45, scale=0.13, motion_seed=1),
+        DrawnPerson(92, x=0.7, y=0.5, scale=0.1, motion_seed=2),
+    )
     nothing = np.zeros(0, np.float32)
     scene = Scene(Size(width, height), 0.04, (Shot(0.0, pair, 93),), nothing, Camera(noise=0))
     picture = next(draw_scene(scene))

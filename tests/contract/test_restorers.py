@@ -24,9 +24,9 @@ def test_the_bundled_restorer_sharpens_a_drawn_face(look: int) -> None:
     of the error goes at least, and most of the edges come back; the same crop gives the same pixels.
     """
     pytest.importorskip("skia", reason="extra train is not installed")
-    from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
+    from lipwise_ray.synth.scene import Camera, DrawnPerson, Scene, Shot, draw_scene
 
-    person = Person(_HELD_OUT + look, x=0.5, y=0.5, scale=0.3, motion_seed=look)
+    person = DrawnPerson(_HELD_OUT + look, x=0.5, y=0.5, scale=0.3, motion_seed=look)
     nothing = np.zeros(0, np.float32)
     scene = Scene(Size(360, 360), 0.04, (Shot(0.0, (person,), look),), nothing, Camera(noise=0))
     picture = next(draw_scene(scene))

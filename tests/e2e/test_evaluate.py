@@ -350,13 +350,14 @@ def test_as_a_user_runs_it(tmp_path: Path) -> None:
     assert records["presenter"]["gate"] == {"verdict": "not checked", "reasons": []}
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"report.html", "results.csv", "results.jsonl", "results.parquet"}
-    bounds = ("--set", "gate.min_lse_c=50.0", "--set", "gate.max_no_face_share=0.0")
+    bounds = ("--set", "gate.min_lse_c=50.0", "--set", "gate.max_no_face_share=0.0", "--set", "gate.min_sharpness=8")
     again = run("evaluate", *files[:2], "--out", tmp_path / "out", *told, *bounds)
     assert again.returncode == 0, again.stderr
     assert "0 frames measured" in again.stderr
     assert "2 done (1 to check)" in again.stderr
     assert re.search(r"share of frames without a face is \S+; it must be at most 0", again.stderr), again.stderr
     assert "LSE-C is" not in again.stderr  # which nobody measured
+    assert "sharpness" not in again.stderr  # which is measured where frames are rendered
     (tmp_path / "m.csv").write_text(f"id,video,reference\na,{FILM},{TRUE}\nb,{FILM},\nb,{FILM},nothing.mp4\n")
     third = run("evaluate", tmp_path / "m.csv", "--out", tmp_path / "m", *told)
     assert third.returncode == 1, third.stderr

@@ -173,7 +173,7 @@ def test_pixels_outside_the_face_are_the_sources(spec: ClipSpec, tmp_path: Path)
 
 
 def test_frames_without_the_face_are_untouched(tmp_path: Path) -> None:
-    """Where the face is missing the whole frame is the source's, to the bit."""
+    """Where the face is missing the whole frame is the source's, to the bit; a user's own faces are none in doubt."""
     from lipwise_ray.faces.tracks import Tracks
 
     write_clip(tmp_path / "v.mp4", ClipSpec(size=SIZE, frames=20))
@@ -184,7 +184,7 @@ def test_frames_without_the_face_are_untouched(tmp_path: Path) -> None:
         frame=frame,
         box=np.tile(np.array([50, 50, 110, 110], np.float32), (10, 1)),
         landmarks=np.zeros((10, 5, 2), np.float32),
-        score=np.ones(10, np.float32),
+        score=np.full(10, 0.3, np.float32),
         seen=np.ones(10, bool),
         shots=np.array([[0, 20]]),
         frames=20,

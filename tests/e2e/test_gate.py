@@ -27,6 +27,8 @@ min_score = 1.0
 min_face_share = 0.0
 [chunk]
 length_s = 0.6
+[composite]
+occlusion = false
 [engine]
 kind = "inline"
 [score]

@@ -46,10 +46,12 @@ def test_a_film_with_cuts(tmp_path: Path) -> None:
     assert record["sync"]["offset"] == 0
     assert record["sync"]["sync_confidence"] > 0.4
     assert record["sync"]["judge"] == "tiny_judge"
-    assert record["sound"]["speech_share"] > 0.9
+    assert record["sound"]["speech_by"] == "silero_vad"
+    assert record["sound"]["speech_share"] > 0.8
     assert json.loads((tmp_path / "inspect.json").read_text()) == record
     pictures = sorted(path.name for path in tmp_path.glob("*.jpg"))
-    assert pictures == ["face-0.jpg", "face-1.jpg"]
+    assert pictures == ["face-0.jpg", "face-1.jpg", "shot-0-person-0.jpg", "shot-2-person-0.jpg"]
+    assert [(one["person"], one["shot"]) for one in faces["people"]] == [(0, 0), (0, 2)]
     assert cv2.imread(str(tmp_path / "face-0.jpg")).std() > 20
 
 

@@ -24,12 +24,12 @@ from lipwise_ray.settings.layers import resolve
 from lipwise_ray.synth.clips import ToneSpec, write_sound
 from lipwise_ray.synth.footage import write_speech
 from tests.conftest import ROOT
-from tests.support.dub import PASSTHROUGH, QUICK, dub
+from tests.support.dub import BY_LEVEL, NOTHING_IN_FRONT, PASSTHROUGH, QUICK, dub
 from tests.support.embedder import write_embedder
 
 DEMO = ROOT / "manifests" / "demo"
 TWO, SOUND, OTHER = DEMO / "two-people.mp4", DEMO / "two-people.m4a", DEMO / "still.m4a"
-TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', QUICK)
+TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', NOTHING_IN_FRONT, QUICK)
 PARTS = {"left": slice(0, 240), "right": slice(240, 480)}
 
 
@@ -103,6 +103,31 @@ def test_the_person_of_a_portrait_is_dubbed(tmp_path: Path, people: dict[str, Pa
         json.loads(path.read_bytes()) for path in tmp_path.glob("out.state/runs/*/rows/*") if report.run_id in str(path)
     ]
     assert not mark["reused"]
+
+
+def test_a_portrait_finds_somebody_alone_whom_an_earlier_row_dubbed_without(tmp_path: Path) -> None:
+    """A video of one face that was dubbed without a portrait first is dubbed with one too."""
+    video = DEMO / "presenter.mp4"
+    with av.open(str(video)) as container:
+        frame = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    cv2.imwrite(str(tmp_path / "presenter.png"), frame)
+    told = _told(tmp_path)
+    rows = [_row("plain", video=video), _row("like", video=video, faces="like:presenter.png")]
+    for row in rows:
+        report = dub(tmp_path, [row], *told)
+        assert report.done == 1, report.outcomes
+    assert len(_boxes(tmp_path, "plain")) == len(_boxes(tmp_path, "like")) > 0
+
+
+def test_people_are_followed_as_far_as_they_can_be_told(tmp_path: Path) -> None:
+    """The result names what tells people apart; without an embedder nobody is followed over cuts, as a note says."""
+    for name, told in (("with", _told(tmp_path)), ("without", (*TINY, PASSTHROUGH))):
+        assert dub(tmp_path, [_row(name, faces="left")], *told, 'faces.follow="video"').done == 1
+    results = [json.loads(path.read_bytes()) for path in tmp_path.glob("out.state/jobs/*/result.json")]
+    found = {one["row_id"]: (one["people_by"], [note for note in one["notes"] if "follow" in note]) for one in results}
+    assert found["with"] == ("custom", [])
+    assert found["without"][0] == "place"
+    assert "needs an embedder" in found["without"][1][0]
 
 
 def test_nobody_is_like_the_portrait(tmp_path: Path, people: dict[str, Path]) -> None:
@@ -219,7 +244,7 @@ def test_many_channels_and_noise(tmp_path: Path) -> None:
     write_speech(tmp_path / "noisy.wav", (said + 1e-3 * rng.standard_normal(len(said))).astype(np.float32))
     write_sound(tmp_path / "eight.wav", ToneSpec(2.0, rate_hz=48000, channels=8, codec="pcm_s16le", tone_hz=300))
     speakers = [_speaker("left", tmp_path / "noisy.wav", 2.0), _speaker("right", tmp_path / "eight.wav")]
-    report = dub(tmp_path, [_row("mixed", audio=None, speakers=speakers)], *TINY, PASSTHROUGH)
+    report = dub(tmp_path, [_row("mixed", audio=None, speakers=speakers)], *TINY, PASSTHROUGH, BY_LEVEL)
     assert report.done == 1, report.outcomes
     with av.open(str(tmp_path / "out" / "mixed.mp4")) as video:
         assert video.streams.audio[0].codec_context.layout.nb_channels == 8

@@ -33,14 +33,13 @@ def test_a_photographed_face_is_told(shared: Path, tmp_path: Path) -> None:
     assert "1 rows: tiny_generator was made for drawn faces, and these look photographed" in page.read_text()
 
 
-def test_few_faces_are_looked_at() -> None:
-    """One of eight; flat ones look drawn, grainy ones photographed, and where there is none nothing is said."""
+def test_flat_faces_look_drawn() -> None:
+    """Grainy ones look photographed, and where there is none nothing is said."""
     flat, grainy = Smoothness(), Smoothness()
     rng = np.random.default_rng(1)
-    for _ in range(9):
+    for _ in range(2):
         flat.add(np.full((96, 96, 3), 0.5, np.float32))
         grainy.add(rng.random((96, 96, 3), np.float32))
-    assert (flat.faces, grainy.faces) == (2, 2)
     assert not looks_photographed(flat.total, flat.faces)
     assert looks_photographed(grainy.total, grainy.faces)
     assert not looks_photographed(0.0, 0)

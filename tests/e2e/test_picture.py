@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,21 @@ from pydantic import TypeAdapter
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from lipwise_ray.errors import SetupError
-from lipwise_ray.lipsync.compose import lower_face, paste_mask
+from lipwise_ray.lipsync.compose import lower_face, paste_mask, widest_lower_face
 from lipwise_ray.media.region import box_to_shown, pixel_map
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.state.plan_record import PlanRecord
+from lipwise_ray.values import F32Array, F64Array
 from tests.conftest import ROOT
-from tests.support.dub import LOSSLESS, dub
+from tests.support.dub import BY_LEVEL, LOSSLESS, NOTHING_IN_FRONT, dub
 from tests.support.seeded import seeded_weights
 
-TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', LOSSLESS)
+TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', NOTHING_IN_FRONT, LOSSLESS, BY_LEVEL)
+"""By the level the presenter says one thing: every frame is dubbed, also while a breath is drawn."""
+HEARD = 'lipsync.vad="silero_vad"'
 SHARP = 'restore.model="tiny_restorer"'
 SIDE = 96
+MaskOf = Callable[[F32Array, F64Array, int], F32Array]
 MANIFESTS = ROOT / "manifests"
 FRAMES = 100
 
@@ -56,11 +60,11 @@ def _plan(state: Path) -> Plan:
     return Plan.load(arrays, TypeAdapter(PlanRecord).validate_json((arrays.parent / "plan.json").read_bytes()))
 
 
-def _opacity(plan: Plan, number: int, height: int, width: int) -> Any:
+def _opacity(plan: Plan, number: int, height: int, width: int, mask_of: MaskOf = lower_face) -> Any:
     """Return the mask of a frame's face in the frame, shape (height, width)."""
     (face,) = plan.faces(number)
     to_shown = box_to_shown(face.crop_box, SIDE)
-    mask = paste_mask(SIDE, 0.1) * lower_face(face.landmarks, to_shown, SIDE)
+    mask = paste_mask(SIDE, 0.1) * mask_of(face.landmarks, to_shown, SIDE)
     return cv2.warpAffine(mask, pixel_map(to_shown), (width, height), flags=cv2.INTER_LINEAR)
 
 
@@ -81,9 +85,19 @@ def test_the_result_tells_how_faces_flicker(dubbed: Path) -> None:
     assert 0.5 < flicker["filmed"] < flicker["dubbed"] < 2 * flicker["filmed"]
 
 
+def test_the_result_tells_how_sharp_mouths_are(dubbed: Path) -> None:
+    """Beside the filmed mouth, at one face in eight."""
+    (result,) = [json.loads(path.read_bytes()) for path in (dubbed / "out.state").glob("jobs/*/result.json")]
+    sharpness = result["sharpness"]
+    assert sharpness["faces"] == -(-FRAMES // 8)
+    assert 0.5 < sharpness["sharpness"] < 1.5
+    assert sharpness["sharpness"] == pytest.approx(sharpness["dubbed"] / sharpness["filmed"], abs=0.01)
+
+
 def test_no_box_and_no_other_colour(dubbed: Path) -> None:
     """On a drawn presenter, restored: see `_see_nothing_of_the_mask`."""
-    _see_nothing_of_the_mask(_row()["video"], dubbed / "out" / "presenter.mkv", _plan(dubbed / "out.state"))
+    spoken = MANIFESTS / "demo" / "true" / "presenter.mp4"
+    _see_nothing_of_the_mask(_row()["video"], dubbed / "out" / "presenter.mkv", _plan(dubbed / "out.state"), spoken)
 
 
 @pytest.mark.parametrize("clip", ["grid_man", "grid_woman"])
@@ -92,21 +106,26 @@ def test_no_box_on_real_faces(tmp_path: Path, clip: str, shared: Path, yunet_fil
     row = {"id": clip, "video": shared / "clips" / f"{clip}.mpg", "audio": shared / "clips" / "speech_en.wav"}
     row |= {"output": f"{clip}.mkv", "length": "video"}
     settings = ('lipsync.model="tiny_generator"', LOSSLESS, 'lipsync.silence="off"', 'restore.model="none"')
+    settings = (*settings, 'faces.landmarks="none"')  # so that the plan tells where the mask is
     assert dub(tmp_path, [row], *settings, models=yunet_file.parent).done == 1
     _see_nothing_of_the_mask(row["video"], tmp_path / "out" / f"{clip}.mkv", _plan(tmp_path / "out.state"))
 
 
-def _see_nothing_of_the_mask(source: Path, result: Path, plan: Plan) -> None:
+def _see_nothing_of_the_mask(source: Path, result: Path, plan: Plan, spoken: Path | None = None) -> None:
     """Along the mask's edge the picture is no rougher than the filmed one and has its colours; past it nothing changed.
 
-    Aims: mean gradient at most 1.1 times the source's, mean CIEDE2000 at most 2.
+    That is past the mask of a jaw that hangs as low as it can. Drawn jaws open wide: where the new one ends the picture
+    is as rough as where somebody really says it, in `spoken`.
+
+    Aims: mean gradient at most 1.1 times that of the source or of `spoken`, mean CIEDE2000 at most 2.
     """
     rough: list[tuple[float, float]] = []
     shifts: list[float] = []
-    for number, (before, after) in enumerate(zip(_frames(source), _frames(result), strict=True)):
+    real = _frames(spoken or source)
+    for number, (before, after, said) in enumerate(zip(_frames(source), _frames(result), real, strict=True)):
         mask = _opacity(plan, number, *before.shape[:2])
         edge = (mask > 0.02) & (mask < 0.5)
-        rough.append((_gradient(before)[edge].mean(), _gradient(after)[edge].mean()))
+        rough.append((_gradient(said)[edge].mean(), _gradient(after)[edge].mean()))
         if number % 5 == 0:
             labs = (rgb2lab(image[..., ::-1]) for image in (before, after))
             shifts.append(float(deltaE_ciede2000(*labs)[edge].mean()))
@@ -114,7 +133,7 @@ def _see_nothing_of_the_mask(source: Path, result: Path, plan: Plan) -> None:
         _frames(source, "yuv420p"), _frames(result, "yuv420p"), range(FRAMES), strict=False
     ):
         height, width = before.shape[0] * 2 // 3, before.shape[1]
-        outside = cv2.dilate(_opacity(plan, number, height, width), np.ones((3, 3))) == 0
+        outside = cv2.dilate(_opacity(plan, number, height, width, widest_lower_face), np.ones((3, 3))) == 0
         assert np.array_equal(before[:height][outside], after[:height][outside])
         if width % 4 == 0 and height % 4 == 0:
             # Both chroma planes lie below the luma, two of their rows in one of the picture's.
@@ -123,8 +142,8 @@ def _see_nothing_of_the_mask(source: Path, result: Path, plan: Plan) -> None:
             planes = [one[height:].reshape(2, height // 2, width // 2) for one in (before, after)]
             assert np.array_equal(planes[0][:, far], planes[1][:, far])
         assert not np.array_equal(before, after)
-    filmed, made = np.mean(rough, axis=0)
-    assert made <= 1.1 * filmed
+    really, made = np.mean(rough, axis=0)
+    assert made <= 1.1 * really
     assert np.mean(shifts) <= 2
 
 
@@ -160,6 +179,15 @@ def test_chunks_and_reruns_do_not_show(dubbed: Path, tmp_path: Path, frames: int
     assert _hashes(tmp_path / "out" / "presenter.mkv") == _hashes(dubbed / "out" / "presenter.mkv")
 
 
+def test_chunks_do_not_show_in_how_faces_are_restored(tmp_path: Path) -> None:
+    """How much of a restored face is shown, and its detail, go by the frames around, in whichever chunk they are."""
+    steady = (*TINY, SHARP, 'restore.strength="auto"', "restore.smooth=1", "chunk.frames={}")
+    for frames in (40, 9):
+        sets = (text.format(frames) for text in steady)
+        assert dub(tmp_path, [_row(end=40 / 25)], *sets, out=f"cut{frames}").done == 1
+    assert _hashes(tmp_path / "cut9" / "presenter.mkv") == _hashes(tmp_path / "cut40" / "presenter.mkv")
+
+
 def _with_pause(folder: Path, source: Path, name: str, pause: tuple[float, float] | None, left: float = 0.0) -> Path:
     """Write a row's sound with silence in it, or with a share of what was there."""
     import soundfile
@@ -182,29 +210,31 @@ def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
     _mux(_row()["video"], own, clip)
     new = _with_pause(tmp_path, _row()["audio"], "new.wav", (1.0, 3.0))
     row = _row(video=clip, audio=new)
-    assert dub(tmp_path, [row], *TINY).done == 1
+    assert dub(tmp_path, [row], *TINY, HEARD).done == 1
     plan = _plan(tmp_path / "out.state")
     assert (plan.counts.frames_in_pauses or 0) >= 30
     filmed, shown = list(_frames(clip, "yuv420p")), list(_frames(tmp_path / "out" / "presenter.mkv", "yuv420p"))
     same = [np.array_equal(a, b) for a, b in zip(filmed, shown, strict=True)]
     assert all(same[32:68])
     assert not any(same[5:24])
-    assert 0 < plan.parts[0].opacity[28:32].min() < 1 or 0 < plan.parts[0].opacity[68:74].min() < 1
+    for fade in (plan.parts[0].opacity[22:32], plan.parts[0].opacity[68:78]):
+        assert ((fade > 0) & (fade < 1)).any()
     assert _motion(shown, 32, 68) <= 1.2 * _motion(filmed, 32, 68)
 
     talking = _row(audio=new)
     _mux(_row()["video"], _with_pause(tmp_path, _row()["audio"], "talk.wav", None), tmp_path / "talks.mp4")
     talking["video"] = tmp_path / "talks.mp4"
-    assert dub(tmp_path, [talking], *TINY, out="closed").done == 1
+    assert dub(tmp_path, [talking], *TINY, HEARD, out="closed").done == 1
     closed = list(_frames(tmp_path / "closed" / "presenter.mkv", "yuv420p"))
-    assert _plan(tmp_path / "closed.state").counts.frames_in_pauses == 0
-    assert not any(np.array_equal(a, b) for a, b in zip(filmed[35:65], closed[35:65], strict=True))
-    assert _motion(closed, 35, 65) <= 1.2 * _motion(filmed, 35, 65)
+    # At 2.05 s the presenter draws breath.
+    assert _plan(tmp_path / "closed.state").parts[0].opacity[35:50].min() == 1
+    assert not any(np.array_equal(a, b) for a, b in zip(filmed[35:50], closed[35:50], strict=True))
+    assert _motion(closed, 35, 50) <= 1.2 * _motion(filmed, 35, 50)
 
     talking["audio"] = _with_pause(tmp_path, _row()["audio"], "murmur.wav", (1.0, 3.0), left=0.004)
     for silence in ("closed", "off"):
         setting = f'lipsync.silence="{silence}"'
-        assert dub(tmp_path, [talking], *TINY, setting, out=f"murmur-{silence}").done == 1
+        assert dub(tmp_path, [talking], *TINY, HEARD, setting, out=f"murmur-{silence}").done == 1
     rest, go_on = (list(_frames(tmp_path / f"murmur-{one}" / "presenter.mkv", "yuv420p")) for one in ("closed", "off"))
     assert _motion(rest, 35, 65) < _motion(go_on, 35, 65)
 

@@ -24,12 +24,12 @@ from lipwise_ray.resources import models_folder
 from lipwise_ray.state.plan_record import PlanRecord
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip
 from tests.conftest import ROOT
-from tests.support.dub import LOSSLESS, PASSTHROUGH, QUICK, dub
+from tests.support.dub import LOSSLESS, NOTHING_IN_FRONT, PASSTHROUGH, QUICK, dub
 from tests.support.seeded import seeded_weights
 
 DEMO = ROOT / "manifests" / "demo"
 SOUND, OTHER = DEMO / "two-people.m4a", DEMO / "still.m4a"
-TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"')
+TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', NOTHING_IN_FRONT)
 JUDGED = 'score.judge="tiny_judge"'
 
 

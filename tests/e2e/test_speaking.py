@@ -12,10 +12,16 @@ import pytest
 
 from lipwise_ray.values import Size
 from tests.conftest import ROOT
-from tests.support.dub import QUICK, dub
+from tests.support.dub import NOTHING_IN_FRONT, QUICK, dub
 
 DEMO = ROOT / "manifests" / "demo"
-TINY = ('lipsync.model="tiny_generator"', 'detect.detector="tiny"', 'faces.expert="tiny_expert"', QUICK)
+TINY = (
+    'lipsync.model="tiny_generator"',
+    'detect.detector="tiny"',
+    NOTHING_IN_FRONT,
+    'faces.expert="tiny_expert"',
+    QUICK,
+)
 _HELD_OUT = 1 << 24
 
 
@@ -116,7 +122,7 @@ def test_the_speaker_is_found_in_19_of_20_clips(tmp_path: Path) -> None:
     """
     pytest.importorskip("skia", reason="extra train is not installed")
     from lipwise_ray.synth.footage import write_scene
-    from lipwise_ray.synth.scene import Camera, Person, Scene, Shot
+    from lipwise_ray.synth.scene import Camera, DrawnPerson, Scene, Shot
     from lipwise_ray.synth.sentences import sentence
     from lipwise_ray.synth.speech import Voice, speak
 
@@ -128,7 +134,7 @@ def test_the_speaker_is_found_in_19_of_20_clips(tmp_path: Path) -> None:
         )
         side = int(rng.integers(2))
         people = [
-            Person(_HELD_OUT + 40 * number + who, x, 0.47, float(rng.uniform(0.16, 0.2)), speech, 7 * number + who)
+            DrawnPerson(_HELD_OUT + 40 * number + who, x, 0.47, float(rng.uniform(0.16, 0.2)), speech, 7 * number + who)
             for who, (x, speech) in enumerate(
                 zip((0.28, 0.73), (heard, unheard if number % 2 else None)[:: 1 - 2 * side], strict=True)
             )

@@ -1,4 +1,4 @@
-"""How `state_v1` was made: run once, on the tree of commit 657e1b8; kept to say what is in it.
+"""How `state_v1` was made: run once a version of the pipeline, last for 7; kept to say what is in it.
 
     python -m tests.golden.make_state_v1
 
@@ -60,6 +60,7 @@ backoff_s = 0
 [lipsync]
 model = "tiny_generator"
 precision = "float32"
+vad = "none"
 
 [detect]
 detector = "tiny"

@@ -36,6 +36,10 @@ INLINE = 'engine.kind="inline"'
 PASSTHROUGH = 'lipsync.model="passthrough"'
 UNJUDGED = 'score.judge="none"'
 LOSSLESS = 'encode.codec="ffv1"'
+BY_LEVEL = 'lipsync.vad="none"'
+"""For made-up sounds, which are no speech to a network that knows voices."""
+NOTHING_IN_FRONT = "composite.occlusion=false"
+"""For drawn faces, before which nothing is: frames are not compared with those around."""
 QUICK = 'encode.preset="ultrafast"'
 """Also the one to compare files by: x264's macroblock tree, which slower presets use, reads memory that nobody wrote on
 CPUs with AVX-512, and a few coded bytes differ from run to run."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 import lipwise_ray.faces
 import lipwise_ray.lipsync
 from lipwise_ray.faces.select import CropRules
-from lipwise_ray.lipsync.renderer import Blend
+from lipwise_ray.lipsync.frame_job import Blend
 from lipwise_ray.pipeline.analysis.face_detection import crop_rules
 from lipwise_ray.pipeline.dubbing.render_chunk import blend_of
 from lipwise_ray.settings.model import Settings

@@ -28,6 +28,8 @@ def test_later_layers_win_key_by_key() -> None:
         ({"detect": {"stride": "2"}}, r"detect.stride = '2': it should be .*integer"),
         ({"encode": {"codec": "h264"}}, r"encode.codec = 'h264': .*libx264"),
         ({"faces": {"pads": [1, 2]}}, r"faces.pads"),
+        ({"restore": {"strength": "0.5"}}, r"restore.strength = '0.5': it should be 'auto' or a number\.$"),
+        ({"restore": {"strength": 2}}, r"restore.strength = 2: it should be less than or equal to 1\.$"),
         ({"source": {"still_rate": "fast"}}, r"still_rate"),
         ({"limits": {"gb": float("inf")}}, r"limits.gb = .*: it should be .*finite"),
         ({"engine": {"stall_s": float("nan")}}, r"engine.stall_s = "),
@@ -79,6 +81,25 @@ def test_every_shipped_job_file_is_valid() -> None:
         resolve([(name, read_preset(jobs_folder(), name))])
     with pytest.raises(SettingsError, match='did you mean "quality"'):
         read_preset(jobs_folder(), "qualty")
+
+
+def test_parity_has_no_rule_that_the_original_lacks() -> None:
+    """Every detection is a face, of its shot, and is dubbed; nothing looks for people, jaws or pauses."""
+    settings = resolve([("parity", read_preset(jobs_folder(), "parity"))])
+    faces, composite = settings.faces, settings.composite
+    assert (faces.min_confidence, faces.follow, faces.min_face_px, faces.max_yaw_deg) == (0, "shot", 0, 90)
+    assert (faces.embedder, faces.landmarks, faces.align) == ("none", "none", False)
+    assert (faces.pads, faces.pads_share) == ((0, 10, 0, 0), (0, 0, 0, 0))
+    assert (composite.mask, composite.occlusion, composite.parser) == ("box", False, "none")
+    assert (settings.lipsync.vad, settings.lipsync.silence) == ("none", "off")
+    assert (settings.restore.model, settings.restore.upscale.model) == ("none", "none")
+
+
+def test_fast_leaves_out_what_costs() -> None:
+    """No landmarks are needed for its mask, nothing is looked for in front of faces, and nothing is restored."""
+    settings = resolve([("fast", read_preset(jobs_folder(), "fast"))])
+    assert (settings.composite.mask, settings.composite.occlusion, settings.composite.parser) == ("soft", False, "none")
+    assert (settings.restore.model, settings.restore.smooth) == ("none", 0)
 
 
 def test_files_that_are_no_toml(tmp_path: Path) -> None:
@@ -143,3 +164,9 @@ def test_the_document_is_what_the_settings_are() -> None:
     assert found["restore.upscale.tile_px"].default == "`256`"
     assert found["lipsync.checkpoint"].default == "-"
     assert not [one for one in found.values() if "typing" in one.kind or "<" in one.kind]
+
+
+def test_a_gate_that_nothing_can_pass_is_a_mistake() -> None:
+    """A bound on the score needs somebody who scores."""
+    with pytest.raises(SettingsError, match=r"score\.judge is none"):
+        resolve([("job.toml", {"score": {"judge": "none"}, "gate": {"min_lse_c": 1.0}})])

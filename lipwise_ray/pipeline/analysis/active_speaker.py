@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipwise_ray.faces.select import every_face, rivals, select_faces
+from lipwise_ray.faces.select import every_face, select_faces
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.index import FrameIndex
-from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.pipeline.analysis.crops import resampled
@@ -29,8 +29,11 @@ _SIDE_PX = 96
 _WINDOW_FRAMES = 5
 _COLUMNS_A_FRAME = 80 / 25
 _VOICED_SHARE = 0.5
-_DOUBT_WINDOWS = 25
 _BLOCK_WINDOWS = 250
+
+DOUBT_WINDOWS = 25
+"""As many windows of no agreement are added: a few that agree may do so by chance."""
+
 LISTENED_PAUSE_S = 0.3
 """Pauses of the original audio that are no speech."""
 
@@ -85,81 +88,107 @@ class SpeakerScores:
         """
         rows = np.isin(self.track, list(tracks))
         heard = int(self.windows[rows].sum())
-        return max(0.0, float((self.total[rows].sum(axis=0) / (heard + _DOUBT_WINDOWS)).max())) if heard else 0.0
+        return max(0.0, float((self.total[rows].sum(axis=0) / (heard + DOUBT_WINDOWS)).max())) if heard else 0.0
 
 
-def listen(
-    info: VideoInfo,
-    index: FrameIndex,
-    recipe: FrameRecipe,
-    span: Span,
-    tracks: Tracks,
-    expert: SpeakerExpert,
-    mel: FloatArray,
-    voiced: BoolArray,
-    lead_s: Fraction,
-    *,
-    threads: int,
-    salvage: bool,
-    on_frame: Callable[[], None],
-) -> SpeakerScores:
-    """Compare the lips of source frames ``[start, stop)`` with the original audio.
+@dataclass(frozen=True, slots=True)
+class FaceFootage:
+    """Faces in a stretch of a video, to be read.
 
-    Looked at are windows of 5 frames at 25 a second that begin in the span and are mostly voiced, in shots with more
-    than one person.
+    Attributes:
+        reader: Reads the frames.
+        index: Of the video.
+        recipe: What is done to frames first.
+        span: The stretch, in source frames.
+        tracks: The video's smoothed tracks.
+        numbers: Those to look at.
+        on_frame: Called for every decoded frame, and now and then while networks compute.
+    """
+
+    reader: VideoReader
+    index: FrameIndex
+    recipe: FrameRecipe
+    span: Span
+    tracks: Tracks
+    numbers: Sequence[int]
+    on_frame: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalAudio:
+    """The audio of a video as it was recorded.
+
+    Attributes:
+        mel: Shape (columns, 80).
+        voiced: Which of its columns hold speech, shape (columns,).
+        lead_s: How much later than the audio the first frame is shown.
+    """
+
+    mel: FloatArray
+    voiced: BoolArray
+    lead_s: Fraction
+
+
+def listen(footage: FaceFootage, audio: OriginalAudio, expert: SpeakerExpert) -> SpeakerScores:
+    """Compare lips with the original audio.
+
+    Looked at are windows of 5 frames at 25 a second that begin in the stretch and are mostly voiced.
 
     Args:
-        info: The video.
-        index: Its frames.
-        recipe: Steps that prepare them.
-        span: Part of the video.
-        tracks: Its smoothed tracks.
+        footage: Whose lips.
+        audio: The audio.
         expert: Tells how well lips and sound agree.
-        mel: Of the video's own sound, shape (columns, 80).
-        voiced: Mask of the columns that hold speech.
-        lead_s: Seconds by which the first frame is shown later than that audio.
-        threads: Of the decoder.
-        salvage: Work with what decodes.
-        on_frame: Called for every decoded frame.
     """
-    grid = resampled(index)
-    columns = np.floor(np.arange(len(grid)) * _COLUMNS_A_FRAME + float(lead_s) * 80 + 1e-6).astype(np.int64)
+    parts = [SpeakerScores(np.zeros(0, np.int64), np.zeros((0, expert.offsets)), np.zeros(0, np.int64))]
+    for _, track, total, windows in agreements(footage, audio, expert):
+        parts.append(SpeakerScores(np.array([track]), total[None], np.array([windows])))
+    return SpeakerScores.joined(parts)
+
+
+def agreements(
+    footage: FaceFootage, audio: OriginalAudio, expert: SpeakerExpert, part_frames: int | None = None
+) -> Iterator[tuple[int, int, F64Array, int]]:
+    """Yield the agreement of lips with audio, as `listen` adds it up: part, track, sums of cosines, windows.
+
+    Args:
+        footage: Whose lips.
+        audio: The audio.
+        expert: Tells how well lips and sound agree.
+        part_frames: Windows are told apart by this part of the video's grid in which they begin; the same part may
+            come twice. None adds up whatever was looked at together.
+    """
+    grid, span, mel, recipe = resampled(footage.index), footage.span, audio.mel, footage.recipe
+    columns = np.floor(np.arange(len(grid)) * _COLUMNS_A_FRAME + float(audio.lead_s) * 80 + 1e-6).astype(np.int64)
     begins = [
         int(n)
         for n in np.flatnonzero((grid >= span.start) & (grid < span.stop))
         if n + _WINDOW_FRAMES <= len(grid)
         and 0 <= columns[n] <= len(mel) - _WINDOW_COLUMNS
-        and voiced[columns[n] : columns[n] + _WINDOW_COLUMNS].mean() >= _VOICED_SHARE
+        and audio.voiced[columns[n] : columns[n] + _WINDOW_COLUMNS].mean() >= _VOICED_SHARE
     ]
-    faces = _rival_boxes(tracks, span, grid, begins)
-    parts = [SpeakerScores(np.zeros(0, np.int64), np.zeros((0, expert.offsets)), np.zeros(0, np.int64))]
-    with VideoReader(
-        info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
-    ) as reader:
-        for start in range(0, len(begins), _BLOCK_WINDOWS):
-            block = begins[start : start + _BLOCK_WINDOWS]
-            needed = [n for n in sorted({n + k for n in block for k in range(_WINDOW_FRAMES)}) if int(grid[n]) in faces]
-            crops: dict[int, dict[int, U8Array]] = {}
-            for n, decoded in zip(needed, reader.read_order(int(grid[n]) for n in needed), strict=True):
-                frame = recipe.apply(decoded)
-                for track, box in faces[int(grid[n])]:
-                    crop = read_region(frame, recipe.canvas, box_to_shown(box, _SIDE_PX), _SIDE_PX)
-                    crops.setdefault(track, {})[n] = np.rint(crop * 255).astype(np.uint8)
-                on_frame()
+    faces = _boxes(footage, grid, begins)
+    for start in range(0, len(begins), _BLOCK_WINDOWS):
+        block = begins[start : start + _BLOCK_WINDOWS]
+        needed = [n for n in sorted({n + k for n in block for k in range(_WINDOW_FRAMES)}) if int(grid[n]) in faces]
+        crops: dict[int, dict[int, U8Array]] = {}
+        for n, decoded in zip(needed, footage.reader.read_order(int(grid[n]) for n in needed), strict=True):
+            frame = recipe.apply(decoded)
+            for track, box in faces[int(grid[n])]:
+                crop = read_region(frame, recipe.canvas, box_to_shown(box, _SIDE_PX), _SIDE_PX)
+                crops.setdefault(track, {})[n] = np.rint(crop * 255).astype(np.uint8)
+            footage.on_frame()
+        for part, begun in itertools.groupby(block, lambda n: n // part_frames if part_frames else 0):
+            windows = list(begun)
             for track, lips in crops.items():
-                total, windows = expert.agreement(lips, mel, [n for n in block if n in lips], columns)
-                parts.append(SpeakerScores(np.array([track]), total[None], np.array([windows])))
-                on_frame()
-    return SpeakerScores.joined(parts)
+                yield part, track, *expert.agreement(lips, mel, [n for n in windows if n in lips], columns)
+                footage.on_frame()
 
 
-def _rival_boxes(
-    tracks: Tracks, span: Span, grid: I64Array, begins: list[int]
-) -> dict[int, list[tuple[int, F32Array]]]:
-    """Return (track, box) of every face of a stretch in shots with several people, by frame."""
+def _boxes(footage: FaceFootage, grid: I64Array, begins: list[int]) -> dict[int, list[tuple[int, F32Array]]]:
+    """Return (track, box) of every face of a stretch to look at, by frame."""
+    tracks, span = footage.tracks, footage.span
     stop = int(grid[min(begins[-1] + _WINDOW_FRAMES, len(grid) - 1)]) + 1 if begins else span.start
-    numbers = rivals(tracks)
-    here = np.isin(tracks.track, numbers) & (tracks.frame >= span.start) & (tracks.frame < stop)
+    here = np.isin(tracks.track, footage.numbers) & (tracks.frame >= span.start) & (tracks.frame < stop)
     columns = {name: getattr(tracks, name)[here] for name in ("track", "frame", "box", "landmarks", "score", "seen")}
     near = replace(tracks, **columns)
     chosen = select_faces(near, near.numbers, every_face(_PADS, _PADS_SHARE))

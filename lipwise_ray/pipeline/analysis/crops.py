@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from lipwise_ray.faces.detections import FaceDetector
-from lipwise_ray.faces.tracks import Tracks, smooth
+from lipwise_ray.faces.smoothing import smooth
+from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.lipsync.mel import mel_spectrogram
 from lipwise_ray.lipsync.windows import CROP_RATE_HZ
 from lipwise_ray.media.audio import extract_network_audio

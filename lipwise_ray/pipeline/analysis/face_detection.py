@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 
-from lipwise_ray.faces.detections import LANDMARKS, DetectedFaces, Detections, FaceDetector
+from lipwise_ray.faces.colour import COLOURS
+from lipwise_ray.faces.detections import LANDMARKS, Detections, FaceDetector
 from lipwise_ray.faces.select import CropRules
-from lipwise_ray.faces.shots import ChangeMeter, shots
+from lipwise_ray.faces.shots import shots
 from lipwise_ray.faces.tracks import Tracks, link
 from lipwise_ray.lipsync.background import Background
-from lipwise_ray.media.frames import FrameRecipe, SmallImage, small_image
+from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.pipeline.analysis.looks import FaceFinder, Look
+from lipwise_ray.pipeline.analysis.stretch import LookedAt, SearchedVideo
 from lipwise_ray.settings.model import DetectSettings, Settings
-from lipwise_ray.values import Size, Span
+from lipwise_ray.values import BoolArray, F32Array, Size, Span
 
 _QUEUE = 16
 _FADE_S = 0.12
@@ -37,9 +40,9 @@ def scan(
 ) -> Detections:
     """Look for faces in frames ``[start, stop)``.
 
-    Looks at every `stride`-th frame of the video and at the first frame after a cut, so what is
-    found does not depend on where the stretch begins: the frame before it is read too, for the
-    change measure.
+    Looks at every `stride`-th frame of the video and at the first and last frames of shots, from near at faces that the
+    detector is not sure of; and at the frames between two such where faces come, go, or may have jumped. What is found
+    does not depend on where the stretch begins and ends: frames next to it are read too, as far as they matter.
 
     Args:
         info: The video.
@@ -52,47 +55,21 @@ def scan(
         salvage: Work with what decodes.
         on_frame: Called for every frame of the stretch.
     """
-    first = max(0, span.start - 1)
-    meter = ChangeMeter()
-    looked: list[int] = []
-    found: list[tuple[int, DetectedFaces]] = []
-    change: list[float] = []
-    batch: list[tuple[int, SmallImage]] = []
 
-    def pictures() -> list[tuple[int, DetectedFaces]]:
-        images = [picture.image_bgr for _, picture in batch]
-        if detector.together:  # a batch that a chunk's end cuts short is filled up, so that chunks do not show
-            images += images[-1:] * (settings.batch_frames - len(images))
-        results = detector.detect(images)[: len(batch)]
-        return [
-            (number, faces.keep(settings.min_size_px).scaled(picture.scale_x, picture.scale_y))
-            for (number, picture), faces in zip(batch, results, strict=True)
-        ]
+    def open_reader() -> VideoReader:
+        return VideoReader(
+            info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
+        )
 
-    with VideoReader(
-        info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
-    ) as reader:
-
-        def small() -> Iterator[tuple[int, SmallImage]]:
-            for number, frame in enumerate(reader.read(first, span.stop), first):
-                yield number, small_image(frame, recipe, settings.size_px)
-
-        with Background(small, _QUEUE) as stream:
-            for number, picture in stream:
-                score = meter.measure(picture.image_bgr)
-                if number < span.start:
-                    continue
-                change.append(score)
+    footage = SearchedVideo(open_reader, recipe, settings, len(index))
+    stretch = LookedAt(footage, FaceFinder(detector, recipe, settings), span)
+    with Background(lambda: footage.read(stretch.reads), _QUEUE) as stream:
+        for scanned in stream:
+            stretch.add(scanned)
+            if scanned.number in span:
                 on_frame()
-                if number % settings.stride == 0 or score >= settings.cut_threshold:
-                    looked.append(number)
-                    batch.append((number, picture))
-                if len(batch) >= settings.batch_frames:
-                    found += pictures()
-                    batch.clear()
-    if batch:
-        found += pictures()
-    return _table(looked, found, change)
+    looks = stretch.finished()
+    return _table(looks, stretch.changes(span), stretch.is_blend)
 
 
 def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tracks:
@@ -107,7 +84,7 @@ def linked(found: Detections, size: Size, rate: float, settings: Settings) -> Tr
     detect = settings.detect
     return link(
         found,
-        shots(found.change, detect.cut_threshold),
+        shots(found.change, found.is_blend, detect.cut_threshold),
         size,
         max_gap_frames=max(detect.stride, round(settings.faces.max_gap_s * rate)),
         stride=detect.stride,
@@ -134,12 +111,17 @@ def crop_rules(settings: Settings, rate: Fraction) -> CropRules:
     )
 
 
-def _table(looked: list[int], found: list[tuple[int, DetectedFaces]], change: list[float]) -> Detections:
+def _table(looks: list[Look], change: F32Array, is_blend: BoolArray) -> Detections:
+    found = [look.faces for look in looks]
     return Detections(
-        looked=np.array(looked, np.int64),
-        frame=np.array([number for number, faces in found for _ in faces.score], np.int64),
-        box=np.concatenate([f.box for _, f in found]) if found else np.zeros((0, 4), np.float32),
-        landmarks=np.concatenate([f.landmarks for _, f in found]) if found else np.zeros((0, LANDMARKS, 2), np.float32),
-        score=np.concatenate([f.score for _, f in found]) if found else np.zeros(0, np.float32),
-        change=np.array(change, np.float32),
+        looked=np.array([look.number for look in looks], np.int64),
+        frame=np.repeat(
+            np.array([look.number for look in looks], np.int64), np.array([len(f.score) for f in found], np.int64)
+        ),
+        box=np.concatenate([np.zeros((0, 4), np.float32), *(f.box for f in found)]),
+        landmarks=np.concatenate([np.zeros((0, LANDMARKS, 2), np.float32), *(f.landmarks for f in found)]),
+        score=np.concatenate([np.zeros(0, np.float32), *(f.score for f in found)]),
+        colour=np.concatenate([np.zeros((0, COLOURS), np.float32), *(look.colour for look in looks)]),
+        change=change,
+        is_blend=is_blend,
     )

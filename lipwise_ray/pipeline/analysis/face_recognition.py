@@ -1,18 +1,19 @@
-"""Likeness to a portrait: embeddings of every track, chunk by chunk, and of the portrait's face."""
+"""Face recognition: embeddings of every track, chunk by chunk, and of a portrait's face."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.detections import FaceDetector
+from lipwise_ray.faces.embedder import SIDE_PX, TEMPLATE, FaceEmbedder
+from lipwise_ray.faces.embeddings import FaceEmbeddings
+from lipwise_ray.faces.people import People, find_people
 from lipwise_ray.faces.select import usable_landmarks, yaw_degrees
-from lipwise_ray.faces.sface import SIDE_PX, TEMPLATE, SFace
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.lipsync.align import aligned_to_shown
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
@@ -21,72 +22,17 @@ from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import read_region
 from lipwise_ray.pipeline.analysis.face_detection import scan
-from lipwise_ray.settings.model import DetectSettings
-from lipwise_ray.storage.arrays import ArraySpec, read_npz
-from lipwise_ray.values import F32Array, F64Array, I64Array, Span
+from lipwise_ray.settings.model import DetectSettings, FacesSettings
+from lipwise_ray.values import F32Array, Span
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_FACES_A_TRACK = 6
-"""Faces of a track that are embedded in a stretch, one from each of its parts."""
+_FEWEST_FACES, _MOST_FACES, _PART_FRAMES = 6, 24, 500
+"""A track is embedded by one face from each of its parts, which are six, or more where they would be longer."""
 
-_ARRAYS = {"track": ArraySpec("int64", ("T",)), "total": ArraySpec("float64", ("T", "V"))}
-
-
-@dataclass(frozen=True, slots=True)
-class FaceEmbeddings:
-    """Embeddings of faces, summed over the frames that were looked at.
-
-    Attributes:
-        track: Shape (T,).
-        total: Sums of embeddings of length 1, shape (T, values).
-    """
-
-    track: I64Array
-    total: F64Array
-
-    def save(self, path: Path) -> None:
-        """Write as .npz."""
-        np.savez_compressed(path, track=self.track, total=self.total)
-
-    @staticmethod
-    def load(path: Path) -> FaceEmbeddings:
-        """Read the embeddings that `save` wrote.
-
-        Raises:
-            ValueError: The file is damaged.
-        """
-        return FaceEmbeddings(**read_npz(path, _ARRAYS))
-
-    @staticmethod
-    def joined(parts: Sequence[FaceEmbeddings]) -> FaceEmbeddings:
-        """Return several chunks' embeddings as one; tracks may occur more than once."""
-        return FaceEmbeddings(
-            np.concatenate([part.track for part in parts]), np.concatenate([part.total for part in parts])
-        )
-
-    def of(self, tracks: Iterable[int]) -> F64Array | None:
-        """Return the embedding of some tracks, of one person, of length 1; None where none was embedded."""
-        total = self.total[np.isin(self.track, list(tracks))].sum(axis=0)
-        length = float(np.linalg.norm(total))
-        return total / length if length else None
-
-    def likeness(self, portrait: FaceEmbeddings, least: float) -> Callable[[list[int]], float]:
-        """Return a function that compares a person's tracks with a portrait.
-
-        Args:
-            portrait: Of `embed_portrait`.
-            least: Smaller cosines are no likeness.
-        """
-        wanted = portrait.of([0])
-
-        def cosine(tracks: list[int]) -> float:
-            seen = self.of(tracks)
-            found = float(seen @ wanted) if seen is not None and wanted is not None else -np.inf
-            return found if found >= least else -np.inf
-
-        return cosine
+_LEAST_PX, _MOST_YAW_DEG = 32.0, 50.0
+"""Blurred faces of 26 px have a cosine of 0.9 with each other, whosever they are."""
 
 
 def embed_tracks(
@@ -95,13 +41,15 @@ def embed_tracks(
     recipe: FrameRecipe,
     span: Span,
     tracks: Tracks,
-    embedder: SFace,
+    embedder: FaceEmbedder,
     *,
     threads: int,
     salvage: bool,
     on_frame: Callable[[], None],
 ) -> FaceEmbeddings:
-    """Embed the faces of source frames ``[start, stop)``: a few of each track, those that are turned least.
+    """Embed the faces of source frames ``[start, stop)``: those of the few of each track that lie there.
+
+    Which ones these are follows from the whole track, so that chunks do not show.
 
     Args:
         info: The video.
@@ -116,23 +64,51 @@ def embed_tracks(
     """
     # A user's tracks may have boxes alone.
     tracks = replace(tracks, landmarks=usable_landmarks(tracks.landmarks, tracks.box))
-    rows = np.array([row for number in tracks.numbers for row in _best(tracks, number, span)], np.int64)
+    rows = np.array([row for number in tracks.numbers for row in _clearest(tracks, number)], np.int64)
+    rows = rows[(tracks.frame[rows] >= span.start) & (tracks.frame[rows] < span.stop)]
+    if not len(rows):
+        return FaceEmbeddings.empty()
     rows = rows[np.argsort(tracks.frame[rows], kind="stable")]
-    total: dict[int, F64Array] = {}
+    faces: list[F32Array] = []
     with VideoReader(
         info.path, info.stream_index, index, threads=threads, salvage=salvage, deinterlace=recipe.deinterlace
     ) as reader:
         for row, decoded in zip(rows, reader.read_order(int(tracks.frame[row]) for row in rows), strict=True):
-            face = embedding(recipe.apply(decoded), recipe, tracks.landmarks[row], embedder)
-            number = int(tracks.track[row])
-            total[number] = total.get(number, 0) + face.astype(np.float64)
+            faces.append(embedding(recipe.apply(decoded), recipe, tracks.landmarks[row], embedder))
             on_frame()
-    values = np.array(list(total.values()), np.float64).reshape(-1, embedder.values)
-    return FaceEmbeddings(np.array(list(total), np.int64), values)
+    found = np.array(faces, np.float64).reshape(-1, embedder.values)
+    return FaceEmbeddings(tracks.track[rows], found, np.array([embedder.same]))
+
+
+def embed_whole(
+    info: VideoInfo, index: FrameIndex, recipe: FrameRecipe, tracks: Tracks, embedder: FaceEmbedder
+) -> FaceEmbeddings:
+    """Embed the faces of a whole video, as `embed_tracks` does those of its parts."""
+    everything = Span(0, len(index))
+    found = embed_tracks(
+        info, index, recipe, everything, tracks, embedder, threads=1, salvage=False, on_frame=lambda: None
+    )
+    return FaceEmbeddings.joined([found])
+
+
+def followed_people(tracks: Tracks, faces: FacesSettings, embeddings: FaceEmbeddings | None) -> People:
+    """Return the people of a video, over cuts unless settings forbid that or nothing tells them apart.
+
+    Args:
+        tracks: Of the whole video.
+        faces: Settings of faces.
+        embeddings: Of the tracks; None without an embedder.
+    """
+    return find_people(tracks, faces.min_confidence, embeddings, over_cuts=faces.follow != "shot")
 
 
 def embed_portrait(
-    info: VideoInfo, index: FrameIndex, detector: FaceDetector, embedder: SFace, settings: DetectSettings, name: str
+    info: VideoInfo,
+    index: FrameIndex,
+    detector: FaceDetector,
+    embedder: FaceEmbedder,
+    settings: DetectSettings,
+    name: str,
 ) -> FaceEmbeddings:
     """Embed the one face of a portrait.
 
@@ -163,24 +139,25 @@ def embed_portrait(
     with VideoReader(info.path, info.stream_index, index) as reader:
         frame = recipe.apply(next(reader.read_order(iter([0]))))
         face = embedding(frame, recipe, detections.landmarks[faces[0]], embedder)
-    return FaceEmbeddings(np.zeros(1, np.int64), face[None].astype(np.float64))
+    return FaceEmbeddings(np.zeros(1, np.int64), face[None].astype(np.float64), np.array([embedder.same]))
 
 
-def _best(tracks: Tracks, number: int, span: Span) -> list[int]:
-    """Return rows of a track in a stretch: of each part the one that was seen and is turned least."""
-    first = tracks.rows(number).start
-    here = first + np.flatnonzero(
-        (tracks.frame[tracks.rows(number)] >= span.start) & (tracks.frame[tracks.rows(number)] < span.stop)
-    )
-    seen = here[tracks.seen[here]]
-    here = seen if len(seen) else here
+def _clearest(tracks: Tracks, number: int) -> list[int]:
+    """Return rows of a track: of each of its parts the one that was seen and is turned least.
+
+    Faces that are small or turned far tell nobody from another, and are left out.
+    """
+    rows = tracks.rows(number)
+    here = np.arange(rows.start, rows.stop)
+    here = here[tracks.seen[here]] if tracks.seen[here].any() else here
     turned = np.abs(yaw_degrees(tracks.landmarks[here]))
-    return [
-        int(part[np.argmin(turned[np.isin(here, part)])]) for part in np.array_split(here, _FACES_A_TRACK) if len(part)
-    ]
+    is_clear = ((tracks.box[here, 2:] - tracks.box[here, :2]).min(axis=1) >= _LEAST_PX) & (turned <= _MOST_YAW_DEG)
+    here, turned = here[is_clear], turned[is_clear]
+    parts = min(_MOST_FACES, max(_FEWEST_FACES, -(-(rows.stop - rows.start) // _PART_FRAMES)))
+    return [int(here[part[turned[part].argmin()]]) for part in np.array_split(np.arange(len(here)), parts) if len(part)]
 
 
-def embedding(frame: VideoFrame, recipe: FrameRecipe, landmarks: F32Array, embedder: SFace) -> F32Array:
+def embedding(frame: VideoFrame, recipe: FrameRecipe, landmarks: F32Array, embedder: FaceEmbedder) -> F32Array:
     """Return the embedding of a face, of length 1.
 
     Args:

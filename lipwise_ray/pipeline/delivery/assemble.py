@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from lipwise_ray.errors import SegmentError
-from lipwise_ray.lipsync.texture import looks_photographed
 from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.join import SegmentFile, container_for, join
@@ -25,9 +23,18 @@ from lipwise_ray.media.soundtrack import (
     add_soundtrack,
 )
 from lipwise_ray.media.verify import verify
-from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sound
 from lipwise_ray.pipeline.delivery.outputs import output_at
+from lipwise_ray.pipeline.delivery.result_facts import (
+    mask_by,
+    notes,
+    occluded,
+    people_by,
+    provenance,
+    speech_by,
+    unfollowed,
+)
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
 from lipwise_ray.pipeline.dubbing.plan import Plan
@@ -36,6 +43,7 @@ from lipwise_ray.pipeline.dubbing.source_range import stretch_of
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, JobPayload, Repairs
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.row_table import AUTO
+from lipwise_ray.pipeline.quality.face_means import flicker_means, sharpness_means
 from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduce_scores
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.state import layout
@@ -44,7 +52,6 @@ from lipwise_ray.state.ids import PIPELINE_VERSION
 from lipwise_ray.state.job_result import (
     CheckpointsByRole,
     DubResult,
-    FlickerMeans,
     LeftBehindRecord,
     SyncScores,
     VideoMeasures,
@@ -122,7 +129,7 @@ def publish(
                     plan.timeline,
                     temporary,
                     tags=picture,
-                    metadata={**chosen.tags, **_provenance(payload)},
+                    metadata={**chosen.tags, **provenance(payload)},
                     add_sound=add_sound,
                     language=container_language(spoken, delivered) if spoken else None,
                     rate=plan.rate,
@@ -142,6 +149,7 @@ def publish(
                 chosen = chosen.without({part: f"the file could not hold it: {got}" for part, got in broken.items()})
         bytes_total, sha256 = temporary.stat().st_size, sha256_of(temporary)
     sounds = (records.sound_of(job.store, part.sound_id, salvage=job.salvage) for part in plan.parts)
+    told_by = people_by(job.spec, payload.row.weights, probed)
     result = DubResult(
         synthetic="lips",
         row_id=job.spec.row_id,
@@ -160,15 +168,21 @@ def publish(
         render_s=gathered.render_s,
         stages_s=gathered.stages_s,
         sync=gathered.sync(job),
-        flicker=gathered.flicker,
+        flicker=flicker_means(gathered.markers),
+        sharpness=sharpness_means(gathered.markers),
         left_behind=tuple(
             LeftBehindRecord(kind=one.kind, what=one.what, why=one.why)
             for one in (*lost, *chosen.left_behind, *side.lost)
         ),
-        notes=tuple(_notes(payload.row.weights, markers)),
+        notes=(*unfollowed(job.spec, told_by), *notes(payload.row.weights, markers)),
+        speaking=plan.speaking,
+        occluded=occluded(job.spec.settings, payload.row.weights, markers),
+        mask_by=mask_by(job.spec.settings, payload.row.weights),
         encoder=spec.codec,
         sound="copied" if soundtrack.copy else soundtrack.codec,
         heard=tuple(records.heard_record(one) for one in sounds if one is not None),
+        speech_by=speech_by(job, payload),
+        people_by=told_by,
         language=spoken,
         tags=job.spec.tags,
         weights=shaped(payload.row.weights.record(), CheckpointsByRole),
@@ -226,7 +240,8 @@ def measure_rendered(job: JobContext, payload: JobPayload, unscored: Sequence[in
     return VideoMeasures(
         counts=plan.counts,
         sync=gathered.sync(job),
-        flicker=gathered.flicker,
+        flicker=flicker_means(gathered.markers),
+        sharpness=sharpness_means(gathered.markers),
         video_s=round(float(plan.timeline.duration_s), 6),
         audio_s=round(float(plan.audio_s), 6),
         render_s=gathered.render_s,
@@ -256,15 +271,6 @@ class _Gathered:
             for name, seconds in marker.stages.items():
                 stages[name] = round(stages.get(name, 0.0) + seconds, 3)
         return stages
-
-    @property
-    def flicker(self) -> FlickerMeans:
-        """Mean flicker of the dubbed faces, and of the original ones."""
-        dubbed, filmed, faces = (
-            sum(marker.flicker[number] for marker in self.markers if marker.flicker) for number in range(3)
-        )
-        means = [round(total / faces, 4) if faces else None for total in (dubbed, filmed)]
-        return FlickerMeans(dubbed=means[0], filmed=means[1], faces=int(faces))
 
     def sync(self, job: JobContext) -> SyncScores | None:
         """Return the sync scores, None where nobody scores."""
@@ -351,32 +357,3 @@ def _segment(job: JobContext, marker: ChunkMarker) -> SegmentFile:
             "segment_gone", marker.segment, got="missing from the state", do="Run the same command again"
         )
     return SegmentFile(path, marker.frames, marker.reorder, marker.crc)
-
-
-def _provenance(payload: JobPayload) -> dict[str, str]:
-    """Return the tags by which the file says that its lips are made: of what, with what, and how."""
-    identity = payload.probed.identity
-    made: Json = {
-        "made_with": f"lipwise-ray {__version__}",
-        "synthetic": "lips",
-        "job": payload.probed.job_id,
-        "inputs": {name: identity[name] for name in ("video", "audio", "tracks", "speakers") if identity.get(name)},
-        "weights": [{"name": one.name, "sha256": one.sha256, "licence": one.licence} for one in payload.row.weights],
-        "settings": identity["settings"],
-    }
-    return {
-        "comment": f"Lips synthesised by lipwise-ray {__version__}",
-        "description": json.dumps(made, sort_keys=True),
-    }
-
-
-def _notes(weights: Checkpoints, markers: list[ChunkMarker]) -> list[str]:
-    """Return notes on a video whose faces are none that its networks were made for."""
-    total, faces = (sum(marker.smoothness[place] for marker in markers if marker.smoothness) for place in range(2))
-    if not looks_photographed(total, int(faces)):
-        return []
-    return [
-        f"{one.name} was made for {one.made_for}, and these look photographed: expect poor lips"
-        for one in weights
-        if one.made_for
-    ]

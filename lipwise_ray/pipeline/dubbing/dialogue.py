@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 from itertools import combinations, pairwise
 
@@ -14,10 +13,11 @@ from lipwise_ray.faces.tracks import affinity
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Times
 from lipwise_ray.settings.model import Settings
-from lipwise_ray.values import BoolArray, I64Array
+from lipwise_ray.values import BoolArray, F64Array, I64Array
 
 _ONE_FACE = 0.4  # overlap of a fixed box and a face, as `faces.tracks.affinity` has it
 _SLACK_S = Fraction(1, 50)  # times are often rounded
+_PRECISION_S = 1e-7  # of a million seconds as floats, with room
 
 
 def check_alone(faces: str, times_s: Times) -> None:
@@ -51,30 +51,58 @@ def check_turns(
         FaceError: A speaker has no face, or is never heard; or one face would say two things at once.
     """
     tick = float(timeline.time_base)
-    begins = timeline.pts * tick
+    begins = np.asarray(timeline.pts * tick, np.float64)
     ends = np.append(begins[1:], timeline.end_pts * tick)
-
-    def shown_in(times_s: Iterable[tuple[Fraction, Fraction]]) -> BoolArray:
-        is_shown = np.zeros(len(source), np.bool_)
-        for start_s, end_s in times_s:
-            is_shown |= (begins < float(end_s)) & (ends > float(start_s))
-        return is_shown
-
-    for part in parts:
-        _check_part(part, shown_in(part.times_s), source, timeline, chosen, settings)
-    for one, other in combinations(parts, 2):
-        both = [
-            (max(a[0], b[0]), min(a[1], b[1]) - _SLACK_S)
-            for a in one.times_s
-            for b in other.times_s
-            if max(a[0], b[0]) < min(a[1], b[1]) - _SLACK_S
-        ]
-        if not both:
+    spoken_s = [np.array(part.times_s, np.float64).reshape(-1, 2) for part in parts]
+    for part, times_s in zip(parts, spoken_s, strict=True):
+        _check_part(part, _shown_in(times_s, begins, ends), source, timeline, chosen, settings)
+    for (one, one_s), (other, other_s) in combinations(zip(parts, spoken_s, strict=True), 2):
+        if not _may_be_one_face(one.tracks, other.tracks):
             continue
-        clash = shown_in(both) & np.isin(source, _shared(one.tracks, other.tracks, chosen))
+        both = _overlaps(one_s, other_s)
+        if not len(both):
+            continue
+        clash = _shown_in(both, begins, ends) & np.isin(source, _shared(one.tracks, other.tracks, chosen))
         if clash.any():
-            moment = max(min(start for start, _ in both), Fraction(float(begins[int(np.argmax(clash))])))
-            raise _overlapping(f"{one.rule} and {other.rule} are one face", moment)
+            moment_s = max(float(both[:, 0].min()), float(begins[int(np.argmax(clash))]))
+            raise _overlapping(f"{one.rule} and {other.rule} are one face", Fraction(moment_s))
+
+
+def _shown_in(times_s: F64Array, begins: F64Array, ends: F64Array) -> BoolArray:
+    """Return the frames that are shown within any of some times, shape (N,).
+
+    Args:
+        times_s: ``[start, end)`` of each, shape (T, 2).
+        begins: When each frame is shown first, rising, shape (N,).
+        ends: Until when, rising, shape (N,).
+    """
+    first, stop = np.searchsorted(ends, times_s[:, 0], "right"), np.searchsorted(begins, times_s[:, 1], "left")
+    steps = np.zeros(len(begins) + 1, np.int64)
+    np.add.at(steps, first, 1)
+    np.add.at(steps, np.maximum(stop, first), -1)
+    return steps[:-1].cumsum() > 0
+
+
+def _overlaps(one_s: F64Array, other_s: F64Array) -> F64Array:
+    """Return the times at which two speak at once, without what may be rounding, shape (K, 2).
+
+    Args:
+        one_s: ``[start, end)`` of the turns of one, by start, apart from each other but for roundings, shape (T, 2).
+        other_s: The other's, shape (U, 2).
+    """
+    slack = float(_SLACK_S) + _PRECISION_S
+    one_s, other_s = (turns[turns[:, 1] - turns[:, 0] > slack] for turns in (one_s, other_s))
+    first = np.searchsorted(np.maximum.accumulate(other_s[:, 1]), one_s[:, 0] + slack, "right")
+    count = np.maximum(np.searchsorted(other_s[:, 0], one_s[:, 1] - slack, "left") - first, 0)
+    rank = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
+    mine, theirs = one_s.repeat(count, axis=0), other_s[first.repeat(count) + rank]
+    starts, stops = np.maximum(mine[:, 0], theirs[:, 0]), np.minimum(mine[:, 1], theirs[:, 1])
+    found = np.stack([starts, stops - float(_SLACK_S)], axis=1)
+    return np.asarray(found[stops - starts > slack], np.float64)
+
+
+def _may_be_one_face(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return not {*one}.isdisjoint(other) or min((*one, *other), default=0) < 0
 
 
 def _shared(one: tuple[int, ...], other: tuple[int, ...], chosen: FaceSelection) -> I64Array:
@@ -108,7 +136,10 @@ def _check_part(
         )
     is_shown = np.isin(source, chosen.frame[np.isin(chosen.track, part.tracks)])
     left_alone = np.isin(source, np.concatenate([chosen.too_small, chosen.over_yaw]))
-    if (says & is_shown).sum() < rules.min_face_share * says.sum():
+    is_rare = (says & is_shown).sum() < rules.min_face_share * says.sum()
+    if part.is_sought and (is_rare or not part.tracks):
+        return  # a voice whose face was not found, or hardly ever is seen: a narrator's, say
+    if is_rare:
         why = why_left_alone(source[says], chosen, settings)
         raise FaceError(
             "no_face",
@@ -140,6 +171,7 @@ def why_left_alone(frames: I64Array, chosen: FaceSelection, settings: Settings) 
     left_alone = {
         f"under {rules.min_face_px:g} px in {{}} (faces.min_face_px)": chosen.too_small,
         f"turned by over {rules.max_yaw_deg:g} degrees in {{}} (faces.max_yaw_deg)": chosen.over_yaw,
+        "hardly a face in {} (faces.min_confidence)": chosen.doubtful,
     }
     why = ", ".join(text.format(int(np.isin(frames, left).sum())) for text, left in left_alone.items() if len(left))
     return f"; {why}" if why else ""

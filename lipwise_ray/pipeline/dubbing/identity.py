@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
-from lipwise_ray.faces.select import LIKE, SelectionRule, parse_selection_rule
+from lipwise_ray.faces.select import BY_PLACE, LIKE, SelectionRule, parse_selection_rule
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.models.role import InId, ModelRole
+from lipwise_ray.models.role import InId
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import mix_id
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
 from lipwise_ray.roles.detector import DETECTOR
+from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.restorer import RESTORER
 from lipwise_ray.roles.table import ROLES
 from lipwise_ray.roles.upscaler import UPSCALER
+from lipwise_ray.roles.vad import VAD
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
 
@@ -44,10 +46,11 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
             del decisive["restore"]
     speakers = [
         {
-            "faces": _with_contents(parse_selection_rule(speaker.faces), images),
+            "faces": _with_contents(parse_selection_rule(speaker.faces), images) if speaker.faces else "",
             "audio": media.identity(speaker.audio),
             "start_s": speaker.start_s,
             "end_s": speaker.end_s,
+            **({"name": speaker.name} if speaker.name else {}),
         }
         for speaker in job.speakers
     ]
@@ -62,6 +65,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         "video": media.identity(job.video),
         "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
         **({"speakers": speakers} if speakers else {}),
+        **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),
         "tracks": media.identity(job.tracks) if job.tracks else None,
         "start_s": job.start_s,
         "end_s": job.end_s,
@@ -111,7 +115,12 @@ def detector_id_of(settings: Settings, checkpoints: Checkpoints) -> str:
     return record_id({"pipeline": PIPELINE_VERSION, **_detection(settings, checkpoints), "chunk": chunk})
 
 
-def protocol_of(job: JobSpec, checkpoints: Checkpoints, tracks_id: str | None) -> str:
+def least_confidence(job: JobSpec) -> Identity:
+    """Return the bound on doubtful faces where it decides: of a user's own tracks all are taken for faces."""
+    return {} if job.tracks else {"min_confidence": job.settings.faces.min_confidence}
+
+
+def protocol_of(job: JobSpec, checkpoints: Checkpoints, tracks_id: str | None, *, dubs: bool = True) -> str:
     """Return the id of a measuring protocol: whose face is measured, found and followed how.
 
     Figures of the same protocol compare, whatever was dubbed and however it was cut into chunks. Which network scored
@@ -121,13 +130,26 @@ def protocol_of(job: JobSpec, checkpoints: Checkpoints, tracks_id: str | None) -
         job: The job.
         checkpoints: Its checkpoints.
         tracks_id: The contents of the user's own tracks.
+        dubs: The people are those who are dubbed; else those of each shot, told apart by places and colours alone.
     """
     rules, settings = rules_of(job.speakers, job.settings), job.settings
     faces = settings.faces.model_dump(mode="json", include={"smooth_s", "smoothing"})
+    faces |= least_confidence(job) | (_people(job, checkpoints, rules) if dubs else {})
     decisive = _detection(settings, checkpoints)
     if not needs_detector(rules, job.tracks):
         decisive = {"source": decisive["source"], "tracks": tracks_id}
     return record_id({**decisive, "faces": faces, "rules": sorted(_rule_text(rule) for rule in rules)})
+
+
+def _people(job: JobSpec, checkpoints: Checkpoints, rules: Sequence[SelectionRule]) -> Identity:
+    """Return the embedder and the reach by which people are told apart in a dub, beyond their places in each shot."""
+    faces, embedder = job.settings.faces, checkpoints.one(EMBEDDER.name)
+    follows = faces.follow != "shot" and embedder is not None
+    names_somebody = any(rule.kind in BY_PLACE for rule in rules)
+    return {
+        **({EMBEDDER.name: embedder.sha256} if embedder else {}),
+        **({"follow": "video"} if follows and names_somebody else {}),
+    }
 
 
 def _rule_text(rule: SelectionRule) -> str:
@@ -143,20 +165,30 @@ def _detection(settings: Settings, checkpoints: Checkpoints) -> Identity:
     }
 
 
-def comparison_id(job: JobSpec, identity: Identity, role: ModelRole[Any], part: str) -> str:
-    """Return the id of the records of a network that compares faces.
+def comparison_id(job: JobSpec, identity: Identity, networks: Sequence[str], part: str) -> str:
+    """Return the id of the records of networks that compare faces.
 
     Args:
         job: The job.
         identity: Facts that decide its result.
-        role: Role of the network.
+        networks: Their roles: the embedder's, or those of `listeners`.
         part: The part of the source whose faces are numbered, empty for all of it.
     """
-    decides = {"chunk": True, "source": True, "faces": {"smooth_s", "smoothing"}}
+    decides = {"chunk": True, "source": True, "faces": {"min_confidence", "smooth_s", "smoothing"}}
     settings = job.settings.model_dump(mode="json", include=decides)
     decisive = {"settings": settings, **{name: identity[name] for name in ("pipeline", "device", "tracks")}}
     decisive |= {"part": part} if part and not job.tracks else {}
-    return record_id({**decisive, **{name: identity["weights"][name] for name in (DETECTOR.name, role.name)}})
+    decisive |= {name: identity["weights"][name] for name in (DETECTOR.name, *networks)}
+    if EMBEDDER.name not in networks:
+        decisive |= {"faces": "all"} if job.diarisation else {}
+        if VAD.name in identity["weights"]:  # lips are compared where there is speech
+            decisive[VAD.name] = identity["weights"][VAD.name]
+    return record_id(decisive)
+
+
+def listeners(identity: Identity) -> tuple[str, ...]:
+    """Return the roles whose records say who speaks in a job: the lip-sync expert's, and others' where used."""
+    return tuple(role.name for role in ROLES.values() if role.finds_speaker and role.name in identity["weights"])
 
 
 def _with_contents(rule: SelectionRule, images: dict[str, str]) -> str:

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
 from lipwise_ray.pipeline.manifest.speakers import Seconds, Speaker
-from lipwise_ray.settings.model import Settings
-from lipwise_ray.state.shapes import STRICT
+from lipwise_ray.settings.model import FacesSettings, Settings
+from lipwise_ray.state.shapes import STRICT, Maybe
 
 _MOST_CHARACTERS = 1 << 20
 
@@ -33,6 +33,7 @@ class JobSpec:
     """Specification of a row's job, all defaults filled in.
 
     ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
+    With a ``diarisation`` file all of them say the one audio, each in the turns that the file has of them.
 
     Attributes:
         row_id: The row's id.
@@ -63,3 +64,10 @@ class JobSpec:
     tags: tuple[str, ...]
     settings: SettingsText
     speakers: tuple[Speaker, ...] = ()
+    diarisation: Maybe[str] = None
+
+    @property
+    def faces(self) -> FacesSettings:
+        """Rules by which faces are selected; the row's own tracks are never doubtful: their scores are the user's."""
+        faces = self.settings.faces
+        return faces.model_copy(update={"min_confidence": 0.0}) if self.tracks else faces

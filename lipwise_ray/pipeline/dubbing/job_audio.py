@@ -13,10 +13,13 @@ from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.manifest.cast import cast_of
+from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
 from lipwise_ray.state.store import Store
+from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 
@@ -29,11 +32,13 @@ class Dialogue:
         rule: Chooses the face.
         sound_id: The record of what it says, on the clock of the delivered sound.
         times_s: ``[start, end)`` of each thing said; empty for a row without speakers, whose face says everything.
+        name: Of the speaker in a diarisation file, whose sound is that of all speakers; else empty.
     """
 
     rule: SelectionRule
     sound_id: str
     times_s: Times = ()
+    name: str = ""
 
 
 def mix_id(speakers: Sequence[Identity]) -> str:
@@ -82,7 +87,7 @@ class Sounds:
             return records.Audio(audio_id, info, *cached, layout.mel(audio_id, salvage=salvage))
         with scratch_file(self._scratch, "mix.mka") as temporary:
             mix(clips, temporary, salvage=salvage, on_block=self._on_block)
-            return self._open(temporary, audio_id)
+            return self._open(temporary, audio_id, is_said=False)
 
     def file(self) -> records.Audio:
         """Return the delivered sound with a file; a mix is kept in the state until the job is published.
@@ -115,11 +120,25 @@ class Sounds:
         """
         spec = self._job.spec
         rules = rules_of(spec.speakers, spec.settings)
+        if spec.diarisation is not None:
+            return self._diarised(spec.diarisation)
         if not spec.speakers:
             return [Dialogue(rules[0], self._identity["audio"])]
         return [
             self._lines(rule, [pair for pair in self._pairs() if parse_selection_rule(pair[0].faces) == rule])
             for rule in rules
+        ]
+
+    def _diarised(self, address: str) -> list[Dialogue]:
+        """Return the turns of each speaker who is seen, all in the one audio.
+
+        Raises:
+            FaceError: The file is none, or names others than the row does.
+        """
+        turns = read_diarisation(self._job.media.local(address, self._identity["diarisation"]))
+        return [
+            Dialogue(parse_selection_rule(speaker.faces), self._identity["audio"], times, speaker.name)
+            for speaker, times in cast_of(self._job.spec.speakers, turns, shown(address))
         ]
 
     def _pairs(self) -> list[tuple[Speaker, Identity]]:
@@ -139,7 +158,7 @@ class Sounds:
     def _joined(self, clips: list[AudioClip], identities: list[Identity]) -> str:
         """Return the record of several sounds at their places."""
         line_id, salvage = f"{mix_id(identities)}-mono", self._job.salvage
-        known = records.known_sound(self._job.store, line_id, salvage=salvage)
+        known = records.known_sound(self._job.store, line_id, salvage=salvage, speech=self._job.speech)
         if known is None:
             with scratch_file(self._scratch, "line.mka") as temporary:
                 mix(clips, temporary, mono=True, salvage=salvage, on_block=self._on_block)
@@ -163,7 +182,8 @@ class Sounds:
             )
         return clip
 
-    def _open(self, path: Path, audio_id: str) -> records.Audio:
+    def _open(self, path: Path, audio_id: str, *, is_said: bool = True) -> records.Audio:
+        """Open a sound; when speech is heard is asked of what one face says, not of a mix of several."""
         return records.open_audio(
             self._job.store,
             self._scratch,
@@ -171,6 +191,8 @@ class Sounds:
             audio_id,
             salvage=self._job.salvage,
             limits=self._job.spec.settings.limits,
+            speech=self._job.speech if is_said else None,
+            on_block=self._on_block,
         )
 
 

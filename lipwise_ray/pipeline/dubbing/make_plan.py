@@ -16,6 +16,7 @@ from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.dialogue import check_turns, why_left_alone
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Part, Plan, chunk_frames
 from lipwise_ray.pipeline.dubbing.trim import shown_ticks, used_frames
+from lipwise_ray.pipeline.dubbing.undubbed import most_undubbed
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.job_result import Counts
 from lipwise_ray.values import BoolArray, F32Array, I64Array, round_half_up, spans, steps_to
@@ -62,6 +63,7 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
     if facts.parts[0].times_s:
         check_turns(facts.parts, source, timeline, chosen, settings)
     with_face = int(np.isin(source, chosen.frame).sum())
+    seen, undubbed = most_undubbed(source, chosen, [part.tracks for part in facts.parts])
     parts = tuple(
         Part(
             part.tracks,
@@ -92,6 +94,9 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
             own_sound_used=int(facts.own_voiced is not None),
             faces_too_small=int(np.isin(chosen.too_small, source).sum()),
             faces_turned_away=int(np.isin(chosen.over_yaw, source).sum()),
+            faces_doubtful=int(np.isin(chosen.doubtful, source).sum()),
+            frames_seen=seen,
+            frames_undubbed=undubbed,
         ),
     )
 
@@ -130,7 +135,7 @@ def _check_faces(
             "video",
             got=f"the chosen face ({rule}) is in {dubbed} of {total} frames{why_left_alone(used, chosen, settings)}",
             must=f"at least {rules.min_face_share:.1%} are needed",
-            do="Lower detect.min_score, give faces = box:..., or set faces.min_face_share = 0 to let it through",
+            do=f"{_remedy(used, chosen)}, give faces = box:..., or set faces.min_face_share = 0 to let it through",
         )
     if rules.on_no_face == "fail" and not is_there.all():
         first = int(used[int(np.argmin(is_there))])
@@ -141,6 +146,17 @@ def _check_faces(
             must="faces.on_no_face = fail allows none",
             do="Use faces.on_no_face = pass or skip",
         )
+
+
+def _remedy(used: I64Array, chosen: FaceSelection) -> str:
+    """Return the setting to change for faces that were left alone in most frames, or found in none."""
+    left_alone = {
+        "Lower faces.min_face_px": chosen.too_small,
+        "Raise faces.max_yaw_deg": chosen.over_yaw,
+        "Lower faces.min_confidence": chosen.doubtful,
+    }
+    count, remedy = max((int(np.isin(used, frames).sum()), text) for text, frames in left_alone.items())
+    return remedy if count else "Lower detect.min_score"
 
 
 def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequence, SourceClock]:

@@ -14,16 +14,15 @@ from lipwise_ray.faces.select import FaceSelection
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan_record import CHOSEN, read_plan_arrays
+from lipwise_ray.pipeline.inputs.records import Times
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.job_result import Counts
 from lipwise_ray.state.plan_record import PartRecord, PlanRecord
+from lipwise_ray.state.speaking_record import SpeakingRecord
 from lipwise_ray.values import BoolArray, F32Array, I64Array, Span
 
 _AUTO_CHUNKS, _SHORTEST_CHUNK_S, _LONGEST_CHUNK_S = 120, 10.0, 60.0
 """Chunks of a long video, and their bounds: short ones are all overhead, a long one costs a lost worker much."""
-
-Times = tuple[tuple[Fraction, Fraction], ...]
-"""``[start, end)`` in seconds, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,7 @@ class DialogueFacts:
         voiced: Mask of the columns of its mel that hold speech, shape (columns,); None where pauses are nothing
             special.
         times_s: ``[start, end)`` of each thing said; empty where that is everything.
+        is_sought: The face was looked for by what is said, and may be nobody's.
     """
 
     rule: str
@@ -44,6 +44,7 @@ class DialogueFacts:
     sound_id: str
     voiced: BoolArray | None = None
     times_s: Times = ()
+    is_sought: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class Plan:
         chunks: Chunks into which the output is cut for the workers.
         audio_s: Length of the delivered sound.
         counts: Numbers for the report.
+        speaking: How surely it was found who speaks; None where no active speaker network was asked.
     """
 
     source: I64Array
@@ -137,6 +139,7 @@ class Plan:
     chunks: list[Span]
     audio_s: Fraction
     counts: Counts
+    speaking: SpeakingRecord | None = None
 
     def faces(self, number: int) -> Iterator[PlannedFace]:
         """Yield the faces to dub in an output frame."""
@@ -174,6 +177,7 @@ class Plan:
             chunks=[[chunk.start, chunk.stop] for chunk in self.chunks],
             audio_s=str(self.audio_s),
             counts=self.counts,
+            speaking=self.speaking,
         )
 
     @staticmethod
@@ -203,6 +207,7 @@ class Plan:
             chunks=[Span(start, stop) for start, stop in record.chunks],
             audio_s=Fraction(record.audio_s),
             counts=record.counts,
+            speaking=record.speaking,
         )
 
 

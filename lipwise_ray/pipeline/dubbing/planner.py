@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -12,10 +13,14 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError, SegmentError
 from lipwise_ray.faces.detections import Detections
+from lipwise_ray.faces.embeddings import FaceEmbeddings
+from lipwise_ray.faces.people import People, find_people
 from lipwise_ray.faces.select import (
     BOX,
+    BY_PLACE,
     LIKE,
     SPEAKING,
+    CropRules,
     FaceSelection,
     Likeness,
     SelectionRule,
@@ -23,24 +28,30 @@ from lipwise_ray.faces.select import (
     select_faces,
     select_tracks,
 )
-from lipwise_ray.faces.tracks import Tracks, read_tracks, smooth
+from lipwise_ray.faces.smoothing import smooth
+from lipwise_ray.faces.tracks import Tracks, read_tracks
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
-from lipwise_ray.lipsync.voice_activity import voiced
 from lipwise_ray.media.frames import FrameRecipe, make_recipe
 from lipwise_ray.pipeline.analysis.active_speaker import SpeakerScores
+from lipwise_ray.pipeline.analysis.crops import resampled
 from lipwise_ray.pipeline.analysis.face_detection import crop_rules, linked
-from lipwise_ray.pipeline.analysis.face_recognition import FaceEmbeddings
-from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.analysis.face_recognition import followed_people
+from lipwise_ray.pipeline.analysis.speaker_activity import SpeakerActivity
+from lipwise_ray.pipeline.analysis.speaker_turns import frames_of_turns, matched_speakers, speaker_turns
+from lipwise_ray.pipeline.dubbing.identity import listeners
 from lipwise_ray.pipeline.dubbing.job_audio import Dialogue, Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.make_plan import make_plan
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Plan
 from lipwise_ray.pipeline.dubbing.source_range import stretch_of
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
+from lipwise_ray.pipeline.dubbing.undubbed import seen_by_part
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import record_of
+from lipwise_ray.state.speaking_record import SpeakingRecord
 from lipwise_ray.state.store import Store, load_file, to_json
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.values import BoolArray
@@ -61,6 +72,11 @@ def recipe_of(settings: Settings, video: records.Video) -> FrameRecipe:
     )
 
 
+def _is_sought(line: Dialogue) -> bool:
+    """Tell whether the face of a line is found by whose lips move while it is said."""
+    return bool(line.name) and line.rule.kind == SPEAKING
+
+
 class Planner:
     """Makes plans from what earlier tasks left in the state.
 
@@ -73,13 +89,13 @@ class Planner:
         self._store = store
         self._scratch = scratch
 
-    def own_sound(self, job: JobSpec, video: records.Video) -> records.Audio | None:
+    def own_sound(self, job: JobContext) -> records.Audio | None:
         """Return the original audio of a job's video, or None where there is none that can be used."""
-        if video.info.sound_start_s is None:
+        if job.video.info.sound_start_s is None:
             return None
-        settings = job.settings
+        limits = job.spec.settings.limits
         return records.own_audio(
-            self._store, self._scratch, video, salvage=settings.source.salvage, limits=settings.limits
+            self._store, self._scratch, job.video, salvage=job.salvage, limits=limits, speech=job.speech
         )
 
     def plan(self, job: JobContext, probed: Probed) -> Plan:
@@ -92,9 +108,9 @@ class Planner:
         lipsync = job.spec.settings.lipsync
         sounds = Sounds(job, self._scratch, probed.job_id, probed.identity)
         audio, lines = sounds.delivered(), sounds.lines()
-        chosen, tracks = self._choose(job, probed, [one.rule for one in lines])
+        chosen, tracks, speaking = self._choose(job, probed, lines)
         pauses = lipsync.silence != "off"
-        own = self.own_sound(job.spec, job.video) if lipsync.silence == "original" else None
+        own = self.own_sound(job) if lipsync.silence == "original" else None
         facts = Facts(
             index=job.video.index,
             is_still=job.video.is_still,
@@ -103,19 +119,20 @@ class Planner:
             mel_columns=audio.mel_columns,
             parts=tuple(
                 DialogueFacts(
-                    rule=one.rule.text,
+                    rule=f"{one.name}={one.rule.text}" if one.name else one.rule.text,
                     tracks=numbers,
                     sound_id=one.sound_id,
-                    voiced=self._voiced(job, one) if pauses else None,
+                    voiced=self._spoken(job, one) if pauses or one.name else None,
                     times_s=one.times_s,
+                    is_sought=_is_sought(one),
                 )
                 for one, numbers in zip(lines, tracks, strict=True)
             ),
             start_s=job.spec.start_s,
             end_s=job.spec.end_s,
-            own_voiced=records.voices(self._store, own.mel_key, lipsync.min_pause_s) if own else None,
+            own_voiced=self._voiced(job, own.id) if own else None,
         )
-        plan = make_plan(facts, chosen, job.spec.settings)
+        plan = replace(make_plan(facts, chosen, job.spec.settings), speaking=speaking)
         job_id = probed.job_id
         with scratch_file(self._scratch, "plan.npz") as temporary:
             plan.save(temporary)
@@ -127,42 +144,103 @@ class Planner:
             self._store.write(key, data)
         return plan
 
-    def _voiced(self, job: JobContext, lines: Dialogue) -> BoolArray:
-        """Return a mask of the mel columns in which a face speaks.
-
-        Each sound is looked at by itself: the silence between them is no background that belongs to one.
-        """
-        mel = records.open_columns(self._store, layout.mel(lines.sound_id, salvage=job.salvage))
+    def _voiced(self, job: JobContext, sound_id: str, times: records.Times = ()) -> BoolArray:
+        """Return a mask of the mel columns of a sound that hold speech."""
         min_pause_s = job.spec.settings.lipsync.min_pause_s
-        if not lines.times_s:
-            return voiced(mel, min_pause_s)
-        found = np.zeros(len(mel), np.bool_)
-        for start_s, stop_s in lines.times_s:
-            start, stop = int(start_s * MEL_RATE_HZ), min(len(mel), int(stop_s * MEL_RATE_HZ) + 1)
-            if start < stop:
-                found[start:stop] |= voiced(mel[start:stop], min_pause_s)
-        return found
+        return records.voices(self._store, sound_id, min_pause_s, salvage=job.salvage, speech=job.speech, times=times)
+
+    def _spoken(self, job: JobContext, line: Dialogue) -> BoolArray:
+        """Return a mask of the mel columns in which a face speaks."""
+        if not line.name:
+            return self._voiced(job, line.sound_id, line.times_s)
+        turns = np.zeros(
+            len(records.open_columns(self._store, layout.mel(line.sound_id, salvage=job.salvage))), np.bool_
+        )
+        for start_s, stop_s in line.times_s:
+            turns[int(start_s * MEL_RATE_HZ) : int(stop_s * MEL_RATE_HZ) + 1] = True
+        return turns if job.spec.settings.lipsync.silence == "off" else turns & self._voiced(job, line.sound_id)
 
     def _choose(
-        self, job: JobContext, probed: Probed, rules: Sequence[SelectionRule]
-    ) -> tuple[FaceSelection, list[tuple[int, ...]]]:
-        """Return the faces to dub, and the track numbers that each rule chooses."""
-        settings, frames = job.spec.settings, len(job.video.index)
+        self, job: JobContext, probed: Probed, lines: Sequence[Dialogue]
+    ) -> tuple[FaceSelection, list[tuple[int, ...]], SpeakingRecord | None]:
+        """Return the faces to dub, the track numbers of each line, and how surely it is known who speaks.
+
+        One who speaks is dubbed only while he does, unless faces are chosen by other rules too.
+        """
+        settings, frames, rules = job.spec.settings, len(job.video.index), [line.rule for line in lines]
         shown = recipe_of(settings, job.video).canvas.shown_size
         boxes = {place: rule for place, rule in enumerate(rules) if rule.kind == BOX}
         numbers: dict[int, tuple[int, ...]] = {place: (-1 - place,) for place in boxes}
         selections = [fixed_box(rule, frames, shown, -1 - place) for place, rule in boxes.items()]
+        speaking: SpeakingRecord | None = None
         if len(boxes) < len(rules):
             tracks = self.tracks(job, probed)
-            others = {
-                place: tuple(select_tracks(tracks, rule, self._likeness(job, probed, rule)))
-                for place, rule in enumerate(rules)
-                if place not in boxes
-            }
+            people = self._people(job, probed, tracks)
+            has_turn: dict[int, BoolArray] = {}
+            sought = {place: line for place, line in enumerate(lines) if _is_sought(line)}
+            if sought:
+                times = [(line.name, line.times_s) for line in sought.values()]
+                activity = SpeakerActivity.joined(self._listened(job, probed, SpeakerActivity.load))
+                grid, start_s = resampled(job.video.index), job.spec.start_s
+                found, speaking = matched_speakers(people(BY_PLACE[0]), activity, grid, times, start_s)
+                numbers |= dict(zip(sought, found, strict=True))
+            for place, rule in enumerate(rules):
+                if place in boxes or place in sought:
+                    continue
+                if rule.kind == SPEAKING and ACTIVE_SPEAKER.name in listeners(probed.identity):
+                    turns, speaking = speaker_turns(
+                        people(SPEAKING),
+                        SpeakerActivity.joined(self._listened(job, probed, SpeakerActivity.load)),
+                        resampled(job.video.index),
+                        may_change=len(rules) == 1,
+                    )
+                    has_turn = frames_of_turns(turns, frames) if len(rules) == 1 else {}
+                    numbers[place] = tuple(sorted({number for turn in turns for number in turn.person.tracks}))
+                else:
+                    likeness = self._likeness(job, probed, rule)
+                    numbers[place] = tuple(select_tracks(people(rule.kind), rule, tracks.size, likeness))
+            others = {place: picked for place, picked in numbers.items() if place not in boxes}
             crops = crop_rules(settings, job.video.index.mean_rate)
-            selections.append(select_faces(tracks, sorted({*chain.from_iterable(others.values())}), crops))
-            numbers |= others
-        return FaceSelection.joined(selections), [numbers[place] for place in range(len(rules))]
+            kinds = [rules[place].kind for place in others]
+            known = people(next((kind for kind in kinds if kind in BY_PLACE), kinds[0]))
+            selections.append(self._selected(tracks, known, rules, others, crops, has_turn))
+        return FaceSelection.joined(selections), [numbers[place] for place in range(len(rules))], speaking
+
+    def _people(self, job: JobContext, probed: Probed, tracks: Tracks) -> Callable[[str], People]:
+        """Return a function that finds the people of a video, as rules of a kind look at them.
+
+        Rules that go by places follow the people of the whole video where that is asked for; somebody else may speak in
+        each shot; and whom a portrait shows is not guessed. A user's own tracks are all those of faces.
+        """
+        faces = job.spec.faces
+        embeddings = self._embeddings(job, probed) if probed.looks_id else None
+
+        @cache
+        def find(kind: str) -> People:
+            if kind not in (SPEAKING, LIKE):
+                return followed_people(tracks, faces, embeddings)
+            return find_people(tracks, faces.min_confidence, embeddings, by_elimination=kind == SPEAKING)
+
+        return lambda kind: find(kind if kind in (SPEAKING, LIKE) else BY_PLACE[0])
+
+    @staticmethod
+    def _selected(
+        tracks: Tracks,
+        people: People,
+        rules: Sequence[SelectionRule],
+        chosen: Mapping[int, tuple[int, ...]],
+        crops: CropRules,
+        has_turn: Mapping[int, BoolArray],
+    ) -> FaceSelection:
+        """Return the faces to dub of the tracks that each rule chooses, and where their people are seen besides."""
+        numbers = sorted({*chain.from_iterable(chosen.values())})
+        seen, seen_part = seen_by_part(tracks, people, rules, chosen, has_turn)
+        return replace(
+            select_faces(tracks, numbers, crops, has_turn),
+            doubtful=tracks.frame[np.isin(tracks.track, people.doubtful)],
+            seen=seen,
+            seen_part=seen_part,
+        )
 
     def tracks(self, job: JobContext, probed: Probed) -> Tracks:
         """Return the row's own tracks or those that were found, smoothed as its settings say."""
@@ -210,20 +288,26 @@ class Planner:
 
     def _likeness(self, job: JobContext, probed: Probed, rule: SelectionRule) -> Likeness | None:
         """Return the score of a face under rules that compare faces."""
-        chunks = [number for number, _ in stretch_of(job).numbered]
-        video_id = probed.video_id
         if rule.kind == SPEAKING:
-            assert probed.voices_id is not None  # its lips were compared
-            keys = [layout.voices(video_id, probed.voices_id, number) for number in chunks]
-            return SpeakerScores.joined(self._whole(keys, SpeakerScores.load)).of
+            return SpeakerScores.joined(self._listened(job, probed, SpeakerScores.load)).of
         if rule.kind != LIKE:
             return None
-        looks_id, image_id = probed.looks_id, probed.portraits[rule.image]
-        assert looks_id is not None  # its faces were embedded
-        keys = [layout.face_embeddings(video_id, looks_id, number) for number in chunks]
-        embeddings = FaceEmbeddings.joined(self._whole(keys, FaceEmbeddings.load))
-        (portrait,) = self._whole([layout.portrait(image_id, looks_id)], FaceEmbeddings.load)
-        return embeddings.likeness(portrait, job.spec.settings.faces.min_likeness)
+        image_id = probed.portraits[rule.image]
+        assert probed.looks_id is not None  # its faces were embedded
+        (portrait,) = self._whole([layout.portrait(image_id, probed.looks_id)], FaceEmbeddings.load)
+        return self._embeddings(job, probed).likeness(portrait, job.spec.settings.faces.min_likeness)
+
+    def _listened(self, job: JobContext, probed: Probed, load: Callable[[Path], Loaded]) -> list[Loaded]:
+        """Return the records by which it is found who speaks."""
+        assert probed.voices_id is not None  # lips were compared
+        keys = [layout.voices(probed.video_id, probed.voices_id, number) for number, _ in stretch_of(job).numbered]
+        return self._whole(keys, load)
+
+    def _embeddings(self, job: JobContext, probed: Probed) -> FaceEmbeddings:
+        looks_id = probed.looks_id
+        assert looks_id is not None  # faces were embedded
+        keys = [layout.face_embeddings(probed.video_id, looks_id, number) for number, _ in stretch_of(job).numbered]
+        return FaceEmbeddings.joined(self._whole(keys, FaceEmbeddings.load))
 
     def _whole(self, keys: list[str], load: Callable[[Path], Loaded]) -> list[Loaded]:
         """Return records that earlier tasks left."""

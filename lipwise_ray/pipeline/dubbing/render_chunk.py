@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.faces.landmarker import FaceLandmarker
+from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.model import LipSync, Passthrough
-from lipwise_ray.lipsync.parsing import FaceParser
-from lipwise_ray.lipsync.renderer import LIGHT_RADIUS, Blend, FaceTarget, FrameJob, Renderer
+from lipwise_ray.lipsync.occluder import FaceMasker
+from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.lipsync.restore import ModelFaces, Restorer
 from lipwise_ray.lipsync.upscale import FrameUpscaler
 from lipwise_ray.lipsync.windows import window
@@ -156,6 +158,11 @@ def blend_of(settings: Settings) -> Blend:
     )
 
 
+def has_occlusion(settings: Settings) -> bool:
+    """Tell whether what is in front of faces is looked for."""
+    return settings.composite.occlusion and settings.composite.mask != "box"
+
+
 def render_chunk(
     job: JobContext,
     job_id: str,
@@ -164,7 +171,9 @@ def render_chunk(
     recipe: FrameRecipe,
     lipsync: LipSync | None,
     restorer: Restorer | None,
-    parser: FaceParser | None,
+    landmarker: FaceLandmarker | None,
+    parser: FaceMasker | None,
+    occluder: FaceMasker | None,
     upscaler: ModelFaces | None,
     target: Path,
     attempt: str,
@@ -184,7 +193,9 @@ def render_chunk(
         recipe: Steps that prepare the source frames.
         lipsync: The network; None leaves all faces as they are.
         restorer: Makes new faces sharper; None for no restoration.
-        parser: Keeps things in front of a face out of its mask; None for none.
+        landmarker: Sees where jaws end; None for masks of a typical face.
+        parser: Keeps hair, glasses and the like out of a face's mask; None for none.
+        occluder: Keeps things in front of a face out of its mask; None compares it with the frames around.
         upscaler: Enlarges finished frames; None keeps their size.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
@@ -206,12 +217,14 @@ def render_chunk(
         blend_of(settings),
         quantize_8bit=settings.lipsync.levels,
         restorer=restorer,
-        parser=parser,
         strength=settings.restore.strength,
+        smooth=settings.restore.smooth,
+        landmarker=landmarker,
+        maskers=[one for one in (parser, occluder) if one is not None],
+        compares=occluder is None and has_occlusion(settings),
     )
-    # Light is smoothed over frames, so the first and last ones need their neighbours in the chunks beside.
-    matches = lipsync is not None and settings.composite.match_light and settings.composite.mask != "box"
-    around = LIGHT_RADIUS if matches else 0
+    # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
+    around = renderer.around if lipsync is not None else 0
     span = Span(max(0, chunk.start - around), min(len(plan.source), chunk.stop + around))
     numbers = plan.source[span.start : span.stop]
 
@@ -237,7 +250,8 @@ def render_chunk(
                     recipe.apply(decoded),
                     tuple(map(face_target, repeat(number), plan.faces(number))) if lipsync else (),
                     source=int(plan.source[number]),
-                    wanted=chunk.start <= number < chunk.stop,
+                    number=number,
+                    outside=max(chunk.start - number, number - chunk.stop + 1, 0),
                 )
 
         with SegmentWriter(target, spec, delivered.canvas.color) as writer:
@@ -250,7 +264,7 @@ def render_chunk(
                 renderer.times.encode.busy_s += time.perf_counter() - start
                 on_frame()
             segment = writer.finish()
-    times = renderer.times
+    times, measures = renderer.times, renderer.measures
     encoded = time.perf_counter()
     proof = check_segment(target, segment.frames, threads=threads, on_frame=on_check)
     return ChunkMarker(
@@ -270,11 +284,19 @@ def render_chunk(
         }
         | {"verify": round(time.perf_counter() - encoded, _DIGITS)},
         flicker=[
-            round(renderer.flicker.dubbed, _DIGITS),
-            round(renderer.flicker.filmed, _DIGITS),
-            renderer.flicker.faces,
+            round(measures.flicker.dubbed, _DIGITS),
+            round(measures.flicker.filmed, _DIGITS),
+            measures.flicker.faces,
+        ],
+        sharpness=[
+            round(measures.sharpness.dubbed, _DIGITS),
+            round(measures.sharpness.filmed, _DIGITS),
+            round(measures.sharpness.dubbed_texture, _DIGITS),
+            round(measures.sharpness.filmed_texture, _DIGITS),
+            measures.sharpness.faces,
         ],
         fitted=fitted,
         carries=sorted(carries),
-        smoothness=[round(renderer.smoothness.total, _DIGITS), renderer.smoothness.faces],
+        smoothness=[round(measures.smoothness.total, _DIGITS), measures.smoothness.faces],
+        occlusion=[renderer.occlusion.seen, renderer.occlusion.occluded, round(renderer.occlusion.share, _DIGITS)],
     )

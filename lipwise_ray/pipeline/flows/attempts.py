@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts
 from lipwise_ray.pipeline.flows.dub import RowFlow
 from lipwise_ray.pipeline.flows.task_kinds import SETTLE, SettleResult
-from lipwise_ray.pipeline.quality.gate import figures_of, judged, rank, verdict
+from lipwise_ray.pipeline.quality.gate import figures_of, is_undubbed_alone, judged, rank, verdict
 from lipwise_ray.scheduler.flow import Progress
 from lipwise_ray.scheduler.task import Failure, Task, TaskResult
 from lipwise_ray.settings.model import GateSettings
@@ -16,6 +16,9 @@ from lipwise_ray.state.attempts import ACCEPTED
 from lipwise_ray.state.job_result import DubResult, FailedAttempt, MeasuredAttempt, RowFailure, VideoMeasures
 from lipwise_ray.state.row_outcome import Tally
 from lipwise_ray.values import Json
+
+_OF_FACES = ("faces", "detect", "source")
+"""Sections of settings that decide which faces are found and dubbed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +168,10 @@ class AttemptsFlow:
         """Return the first task of the next attempt, or what publishes the best."""
         if not any(one.verdict in ACCEPTED for one in self._there):
             tried = [one.settings for one in self._records]
+            # Rendered in whatever way, the same faces would stay as they are.
+            needs_faces = any(is_undubbed_alone(one, self.gate) for one in self._there)
             for number, attempt in enumerate(self.attempts):
-                if attempt.settings in tried:
+                if attempt.settings in tried or (needs_faces and attempt.settings.keys().isdisjoint(_OF_FACES)):
                     continue
                 if attempt.flow:
                     self._at = number

@@ -125,5 +125,6 @@ class EvaluationFlow(RowTasks[EvaluationResult]):
             tags=job.tags,
             fidelity=replace(fidelity, reference=shown(reference)) if fidelity and reference else fidelity,
         )
-        self._end(replace(named, reused=is_reused, gate=verdict(result, self.gate)))
+        gate = self.gate.model_copy(update={"min_sharpness": None})  # it is measured where frames are rendered
+        self._end(replace(named, reused=is_reused, gate=verdict(result, gate)))
         return []

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from lipwise_ray.errors import InputError, StorageError
-from lipwise_ray.lipsync.mel import write_mel
-from lipwise_ray.lipsync.voice_activity import voiced
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ, write_mel
+from lipwise_ray.lipsync.voice_activity import SpeechDetector, spoken, voiced
 from lipwise_ray.media.audio import DecodedAudio, extract_network_audio
 from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.image_sequence import USUAL_RATE
@@ -28,12 +28,16 @@ from lipwise_ray.state.input_records import MixRecord, SoundRecord
 from lipwise_ray.state.job_result import HeardRecord
 from lipwise_ray.state.shapes import read_typed, record_of
 from lipwise_ray.state.store import Store, load_file, to_json
-from lipwise_ray.storage.arrays import ArraySpec, map_npy
+from lipwise_ray.storage.arrays import ArraySpec, map_npy, read_npz
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.values import BoolArray, FloatArray
 
+Times = tuple[tuple[Fraction, Fraction], ...]
+"""``[start, end)`` in seconds, in order."""
+
 _COLUMNS = ArraySpec("float32", ("C", "B"), kinds="f")
+_SPEECH = {"probability": ArraySpec("float32", ("W",), kinds="f", is_finite=True)}
 
 
 def keep_record(store: Store, scratch: Path, key: str, save: Callable[[Path], None]) -> None:
@@ -116,7 +120,15 @@ def open_video(
 
 
 def open_audio(
-    store: Store, scratch: Path, path: Path, audio_id: str, *, salvage: bool, limits: LimitsSettings | None = None
+    store: Store,
+    scratch: Path,
+    path: Path,
+    audio_id: str,
+    *,
+    salvage: bool,
+    limits: LimitsSettings | None = None,
+    speech: SpeechDetector | None = None,
+    on_block: Callable[[], None] = lambda: None,
 ) -> Audio:
     """Return a sound's record; it is decoded and its mel and cepstra computed once for its content.
 
@@ -127,13 +139,15 @@ def open_audio(
         audio_id: Names its content.
         salvage: Keep what decodes of a damaged stream.
         limits: Limits on its size and length; None for the default ones, by the header alone.
+        speech: Tells speech from pauses, once for its content too.
+        on_block: Called now and then while it does.
 
     Raises:
         MediaError: The file cannot be opened, is damaged or too large.
         AudioError: It has no sound that can be used.
     """
     info, mel_key = probe_audio(path, limits), layout.mel(audio_id, salvage=salvage)
-    saved = known_sound(store, audio_id, salvage=salvage)
+    saved = known_sound(store, audio_id, salvage=salvage, speech=speech)
     if saved is not None:
         return Audio(audio_id, saved[0].described(info), *saved, mel_key)
     with (
@@ -144,12 +158,17 @@ def open_audio(
         sound = extract_network_audio(info, wave, salvage=salvage, limits=limits)
         try:
             columns = write_mel(wave, mel, gain=sound.heard.gain)
-            np.save(cepstra, mfcc(np.memmap(wave, np.float32, "r")))
+            samples = np.memmap(wave, np.float32, "r")
+            np.save(cepstra, mfcc(samples))
         except OSError as error:
             raise write_problem(mel, error) from error
         hashes = {"mel_sha256": sha256_of(mel), "mfcc_sha256": sha256_of(cepstra)}
         store.put_file(mel_key, mel)
         store.put_file(layout.cepstra(audio_id, salvage=salvage), cepstra)
+        if speech is not None:
+            probability = speech.detect(samples, on_block).astype(np.float16)
+            key = layout.speech(audio_id, speech.id, salvage=salvage)
+            keep_record(store, scratch, key, lambda file: np.savez_compressed(file, probability=probability))
     record = SoundRecord(
         pipeline=PIPELINE_VERSION,
         layout=sound.layout,
@@ -166,13 +185,16 @@ def open_audio(
     return Audio(audio_id, sound.described(info), sound, columns, mel_key)
 
 
-def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[DecodedAudio, int] | None:
-    """Return a sound's length and the columns of its mel, when its record, mel and cepstra are whole.
+def known_sound(
+    store: Store, audio_id: str, *, salvage: bool, speech: SpeechDetector | None = None
+) -> tuple[DecodedAudio, int] | None:
+    """Return a sound's length and the columns of its mel, when its record, mel, cepstra and pauses are whole.
 
     Args:
         store: The state.
         audio_id: Names the sound's content.
         salvage: It was opened as one that may be damaged.
+        speech: Tells speech from pauses; its record has to be whole, too.
     """
     record = read_typed(store, layout.sound(audio_id, salvage=salvage), SoundRecord)
     if record is None:
@@ -181,6 +203,8 @@ def known_sound(store: Store, audio_id: str, *, salvage: bool) -> tuple[DecodedA
         file = store.fetch(key_of(audio_id, salvage=salvage))
         if file is None or sha256 != sha256_of(file):
             return None
+    if speech is not None and _probability(store, audio_id, speech, salvage=salvage) is None:
+        return None
     sound = _sound(record)
     columns = open_columns(store, layout.mel(audio_id, salvage=salvage))
     return (sound, record.mel_columns) if sound and len(columns) == record.mel_columns else None
@@ -196,7 +220,15 @@ def lead_s(info: VideoInfo) -> Fraction:
     return max(Fraction(0), info.start_s - info.sound_start_s)
 
 
-def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limits: LimitsSettings) -> Audio | None:
+def own_audio(
+    store: Store,
+    scratch: Path,
+    video: Video,
+    *,
+    salvage: bool,
+    limits: LimitsSettings,
+    speech: SpeechDetector | None = None,
+) -> Audio | None:
     """Return the original audio of a video, or None where it cannot be used.
 
     Args:
@@ -205,25 +237,52 @@ def own_audio(store: Store, scratch: Path, video: Video, *, salvage: bool, limit
         video: The video.
         salvage: Keep what decodes of a damaged stream.
         limits: Limits on its size and length.
+        speech: Tells speech from pauses, once for its content too.
     """
     try:
-        return open_audio(store, scratch, video.info.path, video.id, salvage=salvage, limits=limits)
+        return open_audio(store, scratch, video.info.path, video.id, salvage=salvage, limits=limits, speech=speech)
     except InputError:
         return None
 
 
-def voices(store: Store, mel_key: str, min_pause_s: float) -> BoolArray:
-    """Return a mask of the columns of a mel that hold speech.
+def voices(
+    store: Store, audio_id: str, min_pause_s: float, *, salvage: bool, speech: SpeechDetector | None, times: Times = ()
+) -> BoolArray:
+    """Return a mask of the columns of a sound's mel that hold speech.
 
     Args:
         store: The state.
-        mel_key: Key of the mel.
+        audio_id: Names the sound.
         min_pause_s: Shorter pauses count as speech.
+        salvage: Whether what decodes of it was kept.
+        speech: Detector that told speech from pauses; None goes by the level.
+        times: ``[start, end)`` in seconds of several sounds that were put together, each with a level of its own.
 
     Raises:
-        StorageError: It is gone.
+        StorageError: A record of it is gone.
     """
-    return voiced(open_columns(store, mel_key), min_pause_s)
+    mel = open_columns(store, layout.mel(audio_id, salvage=salvage))
+    if speech is not None:
+        probability = _probability(store, audio_id, speech, salvage=salvage)
+        if probability is None:
+            key = layout.speech(audio_id, speech.id, salvage=salvage)
+            raise StorageError("no_speech", key, got="missing or damaged in the state", do="Run the same command again")
+        return spoken(probability, len(mel), min_pause_s)
+    if not times:
+        return voiced(mel, min_pause_s)
+    # Each sound is looked at by itself: the silence between them is no background that belongs to one.
+    found = np.zeros(len(mel), np.bool_)
+    for start_s, stop_s in times:
+        start, stop = int(start_s * MEL_RATE_HZ), min(len(mel), int(stop_s * MEL_RATE_HZ) + 1)
+        if start < stop:
+            found[start:stop] |= voiced(mel[start:stop], min_pause_s)
+    return found
+
+
+def _probability(store: Store, audio_id: str, speech: SpeechDetector, *, salvage: bool) -> FloatArray | None:
+    key = layout.speech(audio_id, speech.id, salvage=salvage)
+    found = load_file(store, key, lambda path: read_npz(path, _SPEECH))
+    return None if found is None else found["probability"]
 
 
 def sound_of(store: Store, audio_id: str, *, salvage: bool) -> DecodedAudio | None:

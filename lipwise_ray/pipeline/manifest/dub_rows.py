@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 from lipwise_ray.errors import InputError, ManifestError
 from lipwise_ray.media.join import CONTAINERS
+from lipwise_ray.pipeline.manifest.cast import diarisation_of, read_cast
 from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting
 from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
@@ -231,14 +232,20 @@ class _DubRowParser:
         cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
 
     def _row(self, values: RawRow, text: dict[str, str], output: str) -> Row:
-        speakers = self._speakers(values["speakers"], text.get("faces", ""))
+        turns = str(values["speakers"]).strip() if isinstance(values["speakers"], str) else ""
         for name in DUBBED.required:
-            if not text.get(name) and (name != "audio" or not values["speakers"]):
+            if not text.get(name) and (name != "audio" or turns or not values["speakers"]):
                 self._cells.wrong(name, "empty, but every row needs it")
+        audio = self._cells.file("audio", text.get("audio", ""))
+        if turns:
+            speakers = read_cast(self._cells, text.get("faces", ""), audio)
+        else:
+            speakers = self._speakers(values["speakers"], text.get("faces", ""))
         overrides: dict[str, dict[str, Any]] = {}
         self._cells.choice(text, "length", _LENGTHS, overrides)
         self._cells.choice(text, "extend", _EXTENDS, overrides)
-        self._cells.faces(text.get("faces", ""), overrides)
+        if not turns:
+            self._cells.faces(text.get("faces", ""), overrides)
         self._pads(values["pads"], overrides)
         preset = text.get("preset") or None
         if preset and preset not in self._presets:
@@ -252,7 +259,7 @@ class _DubRowParser:
             line=self._cells.line,
             id=text.get("id", ""),
             video=self._cells.file("video", text.get("video", "")),
-            audio=self._cells.file("audio", text.get("audio", "")) or None,
+            audio=audio or None,
             output=output,
             start_s=start_s,
             end_s=end_s,
@@ -262,6 +269,7 @@ class _DubRowParser:
             tags=tags_of(values["tags"]),
             tracks=tracks,
             speakers=speakers,
+            diarisation=diarisation_of(self._cells, turns) if turns else None,
             overrides=overrides,
         )
 
@@ -353,4 +361,4 @@ class _DubRowParser:
             do = "Write four whole numbers: top,bottom,left,right"
             self._cells.wrong("pads", f"{repr(value)[:80]} are no pads", do)
             return
-        into.setdefault("faces", {})["pads"] = numbers
+        into.setdefault("faces", {}).update(pads=numbers, pads_share=[0.0] * 4)

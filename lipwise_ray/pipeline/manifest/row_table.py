@@ -39,6 +39,7 @@ class Row:
 
     ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks``, ``reference`` and what `speakers`
     name are absolute paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed.
+    ``diarisation`` is a file with the turns of the speakers in that audio.
     ``output`` is relative to the output root. ``overrides`` holds settings that the row's columns replace. A row that
     is evaluated has no output; it may have a reference, and its audio is None where the video's own counts. ``extra``
     are columns that mean nothing here.
@@ -57,6 +58,7 @@ class Row:
     tags: tuple[str, ...] = ()
     tracks: str | None = None
     speakers: tuple[Speaker, ...] = ()
+    diarisation: str | None = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
     extra: dict[str, str] = field(default_factory=dict[str, str])
@@ -69,7 +71,7 @@ class Row:
     @property
     def inputs(self) -> list[str]:
         """The files that the row names; those of its settings are not among them."""
-        rules = [parse_selection_rule(one.faces) for one in self.speakers]
+        rules = [parse_selection_rule(one.faces) for one in self.speakers if one.faces]
         chosen = self.overrides.get("faces", {}).get("select")
         rules += [parse_selection_rule(chosen)] if chosen else []
         files = [
@@ -77,6 +79,7 @@ class Row:
             self.audio,
             self.tracks,
             self.reference,
+            self.diarisation,
             *(one.audio for one in self.speakers),
             *portraits(rules),
         ]

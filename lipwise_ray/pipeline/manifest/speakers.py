@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import not_
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -11,6 +12,9 @@ from pydantic import ConfigDict, Field
 from lipwise_ray.faces.select import BOX, LIKE, SPEAKING, SelectionRule, parse_selection_rule
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.shapes import STRICT
+
+NOBODY = "none"
+"""The face, in a cast, of somebody who is not seen."""
 
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
@@ -24,6 +28,8 @@ class Speaker:
         audio: Path or address of the sound.
         start_s: Second of the delivered sound at which it begins.
         end_s: Second at which it is cut there; None for its own end.
+        name: Name whose turns in a diarisation file it says, where the row has one: the audio is that of all of them
+            then. Empty for everybody in it. Somebody who is not seen has no ``faces``.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -32,11 +38,12 @@ class Speaker:
     audio: str
     start_s: Seconds = 0.0
     end_s: Seconds | None = None
+    name: Annotated[str, Field(exclude_if=not_)] = ""
 
 
 def rules_of(speakers: Sequence[Speaker], settings: Settings) -> list[SelectionRule]:
     """Return the rules that choose a row's faces, each once: its speakers', or without any that of its settings."""
-    texts = [speaker.faces for speaker in speakers] or [settings.faces.select]
+    texts = [speaker.faces for speaker in speakers if speaker.faces] or [settings.faces.select]
     return list(dict.fromkeys(parse_selection_rule(text) for text in texts))
 
 

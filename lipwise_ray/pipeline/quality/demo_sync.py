@@ -10,6 +10,7 @@ import numpy as np
 
 from lipwise_ray.errors import InputError
 from lipwise_ray.faces.detections import FaceDetector
+from lipwise_ray.faces.people import find_people
 from lipwise_ray.faces.select import every_face, parse_selection_rule, select_faces, select_tracks
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
@@ -120,7 +121,9 @@ def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_column
     index = build_index(info)
     tracks = whole_tracks(info, index, detector, settings)
     crops = every_face(settings.faces.pads, settings.faces.pads_share)
-    chosen = select_faces(tracks, select_tracks(tracks, parse_selection_rule(settings.faces.select)), crops)
+    people = find_people(tracks, settings.faces.min_confidence)
+    numbers = select_tracks(people, parse_selection_rule(settings.faces.select), tracks.size)
+    chosen = select_faces(tracks, numbers, crops)
     boxes: dict[int, F32Array] = {int(n): np.asarray(b) for n, b in zip(chosen.frame, chosen.crop_box, strict=True)}
     crops = dict(read_crops(info, index, boxes, SIZE_PX))
     if len(index) == 1 and crops:

@@ -13,7 +13,8 @@ from lipwise_ray.metrics.fid import Moments, frechet
 from lipwise_ray.metrics.fidelity import psnr
 from lipwise_ray.metrics.lse import SHIFTS, Curve
 from lipwise_ray.state import layout
-from lipwise_ray.state.job_result import Fidelity, FlickerMeans
+from lipwise_ray.state.face_records import FlickerMeans
+from lipwise_ray.state.job_result import Fidelity
 from lipwise_ray.state.store import Store, load_file
 from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.arrays import ArraySpec, read_npz

@@ -9,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from lipwise_ray.errors import InputError
-from lipwise_ray.faces.select import parse_selection_rule, select_tracks, yaw_degrees
+from lipwise_ray.faces.people import People
+from lipwise_ray.faces.select import parse_selection_rule, select_tracks
 from lipwise_ray.faces.tracks import Tracks
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ, write_mel
-from lipwise_ray.lipsync.voice_activity import runs, voiced
+from lipwise_ray.lipsync.voice_activity import BY_LEVEL, SpeechDetector, runs, spoken, voiced
 from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.colours import HDR_TRANSFERS
 from lipwise_ray.media.container import open_input
@@ -25,27 +25,27 @@ from lipwise_ray.media.image_sequence import is_series, webp_size
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.loudness import loudness
 from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_video
-from lipwise_ray.media.reader import VideoReader
-from lipwise_ray.media.region import box_to_shown, read_region
 from lipwise_ray.metrics.lse import reduce
 from lipwise_ray.metrics.mfcc import mfcc
 from lipwise_ray.pipeline.analysis.crops import resampled, whole_tracks
+from lipwise_ray.pipeline.analysis.face_recognition import embed_whole, followed_people
 from lipwise_ray.pipeline.inputs.records import Video, heard_record
 from lipwise_ray.pipeline.inputs.records import lead_s as lead_of
+from lipwise_ray.pipeline.quality.inspected_faces import inspect_faces
 from lipwise_ray.pipeline.quality.lip_windows import AudioFeatures, Faces, LipWindows, compare_lips, frames_shown
 from lipwise_ray.pipeline.quality.sync_scores import RATE_HZ, sync_score
 from lipwise_ray.state.shapes import record_of
-from lipwise_ray.values import F32Array, Json, U8Array
+from lipwise_ray.values import Json
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.detections import FaceDetector
+    from lipwise_ray.faces.embedder import FaceEmbedder
     from lipwise_ray.metrics.sync_scorers import SyncScorer
     from lipwise_ray.pipeline.analysis.transcription import Recogniser
     from lipwise_ray.settings.model import Settings
 
 _PAUSE_S = 0.3
 _WAVE = "wave.f32"
-_MOST_TRACKS, _CROP_PX = 12, 160
 _HEARD = ("mix", "lufs", "gain_db")
 
 
@@ -70,6 +70,8 @@ def inspect(
     detector: FaceDetector,
     scorer: SyncScorer | None,
     recogniser: Recogniser | None = None,
+    embedder: FaceEmbedder | None = None,
+    speech: SpeechDetector | None = None,
 ) -> Inspection:
     """Inspect a file.
 
@@ -79,6 +81,8 @@ def inspect(
         detector: Finds them.
         scorer: Compares lips and audio.
         recogniser: Tells what is said.
+        embedder: Tells people apart.
+        speech: Tells speech from pauses, by its name; without it they go by the audio's level.
 
     Raises:
         MediaError: It is no media file.
@@ -90,7 +94,7 @@ def inspect(
         features: AudioFeatures | None = None
         if "audio" in kinds:
             try:
-                inspection.record["sound"], features = _sound(path, Path(name), scorer)
+                inspection.record["sound"], features = _sound(path, Path(name), scorer, speech)
                 if recogniser is not None:
                     wave = np.memmap(Path(name) / _WAVE, np.float32, "r")
                     inspection.record["speech"] = record_of(recogniser(wave))
@@ -101,7 +105,7 @@ def inspect(
                 info = probe_video(path, settings.limits, Fraction(settings.source.still_rate))
                 index = build_index(info)
                 inspection.record["picture"] = _picture(info, index)
-                _inspect_faces(inspection, info, index, settings, detector, scorer, features)
+                _inspect_faces(inspection, info, index, settings, detector, embedder, scorer, features)
             except InputError as error:
                 inspection.record["picture"] = {**inspection.record.get("picture", {}), "problem": str(error)}
     return inspection
@@ -149,13 +153,16 @@ def _picture(info: VideoInfo, index: FrameIndex) -> Json:
     }
 
 
-def _sound(path: Path, folder: Path, scorer: SyncScorer | None) -> tuple[Json, AudioFeatures | None]:
+def _sound(
+    path: Path, folder: Path, scorer: SyncScorer | None, speech: SpeechDetector | None
+) -> tuple[Json, AudioFeatures | None]:
     info: AudioInfo = probe_audio(path)
     wave, mel_file = folder / _WAVE, folder / "mel.npy"
     sound = extract_network_audio(info, wave)
     write_mel(wave, mel_file, gain=sound.heard.gain)
     mel = np.load(mel_file, mmap_mode="r")
-    said = voiced(mel, _PAUSE_S)
+    samples = np.memmap(wave, np.float32, "r")
+    said = voiced(mel, _PAUSE_S) if speech is None else spoken(speech.detect(samples, lambda: None), len(mel), _PAUSE_S)
     info = sound.described(info)
     level = loudness(info)
     record = {
@@ -169,13 +176,14 @@ def _sound(path: Path, folder: Path, scorer: SyncScorer | None) -> tuple[Json, A
         **{
             f"heard_{name}" if name in _HEARD else name: value for name, value in record_of(heard_record(sound)).items()
         },
+        "speech_by": BY_LEVEL if speech is None else speech.id,
         "speech_share": round(float(said.mean()), 3),
         "speech_begins_s": round(float(np.argmax(said)) / MEL_RATE_HZ, 2) if said.any() else None,
         "pauses": len(runs(~said)),
     }
     if scorer is None:
         return record, None
-    values = mel if scorer.hears == "mel" else mfcc(np.memmap(wave, np.float32, "r"))
+    values = mel if scorer.hears == "mel" else mfcc(samples)
     return record, AudioFeatures(scorer, values, int(sound.duration_s * RATE_HZ))
 
 
@@ -185,72 +193,27 @@ def _inspect_faces(
     index: FrameIndex,
     settings: Settings,
     detector: FaceDetector,
+    embedder: FaceEmbedder | None,
     scorer: SyncScorer | None,
     features: AudioFeatures | None,
 ) -> None:
     tracks = whole_tracks(info, index, detector, settings)
-    inspection.record["faces"] = _faces(tracks, float(index.mean_rate))
-    numbers = _longest(tracks)
-    middles = {int(tracks.frame[(tracks.rows(n).start + tracks.rows(n).stop - 1) // 2]): n for n in numbers}
-    boxes = {frame: _square(tracks, number, frame) for frame, number in middles.items()}
-    for frame, crop in _crops_at(info, index, boxes):
-        inspection.faces[f"face-{middles[frame]}"] = cv2.imencode(".jpg", crop)[1].tobytes()
+    recipe = make_recipe(info, index.sizes)
+    embeddings = embed_whole(info, index, recipe, tracks, embedder) if embedder else None
+    people = followed_people(tracks, settings.faces, embeddings)
+    facts, inspection.faces = inspect_faces(info, index, recipe, tracks, people)
+    inspection.record["faces"] = record_of(facts)
     if scorer is None or features is None:
         inspection.record["sync"] = {"problem": "no sound, or nobody to judge"}
         return
-    inspection.record["sync"] = _sync(info, index, tracks, scorer, features)
+    inspection.record["sync"] = _sync(info, index, tracks, people, scorer, features)
 
 
-def _faces(tracks: Tracks, rate: float) -> Json:
-    side = np.minimum(tracks.box[:, 2] - tracks.box[:, 0], tracks.box[:, 3] - tracks.box[:, 1])
-    yaw = np.abs(yaw_degrees(tracks.landmarks)) if len(tracks.frame) else np.zeros(0)
-    shots = ((tracks.frame >= start) & (tracks.frame < stop) for start, stop in tracks.shots)
-    people = [len(np.unique(tracks.track[here])) for here in shots]
-    return {
-        "shots": len(tracks.shots),
-        "share_of_frames": round(len(np.unique(tracks.frame)) / max(1, tracks.frames), 4),
-        "most_in_a_shot": max(people, default=0),
-        "median_side_px": round(float(np.median(side)), 1) if len(side) else None,
-        "smallest_side_px": round(float(side.min()), 1) if len(side) else None,
-        "median_yaw_deg": round(float(np.median(yaw)), 1) if len(yaw) else None,
-        "longest": [_track(tracks, number, rate) for number in _longest(tracks)],
-    }
-
-
-def _longest(tracks: Tracks) -> list[int]:
-    return sorted(tracks.numbers, key=lambda n: tracks.rows(n).start - tracks.rows(n).stop)[:_MOST_TRACKS]
-
-
-def _track(tracks: Tracks, number: int, rate: float) -> Json:
-    rows = tracks.rows(number)
-    box = np.median(tracks.box[rows], axis=0)
-    return {
-        "face": number,
-        "from_s": round(float(tracks.frame[rows.start]) / rate, 2),
-        "to_s": round(float(tracks.frame[rows.stop - 1] + 1) / rate, 2),
-        "box": [round(float(value)) for value in box],
-    }
-
-
-def _square(tracks: Tracks, number: int, frame: int) -> F32Array:
-    rows = tracks.rows(number)
-    x0, y0, x1, y1 = tracks.box[rows.start + int(np.searchsorted(tracks.frame[rows], frame))]
-    half, x, y = max(x1 - x0, y1 - y0) * 0.8, (x0 + x1) / 2, (y0 + y1) / 2
-    return np.array([x - half, y - half, x + half, y + half], np.float32)
-
-
-def _crops_at(info: VideoInfo, index: FrameIndex, boxes: dict[int, F32Array]) -> Iterator[tuple[int, U8Array]]:
-    recipe = make_recipe(info, index.sizes)
-    with VideoReader(info.path, info.stream_index, index) as reader:
-        order = sorted(boxes)
-        for number, decoded in zip(order, reader.read_order(order), strict=True):
-            crop = read_region(recipe.apply(decoded), recipe.canvas, box_to_shown(boxes[number], _CROP_PX), _CROP_PX)
-            yield number, np.rint(crop * 255).astype(np.uint8)
-
-
-def _sync(info: VideoInfo, index: FrameIndex, tracks: Tracks, scorer: SyncScorer, features: AudioFeatures) -> Json:
+def _sync(
+    info: VideoInfo, index: FrameIndex, tracks: Tracks, people: People, scorer: SyncScorer, features: AudioFeatures
+) -> Json:
     """Return the sync score of the largest face."""
-    here = np.isin(tracks.track, select_tracks(tracks, parse_selection_rule("largest")))
+    here = np.isin(tracks.track, select_tracks(people, parse_selection_rule("largest"), tracks.size))
     faces, shown, recipe = (
         Faces(tracks.frame[here], tracks.track[here], tracks.box[here]),
         resampled(index),

@@ -88,6 +88,7 @@ class AudioFacts:
         holes: Missing pieces.
         hole_s: Seconds that they last.
         changes: Number of times that its rate or channels change.
+        speech_by: The voice activity detector that told speech from pauses, or ``level``.
         speech_share: Fraction of the time with speech.
         speech_begins_s: Seconds; None where nobody speaks.
         pauses: Between speech.
@@ -106,6 +107,7 @@ class AudioFacts:
     holes: int
     hole_s: float
     changes: int
+    speech_by: str
     speech_share: float
     speech_begins_s: float | None
     pauses: int
@@ -157,6 +159,33 @@ class FaceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonFacts:
+    """A person of a video.
+
+    Attributes:
+        person: The number by which ``index:N`` names them, counted from the left; None for who is hardly there.
+        shot: In which shot the number holds; None where people are followed over cuts, and it holds throughout.
+        from_s: When they are first seen, in seconds.
+        to_s: When they are last seen.
+        seconds: How long their face is on the screen.
+        share_of_frames: Fraction of the video's frames with their face.
+        confidence: That it is a face, in [0, 1].
+        box: Its median box in pixels as shown: left, top, right, bottom.
+        faces: Numbers of their faces.
+    """
+
+    person: int | None
+    shot: int | None
+    from_s: float
+    to_s: float
+    seconds: float
+    share_of_frames: float
+    confidence: float
+    box: tuple[int, int, int, int]
+    faces: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FacesFacts:
     """The faces of a video.
 
@@ -168,6 +197,8 @@ class FacesFacts:
         smallest_side_px: The same.
         median_yaw_deg: By how much faces are turned to a side.
         longest: Those that are seen for longest.
+        people: Who they are, from left to right.
+        doubtful_frames: Frames with something that is hardly a face; no rule chooses it.
     """
 
     shots: int
@@ -177,6 +208,8 @@ class FacesFacts:
     smallest_side_px: float | None
     median_yaw_deg: float | None
     longest: tuple[FaceFacts, ...]
+    people: tuple[PersonFacts, ...]
+    doubtful_frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +251,7 @@ class InspectionFacts:
         speech: Transcript, where a speech model was named.
         faces: Its faces.
         sync: Sync of lips and audio.
-        face_jpegs: An image (JPEG) of each face that is seen for longest, by its name.
+        face_jpegs: An image (JPEG) of each person, and of each face that is seen for longest, by its name.
         record: All but these as JSON values, as ``lipwise-ray inspect --json`` prints them.
     """
 

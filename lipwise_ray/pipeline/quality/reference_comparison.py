@@ -25,7 +25,7 @@ from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Span, U8
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-    from lipwise_ray.faces.sface import SFace
+    from lipwise_ray.faces.embedder import FaceEmbedder
     from lipwise_ray.metrics.inception import Inception
 
 Shown: TypeAlias = "tuple[VideoFrame, FrameRecipe]"
@@ -84,7 +84,7 @@ class Reference:
     video: Video
     recipe: FrameRecipe
     rate_hz: float
-    embedder: SFace | None
+    embedder: FaceEmbedder | None
     inception: Inception | None
 
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from lipwise_ray.errors import SegmentError, StorageError
-from lipwise_ray.pipeline.analysis.active_speaker import LISTENED_PAUSE_S, listen
+from lipwise_ray.faces.people import find_people
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.pipeline.analysis.active_speaker import (
+    LISTENED_PAUSE_S,
+    FaceFootage,
+    OriginalAudio,
+    agreements,
+    listen,
+)
 from lipwise_ray.pipeline.analysis.face_detection import scan
 from lipwise_ray.pipeline.analysis.face_recognition import embed_portrait, embed_tracks
+from lipwise_ray.pipeline.analysis.speaker_activity import PART_FRAMES, SpeakerActivity, tracks_to_watch, watch
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan
 from lipwise_ray.pipeline.flows.task_kinds import (
@@ -22,6 +31,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
+from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
 from lipwise_ray.roles.detector import DETECTOR
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.expert import EXPERT
@@ -63,7 +73,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
     if not hints.is_surely_missing and context.store.size(key) is not None:
         return ListenResult()
     job = context.open(payload)
-    own = context.planner.own_sound(job.spec, job.video)
+    own = context.planner.own_sound(job)
     if own is None:
         raise StorageError(
             "no_sound", key, got="the video's audio is missing from the state", do="Run the same command again"
@@ -72,22 +82,36 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
         tracks = context.planner.tracks(job, probed)
     except SegmentError as error:
         return ListenResult(missing=str(error))
-    info, settings = job.video.info, job.spec.settings
-    scores = listen(
-        info,
-        job.video.index,
-        recipe_of(settings, job.video),
-        payload.piece.span,
-        tracks,
-        context.models.needed(EXPERT, context.models_for(payload, hints)),
-        records.open_columns(context.store, own.mel_key),
-        records.voices(context.store, own.mel_key, LISTENED_PAUSE_S),
-        records.lead_s(info),
+    info, index, models = job.video.info, job.video.index, context.models
+    request = context.models_for(payload, hints)
+    mel, cepstra = (
+        records.open_columns(context.store, name) for name in (own.mel_key, layout.cepstra(own.id, salvage=job.salvage))
+    )
+    voiced = records.voices(context.store, own.id, LISTENED_PAUSE_S, salvage=job.salvage, speech=job.speech)
+    audio = OriginalAudio(mel, voiced, records.lead_s(info))
+    recipe = recipe_of(job.spec.settings, job.video)
+    with VideoReader(
+        info.path,
+        info.stream_index,
+        index,
         threads=context.threads,
         salvage=job.salvage,
-        on_frame=context.on_frame,
-    )
-    records.keep_record(context.store, context.scratch, key, scores.save)
+        deinterlace=recipe.deinterlace,
+    ) as reader:
+        expert = models.of(EXPERT, request)
+        watcher = models.of(ACTIVE_SPEAKER, request)
+        people = find_people(tracks, job.spec.faces.min_confidence)
+        # Of a diarised audio somebody may be heard who is not seen: those who are alone are looked at, too.
+        numbers = tracks_to_watch(people, everybody=watcher is not None and job.spec.diarisation is not None)
+        footage = FaceFootage(reader, index, recipe, payload.piece.span, tracks, numbers, context.on_frame)
+        if watcher:
+            seen = watch(footage, audio, cepstra, watcher)
+            heard = agreements(footage, audio, expert, PART_FRAMES) if expert else ()
+            found = SpeakerActivity.of_scores(seen, heard, expert.offsets if expert else 1)
+        else:
+            assert expert is not None  # one of the two is there
+            found = listen(footage, audio, expert)
+    records.keep_record(context.store, context.scratch, key, found.save)
     return ListenResult()
 
 
@@ -95,7 +119,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
 def embed_faces(context: TaskContext, payload: RecognisePayload, hints: Hints) -> RecogniseResult:
     """Embed a few faces of every track in a chunk, or those of a portrait."""
     looks_id = payload.probed.looks_id
-    assert looks_id is not None  # somebody is sought by a portrait
+    assert looks_id is not None  # people are told apart by their faces
     if payload.piece is not None:
         return _embed_tracks(context, payload, hints, payload.piece, looks_id)
     assert payload.portrait is not None  # it is one of the two

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from lipwise_ray.lipsync.voice_activity import SpeechDetector
 from lipwise_ray.models.loading import ModelRequest
-from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, RowPayload
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.tasks.models import Models
+from lipwise_ray.roles.vad import VAD
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.state.store import Store
+from lipwise_ray.values import F32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,27 @@ class TaskContext:
 
     def open(self, payload: JobPayload) -> JobContext:
         """Open a job whose inputs have been probed."""
-        return self.open_video(payload.spec, payload.probed.video_id)
+        return self.open_video(payload, payload.probed.video_id)
 
-    def open_video(self, spec: JobSpec, video_id: str) -> JobContext:
+    def open_video(self, payload: RowPayload, video_id: str) -> JobContext:
         """Open a job whose video is known."""
-        return JobContext(spec, self.store, self.media, self.video(spec.settings, spec.video, video_id))
+        spec = payload.spec
+        video = self.video(spec.settings, spec.video, video_id)
+        return JobContext(spec, self.store, self.media, video, self._speech_detector(payload))
+
+    def _speech_detector(self, payload: RowPayload) -> SpeechDetector | None:
+        """Return the detector of speech, loaded on its first use; None where pauses go by the audio's level."""
+        checkpoint, request = (
+            payload.row.weights.one(VAD.name),
+            ModelRequest(payload.spec.settings, payload.row.weights),
+        )
+        if checkpoint is None:
+            return None
+
+        def detect(wave_f32: F32Array, on_block: Callable[[], None]) -> F32Array:
+            return self.models.needed(VAD, request)(wave_f32, on_block)
+
+        return SpeechDetector(record_id({"pipeline": PIPELINE_VERSION, VAD.name: checkpoint.sha256}), detect)
 
     def video(self, settings: Settings, address: str, video_id: str) -> records.Video:
         """Open a video as settings say."""

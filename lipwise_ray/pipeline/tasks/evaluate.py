@@ -9,11 +9,12 @@ from functools import partial
 import numpy as np
 
 from lipwise_ray.errors import MediaError, SegmentError
+from lipwise_ray.faces.people import find_people
 from lipwise_ray.faces.select import BOX, fixed_box, select_tracks
 from lipwise_ray.metrics.lse import SHIFTS, reduce
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.pipeline.analysis.crops import resampled
-from lipwise_ray.pipeline.dubbing.identity import detector_id_of, evaluated_with, protocol_of
+from lipwise_ray.pipeline.dubbing.identity import detector_id_of, evaluated_with, least_confidence, protocol_of
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
@@ -81,9 +82,9 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
     job_id = record_id(identity)
     recorded = read_typed(store, layout.result(job_id), EvaluationResult)
     if recorded is not None:
-        protocol = protocol_of(spec, weights, identity["tracks"])  # earlier versions kept none
+        protocol = protocol_of(spec, weights, identity["tracks"], dubs=False)  # earlier versions kept none
         return ExamineResult(job_id=job_id, known=replace(recorded, output=shown(spec.video), protocol=protocol))
-    job = context.open_video(spec, identity["video"])
+    job = context.open_video(payload, identity["video"])
     if payload.comparison.reference:
         _reference(context, job, payload.comparison.reference, identity["reference"])
     if spec.audio:
@@ -91,7 +92,7 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
         limits = spec.settings.limits
         records.open_audio(store, context.scratch, file, identity["audio"], salvage=job.salvage, limits=limits)
     else:
-        context.planner.own_sound(spec, job.video)
+        context.planner.own_sound(job)
     detector_id = detector_id_of(spec.settings, weights)
     video_id, numbered = job.video.id, [*enumerate(_pieces(job))]
     scanned = store.names(layout.scans(video_id, detector_id))
@@ -176,7 +177,8 @@ def _faces(context: TaskContext, job: JobContext, probed: Probed) -> tuple[Faces
         found = fixed_box(rule, len(job.video.index), size)
         return Faces(found.frame, found.track, found.face_box), found.landmarks
     tracks = context.planner.tracks(job, probed)
-    rows = np.flatnonzero(np.isin(tracks.track, select_tracks(tracks, rule)))
+    people = find_people(tracks, job.spec.faces.min_confidence)  # of each shot, whatever else is installed
+    rows = np.flatnonzero(np.isin(tracks.track, select_tracks(people, rule, tracks.size)))
     rows = rows[np.argsort(tracks.frame[rows], kind="stable")]
     return Faces(tracks.frame[rows], tracks.track[rows], tracks.box[rows]), tracks.landmarks[rows]
 
@@ -243,7 +245,7 @@ def aggregate(context: TaskContext, payload: ConcludePayload, hints: Hints) -> C
         tags=spec.tags,
         weights=shaped(weights.record(), CheckpointsByRole),
         identity=identity,
-        protocol=protocol_of(spec, weights, identity["tracks"]),
+        protocol=protocol_of(spec, weights, identity["tracks"], dubs=False),
         version=__version__,
         pipeline=PIPELINE_VERSION,
     )
@@ -281,7 +283,8 @@ def _identity(payload: ExaminePayload, media: Media) -> Identity:
         "reference": media.identity(reference) if reference else None,
         "tracks": media.identity(spec.tracks) if spec.tracks else None,
         "detector": detector_id_of(settings, weights),
-        "faces": settings.faces.model_dump(mode="json", include={"select", "smooth_s", "smoothing"}),
+        "faces": settings.faces.model_dump(mode="json", include={"select", "smooth_s", "smoothing"})
+        | least_confidence(spec),
         "on_error": settings.source.on_error,
         "compare_hz": settings.score.compare_hz if reference else None,
         "weights": evaluated_with(weights),

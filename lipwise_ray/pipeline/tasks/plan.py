@@ -17,7 +17,7 @@ def plan(context: TaskContext, payload: PlanPayload, hints: Hints) -> PlanResult
     """Plan which frames a job has, how they are cut into chunks, and which faces are dubbed."""
     job, probed = context.open(payload), payload.probed
     if JUDGE.name in payload.row.weights:
-        context.planner.own_sound(job.spec, job.video)  # the original lips are compared with it
+        context.planner.own_sound(job)  # the original lips are compared with it
     try:
         known = None if hints.is_surely_missing else known_plan(context.store, probed.job_id)
         found = known or context.planner.plan(job, probed)

@@ -15,9 +15,10 @@ from lipwise_ray.pipeline.delivery.delivered_audio import sound_codec
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.published import Published, find_published
 from lipwise_ray.pipeline.dubbing.capabilities import Choice, first_choice
-from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, protocol_of
+from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, listeners, protocol_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
+from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
 from lipwise_ray.pipeline.dubbing.source_range import stretch_of
@@ -37,7 +38,6 @@ from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.pipeline.tasks.missing_chunks import missing_chunks
 from lipwise_ray.roles.embedder import EMBEDDER
-from lipwise_ray.roles.expert import EXPERT
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import Identity, record_id
@@ -63,7 +63,7 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
             protocol = protocol_of(job, row.weights, undecided["tracks"])  # earlier versions kept none
             return ProbeResult(job_id=job_id, published=replace(published.result, protocol=protocol))
         problem = problem or published.problem
-    opened = context.open_video(job, undecided["video"])
+    opened = context.open_video(payload, undecided["video"])
     video = opened.video
     choice, has_begun = _choose(context, row, video, undecided)
     identity = choice.identity(undecided, device)
@@ -80,17 +80,18 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     to_embed: dict[str, str] = {}
     stretch = stretch_of(opened)
     numbered = stretch.numbered
-    if detects(rules, job.tracks):
+    is_searched = detects(rules, job.tracks)
+    if is_searched:
         present = store.names(layout.scans(video.id, detector_id))
         if layout.tracks(video.id, detector_id, stretch.part) not in present:
             to_scan = missing_chunks(numbered, partial(layout.scan_chunk, video.id, detector_id), present)
     if listens(rules):
-        _check_own_sound(context, job, video)
-        voices_id = comparison_id(job, identity, EXPERT, stretch.part)
+        _check_own_sound(context, opened)
+        voices_id = comparison_id(job, identity, listeners(identity), stretch.part)
         present = store.names(layout.listened(video.id, voices_id))
         to_listen = missing_chunks(numbered, partial(layout.voices, video.id, voices_id), present)
-    if images:
-        looks_id = comparison_id(job, identity, EMBEDDER, stretch.part)
+    if images or (is_searched and EMBEDDER.name in row.weights):
+        looks_id = comparison_id(job, identity, [EMBEDDER.name], stretch.part)
         present = store.names(layout.recognised(video.id, looks_id))
         to_recognise = missing_chunks(numbered, partial(layout.face_embeddings, video.id, looks_id), present)
         to_embed = {
@@ -180,9 +181,9 @@ def _published(context: TaskContext, job_id: str, row: RowPart) -> Published:
     return found
 
 
-def _check_own_sound(context: TaskContext, job: JobSpec, video: records.Video) -> None:
+def _check_own_sound(context: TaskContext, job: JobContext) -> None:
     """Decode the original audio of a video, by which its speaker is to be found."""
-    if context.planner.own_sound(job, video) is None:
+    if context.planner.own_sound(job) is None:
         raise FaceError(
             "no_own_sound",
             "faces",

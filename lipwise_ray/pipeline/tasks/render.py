@@ -11,7 +11,9 @@ from lipwise_ray.pipeline.dubbing.render_chunk import render_chunk
 from lipwise_ray.pipeline.flows.task_kinds import RENDER, RenderPayload, RenderResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
+from lipwise_ray.roles.landmarks import LANDMARKS
 from lipwise_ray.roles.lipsync import LIPSYNC, PASSTHROUGH
+from lipwise_ray.roles.occluder import OCCLUDER
 from lipwise_ray.roles.parser import PARSER
 from lipwise_ray.roles.restorer import RESTORER
 from lipwise_ray.roles.upscaler import UPSCALER
@@ -39,7 +41,9 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             recipe=recipe_of(settings, job.video),
             lipsync=None if is_filmed else models.needed(LIPSYNC, request),
             restorer=None if is_filmed else models.of(RESTORER, request),
+            landmarker=None if is_filmed else models.of(LANDMARKS, request),
             parser=None if is_filmed else models.of(PARSER, request),
+            occluder=None if is_filmed else models.of(OCCLUDER, request),
             upscaler=models.of(UPSCALER, request),
             target=temporary,
             attempt=uuid.uuid4().hex[:12],

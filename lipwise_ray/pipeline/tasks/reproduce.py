@@ -113,7 +113,13 @@ def _published(checkpoint: Checkpoint, registry: Registry) -> Checkpoint | None:
 
 def _places(payload: RowPayload) -> Iterator[tuple[str, str]]:
     job = payload.row.job
-    named = {"video": job.video, "audio": job.audio, "tracks": job.tracks, "output": job.output_address}
+    named = {
+        "video": job.video,
+        "audio": job.audio,
+        "tracks": job.tracks,
+        "diarisation": job.diarisation,
+        "output": job.output_address,
+    }
     if isinstance(payload, ExaminePayload | MeasurePayload | ConcludePayload):
         named["reference"] = payload.comparison.reference
     yield from ((name, place) for name, place in named.items() if place)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
 import numpy as np
 import pytest
 
-from lipwise_ray.faces.shots import ChangeMeter
+from lipwise_ray.faces.shots import BLEND_FRAMES, BlendMeter, ChangeMeter, shots, tiny_image
+from lipwise_ray.values import BoolArray, Span
+
+FRAMES, START = 75, 30
 
 
 def test_change_is_pyscenedetects_score(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,3 +32,40 @@ def test_change_is_pyscenedetects_score(monkeypatch: pytest.MonkeyPatch) -> None
         detector.process_frame(now, picture)
         expected = stats.get_metrics(now, [ContentDetector.FRAME_SCORE_KEY])[0] if number else 0.0
         assert meter.measure(picture) == expected
+
+
+def _blends(images: Sequence[np.ndarray]) -> BoolArray:
+    meter = BlendMeter()
+    found = [meter.measure(tiny_image(np.asarray(image, np.uint8))) for image in images]
+    return np.array([*found[BLEND_FRAMES:], *[False] * BLEND_FRAMES])
+
+
+def _talking(shared: Path, name: str) -> Sequence[np.ndarray]:
+    with av.open(str(shared / "clips" / name)) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)][:FRAMES]
+
+
+@pytest.mark.parametrize("frames", [6, 12, 25, 40])
+def test_a_dissolve_is_a_cut_in_its_middle(frames: int, shared: Path) -> None:
+    """Two people at one place, who speak: one becomes the other over some frames."""
+    share = np.clip((np.arange(FRAMES) - START) / frames, 0, 1)
+    two = zip(_talking(shared, "grid_man.mpg"), _talking(shared, "grid_woman.mpg"), share, strict=True)
+    is_blend = _blends([cv2.addWeighted(man, 1 - part, woman, part, 0) for man, woman, part in two])
+    (first, second) = shots(np.zeros(FRAMES, np.float32), is_blend, 27.0)
+    assert (first.start, second.stop) == (0, FRAMES)
+    assert abs(first.stop - (START + frames / 2)) <= 2
+
+
+@pytest.mark.parametrize("motion", ["speech", "pan", "cut", "nod"])
+def test_what_moves_is_no_dissolve(motion: str, shared: Path) -> None:
+    """Somebody who speaks or nods, a camera that moves, a cut: none of them is a frame between two others."""
+    images = _talking(shared, "grid_man.mpg")
+    wide = [np.concatenate([image, image[:, ::-1]], axis=1) for image in images]
+    shift = {
+        "speech": np.zeros(FRAMES),
+        "pan": 4 * np.arange(FRAMES),
+        "cut": 150 * (np.arange(FRAMES) > START),
+        "nod": 30 + 30 * np.sin(np.arange(FRAMES) / 4),
+    }[motion]
+    moved = [image[:, int(left) : int(left) + 360] for image, left in zip(wide, shift, strict=True)]
+    assert shots(np.zeros(FRAMES, np.float32), _blends(moved), 27.0) == [Span(0, FRAMES)]

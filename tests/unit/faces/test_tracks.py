@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from lipwise_ray.faces.select import (
     every_face,
     parse_selection_rule,
     select_faces,
-    select_tracks,
 )
 from lipwise_ray.faces.shots import ChangeMeter, shots
-from lipwise_ray.faces.tracks import Tracks, read_tracks, reference_smooth, smooth
+from lipwise_ray.faces.smoothing import reference_smooth, smooth
+from lipwise_ray.faces.tracks import Tracks, read_tracks
 from lipwise_ray.values import Span
-from tests.support.boxes import link_boxes, make_detections, three_people, turned, walk
+from tests.support.boxes import Boxes, chosen_tracks, link_boxes, make_detections, three_people, turned, walk
 
 
 def test_two_people_are_two_tracks() -> None:
@@ -82,7 +83,9 @@ def test_chunks_do_not_show() -> None:
                     whole.box[rows],
                     whole.landmarks[rows],
                     whole.score[rows],
+                    whole.colour[rows],
                     whole.change[start:stop],
+                    whole.is_blend[start:stop],
                 )
             )
         assert np.array_equal(link_boxes(Detections.joined(parts)).box, link_boxes(whole).box)
@@ -142,7 +145,7 @@ def test_cuts_are_found_on_small_pictures() -> None:
     pictures = [np.clip(scene[n // 10].astype(int) + n, 0, 255).astype(np.uint8) for n in range(20)]
     meter = ChangeMeter()
     change = np.array([meter.measure(p) for p in pictures], np.float32)
-    assert shots(change, 27.0) == [Span(0, 10), Span(10, 20)]
+    assert shots(change, np.zeros(20, np.bool_), 27.0) == [Span(0, 10), Span(10, 20)]
     late = ChangeMeter()
     again = [late.measure(p) for p in pictures[6:]]
     assert np.allclose(again[1:], change[7:])
@@ -176,7 +179,7 @@ def test_a_full_profile_is_turned_away(tmp_path: Path, crossed_px: float) -> Non
     points[:, 1, 0] -= crossed_px / 2
     profile = replace(tracks, landmarks=points)
     crops = replace(every_face((0, 0, 0, 0), (0, 0, 0, 0)), max_yaw_deg=70)
-    assert len(select_faces(profile, select_tracks(profile, parse_selection_rule("largest")), crops).over_yaw) == 9
+    assert len(select_faces(profile, chosen_tracks(profile, parse_selection_rule("largest")), crops).over_yaw) == 9
     profile.save(tmp_path / "t.npz")
     assert np.array_equal(read_tracks(tmp_path / "t.npz").landmarks, points)
 
@@ -197,7 +200,7 @@ def _one_euro(values: Any, rate: float) -> Any:
 @pytest.mark.parametrize("motion", ["still", "sway", "nod", "walk", "turn"])
 def test_smoothing_is_no_worse_than_one_euro(motion: str) -> None:
     """Noisy detections in every third frame: boxes tremble as little as through a One-Euro filter (to 15 %), and are
-    nearer to where a moving face is, behind which that filter lags; one that rests they miss by as much (to 15 %).
+    nearer to where a moving face is, behind which that filter lags; one that rests they miss by 0.2 px more.
     """
     rate, seconds = 25.0, np.arange(200) / 25
     place = {
@@ -218,7 +221,62 @@ def test_smoothing_is_no_worse_than_one_euro(motion: str) -> None:
         [float(np.sqrt((np.diff(np.array(x), n, axis=1) ** 2).mean())) for x in (ours, theirs)] for n in (2, 0)
     )
     assert jitter[0] < 1.15 * jitter[1]
-    assert error[0] < (1.15 if motion == "still" else 1.0) * error[1]
+    assert error[0] < {"still": 1.2, "turn": 0.9}.get(motion, 0.65) * error[1]
+
+
+_STRIDES = st.integers(1, 7)
+
+
+def _lone(places: Sequence[float], stride: int, change: Sequence[float]) -> Tracks:
+    """Return the raw tracks of a lone face, 200 px wide, that is looked at in every so many frames."""
+    seen: Boxes = {n: [(x, 100, x + 200, 320)] for n, x in enumerate(places) if n % stride == 0}
+    found = replace(make_detections(seen, len(places), stride), change=np.array(change, np.float32))
+    return link_boxes(found, stride=stride, gap=10)
+
+
+@given(
+    places=st.lists(st.sampled_from([0.0, 1.0, 3.0, 20.0, 50.0, 80.0]), min_size=8, max_size=60),
+    stride=_STRIDES,
+    seed=st.integers(0, 99),
+)
+def test_pieces_of_one_face_share_no_frame(places: list[float], stride: int, seed: int) -> None:
+    """However a face jumps, and wherever nobody looked: a frame shows it once, and no frame shows nobody."""
+    change = np.random.default_rng(seed).uniform(0, 9, len(places))
+    tracks = _lone(places, stride, change.tolist())
+    frames = sorted(tracks.frame.tolist())
+    assert frames == list(range(len(places)))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("step", [0.07, 0.1, 0.12, 0.15, 0.18, 0.22, 0.25])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_lone_face_that_steps_aside_stays_one_person(step: float, stride: int, frames: int) -> None:
+    """A noisy face that moves by a part of itself at once is dubbed in every frame, whichever frames were looked at."""
+    rng = np.random.default_rng(round(1000 * step) + stride)
+    for first in (40, 43, 44, 47):
+        places = 200 * step * np.clip((np.arange(90) - first) / frames, 0, 1) + rng.normal(0, 1.5, 90)
+        tracks = smooth(_lone(places.tolist(), stride, rng.uniform(0, 2, 90).tolist()), 2)
+        chosen = chosen_tracks(tracks, parse_selection_rule("largest"))
+        assert sorted(tracks.frame[np.isin(tracks.track, chosen)].tolist()) == list(range(90))
+
+
+def test_between_looks_a_jump_is_where_the_image_changes() -> None:
+    """Where nobody looked, the frame in which the image changes most begins the new place."""
+    for jump in (46, 47, 48):
+        change = np.where(np.arange(90) == jump, 9.0, 1.0)
+        tracks = _lone(np.where(np.arange(90) < jump, 0.0, 30.0).tolist(), 3, change.tolist())
+        assert [int(tracks.frame[tracks.rows(number).start]) for number in tracks.numbers] == [0, jump]
+        assert np.unique(tracks.box[:, 0]).tolist() == [0.0, 30.0]
+
+
+@pytest.mark.parametrize(("hz", "share"), [(0.5, 0.002), (1.0, 0.004), (2.0, 0.03)])
+def test_boxes_keep_up_with_a_nod(hz: float, share: float) -> None:
+    """A head that nods by an eighth of its face is seen in every third frame: boxes are off by so much of the face."""
+    frames = np.arange(250)
+    nod = 20 * np.sin(2 * np.pi * hz * frames / 25 + 0.3)
+    seen = {int(n): [(300, 200 + nod[n], 420, 360 + nod[n])] for n in frames[::3]}
+    box = smooth(link_boxes(make_detections(seen, 250, 3), stride=3), 2).box
+    assert np.abs(box[10:240, 1] - 200 - nod[10:240]).max() < share * 160
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import torch
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync.align import TEMPLATE, aligned_to_shown
+from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.parsing import FaceParser, free_of_things
-from lipwise_ray.lipsync.renderer import Blend, FaceTarget, FrameJob, Renderer
+from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.nets.bisenet import BACKGROUND, GLASSES, HAIR, BiSeNet
@@ -70,7 +71,7 @@ def test_the_frame_stays_where_something_is_in_front() -> None:
         FrameJob(draw_frame(ClipSpec(size=size), n), (FaceTarget(0, box, points, np.zeros((80, 16), np.float32)),))
         for n in range(5)
     ]
-    renderer = Renderer(White(batch_faces=4), Canvas(size, shape, ColorTags(matrix=6)), FACE, parser=Left())  # type: ignore[arg-type]
+    renderer = Renderer(White(batch_faces=4), Canvas(size, shape, ColorTags(matrix=6)), FACE, maskers=[Left()])
     middle = int(aligned_to_shown(points, 512)[0, 2] + 256 * 0.25)
     for number, frame in enumerate(renderer.render(iter(jobs))):
         changed = plane_array(frame, 0) != plane_array(draw_frame(ClipSpec(size=size), number), 0)

@@ -11,8 +11,9 @@ import pytest
 
 from lipwise_ray.lipsync.background import Background
 from lipwise_ray.lipsync.compose import paste_mask
+from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.model import Passthrough
-from lipwise_ray.lipsync.renderer import Blend, FaceTarget, FrameJob, Renderer
+from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.synth.clips import ClipSpec, draw_frame, read_code
@@ -27,6 +28,7 @@ NOBODY = np.zeros((0, 4), np.float32)
 HARD = Blend("box", 0.1, "cubic", match_light=False, linear_light=False, grain=False, align=False)
 SOFT = replace(HARD, mask="soft")
 POINTS = np.zeros((5, 2), np.float32)
+MEL = np.zeros((80, 16), np.float32)
 
 
 class Invert(Passthrough):
@@ -168,7 +170,9 @@ class Same:
         return faces_bgr
 
 
-def _flat(level: int, opacity: float = 1.0, source: int = 0, noise: float = 0.0, error: float = 0.0) -> FrameJob:
+def _flat(
+    level: int, opacity: float = 1.0, source: int = 0, noise: float = 0.0, error: float = 0.0, number: int | None = None
+) -> FrameJob:
     """Return a job for a frame of one grey, with one face, whose new face is off by an error."""
     frame = draw_frame(SPEC, 0)
     rng = np.random.default_rng(source)
@@ -178,7 +182,8 @@ def _flat(level: int, opacity: float = 1.0, source: int = 0, noise: float = 0.0,
         if not plane:
             samples[:] = np.clip(level + noise * rng.standard_normal(samples.shape), 16, 235)
     mel = np.full((80, 16), 100 * error, np.float32)
-    return FrameJob(frame, (FaceTarget(0, BOX[0], POINTS, mel, opacity),), source=source)
+    target = FaceTarget(0, BOX[0], POINTS, mel, opacity)
+    return FrameJob(frame, (target,), source=source, number=source if number is None else number)
 
 
 def _mouth(frame: Any) -> Any:
@@ -263,23 +268,23 @@ def test_flicker_is_what_goes_back_and_forth(levels: float, more: float) -> None
     jobs = (_flat(120, source=n, noise=0) for n in range(20))
     renderer = Renderer(Trembling(), CANVAS, HARD)
     assert len(list(renderer.render(jobs))) == 20
-    flicker = renderer.flicker
+    flicker = renderer.measures.flicker
     assert flicker.faces == 18
     assert flicker.dubbed / 18 == pytest.approx(flicker.filmed / 18 + more * 219 / 255, abs=0.5)
 
 
 def test_flicker_is_not_measured_over_jumps() -> None:
     """Where the source jumps, a face is missing or another is dubbed, frames are not compared."""
-    jumps = (_flat(100 + 100 * (n >= 5), source=n if n < 5 else n + 50) for n in range(10))
+    jumps = (_flat(100 + 100 * (n >= 5), source=n if n < 5 else n + 50, number=n) for n in range(10))
     renderer = Renderer(Passthrough(), CANVAS, HARD)
     list(renderer.render(jumps))
-    assert renderer.flicker.faces == 6
-    assert renderer.flicker.filmed < 0.5
+    assert renderer.measures.flicker.faces == 6
+    assert renderer.measures.flicker.filmed < 0.5
     gaps = [_flat(120, source=n) for n in range(9)]
-    gaps = [FrameJob(job.frame, job.targets if n % 3 else (), job.source) for n, job in enumerate(gaps)]
+    gaps = [replace(job, targets=job.targets if n % 3 else ()) for n, job in enumerate(gaps)]
     renderer = Renderer(Passthrough(), CANVAS, HARD)
     list(renderer.render(iter(gaps)))
-    assert renderer.flicker.faces == 0
+    assert renderer.measures.flicker.faces == 0
 
 
 class Sharper:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ, SAMPLE_RATE_HZ, SILENCE, mel_spectrogram
-from lipwise_ray.lipsync.voice_activity import runs, voiced
+from lipwise_ray.lipsync.voice_activity import runs, spoken, voiced
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS, window
 from tests.support.seeded import speech_like_wave
 
@@ -41,6 +41,33 @@ def test_sound_without_speech_and_without_pauses() -> None:
     assert _pauses(np.zeros(SAMPLE_RATE_HZ)) == [(0.0, 81 / MEL_RATE_HZ)]
     steady = 0.2 * np.sin(2 * np.pi * 440 * np.arange(2 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ)
     assert _pauses(steady) == []
+
+
+def _spoken(probability: list[float], min_pause_s: float = 0.1) -> list[tuple[int, int]]:
+    """Return the stretches of speech in columns, of windows of 2.56 columns."""
+    found = spoken(np.array(probability), round(2.56 * len(probability)) + 1, min_pause_s)
+    return [(int(start), int(stop)) for start, stop in runs(found)]
+
+
+def test_speech_begins_surely_and_lasts_while_it_is_likely() -> None:
+    """It begins at one half and ends below 0.35; the network's lag is taken off."""
+    assert _spoken([0.1] * 20 + [0.4] * 5 + [0.9] * 20 + [0.4] * 10 + [0.2] * 20) == [(63, 136)]
+    assert _spoken([0.1] * 20 + [0.45] * 20 + [0.1] * 20) == []
+
+
+def test_less_than_a_syllable_is_no_speech() -> None:
+    """Two windows are none, and three are."""
+    assert _spoken([0.0] * 10 + [0.9] * 2 + [0.0] * 10) == []
+    assert len(_spoken([0.0] * 10 + [0.9] * 3 + [0.0] * 10)) == 1
+
+
+def test_short_pauses_of_a_detector_are_speech_too() -> None:
+    """A gap is closed where it is shorter than the shortest pause; audio without any speech has none made."""
+    gap = [0.9] * 20 + [0.0] * 6 + [0.9] * 20
+    assert len(_spoken(gap, 0.1)) == 2
+    assert _spoken(gap, 0.4) == [(0, 119)]
+    assert _spoken([0.0] * 3, 0.4) == []
+    assert _spoken([], 0.4) == []
 
 
 def test_pauses_are_silent_for_the_network() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ def test_a_bundled_file_is_found_where_this_machine_has_it() -> None:
     file = models_folder() / "tiny" / "tiny_restorer.safetensors"
     checkpoint = _checkpoint(Path("/elsewhere") / file.name, file.read_bytes())
     assert WeightsLocator()(checkpoint) == file
+
+
+def test_a_file_of_a_package_is_found_where_this_machine_has_it() -> None:
+    """The driver's Python lies elsewhere than this machine's."""
+    weights = Registry(models_folder() / "registry.toml", Path("nowhere")).resolve("silero_vad")
+    assert WeightsLocator()(replace(weights, path=Path("/elsewhere") / weights.path.name)) == weights.path
 
 
 def test_the_mirror_gives_what_is_not_there(tmp_path: Path, mirror: Mirror) -> None:

@@ -43,7 +43,7 @@ def _record(
         "identity": {"detector": "d", "evaluation": 1} if evaluated else {"weights": {"detector": "d"}},
         "weights": {"detector": [{"name": "yunet", "sha256": detector}]},
         "flicker": {"dubbed": 1.0},
-        "counts": {"frames": 10, "frames_without_face": 0},
+        "counts": {"frames": 10, "frames_without_face": 0, "frames_seen": 10, "frames_undubbed": 1},
     }
 
 
@@ -79,7 +79,7 @@ def test_different_judges_do_not_compare() -> None:
     """Scores of one judge are no figures beside another's; what no judge gave is compared all the same."""
     found = compare(_run(_record("x", 5.0)), _run(_record("x", 0.7, judge="tiny_judge")))
     assert found.other_judge == 1
-    assert {one.figure for one in found.differences} == {"flicker", "no_face_share"}
+    assert {one.figure for one in found.differences} == {"flicker", "no_face_share", "undubbed_share"}
 
 
 def test_two_files_of_a_users_own_are_two_judges() -> None:

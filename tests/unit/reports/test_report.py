@@ -47,8 +47,15 @@ def _done(number: int, lse_c: float | None = 5.0, offset: int = 0, **more: Any) 
         "reused": False,
         "render_s": 6.0,
         "chunks": 1,
-        "counts": {"frames": 100, "frames_without_face": 25},
+        "counts": {
+            "frames": 100,
+            "frames_without_face": 25,
+            "faces_doubtful": 13,
+            "frames_seen": 96,
+            "frames_undubbed": 24,
+        },
         "flicker": {"dubbed": 1.5, "filmed": 1.0, "faces": 98},
+        "sharpness": {"sharpness": round(0.9 - number / 10, 2), "texture": 1.0},
         "stages_s": {"network": 4.0, "encode": 1.0, "upscale": 0.0},
         "identity": {"device": "cuda"},
         "tally": {"frames_rendered": 100},
@@ -166,6 +173,8 @@ def test_tables_and_page_agree(tmp_path: Path) -> None:
     assert [row["after_lse_c"] for row in table] == ["5.0", "", "7.0", "", "", ""]
     first = rows[0]
     assert (first["attempts"], first["no_face_share"], first["frames_per_s"], first["gpu_s"]) == (2, 0.25, 12.5, 6.0)
+    assert (first["undubbed_share"], first["faces_doubtful"]) == (0.25, 13)
+    assert (table[0]["undubbed_share"], table[0]["faces_doubtful"], rows[3]["faces_doubtful"]) == ("0.25", "13", None)
     assert first["length_error_s"] == -0.01
     assert first["commercial_use"] == "no"
     assert json.loads(first["weights"]) == {"lipsync": "wav2lip_gan ab", "detector": "yunet cd"}
@@ -180,10 +189,24 @@ def test_tables_and_page_agree(tmp_path: Path) -> None:
         "not given",
         "left",
         "syncnet_v2",
+        "25% without a face, 25% seen and not dubbed",
+        "undubbed",
+        "doubtful",
     ):
         assert words in page.text, words
     assert page.names.count("img") == 2
     assert page.text.index("no_face") < page.text.index("no_audio")
+
+
+def test_faces_that_are_seen_and_left_need_eyes() -> None:
+    """Of rows with equal scores the one comes first in which most is left; records of before count what is dubbed."""
+    rows = [
+        row_of(_done(0, counts={"frames": 100, "frames_with_face": 90, "frames_undubbed": count}), 1)
+        for count in (0, 10, 5)
+    ]
+    assert [row["undubbed_share"] for row in rows] == [0, 0.1, 0.0526]
+    assert [rows.index(row) for row in worst_first(rows)] == [1, 2, 0]
+    assert row_of(_failed(3), 0)["undubbed_share"] is None
 
 
 def test_the_worst_come_first() -> None:
@@ -244,6 +267,18 @@ def test_a_thousand_rows_are_one_quick_page(tmp_path: Path) -> None:
     assert time.perf_counter() - begin < 20
     assert place.stat().st_size < 1_000_000
     assert "The first 1000 of 1200 rows" in _read(place).text
+
+
+def test_the_softest_mouths_come_first(tmp_path: Path) -> None:
+    """Videos stand by the sharpness of their mouths, the softest first; those without a figure are not among them."""
+    rows = [_done(2), _done(4), _done(3), _done(5, sharpness=None)]
+    place = Path(write_report(_state(tmp_path / "state", rows)))
+    text = _read(place).text
+    assert "Softest mouths first" in text
+    assert "row-40.501.00/out/4.mp4row-30.601.00/out/3.mp4row-20.701.00/out/2.mp4" in text
+    assert "row-50" not in text[text.index("Softest") :].split("By language")[0]
+    table = list(csv.DictReader(io.StringIO((place.parent / "results.csv").read_text("utf-8-sig"))))
+    assert [row["sharpness"] for row in table] == ["0.7", "0.6", "0.5", ""]
 
 
 def test_what_outputs_lack_and_ones_own_columns_are_in_the_report(tmp_path: Path) -> None:

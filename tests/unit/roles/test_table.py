@@ -127,10 +127,14 @@ def test_records_name_known_roles() -> None:
         with_known_roles(Checkpoints({"detector": yunet}))
 
 
+UNPUBLISHED = {"mobilefacenet", "face_landmarker_onnx"}
+"""Networks of files that users have: none is published with terms, so the registry names none."""
+
+
 def test_networks_are_the_registrys() -> None:
     """A role is played by networks for which there are checkpoints."""
     known = {entry.network for entry in Registry(models_folder() / "registry.toml", Path()).entries.values()}
-    assert {network for role in ROLES.values() for network in role.networks} <= known
+    assert {network for role in ROLES.values() for network in role.networks} - UNPUBLISHED <= known
 
 
 def _listed(tree: ast.Module) -> Iterator[tuple[int, set[str]]]:
@@ -173,12 +177,80 @@ def test_auto_goes_by_what_is_there() -> None:
     assert [one.name for one in _wanted("detector", "detect.detector='s3fd'")] == ["s3fd", "fan_2d"]
 
 
+def _absent(_: str) -> None:
+    """No package is installed."""
+
+
+def test_pauses_go_by_the_level_without_a_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver says so once, where the extra is absent or is asked not to be used; nobody needs it without pauses."""
+    settings, role = Settings(), ROLES["vad"]
+    assert [one.name for one in _wanted("vad", installed=("silero_vad",))] == ["silero_vad"]
+    assert _wanted("vad", "lipsync.vad='none'", installed=("silero_vad",)) == ()
+    choice = role.required(settings, Machines(have_gpu=True, installed=lambda _: False)).choice
+    assert choice is not None
+    assert choice.name == "none"
+    assert "pauses go by the audio's level" in choice.why
+    monkeypatch.setattr("importlib.util.find_spec", _absent)
+    assert _wanted("vad", installed=("silero_vad",)) == ()
+    off = resolve([("test", parse_assignment("lipsync.silence='off'"))])
+    assert not role.needed(off, RowFacts())
+    assert role.needed(off, RowFacts(seeks_speaker=True))
+
+
+def test_frames_are_compared_without_an_occluder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver says so once and why; nobody needs one where all is painted over, or nothing is."""
+    role = ROLES["occluder"]
+    assert [one.name for one in _wanted("occluder", installed=("xseg_1",))] == ["xseg_1"]
+    assert [one.name for one in _wanted("occluder", "composite.occluder='xseg_3'")] == ["xseg_3"]
+    (own,) = _wanted("occluder", "composite.occluder_checkpoint='/x.onnx'")
+    assert (own.file, own.networks) == ("/x.onnx", ("xseg",))
+    choice = role.required(Settings(), Machines(have_gpu=False, installed=lambda _: False)).choice
+    assert choice is not None
+    assert choice.name == "none"
+    assert "xseg_1 is not installed" in choice.why
+    monkeypatch.setattr("importlib.util.find_spec", _absent)
+    choice = role.required(Settings(), Machines(have_gpu=False, installed=lambda _: True)).choice
+    assert choice is not None
+    assert "the extra onnx is not installed" in choice.why
+    for text in ("composite.mask='box'", "composite.occlusion=false", "lipsync.model='passthrough'"):
+        assert not role.needed(resolve([("test", parse_assignment(text))]), RowFacts())
+    assert role.needed(Settings(), RowFacts())
+
+
+def test_an_active_speaker_network_does_without_the_expert() -> None:
+    """Where it is there, the usual expert is used if that is installed, and one that was asked for is required."""
+    asd, expert = ("lr_asd_talkset",), ("lipsync_expert",)
+    assert [one.name for one in _wanted("active_speaker", installed=asd)] == ["lr_asd_talkset"]
+    assert _wanted("active_speaker") == _wanted("expert", installed=asd) == ()
+    assert [one.name for one in _wanted("expert", installed=asd + expert)] == ["lipsync_expert"]
+    assert [one.name for one in _wanted("expert", 'faces.expert="other"', installed=asd)] == ["other"]
+    assert [one.name for one in _wanted("expert", 'faces.active_speaker="none"', installed=asd)] == ["lipsync_expert"]
+    assert [one.name for one in _wanted("expert")] == ["lipsync_expert"]
+
+
 def test_a_users_file_comes_first() -> None:
     """It is taken whatever is named, as one of the role's usual network."""
     (found,) = _wanted("restorer", "restore.model='none'", "restore.checkpoint='/x.pth'")
     assert (found.file, found.networks[0]) == ("/x.pth", "spandrel")
     (found,) = _wanted("detector", "detect.detector='tiny'", "detect.checkpoint='/x.pth'")
     assert (found.file, found.networks[0]) == ("/x.pth", "tiny_detector")
+
+
+@pytest.mark.parametrize(
+    ("file", "network"),
+    [
+        ("/x.task", "face_landmarker"),
+        ("/x.tflite", "face_landmarker"),
+        ("/x.onnx", "face_landmarker_onnx"),
+        ("/x.pth", "fan_2d"),
+        ("/x.pth.tar", "fan_2d"),
+    ],
+)
+def test_a_landmarkers_file_says_which_it_is(file: str, network: str) -> None:
+    """Its ending does, whatever the setting names and whatever is installed."""
+    for name in ("auto", "none", "fan_2d"):
+        (found,) = _wanted("landmarks", f"faces.landmarks='{name}'", f"faces.landmarks_checkpoint='{file}'")
+        assert (found.file, found.networks[0]) == (file, network)
 
 
 def test_none_is_a_name_like_others_where_a_role_is_needed() -> None:

@@ -119,3 +119,64 @@ def test_a_program_gets_findings_one_by_one(folder: Path) -> None:
     assert [(one.row_id, one.code) for one in found[:2]] == [("gone", "row_video"), ("deaf", "no_audio")]
     assert [(one.line, one.rows) for one in found[2:]] == [(None, 3)]
     assert (validation.bad, validation.lacking) == (2, 1)
+
+
+def test_a_diarisation_file_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with it is told with its line, and that faces of nobody's cast need a network to be found."""
+    (folder / "good.rttm").write_text("SPEAKER t 1 0 0.2 <NA> <NA> ANNA <NA> <NA>\n")
+    (folder / "bad.rttm").write_text("\nSPEAKER t 1 0 zero <NA> <NA> ANNA <NA> <NA>\n")
+    rows = [
+        _row("mapped", speakers="good.rttm", faces=f"ANNA={BOX}"),
+        _row("found", speakers="good.rttm", faces=""),
+        _row("broken", speakers="bad.rttm", faces=f"ANNA={BOX}"),
+    ]
+    manifest = write_manifest(folder / "m.csv", rows)
+    _, said = _validated(monkeypatch, capsys, manifest, "--json", "--set", "lipsync.model=passthrough")
+    found = [json.loads(line) for line in said.splitlines()][:-1]
+    (broken,) = [one for one in found if one["line"]]
+    assert (broken["row_id"], broken["code"]) == ("broken", "bad_diarisation")
+    assert "line 2: 'zero' is no time" in broken["message"]
+    assert {one["message"].split(":")[0]: one["rows"] for one in found if not one["line"]}["model lr_asd_talkset"] == 1
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), OverflowError(34, "too large"), ValueError("no number")])
+def test_a_file_that_breaks_its_reader_is_its_own_rows_fault(
+    error: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a library raises over one file is a finding of that row; the rows after it are looked at too."""
+
+    def fail(path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("lipwise_ray.runs.validation.read_diarisation", fail)
+    (folder / "deep.json").write_text("[" * 400 + "]" * 400)
+    rows = [_row("deep", speakers="deep.json", faces=f"ANNA={BOX}"), _row("gone", video="nowhere.mp4"), _row("fine")]
+    manifest = write_manifest(folder / "m.csv", rows)
+    code, said = _validated(monkeypatch, capsys, manifest, "--json", "--set", "lipsync.model=passthrough")
+    *found, summary = [json.loads(line) for line in said.splitlines()]
+    assert {(one["row_id"], one["code"]) for one in found} == {("gone", "row_video"), ("deep", "broken_input")}
+    assert type(error).__name__ in next(one["message"] for one in found if one["row_id"] == "deep")
+    assert (code, summary["good_rows"], summary["bad_rows"]) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("digits.json", '[{"speaker": "ANNA", "start": 0, "end": 1' + "0" * 400 + "}]"),
+        ("digits.srt", "9" * 400 + ":00:00,0 --> " + "9" * 400 + ":00:01,0\nANNA: x\n"),
+        ("deep.json", "[" + "[" * 900 + "]" * 900 + "]"),
+        ("tags.vtt", "00:01.0 --> 00:02.0\n" + "<" * 300_000),
+    ],
+)
+def test_a_malformed_diarisation_is_its_own_rows_fault(
+    name: str, text: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers that no float holds, nesting and runs of brackets neither end nor hold up the command."""
+    (folder / name).write_text(text)
+    manifest = write_manifest(folder / "m.csv", [_row("bad", speakers=name, faces=f"ANNA={BOX}"), _row("fine")])
+    _, said = _validated(monkeypatch, capsys, manifest, "--json", "--set", "lipsync.model=passthrough")
+    *found, summary = [json.loads(line) for line in said.splitlines()]
+    assert [(one["row_id"], one["code"]) for one in found] == [("bad", "bad_diarisation")]
+    assert summary["good_rows"] == 1

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lipwise_ray.errors import OutputError, SettingsError
+from lipwise_ray.errors import OutputError, SettingsError, WeightsError
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.resources import jobs_folder, models_folder
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.work import Dubbing, RunFacts
+from lipwise_ray.settings.layers import resolve
 from lipwise_ray.storage.address import is_within
 from tests.support.dub import INLINE, PASSTHROUGH, UNJUDGED, dub
 
@@ -42,6 +44,32 @@ def test_an_output_in_the_state_fails_its_row(folder: Path) -> None:
         except OutputError as error:
             refused[row.id] = error.code
     assert refused == {"kept": "output_in_state", "link": "output_in_state"}
+
+
+def test_evaluations_without_a_reference_compare_no_faces(folder: Path) -> None:
+    """What tells people apart is not even looked for: it changes no id of theirs, and a missing file fails no row."""
+    (folder / "m.csv").write_text("id,video,audio,output\na,v.mp4,s.wav,a.mp4")
+    (row,) = read_manifest(folder / "m.csv", str(folder / "out"), ["quality"]).rows
+    missing = {"embedder_checkpoint": str(folder / "missing.onnx")}
+    settings = resolve([("", {"lipsync": {"model": "passthrough"}, "detect": {"detector": "tiny"}, "faces": missing})])
+    requirements = ModelRequirements(Registry(models_folder() / "registry.toml", folder), gpu=False)
+    assert "detector" in requirements.for_evaluation(settings, row)[0]
+    assert "embedder" not in requirements.for_evaluation(settings, row)[0]
+    for needs in (requirements.of, requirements.for_evaluation):
+        with pytest.raises(WeightsError, match=r"missing\.onnx"):
+            needs(settings, replace(row, reference="r.mp4"))
+
+
+@pytest.mark.parametrize(("embedder", "why"), [("none", "faces.embedder is none"), ("sface", "sface is not installed")])
+def test_a_figure_that_nobody_gives_has_its_reason(folder: Path, embedder: str, why: str) -> None:
+    """Whether its network is not wanted, as in parity, or not installed."""
+    (folder / "m.csv").write_text("id,video,audio,output\na,v.mp4,s.wav,a.mp4")
+    (row,) = read_manifest(folder / "m.csv", str(folder / "out"), ["quality"]).rows
+    settings = resolve([("", {"detect": {"detector": "tiny"}, "faces": {"embedder": embedder}})])
+    requirements = ModelRequirements(Registry(models_folder() / "registry.toml", folder), gpu=False)
+    found, absent = requirements.for_evaluation(settings, replace(row, reference="r.mp4"))
+    assert "embedder" not in found
+    assert absent["identity_distance"].startswith(why)
 
 
 @pytest.mark.parametrize("inside", ["", "runs/x"])

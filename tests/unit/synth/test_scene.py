@@ -15,7 +15,7 @@ from lipwise_ray.synth.corpus import CorpusSpec, crowd_scene, talking_scene, wri
 from lipwise_ray.synth.footage import write_scene
 from lipwise_ray.synth.head import Pose
 from lipwise_ray.synth.mouth import CAVITY
-from lipwise_ray.synth.scene import Camera, Person, Scene, Shot, draw_scene
+from lipwise_ray.synth.scene import Camera, DrawnPerson, Scene, Shot, draw_scene
 from lipwise_ray.synth.speech import Voice, speak
 from lipwise_ray.synth.truth import read_truth, truth_beside
 from lipwise_ray.values import Size
@@ -25,7 +25,7 @@ SIZE = Size(160, 160)
 
 def _talker(text: str = "papa mama") -> Scene:
     said = speak(text, Voice("es", "f2"))
-    person = Person(7, scale=0.25, speech=said, motion_seed=1)
+    person = DrawnPerson(7, scale=0.25, speech=said, motion_seed=1)
     return Scene(SIZE, said.seconds, (Shot(0.0, (person,), 7),), said.wave_f32, Camera(noise=0))
 
 
@@ -54,7 +54,7 @@ def test_landmarks_lie_where_the_eyes_are_drawn() -> None:
 def test_only_the_speaker_speaks() -> None:
     """Of two people one has a speech: the truth says who, and the other's mouth stays shut."""
     said = speak("hola amigo", Voice("es"))
-    pair = (Person(1, x=0.3, scale=0.12, speech=said), Person(2, x=0.7, scale=0.12, motion_seed=2))
+    pair = (DrawnPerson(1, x=0.3, scale=0.12, speech=said), DrawnPerson(2, x=0.7, scale=0.12, motion_seed=2))
     scene = Scene(SIZE, said.seconds, (Shot(0.0, pair, 3),), said.wave_f32)
     pictures = list(draw_scene(scene))
     assert any(picture.faces[0].speaking for picture in pictures)

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipwise_ray.faces.people import find_people
+from lipwise_ray.faces.select import rivals
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
-from lipwise_ray.pipeline.analysis.active_speaker import SpeakerScores, listen
+from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.pipeline.analysis.active_speaker import FaceFootage, OriginalAudio, SpeakerScores, listen
 from lipwise_ray.synth.clips import ClipSpec, write_clip
 from lipwise_ray.values import I64Array, Size, Span, U8Array
 from tests.support.boxes import link_boxes, make_detections
@@ -83,9 +86,11 @@ def _heard(film: Any, people: int, span: Span, voiced: Any = None, lead_s: Fract
     boxes = [(100, 100, 180, 200), (400, 100, 480, 200)][:people]
     tracks = link_boxes(make_detections(dict.fromkeys(range(FRAMES), boxes), FRAMES))
     mel, expert = np.zeros((200, 80), np.float32), _Expert()
-    heard = np.ones(len(mel), bool) if voiced is None else voiced
-    told = {"threads": 1, "salvage": False, "on_frame": lambda: None}
-    found = listen(*film, span, tracks, expert, mel, heard, lead_s, **told)  # type: ignore[arg-type]  # a made-up expert
+    audio = OriginalAudio(mel, np.ones(len(mel), bool) if voiced is None else voiced, lead_s)
+    info, index, recipe = film
+    with VideoReader(info.path, info.stream_index, index, threads=1) as reader:
+        footage = FaceFootage(reader, index, recipe, span, tracks, rivals(find_people(tracks, 0.0)), lambda: None)
+        found = listen(footage, audio, expert)  # type: ignore[arg-type]  # a made-up expert
     return found, expert
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.select import FaceSelection
@@ -40,19 +42,21 @@ def _faces(frames: dict[int, Any]) -> FaceSelection:
     )
 
 
-def _plan(parts: tuple[DialogueFacts, ...], chosen: FaceSelection, step: int = 1, **sections: Any) -> Any:
+def _plan(
+    parts: tuple[DialogueFacts, ...], chosen: FaceSelection, step: int = 1, frames: int = FRAMES, **sections: Any
+) -> Any:
     """Plan frames of 1/25 s, each held for `step`."""
-    pts = np.arange(FRAMES, dtype=np.int64) * step
+    pts = np.arange(frames, dtype=np.int64) * step
     index = FrameIndex(
         pts,
-        np.ones(FRAMES, bool),
+        np.ones(frames, bool),
         pts,
         np.zeros(0, np.int64),
-        FRAMES * step,
+        frames * step,
         Fraction(1, 25),
         Fraction(25) if step == 1 else None,
     )
-    length = Fraction(FRAMES * step, 25)
+    length = Fraction(frames * step, 25)
     facts = Facts(index, False, Fraction(0), length, int(length * 80) + 1, parts, 0.0, None)
     settings: Settings = resolve([("test", sections)])
     return make_plan(facts, chosen, settings)
@@ -123,6 +127,77 @@ def test_rules_for_missing_faces_hold_for_each_speaker() -> None:
     assert _plan(parts, nobody, faces={"min_face_share": 0.0}).counts.frames_with_face == FRAMES
 
 
+@pytest.mark.timeout(60)
+def test_an_hour_of_turns_is_checked() -> None:
+    """Twenty thousand turns of two who talk at once are looked through as they come, and not each with each."""
+    frames = 90_000
+    chosen = _faces({1: range(frames), 2: range(frames)})
+    times = [(n * Fraction(36, 100), n * Fraction(36, 100) + Fraction(3, 10)) for n in range(10_000)]
+    one = DialogueFacts("left", (1,), "left", None, tuple(times))
+    later = tuple((start + Fraction(1, 10), stop + Fraction(1, 10)) for start, stop in times)
+    other = DialogueFacts("right", (2,), "right", None, later)
+    assert _plan((one, other), chosen, frames=frames).counts.frames_with_face == frames
+    with pytest.raises(FaceError, match=r"left and right are one face at 0\.10 s"):
+        _plan((one, replace(other, tracks=(1,))), chosen, frames=frames)
+
+
+_TICKS = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=8)
+
+
+def _turns_of(ticks: list[tuple[int, int]]) -> tuple[tuple[Fraction, Fraction], ...]:
+    """Return turns of a hundredth of a second's multiples, by pauses and lengths."""
+    found: list[tuple[Fraction, Fraction]] = []
+    now = 0
+    for pause, length in ticks:
+        found.append((Fraction(now + pause, 100), Fraction(now + pause + length, 100)))
+        now += pause + length
+    return tuple(found)
+
+
+def _clash(one: DialogueFacts, other: DialogueFacts) -> tuple[float, float] | None:
+    """Return when two of one face first overlap by more than 20 ms, and the first frame then: each turn with each."""
+    slack = Fraction(1, 50)
+    both = [
+        (max(a[0], b[0]), min(a[1], b[1]) - slack)
+        for a in one.times_s
+        for b in other.times_s
+        if max(a[0], b[0]) < min(a[1], b[1]) - slack
+    ]
+    begins = [n / 25 for n in range(FRAMES) if any(n / 25 < stop and (n + 1) / 25 > start for start, stop in both)]
+    return (float(min(start for start, _ in both)), begins[0]) if begins else None
+
+
+@given(one_ticks=_TICKS, other_ticks=_TICKS)
+def test_overlaps_are_those_of_each_turn_with_each(
+    one_ticks: list[tuple[int, int]], other_ticks: list[tuple[int, int]]
+) -> None:
+    """A face that says two things at once for more than a rounding is found, and when; nothing else is."""
+    one, other = (
+        DialogueFacts(rule, (1,), rule, None, _turns_of(ticks))
+        for rule, ticks in (("left", one_ticks), ("right", other_ticks))
+    )
+    known = _clash(one, other)
+    shown = _faces({1: range(FRAMES)})
+    if known is None:
+        assert len(_plan((one, other), shown, faces={"min_face_share": 0.0}).parts) == 2
+    else:
+        with pytest.raises(FaceError, match=f"left and right are one face at {max(known):.2f} s"):
+            _plan((one, other), shown)
+
+
+def test_a_narrator_whose_face_is_found_for_a_moment_fails_nothing() -> None:
+    """Who was looked for, and seen in two seconds of six minutes of speech, is mostly not in the video."""
+    shown = _faces({1: range(9000), 2: range(50)})
+    anna = _part("ANNA=speaking", 1, (0, 360))
+    narrator = replace(_part("NARRATOR=speaking", 2, (0, 360)), is_sought=True)
+    plan = _plan((anna, narrator), shown, frames=9000)
+    assert plan.counts.frames_with_face == 9000
+    assert [face.track for face in plan.faces(10)] == [1, 2]
+    _plan((anna, narrator), shown, frames=9000, faces={"on_no_face": "fail"})
+    with pytest.raises(FaceError, match="is in 50 of the 9000 frames"):
+        _plan((anna, replace(narrator, is_sought=False)), shown, frames=9000)
+
+
 def _times(*pairs: tuple[str, str]) -> tuple[tuple[Fraction, Fraction], ...]:
     return tuple((Fraction(start), Fraction(stop)) for start, stop in pairs)
 
@@ -136,7 +211,7 @@ def test_one_face_says_one_thing_at_a_time() -> None:
 
 
 def test_why_faces_were_left_alone_is_counted_in_the_frames_that_matter() -> None:
-    """Small ones and turned ones by the settings that leave them out; nothing where none were."""
+    """Small, turned and doubtful ones by the settings that leave them out; nothing where none were."""
     none = np.zeros(0, np.int64)
     boxes = np.zeros((0, 4), np.float32)
     nobody = FaceSelection(none, none, boxes, boxes, np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
@@ -145,8 +220,10 @@ def test_why_faces_were_left_alone_is_counted_in_the_frames_that_matter() -> Non
         *(nobody.frame, nobody.track, boxes, boxes, nobody.landmarks, nobody.opacity),
         too_small=np.arange(5, 9),
         over_yaw=np.array([1]),
+        doubtful=np.arange(4, 9),
     )
     settings = Settings.model_validate({"faces": {"min_face_px": 24.0, "max_yaw_deg": 70.0}})
     said = why_left_alone(np.arange(6), found, settings)
     assert "under 24 px in 1 (faces.min_face_px)" in said
     assert "turned by over 70 degrees in 1 (faces.max_yaw_deg)" in said
+    assert "hardly a face in 2 (faces.min_confidence)" in said

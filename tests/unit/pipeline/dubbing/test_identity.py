@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, protocol_of
+from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, listeners, protocol_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
 from lipwise_ray.pipeline.flows.task_kinds import ExaminePayload
@@ -16,11 +16,10 @@ from lipwise_ray.pipeline.inputs.resolver import Media, cache_of, media_of
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.pipeline.tasks.evaluate import _identity
 from lipwise_ray.roles.embedder import EMBEDDER
-from lipwise_ray.roles.expert import EXPERT
 from lipwise_ray.roles.table import ROLES
 from lipwise_ray.settings.layers import parse_assignment, resolve
 from lipwise_ray.settings.model import Settings
-from lipwise_ray.state.ids import record_id
+from lipwise_ray.state.ids import Identity, record_id
 
 
 def _checkpoint(sha256: str) -> Checkpoint:
@@ -28,7 +27,9 @@ def _checkpoint(sha256: str) -> Checkpoint:
 
 
 _YUNET, _FAN = _checkpoint("a" * 64), _checkpoint("b" * 64)
-_NUMBERED = ("lipsync", "restorer", "upscaler", "parser", "judge", "embedder", "expert", "inception")
+_NUMBERED: tuple[str, ...] = (
+    *("lipsync", "restorer", "upscaler", "parser", "judge", "embedder", "expert", "inception", "active_speaker"),
+)
 
 
 def _checkpoints(roles: str) -> Checkpoints:
@@ -64,77 +65,77 @@ CASES = {
     "plain": _Case(
         (),
         "lipsync judge detector",
-        job="580a26a3a7d12a79799da71d",
-        detector="b580df07051ce5d28b3e9a35",
-        protocol="6c55ae7e18f078a118ce56f3",
-        evaluation="c4de18a63fbf0992984b54a2",
+        job="888237fbe30727596b8d48f6",
+        detector="f08479c4058d4b88b4b9e1cb",
+        protocol="e5430b5fee69a2d95c7f7642",
+        evaluation="c6754156538ebcac9b108760",
     ),
     "passthrough": _Case(
         ('lipsync.model="passthrough"', 'faces.select="box:1,2,3,4"', 'score.judge="none"'),
         "",
-        job="da709efea5d2f773a7ae967e",
-        detector="8b39b1710c59227762b81caf",
-        protocol="e20fd0e519e62bfd9b31508c",
-        evaluation="3a9927004e697c94ecbb5a65",
+        job="16577891998322c83850f90e",
+        detector="3398acf312d3c828de17a1fb",
+        protocol="25bcb2897a859d3dfe88d10e",
+        evaluation="c4f92dd80dec8b63320778f1",
     ),
     "restored": _Case(
         ('restore.model="gfpgan_1_4"', 'detect.detector="s3fd"'),
         "lipsync restorer judge s3fd",
-        job="2dd1a6090b565a02c9f80927",
-        detector="c99eff05e12d5dc8d7a5f8db",
-        protocol="bbb4d2edb368e7a65b073637",
-        evaluation="fb44e18d7fa4d0fea1a0c0d5",
+        job="c404482beac9fed752c1b647",
+        detector="1ff8e2ec73d5fd68c7e8f432",
+        protocol="86d943518c8b529a2f8221e0",
+        evaluation="ab1f2bb39ee4f6a9ab8ae728",
     ),
     "upscaled": _Case(
         ('restore.upscale.model="realesrgan_x2plus"', 'composite.parser="face_parsing"'),
         "lipsync upscaler parser judge detector",
-        job="607a68fdb7e97157621c7513",
-        detector="b580df07051ce5d28b3e9a35",
-        protocol="6c55ae7e18f078a118ce56f3",
+        job="68dc3cd15bf2e91930ea726b",
+        detector="f08479c4058d4b88b4b9e1cb",
+        protocol="e5430b5fee69a2d95c7f7642",
     ),
     "speaking": _Case(
         ('faces.select="speaking"', 'restore.model="gfpgan_1_4"', 'restore.upscale.scope="frame"'),
         "lipsync restorer upscaler expert judge detector",
-        job="e2780d0a344d283d08afdaf5",
-        detector="b580df07051ce5d28b3e9a35",
-        protocol="4584a622a4140655e0bcf72f",
-        voices="e11855e74bc0e945a5e7eb6e",
+        job="dd213c888a55249f7a0376b5",
+        detector="f08479c4058d4b88b4b9e1cb",
+        protocol="a37190d8d3901c7f79b82fe0",
+        voices="39fb39fe9830f9691d694df6",
     ),
     "portrait": _Case(
         ('faces.select="like:face.png"',),
         "lipsync judge embedder detector",
-        job="b23bf2bac2bfeaf9141572ff",
-        detector="b580df07051ce5d28b3e9a35",
-        protocol="57c32b919921ed46d100ac95",
-        looks="c3649f847bc3fa7b7e311795",
+        job="1a988795adcc22d9815e911c",
+        detector="f08479c4058d4b88b4b9e1cb",
+        protocol="9a20f2b93079cba3f2089801",
+        looks="0786774cc27807c1c2ae7139",
         images=("face.png",),
     ),
     "speakers": _Case(
         ("chunk.length_s=4",),
         "lipsync expert embedder detector",
-        job="27a8a1edcaca0f9d9c54d3de",
-        detector="d8202eb71afbb067453be725",
-        protocol="959d73049971b41a68de366c",
-        voices="a6070b965a59b9d3b728aa2d",
-        looks="1b12551dbba1b612df837955",
+        job="3be6b37444466787c6630bfe",
+        detector="190e3db3d90759b5247d9740",
+        protocol="13868e99ee141fe28ea194df",
+        voices="9bdefe856b2202ef4d2224d6",
+        looks="22dbaa4d5689155a879428f0",
         has_speakers=True,
         images=("face.png",),
     ),
     "tracks": _Case(
         (),
         "lipsync judge",
-        job="816518510c485235485f69b4",
-        detector="8b39b1710c59227762b81caf",
+        job="14f9a69c75b9df7e3ef55af4",
+        detector="3398acf312d3c828de17a1fb",
         protocol="2ee6bd96b5969cf6bc1f562c",
-        evaluation="20894bb042be25384373a630",
+        evaluation="14d0f4f2dc2e0539d3021419",
         has_tracks=True,
     ),
     "measured": _Case(
         (),
         "judge detector embedder inception",
-        detector="b580df07051ce5d28b3e9a35",
-        protocol="6c55ae7e18f078a118ce56f3",
-        evaluation="cd2b60d00b302577cc8321c4",
+        detector="f08479c4058d4b88b4b9e1cb",
+        protocol="e5430b5fee69a2d95c7f7642",
+        evaluation="9cd415b8a1e15dd42c875ee1",
         has_reference=True,
     ),
 }
@@ -173,17 +174,82 @@ def test_ids_stay(name: str, tmp_path: Path) -> None:
     spec, media, checkpoints = _spec(case, tmp_path, settings), _media(settings), _checkpoints(case.roles)
     identity = identity_of(spec, media, checkpoints, "cpu", dict.fromkeys(case.images, "i" * 24))
     assert detector_id_of(settings, checkpoints) == case.detector
-    assert protocol_of(spec, checkpoints, identity["tracks"]) == case.protocol
+    assert protocol_of(spec, checkpoints, identity["tracks"], dubs=bool(case.job)) == case.protocol
     if case.job:
         assert record_id(identity) == case.job
     if case.voices:
-        assert comparison_id(spec, identity, EXPERT, "0-9") == case.voices
+        assert comparison_id(spec, identity, listeners(identity), "0-9") == case.voices
     if case.looks:
-        assert comparison_id(spec, identity, EMBEDDER, "0-9") == case.looks
+        assert comparison_id(spec, identity, [EMBEDDER.name], "0-9") == case.looks
     if case.evaluation:
         reference = str(tmp_path / "reference") if case.has_reference else None
         payload = ExaminePayload(RowPart(spec, checkpoints, "cpu"), ReferencePart(reference))
         assert record_id(_identity(payload, media)) == case.evaluation
+
+
+def test_an_active_speaker_network_has_records_of_its_own(tmp_path: Path) -> None:
+    """Its hash counts in the job's id and in that of the speaker's records; without it there is no word of it."""
+    settings = resolve([("test", parse_assignment('faces.select="speaking"'))])
+    spec, media = _spec(CASES["plain"], tmp_path, settings), _media(settings)
+    ids: set[tuple[str, str]] = set()
+    for roles in ("expert detector", "active_speaker expert detector", "active_speaker detector"):
+        identity = identity_of(spec, media, _checkpoints(roles), "cpu", {})
+        assert ("active_speaker" in identity["weights"]) == ("active_speaker" in roles)
+        ids.add((record_id(identity), comparison_id(spec, identity, listeners(identity), "")))
+    assert len({one for one, _ in ids}) == len({other for _, other in ids}) == 3
+
+
+def test_faces_are_embedded_once_for_rows_with_and_without_portraits(tmp_path: Path) -> None:
+    """Whoever is sought, and however far people are followed, the records of a video's faces are the same."""
+    looks: set[str] = set()
+    for sets in ("faces.select='largest'", "faces.follow='shot'", "faces.select='like:face.png'"):
+        settings = resolve([("test", parse_assignment(sets))])
+        spec, media = _spec(CASES["plain"], tmp_path, settings), _media(settings)
+        identity = identity_of(spec, media, _checkpoints("embedder detector"), "cpu", {"face.png": "i" * 24})
+        looks.add(comparison_id(spec, identity, [EMBEDDER.name], ""))
+    assert len(looks) == 1
+
+
+def test_turns_of_a_diarisation_count(tmp_path: Path) -> None:
+    """What the file holds decides the job, not where it is, and so does who has which name; records of who speaks are
+    of all faces then.
+    """
+    settings = Settings()
+    checkpoints, media = _checkpoints("active_speaker detector"), _media(settings)
+    spec = _spec(CASES["plain"], tmp_path, settings)
+    files = [tmp_path / f"{number}.rttm" for number in range(3)]
+    for file, text in zip(files, ("a", "a", "b"), strict=True):
+        file.write_text(text)
+    audio = str(tmp_path / "audio")
+
+    def identity(file: Path | None, *speakers: Speaker) -> Identity:
+        job = replace(spec, speakers=speakers, diarisation=file and str(file))
+        return identity_of(job, media, checkpoints, "cpu", {})
+
+    one, same, other = (identity(file, Speaker("speaking", audio)) for file in files)
+    named = identity(files[0], Speaker("speaking", audio, name="ANNA"), Speaker("", audio, name="BEN"))
+    assert record_id(one) == record_id(same)
+    assert len({record_id(found) for found in (one, other, named)}) == 3
+    plain = identity(None, Speaker("speaking", audio))
+    assert "diarisation" not in plain
+    diarised = replace(spec, diarisation=str(files[0]))
+    assert comparison_id(spec, plain, listeners(plain), "") != comparison_id(diarised, one, listeners(one), "")
+
+
+def test_the_bound_on_doubtful_faces_counts_in_figures(tmp_path: Path) -> None:
+    """Whom it leaves out is not measured; of a user's own tracks it leaves out none. People are those of each shot."""
+    case, media = CASES["plain"], _media(Settings())
+
+    def evaluation(*sets: str, tracks: str | None = None) -> str:
+        settings = resolve([("test", parse_assignment(text)) for text in sets])
+        spec = replace(_spec(case, tmp_path, settings), tracks=tracks)
+        payload = ExaminePayload(RowPart(spec, _checkpoints(case.roles), "cpu"), ReferencePart(None))
+        return record_id(_identity(payload, media))
+
+    assert evaluation() == evaluation("faces.min_confidence=0.6") == evaluation("faces.follow='video'")
+    assert evaluation() == case.evaluation != evaluation("faces.min_confidence=0.5")
+    own = str(tmp_path / "tracks")
+    assert evaluation(tracks=own) == evaluation("faces.min_confidence=0.5", tracks=own)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -193,6 +259,18 @@ def test_of_checkpoints_the_hashes_count(role: str, tmp_path: Path) -> None:
     settings = resolve([("test", parse_assignment(f"{key}='tiny'")) for key in (found.setting, found.file_setting)])
     spec = _spec(case, tmp_path, settings)
     assert record_id(identity_of(spec, _media(settings), _checkpoints(case.roles), "cpu", {})) == case.job
+
+
+def test_what_tells_pauses_counts_where_it_does(tmp_path: Path) -> None:
+    """Without a detector ids are those of before there was one; with it jobs and who is found to speak are others."""
+    settings = resolve([("test", parse_assignment('faces.select="speaking"'))])
+    spec, roles = _spec(CASES["speaking"], tmp_path, settings), _checkpoints("lipsync expert detector")
+    heard = Checkpoints({**roles.by_role, "vad": _checkpoint("c" * 64)})
+    other = Checkpoints({**roles.by_role, "vad": _checkpoint("d" * 64)})
+    identities = [identity_of(spec, _media(settings), one, "cpu", {}) for one in (roles, heard, other)]
+    assert "vad" not in identities[0]["weights"]
+    assert len({record_id(one) for one in identities}) == 3
+    assert len({comparison_id(spec, one, listeners(one), "") for one in identities}) == 3
 
 
 @pytest.mark.parametrize("role", [role for role, found in ROLES.items() if found.evaluates])

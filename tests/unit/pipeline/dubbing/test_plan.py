@@ -248,6 +248,22 @@ def test_faces_left_alone_are_named_when_none_is_left() -> None:
         make_plan(_facts(_index(100), 4), nobody, _settings())
 
 
+@pytest.mark.parametrize(
+    ("left", "remedy"),
+    [
+        ({}, "Lower detect.min_score, give faces"),
+        ({"doubtful": 90}, "Lower faces.min_confidence, give faces"),
+        ({"doubtful": 10, "too_small": 90}, "Lower faces.min_face_px, give faces"),
+        ({"over_yaw": 50, "too_small": 1}, "Raise faces.max_yaw_deg, give faces"),
+    ],
+)
+def test_the_remedy_is_for_what_left_most_faces_alone(left: dict[str, int], remedy: str) -> None:
+    """Where none was found it is the detector's bound."""
+    nobody = replace(_faces([]), **{name: np.arange(count, dtype=np.int64) for name, count in left.items()})
+    with pytest.raises(FaceError, match=remedy):
+        make_plan(_facts(_index(100), 4), nobody, _settings())
+
+
 def test_faces_left_alone_are_not_missing() -> None:
     """A profile is neither skipped nor a reason to fail; a static picture is one that can be dubbed."""
     turned = replace(_faces(range(20, 100)), over_yaw=np.arange(20, dtype=np.int64))

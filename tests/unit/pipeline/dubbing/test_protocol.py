@@ -20,10 +20,12 @@ def _checkpoint(name: str, sha256: str) -> tuple[Checkpoint]:
 YUNET = Checkpoints({"detector": _checkpoint("yunet", "a" * 64), "judge": _checkpoint("x", "c" * 64)})
 
 
-def _protocol(*assignments: str, checkpoints: Checkpoints = YUNET, tracks: str | None = None, **more: Any) -> str:
+def _protocol(
+    *assignments: str, checkpoints: Checkpoints = YUNET, tracks: str | None = None, dubs: bool = True, **more: Any
+) -> str:
     settings = resolve([("test", parse_assignment(text)) for text in assignments])
     spec = JobSpec("a", "v", "s", "o.mp4", "/o/o.mp4", tracks, 0.0, None, None, (), settings, **more)
-    return protocol_of(spec, checkpoints, tracks)
+    return protocol_of(spec, checkpoints, tracks, dubs=dubs)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,7 @@ def test_what_does_not_change_figures_does_not_keep_runs_apart(assignment: str) 
         "detect.min_score=0.5",
         "faces.max_gap_s=1.0",
         "faces.smooth_s=0.0",
+        "faces.min_confidence=0.5",
         'faces.select="left"',
         "source.crop=[0,-1,0,99]",
     ],
@@ -62,12 +65,32 @@ def test_what_changes_figures_keeps_runs_apart(assignment: str) -> None:
     assert _protocol(assignment) != _protocol()
 
 
+def test_what_tells_people_apart_keeps_runs_apart() -> None:
+    """It decides who is dubbed, and whether somebody of each shot or of the whole video.
+
+    It does not for `evaluate`, which takes the people of each shot, by their places.
+    """
+
+    def with_embedder(sha256: str) -> Checkpoints:
+        return Checkpoints({**YUNET.by_role, "embedder": _checkpoint("sface", sha256)})
+
+    one, other = with_embedder("d" * 64), with_embedder("e" * 64)
+    shot = 'faces.follow="shot"'
+    followed = [_protocol(checkpoints=one), _protocol(checkpoints=other), _protocol(shot, checkpoints=one), _protocol()]
+    assert len(set(followed)) == 4
+    assert _protocol(shot) == _protocol()
+    everybody = 'faces.select="all"'
+    assert _protocol(everybody, shot, checkpoints=one) == _protocol(everybody, checkpoints=one)
+    assert _protocol(checkpoints=one, dubs=False) == _protocol(dubs=False) == _protocol()
+
+
 def test_what_is_not_asked_does_not_count() -> None:
     """A detector counts where it looks; a user's own tracks and a box do without."""
     other = Checkpoints({"detector": _checkpoint("s3fd", "b" * 64)})
     assert _protocol(checkpoints=other) != _protocol()
     assert (
         _protocol("detect.stride=1", tracks="t1")
+        == _protocol("faces.min_confidence=0.5", tracks="t1")
         == _protocol(tracks="t1", checkpoints=Checkpoints())
         != _protocol(tracks="t2")
     )
@@ -82,4 +105,4 @@ def test_what_is_not_asked_does_not_count() -> None:
 def test_records_of_detection_are_named_as_before() -> None:
     """What was scanned before by this version of the pipeline is not scanned again."""
     settings = resolve([("test", {"lipsync": {"model": "passthrough"}})])
-    assert detector_id_of(settings, YUNET) == "b580df07051ce5d28b3e9a35"
+    assert detector_id_of(settings, YUNET) == "f08479c4058d4b88b4b9e1cb"

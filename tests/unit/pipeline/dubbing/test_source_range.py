@@ -48,9 +48,11 @@ def test_nothing_to_look_at() -> None:
 
 
 def test_detections_of_a_stretch_stand_at_their_frames() -> None:
-    """In a whole video they keep their numbers, and cuts stay where they are."""
-    change = np.array([0, 99, 0, 0], np.float32)
+    """In a whole video they keep their numbers, and cuts and dissolves stay where they are."""
+    change, is_blend = np.array([0, 99, 0, 0], np.float32), np.array([False, False, True, False])
     box, points = np.array([[1, 2, 3, 4]], np.float32), np.zeros((1, 5, 2), np.float32)
-    part = Detections(np.array([8]), np.array([8]), box, points, np.ones(1, np.float32), change)
+    colour = np.zeros((1, 6), np.float32)
+    part = Detections(np.array([8]), np.array([8]), box, points, np.ones(1, np.float32), colour, change, is_blend)
     whole = part.within(7, 20)
     assert (len(whole.change), int(whole.change.argmax()), int(whole.frame[0])) == (20, 8, 8)
+    assert np.flatnonzero(whole.is_blend).tolist() == [9]

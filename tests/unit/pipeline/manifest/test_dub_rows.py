@@ -29,7 +29,7 @@ def _read(folder: Path, text: str | bytes, name: str = "m.csv") -> Manifest:
 
 
 def test_all_columns(folder: Path) -> None:
-    """Every column arrives as what it means."""
+    """Every column arrives as what it means; pads in pixels are all the pads that a row has."""
     manifest = _read(
         folder,
         "id,video,audio,output,start,end,length,extend,faces,pads,preset,language,priority,tags,tracks\n"
@@ -42,7 +42,7 @@ def test_all_columns(folder: Path) -> None:
     assert (row.video, row.tracks) == (str(folder / "v.mp4"), str(folder / "t.npz"))
     assert row.overrides == {
         "timing": {"length": "video", "extend": "loop"},
-        "faces": {"select": "box:1,20,3,40", "pads": [0, 5, 0, 0]},
+        "faces": {"select": "box:1,20,3,40", "pads": [0, 5, 0, 0], "pads_share": [0.0, 0.0, 0.0, 0.0]},
     }
 
 
@@ -227,7 +227,7 @@ def test_speakers(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("speakers", "words"),
     [
-        ("left", "instead of a list of at most 1000"),
+        (7, "instead of a list of at most 1000"),
         ([], "empty, but every row needs it"),
         ([{"faces": "left", "audio": "a.wav"}] * 1001, "1001 speakers instead of a list of at most 1000"),
         ({"faces": "left"}, "instead of a list of at most 1000"),

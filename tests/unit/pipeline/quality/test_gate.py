@@ -53,6 +53,7 @@ def _result(lse_c: float | None, **more: Any) -> dict[str, Any]:
         "sync": {"after": after},
         "counts": {"frames": 100, "frames_without_face": 10},
         "flicker": {"dubbed": 2.5, "filmed": 2.0},
+        "sharpness": {"sharpness": 0.8},
         "video_s": 4.0,
         "audio_s": 4.02,
         **more,
@@ -70,6 +71,8 @@ def _measures(lse_c: float | None, **more: Any) -> VideoMeasures:
             GateSettings(min_lse_c=3.0, max_offset=2, max_no_face_share=0.1, max_flicker=0.5, max_length_error_s=0.02),
             None,
         ),
+        (GateSettings(min_sharpness=0.8), None),
+        (GateSettings(min_sharpness=0.85), "sharpness of the mouth is 0.8; it must be at least 0.85"),
         (GateSettings(min_lse_c=3.01), "LSE-C is 3; it must be at least 3.01"),
         (GateSettings(max_offset=1), "offset is 2; it must be at most 1"),
         (GateSettings(max_no_face_share=0.09), "without a face is 0.1; it must be at most 0.09"),
@@ -88,6 +91,7 @@ def test_what_was_not_measured_does_not_pass() -> None:
     """A bound on a score that is missing asks for a look."""
     assert verdict(_measures(None), GATE) == GateVerdict("check", ("LSE-C was not measured",))
     assert verdict(_measures(None), GateSettings(max_length_error_s=1.0)).verdict == "passed"
+    assert verdict(_measures(None, sharpness={}), GateSettings(min_sharpness=0.5)).verdict == "check"
 
 
 def test_another_network_that_gave_no_figure_breaks_no_bound() -> None:
@@ -384,7 +388,11 @@ def test_another_judges_score_replaces_nothing() -> None:
     assert row.play().job_id == "job1"
 
 
-def test_a_gate_that_nothing_can_pass_is_a_mistake() -> None:
-    """A bound on the score needs somebody who scores."""
-    with pytest.raises(SettingsError, match=r"score\.judge is none"):
-        resolve([("job.toml", {"score": {"judge": "none"}, "gate": {"min_lse_c": 1.0}})])
+def test_a_fallback_that_touches_no_faces_mends_none_that_were_left() -> None:
+    """Where they are all that is wrong, only what looks for faces otherwise is tried; where lips are bad, all is."""
+    counts = {"frames": 100, "frames_with_face": 50, "frames_seen": 100, "frames_undubbed": 50}
+    for lse_c, tried in ((6.0, {"0", "2"}), (3.0, {"0", "1", "2"})):
+        row = _Row([{**_result(lse_c), "counts": counts}] * 3)
+        row.flow.attempts[2] = replace(row.flow.attempts[2], settings={"detect": {"stride": 1}})
+        assert _verdict_of(row.play()) == "check"
+        assert {step.split()[1] for step in row.done if step.startswith("render")} == tried

@@ -50,7 +50,9 @@ def test_a_video_is_told_stream_by_stream(tmp_path: Path) -> None:
     assert (facts.faces.shots, facts.faces.most_in_a_shot, facts.faces.share_of_frames) == (1, 1, 1.0)
     (face,) = facts.faces.longest
     assert (face.from_s, face.to_s, list(face.box)) == (0, 0.8, [round(value) for value in FACE])
-    assert [*facts.face_jpegs] == [f"face-{face.face}"]
+    (person,) = facts.faces.people
+    assert (person.person, person.shot, person.seconds, person.faces) == (0, 0, 0.8, (face.face,))
+    assert {*facts.face_jpegs} == {f"face-{face.face}", "shot-0-person-0"}
     assert isinstance(facts.sync, Unusable)
     assert json.loads(json.dumps(facts.record)) == facts.record
 

@@ -17,7 +17,7 @@ def test_a_job_is_opened_without_looking_at_its_video_again(tmp_path: Path) -> N
     job = bench.context.open(PlanPayload(bench.row, probed))
     assert (len(job.video.index), job.video.id, job.salvage) == (FRAMES, probed.video_id, False)
     salvaged = Bench(tmp_path, source={"on_error": "salvage"})
-    assert salvaged.context.open_video(salvaged.row.job, probed.video_id).salvage
+    assert salvaged.context.open_video(PlanPayload(salvaged.row, probed), probed.video_id).salvage
 
 
 def test_models_are_asked_for_with_what_the_task_may_take(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from lipwise_ray.pipeline.flows.task_kinds import PlanPayload, RenderPayload
 from lipwise_ray.pipeline.tasks.plan import plan
 from lipwise_ray.pipeline.tasks.render import render
@@ -32,6 +34,21 @@ def test_a_damaged_plan_is_made_again_and_is_the_same(tmp_path: Path) -> None:
     bench.store.write(key, b'{"chunks":')
     assert plan(bench.context, payload, NOTHING_KNOWN).chunks == (Span(0, 10), Span(10, 20))
     assert bench.store.read(key) == whole
+
+
+def test_lost_pauses_are_found_again(tmp_path: Path) -> None:
+    """What the detector heard is kept beside the mel; a state that has lost it, or a damaged one, hears it again."""
+    bench = Bench(tmp_path, {"vad": "silero_vad"})
+    payload = PlanPayload(bench.row, bench.probed())
+    kept = bench.store.names(f"{layout.SOUNDS}/{payload.probed.identity['audio']}")
+    (key,) = [name for name in kept if "/speech-" in name]
+    with np.load(bench.store.root / key) as record:
+        assert record["probability"].shape == (25,)  # 0.8 s
+    for change in (bench.store.remove, lambda key: bench.store.write(key, b"damaged")):
+        change(key)
+        bench.store.remove(layout.plan(payload.probed.job_id))
+        assert len(plan(bench.context, payload, NOTHING_KNOWN).chunks) == 2
+        assert bench.store.size(key) > 100
 
 
 def test_a_plan_without_its_scans_says_what_is_missing(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""The lower half of a typical head as a mesh: what a face's jaw and profile look like from any side."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.spatial import Delaunay
+
+from lipwise_ray.faces.shape import viewed, views
+from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array
+
+# Right, down and towards the viewer, as `shape.views` has them: mean of faces of nine people, each seen from many
+# sides, and mirrored. The first points of each part are those of the outline.
+_SIDE = np.array(
+    [
+        # the outline, ear to chin
+        [-1.06, -0.20, -1.00],
+        [-1.05, 0.03, -0.98],
+        [-1.01, 0.27, -0.93],
+        [-0.94, 0.52, -0.84],
+        [-0.84, 0.73, -0.69],
+        [-0.73, 0.87, -0.52],
+        [-0.60, 0.99, -0.36],
+        [-0.48, 1.08, -0.23],
+        [-0.35, 1.15, -0.11],
+        [-0.20, 1.21, -0.02],
+        # the outer lip
+        [-0.38, 0.53, -0.05],
+        [-0.35, 0.58, -0.02],
+        [-0.30, 0.63, 0.03],
+        [-0.23, 0.69, 0.08],
+        [-0.12, 0.72, 0.12],
+        [-0.35, 0.49, -0.01],
+        [-0.30, 0.45, 0.05],
+        [-0.22, 0.41, 0.10],
+        [-0.11, 0.37, 0.15],
+        # cheek and chin
+        [-0.51, -0.12, -0.13],
+        [-0.67, 0.28, -0.19],
+        [-0.27, 0.04, 0.09],
+        [-0.72, 0.00, -0.23],
+        [-0.69, 0.57, -0.27],
+        [-0.47, 0.23, -0.06],
+        [-0.58, 0.75, -0.20],
+        [-0.30, 0.86, -0.02],
+        [-0.19, 1.03, 0.06],
+    ]
+)
+
+_MIDDLE = np.array(
+    [
+        [0.00, -0.04, 0.31],
+        [0.00, 0.11, 0.26],
+        [0.00, 0.16, 0.14],
+        [0.00, 0.25, 0.14],
+        [0.00, 0.39, 0.18],
+        [0.00, 0.74, 0.14],
+        [0.00, 0.83, 0.09],
+        [0.00, 0.93, 0.10],
+        [0.00, 1.04, 0.11],
+        [0.00, 1.22, 0.02],
+    ]
+)
+
+LOWER_FACE: F64Array = np.concatenate([_SIDE, _MIDDLE, _SIDE * [-1, 1, 1]])
+"""Points of a head's lower half, shape (M, 3): of the image's left side, the middle, the right side."""
+
+_OUTLINE, _CORNER, _UPPER, _LOWER = 10, 10, 4, 5
+_ON_CHIN = 0.25
+
+
+@lru_cache(maxsize=1)
+def triangles() -> I64Array:
+    """Return the triangles of the mesh, numbers of points, shape (T, 3)."""
+    return np.asarray(Delaunay(LOWER_FACE[:, :2]).simplices, np.int64)
+
+
+def typical_lower_face(landmarks: F32Array, aspect: float = 1.0) -> F32Array:
+    """Return the points of the mesh in a face of which five points are known, shape (M, 2), in their pixels.
+
+    Args:
+        landmarks: Shape (5, 2).
+        aspect: Width of a pixel over its height.
+    """
+    square = np.array([aspect, 1.0])
+    points = viewed(views((landmarks * square)[None]), LOWER_FACE)[0]
+    return np.asarray(points / square, np.float32)
+
+
+@lru_cache(maxsize=1)
+def below_mouth() -> BoolArray:
+    """Return a mask of the points that move with the jaw, shape (M,): those lower than the corners of the mouth."""
+    return np.asarray(LOWER_FACE[:, 1] > _SIDE[_CORNER, 1])
+
+
+@lru_cache(maxsize=1)
+def jaw_shares() -> F64Array:
+    """Return the shares of a chin's motion that points follow when a jaw opens, shape (M,): 0 above the mouth."""
+    corner, chin = _SIDE[_CORNER, 1], _MIDDLE[-1, 1]
+    return np.clip((LOWER_FACE[:, 1] - corner) / (chin - corner), 0, 1)
+
+
+@lru_cache(maxsize=1)
+def chin_arc() -> I64Array:
+    """Return the numbers of the points along a chin's edge from left to right, shape (K,)."""
+    side, middle = len(_SIDE), len(_MIDDLE)
+    left = np.flatnonzero(jaw_shares()[:_OUTLINE] > _ON_CHIN)
+    return np.concatenate([left, [side + middle - 1], (side + middle + left)[::-1]])
+
+
+def inside(points: F32Array) -> F64Array:
+    """Return a place in the lower face that lies inside of it from all sides: between the mouth and the jaw's middle.
+
+    Args:
+        points: Of the mesh, shape (M, 2).
+    """
+    side, middle = len(_SIDE), len(_MIDDLE)
+    lips = points[[_CORNER, side + _UPPER, side + _LOWER, side + middle + _CORNER]]
+    return np.asarray((lips.mean(axis=0) + points.mean(axis=0)) / 2, np.float64)
+
+
+def axes(points: F32Array | F64Array) -> F64Array:
+    """Return the directions of a head as they are seen: right, down and towards the viewer, in distances of its eyes.
+
+    Args:
+        points: Of the mesh, shape (M, 2).
+
+    Returns:
+        Shape (3, 2); the last one is as long as the head is turned away, and points to where its profile is.
+    """
+    found = _from_points() @ points
+    return np.asarray(found[:3] / np.linalg.norm(found[:2], axis=1).max(), np.float64)
+
+
+@lru_cache(maxsize=1)
+def _from_points() -> F64Array:
+    return np.asarray(np.linalg.pinv(np.column_stack([LOWER_FACE, np.ones(len(LOWER_FACE))])), np.float64)

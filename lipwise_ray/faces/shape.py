@@ -1,0 +1,75 @@
+"""Plausibility of five points as those of a face: their distance from any view of one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lipwise_ray.values import F32Array, F64Array
+
+_MODEL = np.array(
+    [
+        [-0.5, -0.5, -0.158],
+        [0.5, -0.5, -0.158],
+        [0.0, 0.04, 0.392],
+        [-0.4, 0.48, -0.038],
+        [0.4, 0.48, -0.038],
+    ]
+)
+"""Eyes, nose and mouth corners of a typical head: right, down, towards the viewer; its eyes are 1 apart."""
+
+_LEAST_PX = 1e-3
+_PLAIN, _ABSURD = 0.12, 0.30
+"""Real faces stay below the former, also turned to a side and 30 px small; what lies beyond the latter is none."""
+
+
+def misfit(landmarks: F32Array) -> F64Array:
+    """Return by how much the points of faces are off the best view of a typical head, shape (N,).
+
+    It is the root mean square distance of a scaled orthographic view that is fitted to them, in units of the distance
+    between the eyes.
+
+    Args:
+        landmarks: Shape (N, 5, 2).
+    """
+    seen = views(landmarks)
+    size = np.linalg.norm(seen[:, :, :3], axis=(1, 2)) / np.sqrt(2)
+    off = landmarks - viewed(seen, _MODEL)
+    rms = np.sqrt((off**2).sum(axis=(1, 2)) / len(_MODEL))
+    return np.where(size > _LEAST_PX, rms / np.maximum(size, _LEAST_PX), np.inf)
+
+
+def views(landmarks: F32Array | F64Array) -> F64Array:
+    """Return the views of a typical head that fit faces best: turned, scaled and moved, by least squares.
+
+    Args:
+        landmarks: Shape (N, 5, 2).
+
+    Returns:
+        Maps from the head (right, down, towards the viewer, as it looks; its eyes are 1 apart) to the landmarks'
+        pixels, shape (N, 2, 4).
+    """
+    points = landmarks.astype(np.float64)
+    centre = points.mean(axis=1)
+    free = np.einsum("im,nmk->nki", np.linalg.pinv(_MODEL), points - centre[:, None])
+    left, sizes, right = np.linalg.svd(free, full_matrices=False)
+    nearest = sizes.mean(axis=1)[:, None, None] * (left @ right)  # turned and scaled, and nothing else
+    return np.concatenate([nearest, centre[:, :, None]], axis=2)
+
+
+def viewed(seen: F64Array, points: F64Array) -> F64Array:
+    """Return points of a head as they are seen, shape (N, M, 2).
+
+    Args:
+        seen: Of `views`.
+        points: In the head's coordinates, shape (M, 3).
+    """
+    return np.einsum("mi,nki->nmk", points, seen[:, :, :3]) + seen[:, None, :, 3]
+
+
+def plausibility(landmarks: F32Array) -> F64Array:
+    """Return the plausibility of points as those of a face, shape (N,): 1 for any view of a head, 0 for none.
+
+    Args:
+        landmarks: Shape (N, 5, 2).
+    """
+    return np.clip((_ABSURD - misfit(landmarks)) / (_ABSURD - _PLAIN), 0.0, 1.0)

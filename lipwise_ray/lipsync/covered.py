@@ -1,0 +1,196 @@
+"""Comparison of a lower face with the frames around, for things that come in front of it for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from lipwise_ray.faces.select import yaw_degrees
+from lipwise_ray.lipsync.align import TEMPLATE, TEMPLATE_PX, aligned_to_shown, inverse
+from lipwise_ray.lipsync.compose import lower_face, widest_lower_face
+from lipwise_ray.media.region import Canvas, read_region
+from lipwise_ray.values import BoolArray, F32Array, F64Array
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+VIEW_PX = 64
+REACH = 12
+"""A face is compared with those so many frames before and after, every `STEP` of them."""
+
+STEP = 3
+_FEWEST = 5
+"""With fewer to compare, nothing can be told."""
+
+_VIEW = (TEMPLATE / TEMPLATE_PX - [0.2, 0.4]) / 0.6
+_EYES_PX = float(np.linalg.norm(_VIEW[1] - _VIEW[0])) * VIEW_PX
+_ROWS, _COLUMNS = np.mgrid[:VIEW_PX, :VIEW_PX] + 0.5
+
+_FLOOR, _BLUR_PX = 0.08, 1.0
+_WINDOW_PX = 5
+_STRONG, _WEAK = 0.14, 0.08  # of the logarithm of light
+_EDGE = 0.3  # of how much a thing differs: so much blurred edges do outside of it
+_SPREAD_QUANTILE = 0.3
+_PLAY_PX, _JAW_PLAY_PX = 2, 4
+_MOST_MOTION_PX, _MOST_YAW_DEG = 5.0, 45.0
+_INSIDE, _ON_FACE = 0.5, 0.1
+_FEWEST_SURE, _FEWEST_ENTERING = 25, 6
+_SOFT_PX = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class FilmedFace:
+    """A lower face as it was filmed, aligned by its five points.
+
+    Attributes:
+        track: Track whose face it is.
+        source: Number of the source frame.
+        to_shown: Map from the view to the shown frame.
+        light: Logarithm of its BGR, shape (S, S, 3).
+        points: Eyes, nose, mouth corners in the view, shape (5, 2).
+        opacity: Of a mask of the lower face, shape (S, S).
+        yaw: Degrees.
+    """
+
+    track: int
+    source: int
+    to_shown: F64Array
+    light: F32Array
+    points: F64Array
+    opacity: F32Array
+    yaw: float
+
+    @property
+    def upper(self) -> BoolArray:
+        """The part by which light is told: between eyes and mouth, shape (S, S)."""
+        eyes, mouth = self.points[:2, 1].max(), self.points[3:, 1].min()
+        across = np.abs(_COLUMNS - VIEW_PX / 2) < 0.85 * _EYES_PX
+        return across & (eyes + 0.15 * _EYES_PX < _ROWS) & (mouth - 0.15 * _EYES_PX > _ROWS)
+
+    @property
+    def beside_mouth(self) -> BoolArray:
+        """The part that stays as it is when somebody speaks: below the nose, not around the mouth, shape (S, S)."""
+        (x, y), nose = self.points[3:].mean(axis=0), self.points[2]
+        half = max(float(np.linalg.norm(self.points[4] - self.points[3])) / 2, 0.2 * _EYES_PX) + 0.25 * _EYES_PX
+        high = np.where(y > _ROWS, 0.35, 0.45) * _EYES_PX
+        mouth = ((_COLUMNS - x) / half) ** 2 + ((_ROWS - y) / high) ** 2 < 1
+        below_nose = (np.abs(_COLUMNS - nose[0]) < 0.4 * _EYES_PX) & (y > _ROWS)
+        return (nose[1] < _ROWS) & ~mouth & ~below_nose
+
+
+def filmed_face(frame: VideoFrame, canvas: Canvas, landmarks: F32Array, track: int = 0, source: int = 0) -> FilmedFace:
+    """Return a lower face as it is in a frame.
+
+    Args:
+        frame: The frame.
+        canvas: Its geometry and colours.
+        landmarks: The face's five points, shape (5, 2).
+        track: Track whose face it is.
+        source: Number of the source frame.
+    """
+    to_shown = aligned_to_shown(landmarks, VIEW_PX, canvas.aspect, _VIEW)
+    to_view = inverse(to_shown)
+    return FilmedFace(
+        track,
+        source,
+        to_shown,
+        _light(read_region(frame, canvas, to_shown, VIEW_PX)),
+        landmarks @ to_view[:, :2].T + to_view[:, 2],
+        lower_face(landmarks, to_shown, VIEW_PX, canvas.aspect),
+        float(yaw_degrees(landmarks[None])[0]),
+    )
+
+
+def covered(face: FilmedFace, around: Sequence[FilmedFace]) -> F32Array:
+    """Return the opacity of what is in front of a lower face, shape (S, S) in [0, 1].
+
+    The face is compared with the median of those around, wherever that may have moved: by as much as its points do,
+    and below the mouth as far as a jaw does. Light that changes on all of it is no difference, nor is what differs
+    among those around too. What differs counts if enough of it lies beside the mouth, which itself may do anything, and
+    if it comes from beyond the face: a mouth that opens wide does not.
+
+    Args:
+        face: The face.
+        around: The same in the frames around, and itself.
+    """
+    nothing = np.zeros((VIEW_PX, VIEW_PX), np.float32)
+    if len(around) < _FEWEST or abs(face.yaw) > _MOST_YAW_DEG:
+        return nothing
+    usual_points = np.median([one.points for one in around], axis=0)
+    motion_px = float(np.abs(face.points - usual_points).max())
+    if motion_px > _MOST_MOTION_PX:
+        return nothing
+    upper = face.upper
+    lights = np.stack([one.light - np.median(one.light[upper], axis=0) for one in around])
+    usual = np.median(lights, axis=0)
+    spread = _usual_spread(lights, usual)
+    here = np.asarray(face.light - np.median((face.light - usual)[upper], axis=0), np.float32)
+    can_be = (face.opacity > _INSIDE) & face.beside_mouth
+    if _sure(_difference(here, usual) - spread, can_be).sum() < _FEWEST_SURE:
+        return nothing  # most faces: the search is what takes time
+    apart = _least_difference(here, usual, face, _PLAY_PX + round(motion_px)) - spread
+    sure = _sure(apart, can_be)
+    if sure.sum() < _FEWEST_SURE:
+        return nothing
+    edge = max(_WEAK, _EDGE * float(np.median(apart[sure])))
+    widest = widest_lower_face(np.asarray(face.points, np.float32), np.eye(2, 3), VIEW_PX)
+    count, labels = cv2.connectedComponents(((apart > edge) & (widest > _ON_FACE)).astype(np.uint8))
+    parts = np.asarray(labels, np.int64)
+    enough = np.bincount(parts[sure], minlength=count) >= _FEWEST_SURE
+    rim = (face.opacity > _ON_FACE) & (face.opacity < _INSIDE)
+    enough &= np.bincount(parts[rim], minlength=count) >= _FEWEST_ENTERING
+    enough[0] = False
+    if not enough.any():
+        return nothing
+    return np.asarray(cv2.GaussianBlur(enough[parts].astype(np.float32), (0, 0), _SOFT_PX), np.float32)
+
+
+def _light(face_bgr: F32Array) -> F32Array:
+    soft = cv2.GaussianBlur(face_bgr, (0, 0), _BLUR_PX)
+    return np.log(np.maximum(soft, 0) + np.float32(_FLOOR)).astype(np.float32)
+
+
+def _usual_spread(lights: F32Array, usual: F32Array) -> F32Array:
+    """Return the difference of faces from the usual one that is not unusual, shape (S, S)."""
+    nearer = int(_SPREAD_QUANTILE * len(lights))
+    return np.asarray(np.partition(_largest(np.abs(lights - usual)), nearer, axis=0)[nearer], np.float32)
+
+
+def _largest(planes: F32Array) -> F32Array:
+    """Return the largest of three channels, shape (..., S, S)."""
+    return np.maximum(np.maximum(planes[..., 0], planes[..., 1]), planes[..., 2])
+
+
+def _difference(here: F32Array, usual: F32Array) -> F32Array:
+    return np.asarray(cv2.boxFilter(_largest(np.abs(here - usual)), -1, (_WINDOW_PX, _WINDOW_PX)), np.float32)
+
+
+def _sure(apart: F32Array, can_be: BoolArray) -> BoolArray:
+    """Return the pixels whose difference is surely one, and no line."""
+    strong = ((apart > _STRONG) & can_be).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(strong, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0, np.bool_)
+
+
+def _least_difference(here: F32Array, usual: F32Array, face: FilmedFace, play_px: int) -> F32Array:
+    """Return the difference from the usual face where that fits best nearby, shape (S, S)."""
+    farthest = play_px + _JAW_PLAY_PX
+    padded = np.pad(usual, ((farthest, farthest), (farthest, farthest), (0, 0)), mode="edge")
+    below_mouth = face.points[3:, 1].mean() < _ROWS
+    found = np.full((VIEW_PX, VIEW_PX), np.inf, np.float32)
+    for down in _steps(farthest):
+        for right in _steps(play_px):
+            top, left = farthest + down, farthest + right
+            apart = _difference(here, padded[top : top + VIEW_PX, left : left + VIEW_PX])
+            nearer = np.minimum(found, apart)
+            found = nearer if abs(down) <= play_px else np.where(below_mouth, nearer, found)
+    return found
+
+
+def _steps(most_px: int) -> range:
+    """Return every other distance up to one, 0 among them: the window is wide enough for those between."""
+    most = most_px - most_px % 2
+    return range(-most, most + 1, 2)

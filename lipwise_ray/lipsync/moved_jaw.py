@@ -1,0 +1,134 @@
+"""Motion of a jaw between a filmed face and the new one, by where along the chin the two differ."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from lipwise_ray.faces.lower_face import LOWER_FACE, chin_arc, jaw_shares, typical_lower_face
+from lipwise_ray.faces.shape import views
+from lipwise_ray.lipsync.align import inverse
+from lipwise_ray.values import F32Array, F64Array
+
+_STEP = 0.02
+_REACHES = np.arange(-0.24, 0.60, _STEP)
+"""Steps by which a jaw may be lower than a typical one, in distances of the eyes."""
+
+_ON_SKIN = -0.17
+"""So high up there is skin in both faces."""
+
+LOWEST, _HIGHEST = 0.46, 0.20
+"""Distances by which a jaw may end lower than a typical one, and by which what moves may begin lower to be a jaw."""
+
+_MOVED = 0.10
+"""Of the logarithm of light: what is behind a chin differs more from it."""
+
+_QUIET, _QUIET_STEPS = 0.06, 4
+"""Below a jaw that moved a new face soon is as the filmed one again, but for less than the former. A network that does
+not get the neck right tells nothing of jaws."""
+
+_SIDES = 0.55
+_PART_REACH = 0.4
+"""A chin is looked at in three parts: how far out the outer ones' middles are, as `LOWER_FACE` has it, and how far each
+reaches. A head that is turned a little more than it seems to be ends farther out on one side."""
+
+_PARTS, _SAYS = (-_SIDES, 0.0, _SIDES), (1, 2, 1)
+_FLOOR, _BLUR = 0.08, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class JawMotion:
+    """A jaw that is not where it was filmed.
+
+    Attributes:
+        lower: How much lower points of the lower face are than typical ones, where the jaw is lowest, filmed or new,
+            in distances of the eyes, shape (M,).
+        by: How far its two places are apart, in distances of the eyes.
+    """
+
+    lower: F64Array
+    by: float
+
+
+def jaw_motion(
+    landmarks: F32Array, filmed: F32Array, new: F32Array, crop_to_shown: F64Array, aspect: float = 1.0
+) -> JawMotion | None:
+    """Return the motion of a jaw from a filmed face to the new one; None where none is seen.
+
+    Args:
+        landmarks: Shape (5, 2), in the shown frame.
+        filmed: Crop of the filmed face, BGR in [0, 1], shape (S, S, 3).
+        new: The same of the new one.
+        crop_to_shown: Shape (2, 3).
+        aspect: Width of a shown pixel over its height.
+    """
+    square = np.array([aspect, 1.0])
+    (seen,) = views((landmarks * square)[None])
+    eyes_px = float(np.linalg.norm(seen[:, :3]) / np.sqrt(2))
+    to_crop = inverse(crop_to_shown)
+    down = to_crop[:, :2] @ (seen[:, 1] / max(float(np.linalg.norm(seen[:, 1])), 1e-6) * eyes_px / square)
+    arc = chin_arc()
+    typical = typical_lower_face(landmarks, aspect)[arc] @ to_crop[:, :2].T + to_crop[:, 2]
+    places = typical + _REACHES[:, None, None] * jaw_shares()[arc, None] * down
+    apart = _apart(filmed, new, places, max(_BLUR * float(np.linalg.norm(down)), 0.3))
+    across = LOWER_FACE[arc, 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of places outside of the crop
+        differs = [np.nanmedian(apart[:, np.abs(across - middle) <= _PART_REACH], axis=1) for middle in _PARTS]
+    parts = [_ends(part) for part in differs]
+    doubts = sum(
+        says for part, ends, says in zip(differs, parts, _SAYS, strict=True) if ends is None and (part > _MOVED).any()
+    )
+    if sum(says for ends, says in zip(parts, _SAYS, strict=True) if ends) <= doubts:
+        return None
+    found = np.array([ends for ends in parts if ends])
+    usual = float(np.median(found[:, 1]))
+    lows = [ends[1] if ends else usual for ends in parts]
+    lower = np.maximum(np.interp(LOWER_FACE[:, 0], _PARTS, lows), 0) * jaw_shares()
+    return JawMotion(lower, float((found[:, 1] - found[:, 0]).mean()))
+
+
+def _ends(differs: F64Array) -> tuple[float, float] | None:
+    """Return the reaches between which a part of a chin moved, None where it did not or nothing can be told.
+
+    Args:
+        differs: Difference of filmed and new face at each of `_REACHES`.
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], differs > _MOVED, [False]]).astype(np.int8)))
+    for first, stop in edges.reshape(-1, 2)[::-1]:
+        below = differs[stop : stop + _QUIET_STEPS]
+        is_quiet = not len(below) or bool(np.isnan(below).any()) or float(below.min()) < _QUIET
+        if _REACHES[first] <= _HIGHEST and _REACHES[stop - 1] < LOWEST and is_quiet:
+            return float(_REACHES[first]) - _STEP / 2, float(_REACHES[stop - 1]) + _STEP / 2
+    return None
+
+
+def _apart(filmed: F32Array, new: F32Array, places: F64Array, sigma_px: float) -> F64Array:
+    """Return the difference of two images' light at places, of its logarithm, shape (reaches, K); NaN outside of them.
+
+    Args:
+        filmed: BGR in [0, 1], shape (S, S, 3).
+        new: The same.
+        places: For each of `_REACHES` along the chin, shape (reaches, K, 2).
+        sigma_px: Blur before.
+    """
+    before, after = (_light(image, places, sigma_px) for image in (filmed, new))
+    apart = after - before
+    skin = apart[_REACHES < _ON_SKIN]
+    skin = skin[np.isfinite(skin[..., 0])]
+    if len(skin):  # a new face that is lighter all over is given the old one's light later
+        apart = apart - np.median(skin, axis=0)
+    return np.asarray(np.abs(apart).max(axis=-1), np.float64)
+
+
+def _light(image: F32Array, places: F64Array, sigma_px: float) -> F32Array:
+    at = places.astype(np.float32) - np.float32(0.5)
+    soft = cv2.GaussianBlur(image, (0, 0), sigma_px)
+    nothing = (float("nan"),) * 3
+    found = cv2.remap(
+        soft, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=nothing
+    )
+    return np.asarray(np.log(np.maximum(found, 0) + np.float32(_FLOOR)), np.float32)

@@ -1,0 +1,46 @@
+"""The network that tells whose lips move as in speech."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.models.role import NOTHING, AutoChoice, InId, Machines, ModelRole
+
+if TYPE_CHECKING:
+    from lipwise_ray.metrics.lip_activity import LipActivity
+
+
+def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipActivity] | None:
+    checkpoint = request.checkpoints.one(ACTIVE_SPEAKER.name)
+    if checkpoint is None:
+        return None
+
+    def make() -> LipActivity:
+        from lipwise_ray.metrics.lip_activity import LipActivity
+
+        return LipActivity(host.locate(checkpoint), host.device)
+
+    return ModelRecipe((checkpoint,), make)
+
+
+def _auto(machines: Machines) -> AutoChoice:
+    name = "lr_asd_talkset"
+    if machines.installed(name):
+        return AutoChoice(name)
+    return AutoChoice(NOTHING, f"{name} is not installed: one speaker is found for each shot")
+
+
+ACTIVE_SPEAKER = ModelRole(
+    "active_speaker",
+    "faces.active_speaker",
+    "faces.active_speaker_checkpoint",
+    networks=("lr_asd",),
+    load=_load,
+    order=55,
+    in_job_id=InId.HASH_WHERE_USED,
+    needed=lambda _, row: row.seeks_speaker,
+    may_be_none=True,
+    auto=_auto,
+    finds_speaker=True,
+)

@@ -1,0 +1,18 @@
+"""Settings of several types: tags by which pydantic tells the types apart."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Tag
+
+UNION_TAG = "~"
+"""Prefix of the tags of unions; they are no part of a setting's name."""
+
+NUMBER, TEXT = f"{UNION_TAG}number", f"{UNION_TAG}text"
+Auto = Annotated[Literal["auto"], Tag(TEXT)]
+
+
+def text_or_number(value: object) -> str:
+    """Return the tag of a value that is a number or ``auto``."""
+    return TEXT if isinstance(value, str) else NUMBER
