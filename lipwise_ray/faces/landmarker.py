@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lipwise_ray.faces.shape import views
+from lipwise_ray.faces.shape import downwards, eyes_px, views
 from lipwise_ray.values import F32Array, F64Array
 
 
@@ -55,8 +55,7 @@ def face_view(view: FaceView, landmarks: F32Array, size_px: int, aspect: float =
     """
     square = np.array([aspect, 1.0])
     (seen,) = views((landmarks * square)[None])
-    eyes_px = np.linalg.norm(seen[:, :3]) / np.sqrt(2)
-    down = seen[:, 1] / max(float(np.linalg.norm(seen[:, 1])), 1e-6)
-    linear = np.array([[down[1], down[0]], [-down[0], down[1]]]) * (view.eyes * eyes_px / size_px)
+    down = downwards(seen)
+    linear = np.array([[down[1], down[0]], [-down[0], down[1]]]) * (view.eyes * eyes_px(seen) / size_px)
     centre = seen[:, :3] @ np.array(view.middle) + seen[:, 3]
     return np.column_stack([linear, centre - linear @ np.full(2, size_px / 2)]) / square[:, None]

@@ -56,6 +56,24 @@ def views(landmarks: F32Array | F64Array) -> F64Array:
     return np.concatenate([nearest, centre[:, :, None]], axis=2)
 
 
+def eyes_px(view: F64Array) -> float:
+    """Return the distance of a head's eyes were it seen from the front, in pixels.
+
+    Args:
+        view: One of `views`, shape (2, 4).
+    """
+    return float(np.linalg.norm(view[:, :3]) / np.sqrt(2))
+
+
+def downwards(view: F64Array) -> F64Array:
+    """Return the direction in which a head's chin is, of length 1, shape (2,).
+
+    Args:
+        view: One of `views`, shape (2, 4).
+    """
+    return view[:, 1] / max(float(np.linalg.norm(view[:, 1])), 1e-6)
+
+
 def viewed(seen: F64Array, points: F64Array) -> F64Array:
     """Return points of a head as they are seen, shape (N, M, 2).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,24 @@ class Tracks:
         """Return the rows of one track."""
         first, last = np.searchsorted(self.track, [track, track + 1])
         return slice(int(first), int(last))
+
+    def only(self, here: BoolArray) -> Tracks:
+        """Return some of the rows, and what is known of their tracks.
+
+        Args:
+            here: Mask of the rows, shape (M,).
+        """
+        left = np.isin(self.numbers, self.track[here])
+        return replace(
+            self,
+            track=self.track[here],
+            frame=self.frame[here],
+            box=self.box[here],
+            landmarks=self.landmarks[here],
+            score=self.score[here],
+            seen=self.seen[here],
+            colour=None if self.colour is None else self.colour[left],
+        )
 
     @property
     def numbers(self) -> list[int]:

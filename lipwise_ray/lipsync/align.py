@@ -63,6 +63,18 @@ def inverse(affine: F64Array) -> F64Array:
     return np.column_stack([linear, -linear @ affine[:, 2]]).astype(np.float64)
 
 
+def at_size(to_shown: F64Array, side_px: int, other_px: int) -> F64Array:
+    """Return the map to the shown frame from a square image that is given another size, shape (2, 3).
+
+    Args:
+        to_shown: The map from the image as it is.
+        side_px: Its side.
+        other_px: Its side then.
+    """
+    factor = side_px / other_px
+    return to_shown * np.array([factor, factor, 1])
+
+
 def between(inner_to_shown: F64Array, outer_to_shown: F64Array) -> F64Array:
     """Return the map from one crop to another, by way of the shown frame.
 

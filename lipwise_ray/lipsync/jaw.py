@@ -10,7 +10,7 @@ import numpy as np
 
 from lipwise_ray.faces.landmarker import FaceLandmarker, FaceView, face_view
 from lipwise_ray.faces.lower_face import below_mouth, chin_arc, typical_lower_face
-from lipwise_ray.faces.shape import views
+from lipwise_ray.faces.shape import eyes_px, views
 from lipwise_ray.lipsync.align import inverse
 from lipwise_ray.lipsync.moved_jaw import jaw_motion
 from lipwise_ray.lipsync.restoration import Patch, laid_over
@@ -78,7 +78,7 @@ class Jaws:
         size_px, aspect = self._size_px, self._canvas.aspect
         to_shown = face_view(self._view, landmarks, size_px, aspect)
         to_view = inverse(to_shown)
-        eyes_px = size_px / self._view.eyes
+        eye_distance = size_px / self._view.eyes
         typical = typical_lower_face(landmarks, aspect) @ to_view[:, :2].T + to_view[:, 2]
         seen, trust, moved = typical, 0.0, 0.0
         if self._landmarker is not None:
@@ -88,12 +88,12 @@ class Jaws:
                 laid_over(view, to_shown, new)
                 spoken, new_trust = self._seen(self._landmarker, view, typical, landmarks, to_view)
                 down = np.where(below_mouth(), new_trust * (spoken - seen)[:, 1], 0)  # heads are upright in their views
-                moved = trust * float(np.abs(down[chin_arc()]).mean()) / eyes_px
+                moved = trust * float(np.abs(down[chin_arc()]).mean()) / eye_distance
                 seen[:, 1] += np.maximum(down, 0)
         if trust < 1:
             motion = jaw_motion(landmarks, filmed, new.image, new.to_shown, aspect)
             if motion is not None:
-                typical[:, 1] += motion.lower * eyes_px
+                typical[:, 1] += motion.lower * eye_distance
                 moved += (1 - trust) * motion.by
         return Jaw((typical + trust * (seen - typical)) / size_px, trust, min(1.0, moved / _MOVED))
 
@@ -105,8 +105,7 @@ class Jaws:
         if points is None:
             return typical.copy(), 0.0
         (here,) = views((landmarks @ to_view[:, :2].T + to_view[:, 2])[None])
-        eyes_px = np.linalg.norm(here[:, :3]) / np.sqrt(2)
-        off = np.sqrt(((points - typical) ** 2).sum(axis=1).mean()) / max(float(eyes_px), 1e-6)
+        off = np.sqrt(((points - typical) ** 2).sum(axis=1).mean()) / max(eyes_px(here), 1e-6)
         return points.astype(np.float64), float(np.clip((_UNLIKE - off) / (_UNLIKE - _ALIKE), 0, 1))
 
     def shown(self, jaws: Sequence[tuple[int, Jaw]], landmarks: F32Array) -> tuple[F32Array, float, float]:

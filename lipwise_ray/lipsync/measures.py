@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lipwise_ray.lipsync.align import at_size
 from lipwise_ray.lipsync.flicker import SIDE_PX, Flicker
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 from lipwise_ray.lipsync.restoration import Patch
 from lipwise_ray.lipsync.sharpness import Sharpness, side_px
 from lipwise_ray.lipsync.texture import Smoothness
 from lipwise_ray.media.region import Canvas, read_luma
-from lipwise_ray.values import F32Array, F64Array
+from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -79,6 +80,4 @@ class Measures:
             self.sharpness.add(self._luma(job.frame, face.patch, len(face.full)), face.full, face.patch.mask)
 
     def _luma(self, frame: VideoFrame, patch: Patch, side_px: int) -> F32Array:
-        share = len(patch.image) / side_px
-        to_shown: F64Array = patch.to_shown * np.array([share, share, 1])
-        return read_luma(frame, self._canvas, to_shown, side_px)
+        return read_luma(frame, self._canvas, at_size(patch.to_shown, len(patch.image), side_px), side_px)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from lipwise_ray.faces.lower_face import LOWER_FACE, chin_arc, jaw_shares, typical_lower_face
-from lipwise_ray.faces.shape import views
+from lipwise_ray.faces.shape import downwards, eyes_px, views
 from lipwise_ray.lipsync.align import inverse
 from lipwise_ray.values import F32Array, F64Array
 
@@ -67,9 +67,8 @@ def jaw_motion(
     """
     square = np.array([aspect, 1.0])
     (seen,) = views((landmarks * square)[None])
-    eyes_px = float(np.linalg.norm(seen[:, :3]) / np.sqrt(2))
     to_crop = inverse(crop_to_shown)
-    down = to_crop[:, :2] @ (seen[:, 1] / max(float(np.linalg.norm(seen[:, 1])), 1e-6) * eyes_px / square)
+    down = to_crop[:, :2] @ (downwards(seen) * eyes_px(seen) / square)
     arc = chin_arc()
     typical = typical_lower_face(landmarks, aspect)[arc] @ to_crop[:, :2].T + to_crop[:, 2]
     places = typical + _REACHES[:, None, None] * jaw_shares()[arc, None] * down

@@ -175,9 +175,10 @@ def _smoothed(covers: Iterator[list[_Cover]]) -> Iterator[list[_Cover]]:
                 for other in others
                 if _is_same(cover.face, other.face)
             ]
+            whole = sum(weight for weight, _ in same)
             total = np.zeros((VIEW_PX, VIEW_PX), np.float32)
             for weight, opacity in same:
-                total += np.float32(weight / sum(weight for weight, _ in same)) * opacity
+                total += np.float32(weight / whole) * opacity
             smooth.append(_Cover(cover.face, total))
         yield smooth
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from lipwise_ray.lipsync.align import aligned_to_shown, between
+from lipwise_ray.lipsync.align import aligned_to_shown, at_size, between
 from lipwise_ray.lipsync.compose import rim_mask, with_colours_of
 from lipwise_ray.lipsync.restore import Restorer
 from lipwise_ray.lipsync.sharpness import luma_of
@@ -112,8 +112,9 @@ class Restoration:
         """Return the luma of an original face at the size of restored ones, given it at that of their inputs."""
         scale = self._restorer.scale
         if scale > 1:
-            finer = to_shown * np.array([1 / scale, 1 / scale, 1])
-            image = read_region(frame, self._canvas, finer, scale * len(image), kernel=self._kernel)
+            side = scale * len(image)
+            finer = at_size(to_shown, len(image), side)
+            image = read_region(frame, self._canvas, finer, side, kernel=self._kernel)
         return luma_of(image)
 
     def __call__(self, inputs: Sequence[Patch]) -> list[F32Array]:
@@ -130,8 +131,7 @@ class Restoration:
         side = self._restorer.size_px
         if self._restorer.space == "aligned":
             return aligned_to_shown(landmarks, side, self._canvas.aspect)
-        scale = len(patch.image) / side
-        return patch.to_shown * np.array([scale, scale, 1])
+        return at_size(patch.to_shown, len(patch.image), side)
 
     def sample(self, source: RestorerInput, restored: F32Array) -> Sample:
         """Return the sample of a restored face that the frames around are to know.
@@ -178,8 +178,7 @@ class Restoration:
                 np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
                 for plane in (image, mask)
             )
-        scale = self._restorer.size_px / side
-        return Patch(with_colours_of(restored, image), mask, source.to_shown * np.array([scale, scale, 1]))
+        return Patch(with_colours_of(restored, image), mask, at_size(source.to_shown, self._restorer.size_px, side))
 
 
 def laid_over(image: F32Array, to_shown: F64Array, patch: Patch) -> F32Array:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from lipwise_ray.media.region import scale_of
 from lipwise_ray.values import BoolArray, F32Array, F64Array
 
-_LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32) * 255
+LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)
+"""Weights of the channels in luma. Source: Rec. ITU-R BT.601."""
+
 _LEAST_PX, _MOST_PX = 64, 512
 _FINE_PX = 1.0
 _EDGES = 0.75
@@ -40,7 +43,7 @@ class Detail:
 
 def luma_of(image_bgr: F32Array) -> F32Array:
     """Return the luma of an image in [0, 1], shape (S, S, 3), in levels of 255, shape (S, S)."""
-    return image_bgr @ _LUMA_BGR
+    return image_bgr @ (255 * LUMA_BGR)
 
 
 def detail_of(luma: F32Array, region: BoolArray) -> Detail:
@@ -63,7 +66,7 @@ def side_px(crop_px: int, to_shown: F64Array, opacity: float) -> int:
         to_shown: The map from the crop to the shown frame.
         opacity: Of the new face.
     """
-    side = round(crop_px * math.sqrt(abs(float(np.linalg.det(to_shown[:, :2])))))
+    side = round(crop_px * scale_of(to_shown))
     return 0 if side < _LEAST_PX or opacity < 1 else min(_MOST_PX, side)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.sharpness import detail_of
+from lipwise_ray.media.region import scale_of
 from lipwise_ray.values import F32Array, F64Array
 
 Strength = float | Literal["auto"]
@@ -80,8 +80,7 @@ def edges_of(
         opacity: Of the new face, shape (S, S).
         to_shown: The map from an image of side S to the shown frame.
     """
-    scale = math.sqrt(abs(float(np.linalg.det(to_shown[:, :2]))))
-    side = min(len(restored), max(_LEAST_PX, round(len(opacity) * scale)))
+    side = min(len(restored), max(_LEAST_PX, round(len(opacity) * scale_of(to_shown))))
     before, without, whole, mask = (_resized(plane, side) for plane in (filmed, unrestored, restored, opacity))
     mouth = mask > _INSIDE
     if mouth.sum() < _FEWEST_PIXELS:

@@ -171,7 +171,7 @@ def _sampled(
 ) -> list[PixelArray]:
     """Return a region of each of some planes, as it is stored."""
     to_stored = compose(canvas.to_stored(), to_shown)
-    times = 1 if kernel == "linear" else min(_MOST_AVERAGED, max(1, int(_scale(to_stored) / _SMALLER)))
+    times = 1 if kernel == "linear" else min(_MOST_AVERAGED, max(1, int(scale_of(to_stored) / _SMALLER)))
     side, finer = size_px * times, to_stored * np.array([1 / times, 1 / times, 1])
     crops = [
         cv2.warpAffine(
@@ -212,7 +212,7 @@ def write_region(
         grain: Grain that the new luma is to have.
     """
     to_stored = compose(canvas.to_stored(), to_shown)
-    scale = _scale(to_stored)
+    scale = scale_of(to_stored)
     if kernel == "cubic" and scale < _SMALLER:
         side = max(2, round(len(image_bgr) * scale))
         to_stored = to_stored * np.array([len(image_bgr) / side, len(image_bgr) / side, 1])
@@ -284,9 +284,9 @@ def _averaged(image: F32Array, side: int) -> F32Array:
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _scale(to_stored: F64Array) -> float:
-    """Return the width of a crop's pixel in stored pixels."""
-    return float(np.sqrt(abs(np.linalg.det(to_stored[:, :2]))))
+def scale_of(affine: F64Array) -> float:
+    """Return the factor by which a map of shape (2, 3) enlarges lengths: of a crop, the width of its pixels."""
+    return float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
 
 
 _Extent = tuple[int, int, int, int]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from lipwise_ray.lipsync.sharpness import LUMA_BGR
 from lipwise_ray.values import F32Array, U8Array
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 0.54, 1.0, 0.2, 0.8
@@ -15,7 +16,6 @@ _TOP, _BOTTOM, _LEFT, _RIGHT = 0.54, 1.0, 0.2, 0.8
 _COARSE = (14, 11)
 """Width and height at which shapes are compared: lips and teeth are still apart, and what detectors' boxes tremble by
 is not seen."""
-_LUMA_BGR = np.array([0.114, 0.587, 0.299], np.float32)
 _STILL = 1e-4
 """Mean square of levels below which nothing moves, or has an edge, but rounding."""
 
@@ -51,7 +51,7 @@ def mouth_likeness(crops: Mapping[int, U8Array], true: Mapping[int, U8Array]) ->
 def _mouth(face_bgr: U8Array) -> F32Array:
     side = len(face_bgr)
     part = face_bgr[round(_TOP * side) : round(_BOTTOM * side), round(_LEFT * side) : round(_RIGHT * side)]
-    return part.astype(np.float32) @ _LUMA_BGR
+    return part.astype(np.float32) @ LUMA_BGR
 
 
 def _coarse(mouths: list[F32Array]) -> F32Array:

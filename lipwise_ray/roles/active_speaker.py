@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import NOTHING, AutoChoice, InId, Machines, ModelRole
+from lipwise_ray.models.role import InId, ModelRole, where_installed
 
 if TYPE_CHECKING:
     from lipwise_ray.metrics.lip_activity import LipActivity
@@ -24,13 +24,6 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipActivity] | 
     return ModelRecipe((checkpoint,), make)
 
 
-def _auto(machines: Machines) -> AutoChoice:
-    name = "lr_asd_talkset"
-    if machines.installed(name):
-        return AutoChoice(name)
-    return AutoChoice(NOTHING, f"{name} is not installed: one speaker is found for each shot")
-
-
 ACTIVE_SPEAKER = ModelRole(
     "active_speaker",
     "faces.active_speaker",
@@ -41,6 +34,6 @@ ACTIVE_SPEAKER = ModelRole(
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda _, row: row.seeks_speaker,
     may_be_none=True,
-    auto=_auto,
+    auto=where_installed("lr_asd_talkset", "one speaker is found for each shot"),
     finds_speaker=True,
 )

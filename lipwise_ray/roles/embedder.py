@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import NOTHING, AutoChoice, InId, Machines, ModelRole, Requirement, Wanted
+from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement, Wanted, where_installed
 from lipwise_ray.settings.model import Settings
 
 if TYPE_CHECKING:
     from lipwise_ray.faces.embedder import FaceEmbedder
 
-_SFACE = "sface"
 _OF_TORCH = (".pth", ".safetensors")
 
 
@@ -35,23 +34,17 @@ def _requirement(settings: Settings, machines: Machines) -> Requirement:
     return EMBEDDER.required_by_name(settings, machines)
 
 
-def _auto(machines: Machines) -> AutoChoice:
-    if machines.installed(_SFACE):
-        return AutoChoice(_SFACE)
-    return AutoChoice(NOTHING, f"{_SFACE} is not installed: people are told apart by places and colours")
-
-
 EMBEDDER = ModelRole(
     "embedder",
     "faces.embedder",
     "faces.embedder_checkpoint",
-    networks=(_SFACE, "mobilefacenet"),
+    networks=("sface", "mobilefacenet"),
     load=_load,
     order=50,
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda _, row: row.has_portraits or row.has_reference or row.tells_apart,
     may_be_none=True,
-    auto=_auto,
+    auto=where_installed("sface", "people are told apart by places and colours"),
     requirement=_requirement,
     evaluates=True,
     figure="identity_distance",

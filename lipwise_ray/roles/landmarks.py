@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import NOTHING, AutoChoice, InId, Machines, ModelRole, Requirement, Wanted
+from lipwise_ray.models.role import InId, Machines, ModelRole, Requirement, Wanted, where_installed
 from lipwise_ray.roles.lipsync import PASSTHROUGH
 from lipwise_ray.settings.model import Settings
 
@@ -40,15 +39,6 @@ def _requirement(settings: Settings, machines: Machines) -> Requirement:
     return Requirement((Wanted(settings.faces.landmarks, (network, *others), file),))
 
 
-def _auto(machines: Machines) -> AutoChoice:
-    name, instead = _TASK, "masks are a typical face's"
-    if not machines.installed(name):
-        return AutoChoice(NOTHING, f"{name} is not installed: {instead}")
-    if importlib.util.find_spec("ai_edge_litert") is None:
-        return AutoChoice(NOTHING, f"the extra landmarks is not installed: {instead}")
-    return AutoChoice(name)
-
-
 LANDMARKS = ModelRole(
     "landmarks",
     "faces.landmarks",
@@ -59,6 +49,6 @@ LANDMARKS = ModelRole(
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, _: settings.composite.mask == "face" and settings.lipsync.model != PASSTHROUGH,
     may_be_none=True,
-    auto=_auto,
+    auto=where_installed(_TASK, "masks are a typical face's", package="ai_edge_litert", extra="landmarks"),
     requirement=_requirement,
 )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import NOTHING, AutoChoice, InId, Machines, ModelRole
+from lipwise_ray.models.role import InId, ModelRole, where_installed
 from lipwise_ray.roles.lipsync import PASSTHROUGH
 from lipwise_ray.settings.model import Settings
 
@@ -33,15 +32,6 @@ def _needed(settings: Settings) -> bool:
     return composite.occlusion and composite.mask != "box" and settings.lipsync.model != PASSTHROUGH
 
 
-def _auto(machines: Machines) -> AutoChoice:
-    name, instead = "xseg_1", "what is in front of faces is found by comparing frames"
-    if not machines.installed(name):
-        return AutoChoice(NOTHING, f"{name} is not installed: {instead}")
-    if importlib.util.find_spec("onnxruntime") is None:
-        return AutoChoice(NOTHING, f"the extra onnx is not installed: {instead}")
-    return AutoChoice(name)
-
-
 OCCLUDER = ModelRole(
     "occluder",
     "composite.occluder",
@@ -52,5 +42,7 @@ OCCLUDER = ModelRole(
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, _: _needed(settings),
     may_be_none=True,
-    auto=_auto,
+    auto=where_installed(
+        "xseg_1", "what is in front of faces is found by comparing frames", package="onnxruntime", extra="onnx"
+    ),
 )

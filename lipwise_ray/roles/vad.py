@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import NOTHING, AutoChoice, InId, Machines, ModelRole
+from lipwise_ray.models.role import InId, ModelRole, where_installed
 
 if TYPE_CHECKING:
     from lipwise_ray.lipsync.silero import SileroVad
@@ -25,13 +24,6 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SileroVad] | No
     return ModelRecipe((checkpoint,), make)
 
 
-def _auto(machines: Machines) -> AutoChoice:
-    name = "silero_vad"
-    if machines.installed(name) and importlib.util.find_spec("onnxruntime") is not None:
-        return AutoChoice(name)
-    return AutoChoice(NOTHING, f"{name} is not installed: pauses go by the audio's level")
-
-
 VAD = ModelRole(
     "vad",
     "lipsync.vad",
@@ -42,5 +34,5 @@ VAD = ModelRole(
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, row: settings.lipsync.silence != "off" or row.seeks_speaker,
     may_be_none=True,
-    auto=_auto,
+    auto=where_installed("silero_vad", "pauses go by the audio's level", package="onnxruntime"),
 )

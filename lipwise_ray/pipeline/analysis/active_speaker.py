@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,8 @@ import numpy as np
 
 from lipwise_ray.faces.select import every_face, select_faces
 from lipwise_ray.faces.tracks import Tracks
+from lipwise_ray.lipsync.mel import MEL_RATE_HZ
+from lipwise_ray.lipsync.windows import CROP_RATE_HZ
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.reader import VideoReader
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 _PADS, _PADS_SHARE = (0, 10, 0, 0), (0.0, 0.0, 0.0, 0.0)  # what experts have seen in training
 _SIDE_PX = 96
 _WINDOW_FRAMES = 5
-_COLUMNS_A_FRAME = 80 / 25
 _VOICED_SHARE = 0.5
 _BLOCK_WINDOWS = 250
 
@@ -145,6 +146,17 @@ def listen(footage: FaceFootage, audio: OriginalAudio, expert: SpeakerExpert) ->
     return SpeakerScores.joined(parts)
 
 
+def columns_of(frames: int, lead_s: Fraction) -> I64Array:
+    """Return the column of the mel at which each frame of 1/25 s begins, shape (frames,).
+
+    Args:
+        frames: How many.
+        lead_s: How much later than the audio the first one is shown.
+    """
+    exact = np.arange(frames) * (MEL_RATE_HZ / CROP_RATE_HZ) + float(lead_s) * MEL_RATE_HZ
+    return np.floor(exact + 1e-6).astype(np.int64)
+
+
 def agreements(
     footage: FaceFootage, audio: OriginalAudio, expert: SpeakerExpert, part_frames: int | None = None
 ) -> Iterator[tuple[int, int, F64Array, int]]:
@@ -158,7 +170,7 @@ def agreements(
             come twice. None adds up whatever was looked at together.
     """
     grid, span, mel, recipe = resampled(footage.index), footage.span, audio.mel, footage.recipe
-    columns = np.floor(np.arange(len(grid)) * _COLUMNS_A_FRAME + float(audio.lead_s) * 80 + 1e-6).astype(np.int64)
+    columns = columns_of(len(grid), audio.lead_s)
     begins = [
         int(n)
         for n in np.flatnonzero((grid >= span.start) & (grid < span.stop))
@@ -189,8 +201,7 @@ def _boxes(footage: FaceFootage, grid: I64Array, begins: list[int]) -> dict[int,
     tracks, span = footage.tracks, footage.span
     stop = int(grid[min(begins[-1] + _WINDOW_FRAMES, len(grid) - 1)]) + 1 if begins else span.start
     here = np.isin(tracks.track, footage.numbers) & (tracks.frame >= span.start) & (tracks.frame < stop)
-    columns = {name: getattr(tracks, name)[here] for name in ("track", "frame", "box", "landmarks", "score", "seen")}
-    near = replace(tracks, **columns)
+    near = tracks.only(here)
     chosen = select_faces(near, near.numbers, every_face(_PADS, _PADS_SHARE))
     faces: dict[int, list[tuple[int, F32Array]]] = {}
     for frame, track, box in zip(chosen.frame, chosen.track, chosen.crop_box, strict=True):

@@ -13,11 +13,9 @@ import numpy as np
 from lipwise_ray.faces.people import People
 from lipwise_ray.faces.select import rivals
 from lipwise_ray.faces.tracks import Tracks
-from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.voice_activity import runs
-from lipwise_ray.lipsync.windows import CROP_RATE_HZ
 from lipwise_ray.media.region import box_to_shown, read_region
-from lipwise_ray.pipeline.analysis.active_speaker import DOUBT_WINDOWS, FaceFootage, OriginalAudio
+from lipwise_ray.pipeline.analysis.active_speaker import DOUBT_WINDOWS, FaceFootage, OriginalAudio, columns_of
 from lipwise_ray.pipeline.analysis.crops import resampled
 from lipwise_ray.storage.arrays import ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, F32Array, F64Array, FloatArray, I64Array, Span, U8Array
@@ -136,10 +134,10 @@ def tracks_to_watch(people: People, *, everybody: bool) -> list[int]:
 
 def frames_voiced(audio: OriginalAudio, frames: int) -> BoolArray:
     """Return in which frames of 1/25 s somebody is heard, shape (frames,)."""
-    columns = np.floor(np.arange(frames) * (MEL_RATE_HZ / CROP_RATE_HZ) + float(audio.lead_s) * MEL_RATE_HZ + 1e-6)
+    columns = columns_of(frames, audio.lead_s)
     inside = columns < len(audio.voiced)
     found = np.zeros(frames, np.bool_)
-    found[inside] = audio.voiced[columns[inside].astype(np.int64)]
+    found[inside] = audio.voiced[columns[inside]]
     return found
 
 

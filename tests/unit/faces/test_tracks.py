@@ -327,3 +327,16 @@ def test_a_small_file_of_many_faces_is_refused_by_its_headers(tmp_path: Path) ->
             archive.writestr(f"{name}.npy", body.getvalue())
     with pytest.raises(FaceError, match=r"not a tracks file: .*does not fit into \d+ bytes"):
         read_tracks(tmp_path / "bomb.npz")
+
+
+def test_some_rows_keep_the_colours_of_their_tracks() -> None:
+    """Of a track whose rows are all left out nothing is kept, and nothing moves to another."""
+    faces = {n: [(20, 100, 100, 200), (400, 100, 480, 200)] for n in range(10)}
+    tracks = link_boxes(make_detections(faces, 10, colour=lambda x, _: x))
+    assert tracks.colour is not None
+    for number in tracks.numbers:
+        part = tracks.only((tracks.track == number) & (tracks.frame < 4))
+        assert (part.numbers, len(part.frame)) == ([number], 4)
+        assert part.colour is not None
+        assert part.colour[:, 3].tolist() == [float(part.box[0, 0])]
+    assert replace(tracks, colour=None).only(tracks.frame < 4).colour is None
