@@ -28,6 +28,7 @@ _ARRAYS = {
     "colour": ArraySpec("float32", ("T", COLOURS), "f", is_optional=True),
     "video": ArraySpec("int64", (3,), "fiu"),
 }
+_OF_USERS = {name: spec for name, spec in _ARRAYS.items() if name != "colour"}
 _MIRRORED = 0.8  # a profile's eyes may change places by a little; in a mirrored face from the front this is 1.9
 _MOST_SIDE_PX = 1 << 20
 _MOST_BYTES = 256 << 20  # of a user's file, read: twelve hours with a few faces take a tenth of it
@@ -124,13 +125,13 @@ class Tracks:
 
 
 def read_tracks(path: Path) -> Tracks:
-    """Read a user's tracks file.
+    """Read a user's tracks file, without colours: whoever edits tracks hardly keeps those in step.
 
     Raises:
         FaceError: It is none, or its landmarks are in another order.
     """
     try:
-        tracks = _checked(path, read_npz(path, _ARRAYS, most_bytes=_MOST_BYTES))
+        tracks = _checked(path, read_npz(path, _OF_USERS, most_bytes=_MOST_BYTES))
     except (OSError, ValueError) as error:
         raise FaceError(
             "bad_tracks",

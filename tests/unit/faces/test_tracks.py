@@ -340,3 +340,18 @@ def test_some_rows_keep_the_colours_of_their_tracks() -> None:
         assert part.colour is not None
         assert part.colour[:, 3].tolist() == [float(part.box[0, 0])]
     assert replace(tracks, colour=None).only(tracks.frame < 4).colour is None
+
+
+def test_tracks_that_a_user_edited_may_be_others(tmp_path: Path) -> None:
+    """A track that was taken out of an exported file is no fault, and its colours are nobody else's."""
+    tracks = link_boxes(make_detections({0: [(20, 100, 100, 200), (400, 100, 480, 200)]}, 1, colour=lambda x, _: x))
+    tracks.save(tmp_path / "all.npz")
+    with np.load(tmp_path / "all.npz") as found:
+        arrays = dict(found)
+    for name in ("track", "frame", "box", "landmarks", "score", "seen"):
+        arrays[name] = arrays[name][1:]
+    np.savez(tmp_path / "own.npz", **arrays)
+    own = read_tracks(tmp_path / "own.npz")
+    assert (own.numbers, own.colour) == ([1], None)
+    with pytest.raises(ValueError, match="colours of other tracks"):
+        Tracks.load(tmp_path / "own.npz")
