@@ -99,7 +99,6 @@ class OnnxLandmarker:
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        SetupError: ONNX Runtime is not installed.
         WeightsError: The file is no such network.
     """
 
@@ -108,7 +107,7 @@ class OnnxLandmarker:
 
     def __init__(self, weights: Path, *, device: str = "cpu") -> None:
         refuse_non_weights(weights)
-        self._session = open_session(weights, wanted_by="faces.landmarks_checkpoint", extra="onnx", device=device)
+        self._session = open_session(weights, device=device)
         self._input, self._channels_first = _image_input(weights, self._session)
         names = sorted(one.name for one in self._session.get_outputs())
         black = np.zeros((_SIDE_PX, _SIDE_PX, 3), np.float32)

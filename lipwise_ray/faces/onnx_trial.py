@@ -14,22 +14,22 @@ from lipwise_ray.models.registry import is_published
 
 _TIMEOUT_S = 120
 _MOST_BYTES = 16 << 30
-_DETECTOR, _EMBEDDER = "yunet", "sface"
 
 
-def try_out(weights: Path, *, is_detector: bool) -> None:
-    """See whether a file can be loaded and computed with; one that the registry knows is not tried.
+def try_out(weights: Path) -> None:
+    """See whether a network of `cv2.FaceRecognizerSF` can be loaded and computed with.
+
+    One that the registry knows is not tried.
 
     Args:
         weights: The ONNX file.
-        is_detector: True for a network of `cv2.FaceDetectorYN`, false for one of `cv2.FaceRecognizerSF`.
 
     Raises:
         cv2.error: It ends the process that tries, or takes too long. What else is wrong with it shows when it is used.
     """
     if is_published(weights):
         return
-    words = [sys.executable, "-P", "-m", __name__, _DETECTOR if is_detector else _EMBEDDER, str(weights)]
+    words = [sys.executable, "-P", "-m", __name__, str(weights)]
     try:
         done = subprocess.run(  # noqa: S603  # this module, in this interpreter
             words, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_TIMEOUT_S
@@ -40,14 +40,7 @@ def try_out(weights: Path, *, is_detector: bool) -> None:
         raise cv2.error(f"ended by signal {-done.returncode}")
 
 
-def _try(kind: str, weights: str) -> None:
-    if kind == _DETECTOR:
-        cv2.FaceDetectorYN.create(weights, "", (320, 320)).detect(np.zeros((320, 320, 3), np.uint8))
-    else:
-        cv2.FaceRecognizerSF.create(weights, "").feature(np.zeros((112, 112, 3), np.uint8))
-
-
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
-    _try(*sys.argv[1:])
+    cv2.FaceRecognizerSF.create(sys.argv[1], "").feature(np.zeros((112, 112, 3), np.uint8))

@@ -48,15 +48,12 @@ class Occluder:
 
     Raises:
         WeightsError: The file is no such network.
-        SetupError: ONNX Runtime is not installed.
     """
 
     def __init__(self, weights: Path, *, threads: int = 1, batch_faces: int = 1, device: str = "cpu") -> None:
         refuse_non_weights(weights)
         self.batch_faces = batch_faces
-        self._session = open_session(
-            weights, wanted_by="composite.occluder", extra="onnx", threads=threads, device=device
-        )
+        self._session = open_session(weights, threads=threads, device=device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = list(inputs[0].shape)
         if len(inputs) != 1 or not _is_square_bgr(shape) or inputs[0].type != _FLOAT:

@@ -85,7 +85,7 @@ def with_context(samples_f32: F32Array) -> F32Array:
 
 
 def _open(weights: Path, threads: int) -> onnxruntime.InferenceSession:
-    session = open_session(weights, wanted_by="lipsync.vad", extra="vad", threads=threads)
+    session = open_session(weights, threads=threads)
     names = [[one.name for one in ends] for ends in (session.get_inputs(), session.get_outputs())]
     if names != [_INPUTS, _OUTPUTS]:
         raise _not_silero(weights, f"a network with the inputs {', '.join(names[0])}")

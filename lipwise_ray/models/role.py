@@ -74,22 +74,20 @@ class AutoChoice:
     why: str = ""
 
 
-def where_installed(
-    name: str, instead: str, *, package: str | None = None, extra: str = ""
-) -> Callable[[Machines], AutoChoice]:
+def where_installed(name: str, instead: str, *, package: str = "", extra: str = "") -> Callable[[Machines], AutoChoice]:
     """Return the choice of ``auto`` for a role that a job can do without: a checkpoint where it is installed.
 
     Args:
         name: The checkpoint's, in the registry.
         instead: What is done without, for people.
         package: Module that it takes besides.
-        extra: Extra that installs that; where none is told, the checkpoint counts as not installed.
+        extra: Extra that installs that.
     """
 
     def choose(machines: Machines) -> AutoChoice:
         missing = "" if machines.installed(name) else name
         if not missing and package and importlib.util.find_spec(package) is None:
-            missing = f"the extra {extra}" if extra else name
+            missing = f"the extra {extra}"
         return AutoChoice(NOTHING, f"{missing} is not installed: {instead}") if missing else AutoChoice(name)
 
     return choose

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipwise_ray.errors import SetupError, WeightsError
+from lipwise_ray.errors import WeightsError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -17,43 +17,37 @@ _ERRORS_ONLY = 3
 _ERRORS = "onnxruntime.capi.onnxruntime_pybind11_state"  # where its exceptions are; they have no base of their own
 _BROKEN = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
 _ON_GPU, _ON_CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_SPINNING = "session.intra_op.allow_spinning"
 
 
 def open_session(
-    weights: Path, *, wanted_by: str, extra: str, threads: int = 1, device: str = "cpu"
+    weights: Path, *, threads: int = 1, device: str = "cpu", is_any_size: bool = False
 ) -> onnxruntime.InferenceSession:
     """Return a session of a checkpoint.
 
     Args:
         weights: The ONNX file.
-        wanted_by: The setting that asks for it.
-        extra: The extra that installs ONNX Runtime for it.
         threads: Threads that it may use.
         device: ``cpu``, or ``cuda`` where ONNX Runtime's build for GPUs is installed; another runs on the CPU.
+        is_any_size: Take inputs of any size, whatever one the file states.
 
     Raises:
-        SetupError: ONNX Runtime is not installed.
         WeightsError: It cannot load the file.
     """
     # Its builds report to their maker, from the import on, and leave an identifier of the machine in the home directory
     # and a file in the temporary one. They read the variable when they are imported, so this has to come first.
     os.environ[_TELEMETRY_OFF] = "1"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise SetupError(
-            "no_onnxruntime",
-            wanted_by,
-            got="ONNX Runtime is not installed",
-            do=f"Run `pip install 'lipwise-ray[{extra}]'`, or leave {wanted_by} out",
-        ) from error
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
+    options.add_session_config_entry(_SPINNING, "0")  # threads that wait for work take it from decoders and encoders
     options.log_severity_level = _ERRORS_ONLY  # it warns of what optimising leaves unused
     is_on_gpu = device.startswith("cuda") and _ON_GPU in onnxruntime.get_available_providers()
     providers = [_ON_GPU, _ON_CPU] if is_on_gpu else [_ON_CPU]
     try:
-        return onnxruntime.InferenceSession(str(weights), options, providers=providers)
+        model = _without_sizes(weights) if is_any_size else str(weights)
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except broken_networks() as error:
         raise WeightsError(
             "not_onnx",
@@ -66,5 +60,19 @@ def open_session(
 
 def broken_networks() -> tuple[type[Exception], ...]:
     """Return the exceptions by which ONNX Runtime says that a network is broken or was given what it does not take."""
+    from google.protobuf.message import DecodeError
+
     errors = importlib.import_module(_ERRORS)
-    return tuple(getattr(errors, name) for name in _BROKEN)
+    return (DecodeError, *(getattr(errors, name) for name in _BROKEN))
+
+
+def _without_sizes(weights: Path) -> bytes:
+    """Return an ONNX file that states no sizes of what goes through its network."""
+    import onnx
+
+    model = onnx.load_model_from_string(weights.read_bytes())
+    for values in (model.graph.input, model.graph.output):
+        for value in values:
+            value.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+    return model.SerializeToString()

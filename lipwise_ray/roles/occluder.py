@@ -42,7 +42,5 @@ OCCLUDER = ModelRole(
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, _: _needed(settings),
     may_be_none=True,
-    auto=where_installed(
-        "xseg_1", "what is in front of faces is found by comparing frames", package="onnxruntime", extra="onnx"
-    ),
+    auto=where_installed("xseg_1", "what is in front of faces is found by comparing frames"),
 )

@@ -34,5 +34,5 @@ VAD = ModelRole(
     in_job_id=InId.HASH_WHERE_USED,
     needed=lambda settings, row: settings.lipsync.silence != "off" or row.seeks_speaker,
     may_be_none=True,
-    auto=where_installed("silero_vad", "pauses go by the audio's level", package="onnxruntime"),
+    auto=where_installed("silero_vad", "pauses go by the audio's level"),
 )

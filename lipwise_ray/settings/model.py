@@ -118,8 +118,8 @@ class FacesSettings(Section):
     GPUs), ``none``, or ``auto`` for face_landmarker where that and the extra ``landmarks`` are installed. Without, the
     mask is a typical face's."""
     landmarks_checkpoint: str | None = None
-    """A file instead of the registry's: of face_landmarker, as .onnx of that for the extra ``onnx`` (1 x 256 x 256 x 3
-    or 1 x 3 x 256 x 256 to 478 x 3), or as .pth or .tar of fan_2d."""
+    """A file instead of the registry's: of face_landmarker, as .onnx of that (1 x 256 x 256 x 3 or 1 x 3 x 256 x 256 to
+    478 x 3), or as .pth or .tar of fan_2d."""
     follow: Literal["auto", "shot", "video"] = "auto"
     """Reach of ``largest``, ``left`` and the like: they name somebody of each shot, or of the whole video, who is
     followed over cuts. That takes an embedder: ``auto`` follows where there is one, and so does ``video``, whose result

@@ -36,9 +36,9 @@ class CompositeSettings(Section):
     occlusion: bool = True
     """Leave hands, microphones and the like in front of a face as they are; not with ``box``."""
     occluder: str = "auto"
-    """Finds them: a name of the registry, which needs ONNX Runtime (the extra ``onnx``), or ``auto`` for xseg_1 where
-    both are installed. Without, or with ``none``, a lower face is compared with those of the twelve frames before and
-    after, which finds what comes and goes, and not what stays."""
+    """Finds them: a name of the registry, or ``auto`` for xseg_1 where that is installed. Without, or with ``none``, a
+    lower face is compared with those of the twelve frames before and after, which finds what comes and goes, and not
+    what stays."""
     occluder_checkpoint: str | None = None
     """A file of such a network instead of the registry's."""
     kernel: Literal["cubic", "linear"] = "cubic"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -43,6 +44,25 @@ def test_no_face_gives_empty_arrays(yunet: FaceDetector) -> None:
     """A blank picture gives arrays of length 0 in the right shapes."""
     (found,) = yunet.detect([np.zeros((90, 160, 3), np.uint8)])
     assert (found.box.shape, found.landmarks.shape, found.score.shape) == ((0, 4), (0, 5, 2), (0,))
+
+
+def test_faces_are_those_of_opencvs_reader(yunet_file: Path, shared: Path) -> None:
+    """OpenCV runs the same file: it finds the same faces, of the same places and scores, whatever the image's sides."""
+    ours, theirs = (
+        YuNet(yunet_file, min_score=0.3),
+        cv2.FaceDetectorYN.create(str(yunet_file), "", (9, 9), 0.3, 0.3, 500),
+    )
+    picture = _picture(shared, "two_speakers_720.mp4")
+    for image in (picture[:1], picture[:7, :9], picture[:701, :1011], cv2.resize(picture, (160, 160))):
+        theirs.setInputSize((image.shape[1], image.shape[0]))
+        rows = theirs.detect(np.ascontiguousarray(image))[1]
+        (found,) = ours.detect([image])
+        expected = np.zeros((0, 15), np.float32) if rows is None else rows
+        box = np.concatenate([expected[:, :2], expected[:, :2] + expected[:, 2:4]], axis=1)
+        np.testing.assert_allclose(found.box, box, atol=0.05)
+        np.testing.assert_allclose(found.landmarks.reshape(-1, 10), expected[:, 4:14], atol=0.05)
+        np.testing.assert_allclose(found.score, expected[:, 14], atol=1e-3)
+    assert len(found.score) == 2  # two people are there
 
 
 def test_pictures_of_any_size_in_any_order(yunet: FaceDetector, shared: Path) -> None:

@@ -124,7 +124,6 @@ def test_onnx_is_run_in_its_layout(
     tmp_path: Path, takes: tuple[int | str, ...], gives: tuple[int, ...], presence: str
 ) -> None:
     """Channels last or first, points flat or not, with a presence or without: the mesh's points come out, in pixels."""
-    pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
     from tests.support.landmarker import BLUE_PX, RED_PX, mesh_points, write_landmarker
 
     path = write_landmarker(tmp_path / "own.onnx", takes=takes, gives=gives, presence=presence)
@@ -152,7 +151,6 @@ def test_onnx_is_run_in_its_layout(
 )
 def test_onnx_of_another_layout_is_refused(tmp_path: Path, layout: dict[str, object], words: str) -> None:
     """The message says what the file takes and gives, and what is needed."""
-    pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
     from tests.support.landmarker import write_landmarker
 
     path = write_landmarker(tmp_path / "own.onnx", **layout)  # type: ignore[arg-type]  # parametrized
@@ -164,7 +162,6 @@ def test_onnx_of_another_layout_is_refused(tmp_path: Path, layout: dict[str, obj
 
 def test_files_that_are_no_onnx_are_refused(shared: Path, tmp_path: Path) -> None:
     """Text, half a file, and an ONNX file of something else are named as what they are."""
-    pytest.importorskip("onnxruntime", reason="extra onnx is not installed")
     from tests.support.landmarker import write_landmarker
     from tests.support.occluder import write_occluder
 
@@ -180,14 +177,6 @@ def test_files_that_are_no_onnx_are_refused(shared: Path, tmp_path: Path) -> Non
     if detector.is_file():
         with pytest.raises(WeightsError, match="takes 1 x 3 x 640 x 640"):
             OnnxLandmarker(detector)
-
-
-def test_without_onnx_runtime_its_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gives such a file is told what to install."""
-    (tmp_path / "any.onnx").write_bytes(b"any")
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(SetupError, match=r"lipwise-ray\[onnx\].*leave faces\.landmarks_checkpoint out"):
-        OnnxLandmarker(tmp_path / "any.onnx")
 
 
 def test_heat_maps_are_read_as_the_package_reads_them() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tracemalloc
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.speech import BACKGROUNDS, Said, at_level, by_network, measure, mixed, recorded, synthesised
-from lipwise_ray.errors import SetupError, WeightsError
+from lipwise_ray.errors import WeightsError
 from lipwise_ray.lipsync import silero
 from lipwise_ray.lipsync.mel import SAMPLE_RATE_HZ, mel_columns
 from lipwise_ray.lipsync.silero import CONTEXT_SAMPLES, SileroVad, with_context
@@ -145,10 +144,3 @@ def test_other_files_are_refused(weights: Path, tmp_path: Path) -> None:
     assert cut.value.code == "not_onnx"
     with pytest.raises(WeightsError, match="a network with the inputs input, state, sr"):
         SileroVad(weights.with_name("silero_vad.onnx"))
-
-
-def test_without_onnx_runtime_it_says_what_to_install(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without the extra names it."""
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(SetupError, match=r"pip install 'lipwise-ray\[vad\]'"):
-        SileroVad(weights)

@@ -12,7 +12,7 @@ from tests.support.occluder import write_occluder
 _OPEN = """
 from pathlib import Path
 from lipwise_ray.nets.onnx_session import open_session
-open_session(Path("o.onnx"), wanted_by="composite.occluder", extra="onnx")
+open_session(Path("o.onnx"))
 """
 
 
