@@ -14,6 +14,7 @@ from lipwise_ray.metrics.lse import SYNCNET
 from lipwise_ray.metrics.sync import stacked_lips
 from lipwise_ray.nets.checkpoint import load_into, load_network
 from lipwise_ray.nets.expert import LipSyncExpert
+from lipwise_ray.nets.layers import fold_batch_norms
 from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
 from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, U8Array
@@ -85,6 +86,7 @@ class SyncNetScorer:
         network = SyncNet()
         load_into(network, weights, "SyncNet v2")
         self._network = network.eval().to(device)
+        fold_batch_norms(self._network)
 
     def region(self, face: F32Array) -> F64Array:
         """Return a square of 2.8 half-sides of the face, shifted down, as syncnet_python's run_pipeline crops it."""
@@ -131,6 +133,7 @@ class ExpertScorer:
         self._device = device
         self._batch = batch
         self._network = load_network(LipSyncExpert, weights, "the lip-sync expert").eval().to(device)
+        fold_batch_norms(self._network)
 
     def region(self, face: F32Array) -> F64Array:
         """Return the face's box and 10 pixels below it, as experts have seen in training."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +50,20 @@ class UpBlock(nn.Module):
 
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Put every block's batch normalisation into its convolution, in place; for inference only."""
-    for block in network.modules():
-        if isinstance(block, ConvBlock | UpBlock):
-            convolution = cast("nn.Conv2d | nn.ConvTranspose2d", block.conv_block[0])
-            norm = cast("nn.BatchNorm2d", block.conv_block[1])
-            fused = fuse_conv_bn_eval(convolution, norm, transpose=isinstance(block, UpBlock))
-            block.conv_block = nn.Sequential(fused)
+    """Put every batch normalisation into the convolution or linear layer before it, in place; for inference only."""
+    for part in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        for place in range(len(part) - 1, 0, -1):
+            before, norm = part[place - 1], part[place]
+            if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+                continue
+            if isinstance(before, nn.Linear):
+                part[place - 1] = fuse_linear_bn_eval(before, cast("nn.BatchNorm1d", norm))
+            elif isinstance(before, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d):
+                is_transposed = isinstance(before, nn.ConvTranspose2d)
+                part[place - 1] = fuse_conv_bn_eval(before, norm, transpose=is_transposed)
+            else:
+                continue
+            del part[place]
 
 
 def same(channels: int) -> ConvBlock:

@@ -201,6 +201,9 @@ class ScoreSettings(Section):
     measures nothing."""
     checkpoint: str | None = None
     """A file of SyncNet v2 instead of the registry's."""
+    stride: Annotated[int, Field(ge=1, le=25)] = 5
+    """Of the 25 windows that begin in a second every so many is looked at; 5 sees each frame once, 1 is what figures of
+    papers are made of. `evaluate` looks at all."""
     compare_hz: Annotated[float, Field(ge=0, le=240)] = 5.0
     """Frames a second that `evaluate` compares with a reference; 0 compares every frame."""
     inception: str = "inception_fid"

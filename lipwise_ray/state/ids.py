@@ -24,6 +24,6 @@ def record_id(record: Json) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:ID_CHARACTERS]
 
 
-def sync_scorer_id(sha256: str) -> str:
-    """Return the name of a sync scorer's records, by the hash of its checkpoint."""
-    return sha256[:_SCORER_CHARACTERS]
+def sync_scorer_id(sha256: str, stride: int) -> str:
+    """Return the name of a sync scorer's records, by the hash of its checkpoint and the stride of its windows."""
+    return sha256[:_SCORER_CHARACTERS] + (f"-{stride}" if stride > 1 else "")

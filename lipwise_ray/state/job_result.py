@@ -90,6 +90,8 @@ class SyncScores(ScoredBy):
         after: Of the dubbed lips and the audio of the output.
         why: The reason for each score that is None.
         curve: The certainty of ``after``, a value a second.
+        stride: Of the windows that begin at each frame of 1/25 s every so many was compared; nothing is said where all
+            were.
     """
 
     source: SyncScore | None = None
@@ -97,6 +99,7 @@ class SyncScores(ScoredBy):
     after: SyncScore | None = None
     why: dict[str, str] = field(default_factory=dict[str, str])
     curve: tuple[Figure | None, ...] = ()
+    stride: Maybe[Annotated[int, Field(ge=1, le=25)]] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

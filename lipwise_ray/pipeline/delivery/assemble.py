@@ -48,7 +48,7 @@ from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduc
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
-from lipwise_ray.state.ids import PIPELINE_VERSION
+from lipwise_ray.state.ids import PIPELINE_VERSION, sync_scorer_id
 from lipwise_ray.state.job_result import (
     CheckpointsByRole,
     DubResult,
@@ -287,7 +287,8 @@ def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _G
     if missing:
         return Repairs(render=tuple(missing))
     scorer, without = payload.row.weights.one(JUDGE.name), list(unscored)
-    scores = collect_scores(job.store, job_id, scorer, markers, without) if scorer else None
+    records_id = sync_scorer_id(scorer.sha256, job.spec.settings.score.stride) if scorer else ""
+    scores = collect_scores(job.store, job_id, records_id, markers, without) if scorer else None
     if isinstance(scores, list):
         return Repairs(score=tuple(scores))
     return _Gathered(plan, markers, scorer, scores, without)

@@ -13,13 +13,14 @@ from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.voice_activity import runs
 from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts
 from lipwise_ray.media.timeline import Timeline
+from lipwise_ray.pipeline.dubbing.chunk_borders import chunk_spans
 from lipwise_ray.pipeline.dubbing.dialogue import check_turns, why_left_alone
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Part, Plan, chunk_frames
 from lipwise_ray.pipeline.dubbing.trim import shown_ticks, used_frames
 from lipwise_ray.pipeline.dubbing.undubbed import most_undubbed
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.job_result import Counts
-from lipwise_ray.values import BoolArray, F32Array, I64Array, round_half_up, spans, steps_to
+from lipwise_ray.values import BoolArray, F32Array, I64Array, Span, round_half_up, spans, steps_to
 
 _FADE_S = 0.12
 _COLUMN_SLACK = 1e-6
@@ -81,7 +82,7 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
         rate=rate,
         chosen=chosen,
         parts=parts,
-        chunks=spans(len(source), chunk_frames(settings, rate, len(source))),
+        chunks=_chunks(facts, source, rate, settings),
         audio_s=_sound_length(facts, timeline, rate, settings),
         counts=Counts(
             frames=len(source),
@@ -99,6 +100,11 @@ def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
             frames_undubbed=undubbed,
         ),
     )
+
+
+def _chunks(facts: Facts, source: I64Array, rate: Fraction, settings: Settings) -> list[Span]:
+    length = chunk_frames(settings, rate, len(source))
+    return spans(len(source), length) if settings.chunk.frames else chunk_spans(source, facts.index.is_key, length)
 
 
 def _opacity(

@@ -261,7 +261,8 @@ class RowFlow(RowTasks[DubResult]):
         return self._scores(left) if JUDGE.name in self.base.weights else [self._last()]
 
     def _scores(self, numbers: Sequence[int]) -> list[Task]:
-        scorer = sync_scorer_id(self.base.weights.needed(JUDGE.name).sha256)
+        stride = self.base.job.settings.score.stride
+        scorer = sync_scorer_id(self.base.weights.needed(JUDGE.name).sha256, stride)
         again = f"/{self._repairs}" if self._repairs else ""
         self._enter("scoring")
         self._expect(sum(len(self._chunks[number]) for number in numbers))

@@ -55,7 +55,7 @@ def score_chunk(
     threads: int,
     on_frame: Callable[[], None],
 ) -> Distances | list[int]:
-    """Compare the windows that begin in a chunk of the output.
+    """Compare the windows that begin in a chunk of the output, those of `score.stride`.
 
     Args:
         job: The job.
@@ -72,6 +72,7 @@ def score_chunk(
     """
     grid, span = grid_of(plan), plan.chunks[chunk]
     begins = np.flatnonzero((grid >= span.start) & (grid < span.stop))
+    begins = begins[begins % job.spec.settings.score.stride == 0]
     lips = LipWindows(Faces(plan.chosen.frame, plan.chosen.track, plan.chosen.face_box), plan.source[grid], scorer)
     features = [AudioFeatures.of(scorer, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
     windows = [

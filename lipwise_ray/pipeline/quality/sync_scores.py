@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,6 @@ from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.state import layout
-from lipwise_ray.state.ids import sync_scorer_id
 from lipwise_ray.state.job_result import ScoredBy, SyncScore, SyncScores
 from lipwise_ray.state.markers import ChunkMarker
 from lipwise_ray.state.store import Store, load_file
@@ -106,14 +105,14 @@ class Sums:
 
 
 def collect_scores(
-    store: Store, job_id: str, scorer: Checkpoint, markers: list[ChunkMarker], unscored: list[int]
+    store: Store, job_id: str, records_id: str, markers: list[ChunkMarker], unscored: list[int]
 ) -> Sums | list[int]:
     """Return the sums of a job's distances; or the chunks whose records are missing, damaged, or of other segments.
 
     Args:
         store: The state.
         job_id: The job.
-        scorer: The sync scorer's checkpoint.
+        records_id: Name of the sync scorer's records.
         markers: Of its chunks.
         unscored: Chunks that are known to have none.
     """
@@ -122,7 +121,7 @@ def collect_scores(
     for number in range(len(markers)):
         if number in unscored:
             continue
-        key = layout.score(job_id, sync_scorer_id(scorer.sha256), number)
+        key = layout.score(job_id, records_id, number)
         part = load_file(store, key, Distances.load)
         if part is not None and not part.is_of(by_number):  # those of others, or of before its segments were made again
             store.forget(key)
@@ -153,7 +152,8 @@ def reduce_scores(
             why[name] = _why_not(name, job, plan, sums, unscored)
         else:
             scores[name] = sync_score(reduce(one.total, one.windows), lse=is_lse(scorer))
-    return sync_scores(scorer_of(scorer), scores, why, sums.curve)
+    stride = job.spec.settings.score.stride
+    return replace(sync_scores(scorer_of(scorer), scores, why, sums.curve), stride=stride if scorer else None)
 
 
 def sync_scores(scorer: ScoredBy, scores: Mapping[Measure, SyncScore], why: dict[str, str], curve: Curve) -> SyncScores:
@@ -219,4 +219,7 @@ def _why_not(name: Measure, job: JobContext, plan: Plan, sums: Sums, unscored: l
         (bool(sums.broken), f"the judge gave no numbers for {sums.broken} windows"),
         (name == "source", "the film is never shown as it was filmed for long enough"),
     )
-    return next((why for holds, why in reasons if holds), "no face is dubbed for five frames in a row")
+    otherwise = "no face is dubbed for five frames in a row"
+    if job.spec.settings.score.stride > 1:
+        otherwise += ", as far as score.stride looks"
+    return next((why for holds, why in reasons if holds), otherwise)

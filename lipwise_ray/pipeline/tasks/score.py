@@ -22,7 +22,8 @@ from lipwise_ray.state.store import load_file
 def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreResult:
     """Measure a chunk's distances, unless those of its present segments are there."""
     store, job_id, chunk = context.store, payload.probed.job_id, payload.chunk
-    key = layout.score(job_id, sync_scorer_id(payload.row.weights.needed(JUDGE.name).sha256), chunk)
+    stride = payload.row.job.settings.score.stride
+    key = layout.score(job_id, sync_scorer_id(payload.row.weights.needed(JUDGE.name).sha256, stride), chunk)
     existing = None if hints.is_surely_missing else load_file(store, key, Distances.load)
     if existing is not None and existing.is_of({n: read_marker(store, job_id, n) for n in existing.segments}):
         return ScoreResult()

@@ -55,7 +55,7 @@ def test_the_output_lasts_as_long_as_the_sound() -> None:
     assert len(plan.source) == 275
     assert plan.source[70:80].tolist() == [70, 71, 72, 73, 74, 73, 72, 71, 70, 69]
     assert plan.audio_s == 11
-    assert [len(chunk) for chunk in plan.chunks] == [250, 25]
+    assert [len(chunk) for chunk in plan.chunks] == [275]  # 250 are asked for, and a rest is no chunk
 
 
 def test_start_and_end_cut_the_video() -> None:
