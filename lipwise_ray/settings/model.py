@@ -295,7 +295,8 @@ class ChunkSettings(Section):
     """Length of the chunks into which videos are cut for the workers."""
 
     length_s: ChunkLength = 10.0
-    """Seconds; ``auto`` is a 120th of the video, from 10 s to a minute, so that films leave few records."""
+    """Seconds; ``auto`` is a 120th of the video, from 10 s to a minute, so that films leave few records. A chunk may be
+    longer or shorter by a quarter, to begin where little has to be decoded before it."""
     frames: Annotated[int, Field(ge=0)] = 0
     """Exact chunk length in frames; 0 goes by `length_s`."""
 
