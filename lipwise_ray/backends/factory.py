@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lipwise_ray.backends.ray.environment import check_token_file, guard_local_ray, keep_past_lost_heads
 from lipwise_ray.storage.address import whole_path
+from lipwise_ray.threads import let_threads_sleep, own_network_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,10 @@ def make_engine(
     Raises:
         SetupError: Ray cannot be started or reached.
     """
+    let_threads_sleep(os.environ)  # of a program that has loaded torch already it changes nothing
+    is_here = settings.kind == "inline" or settings.address == "local"
+    if is_here and not settings.threads_per_worker:
+        config = replace(config, network_threads=own_network_threads(os.environ))
     if settings.kind == "inline":
         from lipwise_ray.backends.inline import inline_engine
 

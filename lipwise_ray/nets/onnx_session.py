@@ -49,6 +49,8 @@ def open_session(
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
+    for pool in ("intra_op", "inter_op"):
+        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")  # see `threads`
     options.log_severity_level = _ERRORS_ONLY  # it warns of what optimising leaves unused
     is_on_gpu = device.startswith("cuda") and _ON_GPU in onnxruntime.get_available_providers()
     providers = [_ON_GPU, _ON_CPU] if is_on_gpu else [_ON_CPU]
