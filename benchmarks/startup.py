@@ -69,8 +69,8 @@ def run_once(manifest: str, out: str, begun_s: float, assignments: list[str]) ->
     engines.InlineEngine = Timed
     write = SegmentWriter.write
 
-    def timed_write(self: Any, *arguments: Any) -> None:
-        write(self, *arguments)
+    def timed_write(self: SegmentWriter, frame: Any, pts: int) -> None:
+        write(self, frame, pts)
         mark("first frame")
         mark("last frame", again=True)
 
