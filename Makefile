@@ -37,6 +37,8 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.driver
 	$(BIN)/python -m benchmarks.restorer
 	$(BIN)/python -m benchmarks.speech
+	$(BIN)/python -m benchmarks.threads
+	$(BIN)/python -m benchmarks.startup
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table

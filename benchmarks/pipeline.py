@@ -118,7 +118,7 @@ def scan(arguments: dict[str, Any]) -> float:
     return len(found.change) / (time.perf_counter() - begin)
 
 
-def in_child(function: Any, arguments: dict[str, Any]) -> Any:
+def in_child(function: Any, arguments: Any) -> Any:
     """Run a function in a fresh process, so that its peak memory is its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, (arguments,))
@@ -136,7 +136,7 @@ def main() -> None:
         folder = Path(name)
         checkpoint = options.checkpoint or folder / "random.pth"
         if options.checkpoint is None:
-            in_child(random_checkpoint, checkpoint)  # type: ignore[arg-type]
+            in_child(random_checkpoint, checkpoint)
         manifest = make_inputs(folder, "clip", options.seconds)
         print(f"clip: {WIDTH}x{HEIGHT}, {RATE} frames/s, {options.seconds:g} s, {os.cpu_count()} cores")
         if options.yunet and Path(options.yunet).is_file():

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 F32Array: TypeAlias = npt.NDArray[np.float32]
 F64Array: TypeAlias = npt.NDArray[np.float64]
+Complex64Array: TypeAlias = npt.NDArray[np.complex64]
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 """Stored as small as its use allows; whoever computes with it converts the part that is needed."""
 

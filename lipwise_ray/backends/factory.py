@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lipwise_ray.backends.local_workers import local_workers
 from lipwise_ray.backends.ray.environment import check_token_file, guard_local_ray, keep_past_lost_heads
+from lipwise_ray.cpu_quota import usable_cores
+from lipwise_ray.nets.visible_gpus import visible_gpus
 from lipwise_ray.storage.address import whole_path
+from lipwise_ray.threads import let_threads_sleep, own_network_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +20,25 @@ if TYPE_CHECKING:
     from lipwise_ray.scheduler.engine import Engine
     from lipwise_ray.scheduler.metrics import Meter, NightFacts, Sink
     from lipwise_ray.settings.model import EngineSettings
+
+
+def engine_for(settings: EngineSettings, rows: int, *, is_attended: bool) -> EngineSettings:
+    """Return the settings of a run's engine, whose kind is chosen where it is left to itself.
+
+    Processes of its own for a single worker take seconds to start. They keep a run alive that has other rows to do, or
+    nobody who would start it again: so what is one row, and no night's, is done in this process.
+
+    Args:
+        settings: As they were given.
+        rows: Rows that the run has.
+        is_attended: Somebody waits for its end.
+    """
+    if settings.kind != "auto":
+        return settings
+    is_alone = rows <= 1 and is_attended and settings.address == "local" and settings.cpu_workers == 1
+    gpus = len(visible_gpus(os.environ).devices) if settings.place != "cpu" else 0
+    kind = "inline" if is_alone and local_workers(settings, usable_cores(), gpus) == 1 else "ray"
+    return settings.model_copy(update={"kind": kind})
 
 
 def make_engine(
@@ -33,6 +58,10 @@ def make_engine(
     Raises:
         SetupError: Ray cannot be started or reached.
     """
+    let_threads_sleep(os.environ)  # of a program that has loaded torch already it changes nothing
+    is_here = settings.kind == "inline" or settings.address == "local"
+    if is_here and not settings.threads_per_worker:
+        config = replace(config, network_threads=own_network_threads(os.environ))
     if settings.kind == "inline":
         from lipwise_ray.backends.inline import inline_engine
 
@@ -63,7 +92,7 @@ def meter_for(settings: EngineSettings, state_address: str, rows: int, night: Ni
 
     sinks: list[Sink] = []
     # From outside (ray://) nothing of this process reaches the agents of the nodes.
-    if settings.kind == "ray" and settings.address != "local" and not settings.address.startswith("ray://"):
+    if settings.kind != "inline" and settings.address != "local" and not settings.address.startswith("ray://"):
         from lipwise_ray.backends.ray.metrics import RaySink  # after the guard
 
         sinks.append(RaySink())

@@ -9,6 +9,7 @@ from typing import Any
 
 from lipwise_ray.backends.devices import no_gpu_here
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
+from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.scheduler.engine import Outcome, WorkerSlot, failure_of
 from lipwise_ray.scheduler.task import Lane, Task
 from lipwise_ray.scheduler.worker_protocol import Capabilities
@@ -122,4 +123,5 @@ def inline_engine(config: WorkerConfig, settings: EngineSettings, make_runner: R
         device = "cuda" if settings.place != "cpu" and torch.cuda.is_available() else "cpu"
         if settings.place == "gpu" and device == "cpu":
             raise no_gpu_here()
-    return InlineEngine(replace(config, device=device), make_runner)
+    threads = settings.threads_per_worker or usable_cores()
+    return InlineEngine(replace(config, device=device, threads=threads), make_runner)

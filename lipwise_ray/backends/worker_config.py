@@ -19,12 +19,13 @@ class WorkerConfig:
         state: Address of the state.
         scratch: Folder of temporary files, on the driver's machine.
         device: ``cpu`` or ``cuda``.
-        threads: Its share of the cores, on a CPU.
+        threads: Its share of the cores, for encoders, decoders and, on a CPU, networks; 0 leaves all to the libraries.
         paths: Folders for copies of files that lie elsewhere.
         models_gb: Size of the checkpoints of models that stay loaded, 0 to go by the memory there is.
         gpu_part: Part of a GPU that it may take.
         machine_folder: The folder of the driver's machine that ``scratch`` is in: another machine has one of its own
             for it. Empty where all have that path.
+        network_threads: Threads of its networks, where the user's environment names another number; 0 where not.
     """
 
     state: str
@@ -35,6 +36,7 @@ class WorkerConfig:
     models_gb: float = 0.0
     gpu_part: float = 1.0
     machine_folder: str = ""
+    network_threads: int = 0
 
     @property
     def scratch_here(self) -> Path:

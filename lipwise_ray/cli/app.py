@@ -34,6 +34,7 @@ from lipwise_ray.errors import LipwiseError, SetupError
 from lipwise_ray.exit_codes import ExitCode, of_error
 from lipwise_ray.settings.layers import clipped
 from lipwise_ray.storage.redact import redact
+from lipwise_ray.threads import let_threads_sleep
 
 app = typer.Typer(
     name="lipwise-ray",
@@ -111,6 +112,7 @@ def _refused_place(error: Exception) -> LipwiseError | None:
 def main() -> None:
     """Run the command; turn errors into one line and an exit code."""
     print_plainly()
+    let_threads_sleep(os.environ)  # processes that this one starts have it too
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder would print its settings for every segment
     code = _run()
     if not all_arrived() and code == ExitCode.DONE:

@@ -22,7 +22,7 @@ from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_web
 from lipwise_ray.storage.redact import redact
 
-_DRIVERS_PACKAGES = ("ray", "av", "opencv-python-headless", "librosa", "numpy", "obstore")
+_DRIVERS_PACKAGES = ("ray", "av", "opencv-python-headless", "scipy", "numpy", "obstore")
 _PACKAGES = ("torch", *_DRIVERS_PACKAGES)
 _RAY = "ray starts"
 _LOW_DISK_BYTES = 10 << 30

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.spatial import Delaunay
 
 from lipwise_ray.faces.shape import viewed, views
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array
@@ -73,6 +72,8 @@ _ON_CHIN = 0.25
 @lru_cache(maxsize=1)
 def triangles() -> I64Array:
     """Return the triangles of the mesh, numbers of points, shape (T, 3)."""
+    from scipy.spatial import Delaunay  # loaded by what draws masks alone
+
     return np.asarray(Delaunay(LOWER_FACE[:, :2]).simplices, np.int64)
 
 

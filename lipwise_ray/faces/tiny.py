@@ -56,8 +56,10 @@ class TinyDetector:
         if not images_bgr:
             return []
         fitted = [fit(image) for image in images_bgr]
+        from lipwise_ray.nets.torch_threads import on_one_thread
+
         batch = self._torch.from_numpy(np.stack([padded for padded, _ in fitted])).to(self._device)
-        with self._torch.inference_mode():
+        with on_one_thread(), self._torch.inference_mode():
             grids = self._network(batch.permute(0, 3, 1, 2).float() / 255).float()
         return [
             decode(grid, self._min_score).scaled(1 / scale, 1 / scale)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.faces.colour import COLOURS, mean_colours
 from lipwise_ray.faces.detections import LANDMARKS, Detections
+from lipwise_ray.faces.pairing import best_pairs
 from lipwise_ray.storage.arrays import Array, ArraySpec, read_npz
 from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Size, Span
 
@@ -271,7 +271,7 @@ def _chains(detections: Detections, rows: range, looked: I64Array, max_gap_frame
             last = affinity(detections.box[[chain[-1] for chain in live]], detections.box[here])
             ahead = affinity(np.stack([_ahead(detections, chain, number) for chain in live]), detections.box[here])
             score = np.maximum(last, ahead)
-            for i, j in zip(*linear_sum_assignment(-(last + ahead)), strict=True):
+            for i, j in zip(*best_pairs(-(last + ahead)), strict=True):
                 if score[i, j] >= MIN_AFFINITY:
                     live[int(i)].append(here[int(j)])
                     taken.add(int(j))

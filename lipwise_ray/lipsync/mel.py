@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import cast
 
-import librosa
 import numpy as np
 
 from lipwise_ray.errors import AudioError
-from lipwise_ray.values import F32Array, F64Array, FloatArray
+from lipwise_ray.values import Complex64Array, F32Array, F64Array, FloatArray
 
 # Source: Wav2Lip hparams.py.
 MEL_BANDS = 80
@@ -30,6 +30,8 @@ MEL_DTYPE = "<f2"
 """Sample format of a mel in a file: little-endian float16."""
 
 _BLOCK_COLUMNS = 2000
+_FRAMES_A_TRANSFORM = 40
+_LINEAR_HZ, _HZ_A_MEL, _LOG_STEP = 1000.0, 200.0 / 3, float(np.log(6.4)) / 27.0
 _HALF = _FFT_SAMPLES // 2
 
 
@@ -96,11 +98,60 @@ def write_mel(wave_path: Path, target: Path, *, gain: float = 1.0) -> int:
     return columns
 
 
+def spectrum(samples_f32: F32Array) -> Complex64Array:
+    """Return the short-time Fourier transform of samples, without padding.
+
+    Args:
+        samples_f32: Shape (N,), at least 800.
+
+    Returns:
+        Shape (401, 1 + (N - 800) // 200).
+
+    Source: librosa.stft, whose numbers it gives to the bit; librosa loads numba and a statistics package with it.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(samples_f32, _FFT_SAMPLES)[::MEL_HOP_SAMPLES]
+    # One sample longer, its last left out, which makes it periodic; the two cosines as SciPy adds them up.
+    window = (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, _FFT_SAMPLES + 1)))[:-1]
+    found = np.empty((1 + _FFT_SAMPLES // 2, len(frames)), np.complex64, order="F")
+    for start in range(0, len(frames), _FRAMES_A_TRANSFORM):
+        part = slice(start, start + _FRAMES_A_TRANSFORM)
+        found[:, part] = np.fft.rfft(window[:, None] * frames[part].T, axis=0)
+    return found
+
+
+@cache
+def mel_basis() -> F32Array:
+    """Return the weights that make bands of frequencies, shape (80, 401): triangles of equal area.
+
+    Source: librosa.filters.mel, Slaney's scale and norm (Auditory Toolbox, 1998): even steps up to 1 kHz, equal ratios
+    beyond.
+    """
+    low, high = (_mel_of(hz) for hz in (_LOW_HZ, _HIGH_HZ))
+    edges_hz = _hz_of(np.linspace(low, high, MEL_BANDS + 2))
+    widths_hz = np.diff(edges_hz)
+    slopes = np.subtract.outer(edges_hz, np.fft.rfftfreq(_FFT_SAMPLES, 1 / SAMPLE_RATE_HZ))
+    rising, falling = -slopes[:-2] / widths_hz[:-1, None], slopes[2:] / widths_hz[1:, None]
+    weights = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    weights *= (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
+    return weights
+
+
+def _mel_of(hz: float) -> float:
+    if hz < _LINEAR_HZ:
+        return hz / _HZ_A_MEL
+    return _LINEAR_HZ / _HZ_A_MEL + float(np.log(hz / _LINEAR_HZ)) / _LOG_STEP
+
+
+def _hz_of(mels: F64Array) -> F64Array:
+    linear = _LINEAR_HZ / _HZ_A_MEL
+    return np.where(mels >= linear, _LINEAR_HZ * np.exp(_LOG_STEP * (mels - linear)), _HZ_A_MEL * mels)
+
+
 def _blocks(wave: F32Array, gain: float = 1.0) -> Iterator[F32Array]:
     """Yield (columns, 80) blocks."""
     if len(wave) == 0:
         raise AudioError("no_samples", "audio", got="holds no samples")
-    basis = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=_FFT_SAMPLES, n_mels=MEL_BANDS, fmin=_LOW_HZ, fmax=_HIGH_HZ)
+    basis = mel_basis()
     total = mel_columns(len(wave))
     for start in range(0, total, _BLOCK_COLUMNS):
         stop = min(start + _BLOCK_COLUMNS, total)
@@ -108,15 +159,7 @@ def _blocks(wave: F32Array, gain: float = 1.0) -> Iterator[F32Array]:
         padded *= np.float32(gain)
         if not np.isfinite(padded).all():
             raise AudioError("not_finite", "audio", got="holds NaN or infinity", do="Export the audio again")
-        spectrum = librosa.stft(
-            y=padded,
-            n_fft=_FFT_SAMPLES,
-            hop_length=MEL_HOP_SAMPLES,
-            win_length=_FFT_SAMPLES,
-            window="hann",
-            center=False,
-        )
-        level_db = 20 * np.log10(np.maximum(_FLOOR, basis @ np.abs(spectrum))) - _REF_LEVEL_DB
+        level_db = 20 * np.log10(np.maximum(_FLOOR, basis @ np.abs(spectrum(padded)))) - _REF_LEVEL_DB
         scaled = 2 * _LIMIT * (level_db - _MIN_LEVEL_DB) / -_MIN_LEVEL_DB - _LIMIT
         yield np.clip(scaled, -_LIMIT, _LIMIT).astype(np.float32).T
 

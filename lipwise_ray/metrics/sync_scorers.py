@@ -17,6 +17,7 @@ from lipwise_ray.nets.expert import LipSyncExpert
 from lipwise_ray.nets.layers import fold_batch_norms
 from lipwise_ray.nets.precision import exact_float32
 from lipwise_ray.nets.syncnet import CEPSTRA, COLUMNS, SIDE_PX, SyncNet
+from lipwise_ray.nets.torch_threads import on_one_thread
 from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, U8Array
 
 _EXPERT = "lipsync_expert"
@@ -142,7 +143,10 @@ class ExpertScorer:
     def lips(self, crops: U8Array) -> F32Array:
         """Return embeddings of the lower halves of crops, of length 1."""
         lower = crops[:, :, self.side_px // 2 :]
-        return _in_batches(lower, lambda part: self._network.embed_face(stacked_lips(part)), self._device, self._batch)
+        with on_one_thread():
+            return _in_batches(
+                lower, lambda part: self._network.embed_face(stacked_lips(part)), self._device, self._batch
+            )
 
     def column(self, seconds: F64Array) -> I64Array:
         """Return columns of a mel of 80 a second."""
@@ -151,7 +155,8 @@ class ExpertScorer:
     def sound(self, heard: FloatArray, columns: I64Array) -> F32Array:
         """Return embeddings of windows of a mel, of length 1; there is silence past its ends."""
         mels = np.stack([window(heard, int(column)) for column in columns])[:, None]
-        return _in_batches(mels, self._network.embed_sound, self._device, self._batch)
+        with on_one_thread():
+            return _in_batches(mels, self._network.embed_sound, self._device, self._batch)
 
 
 @torch.inference_mode()

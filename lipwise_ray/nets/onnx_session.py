@@ -17,7 +17,6 @@ _ERRORS_ONLY = 3
 _ERRORS = "onnxruntime.capi.onnxruntime_pybind11_state"  # where its exceptions are; they have no base of their own
 _BROKEN = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
 _ON_GPU, _ON_CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_SPINNING = "session.intra_op.allow_spinning"
 
 
 def open_session(
@@ -41,7 +40,8 @@ def open_session(
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
-    options.add_session_config_entry(_SPINNING, "0")  # threads that wait for work take it from decoders and encoders
+    for pool in ("intra_op", "inter_op"):
+        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")  # see `threads`
     options.log_severity_level = _ERRORS_ONLY  # it warns of what optimising leaves unused
     is_on_gpu = device.startswith("cuda") and _ON_GPU in onnxruntime.get_available_providers()
     providers = [_ON_GPU, _ON_CPU] if is_on_gpu else [_ON_CPU]

@@ -19,7 +19,7 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SileroVad] | No
     def make() -> SileroVad:
         from lipwise_ray.lipsync.silero import SileroVad
 
-        return SileroVad(host.locate(checkpoint), threads=host.threads)
+        return SileroVad(host.locate(checkpoint))
 
     return ModelRecipe((checkpoint,), make)
 

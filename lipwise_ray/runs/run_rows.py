@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lipwise_ray.backends.factory import make_engine
+from lipwise_ray.backends.factory import engine_for, make_engine
 from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.tasks.worker import Worker, WorkerConfig
@@ -62,7 +62,7 @@ class RowsRunner:
             registry_of(self.source.for_run(), self.models),
             Dubbing(out, state, listener.problem),
             state=state,
-            make_engine=self._engine_maker(listener),
+            make_engine=self._engine_maker(listener, manifest, is_attended=night is None),
             listener=listener,
             stop=self.stop,
             is_over=is_over,
@@ -80,7 +80,7 @@ class RowsRunner:
             registry_of(self.source.for_run(), self.models),
             state=state,
             out=out,
-            make_engine=self._engine_maker(listener),
+            make_engine=self._engine_maker(listener, manifest),
             listener=listener,
             stop=self.stop,
             request=kept(request, out),
@@ -91,8 +91,10 @@ class RowsRunner:
         self.tell(ManifestRead(rows))
         return EventListener(self.tell, rows)
 
-    def _engine_maker(self, listener: EventListener) -> Callable[[WorkerConfig], Engine]:
-        settings = self.source.for_run().engine
+    def _engine_maker(
+        self, listener: EventListener, manifest: Manifest, *, is_attended: bool = True
+    ) -> Callable[[WorkerConfig], Engine]:
+        settings = engine_for(self.source.for_run().engine, manifest.good, is_attended=is_attended)
         return lambda config: make_engine(settings, config, Worker, listener.problem)
 
     def end(self, report: Report, folder: Path | None = None, *, writes_page: bool = True) -> Report:

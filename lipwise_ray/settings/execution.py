@@ -16,8 +16,9 @@ class Section(BaseModel):
 class EngineSettings(Section):
     """Workers, budgets, deadlines."""
 
-    kind: Literal["ray", "inline"] = "ray"
-    """Workers of Ray, or ``inline``: this process alone."""
+    kind: Literal["auto", "ray", "inline"] = "auto"
+    """Workers of Ray, or ``inline``: this process alone. ``auto`` is ``inline`` for a single row on this machine where
+    there would be one render worker, as on two cores or one GPU, and not in a night of the backlog."""
     address: str = "local"
     """Address of a Ray cluster; ``local`` starts one on this machine for the run."""
     workers: Annotated[int, Field(ge=0, le=4096)] = 0

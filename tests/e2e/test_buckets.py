@@ -15,7 +15,7 @@ from lipwise_ray.storage import objects
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import INLINE, PASSTHROUGH, QUICK, packets, run, settings_arguments, write_manifest
+from tests.support.dub import EMBEDDED, INLINE, PASSTHROUGH, QUICK, packets, run, settings_arguments, write_manifest
 from tests.support.s3 import BUCKET, Line, point_to, s3_server
 
 STATE = f"s3://{BUCKET}/nights/one"
@@ -37,7 +37,9 @@ def _arguments(folder: Path, out: str, state: str, *sets: str) -> tuple[str | Pa
         write_sound(folder / "s.wav", ToneSpec(8.0, codec="pcm_s16le", rate_hz=16000, channels=1))
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:150,300,120,320"}
     manifest = write_manifest(folder / "m.csv", [row])
-    settings = settings_arguments(PASSTHROUGH, QUICK, f"chunk.frames={CHUNK}", "engine.threads_per_worker=1", *sets)
+    settings = settings_arguments(
+        PASSTHROUGH, QUICK, f"chunk.frames={CHUNK}", "engine.threads_per_worker=1", EMBEDDED, *sets
+    )
     return ("submit", manifest, "--out", folder / out, "--state", state, "--workers", "1", *settings)
 
 

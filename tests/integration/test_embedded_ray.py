@@ -21,6 +21,7 @@ from lipwise_ray.values import Size
 from tests.conftest import ROOT
 from tests.e2e.test_exactness import BOX, RATES, SECONDS, digest
 from tests.support.dub import (
+    EMBEDDED,
     INLINE,
     LOSSLESS,
     PASSTHROUGH,
@@ -43,7 +44,7 @@ def _arguments(folder: Path, out: str, *sets: str, state: str = "") -> tuple[str
         write_sound(folder / "s.wav", ToneSpec(8.0, codec="pcm_s16le", rate_hz=16000, channels=1))
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "faces": "box:150,300,120,320"}
     manifest = write_manifest(folder / "m.csv", [row])
-    settings = settings_arguments(PASSTHROUGH, QUICK, "chunk.frames=10", "engine.threads_per_worker=1", *sets)
+    settings = settings_arguments(PASSTHROUGH, QUICK, "chunk.frames=10", "engine.threads_per_worker=1", EMBEDDED, *sets)
     where = ("--state", state) if state else ()
     return ("submit", manifest, "--out", folder / out, *where, "--workers", "1", *settings)
 
@@ -189,7 +190,7 @@ def test_ray_does_not_show(workers: int, tmp_path: Path) -> None:
         write_clip(tmp_path / f"{name}.mp4", RATES[name])
         rows.append({"id": name, "video": f"{name}.mp4", "audio": "s.wav", "output": f"{name}.mkv", "faces": BOX})
     assert dub(tmp_path, rows, PASSTHROUGH, LOSSLESS, "chunk.frames=100000", out="whole").done == 2
-    sets = settings_arguments(PASSTHROUGH, LOSSLESS, "chunk.frames=7")
+    sets = settings_arguments(PASSTHROUGH, LOSSLESS, "chunk.frames=7", EMBEDDED)
     words = ("submit", tmp_path / "whole.csv", "--out", tmp_path / "out", "--workers", str(workers))
     done = run(*words, *sets)
     assert done.returncode == 0, done.stderr

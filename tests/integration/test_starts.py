@@ -12,7 +12,7 @@ import pytest
 from lipwise_ray.backends.ray.map import spread
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
+from tests.support.dub import EMBEDDED, PASSTHROUGH, UNJUDGED, run, settings_arguments, write_manifest
 
 _HANGS = """
 import sys, time
@@ -31,7 +31,7 @@ def test_workers_that_never_begin_end_the_run(tmp_path: Path) -> None:
     (tmp_path / "path").mkdir()
     (tmp_path / "path" / "sitecustomize.py").write_text(_HANGS)
     environment = {"PYTHONPATH": f"{tmp_path / 'path'}:{os.environ.get('PYTHONPATH', '')}"}
-    sets = settings_arguments(PASSTHROUGH, UNJUDGED, "engine.start_s=3")
+    sets = settings_arguments(PASSTHROUGH, UNJUDGED, EMBEDDED, "engine.start_s=3")
     done = run("submit", manifest, "--out", tmp_path / "o", *sets, timeout_s=120, **environment)
     assert done.returncode == 2, done.stderr
     assert "worker gpu-0 on node" in done.stderr

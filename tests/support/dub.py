@@ -33,6 +33,7 @@ from lipwise_ray.state.row_outcome import RowOutcome
 from tests.support.forked import run_forked
 
 INLINE = 'engine.kind="inline"'
+EMBEDDED = 'engine.kind="ray"'
 PASSTHROUGH = 'lipsync.model="passthrough"'
 UNJUDGED = 'score.judge="none"'
 LOSSLESS = 'encode.codec="ffv1"'

@@ -12,8 +12,6 @@ from pathlib import Path
 _processes = multiprocessing.get_context("forkserver")
 # Nothing of tests: its server starts in whatever folder the first test is in, where `tests` may be another package's.
 _processes.set_forkserver_preload([
-    "librosa.core.spectrum",
-    "librosa.filters",
     "lipwise_ray.cli.app",
     "lipwise_ray.pipeline.tasks.worker",
     "lipwise_ray.runs.nightly",

@@ -24,6 +24,7 @@ from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.layers import resolve
 from lipwise_ray.state.store import LocalStore
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
+from lipwise_ray.threads import ThreadBudget
 from lipwise_ray.values import Size
 
 FRAMES, CHUNK = 20, 10
@@ -66,7 +67,9 @@ class Bench:
         self.ticks = 0
         media = media_of(settings, cache_of(settings.paths))
         planner = Planner(self.store, scratch)
-        self.context = TaskContext(self.store, scratch, media, models, planner, 1, self._tick, lambda: None)
+        self.context = TaskContext(
+            self.store, scratch, media, models, planner, ThreadBudget.of(1), self._tick, lambda: None
+        )
 
     def _tick(self) -> None:
         self.ticks += 1

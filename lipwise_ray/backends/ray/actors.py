@@ -19,9 +19,10 @@ from lipwise_ray.backends.ray.starts import log_end, words_of_start
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.scheduler.worker_protocol import Capabilities
+from lipwise_ray.threads import let_threads_sleep
 
 _TOLD_SHARE = 0.9
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_OF_NETWORKS, _OF_OTHERS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class RemoteWorker:
     """
 
     def __init__(self, config: WorkerConfig, make_runner: RunnerMaker, name: str, start_s: float) -> None:
-        _limit_threads(config.threads)
+        let_threads_sleep(os.environ)  # before anything loads what reads it
+        _limit_threads(config.threads, config.network_threads)
         self._log = _own_log(config.scratch_here, name)
         faulthandler.dump_traceback_later(start_s * _TOLD_SHARE)
         self._worker = make_runner(config)
@@ -102,10 +104,10 @@ class Agent:
         return words_of_start(str(config.scratch_here), worker, ray_logs())
 
 
-def _limit_threads(count: int) -> None:
-    """Let libraries, loaded already or later, compute with so many threads."""
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(count)))
-    threadpool_limits(count)
+def _limit_threads(count: int, networks: int = 0) -> None:
+    """Let libraries, loaded already or later, compute with so many threads; networks may have others."""
+    os.environ.update(dict.fromkeys(_OF_OTHERS, str(count)) | dict.fromkeys(_OF_NETWORKS, str(networks or count)))
+    threadpool_limits({"blas": count, "openmp": networks or count})
 
 
 def _gpu_bytes() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import ray.exceptions
 
 from lipwise_ray.backends.ray.session import ROUNDING, Nodes, free_resources, must_live, ray_logs
 from lipwise_ray.backends.ray.starts import Starts, late, words_of_ray
+from lipwise_ray.threads import let_threads_sleep
 
 _POLL_S = 1.0
 
@@ -20,6 +22,7 @@ class HandlerActor:
     """Handles one item after another; what it needs is loaded by the first, so that its errors are that call's."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
+        let_threads_sleep(os.environ)
         self._make = make
         self._handler: Any = None
 

@@ -22,6 +22,7 @@ from ray.job_config import JobConfig
 from lipwise_ray.backends.ray import last_exit
 from lipwise_ray.backends.ray.folder import make_folder, remove_folder
 from lipwise_ray.backends.ray.processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
+from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.errors import EngineError, SetupError
 from lipwise_ray.resources import import_root
 from lipwise_ray.storage.address import is_web
@@ -286,6 +287,7 @@ def _ask_ray(address: str, folder: Path | None) -> None:
         ray.init(
             address="local",
             include_dashboard=False,
+            num_cpus=usable_cores(),  # Ray's own count knows the outermost group's quota alone
             object_store_memory=_OBJECT_STORE_BYTES,
             job_config=OwnFoldersOnly(),
             _node_ip_address="127.0.0.1",

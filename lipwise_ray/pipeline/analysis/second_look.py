@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from lipwise_ray.faces.pairing import best_pairs
 from lipwise_ray.faces.tracks import MIN_AFFINITY, affinity, jumps, most_moved
 from lipwise_ray.pipeline.analysis.looks import Look
 from lipwise_ray.values import F32Array, F64Array, I64Array
@@ -54,7 +54,7 @@ def moves(old: Look, new: Look) -> Moves:
     """
     before, after = old.candidates.box, new.candidates.box
     score = affinity(before, after) if len(before) and len(after) else np.zeros((len(before), len(after)))
-    rows, columns = linear_sum_assignment(-score)
+    rows, columns = best_pairs(-score)
     same = (score[rows, columns] >= MIN_AFFINITY) & (old.is_likely[rows] | new.is_likely[columns])
     rows, columns = rows[same], columns[same]
     is_complete = bool(np.isin(old.is_likely.nonzero(), rows).all() and np.isin(new.is_likely.nonzero(), columns).all())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.errors import AudioError, SettingsError
 from lipwise_ray.pipeline.analysis import sherpa_process
 from lipwise_ray.pipeline.analysis.sherpa_process import AUDIO, EMBEDDING, SEGMENTATION, SherpaRequest
@@ -102,7 +102,7 @@ class Diariser:
 
     def __init__(self, settings: DiariseSettings, threads: int = 0) -> None:
         check_diariser(settings)
-        self._settings, self._threads = settings, threads or min(os.cpu_count() or 1, _MOST_THREADS)
+        self._settings, self._threads = settings, threads or min(usable_cores(), _MOST_THREADS)
         rate_hz = json.loads(self._answer(self._request(), "diarise"))
         if rate_hz not in _RATES_HZ:
             raise _bad(settings, SEGMENTATION, f"states a rate of {rate_hz} Hz")

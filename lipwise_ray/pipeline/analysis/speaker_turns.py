@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from lipwise_ray.faces.pairing import best_pairs
 from lipwise_ray.faces.people import People, Person, present
 from lipwise_ray.lipsync.voice_activity import runs
 from lipwise_ray.lipsync.windows import CROP_RATE_HZ
@@ -124,7 +124,7 @@ def matched_speakers(
         heard = turns.astype(np.float64) @ np.isfinite(scores).T.astype(np.float64)
         evidence[evidence < np.minimum(_LEAST_EVIDENCE, _LEAST_MEAN * heard)] = 0
         order = np.full(stop - first, -1)
-        for speaker, person in zip(*linear_sum_assignment(-evidence), strict=True):
+        for speaker, person in zip(*best_pairs(-evidence), strict=True):
             if evidence[speaker, person] > 0:
                 tracks[speaker].update(here[person].tracks)
                 is_heard = turns[speaker] & np.isfinite(scores[person])

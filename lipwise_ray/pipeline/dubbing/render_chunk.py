@@ -34,6 +34,7 @@ from lipwise_ray.pipeline.dubbing.plan import Plan, PlannedFace
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import ChunkMarker
+from lipwise_ray.threads import ThreadBudget
 from lipwise_ray.values import Span
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def render_chunk(
     upscaler: ModelFaces | None,
     target: Path,
     attempt: str,
-    threads: int,
+    threads: ThreadBudget,
     begin: float,
     on_frame: Callable[[], None],
     on_check: Callable[[], None],
@@ -199,7 +200,7 @@ def render_chunk(
         upscaler: Enlarges finished frames; None keeps their size.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
-        threads: Of decoders and the encoder.
+        threads: Of the decoder and the encoder.
         begin: Time of `time.perf_counter` at which the work on the chunk began.
         on_frame: Called after each encoded frame.
         on_check: Called for each frame while the segment is decoded again.
@@ -210,7 +211,7 @@ def render_chunk(
     mels = [records.open_columns(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts]
     enlarge = FrameUpscaler(upscaler, recipe.canvas) if upscaler else None
     delivered = replace(recipe, canvas=enlarge.canvas) if enlarge else recipe
-    spec = encode_spec(settings, job.spec.output, delivered, job.video, threads, plan)
+    spec = encode_spec(settings, job.spec.output, delivered, job.video, threads.encoder, plan)
     renderer = Renderer(
         lipsync or Passthrough(),
         recipe.canvas,
@@ -235,7 +236,7 @@ def render_chunk(
         return FaceTarget(face.track, face.crop_box, face.landmarks, mel, face.opacity)
 
     fitted, carries = 0, set[str]()
-    with job.reader(recipe, threads) as reader:
+    with job.reader(recipe, threads.decoder) as reader:
 
         def jobs() -> Iterator[FrameJob]:
             nonlocal fitted
@@ -266,7 +267,7 @@ def render_chunk(
             segment = writer.finish()
     times, measures = renderer.times, renderer.measures
     encoded = time.perf_counter()
-    proof = check_segment(target, segment.frames, threads=threads, on_frame=on_check)
+    proof = check_segment(target, segment.frames, threads=threads.decoder, on_frame=on_check)
     return ChunkMarker(
         segment=layout.segment(job_id, chunk_number, attempt),
         frames=segment.frames,

@@ -56,7 +56,7 @@ def find_faces(context: TaskContext, payload: ScanPayload, hints: Hints) -> Scan
         payload.piece.span,
         context.models.needed(DETECTOR, context.models_for(payload, hints)),
         _with_smaller_batches(job.spec.settings.detect, hints.batch_halvings),
-        threads=context.threads,
+        threads=context.threads.decoder,
         salvage=job.salvage,
         on_frame=context.on_frame,
     )
@@ -94,7 +94,7 @@ def compare_voices(context: TaskContext, payload: ListenPayload, hints: Hints) -
         info.path,
         info.stream_index,
         index,
-        threads=context.threads,
+        threads=context.threads.decoder,
         salvage=job.salvage,
         deinterlace=recipe.deinterlace,
     ) as reader:
@@ -145,7 +145,7 @@ def _embed_tracks(
         piece.span,
         tracks,
         context.models.needed(EMBEDDER, context.models_for(payload, hints)),
-        threads=context.threads,
+        threads=context.threads.decoder,
         salvage=job.salvage,
         on_frame=context.on_frame,
     )

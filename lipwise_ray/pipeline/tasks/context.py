@@ -20,6 +20,7 @@ from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.state.store import Store
+from lipwise_ray.threads import ThreadBudget
 from lipwise_ray.values import F32Array
 
 
@@ -33,7 +34,7 @@ class TaskContext:
         media: Opens the row's inputs.
         models: The worker's.
         planner: Knows where faces are.
-        threads: Of decoders and encoders.
+        threads: The worker's, by what they are for.
         on_frame: Called after each frame.
         on_block: Called now and then while something else moves: a large file that is read, say.
     """
@@ -43,7 +44,7 @@ class TaskContext:
     media: Media
     models: Models
     planner: Planner
-    threads: int
+    threads: ThreadBudget
     on_frame: Callable[[], None]
     on_block: Callable[[], None]
 

@@ -156,7 +156,7 @@ def measure(context: TaskContext, payload: MeasurePayload, hints: Hints) -> Meas
         landmarks,
         span,
         reference,
-        threads=context.threads,
+        threads=context.threads.decoder,
         salvage=job.salvage,
         on_frame=context.on_frame,
     )
@@ -192,7 +192,7 @@ def _compare_lips(
     scorer, index = context.models.needed(JUDGE, context.models_for(payload, hints)), job.video.index
     times, recipe = resampled(index), recipe_of(job.spec.settings, job.video)
     begins = np.flatnonzero((times >= payload.piece.start) & (times < payload.piece.stop))
-    threads, on_frame = context.threads, context.on_frame
+    threads, on_frame = context.threads.decoder, context.on_frame
     read = frames_shown(job.video, recipe, times, threads=threads, salvage=job.salvage, on_frame=on_frame)
     return compare_lips(
         LipWindows(faces, times, scorer),

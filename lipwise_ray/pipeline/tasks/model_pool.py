@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 
 import psutil
 
+from lipwise_ray.cpu_quota import usable_cores
+
 _Model = TypeVar("_Model")
 ModelKey = tuple[object, ...]
 """A model's role, then what tells it from others of that role, at last its batch; None where it has none."""
@@ -105,8 +107,7 @@ def room_for_models(device: str, threads: int, models_gb: float = 0.0, gpu_part:
 
         total: Any = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
         return max(_FEWEST_BYTES, int(total * gpu_part) // _KEPT_PART)
-    cores = psutil.cpu_count() or 1
-    workers = max(1, cores // threads) if threads else 1
+    workers = max(1, usable_cores() // threads) if threads else 1
     return max(_FEWEST_BYTES, _host_bytes() // workers // _KEPT_PART)
 
 

@@ -127,10 +127,8 @@ def check(context: TaskContext, payload: CheckPayload, hints: Hints) -> CheckRes
     """Open a job's encoder where it is, before any work that it could make vain."""
     del hints  # nothing is kept of it
     job = context.open(payload)
-    settings = job.spec.settings
-    check_encoder(
-        encode_spec(settings, job.spec.output, recipe_of(settings, job.video), job.video, threads=context.threads)
-    )
+    settings, threads = job.spec.settings, context.threads.encoder
+    check_encoder(encode_spec(settings, job.spec.output, recipe_of(settings, job.video), job.video, threads))
     return CheckResult()
 
 
@@ -150,7 +148,7 @@ def _choose(context: TaskContext, row: RowPart, video: records.Video, undecided:
     for choice in begun or choices:
         settings = choice.settings(job.settings)
         try:
-            spec = encode_spec(settings, job.output, recipe_of(settings, video), video, context.threads)
+            spec = encode_spec(settings, job.output, recipe_of(settings, video), video, context.threads.encoder)
             if not begun and not is_hardware(spec.codec):
                 check_encoder(spec)
         except SettingsError as error:

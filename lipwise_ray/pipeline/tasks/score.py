@@ -29,7 +29,7 @@ def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreRes
         return ScoreResult()
     job = context.open(payload)
     plan, recipe = read_plan(store, job_id), recipe_of(job.spec.settings, job.video)
-    threads = context.threads
+    threads = context.threads.decoder
     scorer = context.models.needed(JUDGE, context.models_for(payload, hints))
     distances = score_chunk(job, plan, chunk, recipe, scorer, job_id=job_id, threads=threads, on_frame=context.on_frame)
     if not isinstance(distances, Distances):

@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Mapping
 from functools import partial
 
+import cv2
+
 from lipwise_ray.backends.devices import check_cuda
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import LipwiseError, ran_out_of_memory
@@ -24,6 +26,7 @@ from lipwise_ray.pipeline.tasks.model_pool import room_for_models
 from lipwise_ray.pipeline.tasks.models import Models
 from lipwise_ray.scheduler.task import AnyKind, Hints, TaskResult
 from lipwise_ray.state.store import open_store
+from lipwise_ray.threads import ThreadBudget
 
 _TICK_EVERY_S = 5.0
 _FRAMES_A_COLLECTION = 500
@@ -40,7 +43,10 @@ class Worker:
         self._planner = Planner(self._store, self._scratch)
         locate = WeightsLocator(mirror_of(config.paths), self._tick_slowly)
         room = partial(room_for_models, config.device, config.threads, config.models_gb, config.gpu_part)
-        self._models = Models(config.device, config.threads, locate, room)
+        self._threads = ThreadBudget.of(config.threads, config.network_threads)
+        if self._threads.own_code:
+            cv2.setNumThreads(self._threads.own_code)  # its own choice knows of no quota, and of no other worker
+        self._models = Models(config.device, self._threads.networks, locate, room)
         self._known_kinds: set[str] = set()
         self._ticked_s = 0.0
         self.frames_done = 0
@@ -73,7 +79,7 @@ class Worker:
             media=media,
             models=self._models,
             planner=self._planner,
-            threads=self._config.threads,
+            threads=self._threads,
             on_frame=self._tick,
             on_block=self._tick_slowly,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,25 @@ def test_a_token_that_is_none(
     path.write_text("")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
     check_token_file()
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, 3), ({"threads_per_worker": 2}, 0)])
+def test_the_users_own_number_of_threads_is_the_networks(
+    settings: dict[str, int], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the environment says goes before this program's own choice, and after what is set for it."""
+    made: list[WorkerConfig] = []
+
+    def make(config: WorkerConfig) -> Worker:
+        made.append(config)
+        return Worker(config)
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    config = WorkerConfig(str(tmp_path), str(tmp_path), "cpu", 0)
+    make_engine(EngineSettings.model_validate({"kind": "inline", **settings}), config, make)
+    assert [one.network_threads for one in made] == [expected]
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 @pytest.mark.parametrize("kind", ["inline", "ray"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lipwise_ray.backends import inline
 from lipwise_ray.backends.devices import no_gpu_here
 from lipwise_ray.backends.inline import InlineEngine, inline_engine
 from lipwise_ray.backends.worker_config import WorkerConfig
@@ -50,6 +51,20 @@ def test_a_closed_engine_does_not_run_what_it_was_given(tmp_path: Path) -> None:
     engine.submit(engine.idle("cpu")[0].worker, _probe())
     engine.close()
     assert engine.poll(0.0) == []
+
+
+def test_the_worker_has_the_cores_that_a_quota_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encoders, decoders and networks are told a number: their own would be that of the machine's cores."""
+    made: list[WorkerConfig] = []
+
+    def make(config: WorkerConfig) -> Worker:
+        made.append(config)
+        return Worker(config)
+
+    monkeypatch.setattr(inline, "usable_cores", lambda: 3)
+    inline_engine(_config(tmp_path), EngineSettings(), make)
+    inline_engine(_config(tmp_path), EngineSettings(threads_per_worker=5), make)
+    assert [one.threads for one in made] == [3, 5]
 
 
 def test_a_stop_before_the_start_loads_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from lipwise_ray.errors import AudioError
 from lipwise_ray.lipsync import mel as mel_module
-from lipwise_ray.lipsync.mel import SILENCE, mel_spectrogram, write_mel
+from lipwise_ray.lipsync.mel import SILENCE, mel_basis, mel_spectrogram, spectrum, write_mel
 from lipwise_ray.lipsync.windows import constant_rate_starts, reference_frames, timed_starts, window
 from tests.support.seeded import GOLDEN, speech_like_wave
 
@@ -108,3 +109,12 @@ def test_a_window_past_an_end_is_padded_with_silence(start: int) -> None:
     padded = np.full((400, 80), SILENCE, np.float32)
     padded[100:200] = mel
     assert np.array_equal(got, padded[100 + start : 116 + start].T)
+
+
+@pytest.mark.parametrize("samples", [800, 801, 1000, 40_000])
+def test_the_transform_is_the_published_ones_to_the_bit(samples: int) -> None:
+    """Wav2Lip was trained on librosa's numbers: states made with it go on, and their mels are the same files."""
+    wave = (0.1 * np.random.default_rng(samples).standard_normal(samples)).astype(np.float32)
+    expected = librosa.stft(y=wave, n_fft=800, hop_length=200, win_length=800, window="hann", center=False)
+    assert np.array_equal(spectrum(wave), expected)
+    assert np.array_equal(mel_basis(), librosa.filters.mel(sr=16000, n_fft=800, n_mels=80, fmin=55.0, fmax=7600.0))

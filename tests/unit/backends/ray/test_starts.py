@@ -134,17 +134,22 @@ def test_a_worker_that_failed_on_a_node_that_is_gone_ends_no_run(monkeypatch: py
     assert str(no_environment("", RuntimeEnvSetupError())).startswith(said)
 
 
-def test_workers_limit_what_is_loaded_already() -> None:
-    """Ray itself loads numpy before a worker knows its thread count: its pools are limited all the same."""
+@pytest.mark.parametrize("networks", [0, 2])
+def test_workers_limit_what_is_loaded_already(networks: int) -> None:
+    """Ray itself loads numpy before a worker knows its thread count: its pools are limited all the same. Networks
+    may have threads of their own.
+    """
     told = """
 import numpy, threadpoolctl
 from lipwise_ray.backends.ray.actors import _limit_threads
-_limit_threads(1)
+_limit_threads(1, {networks})
 import torch
-print({pool["num_threads"] for pool in threadpoolctl.threadpool_info()}, torch.get_num_threads())
+pools = threadpoolctl.threadpool_info()
+print({{pool["num_threads"] for pool in pools if pool["user_api"] == "blas"}}, torch.get_num_threads())
 """
-    done = subprocess.run([sys.executable, "-c", told], env={}, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["{1}", "1"]
+    words = [sys.executable, "-c", told.format(networks=networks)]
+    done = subprocess.run(words, env={}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["{1}", str(networks or 1)]
 
 
 def test_nobody_waits_for_embedded_workers_that_do_not_begin() -> None:

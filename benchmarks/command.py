@@ -1,0 +1,57 @@
+"""The command as a user runs it, in a process of its own, and what it cost."""
+
+# pyright: basic
+# Scripts: what they hand to the product is checked, every value of their own is not.
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36  # Source: linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of all cores, those of its workers included, and seconds by the clock."""
+
+    cpu_s: float
+    wall_s: float
+
+    def __str__(self) -> str:
+        return f"{self.cpu_s:.1f} CPU-s {self.wall_s:.1f} s"
+
+
+def cost_of_command(given: tuple[Path, Path, list[str], dict[str, str]]) -> Cost:
+    """Run `lipwise-ray submit` and return its cost. Runs in a child, whose own becomes what the command leaves behind.
+
+    Args:
+        given: A manifest, where outputs go (the state lies beside them), settings, each as ``section.key=value``, of
+            which ``preset="fast"`` names a preset, and variables of the environment.
+
+    Raises:
+        RuntimeError: The command failed.
+    """
+    manifest, out, settings, variables = given
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # Ray's processes count once their parents are gone
+    environment = {**os.environ, **variables}
+    words = [sys.executable, "-m", "lipwise_ray", "submit", str(manifest), "--out", str(out)]
+    for text in settings:
+        words += ["--preset", text.partition("=")[2].strip('"')] if text.startswith("preset=") else ["--set", text]
+    before, begun_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    wall_s = time.perf_counter() - begun_s
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return Cost(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall_s)
