@@ -35,6 +35,9 @@ _NOISE_MARGIN_PX = 8
 
 _ROUNDING = 1e-3
 
+FIRST_EDGE = -0.5
+"""Pixel number of the left and upper edge of an image, and how far its right and lower one are before its size."""
+
 _FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
 
@@ -245,7 +248,7 @@ def write_region(
     if kernel == "cubic" and scale < SMALLER:
         side = max(2, round(len(image_bgr) * scale))
         to_stored = to_stored * np.array([len(image_bgr) / side, len(image_bgr) / side, 1])
-        image_bgr, weight = _averaged(image_bgr, side), None if weight is None else _averaged(weight, side)
+        image_bgr, weight = shrunk(image_bgr, side), None if weight is None else shrunk(weight, side)
     size_px = image_bgr.shape[0]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
     yuv = cv2.split(cv2.transform(image_bgr, np.column_stack([matrix, offset])))
@@ -326,7 +329,7 @@ def _covered(to_plane: F64Array, extent: tuple[int, int], size_px: int) -> F32Ar
     for along_x, along_y, offset in inverse:
         # Terms that are 0 are left out, so that an upright crop needs a row and a column alone.
         place = offset + (along_y * y if along_y else 0) + (along_x * x if along_x else 0)
-        within = within & (place >= -0.5) & (place < size_px - 0.5)
+        within = within & (place >= FIRST_EDGE) & (place < size_px + FIRST_EDGE)
     return np.broadcast_to(within, extent[::-1]).astype(np.float32)
 
 
@@ -337,7 +340,8 @@ def inverted(affine: F64Array) -> F64Array:
     return np.column_stack([linear, -(linear @ affine[:, 2])])
 
 
-def _averaged(image: F32Array, side: int) -> F32Array:
+def shrunk(image: F32Array, side: int) -> F32Array:
+    """Return a square image or mask at a smaller side, averaged."""
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
