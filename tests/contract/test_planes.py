@@ -20,10 +20,7 @@ from lipwise_ray.media.planes import HostImage, HostPlanes, Layer, Planes, View
 from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, compose, inverted, plane_map
 from lipwise_ray.values import ColorTags, F32Array, F64Array, Size
 
-DEVICES = [
-    pytest.param("cpu", id="cpu"),
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"), id="cuda"),
-]
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 SIZE = Size(161, 119)
 FORMATS = ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv444p12le", "gray", "gray10le"]
 KERNELS: list[Kernel] = ["cubic", "linear"]
@@ -121,7 +118,9 @@ def _outside(canvas: Canvas, to_shown: F64Array, plane: int, shape: tuple[int, i
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize(("name", "shape"), [*((n, "upright") for n in FORMATS), *(("yuv420p", s) for s in SHAPES)])
+@pytest.mark.parametrize(
+    ("name", "shape"), [*((n, "upright") for n in FORMATS), *(("yuv420p", s) for s in list(SHAPES)[1:])]
+)
 def test_regions_are_read_alike(name: str, shape: str, kernel: Kernel, device: str) -> None:
     """Whatever the format, the geometry and the size, all implementations see the same image, to a level."""
     canvas, roll = _canvas(name, shape)
@@ -135,25 +134,18 @@ def test_regions_are_read_alike(name: str, shape: str, kernel: Kernel, device: s
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("mask", [True, False])
-@pytest.mark.parametrize("linear_light", [True, False])
+@pytest.mark.parametrize("rules", ["mask in linear light", "box"])
 @pytest.mark.parametrize(
     ("name", "shape", "kernel"),
     [
-        *((n, "upright", "cubic") for n in FORMATS),
-        *(("yuv420p", s, "cubic") for s in SHAPES),
+        *((name, "upright", "cubic") for name in FORMATS),
+        *(("yuv420p", shape, "cubic") for shape in list(SHAPES)[1:]),
         ("yuv420p", "upright", "linear"),
     ],
 )
-def test_regions_are_written_alike(
-    name: str,
-    shape: str,
-    kernel: Kernel,
-    linear_light: bool,
-    mask: bool,
-    device: str,  # noqa: FBT001  # parametrised
-) -> None:
+def test_regions_are_written_alike(name: str, shape: str, kernel: Kernel, rules: str, device: str) -> None:
     """All implementations lay images over frames alike, to a level, and touch nothing that is outside."""
+    mask = linear_light = rules != "box"
     canvas, roll = _canvas(name, shape)
     step = 1 << (canvas.format.bits - 8)
     results = []
@@ -173,14 +165,10 @@ def test_regions_are_written_alike(
             assert np.abs(one.astype(int) - other.astype(int)).max() <= step
 
 
-@pytest.mark.parametrize(
-    "planes",
-    [pytest.param(HostPlanes(), id="host"), *(pytest.param(d.values[0], marks=d.marks, id=d.id) for d in DEVICES)],
-)
+@pytest.mark.parametrize("planes", [HostPlanes(), *map(DevicePlanes, DEVICES)])
 @pytest.mark.parametrize("shape", ["upright", "leaning head"])
-def test_a_region_does_not_depend_on_those_beside_it(planes: Any, shape: str) -> None:
+def test_a_region_does_not_depend_on_those_beside_it(planes: Planes, shape: str) -> None:
     """Alone or with others, in any order, a region is read and written the same, to the bit."""
-    planes = DevicePlanes(planes) if isinstance(planes, str) else planes
     canvas, roll = _canvas("yuv420p", shape)
     views = _views(canvas, roll, 48)
     masks = [_mask(48)] * len(views)
@@ -242,12 +230,13 @@ def _exact(samples: Any, to_plane: F64Array, size_px: int) -> F64Array:
     crop = np.stack(np.meshgrid(place, place))
     x, y = np.einsum("ij,jhw->ihw", to_plane[:, :2], crop) + to_plane[:, 2, None, None]
 
+    def near(t: F64Array) -> F64Array:
+        return (1.25 * t - 2.25) * t * t + 1
+
+    def far(t: F64Array) -> F64Array:
+        return ((-0.75 * t + 3.75) * t - 6) * t + 3
+
     def weights(after: F64Array) -> list[F64Array]:
-        a = -0.75
-        far, near = (
-            (lambda t: ((a * t - 5 * a) * t + 8 * a) * t - 4 * a),
-            (lambda t: ((a + 2) * t - (a + 3)) * t * t + 1),
-        )
         return [far(1 + after), near(after), near(1 - after), far(2 - after)]
 
     left, top, total = np.floor(x).astype(int), np.floor(y).astype(int), np.zeros_like(x)
