@@ -40,6 +40,23 @@ class PlanesChoice:
     reason: str
 
 
+def planes_for(device: str) -> PlanesChoice:
+    """Return the planes of a worker: a GPU's where they agree with OpenCV's.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+    if not device.startswith("cuda"):
+        return PlanesChoice(HostPlanes(), is_device=False, reason="faces are cropped on the CPU: there is no GPU")
+
+    def make() -> Planes:
+        from lipwise_ray.lipsync.device_planes import DevicePlanes
+
+        return DevicePlanes(device)
+
+    return choose_planes(make)
+
+
 def choose_planes(make: Callable[[], Planes]) -> PlanesChoice:
     """Return a device's planes if they render seeded frames as OpenCV does, to a level; else OpenCV's.
 
@@ -56,9 +73,8 @@ def choose_planes(make: Callable[[], Planes]) -> PlanesChoice:
     if levels > _MOST_LEVELS:
         reason = f"faces are cropped on the CPU: the device's frames differ by {levels} levels, at most 1 may be"
         return PlanesChoice(host, is_device=False, reason=reason)
-    return PlanesChoice(
-        planes, is_device=True, reason=f"faces stay on the device; its frames are within {levels} levels"
-    )
+    reason = f"faces are cropped and blended on the device; levels between its frames and the CPU's: {levels}"
+    return PlanesChoice(planes, is_device=True, reason=reason)
 
 
 def _most_levels(planes: Planes, host: Planes, name: str) -> int:

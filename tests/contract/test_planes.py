@@ -33,6 +33,7 @@ SHAPES = {
     "leaning head": (ROTATED, Orientation(), 1.0, 17.0),
     "tilted frame": (ROTATED, Orientation(0.96, -0.28, 0.28, 0.96), 1.0, -8.0),
 }
+FRAMES = [*((name, "upright") for name in FORMATS), *(("yuv420p", shape) for shape in list(SHAPES)[1:])]
 BOXES = [
     (40.25, 30.5, 71.5, 62.0),
     (20.0, 15.0, 116.0, 111.0),
@@ -118,9 +119,7 @@ def _outside(canvas: Canvas, to_shown: F64Array, plane: int, shape: tuple[int, i
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize(
-    ("name", "shape"), [*((n, "upright") for n in FORMATS), *(("yuv420p", s) for s in list(SHAPES)[1:])]
-)
+@pytest.mark.parametrize(("name", "shape"), FRAMES)
 def test_regions_are_read_alike(name: str, shape: str, kernel: Kernel, device: str) -> None:
     """Whatever the format, the geometry and the size, all implementations see the same image, to a level."""
     canvas, roll = _canvas(name, shape)
@@ -138,8 +137,7 @@ def test_regions_are_read_alike(name: str, shape: str, kernel: Kernel, device: s
 @pytest.mark.parametrize(
     ("name", "shape", "kernel"),
     [
-        *((name, "upright", "cubic") for name in FORMATS),
-        *(("yuv420p", shape, "cubic") for shape in list(SHAPES)[1:]),
+        *((*frame, "cubic") for frame in FRAMES),
         ("yuv420p", "upright", "linear"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from lipwise_ray.lipsync.device_planes import DevicePlanes
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.model import Passthrough
-from lipwise_ray.lipsync.planes_check import choose_planes
+from lipwise_ray.lipsync.planes_check import choose_planes, planes_for
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.planes import HostPlanes, Layer, Planes
@@ -63,9 +63,8 @@ def _rendered(planes: Planes, *, restorer: Any = None, blend: Blend = FULL) -> l
 @pytest.mark.parametrize("blend", [FULL, replace(FULL, mask="box", align=True, linear_light=False)])
 def test_frames_are_the_same_to_a_level(restorer: Any, blend: Blend) -> None:
     """Light, grain, fades, a restorer: the device's frames are OpenCV's to a level, and outside of the faces equal."""
-    frames, device = (
-        _rendered(planes, restorer=restorer, blend=blend) for planes in (HostPlanes(), DevicePlanes("cpu", 5))
-    )
+    both = (HostPlanes(), DevicePlanes("cpu", 5))
+    frames, device = (_rendered(planes, restorer=restorer, blend=blend) for planes in both)
     for number, (one, other) in enumerate(zip(frames, device, strict=True)):
         for a, b in zip(one, other, strict=True):
             assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
@@ -86,6 +85,14 @@ def test_a_device_that_agrees_is_used() -> None:
     made = DevicePlanes("cpu")
     choice = choose_planes(lambda: made)
     assert (choice.planes is made, choice.is_device) == (True, True)
+
+
+def test_a_worker_without_a_gpu_uses_opencv() -> None:
+    """On a CPU OpenCV is the faster one, and where torch has no GPU there is an answer, not an error."""
+    import torch
+
+    assert isinstance(planes_for("cpu").planes, HostPlanes)
+    assert planes_for("cuda").is_device == torch.cuda.is_available()
 
 
 class Shifted(DevicePlanes):
