@@ -24,7 +24,7 @@ from lipwise_ray.lipsync.compose import paste_mask
 from lipwise_ray.lipsync.device_planes import DevicePlanes
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import planar_format, plane_array
-from lipwise_ray.media.planes import HostPlanes, Layer, Planes, View
+from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes, View
 from lipwise_ray.media.region import Canvas, box_to_shown, read_region
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
@@ -62,7 +62,7 @@ def measure(size: Size, face_px: int, rounds: int, device: str) -> tuple[dict[st
 
     def layers(planes: Planes) -> Callable[[], None]:
         images = planes.read(canvas, views, SIDE_PX)
-        made = [Layer(view, image, mask, Grain(1, 2.0)) for view, image in zip(views, images, strict=True)]
+        made = [FaceLayer(view, image, mask, Grain(1, 2.0)) for view, image in zip(views, images, strict=True)]
         return lambda: planes.write(canvas, made, linear_light=True)
 
     work: dict[str, Callable[[], object]] = {

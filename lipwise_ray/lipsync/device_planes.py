@@ -31,7 +31,7 @@ from lipwise_ray.media.region import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lipwise_ray.media.planes import FaceImage, Layer, View
+    from lipwise_ray.media.planes import FaceImage, FaceLayer, View
     from lipwise_ray.media.region import Canvas, Extent, Kernel
     from lipwise_ray.values import F32Array, F64Array, PixelArray
 
@@ -44,7 +44,7 @@ _MOST_PIXELS = 1 << 23
 class _Patch:
     """A layer with its image on the device, the side at which that is laid, and what of its mask shows anything."""
 
-    layer: Layer
+    layer: FaceLayer
     image: Tensor
     side: int
     weight: F32Array | None
@@ -73,11 +73,6 @@ class DevicePlanes:
     def __init__(self, device: str, faces_a_call: int = 32) -> None:
         self.faces_a_call = faces_a_call
         self._copies = DeviceCopies(torch.device(device))
-
-    @property
-    def device(self) -> str:
-        """Where it works."""
-        return self._copies.device.type
 
     def read(
         self,
@@ -134,10 +129,10 @@ class DevicePlanes:
         return found
 
     def write(
-        self, canvas: Canvas, layers: Sequence[Layer], *, kernel: Kernel = "cubic", linear_light: bool = False
+        self, canvas: Canvas, layers: Sequence[FaceLayer], *, kernel: Kernel = "cubic", linear_light: bool = False
     ) -> None:
         """Blend images into their frames."""
-        rounds: defaultdict[int, list[Layer]] = defaultdict(list)
+        rounds: defaultdict[int, list[FaceLayer]] = defaultdict(list)
         before: defaultdict[int, int] = defaultdict(int)
         for layer in layers:  # those of one frame may lie over one another
             rounds[before[id(layer.view.frame)]].append(layer)
@@ -197,7 +192,7 @@ class DevicePlanes:
 
     # writing ---------------------------------------------------------------------------------------
 
-    def _blend(self, canvas: Canvas, layers: Sequence[Layer], kernel: Kernel, *, linear_light: bool) -> None:
+    def _blend(self, canvas: Canvas, layers: Sequence[FaceLayer], kernel: Kernel, *, linear_light: bool) -> None:
         """Blend layers of different frames."""
         groups: defaultdict[tuple[int, bool], list[_Patch]] = defaultdict(list)
         for layer, image in zip(layers, self._on_device([layer.image for layer in layers]), strict=True):
@@ -275,7 +270,7 @@ class DevicePlanes:
         return torch.where(is_whole, sampling.inside(*at, sides), opacity)
 
     def _crop_places(self, maps: Sequence[F64Array], windows: Sequence[Rectangle]) -> tuple[Tensor, Tensor]:
-        """Return where the pixels of windows of planes are in crops."""
+        """Return the places in crops of the pixels of windows of planes."""
         width, height = (max(window[axis].stop - window[axis].start for window in windows) for axis in (1, 0))
         inverses = [
             inverted(to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]]))
@@ -284,7 +279,7 @@ class DevicePlanes:
         return sampling.places(inverses, width, height, self._copies.device)
 
 
-def _patch(canvas: Canvas, layer: Layer, image: Tensor, kernel: Kernel) -> _Patch:
+def _patch(canvas: Canvas, layer: FaceLayer, image: Tensor, kernel: Kernel) -> _Patch:
     to_stored, weight, side = compose(canvas.to_stored(), layer.view.to_shown), layer.weight, len(image)
     scale = scale_of(to_stored)
     if kernel == "cubic" and scale < SMALLER:

@@ -99,7 +99,7 @@ def column(values: Sequence[int], device: torch.device) -> Tensor:
 
 
 def places(maps: Sequence[F64Array], width: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return where each pixel of a grid is in each plane: columns and rows, shape (B, height, width), float64.
+    """Return the places of a grid's pixels in each plane: columns and rows, shape (B, height, width), float64.
 
     Args:
         maps: Affine maps from the grid's pixel numbers to the planes', shape (2, 3) each.

@@ -1,4 +1,4 @@
-"""Whether a device's `Planes` do what OpenCV's do on this machine: seeded frames are rendered by both."""
+"""A check that a device's `Planes` do what OpenCV's do on this machine: seeded frames are rendered by both."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from lipwise_ray.lipsync.steadying import Strength
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import plane_array, sample_bytes
-from lipwise_ray.media.planes import HostImage, HostPlanes, Layer, Planes, View
+from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes, Planes, View
 from lipwise_ray.media.region import Canvas, box_to_shown
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ class Renderer:
         """Lay new faces over the old ones, and restored ones over those; each face is in a frame of its own."""
         filmed = [self._filmed(job) if face.target.opacity < 1 else [] for job, face in faces]
         noises = self._noises(faces)
-        layers: list[Layer] = []
+        layers: list[FaceLayer] = []
         for number, (job, face) in enumerate(faces):
             noise = noises.get(number)
             grain = Grain(job.source, noise) if noise is not None else None
@@ -347,7 +347,9 @@ class Renderer:
             if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
                 patches.append(self._restoration.output_patch(face.restorer_input, face.restored, face.share))
                 face.restorer_input = face.restored = None
-            layers += [Layer(View(job.frame, one.to_shown), HostImage(one.image), one.mask, grain) for one in patches]
+            layers += [
+                FaceLayer(View(job.frame, one.to_shown), HostImage(one.image), one.mask, grain) for one in patches
+            ]
         blend = self._blend
         self._planes.write(self._canvas, layers, kernel=blend.kernel, linear_light=blend.linear_light)
         for (job, face), olds in zip(faces, filmed, strict=True):

@@ -91,7 +91,7 @@ def _pattern(seed: int, top: int, left: int, height: int, width: int) -> F32Arra
 
 @dataclass(frozen=True, slots=True)
 class GrainRules:
-    """What another implementation of grain needs to make the same.
+    """Rules that another implementation of grain needs to make the same.
 
     Attributes:
         fewest_pixels: Noise of fewer pixels is not told.

@@ -49,7 +49,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class FaceLayer:
     """An image to lay over a region of a frame.
 
     Attributes:
@@ -114,7 +114,7 @@ class Planes(Protocol):
         ...
 
     def write(
-        self, canvas: Canvas, layers: Sequence[Layer], *, kernel: Kernel = "cubic", linear_light: bool = False
+        self, canvas: Canvas, layers: Sequence[FaceLayer], *, kernel: Kernel = "cubic", linear_light: bool = False
     ) -> None:
         """Blend images into their frames, in place; of one frame in the order in which they come.
 
@@ -160,7 +160,7 @@ class HostPlanes:
         ]
 
     def write(
-        self, canvas: Canvas, layers: Sequence[Layer], *, kernel: Kernel = "cubic", linear_light: bool = False
+        self, canvas: Canvas, layers: Sequence[FaceLayer], *, kernel: Kernel = "cubic", linear_light: bool = False
     ) -> None:
         """Blend images into their frames."""
         for one in layers:

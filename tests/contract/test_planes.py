@@ -16,7 +16,7 @@ from lipwise_ray.lipsync.device_planes import DevicePlanes
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.orientation import Orientation
 from lipwise_ray.media.pixels import planar_format, plane_array, yuv_from_bgr
-from lipwise_ray.media.planes import HostImage, HostPlanes, Layer, Planes, View
+from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes, Planes, View
 from lipwise_ray.media.region import Canvas, Kernel, box_to_shown, compose, inverted, plane_map
 from lipwise_ray.values import ColorTags, F32Array, F64Array, Size
 
@@ -90,9 +90,9 @@ def _image(size_px: int, seed: int) -> F32Array:
     return np.asarray(cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _layers(views: Sequence[View], size_px: int, *, mask: bool, grain: bool) -> list[Layer]:
+def _layers(views: Sequence[View], size_px: int, *, mask: bool, grain: bool) -> list[FaceLayer]:
     return [
-        Layer(
+        FaceLayer(
             view,
             HostImage(_image(size_px, n)),
             _mask(size_px) if mask else None,
@@ -209,9 +209,9 @@ def test_layers_of_one_frame_lie_over_one_another_as_they_come(device: str) -> N
         )
         (seen,) = planes.read(canvas, [View(_frame(canvas, 4), whole.to_shown)], 40)
         layers = [
-            Layer(whole, seen, None),
-            Layer(part, HostImage(_image(40, 7)), _mask(40)),
-            Layer(whole, seen, _mask(40)),
+            FaceLayer(whole, seen, None),
+            FaceLayer(part, HostImage(_image(40, 7)), _mask(40)),
+            FaceLayer(whole, seen, _mask(40)),
         ]
         planes.write(canvas, layers)
         results.append([plane_array(frame, n).copy() for n in range(3)])

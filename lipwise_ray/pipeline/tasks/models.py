@@ -53,7 +53,7 @@ class Models:
 
     @property
     def planes(self) -> Planes:
-        """What reads faces from frames and lays them over: on the GPU, once that was seen to do it rightly."""
+        """The planes of this worker: its GPU's, once these were seen to agree with OpenCV's."""
         if self._known_planes is None:
             self._known_planes = planes_for(self._host.device).planes
         return self._known_planes

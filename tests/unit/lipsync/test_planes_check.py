@@ -15,7 +15,7 @@ from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.planes_check import choose_planes, planes_for
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
-from lipwise_ray.media.planes import HostPlanes, Layer, Planes
+from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
@@ -98,7 +98,7 @@ def test_a_worker_without_a_gpu_uses_opencv() -> None:
 class Shifted(DevicePlanes):
     """Lays everything a quarter of a pixel further to the right."""
 
-    def write(self, canvas: Any, layers: Sequence[Layer], **rules: Any) -> None:
+    def write(self, canvas: Any, layers: Sequence[FaceLayer], **rules: Any) -> None:
         aside = np.array([[0, 0, 0.25], [0, 0, 0]])
         moved = [replace(one, view=replace(one.view, to_shown=one.view.to_shown + aside)) for one in layers]
         super().write(canvas, moved, **rules)
