@@ -259,4 +259,4 @@ def test_a_smaller_upright_crop_is_where_it_should_be(planes: Planes, degrees: A
     (luma,) = planes.read_luma(canvas, [View(frame, to_shown)], 24)
     to_plane = plane_map(compose(canvas.to_stored(), to_shown), 0, 0)
     expected = _exact(plane_array(frame, 0).astype(np.float64), to_plane, 24)
-    assert np.abs(luma.host() - expected).max() < (1.0 if side > 1.6 * 24 else 8.0)
+    assert np.abs(luma.host() - expected).max() < 1.0
