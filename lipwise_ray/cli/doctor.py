@@ -127,12 +127,14 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     """Yield the GPUs that this process sees: in a worker's container those that were passed on to it."""
     import torch
 
+    from lipwise_ray.lipsync.planes_check import planes_for
     from lipwise_ray.nets.precision import has_bfloat16_cpu
     from lipwise_ray.nets.visible_gpus import visible_gpus
 
     gpus = visible_gpus(os.environ)
     if torch.cuda.is_available():
         yield True, "gpu", f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
+        yield True, "faces", planes_for("cuda").reason
         if gpus.encoder_problem:
             yield not gpus.lacks_capability, "gpu", gpus.encoder_problem
         return

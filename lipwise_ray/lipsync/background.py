@@ -140,3 +140,26 @@ def in_batches(
     run_some(leave=0)
     for item, _ in waiting:
         yield item
+
+
+def in_groups(
+    items: Iterator[T], parts_of: Callable[[T], Sequence[Part]], size: int, most_items: int
+) -> Iterator[list[T]]:
+    """Yield items in groups of about `size` parts, and of no more than so many items.
+
+    Args:
+        items: Items that come in.
+        parts_of: The parts of an item; may be none.
+        size: Parts a group, if it is to be full.
+        most_items: Items a group at most.
+    """
+    group: list[T] = []
+    parts = 0
+    for item in items:
+        group.append(item)
+        parts += len(parts_of(item))
+        if parts >= size or len(group) >= most_items:
+            yield group
+            group, parts = [], 0
+    if group:
+        yield group

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lipwise_ray.lipsync.align import roll_degrees
-from lipwise_ray.lipsync.background import Background, Stage, in_batches, timed
+from lipwise_ray.lipsync.background import Background, Stage, in_batches, in_groups, timed
 from lipwise_ray.lipsync.compose import jaw_mask, light_shift, paste_mask, relit
 from lipwise_ray.lipsync.drafts import LIGHT_RADIUS, FaceDraft, FrameDraft, same_face
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
@@ -23,13 +23,8 @@ from lipwise_ray.lipsync.steadying import Strength
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import plane_array, sample_bytes
-from lipwise_ray.media.region import (
-    Canvas,
-    box_to_shown,
-    noise_around,
-    read_region,
-    write_region,
-)
+from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes, Planes, View
+from lipwise_ray.media.region import Canvas, box_to_shown
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -38,6 +33,7 @@ if TYPE_CHECKING:
     from lipwise_ray.lipsync.model import LipSync
     from lipwise_ray.lipsync.occluder import FaceMasker
     from lipwise_ray.lipsync.restore import Restorer
+    from lipwise_ray.values import PixelArray
 
 _PENDING_BATCHES = 2
 _WAITING_BYTES, _QUEUE_BYTES = 512 << 20, 64 << 20
@@ -71,6 +67,7 @@ class Renderer:
             moves with the new one's.
         maskers: Networks that keep things in front of a face out of its mask.
         compares: Faces are compared with those in the `OCCLUSION_RADIUS` frames around, for such things.
+        planes: Reads faces from frames and lays them over; OpenCV if left out.
     """
 
     def __init__(
@@ -86,10 +83,12 @@ class Renderer:
         landmarker: FaceLandmarker | None = None,
         maskers: Sequence[FaceMasker] = (),
         compares: bool = False,
+        planes: Planes | None = None,
     ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
         self._blend = blend
+        self._planes: Planes = planes or HostPlanes()
         self._quantize_8bit = quantize_8bit
         is_masked = blend.mask != "box"
         self._occlusions = Occlusions(
@@ -149,23 +148,40 @@ class Renderer:
         return self._occlusions.compared(self._with_crops(jobs), self.times.crop)
 
     def _with_crops(self, jobs: Iterator[FrameJob]) -> Iterator[FrameDraft]:
-        for job in jobs:
+        for some in in_groups(
+            jobs, self._faces_of, self._planes.faces_a_call, self._waiting(self._planes.faces_a_call)
+        ):
             begin = time.perf_counter()
-            is_far = job.outside > self._rendered_around
-            faces = [] if is_far else [self._face(job, target) for target in job.targets]
+            drafts = self._drafts(some)
             self.times.crop.add(time.perf_counter() - begin)
-            yield FrameDraft(job, faces, is_far)
+            yield from drafts
 
-    def _face(self, job: FrameJob, target: FaceTarget) -> FaceDraft:
-        side = self._lipsync.size_px
-        aspect = self._canvas.aspect
-        roll = roll_degrees(target.landmarks, aspect) if self._blend.align else 0.0
-        to_shown = box_to_shown(target.crop_box, side, roll, aspect)
-        crop = read_region(
-            job.frame, self._canvas, to_shown, side, quantize_8bit=self._quantize_8bit, kernel=self._blend.kernel
+    def _faces_of(self, job: FrameJob) -> tuple[FaceTarget, ...]:
+        return () if job.outside > self._rendered_around else job.targets
+
+    def _drafts(self, jobs: Sequence[FrameJob]) -> list[FrameDraft]:
+        """Return frames with the crops of their faces, which are read together."""
+        side, aspect = self._lipsync.size_px, self._canvas.aspect
+        rolls = self._blend.align
+        drafts = [FrameDraft(job, [], job.outside > self._rendered_around) for job in jobs]
+        faces: list[tuple[FrameDraft, FaceTarget, View]] = []
+        for draft in drafts:
+            for target in self._faces_of(draft.job):
+                roll = roll_degrees(target.landmarks, aspect) if rolls else 0.0
+                to_shown = box_to_shown(target.crop_box, side, roll, aspect)
+                faces.append((draft, target, View(draft.job.frame, to_shown)))
+        crops = self._planes.read(
+            self._canvas,
+            [view for _, _, view in faces],
+            side,
+            quantize_8bit=self._quantize_8bit,
+            kernel=self._blend.kernel,
         )
-        self.measures.cropped(job, crop)
-        return FaceDraft(job, target, to_shown, crop, self._rim, self._rim, crop)
+        for (draft, target, view), crop in zip(faces, crops, strict=True):
+            image = crop.host()
+            self.measures.cropped(draft.job, image)
+            draft.faces.append(FaceDraft(draft.job, target, view.to_shown, image, self._rim, self._rim, image))
+        return drafts
 
     # lips and light ----------------------------------------------------------------------------------
 
@@ -306,40 +322,49 @@ class Renderer:
             yield item
 
     def _composed(self, items: Iterator[FrameDraft]) -> Iterator[VideoFrame]:
-        for item in items:
+        size, measures = self._planes.faces_a_call, self.measures
+        for group in in_groups(items, lambda item: item.faces, size, self._waiting(size)):
             begin = time.perf_counter()
-            job, measures = item.job, self.measures
-            filmed = [measures.filmed(job, face.target, face.patch) for face in item.faces]
-            for face in item.faces:
-                self._lay(job, face)
-            for face, before in zip(item.faces, filmed, strict=True):
+            faces = [(item.job, face) for item in group for face in item.faces]
+            filmed = [measures.filmed(job, face.target, face.patch) for job, face in faces]
+            # Of one frame one after the other: a face's surroundings are those that the ones before it have left.
+            for number in range(max(len(item.faces) for item in group)):
+                self._lay([(item.job, item.faces[number]) for item in group if number < len(item.faces)])
+            for (job, face), before in zip(faces, filmed, strict=True):
                 measures.add(job, face.target, before)
             self.times.composite.add(time.perf_counter() - begin)
-            yield job.frame
+            yield from (item.job.frame for item in group)
 
-    def _lay(self, job: FrameJob, face: FaceDraft) -> None:
-        """Lay a new face over the old one, and the restored one over that."""
-        planes = [plane_array(job.frame, plane) for plane in range(self._canvas.format.planes)]
-        filmed = [plane.copy() for plane in planes] if face.target.opacity < 1 else []
-        noise = None
-        if self._blend.grain and face.outline is not None:
-            noise = noise_around(job.frame, self._canvas, face.to_shown, face.outline)
-        grain = Grain(job.source, noise) if noise is not None else None
-        patches = [face.patch]
-        if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
-            patches.append(self._restoration.output_patch(face.restorer_input, face.restored, face.share))
-            face.restorer_input = face.restored = None
-        for patch in patches:
-            write_region(
-                job.frame,
-                self._canvas,
-                patch.to_shown,
-                patch.image,
-                patch.mask,
-                kernel=self._blend.kernel,
-                linear_light=self._blend.linear_light,
-                grain=grain,
-            )
-        for plane, old in zip(planes, filmed, strict=bool(filmed)):
-            mixed = old + np.float32(face.target.opacity) * (plane.astype(np.float32) - old)
-            plane[:] = np.rint(mixed).astype(plane.dtype)
+    def _lay(self, faces: Sequence[tuple[FrameJob, FaceDraft]]) -> None:
+        """Lay new faces over the old ones, and restored ones over those; each face is in a frame of its own."""
+        filmed = [self._filmed(job) if face.target.opacity < 1 else [] for job, face in faces]
+        noises = self._noises(faces)
+        layers: list[FaceLayer] = []
+        for number, (job, face) in enumerate(faces):
+            noise = noises.get(number)
+            grain = Grain(job.source, noise) if noise is not None else None
+            patches = [face.patch]
+            if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
+                patches.append(self._restoration.output_patch(face.restorer_input, face.restored, face.share))
+                face.restorer_input = face.restored = None
+            layers += [
+                FaceLayer(View(job.frame, one.to_shown), HostImage(one.image), one.mask, grain) for one in patches
+            ]
+        blend = self._blend
+        self._planes.write(self._canvas, layers, kernel=blend.kernel, linear_light=blend.linear_light)
+        for (job, face), olds in zip(faces, filmed, strict=True):
+            for number, old in enumerate(olds):
+                plane = plane_array(job.frame, number)
+                mixed = old + np.float32(face.target.opacity) * (plane.astype(np.float32) - old)
+                plane[:] = np.rint(mixed).astype(plane.dtype)
+
+    def _filmed(self, job: FrameJob) -> list[PixelArray]:
+        return [plane_array(job.frame, plane).copy() for plane in range(self._canvas.format.planes)]
+
+    def _noises(self, faces: Sequence[tuple[FrameJob, FaceDraft]]) -> dict[int, float | None]:
+        """Return the noise around faces by their numbers, where they are to have any."""
+        if not self._blend.grain:
+            return {}
+        masks = {n: face.outline for n, (_, face) in enumerate(faces) if face.outline is not None}
+        views = [View(faces[n][0].frame, faces[n][1].to_shown) for n in masks]
+        return dict(zip(masks, self._planes.noise_around(self._canvas, views, list(masks.values())), strict=True))

@@ -84,6 +84,42 @@ def _tile() -> tuple[F32Array, float]:
 
 def _pattern(seed: int, top: int, left: int, height: int, width: int) -> F32Array:
     """Return another part of the tile for every seed, shape (height, width)."""
-    down, right = np.random.Generator(np.random.PCG64(seed)).integers(_TILE_PX, size=2)
+    down, right = tile_offset(seed)
     rows, columns = (np.arange(height) + top + down) % _TILE_PX, (np.arange(width) + left + right) % _TILE_PX
     return _tile()[0][rows[:, None], columns[None, :]]
+
+
+@dataclass(frozen=True, slots=True)
+class GrainRules:
+    """Rules that another implementation of grain needs to make the same.
+
+    Attributes:
+        fewest_pixels: Noise of fewer pixels is not told.
+        least: Grain of less than this share of the peak is left out.
+        most: Grain of more than this share is not added.
+        edge: Opacity above which the rim begins.
+        core: Opacity below which it ends, and the share of a mask's largest one above which new pixels are.
+        blur_sigma: Deviation of the Gaussian that noise is finer than.
+        tile: Noise of deviation 1, shape (N, N).
+        tile_noise: How much of it is found again.
+    """
+
+    fewest_pixels: int
+    least: float
+    most: float
+    edge: float
+    core: float
+    blur_sigma: float
+    tile: F32Array
+    tile_noise: float
+
+
+def grain_rules() -> GrainRules:
+    """Return the rules by which noise is found and grain made."""
+    return GrainRules(_FEWEST_PIXELS, _LEAST, _MOST, _EDGE, _CORE, 1.0, *_tile())
+
+
+def tile_offset(seed: int) -> tuple[int, int]:
+    """Return the row and column of the tile at which the grain of a seed has a plane's first sample."""
+    down, right = np.random.Generator(np.random.PCG64(seed)).integers(_TILE_PX, size=2)
+    return int(down), int(right)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from lipwise_ray.media.area_average import AreaAverage, area_weights
 from lipwise_ray.media.grain import Grain, around, noise_of, with_grain
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array, yuv_from_bgr
@@ -25,7 +26,7 @@ Kernel = Literal["cubic", "linear"]
 """Kernels by which images are resampled. A face that goes to the network and back loses a third of its fine detail by
 ``linear``, and little by ``cubic``."""
 
-_SMALLER = 0.8
+SMALLER = 0.8
 """Images that are made smaller than this share are averaged first: a kernel alone would skip pixels."""
 
 _MOST_AVERAGED = 8
@@ -33,6 +34,9 @@ _MOST_AVERAGED = 8
 _NOISE_MARGIN_PX = 8
 
 _ROUNDING = 1e-3
+
+FIRST_EDGE = -0.5
+"""Pixel number of the left and upper edge of an image, and how far its right and lower one are before its size."""
 
 _FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
@@ -113,7 +117,7 @@ def pixel_map(affine: F64Array) -> F64Array:
     return np.column_stack([affine[:, :2], centre])
 
 
-def _plane_map(to_stored: F64Array, shift_x: int, shift_y: int) -> F64Array:
+def plane_map(to_stored: F64Array, shift_x: int, shift_y: int) -> F64Array:
     """Return the map from crop pixel numbers to the pixel numbers of a plane.
 
     Chroma is sited on the left luma column and between luma rows, as H.264 and MPEG-2 have it.
@@ -171,12 +175,14 @@ def _sampled(
 ) -> list[PixelArray]:
     """Return a region of each of some planes, as it is stored."""
     to_stored = compose(canvas.to_stored(), to_shown)
-    times = 1 if kernel == "linear" else min(_MOST_AVERAGED, max(1, int(scale_of(to_stored) / _SMALLER)))
+    times = oversampling(to_stored, kernel)
+    if times > 1 and is_upright(to_stored):
+        return _upright(frame, canvas, to_stored, size_px, planes)
     side, finer = size_px * times, to_stored * np.array([1 / times, 1 / times, 1])
     crops = [
         cv2.warpAffine(
             plane_array(frame, plane),
-            _plane_map(finer, *canvas.format.shifts(plane)),
+            plane_map(finer, *canvas.format.shifts(plane)),
             (side, side),
             flags=_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
@@ -186,6 +192,32 @@ def _sampled(
     if times > 1:
         crops = [cv2.resize(crop, (size_px, size_px), interpolation=cv2.INTER_AREA) for crop in crops]
     return crops
+
+
+def oversampling(to_stored: F64Array, kernel: Kernel) -> int:
+    """Return the samples a pixel of a crop, in each direction, that are averaged so that none of the frame is skipped.
+
+    Args:
+        to_stored: Map from the crop to the stored frame, shape (2, 3).
+        kernel: Kernel of the samples; only ``cubic`` ones are averaged.
+    """
+    return 1 if kernel == "linear" else min(_MOST_AVERAGED, max(1, int(scale_of(to_stored) / SMALLER)))
+
+
+def is_upright(affine: F64Array) -> bool:
+    """Tell whether a map of shape (2, 3) makes rows and columns of rows and columns, or of columns and rows."""
+    (xx, xy), (yx, yy) = affine[:, :2]
+    return bool((xy == yx == 0) or (xx == yy == 0))
+
+
+def _upright(frame: VideoFrame, canvas: Canvas, to_stored: F64Array, size_px: int, planes: range) -> list[PixelArray]:
+    """Return the averages of a region's pixels in each of some planes, where it lies as the planes' rows do."""
+    maps = {shifts: plane_map(to_stored, *shifts) for shifts in dict.fromkeys(map(canvas.format.shifts, planes))}
+    rows = np.concatenate(list(maps.values()))
+    weights = iter(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px))
+    averages = {shifts: AreaAverage(next(weights), next(weights)) for shifts in maps}
+    crops = [averages[canvas.format.shifts(plane)](plane_array(frame, plane)) for plane in planes]
+    return [np.maximum(crop.T if to_stored[0, 0] == 0 else crop, 0) for crop in crops]
 
 
 def write_region(
@@ -213,20 +245,20 @@ def write_region(
     """
     to_stored = compose(canvas.to_stored(), to_shown)
     scale = scale_of(to_stored)
-    if kernel == "cubic" and scale < _SMALLER:
+    if kernel == "cubic" and scale < SMALLER:
         side = max(2, round(len(image_bgr) * scale))
         to_stored = to_stored * np.array([len(image_bgr) / side, len(image_bgr) / side, 1])
-        image_bgr, weight = _averaged(image_bgr, side), None if weight is None else _averaged(weight, side)
+        image_bgr, weight = shrunk(image_bgr, side), None if weight is None else shrunk(weight, side)
     size_px = image_bgr.shape[0]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
     yuv = cv2.split(cv2.transform(image_bgr, np.column_stack([matrix, offset])))
     opacity = np.ones((size_px, size_px), np.float32) if weight is None else weight
-    extent_px = _extent(opacity)
+    extent_px = shown_part(opacity)
     peak = float((1 << canvas.format.bits) - 1)
     for plane in range(canvas.format.planes):
         target = plane_array(frame, plane)
-        to_plane = _plane_map(to_stored, *canvas.format.shifts(plane))
-        window = _window(to_plane, extent_px, target)
+        to_plane = plane_map(to_stored, *canvas.format.shifts(plane))
+        window = touched(to_plane, extent_px, target)
         if window is None:
             continue
         rows, columns = window
@@ -236,8 +268,11 @@ def write_region(
         fresh = np.asarray(
             cv2.warpAffine(samples, shifted, extent, flags=_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE), np.float32
         )
-        nearest = cv2.INTER_NEAREST if weight is None else cv2.INTER_LINEAR
-        alpha = np.minimum(np.asarray(cv2.warpAffine(opacity, shifted, extent, flags=nearest, borderValue=0)), 1)
+        if weight is None:
+            alpha = _covered(shifted, extent, size_px)
+        else:
+            alpha = np.asarray(cv2.warpAffine(opacity, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0))
+            alpha = np.minimum(alpha, 1, dtype=np.float32)
         old = target[rows, columns].astype(np.float32)
         if grain is not None and not plane:
             fresh = with_grain(fresh, alpha, peak, grain, rows.start, columns.start)
@@ -257,8 +292,8 @@ def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: 
         weight: Opacity in [0, 1], shape (S, S).
     """
     target = plane_array(frame, 0)
-    to_plane = _plane_map(compose(canvas.to_stored(), to_shown), 0, 0)
-    window = _window(to_plane, _extent(weight), target)
+    to_plane = plane_map(compose(canvas.to_stored(), to_shown), 0, 0)
+    window = touched(to_plane, shown_part(weight), target)
     if window is None:
         return None
     rows, columns = window
@@ -280,7 +315,33 @@ def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) 
     return np.asarray(np.sqrt(light) + black + (1 - alpha) * dark, np.float32)
 
 
-def _averaged(image: F32Array, side: int) -> F32Array:
+def _covered(to_plane: F64Array, extent: tuple[int, int], size_px: int) -> F32Array:
+    """Return 1 where a pixel's centre lies in a crop and 0 elsewhere; one on its left or upper edge does.
+
+    Args:
+        to_plane: Map from the crop's pixel numbers to the plane's, shape (2, 3).
+        extent: Width and height of the part of the plane.
+        size_px: Side of the crop.
+    """
+    inverse = inverted(to_plane)
+    x, y = np.arange(extent[0]), np.arange(extent[1])[:, None]
+    within = np.ones((), np.bool_)
+    for along_x, along_y, offset in inverse:
+        # Terms that are 0 are left out, so that an upright crop needs a row and a column alone.
+        place = offset + (along_y * y if along_y else 0) + (along_x * x if along_x else 0)
+        within = within & (place >= FIRST_EDGE) & (place < size_px + FIRST_EDGE)
+    return np.broadcast_to(within, extent[::-1]).astype(np.float32)
+
+
+def inverted(affine: F64Array) -> F64Array:
+    """Return the inverse of an affine map of shape (2, 3)."""
+    (a, b), (c, d) = affine[:, :2]
+    linear = np.array([[d, -b], [-c, a]], np.float64) / (a * d - b * c) + 0.0
+    return np.column_stack([linear, -(linear @ affine[:, 2])])
+
+
+def shrunk(image: F32Array, side: int) -> F32Array:
+    """Return a square image or mask at a smaller side, averaged."""
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
@@ -289,10 +350,10 @@ def scale_of(affine: F64Array) -> float:
     return float(np.sqrt(abs(np.linalg.det(affine[:, :2]))))
 
 
-_Extent = tuple[int, int, int, int]
+Extent = tuple[int, int, int, int]
 
 
-def _extent(opacity: F32Array) -> _Extent | None:
+def shown_part(opacity: F32Array) -> Extent | None:
     """Return the first and last column and row where a mask shows anything, None where it shows nothing."""
     columns, rows = (np.flatnonzero(opacity.any(axis=axis)) for axis in (0, 1))
     if not len(rows):
@@ -300,7 +361,7 @@ def _extent(opacity: F32Array) -> _Extent | None:
     return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
 
 
-def _window(to_plane: F64Array, extent: _Extent | None, target: PixelArray) -> tuple[slice, slice] | None:
+def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> tuple[slice, slice] | None:
     """Return the rows and columns of a plane that such a part of a crop can touch, None when there are none.
 
     They have a margin, because noise is measured by what surrounds it.

@@ -26,6 +26,7 @@ from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.hdr import NO_HDR, hdr_of
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
+from lipwise_ray.media.planes import Planes
 from lipwise_ray.media.probe import VideoInfo, extras_of
 from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
 from lipwise_ray.media.verify import check_segment
@@ -176,6 +177,7 @@ def render_chunk(
     parser: FaceMasker | None,
     occluder: FaceMasker | None,
     upscaler: ModelFaces | None,
+    planes: Planes,
     target: Path,
     attempt: str,
     threads: ThreadBudget,
@@ -198,6 +200,7 @@ def render_chunk(
         parser: Keeps hair, glasses and the like out of a face's mask; None for none.
         occluder: Keeps things in front of a face out of its mask; None compares it with the frames around.
         upscaler: Enlarges finished frames; None keeps their size.
+        planes: Reads faces from frames and lays them over.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
         threads: Of the decoder and the encoder.
@@ -223,6 +226,7 @@ def render_chunk(
         landmarker=landmarker,
         maskers=[one for one in (parser, occluder) if one is not None],
         compares=occluder is None and has_occlusion(settings),
+        planes=planes,
     )
     # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
     around = renderer.around if lipsync is not None else 0

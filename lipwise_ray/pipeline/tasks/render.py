@@ -45,6 +45,7 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             parser=None if is_filmed else models.of(PARSER, request),
             occluder=None if is_filmed else models.of(OCCLUDER, request),
             upscaler=models.of(UPSCALER, request),
+            planes=models.planes,
             target=temporary,
             attempt=uuid.uuid4().hex[:12],
             threads=context.threads,

@@ -1,0 +1,160 @@
+"""Copies to a device and back: through pinned memory, on a stream a thread, and waited for where they are needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import numpy as np
+import torch
+
+from lipwise_ray.lipsync import device_sampling as sampling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lipwise_ray.values import F32Array, PixelArray
+
+Rectangle: TypeAlias = "tuple[slice, slice]"
+"""Rows and columns of a plane."""
+
+
+class DeviceImage:
+    """An image of a batch on a device; the batch's copy to this machine's memory is waited for when it is needed.
+
+    Args:
+        batch: The batch.
+        number: The image's in it.
+    """
+
+    def __init__(self, batch: _Batch, number: int) -> None:
+        self._batch = batch
+        self._number = number
+
+    def host(self) -> F32Array:
+        """Return it in this machine's memory."""
+        if self._batch.done is not None:
+            self._batch.done.synchronize()
+        return cast("F32Array", self._batch.copy[self._number].numpy())
+
+    def on_device(self) -> Tensor:
+        """Return the image for use on the current stream."""
+        image = self._batch.images[self._number]
+        if self._batch.done is not None:
+            stream = torch.cuda.current_stream(image.device)
+            stream.wait_event(self._batch.done)
+            image.record_stream(stream)
+        return image
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Images on a device, their copy, and the event after which it is there; none where the two are one."""
+
+    images: Tensor
+    copy: Tensor
+    done: torch.cuda.Event | None
+
+
+def device_images(images: Tensor) -> list[DeviceImage]:
+    """Return the images of a batch; their copy to this machine's memory begins.
+
+    Args:
+        images: Shape (B, ...), float32.
+    """
+    batch = _Batch(images, images, None)
+    if images.is_cuda:
+        batch = _Batch(images, *_begun(images))
+    return [DeviceImage(batch, number) for number in range(len(images))]
+
+
+def _begun(values: Tensor) -> tuple[Tensor, torch.cuda.Event]:
+    """Begin a copy of values to this machine's memory; the event tells when they are there."""
+    memory, done = torch.empty(values.shape, dtype=values.dtype, pin_memory=True), torch.cuda.Event()
+    memory.copy_(values, non_blocking=True)
+    done.record()
+    return memory, done
+
+
+class DeviceCopies:
+    """Copies between frames and a device.
+
+    Args:
+        device: The device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._streams = threading.local()
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        """Compute without gradients, on this thread's own stream."""
+        with torch.inference_mode():
+            if self.device.type != "cuda":
+                yield
+                return
+            if not hasattr(self._streams, "own"):
+                self._streams.own = torch.cuda.Stream(self.device)
+            with torch.cuda.stream(self._streams.own):
+                yield
+
+    def uploaded(self, planes: Sequence[PixelArray], rectangles: Sequence[Rectangle]) -> sampling.Rectangles:
+        """Return rectangles of planes on the device: one copy for all."""
+        sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in rectangles]
+        counts = [height * width for height, width in sizes]
+        signed = torch.uint8 if planes[0].itemsize == 1 else torch.int16
+        memory = torch.empty(sum(counts), dtype=signed, pin_memory=self.device.type == "cuda")
+        flat, begins = memory.numpy().view(planes[0].dtype), np.cumsum([0, *counts])
+        for plane, (rows, columns), begin, size in zip(planes, rectangles, begins, sizes, strict=False):
+            flat[begin : begin + size[0] * size[1]].reshape(size)[:] = plane[rows, columns]
+        return sampling.Rectangles(
+            memory.to(self.device, non_blocking=True),
+            *(
+                sampling.column(values, self.device)
+                for values in (
+                    begins[:-1].tolist(),
+                    [width for _, width in sizes],
+                    [columns.start for _, columns in rectangles],
+                    [rows.start for rows, _ in rectangles],
+                    [width for _, width in sizes],
+                    [height for height, _ in sizes],
+                )
+            ),
+        )
+
+    def images(self, images: Sequence[F32Array]) -> sampling.Rectangles:
+        """Return square images or masks of different sides on the device."""
+        sides = [len(image) for image in images]
+        padded = np.zeros((len(images), max(sides), max(sides)), np.float32)
+        for place, image in enumerate(images):
+            padded[place, : len(image), : len(image)] = image
+        return sampling.of_images(self.sent(padded), sides)
+
+    def sent(self, array: F32Array) -> Tensor:
+        """Return an array on the device."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True)
+
+    def downloaded(self, values: Tensor) -> PixelArray:
+        """Return values in this machine's memory; only this thread waits for them."""
+        if not values.is_cuda:
+            return values.numpy()
+        memory, done = _begun(values)
+        done.synchronize()
+        return memory.numpy()
+
+
+def packed(values: Tensor, source: sampling.Rectangles) -> Tensor:
+    """Return whole numbers of rectangles of different sizes one after the other, as their samples are stored."""
+    x = torch.arange(values.shape[2], device=values.device)
+    y = torch.arange(values.shape[1], device=values.device)[:, None]
+    count = len(source.flat)
+    is_in = (x < source.width) & (y < source.height)
+    at = torch.where(is_in, source.offset + y * source.stride + x, count)  # what is in none goes behind the last
+    flat = torch.empty(count + 1, dtype=source.flat.dtype, device=values.device)
+    flat[at.flatten()] = values.to(torch.int32).to(source.flat.dtype).flatten()
+    return flat[:count]

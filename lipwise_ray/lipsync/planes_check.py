@@ -1,0 +1,115 @@
+"""A check that a device's `Planes` do what OpenCV's do on this machine: seeded frames are rendered by both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import av
+import cv2
+import numpy as np
+
+from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+from lipwise_ray.lipsync.model import Passthrough
+from lipwise_ray.lipsync.renderer import Renderer
+from lipwise_ray.media.pixels import plane_array, working_format
+from lipwise_ray.media.planes import HostPlanes, Planes
+from lipwise_ray.media.region import Canvas
+from lipwise_ray.values import ColorTags, PixelArray, Size
+
+_SIZE = Size(320, 240)
+_FORMATS = ("yuv420p", "yuv422p10le")
+_SIDES_PX = (50, 130, 210)
+_CROP_PX = 64
+_BLEND = Blend("soft", 0.1, "cubic", match_light=False, linear_light=True, grain=True, align=True)
+_MOST_LEVELS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlanesChoice:
+    """Planes that are used, and why.
+
+    Attributes:
+        planes: The device's, or OpenCV's where those are of no use.
+        is_device: True for the device's.
+        reason: Says in a sentence what was found.
+    """
+
+    planes: Planes
+    is_device: bool
+    reason: str
+
+
+def planes_for(device: str) -> PlanesChoice:
+    """Return the planes of a worker: a GPU's where they agree with OpenCV's.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+    if not device.startswith("cuda"):
+        return PlanesChoice(HostPlanes(), is_device=False, reason="faces are cropped on the CPU: there is no GPU")
+
+    def make() -> Planes:
+        from lipwise_ray.lipsync.device_planes import DevicePlanes
+
+        return DevicePlanes(device)
+
+    return choose_planes(make)
+
+
+def choose_planes(make: Callable[[], Planes]) -> PlanesChoice:
+    """Return a device's planes if they render seeded frames as OpenCV does, to a level; else OpenCV's.
+
+    Args:
+        make: Makes the device's.
+    """
+    host = HostPlanes()
+    try:
+        planes = make()
+        levels = max(_most_levels(planes, host, name) for name in _FORMATS)
+    except (RuntimeError, ImportError, OSError) as error:  # torch's are RuntimeErrors, out of memory too
+        first_line = (str(error).splitlines() or [""])[0]
+        return PlanesChoice(host, is_device=False, reason=f"faces are cropped on the CPU: {first_line}")
+    if levels > _MOST_LEVELS:
+        reason = f"faces are cropped on the CPU: the device's frames differ by {levels} levels, at most 1 may be"
+        return PlanesChoice(host, is_device=False, reason=reason)
+    reason = f"faces are cropped and blended on the device; levels between its frames and the CPU's: {levels}"
+    return PlanesChoice(planes, is_device=True, reason=reason)
+
+
+def _most_levels(planes: Planes, host: Planes, name: str) -> int:
+    """Return the most levels of 8 bits by which frames differ that the two have rendered."""
+    canvas = Canvas(_SIZE, working_format(name), ColorTags(matrix=6))
+    unit = 1 << (canvas.format.bits - 8)
+    most = 0
+    for one, other in zip(_rendered(planes, canvas), _rendered(host, canvas), strict=True):
+        most = max(most, *(int(np.abs(a.astype(int) - b.astype(int)).max()) for a, b in zip(one, other, strict=True)))
+    return -(-most // unit)
+
+
+def _rendered(planes: Planes, canvas: Canvas) -> list[list[PixelArray]]:
+    renderer = Renderer(Passthrough(_CROP_PX, len(_SIDES_PX)), canvas, _BLEND, planes=planes)
+    return [
+        [plane_array(frame, plane).copy() for plane in range(canvas.format.planes)]
+        for frame in renderer.render(_jobs(canvas))
+    ]
+
+
+def _jobs(canvas: Canvas) -> Iterator[FrameJob]:
+    """Yield a frame a size of face, the second head leaning, with grain on them."""
+    for number, side_px in enumerate(_SIDES_PX):
+        rng = np.random.default_rng(number)
+        frame = av.VideoFrame(canvas.size.width, canvas.size.height, canvas.format.name)
+        for plane in range(canvas.format.planes):
+            samples = plane_array(frame, plane)
+            coarse = rng.uniform(90, 160, (6, 8)).astype(np.float32)
+            values = cv2.resize(coarse, samples.shape[::-1], interpolation=cv2.INTER_CUBIC)
+            values += 0 if plane else 3 * rng.standard_normal(samples.shape).astype(np.float32)
+            samples[:] = np.rint(values * (1 << (canvas.format.bits - 8)))
+        left, top = 20.25 + 9 * number, 15.5
+        box = np.array([left, top, left + side_px, top + side_px], np.float32)
+        points = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]]) * side_px + box[:2]
+        points[::2, 1] += (number % 2) * 0.06 * side_px
+        mel = np.zeros((80, 16), np.float32)
+        target = FaceTarget(0, box, points.astype(np.float32), mel, opacity=1 - 0.3 * (number == 1))
+        yield FrameJob(frame, (target,), source=number * 100, number=number * 100)

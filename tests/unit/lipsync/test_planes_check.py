@@ -1,0 +1,125 @@
+"""A renderer with a device's planes, and whether they may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lipwise_ray.lipsync.device_planes import DevicePlanes
+from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+from lipwise_ray.lipsync.model import Passthrough
+from lipwise_ray.lipsync.planes_check import choose_planes, planes_for
+from lipwise_ray.lipsync.renderer import Renderer
+from lipwise_ray.media.pixels import planar_format, plane_array
+from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes
+from lipwise_ray.media.region import Canvas
+from lipwise_ray.synth.clips import ClipSpec, draw_frame
+from lipwise_ray.values import ColorTags, Size
+
+SPEC = ClipSpec(size=Size(320, 240))
+SHAPE = planar_format("yuv420p")
+assert SHAPE is not None
+CANVAS = Canvas(SPEC.size, SHAPE, ColorTags(matrix=6))
+FULL = Blend("soft", 0.1, "cubic", match_light=True, linear_light=True, grain=True, align=False)
+MEL = np.zeros((80, 16), np.float32)
+BOXES = np.array([[20, 120, 80, 180], [150, 20, 310.5, 180.5]], np.float32)
+
+
+class Softer(Passthrough):
+    """Halves the contrast of every face."""
+
+    def __call__(self, faces_bgr: Any, mels: Any) -> Any:
+        del mels
+        return np.asarray(0.25 + faces_bgr / 2, np.float32)
+
+
+class Twice:
+    """A restorer of twice the size."""
+
+    size_px, scale, batch_faces, space = 48, 2, 3, "crop"
+
+    def __call__(self, faces_bgr: Any) -> Any:
+        return faces_bgr.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def _jobs(boxes: Any) -> Iterator[FrameJob]:
+    points = np.array([[20, 22], [40, 22], [30, 35], [22, 46], [38, 46]], np.float32)
+    for number in range(11):
+        shown = boxes if number % 4 else boxes[:1]
+        faces = [FaceTarget(k, box + 0.3 * number, points + box[:2], MEL, 0.7) for k, box in enumerate(shown)]
+        yield FrameJob(draw_frame(SPEC, number), tuple(faces), source=number, number=number)
+
+
+def _rendered(planes: Planes, *, restorer: Any = None, blend: Blend = FULL) -> list[list[Any]]:
+    renderer = Renderer(Softer(64, 4), CANVAS, blend, restorer=restorer, planes=planes)
+    return [[plane_array(frame, plane).copy() for plane in range(3)] for frame in renderer.render(_jobs(BOXES))]
+
+
+@pytest.mark.parametrize("restorer", [None, Twice()])
+@pytest.mark.parametrize("blend", [FULL, replace(FULL, mask="box", align=True, linear_light=False)])
+def test_frames_are_the_same_to_a_level(restorer: Any, blend: Blend) -> None:
+    """Light, grain, fades, a restorer: the device's frames are OpenCV's to a level, and outside of the faces equal."""
+    both = (HostPlanes(), DevicePlanes("cpu", 5))
+    frames, device = (_rendered(planes, restorer=restorer, blend=blend) for planes in both)
+    for number, (one, other) in enumerate(zip(frames, device, strict=True)):
+        for a, b in zip(one, other, strict=True):
+            assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+        filmed = plane_array(draw_frame(SPEC, number), 0)
+        assert not np.array_equal(other[0], filmed)
+        assert np.array_equal(other[0][200:], filmed[200:])
+        assert np.array_equal(other[0][:, 95:140], filmed[:, 95:140])
+
+
+def test_frames_do_not_depend_on_how_many_faces_are_read_together() -> None:
+    """One face a call or many: the same pixels, to the bit, so that chunks do not show."""
+    one, many = (_rendered(DevicePlanes("cpu", size)) for size in (1, 7))
+    assert all(np.array_equal(a, b) for pair in zip(one, many, strict=True) for a, b in zip(*pair, strict=True))
+
+
+def test_a_device_that_agrees_is_used() -> None:
+    """Where its frames are OpenCV's, the device's planes are taken."""
+    made = DevicePlanes("cpu")
+    choice = choose_planes(lambda: made)
+    assert (choice.planes is made, choice.is_device) == (True, True)
+
+
+def test_a_worker_without_a_gpu_uses_opencv() -> None:
+    """On a CPU OpenCV is the faster one, and where torch has no GPU there is an answer, not an error."""
+    import torch
+
+    assert isinstance(planes_for("cpu").planes, HostPlanes)
+    assert planes_for("cuda").is_device == torch.cuda.is_available()
+
+
+class Shifted(DevicePlanes):
+    """Lays everything a quarter of a pixel further to the right."""
+
+    def write(self, canvas: Any, layers: Sequence[FaceLayer], **rules: Any) -> None:
+        aside = np.array([[0, 0, 0.25], [0, 0, 0]])
+        moved = [replace(one, view=replace(one.view, to_shown=one.view.to_shown + aside)) for one in layers]
+        super().write(canvas, moved, **rules)
+
+
+def _broken() -> Planes:
+    raise RuntimeError("CUDA error: no kernel image is available\nfor this device")
+
+
+def _without_torch() -> Planes:
+    raise ImportError("No module named 'torch'")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(lambda: Shifted("cpu"), "levels"), (_broken, "no kernel image"), (_without_torch, "No module named")],
+)
+def test_a_device_that_does_not_is_not(make: Any, says: str) -> None:
+    """Where a device fails, or moves faces by a part of a pixel, OpenCV stays, and a line says why."""
+    choice = choose_planes(make)
+    assert isinstance(choice.planes, HostPlanes)
+    assert not choice.is_device
+    assert says in choice.reason
+    assert "\n" not in choice.reason
