@@ -77,7 +77,8 @@ def test_chunks_score_like_the_whole(tmp_path: Path) -> None:
     for frames in (7, 100):
         folder = tmp_path / str(frames)
         folder.mkdir()
-        report = dub(folder, [_row(end=4.0, length="shortest")], *TINY, LOSSLESS, JUDGED, f"score.stride={STRIDE}", f"chunk.frames={frames}")
+        told = (*TINY, LOSSLESS, JUDGED, f"score.stride={STRIDE}", f"chunk.frames={frames}")
+        report = dub(folder, [_row(end=4.0, length="shortest")], *told)
         assert report.done == 1, report.outcomes
         found.append(_results(folder)["presenter"]["sync"])
         assert not list(folder.glob("out.state/jobs/*/scores/*"))
