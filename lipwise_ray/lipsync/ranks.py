@@ -1,4 +1,4 @@
-"""Order statistics of a few images, pixel by pixel."""
+"""Order statistics: of a few images, pixel by pixel, and of a few rows of many numbers."""
 
 from __future__ import annotations
 
@@ -34,6 +34,20 @@ def median(planes: Sequence[F32Array]) -> F32Array:
         return ranked(planes, middle)
     below, above = _by_rank(planes, (middle - 1, middle))
     return np.asarray((below + above) / 2, np.float32)
+
+
+def median_of_rows(rows: F32Array) -> F32Array:
+    """Return the median of each row, shape (N,).
+
+    Args:
+        rows: At least one number in each, shape (N, K).
+    """
+    count = rows.shape[1]
+    middle = count // 2
+    ordered = np.partition(rows, middle, axis=1)
+    if count % 2:
+        return ordered[:, middle]
+    return (ordered[:, :middle].max(axis=1) + ordered[:, middle]) / 2
 
 
 def _by_rank(planes: Sequence[F32Array], ranks: tuple[int, ...]) -> list[F32Array]:
