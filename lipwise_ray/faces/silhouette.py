@@ -79,5 +79,5 @@ def _edges() -> tuple[I64Array, I64Array, I64Array]:
         for begin, end in zip(corners, [*corners[1:], corners[0]], strict=True):
             found.setdefault((min(begin, end), max(begin, end)), []).append((number, 1 if begin < end else -1))
     nobody = (len(triangles()), 0)
-    pairs = np.array([(sides + [nobody])[:2] for sides in found.values()], np.int64)
+    pairs = np.array([[*sides, nobody][:2] for sides in found.values()], np.int64)
     return np.array(list(found), np.int64).T.copy(), pairs[..., 0].T.copy(), pairs[..., 1].T.copy()

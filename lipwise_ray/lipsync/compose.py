@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -153,7 +153,7 @@ def _at(rays: F32Array, across: F32Array, down: F32Array) -> F32Array:
         across: Of the columns, from where rays begin, shape (columns,).
         down: Of the rows, shape (rows,).
     """
-    far, angle = cv2.cartToPolar(*np.broadcast_arrays(across[None, :], down[:, None]))
+    far, angle = cv2.cartToPolar(np.tile(across, (len(down), 1)), np.repeat(down[:, None], len(across), axis=1))
     angle *= np.float32(_ANGLES / (2 * np.pi))
     whole = np.concatenate([rays, rays[:1]])
     return np.asarray(cv2.remap(whole, far, angle, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
@@ -271,4 +271,4 @@ def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:
 
 def _smoothstep(x: _Floats) -> _Floats:
     t = np.minimum(np.maximum(x, 0), 1)
-    return t * t * (3 - 2 * t)
+    return cast("_Floats", t * t * (3 - 2 * t))

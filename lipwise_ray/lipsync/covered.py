@@ -31,8 +31,8 @@ _FEWEST = 5
 _VIEW = (TEMPLATE / TEMPLATE_PX - [0.2, 0.4]) / 0.6
 _EYES_PX = float(np.linalg.norm(_VIEW[1] - _VIEW[0])) * VIEW_PX
 _NEAR_MIDDLE = slice(round(VIEW_PX / 2 - 0.85 * _EYES_PX), round(VIEW_PX / 2 + 0.85 * _EYES_PX))
-_ROWS, _COLUMNS = np.ogrid[:VIEW_PX, :VIEW_PX]
-_ROWS, _COLUMNS = _ROWS + 0.5, _COLUMNS + 0.5
+_COLUMNS = np.arange(VIEW_PX)[None, :] + 0.5
+_ROWS = _COLUMNS.T
 _STEP_PX, _MOST_FINER = 3.0, 4
 """A view is sampled every so many pixels of the frame, and then averaged: it is blurred anyway."""
 
@@ -145,26 +145,42 @@ def covered(face: FilmedFace, around: Sequence[FilmedFace]) -> F32Array:
     nothing = np.zeros((VIEW_PX, VIEW_PX), np.float32)
     if len(around) < _FEWEST or abs(face.yaw) > _MOST_YAW_DEG:
         return nothing
-    usual_points = np.median([one.points for one in around], axis=0)
+    ordered_points = np.sort(np.stack([one.points for one in around]), axis=0)
+    usual_points = (ordered_points[(len(around) - 1) // 2] + ordered_points[len(around) // 2]) / 2
     motion_px = float(np.abs(face.points - usual_points).max())
     if motion_px > _MOST_MOTION_PX:
         return nothing
-    lights = [one.light for one in around]
+    things = _things(face, [one.light for one in around], motion_px)
+    return nothing if things is None else np.asarray(cv2.GaussianBlur(things, (0, 0), _SOFT_PX), np.float32)
+
+
+def _things(face: FilmedFace, lights: Sequence[F32Array], motion_px: float) -> F32Array | None:
+    """Return what is in front of a lower face as 1 and the rest as 0, shape (S, S); None where nothing is.
+
+    Args:
+        face: The face.
+        lights: The light of it and of those around.
+        motion_px: How far it may be from where it usually is.
+    """
     usual = median(lights)
-    spread = _usual_spread(lights, usual)
     here = np.asarray(face.light - _level(face.light - usual, face.points), np.float32)
-    # In most faces there is nothing. The search for where it fits best is what takes time, and then the mask.
-    strong = _difference(here, usual) - spread > _STRONG
-    if np.count_nonzero(strong) < _FEWEST_SURE:
-        return nothing
+    # In most faces there is nothing. So what takes time comes after what rules it out: the spread among the others, the
+    # mask, and last the search for where it fits best.
+    difference, can_be = _difference(here, usual), face.beside_mouth
+    if _count(can_be & (difference > _STRONG)) < _FEWEST_SURE:
+        return None
+    spread = _usual_spread(lights, usual)
+    can_be &= difference - spread > _STRONG
+    if _count(can_be) < _FEWEST_SURE:
+        return None
     opacity = face.opacity
+    if _count(_opened(can_be & (opacity > _INSIDE))) < _FEWEST_SURE:
+        return None
     can_be = (opacity > _INSIDE) & face.beside_mouth
-    if _opened(strong & can_be).sum() < _FEWEST_SURE:
-        return nothing
     apart = _least_difference(here, usual, face, _PLAY_PX + round(motion_px)) - spread
     sure = _opened((apart > _STRONG) & can_be)
-    if sure.sum() < _FEWEST_SURE:
-        return nothing
+    if _count(sure) < _FEWEST_SURE:
+        return None
     edge = max(_WEAK, _EDGE * float(np.median(apart[sure])))
     widest = widest_lower_face(np.asarray(face.points, np.float32), np.eye(2, 3), VIEW_PX)
     count, labels = cv2.connectedComponents(((apart > edge) & (widest > _ON_FACE)).astype(np.uint8))
@@ -174,8 +190,8 @@ def covered(face: FilmedFace, around: Sequence[FilmedFace]) -> F32Array:
     enough &= np.bincount(parts[rim], minlength=count) >= _FEWEST_ENTERING
     enough[0] = False
     if not enough.any():
-        return nothing
-    return np.asarray(cv2.GaussianBlur(enough[parts].astype(np.float32), (0, 0), _SOFT_PX), np.float32)
+        return None
+    return enough[parts].astype(np.float32)
 
 
 def _light(face_bgr: F32Array) -> F32Array:
@@ -202,6 +218,10 @@ def _largest(apart: F32Array) -> F32Array:
 
 def _difference(here: F32Array, usual: F32Array) -> F32Array:
     return np.asarray(cv2.boxFilter(_largest(here - usual), -1, (_WINDOW_PX, _WINDOW_PX)), np.float32)
+
+
+def _count(mask: BoolArray) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _opened(mask: BoolArray) -> BoolArray:

@@ -156,5 +156,7 @@ def _light(image: F32Array, places: F64Array, sigma_px: float) -> F32Array:
     soft = cv2.GaussianBlur(image[rows, columns], (0, 0), sigma_px)
     at -= np.array([columns.start, rows.start], np.float32)
     nothing = (float("nan"),) * 3
-    found = cv2.remap(soft, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=nothing)
+    found = cv2.remap(
+        soft, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=nothing
+    )
     return np.asarray(np.log(np.maximum(found, 0) + np.float32(_FLOOR)), np.float32)

@@ -13,6 +13,7 @@ from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, timed
 from lipwise_ray.lipsync.compose import jaw_mask, light_shift, paste_mask, relit
 from lipwise_ray.lipsync.drafts import LIGHT_RADIUS, FaceDraft, FrameDraft, same_face
+from lipwise_ray.lipsync.fading import copied
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
 from lipwise_ray.lipsync.measures import Measures
@@ -22,7 +23,7 @@ from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.steadying import Strength
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
-from lipwise_ray.media.pixels import plane_array, sample_bytes
+from lipwise_ray.media.pixels import sample_bytes
 from lipwise_ray.media.region import (
     Canvas,
     box_to_shown,
@@ -309,7 +310,7 @@ class Renderer:
         for item in items:
             begin = time.perf_counter()
             job, measures = item.job, self.measures
-            filmed = [measures.filmed(job, face.target, face.patch) for face in item.faces]
+            filmed = [measures.filmed(job, face) for face in item.faces]
             for face in item.faces:
                 self._lay(job, face)
             for face, before in zip(item.faces, filmed, strict=True):
@@ -319,8 +320,6 @@ class Renderer:
 
     def _lay(self, job: FrameJob, face: FaceDraft) -> None:
         """Lay a new face over the old one, and the restored one over that."""
-        planes = [plane_array(job.frame, plane) for plane in range(self._canvas.format.planes)]
-        filmed = [plane.copy() for plane in planes] if face.target.opacity < 1 else []
         noise = None
         if self._blend.grain and face.outline is not None:
             noise = noise_around(job.frame, self._canvas, face.to_shown, face.outline)
@@ -329,6 +328,8 @@ class Renderer:
         if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
             patches.append(self._restoration.output_patch(face.restorer_input, face.restored, face.share))
             face.restorer_input = face.restored = None
+        opacity = face.target.opacity
+        before = copied(job.frame, self._canvas, patches) if opacity < 1 else []
         for patch in patches:
             write_region(
                 job.frame,
@@ -340,6 +341,5 @@ class Renderer:
                 linear_light=self._blend.linear_light,
                 grain=grain,
             )
-        for plane, old in zip(planes, filmed, strict=bool(filmed)):
-            mixed = old + np.float32(face.target.opacity) * (plane.astype(np.float32) - old)
-            plane[:] = np.rint(mixed).astype(plane.dtype)
+        for part in before:
+            part.fade(opacity)
