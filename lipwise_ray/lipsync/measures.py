@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.align import at_size
-from lipwise_ray.lipsync.drafts import FaceDraft
 from lipwise_ray.lipsync.flicker import SIDE_PX, Flicker
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 from lipwise_ray.lipsync.restoration import Patch
 from lipwise_ray.lipsync.sharpness import Sharpness, side_px
 from lipwise_ray.lipsync.texture import Smoothness
-from lipwise_ray.media.pixels import yuv_from_bgr
 from lipwise_ray.media.region import Canvas, read_luma
 from lipwise_ray.values import F32Array
 
@@ -33,13 +30,11 @@ class OriginalFace:
     Attributes:
         patch: The new face; of it place and mask count.
         small: Luma by which flicker is measured.
-        dubbed: The same of the new face laid over it; None where only the finished frame tells.
         full: Luma by which sharpness is measured; None where it is not.
     """
 
     patch: Patch
     small: F32Array
-    dubbed: F32Array | None
     full: F32Array | None
 
 
@@ -52,9 +47,6 @@ class Measures:
 
     def __init__(self, canvas: Canvas) -> None:
         self._canvas = canvas
-        matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
-        # Of a level of 255, as `read_luma` has it.
-        self._luma_row = np.append(matrix[0], offset[0])[None] / np.float32(1 << (canvas.format.bits - 8))
         self.flicker, self.sharpness, self.smoothness = Flicker(), Sharpness(), Smoothness()
 
     def cropped(self, job: FrameJob, crop: F32Array) -> None:
@@ -62,26 +54,17 @@ class Measures:
         if not (job.outside or job.number % _EVERY):
             self.smoothness.add(crop)
 
-    def filmed(self, job: FrameJob, face: FaceDraft) -> OriginalFace:
+    def filmed(self, job: FrameJob, target: FaceTarget, patch: Patch) -> OriginalFace:
         """Return a face as it was filmed.
 
         Args:
             job: Its frame, in which the original face still is.
-            face: The face, whose new one is not laid over it yet.
+            target: The face.
+            patch: The new face.
         """
-        patch, opacity = face.patch, face.target.opacity
-        side = 0 if job.number % _EVERY else side_px(len(patch.image), patch.to_shown, opacity)
+        side = 0 if job.number % _EVERY else side_px(len(patch.image), patch.to_shown, target.opacity)
         full = self._luma(job.frame, patch, side) if side else None
-        if face.restored is not None:  # it is in an alignment of its own, and larger
-            return OriginalFace(patch, self._luma(job.frame, patch, SIDE_PX), None, full)
-        before, after = (cv2.transform(image, self._luma_row) for image in (face.crop, face.new))
-        weight = np.float32(opacity) if face.mask is None else np.float32(opacity) * face.mask
-        shown = np.asarray(before + weight * (after - before), np.float32)
-        small, dubbed = (
-            np.asarray(cv2.resize(plane, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.float32)
-            for plane in (before, shown)
-        )
-        return OriginalFace(patch, small, dubbed, full)
+        return OriginalFace(patch, self._luma(job.frame, patch, SIDE_PX), full)
 
     def add(self, job: FrameJob, target: FaceTarget, face: OriginalFace) -> None:
         """Take in a face that was laid over its frame.
@@ -91,8 +74,8 @@ class Measures:
             target: The face.
             face: The original one, of `filmed`.
         """
-        dubbed = self._luma(job.frame, face.patch, SIDE_PX) if face.dubbed is None else face.dubbed
-        self.flicker.add(target.track, job.number, job.source, np.stack([dubbed, face.small]), face.patch.mask)
+        images = np.stack([self._luma(job.frame, face.patch, SIDE_PX), face.small])
+        self.flicker.add(target.track, job.number, job.source, images, face.patch.mask)
         if face.full is not None:
             self.sharpness.add(self._luma(job.frame, face.patch, len(face.full)), face.full, face.patch.mask)
 

@@ -310,7 +310,7 @@ class Renderer:
         for item in items:
             begin = time.perf_counter()
             job, measures = item.job, self.measures
-            filmed = [measures.filmed(job, face) for face in item.faces]
+            filmed = [measures.filmed(job, face.target, face.patch) for face in item.faces]
             for face in item.faces:
                 self._lay(job, face)
             for face, before in zip(item.faces, filmed, strict=True):
