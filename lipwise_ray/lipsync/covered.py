@@ -155,7 +155,7 @@ def covered(face: FilmedFace, around: Sequence[FilmedFace]) -> F32Array:
 
 
 def _things(face: FilmedFace, lights: Sequence[F32Array], motion_px: float) -> F32Array | None:
-    """Return what is in front of a lower face as 1 and the rest as 0, shape (S, S); None where nothing is.
+    """Return the mask of things in front of a lower face, 1 and 0, shape (S, S); None without any.
 
     Args:
         face: The face.
