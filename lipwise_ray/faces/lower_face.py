@@ -85,8 +85,18 @@ def typical_lower_face(landmarks: F32Array, aspect: float = 1.0) -> F32Array:
         aspect: Width of a pixel over its height.
     """
     square = np.array([aspect, 1.0])
-    points = viewed(views((landmarks * square)[None]), LOWER_FACE)[0]
-    return np.asarray(points / square, np.float32)
+    return lower_face_in(views((landmarks * square)[None])[0], aspect)
+
+
+def lower_face_in(view: F64Array, aspect: float = 1.0) -> F32Array:
+    """Return the points of the mesh as a view of a typical head shows them, shape (M, 2), in the frame's pixels.
+
+    Args:
+        view: One of `shape.views`, of points in square pixels, shape (2, 4).
+        aspect: Width of a pixel over its height.
+    """
+    points = viewed(view[None], LOWER_FACE)[0]
+    return np.asarray(points / np.array([aspect, 1.0]), np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -116,9 +126,16 @@ def inside(points: F32Array) -> F64Array:
     Args:
         points: Of the mesh, shape (M, 2).
     """
+    return np.asarray(_inner_weights() @ points, np.float64)
+
+
+@lru_cache(maxsize=1)
+def _inner_weights() -> F64Array:
     side, middle = len(_SIDE), len(_MIDDLE)
-    lips = points[[_CORNER, side + _UPPER, side + _LOWER, side + middle + _CORNER]]
-    return np.asarray((lips.mean(axis=0) + points.mean(axis=0)) / 2, np.float64)
+    lips = [_CORNER, side + _UPPER, side + _LOWER, side + middle + _CORNER]
+    weights = np.full(len(LOWER_FACE), 0.5 / len(LOWER_FACE))
+    weights[lips] += 0.5 / len(lips)
+    return weights
 
 
 def axes(points: F32Array | F64Array) -> F64Array:
@@ -131,7 +148,8 @@ def axes(points: F32Array | F64Array) -> F64Array:
         Shape (3, 2); the last one is as long as the head is turned away, and points to where its profile is.
     """
     found = _from_points() @ points
-    return np.asarray(found[:3] / np.linalg.norm(found[:2], axis=1).max(), np.float64)
+    lengths = (found[:2] * found[:2]).sum(axis=1)
+    return np.asarray(found[:3] / np.sqrt(lengths.max()), np.float64)
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from lipwise_ray.values import F32Array, F64Array
@@ -17,6 +19,8 @@ _MODEL = np.array(
 )
 """Eyes, nose and mouth corners of a typical head: right, down, towards the viewer; its eyes are 1 apart."""
 
+_FROM_MODEL = np.linalg.pinv(_MODEL).T
+_FLAT = 1e-9
 _LEAST_PX = 1e-3
 _PLAIN, _ABSURD = 0.12, 0.30
 """Real faces stay below the former, also turned to a side and 30 px small; what lies beyond the latter is none."""
@@ -49,11 +53,31 @@ def views(landmarks: F32Array | F64Array) -> F64Array:
         pixels, shape (N, 2, 4).
     """
     points = landmarks.astype(np.float64)
-    centre = points.mean(axis=1)
-    free = np.einsum("im,nmk->nki", np.linalg.pinv(_MODEL), points - centre[:, None])
-    left, sizes, right = np.linalg.svd(free, full_matrices=False)
-    nearest = sizes.mean(axis=1)[:, None, None] * (left @ right)  # turned and scaled, and nothing else
-    return np.concatenate([nearest, centre[:, :, None]], axis=2)
+    centre = points.sum(axis=1) / len(_MODEL)
+    free = (points - centre[:, None]).transpose(0, 2, 1) @ _FROM_MODEL
+    return np.concatenate([_turned_and_scaled(free), centre[:, :, None]], axis=2)
+
+
+def _turned_and_scaled(free: F64Array) -> F64Array:
+    """Return the nearest maps that turn and scale, and do nothing else, shape (N, 2, 3).
+
+    Args:
+        free: Any maps, of the same shape.
+
+    Source: the polar factor of a matrix, with the root of a 2x2 matrix by Cayley and Hamilton.
+    """
+    square = free @ free.transpose(0, 2, 1)
+    own, other, mixed = square[:, 0, 0], square[:, 1, 1], square[:, 0, 1]
+    product = np.sqrt(np.maximum(own * other - mixed * mixed, 0))  # of the singular values; their sum:
+    total = np.sqrt(own + other + 2 * product)
+    if (product <= _FLAT * total * total).any():  # points on a line have more than one answer
+        left, sizes, right = np.linalg.svd(free, full_matrices=False)
+        return np.asarray(sizes.mean(axis=1)[:, None, None] * (left @ right), np.float64)
+    # Half of their sum, times the inverse of the root: the root is (square + product) / total.
+    adjoint = np.empty_like(square)
+    adjoint[:, 0, 0], adjoint[:, 1, 1] = other + product, own + product
+    adjoint[:, 0, 1] = adjoint[:, 1, 0] = -mixed
+    return np.asarray((0.5 / product)[:, None, None] * (adjoint @ free), np.float64)
 
 
 def eyes_px(view: F64Array) -> float:
@@ -62,7 +86,8 @@ def eyes_px(view: F64Array) -> float:
     Args:
         view: One of `views`, shape (2, 4).
     """
-    return float(np.linalg.norm(view[:, :3]) / np.sqrt(2))
+    linear = view[:, :3].ravel()
+    return math.sqrt(float(linear @ linear) / 2)
 
 
 def downwards(view: F64Array) -> F64Array:
@@ -71,7 +96,7 @@ def downwards(view: F64Array) -> F64Array:
     Args:
         view: One of `views`, shape (2, 4).
     """
-    return view[:, 1] / max(float(np.linalg.norm(view[:, 1])), 1e-6)
+    return view[:, 1] / max(math.hypot(*view[:, 1]), 1e-6)
 
 
 def viewed(seen: F64Array, points: F64Array) -> F64Array:
@@ -81,7 +106,7 @@ def viewed(seen: F64Array, points: F64Array) -> F64Array:
         seen: Of `views`.
         points: In the head's coordinates, shape (M, 3).
     """
-    return np.einsum("mi,nki->nmk", points, seen[:, :, :3]) + seen[:, None, :, 3]
+    return points @ seen[:, :, :3].transpose(0, 2, 1) + seen[:, None, :, 3]
 
 
 def plausibility(landmarks: F32Array) -> F64Array:

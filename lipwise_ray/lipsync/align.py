@@ -59,8 +59,12 @@ def roll_degrees(landmarks: F32Array, aspect: float = 1.0) -> float:
 
 def inverse(affine: F64Array) -> F64Array:
     """Return the affine map that undoes one, shape (2, 3)."""
-    linear = np.linalg.inv(affine[:, :2])
-    return np.column_stack([linear, -linear @ affine[:, 2]]).astype(np.float64)
+    (a, b, x), (c, d, y) = affine.tolist()
+    whole = a * d - b * c
+    if not whole:
+        raise np.linalg.LinAlgError("Singular matrix")
+    back = [[d, -b, b * y - d * x], [-c, a, c * x - a * y]]
+    return np.array(back, np.float64) / whole
 
 
 def at_size(to_shown: F64Array, side_px: int, other_px: int) -> F64Array:

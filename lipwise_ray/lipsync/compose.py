@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, TypeVar, cast
 
 import cv2
 import numpy as np
 
-from lipwise_ray.faces.lower_face import axes, inside, jaw_shares, triangles, typical_lower_face
+from lipwise_ray.faces.lower_face import axes, inside, jaw_shares, typical_lower_face
 from lipwise_ray.faces.shape import views
+from lipwise_ray.faces.silhouette import reach
 from lipwise_ray.lipsync.align import inverse
 from lipwise_ray.lipsync.moved_jaw import LOWEST
-from lipwise_ray.media.region import pixel_map
+from lipwise_ray.lipsync.ranks import median_of_rows
 from lipwise_ray.values import F32Array, F64Array
 
 MaskKind = Literal["face", "soft", "box"]
+_Floats = TypeVar("_Floats", F32Array, F64Array)
 _TOP_SHARE = 0.40
 """Above this share of the crop's height the image stays: the network only redraws the lower half."""
 
-_RADIUS_PX, _ANGLES, _SOFT = 64, 192, 2
-_DISC_PX, _DISC_CENTRE = (2 * _RADIUS_PX, 2 * _RADIUS_PX), (_RADIUS_PX - 0.5, _RADIUS_PX - 0.5)
+_RADIUS_PX, _ANGLES = 64, 96
 _RAYS = np.stack([f(2 * np.pi * np.arange(_ANGLES) / _ANGLES) for f in (np.cos, np.sin)], axis=1)
-_UNROLL = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP | cv2.WARP_FILL_OUTLIERS
-_SUBPIXEL_BITS = 4
+_PLACES = np.arange(_RADIUS_PX, dtype=np.float32)
 _FADE, _FADE_UP = 0.22, 0.22
 """Shares of the way from a face's edge to its middle over which its mask fades, and so much more upwards: there it ends
 on the face."""
@@ -42,6 +43,8 @@ _BAND_STEP = 2
 _FEWEST_PIXELS = 40
 _SKIN = 0.15
 _STEADY = 0.5
+_LEANS = np.diag([1e-6, _STEADY, _STEADY])
+_SYMMETRIC = [0, 1, 2, 1, 3, 4, 2, 4, 5]
 _REWEIGHTINGS = 4
 _SOME = 0.1
 _COARSE_PX = 64
@@ -121,18 +124,39 @@ def jaw_mask(points: F32Array, crop_to_shown: F64Array, size_px: int, trust: flo
     here, middle = (at @ to_crop[:, :2].T + to_crop[:, 2] for at in (points, inside(points)))
     _, down, front = axes(here)
     lower = moved * _smoothstep(_RAYS @ down / _SIDEWAYS + 0.5)
-    scale = (_RADIUS_PX - 1) / max(float(np.linalg.norm(here - middle, axis=1).max()), 1e-6) / (1 + _BEYOND)
-    edge_px = _edge((here - middle) * scale) * (1 + _BEYOND * lower)
-    upwards, forwards = (np.maximum(0, _RAYS @ axis) for axis in (-down, front))
-    margin = (1 - trust) * _MARGIN_TURNED * (np.linalg.norm(front) - forwards)
+    around = here - middle
+    scale = (_RADIUS_PX - 1) / max(math.sqrt(float((around * around).sum(axis=1).max())), 1e-6) / (1 + _BEYOND)
+    edge_px = _edge(around * scale) * (1 + _BEYOND * lower)
+    upwards, forwards = np.maximum(0, _RAYS @ np.stack([-down, front], axis=1)).T
+    margin = (1 - trust) * _MARGIN_TURNED * (math.hypot(*front) - forwards)
     fade = _FADE * (1 - _SHARPER * forwards) + _FADE_UP * upwards
     fade = np.minimum(fade, fade + lower * (_FADE_MOVED - fade))
-    depth = 1 - np.arange(_RADIUS_PX) / edge_px[:, None]
-    rays = _smoothstep((depth - margin[:, None]) / fade[:, None]).astype(np.float32)
-    opacity = cv2.warpPolar(rays, _DISC_PX, _DISC_CENTRE, _RADIUS_PX, _UNROLL)
-    to_disc = np.array([[scale, 0, _RADIUS_PX - scale * middle[0]], [0, scale, _RADIUS_PX - scale * middle[1]]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(opacity, pixel_map(to_disc), (size_px, size_px), flags=flags), np.float32)
+    # Along each ray: one less the place's share of the way to the edge, less the margin, over the fade.
+    begin, slope = ((1 - margin) / fade).astype(np.float32), (1 / (edge_px * fade)).astype(np.float32)
+    rays = _smoothstep(begin[:, None] - slope[:, None] * _PLACES)
+    opacity = np.zeros((size_px, size_px), np.float32)
+    edges = middle + _RAYS * (edge_px / scale)[:, None]
+    left, top = (max(0, math.floor(at)) for at in edges.min(axis=0))
+    stop_x, stop_y = (min(size_px, math.ceil(at) + 1) for at in edges.max(axis=0))
+    if left < stop_x and top < stop_y:
+        across, down = np.arange(left, stop_x, dtype=np.float32), np.arange(top, stop_y, dtype=np.float32)
+        across, down = ((axis + 0.5 - at) * scale for axis, at in zip((across, down), middle, strict=True))
+        opacity[top:stop_y, left:stop_x] = _at(rays, across.astype(np.float32), down.astype(np.float32))
+    return opacity
+
+
+def _at(rays: F32Array, across: F32Array, down: F32Array) -> F32Array:
+    """Return values along rays at the places of a grid, shape (rows, columns).
+
+    Args:
+        rays: By direction and distance, shape (_ANGLES, _RADIUS_PX); beyond is nothing.
+        across: Of the columns, from where rays begin, shape (columns,).
+        down: Of the rows, shape (rows,).
+    """
+    far, angle = cv2.cartToPolar(np.tile(across, (len(down), 1)), np.repeat(down[:, None], len(across), axis=1))
+    angle *= np.float32(_ANGLES / (2 * np.pi))
+    whole = np.concatenate([rays, rays[:1]])
+    return np.asarray(cv2.remap(whole, far, angle, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
 
 
 def _edge(points: F64Array) -> F64Array:
@@ -141,15 +165,8 @@ def _edge(points: F64Array) -> F64Array:
     Args:
         points: Of the mesh, from there.
     """
-    corners = np.rint((points + _RADIUS_PX - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    silhouette = np.zeros(_DISC_PX, np.float32)
-    for triangle in corners[triangles()]:
-        cv2.fillConvexPoly(silhouette, triangle, 1, shift=_SUBPIXEL_BITS)
-    rays = cv2.warpPolar(silhouette, (_RADIUS_PX, _ANGLES), _DISC_CENTRE, _RADIUS_PX, cv2.INTER_LINEAR)
-    # To where a ray first leaves the face; its edge is painted too, and so is the middle.
-    within = np.minimum.accumulate(rays, axis=1).sum(axis=1) - 1
-    wrapped = np.concatenate([within[-_SOFT:], within, within[:_SOFT]])
-    soft = np.convolve(wrapped, np.full(2 * _SOFT + 1, 1 / (2 * _SOFT + 1)), mode="valid")
+    within = reach(points, _RAYS)
+    soft = (np.roll(within, 1) + within + np.roll(within, -1)) / 3
     return np.maximum(np.minimum(soft, within), 1.0)
 
 
@@ -171,36 +188,51 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
 
     Source: Tukey's biweight by iteratively reweighted least squares.
     """
-    size_px = len(mask)
-    opacity, before, after = (
-        plane[::_BAND_STEP, ::_BAND_STEP].reshape(-1, *plane.shape[2:]) for plane in (mask, old, new)
-    )
-    place = np.linspace(-1, 1, size_px)[::_BAND_STEP]
-    across, down = (axis.ravel() for axis in np.meshgrid(place, place))
+    opacity = mask[::_BAND_STEP, ::_BAND_STEP]
+    place = np.linspace(-1, 1, len(mask), dtype=np.float32)[::_BAND_STEP]
     band = 4 * opacity * (1 - opacity)
     # The upper edge lies on the cheeks and under the nose, whatever the jaw does: that is how the skin looks.
-    upper = (band > _SOME) & (down < (down * opacity).sum() / max(1e-6, float(opacity.sum())))
+    middle = float(opacity.sum(axis=1) @ place) / max(1e-6, float(opacity.sum()))
+    here = np.flatnonzero(band > _SOME)
+    rows, columns = np.divmod(here, len(place))
+    across, down, band = place[columns], place[rows], band.ravel()[here]
+    before, after = (image[::_BAND_STEP, ::_BAND_STEP].reshape(-1, 3)[here].T for image in (old, new))
+    upper = down < middle
     if not upper.any():
         return None
-    skin = [np.median(colours[upper], axis=0) for colours in (before, after)]
+    skin = [median_of_rows(colours[:, upper])[:, None] for colours in (before, after)]
     if np.abs(skin[0] - skin[1]).max() > _MOST_SHIFT:
         return None
-    off = [np.abs(colours - colour).max(axis=1) for colours, colour in zip((before, after), skin, strict=True)]
-    band = np.where(np.maximum(*off) < _SKIN, band, 0)
-    use = band > _SOME
-    if use.sum() < _FEWEST_PIXELS:
+    off = [np.abs(colours - colour).max(axis=0) for colours, colour in zip((before, after), skin, strict=True)]
+    use = np.maximum(*off) < _SKIN
+    if np.count_nonzero(use) < _FEWEST_PIXELS:
         return None
-    design = np.stack([np.ones(int(use.sum())), across[use], down[use]], axis=1)
-    wanted = (before - after)[use].astype(np.float64)
+    return _fitted_plane((before - after)[:, use], across[use], down[use], band[use])
+
+
+def _fitted_plane(wanted: F32Array, across: F32Array, down: F32Array, band: F32Array) -> F32Array:
+    """Return the planes that fit the shifts of pixels robustly, as `light_shift` has them, shape (3, 3).
+
+    Args:
+        wanted: Shift of each channel, shape (3, N).
+        across: Places of the pixels, shape (N,).
+        down: The same.
+        band: Weight of each, shape (N,).
+    """
+    design = np.stack([np.ones_like(across), across, down])
+    # All that the normal equations have: products of each two of the design.
+    products = np.concatenate([design, across * design[1:], down[None] * down])
     shift = np.zeros((3, 3))
-    shift[:, 0] = np.median(wanted, axis=0)
+    shift[:, 0] = median_of_rows(wanted)
     for _ in range(_REWEIGHTINGS):
-        residual = wanted - design @ shift.T
-        width = np.maximum(1.4826 * np.median(np.abs(residual), axis=0), 0.5 / 255) * _TUKEY
-        weight = np.clip(1 - (residual / width) ** 2, 0, None) ** 2 * band[use, None]
-        normal = np.einsum("ni,nc,nj->cij", design, weight, design)
-        normal += weight.sum(axis=0)[:, None, None] * np.diag([1e-6, _STEADY, _STEADY]) + 1e-9 * np.eye(3)
-        right = np.einsum("ni,nc->ci", design, weight * wanted)
+        residual = wanted - shift.astype(np.float32) @ design
+        width = np.maximum(1.4826 * median_of_rows(np.abs(residual)), 0.5 / 255) * _TUKEY
+        weight = np.maximum(1 - np.square(residual / width[:, None].astype(np.float32)), 0)
+        weight *= weight
+        weight *= band
+        normal = (weight @ products.T).astype(np.float64)[:, _SYMMETRIC].reshape(3, 3, 3)
+        normal += normal[:, :1, :1] * _LEANS + 1e-9 * np.eye(3)
+        right = ((weight * wanted) @ design.T).astype(np.float64)
         shift = np.linalg.solve(normal, right[..., None])[..., 0]
     return np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT).astype(np.float32)
 
@@ -213,8 +245,10 @@ def relit(face: F32Array, shift: F32Array) -> F32Array:
         shift: Shape (3, 3).
     """
     place = np.linspace(-1, 1, len(face), dtype=np.float32)
-    plane = shift[:, 0] + place[None, :, None] * shift[:, 1] + place[:, None, None] * shift[:, 2]
-    return np.clip(face + plane, 0, 1).astype(np.float32)
+    across, down = shift[:, 0] + place[:, None] * shift[:, 1], place[:, None] * shift[:, 2]
+    made = face + across.reshape(1, -1, 3)
+    made += down[:, None, :]
+    return np.minimum(np.maximum(made, 0, out=made), 1, out=made)
 
 
 def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:
@@ -235,6 +269,6 @@ def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:
     return np.asarray(np.clip(coarse, 0, 1, out=coarse), np.float32)
 
 
-def _smoothstep(x: F64Array) -> F64Array:
-    t = np.clip(x, 0.0, 1.0)
-    return t * t * (3 - 2 * t)
+def _smoothstep(x: _Floats) -> _Floats:
+    t = np.minimum(np.maximum(x, 0), 1)
+    return cast("_Floats", t * t * (3 - 2 * t))

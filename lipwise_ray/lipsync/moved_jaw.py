@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from lipwise_ray.faces.lower_face import LOWER_FACE, chin_arc, jaw_shares, typical_lower_face
+from lipwise_ray.faces.lower_face import LOWER_FACE, chin_arc, jaw_shares, lower_face_in
 from lipwise_ray.faces.shape import downwards, eyes_px, views
 from lipwise_ray.lipsync.align import inverse
-from lipwise_ray.values import F32Array, F64Array
+from lipwise_ray.values import BoolArray, F32Array, F64Array
 
 _STEP = 0.02
 _REACHES = np.arange(-0.24, 0.60, _STEP)
@@ -37,6 +38,8 @@ reaches. A head that is turned a little more than it seems to be ends farther ou
 
 _PARTS, _SAYS = (-_SIDES, 0.0, _SIDES), (1, 2, 1)
 _FLOOR, _BLUR = 0.08, 0.02
+_BLUR_REACH = 4.0
+"""So many standard deviations around a pixel OpenCV's blur takes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,10 @@ def jaw_motion(
     to_crop = inverse(crop_to_shown)
     down = to_crop[:, :2] @ (downwards(seen) * eyes_px(seen) / square)
     arc = chin_arc()
-    typical = typical_lower_face(landmarks, aspect)[arc] @ to_crop[:, :2].T + to_crop[:, 2]
+    typical = lower_face_in(seen, aspect)[arc] @ to_crop[:, :2].T + to_crop[:, 2]
     places = typical + _REACHES[:, None, None] * jaw_shares()[arc, None] * down
     apart = _apart(filmed, new, places, max(_BLUR * float(np.linalg.norm(down)), 0.3))
-    across = LOWER_FACE[arc, 0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of places outside of the crop
-        differs = [np.nanmedian(apart[:, np.abs(across - middle) <= _PART_REACH], axis=1) for middle in _PARTS]
+    differs = [_median(apart[:, part]) for part in _chin_parts()]
     parts = [_ends(part) for part in differs]
     doubts = sum(
         says for part, ends, says in zip(differs, parts, _SAYS, strict=True) if ends is None and (part > _MOVED).any()
@@ -88,6 +88,25 @@ def jaw_motion(
     lows = [ends[1] if ends else usual for ends in parts]
     lower = np.maximum(np.interp(LOWER_FACE[:, 0], _PARTS, lows), 0) * jaw_shares()
     return JawMotion(lower, float((found[:, 1] - found[:, 0]).mean()))
+
+
+@lru_cache(maxsize=1)
+def _chin_parts() -> tuple[BoolArray, ...]:
+    """Return the points of the chin that each of its parts has, shape (K,) each."""
+    across = LOWER_FACE[chin_arc(), 0]
+    return tuple(np.asarray(np.abs(across - middle) <= _PART_REACH, np.bool_) for middle in _PARTS)
+
+
+def _median(rows: F64Array) -> F64Array:
+    """Return the median of the numbers of each row, shape (N,); NaN where there is none.
+
+    Args:
+        rows: Shape (N, K); some may be NaN.
+    """
+    ordered = np.sort(rows, axis=1)  # what is no number comes last
+    count = np.isfinite(ordered).sum(axis=1)
+    places = np.arange(len(rows))
+    return (ordered[places, np.maximum(count - 1, 0) // 2] + ordered[places, count // 2 * (count > 0)]) / 2
 
 
 def _ends(differs: F64Array) -> tuple[float, float] | None:
@@ -125,7 +144,17 @@ def _apart(filmed: F32Array, new: F32Array, places: F64Array, sigma_px: float) -
 
 def _light(image: F32Array, places: F64Array, sigma_px: float) -> F32Array:
     at = places.astype(np.float32) - np.float32(0.5)
-    soft = cv2.GaussianBlur(image, (0, 0), sigma_px)
+    size, margin_px = len(image), math.ceil(_BLUR_REACH * sigma_px) + 1
+    (left, top), (right, bottom) = at.min(axis=(0, 1)), at.max(axis=(0, 1))
+    columns, rows = (
+        slice(max(0, math.floor(low) - margin_px), min(size, math.ceil(high) + 1 + margin_px))
+        for low, high in ((left, right), (top, bottom))
+    )
+    if columns.start >= columns.stop or rows.start >= rows.stop:
+        return np.full((*places.shape[:2], 3), np.nan, np.float32)
+    # Blurred is what is looked at, and as much around it as that takes.
+    soft = cv2.GaussianBlur(image[rows, columns], (0, 0), sigma_px)
+    at -= np.array([columns.start, rows.start], np.float32)
     nothing = (float("nan"),) * 3
     found = cv2.remap(
         soft, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=nothing

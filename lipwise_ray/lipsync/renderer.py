@@ -13,6 +13,7 @@ from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, in_groups, timed
 from lipwise_ray.lipsync.compose import jaw_mask, light_shift, paste_mask, relit
 from lipwise_ray.lipsync.drafts import LIGHT_RADIUS, FaceDraft, FrameDraft, same_face
+from lipwise_ray.lipsync.fading import FilmedPart, copied
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
 from lipwise_ray.lipsync.measures import Measures
@@ -22,7 +23,7 @@ from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.steadying import Strength
 from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
-from lipwise_ray.media.pixels import plane_array, sample_bytes
+from lipwise_ray.media.pixels import sample_bytes
 from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes, Planes, View
 from lipwise_ray.media.region import Canvas, box_to_shown
 
@@ -337,29 +338,26 @@ class Renderer:
 
     def _lay(self, faces: Sequence[tuple[FrameJob, FaceDraft]]) -> None:
         """Lay new faces over the old ones, and restored ones over those; each face is in a frame of its own."""
-        filmed = [self._filmed(job) if face.target.opacity < 1 else [] for job, face in faces]
         noises = self._noises(faces)
         layers: list[FaceLayer] = []
+        filmed: list[tuple[float, list[FilmedPart]]] = []
         for number, (job, face) in enumerate(faces):
-            noise = noises.get(number)
+            noise, opacity = noises.get(number), face.target.opacity
             grain = Grain(job.source, noise) if noise is not None else None
             patches = [face.patch]
             if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
                 patches.append(self._restoration.output_patch(face.restorer_input, face.restored, face.share))
                 face.restorer_input = face.restored = None
+            if opacity < 1:
+                filmed.append((opacity, copied(job.frame, self._canvas, patches)))
             layers += [
                 FaceLayer(View(job.frame, one.to_shown), HostImage(one.image), one.mask, grain) for one in patches
             ]
         blend = self._blend
         self._planes.write(self._canvas, layers, kernel=blend.kernel, linear_light=blend.linear_light)
-        for (job, face), olds in zip(faces, filmed, strict=True):
-            for number, old in enumerate(olds):
-                plane = plane_array(job.frame, number)
-                mixed = old + np.float32(face.target.opacity) * (plane.astype(np.float32) - old)
-                plane[:] = np.rint(mixed).astype(plane.dtype)
-
-    def _filmed(self, job: FrameJob) -> list[PixelArray]:
-        return [plane_array(job.frame, plane).copy() for plane in range(self._canvas.format.planes)]
+        for opacity, parts in filmed:
+            for part in parts:
+                part.fade(opacity)
 
     def _noises(self, faces: Sequence[tuple[FrameJob, FaceDraft]]) -> dict[int, float | None]:
         """Return the noise around faces by their numbers, where they are to have any."""
