@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from lipwise_ray.lipsync.model import LipSync
     from lipwise_ray.lipsync.occluder import FaceMasker
     from lipwise_ray.lipsync.restore import Restorer
-    from lipwise_ray.values import PixelArray
 
 _PENDING_BATCHES = 2
 _WAITING_BYTES, _QUEUE_BYTES = 512 << 20, 64 << 20
