@@ -75,6 +75,7 @@ def test_ledgers_are_read_side_by_side_and_rows_some_at_a_time(tmp_path: Path) -
     assert set(next(iter(report.left))) == set(LEFT)
 
 
+@pytest.mark.slow
 def test_memory_of_a_report_does_not_grow_with_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are nowhere held: what a thousand more take is what the page shows of them, and no more than that."""
 
