@@ -35,6 +35,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.driver
+	$(BIN)/python -m benchmarks.scale --store-requests
 	$(BIN)/python -m benchmarks.restorer
 	$(BIN)/python -m benchmarks.speech
 

@@ -216,8 +216,9 @@ class RowFlow(RowTasks[DubResult]):
 
     def _plan(self) -> Task:
         self._enter("planning")
-        payload = PlanPayload(self.base, self._probed)
-        return self._task(PLAN, self.job_id, payload, is_missing=not self._probed.has_begun)
+        return self._task(
+            PLAN, self.job_id, PlanPayload(self.base, self._probed), is_missing=not self._probed.has_begun
+        )
 
     def _probe_again(self, missing: str) -> list[Task]:
         """Return the task that finds out which records of scanning and comparing have to be made again."""
@@ -239,7 +240,8 @@ class RowFlow(RowTasks[DubResult]):
         ]
         if not tasks:
             return self._scores_or_end()
-        return [*tasks, self._task(SOUND, self.job_id, SoundPayload(self.base, self._probed))]
+        sound = SoundPayload(self.base, self._probed)
+        return [*tasks, self._task(SOUND, self.job_id, sound, is_missing=not self._probed.has_begun)]
 
     def _renders(self, numbers: Sequence[int]) -> list[Task]:
         return [
