@@ -34,7 +34,7 @@ _NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
 FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
 """Figures of a video that was compared with a reference."""
 LEFT = ("row", "row_id", "output", "status", "code", "message")
-"""What there is of a row that did not end."""
+"""Columns of a row that did not end."""
 
 _HANDS, _AT_A_TIME = 16, 256
 

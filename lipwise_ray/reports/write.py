@@ -106,5 +106,5 @@ def _write(store: Store, report: RunReport, place: str, folder: Path | None = No
 
 
 def tables_of(report: RunReport, write: Callable[[BinaryIO, Iterable[FlatRow]], None]) -> Callable[[BinaryIO], None]:
-    """Return what writes a report's rows, those that ended first, by a table's writer."""
+    """Return a writer of all rows of a report, those that ended first, in a table's format."""
     return lambda file: write(file, chain(report.rows, report.left))
