@@ -34,7 +34,9 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.scan
+	$(BIN)/python -m benchmarks.own_code
 	$(BIN)/python -m benchmarks.driver
+	$(BIN)/python -m benchmarks.scale --store-requests
 	$(BIN)/python -m benchmarks.restorer
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.threads

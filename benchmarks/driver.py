@@ -25,6 +25,7 @@ from benchmarks.pipeline import make_inputs
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.flows.task_kinds import ProbeResult
+from lipwise_ray.runs.report import Report
 from lipwise_ray.scheduler.engine import Engine, Outcome, WorkerSlot
 from lipwise_ray.scheduler.task import Lane, Task, TaskResult
 from lipwise_ray.state.job_result import DubResult
@@ -70,8 +71,16 @@ class Instant:
         return False
 
 
-def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig], Engine] | None, *sets: str) -> float:
-    """Run a manifest quietly and return its seconds.
+def submit(
+    folder: Path,
+    manifest: Path,
+    name: str,
+    make: Callable[[WorkerConfig], Engine] | None,
+    *sets: str,
+    state: str = "",
+    stop: Callable[[], bool] = lambda: False,
+) -> Report:
+    """Run a manifest quietly and return how it ended.
 
     Args:
         folder: Folder for outputs and state.
@@ -79,6 +88,8 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig
         name: Name of the folder of outputs; the state is beside it.
         make: Makes the engine; None for the product's own.
         sets: Settings, as ``--set`` takes them.
+        state: Address of the state; empty for a folder beside the outputs.
+        stop: Once it says yes, nothing more is begun.
     """
     import lipwise_ray
     from lipwise_ray.backends.factory import make_engine
@@ -96,7 +107,7 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig
     source = lipwise_ray.load_settings(assignments=sets)
     settings = source.for_run()
     loaded = read_manifest(manifest, str(folder / name), ["quality"])
-    listener, state = EventListener(show, loaded.good), str(folder / f"{name}.state")
+    listener, state = EventListener(show, loaded.good), state or str(folder / f"{name}.state")
     report = work_through(
         loaded,
         source,
@@ -105,10 +116,11 @@ def submit(folder: Path, manifest: Path, name: str, make: Callable[[WorkerConfig
         state=state,
         make_engine=make or (lambda config: make_engine(settings.engine, config, Worker)),
         listener=listener,
+        stop=stop,
     )
-    if report.exit_code:
+    if report.failed or (report.left and not stop()):
         raise RuntimeError(f"the run failed: {report}")
-    return report.seconds
+    return report
 
 
 def memory(rows: int) -> dict[str, float]:

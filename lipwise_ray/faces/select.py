@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ SPEAKING, LIKE, BOX = "speaking", "like", "box"
 BY_PLACE = ("largest", "left", "right", "center", "index")
 """Kinds of rules that know nobody: whom they leave out may be the one whom they choose, seen elsewhere."""
 
+_MOST_KNOWN_RULES = 1024
 _LEAST_EXTENT = 0.05
 _LEAST_CROP_PX = 2
 _YAW_BAND_DEG, _SIZE_BAND = 4.0, 0.08
@@ -137,6 +139,7 @@ def every_face(pads: tuple[int, int, int, int], pads_share: tuple[float, float, 
     )
 
 
+@lru_cache(_MOST_KNOWN_RULES)
 def parse_selection_rule(text: str) -> SelectionRule:
     """Read a `faces` rule.
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from lipwise_ray.errors import StateError
-from lipwise_ray.reports.rows import FlatRow, RunReport
+from lipwise_ray.reports.row_sheet import FlatRow
+from lipwise_ray.reports.rows import RunReport
 from lipwise_ray.values import F64Array
 
 _SCORED = ("lse_c", "lse_d", "sync_confidence", "sync_distance", "off_sync")

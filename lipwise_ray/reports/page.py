@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import heapq
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from itertools import islice
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lipwise_ray.printable import printable
 from lipwise_ray.reports import charts
-from lipwise_ray.reports.rows import FlatRow, RowDetail, RunReport
+from lipwise_ray.reports.row_sheet import FlatRow, RowDetail, RowSheet
+from lipwise_ray.reports.rows import RunReport
 from lipwise_ray.state.job_result import FailedAttempt, MeasuredAttempt
 from lipwise_ray.state.run_records import EvaluationEnd
 
@@ -27,6 +31,8 @@ Costs = Callable[[float, float], list[str]]
 
 _MOST_WITH_DETAILS, _MOST_LISTED, _MOST_ALIKE, _FEW = 24, 1000, 8, 3
 _BUCKETS = 24
+_DONE = "status = 'done'"
+"""Of rows, in SQL: there is a video."""
 _FAR_OFF = 3
 """Offsets from this on, in frames, are called wrong; SyncNet itself may be off by one. None of other scorers is: they
 may know nothing of such faces."""
@@ -67,13 +73,10 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         stills: Gives images of a job.
         costs: What GPU seconds cost; left out without it.
     """
-    done = [row for row in report.rows if row["status"] == "done"]
-    failed = [row for row in report.rows if row["status"] != "done"]
-    details = {str(row["row"]): detail for row, detail in zip(report.rows, report.details, strict=True)}
-    judges = sorted({_scorer(row) for row in done if _certainty(row) is not None})
-    listed = report.rows[:_MOST_LISTED]
-    gpu_s = sum(row["gpu_s"] or 0.0 for row in done)
-    is_cut = len(report.rows) > _MOST_LISTED
+    rows = report.rows
+    gpu_s = sum(rows.column("gpu_s", _DONE))
+    whole = len(rows)
+    is_cut = whole > _MOST_LISTED
     environment = Environment(
         loader=PackageLoader("lipwise_ray.reports", ""),
         autoescape=True,
@@ -84,29 +87,29 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
     return environment.get_template("report.html.jinja").render(
         title=f"lipwise-ray {report.run.run_id}",
         subtitle=f"{report.run.manifest}, begun {_clock(report.run.begun)}; {_ending(report)}",
-        summary=_summary(report, done, failed, gpu_s),
-        judges=", ".join(judges),
-        notes=_notes(report, done),
-        failures=_failures(failed),
-        unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in report.left[:_MOST_LISTED]],
+        summary=_summary(report, gpu_s),
+        judges=", ".join(_judges(rows)),
+        notes=_notes(report),
+        failures=_failures(rows),
+        unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in islice(report.left, _MOST_LISTED)],
         unfinished_caption="Run the same command again to go on with them"
         + (f"; the first {_MOST_LISTED} of {len(report.left)}" if len(report.left) > _MOST_LISTED else ""),
-        worst=[_card(row, details[str(row["row"])], stills) for row in worst_first(done)[:_MOST_WITH_DETAILS]],
-        softest=_softest(done),
+        worst=[_card(row, rows.detail(row["row"]), stills) for row in worst_first(rows.where(_DONE))],
+        softest=_softest(rows),
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
-        languages=_languages(done),
+        languages=_languages(rows),
         distributions=[
             (name, Markup(drawing))
             for key, name in _DISTRIBUTIONS
-            if (drawing := charts.histogram([row[key] for row in done if row[key] is not None], name))
+            if (drawing := charts.histogram(rows.column(key, _DONE), name))
         ],
-        left_behind=_left_behind(report),
+        left_behind=_left_behind(rows),
         costs=costs(gpu_s, gpu_s) if costs else [],
-        throughput=_throughput(report, done),
-        stages=_stages(report),
+        throughput=_throughput(report),
+        stages=_stages(rows),
         row_heads=_ROW_HEADS,
-        rows=[_line(row) for row in listed],
-        rows_caption=f"The first {len(listed)} of {len(report.rows)} rows; results.csv has all"
+        rows=[_line(row) for row in islice(rows, _MOST_LISTED)],
+        rows_caption=f"The first {_MOST_LISTED} of {whole} rows; results.csv has all"
         if is_cut
         else "In the manifest's order",
     )
@@ -123,49 +126,68 @@ def _ending(report: RunReport) -> str:
     return f"{report.ended.seconds / 60:.1f} minutes"
 
 
-def _summary(report: RunReport, done: list[FlatRow], failed: list[FlatRow], gpu_s: float) -> list[tuple[str, str]]:
-    total = report.run.rows
+def _judges(rows: RowSheet) -> list[str]:
+    """Return the judges of the rows that have a score."""
+    certain = "after_sync_confidence IS NOT NULL OR after_lse_c IS NOT NULL"
+    found = rows.ask(f"DISTINCT judge, judge_sha256 FROM rows WHERE {_DONE} AND ({certain})")
+    return sorted({_scorer({"judge": judge, "judge_sha256": sha256}) for judge, sha256 in found})
+
+
+def _summary(report: RunReport, gpu_s: float) -> list[tuple[str, str]]:
+    total, rows = report.run.rows, report.rows
     fid = report.ended.fid if isinstance(report.ended, EvaluationEnd) else None
-    left = total - len(report.rows)
+    ((done, to_check, frames, not_free, unclear),) = rows.ask(
+        "count(*), total(verdict = 'check'), total(frames), total(commercial_use = 'no'), "
+        f"total(commercial_use = 'unclear') FROM rows WHERE {_DONE}"
+    )
+    ended = len(rows)
+    left = total - ended
     return [
         ("rows", str(total)),
-        ("done", str(len(done))),
-        ("to check", str(sum(row["verdict"] == "check" for row in done))),
-        ("failed", str(len(failed))),
+        ("done", str(done)),
+        ("to check", f"{to_check:.0f}"),
+        ("failed", str(ended - done)),
         *([("left", str(left))] if left > 0 else []),
-        ("frames delivered", f"{sum(row['frames'] or 0 for row in done):,}"),
+        ("frames delivered", f"{frames:,.0f}"),
         ("GPU hours", f"{gpu_s / 3600:.2f}"),
-        ("LSE-C, median", _number(_of(median, (row["after_lse_c"] for row in done)))),
-        ("LSE-D, median", _number(_of(median, (row["after_lse_d"] for row in done)))),
+        ("LSE-C, median", _number(_median(rows.column("after_lse_c", _DONE)))),
+        ("LSE-D, median", _number(_median(rows.column("after_lse_d", _DONE)))),
         *([("FID, all faces", _number(fid))] if fid is not None else []),
-        ("not for commerce", str(sum(row["commercial_use"] == "no" for row in done))),
-        ("commerce unclear", str(sum(row["commercial_use"] == "unclear" for row in done))),
+        ("not for commerce", f"{not_free:.0f}"),
+        ("commerce unclear", f"{unclear:.0f}"),
     ]
 
 
-def _failures(failed: list[FlatRow]) -> list[tuple[str, list[FlatRow], int]]:
+def _failures(rows: RowSheet) -> list[tuple[str, list[FlatRow], int]]:
     """Return code, rows to show and number of further ones, the most frequent first."""
-    groups: dict[str, list[FlatRow]] = {}
-    for row in failed:
-        groups.setdefault(str(row["code"]), []).append(row)
-    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    return [(code, rows[:_MOST_ALIKE], max(0, len(rows) - _MOST_ALIKE)) for code, rows in ordered]
-
-
-def _left_behind(report: RunReport) -> list[list[str]]:
-    """Return the parts of sources that outputs lack: kind, reason, rows, and a few of them; the most frequent first."""
-    groups: dict[tuple[str, str], dict[str, str]] = {}
-    for row, detail in zip(report.rows, report.details, strict=True):
-        for part in detail.left_behind:
-            groups.setdefault((part.kind, part.why), {})[str(row["row_id"])] = part.what
+    found = rows.ask(f"code, count(*) FROM rows WHERE NOT {_DONE} GROUP BY code")
     return [
-        [kind, why, str(len(rows)), ", ".join(f"{name}: {what}" for name, what in list(rows.items())[:_FEW])]
-        for (kind, why), rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+        (
+            str(code),
+            list(rows.where(f"NOT {_DONE} AND code IS ?", (code,), order=f" LIMIT {_MOST_ALIKE}")),
+            max(0, count - _MOST_ALIKE),
+        )
+        for code, count in sorted(found, key=lambda group: (-group[1], str(group[0])))
     ]
+
+
+def _left_behind(rows: RowSheet) -> list[list[str]]:
+    """Return the parts of sources that outputs lack: kind, reason, rows, and a few of them; the most frequent first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    few: dict[tuple[str, str], list[str]] = {}
+    for row_id, parts in rows.parts("row_id", "left_behind"):
+        of_row = {(part["kind"], part["why"]): part["what"] for part in parts}
+        counts.update(of_row.keys())
+        for group, what in of_row.items():
+            named = few.setdefault(group, [])
+            if len(named) < _FEW:
+                named.append(f"{row_id}: {what}")
+    ordered = sorted(counts.items(), key=lambda group: (-group[1], group[0]))
+    return [[kind, why, str(count), ", ".join(few[kind, why])] for (kind, why), count in ordered]
 
 
 def worst_first(done: Iterable[FlatRow]) -> list[FlatRow]:
-    """Return rows with those first that need eyes: to be checked, without a score, far off, the least certain."""
+    """Return the rows that need eyes most, a few: to be checked, without a score, far off, the least certain."""
 
     def rank(row: FlatRow) -> tuple[Any, ...]:
         certain = _certainty(row)
@@ -177,7 +199,7 @@ def worst_first(done: Iterable[FlatRow]) -> list[FlatRow]:
             -(row["no_face_share"] or 0.0) - (row["undubbed_share"] or 0.0),
         )
 
-    return sorted(done, key=rank)
+    return heapq.nsmallest(_MOST_WITH_DETAILS, done, key=rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +267,12 @@ def _scorer(row: FlatRow) -> str:
     return f"{row['judge']} ({str(row['judge_sha256'] or '')[:8]})" if row["judge_sha256"] else str(row["judge"])
 
 
-def _notes(report: RunReport, done: list[FlatRow]) -> list[str]:
-    """Return notes on the run and its rows, each line once."""
-    counted = Counter(str(row["note"]) for row in done if row["note"])
-    return [*report.run.notes, *(f"{count} rows: {text}" for text, count in counted.most_common())]
+def _notes(report: RunReport) -> list[str]:
+    """Return notes on the run and its rows, each line once, the most frequent first."""
+    counted = report.rows.ask(
+        f"note, count(*), min(_place) FROM rows WHERE {_DONE} AND note != '' GROUP BY note ORDER BY 2 DESC, 3"
+    )
+    return [*report.run.notes, *(f"{count} rows: {text}" for text, count, _ in counted)]
 
 
 def _verdict(row: FlatRow) -> tuple[str, bool]:
@@ -275,45 +299,43 @@ def _verdict(row: FlatRow) -> tuple[str, bool]:
     return f"{check}{figures}, offset {f'{offset:+d}' if offset else 0} frames{bare}{alike}", is_bad or _is_far_off(row)
 
 
-def _languages(done: list[FlatRow]) -> list[list[str]]:
-    groups: dict[str, list[FlatRow]] = {}
-    for row in done:
-        groups.setdefault(str(row["language"] or "not given"), []).append(row)
+def _languages(rows: RowSheet) -> list[list[str]]:
     keys = [f"{measure}_{figure}" for figure in ("lse_c", "lse_d") for measure in _MEASURES]
-    return [
-        [language, str(len(rows)), *(_number(_of(fmean, (row[key] for row in rows))) for key in keys)]
-        for language, rows in sorted(groups.items())
-    ]
+    language = "coalesce(nullif(language, ''), 'not given')"
+    means = ", ".join(f"avg({key})" for key in keys)
+    found = rows.ask(f"{language}, count(*), {means} FROM rows WHERE {_DONE} GROUP BY 1 ORDER BY 1")
+    return [[name, str(count), *map(_number, figures)] for name, count, *figures in found]
 
 
-def _softest(done: list[FlatRow]) -> list[list[str]]:
+def _softest(rows: RowSheet) -> list[list[str]]:
     """Return videos with those first whose mouths are the softest beside the original ones."""
-    measured = sorted((row for row in done if row["sharpness"] is not None), key=lambda row: row["sharpness"])
+    order = f"sharpness LIMIT {_MOST_WITH_DETAILS}"
     return [
         [str(row["row_id"]), _number(row["sharpness"]), _number(row["texture"]), str(row["output"] or "")]
-        for row in measured[:_MOST_WITH_DETAILS]
+        for row in rows.where(f"{_DONE} AND sharpness IS NOT NULL", order=order)
     ]
 
 
-def _throughput(report: RunReport, done: list[FlatRow]) -> Markup:
-    begun = report.run.begun
-    ended = [(float(row["ended"]) - begun, row["frames"] or 0) for row in done if row["ended"] and not row["reused"]]
-    if not begun or not ended:
+def _throughput(report: RunReport) -> Markup:
+    begun, made = report.run.begun, f"{_DONE} AND coalesce(reused, 0) = 0 AND ended"
+    ends = report.rows.column("ended", made)
+    if not begun or not ends:
         return Markup()
-    whole = max(1.0, *(when for when, _ in ended))
+    whole = max(1.0, max(ends) - begun)
     frames = [0.0] * _BUCKETS
-    for when, count in ended:
+    for row in report.rows.where(made):
         # A clock that was set back lets rows end before the run began.
-        frames[min(_BUCKETS - 1, max(0, int(when / whole * _BUCKETS)))] += count
+        place = int((row["ended"] - begun) / whole * _BUCKETS)
+        frames[min(_BUCKETS - 1, max(0, place))] += row["frames"] or 0
     rates = [round(count / (whole / _BUCKETS), 2) for count in frames]
     labels = [f"{whole * place / _BUCKETS / 60:.1f} min" for place in range(_BUCKETS)]
     return Markup(charts.bars(rates, labels, "Frames a second, by when videos ended"))
 
 
-def _stages(report: RunReport) -> list[list[str]]:
+def _stages(rows: RowSheet) -> list[list[str]]:
     stages: Counter[str] = Counter()
-    for detail in report.details:
-        stages.update(detail.stages)
+    for _, seconds in rows.parts("row", "stages"):
+        stages.update(seconds)
     total = sum(stages.values())
     return [[name, f"{seconds:,.1f}", f"{seconds / total:.1%}"] for name, seconds in stages.most_common() if seconds]
 
@@ -336,9 +358,8 @@ def _line(row: FlatRow) -> Sequence[str]:
     )
 
 
-def _of(figure: Callable[[list[float]], float], values: Iterable[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return figure(numbers) if numbers else None
+def _median(values: array[float]) -> float | None:
+    return float(np.median(values)) if values else None
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from itertools import count, islice
 from types import MappingProxyType
-from typing import TypeAlias
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.models.terms import commercial_of, strictest
+from lipwise_ray.reports.row_sheet import FlatRow, RowDetail, RowSheet
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import (
     Counts,
     EvaluationResult,
-    FailedAttempt,
-    LeftBehindRecord,
-    MeasuredAttempt,
     RowFailure,
 )
 from lipwise_ray.state.overview import shards_of
@@ -32,27 +33,10 @@ _FIGURES = ("lse_d", "lse_c", "sync_distance", "sync_confidence", "offset")
 _NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
 FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
 """Figures of a video that was compared with a reference."""
+LEFT = ("row", "row_id", "output", "status", "code", "message")
+"""Columns of a row that did not end."""
 
-
-FlatRow: TypeAlias = Json
-"""A row of a report's tables: `row_of`, or what stands for a row that did not end."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowDetail:
-    """Details of a row that have no place in a table.
-
-    Attributes:
-        curve: The certainty of its lips, a value a second.
-        stages: Busy seconds by stage.
-        attempts: In which ways it was tried.
-        left_behind: What of its source its output lacks.
-    """
-
-    curve: tuple[float | None, ...] = ()
-    stages: Mapping[str, float] = field(default_factory=dict[str, float])
-    attempts: tuple[FailedAttempt | MeasuredAttempt, ...] = ()
-    left_behind: tuple[LeftBehindRecord, ...] = ()
+_HANDS, _AT_A_TIME = 16, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +46,14 @@ class RunReport:
     Attributes:
         run: What was recorded when it was started.
         ended: What was recorded when it ended; None while it is going on, or after it was killed.
-        rows: `row_of` of each row that ended, in the manifest's order.
-        details: Of each row.
+        rows: `row_of` of each row that ended and its details, in the manifest's order.
         left: Rows that did not end, in the manifest's order: what they are, and what to do.
     """
 
     run: RunRecord
     ended: RunEnd | None
-    rows: list[FlatRow]
-    details: list[RowDetail]
-    left: list[FlatRow] = field(default_factory=list[FlatRow])
+    rows: RowSheet
+    left: RowSheet = field(default_factory=lambda: RowSheet(LEFT))
 
 
 def collect(store: Store, run_id: str | None = None) -> RunReport:
@@ -95,17 +77,21 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
         if run_id and runs:
             happened += f", only {', '.join(runs[-3:])}"
         raise StateError("no_runs", store.address, got=happened, do="Check the path and --run")
-    rows: list[FlatRow] = []
-    details: list[RowDetail] = []
-    for outcome in _outcomes(store, store.names(layout.rows(chosen))):
-        detail = _detail(outcome.result)
-        jobs = dict.fromkeys([outcome.job_id or "", *(one.job_id or "" for one in detail.attempts)])
-        rows.append(row_of(outcome.record, sum(_attempts(store, job_id, chosen) for job_id in jobs)))
-        details.append(detail)
-    left = list(_unfinished(store, chosen, {row["row"] for row in rows}))
+    rows = RowSheet(columns())
+    with ThreadPoolExecutor(_HANDS) as hands:
+        for outcomes in _outcomes(store, chosen):
+            details = [_detail(outcome.result) for outcome in outcomes]
+            jobs = [
+                dict.fromkeys([outcome.job_id or "", *(one.job_id or "" for one in detail.attempts)])
+                for outcome, detail in zip(outcomes, details, strict=True)
+            ]
+            counts = hands.map(partial(_attempts_at, store, chosen), jobs)
+            for outcome, detail, attempts in zip(outcomes, details, counts, strict=True):
+                rows.add(row_of(outcome.record, attempts), detail)
+    left = RowSheet.of(_unfinished(store, chosen, rows), LEFT)
     key = f"{layout.run(chosen)}/report.json"
     ended = read_typed(store, key, EvaluationEnd) or read_typed(store, key, RunEnd)
-    return RunReport(run, ended, rows, details, left)
+    return RunReport(run, ended, rows, left)
 
 
 def _detail(result: RowResult) -> RowDetail:
@@ -117,7 +103,7 @@ def _detail(result: RowResult) -> RowDetail:
     return RowDetail(curve, result.stages_s or {}, result.attempts or (), result.left_behind or ())
 
 
-def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[FlatRow]:
+def _unfinished(store: Store, run_id: str, ended: RowSheet) -> Iterator[FlatRow]:
     """Yield the rows that a run set out to do and that are not among those that ended."""
     opened = load_file(store, layout.planned(run_id), lambda path: path.open("rb"))
     if opened is None:
@@ -125,7 +111,7 @@ def _unfinished(store: Store, run_id: str, ended: set[int]) -> Iterator[FlatRow]
     with opened as lines:
         for line in lines:
             planned = typed(as_json(line), PlannedRow)
-            if planned is not None and planned.row not in ended:
+            if planned is not None and not ended.has_row(planned.row):
                 why = {
                     "code": "not_finished",
                     "message": "The run was over before this row: run the same command again.",
@@ -147,13 +133,15 @@ def collect_latest(store: Store) -> RunReport:
     reports = [
         report if shard.run_id == run.run_id else collect(store, shard.run_id) for shard in shards if shard.run_id
     ]
-    pairs = sorted(
-        ((row, detail) for part in reports for row, detail in zip(part.rows, part.details, strict=True)),
-        key=lambda pair: pair[0]["row"] or 0,
-    )
+    rows = RowSheet(columns())
+    parts = (part.rows.with_details() for part in reports)
+    for row, detail in heapq.merge(*parts, key=lambda pair: pair[0]["row"] or 0):
+        rows.add(row, detail)
     ends = [one.ended for one in reports if one.ended is not None]
-    left = sorted((row for one in reports for row in one.left), key=lambda row: row["row"])
-    left += [_not_begun(one.shard) for one in shards if not one.run_id and not is_at_work(store, one.shard)]
+    left = RowSheet.of(heapq.merge(*(one.left for one in reports), key=lambda row: row["row"]), LEFT)
+    for one in shards:
+        if not one.run_id and not is_at_work(store, one.shard):
+            left.add(_not_begun(one.shard))
     total = RunEnd(
         done=sum(end.done for end in ends),
         failed=sum(end.failed for end in ends),
@@ -163,8 +151,7 @@ def collect_latest(store: Store) -> RunReport:
     return RunReport(
         replace(run, rows=run.rows_total or run.rows, shard=", ".join(str(one.run.shard) for one in reports)),
         total if len(ends) == len(shards) else None,
-        [row for row, _ in pairs],
-        [detail for _, detail in pairs],
+        rows,
         left,
     )
 
@@ -185,11 +172,17 @@ def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str,
         left: Rows that did not end in any.
         refused: Manifests of which no row was started, and why: they stand among what failed.
     """
-    rows = [row for report in reports for row in report.rows]
-    rows += [
-        row_of({"status": "failed", "code": "manifest_refused", "row_id": manifest, "message": why}, 0)
-        for manifest, why in refused.items()
-    ]
+    rows, unfinished = RowSheet(columns()), RowSheet(LEFT)
+    numbers = count(1)
+    for report in reports:
+        for row, detail in report.rows.with_details():
+            rows.add({**row, "row": next(numbers)}, detail)
+    for manifest, why in refused.items():
+        failed = {"status": "failed", "code": "manifest_refused", "row_id": manifest, "message": why}
+        rows.add({**row_of(failed, 0), "row": next(numbers)})
+    for report in reports:
+        for row in report.left:
+            unfinished.add({**row, "row": next(numbers)})
     seconds = sum(report.ended.seconds if report.ended else 0.0 for report in reports)
     names = [report.run.manifest.rpartition("/")[2] for report in reports]
     run = RunRecord(
@@ -198,21 +191,26 @@ def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str,
         rows=len(rows) + left,
         begun=min((report.run.begun for report in reports), default=0.0),
     )
-    numbered = [{**row, "row": number} for number, row in enumerate(rows, 1)]
-    details = [detail for report in reports for detail in report.details]
-    details += [RowDetail() for _ in refused]
-    waiting = [row for report in reports for row in report.left]
-    unfinished = [{**row, "row": number} for number, row in enumerate(waiting, len(rows) + 1)]
-    return RunReport(run, RunEnd(seconds=seconds), numbered, details, unfinished)
+    return RunReport(run, RunEnd(seconds=seconds), rows, unfinished)
 
 
-def _outcomes(store: Store, keys: list[str]) -> Iterator[RowOutcome]:
-    for key, data in zip(keys, store.read_all(keys), strict=True):
-        line = key.rpartition("/")[2].split("-")[0]
-        number = int(line) if line.isdecimal() else 0
-        message = f"{key}: the record is damaged. Run the same command again."
-        damaged = RowFailure(code="damaged_record", message=message)
-        yield outcome_in(as_json(data)) or RowOutcome(row=number, row_id=f"line {number}", result=damaged)
+def _outcomes(store: Store, run_id: str) -> Iterator[list[RowOutcome]]:
+    """Yield the outcomes of a run's rows in the manifest's order, some at a time, which were read side by side."""
+    keys = (one.key for one in store.listing(layout.rows(run_id)))
+    while some := list(islice(keys, _AT_A_TIME)):
+        yield [_outcome(key, data) for key, data in zip(some, store.read_all(some), strict=True)]
+
+
+def _outcome(key: str, data: bytes | None) -> RowOutcome:
+    line = key.rpartition("/")[2].split("-")[0]
+    number = int(line) if line.isdecimal() else 0
+    message = f"{key}: the record is damaged. Run the same command again."
+    damaged = RowFailure(code="damaged_record", message=message)
+    return outcome_in(as_json(data)) or RowOutcome(row=number, row_id=f"line {number}", result=damaged)
+
+
+def _attempts_at(store: Store, run_id: str, job_ids: Iterable[str]) -> int:
+    return sum(_attempts(store, job_id, run_id) for job_id in job_ids)
 
 
 def _attempts(store: Store, job_id: str, run_id: str) -> int:
@@ -224,6 +222,12 @@ def _attempts(store: Store, job_id: str, run_id: str) -> int:
         event = as_json(line) or {}
         leased += event.get("event") == "leased" and event.get("run") == run_id
     return leased
+
+
+@cache
+def columns() -> tuple[str, ...]:
+    """Return the names of a report's columns, in their order."""
+    return tuple(row_of({}, 0))
 
 
 def row_of(record: Json, attempts: int) -> FlatRow:

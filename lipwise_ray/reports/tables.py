@@ -5,26 +5,38 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import count, islice
+from typing import BinaryIO
 
-from lipwise_ray.reports.rows import FIDELITY, FlatRow, row_of
+from lipwise_ray.reports.row_sheet import FlatRow
+from lipwise_ray.reports.rows import FIDELITY, columns
 
+_ROWS_A_BATCH, _BATCHES_A_GROUP = 256, 64
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_csv(rows: list[FlatRow], columns: list[str] | None = None) -> bytes:
+def as_csv(rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> bytes:
     """Return rows as UTF-8 CSV with a byte order mark, which spreadsheets need.
 
     Args:
         rows: Records with equal keys.
-        columns: These keys; without them a report's.
+        names: These keys; without them a report's.
     """
-    text = io.StringIO(newline="")
+    data = io.BytesIO()
+    write_csv(data, rows, names)
+    return data.getvalue()
+
+
+def write_csv(file: BinaryIO, rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> None:
+    """Write rows as `as_csv` returns them, one after the other."""
+    file.write(b"\xef\xbb\xbf")
+    text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
     writer = csv.writer(text)
-    columns = columns or list(_column_types())
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
-    return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "backslashreplace")
+    names = names or columns()
+    writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    text.detach()
 
 
 def _cell(value: object) -> object:
@@ -34,20 +46,26 @@ def _cell(value: object) -> object:
     return value
 
 
-def as_json_lines(rows: Iterable[FlatRow]) -> bytes:
-    """Return rows as JSON lines."""
-    return b"".join(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n" for row in rows)
+def write_json_lines(file: BinaryIO, rows: Iterable[FlatRow]) -> None:
+    """Write rows as JSON lines."""
+    file.writelines(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n" for row in rows)
 
 
-def as_parquet(rows: list[FlatRow]) -> bytes:
-    """Return rows as Parquet; columns keep their types also where all their values are missing."""
+def write_parquet(file: BinaryIO, rows: Iterable[FlatRow]) -> None:
+    """Write rows as Parquet; columns keep their types also where all their values are missing."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sink = io.BytesIO()
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in _column_types().items()])
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
-    return sink.getvalue()
+    waiting = iter(rows)
+    with pq.ParquetWriter(file, schema) as writer:
+        for _ in count():  # a group at a time: rows wait for its end as columns, which are small
+            batches: list[pa.RecordBatch] = []
+            while len(batches) < _BATCHES_A_GROUP and (some := list(islice(waiting, _ROWS_A_BATCH))):
+                batches.append(pa.RecordBatch.from_pylist(some, schema=schema))
+            if not batches:
+                break
+            writer.write_table(pa.Table.from_batches(batches, schema))
 
 
 def _column_types() -> dict[str, str]:
@@ -77,4 +95,4 @@ def _column_types() -> dict[str, str]:
             return "bool"
         return "float64" if name.endswith(figures) else "string"
 
-    return {name: kind(name) for name in row_of({}, 0)}
+    return {name: kind(name) for name in columns()}

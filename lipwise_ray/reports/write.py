@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
-from lipwise_ray.errors import OutputError, os_reason
+from lipwise_ray.errors import OutputError, StorageError, os_reason
 from lipwise_ray.reports.page import Costs, page
+from lipwise_ray.reports.row_sheet import FlatRow
 from lipwise_ray.reports.rows import RunReport, collect, collect_latest, joined
-from lipwise_ray.reports.tables import as_csv, as_json_lines, as_parquet
+from lipwise_ray.reports.tables import write_csv, write_json_lines, write_parquet
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
 
@@ -67,7 +72,7 @@ def write_night(
     """
     report = joined(night_id, [collect(store, run_id) for run_id in run_ids], left, refused)
     place = _write(store, report, layout.night(night_id), costs=costs)
-    return NightReport(place, sum(row["gpu_s"] or 0.0 for row in report.rows))
+    return NightReport(place, sum(report.rows.column("gpu_s")))
 
 
 def _write(store: Store, report: RunReport, place: str, folder: Path | None = None, costs: Costs | None = None) -> str:
@@ -75,22 +80,31 @@ def _write(store: Store, report: RunReport, place: str, folder: Path | None = No
         before, after = (store.read(layout.still(job_id, name)) for name in ("before", "after"))
         return (before, after) if before and after else None
 
-    rows = [*report.rows, *report.left]
-    contents = (
-        page(report, stills, costs).encode("utf-8", "backslashreplace"),
-        as_csv(rows),
-        as_json_lines(rows),
-        as_parquet(rows),
-    )
-    for name, data in zip(NAMES, contents, strict=True):
-        if folder is None:
-            store.write(f"{place}/{name}", data)
-            continue
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
-        except OSError as error:
-            raise OutputError(
-                "not_writable", str(folder), got=f"cannot be written: {os_reason(error)}", do="Check the folder"
-            ) from error
+    def write_page(file: BinaryIO) -> None:
+        file.write(page(report, stills, costs).encode("utf-8", "backslashreplace"))
+
+    tables = (tables_of(report, write) for write in (write_csv, write_json_lines, write_parquet))
+    with TemporaryDirectory() as temporary:
+        for name, write in zip(NAMES, (write_page, *tables), strict=True):
+            path = Path(temporary) / name
+            try:
+                with path.open("wb") as file:
+                    write(file)
+            except OSError as error:
+                raise StorageError("scratch", temporary, got=f"cannot be written: {os_reason(error)}") from error
+            if folder is None:
+                store.put_file(f"{place}/{name}", path)
+                continue
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.move(path, folder / name)
+            except OSError as error:
+                raise OutputError(
+                    "not_writable", str(folder), got=f"cannot be written: {os_reason(error)}", do="Check the folder"
+                ) from error
     return str(folder / NAMES[0]) if folder else f"{store.address}/{place}/{NAMES[0]}"
+
+
+def tables_of(report: RunReport, write: Callable[[BinaryIO, Iterable[FlatRow]], None]) -> Callable[[BinaryIO], None]:
+    """Return a writer of all rows of a report, those that ended first, in a table's format."""
+    return lambda file: write(file, chain(report.rows, report.left))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -40,6 +41,9 @@ class ModelRequirements:
         self._known: dict[Wanted, Checkpoint] = {}
         self._unusable: dict[Wanted, LipwiseError] = {}
         self._choices: dict[str, None] = {}
+        self._found: OrderedDict[tuple[int, RowFacts, bool], tuple[Settings, Checkpoints]] = OrderedDict()
+        """Checkpoints by the settings, as the object that they are, and what else of a row decides them: rows share
+        both."""
 
     def all_of(
         self, source: SettingsSource, rows: Iterable[Row], of: Callable[[Settings, Row], Checkpoints] | None = None
@@ -59,6 +63,7 @@ class ModelRequirements:
         found: dict[str, ModelRequest] = {}
         problem: LipwiseError | None = None
         noted: list[Settings] = []
+        seen: dict[tuple[int, int], tuple[Settings, Checkpoints]] = {}
         for row in rows:
             settings = source.for_row(row)
             if settings.gate.retry and settings not in noted[-_MOST_KNOWN:]:
@@ -69,6 +74,12 @@ class ModelRequirements:
             except LipwiseError as error:
                 problem = problem or error
                 continue
+            same = id(settings), id(checkpoints)  # to write them out takes as long as all else of a row
+            if same in seen:
+                continue
+            if len(seen) >= _MOST_KNOWN:
+                seen.clear()
+            seen[same] = settings, checkpoints
             key = f"{checkpoints} {settings.lipsync} {settings.restore} {settings.detect} {settings.composite}"
             if key not in found:
                 found[key] = ModelRequest(settings, checkpoints)
@@ -114,8 +125,18 @@ class ModelRequirements:
             seeks_speaker=listens(rules),
             has_portraits=bool(portraits(rules)),
         )
+        key = id(settings), facts, bool(row.diarisation)
+        if key in self._found and self._found[key][0] is settings:
+            return self._found[key][1]
+        checkpoints = self._to_dub(settings, facts, has_diarisation=bool(row.diarisation))
+        self._found[key] = settings, checkpoints
+        if len(self._found) > _MOST_KNOWN:
+            self._found.popitem(last=False)
+        return checkpoints
+
+    def _to_dub(self, settings: Settings, facts: RowFacts, *, has_diarisation: bool) -> Checkpoints:
         finder: Checkpoint | None = None
-        if row.diarisation and facts.seeks_speaker and not self.for_role(ACTIVE_SPEAKER, settings):
+        if has_diarisation and facts.seeks_speaker and not self.for_role(ACTIVE_SPEAKER, settings):
             finder, facts = self._speaker_finder(settings), replace(facts, seeks_speaker=False)
         found = self._files((role for role in ROLES.values() if role.dubs and role.needed(settings, facts)), settings)
         if finder:

@@ -155,6 +155,7 @@ class NotedRequirements(ModelRequirements):
 
     def taken(self) -> list[LipwiseError]:
         """Return the errors noted since the last call."""
+        self._found.clear()  # the next row is asked about anew, and noted
         noted = list(self._noted.values())
         self._noted.clear()
         return noted

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from lipwise_ray.errors import StorageError
 from lipwise_ray.scheduler.dead_letters import dead_letter, in_quarantine
-from lipwise_ray.scheduler.deadlines import Deadlines
+from lipwise_ray.scheduler.deadlines import Deadlines, StallWatch
 from lipwise_ray.scheduler.engine import DEVICE_ERROR, Engine, Outcome, WorkerSlot
 from lipwise_ray.scheduler.entry import Done, Entry, Lease, Subscriber
 from lipwise_ray.scheduler.fair_queue import FairQueue
@@ -25,7 +25,7 @@ from lipwise_ray.scheduler.retry_policy import (
     retry_excused,
     spoils_its_process,
 )
-from lipwise_ray.scheduler.slot_choice import SlotChoice, no_worker_can
+from lipwise_ray.scheduler.slot_choice import LaneWorkers, SlotChoice, no_worker_can
 from lipwise_ray.scheduler.task import Failure, Lane, Task
 from lipwise_ray.state import events, layout, quarantine
 from lipwise_ray.state.ledger import Ledger
@@ -70,11 +70,16 @@ class Dispatcher:
     _ready: dict[Lane, FairQueue] = field(default_factory=lambda: defaultdict(FairQueue))
     _waiting: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     _leases: dict[str, Lease] = field(default_factory=dict[str, Lease])
+    _doomed: dict[str, Entry] = field(default_factory=dict[str, Entry])
     _refused: list[tuple[Task, Subscriber, Failure]] = field(default_factory=list[tuple[Task, Subscriber, Failure]])
     _letters: set[str] | None = None
     _done: Done = field(default_factory=Done)
+    _stalls: StallWatch = field(init=False)
     _wants_others: set[Lane] = field(default_factory=set[Lane])
     """Lanes in which tasks wait for another worker than those that are there."""
+
+    def __post_init__(self) -> None:
+        self._stalls = StallWatch(self.deadlines)
 
     def add(self, task: Task, subscriber: Subscriber) -> None:
         """Queue a task, or join one of the same id; one in quarantine is refused at the next step.
@@ -103,8 +108,7 @@ class Dispatcher:
     @property
     def held_back(self) -> int:
         """Number of subscribers with a task that is out of budget, and not given up yet."""
-        doomed = (entry for entry in self._entries.values() if entry.state == "DOOMED")
-        return len({id(subscriber) for entry in doomed for _, subscriber in entry.subscribers})
+        return len({id(subscriber) for entry in self._doomed.values() for _, subscriber in entry.subscribers})
 
     @property
     def running(self) -> dict[str, Task]:
@@ -154,8 +158,6 @@ class Dispatcher:
             self.sleep(timeout_s)
         self._settle()
 
-    # who gets what ------------------------------------------------------------------------------
-
     def backlog(self) -> dict[Lane, int]:
         """Return the number of tasks that wait or run in each lane."""
         counts: Counter[Lane] = Counter({lane: len(ready) for lane, ready in self._ready.items()})
@@ -172,20 +174,21 @@ class Dispatcher:
 
     def _hand_out(self, lane: Lane) -> None:
         ready = self._ready[lane]
-        living = self._living(lane) if ready else []  # before any is leased: none counts twice
-        slots = [slot for slot in living if slot.worker not in self._leases]
+        self._wants_others.discard(lane)
+        if not ready:
+            return
+        workers = LaneWorkers(self._living(lane), [lease.slot for lease in self._leases.values()])
         passed_over: list[Task] = []
         unable: list[tuple[Entry, Failure]] = []
-        self._wants_others.discard(lane)
         due: list[tuple[WorkerSlot, Entry]] = []
         try:
-            while slots and ready and len(passed_over) < _MOST_PASSED_OVER:
+            while workers.free and ready and len(passed_over) < _MOST_PASSED_OVER:
                 entry = self._entries[ready.pop()]
-                slot = self._slot_for(entry, slots, living)
+                slot = self._slot_for(entry, workers)
                 if slot is None:
-                    self._pass_over(entry, living, passed_over, unable)
+                    self._pass_over(entry, workers.living, passed_over, unable)
                     continue
-                slots.remove(slot)
+                workers.take(slot)
                 due.append((slot, entry))
                 ready.serve(entry.task)
                 self._lease(entry, slot)
@@ -218,13 +221,13 @@ class Dispatcher:
         if failure is not None:
             self._wants_others.add(entry.task.lane)
 
-    def _slot_for(self, entry: Entry, slots: list[WorkerSlot], living: list[WorkerSlot]) -> WorkerSlot | None:
+    def _slot_for(self, entry: Entry, workers: LaneWorkers) -> WorkerSlot | None:
         return self.slot_choice.choose(
             entry.task.id,
             entry.record,
-            [slot for slot in slots if slot.can(entry.task)],
-            [lease.slot for lease in self._leases.values()],
-            {slot.node for slot in living if slot.can(entry.task)},
+            workers.able(entry.task),
+            workers.busy,
+            workers.nodes(entry.task),
             alone=entry.alone,
             fresh=entry.fresh,
             now_s=self.clock(),
@@ -239,17 +242,10 @@ class Dispatcher:
 
     def _watch(self) -> None:
         """Kill workers that show no progress."""
-        frames = self.engine.frames_done()
-        now = self.clock()
-        for worker, lease in self._leases.items():
-            stood_still_s = lease.stands_still(frames.get(worker, 0), now)
-            limit_s = self.deadlines.limit_s(lease.entry.task.kind)
-            if stood_still_s > limit_s and not lease.killed:
-                lease.killed = True
-                self._note(lease.entry, events.TaskStalled(worker=worker, node=lease.slot.node, after_s=limit_s))
-                self.engine.kill(worker)
-
-    # what became of it --------------------------------------------------------------------------
+        for lease, limit_s in self._stalls.stalled(self._leases, self.engine.frames_done, self.clock()):
+            worker, node = lease.slot.worker, lease.slot.node
+            self._note(lease.entry, events.TaskStalled(worker=worker, node=node, after_s=limit_s))
+            self.engine.kill(worker)
 
     def _take_in_all(self, outcomes: list[Outcome]) -> None:
         """Take in every outcome, also where the store refuses to hear of one: nobody tells of them again."""
@@ -304,6 +300,7 @@ class Dispatcher:
             self._wait(entry, retry)
         else:
             entry.state = "DOOMED"
+            self._doomed[entry.task.id] = entry
 
     def _tells_of_the_run(self, slot: WorkerSlot) -> bool:
         """Tell whether a failure may be the whole run's: not while another worker of the lane has just succeeded."""
@@ -312,6 +309,7 @@ class Dispatcher:
 
     def _wait(self, entry: Entry, retry: Retry) -> None:
         entry.wait(retry)
+        self._doomed.pop(entry.task.id, None)
         heapq.heappush(self._waiting, (self.clock() + retry.after_s, entry.task.id))
 
     def _judge_process(self, slot: WorkerSlot, entry: Entry, failure: Failure, *, ends: bool) -> bool:
@@ -342,10 +340,10 @@ class Dispatcher:
 
     def _settle(self) -> bool:
         """Give up the tasks whose budget is spent, unless the run as a whole is sick."""
-        if self.breaker.reason is not None:
+        if self.breaker.reason is not None or not self._doomed:
             return False
-        doomed = [entry for entry in self._entries.values() if entry.state == "DOOMED"]
-        if doomed and len(doomed) == len(self._entries):
+        doomed = list(self._doomed.values())
+        if len(doomed) == len(self._entries):
             for entry in doomed:
                 assert entry.last is not None  # a failure doomed it
                 self.breaker.conclude(entry.task.kind, entry.last)
@@ -378,6 +376,7 @@ class Dispatcher:
 
     def _end(self, entry: Entry) -> None:
         self.slot_choice.node_health.forget(entry.task.id)
+        self._doomed.pop(entry.task.id, None)
         del self._entries[entry.task.id]
 
     def drop(self, subscriber: Subscriber, which: Callable[[Task], bool] = lambda _: True) -> None:
@@ -394,6 +393,7 @@ class Dispatcher:
                 heapq.heapify(self._waiting)
             self.slot_choice.release(task_id)
             self._note(entry, events.TaskCancelled())
+            self._doomed.pop(task_id, None)
             del self._entries[task_id]
 
     def _note(self, entry: Entry, event: events.TaskEvent) -> None:

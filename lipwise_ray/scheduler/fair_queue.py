@@ -22,9 +22,10 @@ class FairQueue:
     def __init__(self) -> None:
         self._heaps: dict[_Tenant, list[tuple[tuple[int, ...], str]]] = {}
         self._served: dict[_Tenant, int] = defaultdict(int)
+        self._length = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._heaps.values()))
+        return self._length
 
     def push(self, task: Task) -> None:
         """Take a task in."""
@@ -37,6 +38,7 @@ class FairQueue:
                 self._served = defaultdict(int, known)
             self._heaps[tenant] = []
         heapq.heappush(self._heaps[tenant], (task.rank, task.id))
+        self._length += 1
 
     def pop(self) -> str:
         """Return the id of the next task.
@@ -48,6 +50,7 @@ class FairQueue:
             raise IndexError
         tenant = min(self._heaps, key=lambda one: (one[0], self._served[one], self._heaps[one][0]))
         _, task_id = heapq.heappop(self._heaps[tenant])
+        self._length -= 1
         if not self._heaps[tenant]:
             del self._heaps[tenant]
         return task_id
@@ -59,7 +62,9 @@ class FairQueue:
     def remove(self, task: Task) -> None:
         """Take a waiting task out."""
         tenant = _tenant(task)
-        heap = [item for item in self._heaps.get(tenant, []) if item[1] != task.id]
+        waiting = self._heaps.get(tenant, [])
+        heap = [item for item in waiting if item[1] != task.id]
+        self._length -= len(waiting) - len(heap)
         heapq.heapify(heap)
         self._heaps[tenant] = heap
         if not heap:

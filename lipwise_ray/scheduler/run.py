@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
+from lipwise_ray.scheduler.admission import Admission
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.engine import failure_of
@@ -29,6 +31,7 @@ from lipwise_ray.state.store import Store, to_json
 _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S = 0.5
 _CHECK_S = 1.0
+_TICK_S = 0.25
 Onward = TypeVar("Onward")
 
 
@@ -61,8 +64,6 @@ class _Running:
     run: Run
     job: RowJob
     begun_s: float
-    is_admitted: bool = False
-    """Its chunks count among those that are being rendered."""
 
     def begin(self) -> None:
         """Queue the row's first tasks."""
@@ -185,7 +186,12 @@ class Run:
     _told: set[str] = field(default_factory=set[str])
     _checked_s: float = 0.0
     _source_empty: bool = False
-    _awaiting_admission: list[tuple[_Running, list[Task]]] = field(default_factory=list[tuple[_Running, list[Task]]])
+    _ticked_s: float = -math.inf
+    _awaiting_admission: dict[int, list[Task]] = field(default_factory=dict[int, list[Task]])
+    _admission: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._admission = Admission(self.active_chunks)
 
     @property
     def most_rows(self) -> int:
@@ -296,33 +302,26 @@ class Run:
         if not any(task.kind is kind for task in tasks):
             running.add(tasks)
             return
-        running.is_admitted = False  # of an earlier attempt
-        self._awaiting_admission.append((running, tasks))
-        self._admit_waiting(running.job.tenant)
+        job = running.job
+        self._awaiting_admission[job.row] = tasks
+        self._admission.wait(job.row, job.tenant, tasks[0].rank, job.flow.tally.chunks)
+        self._admit_waiting(job.tenant)
 
     def _admit_waiting(self, tenant: str) -> None:
-        """Let a tenant's rows in while there is room, the first in the queue's order first; one alone always fits."""
-        rendered = [one for one in self._active.values() if one.is_admitted and one.job.tenant == tenant]
-        inside = [one.job.flow.tally.chunks for one in rendered]
-        waiting = sorted(
-            (item for item in self._awaiting_admission if item[0].job.tenant == tenant), key=lambda i: i[1][0].rank
-        )
-        for item in waiting:
-            running, tasks = item
-            if inside and sum(inside) + running.job.flow.tally.chunks > self.active_chunks:
-                return
-            inside.append(running.job.flow.tally.chunks)
-            self._awaiting_admission.remove(item)
-            running.is_admitted = True
-            running.add(tasks)
+        """Let a tenant's rows in while there is room."""
+        for row in self._admission.admitted(tenant):
+            self._active[row].add(self._awaiting_admission.pop(row))
 
     def end(self, running: _Running, result: RowResult) -> None:
         """Record the outcome of a row."""
         job = running.job
         if self._active.pop(job.row, None) is None:
             return
-        self.tenants_at_work -= Counter({job.tenant: 1})  # which forgets a tenant at nought
-        self._awaiting_admission = [item for item in self._awaiting_admission if item[0] is not running]
+        self.tenants_at_work[job.tenant] -= 1
+        if not self.tenants_at_work[job.tenant]:
+            del self.tenants_at_work[job.tenant]
+        self._awaiting_admission.pop(job.row, None)
+        self._admission.leave(job.row)
         self._admit_waiting(job.tenant)
         job_id = "" if isinstance(result, RowFailure) else result.job_id
         self.record(
@@ -368,6 +367,11 @@ class Run:
         self.record(RowOutcome(row=row, row_id=row_id, job_id="", result=failure, seconds=0.0, extra=extra or None))
 
     def _tick(self) -> None:
+        """Show how things stand, a few times a second: it takes as long as there are workers and rows at work."""
+        now = time.monotonic()
+        if now - self._ticked_s < _TICK_S:
+            return
+        self._ticked_s = now
         engine, busy = self.dispatcher.engine, self.dispatcher.leases()
         self.lease.about = {"running": [record_of(one) for one in busy], "loading": engine.loading}
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from lipwise_ray.scheduler.engine import WorkerSlot
@@ -12,6 +13,41 @@ from lipwise_ray.scheduler.task import Failure, Task
 
 NO_WORKER_CAN = "no_worker_can"
 """Code of a task that is given up because no worker can do what it needs."""
+
+
+@dataclass(slots=True)
+class LaneWorkers:
+    """Workers of a lane while its tasks are handed out.
+
+    Attributes:
+        living: All that are alive, busy ones too.
+        busy: Workers that have a task, of any lane.
+        free: Those of the lane that have none, by name.
+    """
+
+    living: list[WorkerSlot]
+    busy: list[WorkerSlot]
+    free: dict[str, WorkerSlot] = field(init=False)
+    _nodes: dict[frozenset[str], frozenset[str]] = field(default_factory=dict[frozenset[str], frozenset[str]])
+
+    def __post_init__(self) -> None:
+        at_work = {slot.worker for slot in self.busy}
+        self.free = {slot.worker: slot for slot in self.living if slot.worker not in at_work}
+
+    def able(self, task: Task) -> Iterator[WorkerSlot]:
+        """Yield the idle workers that can do a task."""
+        return (slot for slot in self.free.values() if slot.can(task))
+
+    def nodes(self, task: Task) -> frozenset[str]:
+        """Return the nodes that have workers which can do a task, busy ones too."""
+        if task.needs not in self._nodes:  # a thousand workers are looked through once, not for every task
+            self._nodes[task.needs] = frozenset(slot.node for slot in self.living if slot.can(task))
+        return self._nodes[task.needs]
+
+    def take(self, slot: WorkerSlot) -> None:
+        """Note that a worker gets a task."""
+        del self.free[slot.worker]
+        self.busy.append(slot)
 
 
 @dataclass(slots=True)
@@ -34,7 +70,7 @@ class SlotChoice:
         record: TaskHistory,
         free: Iterable[WorkerSlot],
         busy: Collection[WorkerSlot],
-        nodes: set[str],
+        nodes: AbstractSet[str],
         *,
         alone: bool,
         fresh: bool,
@@ -54,19 +90,24 @@ class SlotChoice:
         """
         for unwanted in (self.node_health.avoided(now_s), record.nodes):
             nodes = nodes - unwanted or nodes
-        slots = [slot for slot in free if slot.node in nodes and self._reserved.get(slot.node, task_id) == task_id]
+        fitting = (slot for slot in free if slot.node in nodes and self._reserved.get(slot.node, task_id) == task_id)
+        if not (fresh or alone or record.is_suspect):
+            return next(fitting, None)
+        slots = list(fitting)
         if fresh:
             slots.sort(key=lambda slot: not self.processes.is_fresh(slot.worker))
         elif record.is_suspect:
             slots = self._proven(slots, busy, nodes)
         if not alone or not slots:
-            return slots[0] if slots else None
+            return next(iter(slots), None)
         load = Counter(slot.node for slot in busy)
         chosen = min(slots, key=lambda slot: (self._reserved.get(slot.node) != task_id, load[slot.node]))
         self._reserved[chosen.node] = task_id
         return None if load[chosen.node] else chosen
 
-    def _proven(self, free: list[WorkerSlot], busy: Collection[WorkerSlot], nodes: set[str]) -> list[WorkerSlot]:
+    def _proven(
+        self, free: list[WorkerSlot], busy: Collection[WorkerSlot], nodes: AbstractSet[str]
+    ) -> list[WorkerSlot]:
         """Return the slots whose process has just succeeded at something, while there are any, be they busy.
 
         A task that failed is tried in such a one: a GPU that is broken shows in fresh processes again and again, and is
@@ -80,7 +121,8 @@ class SlotChoice:
 
     def release(self, task_id: str) -> None:
         """Let others have the nodes that a task had for itself."""
-        self._reserved = {node: owner for node, owner in self._reserved.items() if owner != task_id}
+        if self._reserved:
+            self._reserved = {node: owner for node, owner in self._reserved.items() if owner != task_id}
 
 
 def no_worker_can(task: Task, living: Sequence[WorkerSlot]) -> Failure | None:

@@ -144,7 +144,7 @@ class RemoteStore:
             StorageError: The store refused.
         """
         with self._logs_lock:
-            spare = list(self._logs)[:-_MOST_OPEN_LOGS]
+            spare = dict.fromkeys(list(self._logs)[:-_MOST_OPEN_LOGS])
             due = [log for key, log in self._logs.items() if log.is_due or (key in spare and not log.is_written)]
             if everything:
                 due = [log for log in self._logs.values() if not log.is_written]

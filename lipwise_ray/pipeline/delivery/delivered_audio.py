@@ -35,7 +35,9 @@ class DeliveredSound:
     key: str = ""
 
 
-def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, known_key: str = "") -> DeliveredSound:
+def prepare_sound(
+    job: JobContext, scratch: Path, probed: Probed, plan: Plan, known_key: str = "", *, is_missing: bool = False
+) -> DeliveredSound:
     """Return the audio to deliver: copied packets, or an encoder's file.
 
     What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
@@ -46,6 +48,7 @@ def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, kn
         probed: Findings of the row's probe, which name the job.
         plan: The job's.
         known_key: The key of the file, where somebody has just put it; empty where it has to be looked for.
+        is_missing: Nobody can have made it yet, so that it need not be looked for.
     """
     name = Path(job.spec.output)
     audio = Sounds(job, scratch, probed.job_id, probed.identity).file()
@@ -58,7 +61,7 @@ def prepare_sound(job: JobContext, scratch: Path, probed: Probed, plan: Plan, kn
     folder, suffix = layout.soundtrack(probed.job_id), name.suffix.lower()
     folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
     for copied in (True, False) if planned.copy else (False,):
-        kept = whole_file(job.store, folders[copied], known_key)
+        kept = None if is_missing else whole_file(job.store, folders[copied], known_key)
         if kept is not None:
             return DeliveredSound(replace(planned, copy=copied), probe_audio(kept, WIDEST_LIMITS))
     with scratch_file(scratch, f"track{suffix}") as temporary:

@@ -94,8 +94,8 @@ class RowFlow(RowTasks[DubResult]):
 
     def _probe(self, again: str) -> Task:
         self._enter("probing")
-        name = f"{self.row}~{self.attempt}" if self.attempt else str(self.row)
-        return self._task(PROBE, f"{name}{again}", ProbePayload(self.base))
+        attempt = f"~{self.attempt}" if self.attempt else ""
+        return self._task(PROBE, f"{self.row}{attempt}{again}", ProbePayload(self.base))
 
     @property
     def _probed(self) -> Probed:
@@ -232,14 +232,12 @@ class RowFlow(RowTasks[DubResult]):
         tasks = self._renders([number for number in range(len(self._chunks)) if number not in done])
         self._enter("rendering")
         self._expect(self._frames, sum(len(self._chunks[number]) for number in done))
-        tasks += [
-            self._task(kind, self.job_id, kind.payload(self.base, self._probed))
-            for kind, has in BESIDE_RENDERING.items()
-            if has(self.base.job)
-        ]
+        base, probed = self.base, self._probed
+        beside = [kind for kind, has in BESIDE_RENDERING.items() if has(base.job)]
+        tasks += [self._task(kind, self.job_id, kind.payload(base, probed)) for kind in beside]
         if not tasks:
             return self._scores_or_end()
-        return [*tasks, self._task(SOUND, self.job_id, SoundPayload(self.base, self._probed))]
+        return [*tasks, self._task(SOUND, self.job_id, SoundPayload(base, probed), is_missing=not probed.has_begun)]
 
     def _renders(self, numbers: Sequence[int]) -> list[Task]:
         return [

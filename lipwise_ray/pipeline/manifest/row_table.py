@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lipwise_ray.errors import ManifestError
@@ -91,6 +91,9 @@ class Row:
         return self.tags[0] if self.tags else ""
 
 
+_NAMES = tuple(one.name for one in fields(Row))
+
+
 @dataclass(frozen=True, slots=True)
 class BadRow:
     """A row that cannot be done, with all that is wrong with it."""
@@ -120,7 +123,7 @@ class RowTable:
             video: Its video as the manifest spells it.
         """
         priority, tenant = (row.priority, row.tenant) if row else (0, "")
-        text = json.dumps(asdict(row)) if row else None
+        text = json.dumps(_values_of(row)) if row else None
         self._base.execute(
             "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (line, row_id, output, place, priority, tenant, video, text),
@@ -211,6 +214,11 @@ class RowTable:
             (priority, tenant, line),
         ).fetchone()
         return _row_of(text)
+
+
+def _values_of(row: Row) -> dict[str, Any]:
+    """Return a row's values by name; `asdict` would copy them all, level by level."""
+    return {name: getattr(row, name) for name in _NAMES} | {"speakers": [asdict(one) for one in row.speakers]}
 
 
 def _row_of(text: str) -> Row:

@@ -13,8 +13,7 @@ from lipwise_ray.scheduler.task import Hints
 @handles(SOUND)
 def prepare_audio(context: TaskContext, payload: SoundPayload, hints: Hints) -> SoundResult:
     """Encode a job's audio, or find out that it can be copied."""
-    del hints  # whatever there is, is looked for
     probed = payload.probed
     plan = read_plan(context.store, probed.job_id)
-    delivered = prepare_sound(context.open(payload), context.scratch, probed, plan)
+    delivered = prepare_sound(context.open(payload), context.scratch, probed, plan, is_missing=hints.is_surely_missing)
     return SoundResult(copied=delivered.plan.copy, sound=delivered.key)

@@ -10,7 +10,8 @@ import pytest
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.reports.compare import ALL, Difference, compare, interval
-from lipwise_ray.reports.rows import RunReport, row_of
+from lipwise_ray.reports.row_sheet import RowSheet
+from lipwise_ray.reports.rows import RunReport, columns, row_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.run_records import RunRecord
 from lipwise_ray.state.store import LocalStore, to_json
@@ -49,7 +50,9 @@ def _record(
 
 def _run(*records: Any) -> RunReport:
     return RunReport(
-        RunRecord(run_id="r", manifest="m.csv", rows=len(records)), None, [row_of(record, 1) for record in records], []
+        RunRecord(run_id="r", manifest="m.csv", rows=len(records)),
+        None,
+        RowSheet.of((row_of(record, 1) for record in records), columns()),
     )
 
 

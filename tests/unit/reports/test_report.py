@@ -18,7 +18,7 @@ from lipwise_ray.errors import StateError
 from lipwise_ray.reports import charts
 from lipwise_ray.reports.page import _verdict, worst_first
 from lipwise_ray.reports.rows import collect, row_of
-from lipwise_ray.reports.tables import as_csv, as_parquet
+from lipwise_ray.reports.tables import as_csv, write_parquet
 from lipwise_ray.reports.write import NAMES, write_report
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore, to_json
@@ -316,9 +316,13 @@ def test_drawings_of_odd_values() -> None:
 
 def test_types_hold_where_all_is_missing() -> None:
     """Parquet files of two nights can be read as one: a column is a number also where nothing is known."""
-    import pyarrow as pa
 
-    one, other = (pq.read_schema(pa.BufferReader(as_parquet([row_of(record, 0)]))) for record in (_done(2), _failed(3)))
+    def _parquet(record: Json) -> io.BytesIO:
+        file = io.BytesIO()
+        write_parquet(file, [row_of(record, 0)])
+        return io.BytesIO(file.getvalue())
+
+    one, other = (pq.read_schema(_parquet(record)) for record in (_done(2), _failed(3)))
     assert one.equals(other)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.reports.page import page
-from lipwise_ray.reports.rows import RowDetail, RunReport, row_of
+from lipwise_ray.reports.row_sheet import RowSheet
+from lipwise_ray.reports.rows import RunReport, columns, row_of
 from lipwise_ray.runs.costs import read_prices
 from lipwise_ray.runs.estimate import Speeds
 from lipwise_ray.state.run_records import RunRecord
@@ -73,7 +74,7 @@ def test_the_report_tells_what_a_run_cost(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(LIST)
     record = {"status": "done", "row": 1, "row_id": "a", "render_s": 7200.0, "identity": {"device": "cuda"}}
     run = RunRecord(run_id="r", manifest="m.csv", rows=1)
-    report = RunReport(run, None, [row_of(record, 1)], [RowDetail()])
+    report = RunReport(run, None, RowSheet.of([row_of(record, 1)], columns()))
     html = page(report, lambda job_id: None, read_prices(tmp_path / "p.toml").lines)
     assert "box: 1.00 to 4.00 EUR" in html
     assert "Cost" not in page(report, lambda job_id: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,12 +17,15 @@ from lipwise_ray.errors import (
     StorageError,
 )
 from lipwise_ray.pipeline.flows.dub import RowFlow
+from lipwise_ray.pipeline.flows.task_kinds import ProbeResult
 from lipwise_ray.runs import submit
 from lipwise_ray.scheduler.ending import ASKED, CLOSED, Ending
 from lipwise_ray.scheduler.engine import Outcome
 from lipwise_ray.scheduler.metrics import FileSink, Meter
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.local import LocalStore
 from tests.support.rows import Rows
 
 
@@ -208,3 +212,34 @@ def test_a_task_that_outlasts_a_stop(*, is_asked: bool, tmp_path: Path) -> None:
     abandoned = [line for line in rows.store.log("runs/run/events.jsonl") if b"abandoned" in line]
     assert len(abandoned) == is_asked
     assert any("engine.stop_s" in line for line in rows.listener.lines) is is_asked
+
+
+def test_rows_that_are_done_already_ask_little_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on with a run costs two lines of its log and one record a row that was done, and reads nothing."""
+    asked: Counter[str] = Counter()
+
+    def counted(name: str) -> None:
+        method = getattr(LocalStore, name)
+
+        def call(self: LocalStore, *args: Any, **more: Any) -> Any:
+            asked[name] += 1
+            return method(self, *args, **more)
+
+        monkeypatch.setattr(LocalStore, name, call)
+
+    # Without names: what it is asked for is listed by the clock.
+    for name in ("read", "write", "create", "append", "listing", "folders", "size", "fetch", "put_file"):
+        counted(name)
+
+    def going_on(count: int) -> Counter[str]:
+        rows = Rows(tmp_path / str(count), [1] * count, most_chunks=9)
+        done = DubResult(job_id="j", output="o", frames=1, chunks=1, bytes_total=1, sha256="0" * 64)
+        rows.engine.answer = lambda task: ProbeResult(job_id="j", published=done)
+        asked.clear()
+        rows.work()
+        assert rows.run.totals["done"] == count
+        return Counter(asked)
+
+    few, many = going_on(10), going_on(60)
+    many.subtract(few)
+    assert {name: more for name, more in many.items() if more} == {"write": 50, "append": 100}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.pipeline.flows.task_kinds import SoundPayload
 from lipwise_ray.pipeline.tasks.sound import prepare_audio
+from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.state import layout
 from tests.support.task_context import NOTHING_KNOWN, Bench
 
@@ -35,3 +38,16 @@ def test_encoded_audio_is_made_once_and_again_where_it_is_damaged(tmp_path: Path
     (key,) = bench.store.names(folder)
     assert key == again.sound != found.sound
     assert probe_audio(bench.store.fetch(key) or path).codec == "aac"
+
+
+@pytest.mark.parametrize("may_be_done", [False, True])
+def test_audio_of_a_job_that_nobody_began_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, may_be_done: bool
+) -> None:
+    """A store is asked for it only where an earlier attempt may have left it."""
+    bench = Bench(tmp_path, encode={"audio": {"codec": "aac"}})
+    payload, listed = SoundPayload(bench.row, bench.planned()), list[str]()
+    names = bench.store.names
+    monkeypatch.setattr(bench.store, "names", lambda folder: (listed.append(folder), names(folder))[1])
+    assert prepare_audio(bench.context, payload, Hints(is_missing=True, may_be_done=may_be_done)).sound
+    assert bool(listed) == may_be_done
