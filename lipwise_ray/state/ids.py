@@ -12,8 +12,8 @@ from lipwise_ray.values import Json
 Identity: TypeAlias = Json
 """All facts that decide a result, as they are hashed into its id."""
 
-PIPELINE_VERSION = 7
-"""Raised when the same inputs and settings would give another result: 7 for people instead of places."""
+PIPELINE_VERSION = 8
+"""Raised when the same inputs and settings would give another result: 8 for exact crops and masks."""
 
 _SCORER_CHARACTERS = 12
 

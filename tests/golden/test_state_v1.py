@@ -23,11 +23,11 @@ GONE = {"payload.scratch"}
 """Of dead letters: the folder of a run that is over, which nobody reads."""
 
 DONE = {
-    "speaks": "151b74afc0da92d1401c7bc6",
-    "like": "bfce41741f05e0db281b78b9",
-    "duo": "6faaa59d0c0a13d3b5d3b770",
+    "speaks": "6109b630a29c861326ed925a",
+    "like": "05ecfa6a1c9e9f9941bc3a6b",
+    "duo": "32a1a11d2096ae879bdb6aca",
 }
-BROKEN, HALF, EVALUATED = "80e09dfac765a5a060c46116", "049ee293106a5acf4550964b", "dd068b67011858ded3b3536a"
+BROKEN, HALF, EVALUATED = "879f1cdf083665f3015f2917", "c1ac41a4c2234c42f9e68036", "013fbe49ba7debe96fb883cf"
 LETTER = f"render:{BROKEN}/1"
 
 
