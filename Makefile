@@ -33,6 +33,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.original $(ORIGINAL)
 	$(BIN)/python -m benchmarks.scan
 	$(BIN)/python -m benchmarks.own_code
 	$(BIN)/python -m benchmarks.driver
