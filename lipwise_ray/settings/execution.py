@@ -41,7 +41,7 @@ class EngineSettings(Section):
     cpu_runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
     """Library that computes large networks on a CPU, where a network is known to it; others stay torch's. ``auto`` is
     ``openvino`` where every render worker has it (the extra `cpu`), else ``torch``. In float32 faces differ from
-    torch's by less than a level of 255, in bfloat16 by no more than torch's own do from float32. onnxruntime always
+    torch's by less than a level of 255, in bfloat16 on average from float32 by no more than torch's own. onnxruntime
     computes in float32."""
     idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
     """On a cluster, workers without work for so long are sent away."""
