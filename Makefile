@@ -41,6 +41,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.restorer
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.threads
+	$(BIN)/python -m benchmarks.runtimes
 	$(BIN)/python -m benchmarks.startup
 
 faults: $(STAMP)

@@ -147,6 +147,16 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     speed = "bfloat16 in hardware" if has_bfloat16_cpu() else "float32 only"
     why = gpus.why_none(torch.version.cuda, reason)
     yield not why, "gpu", why or f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
+    if not why:
+        yield _runtime_line()
+
+
+def _runtime_line() -> tuple[bool, str, str]:
+    from lipwise_ray.nets.runtimes import OPENVINO, is_installed
+
+    if not is_installed(OPENVINO):
+        return True, "runtime", "torch. The extra `cpu` brings openvino, which is faster"
+    return True, "runtime", f"openvino {importlib.metadata.version(OPENVINO)}, where engine.cpu_runtime allows it"
 
 
 def _disk_line(folder: Path) -> tuple[bool, str, str]:

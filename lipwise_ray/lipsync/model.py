@@ -12,6 +12,8 @@ from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
     from lipwise_ray.nets.precision import Precision
+    from lipwise_ray.nets.runtimes import CompiledNetwork
+    from lipwise_ray.nets.wav2lip import Wav2Lip
 
 
 class LipSync(Protocol):
@@ -70,10 +72,8 @@ class Wav2LipSync:
     ) -> None:
         import torch
 
-        from lipwise_ray.nets.checkpoint import load_network
-        from lipwise_ray.nets.layers import fold_batch_norms
         from lipwise_ray.nets.precision import choose_dtype, computing_in
-        from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip
+        from lipwise_ray.nets.wav2lip import SIZE_PX
 
         self.size_px = SIZE_PX
         self.batch_faces = batch_faces
@@ -81,9 +81,7 @@ class Wav2LipSync:
         self._device = device
         self._dtype = choose_dtype(precision, device, bfloat16=bfloat16)
         self._computing = partial(computing_in, self._dtype)
-        network = load_network(Wav2Lip, checkpoint, "Wav2Lip")
-        fold_batch_norms(network.eval())
-        self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        self._network = load_wav2lip(checkpoint).to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
 
     def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
         """Return the faces with new lips."""
@@ -97,3 +95,47 @@ class Wav2LipSync:
             faces = self._network(sound, pair)
         result = faces.permute(0, 2, 3, 1).float().cpu().numpy()
         return np.ascontiguousarray(result, np.float32)
+
+
+class CompiledWav2LipSync:
+    """Wav2Lip by another runtime than torch, on a CPU.
+
+    Args:
+        network: Wav2Lip, opened for ``batch_faces``.
+        batch_faces: Faces a call.
+    """
+
+    def __init__(self, network: CompiledNetwork, batch_faces: int) -> None:
+        from lipwise_ray.nets.wav2lip import SIZE_PX
+
+        self.size_px = SIZE_PX
+        self.batch_faces = batch_faces
+        self._network = network
+
+    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
+        """Return the faces with new lips."""
+        half = self.size_px // 2
+        pair_nchw = np.empty((len(faces_bgr), 6, self.size_px, self.size_px), np.float32)
+        pair_nchw[:, 3:] = faces_bgr.transpose(0, 3, 1, 2)
+        pair_nchw[:, :3, :half] = pair_nchw[:, 3:, :half]
+        pair_nchw[:, :3, half:] = 0
+        faces_nchw = self._network(np.ascontiguousarray(mels[:, None], np.float32), pair_nchw)
+        return np.ascontiguousarray(faces_nchw.transpose(0, 2, 3, 1), np.float32)
+
+
+def load_wav2lip(checkpoint: Path) -> Wav2Lip:
+    """Return Wav2Lip in float32 on the CPU, its batch normalisations folded.
+
+    Args:
+        checkpoint: Any form of Wav2Lip checkpoint, of any width.
+
+    Raises:
+        WeightsError: The file does not hold Wav2Lip's tensors.
+    """
+    from lipwise_ray.nets.checkpoint import load_network
+    from lipwise_ray.nets.layers import fold_batch_norms
+    from lipwise_ray.nets.wav2lip import Wav2Lip
+
+    network = load_network(Wav2Lip, checkpoint, "Wav2Lip").eval()
+    fold_batch_norms(network)
+    return network

@@ -151,6 +151,7 @@ class ModelRole(Generic[Model_co]):
         evaluates: Rows that are evaluated may need it; it counts in the ids of their figures.
         figure: Figure that an evaluation does without where the checkpoint is not installed; empty where it cannot.
         number_format: None where that is no question.
+        runtime_networks: Those that other runtimes than torch compute too, on a CPU.
     """
 
     name: str
@@ -170,6 +171,7 @@ class ModelRole(Generic[Model_co]):
     evaluates: bool = False
     figure: str = ""
     number_format: NumberFormat | None = None
+    runtime_networks: tuple[str, ...] = ()
 
     def required(self, settings: Settings, machines: Machines) -> Requirement:
         """Return the checkpoints that settings ask for."""

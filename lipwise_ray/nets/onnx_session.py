@@ -33,16 +33,9 @@ def open_session(
     Raises:
         WeightsError: It cannot load the file.
     """
-    # Its builds report to their maker, from the import on, and leave an identifier of the machine in the home directory
-    # and a file in the temporary one. They read the variable when they are imported, so this has to come first.
-    os.environ[_TELEMETRY_OFF] = "1"
-    import onnxruntime
+    options = session_options(max(1, threads))
+    import onnxruntime  # once its telemetry is off
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads), 1
-    for pool in ("intra_op", "inter_op"):
-        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")  # see `threads`
-    options.log_severity_level = _ERRORS_ONLY  # it warns of what optimising leaves unused
     is_on_gpu = device.startswith("cuda") and _ON_GPU in onnxruntime.get_available_providers()
     providers = [_ON_GPU, _ON_CPU] if is_on_gpu else [_ON_CPU]
     try:
@@ -56,6 +49,25 @@ def open_session(
             must="a whole ONNX file is needed",
             do="Download it again",
         ) from error
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:  # type: ignore[no-any-unimported]  # it has no types
+    """Return the options of a session whose threads sleep while they wait; its package is loaded for it.
+
+    Args:
+        threads: Threads that it may use; 0 leaves that to ONNX Runtime.
+    """
+    # Its builds report to their maker, from the import on, and leave an identifier of the machine in the home directory
+    # and a file in the temporary one. They read the variable when they are imported, so this has to come first.
+    os.environ[_TELEMETRY_OFF] = "1"
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    for pool in ("intra_op", "inter_op"):
+        options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")  # see `threads`
+    options.log_severity_level = _ERRORS_ONLY  # it warns of what optimising leaves unused
+    return options
 
 
 def broken_networks() -> tuple[type[Exception], ...]:

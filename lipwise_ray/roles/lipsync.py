@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from lipwise_ray.lipsync.model import LipSync, Passthrough, Wav2LipSync
+from functools import partial
+
+from lipwise_ray.lipsync.mel import MEL_BANDS
+from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Passthrough, Wav2LipSync, load_wav2lip
+from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import InId, ModelRole, NumberFormat
+from lipwise_ray.nets.exports import Exportable
+from lipwise_ray.nets.runtimes import TORCH
 
 PASSTHROUGH = "passthrough"
 """Name in place of the network's where faces stay as they are."""
@@ -20,11 +26,19 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipSync] | None
     if checkpoint is None:
         return None
     precision, bfloat16, path = settings.precision, host.bfloat16(), host.locate(checkpoint)
+    runtime = host.runtime(precision)
 
     def make() -> LipSync:
-        return Wav2LipSync(path, device=host.device, precision=precision, batch_faces=batch, bfloat16=bfloat16)
+        if runtime == TORCH:
+            return Wav2LipSync(path, device=host.device, precision=precision, batch_faces=batch, bfloat16=bfloat16)
+        from lipwise_ray.nets.wav2lip import SIZE_PX
 
-    return ModelRecipe((checkpoint,), make, (precision, bfloat16), batch)
+        inputs = {"mel": (1, MEL_BANDS, WINDOW_COLUMNS), "face": (6, SIZE_PX, SIZE_PX)}
+        network = Exportable("wav2lip", checkpoint.sha256, partial(load_wav2lip, path), inputs)
+        is_bfloat16 = precision == "bfloat16" or (precision == "auto" and bfloat16)
+        return CompiledWav2LipSync(host.compiled(network, runtime, batch, bfloat16=is_bfloat16), batch)
+
+    return ModelRecipe((checkpoint,), make, (precision, bfloat16, runtime), batch)
 
 
 LIPSYNC = ModelRole(
@@ -37,4 +51,5 @@ LIPSYNC = ModelRole(
     in_job_id=InId.HASH,
     needed=lambda settings, _: settings.lipsync.model != PASSTHROUGH,
     number_format=NumberFormat("lipsync.precision", float16_on_gpus=True),
+    runtime_networks=("wav2lip",),
 )

@@ -93,7 +93,7 @@ class Dubbing:
     Attributes:
         out: Outputs go under this folder or prefix.
         state: Where the state is; no output may lie in it.
-        warn: Is told of further attempts that cannot be made.
+        warn: Is told of further attempts that cannot be made, and of what workers do without.
     """
 
     out: str
@@ -125,6 +125,9 @@ class Dubbing:
         if is_within(output, self.state):
             do = "Change --out or --state"
             raise OutputError("output_in_state", row.where, got=f"{output} lies in the state {self.state}", do=do)
+
+        for problem in (one.runtime_problem for one in workers.capabilities if one.runtime_problem):
+            self._tell(f"{problem} Networks are computed by torch.")
 
         def attempt(number: int, attempt_settings: Settings, *, is_held: bool) -> RowFlow:
             checkpoints, device = self.checkpoints(requirements, attempt_settings, row), run.device
@@ -161,11 +164,14 @@ class Dubbing:
             try:
                 attempts.append(Attempt(changed, attempt(number, attempt_settings, is_held=True)))
             except LipwiseError as error:
-                if (text := f"gate.retry {number}: {error}") not in self._told:
-                    self._told.add(text)
-                    self.warn(text)
+                self._tell(f"gate.retry {number}: {error}")
                 attempts.append(Attempt(changed, None, RowFailure(code=error.code, message=str(error))))
         return AttemptsFlow(row.tenant, settings.gate, attempts)
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self.warn(text)
 
 
 @dataclass(frozen=True, slots=True)

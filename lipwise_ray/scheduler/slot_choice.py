@@ -137,4 +137,8 @@ def no_worker_can(task: Task, living: Sequence[WorkerSlot]) -> Failure | None:
     there = ", ".join(sorted(frozenset[str]().union(*(slot.offers or () for slot in living))))
     needs = ", ".join(sorted(task.needs))
     message = f"task {task.id}: none of the {len(living)} workers can do {needs}; they can do {there or 'none of it'}."
-    return Failure("setup", NO_WORKER_CAN, f"{message} Name further choices in encode.codec, or add such machines.")
+    return Failure(
+        "setup",
+        NO_WORKER_CAN,
+        f"{message} Name further choices in encode.codec or engine.cpu_runtime, or add such machines.",
+    )

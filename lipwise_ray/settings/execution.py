@@ -1,4 +1,8 @@
-"""Settings of where and how a run executes: workers, folders, limits. No finished file looks different for them."""
+"""Settings of where and how a run executes: workers, folders, limits.
+
+No finished file looks different for them, but by the rounding of `engine.device` and `engine.cpu_runtime`, which are in
+the ids of jobs.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,11 @@ class EngineSettings(Section):
     on a single machine without one; ``cpu`` takes no GPU; ``auto`` goes by what is there when the run starts."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device on which render workers compute; ``auto`` is CUDA where they take GPUs."""
+    cpu_runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
+    """Library that computes large networks on a CPU, where a network is known to it; others stay torch's. ``auto`` is
+    ``openvino`` where every render worker has it (the extra `cpu`), else ``torch``. In float32 faces differ from
+    torch's by less than a level of 255, in bfloat16 on average from float32 by no more than torch's own. onnxruntime
+    computes in float32."""
     idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
     """On a cluster, workers without work for so long are sent away."""
     application_attempts: Annotated[int, Field(ge=1, le=20)] = 3

@@ -11,6 +11,7 @@ from lipwise_ray.lipsync.occlusion import BY_NEIGHBOURS
 from lipwise_ray.lipsync.texture import looks_photographed
 from lipwise_ray.lipsync.voice_activity import BY_LEVEL
 from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.pipeline.dubbing.capabilities import RUNTIME
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.render_chunk import has_occlusion
@@ -44,6 +45,7 @@ def provenance(payload: JobPayload) -> dict[str, str]:
         "inputs": {name: identity[name] for name in inputs if identity.get(name)},
         "weights": [{"name": one.name, "sha256": one.sha256, "licence": one.licence} for one in payload.row.weights],
         "settings": identity["settings"],
+        **({RUNTIME: identity[RUNTIME]} if RUNTIME in identity else {}),
     }
     return {
         "comment": f"Lips synthesised by lipwise-ray {__version__}",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lipwise_ray.media.encode import ENCODER_REFUSED
+from lipwise_ray.nets.runtimes import RUNTIME_REFUSED
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, Repairs
 from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, RowTasks
@@ -386,7 +387,7 @@ class RowFlow(RowTasks[DubResult]):
         """Return the first task of the next way to do the job, where no worker can do it this way; None without one."""
         known = self._choice
         rest = tuple(one for one in self.base.choices if known is None or not one.same(known))
-        is_refused = (task.kind is CHECK and code == ENCODER_REFUSED) or code == NO_WORKER_CAN
+        is_refused = (task.kind is CHECK and code == ENCODER_REFUSED) or code in (NO_WORKER_CAN, RUNTIME_REFUSED)
         if not is_refused or not rest:
             return None
         self.base, self._to_do, self._open = replace(self.base, choices=rest), None, set()

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
+from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.planes_check import planes_for
 from lipwise_ray.media.planes import Planes
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
-from lipwise_ray.models.role import ModelRole
+from lipwise_ray.models.role import AUTO, ModelRole
+from lipwise_ray.nets.exports import Exports
+from lipwise_ray.nets.runtimes import RUNTIME_REFUSED, TORCH, Runtime, runtime_of
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
 from lipwise_ray.pipeline.tasks.model_pool import ModelPool, file_bytes, room_for_models
 from lipwise_ray.roles.table import ROLES
 
 _Model = TypeVar("_Model")
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRuntimes:
+    """Runtimes beside torch that models were made with, and the problem of one that could not be used."""
+
+    runtimes: tuple[Runtime, ...]
+    problem: str
 
 
 class Models:
@@ -29,6 +41,7 @@ class Models:
         threads: Threads a model may use on a CPU.
         locate: Says where a checkpoint is on this machine.
         room: Says how many bytes the checkpoints of models that are kept may have; it goes by the memory there is.
+        exports: Networks made ready for other runtimes than torch; None for those of this machine.
     """
 
     def __init__(
@@ -37,12 +50,14 @@ class Models:
         threads: int,
         locate: Callable[[Checkpoint], Path] = attrgetter("path"),
         room: Callable[[], int] | None = None,
+        exports: Exports | None = None,
     ) -> None:
-        self._host = ModelHost(device, threads, locate, self._bfloat16)
+        self._host = ModelHost(device, threads, locate, self._bfloat16, lambda: self._runtime, exports)
         self._room = room or partial(room_for_models, device, threads)
         self._known_pool: ModelPool | None = None
         self._known_planes: Planes | None = None
         self._told_bfloat16: bool | None = None
+        self._runtime: Runtime = TORCH
 
     @property
     def _pool(self) -> ModelPool:
@@ -62,6 +77,28 @@ class Models:
         """Load the models of all roles that have checkpoints."""
         for role in ROLES.values():
             self.of(role, request)
+
+    def load_all(self, requests: Sequence[ModelRequest]) -> TriedRuntimes:
+        """Load the models of several jobs by the runtimes that their settings ask for, and tell which of these work.
+
+        Raises:
+            SetupError: A model cannot be loaded, or a runtime that a job names cannot be used.
+        """
+        works: dict[Runtime, bool] = {}
+        problem = ""
+        for request in requests:
+            setting = request.settings.engine.cpu_runtime
+            self._runtime = runtime_of(setting) if self._host.device == "cpu" else TORCH
+            try:
+                self.load(request)
+                works.setdefault(self._runtime, True)
+            except SetupError as error:
+                if setting != AUTO or error.code != RUNTIME_REFUSED:
+                    raise
+                works[self._runtime], problem = False, str(error)
+                self._runtime = TORCH
+                self.load(request)
+        return TriedRuntimes(tuple(one for one, is_fit in works.items() if is_fit and one != TORCH), problem)
 
     def of(self, role: ModelRole[_Model], request: ModelRequest) -> _Model | None:
         """Return a role's model, or None where the task's job does without.
@@ -106,13 +143,14 @@ class Models:
         self._set_threads()
         return make()
 
-    def begin_task(self, *, bfloat16: bool | None = None) -> None:
+    def begin_task(self, *, bfloat16: bool | None = None, runtime: Runtime = TORCH) -> None:
         """Let models go, should room be needed, that the task before has asked for.
 
         Args:
             bfloat16: True where number formats that are left to themselves may be bfloat16; None asks the hardware.
+            runtime: The runtime of networks that several compute, on a CPU.
         """
-        self._told_bfloat16 = bfloat16
+        self._told_bfloat16, self._runtime = bfloat16, runtime
         self._pool.begin_task()
 
     def _bfloat16(self) -> bool:

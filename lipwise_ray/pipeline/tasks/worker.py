@@ -15,6 +15,8 @@ from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import LipwiseError, ran_out_of_memory
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.locator import WeightsLocator, mirror_of
+from lipwise_ray.nets.exports import exports_of
+from lipwise_ray.nets.runtimes import TORCH
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, capabilities_of
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import RowPayload
@@ -46,7 +48,8 @@ class Worker:
         self._threads = ThreadBudget.of(config.threads, config.network_threads)
         if self._threads.own_code:
             cv2.setNumThreads(self._threads.own_code)  # its own choice knows of no quota, and of no other worker
-        self._models = Models(config.device, self._threads.networks, locate, room)
+        exports = exports_of(config.paths.scratch)
+        self._models = Models(config.device, self._threads.networks, locate, room, exports)
         self._known_kinds: set[str] = set()
         self._ticked_s = 0.0
         self.frames_done = 0
@@ -65,14 +68,16 @@ class Worker:
         """
         if self._config.device == "cuda":
             check_cuda()
-        for job in jobs:
-            self._models.load(job)
-        return capabilities_of(self._config.device)
+        tried = self._models.load_all(jobs)
+        return capabilities_of(self._config.device, tried.runtimes, tried.problem)
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""
         media = media_of(payload.row.job.settings, self._cache, self._tick_slowly)
-        self._models.begin_task(bfloat16=payload.choice.bfloat16 if payload.choice else None)
+        choice = payload.choice
+        self._models.begin_task(
+            bfloat16=choice.bfloat16 if choice else None, runtime=choice.runtime if choice else TORCH
+        )
         context = TaskContext(
             store=self._store,
             scratch=self._scratch,

@@ -122,6 +122,48 @@ def test_ids_of_today_stay() -> None:
     assert Choice("libx264", "libx264").identity(several, "cpu") == one
 
 
+def _runtimes(
+    runtime: str, *workers: RenderCapabilities, device: str = "cpu", **lipsync: str
+) -> list[tuple[object, str]]:
+    settings = _settings(engine={"cpu_runtime": runtime}, lipsync=lipsync)
+    lips = Checkpoints({"lipsync": _checkpoint("wav2lip")})
+    return [
+        (way.bfloat16, way.runtime) for way in choose(settings, lips, "o.mp4", device, workers, are_all=True).possible
+    ]
+
+
+def test_a_runtime_where_every_worker_has_it() -> None:
+    """As with the format, so that all of them can work; a name is taken at its word, and a GPU is torch's."""
+    with_it = RenderCapabilities(SOFTWARE, True, runtimes=("openvino",))
+    without = RenderCapabilities(SOFTWARE, True)
+    both = [(True, "openvino"), (True, "torch"), (False, "openvino"), (False, "torch")]
+    assert _runtimes("auto", with_it, with_it) == both
+    assert _runtimes("auto", with_it, without) == [(True, "torch"), (False, "torch")]
+    assert _runtimes("auto") == [(False, "torch")]
+    assert _runtimes("torch", with_it) == [(True, "torch"), (False, "torch")]
+    assert _runtimes("openvino", without, precision="float32") == [(None, "openvino")]
+    assert _runtimes("onnxruntime", with_it) == [(None, "onnxruntime")]
+    assert _runtimes("auto", with_it, precision="float16") == [(None, "torch")]
+    assert _runtimes("openvino", H100, device="cuda") == [(None, "torch")]
+    with pytest.raises(SettingsError, match=r"engine\.cpu_runtime = onnxruntime: .*bfloat16") as refused:
+        _runtimes("onnxruntime", with_it, precision="bfloat16")
+    assert refused.value.code == "runtime_format"
+    settings, nothing = _settings(engine={"cpu_runtime": "openvino"}), Checkpoints()
+    assert [way.runtime for way in choose(settings, nothing, "o.mp4", "cpu", [], are_all=True).known] == ["torch"]
+
+
+def test_another_runtime_is_another_job() -> None:
+    """Its frames differ by rounding; what torch makes keeps its name, and workers without it cannot help."""
+    identity: Json = {"settings": {"encode": {"codec": "auto"}}, "device": "cpu"}
+    torch, openvino = (Choice("auto", "libx264", None, runtime) for runtime in ("torch", "openvino"))
+    assert record_id(torch.identity(identity, "cpu")) == record_id(identity)
+    assert openvino.identity(identity, "cpu") == {**identity, "runtime": "openvino"}
+    assert not torch.same(openvino)
+    assert (torch.needs, openvino.needs) == ({"libx264"}, {"libx264", "openvino"})
+    assert openvino.needs <= RenderCapabilities(SOFTWARE, runtimes=("openvino",)).offers
+    assert not openvino.needs <= RenderCapabilities(SOFTWARE).offers
+
+
 def test_what_this_machine_can() -> None:
     """Encoders are opened, not looked up; the record survives the way between processes."""
     told = capabilities_of("cpu")
@@ -188,3 +230,16 @@ def test_a_software_encoder_needs_no_check() -> None:
     (again,) = flow.on_failure(render, NOBODY) or []
     (scan,) = flow.advance(again, _probed(again))
     assert flow.job_id == "libx264"
+
+
+def test_a_job_goes_on_by_another_runtime() -> None:
+    """Where a network turns out not to be one that a runtime takes, its chunks are made by the next."""
+    ways = tuple(Choice("libx264", "libx264", None, runtime) for runtime in ("openvino", "torch"))
+    flow = RowFlow(0, 0, 0, "", row_part(choices=ways))
+    (probe,) = flow.start()
+    (scan,) = flow.advance(probe, _probed(probe))
+    (plan,) = flow.advance(scan, ScanResult())
+    render, _ = flow.advance(plan, PLANNED)
+    assert render.needs == {"libx264", "openvino"}
+    (again,) = flow.on_failure(render, Failure("setup", "runtime", "it does not take it")) or []
+    assert [way.runtime for way in again.payload.row.choices] == ["torch"]

@@ -1,0 +1,205 @@
+"""Runtimes of networks on a CPU: torch, ONNX Runtime and OpenVINO make the same faces."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lipwise_ray.errors import SetupError
+from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Wav2LipSync
+from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
+from lipwise_ray.models.loading import ModelRequest
+from lipwise_ray.models.registry import Registry
+from lipwise_ray.nets.exports import Exportable, Exports
+from lipwise_ray.nets.precision import has_bfloat16_cpu
+from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, TORCH, Runtime, is_installed, open_network
+from lipwise_ray.pipeline.tasks.models import Models
+from lipwise_ray.resources import models_folder
+from lipwise_ray.roles.lipsync import LIPSYNC
+from lipwise_ray.settings.layers import resolve
+from lipwise_ray.storage.cache import Cache
+
+BATCH = 4
+OTHERS = [ONNXRUNTIME, OPENVINO]
+
+
+def _generator() -> Checkpoint:
+    return Registry(models_folder() / "registry.toml", Path()).resolve("tiny_generator", "wav2lip")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """The models of a worker, with one export for all tests."""
+    return Models("cpu", 1, exports=Exports(Cache(tmp_path_factory.mktemp("exports"))))
+
+
+def _model(models: Models, runtime: Runtime, precision: str = "float32") -> LipSync:
+    if runtime == OPENVINO and not is_installed(OPENVINO):
+        pytest.skip("extra cpu is not installed")
+    settings = resolve(
+        [("test", {"lipsync": {"model": "tiny_generator", "precision": precision, "batch_frames": BATCH}})]
+    )
+    models.begin_task(runtime=runtime)
+    return models.needed(LIPSYNC, ModelRequest(settings, Checkpoints({LIPSYNC.name: _generator()})))
+
+
+def _faces() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    faces = np.kron(random.random((BATCH, 12, 12, 3)), np.ones((1, 8, 8, 1))).astype(np.float32)
+    return faces, random.uniform(-4, 4, (BATCH, 80, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize("runtime", OTHERS)
+def test_float32_faces_are_those_of_torch(models: Models, runtime: Runtime) -> None:
+    """Within one level of 255; and another face gives another result."""
+    faces, mels = _faces()
+    model = _model(models, runtime)
+    assert isinstance(model, CompiledWav2LipSync)
+    expected, found = _model(models, TORCH)(faces, mels), model(faces, mels)
+    assert found.shape == (BATCH, 96, 96, 3)
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() * 255 < 1
+    assert np.abs(found[0] - found[1]).max() * 255 > 5
+
+
+@pytest.mark.skipif(not has_bfloat16_cpu(), reason="this processor has no bfloat16")
+def test_bfloat16_faces_are_no_further_from_float32_than_those_of_torch(models: Models) -> None:
+    """Both round, and OpenVINO keeps the last layer's result in float32; they do differ from float32."""
+    faces, mels = _faces()
+    exact = _model(models, TORCH)(faces, mels)
+    error = {
+        runtime: np.abs(_model(models, runtime, "bfloat16")(faces, mels) - exact).mean()
+        for runtime in (TORCH, OPENVINO)
+    }
+    assert 0 < error[OPENVINO] <= error[TORCH]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("runtime", [TORCH, *OTHERS])
+def test_a_face_does_not_depend_on_those_beside_it(models: Models, runtime: Runtime, precision: str) -> None:
+    """Bit by bit: at another place of the batch, and among other faces, so that chunks do not show."""
+    faces, mels = _faces()
+    model = _model(models, runtime, precision)
+    whole = model(faces, mels)
+    assert np.array_equal(model(faces[::-1].copy(), mels[::-1].copy()), whole[::-1])
+    alone_faces, alone_mels = np.zeros_like(faces), np.zeros_like(mels)
+    alone_faces[2], alone_mels[2] = faces[2], mels[2]
+    assert np.array_equal(model(alone_faces, alone_mels)[2], whole[2])
+    assert np.array_equal(model(faces, mels), whole)
+
+
+def test_number_formats_that_a_runtime_lacks_are_torchs(models: Models) -> None:
+    """float16 is torch's on a processor, and bfloat16 is not ONNX Runtime's."""
+    assert isinstance(_model(models, ONNXRUNTIME, "bfloat16"), Wav2LipSync)
+    assert isinstance(_model(models, OPENVINO, "float16"), Wav2LipSync)
+
+
+def _exportable(calls: list[int], width: int = 3) -> Exportable:
+    def make():
+        import torch
+
+        calls.append(1)
+        torch.manual_seed(0)
+        return torch.nn.Conv2d(3, width, 3)
+
+    return Exportable("conv", "a" * 64, make, {"image": (3, 8, 8)})
+
+
+def test_exports_are_made_once_and_damaged_ones_again(tmp_path: Path) -> None:
+    """By any of a machine's processes; a file whose bytes changed, or end early, is not used."""
+    calls: list[int] = []
+    network, exports = _exportable(calls), Exports(Cache(tmp_path))
+    model = exports.get(network, ONNXRUNTIME)
+    assert Exports(Cache(tmp_path)).get(network, OPENVINO) == model
+    assert len(calls) == 1
+    (path,) = tmp_path.glob("conv-*.onnx")
+    whole = path.read_bytes()
+    for damaged in (whole[:-9], whole[:200] + b"x" + whole[201:], b""):
+        path.write_bytes(damaged)
+        assert exports.get(network, ONNXRUNTIME) == model
+    assert len(calls) == 4
+    other = Exportable("conv", "b" * 64, network.make, network.inputs)
+    assert other.key != network.key
+
+
+@pytest.mark.parametrize("runtime", OTHERS)
+def test_a_network_that_a_runtime_does_not_take_is_refused(runtime: Runtime) -> None:
+    """With the runtime's name and what to do, as an error that workers can send."""
+    if not is_installed(runtime):
+        pytest.skip("extra cpu is not installed")
+    with pytest.raises(SetupError, match=rf"runtime {runtime}: cannot be used: .*engine\.cpu_runtime") as refused:
+        open_network(b"no network", runtime, batch=1)
+    assert refused.value.code == "runtime"
+
+
+def test_a_network_that_cannot_be_exported_is_refused(tmp_path: Path) -> None:
+    """And leaves nothing behind."""
+
+    def make():
+        import torch
+
+        class Sorting(torch.nn.Module):
+            def forward(self, image):
+                return torch.linalg.eigvals(image)  # ONNX has no such operator
+
+        return Sorting()
+
+    network = Exportable("odd", "a" * 64, make, {"image": (3, 3)})
+    with pytest.raises(SetupError, match="runtime openvino: cannot be used"):
+        Exports(Cache(tmp_path)).get(network, OPENVINO)
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".lock-")]
+
+
+def test_a_runtime_that_fails_is_not_offered(tmp_path: Path) -> None:
+    """`auto` goes on with torch and says why; a name is taken at its word."""
+    if not is_installed(OPENVINO):
+        pytest.skip("extra cpu is not installed")
+    (tmp_path / "exports").mkdir()
+
+    class Failing(Exports):
+        def get(self, network: Exportable, runtime: Runtime) -> bytes:
+            return b"no network"  # what a later runtime may find of an earlier one's export
+
+    def prepared(runtime: str, exports: Exports):
+        settings = resolve([("test", {"lipsync": {"model": "tiny_generator"}, "engine": {"cpu_runtime": runtime}})])
+        request = ModelRequest(settings, Checkpoints({LIPSYNC.name: _generator()}))
+        return Models("cpu", 1, exports=exports).load_all([request])
+
+    failing, working = Failing(Cache(tmp_path)), Exports(Cache(tmp_path / "exports"))
+    told = prepared("auto", failing)
+    assert told.runtimes == ()
+    assert "runtime openvino: cannot be used" in told.problem
+    with pytest.raises(SetupError, match="runtime openvino"):
+        prepared("openvino", failing)
+    assert prepared("auto", working).runtimes == (OPENVINO,)
+    assert prepared("onnxruntime", working).runtimes == (ONNXRUNTIME,)
+    assert prepared("torch", failing) == type(told)((), "")
+
+
+_OPEN = """
+import sys
+from lipwise_ray.nets.exports import export
+from lipwise_ray.nets.runtimes import open_network
+import torch
+from lipwise_ray.nets.exports import Exportable
+model = export(Exportable("conv", "", lambda: torch.nn.Conv2d(3, 3, 3), {"image": (3, 8, 8)}))
+open_network(model, "openvino", batch=1)
+assert not [name for name, module in sys.modules.items() if "openvino_telemetry" in name and module]
+"""
+
+
+def test_openvino_reports_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    """Its telemetry is not loaded, and no identifier of the machine is written."""
+    if not is_installed(OPENVINO):
+        pytest.skip("extra cpu is not installed")
+    homes = {name: tmp_path / name for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+    for folder in homes.values():
+        folder.mkdir()
+    environment = dict(os.environ) | {name: str(folder) for name, folder in homes.items()}
+    subprocess.run([sys.executable, "-B", "-W", "ignore", "-c", _OPEN], check=True, cwd=tmp_path, env=environment)
+    assert [path for folder in homes.values() for path in folder.rglob("*")] == []
