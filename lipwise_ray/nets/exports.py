@@ -106,8 +106,7 @@ def exports_of(scratch: str | None) -> Exports:
 def export(network: Exportable) -> bytes:
     """Return a network as an ONNX file whose batch is open.
 
-    It is torch's exporter by tracing: these networks have no branches, and its successor takes a package more and
-    several times as long.
+    It is torch's exporter by tracing: these networks have no branches, and its successor takes a package more.
     """
     import torch
 

@@ -54,6 +54,7 @@ ROWS: list[dict[str, Any]] = [
 """The last one is of the second run alone."""
 JOB = """[engine]
 kind = "inline"
+cpu_runtime = "torch"
 device = "cpu"
 backoff_s = 0
 
