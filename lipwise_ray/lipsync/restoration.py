@@ -33,6 +33,21 @@ _INSIDE = 2  # a mask's opacity at which only the restored face shows is the rec
 
 
 @dataclass(frozen=True, slots=True)
+class PatchPlace:
+    """The place in a frame of a square image, wherever the image itself is.
+
+    Attributes:
+        side_px: Side of the image.
+        mask: Opacity of the new face in it, shape (side_px, side_px); None where it overwrites the frame.
+        to_shown: Map from the image to the shown frame.
+    """
+
+    side_px: int
+    mask: F32Array | None
+    to_shown: F64Array
+
+
+@dataclass(frozen=True, slots=True)
 class Patch:
     """A square image with a place in a frame.
 
@@ -50,6 +65,11 @@ class Patch:
     def opacity(self) -> F32Array:
         """The mask; ones where there is none."""
         return np.ones(self.image.shape[:2], np.float32) if self.mask is None else self.mask
+
+    @property
+    def place(self) -> PatchPlace:
+        """The patch without its image."""
+        return PatchPlace(len(self.image), self.mask, self.to_shown)
 
 
 @dataclass(frozen=True, slots=True)

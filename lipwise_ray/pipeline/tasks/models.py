@@ -9,8 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
-from lipwise_ray.lipsync.planes_check import planes_for
-from lipwise_ray.media.planes import Planes
+from lipwise_ray.lipsync.planes_check import PlanesChoice, planes_for
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import ModelRole
@@ -41,7 +40,7 @@ class Models:
         self._host = ModelHost(device, threads, locate, self._bfloat16)
         self._room = room or partial(room_for_models, device, threads)
         self._known_pool: ModelPool | None = None
-        self._known_planes: Planes | None = None
+        self._known_planes: PlanesChoice | None = None
         self._told_bfloat16: bool | None = None
 
     @property
@@ -52,10 +51,10 @@ class Models:
         return self._known_pool
 
     @property
-    def planes(self) -> Planes:
-        """The planes of this worker: its GPU's, once these were seen to agree with OpenCV's."""
+    def planes(self) -> PlanesChoice:
+        """The planes and lights of this worker: its GPU's, once these were seen to agree with the CPU's."""
         if self._known_planes is None:
-            self._known_planes = planes_for(self._host.device).planes
+            self._known_planes = planes_for(self._host.device)
         return self._known_planes
 
     def load(self, request: ModelRequest) -> None:
