@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -108,6 +107,7 @@ class Wav2LipSync:
 
         from lipwise_ray.lipsync.device_copies import DeviceCopies
         from lipwise_ray.nets.checkpoint import load_network
+        from lipwise_ray.nets.fixed_call import fixed_call
         from lipwise_ray.nets.layers import fold_batch_norms
         from lipwise_ray.nets.precision import choose_dtype, computing_in
         from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip
@@ -118,10 +118,15 @@ class Wav2LipSync:
         self._device = device
         self._copies = DeviceCopies(torch.device(device))
         self._dtype = choose_dtype(precision, device, bfloat16=bfloat16)
-        self._computing = partial(computing_in, self._dtype)
         network = load_network(Wav2Lip, checkpoint, "Wav2Lip")
         fold_batch_norms(network.eval())
-        self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        network = network.to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+
+        def drawn(sound: Tensor, pair: Tensor) -> Tensor:
+            with computing_in(self._dtype):
+                return network(sound, pair)
+
+        self._call = fixed_call(drawn, device)
 
     def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
         """Return the faces with new lips."""
@@ -148,6 +153,4 @@ class Wav2LipSync:
         masked = whole.clone()
         masked[:, :, self.size_px // 2 :] = 0
         pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
-        with self._computing():
-            faces = self._network(mels.to(self._dtype).unsqueeze(1), pair)
-        return faces.permute(0, 2, 3, 1).float()
+        return self._call(mels.to(self._dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)

@@ -11,6 +11,12 @@ from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.settings.model import Settings
 
 _CPU_IMAGES, _GPU_IMAGES = 1, 8
+_FOR_BATCHES = 4
+"""Batches take a fourth of the memory that is free when a worker begins: several networks have theirs, and images that
+wait between them."""
+
+_IMAGE_BYTES = 1 << 30
+"""The most memory that an image of 512 pixels takes in a restorer: GFPGAN's in float32, see `benchmarks/gpu.py`."""
 
 Model_co = TypeVar("Model_co", covariant=True)
 
@@ -24,16 +30,43 @@ class ModelHost:
         threads: Threads a model may use on a CPU; 0 for all cores.
         locate: Tells where a checkpoint is on this machine; it may fetch it.
         bfloat16: Tells whether number formats that are left to themselves may be bfloat16.
+        free_bytes: Tells the memory of the GPU that was free when the process began; None where nobody knows.
     """
 
     device: str
     threads: int
     locate: Callable[[Checkpoint], Path]
     bfloat16: Callable[[], bool]
+    free_bytes: Callable[[], int | None] = lambda: None
 
-    def by_device(self, cpu: int, gpu: int) -> int:
-        """Return the number for this kind of device."""
-        return cpu if self.device == "cpu" else gpu
+    def batch(self, cpu: int, gpu: int, item_bytes: int) -> int:
+        """Return a batch for this device.
+
+        Args:
+            cpu: On a processor.
+            gpu: On a GPU with memory enough; more would not make it faster.
+            item_bytes: GPU memory that an item takes.
+        """
+        if self.device == "cpu":
+            return cpu
+        free_bytes = self.free_bytes()
+        return gpu if free_bytes is None else batch_in(free_bytes, item_bytes, gpu)
+
+
+def batch_in(free_bytes: int, item_bytes: int, most: int) -> int:
+    """Return the largest batch that fits: `most`, or that halved until it does; at least 1.
+
+    Few batches are possible, so that GPUs that are alike have the same one, and with it the same pixels to the bit.
+
+    Args:
+        free_bytes: Free memory.
+        item_bytes: Memory that an item takes.
+        most: The batch where there is memory enough.
+    """
+    batch = most
+    while batch > 1 and batch * item_bytes > free_bytes // _FOR_BATCHES:
+        batch //= 2
+    return batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +89,7 @@ class ModelRequest:
 
     def image_batch(self, host: ModelHost) -> int:
         """Return the batch of networks that take large images: faces, or tiles of a frame."""
-        usual = self.settings.restore.batch_faces or host.by_device(_CPU_IMAGES, _GPU_IMAGES)
+        usual = self.settings.restore.batch_faces or host.batch(_CPU_IMAGES, _GPU_IMAGES, _IMAGE_BYTES)
         return self.batch(usual)
 
 

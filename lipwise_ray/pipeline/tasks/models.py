@@ -37,11 +37,12 @@ class Models:
         locate: Callable[[Checkpoint], Path] = attrgetter("path"),
         room: Callable[[], int] | None = None,
     ) -> None:
-        self._host = ModelHost(device, threads, locate, self._bfloat16)
+        self._host = ModelHost(device, threads, locate, self._bfloat16, self._free_bytes)
         self._room = room or partial(room_for_models, device, threads)
         self._known_pool: ModelPool | None = None
         self._known_planes: PlanesChoice | None = None
         self._told_bfloat16: bool | None = None
+        self._first_free_bytes: int | None = None
 
     @property
     def _pool(self) -> ModelPool:
@@ -120,6 +121,15 @@ class Models:
         from lipwise_ray.nets.precision import has_bfloat16
 
         return has_bfloat16(self._host.device)
+
+    def _free_bytes(self) -> int | None:
+        """Return the memory of the GPU that was free at first: batches must not change once models are loaded."""
+        if self._first_free_bytes is None and self._host.device.startswith("cuda"):
+            import torch
+
+            if torch.cuda.is_available():
+                self._first_free_bytes = torch.cuda.mem_get_info()[0]
+        return self._first_free_bytes
 
     def trim(self) -> None:
         """Give back what can be, after a task that ran out of memory: other tasks' models, the allocator's reserve.
