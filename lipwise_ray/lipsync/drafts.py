@@ -85,6 +85,10 @@ class FrameDraft:
     faces: list[FaceDraft]
     is_far: bool = False
 
+    def to_restore(self) -> list[FaceDraft]:
+        """Return the faces that a restorer is given."""
+        return [face for face in self.faces if face.restorer_input is not None]
+
 
 def same_face(
     face: FaceDraft, near: list[tuple[int, FrameDraft]], radius: int = LIGHT_RADIUS

@@ -65,6 +65,7 @@ class Renderer:
         restorer: Makes the new faces sharper.
         strength: Share of the restored face, the rest is unrestored.
         smooth: Weight of the frames around in the restored detail.
+        min_restored_px: Side in the frame from which on new faces are restored.
         landmarker: Sees where jaws end; without, ``face`` masks are a typical face's, whose jaw
             moves with the new one's.
         maskers: Networks that keep things in front of a face out of its mask.
@@ -83,6 +84,7 @@ class Renderer:
         restorer: Restorer | None = None,
         strength: Strength = 1.0,
         smooth: float = 0.0,
+        min_restored_px: float = 0.0,
         landmarker: FaceLandmarker | None = None,
         maskers: Sequence[FaceMasker] = (),
         compares: bool = False,
@@ -98,7 +100,9 @@ class Renderer:
         self._occlusions = Occlusions(
             canvas, blend.kernel, maskers if is_masked else (), compares=compares and is_masked
         )
-        self._restoration = Restoration(restorer, canvas, blend.kernel, strength, smooth) if restorer else None
+        self._restoration = (
+            Restoration(restorer, canvas, blend.kernel, strength, smooth, min_restored_px) if restorer else None
+        )
         self._jaws = Jaws(landmarker, canvas, blend.kernel) if blend.mask == "face" else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
         self.times = StageTimes()
@@ -252,7 +256,8 @@ class Renderer:
         for item in items:
             begin = time.perf_counter()
             for face in item.faces:
-                face.restorer_input = restoration.input_patch(item.job.frame, face.patch, face.target.landmarks)
+                if restoration.is_seen(face.place):
+                    face.restorer_input = restoration.input_patch(item.job.frame, face.patch, face.target.landmarks)
             self.times.composite.add(time.perf_counter() - begin)
             yield item
 
@@ -265,7 +270,7 @@ class Renderer:
             self.times.restore.add(time.perf_counter() - begin)
 
         size = restoration.batch_faces
-        return in_batches(items, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
+        return in_batches(items, FrameDraft.to_restore, run, size=size, most_waiting=self._waiting(size))
 
     def _steadied(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
         """Yield the items to show, their restored faces matched to the original ones and to the frames around."""

@@ -22,7 +22,7 @@ from lipwise_ray.lipsync.steadying import (
     radius_of,
     steadied,
 )
-from lipwise_ray.media.region import Canvas, Kernel, pixel_map, read_region
+from lipwise_ray.media.region import Canvas, Kernel, pixel_map, read_region, scale_of
 from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
@@ -92,10 +92,17 @@ class Restoration:
         kernel: Kernel by which images are resampled.
         strength: Share of the restored face, the rest is unrestored; ``auto`` goes by the original's sharpness.
         smooth: Weight of the frames around in its fine detail.
+        min_face_px: Side that a new face must have in the frame; smaller ones stay unrestored.
     """
 
     def __init__(
-        self, restorer: Restorer, canvas: Canvas, kernel: Kernel, strength: Strength, smooth: float = 0.0
+        self,
+        restorer: Restorer,
+        canvas: Canvas,
+        kernel: Kernel,
+        strength: Strength,
+        smooth: float = 0.0,
+        min_face_px: float = 0.0,
     ) -> None:
         self._restorer = restorer
         self._canvas = canvas
@@ -104,6 +111,7 @@ class Restoration:
         self.radius = radius_of(strength, smooth)
         """Frames before and after a face that have a say in how it is restored; 0 where each is by itself."""
         self._rim = rim_mask(restorer.size_px, _RIM)
+        self._min_face_px = min_face_px
 
     @property
     def batch_faces(self) -> int:
@@ -114,6 +122,11 @@ class Restoration:
     def face_bytes(self) -> int:
         """Bytes of a restored face."""
         return (self._restorer.size_px * self._restorer.scale) ** 2 * 3 * 4
+
+    def is_seen(self, place: PatchPlace) -> bool:
+        """Tell whether something of a restored face would be seen: its mask is not empty, and it is large enough."""
+        is_large = place.side_px * scale_of(place.to_shown) >= self._min_face_px
+        return is_large and (place.mask is None or bool(place.mask.any()))
 
     def input_patch(self, frame: VideoFrame, patch: Patch, landmarks: F32Array) -> RestorerInput:
         """Return the restorer's input: the new face with its surroundings in the frame.

@@ -226,6 +226,7 @@ def render_chunk(
         restorer=restorer,
         strength=settings.restore.strength,
         smooth=settings.restore.smooth,
+        min_restored_px=settings.restore.min_face_px,
         landmarker=landmarker,
         maskers=[one for one in (parser, occluder) if one is not None],
         compares=occluder is None and has_occlusion(settings),
