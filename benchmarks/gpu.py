@@ -95,7 +95,7 @@ def agreement(arguments: dict[str, Any]) -> str:
     top, bottom, left, right = (int(side) for side in box_at(height)[4:].split(","))
     box = np.array([left, top, right, bottom], np.float32)
     points = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]], np.float32)
-    points = points * (box[2:] - box[:2]) + box[:2]
+    points = np.asarray(points * (box[2:] - box[:2]) + box[:2], np.float32)
     mel = np.random.default_rng(0).uniform(-4, 4, (80, 16)).astype(np.float32)
     path = Path(arguments["folder"]) / "agreement.pth"
     torch.manual_seed(0)
