@@ -35,21 +35,21 @@ CLIP, WIDTH, HEIGHT, TOP_PX, FACE_PX = "beard_portrait_1080_hevc.mp4", 720, 1280
 NETWORK, REST, VERIFY = "network's stand-in", "queues, neighbours, the rest", "verify (decoder)"
 STAGES = (
     ("copy of the frame", "lipwise_ray.media.frames", "FrameRecipe.apply"),
-    ("crop", "lipwise_ray.lipsync.renderer", "read_region"),
+    ("crop", "lipwise_ray.media.planes", "read_region"),
     ("occlusion: view", "lipwise_ray.lipsync.occlusion", "filmed_face"),
     ("occlusion: comparison", "lipwise_ray.lipsync.occlusion", "covered"),
     ("jaw: measure", "lipwise_ray.lipsync.jaw", "Jaws.measure"),
     ("jaw: over time", "lipwise_ray.lipsync.jaw", "Jaws.shown"),
     ("jaw: mask", "lipwise_ray.lipsync.renderer", "jaw_mask"),
-    ("light: fit", "lipwise_ray.lipsync.renderer", "light_shift"),
-    ("light: shift", "lipwise_ray.lipsync.renderer", "relit"),
+    ("light: fit", "lipwise_ray.lipsync.light", "light_shift"),
+    ("light: shift", "lipwise_ray.lipsync.light", "relit"),
     ("same face", "lipwise_ray.lipsync.drafts", "_goes_on"),
-    ("noise around", "lipwise_ray.lipsync.renderer", "noise_around"),
-    ("composite", "lipwise_ray.lipsync.renderer", "write_region"),
+    ("noise around", "lipwise_ray.media.planes", "noise_around"),
+    ("composite", "lipwise_ray.media.planes", "write_region"),
     ("fading lips", "lipwise_ray.lipsync.renderer", "Renderer._lay"),
     ("measures: crop", "lipwise_ray.lipsync.measures", "Measures.cropped"),
-    ("measures: before", "lipwise_ray.lipsync.measures", "Measures.filmed"),
-    ("measures: after", "lipwise_ray.lipsync.measures", "Measures.add"),
+    ("measures: luma", "lipwise_ray.lipsync.measures", "Measures.seen"),
+    ("measures: flicker", "lipwise_ray.lipsync.measures", "Measures.add"),
 )
 _FADES = (0.2, 0.4, 0.6, 0.8)
 """Opacities of the first frames of every second: lips fade at pauses."""

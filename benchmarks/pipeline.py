@@ -26,14 +26,14 @@ WIDTH, HEIGHT, RATE = 1280, 720, 25
 BOX = "box:180,500,500,780"  # top, bottom, left, right: a face of 280x320 pixels
 
 
-def make_inputs(folder: Path, name: str, seconds: float) -> Path:
-    """Write a clip, its sound and a manifest of one row."""
+def make_inputs(folder: Path, name: str, seconds: float, height: int = HEIGHT) -> Path:
+    """Write a clip of 16:9, its sound and a manifest of one row, whose face is the same part of the picture."""
     from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
     from lipwise_ray.values import Size
 
     clip, sound = folder / f"{name}.mp4", folder / f"{name}.wav"
     spec = ClipSpec(
-        size=Size(WIDTH, HEIGHT),
+        size=Size(height * WIDTH // HEIGHT, height),
         rate=Fraction(RATE),
         frames=round(seconds * RATE),
         options={"preset": "veryfast", "crf": "20"},
@@ -42,11 +42,17 @@ def make_inputs(folder: Path, name: str, seconds: float) -> Path:
     write_clip(clip, spec)
     write_sound(sound, ToneSpec(seconds, rate_hz=16_000, channels=1, codec="pcm_s16le"))
     manifest = folder / f"{name}.csv"
+    box = box_at(height)
     with manifest.open("w", newline="") as file:
         csv.writer(file).writerows(
-            [["id", "video", "audio", "output", "faces"], [name, clip, sound, f"{name}.mp4", BOX]]
+            [["id", "video", "audio", "output", "faces"], [name, clip, sound, f"{name}.mp4", box]]
         )
     return manifest
+
+
+def box_at(height: int) -> str:
+    """Return the column that tells where the face is, in a frame of that height."""
+    return "box:" + ",".join(str(round(int(side) * height / HEIGHT)) for side in BOX[4:].split(","))
 
 
 def random_checkpoint(path: Path) -> None:
@@ -68,7 +74,10 @@ def dub(arguments: dict[str, Any]) -> dict[str, Any]:
     from lipwise_ray.runs.run_inputs import read_manifest
     from lipwise_ray.runs.run_rows import RowsRunner
 
-    folder, source = Path(arguments["folder"]), lipwise_ray.load_settings(assignments=arguments["set"])
+    folder, source = (
+        Path(arguments["folder"]),
+        lipwise_ray.load_settings(arguments.get("preset"), assignments=arguments["set"]),
+    )
     out, state = str(folder / "out"), str(folder / arguments["state"])
     manifest = read_manifest(str(arguments["manifest"]), source, source.for_run(), out)
     begin = time.perf_counter()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lipwise_ray.backends.gpu_part import gpu_part
 from lipwise_ray.settings.model import EngineSettings
 
 _ROUNDING = 1e-6
+_PLENTY = 1 << 40
 
 
 def local_workers(settings: EngineSettings, cores: int, gpus: int) -> int:
@@ -17,4 +19,9 @@ def local_workers(settings: EngineSettings, cores: int, gpus: int) -> int:
     """
     if settings.workers:
         return settings.workers
-    return max(1, int(gpus / settings.gpus_per_worker + _ROUNDING) if gpus else cores // 2)
+    if not gpus:
+        return max(1, cores // 2)
+    part = settings.gpus_per_worker
+    if part == "auto":  # the most that it may be: what memory there is, is seen once Ray runs
+        part = gpu_part(cores / gpus, _PLENTY, 1)
+    return max(1, int(gpus / part + _ROUNDING))

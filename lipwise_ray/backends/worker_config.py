@@ -23,6 +23,7 @@ class WorkerConfig:
         paths: Folders for copies of files that lie elsewhere.
         models_gb: Size of the checkpoints of models that stay loaded, 0 to go by the memory there is.
         gpu_part: Part of a GPU that it may take.
+        gpu_need_bytes: GPU memory that its networks and batches may need.
         machine_folder: The folder of the driver's machine that ``scratch`` is in: another machine has one of its own
             for it. Empty where all have that path.
         network_threads: Threads of its networks, where the user's environment names another number; 0 where not.
@@ -35,6 +36,7 @@ class WorkerConfig:
     paths: PathsSettings = field(default_factory=PathsSettings)
     models_gb: float = 0.0
     gpu_part: float = 1.0
+    gpu_need_bytes: int = 0
     machine_folder: str = ""
     network_threads: int = 0
 

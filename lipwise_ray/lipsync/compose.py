@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, TypeVar, cast
 
 import cv2
@@ -43,9 +45,11 @@ _BAND_STEP = 2
 _FEWEST_PIXELS = 40
 _SKIN = 0.15
 _STEADY = 0.5
-_LEANS = np.diag([1e-6, _STEADY, _STEADY])
+_LEANS = (1e-6, _STEADY, _STEADY)
+_LEAST_PIVOT = 1e-9
 _SYMMETRIC = [0, 1, 2, 1, 3, 4, 2, 4, 5]
 _REWEIGHTINGS = 4
+_TO_DEVIATION, _LEAST_DEVIATION = 1.4826, 0.5 / 255
 _SOME = 0.1
 _COARSE_PX = 64
 _TUKEY = 4.685  # standard deviations, for 95 % efficiency on normal errors
@@ -191,8 +195,7 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     opacity = mask[::_BAND_STEP, ::_BAND_STEP]
     place = np.linspace(-1, 1, len(mask), dtype=np.float32)[::_BAND_STEP]
     band = 4 * opacity * (1 - opacity)
-    # The upper edge lies on the cheeks and under the nose, whatever the jaw does: that is how the skin looks.
-    middle = float(opacity.sum(axis=1) @ place) / max(1e-6, float(opacity.sum()))
+    middle = _middle(opacity, place)
     here = np.flatnonzero(band > _SOME)
     rows, columns = np.divmod(here, len(place))
     across, down, band = place[columns], place[rows], band.ravel()[here]
@@ -226,15 +229,74 @@ def _fitted_plane(wanted: F32Array, across: F32Array, down: F32Array, band: F32A
     shift[:, 0] = median_of_rows(wanted)
     for _ in range(_REWEIGHTINGS):
         residual = wanted - shift.astype(np.float32) @ design
-        width = np.maximum(1.4826 * median_of_rows(np.abs(residual)), 0.5 / 255) * _TUKEY
+        width = np.maximum(_TO_DEVIATION * median_of_rows(np.abs(residual)), _LEAST_DEVIATION) * _TUKEY
         weight = np.maximum(1 - np.square(residual / width[:, None].astype(np.float32)), 0)
         weight *= weight
         weight *= band
         normal = (weight @ products.T).astype(np.float64)[:, _SYMMETRIC].reshape(3, 3, 3)
-        normal += normal[:, :1, :1] * _LEANS + 1e-9 * np.eye(3)
+        normal += normal[:, :1, :1] * np.diag(_LEANS) + _LEAST_PIVOT * np.eye(3)
         right = ((weight * wanted) @ design.T).astype(np.float64)
         shift = np.linalg.solve(normal, right[..., None])[..., 0]
     return np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT).astype(np.float32)
+
+
+def _middle(opacity: F32Array, place: F32Array) -> float:
+    """Return the middle row of a mask.
+
+    The upper edge lies on the cheeks and under the nose, whatever the jaw does: that is how the skin looks.
+    """
+    return float(opacity.sum(axis=1) @ place) / max(1e-6, float(opacity.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class LightRules:
+    """Rules of `light_shift`, for those that follow them elsewhere.
+
+    Attributes:
+        band_step: Every so many rows and columns are compared.
+        some: Products of an opacity and what it leaves, times 4, above which a pixel is in the mask's edge.
+        skin: Differences from the skin's colour below which a pixel shows it.
+        fewest_pixels: Pixels that are needed.
+        most_shift: The largest shift.
+        reweightings: Number of fits.
+        to_deviation: Factor from a median to a standard deviation.
+        least_width: The smallest standard deviation.
+        tukey: Standard deviations at which a pixel has no say any more.
+        leans: Share of the pixels' weight that is added to the constant and to the two slopes, each on the diagonal.
+        least_pivot: What is added there in any case.
+        middle: Row below which the skin is not looked for, given a mask and the places of its rows.
+    """
+
+    band_step: int
+    some: float
+    skin: float
+    fewest_pixels: int
+    most_shift: float
+    reweightings: int
+    to_deviation: float
+    least_width: float
+    tukey: float
+    leans: tuple[float, float, float]
+    least_pivot: float
+    middle: Callable[[F32Array, F32Array], float]
+
+
+def light_rules() -> LightRules:
+    """Return the rules by which the light of faces is matched."""
+    return LightRules(
+        _BAND_STEP,
+        _SOME,
+        _SKIN,
+        _FEWEST_PIXELS,
+        _MOST_SHIFT,
+        _REWEIGHTINGS,
+        _TO_DEVIATION,
+        _LEAST_DEVIATION,
+        _TUKEY,
+        _LEANS,
+        _LEAST_PIVOT,
+        _middle,
+    )
 
 
 def relit(face: F32Array, shift: F32Array) -> F32Array:

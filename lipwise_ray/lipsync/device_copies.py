@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from lipwise_ray.lipsync import device_sampling as sampling
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lipwise_ray.media.planes import FaceImage
     from lipwise_ray.values import F32Array, PixelArray
 
 Rectangle: TypeAlias = "tuple[slice, slice]"
@@ -23,7 +25,7 @@ Rectangle: TypeAlias = "tuple[slice, slice]"
 
 
 class DeviceImage:
-    """An image of a batch on a device; the batch's copy to this machine's memory is waited for when it is needed.
+    """An image of a batch on a device; the batch is copied to this machine's memory when somebody asks for it there.
 
     Args:
         batch: The batch.
@@ -36,38 +38,61 @@ class DeviceImage:
 
     def host(self) -> F32Array:
         """Return it in this machine's memory."""
-        if self._batch.done is not None:
-            self._batch.done.synchronize()
-        return cast("F32Array", self._batch.copy[self._number].numpy())
+        return cast("F32Array", self._batch.host()[self._number].numpy())
 
     def on_device(self) -> Tensor:
         """Return the image for use on the current stream."""
-        image = self._batch.images[self._number]
-        if self._batch.done is not None:
-            stream = torch.cuda.current_stream(image.device)
-            stream.wait_event(self._batch.done)
-            image.record_stream(stream)
-        return image
+        return self._batch.for_current_stream()[self._number]
 
 
-@dataclass(frozen=True, slots=True)
 class _Batch:
-    """Images on a device, their copy, and the event after which it is there; none where the two are one."""
+    """Images on a device.
 
-    images: Tensor
-    copy: Tensor
-    done: torch.cuda.Event | None
+    Args:
+        images: Shape (B, ...); the current stream computes them.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        self._images = images
+        self._made = torch.cuda.Event() if images.is_cuda else None
+        if self._made is not None:
+            self._made.record()
+        self._lock = threading.Lock()
+        self._copy: Tensor | None = None if images.is_cuda else images
+        self._done: torch.cuda.Event | None = None
+
+    def for_current_stream(self) -> Tensor:
+        """Return the images; what the current stream does with them waits until they are there."""
+        if self._made is not None:
+            stream = torch.cuda.current_stream(self._images.device)
+            stream.wait_event(self._made)
+            self._images.record_stream(stream)
+        return self._images
+
+    def host(self) -> Tensor:
+        """Return the images in this machine's memory; only the thread that asks waits, no stream that computes does."""
+        with self._lock:
+            if self._copy is None:
+                with torch.inference_mode(), torch.cuda.stream(_copy_stream(self._images.device)):
+                    self._copy, self._done = _begun(self.for_current_stream())
+        if self._done is not None:
+            self._done.synchronize()
+        return self._copy
+
+
+@lru_cache(maxsize=8)
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of a device on which images come back."""
+    return torch.cuda.Stream(device)
 
 
 def device_images(images: Tensor) -> list[DeviceImage]:
-    """Return the images of a batch; their copy to this machine's memory begins.
+    """Return the images of a batch that the current stream computes.
 
     Args:
         images: Shape (B, ...), float32.
     """
-    batch = _Batch(images, images, None)
-    if images.is_cuda:
-        batch = _Batch(images, *_begun(images))
+    batch = _Batch(images)
     return [DeviceImage(batch, number) for number in range(len(images))]
 
 
@@ -133,6 +158,17 @@ class DeviceCopies:
         for place, image in enumerate(images):
             padded[place, : len(image), : len(image)] = image
         return sampling.of_images(self.sent(padded), sides)
+
+    def gathered(self, images: Sequence[FaceImage]) -> list[Tensor]:
+        """Return images on the device, those of one size that are not there yet by one copy."""
+        found = {n: image.on_device() for n, image in enumerate(images) if isinstance(image, DeviceImage)}
+        others: defaultdict[int, dict[int, F32Array]] = defaultdict(dict)
+        for number, image in enumerate(images):
+            if number not in found:
+                others[len(image.host())][number] = image.host()
+        for same in others.values():
+            found |= zip(same, self.sent(np.stack(list(same.values()))).unbind(0), strict=True)
+        return [found[number] for number in range(len(images))]
 
     def sent(self, array: F32Array) -> Tensor:
         """Return an array on the device."""

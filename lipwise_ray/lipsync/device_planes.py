@@ -12,7 +12,7 @@ import torch
 
 from lipwise_ray.lipsync import device_sampling as sampling
 from lipwise_ray.lipsync.device_blend import Windows, mixed_light, rim_noise, with_grain
-from lipwise_ray.lipsync.device_copies import DeviceCopies, DeviceImage, Rectangle, device_images, packed
+from lipwise_ray.lipsync.device_copies import DeviceCopies, Rectangle, device_images, packed
 from lipwise_ray.media.area_average import area_weights
 from lipwise_ray.media.pixels import bgr_from_yuv, plane_array, yuv_from_bgr
 from lipwise_ray.media.region import (
@@ -195,7 +195,7 @@ class DevicePlanes:
     def _blend(self, canvas: Canvas, layers: Sequence[FaceLayer], kernel: Kernel, *, linear_light: bool) -> None:
         """Blend layers of different frames."""
         groups: defaultdict[tuple[int, bool], list[_Patch]] = defaultdict(list)
-        for layer, image in zip(layers, self._on_device([layer.image for layer in layers]), strict=True):
+        for layer, image in zip(layers, self._copies.gathered([layer.image for layer in layers]), strict=True):
             patch = _patch(canvas, layer, image, kernel)
             groups[len(patch.image), patch.side < len(patch.image)].append(patch)
         matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
@@ -208,24 +208,17 @@ class DevicePlanes:
                 weights = [sampling.box_weights(size_px, side) for side in sides]
                 images = [sampling.of_images(sampling.averaged(one, weights, weights), sides) for one in images]
             blending = _Blending(kernel, float((1 << canvas.format.bits) - 1), float(offset[0]), linear_light)
+            masks = self._copies.images(
+                [np.ones((1, 1), np.float32) if patch.weight is None else patch.weight for patch in patches]
+            )
             for plane in range(canvas.format.planes):
-                self._blend_plane(patches, images[plane], plane, canvas.format.shifts(plane), blending)
-
-    def _on_device(self, images: Sequence[FaceImage]) -> list[Tensor]:
-        """Return images on the device, those of one size that are not there yet by one copy."""
-        found = {n: image.on_device() for n, image in enumerate(images) if isinstance(image, DeviceImage)}
-        others: defaultdict[int, dict[int, F32Array]] = defaultdict(dict)
-        for number, image in enumerate(images):
-            if number not in found:
-                others[len(image.host())][number] = image.host()
-        for same in others.values():
-            found |= zip(same, self._copies.sent(np.stack(list(same.values()))).unbind(0), strict=True)
-        return [found[number] for number in range(len(images))]
+                self._blend_plane(patches, images[plane], masks, plane, canvas.format.shifts(plane), blending)
 
     def _blend_plane(
         self,
         patches: Sequence[_Patch],
         images: sampling.Rectangles,
+        masks: sampling.Rectangles,
         plane: int,
         shifts: tuple[int, int],
         blending: _Blending,
@@ -243,7 +236,7 @@ class DevicePlanes:
             at = self._crop_places([maps[n] for n in numbers], windows)
             own = images.of(numbers)
             fresh = sampling.cubic(own, *at) if blending.kernel == "cubic" else sampling.linear(own, *at, repeats=True)
-            opacity = self._opacity([patches[n] for n in numbers], at)
+            opacity = self._opacity([patches[n] for n in numbers], masks.of(numbers), at)
             grains = [patches[n].layer.grain for n in numbers]
             if not plane and any(grains):
                 fresh = with_grain(fresh, opacity, _windows(source), blending.peak, grains)
@@ -259,10 +252,9 @@ class DevicePlanes:
                 part[:] = made[begin : begin + part.size].view(part.dtype).reshape(part.shape)
                 begin += part.size
 
-    def _opacity(self, patches: Sequence[_Patch], at: tuple[Tensor, Tensor]) -> Tensor:
+    def _opacity(self, patches: Sequence[_Patch], masks: sampling.Rectangles, at: tuple[Tensor, Tensor]) -> Tensor:
         """Return the opacity of each pixel of each window, shape (B, H, W)."""
-        masks = [np.ones((1, 1), np.float32) if patch.weight is None else patch.weight for patch in patches]
-        opacity = sampling.linear(self._copies.images(masks), *at, repeats=False).clamp_max(1)
+        opacity = sampling.linear(masks, *at, repeats=False).clamp_max(1)
         if all(patch.weight is not None for patch in patches):
             return opacity
         is_whole = sampling.column([patch.weight is None for patch in patches], self._copies.device) > 0

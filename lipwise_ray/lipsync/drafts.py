@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import Jaw
-from lipwise_ray.lipsync.restoration import Patch, RestorerInput
+from lipwise_ray.lipsync.restoration import Patch, PatchPlace, RestorerInput
 from lipwise_ray.lipsync.steadying import Sample
+from lipwise_ray.media.planes import FaceImage
 from lipwise_ray.values import F32Array, F64Array
 
 LIGHT_RADIUS = 3
@@ -25,18 +26,21 @@ class FaceDraft:
     """A face under way: its crop, what the networks make of it, and how it is to be laid over the frame.
 
     ``mask`` is its opacity over the frame, None where it overwrites the crop; ``outline`` is the mask before things in
-    front of the face are left out of it, and ``free`` is 0 where there are some, None without any; ``restorer_input``
-    and ``restored`` are a restorer's input and output, ``sample`` what the frames around know of that, ``share`` how
-    much of it is shown.
+    front of the face are left out of it, and ``free`` is 0 where there are some, None without any; ``shift`` is the
+    shift of its light, ``light`` the same smoothed over the frames around; ``restorer_input`` and ``restored`` are a
+    restorer's input and output, ``sample`` what the frames around know of that, ``share`` how much of it is shown.
+    ``crop`` and ``new`` stay where they were made; who needs their pixels in this machine's memory
+    asks for them.
     """
 
     job: FrameJob
     target: FaceTarget
     to_shown: F64Array
-    crop: F32Array
+    side_px: int
+    crop: FaceImage
     mask: F32Array | None
     outline: F32Array | None
-    new: F32Array
+    new: FaceImage
     free: F32Array | None = None
     jaw: Jaw | None = None
     shift: F32Array | None = None
@@ -44,12 +48,15 @@ class FaceDraft:
     restored: F32Array | None = None
     sample: Sample | None = None
     share: float | None = None
-    sparse: F32Array = field(init=False)
-    """Every so many pixels of the crop, by which it is told whether a face goes on."""
+    light: F32Array | None = None
+    _sparse: F32Array | None = None
 
-    def __post_init__(self) -> None:
-        """Keep what others compare with."""
-        self.sparse = np.ascontiguousarray(self.crop[::_SPARSE_PX, ::_SPARSE_PX])
+    @property
+    def sparse(self) -> F32Array:
+        """Every so many pixels of the crop, by which it is told whether a face goes on."""
+        if self._sparse is None:
+            self._sparse = np.ascontiguousarray(self.crop.host()[::_SPARSE_PX, ::_SPARSE_PX])
+        return self._sparse
 
     def leave_out(self, free: F32Array) -> None:
         """Leave things out of the mask; of several opacities the smallest counts.
@@ -62,7 +69,12 @@ class FaceDraft:
     @property
     def patch(self) -> Patch:
         """The new face, unrestored, with its place in the frame."""
-        return Patch(self.new, self.mask, self.to_shown)
+        return Patch(self.new.host(), self.mask, self.to_shown)
+
+    @property
+    def place(self) -> PatchPlace:
+        """The place of the new face in the frame."""
+        return PatchPlace(self.side_px, self.mask, self.to_shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,10 @@ class FrameDraft:
     job: FrameJob
     faces: list[FaceDraft]
     is_far: bool = False
+
+    def to_restore(self) -> list[FaceDraft]:
+        """Return the faces that a restorer is given."""
+        return [face for face in self.faces if face.restorer_input is not None]
 
 
 def same_face(

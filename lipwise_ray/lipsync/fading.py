@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipwise_ray.lipsync.restoration import Patch
+from lipwise_ray.lipsync.restoration import PatchPlace
 from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.media.region import Canvas, compose
 from lipwise_ray.values import PixelArray
@@ -42,13 +42,13 @@ class FilmedPart:
         self.now[:] = np.rint(mixed).astype(self.now.dtype)
 
 
-def copied(frame: VideoFrame, canvas: Canvas, patches: Sequence[Patch]) -> list[FilmedPart]:
+def copied(frame: VideoFrame, canvas: Canvas, patches: Sequence[PatchPlace]) -> list[FilmedPart]:
     """Return the parts of a frame that patches will be laid over, one a plane at most.
 
     Args:
         frame: The frame.
         canvas: Its geometry and colours.
-        patches: One or more.
+        patches: Places of one or more.
     """
     corners = np.concatenate([_corners(canvas, patch) for patch in patches], axis=1)
     parts: list[FilmedPart] = []
@@ -66,7 +66,7 @@ def copied(frame: VideoFrame, canvas: Canvas, patches: Sequence[Patch]) -> list[
     return parts
 
 
-def _corners(canvas: Canvas, patch: Patch) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _corners(canvas: Canvas, patch: PatchPlace) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Return the corners of a patch in the stored frame, shape (2, 4)."""
-    to_stored, side = compose(canvas.to_stored(), patch.to_shown), float(len(patch.image))
+    to_stored, side = compose(canvas.to_stored(), patch.to_shown), float(patch.side_px)
     return to_stored @ np.array([[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]])

@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lipwise_ray.lipsync.align import at_size
 from lipwise_ray.lipsync.flicker import SIDE_PX, Flicker
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
-from lipwise_ray.lipsync.restoration import Patch
+from lipwise_ray.lipsync.restoration import PatchPlace
 from lipwise_ray.lipsync.sharpness import Sharpness, side_px
 from lipwise_ray.lipsync.texture import Smoothness
-from lipwise_ray.media.region import Canvas, read_luma
-from lipwise_ray.values import F32Array
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
+from lipwise_ray.media.planes import FaceImage, Planes, View
+from lipwise_ray.media.region import Canvas
 
 _EVERY = 8
 """Sharpness and smoothness are measured in one output frame of so many: they hardly change from frame to frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class OriginalFace:
-    """An original face as it is remembered while the new one is laid over it.
+class LaidFace:
+    """A face that is laid over its frame.
 
     Attributes:
-        patch: The new face; of it place and mask count.
-        small: Luma by which flicker is measured.
-        full: Luma by which sharpness is measured; None where it is not.
+        job: The frame.
+        target: The face.
+        place: Place of the new face in the frame.
     """
 
-    patch: Patch
-    small: F32Array
-    full: F32Array | None
+    job: FrameJob
+    target: FaceTarget
+    place: PatchPlace
+
+    def view(self, side_px: int) -> View:
+        """Return the new face's square of the frame, as an image of that side."""
+        return View(self.job.frame, at_size(self.place.to_shown, self.place.side_px, side_px))
+
+    @property
+    def sharpness_px(self) -> int:
+        """Side of the image in which its sharpness is measured; 0 where it is not."""
+        is_measured = self.job.number % _EVERY == 0
+        return side_px(self.place.side_px, self.place.to_shown, self.target.opacity) if is_measured else 0
+
+
+@dataclass(frozen=True, slots=True)
+class FaceLuma:
+    """Luma of a face in its frame.
+
+    Attributes:
+        small: By it flicker is measured.
+        full: By it sharpness is measured; None where it is not.
+    """
+
+    small: FaceImage
+    full: FaceImage | None
 
 
 class Measures:
@@ -43,41 +63,37 @@ class Measures:
 
     Args:
         canvas: Geometry and colours of the frames.
+        planes: Reads faces from frames.
     """
 
-    def __init__(self, canvas: Canvas) -> None:
+    def __init__(self, canvas: Canvas, planes: Planes) -> None:
         self._canvas = canvas
+        self._planes = planes
         self.flicker, self.sharpness, self.smoothness = Flicker(), Sharpness(), Smoothness()
 
-    def cropped(self, job: FrameJob, crop: F32Array) -> None:
+    def cropped(self, job: FrameJob, crop: FaceImage) -> None:
         """Take in the crop of an original face of a frame, BGR in [0, 1], shape (S, S, 3)."""
         if not (job.outside or job.number % _EVERY):
-            self.smoothness.add(crop)
+            self.smoothness.add(crop.host())
 
-    def filmed(self, job: FrameJob, target: FaceTarget, patch: Patch) -> OriginalFace:
-        """Return a face as it was filmed.
+    def seen(self, faces: Sequence[LaidFace]) -> list[FaceLuma]:
+        """Return faces as they are in their frames now: as they were filmed, or with the new ones over them."""
+        small = self._planes.read_luma(self._canvas, [face.view(SIDE_PX) for face in faces], SIDE_PX)
+        full = [
+            self._planes.read_luma(self._canvas, [face.view(side)], side)[0] if (side := face.sharpness_px) else None
+            for face in faces
+        ]
+        return [FaceLuma(*both) for both in zip(small, full, strict=True)]
 
-        Args:
-            job: Its frame, in which the original face still is.
-            target: The face.
-            patch: The new face.
-        """
-        side = 0 if job.number % _EVERY else side_px(len(patch.image), patch.to_shown, target.opacity)
-        full = self._luma(job.frame, patch, side) if side else None
-        return OriginalFace(patch, self._luma(job.frame, patch, SIDE_PX), full)
-
-    def add(self, job: FrameJob, target: FaceTarget, face: OriginalFace) -> None:
+    def add(self, face: LaidFace, filmed: FaceLuma, dubbed: FaceLuma) -> None:
         """Take in a face that was laid over its frame.
 
         Args:
-            job: The frame.
-            target: The face.
-            face: The original one, of `filmed`.
+            face: The face.
+            filmed: It, before that.
+            dubbed: It, after that.
         """
-        images = np.stack([self._luma(job.frame, face.patch, SIDE_PX), face.small])
-        self.flicker.add(target.track, job.number, job.source, images, face.patch.mask)
-        if face.full is not None:
-            self.sharpness.add(self._luma(job.frame, face.patch, len(face.full)), face.full, face.patch.mask)
-
-    def _luma(self, frame: VideoFrame, patch: Patch, side_px: int) -> F32Array:
-        return read_luma(frame, self._canvas, at_size(patch.to_shown, len(patch.image), side_px), side_px)
+        images = np.stack([dubbed.small.host(), filmed.small.host()])
+        self.flicker.add(face.target.track, face.job.number, face.job.source, images, face.place.mask)
+        if filmed.full is not None and dubbed.full is not None:
+            self.sharpness.add(dubbed.full.host(), filmed.full.host(), face.place.mask)

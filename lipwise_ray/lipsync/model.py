@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lipwise_ray.nets.precision import Precision
     from lipwise_ray.nets.runtimes import CompiledNetwork
     from lipwise_ray.nets.wav2lip import Wav2Lip
@@ -39,6 +42,38 @@ class LipSync(Protocol):
             (B, size_px, size_px, 3) in [0, 1].
         """
         ...
+
+
+@runtime_checkable
+class DeviceLipSync(LipSync, Protocol):
+    """A lip-sync network that takes faces where they are, and leaves the new ones there."""
+
+    def redrawn(self, faces: Sequence[FaceImage], mels: F32Array) -> Sequence[FaceImage]:
+        """Return new faces; the call is one of `batch_faces`, whatever comes.
+
+        Args:
+            faces: At most `batch_faces`, BGR in [0, 1], shape (size_px, size_px, 3) each.
+            mels: One for each, shape (N, 80, 16), in [-4, 4].
+        """
+        ...
+
+
+def new_faces(lipsync: LipSync, crops: Sequence[FaceImage], mels: F32Array) -> Sequence[FaceImage]:
+    """Return the faces that a network makes of crops: on their device where it takes them there.
+
+    Args:
+        lipsync: The network.
+        crops: At most a batch.
+        mels: One for each, shape (N, 80, 16).
+    """
+    if isinstance(lipsync, DeviceLipSync) and not any(isinstance(crop, HostImage) for crop in crops):
+        return lipsync.redrawn(crops, mels)
+    side, spare = lipsync.size_px, lipsync.batch_faces - len(crops)
+    faces = np.zeros((lipsync.batch_faces, side, side, 3), np.float32)
+    for place, crop in enumerate(crops):
+        faces[place] = crop.host()
+    made = lipsync(faces, np.pad(mels, ((0, spare), (0, 0), (0, 0))))
+    return [HostImage(image) for image in made[: len(crops)]]
 
 
 class Passthrough:
@@ -72,6 +107,8 @@ class Wav2LipSync:
     ) -> None:
         import torch
 
+        from lipwise_ray.lipsync.device_copies import DeviceCopies
+        from lipwise_ray.nets.fixed_call import fixed_call
         from lipwise_ray.nets.precision import choose_dtype, computing_in
         from lipwise_ray.nets.wav2lip import SIZE_PX
 
@@ -79,22 +116,42 @@ class Wav2LipSync:
         self.batch_faces = batch_faces
         self._torch = torch
         self._device = device
+        self._copies = DeviceCopies(torch.device(device))
         self._dtype = choose_dtype(precision, device, bfloat16=bfloat16)
-        self._computing = partial(computing_in, self._dtype)
-        self._network = load_wav2lip(checkpoint).to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+        network = load_wav2lip(checkpoint).to(device, self._dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stub
+
+        def drawn(sound: Tensor, pair: Tensor) -> Tensor:
+            with computing_in(self._dtype):
+                return network(sound, pair)
+
+        self._call = fixed_call(drawn, device)
 
     def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
         """Return the faces with new lips."""
         torch = self._torch
-        whole = torch.from_numpy(faces_bgr).to(self._device, self._dtype).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            faces = self._drawn(torch.from_numpy(faces_bgr).to(self._device), torch.from_numpy(mels).to(self._device))
+            return np.ascontiguousarray(faces.cpu().numpy(), np.float32)
+
+    def redrawn(self, faces: Sequence[FaceImage], mels: F32Array) -> Sequence[FaceImage]:
+        """Return the faces with new lips, on this network's device."""
+        from lipwise_ray.lipsync.device_copies import device_images
+
+        torch, spare = self._torch, self.batch_faces - len(faces)
+        with self._copies.working():
+            crops = torch.stack(self._copies.gathered(faces))
+            padded = torch.nn.functional.pad(crops, (0, 0, 0, 0, 0, 0, 0, spare))
+            made = self._drawn(padded, self._copies.sent(np.pad(mels, ((0, spare), (0, 0), (0, 0)))))
+            return device_images(made[: len(faces)].contiguous())
+
+    def _drawn(self, whole_nhwc: Tensor, mels: Tensor) -> Tensor:
+        """Return new faces of a batch, float32, on the device, shape (B, size_px, size_px, 3)."""
+        torch = self._torch
+        whole = whole_nhwc.to(self._dtype).permute(0, 3, 1, 2)
         masked = whole.clone()
         masked[:, :, self.size_px // 2 :] = 0
         pair = torch.cat((masked, whole), dim=1).contiguous(memory_format=torch.channels_last)
-        sound = torch.from_numpy(mels).to(self._device, self._dtype).unsqueeze(1)
-        with torch.inference_mode(), self._computing():
-            faces = self._network(sound, pair)
-        result = faces.permute(0, 2, 3, 1).float().cpu().numpy()
-        return np.ascontiguousarray(result, np.float32)
+        return self._call(mels.to(self._dtype).unsqueeze(1), pair).permute(0, 2, 3, 1)
 
 
 class CompiledWav2LipSync:

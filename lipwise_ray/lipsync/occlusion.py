@@ -192,5 +192,5 @@ def _warped(image: F32Array, to_shown: F64Array, face: FaceDraft, edge: int) -> 
     """Return an image, which a map takes to the shown frame, as it lies in a face's crop."""
     map_to_image = pixel_map(between(face.to_shown, to_shown))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = face.crop.shape[1::-1]
+    size = (face.side_px, face.side_px)
     return np.asarray(cv2.warpAffine(image, map_to_image, size, flags=flags, borderMode=edge), np.float32)

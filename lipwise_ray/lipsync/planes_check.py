@@ -10,32 +10,36 @@ import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+from lipwise_ray.lipsync.light import HostLights, Lights
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.media.pixels import plane_array, working_format
 from lipwise_ray.media.planes import HostPlanes, Planes
 from lipwise_ray.media.region import Canvas
-from lipwise_ray.values import ColorTags, PixelArray, Size
+from lipwise_ray.values import ColorTags, F32Array, PixelArray, Size
 
 _SIZE = Size(320, 240)
 _FORMATS = ("yuv420p", "yuv422p10le")
 _SIDES_PX = (50, 130, 210)
 _CROP_PX = 64
-_BLEND = Blend("soft", 0.1, "cubic", match_light=False, linear_light=True, grain=True, align=True)
+_BLEND = Blend("soft", 0.1, "cubic", match_light=True, linear_light=True, grain=True, align=True)
 _MOST_LEVELS = 1
+_CONTRAST, _CAST = 0.8, (0.12, 0.08, 0.05)
 
 
 @dataclass(frozen=True, slots=True)
 class PlanesChoice:
-    """Planes that are used, and why.
+    """Planes and lights that are used, and why.
 
     Attributes:
         planes: The device's, or OpenCV's where those are of no use.
+        lights: The device's, or numpy's.
         is_device: True for the device's.
         reason: Says in a sentence what was found.
     """
 
     planes: Planes
+    lights: Lights
     is_device: bool
     reason: str
 
@@ -47,48 +51,61 @@ def planes_for(device: str) -> PlanesChoice:
         device: ``cpu`` or ``cuda``.
     """
     if not device.startswith("cuda"):
-        return PlanesChoice(HostPlanes(), is_device=False, reason="faces are cropped on the CPU: there is no GPU")
+        return PlanesChoice(
+            HostPlanes(), HostLights(), is_device=False, reason="faces are cropped on the CPU: there is no GPU"
+        )
 
-    def make() -> Planes:
+    def make() -> tuple[Planes, Lights]:
+        from lipwise_ray.lipsync.device_light import DeviceLights
         from lipwise_ray.lipsync.device_planes import DevicePlanes
 
-        return DevicePlanes(device)
+        return DevicePlanes(device), DeviceLights(device)
 
     return choose_planes(make)
 
 
-def choose_planes(make: Callable[[], Planes]) -> PlanesChoice:
+def choose_planes(make: Callable[[], tuple[Planes, Lights]]) -> PlanesChoice:
     """Return a device's planes if they render seeded frames as OpenCV does, to a level; else OpenCV's.
 
     Args:
         make: Makes the device's.
     """
-    host = HostPlanes()
+    host = HostPlanes(), HostLights()
     try:
-        planes = make()
-        levels = max(_most_levels(planes, host, name) for name in _FORMATS)
+        made = make()
+        levels = max(_most_levels(made, host, name) for name in _FORMATS)
     except (RuntimeError, ImportError, OSError) as error:  # torch's are RuntimeErrors, out of memory too
         first_line = (str(error).splitlines() or [""])[0]
-        return PlanesChoice(host, is_device=False, reason=f"faces are cropped on the CPU: {first_line}")
+        return PlanesChoice(*host, is_device=False, reason=f"faces are cropped on the CPU: {first_line}")
     if levels > _MOST_LEVELS:
         reason = f"faces are cropped on the CPU: the device's frames differ by {levels} levels, at most 1 may be"
-        return PlanesChoice(host, is_device=False, reason=reason)
+        return PlanesChoice(*host, is_device=False, reason=reason)
     reason = f"faces are cropped and blended on the device; levels between its frames and the CPU's: {levels}"
-    return PlanesChoice(planes, is_device=True, reason=reason)
+    return PlanesChoice(*made, is_device=True, reason=reason)
 
 
-def _most_levels(planes: Planes, host: Planes, name: str) -> int:
+class _Dimmed(Passthrough):
+    """Gives faces less contrast and another colour, so that there is light to match."""
+
+    def __call__(self, faces_bgr: F32Array, mels: F32Array) -> F32Array:
+        """Return the faces."""
+        del mels
+        return np.asarray(_CONTRAST * faces_bgr + np.array(_CAST, np.float32), np.float32)
+
+
+def _most_levels(one: tuple[Planes, Lights], other: tuple[Planes, Lights], name: str) -> int:
     """Return the most levels of 8 bits by which frames differ that the two have rendered."""
     canvas = Canvas(_SIZE, working_format(name), ColorTags(matrix=6))
     unit = 1 << (canvas.format.bits - 8)
     most = 0
-    for one, other in zip(_rendered(planes, canvas), _rendered(host, canvas), strict=True):
-        most = max(most, *(int(np.abs(a.astype(int) - b.astype(int)).max()) for a, b in zip(one, other, strict=True)))
+    for ours, theirs in zip(_rendered(*one, canvas), _rendered(*other, canvas), strict=True):
+        most = max(most, *(int(np.abs(a.astype(int) - b.astype(int)).max()) for a, b in zip(ours, theirs, strict=True)))
     return -(-most // unit)
 
 
-def _rendered(planes: Planes, canvas: Canvas) -> list[list[PixelArray]]:
-    renderer = Renderer(Passthrough(_CROP_PX, len(_SIDES_PX)), canvas, _BLEND, planes=planes)
+def _rendered(planes: Planes, lights: Lights, canvas: Canvas) -> list[list[PixelArray]]:
+    network = _Dimmed(_CROP_PX, len(_SIDES_PX))
+    renderer = Renderer(network, canvas, _BLEND, planes=planes, lights=lights)
     return [
         [plane_array(frame, plane).copy() for plane in range(canvas.format.planes)]
         for frame in renderer.render(_jobs(canvas))

@@ -11,17 +11,19 @@ import numpy as np
 
 from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, in_groups, timed
-from lipwise_ray.lipsync.compose import jaw_mask, light_shift, paste_mask, relit
+from lipwise_ray.lipsync.compose import jaw_mask, paste_mask
 from lipwise_ray.lipsync.drafts import LIGHT_RADIUS, FaceDraft, FrameDraft, same_face
 from lipwise_ray.lipsync.fading import FilmedPart, copied
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
-from lipwise_ray.lipsync.measures import Measures
+from lipwise_ray.lipsync.light import HostLights, Lights
+from lipwise_ray.lipsync.measures import LaidFace, Measures
+from lipwise_ray.lipsync.model import new_faces
 from lipwise_ray.lipsync.neighbours import with_neighbours
 from lipwise_ray.lipsync.occlusion import OCCLUSION_RADIUS, Occlusion, Occlusions
+from lipwise_ray.lipsync.relighting import Relighting
 from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.steadying import Strength
-from lipwise_ray.lipsync.windows import WINDOW_COLUMNS
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import sample_bytes
 from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes, Planes, View
@@ -63,11 +65,13 @@ class Renderer:
         restorer: Makes the new faces sharper.
         strength: Share of the restored face, the rest is unrestored.
         smooth: Weight of the frames around in the restored detail.
+        min_restored_px: Side in the frame from which on new faces are restored.
         landmarker: Sees where jaws end; without, ``face`` masks are a typical face's, whose jaw
             moves with the new one's.
         maskers: Networks that keep things in front of a face out of its mask.
         compares: Faces are compared with those in the `OCCLUSION_RADIUS` frames around, for such things.
         planes: Reads faces from frames and lays them over; OpenCV if left out.
+        lights: Matches the light of new faces; numpy if left out.
     """
 
     def __init__(
@@ -80,10 +84,12 @@ class Renderer:
         restorer: Restorer | None = None,
         strength: Strength = 1.0,
         smooth: float = 0.0,
+        min_restored_px: float = 0.0,
         landmarker: FaceLandmarker | None = None,
         maskers: Sequence[FaceMasker] = (),
         compares: bool = False,
         planes: Planes | None = None,
+        lights: Lights | None = None,
     ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
@@ -94,11 +100,14 @@ class Renderer:
         self._occlusions = Occlusions(
             canvas, blend.kernel, maskers if is_masked else (), compares=compares and is_masked
         )
-        self._restoration = Restoration(restorer, canvas, blend.kernel, strength, smooth) if restorer else None
+        self._restoration = (
+            Restoration(restorer, canvas, blend.kernel, strength, smooth, min_restored_px) if restorer else None
+        )
         self._jaws = Jaws(landmarker, canvas, blend.kernel) if blend.mask == "face" else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
         self.times = StageTimes()
-        self.measures = Measures(canvas)
+        self.measures = Measures(canvas, self._planes)
+        self._relighting = Relighting(lights or HostLights(), self.times.composite, self._waiting)
         self._restored_around = self._restoration.radius if self._restoration else 0
         lit_around = LIGHT_RADIUS if blend.match_light and is_masked else 0
         self._rendered_around = self._restored_around + lit_around + (JAW_RADIUS if self._jaws else 0)
@@ -119,7 +128,10 @@ class Renderer:
         with Background(lambda: self._cropped(timed(jobs, self.times.decode)), depth) as cropped:
             restoration = self._restoration
             if restoration is None:
-                with Background(lambda: self._composed(self._dubbed(iter(cropped))), depth) as composed:
+                with (
+                    Background(lambda: self._dubbed(iter(cropped)), depth) as dubbed,
+                    Background(lambda: self._composed(iter(dubbed)), depth) as composed,
+                ):
                     yield from composed
                 return
             # Less than a batch ahead, the network would wait for its next one.
@@ -178,9 +190,7 @@ class Renderer:
             kernel=self._blend.kernel,
         )
         for (draft, target, view), crop in zip(faces, crops, strict=True):
-            image = crop.host()
-            self.measures.cropped(draft.job, image)
-            draft.faces.append(FaceDraft(draft.job, target, view.to_shown, image, self._rim, self._rim, image))
+            draft.faces.append(FaceDraft(draft.job, target, view.to_shown, side, crop, self._rim, self._rim, crop))
         return drafts
 
     # lips and light ----------------------------------------------------------------------------------
@@ -194,19 +204,20 @@ class Renderer:
                 cropped, lambda item: item.faces, self._run_lips, size=size, most_waiting=self._waiting(size)
             )
 
-        if jaws is None:
-            yield from self._lit(self._masked(spoken()))
-            return
         depth = min(size, max(2, self._frames_in(_QUEUE_BYTES)))
-        with Background(spoken, depth) as items:  # the lips go on while a processor looks at jaws
-            yield from self._lit(self._outlined(self._masked(iter(items)), jaws))
+        with Background(spoken, depth) as items:  # the lips go on while a processor looks at jaws and light
+            masked = self._masked(iter(items))
+            yield from self._lit(self._outlined(masked, jaws) if jaws else masked)
 
     def _masked(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
         return self._occlusions.masked(items, self.times.network, self._waiting)
 
     def _lit(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
         items = self._occlusions.cleared(items)
-        yield from self._relit(items) if self._blend.match_light else self._to_restore(items)
+        around = self._restored_around
+        if self._blend.match_light:
+            return self._relighting(items, around)
+        return (item for item in items if item.job.outside <= around)
 
     def _outlined(self, items: Iterator[FrameDraft], jaws: Jaws) -> Iterator[FrameDraft]:
         """Yield items whose faces' masks end where the jaws do, smoothed over the frames around each."""
@@ -217,11 +228,11 @@ class Renderer:
             for item in items:
                 begin = time.perf_counter()
                 for face in item.faces:
-                    image = face.new
+                    image, crop = face.new.host(), face.crop.host()
                     if face.free is not None:  # what is in front of a face is no jaw that moved
-                        image = np.asarray(face.crop + face.free[..., None] * (image - face.crop), np.float32)
+                        image = np.asarray(crop + face.free[..., None] * (image - crop), np.float32)
                     new = Patch(image, rim, face.to_shown)
-                    face.jaw = jaws.measure(item.job.frame, face.target.landmarks, face.crop, new)
+                    face.jaw = jaws.measure(item.job.frame, face.target.landmarks, crop, new)
                 self.times.crop.add(time.perf_counter() - begin)
                 yield item
 
@@ -229,49 +240,15 @@ class Renderer:
             for face in item.faces:
                 around = [(distance, other.jaw) for distance, other in same_face(face, near) if other.jaw is not None]
                 points, trust, moved = jaws.shown(around, face.target.landmarks)
-                face.mask = face.outline = rim * jaw_mask(points, face.to_shown, len(face.crop), trust, moved)
+                face.mask = face.outline = rim * jaw_mask(points, face.to_shown, face.side_px, trust, moved)
             yield item
 
     def _run_lips(self, batch: list[FaceDraft]) -> None:
         begin = time.perf_counter()
-        size, side = self._lipsync.batch_faces, self._lipsync.size_px
-        crops = np.zeros((size, side, side, 3), np.float32)
-        mels = np.zeros((size, batch[0].target.mel.shape[0], WINDOW_COLUMNS), np.float32)
-        for place, face in enumerate(batch):
-            crops[place], mels[place] = face.crop, face.target.mel
-        for face, result in zip(batch, self._lipsync(crops, mels), strict=False):
-            face.new = result
+        mels = np.stack([face.target.mel for face in batch])
+        for face, image in zip(batch, new_faces(self._lipsync, [face.crop for face in batch], mels), strict=True):
+            face.new = image
         self.times.network.add(time.perf_counter() - begin)
-
-    def _to_restore(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
-        return (item for item in items if item.job.outside <= self._restored_around)
-
-    def _relit(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
-        """Yield the items to restore with their faces' light matched, smoothed over the frames around each."""
-        for item, near in with_neighbours(self._with_shifts(items), LIGHT_RADIUS):
-            if item.job.outside > self._restored_around:
-                continue
-            begin = time.perf_counter()
-            for face in item.faces:
-                total, weight = np.zeros((3, 3), np.float32), 0.0
-                for distance, other in same_face(face, near):
-                    if other.shift is not None:
-                        share = LIGHT_RADIUS + 1 - abs(distance)
-                        total += np.float32(share) * other.shift
-                        weight += share
-                if weight:
-                    face.new = relit(face.new, total / np.float32(weight))
-            self.times.composite.add(time.perf_counter() - begin)
-            yield item
-
-    def _with_shifts(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
-        for item in items:
-            begin = time.perf_counter()
-            for face in item.faces:
-                if face.mask is not None:
-                    face.shift = light_shift(face.crop, face.new, face.mask)
-            self.times.composite.add(time.perf_counter() - begin)
-            yield item
 
     # restorer and composite -----------------------------------------------------------------------------
 
@@ -279,7 +256,8 @@ class Renderer:
         for item in items:
             begin = time.perf_counter()
             for face in item.faces:
-                face.restorer_input = restoration.input_patch(item.job.frame, face.patch, face.target.landmarks)
+                if restoration.is_seen(face.place):
+                    face.restorer_input = restoration.input_patch(item.job.frame, face.patch, face.target.landmarks)
             self.times.composite.add(time.perf_counter() - begin)
             yield item
 
@@ -292,7 +270,7 @@ class Renderer:
             self.times.restore.add(time.perf_counter() - begin)
 
         size = restoration.batch_faces
-        return in_batches(items, lambda item: item.faces, run, size=size, most_waiting=self._waiting(size))
+        return in_batches(items, FrameDraft.to_restore, run, size=size, most_waiting=self._waiting(size))
 
     def _steadied(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
         """Yield the items to show, their restored faces matched to the original ones and to the frames around."""
@@ -325,13 +303,16 @@ class Renderer:
         size, measures = self._planes.faces_a_call, self.measures
         for group in in_groups(items, lambda item: item.faces, size, self._waiting(size)):
             begin = time.perf_counter()
-            faces = [(item.job, face) for item in group for face in item.faces]
-            filmed = [measures.filmed(job, face.target, face.patch) for job, face in faces]
+            for item in group:
+                for face in item.faces:
+                    measures.cropped(item.job, face.crop)
+            faces = [LaidFace(item.job, face.target, face.place) for item in group for face in item.faces]
+            filmed = measures.seen(faces)
             # Of one frame one after the other: a face's surroundings are those that the ones before it have left.
             for number in range(max(len(item.faces) for item in group)):
                 self._lay([(item.job, item.faces[number]) for item in group if number < len(item.faces)])
-            for (job, face), before in zip(faces, filmed, strict=True):
-                measures.add(job, face.target, before)
+            for face, before, after in zip(faces, filmed, measures.seen(faces), strict=True):
+                measures.add(face, before, after)
             self.times.composite.add(time.perf_counter() - begin)
             yield from (item.job.frame for item in group)
 
@@ -343,14 +324,17 @@ class Renderer:
         for number, (job, face) in enumerate(faces):
             noise, opacity = noises.get(number), face.target.opacity
             grain = Grain(job.source, noise) if noise is not None else None
-            patches = [face.patch]
+            images, places = [face.new], [face.place]
             if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
-                patches.append(self._restoration.output_patch(face.restorer_input, face.restored, face.share))
+                patch = self._restoration.output_patch(face.restorer_input, face.restored, face.share)
+                images.append(HostImage(patch.image))
+                places.append(patch.place)
                 face.restorer_input = face.restored = None
             if opacity < 1:
-                filmed.append((opacity, copied(job.frame, self._canvas, patches)))
+                filmed.append((opacity, copied(job.frame, self._canvas, places)))
             layers += [
-                FaceLayer(View(job.frame, one.to_shown), HostImage(one.image), one.mask, grain) for one in patches
+                FaceLayer(View(job.frame, place.to_shown), image, place.mask, grain)
+                for image, place in zip(images, places, strict=True)
             ]
         blend = self._blend
         self._planes.write(self._canvas, layers, kernel=blend.kernel, linear_light=blend.linear_light)

@@ -22,7 +22,7 @@ from lipwise_ray.lipsync.steadying import (
     radius_of,
     steadied,
 )
-from lipwise_ray.media.region import Canvas, Kernel, pixel_map, read_region
+from lipwise_ray.media.region import Canvas, Kernel, pixel_map, read_region, scale_of
 from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
@@ -30,6 +30,21 @@ if TYPE_CHECKING:
 
 _RIM = 0.04
 _INSIDE = 2  # a mask's opacity at which only the restored face shows is the reciprocal
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPlace:
+    """The place in a frame of a square image, wherever the image itself is.
+
+    Attributes:
+        side_px: Side of the image.
+        mask: Opacity of the new face in it, shape (side_px, side_px); None where it overwrites the frame.
+        to_shown: Map from the image to the shown frame.
+    """
+
+    side_px: int
+    mask: F32Array | None
+    to_shown: F64Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,11 @@ class Patch:
     def opacity(self) -> F32Array:
         """The mask; ones where there is none."""
         return np.ones(self.image.shape[:2], np.float32) if self.mask is None else self.mask
+
+    @property
+    def place(self) -> PatchPlace:
+        """The patch without its image."""
+        return PatchPlace(len(self.image), self.mask, self.to_shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +92,17 @@ class Restoration:
         kernel: Kernel by which images are resampled.
         strength: Share of the restored face, the rest is unrestored; ``auto`` goes by the original's sharpness.
         smooth: Weight of the frames around in its fine detail.
+        min_face_px: Side that a new face must have in the frame; smaller ones stay unrestored.
     """
 
     def __init__(
-        self, restorer: Restorer, canvas: Canvas, kernel: Kernel, strength: Strength, smooth: float = 0.0
+        self,
+        restorer: Restorer,
+        canvas: Canvas,
+        kernel: Kernel,
+        strength: Strength,
+        smooth: float = 0.0,
+        min_face_px: float = 0.0,
     ) -> None:
         self._restorer = restorer
         self._canvas = canvas
@@ -84,6 +111,7 @@ class Restoration:
         self.radius = radius_of(strength, smooth)
         """Frames before and after a face that have a say in how it is restored; 0 where each is by itself."""
         self._rim = rim_mask(restorer.size_px, _RIM)
+        self._min_face_px = min_face_px
 
     @property
     def batch_faces(self) -> int:
@@ -94,6 +122,11 @@ class Restoration:
     def face_bytes(self) -> int:
         """Bytes of a restored face."""
         return (self._restorer.size_px * self._restorer.scale) ** 2 * 3 * 4
+
+    def is_seen(self, place: PatchPlace) -> bool:
+        """Tell whether something of a restored face would be seen: its mask is not empty, and it is large enough."""
+        is_large = place.side_px * scale_of(place.to_shown) >= self._min_face_px
+        return is_large and (place.mask is None or bool(place.mask.any()))
 
     def input_patch(self, frame: VideoFrame, patch: Patch, landmarks: F32Array) -> RestorerInput:
         """Return the restorer's input: the new face with its surroundings in the frame.

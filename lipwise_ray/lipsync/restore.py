@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import numpy as np
 
@@ -64,7 +64,18 @@ class _OnDevice:
     """
 
     def __init__(self, call: Callable[[Tensor], Tensor], device: str, dtype: torch.dtype, batch: int) -> None:
-        self._call = call
+        import torch
+
+        from lipwise_ray.lipsync.device_copies import DeviceCopies
+        from lipwise_ray.nets.fixed_call import fixed_call
+        from lipwise_ray.nets.precision import computing_in
+
+        def computed(faces_nchw: Tensor) -> Tensor:
+            with computing_in(dtype):
+                return call(faces_nchw)
+
+        self._copies = DeviceCopies(torch.device(device))
+        self._call = fixed_call(computed, device)
         self._device = device
         self._dtype = dtype
         self._most = batch
@@ -89,14 +100,10 @@ class _OnDevice:
         return np.concatenate(done)
 
     def _run(self, faces_nhwc: F32Array) -> F32Array:
-        import torch
-
-        batch = torch.from_numpy(np.ascontiguousarray(faces_nhwc)).to(self._device, self._dtype)
-        from lipwise_ray.nets.precision import computing_in
-
-        with torch.inference_mode(), computing_in(self._dtype):
+        with self._copies.working():
+            batch = self._copies.sent(faces_nhwc).to(self._dtype)
             result = self._call(batch.permute(0, 3, 1, 2).contiguous())
-        return result.permute(0, 2, 3, 1).float().clamp(0, 1).cpu().numpy()
+            return cast("F32Array", self._copies.downloaded(result.permute(0, 2, 3, 1).float().clamp(0, 1)))
 
     def _give_back(self) -> None:
         if self._device.startswith("cuda"):

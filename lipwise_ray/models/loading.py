@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from lipwise_ray.nets.precision import Precision
 
 _CPU_IMAGES, _GPU_IMAGES = 1, 8
+_FOR_BATCHES = 4
+"""Batches take a fourth of the memory that is free when a worker begins: several networks have theirs, and images that
+wait between them."""
+
+_IMAGE_BYTES = 1 << 30
+"""The most memory that an image of 512 pixels takes in a restorer: GFPGAN's in float32, see `benchmarks/gpu.py`."""
 
 Model_co = TypeVar("Model_co", covariant=True)
 
@@ -31,6 +37,7 @@ class ModelHost:
         bfloat16: Tells whether number formats that are left to themselves may be bfloat16.
         job_runtime: Tells the runtime of the job's networks on a CPU.
         exports: Networks that were made ready for other runtimes than torch; None for those of this machine.
+        free_bytes: Tells the memory of the GPU that was free when the process began; None where nobody knows.
     """
 
     device: str
@@ -39,10 +46,20 @@ class ModelHost:
     bfloat16: Callable[[], bool]
     job_runtime: Callable[[], Runtime] = lambda: TORCH
     exports: Exports | None = None
+    free_bytes: Callable[[], int | None] = lambda: None
 
-    def by_device(self, cpu: int, gpu: int) -> int:
-        """Return the number for this kind of device."""
-        return cpu if self.device == "cpu" else gpu
+    def batch(self, cpu: int, gpu: int, item_bytes: int) -> int:
+        """Return a batch for this device.
+
+        Args:
+            cpu: On a processor.
+            gpu: On a GPU with memory enough; more would not make it faster.
+            item_bytes: GPU memory that an item takes.
+        """
+        if self.device == "cpu":
+            return cpu
+        free_bytes = self.free_bytes()
+        return gpu if free_bytes is None else batch_in(free_bytes, item_bytes, gpu)
 
     def runtime(self, precision: Precision) -> Runtime:
         """Return the runtime of a network that several compute: the job's where that has its number format."""
@@ -67,6 +84,22 @@ class ModelHost:
         return open_network(model, runtime, batch=batch, threads=self.threads, bfloat16=bfloat16)
 
 
+def batch_in(free_bytes: int, item_bytes: int, most: int) -> int:
+    """Return the largest batch that fits: `most`, or that halved until it does; at least 1.
+
+    Few batches are possible, so that GPUs that are alike have the same one, and with it the same pixels to the bit.
+
+    Args:
+        free_bytes: Free memory.
+        item_bytes: Memory that an item takes.
+        most: The batch where there is memory enough.
+    """
+    batch = most
+    while batch > 1 and batch * item_bytes > free_bytes // _FOR_BATCHES:
+        batch //= 2
+    return batch
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """Request of a task for models.
@@ -87,7 +120,7 @@ class ModelRequest:
 
     def image_batch(self, host: ModelHost) -> int:
         """Return the batch of networks that take large images: faces, or tiles of a frame."""
-        usual = self.settings.restore.batch_faces or host.by_device(_CPU_IMAGES, _GPU_IMAGES)
+        usual = self.settings.restore.batch_faces or host.batch(_CPU_IMAGES, _GPU_IMAGES, _IMAGE_BYTES)
         return self.batch(usual)
 
 

@@ -164,11 +164,12 @@ def _call(descriptor: ImageModelDescriptor[Any], fidelity: float) -> Callable[[T
     """Return the function that calls a network.
 
     GFPGAN is given its stored noise (spandrel's own call draws fresh noise each time), and like CodeFormer it takes
-    and returns [-1, 1]. Source: GFPGANer.enhance, CodeFormer inference_codeformer.py.
+    and returns [-1, 1], which is scaled in float32: in a narrower format levels would fall together.
+    Source: GFPGANer.enhance, CodeFormer inference_codeformer.py.
     """
     network = descriptor.model
     if descriptor.architecture.id == "GFPGAN":
-        return lambda faces: (network(faces * 2 - 1, return_rgb=False, randomize_noise=False)[0] + 1) / 2
+        return lambda faces: (network(faces * 2 - 1, return_rgb=False, randomize_noise=False)[0].float() + 1) / 2
     if descriptor.architecture.id == CODEFORMER:
-        return lambda faces: (network(faces * 2 - 1, weight=fidelity)[0] + 1) / 2
+        return lambda faces: (network(faces * 2 - 1, weight=fidelity)[0].float() + 1) / 2
     return descriptor

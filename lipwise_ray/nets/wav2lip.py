@@ -87,7 +87,7 @@ class Wav2Lip(nn.Module):
             face: (N, 6, 96, 96), BGR in [0, 1]: the crop with its lower half 0, then a whole crop.
 
         Returns:
-            (N, 3, 96, 96), BGR in [0, 1].
+            (N, 3, 96, 96), BGR in [0, 1], float32.
         """
         features: list[Tensor] = []
         x = face
@@ -97,4 +97,7 @@ class Wav2Lip(nn.Module):
         out = self.audio_encoder(mel)
         for block in self.face_decoder_blocks:
             out = torch.cat((block(out), features.pop()), dim=1)
-        return self.output_block(out)
+        *block, sigmoid = self.output_block
+        for layer in block:
+            out = layer(out)
+        return sigmoid(out.float())  # in a narrower format neighbouring levels would fall together

@@ -16,11 +16,13 @@ PASSTHROUGH = "passthrough"
 """Name in place of the network's where faces stay as they are."""
 
 _CPU_BATCH, _GPU_BATCH = 16, 128
+_FACE_BYTES = 16 << 20
+"""GPU memory that a face takes in Wav2Lip in float32, see `benchmarks/gpu.py`."""
 
 
 def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipSync] | None:
     settings, checkpoint = request.settings.lipsync, request.checkpoints.one(LIPSYNC.name)
-    batch = request.batch(settings.batch_frames or host.by_device(_CPU_BATCH, _GPU_BATCH))
+    batch = request.batch(settings.batch_frames or host.batch(_CPU_BATCH, _GPU_BATCH, _FACE_BYTES))
     if settings.model == PASSTHROUGH:
         return ModelRecipe((), lambda: Passthrough(batch_faces=batch))
     if checkpoint is None:

@@ -19,6 +19,7 @@ from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
+from lipwise_ray.models.role import NOTHING
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row, Waiting
@@ -51,6 +52,8 @@ from lipwise_ray.storage.scratch import scratch_file
 _SCRATCH = ".lipwise-scratch"
 _DIGITS = 4
 _ALL_BEGIN_S, _POLL_S = 120.0, 0.2
+_RENDERING_BYTES, _RESTORING_BYTES = 4 << 30, 12 << 30
+"""GPU memory of a worker: a context, the networks, a batch of each, and graphs, which keep one more of their own."""
 
 
 EngineMaker = Callable[[WorkerConfig], Engine]
@@ -120,6 +123,7 @@ def work_through(
             threads=engine_settings.threads_per_worker,
             paths=run_settings.paths,
             models_gb=engine_settings.models_gb,
+            gpu_need_bytes=_gpu_need_bytes(run_settings),
             machine_folder=own,
         )
         engine = make_engine(config)
@@ -182,6 +186,13 @@ def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
     while engine.loading and time.monotonic() < deadline_s and not stop():
         time.sleep(_POLL_S)
         engine.idle("gpu")
+
+
+def _gpu_need_bytes(settings: Settings) -> int:
+    """Return the GPU memory that a worker may need: for a batch of restored faces most, if there is a restorer."""
+    restore = settings.restore
+    is_restored = restore.model != NOTHING or restore.checkpoint is not None or restore.upscale.model != NOTHING
+    return _RESTORING_BYTES if is_restored else _RENDERING_BYTES
 
 
 def _scratch(store: Store, given: str | None, shard: Shard | None) -> tuple[Path, str]:

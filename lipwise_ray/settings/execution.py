@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from lipwise_ray.settings.unions import NUMBER, Auto, text_or_number
+
+_GpuPart = Annotated[Annotated[float, Field(gt=0, le=1), Tag(NUMBER)] | Auto, Discriminator(text_or_number)]
 
 
 class Section(BaseModel):
@@ -29,8 +33,9 @@ class EngineSettings(Section):
     """Render workers; 0 means one a GPU, or one for every two cores."""
     cpu_workers: Annotated[int, Field(ge=1, le=1024)] = 1
     """Workers for tasks without a network: probing, planning, encoding audio, assembling."""
-    gpus_per_worker: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Part of a GPU that a render worker takes: several may share one."""
+    gpus_per_worker: _GpuPart = 1.0
+    """Part of a GPU that a render worker takes: several may share one. ``auto`` goes by the GPUs' memory, the cores
+    beside them and whether there is a restorer: at most four workers a GPU, each with four cores."""
     threads_per_worker: Annotated[int, Field(ge=0, le=512)] = 0
     """0 divides the cores among the workers."""
     place: Literal["auto", "gpu", "cpu"] = "auto"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
-from lipwise_ray.settings.picture import CompositeSettings, PrecisionSetting, RestoreSettings, Share
+from lipwise_ray.settings.picture import MIN_RESTORED_PX, CompositeSettings, PrecisionSetting, RestoreSettings, Share
 from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
 _MOST_FRAMES_A_SECOND = 240
@@ -341,6 +341,8 @@ class Settings(Section):
 
         Names and files of checkpoints are among them; in the ids of jobs their hashes stand instead.
         """
+        # A bound that nobody set decides nothing that the version of the pipeline does not.
+        bound = {"min_face_px"} if self.restore.min_face_px == MIN_RESTORED_PX else set[str]()
         return self.model_dump(
             mode="json",
             exclude={
@@ -354,6 +356,6 @@ class Settings(Section):
                 "diarise": True,
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
-                "restore": {"batch_faces"},
+                "restore": {"batch_faces", *bound},
             },
         )

@@ -26,7 +26,7 @@ from lipwise_ray.backends.ray.session import (
     must_live,
     ray_logs,
 )
-from lipwise_ray.backends.ray.sizing import node_with_room, workers_and_threads
+from lipwise_ray.backends.ray.sizing import node_with_room, part_of_gpu, workers_and_threads
 from lipwise_ray.backends.ray.slots import AGENT_TIMEOUT_S, ActorSlot, Agents, make_actor
 from lipwise_ray.backends.ray.starts import Starts, late, no_environment, words_of_start
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
@@ -87,10 +87,11 @@ class RayEngine:
     def _size_up(self) -> None:
         """Choose the device and the number of workers, by the cluster's resources."""
         settings, nodes = self._settings, self._nodes.alive().values()
-        gpus, gpu_slots = sum(node.gpus for node in nodes), self._nodes.gpu_slots(settings.gpus_per_worker)
-        if self._local and settings.place == "gpu" and gpus < settings.gpus_per_worker:
+        self._part, gpus = part_of_gpu(settings, nodes, self._config.gpu_need_bytes), sum(node.gpus for node in nodes)
+        if self._local and settings.place == "gpu" and gpus < self._part:
             raise no_gpu_here()
-        self._gpu = settings.place == "gpu" or (settings.place == "auto" and gpus >= settings.gpus_per_worker)
+        self._gpu = settings.place == "gpu" or (settings.place == "auto" and gpus >= self._part)
+        gpu_slots = self._nodes.gpu_slots(self._part)
         self._workers, self._threads = workers_and_threads(settings, nodes, gpu_slots, gpu=self._gpu)
 
     @property
@@ -179,7 +180,7 @@ class RayEngine:
         return [slot for slot in self._slots.values() if slot.lane == lane]
 
     def _most(self, lane: Lane) -> int:
-        render_slots = self._workers or max(1, self._nodes.gpu_slots(self._settings.gpus_per_worker))
+        render_slots = self._workers or max(1, self._nodes.gpu_slots(self._part))
         most = self._settings.cpu_workers if lane == "cpu" else render_slots
         if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
             begun = sum(bool(slot.about) for slot in self._of(lane))
@@ -200,7 +201,7 @@ class RayEngine:
             return next(iter(self._nodes.alive()))
         used = Counter(slot.node for slot in self._of(lane))
         nodes = [n for n in self._nodes.alive().values() if not n.draining and not self._starts.is_broken(lane, n.id)]
-        gpus = self._settings.gpus_per_worker if self._gpu else 0
+        gpus = self._part if self._gpu else 0
         return node_with_room(nodes, used, lane, gpus=gpus, threads=self._threads, other_than=other_than)
 
     def _actor(self, name: str, lane: Lane, node: str) -> Any:  # noqa: ANN401  # Ray's handles have no static type
@@ -208,11 +209,10 @@ class RayEngine:
         device = self.device if lane == "gpu" else "cpu"
         # Embedded, the workers were counted to fit the cores, and nothing else runs. On a cluster the
         # render workers reserve what they compute with; the others cost little.
-        reserved: float = 0 if node else _CPU_SHARE
-        if lane == "gpu" and not self._gpu and not self._local:
-            reserved = self._threads
-        gpus = self._settings.gpus_per_worker if lane == "gpu" and self._gpu else 0
-        config = replace(self._config, device=device, threads=threads, gpu_part=self._settings.gpus_per_worker)
+        takes_cores = lane == "gpu" and not self._gpu and not self._local
+        reserved: float = self._threads if takes_cores else 0 if node else _CPU_SHARE
+        gpus = self._part if lane == "gpu" and self._gpu else 0
+        config = replace(self._config, device=device, threads=threads, gpu_part=self._part)
         start_s, broken = self._settings.start_s, self._starts.broken(lane)
         return make_actor(
             config, self._make_runner, name, node, not_on=broken, cpus=reserved, gpus=gpus, start_s=start_s
@@ -264,7 +264,7 @@ class RayEngine:
             return False
         free = free_resources(slot.node)
         if self._gpu and slot.lane == "gpu":
-            return free.get("GPU", 0.0) < self._settings.gpus_per_worker - ROUNDING
+            return free.get("GPU", 0.0) < self._part - ROUNDING
         return slot.lane == "gpu" and free.get("CPU", 0.0) < self._threads - ROUNDING
 
     def _try_elsewhere(self, slot: ActorSlot) -> None:

@@ -68,6 +68,10 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 """Words of Ray's errors, what they mean, and what to do."""
 
 
+_KIND = "accelerator_type:"
+"""Before the name of a node's GPUs, in the names of its resources."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node of the cluster that is alive as far as Ray knows.
@@ -75,6 +79,7 @@ class Node:
     Attributes:
         id: Ray's id of it.
         cpus, gpus: Resources that Ray has there, in use or not.
+        accelerator: Ray's name of its GPUs; empty where it has none, or does not know them.
         address, port: Its address, and the port of its raylet.
         draining: It takes no more work, as it is about to go.
     """
@@ -85,6 +90,7 @@ class Node:
     address: str
     port: int
     draining: bool
+    accelerator: str = ""
 
 
 class Nodes:
@@ -124,6 +130,7 @@ class Nodes:
                     one["NodeManagerAddress"],
                     int(one["NodeManagerPort"]),
                     one["NodeID"] in draining,
+                    next((name[len(_KIND) :] for name in one["Resources"] if name.startswith(_KIND)), ""),
                 )
                 for one in ray.nodes()
                 if one["Alive"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from lipwise_ray.backends.gpu_part import part_for_all
 from lipwise_ray.backends.ray.session import ROUNDING, Node
 from lipwise_ray.scheduler.task import Lane
 from lipwise_ray.settings.model import EngineSettings
@@ -27,6 +28,19 @@ def workers_and_threads(
     widest = min((int(node.cpus) for node in nodes if node.cpus >= 1), default=1)
     share = cores // (workers or gpu_slots or 1)
     return workers, settings.threads_per_worker or min(max(1, share), widest)
+
+
+def part_of_gpu(settings: EngineSettings, nodes: Collection[Node], need_bytes: int) -> float:
+    """Return the part of a GPU that a render worker takes.
+
+    Args:
+        settings: What is asked for.
+        nodes: The nodes that are there.
+        need_bytes: GPU memory that a worker needs.
+    """
+    if settings.gpus_per_worker != "auto":
+        return settings.gpus_per_worker
+    return part_for_all([(node.cpus, node.gpus, node.accelerator) for node in nodes], need_bytes)
 
 
 def node_with_room(

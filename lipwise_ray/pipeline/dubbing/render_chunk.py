@@ -14,6 +14,7 @@ import numpy as np
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.faces.landmarker import FaceLandmarker
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+from lipwise_ray.lipsync.light import Lights
 from lipwise_ray.lipsync.model import LipSync, Passthrough
 from lipwise_ray.lipsync.occluder import FaceMasker
 from lipwise_ray.lipsync.renderer import Renderer
@@ -178,6 +179,7 @@ def render_chunk(
     occluder: FaceMasker | None,
     upscaler: ModelFaces | None,
     planes: Planes,
+    lights: Lights,
     target: Path,
     attempt: str,
     threads: ThreadBudget,
@@ -201,6 +203,7 @@ def render_chunk(
         occluder: Keeps things in front of a face out of its mask; None compares it with the frames around.
         upscaler: Enlarges finished frames; None keeps their size.
         planes: Reads faces from frames and lays them over.
+        lights: Matches the light of new faces.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
         threads: Of the decoder and the encoder.
@@ -223,10 +226,12 @@ def render_chunk(
         restorer=restorer,
         strength=settings.restore.strength,
         smooth=settings.restore.smooth,
+        min_restored_px=settings.restore.min_face_px,
         landmarker=landmarker,
         maskers=[one for one in (parser, occluder) if one is not None],
         compares=occluder is None and has_occlusion(settings),
         planes=planes,
+        lights=lights,
     )
     # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
     around = renderer.around if lipsync is not None else 0

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lipwise_ray.errors import SetupError
-from lipwise_ray.lipsync.planes_check import planes_for
-from lipwise_ray.media.planes import Planes
+from lipwise_ray.lipsync.planes_check import PlanesChoice, planes_for
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AUTO, ModelRole
@@ -52,12 +51,15 @@ class Models:
         room: Callable[[], int] | None = None,
         exports: Exports | None = None,
     ) -> None:
-        self._host = ModelHost(device, threads, locate, self._bfloat16, lambda: self._runtime, exports)
+        self._host = ModelHost(
+            device, threads, locate, self._bfloat16, lambda: self._runtime, exports, self._free_bytes
+        )
         self._room = room or partial(room_for_models, device, threads)
         self._known_pool: ModelPool | None = None
-        self._known_planes: Planes | None = None
+        self._known_planes: PlanesChoice | None = None
         self._told_bfloat16: bool | None = None
         self._runtime: Runtime = TORCH
+        self._first_free_bytes: int | None = None
 
     @property
     def _pool(self) -> ModelPool:
@@ -67,10 +69,10 @@ class Models:
         return self._known_pool
 
     @property
-    def planes(self) -> Planes:
-        """The planes of this worker: its GPU's, once these were seen to agree with OpenCV's."""
+    def planes(self) -> PlanesChoice:
+        """The planes and lights of this worker: its GPU's, once these were seen to agree with the CPU's."""
         if self._known_planes is None:
-            self._known_planes = planes_for(self._host.device).planes
+            self._known_planes = planes_for(self._host.device)
         return self._known_planes
 
     def load(self, request: ModelRequest) -> None:
@@ -159,6 +161,15 @@ class Models:
         from lipwise_ray.nets.precision import has_bfloat16
 
         return has_bfloat16(self._host.device)
+
+    def _free_bytes(self) -> int | None:
+        """Return the memory of the GPU that was free at first: batches must not change once models are loaded."""
+        if self._first_free_bytes is None and self._host.device.startswith("cuda"):
+            import torch
+
+            if torch.cuda.is_available():
+                self._first_free_bytes = torch.cuda.mem_get_info()[0]
+        return self._first_free_bytes
 
     def trim(self) -> None:
         """Give back what can be, after a task that ran out of memory: other tasks' models, the allocator's reserve.

@@ -21,6 +21,8 @@ from lipwise_ray.settings.model import EngineSettings
         ({}, 16, 0, 8),
         ({}, 16, 1, 1),
         ({"gpus_per_worker": 0.5}, 16, 2, 4),
+        ({"gpus_per_worker": "auto"}, 16, 2, 4),
+        ({"gpus_per_worker": "auto"}, 2, 1, 1),
         ({"workers": 3}, 2, 1, 3),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.lipsync.fading import copied
-from lipwise_ray.lipsync.restoration import Patch
+from lipwise_ray.lipsync.restoration import Patch, PatchPlace
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.region import Canvas, box_to_shown, write_region
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
@@ -30,7 +30,7 @@ def test_fading_mixes_all_that_was_laid_over(
     patch = Patch(image, None if opacity is None else np.full((48, 48), opacity, np.float32), to_shown)
     filmed, dubbed, faded = (draw_frame(SPEC, 3) for _ in range(3))
     write_region(dubbed, CANVAS, to_shown, image, patch.mask)
-    parts = copied(faded, CANVAS, [patch])
+    parts = copied(faded, CANVAS, [patch.place])
     write_region(faded, CANVAS, to_shown, image, patch.mask)
     for part in parts:
         part.fade(0.3)
@@ -43,4 +43,4 @@ def test_fading_mixes_all_that_was_laid_over(
 def test_nothing_is_copied_where_a_patch_is_outside() -> None:
     """A box past the frame's edge leaves it alone."""
     to_shown = box_to_shown(np.array([300, 30, 340, 70], np.float32), 48)
-    assert not copied(draw_frame(SPEC, 0), CANVAS, [Patch(np.zeros((48, 48, 3), np.float32), None, to_shown)])
+    assert not copied(draw_frame(SPEC, 0), CANVAS, [PatchPlace(48, None, to_shown)])

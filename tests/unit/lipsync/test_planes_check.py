@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipwise_ray.lipsync.device_light import DeviceLights
 from lipwise_ray.lipsync.device_planes import DevicePlanes
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+from lipwise_ray.lipsync.light import HostLights, Lights
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.planes_check import choose_planes, planes_for
 from lipwise_ray.lipsync.renderer import Renderer
@@ -54,8 +56,8 @@ def _jobs(boxes: Any) -> Iterator[FrameJob]:
         yield FrameJob(draw_frame(SPEC, number), tuple(faces), source=number, number=number)
 
 
-def _rendered(planes: Planes, *, restorer: Any = None, blend: Blend = FULL) -> list[list[Any]]:
-    renderer = Renderer(Softer(64, 4), CANVAS, blend, restorer=restorer, planes=planes)
+def _rendered(planes: Planes, lights: Lights, *, restorer: Any = None, blend: Blend = FULL) -> list[list[Any]]:
+    renderer = Renderer(Softer(64, 4), CANVAS, blend, restorer=restorer, planes=planes, lights=lights)
     return [[plane_array(frame, plane).copy() for plane in range(3)] for frame in renderer.render(_jobs(BOXES))]
 
 
@@ -63,8 +65,8 @@ def _rendered(planes: Planes, *, restorer: Any = None, blend: Blend = FULL) -> l
 @pytest.mark.parametrize("blend", [FULL, replace(FULL, mask="box", align=True, linear_light=False)])
 def test_frames_are_the_same_to_a_level(restorer: Any, blend: Blend) -> None:
     """Light, grain, fades, a restorer: the device's frames are OpenCV's to a level, and outside of the faces equal."""
-    both = (HostPlanes(), DevicePlanes("cpu", 5))
-    frames, device = (_rendered(planes, restorer=restorer, blend=blend) for planes in both)
+    both = ((HostPlanes(), HostLights()), (DevicePlanes("cpu", 5), DeviceLights("cpu", 3)))
+    frames, device = (_rendered(*used, restorer=restorer, blend=blend) for used in both)
     for number, (one, other) in enumerate(zip(frames, device, strict=True)):
         for a, b in zip(one, other, strict=True):
             assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
@@ -76,15 +78,16 @@ def test_frames_are_the_same_to_a_level(restorer: Any, blend: Blend) -> None:
 
 def test_frames_do_not_depend_on_how_many_faces_are_read_together() -> None:
     """One face a call or many: the same pixels, to the bit, so that chunks do not show."""
-    one, many = (_rendered(DevicePlanes("cpu", size)) for size in (1, 7))
+    one, many = (_rendered(DevicePlanes("cpu", size), DeviceLights("cpu", 8 - size)) for size in (1, 7))
     assert all(np.array_equal(a, b) for pair in zip(one, many, strict=True) for a, b in zip(*pair, strict=True))
 
 
 def test_a_device_that_agrees_is_used() -> None:
     """Where its frames are OpenCV's, the device's planes are taken."""
     made = DevicePlanes("cpu")
-    choice = choose_planes(lambda: made)
-    assert (choice.planes is made, choice.is_device) == (True, True)
+    lights = DeviceLights("cpu")
+    choice = choose_planes(lambda: (made, lights))
+    assert (choice.planes is made, choice.lights is lights, choice.is_device) == (True, True, True)
 
 
 def test_a_worker_without_a_gpu_uses_opencv() -> None:
@@ -104,22 +107,35 @@ class Shifted(DevicePlanes):
         super().write(canvas, moved, **rules)
 
 
-def _broken() -> Planes:
+class Dark(DeviceLights):
+    """Gives all faces no light."""
+
+    def relit(self, faces: Any, shifts: Any) -> Any:
+        return super().relit(faces, [0 * shift for shift in shifts])
+
+
+def _broken() -> Any:
     raise RuntimeError("CUDA error: no kernel image is available\nfor this device")
 
 
-def _without_torch() -> Planes:
+def _without_torch() -> Any:
     raise ImportError("No module named 'torch'")
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
-    [(lambda: Shifted("cpu"), "levels"), (_broken, "no kernel image"), (_without_torch, "No module named")],
+    [
+        (lambda: (Shifted("cpu"), DeviceLights("cpu")), "levels"),
+        (lambda: (DevicePlanes("cpu"), Dark("cpu")), "levels"),
+        (_broken, "no kernel image"),
+        (_without_torch, "No module named"),
+    ],
 )
 def test_a_device_that_does_not_is_not(make: Any, says: str) -> None:
     """Where a device fails, or moves faces by a part of a pixel, OpenCV stays, and a line says why."""
     choice = choose_planes(make)
     assert isinstance(choice.planes, HostPlanes)
+    assert isinstance(choice.lights, HostLights)
     assert not choice.is_device
     assert says in choice.reason
     assert "\n" not in choice.reason

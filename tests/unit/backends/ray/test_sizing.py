@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from lipwise_ray.backends.ray.session import Node
-from lipwise_ray.backends.ray.sizing import node_with_room, workers_and_threads
+from lipwise_ray.backends.ray.sizing import node_with_room, part_of_gpu, workers_and_threads
 from lipwise_ray.settings.model import EngineSettings
 
 
@@ -44,3 +45,13 @@ def test_a_worker_goes_where_most_room_is() -> None:
     assert node_with_room(nodes, Counter(a=2, b=4), **room) == ""
     assert node_with_room([_node("g", 4, 1)], Counter(), "gpu", gpus=0.5, threads=2) == "g"
     assert node_with_room([_node("g", 4, 1)], Counter(g=2), "gpu", gpus=0.5, threads=2) == ""
+
+
+def test_a_part_of_a_gpu_goes_by_the_nodes() -> None:
+    """What is set counts; else GPUs that Ray knows are shared, as far as the job leaves memory."""
+    nodes = [replace(_node("a", 16, 1), accelerator="H200"), _node("b", 4)]
+    auto = EngineSettings(gpus_per_worker="auto")
+    assert part_of_gpu(auto, nodes, 12 << 30) == 0.25
+    assert part_of_gpu(auto, nodes, 60 << 30) == 0.5
+    assert part_of_gpu(auto, [_node("c", 16, 1)], 1) == 1
+    assert part_of_gpu(EngineSettings(gpus_per_worker=0.3), nodes, 1) == 0.3
