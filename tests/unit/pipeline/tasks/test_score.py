@@ -13,7 +13,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.store import load_file
 from tests.support.task_context import FRAMES, NOTHING_KNOWN, Bench
 
-JUDGED = {"judge": "tiny_judge"}
+JUDGED = {"judge": "tiny_judge", "stride": 1}
 
 
 def _bench(folder: Path) -> Bench:
