@@ -40,6 +40,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.restorer
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.threads
+	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.startup
 
 faults: $(STAMP)
