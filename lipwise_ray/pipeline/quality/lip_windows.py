@@ -171,7 +171,7 @@ class LipWindows:
         return self._faces.at(int(self._shown[number]))
 
     def seen(self, windows: list[Window]) -> tuple[I64Array, F32Array]:
-        """Return what windows show: source frames, shape (W, 5), and the faces' boxes in them, shape (W, 5, 4)."""
+        """Return the source frames in windows, shape (W, 5), and the boxes of their faces in them, shape (W, 5, 4)."""
         numbers = np.array([window.first for window in windows], np.int64)[:, None] + np.arange(FRAMES)
         rows = [self._at(window.first + step)[window.track] for window in windows for step in range(FRAMES)]
         return self._shown[numbers], self._faces.box[np.array(rows, np.int64)].reshape(-1, FRAMES, 4)
