@@ -42,6 +42,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.threads
 	$(BIN)/python -m benchmarks.runtimes
+	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.startup
 
 faults: $(STAMP)

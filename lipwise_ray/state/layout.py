@@ -2,8 +2,8 @@
 
 Ids are hashes: `video_id`, `audio_id` and `image_id` of a file's contents, `judge_id` of the sync scorer's checkpoint,
 the others of everything that decides a result: `detector_id` of detections, `voices_id` of active speaker scores,
-`looks_id` of face embeddings, `recogniser_id` of transcripts. Numbers of chunks begin at 0. Records of a damaged file
-that is read past its damage, with `salvage`, have keys of their own.
+`looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts. Numbers of chunks begin at 0.
+Records of a damaged file that is read past its damage, with `salvage`, have keys of their own.
 """
 
 from __future__ import annotations
@@ -110,6 +110,11 @@ def face_embeddings(video_id: str, looks_id: str, number: int) -> str:
 def portrait(image_id: str, looks_id: str) -> str:
     """Return the key of the face embedding of a portrait."""
     return f"{video(image_id)}/portrait-{looks_id}.npz"
+
+
+def filmed_lips(video_id: str, lips_id: str) -> str:
+    """Return the key of what a sync scorer made of the original lips of a stretch; it is created whole."""
+    return f"{video(video_id)}/lips-{lips_id}.npz"
 
 
 def sound(audio_id: str, *, salvage: bool) -> str:

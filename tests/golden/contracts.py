@@ -27,7 +27,17 @@ from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.store import as_json, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
-__all__ = ["PARTS", "ROOT", "as_json", "contracts", "key_paths", "names_in_state", "plain_key", "to_json"]
+__all__ = [
+    "PARTS",
+    "ROOT",
+    "as_json",
+    "contracts",
+    "key_paths",
+    "names_in_state",
+    "plain_key",
+    "record_kind",
+    "to_json",
+]
 
 _NAMED_ANEW = (
     (re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}"), "MOMENT"),
@@ -51,7 +61,8 @@ def plain_key(key: str) -> str:
     return key
 
 
-def _kind(key: str) -> str:
+def record_kind(key: str) -> str:
+    """Return a record's key without what tells it from others of its kind."""
     key = plain_key(key)
     for pattern, word in _OF_ONE_KIND:
         key = pattern.sub(word, key)
@@ -84,16 +95,16 @@ def names_in_state(state: Path) -> dict[str, Any]:
             continue
         keys.add(plain_key(key))
         if path.suffix == ".json":
-            found["records"][_kind(key)] |= key_paths(json.loads(path.read_bytes()))
+            found["records"][record_kind(key)] |= key_paths(json.loads(path.read_bytes()))
         elif path.suffix == ".jsonl":
             for line in map(json.loads, path.read_text("utf-8").splitlines()):
-                found["lines"][f"{_kind(key)} {line.get('event', '')}".strip()] |= key_paths(line)
+                found["lines"][f"{record_kind(key)} {line.get('event', '')}".strip()] |= key_paths(line)
                 tasks |= {line["task"]} if "task" in line else set()
         elif path.suffix == ".npz":
             with np.load(path) as arrays:
-                found["arrays"][_kind(key)] |= set(arrays.files)
+                found["arrays"][record_kind(key)] |= set(arrays.files)
         elif path.suffix == ".csv":
-            found["columns"][_kind(key)] |= set(path.read_text("utf-8").splitlines()[0].split(","))
+            found["columns"][record_kind(key)] |= set(path.read_text("utf-8").splitlines()[0].split(","))
     plain = {name: {kind: sorted(one) for kind, one in kinds.items()} for name, kinds in found.items()}
     return {"keys": sorted(keys), **plain, "tasks": sorted(tasks)}
 

@@ -111,6 +111,23 @@ class NumberedSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderedSegment:
+    """Segment of a chunk that was rendered in this run: what its marker says, which nobody then has to read.
+
+    Attributes:
+        chunk: Number of the chunk.
+        attempt: Name of the attempt at it.
+        sha256: Hash of the segment.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    chunk: Count
+    attempt: Id
+    sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
 class ReferencePart:
     """Reference that an evaluated video is compared with.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from lipwise_ray.media.encode import ENCODER_REFUSED
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
-from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, Repairs
+from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, RenderedSegment, Repairs
 from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, RowTasks
 from lipwise_ray.pipeline.flows.task_kinds import (
     ASSEMBLE,
@@ -82,7 +82,8 @@ class RowFlow(RowTasks[DubResult]):
     _sound: str = ""
     _history: Attempts = field(default_factory=Attempts)
     _segments_missing: set[int] = field(default_factory=set[int])
-    _rendered: set[int] = field(default_factory=set[int])  # chunks that nobody can have scored
+    _rendered: dict[int, RenderedSegment | None] = field(default_factory=dict[int, RenderedSegment | None])
+    """Segments by chunk that this run made: nobody can have scored them."""
     _unscored: set[int] = field(default_factory=set[int])
     """Chunks whose scoring was given up."""
     _chunks: tuple[Span, ...] = ()
@@ -164,7 +165,7 @@ class RowFlow(RowTasks[DubResult]):
             return
         self.tally.chunks_rendered += 1
         self.tally.frames_rendered += task.frames
-        self._rendered.add(_chunk_of(task))
+        self._rendered[_chunk_of(task)] = result.segment
 
     def _after_probe(self, result: ProbeResult) -> list[Task]:
         self.job_id = result.job_id
@@ -260,16 +261,16 @@ class RowFlow(RowTasks[DubResult]):
         return self._scores(left) if JUDGE.name in self.base.weights else [self._last()]
 
     def _scores(self, numbers: Sequence[int]) -> list[Task]:
-        stride = self.base.job.settings.score.stride
-        scorer = sync_scorer_id(self.base.weights.needed(JUDGE.name).sha256, stride)
-        again = f"/{self._repairs}" if self._repairs else ""
+        judge, stride = self.base.weights.needed(JUDGE.name), self.base.job.settings.score.stride
+        scorer, again = sync_scorer_id(judge.sha256, stride), f"/{self._repairs}" if self._repairs else ""
+        of_windows = {n: tuple(filter(None, map(self._rendered.get, (n, n + 1)))) for n in numbers}  # some end in n + 1
         self._enter("scoring")
         self._expect(sum(len(self._chunks[number]) for number in numbers))
         return [
             self._task(
                 SCORE,
                 f"{self.job_id}/{scorer}/{number}{again}",
-                ScorePayload(self.base, self._probed, number),
+                ScorePayload(self.base, self._probed, number, of_windows[number]),
                 frames=len(self._chunks[number]),
                 chunk=number,
                 is_missing=number in self._rendered,

@@ -22,6 +22,7 @@ from lipwise_ray.pipeline.dubbing.task_parts import (
     NumberedSpan,
     Probed,
     ReferencePart,
+    RenderedSegment,
     Repairs,
     RowPayload,
 )
@@ -175,18 +176,20 @@ class RenderPayload(JobPayload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderResult(TaskResult):
-    """Frames of a rendered chunk; busy ``seconds``, and those of its ``stages``."""
+    """Frames of a rendered chunk; busy ``seconds``, and those of its ``stages``; its ``segment``."""
 
     frames: int
     seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict[str, float])
+    segment: RenderedSegment | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScorePayload(JobPayload):
-    """Rendered chunk to be scored."""
+    """Rendered chunk to be scored; ``segments`` are those of it and the next one, as far as this run rendered them."""
 
     chunk: Count
+    segments: Annotated[tuple[RenderedSegment, ...], OR_NOTHING] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

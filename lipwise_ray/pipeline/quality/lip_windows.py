@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from lipwise_ray.metrics.sync_scorers import SyncScorer
 
-_BLOCK = 100
+BLOCK = 100
+"""Windows that are looked at together."""
 
 
 class AudioFeatures:
@@ -169,6 +170,21 @@ class LipWindows:
     def _at(self, number: int) -> dict[int, int]:
         return self._faces.at(int(self._shown[number]))
 
+    def seen(self, windows: list[Window]) -> tuple[I64Array, F32Array]:
+        """Return the source frames in windows, shape (W, 5), and the boxes of their faces in them, shape (W, 5, 4)."""
+        numbers = np.array([window.first for window in windows], np.int64)[:, None] + np.arange(FRAMES)
+        rows = [self._at(window.first + step)[window.track] for window in windows for step in range(FRAMES)]
+        return self._shown[numbers], self._faces.box[np.array(rows, np.int64)].reshape(-1, FRAMES, 4)
+
+    def embeddings(
+        self,
+        windows: list[Window],
+        read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
+        shown: Size,
+    ) -> F32Array:
+        """Return the embeddings of at least one window, shape (W, D); see `blocks`."""
+        return np.concatenate([self._scorer.lips(crops) for _, crops in self.blocks(windows, read, shown)])
+
     def blocks(
         self,
         windows: list[Window],
@@ -187,8 +203,8 @@ class LipWindows:
         tracks = {window.track for window in windows}
         crops: dict[tuple[int, int], U8Array] = {}
         latest = -1
-        for start in range(0, len(windows), _BLOCK):
-            block = windows[start : start + _BLOCK]
+        for start in range(0, len(windows), BLOCK):
+            block = windows[start : start + BLOCK]
             while latest < block[-1].first + FRAMES - 1:
                 latest, (frame, recipe) = next(frames)
                 larger = recipe.canvas.shown_size.width // shown.width or 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,9 +21,12 @@ from lipwise_ray.metrics.lse import SHIFTS
 from lipwise_ray.pipeline.analysis.crops import frames_at_25_hz
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.task_parts import RenderedSegment
 from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.pipeline.quality.lip_windows import AudioFeatures, Faces, LipWindows, Window
+from lipwise_ray.pipeline.quality.filmed_lips import FilmedLips
+from lipwise_ray.pipeline.quality.lip_windows import BLOCK, AudioFeatures, Faces, LipWindows, Window, frames_shown
 from lipwise_ray.pipeline.quality.sync_scores import FRAMES, MEASURES, RATE_HZ, Distances
+from lipwise_ray.state import layout
 from lipwise_ray.state.markers import drop_marker, marker_of
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.values import F32Array, I64Array
@@ -52,6 +55,8 @@ def score_chunk(
     scorer: SyncScorer,
     *,
     job_id: str,
+    rendered: Sequence[RenderedSegment],
+    filmed_lips: FilmedLips,
     threads: int,
     on_frame: Callable[[], None],
 ) -> Distances | list[int]:
@@ -64,6 +69,8 @@ def score_chunk(
         recipe: Steps that prepare its source frames.
         scorer: Compares.
         job_id: Job whose segments are read.
+        rendered: Segments that are known; markers of others are read.
+        filmed_lips: Knows what the scorer made of the original lips before.
         threads: Of the decoders.
         on_frame: Called for every frame.
 
@@ -82,7 +89,7 @@ def score_chunk(
         if first < features[part := _said(plan, track, int(first))].windows(len(grid))
     ]
     needed = sorted({chunk_of(plan, int(grid[window.first + step])) for window in windows for step in range(FRAMES)})
-    segments = {number: _segment(job, job_id, number) for number in needed}
+    segments = {number: _segment(job, job_id, number, rendered) for number in needed}
     gone = [number for number, found in segments.items() if found is None]
     if gone:
         return gone
@@ -91,22 +98,22 @@ def score_chunk(
     is_filmed = job.video.info.sound_start_s is not None
     has_sound = is_filmed and records.sound_of(job.store, video_id, salvage=salvage) is not None
     own = AudioFeatures.of(scorer, job.store, video_id, salvage=salvage) if has_sound else None
+    shown, source = recipe.canvas.shown_size, plan.source[grid]
+
+    def dubbed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
+        return _segment_frames(plan, files, [int(grid[number]) for number in numbers], recipe, threads, on_frame)
+
+    def embed_filmed() -> F32Array:
+        read = frames_shown(job.video, recipe, source, threads=threads, salvage=salvage, on_frame=on_frame)
+        return lips.embeddings(windows, read, shown)
+
     parts: list[Distances] = []
-    with job.reader(recipe, threads) as reader:
-
-        def filmed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
-            sources = (int(plan.source[grid[number]]) for number in numbers)
-            for frame in reader.read_order(sources):
-                on_frame()
-                yield recipe.apply(frame), recipe
-
-        def dubbed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
-            return _segment_frames(plan, files, [int(grid[number]) for number in numbers], recipe, threads, on_frame)
-
-        shown = recipe.canvas.shown_size
-        both = zip(lips.blocks(windows, dubbed, shown), lips.blocks(windows, filmed, shown), strict=True)
-        for (block, new), (_, old) in both:
-            parts.append(_compare(block, scorer.lips(new), scorer.lips(old), features, own, job, plan, grid))
+    if windows:
+        after = lips.embeddings(windows, dubbed, shown)
+        before = filmed_lips.of(job, *lips.seen(windows), after.shape[1], embed_filmed)
+        for start in range(0, len(windows), BLOCK):
+            block = slice(start, start + BLOCK)
+            parts.append(_compare(windows[block], after[block], before[block], features, own, job, plan, grid))
     none = np.zeros((0, SHIFTS), np.float32)
     return Distances(
         at=np.array([window.first for window in windows], np.int64),
@@ -160,7 +167,14 @@ def _said(plan: Plan, track: int, first: int) -> int:
 
 
 def stills(
-    job: JobContext, plan: Plan, chunk: int, recipe: FrameRecipe, *, job_id: str, threads: int
+    job: JobContext,
+    plan: Plan,
+    chunk: int,
+    recipe: FrameRecipe,
+    *,
+    job_id: str,
+    threads: int,
+    rendered: Sequence[RenderedSegment] = (),
 ) -> tuple[bytes, bytes] | None:
     """Return images (JPEG) of the face in the middle of the dubbed frames, original and dubbed.
 
@@ -173,6 +187,7 @@ def stills(
         recipe: Steps that prepare its source frames.
         job_id: Job whose segments are read.
         threads: Of the decoders.
+        rendered: Segments that are known; markers of others are read.
     """
     shown = np.isin(plan.source, plan.chosen.frame) & (np.max([part.opacity for part in plan.parts], axis=0) > 0)
     frames = np.flatnonzero(shown)
@@ -185,7 +200,7 @@ def stills(
     box = np.array([(x0 + x1) / 2 - half, (y0 + y1) / 2 - half, (x0 + x1) / 2 + half, (y0 + y1) / 2 + half])
     with job.reader(recipe, threads) as reader:
         filmed = recipe.apply(next(reader.read_order(iter([int(plan.source[number])]))))
-    segment = _segment(job, job_id, chunk)
+    segment = _segment(job, job_id, chunk, rendered)
     if segment is None:
         return None
     dubbed, made = next(_segment_frames(plan, {chunk: segment}, [number], recipe, threads, lambda: None))
@@ -212,8 +227,12 @@ class _Segment:
     sha256: str
 
 
-def _segment(job: JobContext, job_id: str, chunk: int) -> _Segment | None:
+def _segment(job: JobContext, job_id: str, chunk: int, rendered: Sequence[RenderedSegment]) -> _Segment | None:
     """Return a chunk's segment; a damaged one is given up, to be rendered again."""
+    for one in rendered:
+        path = job.store.fetch(layout.segment(job_id, chunk, one.attempt)) if one.chunk == chunk else None
+        if path is not None and sha256_of(path) == one.sha256:
+            return _Segment(path, one.sha256)
     marker = marker_of(job.store, job_id, chunk)
     path = job.store.fetch(marker.segment) if marker else None
     if marker is None or path is None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.dubbing.render_chunk import render_chunk
+from lipwise_ray.pipeline.dubbing.task_parts import RenderedSegment
 from lipwise_ray.pipeline.flows.task_kinds import RENDER, RenderPayload, RenderResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
@@ -57,4 +58,5 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
         marker = replace(marker, original=payload.original)
         context.store.put_file(marker.segment, temporary)
     marker = commit(context.store, job_id, chunk, marker)
-    return RenderResult(frames=marker.frames, seconds=marker.seconds, stages=marker.stages)
+    segment = RenderedSegment(chunk, marker.attempt, marker.sha256)
+    return RenderResult(frames=marker.frames, seconds=marker.seconds, stages=marker.stages, segment=segment)

@@ -6,6 +6,7 @@ from lipwise_ray.pipeline.dubbing.job_context import read_plan
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.flows.task_kinds import SCORE, ScorePayload, ScoreResult
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.quality.filmed_lips import FilmedLips
 from lipwise_ray.pipeline.quality.score_chunk import score_chunk, stills
 from lipwise_ray.pipeline.quality.sync_scores import Distances
 from lipwise_ray.pipeline.tasks.context import TaskContext
@@ -22,8 +23,8 @@ from lipwise_ray.state.store import load_file
 def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreResult:
     """Measure a chunk's distances, unless those of its present segments are there."""
     store, job_id, chunk = context.store, payload.probed.job_id, payload.chunk
-    stride = payload.row.job.settings.score.stride
-    key = layout.score(job_id, sync_scorer_id(payload.row.weights.needed(JUDGE.name).sha256, stride), chunk)
+    stride, judge_sha256 = payload.row.job.settings.score.stride, payload.row.weights.needed(JUDGE.name).sha256
+    key = layout.score(job_id, sync_scorer_id(judge_sha256, stride), chunk)
     existing = None if hints.is_surely_missing else load_file(store, key, Distances.load)
     if existing is not None and existing.is_of({n: read_marker(store, job_id, n) for n in existing.segments}):
         return ScoreResult()
@@ -31,10 +32,21 @@ def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreRes
     plan, recipe = read_plan(store, job_id), recipe_of(job.spec.settings, job.video)
     threads = context.threads.decoder
     scorer = context.models.needed(JUDGE, context.models_for(payload, hints))
-    distances = score_chunk(job, plan, chunk, recipe, scorer, job_id=job_id, threads=threads, on_frame=context.on_frame)
+    distances = score_chunk(
+        job,
+        plan,
+        chunk,
+        recipe,
+        scorer,
+        job_id=job_id,
+        rendered=payload.segments,
+        filmed_lips=FilmedLips(store, context.scratch, judge_sha256, payload.row.device),
+        threads=threads,
+        on_frame=context.on_frame,
+    )
     if not isinstance(distances, Distances):
         return ScoreResult(missing=tuple(distances))
-    images = stills(job, plan, chunk, recipe, job_id=job_id, threads=threads)
+    images = stills(job, plan, chunk, recipe, job_id=job_id, threads=threads, rendered=payload.segments)
     for name, image in zip(("before", "after"), images or (), strict=bool(images)):
         store.write(layout.still(job_id, name), image)
     records.keep_record(store, context.scratch, key, distances.save)

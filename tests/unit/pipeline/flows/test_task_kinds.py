@@ -14,7 +14,15 @@ import lipwise_ray
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.task_parts import Attempts, NumberedSpan, Probed, ReferencePart, Repairs, RowPart
+from lipwise_ray.pipeline.dubbing.task_parts import (
+    Attempts,
+    NumberedSpan,
+    Probed,
+    ReferencePart,
+    RenderedSegment,
+    Repairs,
+    RowPart,
+)
 from lipwise_ray.pipeline.flows import task_kinds
 from lipwise_ray.pipeline.flows.task_kinds import (
     KINDS,
@@ -97,6 +105,7 @@ SPEC = JobSpec(
 ROW = RowPart(SPEC, WEIGHTS, "cuda", (CHOICE,), (CHOICE, Choice("libx265")), 1, verify=True)
 PROBED = Probed("j", {"video": "v", "settings": {"a": [1, None]}}, "v", "d", "s", "l", {"/p.png": "p"}, CHOICE)
 PIECE = NumberedSpan(3, 30, 40)
+SEGMENT = RenderedSegment(2, "attempt", "f" * 64)
 HISTORY = Attempts(
     (
         MeasuredAttempt(settings={}, verdict="check", job_id="first", lse_c=4.5, reasons=("LSE-C",)),
@@ -133,11 +142,15 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
     (
         task_kinds.RENDER,
         [RenderPayload(ROW, PROBED, 2, original=True)],
-        [RenderResult(frames=9, stages={"decode": 0.5})],
+        [RenderResult(frames=9, stages={"decode": 0.5}), RenderResult(frames=9, segment=SEGMENT)],
     ),
     (task_kinds.SOUND, [SoundPayload(ROW, PROBED)], [SoundResult(copied=True, sound="jobs/j/sound/copied/x.mp4")]),
     (task_kinds.TRANSCRIBE, [TranscribePayload(ROW, PROBED)], [TranscribeResult(language=None)]),
-    (task_kinds.SCORE, [ScorePayload(ROW, PROBED, 2)], [ScoreResult(missing=(1, 2))]),
+    (
+        task_kinds.SCORE,
+        [ScorePayload(ROW, PROBED, 2), ScorePayload(ROW, PROBED, 2, (SEGMENT,))],
+        [ScoreResult(missing=(1, 2))],
+    ),
     (
         task_kinds.WEIGH,
         [WeighPayload(ROW, PROBED, (1,))],

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from lipwise_ray.pipeline.dubbing.task_parts import RenderedSegment
 from lipwise_ray.pipeline.flows.task_kinds import ScorePayload
 from lipwise_ray.pipeline.quality.sync_scores import Distances
 from lipwise_ray.pipeline.tasks.score import score
 from lipwise_ray.state import layout
+from lipwise_ray.state.markers import marker_of
 from lipwise_ray.state.store import load_file
 from tests.support.task_context import FRAMES, NOTHING_KNOWN, Bench
 
-JUDGED = {"judge": "tiny_judge"}
+JUDGED = {"judge": "tiny_judge", "stride": 1}
 
 
 def _bench(folder: Path) -> Bench:
@@ -60,3 +63,21 @@ def test_scores_are_those_of_the_segments_that_are_there(tmp_path: Path) -> None
     assert bench.ticks == ticks
     bench.store.remove(layout.marker(probed.job_id, 1))
     assert score(bench.context, payload, NOTHING_KNOWN).missing == (1,)
+
+
+def test_segments_that_are_told_need_no_marker(tmp_path: Path) -> None:
+    """Those that are not as they were told are looked for by their markers."""
+    bench = _bench(tmp_path)
+    probed = bench.rendered()
+    markers = [marker_of(bench.store, probed.job_id, chunk) for chunk in (0, 1)]
+    told = [RenderedSegment(n, one.attempt, one.sha256) for n, one in enumerate(markers) if one]
+    others = (replace(told[0], sha256="0" * 64), replace(told[1], attempt="another"))
+    assert score(bench.context, ScorePayload(bench.row, probed, 0, others), NOTHING_KNOWN).missing == ()
+    for chunk in (0, 1):
+        bench.store.remove(layout.marker(probed.job_id, chunk))
+    assert score(bench.context, ScorePayload(bench.row, probed, 0, others), NOTHING_KNOWN).missing == (0, 1)
+    known = _distances(bench, probed.job_id, 0)
+    assert score(bench.context, ScorePayload(bench.row, probed, 0, tuple(told)), NOTHING_KNOWN).missing == ()
+    again = _distances(bench, probed.job_id, 0)
+    assert known.segments == again.segments == {0: told[0].sha256, 1: told[1].sha256}
+    np.testing.assert_array_equal(again.after, known.after)
