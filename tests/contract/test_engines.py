@@ -154,6 +154,15 @@ def _stuck(engine: Engine, inputs: Path) -> tuple[WorkerSlot, int]:
 
 
 @pytest.mark.parametrize("engine", ["ray"], indirect=True)
+def test_an_embedded_ray_has_no_processes_that_nobody_uses(engine: Engine) -> None:
+    """Neither an autoscaler nor a reader of logs nor a dashboard's server: one machine's Ray is what runs tasks."""
+    assert engine.render_slots
+    names = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    assert any("raylet" in name for name in names)
+    assert not [name for name in names if "monitor.py" in name or "dashboard.py" in name]
+
+
+@pytest.mark.parametrize("engine", ["ray"], indirect=True)
 def test_a_dead_worker_is_replaced(engine: Engine, inputs: Path) -> None:
     """When a Ray worker's process dies in a task, that is told with the end of its log, and a new one takes over."""
     slot, pid = _stuck(engine, inputs)
