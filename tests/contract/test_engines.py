@@ -94,11 +94,17 @@ def inputs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_model_that_does_not_load_stops_the_start(new_engine: Engine, tmp_path: Path) -> None:
-    """A checkpoint that vanished is a set-up error with its reason, not a dead worker."""
+def test_a_model_that_does_not_load_is_a_wrong_setup(new_engine: Engine, tmp_path: Path) -> None:
+    """A checkpoint that vanished is an error with its reason, not a dead worker: at the start, or when work is due."""
     weights = {"lipsync": {"name": "x", "network": "wav2lip", "path": str(tmp_path / "gone.pth"), "sha256": "0"}}
+    request = ModelRequest(resolve([("t", {})]), Checkpoints.of(weights))
+
+    def begin() -> None:
+        new_engine.start([request])
+        _slot(new_engine, "gpu")
+
     with pytest.raises(SetupError, match=r"gone\.pth"):
-        new_engine.start([ModelRequest(resolve([("t", {})]), Checkpoints.of(weights))])
+        begin()
 
 
 def test_a_task_gives_its_result(engine: Engine, inputs: Path) -> None:

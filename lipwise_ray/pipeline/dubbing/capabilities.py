@@ -45,9 +45,15 @@ class RenderCapabilities:
         return frozenset({*self.encoders, *([BFLOAT16] if self.bfloat16 is not False else [])})
 
 
-def capabilities_of(device: str) -> RenderCapabilities:
-    """Return the abilities of this process on a device. torch is asked only where a network has loaded it."""
-    if "torch" not in sys.modules:
+def capabilities_of(device: str, checkpoints: Sequence[Checkpoints]) -> RenderCapabilities:
+    """Return the abilities of this process on a device.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        checkpoints: Those of the jobs to come: torch is loaded, and asked, only where one of them needs it.
+    """
+    roles = [role.name for role in ROLES.values() if role.number_format]
+    if "torch" not in sys.modules and not any(role in one for one in checkpoints for role in roles):
         return RenderCapabilities(opening_encoders())
     from lipwise_ray.nets.precision import has_bfloat16
 

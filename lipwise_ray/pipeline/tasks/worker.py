@@ -58,16 +58,23 @@ class Worker:
         return KINDS
 
     def prepare(self, jobs: list[ModelRequest]) -> RenderCapabilities:
-        """Load the models that these jobs need, and tell what this worker can do.
+        """Report what this worker can do; its models are not loaded yet.
 
         Raises:
-            SetupError: A model cannot be loaded, or the GPU that is asked for is not there.
+            SetupError: The GPU that is asked for is not there.
         """
         if self._config.device == "cuda":
             check_cuda()
+        return capabilities_of(self._config.device, [job.checkpoints for job in jobs])
+
+    def load(self, jobs: list[ModelRequest]) -> None:
+        """Load the models that these jobs need.
+
+        Raises:
+            SetupError: One cannot be loaded.
+        """
         for job in jobs:
             self._models.load(job)
-        return capabilities_of(self._config.device)
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""
