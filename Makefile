@@ -41,6 +41,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.threads
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.encoding
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table
