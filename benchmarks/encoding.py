@@ -136,8 +136,8 @@ def _decibels(ssim: float) -> float:
 def at(points: Sequence[Point], ssim: float) -> tuple[float, float, float]:
     """Return bits a pixel, CPU milliseconds and quality with which a speed reaches a similarity.
 
-    Between two measured qualities, or beyond the last, they are interpolated: bits and time by their logarithms, over the
-    similarity in decibels, as for a Bjøntegaard delta.
+    Between two measured qualities, or beyond the last, they are interpolated: bits and time by their logarithms, over
+    the similarity in decibels, as for a Bjøntegaard delta.
     """
     line = sorted(points, key=lambda point: point.ssim)
     place = next((n for n, point in enumerate(line[1:-1], 1) if point.ssim >= ssim), len(line) - 1)
