@@ -44,6 +44,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.runtimes
 	$(BIN)/python -m benchmarks.scoring
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.encoding
 
 faults: $(STAMP)
 	$(BIN)/python -m tests.integration.faults.table

@@ -38,7 +38,7 @@ class Instant:
     """An engine whose rows are done already."""
 
     device, description, render_slots = "cpu", "instant", 1
-    loading, gpu_bytes = 0, 0
+    loading, unreported, gpu_bytes = 0, 0, 0
 
     def __init__(self, config: WorkerConfig) -> None:
         self._task: Task | None = None

@@ -89,6 +89,7 @@ class ScriptedWorkers:
     marks: Marks
     device: str = "cpu"
     loading: int = 0
+    unreported: int = 0
     gpu_bytes: int = 0
     capabilities: list[RenderCapabilities] = field(default_factory=list)
     clock_s: float = 0.0

@@ -1,9 +1,10 @@
-"""Time from the command to the first rendered frame of one clip, and where it goes.
+"""Time from the command to the first rendered frame of one clip, and where it goes: in one process, and on a local Ray.
 
-    python -m benchmarks.startup [--seconds 3] [--rounds 3] [--checkpoint FILE]
+    python -m benchmarks.startup [--seconds 3] [--rounds 3] [--checkpoint FILE] [--engine both]
 
-Each round is a fresh process with the default engine; medians are printed, by the clock and in CPU seconds of the
-process, which other work on the machine does not lengthen. Without --checkpoint the network runs with random weights.
+Each round is a fresh process with one worker, the engines in turn; medians are printed, by the clock and in CPU seconds
+of the process and all that it started, which other work on the machine does not lengthen. Without --checkpoint the
+network runs with random weights.
 """
 
 # pyright: basic
@@ -19,28 +20,59 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks.pipeline import in_child, make_inputs, random_checkpoint
 
-_STAGES = ("import", "settings", "engine", "models", "probe", "plan", "first frame", "last frame", "end")
+_STAGES = ("import", "settings", "engine", "workers", "probe", "plan", "first frame", "last frame", "done", "end")
+_FRAMES = ("first frame", "last frame")
+_FRAME_TIMES = "LIPWISE_BENCH_FRAME_TIMES"
+"""Variable with the path of the file in which rendering workers leave the times of their frames."""
 
 
-def run_once(manifest: str, out: str, begun_s: float, assignments: list[str]) -> None:
-    """Dub a manifest in this process and print when each stage had ended: seconds by the clock, and of the CPU.
+def timed_worker(config: Any) -> Any:
+    """Return the product's worker; the times of day of its first and latest written frame go to a file."""
+    from lipwise_ray.media.encode import SegmentWriter
+    from lipwise_ray.pipeline.tasks.worker import Worker
+
+    write, path = SegmentWriter.write, Path(os.environ[_FRAME_TIMES])
+
+    def timed_write(self: SegmentWriter, frame: Any, pts: int) -> None:
+        write(self, frame, pts)
+        now = time.time()
+        path.write_text(f"{path.read_text().split()[0] if path.exists() else now} {now}")
+
+    SegmentWriter.write = timed_write
+    return Worker(config)
+
+
+def _cpu_s() -> float:
+    """Return the CPU seconds of this process and of those under it."""
+    found = 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):  # it ended meanwhile
+            found += sum(process.cpu_times()[:2])
+    return found
+
+
+def run_once(engine: str, manifest: str, out: str, begun_s: float, assignments: list[str]) -> None:
+    """Dub a manifest and print when each stage had ended: seconds by the clock, and of the CPU.
 
     Args:
+        engine: ``inline`` or ``ray``.
         manifest: Its rows.
         out: Folder for outputs.
         begun_s: Time of day at which the process was asked for.
         assignments: Settings.
     """
-    marks: dict[str, tuple[float, float]] = {}
+    marks: dict[str, tuple[float, float | None]] = {}
 
-    def mark(name: str, *, again: bool = False) -> None:
-        if again or name not in marks:
-            marks[name] = (time.time() - begun_s, time.process_time())
+    def mark(name: str) -> None:
+        marks.setdefault(name, (time.time() - begun_s, _cpu_s()))
 
     import lipwise_ray
 
@@ -49,37 +81,40 @@ def run_once(manifest: str, out: str, begun_s: float, assignments: list[str]) ->
     settings = lipwise_ray.load_settings("fast", assignments=assignments)
     settings.for_run()
     mark("settings")
-    from lipwise_ray.backends.inline import InlineEngine
-    from lipwise_ray.media.encode import SegmentWriter
+    from lipwise_ray.runs import run_rows
 
-    class Timed(InlineEngine):
-        def start(self, prepare: list[Any], stop: Any = lambda: False) -> None:
-            mark("engine")
-            super().start(prepare, stop)
-            mark("models")
+    make_engine = run_rows.make_engine
 
-        def poll(self, timeout_s: float) -> list[Any]:
-            outcomes = super().poll(timeout_s)
+    def timed_engine(settings: Any, config: Any, make_runner: Any, say: Any) -> Any:
+        del make_runner
+        made: Any = make_engine(settings, config, timed_worker, say)
+        mark("engine")
+        start, poll, close = made.start, made.poll, made.close
+
+        def timed_start(*arguments: Any) -> None:
+            start(*arguments)
+            mark("workers")
+
+        def timed_poll(timeout_s: float) -> list[Any]:
+            outcomes = poll(timeout_s)
             for outcome in outcomes:
                 mark(outcome.task.kind.name)
             return outcomes
 
-    import lipwise_ray.backends.inline as engines
+        def timed_close() -> None:
+            mark("done")
+            close()
 
-    engines.InlineEngine = Timed
-    write = SegmentWriter.write
+        made.start, made.poll, made.close = timed_start, timed_poll, timed_close
+        return made
 
-    def timed_write(self: SegmentWriter, frame: Any, pts: int) -> None:
-        write(self, frame, pts)
-        mark("first frame")
-        mark("last frame", again=True)
-
-    SegmentWriter.write = timed_write
-    report = submit(manifest, out=out, settings=settings)
-    mark("end")
+    run_rows.make_engine = timed_engine
+    report = submit(manifest, out=out, settings=settings, engine=engine)  # type: ignore[arg-type]  # one of the two
+    marks["end"] = (time.time() - begun_s, None)  # the CPU time of processes that have ended is not known
     if report.done != 1:
         raise RuntimeError(report)
-    print(json.dumps(marks))
+    written = [float(one) - begun_s for one in Path(os.environ[_FRAME_TIMES]).read_text().split()]
+    print(json.dumps(marks | {name: (at_s, None) for name, at_s in zip(_FRAMES, written, strict=True)}))
 
 
 def main() -> None:
@@ -88,7 +123,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="length of the 720p clip")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--engine", choices=("inline", "ray", "both"), default="both")
     options = parser.parse_args()
+    engines = ("inline", "ray") if options.engine == "both" else (options.engine,)
+    rounds: dict[str, list[Any]] = {engine: [] for engine in engines}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkpoint = options.checkpoint or folder / "random.pth"
@@ -96,20 +134,26 @@ def main() -> None:
             in_child(random_checkpoint, checkpoint)
         manifest = make_inputs(folder, "clip", options.seconds)
         assignments = ["engine.workers=1", f"lipsync.checkpoint={json.dumps(str(checkpoint))}"]
-        rounds = []
-        for number in range(options.rounds):
+        for number, engine in ((number, engine) for number in range(options.rounds) for engine in engines):
             code = "import json, sys; from benchmarks.startup import run_once; run_once(*json.loads(sys.argv[1]))"
-            given = json.dumps([str(manifest), str(folder / f"out{number}"), time.time(), assignments])
-            done = subprocess.run([sys.executable, "-c", code, given], capture_output=True, text=True, check=False)
+            given = json.dumps([engine, str(manifest), str(folder / f"{engine}{number}"), time.time(), assignments])
+            told = {
+                _FRAME_TIMES: str(folder / f"{engine}{number}.frames"),
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+            }
+            environment = {**os.environ, **told}
+            words = [sys.executable, "-c", code, given]
+            done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
             if done.returncode:
                 raise RuntimeError(done.stderr)
-            rounds.append(json.loads(done.stdout.splitlines()[-1]))
-    print(
-        f"{os.cpu_count()} cores, {options.seconds:g} s of 720p, medians of {options.rounds}: seconds until the end of"
-    )
-    for stage in _STAGES:
-        wall_s, cpu_s = (statistics.median(one[stage][place] for one in rounds) for place in (0, 1))
-        print(f"  {stage:<12} {wall_s:6.2f} s {cpu_s:6.2f} CPU-s")
+            rounds[engine].append(json.loads(done.stdout.splitlines()[-1]))
+    print(f"{os.cpu_count()} cores, {options.seconds:g} s of 720p, medians of {options.rounds}: time until the end of")
+    for engine, measured in rounds.items():
+        for stage in _STAGES:
+            wall_s = statistics.median(one[stage][0] for one in measured)
+            cpu_s = [one[stage][1] for one in measured]
+            cpu = "" if None in cpu_s else f"{statistics.median(cpu_s):6.2f} CPU-s"
+            print(f"  {engine:<7} {stage:<12} {wall_s:6.2f} s {cpu}".rstrip())
 
 
 if __name__ == "__main__":

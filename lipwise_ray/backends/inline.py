@@ -56,6 +56,11 @@ class InlineEngine:
         return 0
 
     @property
+    def unreported(self) -> int:
+        """None, as of those that load."""
+        return 0
+
+    @property
     def gpu_bytes(self) -> int:
         """The most GPU memory that was reserved."""
         import torch  # loaded already where there is any
@@ -66,6 +71,7 @@ class InlineEngine:
         """Load the models."""
         if not stop():
             self.capabilities = [self._worker.prepare(prepare)]
+            self._worker.load(prepare)
 
     def want(self, backlog: Mapping[Lane, int]) -> None:
         """Do nothing: there is one worker."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from contextlib import AbstractContextManager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lipwise_ray.errors import LipwiseError, SetupError, blamed_on_file
+from lipwise_ray.nets.onnx_session import session_options
 from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
@@ -78,6 +80,24 @@ def refusal(runtime: Runtime, reason: str) -> LipwiseError:
     )
 
 
+def load_runtime(runtime: Runtime) -> None:
+    """Load a runtime's library.
+
+    Args:
+        runtime: ``onnxruntime`` or ``openvino``.
+
+    Raises:
+        SetupError: It is not installed, or does not load.
+    """
+    if not is_installed(runtime):
+        raise refusal(runtime, "it is not installed")
+    with refusing(runtime):
+        if runtime == ONNXRUNTIME:
+            session_options(threads=0)
+        else:
+            _openvino()
+
+
 def open_network(
     model: bytes, runtime: Runtime, *, batch: int, threads: int = 0, bfloat16: bool = False
 ) -> CompiledNetwork:
@@ -93,20 +113,26 @@ def open_network(
     Raises:
         SetupError: The runtime is not installed, or does not take the network.
     """
-    if not is_installed(runtime):
-        raise refusal(runtime, "it is not installed")
+    load_runtime(runtime)
     with refusing(runtime):
         if runtime == ONNXRUNTIME:
             return _OnnxRuntimeNetwork(model, batch, threads)
         return _OpenVinoNetwork(model, batch, threads, bfloat16=bfloat16)
 
 
+def _openvino() -> ModuleType:
+    """Return OpenVINO's module."""
+    # It reports to its maker, from the import on, by a package of its own. Without that it loads a stub.
+    sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]  # None refuses the import
+    import openvino
+
+    return openvino
+
+
 class _OnnxRuntimeNetwork:
     """A session of ONNX Runtime, in float32."""
 
     def __init__(self, model: bytes, batch: int, threads: int) -> None:
-        from lipwise_ray.nets.onnx_session import session_options
-
         options = session_options(threads)
         options.add_free_dimension_override_by_name(BATCH, batch)
         import onnxruntime  # once its telemetry is off
@@ -124,11 +150,7 @@ class _OpenVinoNetwork:
     """A network that OpenVINO has compiled for this processor."""
 
     def __init__(self, model: bytes, batch: int, threads: int, *, bfloat16: bool) -> None:
-        # It reports to its maker, from the import on, by a package of its own. Without that it loads a stub.
-        sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]  # None refuses the import
-        import openvino
-
-        read: Any = openvino.Core()  # its stubs are partial
+        read = _openvino().Core()
         network = read.read_model(model, b"")
         network.reshape({one: [batch, *list(one.get_partial_shape())[1:]] for one in network.inputs})
         options = {

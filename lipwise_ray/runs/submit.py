@@ -181,9 +181,9 @@ def _start(engine: Engine, prepare: list[ModelRequest], stop: Callable[[], bool]
 
 
 def _wait_for_all(engine: Engine, stop: Callable[[], bool]) -> None:
-    """Let every worker that loads report its capabilities: which encoder is used must not go by who is first."""
+    """Let every render worker report its capabilities: which encoder is used must not go by who is first."""
     deadline_s = time.monotonic() + _ALL_BEGIN_S
-    while engine.loading and time.monotonic() < deadline_s and not stop():
+    while engine.unreported and time.monotonic() < deadline_s and not stop():
         time.sleep(_POLL_S)
         engine.idle("gpu")
 
@@ -316,7 +316,7 @@ def _jobs(
             settings = source.for_row(row)
             engine = run.dispatcher.engine
             capabilities = [one for one in engine.capabilities if isinstance(one, RenderCapabilities)]
-            workers = Workers(capabilities, are_all=not engine.loading)
+            workers = Workers(capabilities, are_all=not engine.unreported)
             flow = work.flow(row, settings, requirements, facts, admission_round, workers)
         except (StorageError, EngineError):
             raise  # the run's

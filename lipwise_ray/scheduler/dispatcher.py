@@ -64,8 +64,8 @@ class Dispatcher:
     slot_choice: SlotChoice = field(default_factory=SlotChoice)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     meter: Meter = field(default_factory=Meter)
-    attempts: int = 0
-    """Attempts handed out so far."""
+    render_attempts: int = 0
+    """Attempts handed out to render workers so far."""
     _entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
     _ready: dict[Lane, FairQueue] = field(default_factory=lambda: defaultdict(FairQueue))
     _waiting: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
@@ -236,7 +236,7 @@ class Dispatcher:
     def _lease(self, entry: Entry, slot: WorkerSlot) -> None:
         entry.attempts += 1
         entry.state = "LEASED"
-        self.attempts += 1
+        self.render_attempts += slot.lane == "gpu"
         self._note(entry, events.TaskLeased(attempt=entry.attempts, worker=slot.worker, node=slot.node))
         self._leases[slot.worker] = Lease(entry, slot, 0, self.clock(), self.clock())
 

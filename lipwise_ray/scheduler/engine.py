@@ -73,6 +73,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def unreported(self) -> int:
+        """Render workers that were made and have not reported their capabilities yet."""
+        ...
+
+    @property
     def capabilities(self) -> Sequence[Capabilities]:
         """Capabilities that render workers on living nodes reported."""
         ...
@@ -84,6 +89,9 @@ class Engine(Protocol):
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Make workers, and let those that render load the models of these jobs; return early where `stop` says so.
+
+        Models may be loading still when it returns, and a worker takes tasks once it has them: one that cannot be
+        loaded stops the start, or is raised by `want` or `idle` later.
 
         Args:
             prepare: Jobs with models to load, as `TaskRunner.prepare` takes them; not of any type that a scheduler

@@ -29,9 +29,8 @@ from lipwise_ray.state.speeds import LATEST_JOBS, JobSpeed, speed_of
 from lipwise_ray.state.store import Store, to_json
 
 _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
-_STEP_S = 0.5
-_CHECK_S = 1.0
-_TICK_S = 0.25
+_STEP_S, _SOON_S = 0.5, 0.1
+_CHECK_S, _TICK_S = 1.0, 0.25
 Onward = TypeVar("Onward")
 
 
@@ -203,8 +202,9 @@ class Run:
         try:
             self._work(jobs, ending)
         except (EngineError, SetupError) as error:
-            if isinstance(error, StateError) or (isinstance(error, SetupError) and not self.dispatcher.attempts):
-                raise  # of the latter nothing was begun
+            works = self.dispatcher.render_attempts or self.totals["done"]  # probing goes on while models load
+            if isinstance(error, StateError) or (isinstance(error, SetupError) and not works):
+                raise
             self.stopped = error.code
             self.listener.problem(str(error))
         finally:
@@ -229,7 +229,8 @@ class Run:
                 if ending.is_out_of_time:
                     self._abandon(ending.stop_s)
                     break
-                self.dispatcher.step(_STEP_S, lease=not stopping and self.lease.is_sure)
+                step_s = _SOON_S if self.dispatcher.engine.loading else _STEP_S
+                self.dispatcher.step(step_s, lease=not stopping and self.lease.is_sure)
                 self._look_for_requests()
             except StorageError as error:
                 # What happens cannot be written down: nothing more is begun, and a later run goes on.
@@ -323,12 +324,11 @@ class Run:
         self._awaiting_admission.pop(job.row, None)
         self._admission.leave(job.row)
         self._admit_waiting(job.tenant)
-        job_id = "" if isinstance(result, RowFailure) else result.job_id
         self.record(
             RowOutcome(
                 row=job.row,
                 row_id=job.id,
-                job_id=job_id or job.flow.job_id,
+                job_id=("" if isinstance(result, RowFailure) else result.job_id) or job.flow.job_id,
                 result=result,
                 seconds=round(time.monotonic() - running.begun_s, 3),
                 tally=job.flow.tally,

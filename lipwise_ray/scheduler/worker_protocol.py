@@ -31,10 +31,18 @@ class TaskRunner(Protocol):
         ...
 
     def prepare(self, jobs: list[Any]) -> Capabilities:
+        """Report the capabilities that matter to these jobs, before anything is loaded that takes long.
+
+        Raises:
+            SetupError: What its device needs is not there.
+        """
+        ...
+
+    def load(self, jobs: list[Any]) -> None:
         """Load the models of these jobs.
 
         Raises:
-            SetupError: It cannot be loaded.
+            SetupError: One cannot be loaded.
         """
         ...
 

@@ -94,11 +94,17 @@ def inputs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_model_that_does_not_load_stops_the_start(new_engine: Engine, tmp_path: Path) -> None:
-    """A checkpoint that vanished is a set-up error with its reason, not a dead worker."""
+def test_a_model_that_does_not_load_is_a_wrong_setup(new_engine: Engine, tmp_path: Path) -> None:
+    """A checkpoint that vanished is an error with its reason, not a dead worker: at the start, or when work is due."""
     weights = {"lipsync": {"name": "x", "network": "wav2lip", "path": str(tmp_path / "gone.pth"), "sha256": "0"}}
+    request = ModelRequest(resolve([("t", {})]), Checkpoints.of(weights))
+
+    def begin() -> None:
+        new_engine.start([request])
+        _slot(new_engine, "gpu")
+
     with pytest.raises(SetupError, match=r"gone\.pth"):
-        new_engine.start([ModelRequest(resolve([("t", {})]), Checkpoints.of(weights))])
+        begin()
 
 
 def test_a_task_gives_its_result(engine: Engine, inputs: Path) -> None:
@@ -151,6 +157,15 @@ def _stuck(engine: Engine, inputs: Path) -> tuple[WorkerSlot, int]:
     engine.submit(slot.worker, _probe(inputs, audio="stuck.wav"))
     time.sleep(0.5)
     return slot, engine._slots[slot.worker].about.pid  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("engine", ["ray"], indirect=True)
+def test_an_embedded_ray_has_no_processes_that_nobody_uses(engine: Engine) -> None:
+    """Neither an autoscaler nor a reader of logs nor a dashboard's server: one machine's Ray is what runs tasks."""
+    assert engine.render_slots
+    names = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    assert any("raylet" in name for name in names)
+    assert not [name for name in names if "monitor.py" in name or "dashboard.py" in name]
 
 
 @pytest.mark.parametrize("engine", ["ray"], indirect=True)

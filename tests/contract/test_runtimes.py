@@ -155,8 +155,8 @@ def test_a_network_that_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".lock-")]
 
 
-def test_a_runtime_that_fails_is_not_offered(tmp_path: Path) -> None:
-    """`auto` goes on with torch and says why; a name is taken at its word."""
+def test_a_runtime_that_fails_is_left_where_settings_allow_it(tmp_path: Path) -> None:
+    """`auto` loads models by torch then; a name is taken at its word."""
     if not is_installed(OPENVINO):
         pytest.skip("extra cpu is not installed")
     (tmp_path / "exports").mkdir()
@@ -165,20 +165,44 @@ def test_a_runtime_that_fails_is_not_offered(tmp_path: Path) -> None:
         def get(self, network: Exportable, runtime: Runtime) -> bytes:
             return b"no network"  # what a later runtime may find of an earlier one's export
 
-    def prepared(runtime: str, exports: Exports):
+    def loaded(runtime: str, exports: Exports) -> object:
         settings = resolve([("test", {"lipsync": {"model": "tiny_generator"}, "engine": {"cpu_runtime": runtime}})])
         request = ModelRequest(settings, Checkpoints({LIPSYNC.name: _generator()}))
-        return Models("cpu", 1, exports=exports).load_all([request])
+        models = Models("cpu", 1, exports=exports)
+        models.load_all([request])
+        return models.of(LIPSYNC, request)
 
     failing, working = Failing(Cache(tmp_path)), Exports(Cache(tmp_path / "exports"))
-    told = prepared("auto", failing)
-    assert told.runtimes == ()
-    assert "runtime openvino: cannot be used" in told.problem
+    assert isinstance(loaded("auto", failing), Wav2LipSync)
     with pytest.raises(SetupError, match="runtime openvino"):
-        prepared("openvino", failing)
-    assert prepared("auto", working).runtimes == (OPENVINO,)
-    assert prepared("onnxruntime", working).runtimes == (ONNXRUNTIME,)
-    assert prepared("torch", failing) == type(told)((), "")
+        loaded("openvino", failing)
+    for runtime in ("auto", "openvino", "onnxruntime"):
+        assert isinstance(loaded(runtime, working), CompiledWav2LipSync)
+    assert isinstance(loaded("torch", failing), Wav2LipSync)
+
+
+def test_a_runtime_that_does_not_load_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker tells before it loads its models what it can compute by; for `auto` it says what is wrong."""
+    if not is_installed(OPENVINO):
+        pytest.skip("extra cpu is not installed")
+
+    def tried(runtime: str, checkpoints: Checkpoints):
+        settings = resolve([("test", {"lipsync": {"model": "tiny_generator"}, "engine": {"cpu_runtime": runtime}})])
+        return Models("cpu", 1).tried_runtimes([ModelRequest(settings, checkpoints)])
+
+    lips = Checkpoints({LIPSYNC.name: _generator()})
+    assert tried("auto", lips).runtimes == tried("openvino", lips).runtimes == (OPENVINO,)
+    assert tried("onnxruntime", lips).runtimes == (ONNXRUNTIME,)
+    assert tried("torch", lips).runtimes == tried("auto", Checkpoints()).runtimes == ()
+
+    def broken() -> None:
+        raise OSError("libopenvino.so: cannot open shared object file")
+
+    monkeypatch.setattr("lipwise_ray.nets.runtimes._openvino", broken)
+    assert tried("auto", lips).runtimes == ()
+    assert "runtime openvino: cannot be used" in tried("auto", lips).problem
+    with pytest.raises(SetupError, match="runtime openvino"):
+        tried("openvino", lips)
 
 
 _OPEN = """

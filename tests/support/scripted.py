@@ -69,7 +69,7 @@ class ScriptedEngine:
         self.renewed: list[str] = []
         self.has_processes = True
         self.ended: list[str] = []
-        self.loading = 0
+        self.loading = self.unreported = 0
         self.gpu_bytes = 0
         self.capabilities: list[RenderCapabilities] = []
         self.at_once = False

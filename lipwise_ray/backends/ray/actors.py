@@ -53,11 +53,17 @@ class RemoteWorker:
         self._worker = make_runner(config)
 
     def begin(self, jobs: list[Any] | None) -> Begun:
-        """Load the models of these jobs, None for a worker that renders nothing; tell who, where and what this is."""
+        """Tell who, where and what this is, for these jobs; None for a worker that renders nothing."""
         capabilities = None if jobs is None else self._worker.prepare(jobs)
-        faulthandler.cancel_dump_traceback_later()
+        if jobs is None:
+            faulthandler.cancel_dump_traceback_later()
         node, log = ray.get_runtime_context().get_node_id(), str(self._log) if self._log else ""
         return Begun(os.getpid(), str(node), log, capabilities)
+
+    def load(self, jobs: list[Any]) -> None:
+        """Load the models of these jobs."""
+        self._worker.load(jobs)
+        faulthandler.cancel_dump_traceback_later()
 
     def run(self, kind: str, payload: bytes, hints: Hints, attempt: str) -> tuple[bytes, int]:
         """Do one task.

@@ -97,16 +97,14 @@ class RayEngine:
     @property
     def device(self) -> str:
         """Device that render workers compute on."""
-        if self._settings.device != "auto":
-            return self._settings.device
-        return "cuda" if self._gpu else "cpu"
+        found = "cuda" if self._gpu else "cpu"
+        return found if self._settings.device == "auto" else self._settings.device
 
     @property
     def description(self) -> str:
         """One line for people."""
         where = "local Ray" if self._local else f"Ray at {self._settings.address}"
-        kind = "GPU" if self._gpu else "CPU"
-        return f"{where}: {self._most('gpu')} {kind} workers of {self._threads} threads"
+        return f"{where}: {self._most('gpu')} {'GPU' if self._gpu else 'CPU'} workers of {self._threads} threads"
 
     @property
     def render_slots(self) -> int:
@@ -116,7 +114,12 @@ class RayEngine:
     @property
     def loading(self) -> int:
         """Workers that were made and load their models."""
-        return sum(slot.beginning is not None for slot in self._slots.values())
+        return sum(not slot.is_ready for slot in self._slots.values())
+
+    @property
+    def unreported(self) -> int:
+        """Render workers that were made and have not reported their capabilities yet."""
+        return sum(slot.beginning is not None for slot in self._of("gpu"))
 
     @property
     def capabilities(self) -> list[Capabilities]:
@@ -128,18 +131,16 @@ class RayEngine:
         """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
 
         Raises:
-            SetupError: A model cannot be loaded, or no worker starts.
+            SetupError: No worker starts.
         """
         self._prepare = prepare
-        self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
-        while self._could_begin() and not stop():
-            if all(any(slot.about for slot in self._of(lane)) for lane in ALL_LANES):
-                return
-            beginning = [slot.beginning for slot in self._slots.values() if slot.beginning is not None]
-            ray.wait(beginning, num_returns=1, timeout=1.0)
-            must_live()
-            self._take_in_beginners()
+        while True:
             self.want({"gpu": self._most("gpu"), "cpu": self._most("cpu")})
+            has_begun = all(any(slot.about for slot in self._of(lane)) for lane in ALL_LANES)
+            if has_begun or stop() or not self._could_begin():
+                return
+            ray.wait([slot.awaited for slot in self._slots.values() if not slot.is_ready], timeout=1.0)
+            must_live()
 
     def _could_begin(self) -> bool:
         """Tell whether there is a node on which render workers fit, so that one is worth waiting for."""
@@ -165,7 +166,7 @@ class RayEngine:
             if self._local:
                 continue
             now = time.monotonic()
-            spare = [s for s in mine if s.about and s.task is None and now - s.free_since_s > self._settings.idle_s]
+            spare = [s for s in mine if s.is_ready and s.task is None and now - s.free_since_s > self._settings.idle_s]
             for slot in spare[: max(0, len(mine) - wanted)]:
                 self._remove(slot)
 
@@ -183,7 +184,7 @@ class RayEngine:
         render_slots = self._workers or max(1, self._nodes.gpu_slots(self._part))
         most = self._settings.cpu_workers if lane == "cpu" else render_slots
         if self._local and self._starts.is_broken(lane, next(iter(self._nodes.alive()), "")):
-            begun = sum(bool(slot.about) for slot in self._of(lane))
+            begun = sum(slot.is_ready for slot in self._of(lane))
             return min(most, max(1, begun))  # no more of them begin, and nobody is to wait for them
         return most
 
@@ -193,6 +194,7 @@ class RayEngine:
         node = self._place(lane, instead_of.node if instead_of else "")
         slot = ActorSlot(name, lane, self._actor(name, lane, node), node, again=instead_of is not None)
         slot.beginning = slot.actor.begin.remote(self._prepare if lane == "gpu" else None)
+        slot.loading = slot.actor.load.remote(self._prepare) if lane == "gpu" else None
         self._slots[name] = slot
 
     def _place(self, lane: Lane, other_than: str = "") -> str:
@@ -219,22 +221,19 @@ class RayEngine:
         )
 
     def _take_in_beginners(self) -> None:
-        beginning = {slot.beginning: slot for slot in self._slots.values() if slot.beginning is not None}
-        if not beginning:
-            return
-        ready, _ = ray.wait(list(beginning), num_returns=len(beginning), timeout=0)
-        for ref in ready:
-            slot = beginning[ref]
-            slot.beginning = None
+        awaited = {slot.awaited: slot for slot in self._slots.values() if not slot.is_ready}
+        for ref in ray.wait(list(awaited), num_returns=len(awaited), timeout=0)[0] if awaited else ():
+            slot = awaited[ref]
             try:
-                slot.begin(ray.get(ref))
+                slot.get_on(ray.get(ref))
             except ray.exceptions.RayError as error:
                 self._failed_to_begin(slot, error)
                 continue
             if slot.about and slot.about.capabilities:
                 self._capabilities[slot.node] = slot.about.capabilities
-            self._starts.begun(slot.lane, slot.node)
-        for slot in [slot for slot in self._slots.values() if slot.beginning is not None and self._is_late(slot)]:
+            if slot.is_ready:
+                self._starts.begun(slot.lane, slot.node)
+        for slot in [slot for slot in self._slots.values() if not slot.is_ready and self._is_late(slot)]:
             self._try_elsewhere(slot)
 
     def _is_late(self, slot: ActorSlot) -> bool:
@@ -299,7 +298,7 @@ class RayEngine:
         """Raise where nobody works and every node failed often enough; others that may do better get time to come."""
         nodes = [node.id for node in self._nodes.alive().values() if node.cpus or node.gpus]
         patience_s = self._settings.start_s if self._starts.is_of_a_node and not self._local else 0.0
-        if self._starts.has_no_way(lane, nodes, patience_s) and not any(slot.about for slot in self._of(lane)):
+        if self._starts.has_no_way(lane, nodes, patience_s) and not any(slot.is_ready for slot in self._of(lane)):
             raise self._starts.error()
 
     def _remove(self, slot: ActorSlot) -> None:
@@ -313,7 +312,7 @@ class RayEngine:
         return [
             slot.worker_slot
             for slot in self._of(lane)
-            if slot.about and slot.task is None and not self._leaves(nodes.get(slot.node))
+            if slot.is_ready and slot.task is None and not self._leaves(nodes.get(slot.node))
         ]
 
     @staticmethod

@@ -21,6 +21,7 @@ from ray.job_config import JobConfig
 
 from lipwise_ray.backends.ray import last_exit
 from lipwise_ray.backends.ray.folder import make_folder, remove_folder
+from lipwise_ray.backends.ray.local_processes import without_services
 from lipwise_ray.backends.ray.processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
 from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.errors import EngineError, SetupError
@@ -291,16 +292,17 @@ def _init(address: str, folder: Path | None) -> None:
 def _ask_ray(address: str, folder: Path | None) -> None:
     common: dict[str, Any] = {"log_to_driver": False, "configure_logging": True, "logging_level": logging.ERROR}
     if folder is not None:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            num_cpus=usable_cores(),  # Ray's own count knows the outermost group's quota alone
-            object_store_memory=_OBJECT_STORE_BYTES,
-            job_config=OwnFoldersOnly(),
-            _node_ip_address="127.0.0.1",
-            _temp_dir=str(folder),
-            **common,
-        )
+        with without_services():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                num_cpus=usable_cores(),  # Ray's own count knows the outermost group's quota alone
+                object_store_memory=_OBJECT_STORE_BYTES,
+                job_config=OwnFoldersOnly(),
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),
+                **common,
+            )
         return
     # By `ray://` the job is made over there, by a class that is known there.
     kind = JobConfig if address.startswith("ray://") else OwnFoldersOnly

@@ -22,14 +22,15 @@ _ASK_EVERY_S = 0.2
 
 @dataclass(slots=True)
 class ActorSlot:
-    """An actor. It takes tasks once it has begun; ``node`` is empty until it is placed.
+    """An actor. It takes tasks once it is ready; ``node`` is empty until it is placed.
 
     Attributes:
         name: The engine's name of the worker.
         lane: Lane of the tasks that it takes.
         actor: Ray's handle of it.
         node: Id of its node.
-        beginning: Reference of the call that loads its models; None once that has ended.
+        beginning: Reference of the call in which it tells who it is; None once that has ended.
+        loading: Reference of the call that loads its models; None once that has ended, and where it has none.
         made_s: Monotonic time at which it was made.
         about: Facts that it reported when it began.
         task, mark, call: Task in flight, the name of the attempt in its log, and the reference of the call.
@@ -45,6 +46,7 @@ class ActorSlot:
     actor: Any
     node: str = ""
     beginning: Any = None
+    loading: Any = None
     made_s: float = field(default_factory=time.monotonic)
     again: bool = False
     """It stands for one that did not begin in time."""
@@ -66,19 +68,33 @@ class ActorSlot:
         return WorkerSlot(self.name, self.lane, self.node, self.offers)
 
     @property
+    def awaited(self) -> Any:  # noqa: ANN401  # Ray's references have no static type
+        """Reference of the call that it has to end before it is ready; None once it is."""
+        return self.loading if self.beginning is None else self.beginning
+
+    @property
+    def is_ready(self) -> bool:
+        """True where it has begun and loaded its models."""
+        return self.about is not None and self.awaited is None
+
+    @property
     def pid(self) -> int:
         """Its process, once it has begun."""
         assert self.about is not None  # only then it takes tasks
         return self.about.pid
 
-    def begin(self, about: Begun) -> None:
-        """Take note of the facts that a worker reports when it is ready."""
-        self.about, self.node, self.free_since_s = about, about.node, time.monotonic()
-        self.offers = about.capabilities.offers if about.capabilities else None
+    def get_on(self, answer: Begun | None) -> None:
+        """Take note of the end of the call that was awaited: the facts that a worker reports, or that it has loaded."""
+        self.free_since_s = time.monotonic()
+        if answer is None:
+            self.loading = None
+            return
+        self.beginning, self.about, self.node = None, answer, answer.node
+        self.offers = answer.capabilities.offers if answer.capabilities else None
 
     def count(self, now_s: float) -> bool:
         """Ask the actor for its frames now and then, without waiting for it; False where it is gone."""
-        if not self.about or now_s - self.asked_s < _ASK_EVERY_S:
+        if not self.is_ready or now_s - self.asked_s < _ASK_EVERY_S:
             return True
         if self.probe is not None:
             ready, _ = ray.wait([self.probe], timeout=0)

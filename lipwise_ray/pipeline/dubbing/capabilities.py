@@ -39,7 +39,7 @@ class RenderCapabilities:
         encoders: Encoders that really open there.
         bfloat16: True where its device has that format in hardware; None where no network runs.
         gpu: Its GPU, empty without one.
-        runtimes: Runtimes beside torch that its networks can be computed by: those that jobs have asked for.
+        runtimes: Runtimes beside torch that load there: those that jobs have asked for.
         runtime_problem: The reason why there is none where the settings leave the runtime open and one is installed.
     """
 
@@ -55,15 +55,19 @@ class RenderCapabilities:
         return frozenset({*self.encoders, *self.runtimes, *([BFLOAT16] if self.bfloat16 is not False else [])})
 
 
-def capabilities_of(device: str, runtimes: Sequence[Runtime] = (), runtime_problem: str = "") -> RenderCapabilities:
-    """Return the abilities of this process on a device. torch is asked only where a network has loaded it.
+def capabilities_of(
+    device: str, checkpoints: Sequence[Checkpoints], runtimes: Sequence[Runtime] = (), runtime_problem: str = ""
+) -> RenderCapabilities:
+    """Return the abilities of this process on a device.
 
     Args:
         device: ``cpu`` or ``cuda``.
-        runtimes: Runtimes beside torch that models were made with.
+        checkpoints: Those of the jobs to come: torch is loaded, and asked, only where one of them needs it.
+        runtimes: Runtimes beside torch that load here.
         runtime_problem: The reason why there is none, where one was tried.
     """
-    if "torch" not in sys.modules:
+    roles = [role.name for role in ROLES.values() if role.number_format]
+    if "torch" not in sys.modules and not any(role in one for one in checkpoints for role in roles):
         return RenderCapabilities(opening_encoders(), None, "", tuple(runtimes), runtime_problem)
     from lipwise_ray.nets.precision import has_bfloat16
 

@@ -16,7 +16,7 @@ from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AUTO, ModelRole
 from lipwise_ray.nets.exports import Exports
-from lipwise_ray.nets.runtimes import RUNTIME_REFUSED, TORCH, Runtime, runtime_of
+from lipwise_ray.nets.runtimes import RUNTIME_REFUSED, TORCH, Runtime, load_runtime, runtime_of
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
 from lipwise_ray.pipeline.tasks.model_pool import ModelPool, file_bytes, room_for_models
 from lipwise_ray.roles.table import ROLES
@@ -26,7 +26,7 @@ _Model = TypeVar("_Model")
 
 @dataclass(frozen=True, slots=True)
 class TriedRuntimes:
-    """Runtimes beside torch that models were made with, and the problem of one that could not be used."""
+    """Runtimes beside torch that could be loaded, and the problem of one that could not."""
 
     runtimes: tuple[Runtime, ...]
     problem: str
@@ -80,27 +80,44 @@ class Models:
         for role in ROLES.values():
             self.of(role, request)
 
-    def load_all(self, requests: Sequence[ModelRequest]) -> TriedRuntimes:
-        """Load the models of several jobs by the runtimes that their settings ask for, and tell which of these work.
+    def tried_runtimes(self, requests: Sequence[ModelRequest]) -> TriedRuntimes:
+        """Return the runtimes beside torch that jobs ask for and that load here; no model is made for it.
 
         Raises:
-            SetupError: A model cannot be loaded, or a runtime that a job names cannot be used.
+            SetupError: One that a job asks for by name does not.
         """
-        works: dict[Runtime, bool] = {}
-        problem = ""
+        tried: dict[Runtime, str] = {}
         for request in requests:
-            setting = request.settings.engine.cpu_runtime
-            self._runtime = runtime_of(setting) if self._host.device == "cpu" else TORCH
+            runtime = self._runtime_for(request)
+            if runtime == TORCH or runtime in tried or not _has_runtimes(request):
+                continue
+            try:
+                load_runtime(runtime)
+                tried[runtime] = ""
+            except SetupError as error:
+                if request.settings.engine.cpu_runtime != AUTO:
+                    raise
+                tried[runtime] = str(error)
+        return TriedRuntimes(tuple(one for one, problem in tried.items() if not problem), "".join(tried.values()))
+
+    def load_all(self, requests: Sequence[ModelRequest]) -> None:
+        """Load the models of jobs, by the runtime that each asks for; where it leaves that open, torch's if one fails.
+
+        Raises:
+            SetupError: A model cannot be loaded.
+        """
+        for request in requests:
+            self._runtime = self._runtime_for(request)
             try:
                 self.load(request)
-                works.setdefault(self._runtime, True)
             except SetupError as error:
-                if setting != AUTO or error.code != RUNTIME_REFUSED:
+                if request.settings.engine.cpu_runtime != AUTO or error.code != RUNTIME_REFUSED:
                     raise
-                works[self._runtime], problem = False, str(error)
                 self._runtime = TORCH
                 self.load(request)
-        return TriedRuntimes(tuple(one for one, is_fit in works.items() if is_fit and one != TORCH), problem)
+
+    def _runtime_for(self, request: ModelRequest) -> Runtime:
+        return runtime_of(request.settings.engine.cpu_runtime) if self._host.device == "cpu" else TORCH
 
     def of(self, role: ModelRole[_Model], request: ModelRequest) -> _Model | None:
         """Return a role's model, or None where the task's job does without.
@@ -188,3 +205,10 @@ class Models:
             import torch
 
             torch.set_num_threads(self._host.threads)
+
+
+def _has_runtimes(request: ModelRequest) -> bool:
+    """Tell whether a job has a network that several runtimes compute."""
+    return any(
+        one.network in role.runtime_networks for role in ROLES.values() for one in request.checkpoints.all(role.name)
+    )

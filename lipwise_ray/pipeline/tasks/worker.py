@@ -61,15 +61,24 @@ class Worker:
         return KINDS
 
     def prepare(self, jobs: list[ModelRequest]) -> RenderCapabilities:
-        """Load the models that these jobs need, and tell what this worker can do.
+        """Report what this worker can do; its models are not loaded yet.
 
         Raises:
-            SetupError: A model cannot be loaded, or the GPU that is asked for is not there.
+            SetupError: The GPU that is asked for is not there, or a runtime that is asked for by name.
         """
         if self._config.device == "cuda":
             check_cuda()
-        tried = self._models.load_all(jobs)
-        return capabilities_of(self._config.device, tried.runtimes, tried.problem)
+        tried = self._models.tried_runtimes(jobs)
+        checkpoints = [job.checkpoints for job in jobs]
+        return capabilities_of(self._config.device, checkpoints, tried.runtimes, tried.problem)
+
+    def load(self, jobs: list[ModelRequest]) -> None:
+        """Load the models that these jobs need.
+
+        Raises:
+            SetupError: One cannot be loaded.
+        """
+        self._models.load_all(jobs)
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,6 +23,7 @@ from lipwise_ray.runs import submit
 from lipwise_ray.scheduler.ending import ASKED, CLOSED, Ending
 from lipwise_ray.scheduler.engine import Outcome
 from lipwise_ray.scheduler.metrics import FileSink, Meter
+from lipwise_ray.scheduler.task import Lane
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult
@@ -109,6 +111,29 @@ def test_workers_that_load_are_told_of(tmp_path: Path) -> None:
     assert rows.run.lease.about["loading"] == 2
     assert 'lipwise_workers{state="loading",state_address="s"} 2.0' in file.read_text()
     assert 'lipwise_tasks_total{outcome="done",state_address="s",task="render"} 3.0' in file.read_text()
+
+
+def test_models_that_do_not_load_are_a_wrong_setup_though_rows_were_probed(tmp_path: Path) -> None:
+    """Nothing was rendered, and nothing will be until that is put right; a run that has rows done stops in order."""
+
+    def broken(rows: Rows, render_attempts: int) -> Rows:
+        want = rows.engine.want
+
+        def wants(backlog: Mapping[Lane, int]) -> None:
+            if rows.run.dispatcher.render_attempts >= render_attempts and rows.engine.log:
+                raise SetupError("worker_start", "workers", got="did not start")
+            want(backlog)
+
+        rows.engine.want = wants  # type: ignore[method-assign]
+        return rows
+
+    rows = broken(Rows(tmp_path / "a", [1, 1], most_chunks=9), 0)
+    with pytest.raises(SetupError):
+        rows.work()
+    assert rows.engine.log
+    rows = broken(Rows(tmp_path / "b", [1, 1], most_chunks=9), 1)
+    rows.work()
+    assert rows.run.stopped == "worker_start"
 
 
 def test_an_engine_that_ends_stops_the_run_in_order(tmp_path: Path) -> None:

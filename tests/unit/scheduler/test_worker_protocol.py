@@ -45,6 +45,9 @@ class _Adder:
         del jobs
         return _Adding()
 
+    def load(self, jobs: list[Any]) -> None:
+        del jobs
+
     def run(self, kind: AnyKind, payload: _Number, hints: Hints) -> TaskResult:
         assert kind is COUNT
         if payload.value < 0:

@@ -166,7 +166,7 @@ def test_another_runtime_is_another_job() -> None:
 
 def test_what_this_machine_can() -> None:
     """Encoders are opened, not looked up; the record survives the way between processes."""
-    told = capabilities_of("cpu")
+    told = capabilities_of("cpu", [])
     assert {"libx264", "ffv1"} <= set(told.encoders)
     assert all(av.Codec(name, "w") for name in told.encoders)
     assert pickle.loads(pickle.dumps(told)) == told
