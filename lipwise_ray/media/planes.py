@@ -62,7 +62,7 @@ class FaceLayer:
     view: View
     image: FaceImage
     weight: F32Array | None
-    grain: Grain | None = None
+    grain: Grain | None
 
 
 class Planes(Protocol):

@@ -209,9 +209,9 @@ def test_layers_of_one_frame_lie_over_one_another_as_they_come(device: str) -> N
         )
         (seen,) = planes.read(canvas, [View(_frame(canvas, 4), whole.to_shown)], 40)
         layers = [
-            FaceLayer(whole, seen, None),
-            FaceLayer(part, HostImage(_image(40, 7)), _mask(40)),
-            FaceLayer(whole, seen, _mask(40)),
+            FaceLayer(whole, seen, None, None),
+            FaceLayer(part, HostImage(_image(40, 7)), _mask(40), None),
+            FaceLayer(whole, seen, _mask(40), None),
         ]
         planes.write(canvas, layers)
         results.append([plane_array(frame, n).copy() for n in range(3)])
