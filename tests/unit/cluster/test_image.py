@@ -172,7 +172,7 @@ def test_a_driver_runs_with_the_heads_image_alone(tmp_path: Path) -> None:
     write_sound(tmp_path / "s.wav", ToneSpec(seconds=1.0, codec="pcm_s16le"))
     (tmp_path / "m.csv").write_text('id,video,audio,output,faces\na,v.mp4,s.wav,a.mp4,"box:10,90,40,120"\n')
     words = ["submit", "m.csv", "--out", "out", "--workers", "1", "--job", str(ROOT / "jobs" / "demo.toml")]
-    done = _drive([*words, "--set", "score.judge=tiny_judge", "--set", QUICK], tmp_path)
+    done = _drive([*words, "--set", "engine.kind=ray", "--set", "score.judge=tiny_judge", "--set", QUICK], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "a.mp4").is_file()
 
