@@ -23,13 +23,14 @@ import numpy as np
 from benchmarks.pipeline import random_checkpoint
 
 
-def ways() -> list[tuple[str, str]]:
+def ways() -> list[tuple[Any, Any]]:
     """Return the runtimes that are installed with the number formats that each has."""
     from lipwise_ray.nets.precision import has_bfloat16_cpu
-    from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, TORCH, computes_in, is_installed
+    from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, TORCH, Runtime, computes_in, is_installed
 
     formats = ("float32", "bfloat16") if has_bfloat16_cpu() else ("float32",)
-    installed = [one for one in (TORCH, ONNXRUNTIME, OPENVINO) if is_installed(one)]
+    every: tuple[Runtime, ...] = (TORCH, ONNXRUNTIME, OPENVINO)
+    installed = [one for one in every if is_installed(one)]
     return [(runtime, precision) for precision in formats for runtime in installed if computes_in(runtime, precision)]
 
 

@@ -197,8 +197,7 @@ class RowFlow(RowTasks[DubResult]):
     def _comparisons(self) -> list[Task]:
         """Return the tasks that find out who speaks, and who is like a portrait."""
         assert self._to_do is not None  # it was probed
-        base, probed = self.base, self._probed
-        video_id = probed.video_id
+        base, probed, video_id = self.base, self._probed, self._probed.video_id
         tasks = self._tasks_of(
             LISTEN,
             f"{video_id}/{probed.voices_id}",
