@@ -29,8 +29,7 @@ def ways() -> list[tuple[Any, Any]]:
     from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, TORCH, Runtime, computes_in, is_installed
 
     formats = ("float32", "bfloat16") if has_bfloat16_cpu() else ("float32",)
-    every: tuple[Runtime, ...] = (TORCH, ONNXRUNTIME, OPENVINO)
-    installed = [one for one in every if is_installed(one)]
+    installed: list[Runtime] = [one for one in (TORCH, ONNXRUNTIME, OPENVINO) if is_installed(one)]
     return [(runtime, precision) for precision in formats for runtime in installed if computes_in(runtime, precision)]
 
 
