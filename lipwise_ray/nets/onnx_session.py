@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
 _ERRORS = "onnxruntime.capi.onnxruntime_pybind11_state"  # where its exceptions are; they have no base of their own
 _BROKEN = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "RuntimeException")
 _ON_GPU, _ON_CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -40,7 +40,8 @@ def open_session(
     providers = [_ON_GPU, _ON_CPU] if is_on_gpu else [_ON_CPU]
     try:
         model = _without_sizes(weights) if is_any_size else str(weights)
-        return onnxruntime.InferenceSession(model, options, providers=providers)
+        # Trying again with the processor, where that has just failed, only prints the failure.
+        return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=is_on_gpu)
     except broken_networks() as error:
         raise WeightsError(
             "not_onnx",
@@ -66,7 +67,7 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:  # type: ignore
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     for pool in ("intra_op", "inter_op"):
         options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")  # see `threads`
-    options.log_severity_level = _ERRORS_ONLY  # it warns of what optimising leaves unused
+    options.log_severity_level = _FATAL_ONLY  # what else it logs is raised too, or of no use
     return options
 
 
@@ -75,7 +76,8 @@ def broken_networks() -> tuple[type[Exception], ...]:
     from google.protobuf.message import DecodeError
 
     errors = importlib.import_module(_ERRORS)
-    return (DecodeError, *(getattr(errors, name) for name in _BROKEN))
+    # The last where what it quotes of a damaged file in an error is no text.
+    return (DecodeError, *(getattr(errors, name) for name in _BROKEN), UnicodeDecodeError)
 
 
 def _without_sizes(weights: Path) -> bytes:
