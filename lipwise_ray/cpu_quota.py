@@ -1,7 +1,7 @@
 """Cores that this process may use: its affinity, and the CPU quota of the control groups around it.
 
-Neither Python nor psutil knows of quotas: a pod with two cores' worth of a machine of 64 would get 64 threads, which the
-kernel stops for most of each period.
+Neither Python nor psutil knows of quotas: a pod with two cores' worth of a machine of 64 would get 64 threads, which
+the kernel stops for most of each period.
 """
 
 from __future__ import annotations

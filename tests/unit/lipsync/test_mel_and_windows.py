@@ -111,6 +111,7 @@ def test_a_window_past_an_end_is_padded_with_silence(start: int) -> None:
     assert np.array_equal(got, padded[100 + start : 116 + start].T)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [800, 801, 1000, 40_000])
 def test_the_transform_is_the_published_ones_to_the_bit(samples: int) -> None:
     """Wav2Lip was trained on librosa's numbers: states made with it go on, and their mels are the same files."""

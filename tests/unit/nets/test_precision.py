@@ -14,6 +14,7 @@ from lipwise_ray.lipsync.model import Wav2LipSync
 from lipwise_ray.metrics.sync_scorers import ExpertScorer
 from lipwise_ray.nets.image_models import ImageModel
 from lipwise_ray.nets.precision import choose_dtype, computing_in, exact_float32
+from lipwise_ray.nets.wav2lip import Wav2Lip
 from lipwise_ray.resources import models_folder
 
 TINY = models_folder() / "tiny"
@@ -81,13 +82,13 @@ def test_a_lip_network_in_float32_is_exact(monkeypatch: pytest.MonkeyPatch) -> N
     """`precision = float32` means it, on any GPU; a narrower format keeps torch's own switches."""
     model = Wav2LipSync(TINY / "tiny_generator.safetensors", device="cpu", precision="float32", batch_faces=1)
     seen: list[tuple[bool, ...]] = []
-    forward = type(model._network).forward
+    forward = Wav2Lip.forward
 
-    def noting(self: torch.nn.Module, *given: torch.Tensor) -> torch.Tensor:
+    def noting(self: Wav2Lip, *given: torch.Tensor) -> torch.Tensor:
         seen.append(_switches())
         return forward(self, *given)
 
-    monkeypatch.setattr(type(model._network), "forward", noting)
+    monkeypatch.setattr(Wav2Lip, "forward", noting)
     model(np.zeros((1, 96, 96, 3), np.float32), np.zeros((1, 80, 16), np.float32))
     assert seen == [EXACT]
     before = _switches()
