@@ -32,7 +32,7 @@ class SFace:
         if threads:
             cv2.setNumThreads(threads)
         try:
-            try_out(weights)
+            try_out(weights, is_detector=False)
             self._net = cv2.FaceRecognizerSF.create(str(weights), "")
             # What the file holds shows only when it computes.
             self.values = len(self(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from lipwise_ray.errors import WeightsError
 from lipwise_ray.faces.detections import DetectedFaces
+from lipwise_ray.faces.onnx_trial import try_out
 from lipwise_ray.nets.onnx_session import broken_networks, open_session
 from lipwise_ray.values import F32Array, U8Array
 
@@ -38,6 +39,10 @@ class YuNet:
 
     def __init__(self, weights: Path, *, min_score: float, threads: int = 1) -> None:
         self._min_score = min_score
+        try:
+            try_out(weights, is_detector=True)
+        except cv2.error as error:
+            raise _not_yunet(weights) from error
         self._session = open_session(weights, threads=threads, is_any_size=True)
         given = self._session.get_inputs()
         try:
