@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.command import Cost, cost_of_command
-from benchmarks.pipeline import BOX, RATE, in_child, make_inputs, random_checkpoint
+from benchmarks.pipeline import BOX, RATE, checkpoint_in, in_child, make_inputs
 
 _SECONDS = 5, 10
 
@@ -134,10 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if options.checkpoint is None:
-            options.checkpoint = folder / "random.pth"
-            in_child(random_checkpoint, options.checkpoint)
-        options.checkpoint = options.checkpoint.resolve()
+        options.checkpoint = checkpoint_in(folder, options.checkpoint)
         if options.checkout is None:
             print("the original: left out (--checkout FOLDER)")
         fixed_box(options, folder)

@@ -65,6 +65,14 @@ def random_checkpoint(path: Path) -> None:
     torch.save({"state_dict": Wav2Lip().state_dict()}, path)
 
 
+def checkpoint_in(folder: Path, given: Path | None) -> Path:
+    """Return a checkpoint of Wav2Lip: the one that was given, or one of random weights."""
+    if given is None:
+        given = folder / "random.pth"
+        in_child(random_checkpoint, given)
+    return given.resolve()
+
+
 def dub(arguments: dict[str, Any]) -> dict[str, Any]:
     """Dub one manifest inline; return the result and this process's peak memory. Runs in a child."""
     import resource
@@ -143,9 +151,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoint = options.checkpoint or folder / "random.pth"
-        if options.checkpoint is None:
-            in_child(random_checkpoint, checkpoint)
+        checkpoint = checkpoint_in(folder, options.checkpoint)
         manifest = make_inputs(folder, "clip", options.seconds)
         print(f"clip: {WIDTH}x{HEIGHT}, {RATE} frames/s, {options.seconds:g} s, {os.cpu_count()} cores")
         if options.yunet and Path(options.yunet).is_file():

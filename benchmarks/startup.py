@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.pipeline import in_child, make_inputs, random_checkpoint
+from benchmarks.pipeline import checkpoint_in, make_inputs
 
 _STAGES = ("import", "settings", "engine", "workers", "probe", "plan", "first frame", "last frame", "done", "end")
 _FRAMES = ("first frame", "last frame")
@@ -129,9 +129,7 @@ def main() -> None:
     rounds: dict[str, list[Any]] = {engine: [] for engine in engines}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoint = options.checkpoint or folder / "random.pth"
-        if options.checkpoint is None:
-            in_child(random_checkpoint, checkpoint)
+        checkpoint = checkpoint_in(folder, options.checkpoint)
         manifest = make_inputs(folder, "clip", options.seconds)
         assignments = ["engine.workers=1", f"lipsync.checkpoint={json.dumps(str(checkpoint))}"]
         for number, engine in ((number, engine) for number in range(options.rounds) for engine in engines):

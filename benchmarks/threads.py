@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.command import Cost, cost_of_command
-from benchmarks.pipeline import in_child, make_inputs, random_checkpoint
+from benchmarks.pipeline import checkpoint_in, in_child, make_inputs
 from lipwise_ray.threads import WAIT_POLICY
 
 _SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200", "OPENBLAS_THREAD_TIMEOUT": "26"}
@@ -76,9 +76,7 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, {options.seconds:g} s of 720p, medians of {options.rounds} in turns")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        checkpoint = options.checkpoint or folder / "random.pth"
-        if options.checkpoint is None:
-            in_child(random_checkpoint, checkpoint)
+        checkpoint = checkpoint_in(folder, options.checkpoint)
         manifest = make_inputs(folder, "clip", options.seconds)
         common = ['preset="fast"', f"lipsync.checkpoint={json.dumps(str(checkpoint))}"]
         ways = {"spinning": (common, _SPINNING), "sleeping": (common, dict(WAIT_POLICY))}

@@ -31,8 +31,8 @@ class YuNet:
     Raises:
         WeightsError: The file is not a YuNet model.
 
-    Source: Wu, Peng and Yu, YuNet, 2023; boxes are decoded as OpenCV's FaceDetectorYN does. ONNX Runtime takes half of
-        the time of OpenCV 5.
+    Source: Wu, Peng and Yu, YuNet, 2023; boxes are decoded as OpenCV's FaceDetectorYN does,
+        which takes longer: see `benchmarks/scan.py`.
     """
 
     together = False

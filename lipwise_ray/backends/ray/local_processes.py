@@ -14,8 +14,7 @@ def without_services() -> Generator[None]:
     """Let Ray start here without its autoscaler, its reader of logs and the server of its dashboard.
 
     `ray.init` has options for none of them: without a dashboard it starts the dashboard's server all the same, and
-    waits until that answers. The three take as long to start as all else of an embedded Ray, and as much memory as a
-    worker. Its agents stay: the raylet waits for both, and ends with them.
+    waits until that answers. Its agents stay: the raylet waits for both, and ends with them.
     """
     # Private: a version that decides otherwise starts them again, and the test of this fails.
     every, start_server = parameter.RayParams, services.start_api_server
