@@ -2,6 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
+# Every test and command starts processes; what Python compiles for one is kept for the next, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all check bench faults clean
 
 # The stamp carries the project file's time: a changed dependency installs again.

@@ -25,7 +25,7 @@ from benchmarks.pipeline import random_checkpoint
 
 def ways() -> list[tuple[Any, Any]]:
     """Return the runtimes that are installed with the number formats that each has."""
-    from lipwise_ray.nets.precision import has_bfloat16_cpu
+    from lipwise_ray.nets.bfloat16 import has_bfloat16_cpu
     from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, TORCH, Runtime, computes_in, is_installed
 
     formats = ("float32", "bfloat16") if has_bfloat16_cpu() else ("float32",)

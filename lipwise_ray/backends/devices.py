@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
+from pathlib import Path
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.nets.visible_gpus import visible_gpus
+
+_OF_AMD = Path("/dev/kfd")
 
 
 def no_gpu_here() -> SettingsError:
@@ -16,6 +21,15 @@ def no_gpu_here() -> SettingsError:
         do='Set engine.place to "auto" to render on what is there, or name a cluster with --address; '
         "`nvidia-smi` shows what the driver sees",
     )
+
+
+def has_cuda() -> bool:
+    """Tell whether torch can use a GPU of this machine; without a driver it is not loaded for the question."""
+    if sys.platform == "linux" and not visible_gpus({}).has_driver and not _OF_AMD.exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def check_cuda() -> None:

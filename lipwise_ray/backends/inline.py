@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lipwise_ray.backends.devices import no_gpu_here
+from lipwise_ray.backends.devices import has_cuda, no_gpu_here
 from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
 from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.scheduler.engine import Outcome, WorkerSlot, failure_of
@@ -63,9 +63,11 @@ class InlineEngine:
     @property
     def gpu_bytes(self) -> int:
         """The most GPU memory that was reserved."""
-        import torch  # loaded already where there is any
+        if self.device != "cuda":
+            return 0
+        import torch  # which the worker has loaded
 
-        return torch.cuda.max_memory_reserved() if self.device == "cuda" else 0
+        return torch.cuda.max_memory_reserved()
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Load the models."""
@@ -124,9 +126,7 @@ def inline_engine(config: WorkerConfig, settings: EngineSettings, make_runner: R
     """
     device = settings.device
     if device == "auto":
-        import torch
-
-        device = "cuda" if settings.place != "cpu" and torch.cuda.is_available() else "cpu"
+        device = "cuda" if settings.place != "cpu" and has_cuda() else "cpu"
         if settings.place == "gpu" and device == "cpu":
             raise no_gpu_here()
     threads = settings.threads_per_worker or usable_cores()

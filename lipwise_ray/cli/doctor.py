@@ -128,7 +128,7 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     import torch
 
     from lipwise_ray.lipsync.planes_check import planes_for
-    from lipwise_ray.nets.precision import has_bfloat16_cpu
+    from lipwise_ray.nets.bfloat16 import has_bfloat16_cpu
     from lipwise_ray.nets.visible_gpus import visible_gpus
 
     gpus = visible_gpus(os.environ)

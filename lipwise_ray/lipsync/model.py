@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from lipwise_ray.media.planes import FaceImage, HostImage
+from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
@@ -110,9 +111,8 @@ class Wav2LipSync:
         from lipwise_ray.lipsync.device_copies import DeviceCopies
         from lipwise_ray.nets.fixed_call import fixed_call
         from lipwise_ray.nets.precision import choose_dtype, computing_in
-        from lipwise_ray.nets.wav2lip import SIZE_PX
 
-        self.size_px = SIZE_PX
+        self.size_px = WAV2LIP_PX
         self.batch_faces = batch_faces
         self._torch = torch
         self._device = device
@@ -163,9 +163,7 @@ class CompiledWav2LipSync:
     """
 
     def __init__(self, network: CompiledNetwork, batch_faces: int) -> None:
-        from lipwise_ray.nets.wav2lip import SIZE_PX
-
-        self.size_px = SIZE_PX
+        self.size_px = WAV2LIP_PX
         self.batch_faces = batch_faces
         self._network = network
 

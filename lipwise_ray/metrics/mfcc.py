@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.fft import dct
 
 from lipwise_ray.values import F32Array, F64Array
 
@@ -38,7 +37,7 @@ def mfcc(wave: F32Array) -> F32Array:
 
 
 def _blocks(wave: F32Array) -> Iterator[F32Array]:
-    filters = _triangles()
+    filters, cosines = _triangles(), _cosines()
     lifter = 1 + _LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / _LIFTER)
     columns = columns_of(len(wave))
     for first in range(0, columns, _BLOCK_COLUMNS):
@@ -51,14 +50,19 @@ def _blocks(wave: F32Array) -> Iterator[F32Array]:
         frames = np.lib.stride_tricks.sliding_window_view(emphasised, _WINDOW_SAMPLES)[::STEP_SAMPLES]
         power = np.abs(np.fft.rfft(frames, _FFT)) ** 2 / _FFT
         energy = _positive(power.sum(axis=1))
-        cepstra = np.asarray(dct(np.log(_positive(power @ filters.T)), type=2, axis=1, norm="ortho"))
-        lifted = cepstra[:, :CEPSTRA] * lifter
+        lifted = np.log(_positive(power @ filters.T)) @ cosines.T * lifter
         lifted[:, 0] = np.log(energy)
         yield lifted.astype(np.float32)
 
 
 def _positive(values: F64Array) -> F64Array:
     return np.where(values == 0, np.finfo(float).eps, values)
+
+
+def _cosines() -> F64Array:
+    """Return the orthonormal cosine transform (DCT-II), shape (13, 26): SciPy's takes half a second to load."""
+    angles = np.pi / _FILTERS * np.arange(CEPSTRA)[:, None] * (np.arange(_FILTERS) + 0.5)
+    return np.cos(angles) * np.sqrt(np.where(np.arange(CEPSTRA) > 0, 2, 1) / _FILTERS)[:, None]
 
 
 def _triangles() -> F64Array:

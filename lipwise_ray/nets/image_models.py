@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lipwise_ray.errors import SettingsError, WeightsError, is_of_the_machine
+from lipwise_ray.nets.bfloat16 import has_bfloat16
 from lipwise_ray.nets.checkpoint import load_state_dict
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ class ImageModel:
             SettingsError: A format was asked for that does not suit this network.
         """
         import torch  # the class is named in modules that must load without it
-
-        from lipwise_ray.nets.precision import has_bfloat16
 
         bears = {"float16": self.supports_float16, "bfloat16": self.supports_bfloat16}
         if not bears.get(precision, True):

@@ -10,20 +10,9 @@ from typing import Any, Literal
 
 import torch
 
+from lipwise_ray.nets.bfloat16 import has_bfloat16_cpu
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-
-
-def has_bfloat16_cpu() -> bool:
-    """Tell whether the processor multiplies bfloat16 in hardware."""
-    capability = torch.cpu.get_capabilities()
-    return bool(capability.get("avx512_bf16") or capability.get("amx_bf16") or capability.get("bf16"))
-
-
-def has_bfloat16(device: str) -> bool:
-    """Tell whether a device has bfloat16 in hardware; torch itself counts GPUs that only emulate it (V100, T4)."""
-    if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return has_bfloat16_cpu()
 
 
 def choose_dtype(precision: Precision, device: str, *, bfloat16: bool | None = None) -> torch.dtype:

@@ -13,8 +13,6 @@ from lipwise_ray.nets.layers import ConvBlock, UpBlock, exact_width, same, scale
 if TYPE_CHECKING:
     from torch import Tensor
 
-SIZE_PX = 96
-
 _LEAST = 16
 """Channels that every layer keeps: the detail of an image goes through the first and last, which have no more."""
 

@@ -11,6 +11,7 @@ from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import InId, ModelRole, NumberFormat
 from lipwise_ray.nets.exports import Exportable
 from lipwise_ray.nets.runtimes import TORCH
+from lipwise_ray.nets.sizes import WAV2LIP_PX
 
 PASSTHROUGH = "passthrough"
 """Name in place of the network's where faces stay as they are."""
@@ -33,9 +34,7 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[LipSync] | None
     def make() -> LipSync:
         if runtime == TORCH:
             return Wav2LipSync(path, device=host.device, precision=precision, batch_faces=batch, bfloat16=bfloat16)
-        from lipwise_ray.nets.wav2lip import SIZE_PX
-
-        inputs = {"mel": (1, MEL_BANDS, WINDOW_COLUMNS), "face": (6, SIZE_PX, SIZE_PX)}
+        inputs = {"mel": (1, MEL_BANDS, WINDOW_COLUMNS), "face": (6, WAV2LIP_PX, WAV2LIP_PX)}
         network = Exportable("wav2lip", checkpoint.sha256, partial(load_wav2lip, path), inputs)
         is_bfloat16 = precision == "bfloat16" or (precision == "auto" and bfloat16)
         return CompiledWav2LipSync(host.compiled(network, runtime, batch, bfloat16=is_bfloat16), batch)

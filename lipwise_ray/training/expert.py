@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from lipwise_ray.metrics.sync import stacked_lips
 from lipwise_ray.nets.expert import LipSyncExpert
-from lipwise_ray.nets.wav2lip import SIZE_PX
+from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.training.samples import expert_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
@@ -42,7 +42,7 @@ class ExpertTask(NetworkTask):
 
     def __init__(self, settings: TrainSettings, team: Team) -> None:
         super().__init__(settings, team, LipSyncExpert(settings.width))
-        self._train, self._val = self._packs(SIZE_PX)
+        self._train, self._val = self._packs(WAV2LIP_PX)
 
     def batch(self, step: int) -> Arrays:
         """Return a step's samples."""

@@ -16,7 +16,8 @@ from lipwise_ray.nets.checkpoint import load_network
 from lipwise_ray.nets.expert import FRAMES, LipSyncExpert
 from lipwise_ray.nets.mouth_reader import MouthReader
 from lipwise_ray.nets.quality_disc import VisualQualityDisc
-from lipwise_ray.nets.wav2lip import SIZE_PX, Wav2Lip
+from lipwise_ray.nets.sizes import WAV2LIP_PX
+from lipwise_ray.nets.wav2lip import Wav2Lip
 from lipwise_ray.training.samples import generator_samples
 from lipwise_ray.training.settings import TrainSettings
 from lipwise_ray.training.sheets import grid
@@ -34,7 +35,7 @@ from lipwise_ray.training.task import (
 
 _EVAL_SEED = 1 << 30
 _SHEET = 6
-_HALF = SIZE_PX // 2
+_HALF = WAV2LIP_PX // 2
 _SSIM_PX, _SSIM_LIGHT, _SSIM_CONTRAST = 7, 0.01**2, 0.03**2
 
 
@@ -105,7 +106,7 @@ class GeneratorTask(NetworkTask):
         network = Wav2Lip(settings.width)
         self._sound_encoder = network.audio_encoder.requires_grad_(not settings.sound)
         super().__init__(settings, team, network)
-        self._train, self._val = self._packs(SIZE_PX)
+        self._train, self._val = self._packs(WAV2LIP_PX)
         self.state["sync_on"] = False
         if settings.take_share and not any(self._train.takes):
             raise InputError(

@@ -21,7 +21,7 @@ from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import FrameIndex, build_index
 from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.nets.expert import FRAMES
-from lipwise_ray.nets.wav2lip import SIZE_PX
+from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.pipeline.analysis.crops import read_crops, read_wave, whole_tracks
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.digest import sha256_of
@@ -158,7 +158,7 @@ def _write_crops(crops: Iterator[tuple[int, U8Array]], folder: Path, *, kept: in
         data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
         (folder / f"{number}.jpg").write_bytes(data.tobytes())
         if frames <= kept:
-            small[number] = np.asarray(cv2.resize(pixels, (SIZE_PX, SIZE_PX)), np.uint8)
+            small[number] = np.asarray(cv2.resize(pixels, (WAV2LIP_PX, WAV2LIP_PX)), np.uint8)
     return frames, small
 
 

@@ -15,8 +15,8 @@ from lipwise_ray.lipsync.model import CompiledWav2LipSync, LipSync, Wav2LipSync
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
+from lipwise_ray.nets.bfloat16 import has_bfloat16_cpu
 from lipwise_ray.nets.exports import Exportable, Exports
-from lipwise_ray.nets.precision import has_bfloat16_cpu
 from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, TORCH, Runtime, is_installed, open_network
 from lipwise_ray.pipeline.tasks.models import Models
 from lipwise_ray.resources import models_folder

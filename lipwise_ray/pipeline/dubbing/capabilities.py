@@ -16,6 +16,7 @@ from lipwise_ray.media.encode import opening_encoders
 from lipwise_ray.media.join import codecs_for, container_for
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.role import AUTO
+from lipwise_ray.nets.bfloat16 import has_bfloat16
 from lipwise_ray.nets.runtimes import OPENVINO, TORCH, Runtime, computes_in
 from lipwise_ray.roles.table import ROLES
 from lipwise_ray.settings.model import Settings
@@ -62,21 +63,19 @@ def capabilities_of(
 
     Args:
         device: ``cpu`` or ``cuda``.
-        checkpoints: Those of the jobs to come: torch is loaded, and asked, only where one of them needs it.
+        checkpoints: Those of the jobs to come: torch is loaded, and asks the GPU, only where one of them needs it.
         runtimes: Runtimes beside torch that load here.
         runtime_problem: The reason why there is none, where one was tried.
     """
+    if not device.startswith("cuda"):
+        has = has_bfloat16(device)
+        return RenderCapabilities(opening_encoders(), has, "", tuple(runtimes), runtime_problem)
     roles = [role.name for role in ROLES.values() if role.number_format]
     if "torch" not in sys.modules and not any(role in one for one in checkpoints for role in roles):
-        return RenderCapabilities(opening_encoders(), None, "", tuple(runtimes), runtime_problem)
-    from lipwise_ray.nets.precision import has_bfloat16
-
-    has = has_bfloat16(device)
-    if not device.startswith("cuda"):
-        return RenderCapabilities(opening_encoders(), has, "", tuple(runtimes), runtime_problem)
+        return RenderCapabilities(opening_encoders(), None, "")
     import torch
 
-    return RenderCapabilities(opening_encoders(), has, torch.cuda.get_device_name(0))
+    return RenderCapabilities(opening_encoders(), has_bfloat16(device), torch.cuda.get_device_name(0))
 
 
 @dataclass(frozen=True, slots=True)

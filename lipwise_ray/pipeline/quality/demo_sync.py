@@ -16,7 +16,7 @@ from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.metrics.mouth import MouthLikeness, mouth_likeness
 from lipwise_ray.metrics.sync import RATE_HZ, SpeakerExpert
-from lipwise_ray.nets.wav2lip import SIZE_PX
+from lipwise_ray.nets.sizes import WAV2LIP_PX
 from lipwise_ray.pipeline.analysis.crops import read_crops, read_mel, whole_tracks
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.settings.model import Settings
@@ -125,7 +125,7 @@ def crops_of(video: Path, detector: FaceDetector, settings: Settings, mel_column
     numbers = select_tracks(people, parse_selection_rule(settings.faces.select), tracks.size)
     chosen = select_faces(tracks, numbers, crops)
     boxes: dict[int, F32Array] = {int(n): np.asarray(b) for n, b in zip(chosen.frame, chosen.crop_box, strict=True)}
-    crops = dict(read_crops(info, index, boxes, SIZE_PX))
+    crops = dict(read_crops(info, index, boxes, WAV2LIP_PX))
     if len(index) == 1 and crops:
         return dict.fromkeys(range(mel_columns * RATE_HZ // 80), crops[0])
     return crops

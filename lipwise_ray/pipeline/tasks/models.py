@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from lipwise_ray.lipsync.planes_check import PlanesChoice, planes_for
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AUTO, ModelRole
+from lipwise_ray.nets.bfloat16 import has_bfloat16
 from lipwise_ray.nets.exports import Exports
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED, TORCH, Runtime, load_runtime, runtime_of
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
@@ -160,7 +162,9 @@ class Models:
 
     def _made(self, make: Callable[[], _Model]) -> _Model:
         self._set_threads()
-        return make()
+        made = make()
+        self._set_threads()  # of torch, should the model have loaded it
+        return made
 
     def begin_task(self, *, bfloat16: bool | None = None, runtime: Runtime = TORCH) -> None:
         """Let models go, should room be needed, that the task before has asked for.
@@ -175,8 +179,6 @@ class Models:
     def _bfloat16(self) -> bool:
         if self._told_bfloat16 is not None:
             return self._told_bfloat16
-        from lipwise_ray.nets.precision import has_bfloat16
-
         return has_bfloat16(self._host.device)
 
     def _free_bytes(self) -> int | None:
@@ -201,7 +203,7 @@ class Models:
             torch.cuda.empty_cache()
 
     def _set_threads(self) -> None:
-        if self._host.threads and self._host.device == "cpu":
+        if self._host.threads and self._host.device == "cpu" and "torch" in sys.modules:
             import torch
 
             torch.set_num_threads(self._host.threads)
