@@ -153,7 +153,7 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
 
 
 def _engine_line() -> node_checks.NodeCheck:
-    """Return what the GPU's video engine decodes and encodes, and why it does not do the rest."""
+    """Return the codecs of the GPU's video engine, and why it does not do the others."""
     from lipwise_ray.lipsync.video_engine import video_engine
     from lipwise_ray.media.encode import is_hardware, opening_encoders
 

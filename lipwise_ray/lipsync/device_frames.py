@@ -35,7 +35,7 @@ _P010_SHIFT, _10_BITS = 6, 0x3FF
 
 
 @dataclass(frozen=True, slots=True)
-class _Copy:
+class _FrameCopy:
     """A copy under way.
 
     Attributes:
@@ -76,7 +76,7 @@ class DeviceDownloads:
         Raises:
             ValueError: One is in another format.
         """
-        waiting: deque[_Copy] = deque()
+        waiting: deque[_FrameCopy] = deque()
         for frame in frames:
             waiting.append(self._begun(frame))
             if len(waiting) > _AHEAD:
@@ -84,7 +84,7 @@ class DeviceDownloads:
         while waiting:
             yield waiting.popleft().finished()
 
-    def _begun(self, frame: VideoFrame) -> _Copy:
+    def _begun(self, frame: VideoFrame) -> _FrameCopy:
         name = _semi_planar(frame)
         device = self._copies.device
         with self._copies.working():
@@ -95,11 +95,11 @@ class DeviceDownloads:
             planes = [_samples(plane, name) for plane in (luma, chroma[..., 0], chroma[..., 1])]
             flat = torch.cat([plane.reshape(-1) for plane in planes])
             if device.type != "cuda":
-                return _Copy(frame, [], flat, None)
+                return _FrameCopy(frame, [], flat, None)
             memory, done = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True), torch.cuda.Event()
             memory.copy_(flat, non_blocking=True)
             done.record()
-            return _Copy(frame, [luma, chroma, flat], memory, done)
+            return _FrameCopy(frame, [luma, chroma, flat], memory, done)
 
 
 def _semi_planar(frame: VideoFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 import av
@@ -72,7 +73,8 @@ class HardwareDecoder:
         if self.accelerator is None or self.codec != _OWN_DECODER:
             return usual
         own = av.CodecContext.create(_OWN_DECODER, "r", self.accelerator)
-        own.extradata = usual.extradata
+        own.extradata, own.options = usual.extradata, usual.options
+        own.sample_aspect_ratio = usual.sample_aspect_ratio or Fraction(1)
         return own
 
 

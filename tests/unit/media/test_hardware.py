@@ -15,6 +15,7 @@ import pytest
 import torch
 from av.codec.hwaccel import HWAccel
 
+from lipwise_ray.errors import MediaError
 from lipwise_ray.lipsync.device_frames import DeviceDownloads
 from lipwise_ray.lipsync.video_engine import video_engine
 from lipwise_ray.media.hardware import HardwareDecoder, StreamKind, stream_kind
@@ -164,7 +165,7 @@ def test_damage_is_softwares_to_judge(clip: tuple[VideoInfo, FrameIndex], tmp_pa
             try:
                 for _ in reader.read(0, FRAMES):
                     count += 1
-            except Exception as error:
+            except MediaError as error:
                 problem = str(error)
         return count, problem
 
