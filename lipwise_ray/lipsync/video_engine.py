@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from av.codec.hwaccel import HWAccel
+
 from lipwise_ray.media.hardware import HardwareDecoder
 from lipwise_ray.media.hardware_check import HardwareFrames
 
@@ -16,10 +18,24 @@ def video_engine(device: str) -> HardwareFrames | None:
 
 
 def _decoder(codec: str) -> HardwareDecoder:
-    from av.codec.hwaccel import HWAccel
-
     from lipwise_ray.lipsync.device_frames import DeviceDownloads
 
+    return HardwareDecoder(codec, cuda_accelerator, DeviceDownloads("cuda"))
+
+
+def cuda_accelerator() -> HWAccel:
+    """Return the description of the GPU whose context torch has made.
+
+    Raises:
+        RuntimeError: There is none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("there is no CUDA device")
+    # FFmpeg refuses the device's usual context once torch has made it, with other flags; it takes what is current in
+    # the thread, which this makes torch's.
+    torch.zeros(1, device="cuda")
+    context = {"primary_ctx": "0", "current_ctx": "1"}
     # Frames stay on the device until they are asked for; FFmpeg's own way down waits for each with Python held up.
-    accelerator = HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
-    return HardwareDecoder(codec, accelerator, DeviceDownloads("cuda"))
+    return HWAccel("cuda", options={**context}, allow_software_fallback=False, is_hw_owned=True)

@@ -53,7 +53,7 @@ class FileCursor:
         self.next_number: int | None = 0
         """Number of the frame that comes next; None right after a seek, before a time stamp is seen."""
         self._container: InputContainer = open_input(
-            path, keep_corrupt=not salvage, accelerator=hardware.opens_with if hardware else None
+            path, keep_corrupt=not salvage, accelerator=hardware.opens_with() if hardware else None
         )
         self._stream: VideoStream = next(s for s in self._container.streams.video if s.index == stream_index)
         self._context = self._stream.codec_context

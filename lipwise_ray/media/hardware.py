@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
@@ -53,26 +53,25 @@ class HardwareDecoder:
 
     Attributes:
         codec: The codec, as a `StreamKind` has it.
-        accelerator: PyAV's description of the device; without one FFmpeg decodes in software, and all the rest is the
-            same.
+        accelerator: Makes PyAV's description of the device, in the thread that opens a file; without it FFmpeg decodes
+            in software, and all the rest is the same.
         downloads: Brings its frames to this machine's memory.
     """
 
     codec: str
-    accelerator: HWAccel | None
+    accelerator: Callable[[], HWAccel] | None
     downloads: FrameDownloads
 
-    @property
     def opens_with(self) -> HWAccel | None:
-        """The accelerator for opening a file, None where it is opened plainly."""
-        return None if self.codec == _OWN_DECODER else self.accelerator
+        """Return the accelerator for opening a file, None where it is opened plainly."""
+        return None if self.accelerator is None or self.codec == _OWN_DECODER else self.accelerator()
 
     def context(self, stream: VideoStream) -> VideoCodecContext:
         """Return the context that decodes an open file's stream."""
         usual = stream.codec_context
         if self.accelerator is None or self.codec != _OWN_DECODER:
             return usual
-        own = av.CodecContext.create(_OWN_DECODER, "r", self.accelerator)
+        own = av.CodecContext.create(_OWN_DECODER, "r", self.accelerator())
         own.extradata, own.options = usual.extradata, usual.options
         own.sample_aspect_ratio = usual.sample_aspect_ratio or Fraction(1)
         return own

@@ -17,7 +17,7 @@ from av.codec.hwaccel import HWAccel
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.lipsync.device_frames import DeviceDownloads
-from lipwise_ray.lipsync.video_engine import video_engine
+from lipwise_ray.lipsync.video_engine import cuda_accelerator, video_engine
 from lipwise_ray.media.hardware import HardwareDecoder, StreamKind, stream_kind
 from lipwise_ray.media.hardware_check import KINDS, HardwareFrames
 from lipwise_ray.media.index import FrameIndex, build_index
@@ -95,14 +95,19 @@ def test_an_engine_that_differs_is_not_used(name: str, clip: tuple[VideoInfo, Fr
     assert reason in engine.problem(StreamKind("h264", 8))
 
 
+def _no_card() -> HWAccel:
+    return HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
+
+
 @NO_CARD
 def test_a_machine_without_a_gpu_says_so() -> None:
     """Each kind has its reason for being decoded in software, and no worker on a CPU asks for an engine."""
-    accelerator = HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
-    engine = HardwareFrames(lambda codec: HardwareDecoder(codec, accelerator, DeviceDownloads("cpu")))
+    engine = HardwareFrames(lambda codec: HardwareDecoder(codec, _no_card, DeviceDownloads("cpu")))
     assert [one.kind for one in engine.table()] == list(KINDS)
     assert all(one.problem for one in engine.table())
     assert video_engine("cpu") is None
+    with pytest.raises(RuntimeError, match="no CUDA device"):
+        cuda_accelerator()
 
 
 def test_any_order_reads_the_same(clip: tuple[VideoInfo, FrameIndex]) -> None:
@@ -144,8 +149,7 @@ def test_software_goes_on_where_hardware_fails(
 def test_a_card_that_does_not_open_leaves_it_to_software(codec: str, clip: tuple[VideoInfo, FrameIndex]) -> None:
     """Both ways of opening the hardware end in software's frames where there is none."""
     info, index = clip
-    accelerator = HWAccel("cuda", allow_software_fallback=False, is_hw_owned=True)
-    decoder = HardwareDecoder(codec, accelerator, DeviceDownloads("cpu"))
+    decoder = HardwareDecoder(codec, _no_card, DeviceDownloads("cpu"))
     with VideoReader(info.path, info.stream_index, index, hardware=decoder) as reader:
         assert codes(reader.read(7, 20)) == list(range(7, 20))
 
