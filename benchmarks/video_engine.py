@@ -55,7 +55,8 @@ def decoding(arguments: dict[str, Any]) -> str:
     from lipwise_ray.values import Size
 
     height, frames, engine = arguments["height"], arguments["frames"], engine_of(arguments["device"])
-    lines = [f"engine: {one.kind}: {one.problem or 'as software'}" for one in engine.table()]
+    name = "the engine" if arguments["device"] == "cuda" else "software in the engine's place"
+    lines = [f"{name}: {one.kind}: {one.problem or 'as software'}" for one in engine.table()]
     lines.append(f"engine encodes: {', '.join(filter(is_hardware, opening_encoders())) or 'nothing'}")
 
     def read(info: Any, index: Any, hardware: Any) -> tuple[list[int], float, bool]:
@@ -84,7 +85,7 @@ def decoding(arguments: dict[str, Any]) -> str:
         given_up = "" if is_whole else ", GIVEN UP on the way"
         lines.append(
             f"{height}p {codec}: {wrong} of {3 * frames} planes differ{given_up}; "
-            f"{speed:.0f} frames/s by the engine, {plain_speed:.0f} in software"
+            f"{speed:.0f} frames/s by {name}, {plain_speed:.0f} plainly"
         )
     return "\n".join(lines)
 
@@ -128,7 +129,7 @@ def outside_region(arguments: dict[str, Any]) -> str:
                 inside += int(away[part].sum())
                 away[part] = False
                 touched += int(away.sum())
-    by = "the engine" if decoder is not None else "software (no engine)"
+    by = "the engine" if decoder is not None and device == "cuda" else "software"
     return f"{height}p dubbed from frames by {by}: {touched} bytes outside the face differ, {inside} within"
 
 

@@ -111,9 +111,7 @@ class HardwareFrames:
     def _tried(self, kind: StreamKind) -> str:
         hardware = self._make(kind.codec)
         if hardware.accelerator is not None:
-            hardware.accelerator().create(
-                av.Codec(kind.codec, "r")
-            )  # the clip need not be made where there is no device
+            hardware.accelerator().create(av.Codec(kind.codec, "r"))  # without a device no clip need be made
         with tempfile.TemporaryDirectory(prefix="lipwise-ray-") as folder:
             path = Path(folder) / "clip.mkv"
             _write(path, kind)
