@@ -30,6 +30,7 @@ import numpy as np
 
 from benchmarks.pipeline import HEIGHT, RATE, WIDTH, box_at, dub, in_child, make_inputs, random_checkpoint
 from benchmarks.restorer import seeded_gfpgan
+from benchmarks.video_engine import decoding, outside_region
 
 _MIB = 1 << 20
 _FACE_PX, _ALIGNED_PX = 96, 512
@@ -71,6 +72,14 @@ class GpuBusy:
         return f"GPU busy {np.mean(within):.0f} % of {seconds:.1f} s (median {np.median(within):.0f} %)"
 
 
+def face_of(height: int) -> tuple[Any, Any, tuple[int, int, int, int]]:
+    """Return the box and the landmarks of the face that is dubbed, and its first and last rows and columns."""
+    top, bottom, left, right = (int(side) for side in box_at(height)[4:].split(","))
+    box = np.array([left, top, right, bottom], np.float32)
+    points = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]], np.float32)
+    return box, np.asarray(points * (box[2:] - box[:2]) + box[:2], np.float32), (top, bottom, left, right)
+
+
 def agreement(arguments: dict[str, Any]) -> str:
     """Render seeded frames by both implementations; say how far apart they are, and that nothing else was touched."""
     import torch
@@ -92,10 +101,7 @@ def agreement(arguments: dict[str, Any]) -> str:
     spec = ClipSpec(size=Size(height * WIDTH // HEIGHT, height))
     canvas = Canvas(spec.size, shape, ColorTags(matrix=1))
     blend = Blend("soft", 0.1, "cubic", match_light=True, linear_light=True, grain=True, align=True)
-    top, bottom, left, right = (int(side) for side in box_at(height)[4:].split(","))
-    box = np.array([left, top, right, bottom], np.float32)
-    points = np.array([[0.3, 0.35], [0.7, 0.35], [0.5, 0.55], [0.35, 0.75], [0.65, 0.75]], np.float32)
-    points = np.asarray(points * (box[2:] - box[:2]) + box[:2], np.float32)
+    box, points, (top, bottom, left, right) = face_of(height)
     mel = np.random.default_rng(0).uniform(-4, 4, (80, 16)).astype(np.float32)
     path = Path(arguments["folder"]) / "agreement.pth"
     torch.manual_seed(0)
@@ -171,7 +177,7 @@ def whole_dub(options: argparse.Namespace, folder: Path, preset: str, height: in
     """Dub a clip and print its table; return frames a second."""
     name = f"{preset}-{height}"
     manifest = make_inputs(folder, name, options.seconds, height)
-    settings = ["engine.kind=inline", f'engine.device="{options.device}"', *models]
+    settings = ["engine.kind=inline", f'engine.device="{options.device}"', "engine.hardware_frames=on", *models]
     with GpuBusy() as busy:
         made = in_child(
             dub,
@@ -251,6 +257,9 @@ def main() -> None:
             frames, batch, width = (5, 2, 0.125) if options.quick else (100, 32, 1.0)
             print(in_child(agreement, {"height": height, "frames": frames, "device": options.device,
                                        "folder": folder, "batch": batch, "width": width}), flush=True)  # fmt: skip
+        clip = {"height": heights[-1], "frames": 8 if options.quick else 100, "folder": folder}
+        print(in_child(decoding, {**clip, "device": options.device}), flush=True)
+        print(in_child(outside_region, {**clip, "device": options.device}), flush=True)
         checkpoint, restorer = folder / "random.pth", folder / "gfpgan.pth"
         in_child(random_checkpoint, checkpoint)
         if not options.quick:

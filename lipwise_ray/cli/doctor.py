@@ -135,6 +135,7 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     if torch.cuda.is_available():
         yield True, "gpu", f"{torch.cuda.get_device_name()} x {torch.cuda.device_count()}"
         yield True, "faces", planes_for("cuda").reason
+        yield _engine_line()
         if gpus.encoder_problem:
             yield not gpus.lacks_capability, "gpu", gpus.encoder_problem
         return
@@ -149,6 +150,19 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
     yield not why, "gpu", why or f"none: rendering runs on {torch.get_num_threads()} CPU threads ({speed})"
     if not why:
         yield _runtime_line()
+
+
+def _engine_line() -> node_checks.NodeCheck:
+    """Return the codecs of the GPU's video engine, and why it does not do the others."""
+    from lipwise_ray.lipsync.video_engine import video_engine
+    from lipwise_ray.media.encode import is_hardware, opening_encoders
+
+    engine = video_engine("cuda")
+    outcomes = engine.table() if engine is not None else ()
+    decodes = ", ".join(str(one.kind) for one in outcomes if not one.problem) or "nothing"
+    others = "".join(f"; {one.kind} in software: {one.problem}" for one in outcomes if one.problem)
+    encodes = ", ".join(filter(is_hardware, opening_encoders())) or "nothing"
+    return True, "video", f"the GPU decodes {decodes} and encodes {encodes}{others}"
 
 
 def _runtime_line() -> tuple[bool, str, str]:

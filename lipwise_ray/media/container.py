@@ -15,6 +15,7 @@ import av.error
 from lipwise_ray.errors import MediaError, OutputError, StorageError, blamed_on_file, is_of_the_disk, os_reason
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.stream import Stream
 
@@ -36,12 +37,13 @@ _TEXT_BYTES = frozenset(range(9, 14)) | frozenset(range(32, 256))
 _MOST_PIXELS = 1 << 27  # no decoder makes a larger image, whatever a stream says in its middle
 
 
-def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
+def open_input(path: Path, *, keep_corrupt: bool = True, accelerator: HWAccel | None = None) -> InputContainer:
     """Open a local media file for reading.
 
     Args:
         path: The file.
         keep_corrupt: Let damaged packets through to the decoder, which reports them.
+        accelerator: Hardware that decodes its video; None for software.
 
     Raises:
         MediaError: The file is missing, empty, a directory, or in no known format.
@@ -66,7 +68,12 @@ def open_input(path: Path, *, keep_corrupt: bool = True) -> InputContainer:
     try:
         # An absolute path cannot be taken for a protocol ("a:b.mp4").
         container = av.open(
-            str(path.resolve()), "r", format=_still_format(path), options=options, metadata_errors="replace"
+            str(path.resolve()),
+            "r",
+            format=_still_format(path),
+            options=options,
+            metadata_errors="replace",
+            hwaccel=accelerator,
         )
     except PermissionError as error:
         raise MediaError("no_permission", where, got="permission denied", do="Change its permissions") from error

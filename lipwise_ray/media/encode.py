@@ -297,7 +297,6 @@ def check_encoder(spec: EncodeSpec) -> None:
 
 def opening_encoders() -> tuple[str, ...]:
     """Return the encoders that really open here: that one was compiled in says little for nvenc."""
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 would print its settings; it has no other switch
     return tuple(codec for codec in CODECS if _opens(codec))
 
 
@@ -332,17 +331,18 @@ def _configure(context: VideoCodecContext, spec: EncodeSpec) -> None:
     context.colorspace = spec.color.matrix
     context.color_primaries = spec.color.primaries
     context.color_trc = spec.color.transfer
-    with _scheduled_as_before():
+    with scheduled_as_before():
         context.open(strict=False)
 
 
 @contextlib.contextmanager
-def _scheduled_as_before() -> Generator[None]:
-    """Leave this process's threads in the machine's ordinary schedule.
+def scheduled_as_before() -> Generator[None]:
+    """Leave this process's threads in the machine's ordinary schedule, and its output alone.
 
     Run by root, SVT-AV1 makes the thread that opens it, and with it its own threads and every process that comes of it,
     a real-time one of the highest priority: the rest of the machine stands still beside it.
     """
+    os.environ.setdefault("SVT_LOG", "1")  # it would print its settings, and has no other switch
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():  # no Linux
         yield

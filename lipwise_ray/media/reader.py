@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import logging
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -12,127 +13,19 @@ import av.error
 import numpy as np
 
 from lipwise_ray.errors import MediaError
-from lipwise_ray.media.container import damaged, decode_problem, open_input, reading
+from lipwise_ray.media.container import damaged, decode_problem, open_input
+from lipwise_ray.media.cursor import FileCursor, SequenceCursor
 from lipwise_ray.media.fields import deinterlaced
-from lipwise_ray.media.image_sequence import ImageSequence, open_image_sequence
-from lipwise_ray.media.index import FrameIndex, luma_crc
+from lipwise_ray.media.hardware import HardwareDecoder
+from lipwise_ray.media.image_sequence import open_image_sequence
+from lipwise_ray.media.index import FrameIndex
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
+_LOG = logging.getLogger("lipwise_ray")
 _REVERSE_BUDGET_BYTES = 48 << 20
 _SEEKS_BEFORE_RESTART = 4
-
-
-class _Cursor:
-    """An open file that yields ``(number, frame)`` from where it stands."""
-
-    def __init__(self, path: Path, stream_index: int, index: FrameIndex, threads: int, *, salvage: bool) -> None:
-        self._path = path
-        self._index = index
-        self._salvage = salvage
-        self.next_number: int | None = 0
-        """Number of the frame that comes next; None right after a seek, before a time stamp is seen."""
-        self._container: InputContainer = open_input(path, keep_corrupt=not salvage)
-        self._stream: VideoStream = next(s for s in self._container.streams.video if s.index == stream_index)
-        self._stream.thread_type = "AUTO"  # type: ignore[assignment]  # the stub wants the enum, the setter takes names
-        if threads:
-            self._stream.codec_context.thread_count = threads
-        self._aspect = self._stream.codec_context.sample_aspect_ratio
-        self._frames = self._decode()
-
-    @property
-    def changed_aspect(self) -> bool:
-        """True where the shape of a pixel is another one now than where the file was opened."""
-        return self._stream.codec_context.sample_aspect_ratio != self._aspect
-
-    def release(self) -> None:
-        """Close the file."""
-        self._container.close()
-
-    def seek(self, key: int) -> None:
-        """Go to key frame `key`, or to wherever the demuxer believes it is."""
-        self._container.seek(int(self._index.seek_ts[key]), stream=self._stream, backward=True)
-        self._frames = self._decode()
-        self.next_number = None
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> tuple[int, VideoFrame]:
-        for frame in self._frames:
-            if self.next_number is None and len(self._index.key_crc):
-                frame_number = self._number_seen(frame)
-            else:
-                frame_number = self._number_at(frame.pts)
-            if self.next_number is None or len(self._index.key_crc):
-                number = frame_number if self.next_number is None else self.next_number
-            elif frame_number is not None and frame_number >= self.next_number:
-                number = frame_number
-            else:
-                number = self.next_number
-            if number is not None:
-                self.next_number = number + 1
-                return number, frame
-        raise StopIteration
-
-    def _number_at(self, pts: int | None) -> int | None:
-        if pts is None:
-            return None
-        number = int(np.searchsorted(self._index.pts, pts))
-        return number if number < len(self._index) and self._index.pts[number] == pts else None
-
-    def _number_seen(self, frame: VideoFrame) -> int | None:
-        """Return the number of the key frame that looks like this frame."""
-        if not frame.key_frame:
-            return None
-        numbers = np.flatnonzero(self._index.is_key & (self._index.key_crc == luma_crc(frame)))
-        return int(numbers[0]) if len(numbers) else None
-
-    def _decode(self) -> Iterator[VideoFrame]:
-        packets = self._container.demux(self._stream)
-        with reading(self._path):
-            while True:
-                try:
-                    for frame in next(packets).decode():
-                        if not (self._salvage and frame.is_corrupt):
-                            yield frame
-                except (StopIteration, av.error.EOFError):
-                    return
-                except av.error.FFmpegError as error:
-                    if not self._salvage:
-                        raise decode_problem(self._path, error, "while reading frames") from error
-
-
-class _ImageCursor:
-    """The same over frames of which each can be had by itself."""
-
-    def __init__(self, sequence: ImageSequence, index: FrameIndex) -> None:
-        self._sequence = sequence
-        self._index = index
-        self.next_number: int | None = 0
-        self.changed_aspect = False
-
-    def release(self) -> None:
-        """Close what is open."""
-        self._sequence.close()
-
-    def seek(self, key: int) -> None:
-        """Go to a frame."""
-        self.next_number = key
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> tuple[int, VideoFrame]:
-        number = self.next_number or 0
-        if number >= len(self._index):
-            raise StopIteration
-        frame = self._sequence.frame(number, int(self._index.pts[number]))
-        self.next_number = number + 1
-        return number, frame
 
 
 class VideoReader:
@@ -145,6 +38,7 @@ class VideoReader:
         threads: Decoder threads; 0 lets FFmpeg choose.
         salvage: Skip damaged frames instead of failing; the index was built the same way.
         deinterlace: Make whole frames of fields.
+        hardware: Decodes the frames until something goes wrong with it; from there on software does. None for software.
     """
 
     def __init__(
@@ -156,15 +50,17 @@ class VideoReader:
         threads: int = 0,
         salvage: bool = False,
         deinterlace: bool = False,
+        hardware: HardwareDecoder | None = None,
     ) -> None:
         self._path = path
+        self._hardware = hardware
         self._stream_index = stream_index
         self._index = index
         self._threads = threads
         self._salvage = salvage
         self._deinterlace = deinterlace
         self._keys: list[int] = [int(n) for n in np.flatnonzero(index.is_key)]
-        self._cursor: _Cursor | _ImageCursor | None = None
+        self._cursor: FileCursor | SequenceCursor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -200,6 +96,21 @@ class VideoReader:
         yield from (frame for number, frame in frames if start <= number < stop)
 
     def _read(self, start: int, stop: int) -> Iterator[VideoFrame]:
+        """Yield frames ``[start, stop)`` as they are decoded; where hardware fails, by software from there on."""
+        wanted = start
+        while wanted < stop:
+            try:
+                for frame in self._straight(wanted, stop):
+                    wanted += 1
+                    yield frame
+            except (MediaError, av.error.FFmpegError, RuntimeError, ValueError) as error:  # torch's are the latter two
+                if self._hardware is None:
+                    raise
+                _LOG.warning("%s: decoded in software from frame %d on: %s", self._path.name, wanted, error)
+                self._hardware = None
+                self.close()
+
+    def _straight(self, start: int, stop: int) -> Iterator[VideoFrame]:
         wanted = start
         for number, frame in self._numbered(start) if start < stop else ():
             if number > wanted:
@@ -273,13 +184,15 @@ class VideoReader:
                 return
         yield from self._open()
 
-    def _open(self) -> _Cursor | _ImageCursor:
+    def _open(self) -> FileCursor | SequenceCursor:
         self.close()
         sequence = open_image_sequence(self._path)
         if sequence is not None:
-            self._cursor = _ImageCursor(sequence, self._index)
+            self._cursor = SequenceCursor(sequence, self._index)
             return self._cursor
-        self._cursor = _Cursor(self._path, self._stream_index, self._index, self._threads, salvage=self._salvage)
+        self._cursor = FileCursor(
+            self._path, self._stream_index, self._index, self._threads, salvage=self._salvage, hardware=self._hardware
+        )
         return self._cursor
 
 

@@ -48,6 +48,10 @@ class EngineSettings(Section):
     ``openvino`` where every render worker has it (the extra `cpu`), else ``torch``. In float32 faces differ from
     torch's by less than a level of 255, in bfloat16 on average from float32 by no more than torch's own. onnxruntime
     computes in float32."""
+    hardware_frames: Literal["auto", "on", "off"] = "auto"
+    """Decoding by a GPU's video engine, where its frames are bit by bit FFmpeg's: every worker compares them once a
+    codec. An engine does not tell damage inside a frame, so ``auto`` leaves videos to FFmpeg that were not searched for
+    faces before: that search finds damage. ``on`` takes those too."""
     idle_s: Annotated[float, Field(ge=0, le=1e6)] = 60.0
     """On a cluster, workers without work for so long are sent away."""
     application_attempts: Annotated[int, Field(ge=1, le=20)] = 3

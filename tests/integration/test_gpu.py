@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 
@@ -12,7 +13,16 @@ import torch
 
 from lipwise_ray.lipsync.model import Wav2LipSync
 from lipwise_ray.lipsync.restore import ModelFaces
+from lipwise_ray.lipsync.video_engine import video_engine
+from lipwise_ray.media.hardware import StreamKind
+from lipwise_ray.media.hardware_check import KINDS, HardwareFrames
+from lipwise_ray.media.index import build_index
+from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.media.probe import probe_video
+from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.nets.image_models import load_image_model
+from lipwise_ray.synth.clips import ClipSpec, write_clip
+from lipwise_ray.values import Size
 from tests.conftest import ROOT
 from tests.support.dub import run, write_manifest
 from tests.support.seeded import seeded_input, seeded_weights
@@ -85,6 +95,53 @@ def test_ray_dubs_on_the_gpu(tmp_path: Path) -> None:
             assert record["identity"]["device"] == "cuda"
     assert frames["cuda"].shape == frames["cpu"].shape
     assert np.abs(frames["cuda"] - frames["cpu"]).mean() < 0.5
+
+
+@pytest.fixture(scope="module")
+def engine() -> HardwareFrames:
+    try:
+        ctypes.CDLL("libnvcuvid.so.1")
+    except OSError:
+        pytest.skip("the driver's video library is not passed on to this machine")
+    found = video_engine("cuda")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_the_engine_decodes_as_software_does(kind: StreamKind, engine: HardwareFrames) -> None:
+    """Every plane of every frame of a clip of each codec has software's checksum."""
+    assert engine.problem(kind) == ""
+
+
+def test_frames_of_the_engine_come_in_any_order(engine: HardwareFrames, tmp_path: Path) -> None:
+    """Forward, backward and after seeks an HD video's frames are bit by bit software's, and the engine never fails."""
+    path = tmp_path / "a.mp4"
+    write_clip(path, ClipSpec(size=Size(1920, 1080), frames=40, options={"preset": "veryfast", "bf": "2"}))
+    info = probe_video(path)
+    index = build_index(info)
+    decoder = engine.decoder(info, index)
+    assert decoder is not None
+    order = [*range(40), 30, 7, 19, *range(25, 12, -1)]
+    with VideoReader(path, 0, index, hardware=decoder) as reader, VideoReader(path, 0, index) as plain:
+        for ours, theirs in zip(reader.read_order(order), plain.read_order(order), strict=True):
+            for plane in range(3):
+                assert np.array_equal(plane_array(ours, plane), plane_array(theirs, plane))
+        assert reader._hardware is decoder
+
+
+def test_a_dub_from_the_engine_is_the_same(engine: HardwareFrames, tmp_path: Path) -> None:
+    """A losslessly encoded dub has the same frames whether the engine decoded the video or software did."""
+    row = {"id": "a", "video": DEMO / "presenter.mp4", "audio": DEMO / "presenter.m4a", "output": "a.mkv"}
+    manifest = write_manifest(tmp_path / "m.csv", [row])
+    frames = []
+    for told in ("on", "off"):
+        options = ["--set", "engine.device=cuda", "--set", "engine.kind=inline", "--set", 'encode.codec="ffv1"']
+        options += ["--set", 'score.judge="none"', "--set", f"engine.hardware_frames={told}"]
+        done = run("submit", manifest, "--job", ROOT / "jobs" / "demo.toml", "--out", tmp_path / told, *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        frames.append(_luma(tmp_path / told / "a.mkv"))
+    assert np.array_equal(*frames)
 
 
 def _luma(video: Path) -> np.ndarray:

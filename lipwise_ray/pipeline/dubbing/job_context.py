@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from lipwise_ray.errors import StorageError
 from lipwise_ray.lipsync.voice_activity import SpeechDetector
 from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.speakers import detects, rules_of
 from lipwise_ray.state import layout
 from lipwise_ray.state.plan_record import PlanRecord
 from lipwise_ray.state.shapes import read_typed
@@ -33,12 +35,30 @@ class JobContext:
         """True where whatever decodes of damaged inputs is dubbed."""
         return self.spec.settings.source.salvage
 
-    def reader(self, recipe: FrameRecipe, threads: int) -> VideoReader:
-        """Return a reader of the source, for frames that go through a recipe."""
-        info, index, deinterlace = self.video.info, self.video.index, recipe.deinterlace
+    def reader(self, recipe: FrameRecipe, threads: int, engine: HardwareFrames | None = None) -> VideoReader:
+        """Return a reader of the source, for frames that go through a recipe.
+
+        Args:
+            recipe: The recipe.
+            threads: Of a decoder in software.
+            engine: A video engine that may decode it; None for none.
+        """
+        info, index = self.video.info, self.video.index
         return VideoReader(
-            info.path, info.stream_index, index, threads=threads, salvage=self.salvage, deinterlace=deinterlace
+            info.path,
+            info.stream_index,
+            index,
+            threads=threads,
+            salvage=self.salvage,
+            deinterlace=recipe.deinterlace,
+            hardware=engine.decoder(info, index) if engine and self._is_for_hardware(recipe) else None,
         )
+
+    def _is_for_hardware(self, recipe: FrameRecipe) -> bool:
+        """Tell whether the settings let a video engine decode the source, whose damage it would not tell."""
+        spec, told = self.spec, self.spec.settings.engine.hardware_frames
+        is_known_sound = told == "on" or detects(rules_of(spec.speakers, spec.settings), spec.tracks)
+        return told != "off" and is_known_sound and not (self.salvage or recipe.deinterlace)
 
 
 def read_plan(store: Store, job_id: str) -> Plan:

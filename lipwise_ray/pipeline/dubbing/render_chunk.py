@@ -24,6 +24,7 @@ from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
 from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.frames import FrameRecipe
+from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.media.hdr import NO_HDR, hdr_of
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
@@ -180,6 +181,7 @@ def render_chunk(
     upscaler: ModelFaces | None,
     planes: Planes,
     lights: Lights,
+    engine: HardwareFrames | None,
     target: Path,
     attempt: str,
     threads: ThreadBudget,
@@ -204,6 +206,7 @@ def render_chunk(
         upscaler: Enlarges finished frames; None keeps their size.
         planes: Reads faces from frames and lays them over.
         lights: Matches the light of new faces.
+        engine: The video engine of the worker's GPU; None for none.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
         threads: Of the decoder and the encoder.
@@ -245,7 +248,7 @@ def render_chunk(
         return FaceTarget(face.track, face.crop_box, face.landmarks, mel, face.opacity)
 
     fitted, carries = 0, set[str]()
-    with job.reader(recipe, threads.decoder) as reader:
+    with job.reader(recipe, threads.decoder, engine) as reader:
 
         def jobs() -> Iterator[FrameJob]:
             nonlocal fitted

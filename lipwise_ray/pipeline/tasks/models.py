@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.planes_check import PlanesChoice, planes_for
+from lipwise_ray.lipsync.video_engine import video_engine
+from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AUTO, ModelRole
@@ -59,6 +61,7 @@ class Models:
         self._room = room or partial(room_for_models, device, threads)
         self._known_pool: ModelPool | None = None
         self._known_planes: PlanesChoice | None = None
+        self._known_engine: HardwareFrames | None = None
         self._told_bfloat16: bool | None = None
         self._runtime: Runtime = TORCH
         self._first_free_bytes: int | None = None
@@ -76,6 +79,13 @@ class Models:
         if self._known_planes is None:
             self._known_planes = planes_for(self._host.device)
         return self._known_planes
+
+    @property
+    def video_engine(self) -> HardwareFrames | None:
+        """The video engine of this worker's GPU; None without one."""
+        if self._known_engine is None:
+            self._known_engine = video_engine(self._host.device)
+        return self._known_engine
 
     def load(self, request: ModelRequest) -> None:
         """Load the models of all roles that have checkpoints."""

@@ -1,0 +1,41 @@
+"""The video engine of a worker's GPU."""
+
+from __future__ import annotations
+
+from av.codec.hwaccel import HWAccel
+
+from lipwise_ray.media.hardware import HardwareDecoder
+from lipwise_ray.media.hardware_check import HardwareFrames
+
+
+def video_engine(device: str) -> HardwareFrames | None:
+    """Return the hardware decoding of a worker, None where there is no GPU.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+    return HardwareFrames(_decoder) if device.startswith("cuda") else None
+
+
+def _decoder(codec: str) -> HardwareDecoder:
+    from lipwise_ray.lipsync.device_frames import DeviceDownloads
+
+    return HardwareDecoder(codec, cuda_accelerator, DeviceDownloads("cuda"))
+
+
+def cuda_accelerator() -> HWAccel:
+    """Return the description of the GPU whose context torch has made.
+
+    Raises:
+        RuntimeError: There is none.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("there is no CUDA device")
+    # FFmpeg refuses the device's usual context once torch has made it, with other flags; it takes what is current in
+    # the thread, which this makes torch's.
+    torch.zeros(1, device="cuda")
+    context = {"primary_ctx": "0", "current_ctx": "1"}
+    # Frames stay on the device until they are asked for; FFmpeg's own way down waits for each with Python held up.
+    return HWAccel("cuda", options={**context}, allow_software_fallback=False, is_hw_owned=True)

@@ -1,0 +1,66 @@
+"""Which jobs' frames come from a video engine, and that nothing looks different for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lipwise_ray.cli.doctor import _engine_line
+from lipwise_ray.media.hardware_check import KINDS
+from lipwise_ray.pipeline.dubbing.planner import recipe_of
+from lipwise_ray.pipeline.flows.task_kinds import RenderPayload
+from lipwise_ray.pipeline.tasks.render import render
+from lipwise_ray.state.markers import read_marker
+from tests.support.task_context import CHUNK, NOTHING_KNOWN, Bench
+from tests.support.video_engine import software_engine
+
+SEARCHED: dict[str, Any] = {"faces": {"select": "largest"}}
+CASES = {
+    "searched for faces": ({**SEARCHED}, True),
+    "a box": ({}, False),
+    "a box, on": ({"engine": {"hardware_frames": "on"}}, True),
+    "searched, off": ({**SEARCHED, "engine": {"hardware_frames": "off"}}, False),
+    "on, salvaged": ({"engine": {"hardware_frames": "on"}, "source": {"on_error": "salvage"}}, False),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_videos_that_may_be_damaged_are_left_to_software(name: str, tmp_path: Path) -> None:
+    """An engine gets videos that were decoded once before, and others where the settings say so."""
+    sections, is_used = CASES[name]
+    bench = Bench(tmp_path, **sections)
+    job = bench.context.open(RenderPayload(bench.row, bench.probed(), 0))
+    with job.reader(recipe_of(job.spec.settings, job.video), 1, software_engine()) as reader:
+        assert (reader._hardware is not None) == is_used
+
+
+def test_a_chunk_is_the_same_file(tmp_path: Path) -> None:
+    """Rendered from an engine's frames a segment is byte by byte that of software's, under the same job id."""
+    found = []
+    for told in ("off", "on"):
+        folder = tmp_path / told
+        folder.mkdir()
+        bench = Bench(
+            folder, {"lipsync": "tiny_generator"}, lipsync={"model": "tiny_generator"}, engine={"hardware_frames": told}
+        )
+        bench.context.models._known_engine = engine = software_engine()
+        probed = bench.planned()
+        render(bench.context, RenderPayload(bench.row, probed, 1), NOTHING_KNOWN)
+        marker = read_marker(bench.store, probed.job_id, 1)
+        assert marker is not None
+        assert marker.frames == CHUNK
+        assert bool(engine._problems) == (told == "on")
+        found.append((marker.sha256, bench.row.job.settings.identity()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="shows a machine without a GPU")
+def test_doctor_says_why_software_decodes() -> None:
+    """Each codec that the engine does not decode is named with its reason."""
+    good, _, text = _engine_line()
+    assert good
+    assert text.startswith("the GPU decodes nothing and encodes nothing; h264 8 bit in software: ")
+    assert all(f"{kind} in software" in text for kind in KINDS)
