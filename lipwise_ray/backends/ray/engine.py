@@ -73,6 +73,7 @@ class RayEngine:
         """The most GPU memory that one worker has reserved."""
         self._prepare: list[Any] = []
         self._capabilities: dict[str, Capabilities] = {}
+        self._fallbacks: dict[str, None] = {}
         self._left: set[str] = set()
         self._starts = Starts()
         self._local = settings.address == "local"
@@ -126,6 +127,11 @@ class RayEngine:
         """Capabilities that render workers reported on living nodes, also where they were sent away since."""
         alive = self._nodes.alive()
         return [told for node, told in self._capabilities.items() if node in alive]
+
+    @property
+    def fallbacks(self) -> list[str]:
+        """Those that workers reported, each once a node."""
+        return list(self._fallbacks)
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
@@ -231,6 +237,8 @@ class RayEngine:
                 continue
             if slot.about and slot.about.capabilities:
                 self._capabilities[slot.node] = slot.about.capabilities
+                if slot.about.capabilities.fallback:
+                    self._fallbacks[f"node {slot.node[:12]}: {slot.about.capabilities.fallback}"] = None
             if slot.is_ready:
                 self._starts.begun(slot.lane, slot.node)
         for slot in [slot for slot in self._slots.values() if not slot.is_ready and self._is_late(slot)]:
