@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lipwise_ray.errors import StorageError
@@ -28,11 +28,14 @@ class RunNotices:
     fallbacks: tuple[str, ...] = ()
     _told: set[str] = field(default_factory=set[str])
 
-    def once(self, text: str) -> None:
-        """Tell of something, unless that was told before."""
+    def problem(self, text: str) -> None:
+        """Tell of a problem, unless that was told before."""
+        self._once(text, self.listener.problem)
+
+    def _once(self, text: str, tell: Callable[[str], None]) -> None:
         if text not in self._told:
             self._told.add(text)
-            self.listener.problem(text)
+            tell(text)
 
     def fell_back(self, reported: Sequence[str]) -> None:
         """Keep the fallbacks that workers reported in the run's record, where `status` and the report find them.
@@ -46,7 +49,7 @@ class RunNotices:
             return
         known = tuple(dict.fromkeys([*self.fallbacks, *reported]))
         for text in known:
-            self.once(text)
+            self._once(text, self.listener.note)
         key = layout.run_record(self.run_id)
         try:
             record = read_json(self.store, key)
@@ -54,4 +57,4 @@ class RunNotices:
                 self.store.write(key, to_json({**record, "fallbacks": known}))
             self.fallbacks = known
         except StorageError as error:
-            self.once(str(error))
+            self.problem(str(error))

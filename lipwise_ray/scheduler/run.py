@@ -387,7 +387,7 @@ class Run:
                 lease_age_s=self.lease.age_s,
             )
         except StorageError as error:
-            self.notices.once(str(error))
+            self.notices.problem(str(error))
         in_flight: dict[str, int] = {}
         done = engine.frames_done()
         for worker, task in self.dispatcher.running.items():
