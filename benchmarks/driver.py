@@ -43,6 +43,7 @@ class Instant:
     def __init__(self, config: WorkerConfig) -> None:
         self._task: Task | None = None
         self.capabilities: list[RenderCapabilities] = []
+        self.fallbacks: list[str] = []
 
     def start(self, prepare: list[Json], stop: Callable[[], bool] = lambda: False) -> None: ...
     def want(self, backlog: Mapping[Lane, int]) -> None: ...

@@ -92,6 +92,7 @@ class ScriptedWorkers:
     unreported: int = 0
     gpu_bytes: int = 0
     capabilities: list[RenderCapabilities] = field(default_factory=list)
+    fallbacks: list[str] = field(default_factory=list)
     clock_s: float = 0.0
     _idle: dict[Lane, dict[str, WorkerSlot]] = field(default_factory=dict)
     _ends: list[tuple[float, int, WorkerSlot, Task]] = field(default_factory=list)

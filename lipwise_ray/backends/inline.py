@@ -61,6 +61,11 @@ class InlineEngine:
         return 0
 
     @property
+    def fallbacks(self) -> list[str]:
+        """The worker's, once it has begun."""
+        return [f"this process: {one.fallback}" for one in self.capabilities if one.fallback]
+
+    @property
     def gpu_bytes(self) -> int:
         """The most GPU memory that was reserved."""
         if self.device != "cuda":

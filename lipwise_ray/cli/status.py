@@ -53,6 +53,8 @@ def _lines(state: Overview) -> Iterator[str]:
         yield f"at work: process {holder.get('pid')} on {holder.get('host')}"
     if state.loading:
         yield f"loading: {state.loading} workers fetch and load their models"
+    for text in state.fallbacks:
+        yield f"slower: {text}"
     for task in state.running:
         yield f"running {task.task} on {task.worker}, attempt {task.attempt}"
     for letter in state.quarantined:

@@ -36,12 +36,19 @@ class PlanesChoice:
         lights: The device's, or numpy's.
         is_device: True for the device's.
         reason: Says in a sentence what was found.
+        is_fallback: True where there is a device, and its planes are of no use.
     """
 
     planes: Planes
     lights: Lights
     is_device: bool
     reason: str
+    is_fallback: bool = False
+
+    @property
+    def fallback(self) -> str:
+        """The reason where the CPU does what the device was meant for; else empty."""
+        return self.reason if self.is_fallback else ""
 
 
 def planes_for(device: str) -> PlanesChoice:
@@ -76,10 +83,12 @@ def choose_planes(make: Callable[[], tuple[Planes, Lights]]) -> PlanesChoice:
         levels = max(_most_levels(made, host, name) for name in _FORMATS)
     except (RuntimeError, ImportError, OSError) as error:  # torch's are RuntimeErrors, out of memory too
         first_line = (str(error).splitlines() or [""])[0]
-        return PlanesChoice(*host, is_device=False, reason=f"faces are cropped on the CPU: {first_line}")
+        return PlanesChoice(
+            *host, is_device=False, reason=f"faces are cropped on the CPU: {first_line}", is_fallback=True
+        )
     if levels > _MOST_LEVELS:
         reason = f"faces are cropped on the CPU: the device's frames differ by {levels} levels, at most 1 may be"
-        return PlanesChoice(*host, is_device=False, reason=reason)
+        return PlanesChoice(*host, is_device=False, reason=reason, is_fallback=True)
     reason = f"faces are cropped and blended on the device; levels between its frames and the CPU's: {levels}"
     return PlanesChoice(*made, is_device=True, reason=reason)
 

@@ -272,7 +272,8 @@ def _notes(report: RunReport) -> list[str]:
     counted = report.rows.ask(
         f"note, count(*), min(_place) FROM rows WHERE {_DONE} AND note != '' GROUP BY note ORDER BY 2 DESC, 3"
     )
-    return [*report.run.notes, *(f"{count} rows: {text}" for text, count, _ in counted)]
+    ran = [*report.run.notes, *(report.run.fallbacks or ())]
+    return [*ran, *(f"{count} rows: {text}" for text, count, _ in counted)]
 
 
 def _verdict(row: FlatRow) -> tuple[str, bool]:

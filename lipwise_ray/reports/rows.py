@@ -149,7 +149,12 @@ def collect_latest(store: Store) -> RunReport:
         seconds=sum(end.seconds for end in ends),
     )
     return RunReport(
-        replace(run, rows=run.rows_total or run.rows, shard=", ".join(str(one.run.shard) for one in reports)),
+        replace(
+            run,
+            rows=run.rows_total or run.rows,
+            shard=", ".join(str(one.run.shard) for one in reports),
+            fallbacks=_fallbacks(reports),
+        ),
         total if len(ends) == len(shards) else None,
         rows,
         left,
@@ -190,8 +195,14 @@ def joined(name: str, reports: list[RunReport], left: int, refused: Mapping[str,
         manifest=", ".join(names) or "nothing",
         rows=len(rows) + left,
         begun=min((report.run.begun for report in reports), default=0.0),
+        fallbacks=_fallbacks(reports),
     )
     return RunReport(run, RunEnd(seconds=seconds), rows, unfinished)
+
+
+def _fallbacks(reports: list[RunReport]) -> tuple[str, ...]:
+    """Return the fallbacks of workers in any of several runs, each once."""
+    return tuple(dict.fromkeys(text for report in reports for text in report.run.fallbacks or ()))
 
 
 def _outcomes(store: Store, run_id: str) -> Iterator[list[RowOutcome]]:

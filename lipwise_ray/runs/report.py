@@ -39,6 +39,8 @@ class Report:
     """Address of the state, with the run's records."""
     page: str = field(default="", kw_only=True)
     """Its report (HTML); empty where none was written."""
+    fallbacks: tuple[str, ...] = field(default=(), kw_only=True)
+    """Sentences on GPU workers that did on the CPU what their GPU was meant for."""
 
     @property
     def rows(self) -> Iterator[RowOutcome]:

@@ -282,6 +282,7 @@ def _report(run: Run, manifest: Manifest, seconds: float, out: str) -> Report:
         stopped=run.stopped,
         out=out,
         state=run.store.address,
+        fallbacks=run.notices.fallbacks,
     )
     try:
         run.store.write(f"{layout.run(run.id)}/report.json", to_json(record_of(_end_of(report))))
@@ -300,6 +301,7 @@ def _end_of(report: Report) -> RunEnd:
         frames_rendered=report.frames,
         chunks_rendered=report.chunks_rendered,
         chunks_reused=report.chunks_reused,
+        fallbacks=report.fallbacks or None,
     )
 
 

@@ -83,6 +83,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def fallbacks(self) -> Sequence[str]:
+        """Sentences on GPU workers that do on the CPU what their GPU was meant for, each with its node; mostly none."""
+        ...
+
+    @property
     def gpu_bytes(self) -> int:
         """The most GPU memory that one worker has reserved."""
         ...

@@ -21,7 +21,7 @@ class Listener(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """A note to the user before the run begins: the terms of its checkpoints, for example."""
+        """A note to the user: the terms of checkpoints before the run begins, a worker that fell back later."""
         ...
 
     def problem(self, text: str) -> None:

@@ -17,6 +17,7 @@ from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.engine import failure_of
 from lipwise_ray.scheduler.flow import Flow
 from lipwise_ray.scheduler.listener import Listener
+from lipwise_ray.scheduler.notices import RunNotices
 from lipwise_ray.scheduler.task import ALL_LANES, AnyKind, Failure, Task, TaskResult
 from lipwise_ray.state import layout
 from lipwise_ray.state.events import RowBroke, RunStopped, TasksAbandoned
@@ -182,15 +183,16 @@ class Run:
     cancelled: bool = False
     """The whole run was cancelled: rows that were not begun stay so."""
     _unwanted: set[str] = field(default_factory=set[str])
-    _told: set[str] = field(default_factory=set[str])
     _checked_s: float = 0.0
     _source_empty: bool = False
     _ticked_s: float = -math.inf
     _awaiting_admission: dict[int, list[Task]] = field(default_factory=dict[int, list[Task]])
     _admission: Admission = field(init=False)
+    notices: RunNotices = field(init=False)
 
     def __post_init__(self) -> None:
         self._admission = Admission(self.active_chunks)
+        self.notices = RunNotices(self.id, self.store, self.listener)
 
     @property
     def most_rows(self) -> int:
@@ -373,6 +375,7 @@ class Run:
             return
         self._ticked_s = now
         engine, busy = self.dispatcher.engine, self.dispatcher.leases()
+        self.notices.fell_back(engine.fallbacks)
         self.lease.about = {"running": [record_of(one) for one in busy], "loading": engine.loading}
         try:
             self.dispatcher.meter.now(
@@ -384,7 +387,7 @@ class Run:
                 lease_age_s=self.lease.age_s,
             )
         except StorageError as error:
-            self._tell_once(str(error))
+            self.notices.problem(str(error))
         in_flight: dict[str, int] = {}
         done = engine.frames_done()
         for worker, task in self.dispatcher.running.items():
@@ -393,8 +396,3 @@ class Run:
             [(running.job.id, running.job.flow, in_flight.get(running.job.id, 0)) for running in self._active.values()],
             engine.loading,
         )
-
-    def _tell_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self.listener.problem(text)

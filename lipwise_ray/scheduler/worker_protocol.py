@@ -16,6 +16,11 @@ class Capabilities(Protocol):
         """Names of everything it can do that tasks may need (`Task.needs`)."""
         ...
 
+    @property
+    def fallback(self) -> str:
+        """Sentence on what it does on the CPU that its GPU was meant for; empty where nothing."""
+        ...
+
 
 class TaskRunner(Protocol):
     """Does tasks, one after another, in the process that it was made in."""

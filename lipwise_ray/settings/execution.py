@@ -80,6 +80,10 @@ class EngineSettings(Section):
     active_chunks: Annotated[int, Field(ge=1)] = 5000
     """Chunks of one tenant's videos that are being rendered at a time, so that few segments wait to be joined; a longer
     video is rendered alone."""
+    verify_segments: Literal["auto", "beside", "after"] = "auto"
+    """Time at which the task that renders a segment decodes it, to see that it is whole: ``beside`` its rendering, or
+    ``after`` it. ``auto`` is ``beside`` on a GPU, which would wait for it, and ``after`` on a CPU, whose cores are busy
+    anyway."""
     keep_segments: bool = False
     """Leave the segments and audio of published videos in the state."""
     models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0

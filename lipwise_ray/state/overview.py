@@ -67,6 +67,7 @@ class Overview:
         running: Tasks that are handed out, with worker and attempt.
         loading: Workers that fetch and load their models.
         quarantined: Tasks in quarantine, with the last message.
+        fallbacks: Sentences on GPU workers that did on the CPU what their GPU was meant for.
     """
 
     run_id: str
@@ -82,6 +83,7 @@ class Overview:
     running: list[LeaseRecord] = field(default_factory=list[LeaseRecord])
     loading: int = 0
     quarantined: list[QuarantinedTask] = field(default_factory=list[QuarantinedTask])
+    fallbacks: list[str] = field(default_factory=list[str])
 
     @property
     def left(self) -> int:
@@ -106,6 +108,8 @@ def overview(address: str) -> Overview:
     shards = shards_of(store, run_id, record)
     summary = Overview(run_id, record.manifest, record.rows if record.rows_total is None else record.rows_total)
     summary.not_begun = [one.shard for one in shards if not one.run_id]
+    found = (text for one in shards if one.record for text in one.record.fallbacks or ())
+    summary.fallbacks += dict.fromkeys(found)
     ended = [_ended(store, one.run_id) for one in shards if one.run_id]
     failures = [key for _, failed in ended for key in failed]
     summary.done, summary.failed = sum(done for done, _ in ended), len(failures)

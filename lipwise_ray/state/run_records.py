@@ -59,6 +59,7 @@ class RunRecord:
         folder: The working directory, by which relative paths go.
         shard: Such as ``3/8``.
         notes: Notes to the user: terms of checkpoints, choices of ``auto``.
+        fallbacks: Sentences on GPU workers that did on the CPU what their GPU was meant for.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -76,6 +77,7 @@ class RunRecord:
     manifest_sha256: str = ""
     rows_total: Maybe[Count] = None
     notes: tuple[str, ...] = ()
+    fallbacks: Maybe[tuple[str, ...]] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class RunEnd:
         seconds: From its start to its end.
         frames_rendered, chunks_rendered: Frames and chunks that it rendered.
         chunks_reused: Chunks that were there before.
+        fallbacks: Sentences on GPU workers that did on the CPU what their GPU was meant for.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -109,6 +112,7 @@ class RunEnd:
     frames_rendered: Count = 0
     chunks_rendered: Count = 0
     chunks_reused: Count = 0
+    fallbacks: Maybe[tuple[str, ...]] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ class ScriptedEngine:
         self.loading = self.unreported = 0
         self.gpu_bytes = 0
         self.capabilities: list[RenderCapabilities] = []
+        self.fallbacks: list[str] = []
         self.at_once = False
         """A poll tells of everything that ended, as Ray's does."""
         self.answer: Callable[[Task], TaskResult] = lambda task: Answer(id=task.id)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from lipwise_ray.backends.devices import no_gpu_here
 from lipwise_ray.backends.ray.outcomes import failure_of_process, failure_of_task
+from lipwise_ray.backends.ray.reported import ReportedCapabilities
 from lipwise_ray.backends.ray.session import (
     ROUNDING,
     Node,
@@ -72,7 +73,7 @@ class RayEngine:
         self.gpu_bytes = 0
         """The most GPU memory that one worker has reserved."""
         self._prepare: list[Any] = []
-        self._capabilities: dict[str, Capabilities] = {}
+        self._reported = ReportedCapabilities()
         self._left: set[str] = set()
         self._starts = Starts()
         self._local = settings.address == "local"
@@ -124,8 +125,12 @@ class RayEngine:
     @property
     def capabilities(self) -> list[Capabilities]:
         """Capabilities that render workers reported on living nodes, also where they were sent away since."""
-        alive = self._nodes.alive()
-        return [told for node, told in self._capabilities.items() if node in alive]
+        return self._reported.on(self._nodes.alive())
+
+    @property
+    def fallbacks(self) -> list[str]:
+        """Those that workers reported, each once a node."""
+        return self._reported.fallbacks
 
     def start(self, prepare: list[Any], stop: Callable[[], bool] = lambda: False) -> None:
         """Make the first actors; where there are nodes for them, wait until one of each lane has begun.
@@ -230,7 +235,7 @@ class RayEngine:
                 self._failed_to_begin(slot, error)
                 continue
             if slot.about and slot.about.capabilities:
-                self._capabilities[slot.node] = slot.about.capabilities
+                self._reported.add(slot.node, slot.about.capabilities)
             if slot.is_ready:
                 self._starts.begun(slot.lane, slot.node)
         for slot in [slot for slot in self._slots.values() if not slot.is_ready and self._is_late(slot)]:
@@ -351,11 +356,11 @@ class RayEngine:
         except ValidationError as error:  # what it gave is no result of its kind
             return Outcome(worker_slot, task, None, failure_of(error))
         except ray.exceptions.RayTaskError as error:
-            return Outcome(worker_slot, task, None, replace(failure_of_task(error), log=self._tail(slot)))
+            return Outcome(worker_slot, task, None, replace(failure_of_task(error), log=self._agents.tail(slot)))
         except ray.exceptions.RayError as error:  # the process is gone, or cannot be reached any more
             failure = failure_of_process(slot, error, is_gone=self._nodes.is_gone)
             if failure.blame != "node":  # whose agent is gone with it
-                failure = replace(failure, log=self._tail(slot))
+                failure = replace(failure, log=self._agents.tail(slot))
             self._remove(slot)
             return Outcome(worker_slot, task, None, failure)
 
@@ -381,10 +386,6 @@ class RayEngine:
         if slot is not None:
             self._remove(slot)
         return True
-
-    def _tail(self, slot: ActorSlot) -> str:
-        log = slot.about.log if slot.about else ""
-        return str(self._agents.ask(slot.node, "tail", log, slot.mark) or "") if log else ""
 
     def close(self) -> None:
         """Kill the actors; an embedded Ray ends with them."""

@@ -173,6 +173,11 @@ class Agents:
             self._by_node.pop(node, None)
             return None
 
+    def tail(self, slot: ActorSlot) -> str:
+        """Return the end of a worker's log of its latest attempt, empty where it cannot be had."""
+        log = slot.about.log if slot.about else ""
+        return str(self.ask(slot.node, "tail", log, slot.mark) or "") if log else ""
+
     def close(self) -> None:
         """End them all."""
         for agent in self._by_node.values():

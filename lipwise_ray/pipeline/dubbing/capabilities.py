@@ -42,6 +42,8 @@ class RenderCapabilities:
         gpu: Its GPU, empty without one.
         runtimes: Runtimes beside torch that load there: those that jobs have asked for.
         runtime_problem: The reason why there is none where the settings leave the runtime open and one is installed.
+        fallback: The reason why faces are cropped and blended on the CPU though there is a GPU; empty where they are
+            not, and without one.
     """
 
     encoders: tuple[str, ...]
@@ -49,6 +51,7 @@ class RenderCapabilities:
     gpu: str = ""
     runtimes: tuple[Runtime, ...] = ()
     runtime_problem: str = ""
+    fallback: str = ""
 
     @property
     def offers(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -23,6 +24,7 @@ from lipwise_ray.lipsync.upscale import FrameUpscaler
 from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
 from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
+from lipwise_ray.media.followed_segment import FollowedSegment
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.media.hdr import NO_HDR, hdr_of
@@ -185,6 +187,7 @@ def render_chunk(
     target: Path,
     attempt: str,
     threads: ThreadBudget,
+    is_followed: bool,
     begin: float,
     on_frame: Callable[[], None],
     on_check: Callable[[], None],
@@ -210,6 +213,7 @@ def render_chunk(
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
         threads: Of the decoder and the encoder.
+        is_followed: Decode the segment while it is written, not afterwards.
         begin: Time of `time.perf_counter` at which the work on the chunk began.
         on_frame: Called after each encoded frame.
         on_check: Called for each frame while the segment is decoded again.
@@ -267,7 +271,10 @@ def render_chunk(
                     outside=max(chunk.start - number, number - chunk.stop + 1, 0),
                 )
 
-        with SegmentWriter(target, spec, delivered.canvas.color) as writer:
+        with (
+            SegmentWriter(target, spec, delivered.canvas.color) as writer,
+            FollowedSegment(target, threads=threads.decoder) if is_followed else nullcontext() as followed,
+        ):
             for number, dubbed in enumerate(renderer.render(jobs()), chunk.start):
                 start = time.perf_counter()
                 frame = enlarge(dubbed) if enlarge else dubbed
@@ -277,9 +284,10 @@ def render_chunk(
                 renderer.times.encode.busy_s += time.perf_counter() - start
                 on_frame()
             segment = writer.finish()
+            encoded = time.perf_counter()
+            proof = followed.prove(segment.frames, on_check) if followed else None
     times, measures = renderer.times, renderer.measures
-    encoded = time.perf_counter()
-    proof = check_segment(target, segment.frames, threads=threads.decoder, on_frame=on_check)
+    proof = proof or check_segment(target, segment.frames, threads=threads.decoder, on_frame=on_check)
     return ChunkMarker(
         segment=layout.segment(job_id, chunk_number, attempt),
         frames=segment.frames,

@@ -19,6 +19,7 @@ from lipwise_ray.roles.parser import PARSER
 from lipwise_ray.roles.restorer import RESTORER
 from lipwise_ray.roles.upscaler import UPSCALER
 from lipwise_ray.scheduler.task import Hints
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.markers import commit, read_marker
 from lipwise_ray.storage.scratch import scratch_file
 
@@ -52,6 +53,7 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             target=temporary,
             attempt=uuid.uuid4().hex[:12],
             threads=context.threads,
+            is_followed=_is_followed(settings, payload.row.device),
             begin=begin,
             on_frame=context.on_frame,
             on_check=context.on_block,
@@ -61,3 +63,9 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
     marker = commit(context.store, job_id, chunk, marker)
     segment = RenderedSegment(chunk, marker.attempt, marker.sha256)
     return RenderResult(frames=marker.frames, seconds=marker.seconds, stages=marker.stages, segment=segment)
+
+
+def _is_followed(settings: Settings, device: str) -> bool:
+    """Tell whether a segment is decoded while it is written."""
+    when = settings.engine.verify_segments
+    return when == "beside" or (when == "auto" and device != "cpu")

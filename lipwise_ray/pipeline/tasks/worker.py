@@ -6,6 +6,7 @@ import gc
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import cv2
@@ -70,7 +71,9 @@ class Worker:
             check_cuda()
         tried = self._models.tried_runtimes(jobs)
         checkpoints = [job.checkpoints for job in jobs]
-        return capabilities_of(self._config.device, checkpoints, tried.runtimes, tried.problem)
+        found = capabilities_of(self._config.device, checkpoints, tried.runtimes, tried.problem)
+        fallback = self._models.planes.fallback
+        return replace(found, fallback=f"{found.gpu or self._config.device}: {fallback}") if fallback else found
 
     def load(self, jobs: list[ModelRequest]) -> None:
         """Load the models that these jobs need.

@@ -39,6 +39,12 @@ def run_again_and_again(site: Site) -> int:
     return 0
 
 
+def checked_beside(site: Site) -> int:
+    """Run until the rows have ended, each segment decoded while it is written."""
+    site.run_to_the_end("engine.stall_s=4", "engine.verify_segments=beside", workers=2)
+    return 0
+
+
 def two_drivers(site: Site) -> int:
     """The second is refused with the first one's name; the first is not disturbed."""
     first = site.begin(INLINE)

@@ -56,6 +56,9 @@ def _scenarios() -> Iterator[_Scenario]:
     for what in ("segv", "raise", "hang", "kill", "memory"):
         places = _BOTH if what == "kill" else (_FOLDER,)
         yield _Scenario(f"a chunk meets {what} in mid-encode", (Fault(strikes.CHUNK, "frame:4", what),), places=places)
+    for what in ("segv", "raise", "hang", "memory"):
+        fault, name = Fault(strikes.CHUNK, "frame:4", what), f"{what} while a segment is checked beside"
+        yield _Scenario(name, (fault,), strike=strikes.checked_beside)
     yield _Scenario("a process goes bad for good", (Fault(strikes.CHUNK, "frame:4", "illegal"),))
     yield _Scenario("a GPU's memory gives out", (Fault(strikes.CHUNK, "frame:4", "gpu_memory"),))
     yield _Scenario("a row's state machine breaks", (Fault(r"^plan:a$", "advance", "raise"),), right=("b",))

@@ -32,6 +32,7 @@ COUNT = TaskKind("count", "cpu", 0, _Number, _Sum)
 @dataclass(frozen=True)
 class _Adding:
     offers: frozenset[str] = frozenset({"adding"})
+    fallback: str = ""
 
 
 @dataclass
