@@ -68,6 +68,7 @@ def _plan(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         return json.loads((arrays.parent / "result.json").read_bytes()), dict(data)
 
 
+@pytest.mark.slow
 def test_the_speaker_changes_within_a_shot(conversation: Path, weights: Path, yunet_file: Path, tmp_path: Path) -> None:
     """Without any lip-sync expert the man is dubbed while he speaks, then the woman; in chunks as in the whole."""
     row = {"id": "two", "video": conversation, "audio": conversation, "output": "two.mp4", "faces": "speaking"}

@@ -55,6 +55,7 @@ def _dubbed(folder: Path, shared: Path, clip: str, *settings: str) -> tuple[dict
         return json.loads(result.read_text()), [f.to_ndarray(format="gray") for f in container.decode(video=0)]
 
 
+@pytest.mark.slow
 def test_frames_are_compared_without_an_occluder(tmp_path: Path, shared: Path, yunet_file: Path) -> None:
     """The result names the fallback, and any chunks give the frames and the figures of one."""
     assert yunet_file.is_file()

@@ -283,6 +283,7 @@ def test_other_crops_are_dubbed_too(tmp_path: Path, turned: str) -> None:
         assert columns.max() - columns.min() < 120
 
 
+@pytest.mark.slow
 def test_a_face_parser_keeps_the_invariance(tmp_path: Path) -> None:
     """With a parser (of made-up weights) chunks still give the same frames; where it sees a thing nothing changes."""
     import torch

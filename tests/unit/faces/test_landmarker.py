@@ -179,6 +179,7 @@ def test_files_that_are_no_onnx_are_refused(shared: Path, tmp_path: Path) -> Non
             OnnxLandmarker(detector)
 
 
+@pytest.mark.slow
 def test_heat_maps_are_read_as_the_package_reads_them() -> None:
     """The maximum, a quarter of a cell towards its larger neighbours, in pixels of the image."""
     face_alignment = pytest.importorskip("face_alignment.utils", reason="extra s3fd is not installed")

@@ -125,6 +125,7 @@ def test_few_files_are_open_at_a_time(tmp_path: Path) -> None:
     assert most <= 12  # a block has 8 seconds
 
 
+@pytest.mark.slow
 def test_an_hour_takes_no_memory(tmp_path: Path) -> None:
     """Sounds are added block by block."""
     one = _tone(tmp_path / "one.wav", 2.0, rate_hz=8000)

@@ -42,6 +42,7 @@ def test_upscalers_give_the_reference_numbers(tmp_path: Path, name: str) -> None
     assert np.abs(ours - reference).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_gfpgan_gives_the_reference_numbers(gfpgan: Path) -> None:
     """Seeded GFPGANv1Clean weights give what the original gives with its stored noise: RGB, twice the same."""
     model = load_image_model(gfpgan)
@@ -130,6 +131,7 @@ def test_codeformer_names_its_extra(tmp_path: Path) -> None:
         load_image_model(tmp_path / "c.pth")
 
 
+@pytest.mark.slow
 def test_nothing_needs_the_reference_packages() -> None:
     """Loading a restorer imports none of gfpgan, realesrgan and basicsr, which break with a current torchvision."""
     code = (

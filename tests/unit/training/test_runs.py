@@ -128,6 +128,7 @@ def test_any_width_that_is_trained_can_be_loaded(network: str, width: float, tmp
     assert all(torch.equal(value, loaded[key]) for key, value in made.items())
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_all_losses_is_the_same_run(begun_expert: Path, prepared: Path, tmp_path: Path) -> None:
     """A stop evaluates too, which must not switch the sync loss on earlier than in an unbroken run."""
     more = {
