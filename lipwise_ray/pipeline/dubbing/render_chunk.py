@@ -13,6 +13,7 @@ import numpy as np
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.faces.landmarker import FaceLandmarker
+from lipwise_ray.lipsync.compositor import Compositor
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.light import Lights
 from lipwise_ray.lipsync.model import LipSync, Passthrough
@@ -180,6 +181,7 @@ def render_chunk(
     upscaler: ModelFaces | None,
     planes: Planes,
     lights: Lights,
+    compositor: Compositor,
     target: Path,
     attempt: str,
     threads: ThreadBudget,
@@ -204,6 +206,7 @@ def render_chunk(
         upscaler: Enlarges finished frames; None keeps their size.
         planes: Reads faces from frames and lays them over.
         lights: Matches the light of new faces.
+        compositor: Works on images of restored faces.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
         threads: Of the decoder and the encoder.
@@ -232,6 +235,7 @@ def render_chunk(
         compares=occluder is None and has_occlusion(settings),
         planes=planes,
         lights=lights,
+        compositor=compositor,
     )
     # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
     around = renderer.around if lipsync is not None else 0

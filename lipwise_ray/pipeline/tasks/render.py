@@ -48,6 +48,7 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             upscaler=models.of(UPSCALER, request),
             planes=models.planes.planes,
             lights=models.planes.lights,
+            compositor=models.planes.compositor,
             target=temporary,
             attempt=uuid.uuid4().hex[:12],
             threads=context.threads,
