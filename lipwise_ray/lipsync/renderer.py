@@ -18,7 +18,7 @@ from lipwise_ray.lipsync.fading import FilmedPart, copied
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
 from lipwise_ray.lipsync.light import HostLights, Lights
-from lipwise_ray.lipsync.measures import LaidFace, Measures
+from lipwise_ray.lipsync.measures import FaceLuma, LaidFace, Measures
 from lipwise_ray.lipsync.model import new_faces
 from lipwise_ray.lipsync.neighbours import with_neighbours
 from lipwise_ray.lipsync.occlusion import OCCLUSION_RADIUS, Occlusion, Occlusions
@@ -102,7 +102,7 @@ class Renderer:
         self._quantize_8bit = quantize_8bit
         is_masked = blend.mask != "box"
         self._occlusions = Occlusions(
-            canvas, blend.kernel, maskers if is_masked else (), compares=compares and is_masked
+            canvas, blend.kernel, maskers if is_masked else (), compares=compares and is_masked, planes=self._planes
         )
         self._jaws = Jaws(landmarker, canvas, blend.kernel) if blend.mask == "face" else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
@@ -265,6 +265,7 @@ class Renderer:
 
     def _composed(self, items: Iterator[FrameDraft]) -> Iterator[VideoFrame]:
         size, measures = self._planes.faces_a_call, self.measures
+        seen: list[tuple[LaidFace, FaceLuma, FaceLuma]] = []
         for group in in_groups(items, lambda item: item.faces, size, self._waiting(size)):
             begin = time.perf_counter()
             for item in group:
@@ -275,10 +276,14 @@ class Renderer:
             # Of one frame one after the other: a face's surroundings are those that the ones before it have left.
             for number in range(max(len(item.faces) for item in group)):
                 self._lay([(item.job, item.faces[number]) for item in group if number < len(item.faces)])
-            for face, before, after in zip(faces, filmed, measures.seen(faces), strict=True):
-                measures.add(face, before, after)
+            # What the last group's faces look like has come from the device by now: nothing waits for it.
+            before, seen = seen, list(zip(faces, filmed, measures.seen(faces), strict=True))
+            for one in before:
+                measures.add(*one)
             self.times.composite.add(time.perf_counter() - begin)
             yield from (item.job.frame for item in group)
+        for one in seen:
+            measures.add(*one)
 
     def _lay(self, faces: Sequence[tuple[FrameJob, FaceDraft]]) -> None:
         """Lay new faces over the old ones, and restored ones over those; each face is in a frame of its own."""
