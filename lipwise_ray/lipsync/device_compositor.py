@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lipwise_ray.lipsync.compositor import ImageLayer
     from lipwise_ray.media.planes import FaceImage
-    from lipwise_ray.values import F32Array, I64Array
+    from lipwise_ray.values import F32Array, F64Array, I64Array
 
 _DEVIATIONS = 4
 """Standard deviations at which OpenCV ends a Gaussian."""
@@ -198,6 +198,6 @@ def _linear(size: int, count: int) -> _Taps:
     return _Taps(np.clip(numbers, 0, size - 1), np.stack([1 - after, after], axis=1))
 
 
-def _between(size: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _between(size: int, count: int) -> F64Array:
     """Return the places of so many pixels among `size` ones over the same length."""
-    return (np.arange(count) + 0.5) * (size / count) - 0.5
+    return np.asarray((np.arange(count) + 0.5) * (size / count) - 0.5, np.float64)
