@@ -145,7 +145,7 @@ class _OnDevice:
         return [face for some in self._made(gathered, len(faces), kept) for face in some]
 
     def _made(self, given: Callable[[int, int], Tensor], total: int, taken: Callable[[Tensor], Made]) -> list[Made]:
-        """Return what is taken of the results of some faces, batch by batch.
+        """Return the results of the network for some faces, batch by batch, as `taken` makes them.
 
         Args:
             given: Returns faces from one number to before another, on the device, shape (B, S, S, 3).

@@ -65,7 +65,8 @@ def _steadied(
 ) -> list[F32Array]:
     """Faces as they are with those around: none, some on one side, and all of seven frames."""
     small, large = sides
-    faces = [HostImage(_image(large, 5) * np.float32(1 - 0.004 * n) + np.float32(0.004 * n) * _image(large, n)) for n in range(7)]
+    own = _image(large, 5)
+    faces = [HostImage(own + np.float32(0.004 * number) * (_image(large, number) - own)) for number in range(7)]
     details = compositor.detail(compositor.luma(faces), small)
     around = [[0], [-2, -1, 0], [0, 1], [-3, -2, -1, 0, 1, 2, 3]]
     near = [[(distance, details[3 + distance]) for distance in around[number]] for number in numbers]
