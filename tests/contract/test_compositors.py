@@ -66,7 +66,8 @@ def _steadied(
     """Faces as they are with those around: none, some on one side, and all of seven frames."""
     small, large = sides
     own = _image(large, 5)
-    faces = [HostImage(own + np.float32(0.004 * number) * (_image(large, number) - own)) for number in range(7)]
+    mixed = [own + 0.004 * number * (_image(large, number) - own) for number in range(7)]
+    faces = [HostImage(np.asarray(image, np.float32)) for image in mixed]
     details = compositor.detail(compositor.luma(faces), small)
     around = [[0], [-2, -1, 0], [0, 1], [-3, -2, -1, 0, 1, 2, 3]]
     near = [[(distance, details[3 + distance]) for distance in around[number]] for number in numbers]
