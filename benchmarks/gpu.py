@@ -84,6 +84,7 @@ def agreement(arguments: dict[str, Any]) -> str:
     """Render seeded frames by both implementations; say how far apart they are, and that nothing else was touched."""
     import torch
 
+    from lipwise_ray.lipsync.device_compositor import DeviceCompositor
     from lipwise_ray.lipsync.device_light import DeviceLights
     from lipwise_ray.lipsync.device_planes import DevicePlanes
     from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
@@ -113,7 +114,10 @@ def agreement(arguments: dict[str, Any]) -> str:
         renderer = Renderer(network, canvas, blend, **where)
         return [[plane_array(frame, plane).copy() for plane in range(3)] for frame in renderer.render(jobs)]
 
-    both = rendered(), rendered(planes=DevicePlanes(device), lights=DeviceLights(device))
+    both = (
+        rendered(),
+        rendered(planes=DevicePlanes(device), lights=DeviceLights(device), compositor=DeviceCompositor(device)),
+    )
     apart = touched = 0
     for number, pair in enumerate(zip(*both, strict=True)):
         for plane, (one, other) in enumerate(zip(*pair, strict=True)):

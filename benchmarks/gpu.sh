@@ -8,7 +8,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 PYTHON=${PYTHON:-python}
-TESTS="tests/integration/test_gpu.py tests/contract/test_planes.py tests/contract/test_lights.py
+TESTS="tests/integration/test_gpu.py tests/contract/test_planes.py tests/contract/test_lights.py tests/contract/test_compositors.py
        tests/unit/nets/test_fixed_call.py"
 collect=
 case " $* " in *" --quick "*) collect=--collect-only ;; esac

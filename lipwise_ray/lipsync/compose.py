@@ -51,8 +51,9 @@ _SYMMETRIC = [0, 1, 2, 1, 3, 4, 2, 4, 5]
 _REWEIGHTINGS = 4
 _TO_DEVIATION, _LEAST_DEVIATION = 1.4826, 0.5 / 255
 _SOME = 0.1
-_COARSE_PX = 64
 _TUKEY = 4.685  # standard deviations, for 95 % efficiency on normal errors
+COARSE_PX, COARSE_BLUR_PX = 64, 64 / 20
+"""Side of the small images in which colours of faces are compared, and the deviation of the blur there."""
 
 
 def paste_mask(size_px: int, feather: float) -> F32Array:
@@ -322,10 +323,8 @@ def with_colours_of(restored: F32Array, given: F32Array) -> F32Array:
         restored: BGR in [0, 1], shape (S, S, 3).
         given: The same.
     """
-    was, became = (
-        cv2.resize(face, (_COARSE_PX, _COARSE_PX), interpolation=cv2.INTER_AREA) for face in (given, restored)
-    )
-    soft = cv2.GaussianBlur(was - became, (0, 0), _COARSE_PX / 20, borderType=cv2.BORDER_REPLICATE)
+    was, became = (cv2.resize(face, (COARSE_PX, COARSE_PX), interpolation=cv2.INTER_AREA) for face in (given, restored))
+    soft = cv2.GaussianBlur(was - became, (0, 0), COARSE_BLUR_PX, borderType=cv2.BORDER_REPLICATE)
     coarse = cv2.resize(soft, restored.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     coarse += restored
     return np.asarray(np.clip(coarse, 0, 1, out=coarse), np.float32)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from lipwise_ray.values import F32Array, F64Array, I64Array
 
 _A = -0.75
-_AROUND = (-1, 0, 1, 2)
+AROUND = (-1, 0, 1, 2)
+"""Samples around a place that the cubic kernel weights, from the one before it on."""
+
 _16_BIT = 0xFFFF
 
 
@@ -122,12 +124,12 @@ def cubic(source: Rectangles, at_x: Tensor, at_y: Tensor) -> Tensor:
         at_x: Columns, shape (B, H, W), float64.
         at_y: Rows.
     """
-    x, weights_x = _split(at_x)
-    y, weights_y = _split(at_y)
+    x, weights_x = cubic_weights(at_x)
+    y, weights_y = cubic_weights(at_y)
     total = torch.zeros_like(weights_x[0])
-    for row, weight_y in zip(_AROUND, weights_y, strict=True):
+    for row, weight_y in zip(AROUND, weights_y, strict=True):
         line = torch.zeros_like(total)
-        for beside, weight_x in zip(_AROUND, weights_x, strict=True):
+        for beside, weight_x in zip(AROUND, weights_x, strict=True):
             line += weight_x * source.at(x + beside, y + row)
         total += weight_y * line
     return total
@@ -208,7 +210,7 @@ def _stacked(parts: Sequence[Averages], device: torch.device) -> tuple[Tensor, T
     return tuple(torch.from_numpy(one).to(device, non_blocking=True) for one in (firsts, stacked))  # type: ignore[return-value]  # two
 
 
-def _split(at: Tensor) -> tuple[Tensor, list[Tensor]]:
+def cubic_weights(at: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return the sample before each place, and the weights of the four around it."""
     whole = torch.floor(at)
     after = (at - whole).to(torch.float32)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import Jaw
-from lipwise_ray.lipsync.restoration import Patch, PatchPlace, RestorerInput
+from lipwise_ray.lipsync.restoration import PatchPlace, RestoredFace, RestorerInput
 from lipwise_ray.lipsync.steadying import Sample
 from lipwise_ray.media.planes import FaceImage
 from lipwise_ray.values import F32Array, F64Array
@@ -28,7 +28,8 @@ class FaceDraft:
     ``mask`` is its opacity over the frame, None where it overwrites the crop; ``outline`` is the mask before things in
     front of the face are left out of it, and ``free`` is 0 where there are some, None without any; ``shift`` is the
     shift of its light, ``light`` the same smoothed over the frames around; ``restorer_input`` and ``restored`` are a
-    restorer's input and output, ``sample`` what the frames around know of that, ``share`` how much of it is shown.
+    restorer's input and output, ``sample`` what the frames around know of that, ``around`` the samples there by their
+    distance in frames, and ``over`` the restored image that goes over the new one, with its place.
     ``crop`` and ``new`` stay where they were made; who needs their pixels in this machine's memory
     asks for them.
     """
@@ -45,9 +46,10 @@ class FaceDraft:
     jaw: Jaw | None = None
     shift: F32Array | None = None
     restorer_input: RestorerInput | None = None
-    restored: F32Array | None = None
+    restored: RestoredFace | None = None
     sample: Sample | None = None
-    share: float | None = None
+    around: list[tuple[int, Sample]] = field(default_factory=list[tuple[int, Sample]])
+    over: tuple[FaceImage, PatchPlace] | None = None
     light: F32Array | None = None
     _sparse: F32Array | None = None
 
@@ -65,11 +67,6 @@ class FaceDraft:
             free: 0 where they are, 1 on the face, shape (S, S).
         """
         self.free = free if self.free is None else np.minimum(self.free, free)
-
-    @property
-    def patch(self) -> Patch:
-        """The new face, unrestored, with its place in the frame."""
-        return Patch(self.new.host(), self.mask, self.to_shown)
 
     @property
     def place(self) -> PatchPlace:

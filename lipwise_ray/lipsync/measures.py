@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,10 +80,15 @@ class Measures:
     def seen(self, faces: Sequence[LaidFace]) -> list[FaceLuma]:
         """Return faces as they are in their frames now: as they were filmed, or with the new ones over them."""
         small = self._planes.read_luma(self._canvas, [face.view(SIDE_PX) for face in faces], SIDE_PX)
-        full = [
-            self._planes.read_luma(self._canvas, [face.view(side)], side)[0] if (side := face.sharpness_px) else None
-            for face in faces
-        ]
+        full: list[FaceImage | None] = [None] * len(faces)
+        of_side: defaultdict[int, list[int]] = defaultdict(list)
+        for number, face in enumerate(faces):
+            of_side[face.sharpness_px].append(number)
+        for side, numbers in of_side.items():
+            if side:
+                views = [faces[number].view(side) for number in numbers]
+                for number, luma in zip(numbers, self._planes.read_luma(self._canvas, views, side), strict=True):
+                    full[number] = luma
         return [FaceLuma(*both) for both in zip(small, full, strict=True)]
 
     def add(self, face: LaidFace, filmed: FaceLuma, dubbed: FaceLuma) -> None:

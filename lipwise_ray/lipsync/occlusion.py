@@ -16,7 +16,8 @@ from lipwise_ray.lipsync.covered import REACH, STEP, VIEW_PX, FilmedFace, covere
 from lipwise_ray.lipsync.drafts import FaceDraft, FrameDraft
 from lipwise_ray.lipsync.neighbours import with_neighbours
 from lipwise_ray.lipsync.occluder import FaceMasker
-from lipwise_ray.media.region import Canvas, Kernel, pixel_map, read_region
+from lipwise_ray.media.planes import Planes, View
+from lipwise_ray.media.region import Canvas, Kernel, pixel_map
 from lipwise_ray.values import F32Array, F64Array
 
 _SMOOTH = 1
@@ -60,13 +61,17 @@ class Occlusions:
         kernel: How they are resampled.
         maskers: Networks that tell faces from the rest; where several do, the smallest opacity counts.
         compares: Compare faces with those in the frames around.
+        planes: Reads the faces that networks see.
     """
 
-    def __init__(self, canvas: Canvas, kernel: Kernel, maskers: Sequence[FaceMasker], *, compares: bool) -> None:
+    def __init__(
+        self, canvas: Canvas, kernel: Kernel, maskers: Sequence[FaceMasker], *, compares: bool, planes: Planes
+    ) -> None:
         self._canvas = canvas
         self._kernel: Kernel = kernel
         self._maskers = maskers
         self._compares = compares
+        self._planes = planes
         self.found = Occlusion()
         """Of the frames that are shown."""
 
@@ -140,8 +145,9 @@ class Occlusions:
             begin = time.perf_counter()
             faces = np.zeros((size, side, side, 3), np.float32)
             places = [aligned_to_shown(face.target.landmarks, side, self._canvas.aspect) for face in batch]
-            for number, (face, to_shown) in enumerate(zip(batch, places, strict=True)):
-                faces[number] = read_region(face.job.frame, self._canvas, to_shown, side, kernel=self._kernel)
+            views = [View(face.job.frame, to_shown) for face, to_shown in zip(batch, places, strict=True)]
+            for number, crop in enumerate(self._planes.read(self._canvas, views, side, kernel=self._kernel)):
+                faces[number] = crop.host()
             for face, to_shown, free in zip(batch, places, masker(faces), strict=False):
                 face.leave_out(_warped(free, to_shown, face, cv2.BORDER_REPLICATE))
             stage.add(time.perf_counter() - begin)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import av
 import cv2
 import numpy as np
 
+from lipwise_ray.lipsync.compositor import Compositor, HostCompositor
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.light import HostLights, Lights
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.renderer import Renderer
+from lipwise_ray.lipsync.restore import Space
 from lipwise_ray.media.pixels import plane_array, working_format
 from lipwise_ray.media.planes import HostPlanes, Planes
 from lipwise_ray.media.region import Canvas
@@ -22,18 +25,23 @@ _SIZE = Size(320, 240)
 _FORMATS = ("yuv420p", "yuv422p10le")
 _SIDES_PX = (50, 130, 210)
 _CROP_PX = 64
+_SMOOTH = 0.5
 _BLEND = Blend("soft", 0.1, "cubic", match_light=True, linear_light=True, grain=True, align=True)
 _MOST_LEVELS = 1
 _CONTRAST, _CAST = 0.8, (0.12, 0.08, 0.05)
 
 
+Implementations: TypeAlias = tuple[Planes, Lights, Compositor]
+
+
 @dataclass(frozen=True, slots=True)
 class PlanesChoice:
-    """Planes and lights that are used, and why.
+    """Implementations that are used, and why.
 
     Attributes:
         planes: The device's, or OpenCV's where those are of no use.
         lights: The device's, or numpy's.
+        compositor: The device's, or OpenCV's.
         is_device: True for the device's.
         reason: Says in a sentence what was found.
         is_fallback: True where there is a device, and its planes are of no use.
@@ -41,6 +49,7 @@ class PlanesChoice:
 
     planes: Planes
     lights: Lights
+    compositor: Compositor
     is_device: bool
     reason: str
     is_fallback: bool = False
@@ -58,26 +67,29 @@ def planes_for(device: str) -> PlanesChoice:
         device: ``cpu`` or ``cuda``.
     """
     if not device.startswith("cuda"):
-        return PlanesChoice(
-            HostPlanes(), HostLights(), is_device=False, reason="faces are cropped on the CPU: there is no GPU"
-        )
+        return PlanesChoice(*_host(), is_device=False, reason="faces are cropped on the CPU: there is no GPU")
 
-    def make() -> tuple[Planes, Lights]:
+    def make() -> Implementations:
+        from lipwise_ray.lipsync.device_compositor import DeviceCompositor
         from lipwise_ray.lipsync.device_light import DeviceLights
         from lipwise_ray.lipsync.device_planes import DevicePlanes
 
-        return DevicePlanes(device), DeviceLights(device)
+        return DevicePlanes(device), DeviceLights(device), DeviceCompositor(device)
 
     return choose_planes(make)
 
 
-def choose_planes(make: Callable[[], tuple[Planes, Lights]]) -> PlanesChoice:
+def _host() -> Implementations:
+    return HostPlanes(), HostLights(), HostCompositor()
+
+
+def choose_planes(make: Callable[[], Implementations]) -> PlanesChoice:
     """Return a device's planes if they render seeded frames as OpenCV does, to a level; else OpenCV's.
 
     Args:
         make: Makes the device's.
     """
-    host = HostPlanes(), HostLights()
+    host = _host()
     try:
         made = make()
         levels = max(_most_levels(made, host, name) for name in _FORMATS)
@@ -102,7 +114,19 @@ class _Dimmed(Passthrough):
         return np.asarray(_CONTRAST * faces_bgr + np.array(_CAST, np.float32), np.float32)
 
 
-def _most_levels(one: tuple[Planes, Lights], other: tuple[Planes, Lights], name: str) -> int:
+class _Contrasting:
+    """A restorer that doubles the size and the contrast of aligned faces."""
+
+    size_px, scale, batch_faces = 96, 2, len(_SIDES_PX)
+    space: Space = "aligned"
+
+    def __call__(self, faces_bgr: F32Array) -> F32Array:
+        """Return the faces."""
+        large = faces_bgr.repeat(self.scale, axis=1).repeat(self.scale, axis=2)
+        return np.asarray(np.clip(0.5 + 1.3 * (large - 0.5), 0, 1), np.float32)
+
+
+def _most_levels(one: Implementations, other: Implementations, name: str) -> int:
     """Return the most levels of 8 bits by which frames differ that the two have rendered."""
     canvas = Canvas(_SIZE, working_format(name), ColorTags(matrix=6))
     unit = 1 << (canvas.format.bits - 8)
@@ -112,9 +136,18 @@ def _most_levels(one: tuple[Planes, Lights], other: tuple[Planes, Lights], name:
     return -(-most // unit)
 
 
-def _rendered(planes: Planes, lights: Lights, canvas: Canvas) -> list[list[PixelArray]]:
-    network = _Dimmed(_CROP_PX, len(_SIDES_PX))
-    renderer = Renderer(network, canvas, _BLEND, planes=planes, lights=lights)
+def _rendered(planes: Planes, lights: Lights, compositor: Compositor, canvas: Canvas) -> list[list[PixelArray]]:
+    network, restorer = _Dimmed(_CROP_PX, len(_SIDES_PX)), _Contrasting()
+    renderer = Renderer(
+        network,
+        canvas,
+        _BLEND,
+        restorer=restorer,
+        smooth=_SMOOTH,
+        planes=planes,
+        lights=lights,
+        compositor=compositor,
+    )
     return [
         [plane_array(frame, plane).copy() for plane in range(canvas.format.planes)]
         for frame in renderer.render(_jobs(canvas))

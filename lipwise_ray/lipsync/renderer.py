@@ -12,21 +12,23 @@ import numpy as np
 from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, in_groups, timed
 from lipwise_ray.lipsync.compose import jaw_mask, paste_mask
+from lipwise_ray.lipsync.compositor import Compositor, HostCompositor
 from lipwise_ray.lipsync.drafts import LIGHT_RADIUS, FaceDraft, FrameDraft, same_face
 from lipwise_ray.lipsync.fading import FilmedPart, copied
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
 from lipwise_ray.lipsync.light import HostLights, Lights
-from lipwise_ray.lipsync.measures import LaidFace, Measures
+from lipwise_ray.lipsync.measures import FaceLuma, LaidFace, Measures
 from lipwise_ray.lipsync.model import new_faces
 from lipwise_ray.lipsync.neighbours import with_neighbours
 from lipwise_ray.lipsync.occlusion import OCCLUSION_RADIUS, Occlusion, Occlusions
 from lipwise_ray.lipsync.relighting import Relighting
 from lipwise_ray.lipsync.restoration import Patch, Restoration
+from lipwise_ray.lipsync.restoring import Restoring
 from lipwise_ray.lipsync.steadying import Strength
 from lipwise_ray.media.grain import Grain
 from lipwise_ray.media.pixels import sample_bytes
-from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes, Planes, View
+from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes, View
 from lipwise_ray.media.region import Canvas, box_to_shown
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class Renderer:
         compares: Faces are compared with those in the `OCCLUSION_RADIUS` frames around, for such things.
         planes: Reads faces from frames and lays them over; OpenCV if left out.
         lights: Matches the light of new faces; numpy if left out.
+        compositor: Works on images of restored faces; OpenCV if left out.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Renderer:
         compares: bool = False,
         planes: Planes | None = None,
         lights: Lights | None = None,
+        compositor: Compositor | None = None,
     ) -> None:
         self._lipsync = lipsync
         self._canvas = canvas
@@ -98,17 +102,27 @@ class Renderer:
         self._quantize_8bit = quantize_8bit
         is_masked = blend.mask != "box"
         self._occlusions = Occlusions(
-            canvas, blend.kernel, maskers if is_masked else (), compares=compares and is_masked
-        )
-        self._restoration = (
-            Restoration(restorer, canvas, blend.kernel, strength, smooth, min_restored_px) if restorer else None
+            canvas, blend.kernel, maskers if is_masked else (), compares=compares and is_masked, planes=self._planes
         )
         self._jaws = Jaws(landmarker, canvas, blend.kernel) if blend.mask == "face" else None
         self._rim = None if blend.mask == "box" else paste_mask(lipsync.size_px, blend.feather)
         self.times = StageTimes()
         self.measures = Measures(canvas, self._planes)
         self._relighting = Relighting(lights or HostLights(), self.times.composite, self._waiting)
-        self._restored_around = self._restoration.radius if self._restoration else 0
+        self._restoring: Restoring | None = None
+        if restorer is not None:
+            restoration = Restoration(
+                restorer,
+                canvas,
+                blend.kernel,
+                strength,
+                smooth,
+                min_restored_px,
+                planes=self._planes,
+                compositor=compositor or HostCompositor(),
+            )
+            self._restoring = Restoring(restoration, self.times.restore, self.times.composite, self._waiting)
+        self._restored_around = self._restoring.radius if self._restoring else 0
         lit_around = LIGHT_RADIUS if blend.match_light and is_masked else 0
         self._rendered_around = self._restored_around + lit_around + (JAW_RADIUS if self._jaws else 0)
         self.around = self._rendered_around + (OCCLUSION_RADIUS if compares and is_masked else 0)
@@ -126,22 +140,19 @@ class Renderer:
         """
         depth = min(self._lipsync.batch_faces, max(2, self._frames_in(_QUEUE_BYTES)))
         with Background(lambda: self._cropped(timed(jobs, self.times.decode)), depth) as cropped:
-            restoration = self._restoration
-            if restoration is None:
+            restoring = self._restoring
+            if restoring is None:
                 with (
                     Background(lambda: self._dubbed(iter(cropped)), depth) as dubbed,
                     Background(lambda: self._composed(iter(dubbed)), depth) as composed,
                 ):
                     yield from composed
                 return
-            # Less than a batch ahead, the network would wait for its next one.
-            ahead = max(2, min(restoration.batch_faces, _QUEUE_BYTES // restoration.face_bytes))
+            ahead = restoring.most_ahead(_QUEUE_BYTES)
             with (
-                Background(
-                    lambda: self._with_restorer_input(self._dubbed(iter(cropped)), restoration), ahead
-                ) as inputs,
-                Background(lambda: self._restored(iter(inputs), restoration), ahead) as restored,
-                Background(lambda: self._composed(self._steadied(iter(restored), restoration)), 2) as composed,
+                Background(lambda: restoring.with_inputs(self._dubbed(iter(cropped))), ahead) as inputs,
+                Background(lambda: restoring.restored(iter(inputs)), ahead) as restored,
+                Background(lambda: self._composed(restoring.finished(iter(restored))), 2) as composed,
             ):
                 yield from composed
 
@@ -250,57 +261,11 @@ class Renderer:
             face.new = image
         self.times.network.add(time.perf_counter() - begin)
 
-    # restorer and composite -----------------------------------------------------------------------------
-
-    def _with_restorer_input(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
-        for item in items:
-            begin = time.perf_counter()
-            for face in item.faces:
-                if restoration.is_seen(face.place):
-                    face.restorer_input = restoration.input_patch(item.job.frame, face.patch, face.target.landmarks)
-            self.times.composite.add(time.perf_counter() - begin)
-            yield item
-
-    def _restored(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
-        def run(batch: list[FaceDraft]) -> None:
-            begin = time.perf_counter()
-            patches = [face.restorer_input for face in batch if face.restorer_input is not None]
-            for face, image in zip(batch, restoration(patches), strict=True):
-                face.restored = image
-            self.times.restore.add(time.perf_counter() - begin)
-
-        size = restoration.batch_faces
-        return in_batches(items, FrameDraft.to_restore, run, size=size, most_waiting=self._waiting(size))
-
-    def _steadied(self, items: Iterator[FrameDraft], restoration: Restoration) -> Iterator[FrameDraft]:
-        """Yield the items to show, their restored faces matched to the original ones and to the frames around."""
-        if not restoration.radius:
-            yield from items
-            return
-
-        def sampled() -> Iterator[FrameDraft]:
-            for item in items:
-                begin = time.perf_counter()
-                for face in item.faces:
-                    if face.restorer_input is not None and face.restored is not None:
-                        face.sample = restoration.sample(face.restorer_input, face.restored)
-                self.times.composite.add(time.perf_counter() - begin)
-                yield item
-
-        for item, near in with_neighbours(sampled(), restoration.radius):
-            if item.job.outside:
-                continue
-            begin = time.perf_counter()
-            for face in item.faces:
-                same = same_face(face, near, restoration.radius)
-                around = [(distance, other.sample) for distance, other in same if other.sample is not None]
-                if face.restored is not None:
-                    face.restored, face.share = restoration.steadied(face.restored, around)
-            self.times.composite.add(time.perf_counter() - begin)
-            yield item
+    # composite ---------------------------------------------------------------------------------------
 
     def _composed(self, items: Iterator[FrameDraft]) -> Iterator[VideoFrame]:
         size, measures = self._planes.faces_a_call, self.measures
+        seen: list[tuple[LaidFace, FaceLuma, FaceLuma]] = []
         for group in in_groups(items, lambda item: item.faces, size, self._waiting(size)):
             begin = time.perf_counter()
             for item in group:
@@ -311,10 +276,14 @@ class Renderer:
             # Of one frame one after the other: a face's surroundings are those that the ones before it have left.
             for number in range(max(len(item.faces) for item in group)):
                 self._lay([(item.job, item.faces[number]) for item in group if number < len(item.faces)])
-            for face, before, after in zip(faces, filmed, measures.seen(faces), strict=True):
-                measures.add(face, before, after)
+            # What the last group's faces look like has come from the device by now: nothing waits for it.
+            before, seen = seen, list(zip(faces, filmed, measures.seen(faces), strict=True))
+            for one in before:
+                measures.add(*one)
             self.times.composite.add(time.perf_counter() - begin)
             yield from (item.job.frame for item in group)
+        for one in seen:
+            measures.add(*one)
 
     def _lay(self, faces: Sequence[tuple[FrameJob, FaceDraft]]) -> None:
         """Lay new faces over the old ones, and restored ones over those; each face is in a frame of its own."""
@@ -325,11 +294,10 @@ class Renderer:
             noise, opacity = noises.get(number), face.target.opacity
             grain = Grain(job.source, noise) if noise is not None else None
             images, places = [face.new], [face.place]
-            if self._restoration is not None and face.restorer_input is not None and face.restored is not None:
-                patch = self._restoration.output_patch(face.restorer_input, face.restored, face.share)
-                images.append(HostImage(patch.image))
-                places.append(patch.place)
-                face.restorer_input = face.restored = None
+            if face.over is not None:
+                images.append(face.over[0])
+                places.append(face.over[1])
+                face.over = None
             if opacity < 1:
                 filmed.append((opacity, copied(job.frame, self._canvas, places)))
             layers += [

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 
 from lipwise_ray.errors import SettingsError, ran_out_of_memory
 from lipwise_ray.lipsync.align import TEMPLATE_PX
+from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.values import F32Array
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Space = Literal["aligned", "crop"]
 """Input that a restorer was trained on: a face aligned to the template, or the lip-sync network's crop."""
 
+Made = TypeVar("Made")
 _TINY_PX, _UPSCALED_PX = 160, 128
 
 
@@ -53,6 +55,37 @@ class Restorer(Protocol):
         ...
 
 
+@runtime_checkable
+class DeviceRestorer(Restorer, Protocol):
+    """A restorer that takes faces where they are, and leaves the restored ones there."""
+
+    def redrawn(self, faces: Sequence[FaceImage]) -> Sequence[FaceImage]:
+        """Return restored faces; the call is one of `batch_faces`, whatever comes.
+
+        Args:
+            faces: At most `batch_faces`, BGR in [0, 1], shape (size_px, size_px, 3) each.
+        """
+        ...
+
+
+def restored_faces(restorer: Restorer, faces: Sequence[FaceImage]) -> Sequence[FaceImage]:
+    """Return the faces that a restorer makes of others: on their device where it takes them there.
+
+    Args:
+        restorer: The network.
+        faces: At most a batch.
+    """
+    if isinstance(restorer, DeviceRestorer) and not any(isinstance(face, HostImage) for face in faces):
+        return restorer.redrawn(faces)
+    side = restorer.size_px
+    batch = np.zeros((restorer.batch_faces, side, side, 3), np.float32)
+    for place, face in enumerate(faces):
+        batch[place] = face.host()
+    restored = restorer(batch)[: len(faces)]
+    # A face's image goes as soon as it is laid over its frame: large ones must not hold the whole batch.
+    return [HostImage(face.copy() if restorer.scale > 1 else face) for face in restored]
+
+
 class _OnDevice:
     """Runs a network on images; where the device's memory does not suffice, on fewer at a time from then on.
 
@@ -82,28 +115,68 @@ class _OnDevice:
 
     def __call__(self, faces_nhwc: F32Array) -> F32Array:
         """Return the network's results, float32, clipped to [0, 1]."""
-        done: list[F32Array] = []
+
+        def sent(first: int, stop: int) -> Tensor:
+            return self._copies.sent(faces_nhwc[first:stop])
+
+        made = self._made(sent, len(faces_nhwc), lambda part: cast("F32Array", self._copies.downloaded(part)))
+        return np.concatenate(made)
+
+    def redrawn(self, faces: Sequence[FaceImage], *, swaps: bool = False) -> Sequence[FaceImage]:
+        """Return the network's results for images, on its device.
+
+        Args:
+            faces: At most a batch, of one size.
+            swaps: The network's channels come the other way round.
+        """
+        import torch
+
+        from lipwise_ray.lipsync.device_copies import device_images
+
+        def gathered(first: int, stop: int) -> Tensor:
+            part = torch.stack(self._copies.gathered(faces[first:stop]))
+            return part.flip(3) if swaps else part
+
+        def kept(part: Tensor) -> Sequence[FaceImage]:
+            part = part.flip(3) if swaps else part.contiguous()
+            # Each in memory of its own: large ones must not hold the whole batch.
+            return [device_images(face.clone()[None])[0] for face in part]
+
+        return [face for some in self._made(gathered, len(faces), kept) for face in some]
+
+    def _made(self, given: Callable[[int, int], Tensor], total: int, taken: Callable[[Tensor], Made]) -> list[Made]:
+        """Return the results of the network for some faces, batch by batch, as `taken` makes them.
+
+        Args:
+            given: Returns faces from one number to before another, on the device, shape (B, S, S, 3).
+            total: Number of faces.
+            taken: Takes the results of a batch's faces.
+        """
+        done: list[Made] = []
         count = 0
-        while count < len(faces_nhwc):
-            part = faces_nhwc[count : count + self._most]
-            filled = np.concatenate([part, np.zeros_like(part[:1]).repeat(self._most - len(part), axis=0)])
+        while count < total:
+            stop = min(total, count + self._most)
             try:
-                done.append(self._run(filled)[: len(part)])
+                with self._copies.working():
+                    done.append(taken(self._restored(given(count, stop))))
             except (MemoryError, RuntimeError) as error:
                 if not ran_out_of_memory(error) or self._most == 1:
                     raise
                 self._most //= 2
             else:
-                count += len(part)
+                count = stop
                 continue
             self._give_back()  # outside the handler: the error's traceback holds what is to be freed
-        return np.concatenate(done)
+        return done
 
-    def _run(self, faces_nhwc: F32Array) -> F32Array:
-        with self._copies.working():
-            batch = self._copies.sent(faces_nhwc).to(self._dtype)
-            result = self._call(batch.permute(0, 3, 1, 2).contiguous())
-            return cast("F32Array", self._copies.downloaded(result.permute(0, 2, 3, 1).float().clamp(0, 1)))
+    def _restored(self, faces_nhwc: Tensor) -> Tensor:
+        """Return the network's results for at most `_most` faces, float32, clipped to [0, 1]."""
+        import torch
+
+        spare = self._most - len(faces_nhwc)
+        batch = torch.nn.functional.pad(faces_nhwc, (0, 0, 0, 0, 0, 0, 0, spare)).to(self._dtype)
+        result = self._call(batch.permute(0, 3, 1, 2).contiguous())
+        return result[: len(faces_nhwc)].permute(0, 2, 3, 1).float().clamp(0, 1)
 
     def _give_back(self) -> None:
         if self._device.startswith("cuda"):
@@ -141,6 +214,10 @@ class TinyRestorer:
     def __call__(self, faces_bgr: F32Array) -> F32Array:
         """Return sharper faces."""
         return self._run(faces_bgr)
+
+    def redrawn(self, faces: Sequence[FaceImage]) -> Sequence[FaceImage]:
+        """Return sharper faces, on this network's device."""
+        return self._run.redrawn(faces)
 
 
 class ModelFaces:
@@ -184,6 +261,10 @@ class ModelFaces:
         """Return restored faces."""
         return self._run(faces_bgr[..., ::-1])[..., ::-1]
 
+    def redrawn(self, faces: Sequence[FaceImage]) -> Sequence[FaceImage]:
+        """Return restored faces, on this network's device."""
+        return self._run.redrawn(faces, swaps=True)
+
 
 class Chain:
     """A restorer whose results are enlarged by an upscaler."""
@@ -197,6 +278,10 @@ class Chain:
     def __call__(self, faces_bgr: F32Array) -> F32Array:
         """Return restored, enlarged faces."""
         return self._upscaler(self._restorer(faces_bgr))
+
+    def redrawn(self, faces: Sequence[FaceImage]) -> Sequence[FaceImage]:
+        """Return restored, enlarged faces, on the networks' device."""
+        return restored_faces(self._upscaler, restored_faces(self._restorer, faces))
 
 
 def check_restorer(model: ImageModel, where: str) -> ImageModel:

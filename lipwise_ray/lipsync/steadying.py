@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 
 from lipwise_ray.lipsync.sharpness import detail_of
+from lipwise_ray.media.planes import FaceImage, HostImage
 from lipwise_ray.media.region import scale_of
 from lipwise_ray.values import F32Array, F64Array
 
 Strength = float | Literal["auto"]
 """Share of the restored face, or ``auto``: as much as makes the mouth as sharp as the original one."""
 
-_STRENGTH_RADIUS, _DETAIL_RADIUS = 6, 2
+_STRENGTH_RADIUS, DETAIL_RADIUS = 6, 2
 """Frames before and after a face, of the same track, whose sharpness and whose detail count."""
 
 _LEAST_PX = 64
@@ -26,7 +27,8 @@ SHARES = (0.0, 0.25, 0.5, 1.0)
 
 _LEAST_STEP = 0.1
 _DETAIL_SHARE = 0.01
-_STILL_LEVELS = 8.0
+STILL_LEVELS = 8.0
+"""Difference of coarse images from which on a pixel keeps its own detail, but for a third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class Edges:
 class FineDetail:
     """Luma of a restored face, in levels of 255: what is fine in it, and the rest; shape (S, S) each."""
 
-    fine: F32Array
-    coarse: F32Array
+    fine: FaceImage
+    coarse: FaceImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def radius_of(strength: Strength, smooth: float) -> int:
         strength: Share of the restored face.
         smooth: Weight of the frames around in its detail.
     """
-    return _STRENGTH_RADIUS if strength == "auto" else _DETAIL_RADIUS if smooth else 0
+    return _STRENGTH_RADIUS if strength == "auto" else DETAIL_RADIUS if smooth else 0
 
 
 def edges_of(
@@ -119,8 +121,23 @@ def fine_detail(luma: F32Array, side_px: int) -> FineDetail:
     """
     if len(luma) > side_px:
         luma = np.asarray(cv2.resize(luma, (side_px, side_px), interpolation=cv2.INTER_AREA), np.float32)
-    coarse = np.asarray(cv2.GaussianBlur(luma, (0, 0), max(1.0, _DETAIL_SHARE * side_px)), np.float32)
-    return FineDetail(luma - coarse, coarse)
+    coarse = np.asarray(cv2.GaussianBlur(luma, (0, 0), detail_blur_px(side_px)), np.float32)
+    return FineDetail(HostImage(luma - coarse), HostImage(coarse))
+
+
+def detail_blur_px(side_px: int) -> float:
+    """Return the deviation of the blur that takes the fine detail of faces of a side away."""
+    return max(1.0, _DETAIL_SHARE * side_px)
+
+
+def near_weight(distance: int, smooth: float) -> float:
+    """Return the weight of the detail of a frame so many frames away, where nothing moves.
+
+    Args:
+        distance: In frames.
+        smooth: Weight of the frames around, from 0 to 1.
+    """
+    return smooth * (1 - abs(distance) / (DETAIL_RADIUS + 1))
 
 
 def steadied(restored: F32Array, around: Sequence[tuple[int, FineDetail]], smooth: float) -> F32Array:
@@ -135,14 +152,15 @@ def steadied(restored: F32Array, around: Sequence[tuple[int, FineDetail]], smoot
         smooth: Weight of the frames around, from 0 to 1.
     """
     own = next(detail for distance, detail in around if distance == 0)
-    total, weights = own.fine.copy(), np.ones_like(own.fine)
+    fine, coarse = own.fine.host(), own.coarse.host()
+    total, weights = fine.copy(), np.ones_like(fine)
     for distance, other in around:
-        near = smooth * (1 - abs(distance) / (_DETAIL_RADIUS + 1))
+        near = near_weight(distance, smooth)
         if distance and near > 0:
-            weight = np.float32(near) * np.exp(-(((other.coarse - own.coarse) / np.float32(_STILL_LEVELS)) ** 2))
-            total += weight * other.fine
+            weight = np.float32(near) * np.exp(-(((other.coarse.host() - coarse) / np.float32(STILL_LEVELS)) ** 2))
+            total += weight * other.fine.host()
             weights += weight
-    change = (total / weights - own.fine) / 255
+    change = (total / weights - fine) / 255
     if len(change) < len(restored):
         change = cv2.resize(change, restored.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(restored + np.asarray(change)[..., None], 0, 1), np.float32)

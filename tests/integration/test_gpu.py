@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from lipwise_ray.lipsync.device_copies import DeviceImage, device_images
 from lipwise_ray.lipsync.model import Wav2LipSync
 from lipwise_ray.lipsync.restore import ModelFaces
 from lipwise_ray.lipsync.video_engine import video_engine
@@ -58,6 +59,15 @@ def test_restored_faces_are_those_of_the_cpu(gfpgan: Path, precision: str, most:
     found = role(faces)
     assert np.abs(found - true).max() < most
     assert np.array_equal(found, role(faces))
+
+
+def test_restored_faces_may_stay_on_the_gpu(gfpgan: Path) -> None:
+    """Faces that come from the device and are left there are those that come from this machine's memory, to the bit."""
+    faces = np.ascontiguousarray(seeded_input("face512", (2, 3, 512, 512), 0, 1).transpose(0, 2, 3, 1))
+    role = ModelFaces(load_image_model(gfpgan), device="cuda", precision="float32", batch_faces=2)
+    kept = role.redrawn(device_images(torch.from_numpy(faces).to("cuda")))
+    assert all(isinstance(face, DeviceImage) and face.on_device().is_cuda for face in kept)
+    assert np.array_equal(np.stack([face.host() for face in kept]), role(faces))
 
 
 def test_a_full_gpu_halves_the_batch(gfpgan: Path) -> None:

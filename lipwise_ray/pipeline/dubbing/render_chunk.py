@@ -14,6 +14,7 @@ import numpy as np
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.faces.landmarker import FaceLandmarker
+from lipwise_ray.lipsync.compositor import Compositor
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.light import Lights
 from lipwise_ray.lipsync.model import LipSync, Passthrough
@@ -183,6 +184,7 @@ def render_chunk(
     upscaler: ModelFaces | None,
     planes: Planes,
     lights: Lights,
+    compositor: Compositor,
     engine: HardwareFrames | None,
     target: Path,
     attempt: str,
@@ -209,6 +211,7 @@ def render_chunk(
         upscaler: Enlarges finished frames; None keeps their size.
         planes: Reads faces from frames and lays them over.
         lights: Matches the light of new faces.
+        compositor: Works on images of restored faces.
         engine: The video engine of the worker's GPU; None for none.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
@@ -239,6 +242,7 @@ def render_chunk(
         compares=occluder is None and has_occlusion(settings),
         planes=planes,
         lights=lights,
+        compositor=compositor,
     )
     # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
     around = renderer.around if lipsync is not None else 0

@@ -75,7 +75,7 @@ class Models:
 
     @property
     def planes(self) -> PlanesChoice:
-        """The planes and lights of this worker: its GPU's, once these were seen to agree with the CPU's."""
+        """The planes, lights and compositor of this worker: its GPU's, once these were seen to agree with the CPU's."""
         if self._known_planes is None:
             self._known_planes = planes_for(self._host.device)
         return self._known_planes

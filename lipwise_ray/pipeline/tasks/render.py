@@ -49,6 +49,7 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             upscaler=models.of(UPSCALER, request),
             planes=models.planes.planes,
             lights=models.planes.lights,
+            compositor=models.planes.compositor,
             engine=None if is_filmed else models.video_engine,
             target=temporary,
             attempt=uuid.uuid4().hex[:12],

@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from lipwise_ray.lipsync.compositor import HostCompositor
+from lipwise_ray.lipsync.device_compositor import DeviceCompositor
+from lipwise_ray.lipsync.device_copies import device_images
 from lipwise_ray.lipsync.device_light import DeviceLights
 from lipwise_ray.lipsync.device_planes import DevicePlanes
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
-from lipwise_ray.lipsync.light import HostLights, Lights
+from lipwise_ray.lipsync.light import HostLights
 from lipwise_ray.lipsync.model import Passthrough
-from lipwise_ray.lipsync.planes_check import choose_planes, planes_for
+from lipwise_ray.lipsync.planes_check import Implementations, choose_planes, planes_for
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.media.pixels import planar_format, plane_array
-from lipwise_ray.media.planes import FaceLayer, HostPlanes, Planes
+from lipwise_ray.media.planes import FaceLayer, HostImage, HostPlanes
 from lipwise_ray.media.region import Canvas
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
@@ -48,6 +52,21 @@ class Twice:
         return faces_bgr.repeat(2, axis=1).repeat(2, axis=2)
 
 
+class Striped:
+    """A restorer of aligned faces that draws stripes, on the device that it is given."""
+
+    size_px, scale, batch_faces, space = 128, 1, 4, "aligned"
+
+    def __call__(self, faces_bgr: Any) -> Any:
+        made = np.asarray(faces_bgr, np.float32).copy()
+        made[:, ::3] *= 0.8
+        return made
+
+    def redrawn(self, faces: Any) -> Any:
+        whole = torch.from_numpy(self(np.stack([face.host() for face in faces])))
+        return device_images(whole)
+
+
 def _jobs(boxes: Any) -> Iterator[FrameJob]:
     points = np.array([[20, 22], [40, 22], [30, 35], [22, 46], [38, 46]], np.float32)
     for number in range(11):
@@ -56,17 +75,29 @@ def _jobs(boxes: Any) -> Iterator[FrameJob]:
         yield FrameJob(draw_frame(SPEC, number), tuple(faces), source=number, number=number)
 
 
-def _rendered(planes: Planes, lights: Lights, *, restorer: Any = None, blend: Blend = FULL) -> list[list[Any]]:
-    renderer = Renderer(Softer(64, 4), CANVAS, blend, restorer=restorer, planes=planes, lights=lights)
+def _rendered(used: Implementations, **rules: Any) -> list[list[Any]]:
+    names = dict(zip(("planes", "lights", "compositor"), used, strict=True))
+    renderer = Renderer(Softer(64, 4), CANVAS, **{"blend": FULL, **rules}, **names)
     return [[plane_array(frame, plane).copy() for plane in range(3)] for frame in renderer.render(_jobs(BOXES))]
 
 
-@pytest.mark.parametrize("restorer", [None, Twice()])
+@pytest.mark.parametrize(
+    "restored",
+    [
+        {},
+        {"restorer": Twice()},
+        {"restorer": Twice(), "smooth": 0.8},
+        {"restorer": Striped(), "smooth": 0.5, "strength": "auto"},
+    ],
+)
 @pytest.mark.parametrize("blend", [FULL, replace(FULL, mask="box", align=True, linear_light=False)])
-def test_frames_are_the_same_to_a_level(restorer: Any, blend: Blend) -> None:
+def test_frames_are_the_same_to_a_level(restored: Any, blend: Blend) -> None:
     """Light, grain, fades, a restorer: the device's frames are OpenCV's to a level, and outside of the faces equal."""
-    both = ((HostPlanes(), HostLights()), (DevicePlanes("cpu", 5), DeviceLights("cpu", 3)))
-    frames, device = (_rendered(*used, restorer=restorer, blend=blend) for used in both)
+    both: tuple[Implementations, ...] = (
+        (HostPlanes(), HostLights(), HostCompositor()),
+        (DevicePlanes("cpu", 5), DeviceLights("cpu", 3), DeviceCompositor("cpu", 4)),
+    )
+    frames, device = (_rendered(used, **restored, blend=blend) for used in both)
     for number, (one, other) in enumerate(zip(frames, device, strict=True)):
         for a, b in zip(one, other, strict=True):
             assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
@@ -78,22 +109,27 @@ def test_frames_are_the_same_to_a_level(restorer: Any, blend: Blend) -> None:
 
 def test_frames_do_not_depend_on_how_many_faces_are_read_together() -> None:
     """One face a call or many: the same pixels, to the bit, so that chunks do not show."""
-    one, many = (_rendered(DevicePlanes("cpu", size), DeviceLights("cpu", 8 - size)) for size in (1, 7))
+    one, many = (
+        _rendered(
+            (DevicePlanes("cpu", size), DeviceLights("cpu", 8 - size), DeviceCompositor("cpu", size)),
+            restorer=Striped(),
+            smooth=0.5,
+        )
+        for size in (1, 7)
+    )
     assert all(np.array_equal(a, b) for pair in zip(one, many, strict=True) for a, b in zip(*pair, strict=True))
 
 
 def test_a_device_that_agrees_is_used() -> None:
     """Where its frames are OpenCV's, the device's planes are taken."""
-    made = DevicePlanes("cpu")
-    lights = DeviceLights("cpu")
-    choice = choose_planes(lambda: (made, lights))
-    assert (choice.planes is made, choice.lights is lights, choice.is_device) == (True, True, True)
+    made = DevicePlanes("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu")
+    choice = choose_planes(lambda: made)
+    assert (choice.planes, choice.lights, choice.compositor) == made
+    assert choice.is_device
 
 
 def test_a_worker_without_a_gpu_uses_opencv() -> None:
     """On a CPU OpenCV is the faster one, and where torch has no GPU there is an answer, not an error."""
-    import torch
-
     assert isinstance(planes_for("cpu").planes, HostPlanes)
     assert planes_for("cuda").is_device == torch.cuda.is_available()
 
@@ -114,6 +150,13 @@ class Dark(DeviceLights):
         return super().relit(faces, [0 * shift for shift in shifts])
 
 
+class Pale(DeviceCompositor):
+    """Gives restored faces other colours."""
+
+    def with_colours_of(self, restored: Any, given: Any) -> Any:
+        return super().with_colours_of(restored, [HostImage(0.9 * face.host()) for face in given])
+
+
 def _broken() -> Any:
     raise RuntimeError("CUDA error: no kernel image is available\nfor this device")
 
@@ -125,8 +168,9 @@ def _without_torch() -> Any:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: (Shifted("cpu"), DeviceLights("cpu")), "levels"),
-        (lambda: (DevicePlanes("cpu"), Dark("cpu")), "levels"),
+        (lambda: (Shifted("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu")), "levels"),
+        (lambda: (DevicePlanes("cpu"), Dark("cpu"), DeviceCompositor("cpu")), "levels"),
+        (lambda: (DevicePlanes("cpu"), DeviceLights("cpu"), Pale("cpu")), "levels"),
         (_broken, "no kernel image"),
         (_without_torch, "No module named"),
     ],
@@ -136,6 +180,7 @@ def test_a_device_that_does_not_is_not(make: Any, says: str) -> None:
     choice = choose_planes(make)
     assert isinstance(choice.planes, HostPlanes)
     assert isinstance(choice.lights, HostLights)
+    assert isinstance(choice.compositor, HostCompositor)
     assert not choice.is_device
     assert says in choice.reason
     assert "\n" not in choice.reason

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lipwise_ray.errors import SettingsError
+from lipwise_ray.lipsync.device_copies import DeviceImage, device_images
 from lipwise_ray.lipsync.restore import ModelFaces, check_restorer, check_upscaler
 from lipwise_ray.nets.image_models import ImageModel
 from tests.support.seeded import seeded_input
@@ -43,6 +44,16 @@ def test_a_smaller_batch_goes_on_from_the_failed_one() -> None:
     network.done.clear()
     assert np.array_equal(role(faces), enough)
     assert len(network.done) == 8
+
+
+def test_faces_on_a_device_stay_there() -> None:
+    """Faces that come as a device's images are restored as others are, to the bit, also where memory ran out."""
+    faces = seeded_input("faces", (5, 32, 32, 3))
+    padded = np.concatenate([faces, np.zeros((3, 32, 32, 3), np.float32)])
+    for most in (8, 3):
+        kept = _role(Small(most)).redrawn(device_images(torch.from_numpy(faces)))
+        assert all(isinstance(face, DeviceImage) for face in kept)
+        assert np.array_equal(np.stack([face.host() for face in kept]), _role(Small(most))(padded)[:5])
 
 
 def test_one_face_that_does_not_fit_is_an_error() -> None:
