@@ -31,7 +31,7 @@ from lipwise_ray.media.planes import Planes
 from lipwise_ray.media.probe import VideoInfo, extras_of
 from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
 from lipwise_ray.media.verify import check_segment
-from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
+from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan, PlannedFace
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.state import layout
@@ -40,6 +40,8 @@ from lipwise_ray.threads import ThreadBudget
 from lipwise_ray.values import Span
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
     from lipwise_ray.settings.model import Settings
 
 _DIGITS = 6
@@ -169,6 +171,7 @@ def has_occlusion(settings: Settings) -> bool:
 def render_chunk(
     job: JobContext,
     job_id: str,
+    plan: Plan,
     chunk_number: int,
     *,
     recipe: FrameRecipe,
@@ -185,7 +188,7 @@ def render_chunk(
     threads: ThreadBudget,
     begin: float,
     on_frame: Callable[[], None],
-    on_check: Callable[[], None],
+    on_check: Callable[[VideoFrame], None],
 ) -> ChunkMarker:
     """Render a chunk into `target`, decode it again, and return the marker that will commit it.
 
@@ -193,7 +196,8 @@ def render_chunk(
 
     Args:
         job: The job.
-        job_id: Names its plan and its segments.
+        job_id: Names its segments.
+        plan: Its plan.
         chunk_number: The chunk.
         recipe: Steps that prepare the source frames.
         lipsync: The network; None leaves all faces as they are.
@@ -209,9 +213,8 @@ def render_chunk(
         threads: Of the decoder and the encoder.
         begin: Time of `time.perf_counter` at which the work on the chunk began.
         on_frame: Called after each encoded frame.
-        on_check: Called for each frame while the segment is decoded again.
+        on_check: Called with each frame of the finished segment while that is decoded again.
     """
-    plan = read_plan(job.store, job_id)
     chunk: Span = plan.chunks[chunk_number]
     settings = job.spec.settings
     mels = [records.open_columns(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts]
