@@ -53,9 +53,11 @@ class KeptLips:
     judge_sha256: str
     stride: int
 
+    def _name(self, chunk: int) -> str:
+        return f"{self.job_id}-{sync_scorer_id(self.judge_sha256, self.stride)}-{chunk}"
+
     def _path(self, chunk: int, sha256: str, what: Literal["all", "still"]) -> Path:
-        scorer = sync_scorer_id(self.judge_sha256, self.stride)
-        return self.scratch / f"{self.job_id}-{scorer}-{chunk}-{sha256}-{what}{_ENDING}"
+        return self.scratch / f"{self._name(chunk)}-{sha256}-{what}{_ENDING}"
 
     def crops(
         self, chunk: int, sha256: str, pairs: Sequence[tuple[int, int]], side: int
@@ -105,7 +107,7 @@ class KeptLips:
         Args:
             chunk: The chunk.
             sha256: Hash of its segment.
-            crops: Open file of its crops, which moves to its place.
+            crops: Open file of its crops, without a buffer, which moves to its place.
             still: Image of its face for the report, if it has that.
         """
         with suppress(OSError):  # a score does without
@@ -113,7 +115,6 @@ class KeptLips:
                 part = Path(f"{crops.name}-still")
                 part.write_bytes(still.tobytes())
                 part.replace(self._path(chunk, sha256, "still"))
-            crops.flush()
             Path(crops.name).replace(self._path(chunk, sha256, "all"))
 
     def make_room(self, more_bytes: int) -> bool:
@@ -134,8 +135,8 @@ class KeptLips:
             total -= size
         return True
 
-    def remove(self, chunk: int, sha256: str) -> None:
-        """Remove a chunk's crops, which have been scored."""
-        with suppress(OSError):  # the next driver removes what is left
-            self._path(chunk, sha256, "all").unlink(missing_ok=True)
-            self._path(chunk, sha256, "still").unlink(missing_ok=True)
+    def remove(self, chunk: int) -> None:
+        """Remove the crops of a chunk that has been scored, whichever segment they are of."""
+        for path in self.scratch.glob(f"{self._name(chunk)}-*{_ENDING}"):
+            with suppress(OSError):  # the next driver removes what is left
+                path.unlink(missing_ok=True)

@@ -200,5 +200,6 @@ def lips_of_segment(
     Raises:
         StorageError: The scratch folder cannot be written.
     """
-    with scratch_file(kept.scratch, "lips.part") as part, part.open("wb") as target:
+    # Without a buffer nothing is left to write at the end, where a full disk would cost the segment.
+    with scratch_file(kept.scratch, "lips.part") as part, part.open("wb", buffering=0) as target:
         yield SegmentLips(plan, chunk, segment, source, crops, kept, target)

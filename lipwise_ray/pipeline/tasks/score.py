@@ -55,6 +55,5 @@ def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreRes
     for name, image in zip(("before", "after"), images or (), strict=bool(images)):
         store.write(layout.still(job_id, name), image)
     records.keep_record(store, context.scratch, key, distances.save)
-    if chunk in distances.segments:
-        kept_lips.remove(chunk, distances.segments[chunk])
+    kept_lips.remove(chunk)
     return ScoreResult()
