@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -28,19 +29,21 @@ _EXPERT_SIDE_PX, _EXPERT_BELOW_PX = 96, 10
 
 
 class LipCrops(Protocol):
-    """Crops that a sync scorer takes of faces: they can be made without its network.
+    """Crops that a sync scorer takes of faces: they can be made without its network."""
 
-    Attributes:
-        side_px: Their side.
-        outside: Level of what lies outside the image; None repeats the image's edge.
-    """
+    @property
+    def side_px(self) -> int:
+        """Their side."""
+        ...
 
-    side_px: int
-    outside: int | None
+    @property
+    def outside(self) -> int | None:
+        """Level of what lies outside the image; None repeats the image's edge."""
+        ...
 
-    @staticmethod
-    def region(face: F32Array) -> F64Array:
-        """Return the box that is looked at (left, top, right, bottom) for the box of a face."""
+    @property
+    def region(self) -> Callable[[F32Array], F64Array]:
+        """Function that returns the box that is looked at (left, top, right, bottom) for the box of a face."""
         ...
 
 
@@ -185,9 +188,17 @@ def _in_batches(
 _SCORERS: dict[str, type[SyncNetScorer | ExpertScorer]] = {SYNCNET: SyncNetScorer, _EXPERT: ExpertScorer}
 
 
+@dataclass(frozen=True, slots=True)
+class _Crops:
+    side_px: int
+    outside: int | None
+    region: Callable[[F32Array], F64Array]
+
+
 def lip_crops(network: str) -> LipCrops:
     """Return the crops that the scorer of a network takes; `network` is a registry's name of one."""
-    return _SCORERS[network]
+    scorer = _SCORERS[network]
+    return _Crops(scorer.side_px, scorer.outside, scorer.region)
 
 
 def load_sync_scorer(network: str, weights: Path, device: str = "cpu", batch: int = BATCH) -> SyncScorer:

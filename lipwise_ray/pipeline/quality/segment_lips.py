@@ -195,7 +195,7 @@ class SegmentLips:
 def lips_of_segment(
     plan: Plan, chunk: int, segment: Path, source: FrameRecipe, crops: LipCrops, kept: KeptLips
 ) -> Generator[SegmentLips]:
-    """Yield what takes the frames of a segment as they are decoded; see there for arguments.
+    """Yield the taker of a segment's frames, whose arguments these are.
 
     Raises:
         StorageError: The scratch folder cannot be written.

@@ -92,7 +92,7 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
 def _lips_for_score(
     context: TaskContext, payload: RenderPayload, plan: Plan, recipe: FrameRecipe, segment: Path
 ) -> Generator[SegmentLips | None]:
-    """Yield what crops the lips of the segment for its score; None where nothing is scored."""
+    """Yield the taker of the segment's frames that crops lips for its score; None where nothing is scored."""
     judge = payload.row.weights.one(JUDGE.name)
     if judge is None:
         yield None

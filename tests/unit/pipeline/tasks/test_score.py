@@ -11,6 +11,7 @@ import pytest
 
 from lipwise_ray.pipeline.dubbing.task_parts import Probed, RenderedSegment
 from lipwise_ray.pipeline.flows.task_kinds import PlanPayload, RenderPayload, ScorePayload
+from lipwise_ray.pipeline.quality import kept_lips
 from lipwise_ray.pipeline.quality.sync_scores import MEASURES, Distances
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.plan import plan
@@ -190,14 +191,14 @@ def test_crops_of_another_segment_are_not_taken(tmp_path: Path) -> None:
 def test_crops_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest make room for others; what is larger than the bound by itself is not kept."""
     a_chunk_bytes = 10 * 96 * 96 * 3
-    monkeypatch.setattr("lipwise_ray.pipeline.quality.kept_lips.MOST_BYTES", a_chunk_bytes * 3 // 2)
+    monkeypatch.setattr(kept_lips, "MOST_BYTES", a_chunk_bytes * 3 // 2)
     bench = _bench(tmp_path)
     probed, _ = _rendered(bench)
     (crops,) = (path for path in _kept(bench) if path.stat().st_size == a_chunk_bytes)
     assert crops.name.split("-")[2] == "1"
     for path in _kept(bench):
         path.unlink()
-    monkeypatch.setattr("lipwise_ray.pipeline.quality.kept_lips.MOST_BYTES", a_chunk_bytes - 1)
+    monkeypatch.setattr(kept_lips, "MOST_BYTES", a_chunk_bytes - 1)
     drop_marker(bench.store, probed.job_id, 0)
     render(bench.context, RenderPayload(bench.row, probed, 0), NOTHING_KNOWN)
     assert _kept(bench) == []
