@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 import av.error
@@ -16,6 +16,9 @@ import av.error
 from lipwise_ray.errors import MediaError
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.verify import Proof, check_segment
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 _LOOK_S = 0.05
 
@@ -38,13 +41,18 @@ class FollowedSegment:
     Args:
         path: The segment: a Matroska file that a muxer has begun.
         threads: Decoder threads, 0 for FFmpeg's choice.
+        on_frame: Called with each frame, in the thread that follows; with all of them again where the whole file has to
+            be decoded.
 
     Leaving the ``with`` block stops the thread.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, path: Path, *, threads: int = 0, on_frame: Callable[[VideoFrame], None] = lambda _: None
+    ) -> None:
         self._path = path
         self._threads = threads
+        self._on_frame = on_frame
         self._is_whole, self._is_unwanted = threading.Event(), threading.Event()
         self._seen: _Packets | None = None
         self.decoded = 0
@@ -62,26 +70,20 @@ class FollowedSegment:
         self._is_whole.set()
         self._thread.join()
 
-    def prove(self, frames: int, on_frame: Callable[[], None] = lambda: None) -> Proof:
+    def prove(self, frames: int) -> Proof:
         """Decode the rest of the segment, which is written to its end, and return the proof that `check_segment` gives.
 
         Args:
             frames: Number of frames that it must hold.
-            on_frame: Called now and then while frames are decoded.
 
         Raises:
             SegmentError: A frame is missing or damaged.
         """
         self._is_whole.set()
-        before = -1
-        while self._thread.is_alive():
-            self._thread.join(_LOOK_S)
-            if self.decoded != before:
-                before = self.decoded
-                on_frame()
+        self._thread.join()
         if self._seen is not None and self.decoded == frames and self._seen == _packets_of(self._path):
             return Proof(self._seen.crc, self._seen.header, av.__version__)
-        return check_segment(self._path, frames, threads=self._threads, on_frame=on_frame)
+        return check_segment(self._path, frames, threads=self._threads, on_frame=self._on_frame)
 
     def _follow(self) -> None:
         try:
@@ -103,6 +105,7 @@ class FollowedSegment:
                     if frame.is_corrupt:
                         return None
                     self.decoded += 1
+                    self._on_frame(frame)
         return None if self._is_unwanted.is_set() else _Packets(count, crc, header)
 
 

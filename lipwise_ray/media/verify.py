@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
     from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 _MATROSKA_TICK_S = 0.001
@@ -67,14 +68,16 @@ class Proof:
     made_by: str
 
 
-def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callable[[], None] = lambda: None) -> Proof:
+def check_segment(
+    path: Path, frames: int, *, threads: int = 0, on_frame: Callable[[VideoFrame], None] = lambda _: None
+) -> Proof:
     """Decode a segment to its end.
 
     Args:
         path: The segment.
         frames: Number of frames that it must hold.
         threads: Decoder threads, 0 for FFmpeg's choice.
-        on_frame: Called after each frame.
+        on_frame: Called with each frame, in the order in which they are shown.
 
     Raises:
         SegmentError: A frame is missing or damaged.
@@ -92,7 +95,7 @@ def check_segment(path: Path, frames: int, *, threads: int = 0, on_frame: Callab
                     if frame.is_corrupt:
                         raise _wrong(path, f"frame {decoded} is damaged")
                     decoded += 1
-                    on_frame()
+                    on_frame(frame)
     except (av.error.FFmpegError, MediaError) as error:
         raise _wrong(path, f"does not decode to its end: {_why(error)}") from error
     if decoded != frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -27,24 +28,35 @@ _CROP_SCALE, _GREY = 0.4, 110
 _EXPERT_SIDE_PX, _EXPERT_BELOW_PX = 96, 10
 
 
-class SyncScorer(Protocol):
+class LipCrops(Protocol):
+    """Crops that a sync scorer takes of faces: they can be made without its network."""
+
+    @property
+    def side_px(self) -> int:
+        """Their side."""
+        ...
+
+    @property
+    def outside(self) -> int | None:
+        """Level of what lies outside the image; None repeats the image's edge."""
+        ...
+
+    @property
+    def region(self) -> Callable[[F32Array], F64Array]:
+        """Function that returns the box that is looked at (left, top, right, bottom) for the box of a face."""
+        ...
+
+
+class SyncScorer(LipCrops, Protocol):
     """Embeds lips and audio.
 
     Attributes:
-        side_px: Side of its face crops.
         hears: Features that it takes of an audio stream: ``mfcc`` or ``mel``.
-        outside: Level of what lies outside the image; None repeats the image's edge.
         is_lse: Its figures are LSE-D and LSE-C.
     """
 
-    side_px: int
     hears: str
-    outside: int | None
     is_lse: bool
-
-    def region(self, face: F32Array) -> F64Array:
-        """Return the box that is looked at (left, top, right, bottom) for the box of a face."""
-        ...
 
     def lips(self, crops: U8Array) -> F32Array:
         """Return embeddings, shape (W, D), of BGR crops of shape (W, 5, side, side, 3)."""
@@ -89,7 +101,8 @@ class SyncNetScorer:
         self._network = network.eval().to(device)
         fold_batch_norms(self._network)
 
-    def region(self, face: F32Array) -> F64Array:
+    @staticmethod
+    def region(face: F32Array) -> F64Array:
         """Return a square of 2.8 half-sides of the face, shifted down, as syncnet_python's run_pipeline crops it."""
         half = float(max(face[2] - face[0], face[3] - face[1])) / 2
         x, y = float(face[0] + face[2]) / 2, float(face[1] + face[3]) / 2
@@ -136,7 +149,8 @@ class ExpertScorer:
         self._network = load_network(LipSyncExpert, weights, "the lip-sync expert").eval().to(device)
         fold_batch_norms(self._network)
 
-    def region(self, face: F32Array) -> F64Array:
+    @staticmethod
+    def region(face: F32Array) -> F64Array:
         """Return the face's box and 10 pixels below it, as experts have seen in training."""
         return face.astype(np.float64) + np.array([0, 0, 0, _EXPERT_BELOW_PX])
 
@@ -171,6 +185,22 @@ def _in_batches(
         )
 
 
+_SCORERS: dict[str, type[SyncNetScorer | ExpertScorer]] = {SYNCNET: SyncNetScorer, _EXPERT: ExpertScorer}
+
+
+@dataclass(frozen=True, slots=True)
+class _Crops:
+    side_px: int
+    outside: int | None
+    region: Callable[[F32Array], F64Array]
+
+
+def lip_crops(network: str) -> LipCrops:
+    """Return the crops that the scorer of a network takes; `network` is a registry's name of one."""
+    scorer = _SCORERS[network]
+    return _Crops(scorer.side_px, scorer.outside, scorer.region)
+
+
 def load_sync_scorer(network: str, weights: Path, device: str = "cpu", batch: int = BATCH) -> SyncScorer:
     """Return the scorer that a network's weights make; `network` is a registry's name of one.
 
@@ -183,4 +213,4 @@ def load_sync_scorer(network: str, weights: Path, device: str = "cpu", batch: in
     Raises:
         WeightsError: The file holds another network.
     """
-    return {SYNCNET: SyncNetScorer, _EXPERT: ExpertScorer}[network](weights, device, batch)
+    return _SCORERS[network](weights, device, batch)

@@ -8,7 +8,8 @@ from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AutoChoice, Machines, ModelRole
 
 if TYPE_CHECKING:
-    from lipwise_ray.metrics.sync_scorers import SyncScorer
+    from lipwise_ray.metrics.sync_scorers import LipCrops, SyncScorer
+    from lipwise_ray.models.checkpoints import Checkpoint
 
 _BATCH = 16
 
@@ -24,6 +25,13 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SyncScorer] | N
         return load_sync_scorer(checkpoint.network, host.locate(checkpoint), host.device, batch)
 
     return ModelRecipe((checkpoint,), make, batch=batch)
+
+
+def lip_crops_of(checkpoint: Checkpoint) -> LipCrops:
+    """Return the crops that a sync scorer takes; the network itself is not loaded for it."""
+    from lipwise_ray.metrics.sync_scorers import lip_crops
+
+    return lip_crops(checkpoint.network)
 
 
 def _auto(machines: Machines) -> AutoChoice:

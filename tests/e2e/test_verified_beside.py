@@ -33,10 +33,10 @@ def test_segments_and_proofs_are_the_same(tmp_path: Path, monkeypatch: Any) -> N
     class Noted(render_chunk.FollowedSegment):
         """Notes the run in which a segment is followed."""
 
-        def prove(self, *given: Any) -> Any:
+        def prove(self, frames: int) -> Any:
             """Return the proof."""
             followed.append(name)
-            return super().prove(*given)
+            return super().prove(frames)
 
     monkeypatch.setattr(render_chunk, "FollowedSegment", Noted)
     made = {}

@@ -35,7 +35,7 @@ from lipwise_ray.media.planes import Planes
 from lipwise_ray.media.probe import VideoInfo, extras_of
 from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
 from lipwise_ray.media.verify import check_segment
-from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
+from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan, PlannedFace
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.state import layout
@@ -44,6 +44,8 @@ from lipwise_ray.threads import ThreadBudget
 from lipwise_ray.values import Span
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
     from lipwise_ray.settings.model import Settings
 
 _DIGITS = 6
@@ -173,6 +175,7 @@ def has_occlusion(settings: Settings) -> bool:
 def render_chunk(
     job: JobContext,
     job_id: str,
+    plan: Plan,
     chunk_number: int,
     *,
     recipe: FrameRecipe,
@@ -192,7 +195,7 @@ def render_chunk(
     is_followed: bool,
     begin: float,
     on_frame: Callable[[], None],
-    on_check: Callable[[], None],
+    on_check: Callable[[VideoFrame], None],
 ) -> ChunkMarker:
     """Render a chunk into `target`, decode it again, and return the marker that will commit it.
 
@@ -200,7 +203,8 @@ def render_chunk(
 
     Args:
         job: The job.
-        job_id: Names its plan and its segments.
+        job_id: Names its segments.
+        plan: Its plan.
         chunk_number: The chunk.
         recipe: Steps that prepare the source frames.
         lipsync: The network; None leaves all faces as they are.
@@ -219,9 +223,9 @@ def render_chunk(
         is_followed: Decode the segment while it is written, not afterwards.
         begin: Time of `time.perf_counter` at which the work on the chunk began.
         on_frame: Called after each encoded frame.
-        on_check: Called for each frame while the segment is decoded again.
+        on_check: Called with each frame of the segment while that is decoded again; in another thread where it is
+            followed.
     """
-    plan = read_plan(job.store, job_id)
     chunk: Span = plan.chunks[chunk_number]
     settings = job.spec.settings
     mels = [records.open_columns(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts]
@@ -277,7 +281,9 @@ def render_chunk(
 
         with (
             SegmentWriter(target, spec, delivered.canvas.color) as writer,
-            FollowedSegment(target, threads=threads.decoder) if is_followed else nullcontext() as followed,
+            FollowedSegment(target, threads=threads.decoder, on_frame=on_check)
+            if is_followed
+            else nullcontext() as followed,
         ):
             for number, dubbed in enumerate(renderer.render(jobs()), chunk.start):
                 start = time.perf_counter()
@@ -289,7 +295,7 @@ def render_chunk(
                 on_frame()
             segment = writer.finish()
             encoded = time.perf_counter()
-            proof = followed.prove(segment.frames, on_check) if followed else None
+            proof = followed.prove(segment.frames) if followed else None
     times, measures = renderer.times, renderer.measures
     proof = proof or check_segment(target, segment.frames, threads=threads.decoder, on_frame=on_check)
     return ChunkMarker(

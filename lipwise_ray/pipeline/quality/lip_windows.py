@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from lipwise_ray.values import F32Array, F64Array, FloatArray, I64Array, Size, U
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-    from lipwise_ray.metrics.sync_scorers import SyncScorer
+    from lipwise_ray.metrics.sync_scorers import LipCrops, SyncScorer
 
 BLOCK = 100
 """Windows that are looked at together."""
@@ -91,6 +91,11 @@ class Window:
     part: int = 0
 
 
+def numbers_in(windows: Sequence[Window]) -> list[int]:
+    """Return the frames of 1/25 s that windows have, in rising order."""
+    return sorted({window.first + step for window in windows for step in range(FRAMES)})
+
+
 @dataclass(frozen=True, slots=True)
 class Faces:
     """Positions of the judged faces: rows in the order of their source frames.
@@ -119,7 +124,7 @@ def frames_shown(
     threads: int = 0,
     salvage: bool = False,
     on_frame: Callable[[], None] = lambda: None,
-) -> Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]]:
+) -> Read:
     """Return a reader of a video's frames by their numbers of 1/25 s, in rising order.
 
     Args:
@@ -143,19 +148,26 @@ def frames_shown(
     return read
 
 
+Read = Callable[[list[int]], Iterator[tuple["VideoFrame", FrameRecipe]]]
+"""Reader of frames of 1/25 s by their numbers, in rising order."""
+
+NumberedCrops = Iterator[tuple[int, Mapping[int, U8Array]]]
+"""Frames of 1/25 s: their numbers, and the crops of the faces in them by track."""
+
+
 class LipWindows:
     """Windows of lips and their crops.
 
     Args:
         faces: The faces.
         shown: The source frame that is shown at each 25th of a second, shape (G,).
-        scorer: Says what it looks at.
+        crops: Crops that the scorer takes.
     """
 
-    def __init__(self, faces: Faces, shown: I64Array, scorer: SyncScorer) -> None:
+    def __init__(self, faces: Faces, shown: I64Array, crops: LipCrops) -> None:
         self._faces = faces
         self._shown = shown
-        self._scorer = scorer
+        self._crops = crops
 
     def __len__(self) -> int:
         return len(self._shown)
@@ -176,61 +188,86 @@ class LipWindows:
         rows = [self._at(window.first + step)[window.track] for window in windows for step in range(FRAMES)]
         return self._shown[numbers], self._faces.box[np.array(rows, np.int64)].reshape(-1, FRAMES, 4)
 
-    def embeddings(
-        self,
-        windows: list[Window],
-        read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
-        shown: Size,
-    ) -> F32Array:
-        """Return the embeddings of at least one window, shape (W, D); see `blocks`."""
-        return np.concatenate([self._scorer.lips(crops) for _, crops in self.blocks(windows, read, shown)])
+    def within(self, numbers: I64Array, stride: int) -> list[tuple[int, int]]:
+        """Return the frames of 1/25 s that windows see, and the tracks of the faces in them, in order.
 
-    def blocks(
+        Args:
+            numbers: Those that are asked for, one after another.
+            stride: Windows begin at its multiples.
+        """
+        wanted = range(int(numbers[0]), int(numbers[-1]) + 1) if len(numbers) else range(0)
+        first = max(0, wanted.start - FRAMES + 1)
+        begins = range(first + -first % stride, wanted.stop, stride)
+        seen = {(begin + step, track) for begin in begins for track in self.throughout(begin) for step in range(FRAMES)}
+        return sorted(pair for pair in seen if pair[0] in wanted)
+
+    def crop(self, number: int, track: int, frame: VideoFrame, recipe: FrameRecipe, shown: Size) -> U8Array:
+        """Return the crop of a face in a frame of 1/25 s, shape (side, side, 3).
+
+        Args:
+            number: The frame's.
+            track: Track whose face it is.
+            frame: The frame, prepared.
+            recipe: Steps that prepared it.
+            shown: Size of the frames that boxes are in; larger frames are those enlarged.
+        """
+        larger = recipe.canvas.shown_size.width // shown.width or 1
+        return self._crop(frame, recipe, self._crops.region(self._faces.box[self._at(number)[track]]) * larger)
+
+    def cropped(
         self,
-        windows: list[Window],
-        read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
+        windows: Sequence[Window],
+        numbers: list[int],
+        frames: Iterator[tuple[VideoFrame, FrameRecipe]],
         shown: Size,
-    ) -> Iterator[tuple[list[Window], U8Array]]:
-        """Yield windows and their crops, shape (W, 5, side, side, 3); every frame is read once.
+    ) -> NumberedCrops:
+        """Yield frames of 1/25 s and the crops of the faces in them that windows have.
+
+        Args:
+            windows: Windows; other faces are left out.
+            numbers: Numbers of the frames, in rising order.
+            frames: The frames, and the steps that prepared each.
+            shown: Size of the frames that boxes are in; larger frames are those enlarged.
+        """
+        tracks = {window.track for window in windows}
+        for number, (frame, recipe) in zip(numbers, frames, strict=True):
+            seen = tracks.intersection(self._at(number))
+            yield number, {track: self.crop(number, track, frame, recipe, shown) for track in seen}
+
+    @staticmethod
+    def blocks(windows: list[Window], frames: NumberedCrops) -> Iterator[tuple[list[Window], U8Array]]:
+        """Yield windows and their crops, shape (W, 5, side, side, 3); every frame is taken once.
 
         Args:
             windows: In the order of their first frames.
-            read: Gives frames of 1/25 s by number.
-            shown: Size of the frames that boxes are in; larger frames are those enlarged.
+            frames: The crops of the frames in them, in order.
         """
-        numbers = sorted({window.first + step for window in windows for step in range(FRAMES)})
-        frames = zip(numbers, read(numbers), strict=True)
-        tracks = {window.track for window in windows}
         crops: dict[tuple[int, int], U8Array] = {}
         latest = -1
         for start in range(0, len(windows), BLOCK):
             block = windows[start : start + BLOCK]
             while latest < block[-1].first + FRAMES - 1:
-                latest, (frame, recipe) = next(frames)
-                larger = recipe.canvas.shown_size.width // shown.width or 1
-                for track, row in self._at(latest).items():
-                    if track in tracks:
-                        box = self._scorer.region(self._faces.box[row]) * larger
-                        crops[latest, track] = self._crop(frame, recipe, box)
+                latest, faces = next(frames)
+                crops.update({(latest, track): crop for track, crop in faces.items()})
             steps = [[crops[window.first + step, window.track] for step in range(FRAMES)] for window in block]
             yield block, np.array(steps, np.uint8)
             crops = {key: crop for key, crop in crops.items() if key[0] >= block[-1].first}
 
     def _crop(self, frame: VideoFrame, recipe: FrameRecipe, box: F64Array) -> U8Array:
-        side, size = self._scorer.side_px, recipe.canvas.shown_size
+        side, size = self._crops.side_px, recipe.canvas.shown_size
         crop = np.rint(read_region(frame, recipe.canvas, box_to_shown(box, side), side) * 255).astype(np.uint8)
-        if self._scorer.outside is not None:
+        if self._crops.outside is not None:
             share = (np.arange(side) + 0.5) / side
             across, down = box[0] + share * (box[2] - box[0]), box[1] + share * (box[3] - box[1])
-            crop[:, (across < 0) | (across > size.width)] = self._scorer.outside
-            crop[(down < 0) | (down > size.height)] = self._scorer.outside
+            crop[:, (across < 0) | (across > size.width)] = self._crops.outside
+            crop[(down < 0) | (down > size.height)] = self._crops.outside
         return crop
 
 
 def compare_lips(
     lips: LipWindows,
     begins: I64Array,
-    read: Callable[[list[int]], Iterator[tuple[VideoFrame, FrameRecipe]]],
+    read: Read,
     shown: Size,
     scorer: SyncScorer,
     features: AudioFeatures,
@@ -258,7 +295,8 @@ def compare_lips(
         for track in lips.throughout(int(first))
     ]
     per_block = [np.zeros((0, 2 * MOST_SHIFT + 1), np.float32)]
-    for block, crops in lips.blocks(windows, read, shown):
+    numbers = numbers_in(windows)
+    for block, crops in lips.blocks(windows, lips.cropped(windows, numbers, read(numbers), shown)):
         seconds = np.array([window.first for window in block]) / RATE_HZ + lead_s
         per_block.append(features.distances(scorer.lips(crops), seconds, frames))
     return np.array([window.first for window in windows], np.int64), np.concatenate(per_block)

@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from lipwise_ray.media.frames import FrameRecipe, make_recipe
-from lipwise_ray.media.probe import probe_video
-from lipwise_ray.media.reader import read_through
-from lipwise_ray.media.region import box_to_shown, read_region
+from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.metrics.lse import SHIFTS
-from lipwise_ray.pipeline.analysis.crops import frames_at_25_hz
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.task_parts import RenderedSegment
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.quality.filmed_lips import FilmedLips
-from lipwise_ray.pipeline.quality.lip_windows import BLOCK, AudioFeatures, Faces, LipWindows, Window, frames_shown
+from lipwise_ray.pipeline.quality.kept_lips import KeptLips
+from lipwise_ray.pipeline.quality.lip_windows import (
+    BLOCK,
+    AudioFeatures,
+    LipWindows,
+    NumberedCrops,
+    Window,
+    frames_shown,
+    numbers_in,
+)
+from lipwise_ray.pipeline.quality.segment_lips import (
+    grid_of,
+    lip_windows,
+    numbers_of,
+    segment_frames,
+    still_frame,
+    still_image,
+)
 from lipwise_ray.pipeline.quality.sync_scores import FRAMES, MEASURES, RATE_HZ, Distances
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import drop_marker, marker_of
 from lipwise_ray.storage.digest import sha256_of
-from lipwise_ray.values import F32Array, I64Array
+from lipwise_ray.values import F32Array, I64Array, U8Array
 
 if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-
     from lipwise_ray.metrics.sync_scorers import SyncScorer
 
 _STEADY = 0.25  # frames
 _HALF_FRAME_S = 0.5 / RATE_HZ
-_STILL_PX, _STILL_SHARE, _STILL_QUALITY = 224, 0.9, 80
-
-
-def grid_of(plan: Plan) -> I64Array:
-    """Return the output frame that is shown at each 25th of a second, shape (G,)."""
-    times = plan.timeline.pts * float(plan.timeline.time_base)
-    return frames_at_25_hz(times, plan.timeline.duration_s)
+_STILL_QUALITY = 80
 
 
 def score_chunk(
@@ -56,11 +60,12 @@ def score_chunk(
     *,
     job_id: str,
     rendered: Sequence[RenderedSegment],
+    kept_lips: KeptLips,
     filmed_lips: FilmedLips,
     threads: int,
     on_frame: Callable[[], None],
 ) -> Distances | list[int]:
-    """Compare the windows that begin in a chunk of the output, those of `score.stride`.
+    """Compare the windows that begin in a chunk of the output, those of the stride of `kept_lips`.
 
     Args:
         job: The job.
@@ -70,6 +75,7 @@ def score_chunk(
         scorer: Compares.
         job_id: Job whose segments are read.
         rendered: Segments that are known; markers of others are read.
+        kept_lips: Has dubbed lips that were cropped on this machine; others are read from their segments.
         filmed_lips: Knows what the scorer made of the original lips before.
         threads: Of the decoders.
         on_frame: Called for every frame.
@@ -77,10 +83,10 @@ def score_chunk(
     Returns:
         The distances; or the chunks whose segments are gone.
     """
-    grid, span = grid_of(plan), plan.chunks[chunk]
-    begins = np.flatnonzero((grid >= span.start) & (grid < span.stop))
-    begins = begins[begins % job.spec.settings.score.stride == 0]
-    lips = LipWindows(Faces(plan.chosen.frame, plan.chosen.track, plan.chosen.face_box), plan.source[grid], scorer)
+    grid = grid_of(plan)
+    begins = numbers_of(plan, grid, chunk)
+    begins = begins[begins % kept_lips.stride == 0]
+    lips = lip_windows(plan, grid, scorer)
     features = [AudioFeatures.of(scorer, job.store, part.sound_id, salvage=job.salvage) for part in plan.parts]
     windows = [
         Window(int(first), track, part)
@@ -100,16 +106,18 @@ def score_chunk(
     own = AudioFeatures.of(scorer, job.store, video_id, salvage=salvage) if has_sound else None
     shown, source = recipe.canvas.shown_size, plan.source[grid]
 
-    def dubbed(numbers: list[int]) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
-        return _segment_frames(plan, files, [int(grid[number]) for number in numbers], recipe, threads, on_frame)
+    def embed(crops: NumberedCrops) -> F32Array:
+        return np.concatenate([scorer.lips(block) for _, block in lips.blocks(windows, crops)])
 
     def embed_filmed() -> F32Array:
         read = frames_shown(job.video, recipe, source, threads=threads, salvage=salvage, on_frame=on_frame)
-        return lips.embeddings(windows, read, shown)
+        places = numbers_in(windows)
+        return embed(lips.cropped(windows, places, read(places), shown))
 
     parts: list[Distances] = []
     if windows:
-        after = lips.embeddings(windows, dubbed, shown)
+        crops = _dubbed(plan, grid, lips, windows, files, kept_lips, scorer.side_px, recipe, threads, on_frame)
+        after = embed(crops)
         before = filmed_lips.of(job, *lips.seen(windows), after.shape[1], embed_filmed)
         for start in range(0, len(windows), BLOCK):
             block = slice(start, start + BLOCK)
@@ -122,6 +130,34 @@ def score_chunk(
         source=np.concatenate([none, *(part.source for part in parts)]),
         segments={number: file.sha256 for number, file in files.items()},
     )
+
+
+def _dubbed(
+    plan: Plan,
+    grid: I64Array,
+    lips: LipWindows,
+    windows: list[Window],
+    segments: Mapping[int, _Segment],
+    kept_lips: KeptLips,
+    side: int,
+    recipe: FrameRecipe,
+    threads: int,
+    on_frame: Callable[[], None],
+) -> NumberedCrops:
+    """Yield the dubbed lips of windows: those that are kept, and others of segments, each open while it is read."""
+    for chunk, of_chunk in groupby(numbers_in(windows), lambda one: chunk_of(plan, int(grid[one]))):
+        numbers, segment = list(of_chunk), segments[chunk]
+        pairs = lips.within(numbers_of(plan, grid, chunk), kept_lips.stride)
+        kept = kept_lips.crops(chunk, segment.sha256, pairs, side)
+        if kept is None:
+            places = [int(grid[number]) - plan.chunks[chunk].start for number in numbers]
+            frames = segment_frames(segment.path, places, recipe, threads, on_frame)
+            yield from lips.cropped(windows, numbers, frames, recipe.canvas.shown_size)
+            continue
+        for number, faces in kept:
+            if numbers[0] <= number <= numbers[-1]:
+                on_frame()
+                yield number, faces
 
 
 def _compare(
@@ -174,6 +210,7 @@ def stills(
     *,
     job_id: str,
     threads: int,
+    kept_lips: KeptLips | None = None,
     rendered: Sequence[RenderedSegment] = (),
 ) -> tuple[bytes, bytes] | None:
     """Return images (JPEG) of the face in the middle of the dubbed frames, original and dubbed.
@@ -187,33 +224,28 @@ def stills(
         recipe: Steps that prepare its source frames.
         job_id: Job whose segments are read.
         threads: Of the decoders.
+        kept_lips: May have the image; it is read from the segment otherwise.
         rendered: Segments that are known; markers of others are read.
     """
-    shown = np.isin(plan.source, plan.chosen.frame) & (np.max([part.opacity for part in plan.parts], axis=0) > 0)
-    frames = np.flatnonzero(shown)
-    if not len(frames) or chunk_of(plan, int(frames[len(frames) // 2])) != chunk:
+    number = still_frame(plan)
+    if number is None or chunk_of(plan, number) != chunk:
         return None
-    number = int(frames[len(frames) // 2])
-    row = int(np.searchsorted(plan.chosen.frame, plan.source[number]))
-    x0, y0, x1, y1 = (float(value) for value in plan.chosen.face_box[row])
-    half = max(x1 - x0, y1 - y0) * _STILL_SHARE
-    box = np.array([(x0 + x1) / 2 - half, (y0 + y1) / 2 - half, (x0 + x1) / 2 + half, (y0 + y1) / 2 + half])
     with job.reader(recipe, threads) as reader:
         filmed = recipe.apply(next(reader.read_order(iter([int(plan.source[number])]))))
     segment = _segment(job, job_id, chunk, rendered)
     if segment is None:
         return None
-    dubbed, made = next(_segment_frames(plan, {chunk: segment}, [number], recipe, threads, lambda: None))
-    larger = made.canvas.shown_size.width // recipe.canvas.shown_size.width or 1
-    crops = (
-        read_region(filmed, recipe.canvas, box_to_shown(box, _STILL_PX), _STILL_PX),
-        read_region(dubbed, made.canvas, box_to_shown(box * larger, _STILL_PX), _STILL_PX),
-    )
-    before, after = (
-        cv2.imencode(".jpg", np.rint(crop * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, _STILL_QUALITY])[1]
-        for crop in crops
-    )
-    return before.tobytes(), after.tobytes()
+    before = still_image(plan, number, filmed, recipe, recipe)
+    after = kept_lips.still(chunk, segment.sha256) if kept_lips else None
+    if after is None:
+        place = number - plan.chunks[chunk].start
+        frame, made = next(segment_frames(segment.path, [place], recipe, threads, lambda: None))
+        after = still_image(plan, number, frame, made, recipe)
+    return _jpeg(before), _jpeg(after)
+
+
+def _jpeg(image: U8Array) -> bytes:
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _STILL_QUALITY])[1].tobytes()
 
 
 def chunk_of(plan: Plan, number: int) -> int:
@@ -241,32 +273,3 @@ def _segment(job: JobContext, job_id: str, chunk: int, rendered: Sequence[Render
         drop_marker(job.store, job_id, chunk)
         return None
     return _Segment(path, marker.sha256)
-
-
-def _segment_frames(
-    plan: Plan,
-    segments: Mapping[int, _Segment],
-    numbers: list[int],
-    source: FrameRecipe,
-    threads: int,
-    on_frame: Callable[[], None],
-) -> Iterator[tuple[VideoFrame, FrameRecipe]]:
-    """Yield finished frames, in rising order; a segment is open while its frames are read."""
-    by_chunk: dict[int, Counter[int]] = {}
-    for number in numbers:
-        chunk = chunk_of(plan, number)
-        by_chunk.setdefault(chunk, Counter())[number - plan.chunks[chunk].start] += 1
-    for chunk, wanted in by_chunk.items():
-        info = probe_video(segments[chunk].path)
-        made = make_recipe(info)
-        # How it is laid out and how wide pixels are is written when segments are joined.
-        shown = source.canvas
-        canvas = replace(made.canvas, orientation=shown.orientation, sample_aspect=shown.sample_aspect)
-        recipe = replace(made, canvas=canvas)
-        with closing(read_through(segments[chunk].path, threads=threads)) as frames:
-            for number, frame in enumerate(frames):
-                on_frame()
-                for _ in range(wanted[number]):
-                    yield recipe.apply(frame), recipe
-                if number >= max(wanted):
-                    break

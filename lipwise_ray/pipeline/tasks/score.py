@@ -7,6 +7,7 @@ from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.flows.task_kinds import SCORE, ScorePayload, ScoreResult
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.quality.filmed_lips import FilmedLips
+from lipwise_ray.pipeline.quality.kept_lips import KeptLips
 from lipwise_ray.pipeline.quality.score_chunk import score_chunk, stills
 from lipwise_ray.pipeline.quality.sync_scores import Distances
 from lipwise_ray.pipeline.tasks.context import TaskContext
@@ -32,6 +33,7 @@ def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreRes
     plan, recipe = read_plan(store, job_id), recipe_of(job.spec.settings, job.video)
     threads = context.threads.decoder
     scorer = context.models.needed(JUDGE, context.models_for(payload, hints))
+    kept_lips = KeptLips(context.scratch, job_id, judge_sha256, stride)
     distances = score_chunk(
         job,
         plan,
@@ -40,14 +42,18 @@ def score(context: TaskContext, payload: ScorePayload, hints: Hints) -> ScoreRes
         scorer,
         job_id=job_id,
         rendered=payload.segments,
+        kept_lips=kept_lips,
         filmed_lips=FilmedLips(store, context.scratch, judge_sha256, payload.row.device),
         threads=threads,
         on_frame=context.on_frame,
     )
     if not isinstance(distances, Distances):
         return ScoreResult(missing=tuple(distances))
-    images = stills(job, plan, chunk, recipe, job_id=job_id, threads=threads, rendered=payload.segments)
+    images = stills(
+        job, plan, chunk, recipe, job_id=job_id, threads=threads, kept_lips=kept_lips, rendered=payload.segments
+    )
     for name, image in zip(("before", "after"), images or (), strict=bool(images)):
         store.write(layout.still(job_id, name), image)
     records.keep_record(store, context.scratch, key, distances.save)
+    kept_lips.remove(chunk)
     return ScoreResult()

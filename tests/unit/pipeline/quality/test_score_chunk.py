@@ -13,7 +13,8 @@ from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.job_context import read_plan
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.flows.task_kinds import ScorePayload
-from lipwise_ray.pipeline.quality.score_chunk import chunk_of, grid_of, stills
+from lipwise_ray.pipeline.quality.score_chunk import chunk_of, stills
+from lipwise_ray.pipeline.quality.segment_lips import grid_of
 from tests.support.task_context import FRAMES, Bench
 
 
