@@ -129,6 +129,19 @@ class Media:
         self._check_size(address, facts.size)
         return None
 
+    def vouched(self, address: str) -> str:
+        """Return an identity of an object's contents for which its store or server vouches; empty where it does not.
+
+        Raises:
+            InputError: It may not be read, or is not there.
+            StorageError: The store refused.
+        """
+        self._policy.check(address)
+        facts = self._source(address).facts()
+        if facts is None:
+            raise _absent(address)
+        return _name_of(address, facts) if facts.tag else ""
+
     def local(self, address: str, identity: str) -> Path:
         """Return a local file with an input's contents, downloaded once a machine.
 
