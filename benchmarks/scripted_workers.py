@@ -147,13 +147,13 @@ class ScriptedWorkers:
         while self._ends and self._ends[0][0] <= self.clock_s + _TOGETHER_S:
             _, _, slot, task = heapq.heappop(self._ends)
             self._idle[slot.lane][slot.worker] = slot
-            outcomes.append(Outcome(slot, task, self._answer(task), None))
+            is_scripted = task.kind is not RECHECK  # for which all is done that a worker does
+            result = self._answer(task) if is_scripted else self._worker.run(RECHECK, task.payload, task.hints)
+            outcomes.append(Outcome(slot, task, result, None))
         self.marks.tasks += len(outcomes)
         return outcomes
 
     def _answer(self, task: Task) -> TaskResult:
-        if task.kind is RECHECK:  # no script: all that a worker does for it
-            return self._worker.run(RECHECK, task.payload, task.hints)
         job = task.payload.row.job
         job_id = f"j-{job.row_id}"
         frames = self.chunks * CHUNK_FRAMES

@@ -89,7 +89,9 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
             outcomes = [outcome for outcome, _ in some]
             details = [_detail(outcome.result) for outcome in outcomes]
             jobs = [
-                dict.fromkeys([outcome.job_id or "", *(one.job_id or "" for one in detail.attempts)] if was_tried else [])
+                dict.fromkeys(
+                    [outcome.job_id or "", *(one.job_id or "" for one in detail.attempts)] if was_tried else []
+                )
                 for (outcome, was_tried), detail in zip(some, details, strict=True)
             ]
             counts = hands.map(partial(_attempts_at, store, chosen), jobs)

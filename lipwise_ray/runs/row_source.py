@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from lipwise_ray.errors import EngineError, LipwiseError, StorageError
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
@@ -20,8 +20,7 @@ from lipwise_ray.runs.work import RunFacts, Work, Workers
 from lipwise_ray.scheduler.engine import failure_of
 from lipwise_ray.scheduler.row_job import Job, RowJob
 from lipwise_ray.scheduler.run import Run
-from lipwise_ray.state.done_rows import DoneRow, DoneRows
-from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.done_rows import DoneRows
 
 FEWEST_ROWS = 100
 """Of a manifest whose done rows go in batches: what earlier runs left is not read for fewer."""
@@ -64,7 +63,7 @@ class RowSource:
 
         Rows that cannot start are refused.
         """
-        batch: KnownRows[Row] | None = None
+        batch: KnownRows | None = None
         while True:
             while self._again:
                 yield from self._job(self._again.popleft())
@@ -87,7 +86,7 @@ class RowSource:
             elif row is None:
                 yield None
 
-    def _batch(self, base: RowPart, row: Row) -> KnownRows[Row]:
+    def _batch(self, base: RowPart, row: Row) -> KnownRows:
         return KnownRows(base, row.priority, row.tenant, self._take_back)
 
     def _take_back(self, rows: list[Row]) -> None:
@@ -95,24 +94,23 @@ class RowSource:
         self._batches -= 1
         self._again.extend(rows)
 
-    def _known_row(self, row: Row) -> tuple[RowPart, RecheckedRow[Row]] | None:
-        """Return a row as an earlier run left it; None where none had done it, or it has to be begun for another reason."""
+    def _known_row(self, row: Row) -> tuple[RowPart, RecheckedRow] | None:
+        """Return a row as an earlier run left it; None where none had done it, or it has to be begun all the same."""
         assert self.known is not None  # nobody asks otherwise
         try:
             part = self._part(row)
         except LipwiseError:  # it is refused when it is begun
             return None
         done = self.known.get(self._digests.of(part)) if part else None
-        if part is None or done is None or not isinstance(done.outcome.result, DubResult):
+        if part is None or done is None:
             return None
-        job, seen = part.job, done.outcome.result.seen
+        job, seen = part.job, done.result.seen
         addresses = inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings)
         may_read_the_same = job.settings.paths == self.source.for_run().paths
         if seen is None or len(addresses) != len(done.inputs) or not may_read_the_same:
             return None
         known = KnownRow(job.output_address, seen, tuple(zip(addresses, done.inputs, strict=True)))
-        outcome = replace(done.outcome, row=row.line, row_id=row.id, extra=row.extra or None)
-        return part, RecheckedRow(row, row.id, known, DoneRow(digest=done.digest, inputs=done.inputs, outcome=outcome))
+        return part, RecheckedRow(row, known, done)
 
     def _part(self, row: Row) -> RowPart | None:
         settings = self.source.for_row(row)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lipwise_ray.backends.factory import meter_for
 from lipwise_ray.backends.worker_config import WorkerConfig
-from lipwise_ray.errors import EngineError, LipwiseError, SettingsError, StorageError
+from lipwise_ray.errors import EngineError, SettingsError, StorageError
 from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.loading import ModelRequest

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
@@ -232,12 +232,9 @@ class Run:
     def _begin_rows(self, jobs: Iterator[Job]) -> None:
         # Rows whose tasks are out of budget only wait for others to show that the run as a whole is well.
         while not self._source_empty and len(self._active) - self.dispatcher.held_back < self.most_rows:
-            try:
-                job = next(jobs)
-            except StopIteration:
-                self._source_empty = True
-                return
-            if job is None:
+            job = next(jobs, self)
+            if job is None or job is self:
+                self._source_empty = job is self
                 return
             if isinstance(job, RowJob):
                 self._begin(job)
@@ -322,10 +319,8 @@ class Run:
             extra=job.extra or None,
         )
         self.record(outcome)
-        inputs = None if isinstance(result, RowFailure) or not job.digest else job.flow.inputs
-        if inputs is not None:
-            done = done_rows.DoneRow(digest=job.digest, inputs=tuple(inputs), outcome=outcome)
-            done_rows.note_done(self.store, self.id, done)
+        if job.digest and job.flow.inputs is not None:
+            done_rows.note_done(self.store, self.id, job.digest, job.flow.inputs, outcome)
         if (speed := speed_of(result)) is not None:
             self.speeds.append(speed)
 
@@ -335,7 +330,7 @@ class Run:
         rows = batch.unchanged(result, self._unwanted.__contains__)
         done_rows.note_reused(self.store, self.id, rows)
         for row in rows:
-            self.listener.row_started(row.outcome.row, row.outcome.row_id)
+            self.listener.row_started(row.row, row.row_id)
             self._count(row.outcome)
 
     def record(self, outcome: RowOutcome) -> None:
@@ -345,14 +340,14 @@ class Run:
 
     def _count(self, outcome: RowOutcome) -> None:
         self.totals[outcome.status] += 1
-        self.totals.update(asdict(outcome.tally) if outcome.tally else {})
+        self.totals.update(outcome.tally.counts() if outcome.tally else {})
         self.listener.row_ended(outcome)
         self.dispatcher.meter.row(outcome.status, outcome.result)
 
     def count_unfinished(self) -> None:
         """Add the costs of rows that were started and did not end."""
         for running in self._active.values():
-            self.totals.update(asdict(running.job.flow.tally))
+            self.totals.update(running.job.flow.tally.counts())
 
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError], extra: dict[str, str] | None = None) -> None:
         """Record a row that cannot be begun.

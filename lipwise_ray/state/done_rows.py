@@ -15,8 +15,9 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, ValidationError
 
 from lipwise_ray.state import layout
-from lipwise_ray.state.row_outcome import RowOutcome
-from lipwise_ray.state.shapes import STRICT, Id, adapter_of
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.row_outcome import RowOutcome, Tally
+from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, NonNegative, adapter_of
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.redact import redact, scrub
 
@@ -33,25 +34,68 @@ class DoneRow:
     Attributes:
         digest: Hash of all that the row's tasks were told: the row, its settings and checkpoints.
         inputs: Stamps of its inputs, in their order.
-        outcome: Its outcome.
+        row, row_id, seconds, ended, tally, extra: As in its outcome.
+        result: Its result.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
-    digest: Id
+    digest: Id  # lines begin with it
     inputs: tuple[Stamp, ...]
-    outcome: RowOutcome
+    row: Count
+    row_id: str
+    seconds: Maybe[NonNegative] = None
+    ended: Maybe[NonNegative] = None
+    tally: Maybe[Tally] = None
+    extra: Maybe[dict[str, str]] = None
+    result: DubResult
+
+    @property
+    def outcome(self) -> RowOutcome:
+        """Outcome of the row."""
+        return RowOutcome(
+            row=self.row,
+            row_id=self.row_id,
+            job_id=self.result.job_id,
+            seconds=self.seconds,
+            ended=self.ended,
+            tally=self.tally,
+            extra=self.extra,
+            result=self.result,
+        )
 
 
 _SHAPE = adapter_of(DoneRow)
 
 
-def note_done(store: Store, run_id: str, row: DoneRow) -> None:
-    """Add a row whose outcome has a record of its own; it lasts within a minute, or with the run's end.
+def note_done(store: Store, run_id: str, digest: str, inputs: Sequence[str], outcome: RowOutcome) -> None:
+    """Add a row whose outcome has a record of its own, where it has a video.
+
+    It lasts within a minute, or with the run's end.
+
+    Args:
+        store: The state.
+        run_id: Id of the run.
+        digest: The row's.
+        inputs: Stamps of its inputs.
+        outcome: Its outcome.
 
     Raises:
         StorageError: The state cannot be written.
     """
+    if not isinstance(outcome.result, DubResult):
+        return
+    row = DoneRow(
+        digest=digest,
+        inputs=tuple(inputs),
+        row=outcome.row,
+        row_id=outcome.row_id,
+        seconds=outcome.seconds,
+        ended=outcome.ended,
+        tally=outcome.tally,
+        extra=outcome.extra,
+        result=outcome.result,
+    )
     record = scrub(_SHAPE.dump_python(row, mode="json"))
     line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
     store.append(layout.done(run_id), line, may_wait=True)
@@ -64,14 +108,18 @@ def note_reused(store: Store, run_id: str, rows: Sequence[DoneRow]) -> None:
         StorageError: The state cannot be written.
     """
     if rows:
-        store.append(layout.reused(run_id), b"\n".join(map(_SHAPE.dump_json, map(_without_secrets, rows))), may_wait=True)
+        store.append(
+            layout.reused(run_id), b"\n".join(map(_SHAPE.dump_json, map(_without_secrets, rows))), may_wait=True
+        )
 
 
 def _without_secrets(row: DoneRow) -> DoneRow:
     """Return a row without the secrets that its manifest may have."""
-    outcome = row.outcome
-    extra = {redact(name): redact(text) for name, text in outcome.extra.items()} if outcome.extra else None
-    return replace(row, outcome=replace(outcome, row_id=redact(outcome.row_id), extra=extra))
+    row_id = redact(row.row_id)
+    if row_id == row.row_id and not row.extra:
+        return row
+    extra = {redact(name): redact(text) for name, text in (row.extra or {}).items()}
+    return replace(row, row_id=row_id, extra=extra or None)
 
 
 def reused_outcomes(store: Store, run_id: str) -> Iterator[RowOutcome]:
@@ -82,7 +130,7 @@ def reused_outcomes(store: Store, run_id: str) -> Iterator[RowOutcome]:
     for text in store.log(layout.reused(run_id)):
         row = _read(text)
         if row is not None:
-            base.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (row.outcome.row, text))
+            base.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (row.row, text))
     for (text,) in base.execute("SELECT text FROM rows ORDER BY line"):
         yield _SHAPE.validate_json(text).outcome
     base.close()
