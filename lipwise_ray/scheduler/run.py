@@ -233,8 +233,8 @@ class Run:
         # Rows whose tasks are out of budget only wait for others to show that the run as a whole is well.
         while not self._source_empty and len(self._active) - self.dispatcher.held_back < self.most_rows:
             job = next(jobs, self)
-            if job is None or job is self:
-                self._source_empty = job is self
+            if job is None or isinstance(job, Run):
+                self._source_empty = job is not None
                 return
             if isinstance(job, RowJob):
                 self._begin(job)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult
@@ -65,7 +65,7 @@ class DoneRow:
         )
 
 
-_SHAPE = adapter_of(DoneRow)
+_SHAPE: TypeAdapter[DoneRow] = adapter_of(DoneRow)
 
 
 def note_done(store: Store, run_id: str, digest: str, inputs: Sequence[str], outcome: RowOutcome) -> None:
@@ -145,7 +145,7 @@ class DoneRows:
     """Rows that earlier runs of a state had done, by their digests, in a database of the disk.
 
     The latest runs are read, and of them at most some lines for each row of the manifest: what is older goes the long
-    way.
+    way, and so may what two runs of the same second left, which have no order.
 
     Args:
         store: The state.

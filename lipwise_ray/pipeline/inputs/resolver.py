@@ -58,6 +58,8 @@ class Media:
         self._most_bytes = most_bytes
         self._cache = cache
         self._addresses: dict[str, str] = {}
+        self._asked: dict[str, ObjectInfo] = {}
+        """What was asked for stamps, and is not asked again for identities."""
 
     def identity(self, address: str) -> str:
         """Return the id of an input's contents.
@@ -76,7 +78,7 @@ class Media:
                 return self._series_identity(path)
             self._check_size(address, path.stat().st_size if path.is_file() else None)
             return content_id(path)
-        facts = self._source(address).facts()
+        facts = self._asked.pop(address, None) or self._source(address).facts()
         if facts is None:
             raise _absent(address)
         self._check_size(address, facts.size)
@@ -140,6 +142,7 @@ class Media:
         facts = self._source(address).facts()
         if facts is None:
             raise _absent(address)
+        self._asked[address] = facts
         return _name_of(address, facts) if facts.tag else ""
 
     def local(self, address: str, identity: str) -> Path:
