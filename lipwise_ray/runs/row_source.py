@@ -59,9 +59,9 @@ class RowSource:
     _started: int = 0
 
     def jobs(self) -> Iterator[Job]:
-        """Yield what is ready to be worked on, in the order of the rows' admission rounds; None where that is to come.
+        """Yield rows and batches ready to be worked on, in the order of the rows' admission rounds.
 
-        Rows that cannot start are refused.
+        None stands for those that are to come once a batch has ended. Rows that cannot start are refused.
         """
         batch: KnownRows | None = None
         while True:

@@ -161,7 +161,7 @@ def work_through(
                 run.refuse(bad.line, bad.id, list(bad.problems))
             facts = RunFacts(engine.device, verify)
             try:
-                known = DoneRows(store, manifest.good) if manifest.good >= FEWEST_ROWS and not verify else None
+                known = DoneRows(store, manifest.rows_total) if manifest.good >= FEWEST_ROWS and not verify else None
                 rows = RowSource(manifest.waiting(), source, requirements, work, facts, run, known)
                 run.work(rows.jobs(), Ending(engine_settings.stop_s, stop, is_over))
             finally:

@@ -86,7 +86,7 @@ class Work(Protocol):
         ...
 
     def part(self, row: Row, settings: Settings, requirements: ModelRequirements, run: RunFacts) -> RowPart | None:
-        """Return what decides a row's outcome, by which a later run knows it again; None where none shall.
+        """Return the part of payloads that decides a row's outcome, by which a later run knows it again; None where none shall.
 
         Raises:
             LipwiseError: The row cannot be begun.
@@ -177,7 +177,7 @@ class Dubbing:
         return AttemptsFlow(row.tenant, settings.gate, attempts)
 
     def part(self, row: Row, settings: Settings, requirements: ModelRequirements, run: RunFacts) -> RowPart:
-        """Return what decides the outcome of a row; its output is where its address leads by now."""
+        """Return the part that decides the outcome of a row; its output is where its address leads by now."""
         checkpoints = self.checkpoints(requirements, settings, row)
         return RowPart(_spec(row, settings, f"{self.out}/{row.output}"), checkpoints, run.device)
 

@@ -1,4 +1,4 @@
-"""What a run is given to work on: a row, or a batch of rows that one task looks at."""
+"""Work that a run is given: a row, or a batch of rows that one task looks at."""
 
 from __future__ import annotations
 

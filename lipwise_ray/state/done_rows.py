@@ -22,7 +22,7 @@ from lipwise_ray.state.store import Store
 from lipwise_ray.storage.redact import redact, scrub
 
 _BEFORE_DIGEST = b'{"digest":"'
-_MOST_RUNS = 32
+_MOST_RUNS = 64
 _LINES_A_ROW = 4
 Stamp = Annotated[str, Field(max_length=200)]
 
@@ -149,7 +149,7 @@ class DoneRows:
 
     Args:
         store: The state.
-        rows: Rows of the manifest.
+        rows: Rows of the manifest, in all shards.
     """
 
     def __init__(self, store: Store, rows: int) -> None:

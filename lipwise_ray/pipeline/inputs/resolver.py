@@ -59,7 +59,7 @@ class Media:
         self._cache = cache
         self._addresses: dict[str, str] = {}
         self._asked: dict[str, ObjectInfo] = {}
-        """What was asked for stamps, and is not asked again for identities."""
+        """Facts that were asked for stamps; identities do not ask for them again."""
 
     def identity(self, address: str) -> str:
         """Return the id of an input's contents.
