@@ -86,7 +86,7 @@ class Work(Protocol):
         ...
 
     def part(self, row: Row, settings: Settings, requirements: ModelRequirements, run: RunFacts) -> RowPart | None:
-        """Return the part of payloads that decides a row's outcome, by which a later run knows it again; None where none shall.
+        """Return the part that decides a row's outcome, by which a later run knows it again; None where none shall.
 
         Raises:
             LipwiseError: The row cannot be begun.
