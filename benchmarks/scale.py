@@ -1,13 +1,15 @@
 """The driver as work grows: what a task costs it, its memory, its records, planning, resuming and reporting.
 
     python -m benchmarks.scale [--workers 1,100,1000] [--rows 1000] [--chunks 10] [--store-requests]
+    python -m benchmarks.scale --resume-only --rows 1000,1000000
     python -m benchmarks.scale --night 10000 --frames-per-s 400 --gpu-hour 2.0 --put-million 5.0 --get-million 0.4
 
 The real driver, dispatcher, ledger and row table over scripted workers (`benchmarks/scripted_workers.py`), each case in
 a process of its own. Every run is stopped when half its rows are done, run again to its end, and reported. Seconds are
 those of the driver's process: a task's are of all that is done for it between the first that is handed out and the end,
-rows' records among it. `--store-requests` dubs tiny clips for real, on the S3 protocol server of the tests. A night's
-figures follow from those measured in the same run and from the prices that are given.
+rows' records among it. `--resume-only` goes through rows that are all done, with the looks that a worker takes at
+their files in the same process. `--store-requests` dubs tiny clips for real, on the S3 protocol server of the tests.
+A night's figures follow from those measured in the same run and from the prices that are given.
 """
 
 # pyright: basic
@@ -22,19 +24,21 @@ import re
 import resource
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.driver import PASSTHROUGH, in_child, submit
-from benchmarks.scripted_workers import CHUNK_FRAMES, Marks, ScriptedWorkers, now
+from benchmarks.scripted_workers import CHUNK_FRAMES, Marks, ScriptedWorkers, now, published
 
 _RATE = 25
 UNJUDGED = 'score.judge="none"'
+_STOP = "engine.stop_s=86400"
 
 
 def _case(arguments: dict[str, Any]) -> dict[str, float]:
     """Run one manifest, from its beginning or what is left of it, and return what it took. Runs in a child."""
-    rows, chunks, workers = arguments["rows"], arguments["chunks"], arguments["workers"]
+    chunks, workers = arguments["chunks"], arguments["workers"]
     folder = Path(arguments["folder"])
     done = {int(path.name.split("-")[0]) for path in folder.glob("out.state/runs/*/rows/*-done.json")}
     marks, begin = Marks(), now()
@@ -42,7 +46,7 @@ def _case(arguments: dict[str, Any]) -> dict[str, float]:
     def is_done(row_id: str) -> bool:
         return int(row_id.removeprefix("row")) + 2 in done  # line 1 names the columns
 
-    half = rows // 2 if arguments["is_first"] else math.inf
+    half = arguments["rows"] // 2 if arguments["is_first"] else math.inf
     report = submit(
         folder,
         folder / "m.csv",
@@ -50,22 +54,22 @@ def _case(arguments: dict[str, Any]) -> dict[str, float]:
         lambda config: ScriptedWorkers(config, workers, chunks, is_done, marks),
         PASSTHROUGH,
         UNJUDGED,
-        "engine.stop_s=86400",
+        _STOP,
         stop=lambda: marks.done_rows >= half,
     )
     end = now()
     assert marks.began is not None
     assert marks.leased is not None
-    assert marks.rendered is not None
     return {
         "plan_s": marks.began[1] - begin[1],
-        "first_chunk_s": marks.rendered[1] - begin[1],
+        "first_chunk_s": (marks.rendered or end)[1] - begin[1],
         "tasks": marks.tasks,
         "rows": report.done,
         "rendered": marks.rendered_chunks,
         "task_ms": 1000 * (end[1] - marks.leased[1]) / marks.tasks,
         "tasks_s": marks.tasks / (end[0] - marks.leased[0]),
         "resume_s": end[1] - begin[1],
+        "resume_wall_s": end[0] - begin[0],
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -93,11 +97,7 @@ def measured(workers: int, rows: int, chunks: int) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file in ("v.mp4", "a.wav"):
-            (folder / file).touch()
-        with (folder / "m.csv").open("w") as file:
-            file.write("id,video,audio,output,tags,faces\n")
-            file.writelines(f'row{n},v.mp4,a.wav,{n % 100}/{n}.mp4,show{n % 7},"box:0,9,0,9"\n' for n in range(rows))
+        _write_manifest(folder, rows)
         case = {"rows": rows, "chunks": chunks, "workers": workers, "folder": name}
         first = in_child(_case, case | {"is_first": True})
         second = in_child(_case, case | {"is_first": False})
@@ -114,6 +114,65 @@ def measured(workers: int, rows: int, chunks: int) -> dict[str, float]:
         "report_s": reported["report_s"],
         "report_mib": reported["peak_mib"],
     }
+
+
+def resumed(rows: int, chunks: int) -> dict[str, float]:
+    """Return what a run of rows costs that are all done.
+
+    Args:
+        rows: Rows of the manifest.
+        chunks: Chunks of each row.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_manifest(folder, rows)
+        case = {"chunks": chunks, "workers": 1, "folder": name, "is_first": False}
+        in_child(_leave_done, case)
+        return in_child(_case, case) | {f"report_{key}": value for key, value in in_child(_reported, name).items()}
+
+
+def _leave_done(arguments: dict[str, Any]) -> None:
+    """Leave a state in which all rows of a manifest are done, by the product's own writers. Runs in a child."""
+    import lipwise_ray
+    from lipwise_ray.pipeline.dubbing.row_digest import RowDigests
+    from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
+    from lipwise_ray.pipeline.inputs.stamps import stamp
+    from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+    from lipwise_ray.runs.model_requirements import ModelRequirements
+    from lipwise_ray.runs.run_inputs import registry_of
+    from lipwise_ray.runs.work import Dubbing, RunFacts
+    from lipwise_ray.state.done_rows import DoneRow, note_reused
+    from lipwise_ray.state.store import open_store
+
+    folder = Path(arguments["folder"])
+    source = lipwise_ray.load_settings(assignments=(PASSTHROUGH, UNJUDGED, _STOP))
+    settings = source.for_run()
+    work, digests = Dubbing(str(folder / "out"), str(folder / "out.state")), RowDigests()
+    requirements = ModelRequirements(registry_of(settings, folder), gpu=False)
+    store, media = open_store(f"{folder}/out.state"), media_of(settings, cache_of(settings.paths))
+    inputs = tuple(stamp(media, str(folder / file)) for file in ("v.mp4", "a.wav"))
+    rows = iter(read_manifest(folder / "m.csv", str(folder / "out"), ["quality"]).rows)
+    while some := list(islice(rows, 1000)):
+        parts = [work.part(row, source.for_row(row), requirements, RunFacts("cpu")) for row in some]
+        done = [
+            DoneRow(
+                digest=digests.of(part),
+                inputs=inputs,
+                row=row.line,
+                row_id=row.id,
+                result=published(row.id, part.job.output_address, arguments["chunks"]),
+            )
+            for row, part in zip(some, parts, strict=True)
+        ]
+        note_reused(store, "20000101T000000-000000", done)
+
+
+def _write_manifest(folder: Path, rows: int) -> None:
+    for file in ("v.mp4", "a.wav"):
+        (folder / file).touch()
+    with (folder / "m.csv").open("w") as file:
+        file.write("id,video,audio,output,tags,faces\n")
+        file.writelines(f'row{n},v.mp4,a.wav,{n % 100}/{n}.mp4,show{n % 7},"box:0,9,0,9"\n' for n in range(rows))
 
 
 def store_requests(_: object = None) -> dict[str, float]:
@@ -204,6 +263,7 @@ def main() -> None:
     parser.add_argument("--workers", default=[1, 100, 1000], help="render workers", **numbers)
     parser.add_argument("--rows", default=[1000], help="rows of the manifest", **numbers)
     parser.add_argument("--chunks", type=int, default=10, help="chunks of each row")
+    parser.add_argument("--resume-only", action="store_true", help="all rows are done: nothing but going through them")
     parser.add_argument("--store-requests", action="store_true", help="count requests to the S3 protocol server too")
     parser.add_argument("--night", type=float, help="hours of video of a night to be priced")
     parser.add_argument("--night-hours", type=float, default=8.0, help="how long it lasts")
@@ -215,7 +275,16 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores; {options.chunks} chunks a row; seconds are of the driver's processor")
     found: dict[str, float] = {}
-    for rows in options.rows:
+    for rows in options.rows if options.resume_only else ():
+        found = resumed(rows, options.chunks)
+        print(
+            f"{rows:>8} rows, all done: gone through in {found['resume_s']:.1f} s, {found['resume_wall_s']:.1f} s by "
+            f"the wall, {1000 * found['resume_s'] / rows:.3f} ms a row; plan {found['plan_s']:.1f} s; {found['tasks']} "
+            f"tasks; driver {found['peak_mib']:.0f} MiB; report {found['report_report_s']:.1f} s, "
+            f"{found['report_peak_mib']:.0f} MiB",
+            flush=True,
+        )
+    for rows in () if options.resume_only else options.rows:
         for workers in options.workers:
             found = measured(workers, rows, options.chunks)
             print(

@@ -15,14 +15,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 
 from lipwise_ray.backends.worker_config import WorkerConfig
+from lipwise_ray.pipeline.delivery.outputs import FileOutput
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.pipeline.flows.task_kinds import (
     ASSEMBLE,
     PLAN,
     PROBE,
+    RECHECK,
     RENDER,
     AssembleResult,
     PlanResult,
@@ -31,13 +34,17 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     SoundResult,
     ToDo,
 )
+from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
+from lipwise_ray.pipeline.inputs.stamps import stamp
+from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.scheduler.engine import Outcome, WorkerSlot
 from lipwise_ray.scheduler.task import ALL_LANES, Lane, Task, TaskResult
+from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.values import Json, Span
 
 CHUNK_FRAMES = 250
-_SECONDS = {"probe": 1.0, "plan": 0.5, "sound": 1.0, "render": 10.0, "assemble": 3.0}
+_SECONDS = {"probe": 1.0, "recheck": 1.0, "plan": 0.5, "sound": 1.0, "render": 10.0, "assemble": 3.0}
 _TOGETHER_S = 0.1
 """What ends within so long is told together, as an engine's poll does while its driver is busy."""
 _WORKERS_A_NODE = 8
@@ -104,6 +111,8 @@ class ScriptedWorkers:
             workers = self.render_slots if lane == "gpu" else max(1, self.render_slots // 4)
             slots = (WorkerSlot(f"{lane}{n}", lane, f"node{n // _WORKERS_A_NODE}") for n in range(workers))
             self._idle[lane] = {slot.worker: slot for slot in slots}
+        self._media = media_of(Settings(), cache_of(self.config.paths))
+        self._worker = Worker(self.config)
 
     @property
     def description(self) -> str:
@@ -139,7 +148,9 @@ class ScriptedWorkers:
         while self._ends and self._ends[0][0] <= self.clock_s + _TOGETHER_S:
             _, _, slot, task = heapq.heappop(self._ends)
             self._idle[slot.lane][slot.worker] = slot
-            outcomes.append(Outcome(slot, task, self._answer(task), None))
+            is_scripted = task.kind is not RECHECK  # for which all is done that a worker does
+            result = self._answer(task) if is_scripted else self._worker.run(RECHECK, task.payload, task.hints)
+            outcomes.append(Outcome(slot, task, result, None))
         self.marks.tasks += len(outcomes)
         return outcomes
 
@@ -152,22 +163,38 @@ class ScriptedWorkers:
             return RenderResult(frames=CHUNK_FRAMES)
         if task.kind is PLAN:
             return PlanResult(chunks=tuple(Span(n * CHUNK_FRAMES, (n + 1) * CHUNK_FRAMES) for n in range(self.chunks)))
-        done = DubResult(
-            job_id=job_id,
-            output=job.output_address,
-            frames=frames,
-            chunks=self.chunks,
-            bytes_total=1,
-            sha256=_SHA256,
-            video_s=frames / 25,
-            audio_s=frames / 25,
-        )
         if task.kind is ASSEMBLE:
             self.marks.done_rows += 1
-            return AssembleResult(published=done)
+            return AssembleResult(published=published(job.row_id, job.output_address, self.chunks))
         if task.kind is not PROBE:
             return SoundResult(copied=True)
+        inputs = tuple(stamp(self._media, address) for address in (job.video, job.audio))
         if self.is_done(job.row_id):
-            return ProbeResult(job_id=job_id, published=done)
+            done = published(job.row_id, job.output_address, self.chunks)
+            return ProbeResult(job_id=job_id, published=done, inputs=inputs)
         probed = Probed(job_id, {"tracks": None}, "v", "d", choice=task.payload.choice)
-        return ProbeResult(job_id=job_id, to_do=ToDo(probed=probed, frames=frames))
+        return ProbeResult(job_id=job_id, to_do=ToDo(probed=probed, frames=frames), inputs=inputs)
+
+
+def published(row_id: str, output: str, chunks: int) -> DubResult:
+    """Return the result of a row whose output is an empty file, which is made.
+
+    Args:
+        row_id: The row.
+        output: Path of its output.
+        chunks: Its chunks.
+    """
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    Path(output).touch()
+    frames = chunks * CHUNK_FRAMES
+    return DubResult(
+        job_id=f"j-{row_id}",
+        output=output,
+        frames=frames,
+        chunks=chunks,
+        bytes_total=0,
+        sha256=_SHA256,
+        video_s=frames / 25,
+        audio_s=frames / 25,
+        seen=FileOutput(Path(output)).seen(),
+    )

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from itertools import count, islice
+from itertools import chain, count, islice
 from types import MappingProxyType
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.models.terms import commercial_of, strictest
 from lipwise_ray.reports.row_sheet import FlatRow, RowDetail, RowSheet
 from lipwise_ray.state import layout
+from lipwise_ray.state.done_rows import reused_outcomes
 from lipwise_ray.state.job_result import (
     Counts,
     EvaluationResult,
@@ -79,11 +80,19 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
         raise StateError("no_runs", store.address, got=happened, do="Check the path and --run")
     rows = RowSheet(columns())
     with ThreadPoolExecutor(_HANDS) as hands:
-        for outcomes in _outcomes(store, chosen):
+        found = heapq.merge(
+            chain.from_iterable(_recorded(store, chosen)),
+            ((outcome, False) for outcome in reused_outcomes(store, chosen)),
+            key=lambda one: one[0].row,
+        )
+        while some := list(islice(found, _AT_A_TIME)):
+            outcomes = [outcome for outcome, _ in some]
             details = [_detail(outcome.result) for outcome in outcomes]
             jobs = [
-                dict.fromkeys([outcome.job_id or "", *(one.job_id or "" for one in detail.attempts)])
-                for outcome, detail in zip(outcomes, details, strict=True)
+                dict.fromkeys(
+                    [outcome.job_id or "", *(one.job_id or "" for one in detail.attempts)] if was_tried else []
+                )
+                for (outcome, was_tried), detail in zip(some, details, strict=True)
             ]
             counts = hands.map(partial(_attempts_at, store, chosen), jobs)
             for outcome, detail, attempts in zip(outcomes, details, counts, strict=True):
@@ -205,11 +214,14 @@ def _fallbacks(reports: list[RunReport]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for report in reports for text in report.run.fallbacks or ()))
 
 
-def _outcomes(store: Store, run_id: str) -> Iterator[list[RowOutcome]]:
-    """Yield the outcomes of a run's rows in the manifest's order, some at a time, which were read side by side."""
+def _recorded(store: Store, run_id: str) -> Iterator[list[tuple[RowOutcome, bool]]]:
+    """Yield the recorded outcomes of a run's rows in the manifest's order, some at a time, read side by side; and True.
+
+    Their jobs had tasks in this run; those of rows that it found unchanged had none.
+    """
     keys = (one.key for one in store.listing(layout.rows(run_id)))
     while some := list(islice(keys, _AT_A_TIME)):
-        yield [_outcome(key, data) for key, data in zip(some, store.read_all(some), strict=True)]
+        yield [(_outcome(key, data), True) for key, data in zip(some, store.read_all(some), strict=True)]
 
 
 def _outcome(key: str, data: bytes | None) -> RowOutcome:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from lipwise_ray.exit_codes import ExitCode, of_rows
 from lipwise_ray.state import layout
+from lipwise_ray.state.done_rows import reused_outcomes
 from lipwise_ray.state.row_outcome import RowOutcome, outcome_in
 from lipwise_ray.state.store import as_json, open_store
 
@@ -50,10 +53,9 @@ class Report:
             StorageError: The state cannot be read.
         """
         store = open_store(self.state)
-        for data in store.read_all(sorted(store.names(layout.rows(self.run_id)))):
-            outcome = outcome_in(as_json(data))
-            if outcome is not None:
-                yield outcome
+        records = store.read_all(sorted(store.names(layout.rows(self.run_id))))
+        recorded = (outcome for data in records if (outcome := outcome_in(as_json(data))) is not None)
+        yield from heapq.merge(recorded, reused_outcomes(store, self.run_id), key=attrgetter("row"))
 
     @property
     def exit_code(self) -> int:

@@ -8,36 +8,37 @@ import platform
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from lipwise_ray.backends.factory import meter_for
 from lipwise_ray.backends.worker_config import WorkerConfig
-from lipwise_ray.errors import EngineError, LipwiseError, SettingsError, StorageError
+from lipwise_ray.errors import EngineError, SettingsError, StorageError
 from lipwise_ray.media.encode import is_hardware
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import NOTHING
-from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
-from lipwise_ray.pipeline.manifest.row_table import Row, Waiting
+from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.pipeline.quality.evaluation_sums import overall_distance
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.report import Report
+from lipwise_ray.runs.row_source import FEWEST_ROWS, RowSource
 from lipwise_ray.runs.settings_source import SettingsSource
-from lipwise_ray.runs.work import Evaluation, RunFacts, Work, Workers
+from lipwise_ray.runs.work import Evaluation, RunFacts, Work
 from lipwise_ray.scheduler.deadlines import Deadlines
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
-from lipwise_ray.scheduler.engine import Engine, failure_of
+from lipwise_ray.scheduler.engine import Engine
 from lipwise_ray.scheduler.listener import Listener
 from lipwise_ray.scheduler.metrics import NightFacts
 from lipwise_ray.scheduler.retry_policy import Budgets
-from lipwise_ray.scheduler.run import RowJob, Run
+from lipwise_ray.scheduler.run import Run
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
+from lipwise_ray.state.done_rows import DoneRows
 from lipwise_ray.state.job_result import EvaluationResult
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, Request, RunEnd, RunRecord
@@ -160,10 +161,9 @@ def work_through(
                 run.refuse(bad.line, bad.id, list(bad.problems))
             facts = RunFacts(engine.device, verify)
             try:
-                run.work(
-                    _jobs(manifest.waiting(), source, requirements, work, facts, run),
-                    Ending(engine_settings.stop_s, stop, is_over),
-                )
+                known = DoneRows(store, manifest.rows_total) if manifest.good >= FEWEST_ROWS and not verify else None
+                rows = RowSource(manifest.waiting(), source, requirements, work, facts, run, known)
+                run.work(rows.jobs(), Ending(engine_settings.stop_s, stop, is_over))
             finally:
                 with suppress(StorageError):  # it was told of
                     meter.close()
@@ -303,37 +303,6 @@ def _end_of(report: Report) -> RunEnd:
         chunks_reused=report.chunks_reused,
         fallbacks=report.fallbacks or None,
     )
-
-
-def _jobs(
-    waiting: Waiting, source: SettingsSource, requirements: ModelRequirements, work: Work, facts: RunFacts, run: Run
-) -> Iterator[RowJob]:
-    """Yield rows ready to be worked on, in the order of their admission rounds; refuse those that cannot start."""
-    admission_round, started = 0, 0
-    while (row := waiting.take(run.tenants_at_work)) is not None:
-        started += 1
-        if started > run.most_rows:
-            admission_round, started = admission_round + 1, 1
-        try:
-            settings = source.for_row(row)
-            engine = run.dispatcher.engine
-            capabilities = [one for one in engine.capabilities if isinstance(one, RenderCapabilities)]
-            workers = Workers(capabilities, are_all=not engine.unreported)
-            flow = work.flow(row, settings, requirements, facts, admission_round, workers)
-        except (StorageError, EngineError):
-            raise  # the run's
-        except LipwiseError as error:
-            run.refuse(row.line, row.id, [error], row.extra)
-            continue
-        except Exception as error:  # noqa: BLE001  # a row that cannot be begun is refused, the others go on
-            run.refuse(row.line, row.id, [_broken(row, error)], row.extra)
-            continue
-        yield RowJob(row.line, row.id, flow, row.extra)
-
-
-def _broken(row: Row, error: Exception) -> LipwiseError:
-    failure = failure_of(error)
-    return LipwiseError(failure.code, row.where, got=failure.message)
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +45,11 @@ class Flow(Protocol):
     @property
     def result(self) -> RowResult | None:
         """Set once the row is done."""
+        ...
+
+    @property
+    def inputs(self) -> Sequence[str] | None:
+        """Stamps of the row's inputs, by which a later run knows it again; None where it shall not."""
         ...
 
     def start(self) -> list[Task]:

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from lipwise_ray.errors import EngineError, LipwiseError, SetupError, StateError, StorageError
@@ -15,11 +15,11 @@ from lipwise_ray.scheduler.admission import Admission
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.engine import failure_of
-from lipwise_ray.scheduler.flow import Flow
 from lipwise_ray.scheduler.listener import Listener
 from lipwise_ray.scheduler.notices import RunNotices
+from lipwise_ray.scheduler.row_job import Job, RowBatch, RowJob, WaitingBatch
 from lipwise_ray.scheduler.task import ALL_LANES, AnyKind, Failure, Task, TaskResult
-from lipwise_ray.state import layout
+from lipwise_ray.state import done_rows, layout
 from lipwise_ray.state.events import RowBroke, RunStopped, TasksAbandoned
 from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.state.lease import DriverLease
@@ -33,28 +33,6 @@ _FEWEST_ROWS, _ROWS_A_WORKER = 8, 2
 _STEP_S, _SOON_S = 0.5, 0.1
 _CHECK_S, _TICK_S = 1.0, 0.25
 Onward = TypeVar("Onward")
-
-
-@dataclass(frozen=True, slots=True)
-class RowJob:
-    """A row that is ready to be worked on.
-
-    Attributes:
-        row: Its place in the manifest.
-        id: Its name there.
-        flow: What is to be done.
-        extra: What its manifest says besides, for its record.
-    """
-
-    row: int
-    id: str
-    flow: Flow
-    extra: dict[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def tenant(self) -> str:
-        """Tenant whose part of the workers it takes."""
-        return self.flow.tenant
 
 
 @dataclass(slots=True)
@@ -185,6 +163,8 @@ class Run:
     _unwanted: set[str] = field(default_factory=set[str])
     _checked_s: float = 0.0
     _source_empty: bool = False
+    _batches: int = 0
+    """Batches that have not ended."""
     _ticked_s: float = -math.inf
     _awaiting_admission: dict[int, list[Task]] = field(default_factory=dict[int, list[Task]])
     _admission: Admission = field(init=False)
@@ -199,7 +179,7 @@ class Run:
         """Number of rows that are worked on at a time now."""
         return self.active_rows or max(_FEWEST_ROWS, _ROWS_A_WORKER * self.dispatcher.engine.render_slots)
 
-    def work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
+    def work(self, jobs: Iterator[Job], ending: Ending) -> None:
         """Work until every row has ended, or the engine is lost, or nothing more is to be begun and nothing runs."""
         try:
             self._work(jobs, ending)
@@ -213,7 +193,7 @@ class Run:
             with suppress(StorageError):  # known already: it halted the run
                 self.ledger.close()
 
-    def _work(self, jobs: Iterator[RowJob], ending: Ending) -> None:
+    def _work(self, jobs: Iterator[Job], ending: Ending) -> None:
         self._source_empty = False
         halted = ""
         while True:
@@ -224,7 +204,7 @@ class Run:
                 stopping = bool(self.stopped)
                 if not stopping:
                     self._begin_rows(jobs)
-                if not self._active and (self._source_empty or stopping):
+                if not (self._active or self._batches) and (self._source_empty or stopping):
                     break
                 if stopping and not self.dispatcher.running:
                     break
@@ -251,14 +231,18 @@ class Run:
             "run does them again"
         )
 
-    def _begin_rows(self, jobs: Iterator[RowJob]) -> None:
+    def _begin_rows(self, jobs: Iterator[Job]) -> None:
         # Rows whose tasks are out of budget only wait for others to show that the run as a whole is well.
         while not self._source_empty and len(self._active) - self.dispatcher.held_back < self.most_rows:
-            job = next(jobs, None)
-            if job is None:
-                self._source_empty = True
-            else:
+            job = next(jobs, self)
+            if job is None or isinstance(job, Run):
+                self._source_empty = job is not None
+                return
+            if isinstance(job, RowJob):
                 self._begin(job)
+            else:
+                self._batches += 1
+                self.dispatcher.add(job.task, WaitingBatch(job, self._end_batch))
 
     def _halted(self) -> str:
         """Return the reason why nothing more may be started, and say so once; empty while work can go on."""
@@ -326,33 +310,46 @@ class Run:
         self._awaiting_admission.pop(job.row, None)
         self._admission.leave(job.row)
         self._admit_waiting(job.tenant)
-        self.record(
-            RowOutcome(
-                row=job.row,
-                row_id=job.id,
-                job_id=("" if isinstance(result, RowFailure) else result.job_id) or job.flow.job_id,
-                result=result,
-                seconds=round(time.monotonic() - running.begun_s, 3),
-                tally=job.flow.tally,
-                ended=round(time.time(), 3),
-                extra=job.extra or None,
-            )
+        outcome = RowOutcome(
+            row=job.row,
+            row_id=job.id,
+            job_id=("" if isinstance(result, RowFailure) else result.job_id) or job.flow.job_id,
+            result=result,
+            seconds=round(time.monotonic() - running.begun_s, 3),
+            tally=job.flow.tally,
+            ended=round(time.time(), 3),
+            extra=job.extra or None,
         )
+        self.record(outcome)
+        if job.digest and job.flow.inputs is not None:
+            done_rows.note_done(self.store, self.id, job.digest, job.flow.inputs, outcome)
         if (speed := speed_of(result)) is not None:
             self.speeds.append(speed)
+
+    def _end_batch(self, batch: RowBatch, result: TaskResult | None) -> None:
+        """Record the outcomes of a batch's rows that are done."""
+        self._batches -= 1
+        rows = batch.unchanged(result, self._unwanted.__contains__)
+        done_rows.note_reused(self.store, self.id, rows)
+        for row in rows:
+            self.listener.row_started(row.row, row.row_id)
+            self._count(row.outcome)
 
     def record(self, outcome: RowOutcome) -> None:
         """Write a row's outcome to the state and tell the listener."""
         self.store.write(layout.row(self.id, outcome.row, outcome.status), to_json(outcome.record))
+        self._count(outcome)
+
+    def _count(self, outcome: RowOutcome) -> None:
         self.totals[outcome.status] += 1
-        self.totals.update(asdict(outcome.tally) if outcome.tally else {})
+        self.totals.update(outcome.tally.counts() if outcome.tally else {})
         self.listener.row_ended(outcome)
         self.dispatcher.meter.row(outcome.status, outcome.result)
 
     def count_unfinished(self) -> None:
         """Add the costs of rows that were started and did not end."""
         for running in self._active.values():
-            self.totals.update(asdict(running.job.flow.tally))
+            self.totals.update(running.job.flow.tally.counts())
 
     def refuse(self, row: int, row_id: str, errors: list[LipwiseError], extra: dict[str, str] | None = None) -> None:
         """Record a row that cannot be begun.

@@ -259,6 +259,16 @@ def row(run_id: str, number: int, status: str) -> str:
     return f"{rows(run_id)}/{number:06d}-{status}.json"
 
 
+def done(run_id: str) -> str:
+    """Return the key of the log of a run's rows that were done and have records of their outcomes."""
+    return f"{run(run_id)}/done.jsonl"
+
+
+def reused(run_id: str) -> str:
+    """Return the key of the log of a run's rows that were done before and unchanged, with their outcomes."""
+    return f"{run(run_id)}/reused.jsonl"
+
+
 def speed(run_id: str) -> str:
     """Return the key of a run's speeds."""
     return f"{SPEEDS}/{run_id}.json"

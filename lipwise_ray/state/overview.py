@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from lipwise_ray.errors import StateError
-from lipwise_ray.state import layout, quarantine
+from lipwise_ray.state import done_rows, layout, quarantine
 from lipwise_ray.state.job_result import DubResult, RowFailure
 from lipwise_ray.state.row_outcome import outcome_in
 from lipwise_ray.state.run_records import RunRecord
@@ -227,7 +227,7 @@ def _ended(store: Store, run_id: str) -> tuple[int, list[str]]:
     """Return the number of rows of a run that are done, and the keys of those that failed."""
     ended = store.names(layout.rows(run_id))
     failed = [key for key in ended if not key.endswith("-done.json")]
-    return len(ended) - len(failed), failed
+    return len(ended) - len(failed) + done_rows.count_reused(store, run_id), failed
 
 
 def tracks_of(address: str, row_id: str) -> Path:
@@ -242,6 +242,11 @@ def tracks_of(address: str, row_id: str) -> Path:
             row = as_json(data)
             outcome = outcome_in(row)
             found = typed(row, _Scanned) if outcome and outcome.row_id == row_id else None
+            path = store.fetch(found.tracks_key) if found else None
+            if path is not None:
+                return path
+        for outcome in done_rows.reused_outcomes(store, run_id):
+            found = typed(outcome.record, _Scanned) if outcome.row_id == row_id else None
             path = store.fetch(found.tracks_key) if found else None
             if path is not None:
                 return path

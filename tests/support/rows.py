@@ -17,7 +17,8 @@ from lipwise_ray.pipeline.flows.task_kinds import (
 )
 from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
-from lipwise_ray.scheduler.run import RowJob, Run
+from lipwise_ray.scheduler.row_job import RowJob
+from lipwise_ray.scheduler.run import Run
 from lipwise_ray.scheduler.task import Task, TaskResult
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.lease import DriverLease

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts
@@ -72,6 +72,13 @@ class AttemptsFlow:
     def job_id(self) -> str:
         """The job of the present attempt; in the end that of the one which was published."""
         return self._best_id or self._flow.job_id
+
+    @property
+    def inputs(self) -> Sequence[str] | None:
+        """Stamps of the row's inputs; None where a later run may try other ways once more."""
+        result, first = self.result, self.attempts[0].flow
+        gate = result.gate if isinstance(result, DubResult) else None
+        return first.inputs if first and gate and gate.verdict in ACCEPTED else None
 
     @property
     def progress(self) -> Progress:

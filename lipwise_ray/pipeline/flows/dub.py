@@ -168,7 +168,7 @@ class RowFlow(RowTasks[DubResult]):
         self._rendered[_chunk_of(task)] = result.segment
 
     def _after_probe(self, result: ProbeResult) -> list[Task]:
-        self.job_id = result.job_id
+        self.job_id, self.inputs = result.job_id, result.inputs
         if result.published is not None:
             self.tally.chunks = self.tally.chunks_reused = result.published.chunks
             return self._finish(result.published, is_reused=True)

@@ -44,6 +44,8 @@ class RowTasks(Generic[Result]):
     job_id: str = ""
     result: Result | RowFailure | None = None
     """Set once the row is done."""
+    inputs: Sequence[str] | None = None
+    """Stamps of its inputs, by which a later run knows it again; None where it shall not."""
     _open: set[str] = field(default_factory=set[str])
     _missing: str = ""
     """Record that was found missing in the state though it had been made, for messages; empty for none."""

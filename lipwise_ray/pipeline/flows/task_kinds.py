@@ -28,7 +28,7 @@ from lipwise_ray.pipeline.dubbing.task_parts import (
 )
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.scheduler.task import AnyKind, TaskKind, TaskResult
-from lipwise_ray.state.job_result import DubResult, EvaluationResult, VideoMeasures
+from lipwise_ray.state.job_result import DubResult, EvaluationResult, Seen, VideoMeasures
 from lipwise_ray.state.shapes import Count, Id, Maybe
 from lipwise_ray.values import Span
 
@@ -65,11 +65,38 @@ class ToDo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult(TaskResult):
-    """Job of a row: ``published`` by an earlier run, or with something ``to_do``."""
+    """Job of a row: ``published`` by an earlier run, or with something ``to_do``.
+
+    Its ``inputs`` are stamps by which they are known again, None where none tell of every change.
+    """
 
     job_id: str
     published: DubResult | None = None
     to_do: ToDo | None = None
+    inputs: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRow:
+    """A row that an earlier run had done: its output, as it was ``seen`` there, and the stamps of its inputs."""
+
+    output: str
+    seen: Seen
+    inputs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecheckPayload(RowPayload):
+    """Rows that may be done; ``row`` is one of them, for what all of them may read."""
+
+    rows: tuple[KnownRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecheckResult(TaskResult):
+    """Numbers of the rows of which something was ``changed`` since."""
+
+    changed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +348,7 @@ class ConcludeResult(TaskResult):
 
 # One row a kind: name, lane, order, payload, result, and what else holds for it.
 PROBE = TaskKind("probe", "cpu", 7, ProbePayload, ProbeResult)
+RECHECK = TaskKind("recheck", "cpu", 7, RecheckPayload, RecheckResult)
 CHECK = TaskKind("check", "gpu", 7, CheckPayload, CheckResult)
 SCAN = TaskKind("scan", "gpu", 6, ScanPayload, ScanResult, counts_frames=True)
 LISTEN = TaskKind("listen", "gpu", 5, ListenPayload, ListenResult, counts_frames=True)

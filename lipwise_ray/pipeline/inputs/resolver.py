@@ -58,6 +58,8 @@ class Media:
         self._most_bytes = most_bytes
         self._cache = cache
         self._addresses: dict[str, str] = {}
+        self._asked: dict[str, ObjectInfo] = {}
+        """Facts that were asked for stamps; identities do not ask for them again."""
 
     def identity(self, address: str) -> str:
         """Return the id of an input's contents.
@@ -76,7 +78,7 @@ class Media:
                 return self._series_identity(path)
             self._check_size(address, path.stat().st_size if path.is_file() else None)
             return content_id(path)
-        facts = self._source(address).facts()
+        facts = self._asked.pop(address, None) or self._source(address).facts()
         if facts is None:
             raise _absent(address)
         self._check_size(address, facts.size)
@@ -128,6 +130,20 @@ class Media:
             raise _absent(address)
         self._check_size(address, facts.size)
         return None
+
+    def vouched(self, address: str) -> str:
+        """Return an identity of an object's contents for which its store or server vouches; empty where it does not.
+
+        Raises:
+            InputError: It may not be read, or is not there.
+            StorageError: The store refused.
+        """
+        self._policy.check(address)
+        facts = self._source(address).facts()
+        if facts is None:
+            raise _absent(address)
+        self._asked[address] = facts
+        return _name_of(address, facts) if facts.tag else ""
 
     def local(self, address: str, identity: str) -> Path:
         """Return a local file with an input's contents, downloaded once a machine.

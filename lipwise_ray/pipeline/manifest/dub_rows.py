@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -44,6 +45,7 @@ _LENGTHS = ("audio", "video", "shortest")
 _EXTENDS = ("pingpong", "loop", "hold")
 MOST_BYTES = 1 << 30
 _MOST_NAMED = 5
+_MOST_KNOWN_FOLDERS = 4096
 _MOST_NAME_BYTES = 255  # the bound of usual file systems; an output's own may have another, which it checks
 _MOST_SPEAKERS = 1000
 _MOST_PAD_PX = 100_000
@@ -222,6 +224,7 @@ class _DubRowParser:
         self._cells = cells
         self._out_root = out_root
         self._presets = presets
+        self._folder = lru_cache(_MOST_KNOWN_FOLDERS)(whole_path)
 
     def add(self, line: int, record: RawRow) -> None:
         """Check one row."""
@@ -292,21 +295,34 @@ class _DubRowParser:
         if "\0" in text:
             self._cells.wrong("output", "a NUL byte in the path")
             return ""
-        if any(len(part.encode()) > _MOST_NAME_BYTES for part in Path(text).parts):
+        if any(len(part.encode()) > _MOST_NAME_BYTES for part in text.split("/")):
             self._cells.wrong("output", f"a name of more than {_MOST_NAME_BYTES} bytes")
             return ""
-        root = Path(self._out_root if is_local(self._out_root) else _SOME_ROOT)
+        root = self._out_root if is_local(self._out_root) else _SOME_ROOT
+        place = os.path.join(root, text)  # noqa: PTH118  # a row's cost, as below
         try:
-            target = whole_path(root / text) if is_local(self._out_root) else Path(os.path.normpath(root / text))
+            target = self._whole(place) if is_local(self._out_root) else os.path.normpath(place)
         except InputError as error:
             self._cells.wrong("output", error.happened, error.do)
             return ""
-        if not target.is_relative_to(root) or target == root:
+        under = f"{root.rstrip('/')}/"
+        if not target.startswith(under) or target == under:
             self._cells.wrong("output", f"{text!r} leaves the output root {self._out_root}")
             return ""
-        if target.suffix.lower() not in CONTAINERS:
+        if os.path.splitext(target)[1].lower() not in CONTAINERS:  # noqa: PTH122
             self._cells.wrong("output", f"unknown ending of {text!r}", f"Known: {', '.join(CONTAINERS)}")
-        return str(target.relative_to(root))
+        return target.removeprefix(under)
+
+    def _whole(self, place: str) -> str:
+        """Return `whole_path` of an output: rows share folders, each of which is looked at once.
+
+        Raises:
+            InputError: It leads nowhere.
+        """
+        folder, _, name = place.rpartition("/")
+        if name in ("", ".", "..") or not name.isascii() or os.path.islink(place):  # noqa: PTH114  # never raises
+            return str(whole_path(place))
+        return f"{str(self._folder(folder)).rstrip('/')}/{name}"
 
     def _speakers(self, value: object, faces: str) -> tuple[Speaker, ...]:
         if value is None or value in ("", []):

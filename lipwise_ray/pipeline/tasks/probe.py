@@ -33,6 +33,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ToDo,
 )
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.stamps import inputs_of, settled_stamps
 from lipwise_ray.pipeline.manifest.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
@@ -53,6 +54,9 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     """
     del hints  # whatever earlier runs left is looked for
     store, media, row, job = context.store, context.media, payload.row, payload.row.job
+    stamps = settled_stamps(
+        media, inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings)
+    )
     images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
     undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
     problem = ""
@@ -61,7 +65,7 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
         published = _published(context, job_id, row)
         if published.result is not None:
             protocol = protocol_of(job, row.weights, undecided["tracks"])  # earlier versions kept none
-            return ProbeResult(job_id=job_id, published=replace(published.result, protocol=protocol))
+            return ProbeResult(job_id=job_id, published=replace(published.result, protocol=protocol), inputs=stamps)
         problem = problem or published.problem
     opened = context.open_video(payload, undecided["video"])
     video = opened.video
@@ -119,7 +123,7 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
         portraits=to_embed,
         needs_check=is_hardware(choice.encoder) and not has_begun,
     )
-    return ProbeResult(job_id=job_id, to_do=to_do, problem=problem)
+    return ProbeResult(job_id=job_id, to_do=to_do, problem=problem, inputs=stamps)
 
 
 @handles(CHECK)

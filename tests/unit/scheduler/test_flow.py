@@ -9,7 +9,8 @@ from lipwise_ray.scheduler.dispatcher import Dispatcher
 from lipwise_ray.scheduler.ending import Ending
 from lipwise_ray.scheduler.flow import Flow, Progress
 from lipwise_ray.scheduler.listener import Listener
-from lipwise_ray.scheduler.run import RowJob, Run
+from lipwise_ray.scheduler.row_job import RowJob
+from lipwise_ray.scheduler.run import Run
 from lipwise_ray.scheduler.task import Failure, Task, TaskResult
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.lease import DriverLease

@@ -30,7 +30,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ScoreResult,
 )
 from lipwise_ray.scheduler.ending import Ending
-from lipwise_ray.scheduler.run import RowJob
+from lipwise_ray.scheduler.row_job import RowJob
 from lipwise_ray.scheduler.task import Blame, Failure, Task, TaskResult
 from lipwise_ray.state import layout
 from tests.support.rows import Rows

@@ -19,7 +19,7 @@ from lipwise_ray.errors import (
 )
 from lipwise_ray.pipeline.flows.dub import RowFlow
 from lipwise_ray.pipeline.flows.task_kinds import ProbeResult
-from lipwise_ray.runs import submit
+from lipwise_ray.runs.row_source import RowSource
 from lipwise_ray.scheduler.ending import ASKED, CLOSED, Ending
 from lipwise_ray.scheduler.engine import Outcome
 from lipwise_ray.scheduler.metrics import FileSink, Meter
@@ -162,9 +162,8 @@ def test_no_row_is_refused_for_an_engine_that_ended(tmp_path: Path) -> None:
     there = iter([SimpleNamespace(line=1, id="r0", where="row 1", extra={})])
     waiting = SimpleNamespace(take=lambda _: next(there, None))
     source, work = SimpleNamespace(for_row=lambda row: Settings()), SimpleNamespace(flow=ended)
-    jobs: Any = submit._jobs(
-        cast("Any", waiting), cast("Any", source), cast("Any", None), cast("Any", work), {}, rows.run
-    )
+    held = [cast("Any", one) for one in (waiting, source, None, work, {})]
+    jobs = RowSource(*held, rows.run, None).jobs()
     with rows.lease:
         rows.run.work(jobs, Ending(240.0))
     assert not rows.run.totals["failed"]

@@ -34,6 +34,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ConcludeResult,
     ExaminePayload,
     ExamineResult,
+    KnownRow,
     ListenPayload,
     ListenResult,
     MeasurePayload,
@@ -42,6 +43,8 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     PlanResult,
     ProbePayload,
     ProbeResult,
+    RecheckPayload,
+    RecheckResult,
     RecognisePayload,
     RecogniseResult,
     RenderPayload,
@@ -73,6 +76,7 @@ from lipwise_ray.state.job_result import (
     FailedAttempt,
     Fidelity,
     MeasuredAttempt,
+    Seen,
     VideoMeasures,
 )
 from lipwise_ray.values import Span
@@ -125,6 +129,11 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
             ProbeResult(job_id="j", to_do=ToDo(probed=PROBED, frames=9, scan=(PIECE,), portraits={"/p.png": "p"})),
             ProbeResult(job_id="j", published=RESULT, problem="is not the file that was published"),
         ],
+    ),
+    (
+        task_kinds.RECHECK,
+        [RecheckPayload(ROW, (KnownRow("/o/o.mp4", Seen(5, "7"), (("s3://b/v.mp4", "v"), ("/a.wav", "1-2-3"))),))],
+        [RecheckResult(), RecheckResult(changed=(0,))],
     ),
     (task_kinds.CHECK, [CheckPayload(ROW, PROBED)], [CheckResult()]),
     (task_kinds.SCAN, [ScanPayload(ROW, PROBED, PIECE)], [ScanResult()]),

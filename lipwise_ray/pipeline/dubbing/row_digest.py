@@ -1,0 +1,46 @@
+"""Digest of a row: a hash of all that its tasks are told, by which a later run knows that it asks for the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from dataclasses import asdict, fields
+
+from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.task_parts import RowPart
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.ids import ID_CHARACTERS, PIPELINE_VERSION
+
+_MOST_KNOWN = 256
+_OF_THE_ROW = [one.name for one in fields(JobSpec) if one.name != "settings"]
+
+
+class RowDigests:
+    """Digests of a run's rows, which mostly share settings and checkpoints.
+
+    How the engine works decides nothing but the runtime of networks; everything else counts, also where it decides no pixel: one that differs sends
+    a row the long way, on which it is found done all the same.
+    """
+
+    def __init__(self) -> None:
+        self._shared: OrderedDict[tuple[int, int], tuple[Settings, Checkpoints, bytes]] = OrderedDict()
+
+    def of(self, row: RowPart) -> str:
+        """Return a row's digest."""
+        digest = hashlib.sha256(self._of_shared(row.job.settings, row.weights))
+        own = [row.device, *(getattr(row.job, name) for name in _OF_THE_ROW)]
+        digest.update(json.dumps(own, default=asdict).encode())
+        return digest.hexdigest()[:ID_CHARACTERS]
+
+    def _of_shared(self, settings: Settings, checkpoints: Checkpoints) -> bytes:
+        key = id(settings), id(checkpoints)  # which live as long as they are held here
+        if key not in self._shared:
+            decisive = settings.model_dump(mode="json", exclude={"engine"})
+            record = [PIPELINE_VERSION, decisive, settings.engine.cpu_runtime, checkpoints.record()]
+            text = json.dumps(record, sort_keys=True, default=str).encode()
+            self._shared[key] = settings, checkpoints, hashlib.sha256(text).digest()
+            if len(self._shared) > _MOST_KNOWN:
+                self._shared.popitem(last=False)
+        return self._shared[key][2]

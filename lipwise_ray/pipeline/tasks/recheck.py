@@ -1,0 +1,44 @@
+"""Finding out which of many rows that were done before are unchanged: inputs and outputs, a look at each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from lipwise_ray.pipeline.delivery.outputs import output_at
+from lipwise_ray.pipeline.flows.task_kinds import RECHECK, KnownRow, RecheckPayload, RecheckResult
+from lipwise_ray.pipeline.inputs.stamps import stamp
+from lipwise_ray.pipeline.tasks.context import TaskContext
+from lipwise_ray.pipeline.tasks.handlers import handles
+from lipwise_ray.scheduler.task import Hints
+
+_HANDS = 16
+
+
+@handles(RECHECK)
+def recheck(context: TaskContext, payload: RecheckPayload, hints: Hints) -> RecheckResult:
+    """Return the numbers of the rows of a batch of which something is not what it was."""
+    del hints  # there is nothing to be left
+
+    @cache  # rows share inputs
+    def stamp_of(address: str) -> str:
+        return stamp(context.media, address)
+
+    def is_unchanged(row: KnownRow) -> bool:
+        try:
+            if output_at(row.output, context.scratch).seen() != row.seen:
+                return False
+            return all(stamp_of(address) == known for address, known in row.inputs)
+        except Exception:  # noqa: BLE001  # whatever it is, the row's own tasks meet it again, and that row fails alone
+            return False
+
+    def changed(numbers: Sequence[int]) -> list[int]:
+        found = [number for number in numbers if not is_unchanged(payload.rows[number])]
+        context.on_block()
+        return found
+
+    numbers = range(len(payload.rows))
+    with ThreadPoolExecutor(_HANDS) as hands:  # a look at what lies in a bucket is mostly waiting
+        parts = hands.map(changed, [numbers[hand::_HANDS] for hand in range(_HANDS)])
+        return RecheckResult(changed=tuple(sorted(number for part in parts for number in part)))

@@ -1,0 +1,186 @@
+"""Rows that runs found or left done, as later runs know them again without making their outcome anew.
+
+A run has two logs of them: of the rows whose outcomes have records of their own, and of those that a batch found
+unchanged, whose outcome stands here alone. One line is one row.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from lipwise_ray.state import layout
+from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.row_outcome import RowOutcome, Tally
+from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, NonNegative, adapter_of
+from lipwise_ray.state.store import Store
+from lipwise_ray.storage.redact import redact, scrub
+
+_BEFORE_DIGEST = b'{"digest":"'
+_MOST_RUNS = 64
+_LINES_A_ROW = 4
+Stamp = Annotated[str, Field(max_length=200)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoneRow:
+    """A row that ended with a video.
+
+    Attributes:
+        digest: Hash of all that the row's tasks were told: the row, its settings and checkpoints.
+        inputs: Stamps of its inputs, in their order.
+        row, row_id, seconds, ended, tally, extra: As in its outcome.
+        result: Its result.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    digest: Id  # lines begin with it
+    inputs: tuple[Stamp, ...]
+    row: Count
+    row_id: str
+    seconds: Maybe[NonNegative] = None
+    ended: Maybe[NonNegative] = None
+    tally: Maybe[Tally] = None
+    extra: Maybe[dict[str, str]] = None
+    result: DubResult
+
+    @property
+    def outcome(self) -> RowOutcome:
+        """Outcome of the row."""
+        return RowOutcome(
+            row=self.row,
+            row_id=self.row_id,
+            job_id=self.result.job_id,
+            seconds=self.seconds,
+            ended=self.ended,
+            tally=self.tally,
+            extra=self.extra,
+            result=self.result,
+        )
+
+
+_SHAPE: TypeAdapter[DoneRow] = adapter_of(DoneRow)
+
+
+def note_done(store: Store, run_id: str, digest: str, inputs: Sequence[str], outcome: RowOutcome) -> None:
+    """Add a row whose outcome has a record of its own, where it has a video.
+
+    It lasts within a minute, or with the run's end.
+
+    Args:
+        store: The state.
+        run_id: Id of the run.
+        digest: The row's.
+        inputs: Stamps of its inputs.
+        outcome: Its outcome.
+
+    Raises:
+        StorageError: The state cannot be written.
+    """
+    if not isinstance(outcome.result, DubResult):
+        return
+    row = DoneRow(
+        digest=digest,
+        inputs=tuple(inputs),
+        row=outcome.row,
+        row_id=outcome.row_id,
+        seconds=outcome.seconds,
+        ended=outcome.ended,
+        tally=outcome.tally,
+        extra=outcome.extra,
+        result=outcome.result,
+    )
+    record = scrub(_SHAPE.dump_python(row, mode="json"))
+    line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    store.append(layout.done(run_id), line, may_wait=True)
+
+
+def note_reused(store: Store, run_id: str, rows: Sequence[DoneRow]) -> None:
+    """Add rows that were found unchanged, in one piece; their results are what `note_done` wrote, without secrets.
+
+    Raises:
+        StorageError: The state cannot be written.
+    """
+    if rows:
+        store.append(
+            layout.reused(run_id), b"\n".join(map(_SHAPE.dump_json, map(_without_secrets, rows))), may_wait=True
+        )
+
+
+def _without_secrets(row: DoneRow) -> DoneRow:
+    """Return a row without the secrets that its manifest may have."""
+    row_id = redact(row.row_id)
+    if row_id == row.row_id and not row.extra:
+        return row
+    extra = {redact(name): redact(text) for name, text in (row.extra or {}).items()}
+    return replace(row, row_id=row_id, extra=extra or None)
+
+
+def reused_outcomes(store: Store, run_id: str) -> Iterator[RowOutcome]:
+    """Yield the outcomes of the rows that a run found unchanged, in the manifest's order."""
+    base = sqlite3.connect("", isolation_level=None)
+    base.execute("CREATE TABLE rows (line INTEGER PRIMARY KEY, text BLOB)")
+    base.execute("BEGIN")
+    for text in store.log(layout.reused(run_id)):
+        row = _read(text)
+        if row is not None:
+            base.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (row.row, text))
+    for (text,) in base.execute("SELECT text FROM rows ORDER BY line"):
+        yield _SHAPE.validate_json(text).outcome
+    base.close()
+
+
+def count_reused(store: Store, run_id: str) -> int:
+    """Return the number of rows that a run found unchanged."""
+    return sum(text.startswith(_BEFORE_DIGEST) and text.endswith(b"}") for text in store.log(layout.reused(run_id)))
+
+
+class DoneRows:
+    """Rows that earlier runs of a state had done, by their digests, in a database of the disk.
+
+    The latest runs are read, and of them at most some lines for each row of the manifest: what is older goes the long
+    way, and so may what two runs of the same second left, which have no order.
+
+    Args:
+        store: The state.
+        rows: Rows of the manifest, in all shards.
+    """
+
+    def __init__(self, store: Store, rows: int) -> None:
+        self._base = sqlite3.connect("", isolation_level=None)
+        self._base.execute("CREATE TABLE rows (digest BLOB PRIMARY KEY, text BLOB) WITHOUT ROWID")
+        self._base.execute("BEGIN")
+        self._take(_lines(store), rows * _LINES_A_ROW)
+
+    def _take(self, lines: Iterable[bytes], most: int) -> None:
+        for number, text in enumerate(lines):
+            if number >= most:
+                return
+            if text.startswith(_BEFORE_DIGEST):
+                digest = text[len(_BEFORE_DIGEST) : text.find(b'"', len(_BEFORE_DIGEST))]
+                self._base.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", (digest, text))
+
+    def get(self, digest: str) -> DoneRow | None:
+        """Return the latest row of a digest; None where there is none, or its line is damaged."""
+        found = self._base.execute("SELECT text FROM rows WHERE digest = ?", (digest.encode(),)).fetchone()
+        return _read(found[0]) if found else None
+
+
+def _lines(store: Store) -> Iterator[bytes]:
+    """Yield the lines of the latest runs, the latest first."""
+    for run_id in store.folders(layout.RUNS)[: -_MOST_RUNS - 1 : -1]:
+        yield from store.log(layout.reused(run_id))
+        yield from store.log(layout.done(run_id))
+
+
+def _read(text: bytes) -> DoneRow | None:
+    try:
+        return _SHAPE.validate_json(text)
+    except ValidationError:
+        return None
