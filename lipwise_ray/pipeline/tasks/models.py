@@ -208,7 +208,10 @@ class Models:
 
 
 def _has_runtimes(request: ModelRequest) -> bool:
-    """Tell whether a job has a network that several runtimes compute."""
+    """Tell whether a job has a network that decides by which of several runtimes it is done."""
     return any(
-        one.network in role.runtime_networks for role in ROLES.values() for one in request.checkpoints.all(role.name)
+        one.network in role.runtime_networks
+        for role in ROLES.values()
+        if role.number_format
+        for one in request.checkpoints.all(role.name)
     )
