@@ -14,7 +14,6 @@ The bar: SSIM to float32 of at least 0.98 on every clip, and no figure of the de
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -67,6 +66,11 @@ def figures_of(rows: list[Any]) -> dict[str, float | None]:
             ("sharpness", row.mouth.sharpness),
         )
     }
+
+
+def luma_of(face_chw: Any) -> Any:
+    """Return a face's luma in levels of 255; its channels are BGR."""
+    return (np.tensordot([0.114, 0.587, 0.299], face_chw, 1) * 255).astype(np.float32)
 
 
 def quantised(model: bytes, calls: list[dict[str, Any]], folder: Path, name: str, options: dict[str, Any]) -> bytes:
@@ -159,10 +163,7 @@ def main(rounds: int) -> None:
                 found = network(*call.values())
                 levels.append(np.abs(found - right).mean() * 255)
                 for one, other in zip(found, right, strict=True):
-                    luma = [
-                        np.tensordot([0.114, 0.587, 0.299], face, 1).astype(np.float32) * 255 for face in (one, other)
-                    ]
-                    alike.append(ssim(*luma) or 0)
+                    alike.append(ssim(luma_of(one), luma_of(other)) or 0)
             means[kind] = float(np.mean(alike))
             print(
                 f"{kind:42} {took[kind]:11.2f} {usual / took[kind]:11.2f} {means[kind]:10.4f} {min(alike):12.4f}"
@@ -186,7 +187,3 @@ def main(rounds: int) -> None:
                 continue
             moved = abs(now - value) / abs(value) if value else float(now != value)
             print(f"{figure:24} {value:8.4f} {now:8.4f} {moved:7.2%}{'' if moved <= BAR_FIGURES else '  over the bar'}")
-
-
-if __name__ == "__main__":
-    main(int(os.environ.get("ROUNDS", "7")))
