@@ -3,7 +3,8 @@
     python -m benchmarks.runtimes --others [--network gfpgan]
 
 The bundled networks have their weights; SyncNet, the expert of full width and GFPGAN have seeded ones, which take the
-same time. GFPGAN is exported for one face: its convolutions' kernels are computed for each, so an open batch has no shape.
+same time. GFPGAN is exported for one face: its convolutions' kernels are computed for each, and of an open batch their
+shape would not be known.
 """
 
 # pyright: basic

@@ -1,8 +1,8 @@
 """CPU time a face of Wav2Lip by each runtime and number format, and how far its faces are from torch's in float32.
 
     python -m benchmarks.runtimes [--checkpoint FILE] [--batch 16] [--rounds 7]
-    python -m benchmarks.runtimes --others [--network gfpgan]     sync scorers and restorers: benchmarks/other_runtimes.py
-    python -m benchmarks.runtimes --int8                          the bundled generator in int8: benchmarks/int8.py
+    python -m benchmarks.runtimes --others [--network gfpgan]    scorers, restorers: benchmarks/other_runtimes.py
+    python -m benchmarks.runtimes --int8    the bundled generator in int8: benchmarks/int8.py
 
 Without --checkpoint the network has its full width and random weights, which take the same time. Every runtime gets one
 thread; they take turns, so that what else the machine does meets all of them.

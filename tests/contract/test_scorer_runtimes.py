@@ -102,10 +102,14 @@ def test_a_window_does_not_depend_on_those_beside_it(models: Models, judge: Chec
     assert np.array_equal(scorer.lips(crops[17:18]), whole[17:18])
 
 
-def test_a_judge_alone_asks_for_no_runtime(judge: Checkpoint) -> None:
+def test_a_judge_alone_asks_for_no_runtime(tmp_path: Path, judge: Checkpoint) -> None:
     """It follows that of the frames: a job whose frames no network makes keeps its id, and torch scores it."""
-    request = ModelRequest(resolve([]), Checkpoints({JUDGE.name: judge}))
-    assert Models("cpu", 1).tried_runtimes([request]).runtimes == ()
+    settings = resolve([("test", {"engine": {"cpu_runtime": ONNXRUNTIME}})])
+    request = ModelRequest(settings, Checkpoints({JUDGE.name: judge}))
+    models = Models("cpu", 1, exports=Exports(Cache(tmp_path)))
+    assert models.tried_runtimes([request]).runtimes == ()
+    models.load_all([request])
+    assert not any(tmp_path.iterdir())
 
 
 def test_records_of_another_runtime_have_another_name(judge: Checkpoint) -> None:

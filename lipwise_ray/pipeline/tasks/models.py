@@ -89,7 +89,7 @@ class Models:
         tried: dict[Runtime, str] = {}
         for request in requests:
             runtime = self._runtime_for(request)
-            if runtime == TORCH or runtime in tried or not _has_runtimes(request):
+            if runtime == TORCH or runtime in tried:
                 continue
             try:
                 load_runtime(runtime)
@@ -117,7 +117,8 @@ class Models:
                 self.load(request)
 
     def _runtime_for(self, request: ModelRequest) -> Runtime:
-        return runtime_of(request.settings.engine.cpu_runtime) if self._host.device == "cpu" else TORCH
+        is_open = self._host.device == "cpu" and _has_runtimes(request)
+        return runtime_of(request.settings.engine.cpu_runtime) if is_open else TORCH
 
     def of(self, role: ModelRole[_Model], request: ModelRequest) -> _Model | None:
         """Return a role's model, or None where the task's job does without.
