@@ -96,11 +96,11 @@ def ways(network: Any, shape: tuple[int, ...]) -> dict[str, Callable[[Any], Any]
         torch.onnx.export(
             network,
             (torch.zeros(shape),),
-            file,
+            file,  # type: ignore[arg-type]  # the stub names paths only
             dynamo=False,
             opset_version=17,
             input_names=["x"],
-            output_names=["y"],  # type: ignore[arg-type]
+            output_names=["y"],
         )
     model = file.getvalue()
 
