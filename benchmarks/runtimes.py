@@ -1,6 +1,8 @@
 """CPU time a face of Wav2Lip by each runtime and number format, and how far its faces are from torch's in float32.
 
     python -m benchmarks.runtimes [--checkpoint FILE] [--batch 16] [--rounds 7]
+    python -m benchmarks.runtimes --others [--network gfpgan]    scorers, restorers: benchmarks/other_runtimes.py
+    python -m benchmarks.runtimes --int8    the bundled generator in int8: benchmarks/int8.py
 
 Without --checkpoint the network has its full width and random weights, which take the same time. Every runtime gets one
 thread; they take turns, so that what else the machine does meets all of them.
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import int8, other_runtimes
 from benchmarks.pipeline import random_checkpoint
 
 
@@ -62,7 +65,13 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--int8", action="store_true")
+    parser.add_argument("--others", action="store_true")
+    parser.add_argument("--network", default="", help="with --others: part of a network's name")
     options = parser.parse_args()
+    if options.int8 or options.others:
+        int8.main(options.rounds) if options.int8 else other_runtimes.main(options.rounds, options.network)
+        return
     random = np.random.default_rng(0)
     blocks = random.random((options.batch, 12, 12, 3))
     faces = np.kron(blocks, np.ones((1, 8, 8, 1))).astype(np.float32)

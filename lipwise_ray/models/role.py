@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Generic
 
 from lipwise_ray.models.loading import Model_co, ModelHost, ModelRecipe, ModelRequest
+from lipwise_ray.nets.runtimes import TORCH, Runtime
 from lipwise_ray.settings.model import Settings
 
 NOTHING = "none"
@@ -151,7 +152,8 @@ class ModelRole(Generic[Model_co]):
         evaluates: Rows that are evaluated may need it; it counts in the ids of their figures.
         figure: Figure that an evaluation does without where the checkpoint is not installed; empty where it cannot.
         number_format: None where that is no question.
-        runtime_networks: Those that other runtimes than torch compute too, on a CPU.
+        runtime_networks: Those that other runtimes than torch compute too, on a CPU. In roles with a number format they
+            decide the runtime of a job; in others they follow it.
     """
 
     name: str
@@ -172,6 +174,10 @@ class ModelRole(Generic[Model_co]):
     figure: str = ""
     number_format: NumberFormat | None = None
     runtime_networks: tuple[str, ...] = ()
+
+    def runtime(self, network: str, job_runtime: Runtime) -> Runtime:
+        """Return the runtime of one of its networks, in a job of a runtime."""
+        return job_runtime if network in self.runtime_networks else TORCH
 
     def required(self, settings: Settings, machines: Machines) -> Requirement:
         """Return the checkpoints that settings ask for."""

@@ -53,6 +53,9 @@ def _auto(machines: Machines) -> AutoChoice:
     return AutoChoice(name) if machines.have_gpu else AutoChoice(NOTHING, f"workers have no GPU for {name}")
 
 
+# torch computes restorers, also where another runtime makes the lips. OpenVINO's GFPGAN is over three times as fast in
+# bfloat16, but 1.4 times as far from float32 as torch's: outside the bound of runtimes. In float32 it is within, but no
+# faster than torch in bfloat16. See `python -m benchmarks.runtimes --others --network gfpgan`.
 RESTORER = ModelRole(
     "restorer",
     "restore.model",

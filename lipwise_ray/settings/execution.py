@@ -47,7 +47,8 @@ class EngineSettings(Section):
     """Library that computes large networks on a CPU, where a network is known to it; others stay torch's. ``auto`` is
     ``openvino`` where every render worker has it (the extra `cpu`), else ``torch``. In float32 faces differ from
     torch's by less than a level of 255, in bfloat16 on average from float32 by no more than torch's own. onnxruntime
-    computes in float32."""
+    computes in float32. The sync scorer of a job follows, in float32: its figures are within 0.001 of torch's. What
+    `evaluate` measures is torch's."""
     hardware_frames: Literal["auto", "on", "off"] = "auto"
     """Decoding by a GPU's video engine, where its frames are bit by bit FFmpeg's: every worker compares them once a
     codec. An engine does not tell damage inside a frame, so ``auto`` leaves videos to FFmpeg that were not searched for

@@ -24,6 +24,12 @@ def record_id(record: Json) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:ID_CHARACTERS]
 
 
-def sync_scorer_id(sha256: str, stride: int) -> str:
-    """Return the name of a sync scorer's records, by the hash of its checkpoint and the stride of its windows."""
-    return sha256[:_SCORER_CHARACTERS] + (f"-{stride}" if stride > 1 else "")
+def sync_scorer_id(sha256: str, stride: int, runtime: str) -> str:
+    """Return the name of a sync scorer's records.
+
+    Args:
+        sha256: Hash of its checkpoint.
+        stride: Of its windows.
+        runtime: Library that computes it; empty for torch, whose records had no word for it.
+    """
+    return "-".join([sha256[:_SCORER_CHARACTERS], *([str(stride)] if stride > 1 else []), *filter(None, [runtime])])

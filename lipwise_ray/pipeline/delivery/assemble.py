@@ -44,11 +44,11 @@ from lipwise_ray.pipeline.dubbing.task_parts import Attempts, JobPayload, Repair
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.face_means import flicker_means, sharpness_means
-from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduce_scores
+from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduce_scores, score_records_id
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
-from lipwise_ray.state.ids import PIPELINE_VERSION, sync_scorer_id
+from lipwise_ray.state.ids import PIPELINE_VERSION
 from lipwise_ray.state.job_result import (
     CheckpointsByRole,
     DubResult,
@@ -287,8 +287,10 @@ def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _G
     if missing:
         return Repairs(render=tuple(missing))
     scorer, without = payload.row.weights.one(JUDGE.name), list(unscored)
-    records_id = sync_scorer_id(scorer.sha256, job.spec.settings.score.stride) if scorer else ""
-    scores = collect_scores(job.store, job_id, records_id, markers, without) if scorer else None
+    scores = None
+    if scorer:
+        records_id = score_records_id(payload.row, payload.choice)
+        scores = collect_scores(job.store, job_id, records_id, markers, without)
     if isinstance(scores, list):
         return Repairs(score=tuple(scores))
     return _Gathered(plan, markers, scorer, scores, without)

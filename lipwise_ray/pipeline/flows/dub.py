@@ -52,10 +52,10 @@ from lipwise_ray.pipeline.flows.task_kinds import (
 )
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.gate import verdict
+from lipwise_ray.pipeline.quality.sync_scores import score_needs, score_records_id
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.scheduler.slot_choice import NO_WORKER_CAN
 from lipwise_ray.scheduler.task import Failure, Task, TaskResult
-from lipwise_ray.state.ids import sync_scorer_id
 from lipwise_ray.state.job_result import DubResult, VideoMeasures
 from lipwise_ray.values import Span
 
@@ -260,8 +260,7 @@ class RowFlow(RowTasks[DubResult]):
         return self._scores(left) if JUDGE.name in self.base.weights else [self._last()]
 
     def _scores(self, numbers: Sequence[int]) -> list[Task]:
-        judge, stride = self.base.weights.needed(JUDGE.name), self.base.job.settings.score.stride
-        scorer, again = sync_scorer_id(judge.sha256, stride), f"/{self._repairs}" if self._repairs else ""
+        scorer, again = score_records_id(self.base, self._choice), f"/{self._repairs}" if self._repairs else ""
         of_windows = {n: tuple(filter(None, map(self._rendered.get, (n, n + 1)))) for n in numbers}  # some end in n + 1
         self._enter("scoring")
         self._expect(sum(len(self._chunks[number]) for number in numbers))
@@ -272,6 +271,7 @@ class RowFlow(RowTasks[DubResult]):
                 ScorePayload(self.base, self._probed, number, of_windows[number]),
                 frames=len(self._chunks[number]),
                 chunk=number,
+                needs=score_needs(self.base, self._choice),
                 is_missing=number in self._rendered,
             )
             for number in numbers

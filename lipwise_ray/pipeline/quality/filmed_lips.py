@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lipwise_ray.nets.runtimes import TORCH, Runtime
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs.records import keep_record
 from lipwise_ray.state import layout
@@ -33,12 +34,14 @@ class FilmedLips:
         scratch: Folder for temporary files.
         judge_sha256: Hash of the sync scorer's checkpoint.
         device: Device that it computes on: devices differ in the last bits.
+        runtime: Library that computes it: they differ so too.
     """
 
     store: Store
     scratch: Path
     judge_sha256: str
     device: str
+    runtime: Runtime
 
     def of(
         self, job: JobContext, frames: I64Array, boxes: F32Array, width: int, embed: Callable[[], F32Array]
@@ -72,5 +75,6 @@ class FilmedLips:
                 "device": self.device,
                 "source": source.model_dump(mode="json", exclude={"static"}),
                 "windows": hashlib.sha256(shown).hexdigest(),
+                **({} if self.runtime == TORCH else {"runtime": self.runtime}),
             }
         )

@@ -39,7 +39,7 @@ class KeptLips:
     """Files of crops among this machine's temporary files, of one job as one sync scorer looks at it.
 
     They are named after the segment that they were made of, so they are never taken for another one's. Nobody needs
-    them: the oldest make room, and a driver that starts removes all of them.
+    them: the oldest make room, and a driver that starts removes all of them. Whatever computes the scorer looks at the same.
 
     Attributes:
         scratch: Folder for temporary files.
@@ -54,7 +54,7 @@ class KeptLips:
     stride: int
 
     def _name(self, chunk: int) -> str:
-        return f"{self.job_id}-{sync_scorer_id(self.judge_sha256, self.stride)}-{chunk}"
+        return f"{self.job_id}-{sync_scorer_id(self.judge_sha256, self.stride, '')}-{chunk}"
 
     def _path(self, chunk: int, sha256: str, what: Literal["all", "still"]) -> Path:
         return self.scratch / f"{self._name(chunk)}-{sha256}-{what}{_ENDING}"

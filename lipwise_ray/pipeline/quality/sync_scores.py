@@ -13,10 +13,15 @@ import numpy as np
 from lipwise_ray.lipsync.windows import CROP_RATE_HZ
 from lipwise_ray.metrics.lse import SHIFTS, SYNCNET, Curve, Score, reduce
 from lipwise_ray.models.checkpoints import Checkpoint
+from lipwise_ray.nets.runtimes import TORCH, Runtime
+from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.task_parts import RowPart
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.state import layout
+from lipwise_ray.state.ids import sync_scorer_id
 from lipwise_ray.state.job_result import ScoredBy, SyncScore, SyncScores
 from lipwise_ray.state.markers import ChunkMarker
 from lipwise_ray.state.store import Store, load_file
@@ -102,6 +107,33 @@ class Sums:
         whole = np.isfinite(part.after).all(axis=1)
         self.broken += int((~whole).sum())
         self.curve.add(part.at[whole], part.after[whole])
+
+
+def scorer_runtime(row: RowPart, choice: Choice | None) -> Runtime:
+    """Return the runtime of a row's sync scorer: that of its job, where it computes the scorer's network.
+
+    Args:
+        row: The row; it has a sync scorer.
+        choice: Way in which its job is done.
+    """
+    return JUDGE.runtime(row.weights.needed(JUDGE.name).network, choice.runtime if choice else TORCH)
+
+
+def score_records_id(row: RowPart, choice: Choice | None) -> str:
+    """Return the name of a row's score records, by all that decides their figures beside the job.
+
+    Args:
+        row: The row; it has a sync scorer.
+        choice: Way in which its job is done.
+    """
+    runtime = scorer_runtime(row, choice)
+    sha256, stride = row.weights.needed(JUDGE.name).sha256, row.job.settings.score.stride
+    return sync_scorer_id(sha256, stride, "" if runtime == TORCH else runtime)
+
+
+def score_needs(row: RowPart, choice: Choice | None) -> frozenset[str]:
+    """Return the capabilities that a worker must have to score a row's chunks."""
+    return frozenset({scorer_runtime(row, choice)} - {TORCH})
 
 
 def collect_scores(

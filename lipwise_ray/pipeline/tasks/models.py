@@ -101,7 +101,7 @@ class Models:
         tried: dict[Runtime, str] = {}
         for request in requests:
             runtime = self._runtime_for(request)
-            if runtime == TORCH or runtime in tried or not _has_runtimes(request):
+            if runtime == TORCH or runtime in tried:
                 continue
             try:
                 load_runtime(runtime)
@@ -129,7 +129,8 @@ class Models:
                 self.load(request)
 
     def _runtime_for(self, request: ModelRequest) -> Runtime:
-        return runtime_of(request.settings.engine.cpu_runtime) if self._host.device == "cpu" else TORCH
+        is_open = self._host.device == "cpu" and _has_runtimes(request)
+        return runtime_of(request.settings.engine.cpu_runtime) if is_open else TORCH
 
     def of(self, role: ModelRole[_Model], request: ModelRequest) -> _Model | None:
         """Return a role's model, or None where the task's job does without.
@@ -220,7 +221,10 @@ class Models:
 
 
 def _has_runtimes(request: ModelRequest) -> bool:
-    """Tell whether a job has a network that several runtimes compute."""
+    """Tell whether a job has a network that decides by which of several runtimes it is done."""
     return any(
-        one.network in role.runtime_networks for role in ROLES.values() for one in request.checkpoints.all(role.name)
+        one.network in role.runtime_networks
+        for role in ROLES.values()
+        if role.number_format
+        for one in request.checkpoints.all(role.name)
     )

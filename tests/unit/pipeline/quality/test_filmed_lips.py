@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.metrics.sync_scorers import ExpertScorer
+from lipwise_ray.nets.runtimes import OPENVINO, TORCH
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.flows.task_kinds import ScorePayload
 from lipwise_ray.pipeline.quality.filmed_lips import FilmedLips
@@ -90,12 +91,12 @@ def test_damaged_embeddings_are_made_again(tmp_path: Path) -> None:
 
 
 def test_whatever_decides_the_embeddings_has_them_made_anew(tmp_path: Path) -> None:
-    """Other frames, other boxes, another scorer, device or preparation of the frames."""
+    """Other frames, other boxes, another scorer, device, runtime or preparation of the frames."""
     bench = _bench(tmp_path)
     probed = bench.probed()
     job = bench.context.open(ScorePayload(bench.row, probed, 0))
     frames, boxes = np.arange(10).reshape(2, 5), np.arange(40, dtype=np.float32).reshape(2, 5, 4)
-    lips = FilmedLips(bench.store, bench.context.scratch, "a" * 64, "cpu")
+    lips = FilmedLips(bench.store, bench.context.scratch, "a" * 64, "cpu", TORCH)
     asked: list[int] = []
 
     def embed() -> F32Array:
@@ -117,6 +118,7 @@ def test_whatever_decides_the_embeddings_has_them_made_anew(tmp_path: Path) -> N
         (lips, job, frames, boxes + 1),
         (replace(lips, judge_sha256="b" * 64), job, frames, boxes),
         (replace(lips, device="cuda"), job, frames, boxes),
+        (replace(lips, runtime=OPENVINO), job, frames, boxes),
         (lips, prepared(rotate=90), frames, boxes),
         (lips, prepared(on_error="salvage"), frames, boxes),
     ]
