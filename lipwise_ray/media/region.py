@@ -7,12 +7,14 @@ the small image is converted. Nothing outside the region is read, converted or w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 
 from lipwise_ray.media.area_average import AreaAverage, area_weights
+from lipwise_ray.media.blending import blend
 from lipwise_ray.media.grain import Grain, around, noise_of, with_grain
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
 from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array, yuv_from_bgr
@@ -75,9 +77,21 @@ class Canvas:
         return self._linear() @ np.array([[0, width, 0, width], [0, 0, height, height]], np.float64)
 
     def to_stored(self) -> F64Array:
-        """Return the (2, 3) affine map from shown to stored frame coordinates (pixels, corner origin)."""
+        """Return the (2, 3) affine map from shown to stored frame coordinates (pixels, corner origin), read-only."""
+        return _to_stored(self)
+
+    def unshown(self) -> F64Array:
+        """Return what `to_stored` keeps."""
         back = np.asarray(np.linalg.inv(self._linear()), np.float64)
         return np.column_stack([back, back @ self._corners().min(axis=1)]) + 0.0
+
+
+@lru_cache(maxsize=16)
+def _to_stored(canvas: Canvas) -> F64Array:
+    """Return the map of a canvas: every region of its video asks for it."""
+    affine = canvas.unshown()
+    affine.flags.writeable = False
+    return affine
 
 
 def box_to_shown(
@@ -252,34 +266,87 @@ def write_region(
     size_px = image_bgr.shape[0]
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
     yuv = cv2.split(cv2.transform(image_bgr, np.column_stack([matrix, offset])))
-    opacity = np.ones((size_px, size_px), np.float32) if weight is None else weight
-    extent_px = shown_part(opacity)
     peak = float((1 << canvas.format.bits) - 1)
+    seats: dict[tuple[int, int], _Seat | None] = {}
     for plane in range(canvas.format.planes):
-        target = plane_array(frame, plane)
-        to_plane = plane_map(to_stored, *canvas.format.shifts(plane))
-        window = touched(to_plane, extent_px, target)
-        if window is None:
+        target, shifts = plane_array(frame, plane), canvas.format.shifts(plane)
+        own_grain = None if plane else grain
+        if shifts not in seats:
+            seats[shifts] = _seat(plane_map(to_stored, *shifts), weight, size_px, target, has_margin=bool(own_grain))
+        seat = seats[shifts]
+        if seat is None:
             continue
-        rows, columns = window
-        shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
-        extent = (columns.stop - columns.start, rows.stop - rows.start)
-        samples = yuv[plane]
         fresh = np.asarray(
-            cv2.warpAffine(samples, shifted, extent, flags=_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE), np.float32
+            cv2.warpAffine(
+                yuv[plane], seat.affine, seat.extent(kernel), flags=_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE
+            ),
+            np.float32,
         )
-        if weight is None:
-            alpha = _covered(shifted, extent, size_px)
-        else:
-            alpha = np.asarray(cv2.warpAffine(opacity, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0))
-            alpha = np.minimum(alpha, 1, dtype=np.float32)
-        old = target[rows, columns].astype(np.float32)
-        if grain is not None and not plane:
-            fresh = with_grain(fresh, alpha, peak, grain, rows.start, columns.start)
-        mixed = (
-            _mixed_light(old, fresh, alpha, offset[0]) if linear_light and not plane else old + alpha * (fresh - old)
-        )
-        target[rows, columns] = np.clip(np.rint(mixed), 0.0, peak).astype(target.dtype)
+        if own_grain is not None:
+            fresh = with_grain(fresh, seat.alpha, peak, own_grain, seat.top, seat.left)
+        black = float(offset[0]) if linear_light and not plane else None
+        blend(target[seat.rows, seat.columns], fresh[seat.inner], seat.alpha[seat.inner], peak=peak, black=black)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """Part of a plane that an image is laid over, and what lies around it.
+
+    Attributes:
+        affine: Map from the image's pixel numbers to those of the part with its surroundings, shape (2, 3).
+        alpha: Opacity there, shape (H, W).
+        top: Row of its first sample in the plane.
+        left: Its column.
+        rows: Rows of the plane that change.
+        columns: Columns that do.
+        inner: Where these are in `alpha`.
+        has_margin: True where the surroundings are needed on all sides, False where those below and beside are not.
+    """
+
+    affine: F64Array
+    alpha: F32Array
+    top: int
+    left: int
+    rows: slice
+    columns: slice
+    inner: tuple[slice, slice]
+    has_margin: bool
+
+    def extent(self, kernel: Kernel) -> tuple[int, int]:
+        """Return the width and height to resample to, so that samples are what they would be in the whole of it.
+
+        OpenCV's sums of the cubic kernel do not depend on the width, but those of the linear one do.
+        """
+        height, width = self.alpha.shape
+        return (width if self.has_margin or kernel == "linear" else self.inner[1].stop), height
+
+
+def _seat(
+    to_plane: F64Array, weight: F32Array | None, size_px: int, target: PixelArray, *, has_margin: bool
+) -> _Seat | None:
+    """Return the part of a plane that an image changes, None where it changes nothing.
+
+    Args:
+        to_plane: Map from the image's pixel numbers to the plane's, shape (2, 3).
+        weight: Its opacity, shape (size_px, size_px); None where it overwrites all.
+        size_px: Its side.
+        target: The plane.
+        has_margin: Noise is to be measured by what surrounds it.
+    """
+    part = (0, size_px - 1, 0, size_px - 1) if weight is None else shown_part(weight)
+    whole, changed = touched(to_plane, part, target), touched(to_plane, part, target, margin_px=0)
+    if whole is None or changed is None:
+        return None
+    (top, left), (rows, columns) = (one.start for one in whole), changed
+    shifted = to_plane - np.array([[0, 0, left], [0, 0, top]])
+    extent = (whole[1].stop - left, (whole[0] if has_margin else rows).stop - top)
+    if weight is None:
+        alpha = _covered(shifted, extent, size_px)
+    else:
+        alpha = np.asarray(cv2.warpAffine(weight, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0), np.float32)
+        np.minimum(alpha, 1, out=alpha)
+    inner = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    return _Seat(shifted, alpha, top, left, rows, columns, inner, has_margin)
 
 
 def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float | None:
@@ -301,18 +368,6 @@ def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: 
     extent = (columns.stop - columns.start, rows.stop - rows.start)
     alpha = np.asarray(cv2.warpAffine(weight, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0), np.float32)
     return noise_of(target[rows, columns].astype(np.float32), around(alpha))
-
-
-def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
-    """Mix luma in linear light; a power of 2 is near to the transfer curves of video, and exact where alpha is 0.
-
-    Samples below black stay what they are.
-    """
-    dark = np.minimum(old - black, 0)
-    light = np.square(np.maximum(old - black, 0))
-    light += alpha * (np.square(np.maximum(fresh - black, 0)) - light)
-    light = np.maximum(light, 0)
-    return np.asarray(np.sqrt(light) + black + (1 - alpha) * dark, np.float32)
 
 
 def _covered(to_plane: F64Array, extent: tuple[int, int], size_px: int) -> F32Array:
@@ -361,18 +416,24 @@ def shown_part(opacity: F32Array) -> Extent | None:
     return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
 
 
-def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> tuple[slice, slice] | None:
+def touched(
+    to_plane: F64Array, extent: Extent | None, target: PixelArray, margin_px: int = _NOISE_MARGIN_PX
+) -> tuple[slice, slice] | None:
     """Return the rows and columns of a plane that such a part of a crop can touch, None when there are none.
 
-    They have a margin, because noise is measured by what surrounds it.
+    Args:
+        to_plane: Map from the crop's pixel numbers to the plane's, shape (2, 3).
+        extent: The part.
+        target: The plane.
+        margin_px: Pixels around, because noise is measured by what surrounds it.
     """
     if extent is None:
         return None
     left, right, top, bottom = extent
     edge = np.array([[left - 1, right + 1] * 2, [top - 1, top - 1, bottom + 1, bottom + 1], [1, 1, 1, 1]])
     corners = to_plane @ edge
-    x0, y0 = np.floor(corners.min(axis=1)).astype(int) - _NOISE_MARGIN_PX
-    x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1 + _NOISE_MARGIN_PX
+    x0, y0 = np.floor(corners.min(axis=1)).astype(int) - margin_px
+    x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1 + margin_px
     rows = slice(max(0, int(y0)), min(target.shape[0], int(y1)))
     columns = slice(max(0, int(x0)), min(target.shape[1], int(x1)))
     if rows.start >= rows.stop or columns.start >= columns.stop:
