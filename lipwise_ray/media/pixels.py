@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _PLANAR = re.compile(r"^yuv([ja]?)(420|422|444|440|411|410)p(?:(9|10|12|14|16)le)?$")
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
 
+_BYTE_BITS = 8
+
 # Luma weights of red and blue by H.273 matrix number; 2 (unspecified) is decided by the height.
 _LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
@@ -117,8 +119,10 @@ def _planar_for(name: str) -> PixelFormat:
 def plane_array(frame: VideoFrame, plane: int) -> PixelArray:
     """Return one plane as a view of the frame's memory, shape (rows, columns), uint8 or uint16."""
     data = frame.planes[plane]
-    rows = plane_bytes(data).view(f"u{sample_bytes(planar_bits(frame))}")
-    return rows[: data.height, : data.width]
+    samples = plane_bytes(data)
+    if planar_bits(frame) > _BYTE_BITS:
+        samples = samples.view(np.uint16)
+    return samples[: data.height, : data.width]
 
 
 def plane_bytes(plane: VideoPlane) -> U8Array:
@@ -133,7 +137,12 @@ def sample_bytes(bits: int) -> int:
 
 def planar_bits(frame: VideoFrame) -> int:
     """Return the bits a sample of a planar frame."""
-    return frame.format.components[0].bits
+    return _bits(frame.format.name)
+
+
+@lru_cache(maxsize=64)
+def _bits(name: str) -> int:
+    return av.VideoFormat(name).components[0].bits
 
 
 @lru_cache(maxsize=64)
