@@ -17,12 +17,15 @@ from lipwise_ray.media.pixels import plane_array, yuv_from_bgr
 from lipwise_ray.media.region import (
     FIRST_EDGE,
     KERNEL_FLAGS,
+    NOISE_MARGIN_PX,
     SMALLER,
     Canvas,
     Kernel,
+    bounds,
     compose,
     inverted,
     plane_map,
+    rectangle,
     scale_of,
     shown_part,
     shrunk,
@@ -138,7 +141,10 @@ def _seat(
         has_margin: Noise is to be measured by what surrounds it.
     """
     part = (0, size_px - 1, 0, size_px - 1) if weight is None else shown_part(weight)
-    whole, changed = touched(to_plane, part, target), touched(to_plane, part, target, margin_px=0)
+    if part is None:
+        return None
+    edges = bounds(to_plane, part)
+    whole, changed = rectangle(edges, target, NOISE_MARGIN_PX), rectangle(edges, target)
     if whole is None or changed is None:
         return None
     (top, left), (rows, columns) = (one.start for one in whole), changed

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _PLANAR = re.compile(r"^yuv([ja]?)(420|422|444|440|411|410)p(?:(9|10|12|14|16)le)?$")
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
 
-_BYTE_BITS = 8
-
 # Luma weights of red and blue by H.273 matrix number; 2 (unspecified) is decided by the height.
 _LUMA_WEIGHTS = {
     1: (0.2126, 0.0722),
@@ -118,10 +116,8 @@ def _planar_for(name: str) -> PixelFormat:
 
 def plane_array(frame: VideoFrame, plane: int) -> PixelArray:
     """Return one plane as a view of the frame's memory, shape (rows, columns), uint8 or uint16."""
-    data = frame.planes[plane]
-    samples = plane_bytes(data)
-    if planar_bits(frame) > _BYTE_BITS:
-        samples = samples.view(np.uint16)
+    data, kind = frame.planes[plane], _sample_type(frame.format.name)
+    samples = np.frombuffer(cast("Any", data), kind).reshape(-1, data.line_size // kind.itemsize)
     return samples[: data.height, : data.width]
 
 
@@ -137,12 +133,13 @@ def sample_bytes(bits: int) -> int:
 
 def planar_bits(frame: VideoFrame) -> int:
     """Return the bits a sample of a planar frame."""
-    return _bits(frame.format.name)
+    return frame.format.components[0].bits
 
 
 @lru_cache(maxsize=64)
-def _bits(name: str) -> int:
-    return av.VideoFormat(name).components[0].bits
+def _sample_type(name: str) -> np.dtype[Any]:
+    """Return the type of the samples of a planar format by its name: FFmpeg is asked once, not for every plane."""
+    return np.dtype(f"u{sample_bytes(av.VideoFormat(name).components[0].bits)}")
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,8 @@ SMALLER = 0.8
 
 _MOST_AVERAGED = 8
 
-_NOISE_MARGIN_PX = 8
+NOISE_MARGIN_PX = 8
+"""Pixels around a part by which its noise is measured."""
 
 _ROUNDING = 1e-3
 
@@ -176,7 +177,7 @@ def read_region(
     if len(crops) == 1:
         neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
         crops += [neutral, neutral]
-    yuv = cv2.merge([crop.astype(np.float32) for crop in crops])
+    yuv = cv2.merge([crop.astype(np.float32, copy=False) for crop in crops])
     bgr = np.asarray(cv2.transform(yuv, np.column_stack([matrix, -matrix @ offset])), np.float32)
     np.clip(bgr, 0.0, 1.0, out=bgr)
     if quantize_8bit:
@@ -284,26 +285,40 @@ def shown_part(opacity: F32Array) -> Extent | None:
     return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
 
 
-def touched(
-    to_plane: F64Array, extent: Extent | None, target: PixelArray, margin_px: int = _NOISE_MARGIN_PX
-) -> tuple[slice, slice] | None:
+def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> tuple[slice, slice] | None:
     """Return the rows and columns of a plane that such a part of a crop can touch, None when there are none.
+
+    They have a margin, because noise is measured by what surrounds it.
+    """
+    return None if extent is None else rectangle(bounds(to_plane, extent), target, NOISE_MARGIN_PX)
+
+
+def bounds(to_plane: F64Array, extent: Extent) -> Extent:
+    """Return the first column, the one after the last, and the same of the rows, that a part of a crop can touch.
 
     Args:
         to_plane: Map from the crop's pixel numbers to the plane's, shape (2, 3).
         extent: The part.
-        target: The plane.
-        margin_px: Pixels around, because noise is measured by what surrounds it.
     """
-    if extent is None:
-        return None
     left, right, top, bottom = extent
     edge = np.array([[left - 1, right + 1] * 2, [top - 1, top - 1, bottom + 1, bottom + 1], [1, 1, 1, 1]])
     corners = to_plane @ edge
-    x0, y0 = np.floor(corners.min(axis=1)).astype(int) - margin_px
-    x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1 + margin_px
-    rows = slice(max(0, int(y0)), min(target.shape[0], int(y1)))
-    columns = slice(max(0, int(x0)), min(target.shape[1], int(x1)))
+    x0, y0 = np.floor(corners.min(axis=1)).astype(int).tolist()
+    x1, y1 = np.ceil(corners.max(axis=1)).astype(int).tolist()
+    return x0, x1 + 1, y0, y1 + 1
+
+
+def rectangle(bounds: Extent, target: PixelArray, margin_px: int = 0) -> tuple[slice, slice] | None:
+    """Return the rows and columns of a plane within bounds and a margin, None when there are none.
+
+    Args:
+        bounds: The first column, the one after the last, and the same of the rows.
+        target: The plane.
+        margin_px: Pixels around.
+    """
+    x0, x1, y0, y1 = bounds
+    rows = slice(max(0, y0 - margin_px), min(target.shape[0], y1 + margin_px))
+    columns = slice(max(0, x0 - margin_px), min(target.shape[1], x1 + margin_px))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return None
     return rows, columns

@@ -18,7 +18,6 @@ from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
 
 SIZE, SIDE_PX = Size(320, 240), 48
-MARGIN_PX = 8
 
 
 def _frame(name: str) -> tuple[Any, Canvas]:
@@ -52,7 +51,7 @@ def test_leaving_out_what_does_not_change_changes_no_sample(
     flags = cv2.INTER_CUBIC if kernel == "cubic" else cv2.INTER_LINEAR
     for plane, whole in enumerate(planes):
         to_plane = plane_map(to_shown, *canvas.format.shifts(plane))
-        window = touched(to_plane, shown_part(weight), whole, MARGIN_PX)
+        window = touched(to_plane, shown_part(weight), whole)
         assert window is not None
         top, left = (one.start for one in window)
         shifted, extent = to_plane - np.array([[0, 0, left], [0, 0, top]]), whole[window].shape[::-1]
