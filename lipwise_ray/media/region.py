@@ -81,7 +81,7 @@ class Canvas:
         return _to_stored(self)
 
     def unshown(self) -> F64Array:
-        """Return what `to_stored` keeps."""
+        """Return the map of `to_stored`, computed anew."""
         back = np.asarray(np.linalg.inv(self._linear()), np.float64)
         return np.column_stack([back, back @ self._corners().min(axis=1)]) + 0.0
 
