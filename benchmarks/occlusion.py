@@ -29,9 +29,10 @@ from lipwise_ray.faces.yunet import YuNet
 from lipwise_ray.lipsync.covered import REACH, STEP, VIEW_PX, FilmedFace, covered, filmed_face
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.index import build_index
+from lipwise_ray.media.overlay import write_region
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader
-from lipwise_ray.media.region import read_region, write_region
+from lipwise_ray.media.region import read_region
 from lipwise_ray.pipeline.analysis.crops import whole_tracks
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.values import F32Array

@@ -1,10 +1,12 @@
 """Processor time a frame of the dubbing path's own code, a row a stage: what is neither network nor codec.
 
-    python -m benchmarks.own_code [--shared ../shared] [--frames 75] [--repeats 3] [--beside CHECKOUT]
+    python -m benchmarks.own_code [--preset fast|quality] [--shared ../shared] [--frames 75] [--repeats 3]
+        [--beside CHECKOUT]
 
 A face of about 300 pixels in frames of as many pixels as 720p has: a real one where the clips and YuNet are in the
-folder `--shared`, else a drawn one. The network is a stand-in that costs little and is left out of the sum. With
-another checkout both are measured in turn, each in processes of its own, on one thread.
+folder `--shared`, else a drawn one. The network is a stand-in that costs little and is left out of the sum; there is
+no restorer, and no network looks at the face's edge. A table a preset. With another checkout both are measured in
+turn, each in processes of its own, on one thread, and it is said whether their pixels are the same.
 """
 
 # pyright: basic
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import importlib
 import json
 import os
@@ -33,6 +36,7 @@ from scipy.signal import savgol_filter
 
 CLIP, WIDTH, HEIGHT, TOP_PX, FACE_PX = "beard_portrait_1080_hevc.mp4", 720, 1280, 200, 300
 NETWORK, REST, VERIFY = "network's stand-in", "queues, neighbours, the rest", "verify (decoder)"
+PRESETS = ("quality", "fast")
 STAGES = (
     ("copy of the frame", "lipwise_ray.media.frames", "FrameRecipe.apply"),
     ("crop", "lipwise_ray.media.planes", "read_region"),
@@ -153,13 +157,14 @@ def drawn_frames(count: int) -> tuple[Any, list[Any], Any, Any]:
     return Canvas(size, shape, ColorTags(1, 1, 1, full_range=False)), frames, np.array(boxes), np.array(points)
 
 
-def measure(shared: Path, count: int) -> dict[str, Any]:
-    """Return core-milliseconds a frame by stage, beside a digest of the pixels."""
+def measure(shared: Path, count: int, preset: str) -> dict[str, Any]:
+    """Return core-milliseconds a frame by stage with a preset, beside a digest of the pixels."""
     from lipwise_ray.lipsync.renderer import Renderer
     from lipwise_ray.media.frames import FrameRecipe
-    from lipwise_ray.pipeline.dubbing.render_chunk import blend_of
-    from lipwise_ray.settings.model import Settings
+    from lipwise_ray.pipeline.dubbing.render_chunk import blend_of, has_occlusion
+    from lipwise_ray.runs.load_settings import load_settings
 
+    settings = load_settings(preset).for_run()
     cv2.setNumThreads(1)
     is_real = (shared / "clips" / CLIP).is_file() and (shared / "weights").is_dir()
     canvas, frames, boxes, points = real_frames(shared, count) if is_real else drawn_frames(count)
@@ -169,19 +174,34 @@ def measure(shared: Path, count: int) -> dict[str, Any]:
     timers = Timers()
     timers.install()
     Lips.__call__ = timers.around(NETWORK, Lips.__call__)
-    total = 0.0
-    for _ in range(2):  # the first one warms up
-        renderer = Renderer(Lips(), canvas, blend_of(Settings()), compares=True)
+    digest = hashlib.sha256()
+    for is_warm in (False, True):
+        renderer = Renderer(
+            Lips(),
+            canvas,
+            blend_of(settings),
+            quantize_8bit=settings.lipsync.levels,
+            compares=has_occlusion(settings),
+        )
         timers.busy_s.clear()
         begin = time.process_time()
-        for _ in renderer.render(_jobs(recipe, frames, boxes, points)):
-            pass
+        for frame in renderer.render(_jobs(recipe, frames, boxes, points)):
+            if not is_warm:
+                digest.update(np.asarray(frame.to_ndarray()).tobytes())
         total = 1000 * (time.process_time() - begin) / count
+        if not is_warm:
+            digest.update(repr((renderer.measures.flicker, renderer.measures.sharpness)).encode())
     busy = {label: 1000 * seconds / count for label, seconds in timers.busy_s.items()}
     busy[REST] = total - sum(busy.values())
     del busy[NETWORK]
     face = float((boxes[:, 2:] - boxes[:, :2]).mean())
-    return {"stages": busy, "verify": _verify(frames, canvas), "face_px": face, "is_real": is_real}
+    return {
+        "stages": busy,
+        "verify": _verify(frames, canvas),
+        "face_px": face,
+        "is_real": is_real,
+        "pixels": digest.hexdigest(),
+    }
 
 
 def _jobs(recipe: Any, frames: list[Any], boxes: Any, points: Any) -> Any:
@@ -216,17 +236,44 @@ def _verify(frames: list[Any], canvas: Any) -> float:
         return 1000 * (time.process_time() - begin) / len(frames)
 
 
-def in_child(root: Path, options: argparse.Namespace) -> dict[str, Any]:
+def in_child(root: Path, options: argparse.Namespace, preset: str) -> dict[str, Any]:
     """Measure the product of a checkout in a process of its own."""
-    words = [sys.executable, __file__, "--child", "--shared", str(options.shared), "--frames", str(options.frames)]
+    words = [sys.executable, __file__, "--child", "--preset", preset]
+    words += ["--shared", str(options.shared), "--frames", str(options.frames)]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     made = subprocess.run(words, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(made.stdout.splitlines()[-1])
 
 
+def show(found: dict[str, list[dict[str, Any]]], preset: str) -> None:
+    """Print the table of a preset.
+
+    Args:
+        found: What `measure` returned, by checkout.
+        preset: Its name.
+    """
+    first = found["now"][0]
+    kind, repeats = "a real" if first["is_real"] else "a drawn", len(found["now"])
+    print(f"{preset}: core-ms a frame of {WIDTH}x{HEIGHT} with {kind} face of {first['face_px']:.0f} px", end="")
+    print(f", least of {repeats}")
+    print(f"{'stage':32s}" + "".join(f"{name:>9s}" for name in found))
+    for label in (*(label for label, _, _ in STAGES), REST):
+        cells = [min(one["stages"].get(label, 0.0) for one in runs) for runs in found.values()]
+        if any(cells):
+            print(f"{label:32s}" + "".join(f"{cell:9.2f}" for cell in cells))
+    sums = [min(sum(one["stages"].values()) for one in runs) for runs in found.values()]
+    print(f"{'own code':32s}" + "".join(f"{total:9.2f}" for total in sums))
+    checks = [min(one["verify"] for one in runs) for runs in found.values()]
+    print(f"{VERIFY:32s}" + "".join(f"{check:9.2f}" for check in checks))
+    if len(found) > 1:
+        is_same = len({one["pixels"] for runs in found.values() for one in runs}) == 1
+        print(f"pixels and measures: {'the same' if is_same else 'DIFFERENT'}")
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--preset", choices=PRESETS, help="one of them; else both")
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("LIPWISE_SHARED", "../shared")))
     parser.add_argument("--frames", type=int, default=75)
     parser.add_argument("--repeats", type=int, default=3)
@@ -234,27 +281,16 @@ def main() -> None:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(measure(options.shared, options.frames)))
+        print(json.dumps(measure(options.shared, options.frames, options.preset)))
         return
     here = Path(__file__).resolve().parent.parent
     roots = {"before": options.beside, "now": here} if options.beside else {"now": here}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in roots}
-    for _ in range(options.repeats):
-        for name, root in roots.items():
-            found[name].append(in_child(root, options))
-    first = found["now"][0]
-    kind = "a real" if first["is_real"] else "a drawn"
-    print(
-        f"core-ms a frame of {WIDTH}x{HEIGHT} with {kind} face of {first['face_px']:.0f} px, least of {options.repeats}"
-    )
-    print(f"{'stage':32s}" + "".join(f"{name:>9s}" for name in roots))
-    for label in (*(label for label, _, _ in STAGES), REST):
-        cells = [min(one["stages"].get(label, 0.0) for one in found[name]) for name in roots]
-        print(f"{label:32s}" + "".join(f"{cell:9.2f}" for cell in cells))
-    sums = [min(sum(one["stages"].values()) for one in found[name]) for name in roots]
-    print(f"{'own code':32s}" + "".join(f"{total:9.2f}" for total in sums))
-    checks = [min(one["verify"] for one in found[name]) for name in roots]
-    print(f"{VERIFY:32s}" + "".join(f"{check:9.2f}" for check in checks))
+    for preset in (options.preset,) if options.preset else PRESETS:
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in roots}
+        for _ in range(options.repeats):
+            for name, root in roots.items():
+                found[name].append(in_child(root, options, preset))
+        show(found, preset)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeVar, cast
 
 import cv2
@@ -47,7 +48,8 @@ _SKIN = 0.15
 _STEADY = 0.5
 _LEANS = (1e-6, _STEADY, _STEADY)
 _LEAST_PIVOT = 1e-9
-_SYMMETRIC = [0, 1, 2, 1, 3, 4, 2, 4, 5]
+_LEANING, _PIVOTS = np.diag(_LEANS), _LEAST_PIVOT * np.eye(3)
+_SYMMETRIC = np.array([0, 1, 2, 1, 3, 4, 2, 4, 5])
 _REWEIGHTINGS = 4
 _TO_DEVIATION, _LEAST_DEVIATION = 1.4826, 0.5 / 255
 _SOME = 0.1
@@ -194,7 +196,7 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     Source: Tukey's biweight by iteratively reweighted least squares.
     """
     opacity = mask[::_BAND_STEP, ::_BAND_STEP]
-    place = np.linspace(-1, 1, len(mask), dtype=np.float32)[::_BAND_STEP]
+    place = _places(len(mask))[::_BAND_STEP]
     band = 4 * opacity * (1 - opacity)
     middle = _middle(opacity, place)
     here = np.flatnonzero(band > _SOME)
@@ -235,10 +237,18 @@ def _fitted_plane(wanted: F32Array, across: F32Array, down: F32Array, band: F32A
         weight *= weight
         weight *= band
         normal = (weight @ products.T).astype(np.float64)[:, _SYMMETRIC].reshape(3, 3, 3)
-        normal += normal[:, :1, :1] * np.diag(_LEANS) + _LEAST_PIVOT * np.eye(3)
+        normal += normal[:, :1, :1] * _LEANING + _PIVOTS
         right = ((weight * wanted) @ design.T).astype(np.float64)
         shift = np.linalg.solve(normal, right[..., None])[..., 0]
     return np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _places(side_px: int) -> F32Array:
+    """Return the places of rows or columns from -1 to 1, shape (side_px,), read-only."""
+    place = np.linspace(-1, 1, side_px, dtype=np.float32)
+    place.flags.writeable = False
+    return place
 
 
 def _middle(opacity: F32Array, place: F32Array) -> float:
@@ -307,7 +317,7 @@ def relit(face: F32Array, shift: F32Array) -> F32Array:
         face: BGR in [0, 1], shape (S, S, 3).
         shift: Shape (3, 3).
     """
-    place = np.linspace(-1, 1, len(face), dtype=np.float32)
+    place = _places(len(face))
     across, down = shift[:, 0] + place[:, None] * shift[:, 1], place[:, None] * shift[:, 2]
     made = face + across.reshape(1, -1, 3)
     made += down[:, None, :]

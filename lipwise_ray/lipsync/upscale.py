@@ -10,8 +10,9 @@ import av
 import numpy as np
 
 from lipwise_ray.media.orientation import UPRIGHT
+from lipwise_ray.media.overlay import write_region
 from lipwise_ray.media.pixels import plane_array
-from lipwise_ray.media.region import Canvas, read_region, write_region
+from lipwise_ray.media.region import Canvas, read_region
 from lipwise_ray.values import F32Array, F64Array, Size
 
 if TYPE_CHECKING:

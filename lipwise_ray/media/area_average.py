@@ -7,6 +7,7 @@ the integral of that over its own step, so that no sample of the row is skipped 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import cv2
@@ -65,14 +66,23 @@ class AreaWeights:
         """Return the averages and samples of each block beside the diagonal, samples counted from the first one."""
         count, taps = self.weights.shape
         first = self.first - self.samples.start
-        tops = np.arange(0, count, _BLOCK)
-        ends = np.minimum(tops + _BLOCK, count) - 1
+        tops, ends, numbers = _block_numbers(count)
         begin, stop = np.minimum(first[tops], first[ends]), np.maximum(first[tops], first[ends]) + taps
         dense = np.zeros((count, int((stop - begin).max())), np.float32)
-        begins = np.arange(count) * dense.shape[1] + first - np.repeat(begin, _BLOCK)[:count]
+        begins = numbers * dense.shape[1] + first - np.repeat(begin, _BLOCK)[:count]
         dense.reshape(-1)[begins[:, None] + np.arange(taps)] = self.weights
         parts = zip(tops.tolist(), begin.tolist(), stop.tolist(), strict=True)
         return [(slice(top, top + _BLOCK), slice(a, b), dense[top : top + _BLOCK, : b - a]) for top, a, b in parts]
+
+
+@lru_cache(maxsize=16)
+def _block_numbers(count: int) -> tuple[I64Array, I64Array, I64Array]:
+    """Return the numbers of the first average of each block, of the last one, and of all averages, read-only."""
+    tops = np.arange(0, count, _BLOCK)
+    found = tops, np.minimum(tops + _BLOCK, count) - 1, np.arange(count)
+    for numbers in found:
+        numbers.flags.writeable = False
+    return found
 
 
 def area_weights(starts: F64Array, steps: F64Array, count: int) -> list[AreaWeights]:

@@ -116,9 +116,9 @@ def _planar_for(name: str) -> PixelFormat:
 
 def plane_array(frame: VideoFrame, plane: int) -> PixelArray:
     """Return one plane as a view of the frame's memory, shape (rows, columns), uint8 or uint16."""
-    data = frame.planes[plane]
-    rows = plane_bytes(data).view(f"u{sample_bytes(planar_bits(frame))}")
-    return rows[: data.height, : data.width]
+    data, kind = frame.planes[plane], _sample_type(frame.format.name)
+    samples = np.frombuffer(cast("Any", data), kind).reshape(-1, data.line_size // kind.itemsize)
+    return samples[: data.height, : data.width]
 
 
 def plane_bytes(plane: VideoPlane) -> U8Array:
@@ -134,6 +134,12 @@ def sample_bytes(bits: int) -> int:
 def planar_bits(frame: VideoFrame) -> int:
     """Return the bits a sample of a planar frame."""
     return frame.format.components[0].bits
+
+
+@lru_cache(maxsize=64)
+def _sample_type(name: str) -> np.dtype[Any]:
+    """Return the type of the samples of a planar format by its name: FFmpeg is asked once, not for every plane."""
+    return np.dtype(f"u{sample_bytes(av.VideoFormat(name).components[0].bits)}")
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lipwise_ray.media.region import noise_around, read_luma, read_region, write_region
+from lipwise_ray.media.overlay import noise_around, write_region
+from lipwise_ray.media.region import read_luma, read_region
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

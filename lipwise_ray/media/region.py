@@ -1,21 +1,21 @@
-"""A quadrilateral of a frame to a small BGR image and back, without converting the frame.
+"""A quadrilateral of a frame as a small BGR image, without converting the frame; `overlay` brings one back.
 
 Resampling and colour conversion are both linear, so each plane is resampled by itself and only
-the small image is converted. Nothing outside the region is read, converted or written.
+the small image is converted. Nothing outside the region is read or converted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 
 from lipwise_ray.media.area_average import AreaAverage, area_weights
-from lipwise_ray.media.grain import Grain, around, noise_of, with_grain
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
-from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array, yuv_from_bgr
+from lipwise_ray.media.pixels import PixelFormat, bgr_from_yuv, plane_array
 from lipwise_ray.values import ColorTags, F32Array, F64Array, PixelArray, Size
 
 if TYPE_CHECKING:
@@ -31,14 +31,16 @@ SMALLER = 0.8
 
 _MOST_AVERAGED = 8
 
-_NOISE_MARGIN_PX = 8
+NOISE_MARGIN_PX = 8
+"""Pixels around a part by which its noise is measured."""
 
 _ROUNDING = 1e-3
 
 FIRST_EDGE = -0.5
 """Pixel number of the left and upper edge of an image, and how far its right and lower one are before its size."""
 
-_FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
+KERNEL_FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
+"""OpenCV's numbers of the kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,21 @@ class Canvas:
         return self._linear() @ np.array([[0, width, 0, width], [0, 0, height, height]], np.float64)
 
     def to_stored(self) -> F64Array:
-        """Return the (2, 3) affine map from shown to stored frame coordinates (pixels, corner origin)."""
+        """Return the (2, 3) affine map from shown to stored frame coordinates (pixels, corner origin), read-only."""
+        return _to_stored(self)
+
+    def unshown(self) -> F64Array:
+        """Return the map of `to_stored`, computed anew."""
         back = np.asarray(np.linalg.inv(self._linear()), np.float64)
         return np.column_stack([back, back @ self._corners().min(axis=1)]) + 0.0
+
+
+@lru_cache(maxsize=16)
+def _to_stored(canvas: Canvas) -> F64Array:
+    """Return the map of a canvas: every region of its video asks for it."""
+    affine = canvas.unshown()
+    affine.flags.writeable = False
+    return affine
 
 
 def box_to_shown(
@@ -107,14 +121,17 @@ def compose(outer: F64Array, inner: F64Array) -> F64Array:
         outer: Shape (2, 3).
         inner: Shape (2, 3).
     """
-    linear = outer[:, :2] @ inner[:, :2]
-    return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+    whole = np.empty((2, 3), np.float64)
+    whole[:, :2] = outer[:, :2] @ inner[:, :2]
+    whole[:, 2] = outer[:, :2] @ inner[:, 2] + outer[:, 2]
+    return whole
 
 
 def pixel_map(affine: F64Array) -> F64Array:
     """Return an affine map of frame coordinates (corner origin) as one of pixel numbers, as OpenCV counts."""
-    centre = affine[:, :2] @ np.array([0.5, 0.5]) + affine[:, 2] - 0.5
-    return np.column_stack([affine[:, :2], centre])
+    (xx, xy, x), (yx, yy, y) = affine.tolist()
+    rows = [[xx, xy, (0.5 * xx + 0.5 * xy) + x - 0.5], [yx, yy, (0.5 * yx + 0.5 * yy) + y - 0.5]]
+    return np.array(rows, np.float64)
 
 
 def plane_map(to_stored: F64Array, shift_x: int, shift_y: int) -> F64Array:
@@ -122,11 +139,15 @@ def plane_map(to_stored: F64Array, shift_x: int, shift_y: int) -> F64Array:
 
     Chroma is sited on the left luma column and between luma rows, as H.264 and MPEG-2 have it.
     """
+    # Single numbers: six of them are dearer in arrays.
     step_x, step_y = 1 << shift_x, 1 << shift_y
-    centre = to_stored[:, :2] @ np.array([0.5, 0.5]) + to_stored[:, 2]
-    linear = to_stored[:, :2] / np.array([[step_x], [step_y]])
-    offset = np.array([(centre[0] - 0.5) / step_x, centre[1] / step_y - 0.5])
-    return np.column_stack([linear, offset])
+    (xx, xy, x), (yx, yy, y) = to_stored.tolist()
+    centre_x, centre_y = (0.5 * xx + 0.5 * xy) + x, (0.5 * yx + 0.5 * yy) + y
+    rows = [
+        [xx / step_x, xy / step_x, (centre_x - 0.5) / step_x],
+        [yx / step_y, yy / step_y, centre_y / step_y - 0.5],
+    ]
+    return np.array(rows, np.float64)
 
 
 def read_region(
@@ -156,7 +177,7 @@ def read_region(
     if len(crops) == 1:
         neutral = np.full_like(crops[0], 1 << (canvas.format.bits - 1))
         crops += [neutral, neutral]
-    yuv = cv2.merge([crop.astype(np.float32) for crop in crops])
+    yuv = cv2.merge([crop.astype(np.float32, copy=False) for crop in crops])
     bgr = np.asarray(cv2.transform(yuv, np.column_stack([matrix, -matrix @ offset])), np.float32)
     np.clip(bgr, 0.0, 1.0, out=bgr)
     if quantize_8bit:
@@ -184,7 +205,7 @@ def _sampled(
             plane_array(frame, plane),
             plane_map(finer, *canvas.format.shifts(plane)),
             (side, side),
-            flags=_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
+            flags=KERNEL_FLAGS[kernel] | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
         for plane in planes
@@ -212,125 +233,28 @@ def is_upright(affine: F64Array) -> bool:
 
 def _upright(frame: VideoFrame, canvas: Canvas, to_stored: F64Array, size_px: int, planes: range) -> list[PixelArray]:
     """Return the averages of a region's pixels in each of some planes, where it lies as the planes' rows do."""
-    maps = {shifts: plane_map(to_stored, *shifts) for shifts in dict.fromkeys(map(canvas.format.shifts, planes))}
-    rows = np.concatenate(list(maps.values()))
-    weights = iter(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px))
-    averages = {shifts: AreaAverage(next(weights), next(weights)) for shifts in maps}
-    crops = [averages[canvas.format.shifts(plane)](plane_array(frame, plane)) for plane in planes]
+    shifts = tuple(map(canvas.format.shifts, planes))
+    averages = _averages(to_stored.tobytes(), size_px, shifts)
+    crops = [averages[own](plane_array(frame, plane)) for own, plane in zip(shifts, planes, strict=True)]
     return [np.maximum(crop.T if to_stored[0, 0] == 0 else crop, 0) for crop in crops]
 
 
-def write_region(
-    frame: VideoFrame,
-    canvas: Canvas,
-    to_shown: F64Array,
-    image_bgr: F32Array,
-    weight: F32Array | None,
-    *,
-    kernel: Kernel = "cubic",
-    linear_light: bool = False,
-    grain: Grain | None = None,
-) -> None:
-    """Blend a small image into a region of a frame, in place.
+@lru_cache(maxsize=32)
+def _averages(
+    to_stored: bytes, size_px: int, shifts: tuple[tuple[int, int], ...]
+) -> dict[tuple[int, int], AreaAverage]:
+    """Return the averages of planes by their subsampling; a face is measured before and after it is laid over.
 
     Args:
-        frame: A planar YUV frame that nobody else refers to.
-        canvas: The video's geometry and colours.
-        to_shown: Affine map from the image to the shown frame, shape (2, 3).
-        image_bgr: BGR in [0, 1], shape (S, S, 3).
-        weight: Opacity in [0, 1], shape (S, S); None overwrites the whole region.
-        kernel: Kernel by which the image is resampled; the opacity is always resampled linearly.
-        linear_light: Mix luma as light adds up, not as it is stored.
-        grain: Grain that the new luma is to have.
-    """
-    to_stored = compose(canvas.to_stored(), to_shown)
-    scale = scale_of(to_stored)
-    if kernel == "cubic" and scale < SMALLER:
-        side = max(2, round(len(image_bgr) * scale))
-        to_stored = to_stored * np.array([len(image_bgr) / side, len(image_bgr) / side, 1])
-        image_bgr, weight = shrunk(image_bgr, side), None if weight is None else shrunk(weight, side)
-    size_px = image_bgr.shape[0]
-    matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
-    yuv = cv2.split(cv2.transform(image_bgr, np.column_stack([matrix, offset])))
-    opacity = np.ones((size_px, size_px), np.float32) if weight is None else weight
-    extent_px = shown_part(opacity)
-    peak = float((1 << canvas.format.bits) - 1)
-    for plane in range(canvas.format.planes):
-        target = plane_array(frame, plane)
-        to_plane = plane_map(to_stored, *canvas.format.shifts(plane))
-        window = touched(to_plane, extent_px, target)
-        if window is None:
-            continue
-        rows, columns = window
-        shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
-        extent = (columns.stop - columns.start, rows.stop - rows.start)
-        samples = yuv[plane]
-        fresh = np.asarray(
-            cv2.warpAffine(samples, shifted, extent, flags=_FLAGS[kernel], borderMode=cv2.BORDER_REPLICATE), np.float32
-        )
-        if weight is None:
-            alpha = _covered(shifted, extent, size_px)
-        else:
-            alpha = np.asarray(cv2.warpAffine(opacity, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0))
-            alpha = np.minimum(alpha, 1, dtype=np.float32)
-        old = target[rows, columns].astype(np.float32)
-        if grain is not None and not plane:
-            fresh = with_grain(fresh, alpha, peak, grain, rows.start, columns.start)
-        mixed = (
-            _mixed_light(old, fresh, alpha, offset[0]) if linear_light and not plane else old + alpha * (fresh - old)
-        )
-        target[rows, columns] = np.clip(np.rint(mixed), 0.0, peak).astype(target.dtype)
-
-
-def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float | None:
-    """Return the deviation of the fine noise of a frame's luma where a mask fades out, None where that is too small.
-
-    Args:
-        frame: As for `write_region`.
-        canvas: The same.
-        to_shown: The same.
-        weight: Opacity in [0, 1], shape (S, S).
-    """
-    target = plane_array(frame, 0)
-    to_plane = plane_map(compose(canvas.to_stored(), to_shown), 0, 0)
-    window = touched(to_plane, shown_part(weight), target)
-    if window is None:
-        return None
-    rows, columns = window
-    shifted = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
-    extent = (columns.stop - columns.start, rows.stop - rows.start)
-    alpha = np.asarray(cv2.warpAffine(weight, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0), np.float32)
-    return noise_of(target[rows, columns].astype(np.float32), around(alpha))
-
-
-def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
-    """Mix luma in linear light; a power of 2 is near to the transfer curves of video, and exact where alpha is 0.
-
-    Samples below black stay what they are.
-    """
-    dark = np.minimum(old - black, 0)
-    light = np.square(np.maximum(old - black, 0))
-    light += alpha * (np.square(np.maximum(fresh - black, 0)) - light)
-    light = np.maximum(light, 0)
-    return np.asarray(np.sqrt(light) + black + (1 - alpha) * dark, np.float32)
-
-
-def _covered(to_plane: F64Array, extent: tuple[int, int], size_px: int) -> F32Array:
-    """Return 1 where a pixel's centre lies in a crop and 0 elsewhere; one on its left or upper edge does.
-
-    Args:
-        to_plane: Map from the crop's pixel numbers to the plane's, shape (2, 3).
-        extent: Width and height of the part of the plane.
+        to_stored: Map from the crop to the stored frame, shape (2, 3), float64, as bytes.
         size_px: Side of the crop.
+        shifts: log2 of the subsampling of each plane, across and down.
     """
-    inverse = inverted(to_plane)
-    x, y = np.arange(extent[0]), np.arange(extent[1])[:, None]
-    within = np.ones((), np.bool_)
-    for along_x, along_y, offset in inverse:
-        # Terms that are 0 are left out, so that an upright crop needs a row and a column alone.
-        place = offset + (along_y * y if along_y else 0) + (along_x * x if along_x else 0)
-        within = within & (place >= FIRST_EDGE) & (place < size_px + FIRST_EDGE)
-    return np.broadcast_to(within, extent[::-1]).astype(np.float32)
+    affine = np.frombuffer(to_stored, np.float64).reshape(2, 3)
+    maps = {own: plane_map(affine, *own) for own in dict.fromkeys(shifts)}
+    rows = np.concatenate(list(maps.values()))
+    weights = iter(area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px))
+    return {own: AreaAverage(next(weights), next(weights)) for own in maps}
 
 
 def inverted(affine: F64Array) -> F64Array:
@@ -366,15 +290,35 @@ def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> tu
 
     They have a margin, because noise is measured by what surrounds it.
     """
-    if extent is None:
-        return None
+    return None if extent is None else rectangle(bounds(to_plane, extent), target, NOISE_MARGIN_PX)
+
+
+def bounds(to_plane: F64Array, extent: Extent) -> Extent:
+    """Return the first column, the one after the last, and the same of the rows, that a part of a crop can touch.
+
+    Args:
+        to_plane: Map from the crop's pixel numbers to the plane's, shape (2, 3).
+        extent: The part.
+    """
     left, right, top, bottom = extent
     edge = np.array([[left - 1, right + 1] * 2, [top - 1, top - 1, bottom + 1, bottom + 1], [1, 1, 1, 1]])
     corners = to_plane @ edge
-    x0, y0 = np.floor(corners.min(axis=1)).astype(int) - _NOISE_MARGIN_PX
-    x1, y1 = np.ceil(corners.max(axis=1)).astype(int) + 1 + _NOISE_MARGIN_PX
-    rows = slice(max(0, int(y0)), min(target.shape[0], int(y1)))
-    columns = slice(max(0, int(x0)), min(target.shape[1], int(x1)))
+    x0, y0 = np.floor(corners.min(axis=1)).astype(int).tolist()
+    x1, y1 = np.ceil(corners.max(axis=1)).astype(int).tolist()
+    return x0, x1 + 1, y0, y1 + 1
+
+
+def rectangle(bounds: Extent, target: PixelArray, margin_px: int = 0) -> tuple[slice, slice] | None:
+    """Return the rows and columns of a plane within bounds and a margin, None when there are none.
+
+    Args:
+        bounds: The first column, the one after the last, and the same of the rows.
+        target: The plane.
+        margin_px: Pixels around.
+    """
+    x0, x1, y0, y1 = bounds
+    rows = slice(max(0, y0 - margin_px), min(target.shape[0], y1 + margin_px))
+    columns = slice(max(0, x0 - margin_px), min(target.shape[1], x1 + margin_px))
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return None
     return rows, columns

@@ -20,8 +20,8 @@ _OF_THE_ROW = [one.name for one in fields(JobSpec) if one.name != "settings"]
 class RowDigests:
     """Digests of a run's rows, which mostly share settings and checkpoints.
 
-    How the engine works decides nothing but the runtime of networks; everything else counts, also where it decides no pixel: one that differs sends
-    a row the long way, on which it is found done all the same.
+    How the engine works decides nothing but the runtime of networks; everything else counts, also where it decides no
+    pixel: one that differs sends a row the long way, on which it is found done all the same.
     """
 
     def __init__(self) -> None:

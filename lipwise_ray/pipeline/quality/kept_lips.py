@@ -39,7 +39,8 @@ class KeptLips:
     """Files of crops among this machine's temporary files, of one job as one sync scorer looks at it.
 
     They are named after the segment that they were made of, so they are never taken for another one's. Nobody needs
-    them: the oldest make room, and a driver that starts removes all of them. Whatever computes the scorer looks at the same.
+    them: the oldest make room, and a driver that starts removes all of them. Whatever computes the scorer looks at the
+    same.
 
     Attributes:
         scratch: Folder for temporary files.

@@ -10,8 +10,9 @@ import pytest
 
 from lipwise_ray.lipsync.align import TEMPLATE
 from lipwise_ray.lipsync.covered import REACH, STEP, VIEW_PX, FilmedFace, covered, filmed_face
+from lipwise_ray.media.overlay import write_region
 from lipwise_ray.media.pixels import planar_format
-from lipwise_ray.media.region import Canvas, write_region
+from lipwise_ray.media.region import Canvas
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, F32Array, Size
 

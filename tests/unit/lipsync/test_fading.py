@@ -7,8 +7,9 @@ import pytest
 
 from lipwise_ray.lipsync.fading import copied
 from lipwise_ray.lipsync.restoration import Patch, PatchPlace
+from lipwise_ray.media.overlay import write_region
 from lipwise_ray.media.pixels import planar_format, plane_array
-from lipwise_ray.media.region import Canvas, box_to_shown, write_region
+from lipwise_ray.media.region import Canvas, box_to_shown
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
 

@@ -18,8 +18,9 @@ from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.moved_jaw import jaw_motion
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.lipsync.restoration import Patch
+from lipwise_ray.media.overlay import write_region
 from lipwise_ray.media.pixels import planar_format
-from lipwise_ray.media.region import Canvas, box_to_shown, read_region, write_region
+from lipwise_ray.media.region import Canvas, box_to_shown, read_region
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, F32Array, Size
 from tests.support.boxes import turned

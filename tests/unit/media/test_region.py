@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from lipwise_ray.media.orientation import Orientation
+from lipwise_ray.media.overlay import write_region
 from lipwise_ray.media.pixels import bgr_from_yuv, planar_format, plane_array, yuv_from_bgr
-from lipwise_ray.media.region import Canvas, box_to_shown, read_region, write_region
+from lipwise_ray.media.region import Canvas, box_to_shown, read_region
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size
 

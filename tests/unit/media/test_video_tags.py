@@ -19,11 +19,12 @@ from lipwise_ray.media.hdr import Hdr, LightLevels, MasteringDisplay
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.join import SegmentFile, join
 from lipwise_ray.media.orientation import UPRIGHT, Orientation
+from lipwise_ray.media.overlay import write_region
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.media.promise import promised
 from lipwise_ray.media.reader import VideoReader
-from lipwise_ray.media.region import Canvas, box_to_shown, read_region, write_region
+from lipwise_ray.media.region import Canvas, box_to_shown, read_region
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.media.verify import check_segment, verify
 from lipwise_ray.media.video_tags import VideoTags

@@ -1,0 +1,55 @@
+"""Mixing new samples of a plane with those that are there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lipwise_ray.values import F32Array, PixelArray
+
+
+def blend(window: PixelArray, fresh: F32Array, alpha: F32Array, *, peak: float, black: float | None = None) -> None:
+    """Mix new samples into a part of a plane, in place.
+
+    Args:
+        window: Part of the plane, shape (H, W).
+        fresh: New samples, shape (H, W); they are used up.
+        alpha: Opacity of the new ones in [0, 1], shape (H, W); where it is 0 nothing changes.
+        peak: The largest sample value.
+        black: Sample of black, where luma is mixed as light adds up; None mixes samples as they are stored.
+    """
+    old = window.astype(np.float32)
+    # Each step writes over the one before: fresh memory for every one would cost more than the arithmetic.
+    if black is None:
+        fresh -= old
+        fresh *= alpha
+        fresh += old
+        mixed = fresh
+    else:
+        mixed = _mixed_light(old, fresh, alpha, black)
+    np.rint(mixed, out=mixed)
+    window[:] = np.clip(mixed, 0.0, peak, out=mixed)
+
+
+def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
+    """Mix luma in linear light; a power of 2 is near to the transfer curves of video, and exact where alpha is 0.
+
+    Samples below black stay what they are. Both old and new samples are used up.
+    """
+    old -= black
+    dark = None
+    if old.size and old.min() < 0:  # hardly a face has any
+        dark = np.minimum(old, 0)
+        np.maximum(old, 0, out=old)
+    light = np.square(old, out=old)
+    fresh -= black
+    np.maximum(fresh, 0, out=fresh)
+    np.square(fresh, out=fresh)
+    fresh -= light
+    fresh *= alpha
+    light += fresh
+    np.maximum(light, 0, out=light)
+    np.sqrt(light, out=light)
+    light += black
+    if dark is not None:
+        light += (1 - alpha) * dark
+    return light
