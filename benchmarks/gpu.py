@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.pipeline import HEIGHT, RATE, WIDTH, box_at, dub, in_child, make_inputs, random_checkpoint
 from benchmarks.restorer import seeded_gfpgan
-from benchmarks.video_engine import decoding, outside_region
+from benchmarks.video_engine import decoding, outside_region, staying
 
 _MIB = 1 << 20
 _FACE_PX, _ALIGNED_PX = 96, 512
@@ -264,6 +264,7 @@ def main() -> None:
         clip = {"height": heights[-1], "frames": 8 if options.quick else 100, "folder": folder}
         print(in_child(decoding, {**clip, "device": options.device}), flush=True)
         print(in_child(outside_region, {**clip, "device": options.device}), flush=True)
+        print(in_child(staying, {**clip, "device": options.device}), flush=True)
         checkpoint, restorer = folder / "random.pth", folder / "gfpgan.pth"
         in_child(random_checkpoint, checkpoint)
         if not options.quick:

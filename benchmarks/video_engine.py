@@ -1,5 +1,7 @@
 """Decoding by a GPU's video engine: its table, its frames beside software's, and frames a second of both.
 
+The last line is about frames that stay on the device until faces are laid over them, beside such that are uploaded.
+
     python -m benchmarks.video_engine [--height 1080] [--frames 100] [--cpu]
 
 ``--cpu`` decodes in software in the engine's place and goes the same way through torch: it proves the script.
@@ -38,7 +40,7 @@ def engine_of(device: str) -> Any:
     def semi_planar(frames: Iterator[Any]) -> Iterator[Any]:
         return (frame.reformat(format="nv12" if frame.format.name == "yuv420p" else "p010le") for frame in frames)
 
-    downloads = DeviceDownloads("cpu")
+    downloads = DeviceDownloads("cpu", 1 << 30)
     return video_engine(device) or HardwareFrames(
         lambda codec: HardwareDecoder(codec, None, lambda frames: downloads(semi_planar(frames)))
     )
@@ -133,6 +135,67 @@ def outside_region(arguments: dict[str, Any]) -> str:
     return f"{height}p dubbed from frames by {by}: {touched} bytes outside the face differ, {inside} within"
 
 
+def staying(arguments: dict[str, Any]) -> str:
+    """Render a clip's frames with their planes on the device and without; return what differs, uploads and speed."""
+    from benchmarks.gpu import face_of
+    from lipwise_ray.lipsync.device_copies import DeviceCopies
+    from lipwise_ray.lipsync.device_light import DeviceLights
+    from lipwise_ray.lipsync.device_planes import DevicePlanes
+    from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+    from lipwise_ray.lipsync.model import Passthrough
+    from lipwise_ray.lipsync.renderer import Renderer
+    from lipwise_ray.media.frames import make_recipe
+    from lipwise_ray.media.index import build_index
+    from lipwise_ray.media.pixels import plane_array
+    from lipwise_ray.media.probe import probe_video
+    from lipwise_ray.media.reader import VideoReader
+
+    height, device = arguments["height"], arguments["device"]
+    info = probe_video(Path(arguments["folder"]) / f"h264-{height}.mkv")
+    index, recipe = build_index(info), make_recipe(info)
+    box, points, _ = face_of(height)
+    mel = np.zeros((80, 16), np.float32)
+    blend = Blend("soft", 0.1, "cubic", match_light=True, linear_light=True, grain=True, align=True)
+    uploads, upload = [0], DeviceCopies.uploaded
+
+    def counted(self: Any, planes: Any, rectangles: Any) -> Any:
+        uploads[0] += len(planes)
+        return upload(self, planes, rectangles)
+
+    def prepared(frame: Any, *, stays: bool) -> Any:
+        made = recipe.apply(frame)
+        if not stays:
+            made.opaque = None
+        return made
+
+    def rendered(*, stays: bool) -> tuple[list[int], str]:
+        renderer = Renderer(
+            Passthrough(), recipe.canvas, blend, planes=DevicePlanes(device), lights=DeviceLights(device)
+        )
+        decoder = engine_of(device).decoder(info, index)
+        uploads[0], begin, cpu = 0, time.perf_counter(), time.process_time()
+        with VideoReader(info.path, info.stream_index, index, hardware=decoder) as reader:
+            jobs = (
+                FrameJob(prepared(frame, stays=stays), (FaceTarget(0, box, points, mel),), number, number)
+                for number, frame in enumerate(reader.read(0, len(index)))
+            )
+            found = [zlib.crc32(plane_array(f, n).tobytes()) for f in renderer.render(jobs) for n in range(3)]
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+        text = (
+            f"{len(index) / seconds:.1f} frames/s, {1000 * cpu / len(index):.1f} CPU ms a frame, {uploads[0]} uploads"
+        )
+        return found, text
+
+    DeviceCopies.uploaded = counted  # type: ignore[method-assign]  # to count
+    try:
+        rendered(stays=True)  # what is made once is made
+        (ours, kept), (theirs, plain) = rendered(stays=True), rendered(stays=False)
+    finally:
+        DeviceCopies.uploaded = upload  # type: ignore[method-assign]  # as it was
+    wrong = sum(one != other for one, other in zip(ours, theirs, strict=True))
+    return f"{height}p on the device from decoding on: {wrong} of {len(ours)} planes differ; {kept}; uploaded: {plain}"
+
+
 def main() -> None:
     """Print the lines."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -144,7 +207,8 @@ def main() -> None:
         arguments = {"height": options.height, "frames": options.frames, "folder": folder,
                      "device": "cpu" if options.cpu else "cuda"}  # fmt: skip
         print(decoding(arguments), flush=True)
-        print(outside_region(arguments))
+        print(outside_region(arguments), flush=True)
+        print(staying(arguments))
 
 
 if __name__ == "__main__":

@@ -7,21 +7,21 @@ from collections import defaultdict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
 from lipwise_ray.lipsync import device_sampling as sampling
+from lipwise_ray.lipsync.device_resident import Rectangle, resident_rectangles
+from lipwise_ray.media.pixels import plane_array
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
     from torch import Tensor
 
     from lipwise_ray.media.planes import FaceImage
     from lipwise_ray.values import F32Array, PixelArray
-
-Rectangle: TypeAlias = "tuple[slice, slice]"
-"""Rows and columns of a plane."""
 
 
 class DeviceImage:
@@ -127,6 +127,13 @@ class DeviceCopies:
             with torch.cuda.stream(self._streams.own):
                 yield
 
+    def rectangles(
+        self, frames: Sequence[VideoFrame], plane: int, rectangles: Sequence[Rectangle]
+    ) -> sampling.Rectangles:
+        """Return rectangles of frames' planes on the device; they are uploaded only where the planes are not there."""
+        found = resident_rectangles(frames, plane, rectangles, self.device)
+        return found or self.uploaded([plane_array(frame, plane) for frame in frames], rectangles)
+
     def uploaded(self, planes: Sequence[PixelArray], rectangles: Sequence[Rectangle]) -> sampling.Rectangles:
         """Return rectangles of planes on the device: one copy for all."""
         sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in rectangles]
@@ -184,13 +191,20 @@ class DeviceCopies:
         return memory.numpy()
 
 
-def packed(values: Tensor, source: sampling.Rectangles) -> Tensor:
-    """Return whole numbers of rectangles of different sizes one after the other, as their samples are stored."""
+def packed(values: Tensor, source: sampling.Rectangles, count: int) -> Tensor:
+    """Return whole numbers of rectangles of different sizes one after the other, as their samples are stored.
+
+    Args:
+        values: Shape (B, H, W).
+        source: The rectangles.
+        count: Their samples.
+    """
+    sizes = source.width * source.height
+    offset = torch.cumsum(sizes, dim=0) - sizes
     x = torch.arange(values.shape[2], device=values.device)
     y = torch.arange(values.shape[1], device=values.device)[:, None]
-    count = len(source.flat)
     is_in = (x < source.width) & (y < source.height)
-    at = torch.where(is_in, source.offset + y * source.stride + x, count)  # what is in none goes behind the last
+    at = torch.where(is_in, offset + y * source.width + x, count)  # what is in none goes behind the last
     flat = torch.empty(count + 1, dtype=source.flat.dtype, device=values.device)
     flat[at.flatten()] = values.to(torch.int32).to(source.flat.dtype).flatten()
     return flat[:count]

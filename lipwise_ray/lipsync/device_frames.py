@@ -6,6 +6,7 @@ one; and the engine's surface goes back to the decoder with its frame, which is 
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from lipwise_ray.lipsync.device_copies import DeviceCopies
+from lipwise_ray.lipsync.device_resident import ResidentPlanes, ResidentRoom
 from lipwise_ray.media.colours import tag, tags_of
 from lipwise_ray.media.hdr import NO_HDR, hdr_of
 from lipwise_ray.media.pixels import plane_array
@@ -40,21 +42,29 @@ class _FrameCopy:
 
     Attributes:
         frame: The decoder's, which is held.
-        surface: Its planes, and those that they were split into.
+        surface: Its planes.
+        planes: Those that they were split into.
         memory: The copy: all planes, one after the other.
         done: The event of its end; None where nothing is waited for.
     """
 
     frame: VideoFrame
     surface: list[Tensor]
+    planes: tuple[Tensor, ...]
     memory: Tensor
     done: torch.cuda.Event | None
 
-    def finished(self) -> VideoFrame:
-        """Return the frame in this machine's memory; only the thread that asks waits."""
+    def finished(self, room: ResidentRoom | None) -> VideoFrame:
+        """Return the frame in this machine's memory; only the thread that asks waits.
+
+        Args:
+            room: Room for its planes on the device; None where they do not stay there.
+        """
         if self.done is not None:
             self.done.synchronize()
-        return _planar(self.frame, self.memory)
+        frame = _planar(self.frame, self.memory)
+        frame.opaque = ResidentPlanes(self.planes, self.done, room) if room else None
+        return frame
 
 
 class DeviceDownloads:
@@ -62,10 +72,13 @@ class DeviceDownloads:
 
     Args:
         device: ``cuda``, or ``cpu`` where the same arithmetic is to be tested.
+        resident_bytes: Room for planes that stay on the device beside the copy; frames beyond it are copied only.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, resident_bytes: int = 0) -> None:
         self._copies = DeviceCopies(torch.device(device))
+        self._resident_bytes = resident_bytes
+        self._rooms: list[weakref.ref[ResidentRoom]] = []
 
     def __call__(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
         """Yield frames in planar YUV.
@@ -80,9 +93,17 @@ class DeviceDownloads:
         for frame in frames:
             waiting.append(self._begun(frame))
             if len(waiting) > _AHEAD:
-                yield waiting.popleft().finished()
+                yield self._finished(waiting.popleft())
         while waiting:
-            yield waiting.popleft().finished()
+            yield self._finished(waiting.popleft())
+
+    def _finished(self, copy: _FrameCopy) -> VideoFrame:
+        self._rooms = [one for one in self._rooms if one() is not None]
+        if (len(self._rooms) + 1) * copy.memory.nbytes > self._resident_bytes:
+            return copy.finished(None)
+        room = ResidentRoom()
+        self._rooms.append(weakref.ref(room))
+        return copy.finished(room)
 
     def _begun(self, frame: VideoFrame) -> _FrameCopy:
         name = _semi_planar(frame)
@@ -92,14 +113,16 @@ class DeviceDownloads:
                 torch.cuda.current_stream(device).wait_stream(torch.cuda.default_stream(device))
             # torch would hand PyAV a stream, which it refuses: it is given the capsule.
             luma, chroma = (torch.from_dlpack(plane.__dlpack__()) for plane in frame.planes)
-            planes = [_samples(plane, name) for plane in (luma, chroma[..., 0], chroma[..., 1])]
-            flat = torch.cat([plane.reshape(-1) for plane in planes])
+            split = [_samples(plane, name) for plane in (luma, chroma[..., 0], chroma[..., 1])]
+            flat = torch.cat([plane.reshape(-1) for plane in split])
+            ends = np.cumsum([plane.numel() for plane in split])[:-1].tolist()
+            planes = tuple(part.view(plane.shape) for part, plane in zip(flat.tensor_split(ends), split, strict=True))
             if device.type != "cuda":
-                return _FrameCopy(frame, [], flat, None)
+                return _FrameCopy(frame, [], planes, flat, None)
             memory, done = torch.empty(flat.shape, dtype=flat.dtype, pin_memory=True), torch.cuda.Event()
             memory.copy_(flat, non_blocking=True)
             done.record()
-            return _FrameCopy(frame, [luma, chroma, flat], memory, done)
+            return _FrameCopy(frame, [luma, chroma], planes, memory, done)
 
 
 def _semi_planar(frame: VideoFrame) -> str:

@@ -1,4 +1,7 @@
-"""`Planes` with torch: of a frame only the regions' rectangles go to the device, only what was blended comes back."""
+"""`Planes` with torch: only the regions' rectangles go to the device, only what was blended comes back.
+
+Frames that a video engine has decoded are on the device already, and stay there: nothing of them goes up.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import torch
 
 from lipwise_ray.lipsync import device_sampling as sampling
 from lipwise_ray.lipsync.device_blend import Windows, mixed_light, rim_noise, with_grain
-from lipwise_ray.lipsync.device_copies import DeviceCopies, Rectangle, device_images, packed
+from lipwise_ray.lipsync.device_copies import DeviceCopies, device_images, packed
+from lipwise_ray.lipsync.device_resident import Rectangle, keep_up
 from lipwise_ray.media.area_average import area_weights
 from lipwise_ray.media.pixels import bgr_from_yuv, plane_array, yuv_from_bgr
 from lipwise_ray.media.region import (
@@ -29,6 +33,7 @@ from lipwise_ray.media.region import (
 )
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
     from torch import Tensor
 
     from lipwise_ray.media.planes import FaceImage, FaceLayer, View
@@ -119,7 +124,7 @@ class DevicePlanes:
         with self._copies.working():
             for group in _in_groups(parts):
                 places, rectangles = zip(*group, strict=True)
-                source = self._copies.uploaded([plane_array(views[n].frame, 0) for n in places], rectangles)
+                source = self._copies.rectangles([views[n].frame for n in places], 0, rectangles)
                 masks = self._copies.images([weights[n] for n in places])
                 at = self._crop_places([maps[n] for n in places], rectangles)
                 opacity = sampling.linear(masks, *at, repeats=False)
@@ -145,7 +150,6 @@ class DevicePlanes:
 
     def _sampled(self, canvas: Canvas, views: Sequence[View], plane: int, size_px: int, kernel: Kernel) -> Tensor:
         """Return a plane's samples in each region, shape (B, size_px, size_px)."""
-        targets = [plane_array(view.frame, plane) for view in views]
         stored = [compose(canvas.to_stored(), view.to_shown) for view in views]
         groups: defaultdict[tuple[int, bool, bool], list[int]] = defaultdict(list)
         for place, to_stored in enumerate(stored):
@@ -153,40 +157,45 @@ class DevicePlanes:
             is_averaged = times > 1 and is_upright(to_stored)
             groups[0 if is_averaged else times, is_averaged, bool(to_stored[0, 0] == 0)].append(place)
         result = torch.empty((len(views), size_px, size_px), dtype=torch.float32, device=self._copies.device)
-        peak = float(np.iinfo(targets[0].dtype).max)
+        peak = float(np.iinfo(plane_array(views[0].frame, plane).dtype).max)
         shifts = canvas.format.shifts(plane)
         for (times, is_averaged, swaps), places in groups.items():
-            planes = [targets[n] for n in places]
+            frames = [views[n].frame for n in places]
             if is_averaged:
-                crops = self._averaged(planes, [plane_map(stored[n], *shifts) for n in places], size_px)
+                crops = self._averaged(frames, plane, [plane_map(stored[n], *shifts) for n in places], size_px)
                 crops = (crops.transpose(1, 2) if swaps else crops).clamp_min(0)
             else:
                 finer = np.array([1 / times, 1 / times, 1])
                 maps = [plane_map(stored[n] * finer, *shifts) for n in places]
-                crops = self._warped(planes, maps, size_px * times, kernel).clamp(0, peak)
+                crops = self._warped(frames, plane, maps, size_px * times, kernel).clamp(0, peak)
                 crops = sampling.block_means(crops, times) if times > 1 else crops
             result[sampling.numbers_on(places, self._copies.device)] = crops
         return result
 
-    def _averaged(self, planes: Sequence[PixelArray], maps: Sequence[F64Array], size_px: int) -> Tensor:
+    def _averaged(self, frames: Sequence[VideoFrame], plane: int, maps: Sequence[F64Array], size_px: int) -> Tensor:
         rows = np.concatenate(maps)
         weights = area_weights(rows[:, 2], rows[:, 0] + rows[:, 1], size_px)
         across, down = weights[::2], weights[1::2]
-        rectangles = [_within(plane, y.samples, x.samples) for plane, x, y in zip(planes, across, down, strict=True)]
-        source = self._copies.uploaded(planes, rectangles)
+        rectangles = [
+            _within(plane_array(frame, plane), y.samples, x.samples)
+            for frame, x, y in zip(frames, across, down, strict=True)
+        ]
+        source = self._copies.rectangles(frames, plane, rectangles)
         return sampling.averaged(
             source, [(one.first, one.weights) for one in across], [(one.first, one.weights) for one in down]
         )
 
-    def _warped(self, planes: Sequence[PixelArray], maps: Sequence[F64Array], side: int, kernel: Kernel) -> Tensor:
+    def _warped(
+        self, frames: Sequence[VideoFrame], plane: int, maps: Sequence[F64Array], side: int, kernel: Kernel
+    ) -> Tensor:
         corners = np.array([[0, side - 1, 0, side - 1], [0, 0, side - 1, side - 1], [1, 1, 1, 1]])
         rectangles: list[Rectangle] = []
-        for plane, to_plane in zip(planes, maps, strict=True):
+        for frame, to_plane in zip(frames, maps, strict=True):
             seen = to_plane @ corners
             low, high = np.floor(seen.min(axis=1)).astype(int), np.ceil(seen.max(axis=1)).astype(int)
             columns, rows = (slice(a - _TAPS_PX, b + _TAPS_PX) for a, b in zip(low, high, strict=True))
-            rectangles.append(_within(plane, rows, columns))
-        source = self._copies.uploaded(planes, rectangles)
+            rectangles.append(_within(plane_array(frame, plane), rows, columns))
+        source = self._copies.rectangles(frames, plane, rectangles)
         at = sampling.places(maps, side, side, self._copies.device)
         return sampling.cubic(source, *at) if kernel == "cubic" else sampling.linear(source, *at, repeats=True)
 
@@ -223,7 +232,8 @@ class DevicePlanes:
         shifts: tuple[int, int],
         blending: _Blending,
     ) -> None:
-        targets = [plane_array(patch.layer.view.frame, plane) for patch in patches]
+        frames = [patch.layer.view.frame for patch in patches]
+        targets = [plane_array(frame, plane) for frame in frames]
         maps = [plane_map(patch.to_stored, *shifts) for patch in patches]
         touching = [
             (n, window)
@@ -232,7 +242,7 @@ class DevicePlanes:
         ]
         for group in _in_groups(touching):
             numbers, windows = [n for n, _ in group], [window for _, window in group]
-            source = self._copies.uploaded([targets[n] for n in numbers], windows)
+            source = self._copies.rectangles([frames[n] for n in numbers], plane, windows)
             at = self._crop_places([maps[n] for n in numbers], windows)
             own = images.of(numbers)
             fresh = sampling.cubic(own, *at) if blending.kernel == "cubic" else sampling.linear(own, *at, repeats=True)
@@ -245,10 +255,12 @@ class DevicePlanes:
                 mixed = mixed_light(old, fresh, opacity, blending.black)
             else:
                 mixed = old + opacity * (fresh - old)
-            made = self._copies.downloaded(packed(torch.round(mixed).clamp(0, blending.peak), source))
+            parts = [targets[n][rows, columns] for n, (rows, columns) in group]
+            stored = packed(torch.round(mixed).clamp(0, blending.peak), source, sum(part.size for part in parts))
+            keep_up([frames[n] for n in numbers], plane, windows, stored)
+            made = self._copies.downloaded(stored)
             begin = 0
-            for n, (rows, columns) in group:
-                part = targets[n][rows, columns]
+            for part in parts:
                 part[:] = made[begin : begin + part.size].view(part.dtype).reshape(part.shape)
                 begin += part.size
 

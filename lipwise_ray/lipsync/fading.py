@@ -45,11 +45,14 @@ class FilmedPart:
 def copied(frame: VideoFrame, canvas: Canvas, patches: Sequence[PatchPlace]) -> list[FilmedPart]:
     """Return the parts of a frame that patches will be laid over, one a plane at most.
 
+    They are faded in this machine's memory: planes that the frame has on a device are taken off it.
+
     Args:
         frame: The frame.
         canvas: Its geometry and colours.
         patches: Places of one or more.
     """
+    frame.opaque = None
     corners = np.concatenate([_corners(canvas, patch) for patch in patches], axis=1)
     parts: list[FilmedPart] = []
     for plane in range(canvas.format.planes):

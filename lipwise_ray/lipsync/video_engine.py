@@ -7,6 +7,9 @@ from av.codec.hwaccel import HWAccel
 from lipwise_ray.media.hardware import HardwareDecoder
 from lipwise_ray.media.hardware_check import HardwareFrames
 
+_RESIDENT_SHARE = 16
+"""Of the GPU's memory one part in so many is for frames that stay there; models need the rest."""
+
 
 def video_engine(device: str) -> HardwareFrames | None:
     """Return the hardware decoding of a worker, None where there is no GPU.
@@ -18,9 +21,12 @@ def video_engine(device: str) -> HardwareFrames | None:
 
 
 def _decoder(codec: str) -> HardwareDecoder:
+    import torch
+
     from lipwise_ray.lipsync.device_frames import DeviceDownloads
 
-    return HardwareDecoder(codec, cuda_accelerator, DeviceDownloads("cuda"))
+    room = torch.cuda.get_device_properties(0).total_memory // _RESIDENT_SHARE if torch.cuda.is_available() else 0
+    return HardwareDecoder(codec, cuda_accelerator, DeviceDownloads("cuda", room))
 
 
 def cuda_accelerator() -> HWAccel:

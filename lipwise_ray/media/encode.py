@@ -236,6 +236,7 @@ class SegmentWriter:
             frame: A frame of the working size in planar YUV; it is padded or converted when needed.
             pts: Its time in ticks of the spec's time base, larger than the one before.
         """
+        frame.opaque = None  # a thread of an encoder that lets go of it would wait for Python, and Python for it
         ready = self._fitted(frame)
         if self._mark is not None:
             ready = self._mark(ready)

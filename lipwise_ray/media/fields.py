@@ -77,6 +77,7 @@ def deinterlaced(frames: Iterator[tuple[int, VideoFrame]], *, to_end: bool) -> I
             graph = _graph(frame, ("bwdif", "mode=send_frame:parity=auto:deint=all"))
         assert graph is not None  # made for the first frame
         times[number] = frame.pts, frame.time_base
+        frame.opaque = None  # the filter would hand on what are not its samples
         frame.pts, frame.time_base = number, _TICK
         graph.push(frame)
         frame.pts, frame.time_base = times[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,11 +62,12 @@ class FrameRecipe:
         """Return a frame of the canvas's format that may be written to; the input stays untouched."""
         target = self.canvas
         size = self._fitted_size(frame)
-        if (
+        is_other = (
             (frame.width, frame.height) != (size.width, size.height)
             or _bare(frame.format.name) != _bare(target.format.name)
             or not means(frame, target.color)
-        ):
+        )
+        if is_other:
             frame = recoloured(frame, tags_of(frame), target.color, target.format.name, size)
         fresh = av.VideoFrame(target.size.width, target.size.height, target.format.name)
         # Where the frame lies in the canvas before the crop, and what of the canvas is kept.
@@ -83,6 +85,9 @@ class FrameRecipe:
             else:  # a stretch without alpha is opaque
                 opaque = np.full((size.height, size.width), (1 << target.format.bits) - 1, into.dtype)
                 _lay(into, opaque, left, top)
+        if not is_other and is_whole and target.size == self.scaled:
+            # Planes that it has on a device are the copy's too. PyAV tells what it keeps by the address: not the same.
+            fresh.opaque = copy(frame.opaque)
         return fresh
 
     def _blank(self, plane: int) -> int:

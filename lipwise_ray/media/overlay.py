@@ -60,6 +60,7 @@ def write_region(
         linear_light: Mix luma as light adds up, not as it is stored.
         grain: Grain that the new luma is to have.
     """
+    frame.opaque = None  # planes that it has on a device are not written to here
     to_stored = compose(canvas.to_stored(), to_shown)
     scale = scale_of(to_stored)
     if kernel == "cubic" and scale < SMALLER:

@@ -11,16 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from lipwise_ray.lipsync.device_copies import DeviceImage, device_images
+from lipwise_ray.lipsync.device_copies import DeviceCopies, DeviceImage, device_images
+from lipwise_ray.lipsync.device_planes import DevicePlanes
+from lipwise_ray.lipsync.device_resident import ResidentPlanes
+from lipwise_ray.lipsync.device_sampling import Rectangles
 from lipwise_ray.lipsync.model import Wav2LipSync
 from lipwise_ray.lipsync.restore import ModelFaces
 from lipwise_ray.lipsync.video_engine import video_engine
+from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.hardware import StreamKind
 from lipwise_ray.media.hardware_check import KINDS, HardwareFrames
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.pixels import plane_array
+from lipwise_ray.media.planes import FaceLayer, View
 from lipwise_ray.media.probe import probe_video
 from lipwise_ray.media.reader import VideoReader
+from lipwise_ray.media.region import box_to_shown
 from lipwise_ray.nets.image_models import load_image_model
 from lipwise_ray.synth.clips import ClipSpec, write_clip
 from lipwise_ray.values import Size
@@ -138,6 +144,47 @@ def test_frames_of_the_engine_come_in_any_order(engine: HardwareFrames, tmp_path
             for plane in range(3):
                 assert np.array_equal(plane_array(ours, plane), plane_array(theirs, plane))
         assert reader._hardware is decoder
+
+
+def test_frames_of_the_engine_stay_on_the_card(
+    engine: HardwareFrames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A face is read, laid over and read again without an upload, to the bit as where its frame is uploaded."""
+    path = tmp_path / "a.mp4"
+    write_clip(path, ClipSpec(size=Size(1280, 720), frames=12, options={"preset": "veryfast"}))
+    info = probe_video(path)
+    index, recipe = build_index(info), make_recipe(info)
+    uploads, upload = list[int](), DeviceCopies.uploaded
+
+    def counted(self: DeviceCopies, planes: list[np.ndarray], rectangles: list[tuple[slice, slice]]) -> Rectangles:
+        uploads.append(len(planes))
+        return upload(self, planes, rectangles)
+
+    monkeypatch.setattr(DeviceCopies, "uploaded", counted)
+    planes = DevicePlanes("cuda")
+    found: list[list[np.ndarray]] = []
+    for stays in (True, False):
+        uploads.clear()
+        with VideoReader(path, 0, index, hardware=engine.decoder(info, index)) as reader:
+            frames = [recipe.apply(frame) for frame in reader.read(0, 12)]
+        if not stays:
+            for frame in frames:
+                frame.opaque = None
+        boxes = [np.array([400.5 + n, 200, 700.5 + n, 500]) for n in range(12)]
+        views = [View(frame, box_to_shown(box, 96)) for frame, box in zip(frames, boxes, strict=True)]
+        images = planes.read(recipe.canvas, views, 96)
+        planes.write(
+            recipe.canvas, [FaceLayer(view, image, None, None) for view, image in zip(views, images, strict=True)]
+        )
+        again = planes.read(recipe.canvas, views, 96)
+        assert bool(uploads) != stays
+        samples = [plane_array(frame, n).copy() for frame in frames for n in range(3)]
+        found.append([*(one.host() for one in (*images, *again)), *samples])
+        for frame in frames if stays else ():
+            assert isinstance(frame.opaque, ResidentPlanes)
+            for n, plane in enumerate(frame.opaque.planes):
+                assert np.array_equal(plane.cpu().numpy(), plane_array(frame, n))
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_a_dub_from_the_engine_is_the_same(engine: HardwareFrames, tmp_path: Path) -> None:

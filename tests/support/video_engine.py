@@ -13,9 +13,9 @@ Change = Callable[[Iterator[Any]], Iterator[Any]]
 _SEMI_PLANAR = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
 
 
-def software_decoder(codec: str, change: Change = iter) -> HardwareDecoder:
+def software_decoder(codec: str, change: Change = iter, resident_bytes: int = 0) -> HardwareDecoder:
     """A decoder whose frames are FFmpeg's own, semi-planar; `change` may do to them what a bad engine does."""
-    downloads = DeviceDownloads("cpu")
+    downloads = DeviceDownloads("cpu", resident_bytes)
 
     def semi_planar(frames: Iterator[Any]) -> Iterator[Any]:
         for frame in frames:
@@ -24,6 +24,6 @@ def software_decoder(codec: str, change: Change = iter) -> HardwareDecoder:
     return HardwareDecoder(codec, None, lambda frames: downloads(change(semi_planar(frames))))
 
 
-def software_engine(change: Change = iter) -> HardwareFrames:
+def software_engine(change: Change = iter, resident_bytes: int = 0) -> HardwareFrames:
     """An engine of such decoders."""
-    return HardwareFrames(lambda codec: software_decoder(codec, change))
+    return HardwareFrames(lambda codec: software_decoder(codec, change, resident_bytes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from av.codec.hwaccel import HWAccel
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.lipsync.device_frames import DeviceDownloads
+from lipwise_ray.lipsync.device_resident import resident
 from lipwise_ray.lipsync.video_engine import cuda_accelerator, video_engine
+from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.hardware import HardwareDecoder, StreamKind, stream_kind
 from lipwise_ray.media.hardware_check import KINDS, HardwareFrames
 from lipwise_ray.media.index import FrameIndex, build_index
@@ -54,6 +57,54 @@ def _equal(ours: list[list[np.ndarray]], theirs: list[list[np.ndarray]]) -> bool
 def test_frames_that_are_the_same_are_trusted(kind: StreamKind) -> None:
     """Every kind goes semi-planar to the device's memory and down again without a changed sample."""
     assert software_engine().problem(kind) == ""
+
+
+def test_so_many_frames_stay_on_the_device(clip: tuple[VideoInfo, FrameIndex]) -> None:
+    """Those that there is room for keep their planes there; as they go others do, and a gone one leaves nothing."""
+    info, index = clip
+    frame_bytes = info.size.width * info.size.height * 3 // 2
+    decoder = software_decoder("h264", resident_bytes=5 * frame_bytes)
+    with VideoReader(info.path, info.stream_index, index, hardware=decoder) as reader:
+        held = list(reader.read(0, 20))
+        kept = [resident(frame, torch.device("cpu")) for frame in held]
+        assert [one is not None for one in kept] == [True] * 5 + [False] * 15
+        for one, frame in zip(kept[:5], held, strict=False):
+            assert one is not None
+            assert all(np.array_equal(plane.numpy(), plane_array(frame, n)) for n, plane in enumerate(one.planes))
+        del held, kept, one, frame
+        gc.collect()
+        assert all(resident(frame, torch.device("cpu")) for frame in reader.read(20, FRAMES))
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "cropped": {"crop": (0, -1, 16, -1)},
+    "smaller": {"resize_factor": 2},
+    "turned": {"rotation": 90},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_planes_stay_with_frames_that_are_copied_plainly(name: str, clip: tuple[VideoInfo, FrameIndex]) -> None:
+    """Only a frame that is prepared sample by sample as it was decoded has its planes on the device still."""
+    info, index = clip
+    recipe = make_recipe(info, **CHANGES[name])
+    decoder = software_decoder("h264", resident_bytes=1 << 30)
+    with VideoReader(info.path, info.stream_index, index, hardware=decoder) as reader:
+        made = [recipe.apply(frame) for frame in reader.read_order([3, 4, 4, 3])]
+    kept = [resident(frame, torch.device("cpu")) for frame in made]
+    assert [one is not None for one in kept] == [name in ("as it is", "turned")] * 4
+    for one, frame in zip(kept, made, strict=True):
+        for n, plane in enumerate(one.planes if one else ()):
+            assert np.array_equal(plane.numpy(), plane_array(frame, n))
+
+
+def test_frames_made_of_fields_are_not_on_the_device(clip: tuple[VideoInfo, FrameIndex]) -> None:
+    """What a filter makes of a frame has not the planes that the frame has there."""
+    info, index = clip
+    decoder = software_decoder("h264", resident_bytes=1 << 30)
+    with VideoReader(info.path, info.stream_index, index, deinterlace=True, hardware=decoder) as reader:
+        assert [frame.opaque for frame in reader.read(0, 4)] == [None] * 4
 
 
 def _one_sample_off(frames: Iterator[Any]) -> Iterator[Any]:

@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from lipwise_ray.cli.doctor import _engine_line
+from lipwise_ray.lipsync.device_light import DeviceLights
+from lipwise_ray.lipsync.device_planes import DevicePlanes
+from lipwise_ray.lipsync.planes_check import PlanesChoice
 from lipwise_ray.media.hardware_check import KINDS
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.flows.task_kinds import RenderPayload
 from lipwise_ray.pipeline.tasks.render import render
 from lipwise_ray.state.markers import read_marker
-from tests.support.task_context import CHUNK, NOTHING_KNOWN, Bench
+from tests.support.task_context import CHUNK, FRAMES, NOTHING_KNOWN, Bench
 from tests.support.video_engine import software_engine
 
 SEARCHED: dict[str, Any] = {"faces": {"select": "largest"}}
@@ -54,6 +57,25 @@ def test_a_chunk_is_the_same_file(tmp_path: Path) -> None:
         assert marker.frames == CHUNK
         assert bool(engine._problems) == (told == "on")
         found.append((marker.sha256, bench.row.job.settings.identity()))
+    assert found[0] == found[1]
+
+
+def test_a_chunk_of_frames_on_the_device_is_the_same_file(tmp_path: Path) -> None:
+    """With the device's planes a segment is byte by byte the same whether frames stay there or go up piece by piece."""
+    found = []
+    for room in (0, 1 << 30):
+        folder = tmp_path / str(room)
+        folder.mkdir()
+        bench = Bench(
+            folder, {"lipsync": "tiny_generator"}, lipsync={"model": "tiny_generator"}, engine={"hardware_frames": "on"}
+        )
+        models = bench.context.models
+        models._known_engine = software_engine(resident_bytes=room)
+        models._known_planes = PlanesChoice(DevicePlanes("cpu"), DeviceLights("cpu"), is_device=True, reason="a test")
+        probed = bench.rendered()
+        markers = [read_marker(bench.store, probed.job_id, chunk) for chunk in range(FRAMES // CHUNK)]
+        found.append([marker.sha256 for marker in markers if marker is not None])
+    assert len(found[0]) == FRAMES // CHUNK
     assert found[0] == found[1]
 
 
