@@ -61,7 +61,7 @@ def test_a_worker_loads_torch_with_its_first_network() -> None:
 
 
 def test_a_driver_loads_no_worker() -> None:
-    """Workers on Ray load what tasks need, in their own processes; a report's templates are loaded when it is written."""
+    """Workers on Ray load what tasks need where they are; a report loads its templates when it is written."""
     code = (
         "import sys, lipwise_ray.api;"
         "print([m for m in ('lipwise_ray.pipeline.tasks.worker', 'jinja2', 'scipy', 'pyarrow') if m in sys.modules])"
