@@ -16,7 +16,7 @@ from lipwise_ray.threads import let_threads_sleep, own_network_threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lipwise_ray.backends.early_ray import EarlyRay
+    from lipwise_ray.backends.ray.early_ray import EarlyRay
     from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
     from lipwise_ray.scheduler.engine import Engine
     from lipwise_ray.scheduler.metrics import Meter, NightFacts, Sink

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lipwise_ray.backends.early_ray import early_ray
 from lipwise_ray.backends.factory import engine_for, make_engine
+from lipwise_ray.backends.ray.early_ray import early_ray
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest

@@ -14,7 +14,7 @@ import ray.exceptions
 from pydantic import ValidationError
 
 from lipwise_ray.backends.devices import no_gpu_here
-from lipwise_ray.backends.early_ray import EarlyRay
+from lipwise_ray.backends.ray.early_ray import EarlyRay
 from lipwise_ray.backends.ray.outcomes import failure_of_process, failure_of_task
 from lipwise_ray.backends.ray.reported import ReportedCapabilities
 from lipwise_ray.backends.ray.session import (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lipwise_ray.backends.early_ray import EarlyRay, early_ray
 from lipwise_ray.backends.factory import make_engine
 from lipwise_ray.backends.ray import session
+from lipwise_ray.backends.ray.early_ray import EarlyRay, early_ray
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import SetupError
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
