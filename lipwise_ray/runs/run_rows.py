@@ -100,7 +100,7 @@ class RowsRunner:
     def _engine_maker(
         self, listener: EventListener, manifest: Manifest, *, is_attended: bool = True
     ) -> Generator[Callable[[WorkerConfig], Engine]]:
-        """Yield what makes the engine; an embedded Ray starts at once, and ends where no engine is made."""
+        """Yield the maker of the engine; an embedded Ray starts at once, and ends where no engine is made."""
         settings = engine_for(self.source.for_run().engine, manifest.good, is_attended=is_attended)
         with early_ray(settings) as early:
             yield lambda config: make_engine(settings, config, make_worker, listener.problem, early)
