@@ -85,9 +85,9 @@ def run_once(engine: str, manifest: str, out: str, begun_s: float, assignments: 
 
     make_engine = run_rows.make_engine
 
-    def timed_engine(settings: Any, config: Any, make_runner: Any, say: Any) -> Any:
+    def timed_engine(settings: Any, config: Any, make_runner: Any, *others: Any) -> Any:
         del make_runner
-        made: Any = make_engine(settings, config, timed_worker, say)
+        made: Any = make_engine(settings, config, timed_worker, *others)
         mark("engine")
         start, poll, close = made.start, made.poll, made.close
 

@@ -16,6 +16,7 @@ from lipwise_ray.threads import let_threads_sleep, own_network_threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lipwise_ray.backends.ray.early_ray import EarlyRay
     from lipwise_ray.backends.worker_config import RunnerMaker, WorkerConfig
     from lipwise_ray.scheduler.engine import Engine
     from lipwise_ray.scheduler.metrics import Meter, NightFacts, Sink
@@ -46,6 +47,7 @@ def make_engine(
     config: WorkerConfig,
     make_runner: RunnerMaker,
     say: Callable[[str], None] = lambda _: None,
+    early: EarlyRay | None = None,
 ) -> Engine:
     """Return an engine, its workers not started yet.
 
@@ -54,6 +56,7 @@ def make_engine(
         config: What they are told.
         make_runner: Makes what does the tasks, in the process of each worker.
         say: Tells people of workers that do not begin.
+        early: The embedded Ray, where its start is under way.
 
     Raises:
         SetupError: Ray cannot be started or reached.
@@ -73,7 +76,7 @@ def make_engine(
         keep_past_lost_heads()
     from lipwise_ray.backends.ray.engine import RayEngine  # after the guard
 
-    return RayEngine(config, settings, make_runner, say)
+    return RayEngine(config, settings, make_runner, say, early)
 
 
 def meter_for(settings: EngineSettings, state_address: str, rows: int, night: NightFacts | None = None) -> Meter:

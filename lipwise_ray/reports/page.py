@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lipwise_ray.printable import printable
@@ -77,6 +76,8 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
     gpu_s = sum(rows.column("gpu_s", _DONE))
     whole = len(rows)
     is_cut = whole > _MOST_LISTED
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("lipwise_ray.reports", ""),
         autoescape=True,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lipwise_ray.backends.factory import engine_for, make_engine
+from lipwise_ray.backends.ray.early_ray import early_ray
+from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
-from lipwise_ray.pipeline.tasks.worker import Worker, WorkerConfig
+from lipwise_ray.pipeline.tasks.make_worker import make_worker
 from lipwise_ray.reports.write import write_report
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.runs.progress_events import EventListener, ManifestRead, Problem, ProgressCallback, RunEnded
@@ -56,46 +59,51 @@ class RowsRunner:
     ) -> Report:
         """Dub rows; the arguments are those of `work_through`, and the folder or prefix that outputs go under."""
         listener = self._listener(manifest)
-        return work_through(
-            manifest,
-            self.source,
-            registry_of(self.source.for_run(), self.models),
-            Dubbing(out, state, listener.problem),
-            state=state,
-            make_engine=self._engine_maker(listener, manifest, is_attended=night is None),
-            listener=listener,
-            stop=self.stop,
-            is_over=is_over,
-            request=kept(request, out),
-            verify=verify,
-            night=night,
-        )
+        with self._engine_maker(listener, manifest, is_attended=night is None) as make:
+            return work_through(
+                manifest,
+                self.source,
+                registry_of(self.source.for_run(), self.models),
+                Dubbing(out, state, listener.problem),
+                state=state,
+                make_engine=make,
+                listener=listener,
+                stop=self.stop,
+                is_over=is_over,
+                request=kept(request, out),
+                verify=verify,
+                night=night,
+            )
 
     def evaluate(self, manifest: Manifest, out: str, state: str, request: Request | None = None) -> Report:
         """Evaluate rows; the arguments are those of `submit.evaluate`."""
         listener = self._listener(manifest)
-        return evaluate(
-            manifest,
-            self.source,
-            registry_of(self.source.for_run(), self.models),
-            state=state,
-            out=out,
-            make_engine=self._engine_maker(listener, manifest),
-            listener=listener,
-            stop=self.stop,
-            request=kept(request, out),
-        )
+        with self._engine_maker(listener, manifest) as make:
+            return evaluate(
+                manifest,
+                self.source,
+                registry_of(self.source.for_run(), self.models),
+                state=state,
+                out=out,
+                make_engine=make,
+                listener=listener,
+                stop=self.stop,
+                request=kept(request, out),
+            )
 
     def _listener(self, manifest: Manifest) -> EventListener:
         rows = manifest.good + manifest.bad
         self.tell(ManifestRead(rows))
         return EventListener(self.tell, rows)
 
+    @contextmanager
     def _engine_maker(
         self, listener: EventListener, manifest: Manifest, *, is_attended: bool = True
-    ) -> Callable[[WorkerConfig], Engine]:
+    ) -> Generator[Callable[[WorkerConfig], Engine]]:
+        """Yield the maker of the engine; an embedded Ray starts at once, and ends where no engine is made."""
         settings = engine_for(self.source.for_run().engine, manifest.good, is_attended=is_attended)
-        return lambda config: make_engine(settings, config, Worker, listener.problem)
+        with early_ray(settings) as early:
+            yield lambda config: make_engine(settings, config, make_worker, listener.problem, early)
 
     def end(self, report: Report, folder: Path | None = None, *, writes_page: bool = True) -> Report:
         """Write a run's page and tables, and tell of its end; that they cannot be written is told of too.

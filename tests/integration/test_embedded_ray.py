@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lipwise_ray.state.remote import RemoteStore
@@ -239,3 +242,32 @@ def test_doctor_checks_what_the_job_needs(tmp_path: Path) -> None:
     (weights,) = [one["text"] for one in found if one["name"] == "weights"]
     assert {"tiny_generator", "tiny_detector", "tiny_restorer"} <= set(weights.split(", "))
     assert [one["name"] for one in found if not one["good"]] in ([], ["disk"])
+
+
+def _with_mark(mark: str) -> list[psutil.Process]:
+    """Return the processes in whose environment a mark is."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            found += [process] if "LIPWISE_TEST_MARK" in (told := process.environ()) and mark in told.values() else []
+    return found
+
+
+@pytest.mark.parametrize("ending", ["refused", "stopped"])
+def test_a_run_that_ends_while_ray_starts_leaves_nothing(ending: str, tmp_path: Path) -> None:
+    """A checkpoint that is not there ends it with 2 and is named, a stop ends it in order; no process is left."""
+    sets = ('lipsync.checkpoint="nowhere.pth"', 'lipsync.model="wav2lip"') if ending == "refused" else ()
+    words = command(*_arguments(tmp_path, "out", *sets))
+    told = {**os.environ, "LIPWISE_TEST_MARK": str(tmp_path)}
+    driver = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True, env=told)
+    if ending == "stopped":
+        deadline_s = time.monotonic() + 60
+        while len(_with_mark(str(tmp_path))) < 2:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.02)
+        driver.send_signal(signal.SIGTERM)
+    _, said = driver.communicate(timeout=120)
+    assert driver.returncode == (2 if ending == "refused" else 3), said
+    assert ("nowhere.pth" in said) == (ending == "refused")
+    psutil.wait_procs(_with_mark(str(tmp_path)), timeout=10)
+    assert not _with_mark(str(tmp_path))

@@ -60,6 +60,16 @@ def test_a_worker_loads_torch_with_its_first_network() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_a_driver_loads_no_worker() -> None:
+    """Workers on Ray load what tasks need where they are; a report loads its templates when it is written."""
+    code = (
+        "import sys, lipwise_ray.api;"
+        "print([m for m in ('lipwise_ray.pipeline.tasks.worker', 'jinja2', 'scipy', 'pyarrow') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_one_row_loads_neither_ray_nor_what_it_does_not_use(tmp_path: Path) -> None:
     """A single row is done in this process; faces whose place is told are linked by nothing."""
     write_clip(tmp_path / "v.mp4", ClipSpec(size=Size(96, 64), frames=5))

@@ -14,6 +14,7 @@ import ray.exceptions
 from pydantic import ValidationError
 
 from lipwise_ray.backends.devices import no_gpu_here
+from lipwise_ray.backends.ray.early_ray import EarlyRay
 from lipwise_ray.backends.ray.outcomes import failure_of_process, failure_of_task
 from lipwise_ray.backends.ray.reported import ReportedCapabilities
 from lipwise_ray.backends.ray.session import (
@@ -52,6 +53,7 @@ class RayEngine:
         settings: How many workers of which kind, and where.
         make_runner: Makes what does the tasks, in its actor.
         say: Tells people of workers that did not begin.
+        early: The embedded Ray, where its start is under way.
 
     Raises:
         SetupError: Ray cannot be started or reached.
@@ -63,6 +65,7 @@ class RayEngine:
         settings: EngineSettings,
         make_runner: RunnerMaker,
         say: Callable[[str], None] = lambda _: None,
+        early: EarlyRay | None = None,
     ) -> None:
         self._make_runner = make_runner
         self._say = say
@@ -77,7 +80,7 @@ class RayEngine:
         self._left: set[str] = set()
         self._starts = Starts()
         self._local = settings.address == "local"
-        self._folder = connect(settings.address)
+        self._folder = early.take() if early else connect(settings.address)
         self._nodes = Nodes()
         self._agents = Agents(self._nodes)
         with ExitStack() as stack:
@@ -217,13 +220,11 @@ class RayEngine:
         # Embedded, the workers were counted to fit the cores, and nothing else runs. On a cluster the
         # render workers reserve what they compute with; the others cost little.
         takes_cores = lane == "gpu" and not self._gpu and not self._local
-        reserved: float = self._threads if takes_cores else 0 if node else _CPU_SHARE
+        cpus: float = self._threads if takes_cores else 0 if node else _CPU_SHARE
         gpus = self._part if lane == "gpu" and self._gpu else 0
         config = replace(self._config, device=device, threads=threads, gpu_part=self._part)
         start_s, broken = self._settings.start_s, self._starts.broken(lane)
-        return make_actor(
-            config, self._make_runner, name, node, not_on=broken, cpus=reserved, gpus=gpus, start_s=start_s
-        )
+        return make_actor(config, self._make_runner, name, node, not_on=broken, cpus=cpus, gpus=gpus, start_s=start_s)
 
     def _take_in_beginners(self) -> None:
         awaited = {slot.awaited: slot for slot in self._slots.values() if not slot.is_ready}
@@ -382,8 +383,7 @@ class RayEngine:
 
     def renew(self, worker: str) -> bool:
         """End an idle worker's process; `want` makes another in its place."""
-        slot = self._slots.get(worker)
-        if slot is not None:
+        if slot := self._slots.get(worker):
             self._remove(slot)
         return True
 

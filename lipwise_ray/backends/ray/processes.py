@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -18,6 +18,9 @@ from ray.job_config import JobConfig
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Keeps the folder of a script, and the working directory, off the path of Python processes."""
 
+
+_ACTION_BYTES = 512
+"""Room for what the system knows of a handler: it takes 152 where it is largest."""
 
 _NO_WAITING = {"RAY_prestart_worker_first_driver": "0"}
 """Ray would let a driver wait for workers that it starts on stock, without end where none comes up, and unused here."""
@@ -76,15 +79,29 @@ def apart() -> Generator[list[subprocess.Popen[Any]]]:
 
     theirs, theirs_on_signal = services.ConsolePopen, ray_utils.set_sigterm_handler
     services.ConsolePopen, ray_utils.set_sigterm_handler = Noted, _keep_ours
-    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield made
+        with our_handlers():
+            yield made
     finally:
         services.ConsolePopen, ray_utils.set_sigterm_handler = theirs, theirs_on_signal
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in ours.items():
-                if callable(handler):  # Ray's native part puts its own in the place of Python's
-                    signal.signal(number, handler)
+
+
+@contextmanager
+def our_handlers() -> Generator[None]:
+    """Keep the handlers of signals that Python calls: Ray's native part puts its own in their place.
+
+    Python itself would let only the main thread put them back, and Ray may be started by another.
+    """
+    system = ctypes.CDLL(None)
+    ours = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
+    actions = {number: ctypes.create_string_buffer(_ACTION_BYTES) for number in ours}
+    for number, action in actions.items():
+        system.sigaction(number, None, action)
+    try:
+        yield
+    finally:
+        for number, action in actions.items():
+            system.sigaction(number, action, None)
 
 
 def _keep_ours(handler: object) -> None:

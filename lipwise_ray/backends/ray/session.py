@@ -22,7 +22,7 @@ from ray.job_config import JobConfig
 from lipwise_ray.backends.ray import last_exit
 from lipwise_ray.backends.ray.folder import make_folder, remove_folder
 from lipwise_ray.backends.ray.local_processes import without_services
-from lipwise_ray.backends.ray.processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions
+from lipwise_ray.backends.ray.processes import SAFE_PATH, OwnFoldersOnly, apart, end_sessions, our_handlers
 from lipwise_ray.cpu_quota import usable_cores
 from lipwise_ray.errors import EngineError, SetupError
 from lipwise_ray.resources import import_root
@@ -374,7 +374,7 @@ def leave(folder: Path | None, *, is_lost: bool = False) -> None:
         atexit.unregister(ray_worker.shutdown)  # it would wait for an answer, and then end the program by its own code
         _ENDED_BY_ITSELF.set()
     else:
-        with _ONE_RAY:
+        with _ONE_RAY, our_handlers():
             ray.shutdown()
     end_sessions(set(started))
     if folder is not None:
