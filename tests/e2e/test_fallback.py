@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lipwise_ray.lipsync.device_compositor import DeviceCompositor
 from lipwise_ray.lipsync.device_light import DeviceLights
 from lipwise_ray.lipsync.device_planes import DevicePlanes
 from lipwise_ray.lipsync.planes_check import choose_planes
@@ -43,7 +44,10 @@ def _dubbed(folder: Path) -> Any:
 
 @pytest.mark.parametrize(
     ("make", "says"),
-    [(lambda: (DevicePlanes("cpu"), Unlit("cpu")), "frames differ by"), (_raising, "no kernel image is available")],
+    [
+        (lambda: (DevicePlanes("cpu"), Unlit("cpu"), DeviceCompositor("cpu")), "frames differ by"),
+        (_raising, "no kernel image is available"),
+    ],
 )
 def test_a_fallback_is_told_of_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, says: str

@@ -151,6 +151,7 @@ def test_fallbacks_that_come_later_and_change_nothing(tmp_path: Path) -> None:
     assert again["job_id"] == record["job_id"]
 
 
+@pytest.mark.slow
 def test_an_attempt_in_quarantine_costs_its_row_nothing(tmp_path: Path) -> None:
     """Several dead letters of one attempt end that attempt alone, and the row has its video."""
     manifest, job = _written(tmp_path)

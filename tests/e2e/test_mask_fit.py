@@ -51,6 +51,7 @@ def _rendered(folder: Path, shared: Path, *settings: str) -> list[np.ndarray]:
         return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
 
 
+@pytest.mark.slow
 def test_a_landmarkers_masks_do_not_show_chunks(tmp_path: Path, shared: Path, yunet_file: Path) -> None:
     """Where the landmarker is installed it is used, and any chunks give the frames of one."""
     pytest.importorskip("ai_edge_litert", reason="extra landmarks is not installed")

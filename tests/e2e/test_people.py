@@ -215,6 +215,7 @@ def test_each_face_follows_its_own_sound(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("out.state/jobs/*/mix/*"))
 
 
+@pytest.mark.slow
 def test_speakers_take_turns_at_their_times(tmp_path: Path) -> None:
     """One face says two things one after the other, the second cut short; a given mix is delivered as it is."""
     turns = [_speaker("left", SOUND, end=2.0), _speaker("left", OTHER, 3.0, 4.5), _speaker("right", OTHER, 2.0, 3.0)]

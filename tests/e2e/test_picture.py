@@ -100,7 +100,7 @@ def test_no_box_and_no_other_colour(dubbed: Path) -> None:
     _see_nothing_of_the_mask(_row()["video"], dubbed / "out" / "presenter.mkv", _plan(dubbed / "out.state"), spoken)
 
 
-@pytest.mark.parametrize("clip", ["grid_man", "grid_woman"])
+@pytest.mark.parametrize("clip", ["grid_man", pytest.param("grid_woman", marks=pytest.mark.slow)])
 def test_no_box_on_real_faces(tmp_path: Path, clip: str, shared: Path, yunet_file: Path) -> None:
     """On recordings of people, with the mouth of the bundled network: the same."""
     row = {"id": clip, "video": shared / "clips" / f"{clip}.mpg", "audio": shared / "clips" / "speech_en.wav"}
@@ -267,7 +267,7 @@ def test_faces_that_are_left_alone_are_counted(tmp_path: Path) -> None:
     assert _hashes(tmp_path / "out" / "presenter.mkv") == _hashes(_row()["video"])
 
 
-@pytest.mark.parametrize("turned", ["align", "pads_share"])
+@pytest.mark.parametrize("turned", ["align", pytest.param("pads_share", marks=pytest.mark.slow)])
 def test_other_crops_are_dubbed_too(tmp_path: Path, turned: str) -> None:
     """A crop that leans with the head, and pads as a share of the face, change the mouth and nothing else."""
     setting = "faces.align=true" if turned == "align" else "faces.pads_share=[0.0, 0.1, 0.05, 0.05]"

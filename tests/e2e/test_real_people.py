@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.people import FILMS, Film, measure
 
-QUICK = ("jump cut of 50 px", "phone_and_hand in a mirror")
+QUICK = ("phone_and_hand in a mirror",)
 
 
 def _parameters() -> list[object]:

@@ -119,6 +119,7 @@ def test_where_there_is_no_score(tmp_path: Path) -> None:
     assert sync["nobody"]["curve"] == []
 
 
+@pytest.mark.slow
 def test_syncnet_judges_where_it_is_installed(tmp_path: Path) -> None:
     """The published network's layout is loaded and used; with made-up weights its figures mean nothing."""
     import torch
@@ -147,7 +148,10 @@ def test_a_score_that_fails_fails_no_row(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.glob("out.state/quarantine/score-*"))
 
 
-@pytest.mark.parametrize("changes", [{"end": 1.0, "extend": "hold"}, {"end": 1.0, "extend": "pingpong"}])
+@pytest.mark.parametrize(
+    "changes",
+    [pytest.param({"end": 1.0, "extend": "hold"}, marks=pytest.mark.slow), {"end": 1.0, "extend": "pingpong"}],
+)
 def test_the_film_is_judged_where_it_runs_as_filmed(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Held and backward frames are no film: only the first second's windows compare it with its own sound."""
     report = dub(tmp_path, [_row(**changes)], *TINY, PASSTHROUGH, QUICK, JUDGED, EVERY)
@@ -184,7 +188,7 @@ def test_a_face_of_two_rules_is_judged_by_what_it_says(tmp_path: Path) -> None:
         assert 0 <= results["same"]["windows"] - results[name]["windows"] <= 8  # at the end of each turn's own sound
 
 
-@pytest.mark.parametrize("damaged", ["scores", "segments"])
+@pytest.mark.parametrize("damaged", [pytest.param("scores", marks=pytest.mark.slow), "segments"])
 def test_damaged_records_are_scored_again(tmp_path: Path, damaged: str) -> None:
     """A record that is cut off, or that was made of a segment which proves damaged, is made again before publishing."""
     told = (*TINY, QUICK, JUDGED, "chunk.frames=20", "engine.keep_segments=true")
@@ -217,7 +221,10 @@ def test_figures_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "no numbers for 4 windows" in sync["why"]["after"]
 
 
-@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv", ".webm"])
+@pytest.mark.parametrize(
+    "ending",
+    [".mp4", pytest.param(".mov", marks=pytest.mark.slow), ".mkv", pytest.param(".webm", marks=pytest.mark.slow)],
+)
 def test_files_say_that_their_lips_are_made(tmp_path: Path, ending: str) -> None:
     """Their metadata tell the version, the inputs' and the weights' hashes, the licences and the settings."""
     row = _row(end=0.4, length="video", output=f"a{ending}")

@@ -64,7 +64,7 @@ def test_damaged_records_are_made_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("out.state/quarantine/*"))
 
 
-@pytest.mark.parametrize("name", ["tracks.npz", "chunk-00000.npz"])
+@pytest.mark.parametrize("name", [pytest.param("tracks.npz", marks=pytest.mark.slow), "chunk-00000.npz"])
 def test_a_damaged_record_of_a_short_video_is_made_again(tmp_path: Path, name: str) -> None:
     """Its only scan, or its tracks, are found damaged and replaced: the row neither fails nor goes into quarantine."""
     rows = [_row("two", DEMO / "two-people.mp4", DEMO / "two-people.m4a") | {"faces": "left"}]
@@ -79,6 +79,7 @@ def test_a_damaged_record_of_a_short_video_is_made_again(tmp_path: Path, name: s
     assert not list(tmp_path.glob("out.state/quarantine/*"))
 
 
+@pytest.mark.slow
 def test_a_sound_that_begins_late_is_heard_where_it_is(tmp_path: Path) -> None:
     """In a file whose sound starts half a second after its picture the speaker is found as in any other."""
     import av

@@ -201,5 +201,5 @@ def lips_of_segment(
         StorageError: The scratch folder cannot be written.
     """
     # Without a buffer nothing is left to write at the end, where a full disk would cost the segment.
-    with scratch_file(kept.scratch, "lips.part") as part, part.open("wb", buffering=0) as target:
+    with scratch_file(kept.scratch, "crops.raw") as part, part.open("wb", buffering=0) as target:
         yield SegmentLips(plan, chunk, segment, source, crops, kept, target)

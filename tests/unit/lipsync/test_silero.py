@@ -117,6 +117,7 @@ def test_blocks_do_not_show(said: Said, vad: SileroVad, monkeypatch: pytest.Monk
         assert np.abs(vad(wave) - whole).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_mapped_file_is_never_whole_in_memory(said: Said, vad: SileroVad, tmp_path: Path) -> None:
     """Ten minutes take no more memory than two, and somebody hears of it now and then."""
     peaks, told = [], []

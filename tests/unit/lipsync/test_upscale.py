@@ -55,6 +55,7 @@ def test_the_grid_does_not_matter() -> None:
         assert np.abs(plane_array(one, plane).astype(int) - plane_array(other, plane)).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_real_upscaler_keeps_the_picture(shared: Path) -> None:
     """realesr-animevideov3 enlarges a frame four times: made small again it is the same picture, without seams."""
     real = shared / "weights" / "realesr-animevideov3.pth"

@@ -137,7 +137,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("codec", "name", "clip"), CASES)
-@pytest.mark.parametrize("length", [1, 7, 100])
+@pytest.mark.parametrize("length", [1, 7, pytest.param(100, marks=pytest.mark.slow)])
 def test_joined_segments_are_one_video(codec: str, name: str, clip: ClipSpec, length: int, tmp_path: Path) -> None:
     """Every frame in order at its exact time, sound as planned, colour tags kept, for any chunk length."""
     segments, timeline = _segments(tmp_path, codec, clip, length)

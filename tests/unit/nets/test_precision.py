@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from unittest import mock
 
@@ -67,13 +68,13 @@ def test_figures_are_computed_without_tf32(monkeypatch: pytest.MonkeyPatch) -> N
     """A judge's networks run with the switches of exact arithmetic."""
     judge = ExpertScorer(TINY / "tiny_judge.safetensors")
     seen: list[tuple[bool, ...]] = []
-    embed = judge._network.embed_sound
+    embed = judge._halves.sound
 
     def noting(part: torch.Tensor) -> torch.Tensor:
         seen.append(_switches())
         return embed(part)
 
-    monkeypatch.setattr(judge._network, "embed_sound", noting)
+    monkeypatch.setattr(judge, "_halves", replace(judge._halves, sound=noting))
     judge.sound(np.zeros((32, 80), np.float32), np.array([0]))
     assert seen == [EXACT]
 

@@ -59,6 +59,7 @@ def test_a_face_does_not_depend_on_its_batch(tmp_path) -> None:
     assert np.array_equal(role(alone_crops, alone_mels)[0], together[5])
 
 
+@pytest.mark.slow
 def test_lower_precision_stays_near(tmp_path) -> None:
     """bfloat16 faces differ from float32 ones by little."""
     from lipwise_ray.lipsync.model import Wav2LipSync

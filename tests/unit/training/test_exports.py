@@ -15,7 +15,7 @@ from lipwise_ray.training import checkpoints
 from tests.unit.training.conftest import train
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+@pytest.mark.parametrize("ending", ["safetensors", pytest.param("pth", marks=pytest.mark.slow)])
 def test_exports_load_as_the_networks_they_are(ending: str, prepared: Path, tmp_path: Path) -> None:
     """Both layouts give back every tensor, at the width that was trained; .pth has the original's keys."""
     train("generator", prepared, tmp_path / "run", steps=3)

@@ -106,6 +106,7 @@ def test_the_half_that_listens_comes_from_a_mouth_reader(speech: Path, prepared:
     assert _losses(tmp_path / "run", "edges")
 
 
+@pytest.mark.slow
 def test_a_mouth_reader_of_another_width_is_refused(
     begun_expert: Path, speech: Path, prepared: Path, tmp_path: Path
 ) -> None:

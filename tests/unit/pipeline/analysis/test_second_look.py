@@ -127,9 +127,19 @@ def test_chunks_find_the_dissolve_of_the_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize(
-    "cuts", [(16,), (18,), (17, 31), (15, 20, 34), (26,), (25, 30), (21, 26, 29), tuple(range(1, FRAMES))]
+    "cuts",
+    [
+        (16,),
+        (18,),
+        (17, 31),
+        (15, 20, 34),
+        (26,),
+        (25, 30),
+        (21, 26, 29),
+        pytest.param(tuple(range(1, FRAMES)), marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("far", [0.8, 1.0])
+@pytest.mark.parametrize("far", [0.8, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_chunks_find_what_the_whole_finds(cuts: tuple[int, ...], far: float, together: Any, film: Any) -> None:
     """Where a film is cut into chunks decides nothing, be it in the midst of a jump or next to one."""
     settings = _without_cuts(SETTINGS)

@@ -72,7 +72,10 @@ def _tracks(clip: Path, yunet_file: Path) -> Tracks:
 
 @pytest.mark.parametrize(
     ("name", "own", "silent"),
-    [("grid_man.mpg", (1.13, 0.72), (-0.88, 0.34)), ("grid_woman.mpg", (0.88, 1.0), (-1.28, 0.12))],
+    [
+        ("grid_man.mpg", (1.13, 0.72), (-0.88, 0.34)),
+        pytest.param("grid_woman.mpg", (0.88, 1.0), (-1.28, 0.12), marks=pytest.mark.slow),
+    ],
 )
 def test_real_speakers_score_as_published_code_has_them(
     name: str,
@@ -209,6 +212,7 @@ def test_long_chunks_take_the_memory_of_short_ones(tmp_path: Path) -> None:
     assert max(handed.frames) <= 20 * BLOCK_FRAMES + 2 * MARGIN_FRAMES
 
 
+@pytest.mark.slow
 def test_where_mouths_are_let_go_shows_in_no_score(
     shared: Path, yunet_file: Path, network: LipActivity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lipwise_ray.cli.doctor import _engine_line
+from lipwise_ray.lipsync.device_compositor import DeviceCompositor
 from lipwise_ray.lipsync.device_light import DeviceLights
 from lipwise_ray.lipsync.device_planes import DevicePlanes
 from lipwise_ray.lipsync.planes_check import PlanesChoice
@@ -71,7 +72,9 @@ def test_a_chunk_of_frames_on_the_device_is_the_same_file(tmp_path: Path) -> Non
         )
         models = bench.context.models
         models._known_engine = software_engine(resident_bytes=room)
-        models._known_planes = PlanesChoice(DevicePlanes("cpu"), DeviceLights("cpu"), is_device=True, reason="a test")
+        models._known_planes = PlanesChoice(
+            DevicePlanes("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu"), is_device=True, reason="a test"
+        )
         probed = bench.rendered()
         markers = [read_marker(bench.store, probed.job_id, chunk) for chunk in range(FRAMES // CHUNK)]
         found.append([marker.sha256 for marker in markers if marker is not None])
