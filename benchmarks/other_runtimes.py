@@ -87,7 +87,7 @@ def ways(network: Any, shape: tuple[int, ...]) -> dict[str, Callable[[Any], Any]
     """Return the functions that compute a network, torch's float32 first."""
     import torch
 
-    from lipwise_ray.nets.precision import has_bfloat16_cpu
+    from lipwise_ray.nets.bfloat16 import has_bfloat16_cpu
     from lipwise_ray.nets.runtimes import ONNXRUNTIME, OPENVINO, is_installed, open_network
 
     file = io.BytesIO()

@@ -41,7 +41,7 @@ def engine_of(device: str) -> Any:
         return (frame.reformat(format="nv12" if frame.format.name == "yuv420p" else "p010le") for frame in frames)
 
     downloads = DeviceDownloads("cpu", 1 << 30)
-    return video_engine(device) or HardwareFrames(
+    return video_engine(device, stays=True) or HardwareFrames(
         lambda codec: HardwareDecoder(codec, None, lambda frames: downloads(semi_planar(frames)))
     )
 

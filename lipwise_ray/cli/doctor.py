@@ -157,7 +157,7 @@ def _engine_line() -> node_checks.NodeCheck:
     from lipwise_ray.lipsync.video_engine import video_engine
     from lipwise_ray.media.encode import is_hardware, opening_encoders
 
-    engine = video_engine("cuda")
+    engine = video_engine("cuda", stays=False)
     outcomes = engine.table() if engine is not None else ()
     decodes = ", ".join(str(one.kind) for one in outcomes if not one.problem) or "nothing"
     others = "".join(f"; {one.kind} in software: {one.problem}" for one in outcomes if one.problem)

@@ -95,9 +95,10 @@ class HostCompositor:
 
     def laid_over(self, images: Sequence[FaceImage], layers: Sequence[ImageLayer]) -> Sequence[FaceImage]:
         """Return images with others laid over them."""
-        for image, layer in zip(images, layers, strict=True):
-            lay_over(image.host(), layer.image.host(), layer.to_image, layer.opacity)
-        return images
+        made = [image.host() for image in images]
+        for image, layer in zip(made, layers, strict=True):
+            lay_over(image, layer.image.host(), layer.to_image, layer.opacity)
+        return [HostImage(image) for image in made]  # one of a device has other pixels there
 
     def luma(self, images: Sequence[FaceImage]) -> Sequence[FaceImage]:
         """Return the luma of images."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from av.codec.hwaccel import HWAccel
 
 from lipwise_ray.media.hardware import HardwareDecoder
@@ -11,21 +13,23 @@ _RESIDENT_SHARE = 16
 """Of the GPU's memory one part in so many is for frames that stay there; models need the rest."""
 
 
-def video_engine(device: str) -> HardwareFrames | None:
+def video_engine(device: str, *, stays: bool) -> HardwareFrames | None:
     """Return the hardware decoding of a worker, None where there is no GPU.
 
     Args:
         device: ``cpu`` or ``cuda``.
+        stays: Frames stay on the device too, as far as there is room: faces are read there.
     """
-    return HardwareFrames(_decoder) if device.startswith("cuda") else None
+    return HardwareFrames(partial(_decoder, stays=stays)) if device.startswith("cuda") else None
 
 
-def _decoder(codec: str) -> HardwareDecoder:
+def _decoder(codec: str, *, stays: bool) -> HardwareDecoder:
     import torch
 
     from lipwise_ray.lipsync.device_frames import DeviceDownloads
 
-    room = torch.cuda.get_device_properties(0).total_memory // _RESIDENT_SHARE if torch.cuda.is_available() else 0
+    is_there = stays and torch.cuda.is_available()
+    room = torch.cuda.get_device_properties(0).total_memory // _RESIDENT_SHARE if is_there else 0
     return HardwareDecoder(codec, cuda_accelerator, DeviceDownloads("cuda", room))
 
 

@@ -123,7 +123,7 @@ class HardwareFrames:
 
 
 def _checksums(info: VideoInfo, index: FrameIndex, hardware: HardwareDecoder | None) -> list[tuple[int, ...]]:
-    """Return the number, format and checksums of the planes of each frame."""
+    """Return the number, size and checksums of the planes of each frame."""
     cursor = FileCursor(info.path, info.stream_index, index, 1, salvage=False, hardware=hardware)
     found: list[tuple[int, ...]] = []
     try:

@@ -8,7 +8,7 @@ _FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 has the first two, Arm the l
 
 
 def has_bfloat16_cpu(facts: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tell whether the processor multiplies bfloat16 in hardware; where no kernel says so, torch is asked.
+    """Tell whether the processor multiplies bfloat16 in hardware, as far as Linux knows, or torch elsewhere.
 
     Args:
         facts: File in which Linux describes the processor.

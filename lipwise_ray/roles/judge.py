@@ -37,7 +37,7 @@ def _load(request: ModelRequest, host: ModelHost) -> ModelRecipe[SyncScorer] | N
 
 
 def lip_crops_of(checkpoint: Checkpoint) -> LipCrops:
-    """Return the crops that a sync scorer takes; the network itself is not loaded for it."""
+    """Return the crops that a sync scorer takes; no weights are loaded for it."""
     from lipwise_ray.metrics.sync_scorers import lip_crops
 
     return lip_crops(checkpoint.network)

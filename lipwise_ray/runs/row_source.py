@@ -99,9 +99,9 @@ class RowSource:
         assert self.known is not None  # nobody asks otherwise
         try:
             part = self._part(row)
-        except LipwiseError:  # it is refused when it is begun
+            done = self.known.get(self._digests.of(part)) if part else None
+        except Exception:  # noqa: BLE001  # whatever it is, the row meets it when it is begun, and fails alone
             return None
-        done = self.known.get(self._digests.of(part)) if part else None
         if part is None or done is None:
             return None
         job, seen = part.job, done.result.seen
@@ -129,6 +129,7 @@ class RowSource:
             workers = Workers(capabilities, are_all=not engine.unreported)
             flow = self.work.flow(row, settings, self.requirements, self.facts, self._round, workers)
             part = self._part(row)
+            digest = self._digests.of(part) if part else ""
         except (StorageError, EngineError):
             raise  # the run's
         except LipwiseError as error:
@@ -136,7 +137,7 @@ class RowSource:
         except Exception as error:  # noqa: BLE001  # a row that cannot be begun is refused, the others go on
             run.refuse(row.line, row.id, [_broken(row, error)], row.extra)
         else:
-            yield RowJob(row.line, row.id, flow, row.extra, self._digests.of(part) if part else "")
+            yield RowJob(row.line, row.id, flow, row.extra, digest)
 
 
 def _broken(row: Row, error: Exception) -> LipwiseError:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -161,7 +162,7 @@ def work_through(
                 run.refuse(bad.line, bad.id, list(bad.problems))
             facts = RunFacts(engine.device, verify)
             try:
-                known = DoneRows(store, manifest.rows_total) if manifest.good >= FEWEST_ROWS and not verify else None
+                known = None if verify else _known_rows(store, manifest, listener)
                 rows = RowSource(manifest.waiting(), source, requirements, work, facts, run, known)
                 run.work(rows.jobs(), Ending(engine_settings.stop_s, stop, is_over))
             finally:
@@ -170,6 +171,17 @@ def work_through(
         finally:
             engine.close()
     return _report(run, manifest, time.monotonic() - begun, work.out)
+
+
+def _known_rows(store: Store, manifest: Manifest, listener: Listener) -> DoneRows | None:
+    """Return rows that earlier runs had done; None where they are not worth a look, or not to be had."""
+    if manifest.good < FEWEST_ROWS:
+        return None
+    try:
+        return DoneRows(store, manifest.rows_total)
+    except (StorageError, sqlite3.Error) as error:
+        listener.problem(f"rows that are done are looked at one by one: {error}")
+        return None
 
 
 def _start(engine: Engine, prepare: list[ModelRequest], stop: Callable[[], bool]) -> None:

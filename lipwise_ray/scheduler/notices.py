@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +11,8 @@ from lipwise_ray.errors import StorageError
 from lipwise_ray.scheduler.listener import Listener
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store, read_json, to_json
+
+_AGAIN_S = 30.0
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class RunNotices:
     listener: Listener
     fallbacks: tuple[str, ...] = ()
     _told: set[str] = field(default_factory=set[str])
+    _again_s: float = -math.inf
 
     def problem(self, text: str) -> None:
         """Tell of a problem, unless that was told before."""
@@ -40,12 +45,12 @@ class RunNotices:
     def fell_back(self, reported: Sequence[str]) -> None:
         """Keep the fallbacks that workers reported in the run's record, where `status` and the report find them.
 
-        A state that refuses is asked again the next time.
+        A state that refuses is asked again half a minute later.
 
         Args:
             reported: All so far, each a sentence (`Engine.fallbacks`).
         """
-        if set(reported) <= set(self.fallbacks):
+        if set(reported) <= set(self.fallbacks) or time.monotonic() < self._again_s:
             return
         known = tuple(dict.fromkeys([*self.fallbacks, *reported]))
         for text in known:
@@ -57,4 +62,5 @@ class RunNotices:
                 self.store.write(key, to_json({**record, "fallbacks": known}))
             self.fallbacks = known
         except StorageError as error:
+            self._again_s = time.monotonic() + _AGAIN_S  # the driver has other things to do
             self.problem(str(error))

@@ -190,8 +190,15 @@ class Run:
             self.stopped = error.code
             self.listener.problem(str(error))
         finally:
-            with suppress(StorageError):  # known already: it halted the run
-                self.ledger.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Make everything last that was noted: outcomes of rows that were found done stand nowhere else."""
+        try:
+            self.ledger.close()
+        except StorageError as error:
+            self.stopped = self.stopped or error.code
+            self.notices.problem(str(error))
 
     def _work(self, jobs: Iterator[Job], ending: Ending) -> None:
         self._source_empty = False
@@ -204,9 +211,8 @@ class Run:
                 stopping = bool(self.stopped)
                 if not stopping:
                     self._begin_rows(jobs)
-                if not (self._active or self._batches) and (self._source_empty or stopping):
-                    break
-                if stopping and not self.dispatcher.running:
+                is_idle = not (self._active or self._batches) and (self._source_empty or stopping)
+                if is_idle or (stopping and not self.dispatcher.running):
                     break
                 if ending.is_out_of_time:
                     self._abandon(ending.stop_s)
@@ -216,8 +222,7 @@ class Run:
                 self._look_for_requests()
             except StorageError as error:
                 # What happens cannot be written down: nothing more is begun, and a later run goes on.
-                if not halted:
-                    self.listener.problem(str(error))
+                self.notices.problem(str(error))
                 halted = error.code
             self._tick()
 

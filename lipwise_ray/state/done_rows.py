@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -21,7 +22,7 @@ from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, NonNegative, adap
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.redact import redact, scrub
 
-_BEFORE_DIGEST = b'{"digest":"'
+_BEFORE_DIGEST, _BEFORE_CRC = b'{"digest":"', b',"crc":'
 _MOST_RUNS = 64
 _LINES_A_ROW = 4
 Stamp = Annotated[str, Field(max_length=200)]
@@ -71,7 +72,8 @@ _SHAPE: TypeAdapter[DoneRow] = adapter_of(DoneRow)
 def note_done(store: Store, run_id: str, digest: str, inputs: Sequence[str], outcome: RowOutcome) -> None:
     """Add a row whose outcome has a record of its own, where it has a video.
 
-    It lasts within a minute, or with the run's end.
+    One with original chunks stays out: a later run makes them again, once `retry` has let them. What is added lasts
+    within a minute, or with the run's end.
 
     Args:
         store: The state.
@@ -83,7 +85,7 @@ def note_done(store: Store, run_id: str, digest: str, inputs: Sequence[str], out
     Raises:
         StorageError: The state cannot be written.
     """
-    if not isinstance(outcome.result, DubResult):
+    if not isinstance(outcome.result, DubResult) or outcome.result.original_chunks:
         return
     row = DoneRow(
         digest=digest,
@@ -97,8 +99,8 @@ def note_done(store: Store, run_id: str, digest: str, inputs: Sequence[str], out
         result=outcome.result,
     )
     record = scrub(_SHAPE.dump_python(row, mode="json"))
-    line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
-    store.append(layout.done(run_id), line, may_wait=True)
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    store.append(layout.done(run_id), _sealed(text), may_wait=True)
 
 
 def note_reused(store: Store, run_id: str, rows: Sequence[DoneRow]) -> None:
@@ -108,18 +110,15 @@ def note_reused(store: Store, run_id: str, rows: Sequence[DoneRow]) -> None:
         StorageError: The state cannot be written.
     """
     if rows:
-        store.append(
-            layout.reused(run_id), b"\n".join(map(_SHAPE.dump_json, map(_without_secrets, rows))), may_wait=True
-        )
+        lines = [_sealed(_SHAPE.dump_json(_without_secrets(row))) for row in rows]
+        store.append(layout.reused(run_id), b"\n".join(lines), may_wait=True)
 
 
 def _without_secrets(row: DoneRow) -> DoneRow:
     """Return a row without the secrets that its manifest may have."""
-    row_id = redact(row.row_id)
-    if row_id == row.row_id and not row.extra:
+    if not row.extra and redact(row.row_id) == row.row_id:
         return row
-    extra = {redact(name): redact(text) for name, text in (row.extra or {}).items()}
-    return replace(row, row_id=row_id, extra=extra or None)
+    return replace(row, row_id=redact(row.row_id), extra=cast("dict[str, str] | None", scrub(row.extra)))
 
 
 def reused_outcomes(store: Store, run_id: str) -> Iterator[RowOutcome]:
@@ -132,7 +131,8 @@ def reused_outcomes(store: Store, run_id: str) -> Iterator[RowOutcome]:
         if row is not None:
             base.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (row.row, text))
     for (text,) in base.execute("SELECT text FROM rows ORDER BY line"):
-        yield _SHAPE.validate_json(text).outcome
+        if (row := _read(text)) is not None:
+            yield row.outcome
     base.close()
 
 
@@ -169,7 +169,8 @@ class DoneRows:
     def get(self, digest: str) -> DoneRow | None:
         """Return the latest row of a digest; None where there is none, or its line is damaged."""
         found = self._base.execute("SELECT text FROM rows WHERE digest = ?", (digest.encode(),)).fetchone()
-        return _read(found[0]) if found else None
+        row = _read(found[0]) if found else None
+        return row if row is not None and row.digest == digest else None
 
 
 def _lines(store: Store) -> Iterator[bytes]:
@@ -179,7 +180,17 @@ def _lines(store: Store) -> Iterator[bytes]:
         yield from store.log(layout.done(run_id))
 
 
-def _read(text: bytes) -> DoneRow | None:
+def _sealed(text: bytes) -> bytes:
+    """Return a line with a checksum as its last key."""
+    return b"%s%s%d}" % (text[:-1], _BEFORE_CRC, zlib.crc32(text))
+
+
+def _read(line: bytes) -> DoneRow | None:
+    """Return the row of a line; None where the line is damaged."""
+    text, _, crc = line.rpartition(_BEFORE_CRC)
+    text += b"}"
+    if crc != b"%d}" % zlib.crc32(text):
+        return None
     try:
         return _SHAPE.validate_json(text)
     except ValidationError:

@@ -43,7 +43,8 @@ class _Log:
     @property
     def is_due(self) -> bool:
         """True where it has lines that are to be written now."""
-        waits = self.may_wait and time.monotonic() - self.waits_since_s < _MAY_WAIT_S
+        may_wait = self.may_wait and len(self.data) <= _PART_BYTES  # a part is no larger than it has to be
+        waits = may_wait and time.monotonic() - self.waits_since_s < _MAY_WAIT_S
         return not self.is_written and not waits
 
 

@@ -66,6 +66,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_video_beside_its_reference(tmp_path: Path, inception_file: Path) -> None:
     """PSNR and SSIM are those of the decoded pictures at equal times; chunks change no figure."""
     true = _coded(TRUE, tmp_path / "true.mp4", lambda number: number < 80, sound=True)

@@ -104,6 +104,7 @@ def test_the_best_of_three_is_published(tmp_path: Path) -> None:
     assert looser["gate"]["verdict"] == "passed"
 
 
+@pytest.mark.slow
 def test_a_crash_between_attempts_loses_nothing(tmp_path: Path) -> None:
     """Killed while the second attempt is rendered: what was rendered is not rendered again."""
     manifest, job = _written(tmp_path)

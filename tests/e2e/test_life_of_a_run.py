@@ -172,6 +172,7 @@ def test_ten_languages_scan_a_video_once(folder: Path, yunet_file: Path, shared:
     assert report.outcomes[0].record["counts"]["frames_with_face"] == 25
 
 
+@pytest.mark.slow
 def test_real_people_and_a_video_without_one(shared: Path, yunet_file: Path, tmp_path: Path) -> None:
     """Both speakers under new speech, and the clip without a face: planned frames, sound to a frame."""
     import torch

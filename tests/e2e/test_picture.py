@@ -201,6 +201,7 @@ def _with_pause(folder: Path, source: Path, name: str, pause: tuple[float, float
     return folder / name
 
 
+@pytest.mark.slow
 def test_lips_rest_where_both_sounds_pause(tmp_path: Path) -> None:
     """In a pause of both sounds the filmed frames return, after a short fade; where the filmed one talks on the mouth
     is closed instead; with `off` the network goes on.

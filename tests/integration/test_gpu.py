@@ -119,7 +119,7 @@ def engine() -> HardwareFrames:
         ctypes.CDLL("libnvcuvid.so.1")
     except OSError:
         pytest.skip("the driver's video library is not passed on to this machine")
-    found = video_engine("cuda")
+    found = video_engine("cuda", stays=True)
     assert found is not None
     return found
 

@@ -90,10 +90,12 @@ def apart() -> Generator[list[subprocess.Popen[Any]]]:
 def our_handlers() -> Generator[None]:
     """Keep the handlers of signals that Python calls: Ray's native part puts its own in their place.
 
-    Python itself would let only the main thread put them back, and Ray may be started by another.
+    Python itself would let only the main thread put them back, and Ray may be started by another. One that Python was
+    given meanwhile stays: a second Ctrl-C ends the program, whatever Ray is doing.
     """
     system = ctypes.CDLL(None)
-    ours = [number for number in (signal.SIGINT, signal.SIGTERM) if callable(signal.getsignal(number))]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = [number for number, handler in handlers.items() if callable(handler)]
     actions = {number: ctypes.create_string_buffer(_ACTION_BYTES) for number in ours}
     for number, action in actions.items():
         system.sigaction(number, None, action)
@@ -101,7 +103,8 @@ def our_handlers() -> Generator[None]:
         yield
     finally:
         for number, action in actions.items():
-            system.sigaction(number, action, None)
+            if signal.getsignal(number) is handlers[number]:
+                system.sigaction(number, action, None)
 
 
 def _keep_ours(handler: object) -> None:

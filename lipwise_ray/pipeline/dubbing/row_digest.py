@@ -20,8 +20,8 @@ _OF_THE_ROW = [one.name for one in fields(JobSpec) if one.name != "settings"]
 class RowDigests:
     """Digests of a run's rows, which mostly share settings and checkpoints.
 
-    How the engine works decides nothing but the runtime of networks; everything else counts, also where it decides no
-    pixel: one that differs sends a row the long way, on which it is found done all the same.
+    How the engine works decides nothing but the runtime of networks, and what is kept; everything else counts, also
+    where it decides no pixel: one that differs sends a row the long way, on which it is found done all the same.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,8 @@ class RowDigests:
         key = id(settings), id(checkpoints)  # which live as long as they are held here
         if key not in self._shared:
             decisive = settings.model_dump(mode="json", exclude={"engine"})
-            record = [PIPELINE_VERSION, decisive, settings.engine.cpu_runtime, checkpoints.record()]
+            engine = [settings.engine.cpu_runtime, settings.engine.keep_segments]
+            record = [PIPELINE_VERSION, decisive, engine, checkpoints.record()]
             text = json.dumps(record, sort_keys=True, default=str).encode()
             self._shared[key] = settings, checkpoints, hashlib.sha256(text).digest()
             if len(self._shared) > _MOST_KNOWN:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ from lipwise_ray.state.ids import sync_scorer_id
 from lipwise_ray.values import U8Array
 
 MOST_BYTES = 2 << 30
-"""Bound of all crops on a machine: a score has them from the segment where there is no room."""
+"""Bound of a state's crops on a machine: a score has them from the segment where there is no room."""
 
 _LEAST_FREE_BYTES = 4 << 30  # segments need the disk more
 
 STILL_PX = 224
 """Side of the image for the report."""
+
+_LONGEST_S = 86_400.0
+"""Crops of chunks that were scored on another machine are of no use."""
 
 _ENDING = "-lips.u8"
 _CHANNELS = 3
@@ -39,8 +43,8 @@ class KeptLips:
     """Files of crops among this machine's temporary files, of one job as one sync scorer looks at it.
 
     They are named after the segment that they were made of, so they are never taken for another one's. Nobody needs
-    them: the oldest make room, and a driver that starts removes all of them. Whatever computes the scorer looks at the
-    same.
+    them: the oldest make room, and so do those of a day ago; a driver that starts removes all on its machine. Whatever
+    computes the scorer looks at the same.
 
     Attributes:
         scratch: Folder for temporary files.
@@ -120,7 +124,11 @@ class KeptLips:
 
     def make_room(self, more_bytes: int) -> bool:
         """Make room for further crops; return whether there is any."""
-        if more_bytes > MOST_BYTES or shutil.disk_usage(self.scratch).free < _LEAST_FREE_BYTES + more_bytes:
+        try:
+            free_bytes = shutil.disk_usage(self.scratch).free
+        except OSError:
+            return False
+        if more_bytes > MOST_BYTES or free_bytes < _LEAST_FREE_BYTES + more_bytes:
             return False
         files: list[tuple[float, int, Path]] = []
         for path in self.scratch.glob(f"*{_ENDING}"):
@@ -128,8 +136,8 @@ class KeptLips:
                 facts = path.stat()
                 files.append((facts.st_mtime, facts.st_size, path))
         total = sum(size for _, size, _ in files)
-        for _, size, path in sorted(files):
-            if total + more_bytes <= MOST_BYTES:
+        for changed_s, size, path in sorted(files):
+            if total + more_bytes <= MOST_BYTES and time.time() - changed_s < _LONGEST_S:
                 break
             with suppress(OSError):
                 path.unlink(missing_ok=True)

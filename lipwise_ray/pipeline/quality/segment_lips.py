@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import av.error
 import cv2
 import numpy as np
 
@@ -178,7 +179,7 @@ class SegmentLips:
                 self._target.write(self._windows.crop(place, track, prepared, recipe, shown).tobytes())
             if is_still:
                 self._still = still_image(self._plan, number, prepared, recipe, self._source)
-        except (LipwiseError, OSError, cv2.error):
+        except (LipwiseError, OSError, ValueError, MemoryError, av.error.FFmpegError, cv2.error):
             self._is_whole = False
 
     def keep(self, sha256: str) -> None:

@@ -84,7 +84,7 @@ class Models:
     def video_engine(self) -> HardwareFrames | None:
         """The video engine of this worker's GPU; None without one."""
         if self._known_engine is None:
-            self._known_engine = video_engine(self._host.device)
+            self._known_engine = video_engine(self._host.device, stays=self.planes.is_device)
         return self._known_engine
 
     def load(self, request: ModelRequest) -> None:

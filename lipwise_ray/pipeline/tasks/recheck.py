@@ -32,11 +32,11 @@ def recheck(context: TaskContext, payload: RecheckPayload, hints: Hints) -> Rech
             return all(stamp_of(address) == known for address, known in row.inputs)
         except Exception:  # noqa: BLE001  # whatever it is, the row's own tasks meet it again, and that row fails alone
             return False
+        finally:
+            context.on_block()
 
     def changed(numbers: Sequence[int]) -> list[int]:
-        found = [number for number in numbers if not is_unchanged(payload.rows[number])]
-        context.on_block()
-        return found
+        return [number for number in numbers if not is_unchanged(payload.rows[number])]
 
     numbers = range(len(payload.rows))
     with ThreadPoolExecutor(_HANDS) as hands:  # a look at what lies in a bucket is mostly waiting

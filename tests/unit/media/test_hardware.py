@@ -156,7 +156,7 @@ def test_a_machine_without_a_gpu_says_so() -> None:
     engine = HardwareFrames(lambda codec: HardwareDecoder(codec, _no_card, DeviceDownloads("cpu")))
     assert [one.kind for one in engine.table()] == list(KINDS)
     assert all(one.problem for one in engine.table())
-    assert video_engine("cpu") is None
+    assert video_engine("cpu", stays=True) is None
     with pytest.raises(RuntimeError, match="no CUDA device"):
         cuda_accelerator()
 

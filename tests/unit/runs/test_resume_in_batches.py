@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,6 +17,7 @@ from benchmarks.scale import UNJUDGED
 from benchmarks.scripted_workers import Marks, ScriptedWorkers
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.reports.rows import collect
+from lipwise_ray.runs import submit as submit_module
 from lipwise_ray.runs.report import Report
 from lipwise_ray.scheduler import run as scheduler_run
 from lipwise_ray.scheduler.engine import Outcome
@@ -144,6 +147,19 @@ def test_rows_that_moved_in_the_manifest_are_known(case: Case) -> None:
     report = case.run()
     assert case.rows == {"new"}
     assert [(row.row, row.row_id) for row in report.rows][:3] == [(2, "new"), (3, "r0"), (4, "r1")]
+
+
+def test_logs_that_cannot_be_read_cost_nothing_but_time(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row goes the long way then, and is found done all the same."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(submit_module, "DoneRows", refuse)
+    report = case.run()
+    assert report.done == ROWS
+    assert case.kinds["probe"] == ROWS
+    assert not case.kinds["recheck"]
 
 
 def test_a_driver_that_is_killed_in_a_batch_leaves_nothing_half_done(case: Case) -> None:

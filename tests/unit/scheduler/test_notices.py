@@ -48,7 +48,7 @@ class Full(LocalStore):
 
 
 def test_a_state_that_refuses_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is a problem that is told of once, and no reason to lose the fallback."""
+    """A full disk is a problem that is told of once, and no reason to lose the fallback; it is not asked at once."""
     store, listener = Full(tmp_path), Quiet()
     LocalStore(tmp_path).write(RECORD, to_json({"run_id": "run1"}))
     notices = RunNotices("run1", store, listener)
@@ -56,5 +56,8 @@ def test_a_state_that_refuses_is_asked_again(tmp_path: Path, monkeypatch: pytest
     notices.fell_back(["one"])
     assert [line.partition(":")[0] for line in listener.lines] == ["note", "error"]
     monkeypatch.setattr(Full, "is_full", False)
+    notices.fell_back(["one"])
+    assert "fallbacks" not in (read_json(store, RECORD) or {})
+    monkeypatch.setattr(notices, "_again_s", 0.0)
     notices.fell_back(["one"])
     assert (read_json(store, RECORD) or {})["fallbacks"] == ["one"]

@@ -201,6 +201,17 @@ def test_records_that_never_change_are_asked_for_once(line: Line, tmp_path: Path
     assert one.read(key) == b"3"
 
 
+def test_a_log_of_many_lines_that_may_wait_has_parts(line: Line, tmp_path: Path) -> None:
+    """One that grows fast is written before it is large: a part that nobody could read would block whoever reads it."""
+    store = _store(tmp_path)
+    for number in range(8):
+        store.append("runs/r/reused.jsonl", b"%d" % number + b"x" * (100 << 10), may_wait=True)
+        store.flush()
+    assert len(store.names("runs/r/reused.jsonl")) >= 3
+    store.flush(everything=True)
+    assert [text[:1] for text in store.log("runs/r/reused.jsonl")] == [b"%d" % number for number in range(8)]
+
+
 def test_lines_that_may_wait_do(line: Line, tmp_path: Path) -> None:
     """A job's lines are in its run's events too: they are written when everything is."""
     store = _store(tmp_path)
