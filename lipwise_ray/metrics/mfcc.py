@@ -60,7 +60,7 @@ def _positive(values: F64Array) -> F64Array:
 
 
 def _cosines() -> F64Array:
-    """Return the orthonormal cosine transform (DCT-II), shape (13, 26): SciPy's takes half a second to load."""
+    """Return the orthonormal cosine transform (DCT-II), shape (13, 26), without loading SciPy's."""
     angles = np.pi / _FILTERS * np.arange(CEPSTRA)[:, None] * (np.arange(_FILTERS) + 0.5)
     return np.cos(angles) * np.sqrt(np.where(np.arange(CEPSTRA) > 0, 2, 1) / _FILTERS)[:, None]
 

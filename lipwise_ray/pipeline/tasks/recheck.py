@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+from lipwise_ray.errors import LipwiseError
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.flows.task_kinds import RECHECK, KnownRow, RecheckPayload, RecheckResult
 from lipwise_ray.pipeline.inputs.stamps import stamp
@@ -30,7 +31,7 @@ def recheck(context: TaskContext, payload: RecheckPayload, hints: Hints) -> Rech
             if output_at(row.output, context.scratch).seen() != row.seen:
                 return False
             return all(stamp_of(address) == known for address, known in row.inputs)
-        except Exception:  # noqa: BLE001  # whatever it is, the row's own tasks meet it again, and that row fails alone
+        except (LipwiseError, OSError, ValueError):  # the row's own tasks meet it again, and that row fails alone
             return False
         finally:
             context.on_block()
