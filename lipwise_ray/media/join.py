@@ -54,6 +54,19 @@ class SegmentFile:
     crc: int
 
 
+@dataclass(frozen=True, slots=True)
+class JoinedSound:
+    """Audio of a finished file.
+
+    Attributes:
+        add: Adds its stream to the file and returns its packets.
+        language: As the container names it; None where it is not known.
+    """
+
+    add: Callable[[OutputContainer], Iterator[Packet[Any]]]
+    language: str | None = None
+
+
 def container_for(path: Path) -> str:
     """Return the FFmpeg container of an output's file name.
 
@@ -129,8 +142,7 @@ def join(
     *,
     tags: VideoTags = PLAIN,
     metadata: dict[str, str],
-    add_sound: Callable[[OutputContainer], Iterator[Packet[Any]]] | None,
-    language: str | None = None,
+    sounds: Sequence[JoinedSound] = (),
     rate: Fraction | None = None,
     side: SidePackets | None = None,
 ) -> None:
@@ -142,8 +154,7 @@ def join(
         target: The file to write; its ending chooses the container.
         tags: Tags that the container states of the video besides size and format.
         metadata: Container tags.
-        add_sound: Adds the audio stream and returns its packets; None for a silent file.
-        language: Of the audio, as the container names it.
+        sounds: Its audio, the first of which players take; none for a silent file.
         rate: Nominal frames a second, for a time code.
         side: Streams and metadata that the source's container carried beside them.
 
@@ -165,16 +176,13 @@ def join(
                 if made.codec_context.name == "prores":  # its tag is its profile
                     video.codec_context.codec_tag = made.codec_context.codec_tag
             video.time_base = timeline.time_base
-            sound = add_sound(output) if add_sound else iter(())
-            for stream in output.streams.audio:
-                stream.disposition = Disposition.default | Disposition.dub
-                stream.metadata.update({"language": language} if language else {})
+            heard = [_sounding(sound, output, is_first=sound is sounds[0]) for sound in sounds]
             beside = _added(side, output, target) if side is not None else iter(())
             if side is not None and side.chosen.video_tags:
                 video.metadata.update(side.chosen.video_tags)
                 video.codec_context.framerate = rate or 1 / timeline.time_base  # a time code counts frames
             _describe(video, tags, container)
-            other_packets = heapq.merge(sound, beside, key=_time)
+            other_packets = heapq.merge(*heard, beside, key=_time)
             for packet in _interleaved(_video_packets(segments, timeline, video), other_packets):
                 _mux(packet, output, side)
             finished = True
@@ -191,6 +199,15 @@ def join(
             set_shown_size(target, tags.sample_aspect_ratio)
         except OSError as error:
             raise write_problem(target, error) from error
+
+
+def _sounding(sound: JoinedSound, output: OutputContainer, *, is_first: bool) -> Iterator[Packet[Any]]:
+    """Add audio to a file and return its packets."""
+    packets = sound.add(output)
+    stream = output.streams.audio[-1]
+    stream.disposition = Disposition.default | Disposition.dub if is_first else Disposition.dub
+    stream.metadata.update({"language": sound.language} if sound.language else {})
+    return packets
 
 
 def _describe(video: VideoStream, tags: VideoTags, container: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, cast
 import av
 import av.error
 from av.sidedata.sidedata import Type
-from av.stream import Disposition
 
 from lipwise_ray.errors import AudioError, MediaError
 from lipwise_ray.media.colours import tags_of
-from lipwise_ray.media.container import decode_problem, is_known, open_input, reading
+from lipwise_ray.media.container import decode_problem, open_input, reading
 from lipwise_ray.media.fields import FieldOrder, field_order
 from lipwise_ray.media.hdr import NO_HDR, Hdr, hdr_of
 from lipwise_ray.media.image_sequence import (
@@ -33,7 +31,9 @@ from lipwise_ray.media.image_sequence import (
 from lipwise_ray.media.limits import check_container, check_duration, check_frame_size, check_size
 from lipwise_ray.media.orientation import UPRIGHT, Orientation, read_matrix
 from lipwise_ray.media.side_data import side_data
+from lipwise_ray.media.usual_streams import audio_stream, chosen_stream, refuse_unknown, video_stream
 from lipwise_ray.settings.model import LimitsSettings
+from lipwise_ray.storage.stream_choice import StreamChoice
 from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
@@ -134,34 +134,6 @@ class AudioInfo:
     bits: int = 24
 
 
-def video_stream(container: InputContainer) -> VideoStream | None:
-    """Return the video stream a player would show; cover art and what no decoder knows do not count."""
-    streams = [s for s in container.streams.video if is_known(s) and not s.disposition & Disposition.attached_pic]
-    return next((s for s in streams if s.disposition & Disposition.default), next(iter(streams), None))
-
-
-def audio_stream(container: InputContainer) -> AudioStream | None:
-    """Return the audio stream a player would play; what no decoder knows does not count."""
-    streams = [s for s in container.streams.audio if is_known(s)]
-    return next((s for s in streams if s.disposition & Disposition.default), next(iter(streams), None))
-
-
-def _refuse_unknown(streams: Iterable[VideoStream | AudioStream], path: Path) -> None:
-    """Say so where there are streams and no decoder for any of them.
-
-    Raises:
-        MediaError: There are.
-    """
-    unknown = next((stream for stream in streams if not is_known(stream)), None)
-    if unknown is not None:
-        raise MediaError(
-            "unknown_codec",
-            str(path),
-            got=f"FFmpeg has no decoder for the codec of its {unknown.type} stream",
-            do="Export it again, for example as H.264 and AAC",
-        )
-
-
 def _start_s(stream: VideoStream | AudioStream) -> Fraction:
     if stream.start_time is None or stream.time_base is None:
         return Fraction(0)
@@ -181,13 +153,19 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: Path) -> 
     raise decode_problem(path, failure or ValueError("no frame"), "before the first frame")
 
 
-def probe_video(path: Path, limits: LimitsSettings | None = None, rate: Fraction = USUAL_RATE) -> VideoInfo:
+def probe_video(
+    path: Path,
+    limits: LimitsSettings | None = None,
+    rate: Fraction = USUAL_RATE,
+    choice: StreamChoice | None = None,
+) -> VideoInfo:
     """Describe the video stream of a file, or a series of images; decodes its first frame only.
 
     Args:
         path: A file; a folder of numbered images, or their pattern.
         limits: Limits on its size.
         rate: Frames a second of a series.
+        choice: The stream; None for the one a player would show.
 
     Raises:
         MediaError: The file cannot be opened, is too large, has no video stream, or its first frame is damaged.
@@ -200,9 +178,9 @@ def probe_video(path: Path, limits: LimitsSettings | None = None, rate: Fraction
             return _webp_info(path, Size(*canvas), limits)
     with reading(path), open_input(path) as container:
         check_container(container, path, limits)
-        stream = video_stream(container)
+        stream = chosen_stream(container.streams.video, path, choice) if choice else video_stream(container)
         if stream is None:
-            _refuse_unknown(container.streams.video, path)
+            refuse_unknown(container.streams.video, path)
         if stream is None or not stream.codec_context.width:
             got = "has no video stream"
             if stream is not None:
@@ -328,12 +306,13 @@ def _container_end_s(container: InputContainer) -> Fraction | None:
     return Fraction(start + container.duration, av.time_base)
 
 
-def probe_audio(path: Path, limits: LimitsSettings | None = None) -> AudioInfo:
+def probe_audio(path: Path, limits: LimitsSettings | None = None, choice: StreamChoice | None = None) -> AudioInfo:
     """Describe the audio stream of a file without decoding it.
 
     Args:
         path: The file.
         limits: Limits on its streams and on the length that it states; None for the default ones.
+        choice: The stream; None for the one a player would play.
 
     Raises:
         MediaError: The file cannot be opened, or is too large.
@@ -341,9 +320,9 @@ def probe_audio(path: Path, limits: LimitsSettings | None = None) -> AudioInfo:
     """
     with reading(path), open_input(path) as container:
         check_container(container, path, limits or LimitsSettings())
-        stream = audio_stream(container)
+        stream = chosen_stream(container.streams.audio, path, choice) if choice else audio_stream(container)
         if stream is None:
-            _refuse_unknown(container.streams.audio, path)
+            refuse_unknown(container.streams.audio, path)
         if stream is None or not (stream.codec_context.sample_rate and stream.codec_context.layout.nb_channels):
             got = "has an audio stream without rate or channels"
             if stream is None:

@@ -23,8 +23,9 @@ from lipwise_ray.media.container import open_input, reading
 from lipwise_ray.media.edits import Edit, in_output
 from lipwise_ray.media.image_sequence import SERIES, WEBP_ANIMATION
 from lipwise_ray.media.language import container_language
-from lipwise_ray.media.probe import VideoInfo, audio_stream
+from lipwise_ray.media.probe import VideoInfo
 from lipwise_ray.media.timecode import timecode_after
+from lipwise_ray.media.usual_streams import audio_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -38,7 +39,6 @@ _COPIED_SUBTITLES = {
 }
 WRITTEN_SUBTITLES = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 """Codec that other text subtitles become, by container."""
-
 _CAPTIONS, _STYLED = "eia_608", "ass"  # the decoder of captions cannot tell when one goes
 SidePart = int | str
 """Part that can stay behind by itself: a stream (by its number), ``attachments``, ``chapters``, a tag of the video."""

@@ -22,12 +22,14 @@ from lipwise_ray.errors import InputError, LipwiseError, MediaError, SegmentErro
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.container import open_input
 from lipwise_ray.media.join import SegmentFile
-from lipwise_ray.media.probe import audio_stream, probe_audio, probe_video, video_stream
+from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.media.side_packets import Muxed, SidePackets
 from lipwise_ray.media.side_streams import SidePart
 from lipwise_ray.media.timeline import Timeline
+from lipwise_ray.media.usual_streams import audio_stream, video_stream
 from lipwise_ray.media.video_tags import VideoTags
 from lipwise_ray.settings.execution import WIDEST_LIMITS
+from lipwise_ray.storage.stream_choice import StreamChoice
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -110,6 +112,7 @@ def verify(
     audio_s: Fraction | None,
     side: SidePackets | None = None,
     tags: VideoTags | None = None,
+    soundtracks: int = 1,
 ) -> Verification:
     """Compare a finished file with its segments and the plan. Its audio is decoded to its end.
 
@@ -120,6 +123,7 @@ def verify(
         audio_s: Length the audio must have, None for a file without audio.
         side: Side streams that were written too.
         tags: Tags that the file must state of its video besides size and format.
+        soundtracks: Audio streams that it must have, where it has audio; all of one length.
 
     Raises:
         SegmentError: A packet is missing, changed, or late, the audio has another length, or frames are said to be
@@ -141,6 +145,8 @@ def verify(
     if tags is not None and (other := tags.differences(probe_video(path, WIDEST_LIMITS))):
         raise _wrong(path, f"says other things of its frames than planned: {'; '.join(other)}")
     heard_s = None if audio_s is None else check_sound(path, audio_s)
+    for further in range(1, soundtracks):
+        check_sound(path, audio_s or timeline.duration_s, StreamChoice("audio", further))
     if side is not None:
         _check_side(path, side, contents)
     return Verification(len(contents.times), float(timeline.duration_s), heard_s)
@@ -179,15 +185,16 @@ def _check_side(path: Path, side: SidePackets, seen: _FileContents) -> None:
         )
 
 
-def check_sound(path: Path, audio_s: Fraction) -> float:
+def check_sound(path: Path, audio_s: Fraction, choice: StreamChoice | None = None) -> float:
     """Decode the audio at the times that are stated for it; return its length in seconds.
 
     Args:
         path: The finished file.
         audio_s: Length that its audio must have.
+        choice: The stream; None for the one a player would play.
     """
     try:
-        info = probe_audio(path, WIDEST_LIMITS)
+        info = probe_audio(path, WIDEST_LIMITS, choice)
         reader = AudioReader(info)
         for _ in reader.blocks(info.rate_hz, info.layout):
             pass

@@ -21,6 +21,7 @@ from lipwise_ray.state.format import check_format
 from lipwise_ray.state.speeds import latest_speeds
 from lipwise_ray.state.store import open_store
 from lipwise_ray.storage.address import is_local
+from lipwise_ray.storage.stream_choice import split_choice
 from lipwise_ray.values import round_half_up, spans
 
 _ASSUMED_RENDER, _ASSUMED_SCAN = 15.0, 100.0  # frames a second of one worker on two cores
@@ -110,12 +111,13 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         AudioError: The audio has no sound.
     """
     video = media.local(row.video, media.identity(row.video))
-    info = probe_video(video, settings.limits, Fraction(settings.source.still_rate))
+    rate, choice = Fraction(settings.source.still_rate), split_choice(row.video)[1]
+    info = probe_video(video, settings.limits, rate, choice)
     index = build_index(info, salvage=settings.source.salvage)
     is_still = info.is_still or len(index) == 1
     said = [Speaker("", row.audio)] if row.audio else row.speakers
     audio_s = max(_end_s(one, settings, media) for one in said)
-    rate = Fraction(settings.source.still_rate) if is_still else index.mean_rate
+    rate = rate if is_still else index.mean_rate
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
     end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
     video_s = max(Fraction(0), end_s - Fraction(row.start_s))
@@ -135,7 +137,7 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
 def _end_s(speaker: Speaker, settings: Settings, media: Media) -> Fraction:
     """Return the end of a speaker's audio in seconds, by its container."""
     file = media.local(speaker.audio, media.identity(speaker.audio))
-    probe_audio(file, settings.limits)
+    probe_audio(file, settings.limits, split_choice(speaker.audio)[1])
     if speaker.end_s is not None:
         return Fraction(speaker.end_s)
     with open_input(file) as container:

@@ -105,7 +105,7 @@ class RowSource:
         if part is None or done is None:
             return None
         job, seen = part.job, done.result.seen
-        addresses = inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings)
+        addresses = inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.beside, job.settings)
         may_read_the_same = job.settings.paths == self.source.for_run().paths
         if seen is None or len(addresses) != len(done.inputs) or not may_read_the_same:
             return None
@@ -133,11 +133,11 @@ class RowSource:
         except (StorageError, EngineError):
             raise  # the run's
         except LipwiseError as error:
-            run.refuse(row.line, row.id, [error], row.extra)
+            run.refuse(row.number, row.id, [error], row.extra)
         except Exception as error:  # noqa: BLE001  # a row that cannot be begun is refused, the others go on
-            run.refuse(row.line, row.id, [_broken(row, error)], row.extra)
+            run.refuse(row.number, row.id, [_broken(row, error)], row.extra)
         else:
-            yield RowJob(row.line, row.id, flow, row.extra, digest)
+            yield RowJob(row.number, row.id, flow, row.extra, digest)
 
 
 def _broken(row: Row, error: Exception) -> LipwiseError:

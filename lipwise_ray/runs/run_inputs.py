@@ -14,6 +14,7 @@ from lipwise_ray.pipeline.manifest import dub_rows as manifests
 from lipwise_ray.pipeline.manifest import evaluation_rows
 from lipwise_ray.pipeline.manifest.dub_rows import MOST_BYTES, Manifest
 from lipwise_ray.pipeline.manifest.formats import READERS
+from lipwise_ray.pipeline.manifest.languages import TracksRule
 from lipwise_ray.resources import models_folder
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.settings.layers import preset_names
@@ -110,8 +111,13 @@ def read_manifest(
     presets, policy = preset_names(source.presets), resolver.policy_of(settings.paths)
     keeps_extra = settings.manifest.extra == "keep"
 
+    def tracks_of(preset: str | None) -> TracksRule:
+        return settings.encode.tracks if preset not in presets else source.for_preset(preset).encode.tracks
+
     def read(path: Path, at: str | None) -> Manifest:
-        return manifests.read_manifest(path, out, presets, policy, copy_of or at, keeps_extra=keeps_extra)
+        return manifests.read_manifest(
+            path, out, presets, policy, copy_of or at, keeps_extra=keeps_extra, tracks_of=tracks_of
+        )
 
     return _read(manifest, settings, read)
 

@@ -44,6 +44,10 @@ class SettingsSource:
         """
         return self._resolve(self.preset, {})
 
+    def for_preset(self, preset: str) -> Settings:
+        """Return the settings of rows that name a preset, without their columns."""
+        return self._resolve(preset, {})
+
     def for_row(self, row: Row) -> Settings:
         """Return a row's settings."""
         return self._resolve(row.preset or self.preset, row.overrides)

@@ -274,7 +274,7 @@ def _record_rows(store: Store, run_id: str, manifest: Manifest, out: str, scratc
     with scratch_file(scratch, "planned.jsonl") as temporary:
         with temporary.open("w", encoding="utf-8") as file:
             for row in manifest.rows:
-                planned = PlannedRow(row.line, row.id, f"{out}/{row.output}" if row.output else None)
+                planned = PlannedRow(row.number, row.id, f"{out}/{row.output}" if row.output else None)
                 file.write(json.dumps(record_of(planned)) + "\n")
         store.put_file(layout.planned(run_id), temporary)
 

@@ -19,12 +19,13 @@ from lipwise_ray.models.role import Wanted
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
-from lipwise_ray.pipeline.manifest.row_table import Row
+from lipwise_ray.pipeline.manifest.row_table import Row, line_of
 from lipwise_ray.pipeline.manifest.speakers import portraits, rules_of
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.work import Dubbing, RunFacts
 from lipwise_ray.settings.model import LimitsSettings, Settings
+from lipwise_ray.storage.stream_choice import StreamChoice, split_choice
 
 _MOST_KNOWN_FILES = 4096
 
@@ -78,7 +79,7 @@ class Validation:
         """Yield the findings row by row; missing checkpoints come last, each once."""
         for bad in self._manifest.bad_rows:
             self.bad += 1
-            yield from (Finding(one.code, str(one), bad.line, bad.id) for one in bad.problems)
+            yield from (Finding(one.code, str(one), line_of(bad.line), bad.id) for one in bad.problems)
         lacking: Counter[tuple[str, str]] = Counter()
         for row in self._manifest.rows:
             problems = list(self._problems(row))
@@ -110,23 +111,27 @@ class Validation:
         try:
             path = self._media.glance(address)
             if path is not None:
+                choice = split_choice(address)[1]
                 with blamed_on_file(partial(_broken, kind, path)):
-                    _open(kind, path, LimitsSettings.model_validate_json(limits), Fraction(rate), is_whole=is_whole)
+                    bounds = LimitsSettings.model_validate_json(limits)
+                    _open(kind, path, bounds, Fraction(rate), choice, is_whole=is_whole)
         except LipwiseError as error:
             return error
         return None
 
 
-def _open(kind: str, path: Path, limits: LimitsSettings, rate: Fraction, *, is_whole: bool) -> None:
+def _open(
+    kind: str, path: Path, limits: LimitsSettings, rate: Fraction, choice: StreamChoice | None, *, is_whole: bool
+) -> None:
     """Look at an input as far as that goes without decoding it."""
     if kind == "audio":
-        probe_audio(path, limits)
+        probe_audio(path, limits, choice)
     elif kind == "tracks":
         read_tracks(path)
     elif kind == "diarisation":
         read_diarisation(path)
     else:
-        info = probe_video(path, limits, rate)
+        info = probe_video(path, limits, rate, choice)
         if is_whole and kind == "video":
             check_packets(info)
 
@@ -138,7 +143,8 @@ def _broken(kind: str, path: Path, why: str) -> InputError:
 def _files_of(row: Row, settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the kind that each of a row's inputs has to be of, and its address."""
     yield "video", row.video
-    yield from (("audio", one) for one in dict.fromkeys([row.audio, *(one.audio for one in row.speakers)]) if one)
+    sounds = [row.audio, *(one.audio for one in (*row.speakers, *row.beside))]
+    yield from (("audio", one) for one in dict.fromkeys(sounds) if one)
     yield from (("picture", one) for one in portraits(rules_of(row.speakers, settings)))
     if row.tracks is not None:
         yield "tracks", row.tracks

@@ -152,7 +152,7 @@ class Dubbing:
                 verify=run.verify,
             )
             return RowFlow(
-                row=row.line,
+                row=row.number,
                 priority=row.priority,
                 admission_round=admission_round,
                 tenant=row.tenant,
@@ -218,7 +218,7 @@ class Evaluation:
             )
         checkpoints, absent = requirements.for_evaluation(settings, row)
         return EvaluationFlow(
-            row=row.line,
+            row=row.number,
             priority=row.priority,
             admission_round=admission_round,
             tenant=row.tenant,
@@ -247,4 +247,5 @@ def _spec(row: Row, settings: Settings, output: str) -> JobSpec:
         settings=settings,
         speakers=row.speakers,
         diarisation=row.diarisation,
+        beside=row.beside,
     )

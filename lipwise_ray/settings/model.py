@@ -283,6 +283,9 @@ class EncodeSettings(Section):
     """FFmpeg's name of it, or ``source``."""
     keep: tuple[Keep, ...] = KEEPS
     """Parts of the source's container that go along, where the output's can hold them; the result lists the rest."""
+    tracks: Literal["one", "all"] = "one"
+    """Of a row with audio by language: ``one`` makes a video a language; ``all`` one file, whose first audio the lips
+    follow and whose others are further soundtracks."""
     audio: AudioEncodeSettings = AudioEncodeSettings()
 
     @property
@@ -354,6 +357,7 @@ class Settings(Section):
                 "gate": True,
                 "asr": True,
                 "diarise": True,
+                "encode": {"tracks"},  # what it makes of a row counts by itself
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces", *bound},

@@ -334,6 +334,7 @@ class DubResult(_Done):
         speech_by: The voice activity detector that told speech from pauses, or ``level``; absent where nobody asked.
         people_by: The embedder that told people apart, or ``place``; absent where faces are at boxes that were given.
         attempts: At the row, where there was more than one.
+        further_languages: Those of further soundtracks, in order; absent where there are none.
     """
 
     bytes_total: Count
@@ -355,6 +356,7 @@ class DubResult(_Done):
     people_by: Maybe[str] = None
     assemble_s: Maybe[NonNegative] = None
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
+    further_languages: Maybe[tuple[str, ...]] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,8 +47,8 @@ CPUs with AVX-512, and a few coded bytes differ from run to run."""
 
 
 def write_manifest(path: Path, rows: list[dict[str, Any]]) -> Path:
-    """Write rows as CSV, whose columns are all keys that a row has; rows with speakers as JSON lines."""
-    if any("speakers" in row for row in rows):
+    """Write rows as CSV, whose columns are all keys that a row has; those that hold more than text as JSON lines."""
+    if any("speakers" in row or isinstance(row.get("audio"), dict) for row in rows):
         path = path.with_suffix(".jsonl")
         path.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
         return path
@@ -109,7 +109,13 @@ def dub(
     settings = source.for_run()
     listener, state = Quiet(), state or str(folder / f"{out}.state")
     report = work_through(
-        read_manifest(manifest_path, str(folder / out), preset_names(jobs_folder()), policy_of(settings.paths)),
+        read_manifest(
+            manifest_path,
+            str(folder / out),
+            preset_names(jobs_folder()),
+            policy_of(settings.paths),
+            tracks_of=lambda _: settings.encode.tracks,
+        ),
         source,
         Registry(models_folder() / "registry.toml", models or folder / "no-models"),
         Dubbing(str(folder / out), state, listener.problem),

@@ -14,17 +14,15 @@ import av
 from lipwise_ray.errors import SegmentError
 from lipwise_ray.media.edits import edits_of
 from lipwise_ray.media.frames import FrameRecipe
-from lipwise_ray.media.join import SegmentFile, container_for, join
+from lipwise_ray.media.join import JoinedSound, SegmentFile, container_for, join
 from lipwise_ray.media.language import container_language
 from lipwise_ray.media.promise import promised
 from lipwise_ray.media.side_packets import SidePackets
 from lipwise_ray.media.side_streams import LeftBehind, SideStreams, side_streams
-from lipwise_ray.media.soundtrack import (
-    add_soundtrack,
-)
+from lipwise_ray.media.soundtrack import add_soundtrack
 from lipwise_ray.media.verify import verify
 from lipwise_ray.models.checkpoints import Checkpoint
-from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sound
+from lipwise_ray.pipeline.delivery.delivered_audio import DeliveredSound, prepare_sounds
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.result_facts import (
     mask_by,
@@ -111,14 +109,11 @@ def publish(
     delivered = container_for(Path(job.spec.output))
     carries = {name for marker in markers for name in marker.carries}
     picture, lost = promised(job.video.info, recipe.canvas.orientation, spec, delivered, carries)
-    delivered_sound = prepare_sound(job, scratch, probed, plan, sound_key)
-    soundtrack, sound = delivered_sound.plan, delivered_sound.info
-
-    def add_sound(container: OutputContainer) -> Iterator[Packet[Any]]:
-        return add_soundtrack(container, sound, replace(soundtrack, copy=True))
-
+    prepared = prepare_sounds(job, scratch, probed, plan, sound_key)
     spoken = language if job.spec.language == AUTO else job.spec.language
-    chosen = _side_streams(job, plan, delivered, spoken)
+    languages = [spoken, *(one.language for one in job.spec.beside)]
+    sounds = [_joined(one, told, delivered) for one, told in zip(prepared, languages, strict=True)]
+    chosen = _side_streams(job, plan, delivered, languages)
     with output.written(probed.job_id) as temporary:
         segments = [_segment(job, marker) for marker in markers]
         while True:
@@ -130,12 +125,11 @@ def publish(
                     temporary,
                     tags=picture,
                     metadata={**chosen.tags, **provenance(payload)},
-                    add_sound=add_sound,
-                    language=container_language(spoken, delivered) if spoken else None,
+                    sounds=sounds,
                     rate=plan.rate,
                     side=side,
                 )
-                verified = verify(temporary, segments, plan.timeline, plan.audio_s, side, picture)
+                verified = verify(temporary, segments, plan.timeline, plan.audio_s, side, picture, len(sounds))
                 break
             except SegmentError as error:
                 # What only goes along costs nobody the video; where it is not known what of it, all of it stays.
@@ -179,11 +173,12 @@ def publish(
         occluded=occluded(job.spec.settings, payload.row.weights, markers),
         mask_by=mask_by(job.spec.settings, payload.row.weights),
         encoder=spec.codec,
-        sound="copied" if soundtrack.copy else soundtrack.codec,
+        sound="copied" if prepared[0].plan.copy else prepared[0].plan.codec,
         heard=tuple(records.heard_record(one) for one in sounds if one is not None),
         speech_by=speech_by(job, payload),
         people_by=told_by,
         language=spoken,
+        further_languages=tuple(one.language for one in job.spec.beside) or None,
         tags=job.spec.tags,
         weights=shaped(payload.row.weights.record(), CheckpointsByRole),
         identity=probed.identity,
@@ -198,15 +193,26 @@ def publish(
     return result
 
 
-def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | None) -> SideStreams:
+def _joined(sound: DeliveredSound, language: str | None, container: str) -> JoinedSound:
+    """Return audio that has been prepared, for the file into which it goes."""
+
+    def add(output: OutputContainer) -> Iterator[Packet[Any]]:
+        return add_soundtrack(output, sound.info, replace(sound.plan, copy=True))
+
+    return JoinedSound(add, container_language(language, container) if language else None)
+
+
+def _side_streams(job: JobContext, plan: Plan, container: str, languages: Sequence[str | None]) -> SideStreams:
     """Return the streams, attachments, chapters and tags of the source's container that go along."""
     index = job.video.index
     edits = () if job.video.is_still else edits_of(index, plan.source, plan.timeline)
     chosen = side_streams(job.video.info, container, job.spec.settings.encode.keep, edits, index.rate)
-    if spoken and container_language(spoken, container) is None:
-        untold = LeftBehind("language", spoken, f"{container} has no code for it")
-        chosen = replace(chosen, left_behind=(*chosen.left_behind, untold))
-    return chosen
+    untold = tuple(
+        LeftBehind("language", language, f"{container} has no code for it")
+        for language in languages
+        if language and container_language(language, container) is None
+    )
+    return replace(chosen, left_behind=(*chosen.left_behind, *untold))
 
 
 def record_published(store: Store, result: DubResult, record: Json, first_id: str | None, *, keep: bool) -> None:

@@ -13,6 +13,7 @@ from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
+from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
@@ -35,30 +36,52 @@ class DeliveredSound:
     key: str = ""
 
 
-def prepare_sound(
+def prepare_sounds(
     job: JobContext, scratch: Path, probed: Probed, plan: Plan, known_key: str = "", *, is_missing: bool = False
-) -> DeliveredSound:
-    """Return the audio to deliver: copied packets, or an encoder's file.
+) -> list[DeliveredSound]:
+    """Return the audio to deliver, the one that the lips follow first: copied packets, or an encoder's file.
 
-    What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film.
+    What has to be encoded is encoded once, while chunks are rendered: it takes minutes for a film. Further soundtracks
+    are made as long as the first.
 
     Args:
         job: The job.
         scratch: Folder for temporary files.
         probed: Findings of the row's probe, which name the job.
         plan: The job's.
-        known_key: The key of the file, where somebody has just put it; empty where it has to be looked for.
-        is_missing: Nobody can have made it yet, so that it need not be looked for.
+        known_key: The key of the first one's file, where somebody has just put it; empty where it has to be looked for.
+        is_missing: Nobody can have made any yet, so that they need not be looked for.
     """
-    name = Path(job.spec.output)
+    folder = layout.soundtrack(probed.job_id)
     audio = Sounds(job, scratch, probed.job_id, probed.identity).file()
+    prepared = [_prepared(job, scratch, audio, plan, folder, known_key, is_missing=is_missing)]
+    for number, (further, (_, audio_id)) in enumerate(
+        zip(job.spec.beside, probed.identity.get("beside", ()), strict=True)
+    ):
+        alone = replace(job, spec=replace(job.spec, audio=further.audio, speakers=(), beside=()), speech=None)
+        audio = Sounds(alone, scratch, probed.job_id, {**probed.identity, "audio": audio_id}).file()
+        prepared.append(_prepared(alone, scratch, audio, plan, f"{folder}/{number}", is_missing=is_missing))
+    return prepared
+
+
+def _prepared(
+    job: JobContext,
+    scratch: Path,
+    audio: records.Audio,
+    plan: Plan,
+    folder: str,
+    known_key: str = "",
+    *,
+    is_missing: bool,
+) -> DeliveredSound:
+    name = Path(job.spec.output)
     encode = job.spec.settings.encode.audio
     delivered = container_for(name)
     codec = sound_codec(job.spec.settings, audio.info)
     planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
     if planned.copy and planned.codec in LOSSLESS:
         return DeliveredSound(planned, audio.info)
-    folder, suffix = layout.soundtrack(probed.job_id), name.suffix.lower()
+    suffix = name.suffix.lower()
     folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
     for copied in (True, False) if planned.copy else (False,):
         kept = None if is_missing else whole_file(job.store, folders[copied], known_key)

@@ -66,6 +66,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
         **({"speakers": speakers} if speakers else {}),
         **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),
+        **({"beside": [[one.language, media.identity(one.audio)] for one in job.beside]} if job.beside else {}),
         "tracks": media.identity(job.tracks) if job.tracks else None,
         "start_s": job.start_s,
         "end_s": job.end_s,

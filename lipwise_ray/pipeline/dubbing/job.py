@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import not_
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from lipwise_ray.pipeline.manifest.speakers import Seconds, Speaker
+from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Seconds, Speaker
 from lipwise_ray.settings.model import FacesSettings, Settings
 from lipwise_ray.state.shapes import STRICT, Maybe
 
@@ -48,6 +49,8 @@ class JobSpec:
         tags: The row's; the first is its tenant.
         settings: The row's, all layers merged.
         speakers: Faces and what each says; none where one rule of the settings chooses the faces.
+        diarisation: Address of a file with the turns of the speakers.
+        beside: Further soundtracks of its file.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -65,6 +68,7 @@ class JobSpec:
     settings: SettingsText
     speakers: tuple[Speaker, ...] = ()
     diarisation: Maybe[str] = None
+    beside: Annotated[tuple[FurtherSound, ...], Field(exclude_if=not_)] = ()
 
     @property
     def faces(self) -> FacesSettings:

@@ -22,6 +22,7 @@ from lipwise_ray.state.store import Store
 from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
+from lipwise_ray.storage.stream_choice import StreamChoice, split_choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Sounds:
         """
         audio_id: str = self._identity["audio"]
         if self._job.spec.audio is not None:
-            return self._open(self._job.media.local(self._job.spec.audio, audio_id), audio_id)
+            return self._open_input(self._job.spec.audio, audio_id)
         clips, salvage = self._clips(), self._job.salvage
         cached = records.known_sound(self._job.store, audio_id, salvage=salvage)
         if cached is not None:
@@ -169,7 +170,7 @@ class Sounds:
         return [self._clip(*pair) for pair in self._pairs()]
 
     def _clip(self, speaker: Speaker, record: Identity) -> AudioClip:
-        audio = self._open(self._job.media.local(speaker.audio, record["audio"]), record["audio"])
+        audio = self._open_input(speaker.audio, record["audio"])
         clip = AudioClip(audio.info, audio.sound, speaker.start_s, speaker.end_s)
         hours = self._job.spec.settings.limits.hours
         if clip.stop_s > hours * 3600:
@@ -182,7 +183,12 @@ class Sounds:
             )
         return clip
 
-    def _open(self, path: Path, audio_id: str, *, is_said: bool = True) -> records.Audio:
+    def _open_input(self, address: str, audio_id: str) -> records.Audio:
+        return self._open(self._job.media.local(address, audio_id), audio_id, choice=split_choice(address)[1])
+
+    def _open(
+        self, path: Path, audio_id: str, *, choice: StreamChoice | None = None, is_said: bool = True
+    ) -> records.Audio:
         """Open a sound; when speech is heard is asked of what one face says, not of a mix of several."""
         return records.open_audio(
             self._job.store,
@@ -191,6 +197,7 @@ class Sounds:
             audio_id,
             salvage=self._job.salvage,
             limits=self._job.spec.settings.limits,
+            choice=choice,
             speech=self._job.speech if is_said else None,
             on_block=self._on_block,
         )

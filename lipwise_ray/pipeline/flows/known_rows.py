@@ -52,7 +52,7 @@ class KnownRows:
     @property
     def task(self) -> Task:
         """The task that looks at all of them."""
-        first = self.rows[0].row.line
+        first = self.rows[0].row.number
         return Task(
             id=f"{RECHECK.name}:{first}/{record_id({'rows': [one.done.digest for one in self.rows]})}",
             kind=RECHECK,
@@ -79,7 +79,7 @@ def _now(one: RecheckedRow, seconds: float, ended: float) -> DoneRow:
     return DoneRow(
         digest=one.done.digest,
         inputs=one.done.inputs,
-        row=row.line,
+        row=row.number,
         row_id=row.id,
         seconds=round(seconds, 3),
         ended=ended,

@@ -31,6 +31,7 @@ from lipwise_ray.state.store import Store, load_file, to_json
 from lipwise_ray.storage.arrays import ArraySpec, map_npy, read_npz
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
+from lipwise_ray.storage.stream_choice import StreamChoice
 from lipwise_ray.values import BoolArray, FloatArray
 
 Times = tuple[tuple[Fraction, Fraction], ...]
@@ -88,6 +89,7 @@ def open_video(
     salvage: bool,
     limits: LimitsSettings | None = None,
     rate: Fraction = USUAL_RATE,
+    choice: StreamChoice | None = None,
 ) -> Video:
     """Return a video's record; its index is built once for its content. An image sequence has that `rate`.
 
@@ -99,12 +101,13 @@ def open_video(
         salvage: Index the frames that decode, also of a damaged file.
         limits: Limits on its size; None for the default ones.
         rate: Frames a second of an image sequence.
+        choice: The stream; None for the file's usual one.
 
     Raises:
         MediaError: The video cannot be used, or is too large.
     """
     limits = limits or LimitsSettings()
-    info = probe_video(path, limits, rate)
+    info = probe_video(path, limits, rate, choice)
     key = layout.index(video_id, salvage=salvage)
     saved = load_file(store, key, FrameIndex.load)
     index = saved if saved is not None else build_index(info, salvage=salvage)
@@ -127,6 +130,7 @@ def open_audio(
     *,
     salvage: bool,
     limits: LimitsSettings | None = None,
+    choice: StreamChoice | None = None,
     speech: SpeechDetector | None = None,
     on_block: Callable[[], None] = lambda: None,
 ) -> Audio:
@@ -139,6 +143,7 @@ def open_audio(
         audio_id: Names its content.
         salvage: Keep what decodes of a damaged stream.
         limits: Limits on its size and length; None for the default ones, by the header alone.
+        choice: The stream; None for the file's usual one.
         speech: Tells speech from pauses, once for its content too.
         on_block: Called now and then while it does.
 
@@ -146,7 +151,7 @@ def open_audio(
         MediaError: The file cannot be opened, is damaged or too large.
         AudioError: It has no sound that can be used.
     """
-    info, mel_key = probe_audio(path, limits), layout.mel(audio_id, salvage=salvage)
+    info, mel_key = probe_audio(path, limits, choice), layout.mel(audio_id, salvage=salvage)
     saved = known_sound(store, audio_id, salvage=salvage, speech=speech)
     if saved is not None:
         return Audio(audio_id, saved[0].described(info), *saved, mel_key)

@@ -16,6 +16,7 @@ from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, nor
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.digest import content_id
 from lipwise_ray.storage.objects import BucketFile, ObjectInfo
+from lipwise_ray.storage.stream_choice import file_of, split_choice
 from lipwise_ray.storage.web import WebFile, too_large
 
 _MOST_NAME_BYTES = 100
@@ -35,6 +36,9 @@ class Source(Protocol):
 
 class Media:
     """Inputs of a task; FFmpeg is given local files only.
+
+    An address may choose a stream of its file. The choice counts in the identity of the contents; what is fetched, and
+    whether it may be, is the file's.
 
     Args:
         policy: Rules for the addresses that may be read.
@@ -65,12 +69,16 @@ class Media:
         """Return the id of an input's contents.
 
         A hash of a file's bytes, or of an object's address, tag and size. The bytes of a web server's file count
-        where it states no tag.
+        where it states no tag. Where the address chooses a stream, its mark follows.
 
         Raises:
             InputError: It may not be read, is not there, or is too long.
             StorageError: The store refused.
         """
+        file, choice = split_choice(address)
+        return self._file_identity(file) + (choice.mark if choice else "")
+
+    def _file_identity(self, address: str) -> str:
         self._policy.check(address)
         if is_local(address):
             path = Path(address)
@@ -120,6 +128,7 @@ class Media:
             InputError: It may not be read, is not there, or is too long.
             StorageError: The store refused.
         """
+        address = file_of(address)
         self._policy.check(address)
         if is_local(address):
             path = Path(address)
@@ -138,6 +147,7 @@ class Media:
             InputError: It may not be read, or is not there.
             StorageError: The store refused.
         """
+        address = file_of(address)
         self._policy.check(address)
         facts = self._source(address).facts()
         if facts is None:
@@ -156,9 +166,11 @@ class Media:
             InputError: It may not be read, or is not what it was when the job began.
             StorageError: The store refused, or the disk is full.
         """
+        address, choice = split_choice(address)
         self._policy.check(address)
         if is_local(address):
             return Path(address)
+        identity = identity.removesuffix(choice.mark) if choice else identity
         found = self._fetched(address, _copy_name(address, identity), identity)
         self._addresses[str(found)] = shown(address)
         return found

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from lipwise_ray.media.image_sequence import is_series
 from lipwise_ray.pipeline.inputs.resolver import Media
-from lipwise_ray.pipeline.manifest.speakers import Speaker, portraits, rules_of
+from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker, portraits, rules_of
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local
+from lipwise_ray.storage.stream_choice import file_of
 
 _YOUNG_NS = 2_000_000_000
 """Two changes so close to each other may leave a file of the same size with the same times: disks count coarsely."""
@@ -23,6 +24,7 @@ def inputs_of(
     tracks: str | None,
     diarisation: str | None,
     speakers: Sequence[Speaker],
+    beside: Sequence[FurtherSound],
     settings: Settings,
 ) -> list[str]:
     """Return the addresses of all that a row reads, always in the same order.
@@ -33,9 +35,10 @@ def inputs_of(
         tracks: Its own face tracks; None where it brings none.
         diarisation: Its file with the turns of speakers; None where it brings none.
         speakers: Its speakers.
+        beside: Further soundtracks of its file.
         settings: Its settings, whose rule of faces may name a portrait.
     """
-    named = [video, audio, tracks, diarisation, *(one.audio for one in speakers)]
+    named = [video, audio, tracks, diarisation, *(one.audio for one in (*speakers, *beside))]
     return [address for address in (*named, *portraits(rules_of(speakers, settings))) if address]
 
 
@@ -65,7 +68,7 @@ def settled_stamps(media: Media, addresses: Sequence[str]) -> tuple[str, ...] | 
         StorageError: The store refused.
     """
     found = tuple(stamp(media, address) for address in addresses)
-    is_settled = all(found) and not any(is_local(one) and _is_young(Path(one)) for one in addresses)
+    is_settled = all(found) and not any(is_local(one) and _is_young(Path(file_of(one))) for one in addresses)
     return found if is_settled else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +14,10 @@ from lipwise_ray.errors import InputError, ManifestError
 from lipwise_ray.media.join import CONTAINERS
 from lipwise_ray.pipeline.manifest.cast import diarisation_of, read_cast
 from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
-from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting
+from lipwise_ray.pipeline.manifest.languages import RowsByLanguage, TracksOf
+from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting, line_of
 from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
-from lipwise_ray.pipeline.manifest.speakers import Speaker
+from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
 from lipwise_ray.storage.digest import sha256_of
@@ -127,6 +128,7 @@ def read_manifest(
     address: str | None = None,
     *,
     keeps_extra: bool = False,
+    tracks_of: TracksOf = lambda _: "one",
 ) -> Manifest:
     """Read and check a manifest of rows that are to be dubbed.
 
@@ -137,6 +139,7 @@ def read_manifest(
         policy: Rules for the addresses of inputs; without one, paths and objects anywhere.
         address: Address of the file of which `path` is a copy.
         keeps_extra: Rows may have further columns, which are kept.
+        tracks_of: Tells how many soundtracks the file of a row gets that has audio by language.
 
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
@@ -144,7 +147,8 @@ def read_manifest(
     columns = replace(DUBBED, keeps_extra=keeps_extra)
 
     def parser(base: str) -> RowParser:
-        return _DubRowParser(Cells(columns, base, policy or Policy()), normal(out_root), set(presets))
+        rows = _DubRows(Cells(columns, base, policy or Policy()), normal(out_root), set(presets))
+        return RowsByLanguage(rows, tracks_of)
 
     return read_rows(path, columns, parser, address)
 
@@ -201,17 +205,20 @@ def check_twins(cells: Cells, columns: Iterable[str]) -> None:
     """
     for column in columns:
         for value, twins in cells.table.twins(column):
-            for line, row_id in twins:
-                cells.line, cells.id = line, row_id
-                cells.wrong(column, f'duplicate {column} "{value}" (lines {_listed([n for n, _ in twins])})')
+            lines = _listed(sorted({line_of(number) for number, _ in twins}))
+            for number, row_id in twins:
+                cells.back_to(number, row_id)
+                cells.wrong(column, f'duplicate {column} "{value}" (lines {lines})')
 
 
 def _listed(lines: list[int]) -> str:
+    if len(lines) == 1:  # one that gave several rows
+        return str(lines[0])
     *most, last = [str(line) for line in lines[:_MOST_NAMED]]
     return f"{', '.join(most)} and {last}" if len(lines) <= _MOST_NAMED else f"{', '.join([*most, last])} and more"
 
 
-class _DubRowParser:
+class _DubRows:
     """Collects rows that are to be dubbed.
 
     Args:
@@ -226,13 +233,16 @@ class _DubRowParser:
         self._presets = presets
         self._folder = lru_cache(_MOST_KNOWN_FOLDERS)(whole_path)
 
-    def add(self, line: int, record: RawRow) -> None:
-        """Check one row."""
+    def add_numbered(self, line: int, record: RawRow, further: int, beside: Mapping[str, str]) -> None:
+        """Check one row, with further audio of its file."""
         cells = self._cells
-        found = cells.begin(line, record)
+        found = cells.begin(line, record, further)
         output = self._output(found.text["output"]) if found else ""
         row = replace(self._row(found.values, found.text, output), extra=found.extra) if found else None
-        cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
+        if row and (further or beside):
+            sounds = tuple(FurtherSound(tag, cells.file("audio", file.strip())) for tag, file in beside.items())
+            row = replace(row, further=further, beside=sounds)
+        cells.table.add(cells.number, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
 
     def _row(self, values: RawRow, text: dict[str, str], output: str) -> Row:
         turns = str(values["speakers"]).strip() if isinstance(values["speakers"], str) else ""
@@ -281,12 +291,12 @@ class _DubRowParser:
         cells = self._cells
         cells.table.close_entry()
         check_twins(cells, ("id", "output"))
-        for line, row_id, output in cells.table.overwriting():
-            cells.line, cells.id = line, row_id
+        for number, row_id, output in cells.table.overwriting():
+            cells.back_to(number, row_id)
             cells.wrong("output", f"{output!r} would overwrite an input", "Change --out")
-        for line, row_id, output, other in cells.table.nested():
-            cells.line, cells.id = line, row_id
-            cells.wrong("output", f"{output!r} would lie under the output of line {other}")
+        for number, row_id, output, other in cells.table.nested():
+            cells.back_to(number, row_id)
+            cells.wrong("output", f"{output!r} would lie under the output of line {line_of(other)}")
         return cells.table
 
     def _output(self, text: str) -> str:

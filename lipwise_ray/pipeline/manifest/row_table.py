@@ -11,10 +11,14 @@ from typing import Any
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import parse_selection_rule
-from lipwise_ray.pipeline.manifest.speakers import Speaker, portraits
+from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker, portraits
+from lipwise_ray.storage.stream_choice import file_of
 
 AUTO = "auto"
 """A row's language that is to be heard."""
+
+_FURTHER = 1_000_000_000
+"""More than any manifest has lines, since they have bytes."""
 
 _TABLES = """
 CREATE TABLE rows (
@@ -33,16 +37,31 @@ _BAD = "EXISTS (SELECT 1 FROM problems WHERE problems.line = rows.line)"
 _GOOD = f"row IS NOT NULL AND NOT {_BAD}"
 
 
+def row_number(line: int, further: int) -> int:
+    """Return the number of a row, which is its line but where a line gives several: then of the first.
+
+    Args:
+        line: Line on which it stands, from 1.
+        further: Its number among the rows of that line, from 0.
+    """
+    return line + further * _FURTHER
+
+
+def line_of(number: int) -> int:
+    """Return the line on which a row stands."""
+    return number % _FURTHER
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One job: a video and the sound that its speaker shall say.
 
-    ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks``, ``reference`` and what `speakers`
-    name are absolute paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed.
-    ``diarisation`` is a file with the turns of the speakers in that audio.
-    ``output`` is relative to the output root. ``overrides`` holds settings that the row's columns replace. A row that
-    is evaluated has no output; it may have a reference, and its audio is None where the video's own counts. ``extra``
-    are columns that mean nothing here.
+    ``line`` is where the row stands in the file, ``further`` its number among the rows of that line. ``video``,
+    ``audio``, ``tracks``, ``reference`` and what `speakers` name are absolute paths or addresses of objects; ``audio``
+    is None where the speakers' sounds are to be mixed. ``diarisation`` is a file with the turns of the speakers in that
+    audio, ``beside`` are further soundtracks of the output, which is relative to the output root. ``overrides`` holds
+    settings that the row's columns replace. A row that is evaluated has no output; it may have a reference, and its
+    audio is None where the video's own counts. ``extra`` are columns that mean nothing here.
     """
 
     line: int
@@ -62,6 +81,13 @@ class Row:
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
     extra: dict[str, str] = field(default_factory=dict[str, str])
+    further: int = 0
+    beside: tuple[FurtherSound, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """Number of the row in the records of a run."""
+        return row_number(self.line, self.further)
 
     @property
     def where(self) -> str:
@@ -80,7 +106,7 @@ class Row:
             self.tracks,
             self.reference,
             self.diarisation,
-            *(one.audio for one in self.speakers),
+            *(one.audio for one in (*self.speakers, *self.beside)),
             *portraits(rules),
         ]
         return [file for file in files if file]
@@ -115,7 +141,7 @@ class RowTable:
         """Take a row in.
 
         Args:
-            line: Line on which it stands.
+            line: Its number, as everywhere here.
             row_id: Its name, as far as it can be read.
             output: Its output under the root, as far as it can be read.
             place: The address of its output.
@@ -129,7 +155,7 @@ class RowTable:
             (line, row_id, output, place, priority, tenant, video, text),
         )
         for address in row.inputs if row else ():
-            self._base.execute("INSERT OR IGNORE INTO inputs VALUES (?)", (address,))
+            self._base.execute("INSERT OR IGNORE INTO inputs VALUES (?)", (file_of(address),))
 
     def add_problem(self, line: int, error: ManifestError) -> None:
         """Note what is wrong with a row."""
@@ -218,13 +244,15 @@ class RowTable:
 
 def _values_of(row: Row) -> dict[str, Any]:
     """Return a row's values by name; `asdict` would copy them all, level by level."""
-    return {name: getattr(row, name) for name in _NAMES} | {"speakers": [asdict(one) for one in row.speakers]}
+    nested = {"speakers": row.speakers, "beside": row.beside}
+    return {name: getattr(row, name) for name in _NAMES} | {name: [*map(asdict, of)] for name, of in nested.items()}
 
 
 def _row_of(text: str) -> Row:
     values: dict[str, Any] = json.loads(text)
     values["tags"] = tuple(values["tags"])
     values["speakers"] = tuple(Speaker(**one) for one in values["speakers"])
+    values["beside"] = tuple(FurtherSound(**one) for one in values["beside"])
     return Row(**values)
 
 
@@ -258,5 +286,5 @@ class Waiting:
         left, line = self._tenants.pop(tenant)
         row = self._table.after(self._priority, tenant, line)
         if left > 1:
-            self._tenants[tenant] = (left - 1, row.line)
+            self._tenants[tenant] = (left - 1, row.number)
         return row

@@ -15,9 +15,10 @@ from lipwise_ray.errors import InputError, LipwiseError, ManifestError, MediaErr
 from lipwise_ray.faces.select import LIKE, parse_selection_rule
 from lipwise_ray.media.image_sequence import is_series, names_series, series_files
 from lipwise_ray.pipeline.manifest.formats import BROKEN, Columns, RawRow
-from lipwise_ray.pipeline.manifest.row_table import RowTable
+from lipwise_ray.pipeline.manifest.row_table import RowTable, line_of, row_number
 from lipwise_ray.storage.address import Policy, bucket_and_key, is_local, is_store, whole_path
 from lipwise_ray.storage.names import names_in, same_name
+from lipwise_ray.storage.stream_choice import MediaKind, split_choice
 
 ROW_ID = re.compile(r"^[\w][\w.@+-]*\Z")
 MOST_ID_BYTES = 240  # names of files hold it and a little more
@@ -32,6 +33,8 @@ _MOVING = ("video", "reference")
 """Columns that may name image sequences."""
 
 _NESTED = ("speakers",)
+_CHOSEN: dict[str, MediaKind] = {"video": "video", "reference": "video", "audio": "audio", "speakers": "audio"}
+"""Kinds of streams that addresses may choose, by column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Cells:
     ) -> None:
         self.table = RowTable()
         self.line = 0
+        self.number = 0
+        """Of the present row: its line, or beyond all lines where a line gives several."""
         self.id = ""
         """Of the present row, as far as it can be read."""
         self.video = ""
@@ -79,10 +84,16 @@ class Cells:
         self._names = lru_cache(_MOST_KNOWN_FOLDERS)(names_in)
         self._whole = lru_cache(_MOST_KNOWN_FILES)(whole_path)
 
-    def begin(self, line: int, record: RawRow) -> RowCells | None:
-        """Take up a row; None for one whose cells cannot be read at all."""
+    def begin(self, line: int, record: RawRow, further: int = 0) -> RowCells | None:
+        """Take up a row; None for one whose cells cannot be read at all.
+
+        Args:
+            line: Line on which it stands.
+            record: Its cells.
+            further: Its number among the rows of that line, from 0.
+        """
         broken = record.pop(BROKEN, None)
-        self.line = line
+        self.line, self.number = line, row_number(line, further)
         self.id, self.video = (_plain(record.get(name)) for name in ("id", "video"))
         if broken is not None:
             self.wrong(None, str(broken))
@@ -142,8 +153,12 @@ class Cells:
         where += (f', column "{column}"' if column else "") + self.within
         known = column in self._columns.all
         self.table.add_problem(
-            self.line, ManifestError(f"row_{column}" if known else "row", where, got=happened, do=do)
+            self.number, ManifestError(f"row_{column}" if known else "row", where, got=happened, do=do)
         )
+
+    def back_to(self, number: int, row_id: str) -> None:
+        """Look at a row again, of which something turned out when all were read."""
+        self.line, self.number, self.id = line_of(number), number, row_id
 
     def file(self, column: str, text: str) -> str:
         """Return the absolute path or address of an input.
@@ -154,13 +169,17 @@ class Cells:
         """
         if not text:
             return ""
+        file, choice = split_choice(text) if column in _CHOSEN else (text, None)
+        if choice and choice.kind != _CHOSEN[column]:
+            do = f"Write #{_CHOSEN[column][0]}: and its number, from 0"
+            self.wrong(column, f"{text!r} chooses {choice.kind} where {_CHOSEN[column]} is needed", do)
         try:
-            address = self._local(column, text) if is_local(text) else self._elsewhere(column, text)
+            address = self._local(column, file) if is_local(file) else self._elsewhere(column, file)
             self._policy.check(address)
         except LipwiseError as error:
             self.wrong(column, f"{error.where}: {error.happened}", error.do)
             return text
-        return address
+        return f"{address}#{choice.name}" if choice else address
 
     def _elsewhere(self, column: str, address: str) -> str:
         if is_store(address) and column in _MOVING and names_series(address):

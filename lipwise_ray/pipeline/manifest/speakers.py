@@ -41,6 +41,16 @@ class Speaker:
     name: Annotated[str, Field(exclude_if=not_)] = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FurtherSound:
+    """A further soundtrack of a file, which no lips follow: its ``language``, and its path or address."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    language: str
+    audio: str
+
+
 def rules_of(speakers: Sequence[Speaker], settings: Settings) -> list[SelectionRule]:
     """Return the rules that choose a row's faces, each once: its speakers', or without any that of its settings."""
     texts = [speaker.faces for speaker in speakers if speaker.faces] or [settings.faces.select]

@@ -20,6 +20,7 @@ from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.state.store import Store
+from lipwise_ray.storage.stream_choice import split_choice
 from lipwise_ray.threads import ThreadBudget
 from lipwise_ray.values import F32Array
 
@@ -86,4 +87,5 @@ class TaskContext:
             salvage=settings.source.salvage,
             limits=settings.limits,
             rate=Fraction(settings.source.still_rate),
+            choice=split_choice(address)[1],
         )

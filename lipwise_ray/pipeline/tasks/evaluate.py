@@ -60,6 +60,7 @@ from lipwise_ray.state.shapes import read_typed, record_of, shaped
 from lipwise_ray.state.store import load_file, to_json
 from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.scratch import scratch_file
+from lipwise_ray.storage.stream_choice import split_choice
 from lipwise_ray.values import F32Array, I64Array, Span, spans
 from lipwise_ray.version import __version__
 
@@ -89,8 +90,15 @@ def probe(context: TaskContext, payload: ExaminePayload, hints: Hints) -> Examin
         _reference(context, job, payload.comparison.reference, identity["reference"])
     if spec.audio:
         file = media.local(spec.audio, identity["audio"])
-        limits = spec.settings.limits
-        records.open_audio(store, context.scratch, file, identity["audio"], salvage=job.salvage, limits=limits)
+        records.open_audio(
+            store,
+            context.scratch,
+            file,
+            identity["audio"],
+            salvage=job.salvage,
+            limits=spec.settings.limits,
+            choice=split_choice(spec.audio)[1],
+        )
     else:
         context.planner.own_sound(job)
     detector_id = detector_id_of(spec.settings, weights)

@@ -123,8 +123,8 @@ def _places(payload: RowPayload) -> Iterator[tuple[str, str]]:
     if isinstance(payload, ExaminePayload | MeasurePayload | ConcludePayload):
         named["reference"] = payload.comparison.reference
     yield from ((name, place) for name, place in named.items() if place)
-    for speaker in job.speakers:
-        yield "audio", speaker.audio
+    for sound in (*job.speakers, *job.beside):
+        yield "audio", sound.audio
     portraits = [*payload.probed.portraits] if isinstance(payload, JobPayload) else []
     if isinstance(payload, RecognisePayload) and payload.portrait:
         portraits.append(payload.portrait[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sound
+from lipwise_ray.pipeline.delivery.delivered_audio import prepare_sounds
 from lipwise_ray.pipeline.dubbing.job_context import read_plan
 from lipwise_ray.pipeline.flows.task_kinds import SOUND, SoundPayload, SoundResult
 from lipwise_ray.pipeline.tasks.context import TaskContext
@@ -15,5 +15,7 @@ def prepare_audio(context: TaskContext, payload: SoundPayload, hints: Hints) -> 
     """Encode a job's audio, or find out that it can be copied."""
     probed = payload.probed
     plan = read_plan(context.store, probed.job_id)
-    delivered = prepare_sound(context.open(payload), context.scratch, probed, plan, is_missing=hints.is_surely_missing)
+    delivered, *_ = prepare_sounds(
+        context.open(payload), context.scratch, probed, plan, is_missing=hints.is_surely_missing
+    )
     return SoundResult(copied=delivered.plan.copy, sound=delivered.key)
