@@ -247,4 +247,5 @@ def _spec(row: Row, settings: Settings, output: str) -> JobSpec:
         settings=settings,
         speakers=row.speakers,
         diarisation=row.diarisation,
+        script=row.script,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
-from lipwise_ray.pipeline.manifest.speakers import Seconds, Speaker
+from lipwise_ray.pipeline.manifest.speakers import Script, Seconds, Speaker
 from lipwise_ray.settings.model import FacesSettings, Settings
 from lipwise_ray.state.shapes import STRICT, Maybe
 
@@ -33,7 +33,9 @@ class JobSpec:
     """Specification of a row's job, all defaults filled in.
 
     ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
-    With a ``diarisation`` file all of them say the one audio, each in the turns that the file has of them.
+    With a ``diarisation`` file all of them say the one audio, each in the turns that the file has of them. Before the
+    texts of a row are spoken, the ``script`` or the speakers have them; afterwards ``audio`` or the speakers name speech
+    in the state.
 
     Attributes:
         row_id: The row's id.
@@ -65,6 +67,7 @@ class JobSpec:
     settings: SettingsText
     speakers: tuple[Speaker, ...] = ()
     diarisation: Maybe[str] = None
+    script: Maybe[Script] = None
 
     @property
     def faces(self) -> FacesSettings:

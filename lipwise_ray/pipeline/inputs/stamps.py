@@ -8,8 +8,9 @@ from os import stat_result
 from pathlib import Path
 
 from lipwise_ray.media.image_sequence import is_series
+from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.inputs.resolver import Media
-from lipwise_ray.pipeline.manifest.speakers import Speaker, portraits, rules_of
+from lipwise_ray.pipeline.manifest.speakers import Script, Speaker, portraits, rules_of
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local
 
@@ -24,8 +25,9 @@ def inputs_of(
     diarisation: str | None,
     speakers: Sequence[Speaker],
     settings: Settings,
+    script: Script | None = None,
 ) -> list[str]:
-    """Return the addresses of all that a row reads, always in the same order.
+    """Return the addresses of all that a row reads, always in the same order; speech that was made for it is left out.
 
     Args:
         video: Its video.
@@ -34,9 +36,12 @@ def inputs_of(
         diarisation: Its file with the turns of speakers; None where it brings none.
         speakers: Its speakers.
         settings: Its settings, whose rule of faces may name a portrait.
+        script: Its text, which may be in a file; None without.
     """
-    named = [video, audio, tracks, diarisation, *(one.audio for one in speakers)]
-    return [address for address in (*named, *portraits(rules_of(speakers, settings))) if address]
+    file = script.file if script else None
+    named = [video, audio, tracks, diarisation, file, *(one.audio for one in speakers)]
+    found = (*named, *portraits(rules_of(speakers, settings)))
+    return [address for address in found if address and not made_key(address)]
 
 
 def stamp(media: Media, address: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import parse_selection_rule
-from lipwise_ray.pipeline.manifest.speakers import Speaker, portraits
+from lipwise_ray.pipeline.manifest.speakers import Script, Speaker, portraits
 
 AUTO = "auto"
 """A row's language that is to be heard."""
@@ -39,7 +39,7 @@ class Row:
 
     ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks``, ``reference`` and what `speakers`
     name are absolute paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed.
-    ``diarisation`` is a file with the turns of the speakers in that audio.
+    ``diarisation`` is a file with the turns of the speakers in that audio. ``script`` is text in place of audio.
     ``output`` is relative to the output root. ``overrides`` holds settings that the row's columns replace. A row that
     is evaluated has no output; it may have a reference, and its audio is None where the video's own counts. ``extra``
     are columns that mean nothing here.
@@ -59,6 +59,7 @@ class Row:
     tracks: str | None = None
     speakers: tuple[Speaker, ...] = ()
     diarisation: str | None = None
+    script: Script | None = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
     extra: dict[str, str] = field(default_factory=dict[str, str])
@@ -80,6 +81,7 @@ class Row:
             self.tracks,
             self.reference,
             self.diarisation,
+            self.script and self.script.file,
             *(one.audio for one in self.speakers),
             *portraits(rules),
         ]
@@ -218,13 +220,16 @@ class RowTable:
 
 def _values_of(row: Row) -> dict[str, Any]:
     """Return a row's values by name; `asdict` would copy them all, level by level."""
-    return {name: getattr(row, name) for name in _NAMES} | {"speakers": [asdict(one) for one in row.speakers]}
+    script = asdict(row.script) if row.script else None
+    speakers = [asdict(one) for one in row.speakers]
+    return {name: getattr(row, name) for name in _NAMES} | {"speakers": speakers, "script": script}
 
 
 def _row_of(text: str) -> Row:
     values: dict[str, Any] = json.loads(text)
     values["tags"] = tuple(values["tags"])
     values["speakers"] = tuple(Speaker(**one) for one in values["speakers"])
+    values["script"] = Script(**values["script"]) if values["script"] else None
     return Row(**values)
 
 

@@ -55,7 +55,7 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     del hints  # whatever earlier runs left is looked for
     store, media, row, job = context.store, context.media, payload.row, payload.row.job
     stamps = settled_stamps(
-        media, inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings)
+        media, inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings, job.script)
     )
     images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
     undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
