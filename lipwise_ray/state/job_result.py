@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, NonNegative, Sha256
 from lipwise_ray.state.speaking_record import SpeakingRecord
+from lipwise_ray.state.speech_record import SpokenBy
 from lipwise_ray.values import Json
 
 Verdict: TypeAlias = str
@@ -334,6 +335,7 @@ class DubResult(_Done):
         speech_by: The voice activity detector that told speech from pauses, or ``level``; absent where nobody asked.
         people_by: The embedder that told people apart, or ``place``; absent where faces are at boxes that were given.
         attempts: At the row, where there was more than one.
+        spoken_by: The engines and voices that spoke the row's texts, and their terms; absent where it had audio.
     """
 
     bytes_total: Count
@@ -355,6 +357,7 @@ class DubResult(_Done):
     people_by: Maybe[str] = None
     assemble_s: Maybe[NonNegative] = None
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
+    spoken_by: Maybe[tuple[SpokenBy, ...]] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ def _candidates(voice: str, language: str) -> list[str]:
 
 
 def _has_variant(name: str, data: str) -> bool:
-    """Tell whether the variant that a name asks for is there: espeak-ng itself takes the plain voice where it is not."""
+    """Tell whether the variant that a name asks for is there; espeak-ng takes the plain voice where it is not."""
     _, plus, variant = name.partition("+")
     return not plus or (variant.isalnum() and (Path(data) / "voices" / "!v" / variant).is_file())
 
@@ -47,9 +47,7 @@ def main(words: list[str]) -> int:
         *(ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int),
         *(ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p),
     )
-    rate_hz = int(
-        library.espeak_Initialize(_SYNCHRONOUS, 0, str(espeakng_loader.get_data_path()).encode(), _DONT_EXIT)
-    )
+    rate_hz = int(library.espeak_Initialize(_SYNCHRONOUS, 0, str(espeakng_loader.get_data_path()).encode(), _DONT_EXIT))
     if rate_hz <= 0:
         sys.stderr.write(f"espeak-ng did not start (error {rate_hz})\n")
         return _NO_LIBRARY

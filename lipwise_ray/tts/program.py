@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,6 +158,19 @@ def espeak_command() -> list[str]:
     return [sys.executable, "-P", str(program), "{voice}", "{language}"]
 
 
+def espeak_has(voice: str, language: str) -> bool:
+    """Tell whether espeak-ng has a voice, or one for a language.
+
+    Args:
+        voice: Name of the voice, or a variant as ``+f3``; empty for the language's own.
+        language: As the row states it; empty where nobody says.
+    """
+    said = {"{voice}": voice, "{language}": language}
+    words = [*(_filled(word, said) for word in espeak_command()), "--check"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603  # our own
+    return done.returncode != NO_VOICE
+
+
 def no_voice(name: str, detail: str = "") -> SettingsError:
     """Return the error of a voice that an engine does not have.
 
@@ -182,8 +196,6 @@ def _end_of(file: Path) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a program with all that it has started, and wait for it."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):  # all of them have ended
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # all of them have ended
-        pass
     process.wait()

@@ -34,8 +34,8 @@ class JobSpec:
 
     ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
     With a ``diarisation`` file all of them say the one audio, each in the turns that the file has of them. Before the
-    texts of a row are spoken, the ``script`` or the speakers have them; afterwards ``audio`` or the speakers name speech
-    in the state.
+    texts of a row are spoken, the ``script`` or the speakers have them; then ``audio`` or the speakers name speech in
+    the state.
 
     Attributes:
         row_id: The row's id.

@@ -83,7 +83,7 @@ def read_cues(path: Path) -> tuple[Cue, ...]:
 
 def _check(path: Path, cue: Cue, before: Cue | None) -> None:
     """Refuse a cue that cannot be said at its time."""
-    if not cue.text:
+    if not any(character.isalnum() for character in cue.text):
         raise _bad(path, cue.where, f"cue {cue.number} has no text", "Write what is said, or remove the cue")
     if len(cue.text) > MOST_CHARACTERS:
         raise _bad(path, cue.where, f"cue {cue.number} has {len(cue.text)} characters, more than {MOST_CHARACTERS}")
@@ -104,9 +104,9 @@ def _check(path: Path, cue: Cue, before: Cue | None) -> None:
 def _subtitles(path: Path, text: str) -> Iterator[Cue]:
     """Yield the cues of an SRT or WebVTT file."""
     number = 0
-    for start, lines in _blocks(text):
-        if start == 1 and _VTT_HEAD.fullmatch(lines[0]):
-            lines, start = lines[1:], start + 1
+    for first, block in _blocks(text):
+        head = int(first == 1 and _VTT_HEAD.fullmatch(block[0]) is not None)
+        start, lines = first + head, block[head:]
         if not lines or lines[0].split(maxsplit=1)[0] in _VTT_BLOCKS:
             continue
         # A line of its own above the times is the cue's number, or its name.
