@@ -363,6 +363,7 @@ class Settings(Section):
 
         Names and files of checkpoints are among them; in the ids of jobs their hashes stand instead.
         """
+        texts = {"tts": True}  # they count by the samples of their speech
         # A bound that nobody set decides nothing that the version of the pipeline does not.
         bound = {"min_face_px"} if self.restore.min_face_px == MIN_RESTORED_PX else set[str]()
         return self.model_dump(
@@ -376,7 +377,7 @@ class Settings(Section):
                 "gate": True,
                 "asr": True,
                 "diarise": True,
-                "tts": True,
+                **texts,
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces", *bound},

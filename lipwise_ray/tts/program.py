@@ -180,7 +180,7 @@ def no_voice(name: str, detail: str = "") -> SettingsError:
     """
     got = f"{name!r} is no voice that it has" if name else "neither a voice nor a language is named"
     do = "See the columns voice and language, and tts.voice"
-    return SettingsError("no_voice", "tts", got=f"{got} ({detail})" if detail else got, do=do)
+    return SettingsError("tts_voice", "tts", got=f"{got} ({detail})" if detail else got, do=do)
 
 
 def _filled(word: str, said: dict[str, str]) -> str:

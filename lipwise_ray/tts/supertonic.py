@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lipwise_ray.errors import AudioError, SetupError, WeightsError
+from lipwise_ray.errors import AudioError, SettingsError, WeightsError
 from lipwise_ray.nets.onnx_session import broken_networks, open_session
 from lipwise_ray.tts.program import no_voice
 from lipwise_ray.values import F32Array
@@ -32,18 +32,18 @@ class SupertonicEngine:
         threads: Threads that its networks may use; 0 for all cores.
 
     Raises:
-        SetupError: The package is not installed.
+        SettingsError: The package is not installed.
         WeightsError: A file is none of its networks.
     """
 
     def __init__(self, files: Mapping[str, Path], threads: int) -> None:
-        sessions = [open_session(files[f"onnx/{name}.onnx"], threads, "cpu") for name in _NETWORKS]
+        sessions = [open_session(files[f"onnx/{name}.onnx"], threads=threads, device="cpu") for name in _NETWORKS]
         try:
             from supertonic.config import AVAILABLE_LANGUAGES  # an extra
             from supertonic.core import Supertonic, UnicodeProcessor
         except ImportError as error:
             do = "Run `pip install 'lipwise-ray[supertonic]'`"
-            raise SetupError("no_tts", "tts.engine", got="supertonic is not installed", do=do) from error
+            raise SettingsError("no_tts", "tts.engine", got="supertonic is not installed", do=do) from error
         self._languages: frozenset[str] = frozenset(AVAILABLE_LANGUAGES)
         self._voices = {Path(place).stem: path for place, path in files.items() if place.startswith("voice_styles/")}
         settings, characters = files["onnx/tts.json"], files["onnx/unicode_indexer.json"]

@@ -49,7 +49,7 @@ class SpokenText:
 
 
 @dataclass(frozen=True, slots=True)
-class Speech:
+class MadeSpeech:
     """Speech in the state, and the time at which a row has it.
 
     Attributes:
@@ -84,7 +84,7 @@ def speak_id(job: JobSpec, checkpoints: Checkpoints) -> str:
     )
 
 
-def spoken_job(job: JobSpec, speeches: Sequence[Speech]) -> JobSpec:
+def spoken_job(job: JobSpec, speeches: Sequence[MadeSpeech]) -> JobSpec:
     """Return a job whose texts have been spoken: its audio, or that of its speakers, is in the state.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.speeches import Speech
+from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech
 from lipwise_ray.pipeline.dubbing.task_parts import (
     NO_ATTEMPTS,
     NO_REPAIRS,
@@ -45,7 +45,7 @@ class SpeakPayload(RowPayload):
 class SpeakResult(TaskResult):
     """Speech of a row's texts, in the order of the texts; the state has it."""
 
-    speeches: tuple[Speech, ...]
+    speeches: tuple[MadeSpeech, ...]
 
 
 @dataclass(frozen=True, slots=True)

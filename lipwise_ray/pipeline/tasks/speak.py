@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from lipwise_ray.pipeline.dubbing.speeches import Speech, Speeches, check_slots, texts_of
+from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech, Speeches, check_slots, texts_of
 from lipwise_ray.pipeline.flows.task_kinds import SPEAK, SpeakPayload, SpeakResult
 from lipwise_ray.pipeline.manifest.cues import read_cues
 from lipwise_ray.pipeline.tasks.context import TaskContext
@@ -49,7 +49,7 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
         check_slots(file, cues, [seconds for _, seconds in made])
     starts_s = [cue.start_s for cue in cues] or [0.0] * len(made)
     pairs = zip(made, starts_s, strict=True)
-    return SpeakResult(speeches=tuple(Speech(address, start_s) for (address, _), start_s in pairs))
+    return SpeakResult(speeches=tuple(MadeSpeech(address, start_s) for (address, _), start_s in pairs))
 
 
 def _engine(context: TaskContext, payload: SpeakPayload, hints: Hints, facts: EngineFacts) -> SpeechEngine:

@@ -15,7 +15,7 @@ import lipwise_ray
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.speeches import Speech
+from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech
 from lipwise_ray.pipeline.dubbing.task_parts import (
     Attempts,
     NumberedSpan,
@@ -130,7 +130,7 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
     (
         task_kinds.SPEAK,
         [SpeakPayload(RowPart(replace(SPEC, script=one), WEIGHTS, "cpu")) for one in SCRIPTS],
-        [SpeakResult(speeches=(Speech(f"state://speech/x/{'e' * 64}.wav", 1.5),))],
+        [SpeakResult(speeches=(MadeSpeech(f"state://speech/x/{'e' * 64}.wav", 1.5),))],
     ),
     (
         task_kinds.PROBE,
