@@ -57,6 +57,10 @@ class SupertonicEngine:
         from supertonic.loader import load_voice_style_from_json_file
         from supertonic.utils import chunk_text
 
+        is_known, unknown = self._model.text_processor.validate_text(text)
+        if not is_known:
+            got = f"has no sound for {', '.join(map(ascii, unknown))}"
+            raise AudioError("tts_failed", "supertonic", got=got, do="Write the text without them")
         path = self._voices.get(voice)
         if path is None:
             raise no_voice(voice, f"known: {', '.join(sorted(self._voices)) or 'none'}")
@@ -73,7 +77,7 @@ class SupertonicEngine:
                 for piece in chunk_text(text, longest):
                     wave, _ = self._model([piece], style, steps, speed, named)
                     pieces += [np.asarray(wave, np.float32).reshape(-1), pause]
-        except (ValueError, *broken_networks()) as error:  # characters that it does not know, a voice of another model
+        except (ValueError, *broken_networks()) as error:  # a voice of another model
             got = f"did not take {text[:60]!r}: {str(error).splitlines()[0]}"
             raise AudioError("tts_failed", f"supertonic, voice {voice}", got=got) from error
         return np.concatenate(pieces[:-1] or [pause]), rate_hz
