@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
 _BLOCK_SAMPLES = 1 << 16
+_MICROSECONDS = 1_000_000
 _FULL = (1 << 31) - 1
 _MOST_CHANNELS = 8  # that FLAC can hold
 
@@ -45,10 +46,15 @@ class AudioClip:
     end_s: float | None
 
     @property
+    def begin_s(self) -> Fraction:
+        """Time at which it begins, as it was written: a float's own fraction has too many digits for records."""
+        return Fraction(self.start_s).limit_denominator(_MICROSECONDS)
+
+    @property
     def stop_s(self) -> Fraction:
         """End of the clip in the mix."""
-        whole = Fraction(self.start_s) + self.sound.duration_s
-        return whole if self.end_s is None else min(whole, Fraction(self.end_s))
+        whole = self.begin_s + self.sound.duration_s
+        return whole if self.end_s is None else min(whole, Fraction(self.end_s).limit_denominator(_MICROSECONDS))
 
 
 def mix_info(clips: Sequence[AudioClip], path: Path, *, mono: bool = False) -> AudioInfo:
@@ -133,7 +139,7 @@ class _Voice:
         self._layout = into.layout
         self._mono = mono
         self._salvage = salvage
-        self._place = round_half_up(Fraction(clip.start_s) * into.rate_hz)
+        self._place = round_half_up(clip.begin_s * into.rate_hz)
         self._stop = round_half_up(clip.stop_s * into.rate_hz)
         self._pieces: Generator[Samples] | None = None
         self._rest: Samples | None = None

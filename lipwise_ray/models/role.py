@@ -33,6 +33,7 @@ class RowFacts:
         seeks_speaker: Whose lips move decides who is dubbed.
         has_portraits: A portrait does.
         has_reference: It is compared with another video.
+        has_text: Speech is made for it.
     """
 
     needs_detector: bool = False
@@ -40,6 +41,7 @@ class RowFacts:
     seeks_speaker: bool = False
     has_portraits: bool = False
     has_reference: bool = False
+    has_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ class ModelRole(Generic[Model_co]):
         evaluates: Rows that are evaluated may need it; it counts in the ids of their figures.
         figure: Figure that an evaluation does without where the checkpoint is not installed; empty where it cannot.
         number_format: None where that is no question.
+        is_preloaded: Render workers load its model before their first task; else whoever needs it does.
         runtime_networks: Those that other runtimes than torch compute too, on a CPU. In roles with a number format they
             decide the runtime of a job; in others they follow it.
     """
@@ -174,6 +177,7 @@ class ModelRole(Generic[Model_co]):
     figure: str = ""
     number_format: NumberFormat | None = None
     runtime_networks: tuple[str, ...] = ()
+    is_preloaded: bool = True
 
     def runtime(self, network: str, job_runtime: Runtime) -> Runtime:
         """Return the runtime of one of its networks, in a job of a runtime."""

@@ -15,7 +15,8 @@ from lipwise_ray.pipeline.dubbing.plan import chunk_frames
 from lipwise_ray.pipeline.dubbing.trim import used_frames
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.row_table import Row
-from lipwise_ray.pipeline.manifest.speakers import Speaker, detects, rules_of
+from lipwise_ray.pipeline.manifest.speakers import Speaker, detects, has_text, rules_of
+from lipwise_ray.runs.speech_check import speech_end_s
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.format import check_format
 from lipwise_ray.state.speeds import latest_speeds
@@ -98,7 +99,7 @@ class Estimate:
 
 
 def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> Estimate:
-    """Estimate a row; the sound's length is taken from its container, not decoded.
+    """Estimate a row; the sound's length is taken from its container, not decoded, and that of a text guessed.
 
     Args:
         row: The row.
@@ -115,8 +116,9 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
     info = probe_video(video, settings.limits, rate, choice)
     index = build_index(info, salvage=settings.source.salvage)
     is_still = info.is_still or len(index) == 1
-    said = [Speaker("", row.audio)] if row.audio else row.speakers
-    audio_s = max(_end_s(one, settings, media) for one in said)
+    said = [Speaker("", row.audio)] if row.audio else [one for one in row.speakers if one.audio]
+    ends_s = [_end_s(one, settings, media) for one in said]
+    audio_s = max([*ends_s, speech_end_s(row, media)] if has_text(row.script, row.speakers) else ends_s)
     rate = rate if is_still else index.mean_rate
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
     end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s

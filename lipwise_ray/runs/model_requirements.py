@@ -16,11 +16,12 @@ from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import NOTHING, Machines, ModelRole, RowFacts, Wanted
 from lipwise_ray.pipeline.analysis.transcription import check_recogniser
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row
-from lipwise_ray.pipeline.manifest.speakers import listens, needs_detector, portraits, rules_of
+from lipwise_ray.pipeline.manifest.speakers import has_text, listens, needs_detector, portraits, rules_of
 from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.table import ROLES
 from lipwise_ray.runs.settings_source import SettingsSource, further_attempts
+from lipwise_ray.runs.speech_check import check_speech
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import whole_path
 
@@ -113,7 +114,7 @@ class ModelRequirements:
 
         Raises:
             WeightsError: One is not installed, or damaged.
-            SettingsError: The row's language is to be recognised, and cannot be.
+            SettingsError: The row's language is to be recognised, or its texts are to be spoken, and cannot be.
         """
         if row.language == AUTO:
             _check_hearing(settings)
@@ -124,14 +125,15 @@ class ModelRequirements:
             tells_apart=is_searched,
             seeks_speaker=listens(rules),
             has_portraits=bool(portraits(rules)),
+            has_text=has_text(row.script, row.speakers),
         )
         key = id(settings), facts, bool(row.diarisation)
-        if key in self._found and self._found[key][0] is settings:
-            return self._found[key][1]
-        checkpoints = self._to_dub(settings, facts, has_diarisation=bool(row.diarisation))
-        self._found[key] = settings, checkpoints
-        if len(self._found) > _MOST_KNOWN:
-            self._found.popitem(last=False)
+        if key not in self._found or self._found[key][0] is not settings:
+            self._found[key] = settings, self._to_dub(settings, facts, has_diarisation=bool(row.diarisation))
+            if len(self._found) > _MOST_KNOWN:
+                self._found.popitem(last=False)
+        checkpoints = self._found[key][1]
+        check_speech(row, settings, checkpoints)
         return checkpoints
 
     def _to_dub(self, settings: Settings, facts: RowFacts, *, has_diarisation: bool) -> Checkpoints:

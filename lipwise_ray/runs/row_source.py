@@ -12,7 +12,6 @@ from lipwise_ray.pipeline.dubbing.row_digest import RowDigests
 from lipwise_ray.pipeline.dubbing.task_parts import RowPart
 from lipwise_ray.pipeline.flows.known_rows import KnownRows, RecheckedRow
 from lipwise_ray.pipeline.flows.task_kinds import KnownRow
-from lipwise_ray.pipeline.inputs.stamps import inputs_of
 from lipwise_ray.pipeline.manifest.row_table import Row, Waiting
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
@@ -105,7 +104,7 @@ class RowSource:
         if part is None or done is None:
             return None
         job, seen = part.job, done.result.seen
-        addresses = inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.beside, job.settings)
+        addresses = job.inputs
         may_read_the_same = job.settings.paths == self.source.for_run().paths
         if seen is None or len(addresses) != len(done.inputs) or not may_read_the_same:
             return None

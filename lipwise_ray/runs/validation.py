@@ -23,6 +23,7 @@ from lipwise_ray.pipeline.manifest.row_table import Row, line_of
 from lipwise_ray.pipeline.manifest.speakers import portraits, rules_of
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
+from lipwise_ray.runs.speech_check import cue_problems
 from lipwise_ray.runs.work import Dubbing, RunFacts
 from lipwise_ray.settings.model import LimitsSettings, Settings
 from lipwise_ray.storage.stream_choice import StreamChoice, split_choice
@@ -104,6 +105,8 @@ class Validation:
             problem = self._known(kind, address, told, source.still_rate, is_whole=not source.salvage)
             if problem is not None:
                 yield problem
+        if row.script and row.script.file:
+            yield from cue_problems(row, settings, self._requirements.of(settings, row), self._media)
 
     def _problem_of(self, kind: str, address: str, limits: str, rate: str, *, is_whole: bool) -> LipwiseError | None:
         """Return the error of an input, whose packets are read where it is on this machine."""

@@ -248,4 +248,5 @@ def _spec(row: Row, settings: Settings, output: str) -> JobSpec:
         speakers=row.speakers,
         diarisation=row.diarisation,
         beside=row.beside,
+        script=row.script,
     )

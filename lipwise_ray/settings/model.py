@@ -219,6 +219,27 @@ class AsrSettings(Section):
     """Folder of a Whisper model for faster-whisper: rows whose `language` is ``auto`` need it, `inspect` uses it."""
 
 
+class TtsSettings(Section):
+    """Speech made of the texts of rows, in place of their audio."""
+
+    engine: Literal["auto", "supertonic", "espeak", "command"] = "auto"
+    """``auto`` is supertonic where it is installed (the extra `supertonic` and its networks), else espeak (the extra
+    `espeak`, GPL-3); ``command`` runs a program of yours."""
+    command: tuple[str, ...] = ()
+    """The program and its arguments, for ``command``: it reads a text from standard input and writes a WAV file to
+    standard output, or to the file whose name takes the place of ``{output}``; ``{voice}`` and ``{language}`` are the
+    row's. No shell sees it. Equal texts are spoken once: change a word of it when the program speaks otherwise."""
+    voices: tuple[str, ...] = ()
+    """Names of the voices that the program has, for `validate`; none for any."""
+    voice: str = ""
+    """Voice of rows that name none: of supertonic F1 to F5 and M1 to M5, of espeak a name (``es``, ``en-us+f3``) or a
+    variant of the row's language (``+f3``). Empty for the engine's usual one."""
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """Bound on the time that espeak or the program takes for a text."""
+    model: str | None = None
+    """Folder with supertonic's files as they are published, in place of the registry's."""
+
+
 class DiariseSettings(Section):
     """Telling who speaks when, for `lipwise-ray diarise`; needs the extra `diarise`."""
 
@@ -325,6 +346,7 @@ class Settings(Section):
     gate: GateSettings = GateSettings()
     asr: AsrSettings = AsrSettings()
     diarise: DiariseSettings = DiariseSettings()
+    tts: TtsSettings = TtsSettings()
     encode: EncodeSettings = EncodeSettings()
     chunk: ChunkSettings = ChunkSettings()
     engine: EngineSettings = EngineSettings()
@@ -344,6 +366,7 @@ class Settings(Section):
 
         Names and files of checkpoints are among them; in the ids of jobs their hashes stand instead.
         """
+        texts = {"tts": True}  # they count by the samples of their speech
         # A bound that nobody set decides nothing that the version of the pipeline does not.
         bound = {"min_face_px"} if self.restore.min_face_px == MIN_RESTORED_PX else set[str]()
         return self.model_dump(
@@ -358,6 +381,7 @@ class Settings(Section):
                 "asr": True,
                 "diarise": True,
                 "encode": {"tracks"},  # what it makes of a row counts by itself
+                **texts,
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces", *bound},

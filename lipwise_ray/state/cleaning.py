@@ -26,7 +26,7 @@ _AT_A_TIME = 64
 _LEAST_LEASE_S = 24 * 3600.0
 """So long, at least, a driver that was asleep finds that its lease was taken from it."""
 
-Kind = Literal["scans", "sounds", "jobs", "unfinished jobs", "runs", "nights", "speeds", "shards"]
+Kind = Literal["scans", "sounds", "speech", "jobs", "unfinished jobs", "runs", "nights", "speeds", "shards"]
 
 
 @dataclass(slots=True)
@@ -34,9 +34,9 @@ class Removed:
     """Records of a kind that were removed, or would be.
 
     Attributes:
-        kind: Scans of videos, sounds, what led to finished or unfinished jobs, records of runs, of nights, speeds, and
-            leases of shards.
-        folders: Number of videos, sounds, jobs, runs, nights or shards.
+        kind: Scans of videos, sounds, speech of texts, what led to finished or unfinished jobs, records of runs, of
+            nights, speeds, and leases of shards.
+        folders: Number of videos, sounds, texts, jobs, runs, nights or shards.
         objects: Number of records and files.
         bytes_total: Their size.
     """
@@ -98,6 +98,7 @@ def clean(
     rules: list[tuple[Kind, str, Callable[[str, list[Listed]], list[Listed]]]] = [
         ("scans", layout.SCANS, whole),
         ("sounds", layout.SOUNDS, whole),
+        ("speech", layout.SPEECH, whole),
         ("jobs", layout.JOBS, of_ended),
         *([("unfinished jobs", layout.JOBS, of_unfinished)] if unfinished else []),
         ("runs", layout.RUNS, whole),

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, NonNegative, Sha256
 from lipwise_ray.state.speaking_record import SpeakingRecord
+from lipwise_ray.state.speech_record import SpokenBy
 from lipwise_ray.values import Json
 
 Verdict: TypeAlias = str
@@ -335,6 +336,7 @@ class DubResult(_Done):
         people_by: The embedder that told people apart, or ``place``; absent where faces are at boxes that were given.
         attempts: At the row, where there was more than one.
         further_languages: Those of further soundtracks, in order; absent where there are none.
+        spoken_by: The engines and voices that spoke the row's texts, and their terms; absent where it had audio.
     """
 
     bytes_total: Count
@@ -357,6 +359,7 @@ class DubResult(_Done):
     assemble_s: Maybe[NonNegative] = None
     attempts: Maybe[tuple[AttemptRecord, ...]] = None
     further_languages: Maybe[tuple[str, ...]] = None
+    spoken_by: Maybe[tuple[SpokenBy, ...]] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 Ids are hashes: `video_id`, `audio_id` and `image_id` of a file's contents, `judge_id` of the sync scorer's checkpoint,
 the others of everything that decides a result: `detector_id` of detections, `voices_id` of active speaker scores,
-`looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts. Numbers of chunks begin at 0.
+`looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts, `speech_id` of speech that is
+made of a text. Numbers of chunks begin at 0.
 Records of a damaged file that is read past its damage, with `salvage`, have keys of their own.
 """
 
@@ -17,6 +18,7 @@ DRIVER = "driver"
 QUARANTINE = "quarantine"
 CONTROL = "control"
 SCANS, SOUNDS, JOBS, RUNS = "scans", "sounds", "jobs", "runs"
+SPEECH = "speech"
 SPEEDS = "speeds"
 """Folder of the speeds of runs, a small record each."""
 
@@ -33,7 +35,7 @@ NIGHT_LOCK = "night-lock"
 
 
 _FIXED = re.compile(
-    rf"({SCANS}|{SOUNDS})/.+|{JOBS}/[^/]+/(plan\.json|plan\.npz|(segments|sound|mix|scores|measures)/.+)"
+    rf"({SCANS}|{SOUNDS})/.+|{SPEECH}/[^/]+/[0-9a-f]{{64}}\.wav|{JOBS}/[^/]+/(plan\.json|plan\.npz|(segments|sound|mix|scores|measures)/.+)"
 )
 
 
@@ -135,6 +137,16 @@ def cepstra(audio_id: str, *, salvage: bool) -> str:
 def speech(audio_id: str, detector_id: str, *, salvage: bool) -> str:
     """Return the key of when a sound holds speech; it is created whole."""
     return f"{SOUNDS}/{audio_id}/speech-{detector_id}{'-salvage' if salvage else ''}.npz"
+
+
+def speech_record(speech_id: str) -> str:
+    """Return the key of the record of speech that was made of a text; it is written last."""
+    return f"{SPEECH}/{speech_id}/speech.json"
+
+
+def speech_file(speech_id: str, sha256: str) -> str:
+    """Return the key of speech that was made of a text, which is named after its bytes."""
+    return f"{SPEECH}/{speech_id}/{sha256}.wav"
 
 
 def transcript(audio_id: str, recogniser_id: str, *, salvage: bool) -> str:

@@ -19,7 +19,11 @@ KEYS: dict[str, Any] = json.loads((GOLDEN / "keys.json").read_text())
 ADDED = {"runs/MOMENT/done.jsonl"}
 """Kinds of records that states did not have when the golden one was made."""
 
-LATER = {"settings.encode.tracks", "settings.engine.hardware_frames", "settings.engine.verify_segments"}
+_TTS = ("command", "engine", "model", "timeout_s", "voice", "voices")
+LATER = {
+    *("settings.encode.tracks", "settings.engine.hardware_frames", "settings.engine.verify_segments"),
+    *("settings.tts", *(f"settings.tts.{name}" for name in _TTS)),
+}
 """Names in records that these did not have when the golden one was made."""
 
 GONE = {"payload.scratch"}

@@ -65,7 +65,7 @@ class Bench:
         scratch.mkdir(exist_ok=True)
         models = Models("cpu", 1, lambda one: one.path)
         self.ticks = 0
-        media = media_of(settings, cache_of(settings.paths))
+        media = media_of(settings, cache_of(settings.paths), store=self.store)
         planner = Planner(self.store, scratch)
         self.context = TaskContext(
             self.store, scratch, media, models, planner, ThreadBudget.of(1), self._tick, lambda: None

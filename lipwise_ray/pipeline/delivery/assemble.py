@@ -30,6 +30,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
     occluded,
     people_by,
     provenance,
+    speakers_of_texts,
     speech_by,
     unfollowed,
 )
@@ -187,6 +188,7 @@ def publish(
         pipeline=PIPELINE_VERSION,
         assemble_s=round(time.perf_counter() - begin, 3),
         attempts=history.attempts or None,
+        spoken_by=speakers_of_texts(job),
     )
     keep = job.spec.settings.engine.keep_segments
     record_published(job.store, result, record_of(result), history.first_id, keep=keep)

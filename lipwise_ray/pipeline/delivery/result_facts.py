@@ -15,7 +15,9 @@ from lipwise_ray.pipeline.dubbing.capabilities import RUNTIME
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.render_chunk import has_occlusion
+from lipwise_ray.pipeline.dubbing.speeches import spoken_by
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, Probed
+from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.speakers import rules_of
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.landmarks import LANDMARKS
@@ -26,6 +28,7 @@ from lipwise_ray.roles.vad import VAD
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.face_records import OcclusionMeans
 from lipwise_ray.state.markers import ChunkMarker
+from lipwise_ray.state.speech_record import SpokenBy
 from lipwise_ray.version import __version__
 
 _UNFOLLOWED = (
@@ -59,6 +62,13 @@ def speech_by(job: JobContext, payload: JobPayload) -> str | None:
     if job.spec.settings.lipsync.silence == "off":
         return None
     return detector.name if detector else BY_LEVEL
+
+
+def speakers_of_texts(job: JobContext) -> tuple[SpokenBy, ...] | None:
+    """Return the engines and voices that spoke the row's texts, None where it had audio."""
+    named = [job.spec.audio, *(one.audio for one in job.spec.speakers)]
+    keys = [key for address in named if address and (key := made_key(address))]
+    return spoken_by(job.store, keys) or None
 
 
 def people_by(job: JobSpec, weights: Checkpoints, probed: Probed) -> str | None:

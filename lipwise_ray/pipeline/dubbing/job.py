@@ -8,7 +8,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Seconds, Speaker
+from lipwise_ray.pipeline.inputs.made import made_key
+from lipwise_ray.pipeline.manifest.speakers import (
+    FurtherSound,
+    Script,
+    Seconds,
+    Speaker,
+    portraits,
+    rules_of,
+)
 from lipwise_ray.settings.model import FacesSettings, Settings
 from lipwise_ray.state.shapes import STRICT, Maybe
 
@@ -34,7 +42,9 @@ class JobSpec:
     """Specification of a row's job, all defaults filled in.
 
     ``audio`` is None where the speakers' sounds are mixed; without speakers one rule of the settings chooses the faces.
-    With a ``diarisation`` file all of them say the one audio, each in the turns that the file has of them.
+    With a ``diarisation`` file all of them say the one audio, each in the turns that the file has of them. Before the
+    texts of a row are spoken, the ``script`` or the speakers have them; then ``audio`` or the speakers name speech in
+    the state.
 
     Attributes:
         row_id: The row's id.
@@ -51,6 +61,7 @@ class JobSpec:
         speakers: Faces and what each says; none where one rule of the settings chooses the faces.
         diarisation: Address of a file with the turns of the speakers.
         beside: Further soundtracks of its file.
+        script: Text in place of audio.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -69,6 +80,15 @@ class JobSpec:
     speakers: tuple[Speaker, ...] = ()
     diarisation: Maybe[str] = None
     beside: Annotated[tuple[FurtherSound, ...], Field(exclude_if=not_)] = ()
+    script: Maybe[Script] = None
+
+    @property
+    def inputs(self) -> list[str]:
+        """Addresses of all that the row reads, always in the same order; speech that was made for it is left out."""
+        files = [self.video, self.audio, self.tracks, self.diarisation, self.script and self.script.file]
+        sounds = [one.audio for one in (*self.speakers, *self.beside)]
+        found = (*files, *sounds, *portraits(rules_of(self.speakers, self.settings)))
+        return [address for address in found if address and not made_key(address)]
 
     @property
     def faces(self) -> FacesSettings:

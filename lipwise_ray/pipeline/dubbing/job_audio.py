@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.errors import MediaError, StorageError
@@ -147,7 +146,7 @@ class Sounds:
 
     def _lines(self, rule: SelectionRule, pairs: list[tuple[Speaker, Identity]]) -> Dialogue:
         clips = [self._clip(*pair) for pair in pairs]
-        times = tuple(sorted((Fraction(clip.start_s), clip.stop_s) for clip in clips))
+        times = tuple(sorted((clip.begin_s, clip.stop_s) for clip in clips))
         check_alone(pairs[0][0].faces, times)
         (first, told), alone = pairs[0], len(pairs) == 1
         if alone and first.start_s == 0 and first.end_s is None:

@@ -9,7 +9,8 @@ from lipwise_ray.media.encode import ENCODER_REFUSED
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, RenderedSegment, Repairs
-from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, RowTasks
+from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, chunk_of
+from lipwise_ray.pipeline.flows.spoken_rows import SpokenRowTasks
 from lipwise_ray.pipeline.flows.task_kinds import (
     ASSEMBLE,
     BESIDE_RENDERING,
@@ -45,6 +46,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     SettlePayload,
     SoundPayload,
     SoundResult,
+    SpeakResult,
     ToDo,
     TranscribeResult,
     WeighPayload,
@@ -61,7 +63,7 @@ from lipwise_ray.values import Span
 
 
 @dataclass(slots=True)
-class RowFlow(RowTasks[DubResult]):
+class RowFlow(SpokenRowTasks[DubResult]):
     """Drives a row from probe to published file.
 
     Attributes:
@@ -92,7 +94,7 @@ class RowFlow(RowTasks[DubResult]):
 
     def start(self) -> list[Task]:
         """Return the row's first task."""
-        return [self._probe("")]
+        return self._speech() or [self._probe("")]
 
     def _probe(self, again: str) -> Task:
         self._enter("probing")
@@ -117,7 +119,7 @@ class RowFlow(RowTasks[DubResult]):
         """Take a finished task and return the tasks that can follow."""
         self._take(task, result)
         match result:
-            case ProbeResult():
+            case SpeakResult() | ProbeResult():
                 return self._after_probe(result)
             case CheckResult():
                 return self._begin()
@@ -165,9 +167,12 @@ class RowFlow(RowTasks[DubResult]):
             return
         self.tally.chunks_rendered += 1
         self.tally.frames_rendered += task.frames
-        self._rendered[_chunk_of(task)] = result.segment
+        self._rendered[chunk_of(task)] = result.segment
 
-    def _after_probe(self, result: ProbeResult) -> list[Task]:
+    def _after_probe(self, result: SpeakResult | ProbeResult) -> list[Task]:
+        if isinstance(result, SpeakResult):
+            self._take_speech(result)
+            return [self._probe("")]
         self.job_id, self.inputs = result.job_id, result.inputs
         if result.published is not None:
             self.tally.chunks = self.tally.chunks_reused = result.published.chunks
@@ -365,7 +370,7 @@ class RowFlow(RowTasks[DubResult]):
         self._take(task)
         if task.kind is not SCORE:
             return self._after_stage()
-        self._unscored.add(_chunk_of(task))
+        self._unscored.add(chunk_of(task))
         return self._after_score(())
 
     def _original(self, task: Task) -> Task | None:
@@ -393,8 +398,3 @@ class RowFlow(RowTasks[DubResult]):
         self.base, self._to_do, self._open = replace(self.base, choices=rest), None, set()
         self._tried += 1
         return [self._probe(f"/way{self._tried}")]
-
-
-def _chunk_of(task: Task) -> int:
-    assert isinstance(task.payload, RenderPayload | ScorePayload)  # others are not counted by chunks
-    return task.payload.chunk

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, RowPart
+from lipwise_ray.pipeline.flows.task_kinds import RenderPayload, ScorePayload
 from lipwise_ray.scheduler.flow import Progress
 from lipwise_ray.scheduler.task import Failure, Hints, P, Task, TaskKind, TaskResult, rank
 from lipwise_ray.settings.model import GateSettings
@@ -14,7 +15,9 @@ from lipwise_ray.state.job_result import RowFailure
 from lipwise_ray.state.row_outcome import Tally
 
 MOST_REPAIRS = 3
-RowStage = Literal["probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"]
+RowStage = Literal[
+    "speaking", "probing", "scanning", "comparing", "planning", "rendering", "scoring", "assembling", "done"
+]
 """Stage that a row is at, as people are shown it."""
 
 Result = TypeVar("Result")
@@ -141,3 +144,9 @@ class RowTasks(Generic[Result]):
         self._enter("done")
         self.progress.done = self.progress.todo
         self.result = result
+
+
+def chunk_of(task: Task) -> int:
+    """Return the number of the chunk that a task renders or scores."""
+    assert isinstance(task.payload, RenderPayload | ScorePayload)  # others are not counted by chunks
+    return task.payload.chunk

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech
 from lipwise_ray.pipeline.dubbing.task_parts import (
     NO_ATTEMPTS,
     NO_REPAIRS,
@@ -33,6 +34,18 @@ from lipwise_ray.state.shapes import Count, Id, Maybe
 from lipwise_ray.values import Span
 
 _AudioKey = Annotated[str, Field(pattern=r"^(jobs/[A-Za-z0-9_-]+/sound/[a-z]+/[0-9a-f]{64}\.[a-z0-9]+)?$")]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakPayload(RowPayload):
+    """Row whose texts are to be spoken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakResult(TaskResult):
+    """Speech of a row's texts, in the order of the texts; the state has it."""
+
+    speeches: tuple[MadeSpeech, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +360,7 @@ class ConcludeResult(TaskResult):
 
 
 # One row a kind: name, lane, order, payload, result, and what else holds for it.
+SPEAK = TaskKind("speak", "cpu", 8, SpeakPayload, SpeakResult)
 PROBE = TaskKind("probe", "cpu", 7, ProbePayload, ProbeResult)
 RECHECK = TaskKind("recheck", "cpu", 7, RecheckPayload, RecheckResult)
 CHECK = TaskKind("check", "gpu", 7, CheckPayload, CheckResult)

@@ -10,8 +10,10 @@ from typing import Protocol
 
 from lipwise_ray.errors import LipwiseError, MediaError
 from lipwise_ray.media.image_sequence import USUAL_RATE, is_series, series_files
+from lipwise_ray.pipeline.inputs.made import MadeFiles, made_key
 from lipwise_ray.settings.model import PathsSettings, Settings
 from lipwise_ray.state.ids import record_id
+from lipwise_ray.state.store import Store
 from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown, unsigned
 from lipwise_ray.storage.cache import Cache
 from lipwise_ray.storage.digest import content_id
@@ -46,6 +48,7 @@ class Media:
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
         series_rate: Frames a second of an image sequence.
+        store: The state, where files are that earlier tasks made; None without.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Media:
         cache: Cache,
         on_block: Callable[[], None] = lambda: None,
         series_rate: Fraction = USUAL_RATE,
+        store: Store | None = None,
     ) -> None:
+        self._made = MadeFiles(store)
         self._series_rate = series_rate
         self._on_block = on_block
         self._policy = policy
@@ -75,6 +80,8 @@ class Media:
             InputError: It may not be read, is not there, or is too long.
             StorageError: The store refused.
         """
+        if made := made_key(address):
+            return self._made.identity(made)
         file, choice = split_choice(address)
         return self._file_identity(file) + (choice.mark if choice else "")
 
@@ -166,6 +173,8 @@ class Media:
             InputError: It may not be read, or is not what it was when the job began.
             StorageError: The store refused, or the disk is full.
         """
+        if made := made_key(address):
+            return self._made.local(made)
         address, choice = split_choice(address)
         self._policy.check(address)
         if is_local(address):
@@ -222,16 +231,19 @@ def _copy_name(address: str, identity: str) -> str:
     return f"{identity}-{file_name(address).encode()[-_MOST_NAME_BYTES:].decode(errors='ignore')}"
 
 
-def media_of(settings: Settings, cache: Cache, on_block: Callable[[], None] = lambda: None) -> Media:
+def media_of(
+    settings: Settings, cache: Cache, on_block: Callable[[], None] = lambda: None, store: Store | None = None
+) -> Media:
     """Return the inputs that a run's settings allow.
 
     Args:
         settings: The run's.
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
+        store: The state; None without.
     """
     rate = Fraction(settings.source.still_rate)
-    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block, rate)
+    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block, rate, store)
 
 
 def cache_of(paths: PathsSettings) -> Cache:

@@ -9,37 +9,11 @@ from pathlib import Path
 
 from lipwise_ray.media.image_sequence import is_series
 from lipwise_ray.pipeline.inputs.resolver import Media
-from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker, portraits, rules_of
-from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local
 from lipwise_ray.storage.stream_choice import file_of
 
 _YOUNG_NS = 2_000_000_000
 """Two changes so close to each other may leave a file of the same size with the same times: disks count coarsely."""
-
-
-def inputs_of(
-    video: str,
-    audio: str | None,
-    tracks: str | None,
-    diarisation: str | None,
-    speakers: Sequence[Speaker],
-    beside: Sequence[FurtherSound],
-    settings: Settings,
-) -> list[str]:
-    """Return the addresses of all that a row reads, always in the same order.
-
-    Args:
-        video: Its video.
-        audio: Its audio; None where those of its speakers are mixed.
-        tracks: Its own face tracks; None where it brings none.
-        diarisation: Its file with the turns of speakers; None where it brings none.
-        speakers: Its speakers.
-        beside: Further soundtracks of its file.
-        settings: Its settings, whose rule of faces may name a portrait.
-    """
-    named = [video, audio, tracks, diarisation, *(one.audio for one in (*speakers, *beside))]
-    return [address for address in (*named, *portraits(rules_of(speakers, settings))) if address]
 
 
 def stamp(media: Media, address: str) -> str:

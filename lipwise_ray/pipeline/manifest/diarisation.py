@@ -233,16 +233,16 @@ def _cues(path: Path, text: str) -> Iterator[tuple[str, tuple[float, float], lis
     while number < len(lines):
         line, where = lines[number].strip(), f"line {number + 1}"
         number += 1
-        cue = _CUE.match(line)
-        if "-->" in line and cue is None:
+        times = cue_times(line)
+        if "-->" in line and times is None:
             raise _bad(path, where, f"{line[:60]!r} are no times", "Write 00:00:01,000 --> 00:00:02,500")
-        if cue is None:
+        if times is None:
             continue
         said: list[_Line] = []
         while lines[number].strip():
             said.append(_line(lines[number].strip(), is_first=not said))
             number += 1
-        yield where, (_clock(*cue.groups()[:4]), _clock(*cue.groups()[4:])), said
+        yield where, times, said
 
 
 def _names_of(cues: list[list[_Line]]) -> set[str]:
@@ -272,6 +272,12 @@ def _speakers(lines: list[_Line], known: set[str]) -> tuple[list[str], bool]:
     if not is_speech and len(names) == 1 and any(line.bracketed for line in lines):
         return [], False
     return list(dict.fromkeys(names)), is_speech
+
+
+def cue_times(line: str) -> tuple[float, float] | None:
+    """Return the start and end, in seconds, that a line of an SRT or WebVTT file states; None where it states none."""
+    cue = _CUE.match(line)
+    return (_clock(*cue.groups()[:4]), _clock(*cue.groups()[4:])) if cue else None
 
 
 def _clock(hours: str | None, minutes: str, seconds: str, part: str) -> float:

@@ -17,6 +17,7 @@ from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
 from lipwise_ray.pipeline.manifest.languages import RowsByLanguage, TracksOf
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting, line_of
 from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
+from lipwise_ray.pipeline.manifest.script import read_script, read_text, read_voice
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
@@ -37,8 +38,11 @@ DUBBED = Columns(
         "tags",
         "tracks",
         "speakers",
+        "text",
+        "voice",
     ),
     instead={"audio": "speakers"},
+    or_instead={"audio": "text"},
 )
 """Columns of rows that are to be dubbed."""
 
@@ -247,13 +251,15 @@ class _DubRows:
     def _row(self, values: RawRow, text: dict[str, str], output: str) -> Row:
         turns = str(values["speakers"]).strip() if isinstance(values["speakers"], str) else ""
         for name in DUBBED.required:
-            if not text.get(name) and (name != "audio" or turns or not values["speakers"]):
+            instead = name == "audio" and (text.get("text") or (values["speakers"] and not turns))
+            if not text.get(name) and not instead:
                 self._cells.wrong(name, "empty, but every row needs it")
         audio = self._cells.file("audio", text.get("audio", ""))
         if turns:
             speakers = read_cast(self._cells, text.get("faces", ""), audio)
         else:
             speakers = self._speakers(values["speakers"], text.get("faces", ""))
+        script = read_script(self._cells, text, speakers)
         overrides: dict[str, dict[str, Any]] = {}
         self._cells.choice(text, "length", _LENGTHS, overrides)
         self._cells.choice(text, "extend", _EXTENDS, overrides)
@@ -283,6 +289,7 @@ class _DubRows:
             tracks=tracks,
             speakers=speakers,
             diarisation=diarisation_of(self._cells, turns) if turns else None,
+            script=script,
             overrides=overrides,
         )
 
@@ -355,9 +362,11 @@ class _DubRows:
         cells = cast("dict[str, object]", value) if isinstance(value, dict) else {}
         cells = {name: one for name, one in cells.items() if one is not None}  # Parquet has every field in every row
         problem = ""
-        if not {"faces", "audio"} <= cells.keys():
+        if not {"faces"} <= cells.keys() or not {"audio", "text"} & cells.keys():
             problem = "faces or audio is missing"
-        elif unknown := cells.keys() - {"faces", "audio", "start", "end"}:
+        elif {"audio", "text"} <= cells.keys() or {"audio", "voice"} <= cells.keys():
+            problem = "audio beside a text or voice"
+        elif unknown := cells.keys() - {"faces", "audio", "start", "end", "text", "voice"}:
             problem = f"unknown key {min(unknown)!a}"
         elif not all(isinstance(one, str | int | float) and is_text(one) for one in cells.values()):
             problem = "a value that is not one text or number"
@@ -369,10 +378,12 @@ class _DubRows:
         end_s = self._cells.seconds("speakers", text.get("end", ""))
         if end_s is not None and end_s <= start_s:
             self._cells.wrong("speakers", f"the end, {end_s:g} s, is not after the start, {start_s:g} s")
-        if not text["audio"]:
+        if text.get("audio") == "":
             self._cells.wrong("speakers", "audio is empty")
-        audio = self._cells.file("speakers", text["audio"])
-        return Speaker(self._cells.rule("speakers", text["faces"]), audio, start_s, end_s)
+        audio = self._cells.file("speakers", text.get("audio", ""))
+        said = read_text(self._cells, "speakers", text["text"]) if "text" in text else ""
+        voice = read_voice(self._cells, "speakers", text.get("voice", ""))
+        return Speaker(self._cells.rule("speakers", text["faces"]), audio, start_s, end_s, "", said, voice)
 
     def _pads(self, value: object, into: dict[str, dict[str, Any]]) -> None:
         if value is None or value == "":

@@ -24,12 +24,14 @@ class Columns:
         required: Every file has these columns.
         optional: Others that are known.
         instead: Columns by a required one whose place they take.
+        or_instead: Further such columns.
         keeps_extra: True where rows may have any others, which are kept and mean nothing.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
     instead: Mapping[str, str] = field(default_factory=dict[str, str])
+    or_instead: Mapping[str, str] = field(default_factory=dict[str, str])
     keeps_extra: bool = False
 
     @property
@@ -59,7 +61,8 @@ def _check_columns(path: Path, names: Iterable[str], columns: Columns) -> None:
         if name not in columns.all and not columns.keeps_extra:
             near = difflib.get_close_matches(name, columns.all, n=1)
             problems.append(f'unknown column "{name}"' + (f' - did you mean "{near[0]}"?' if near else ""))
-    needed = [name for name in columns.required if columns.instead.get(name) not in names]
+    others = columns.instead, columns.or_instead
+    needed = [name for name in columns.required if not any(other.get(name) in names for other in others)]
     problems += [f'column "{name}" is missing' for name in needed if name not in names]
     problems += [f'column "{name}" stands there twice' for name, count in sorted(Counter(names).items()) if count > 1]
     if problems:

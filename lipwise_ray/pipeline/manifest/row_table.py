@@ -11,7 +11,7 @@ from typing import Any
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import parse_selection_rule
-from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker, portraits
+from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Speaker, portraits
 from lipwise_ray.storage.stream_choice import file_of
 
 AUTO = "auto"
@@ -58,10 +58,11 @@ class Row:
 
     ``line`` is where the row stands in the file, ``further`` its number among the rows of that line. ``video``,
     ``audio``, ``tracks``, ``reference`` and what `speakers` name are absolute paths or addresses of objects; ``audio``
-    is None where the speakers' sounds are to be mixed. ``diarisation`` is a file with the turns of the speakers in that
-    audio, ``beside`` are further soundtracks of the output, which is relative to the output root. ``overrides`` holds
-    settings that the row's columns replace. A row that is evaluated has no output; it may have a reference, and its
-    audio is None where the video's own counts. ``extra`` are columns that mean nothing here.
+    is None where the speakers' sounds are to be mixed, or ``script`` has text for it. ``diarisation`` is a file with
+    the turns of the speakers in that audio, ``beside`` are further soundtracks of the output, which is relative to the
+    output root. ``overrides`` holds settings that the row's columns replace. A row that is evaluated has no output; it
+    may have a reference, and its audio is None where the video's own counts. ``extra`` are columns that mean nothing
+    here.
     """
 
     line: int
@@ -78,6 +79,7 @@ class Row:
     tracks: str | None = None
     speakers: tuple[Speaker, ...] = ()
     diarisation: str | None = None
+    script: Script | None = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
     extra: dict[str, str] = field(default_factory=dict[str, str])
@@ -106,6 +108,7 @@ class Row:
             self.tracks,
             self.reference,
             self.diarisation,
+            self.script and self.script.file,
             *(one.audio for one in (*self.speakers, *self.beside)),
             *portraits(rules),
         ]
@@ -244,8 +247,9 @@ class RowTable:
 
 def _values_of(row: Row) -> dict[str, Any]:
     """Return a row's values by name; `asdict` would copy them all, level by level."""
+    values = {name: getattr(row, name) for name in _NAMES} | {"script": asdict(row.script) if row.script else None}
     nested = {"speakers": row.speakers, "beside": row.beside}
-    return {name: getattr(row, name) for name in _NAMES} | {name: [*map(asdict, of)] for name, of in nested.items()}
+    return values | {name: [*map(asdict, of)] for name, of in nested.items()}
 
 
 def _row_of(text: str) -> Row:
@@ -253,6 +257,7 @@ def _row_of(text: str) -> Row:
     values["tags"] = tuple(values["tags"])
     values["speakers"] = tuple(Speaker(**one) for one in values["speakers"])
     values["beside"] = tuple(FurtherSound(**one) for one in values["beside"])
+    values["script"] = Script(**values["script"]) if values["script"] else None
     return Row(**values)
 
 

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from lipwise_ray.faces.select import BOX, LIKE, SPEAKING, SelectionRule, parse_selection_rule
 from lipwise_ray.settings.model import Settings
-from lipwise_ray.state.shapes import STRICT
+from lipwise_ray.state.shapes import STRICT, Maybe
 
 NOBODY = "none"
 """The face, in a cast, of somebody who is not seen."""
@@ -30,6 +30,8 @@ class Speaker:
         end_s: Second at which it is cut there; None for its own end.
         name: Name whose turns in a diarisation file it says, where the row has one: the audio is that of all of them
             then. Empty for everybody in it. Somebody who is not seen has no ``faces``.
+        text: Words that are to be spoken first; the audio is empty until they are.
+        voice: Name of the voice that speaks them; empty for the row's.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -39,6 +41,35 @@ class Speaker:
     start_s: Seconds = 0.0
     end_s: Seconds | None = None
     name: Annotated[str, Field(exclude_if=not_)] = ""
+    text: Annotated[str, Field(exclude_if=not_)] = ""
+    voice: Annotated[str, Field(exclude_if=not_)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Text of a row that is to be spoken, in place of its audio.
+
+    Attributes:
+        text: Words that are said from the start on; empty where a file or the speakers have them.
+        file: Path or address of a file of cues; None without.
+        voice: Name of the voice; empty for that of the settings.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    text: str = ""
+    file: Maybe[str] = None
+    voice: str = ""
+
+
+def has_text(script: Script | None, speakers: Iterable[Speaker]) -> bool:
+    """Tell whether speech has to be made of a row's texts before anything else.
+
+    Args:
+        script: The row's; None without.
+        speakers: The row's.
+    """
+    return bool(script and (script.text or script.file)) or any(speaker.text for speaker in speakers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,10 @@ class Models:
         return self._known_engine
 
     def load(self, request: ModelRequest) -> None:
-        """Load the models of all roles that have checkpoints."""
+        """Load the models of all roles that have checkpoints and are loaded before work."""
         for role in ROLES.values():
-            self.of(role, request)
+            if role.is_preloaded:
+                self.of(role, request)
 
     def tried_runtimes(self, requests: Sequence[ModelRequest]) -> TriedRuntimes:
         """Return the runtimes beside torch that jobs ask for and that load here; no model is made for it.

@@ -33,7 +33,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ToDo,
 )
 from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.pipeline.inputs.stamps import inputs_of, settled_stamps
+from lipwise_ray.pipeline.inputs.stamps import settled_stamps
 from lipwise_ray.pipeline.manifest.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
@@ -54,9 +54,7 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     """
     del hints  # whatever earlier runs left is looked for
     store, media, row, job = context.store, context.media, payload.row, payload.row.job
-    stamps = settled_stamps(
-        media, inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.beside, job.settings)
-    )
+    stamps = settled_stamps(media, job.inputs)
     images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
     undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
     problem = ""

@@ -118,13 +118,13 @@ def _places(payload: RowPayload) -> Iterator[tuple[str, str]]:
         "audio": job.audio,
         "tracks": job.tracks,
         "diarisation": job.diarisation,
+        "text": job.script.file if job.script else None,
         "output": job.output_address,
     }
     if isinstance(payload, ExaminePayload | MeasurePayload | ConcludePayload):
         named["reference"] = payload.comparison.reference
     yield from ((name, place) for name, place in named.items() if place)
-    for sound in (*job.speakers, *job.beside):
-        yield "audio", sound.audio
+    yield from (("audio", sound.audio) for sound in (*job.speakers, *job.beside) if sound.audio)
     portraits = [*payload.probed.portraits] if isinstance(payload, JobPayload) else []
     if isinstance(payload, RecognisePayload) and payload.portrait:
         portraits.append(payload.portrait[0])

@@ -85,7 +85,7 @@ class Worker:
 
     def run(self, kind: AnyKind, payload: RowPayload, hints: Hints) -> TaskResult:
         """Do one task and return what its kind gives."""
-        media = media_of(payload.row.job.settings, self._cache, self._tick_slowly)
+        media = media_of(payload.row.job.settings, self._cache, self._tick_slowly, self._store)
         choice = payload.choice
         self._models.begin_task(
             bfloat16=choice.bfloat16 if choice else None, runtime=choice.runtime if choice else TORCH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import lipwise_ray
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech
 from lipwise_ray.pipeline.dubbing.task_parts import (
     Attempts,
     NumberedSpan,
@@ -57,6 +59,8 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     SettleResult,
     SoundPayload,
     SoundResult,
+    SpeakPayload,
+    SpeakResult,
     ToDo,
     ToMeasure,
     TranscribePayload,
@@ -64,7 +68,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     WeighPayload,
     WeighResult,
 )
-from lipwise_ray.pipeline.manifest.speakers import Speaker
+from lipwise_ray.pipeline.manifest.speakers import Script, Speaker
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import all_handlers, handles
 from lipwise_ray.scheduler.task import Hints, TaskKind
@@ -121,7 +125,13 @@ RESULT = DubResult(job_id="j", output="o", frames=9, chunks=1, bytes_total=5, sh
 EVALUATED = EvaluationResult(
     kind="evaluation", job_id="j", output="o", frames=9, chunks=1, fidelity=Fidelity(psnr=30.0)
 )
+SCRIPTS = (Script("Hello.", voice="es"), Script(file="s3://b/c.srt"))
 EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
+    (
+        task_kinds.SPEAK,
+        [SpeakPayload(RowPart(replace(SPEC, script=one), WEIGHTS, "cpu")) for one in SCRIPTS],
+        [SpeakResult(speeches=(MadeSpeech(f"state://speech/x/{'e' * 64}.wav", 1.5),))],
+    ),
     (
         task_kinds.PROBE,
         [ProbePayload(ROW), ProbePayload(RowPart(SPEC, Checkpoints(), "cpu"))],

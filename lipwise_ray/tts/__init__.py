@@ -1,0 +1,1 @@
+"""Speech made of text: engines, and the speech that they give as files."""
