@@ -1,4 +1,4 @@
-"""Frames of a video that is made longer or shorter: some are shown twice or left out, evenly, where it is seen least."""
+"""Frames of a video that is made longer or shorter: some are shown twice or left out, evenly, where it shows least."""
 
 from __future__ import annotations
 

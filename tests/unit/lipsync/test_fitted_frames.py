@@ -58,7 +58,7 @@ def test_the_pace_is_even(fit: tuple[int, int, np.ndarray]) -> None:
 
 
 def test_cuts_come_first_then_pauses() -> None:
-    """Of each second, the frames at its cut and then those of its pause are taken, and others only where there are none."""
+    """Of each second, frames at its cut and then in its pause are taken, others only where there are none."""
     cost = np.full(100, 3, np.int64)
     cost[10:20], cost[40:42], cost[60:70] = 1, 0, 1
     times = np.bincount(fitted(100, 104, cost, BLOCK), minlength=100)
