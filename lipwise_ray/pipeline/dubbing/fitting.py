@@ -19,6 +19,9 @@ from lipwise_ray.values import round_half_up
 FIT = "fit"
 """The rule of `timing.length` by which lengths are made equal."""
 
+_ROUNDED = 1.001
+"""Times in manifests are rounded, and lengths are whole samples: a factor at the bound is within it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -44,7 +47,7 @@ class Slot:
     @property
     def fits(self) -> bool:
         """True where that is within the bound."""
-        return 1 / self.most <= self.factor <= self.most
+        return 1 / self.most <= self.factor * _ROUNDED and self.factor <= self.most * _ROUNDED
 
 
 def check_slots(slots: Sequence[Slot], timing: TimingSettings) -> None:
