@@ -74,7 +74,7 @@ def edits_of(index: FrameIndex, source: I64Array, timeline: Timeline) -> tuple[E
 
 
 def _drifts(index: FrameIndex, source: I64Array, timeline: Timeline, first: int, last: int) -> BoolArray:
-    """Return where the output's clock has drifted from the source's, shape (last - first,): before each next frame.
+    """Return the mask of next frames before which the output's clock has drifted, shape (last - first,).
 
     Args:
         index: Frames of the source.

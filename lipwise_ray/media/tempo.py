@@ -128,7 +128,7 @@ def _padded(blocks: Iterable[Samples], window: int, channels: int) -> Iterator[S
 
 
 def _filtered(blocks: Iterable[Samples], layout: str, window: int, tempo: float) -> Iterator[Samples]:
-    """Yield what `atempo` makes of samples.
+    """Yield samples played at another tempo by `atempo`.
 
     Args:
         blocks: The samples.

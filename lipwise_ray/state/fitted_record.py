@@ -1,4 +1,4 @@
-"""What `timing.length = "fit"` made longer or shorter, as plans and results have it."""
+"""Record of the factors by which `timing.length = "fit"` made audio and video longer, in plans and results."""
 
 from __future__ import annotations
 

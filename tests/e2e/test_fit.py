@@ -1,4 +1,4 @@
-"""Lengths that are made equal: audio that is stretched, frames that are shown twice or left out, clips in their slots."""
+"""Lengths that are made equal: stretched audio, frames that are shown twice or left out, clips in their slots."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_the_video_is_made_as_long_as_the_audio(inputs: Path, tmp_path: Path, fa
 
 
 def test_both_share_what_is_needed(inputs: Path, tmp_path: Path) -> None:
-    """Each takes the square root, which may be more together than either could take; the network hears what is heard."""
+    """Each takes the square root, together more than either could take; the network hears what is delivered."""
     report = dub(tmp_path, _rows(inputs, 1.2), *SETS, FLAC, 'timing.fit="both"', "timing.max_stretch=1.1")
     assert report.done == len(NAMES), report.outcomes
     for name in NAMES:
