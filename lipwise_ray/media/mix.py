@@ -6,26 +6,20 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
 from lipwise_ray.media.audio import DecodedAudio
 from lipwise_ray.media.audio import mono as heard_as_mono
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.channels import channel_names
-from lipwise_ray.media.container import write_problem
+from lipwise_ray.media.flac import write_flac
 from lipwise_ray.media.probe import AudioInfo
-from lipwise_ray.media.samples import Samples, frame_of
+from lipwise_ray.media.samples import Samples
 from lipwise_ray.values import F32Array, round_half_up
-
-if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
 
 _BLOCK_SAMPLES = 1 << 16
 _MICROSECONDS = 1_000_000
-_FULL = (1 << 31) - 1
 _MOST_CHANNELS = 8  # that FLAC can hold
 
 
@@ -102,20 +96,13 @@ def mix(
     for block in _blocks(clips, info, mono=mono, salvage=salvage):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         on_block()
-    try:
-        with av.open(str(target), "w", format="matroska") as output:
-            stream: AudioStream = output.add_stream("flac", rate=info.rate_hz, layout=info.layout, format="s32")  # type: ignore[assignment]  # an audio codec gives an audio stream
-            done = 0
-            for block in _blocks(clips, info, mono=mono, salvage=salvage):
-                levels = np.rint(block.astype(np.float64) * (_FULL / peak)).astype(np.int32)
-                frame = frame_of(levels, "s32", info.layout, info.rate_hz)
-                frame.pts, frame.time_base = done, Fraction(1, info.rate_hz)
-                done += block.shape[1]
-                output.mux(stream.encode(frame))
-                on_block()
-            output.mux(stream.encode(None))
-    except OSError as error:
-        raise write_problem(target, error) from error
+
+    def summed() -> Iterator[F32Array]:
+        for block in _blocks(clips, info, mono=mono, salvage=salvage):
+            yield block
+            on_block()
+
+    write_flac(target, info, summed(), peak)
     return info
 
 

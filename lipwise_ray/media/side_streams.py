@@ -258,7 +258,7 @@ class _Chooser:
         if not self._edits:
             return "the output is a still image"
         if len(self._edits) > 1 and not with_gaps:
-            return "frames were left out of the middle (faces.on_no_face = skip)"
+            return "frames were left out or shown twice in the middle (faces.on_no_face, timing.length)"
         return ""
 
     def _take_packets(self, stream: Stream, kind: str, why: str, codec: str = "") -> None:

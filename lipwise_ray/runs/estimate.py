@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -123,9 +124,15 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
     end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
     video_s = max(Fraction(0), end_s - Fraction(row.start_s))
-    length_s = {"audio": audio_s, "video": video_s, "shortest": min(audio_s, video_s)}[
-        "audio" if is_still else settings.timing.length
-    ]
+    timing = settings.timing
+    fitted_s = {"audio": video_s, "video": audio_s, "both": Fraction(math.sqrt(audio_s * video_s))}
+    lengths_s = {
+        "audio": audio_s,
+        "video": video_s,
+        "shortest": min(audio_s, video_s),
+        "fit": fitted_s["audio" if row.speakers else timing.fit],
+    }
+    length_s = lengths_s["audio" if is_still else timing.length]
     frames = max(1, round_half_up(length_s * rate))
     scan_frames = (
         len(used_frames(index, row.start_s, row.end_s)) if detects(rules_of(row.speakers, settings), row.tracks) else 0

@@ -187,8 +187,16 @@ class SourceSettings(Section):
 class TimingSettings(Section):
     """Length of the output."""
 
-    length: Literal["audio", "video", "shortest"] = "audio"
-    """The output lasts as long as the audio, the video, or the shorter one."""
+    length: Literal["audio", "video", "shortest", "fit"] = "audio"
+    """The output lasts as long as the audio, the video, or the shorter one; with ``fit`` they are made equally long,
+    and what each of a row's speakers says is made as long as the time from its start to its end."""
+    fit: Literal["audio", "video", "both"] = "audio"
+    """Made longer or shorter by ``fit``: the audio, at its own pitch; the video, by frames that are shown twice or left
+    out, at cuts and in pauses first; or both by the same factor. Speakers' audio fits into times of the video, so for
+    rows with speakers it is the audio."""
+    max_stretch: Annotated[float, Field(ge=1, le=2)] = 1.25
+    """Largest factor by which ``fit`` makes something longer or shorter; rows that need more fail. A change of tempo is
+    heard from about 5 % on (Quené 2007), and speech is understood up to about 1.5 (Foulke and Sticht 1969)."""
     extend: Literal["pingpong", "loop", "hold"] = "pingpong"
     """A video that is too short runs back and forth (``pingpong``), starts again, or holds its last frame."""
 
@@ -369,6 +377,7 @@ class Settings(Section):
         texts = {"tts": True}  # they count by the samples of their speech
         # A bound that nobody set decides nothing that the version of the pipeline does not.
         bound = {"min_face_px"} if self.restore.min_face_px == MIN_RESTORED_PX else set[str]()
+        fit = {"max_stretch"} if self.timing.length == "fit" else {"max_stretch", "fit"}
         return self.model_dump(
             mode="json",
             exclude={
@@ -382,6 +391,7 @@ class Settings(Section):
                 "diarise": True,
                 "encode": {"tracks"},  # what it makes of a row counts by itself
                 **texts,
+                "timing": fit,  # a bound only decides whether there is a result
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces", *bound},

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import ConfigDict, Field
 
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
+from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, NonNegative, Sha256
 from lipwise_ray.state.speaking_record import SpeakingRecord
 from lipwise_ray.state.speech_record import SpokenBy
@@ -329,6 +330,7 @@ class DubResult(_Done):
         seen: The published file; None where its store tells nothing of it.
         speaking: How surely it was found who speaks, where an active speaker network was asked.
         occluded: What was in front of faces; absent where nobody looked.
+        fitted: What was made longer or shorter (`timing.length`); absent where nothing was to be.
         mask_by: The network whose landmarks masks follow, or ``five points``; absent where they follow no face.
         sound: How the audio is delivered: ``copied``, or its codec.
         heard: How each speaker's audio was heard.
@@ -350,6 +352,7 @@ class DubResult(_Done):
     notes: Maybe[tuple[str, ...]] = None
     speaking: Maybe[SpeakingRecord] = None
     occluded: Maybe[OcclusionMeans] = None
+    fitted: Maybe[FittedRecord] = None
     mask_by: Maybe[str] = None
     encoder: Maybe[str] = None
     sound: Maybe[str] = None

@@ -205,6 +205,16 @@ def mix(job_id: str) -> str:
     return f"{JOBS}/{job_id}/mix"
 
 
+def stretched(job_id: str, sound_id: str) -> str:
+    """Return the folder of a sound of a job that was made longer or shorter."""
+    return f"{all_stretched(job_id)}/{sound_id}"
+
+
+def all_stretched(job_id: str) -> str:
+    """Return the folder of all sounds of a job that were made longer or shorter."""
+    return f"{JOBS}/{job_id}/stretched"
+
+
 def scores(job_id: str) -> str:
     """Return the folder of a job's sync scores."""
     return f"{JOBS}/{job_id}/scores"

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.job_result import Counts
 from lipwise_ray.state.shapes import STRICT, Maybe
 from lipwise_ray.state.speaking_record import SpeakingRecord
@@ -47,5 +48,6 @@ class PlanRecord:
     audio_s: _Ratio
     counts: Counts
     speaking: Maybe[SpeakingRecord] = None
+    fitted: Maybe[FittedRecord] = None
     job_id: Maybe[str] = None
     identity: Maybe[Json] = None

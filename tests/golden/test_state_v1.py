@@ -23,6 +23,7 @@ _TTS = ("command", "engine", "model", "timeout_s", "voice", "voices")
 LATER = {
     *("settings.encode.tracks", "settings.engine.hardware_frames", "settings.engine.verify_segments"),
     *("settings.tts", *(f"settings.tts.{name}" for name in _TTS)),
+    *("settings.timing.fit", "settings.timing.max_stretch"),
 }
 """Names in records that these did not have when the golden one was made."""
 

@@ -171,6 +171,7 @@ def publish(
         ),
         notes=(*unfollowed(job.spec, told_by), *notes(payload.row.weights, markers)),
         speaking=plan.speaking,
+        fitted=plan.fitted,
         occluded=occluded(job.spec.settings, payload.row.weights, markers),
         mask_by=mask_by(job.spec.settings, payload.row.weights),
         encoder=spec.codec,
@@ -316,7 +317,13 @@ def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
         return
     gone = tuple(
         f"{folder}/"
-        for folder in (layout.segments(job_id), layout.soundtrack(job_id), layout.mix(job_id), layout.scores(job_id))
+        for folder in (
+            layout.segments(job_id),
+            layout.soundtrack(job_id),
+            layout.mix(job_id),
+            layout.all_stretched(job_id),
+            layout.scores(job_id),
+        )
     )
     store.remove_all([key for key in store.names(layout.job(job_id)) if key.startswith(gone)])
 

@@ -8,8 +8,9 @@ from functools import reduce
 from lipwise_ray.faces.select import BY_PLACE, LIKE, SelectionRule, parse_selection_rule
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.role import InId
+from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.job_audio import mix_id
+from lipwise_ray.pipeline.dubbing.job_audio import FITTED, mix_id
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
 from lipwise_ray.roles.detector import DETECTOR
@@ -51,6 +52,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
             "start_s": speaker.start_s,
             "end_s": speaker.end_s,
             **({"name": speaker.name} if speaker.name else {}),
+            **({FITTED: True} if job.settings.timing.length == FIT and speaker.end_s is not None else {}),
         }
         for speaker in job.speakers
     ]

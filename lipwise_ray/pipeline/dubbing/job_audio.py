@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 from lipwise_ray.errors import MediaError, StorageError
 from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
+from lipwise_ray.media.tempo import METHOD, write_stretched
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
+from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.cast import cast_of
@@ -22,6 +25,10 @@ from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.storage.stream_choice import StreamChoice, split_choice
+from lipwise_ray.values import round_half_up
+
+FITTED = "fitted"
+"""Key, in the record of a speaker in a job's identity, of audio that fits into its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,8 @@ class Dialogue:
 
 def mix_id(speakers: Sequence[Identity]) -> str:
     """Return the id of the mix of some speakers' audio, by their records in a job's identity."""
-    return record_id({"mix": [[one["audio"], one["start_s"], one["end_s"]] for one in speakers]})
+    named = ("audio", "start_s", "end_s", FITTED)
+    return record_id({"mix": [[one[name] for name in named if name in one] for one in speakers]})
 
 
 class Sounds:
@@ -70,6 +78,9 @@ class Sounds:
         self._job_id = job_id
         self._identity = identity
         self._on_block = on_block
+        self._fitted: records.Audio | None = None
+        self.factors: tuple[Fraction, ...] = ()
+        """By which audio clips were made longer, 1 for none; known once the delivered sound is."""
 
     def delivered(self) -> records.Audio:
         """Return the sound of the finished file: the row's, or its speakers' mixed, of which there need be no file yet.
@@ -79,7 +90,7 @@ class Sounds:
         """
         audio_id: str = self._identity["audio"]
         if self._job.spec.audio is not None:
-            return self._open_input(self._job.spec.audio, audio_id)
+            return self._one(self._job.spec.audio, audio_id)
         clips, salvage = self._clips(), self._job.salvage
         cached = records.known_sound(self._job.store, audio_id, salvage=salvage)
         if cached is not None:
@@ -103,14 +114,20 @@ class Sounds:
         if path is None:
             with scratch_file(self._scratch, "mix.mka") as temporary:
                 mix(self._clips(), temporary, salvage=self._job.salvage, on_block=self._on_block)
-                key = f"{folder}/{sha256_of(temporary)}.mka"
-                self._job.store.put_file(key, temporary)
-            path = self._job.store.fetch(key)
-            if path is None:
-                raise StorageError(
-                    "no_mix", folder, got="the mixed audio is missing from the state", do="Run the same command again"
-                )
+                path = self._kept(folder, temporary)
         return replace(audio, info=replace(audio.info, path=path))
+
+    def _one(self, address: str, audio_id: str) -> records.Audio:
+        """Return the row's one sound, as long as it has to be."""
+        if self._fitted is not None:
+            return self._fitted
+        audio = self._open_input(address, audio_id)
+        if self._job.spec.settings.timing.length != FIT:
+            return audio
+        wanted_s = fitted_s(self._job, audio)
+        self.factors = () if wanted_s == audio.sound.duration_s else (wanted_s / audio.sound.duration_s,)
+        self._fitted = self._stretched(audio, wanted_s)
+        return self._fitted
 
     def lines(self) -> list[Dialogue]:
         """Return the dialogue: the audio of each face.
@@ -123,7 +140,7 @@ class Sounds:
         if spec.diarisation is not None:
             return self._diarised(spec.diarisation)
         if not spec.speakers:
-            return [Dialogue(rules[0], self._identity["audio"])]
+            return [Dialogue(rules[0], self._said_id())]
         return [
             self._lines(rule, [pair for pair in self._pairs() if parse_selection_rule(pair[0].faces) == rule])
             for rule in rules
@@ -136,10 +153,22 @@ class Sounds:
             FaceError: The file is none, or names others than the row does.
         """
         turns = read_diarisation(self._job.media.local(address, self._identity["diarisation"]))
+        sound_id = self._said_id()
+        factor = self.factors[0] if self.factors else Fraction(1)
         return [
-            Dialogue(parse_selection_rule(speaker.faces), self._identity["audio"], times, speaker.name)
+            Dialogue(
+                parse_selection_rule(speaker.faces),
+                sound_id,
+                tuple((start_s * factor, stop_s * factor) for start_s, stop_s in times),
+                speaker.name,
+            )
             for speaker, times in cast_of(self._job.spec.speakers, turns, shown(address))
         ]
+
+    def _said_id(self) -> str:
+        """Return the id of the row's one sound as it is delivered."""
+        audio_id: str = self._identity["audio"]
+        return self.delivered().id if self._job.spec.settings.timing.length == FIT else audio_id
 
     def _pairs(self) -> list[tuple[Speaker, Identity]]:
         return list(zip(self._job.spec.speakers, self._identity["speakers"], strict=True))
@@ -166,10 +195,62 @@ class Sounds:
         return line_id
 
     def _clips(self) -> list[AudioClip]:
+        """Return all clips; where they have to fit, none is made longer or shorter before it is known that all can."""
+        most = self._job.spec.settings.timing.max_stretch
+        slots = [
+            Slot(
+                f"speaker {number} ({speaker.faces}, {shown(speaker.audio)})",
+                self._source(speaker, record).sound.duration_s,
+                slot_s,
+                most,
+            )
+            for number, (speaker, record) in enumerate(self._pairs(), 1)
+            if (slot_s := self._slot_s(speaker, record)) is not None
+        ]
+        check_slots(slots, self._job.spec.settings.timing)
+        self.factors = tuple(slot.factor for slot in slots if slot.factor != 1)
         return [self._clip(*pair) for pair in self._pairs()]
 
+    @staticmethod
+    def _slot_s(speaker: Speaker, record: Identity) -> Fraction | None:
+        """Return the length that a clip has to have, None for its own."""
+        if FITTED not in record or speaker.end_s is None:
+            return None
+        return Fraction(speaker.end_s) - Fraction(speaker.start_s)
+
+    def _source(self, speaker: Speaker, record: Identity) -> records.Audio:
+        return self._open_input(speaker.audio, record["audio"])
+
+    def _stretched(self, audio: records.Audio, wanted_s: Fraction) -> records.Audio:
+        """Return a sound as long as wanted, kept in the state until the job is published."""
+        samples, salvage = max(1, round_half_up(wanted_s * audio.sound.rate_hz)), self._job.salvage
+        if samples == audio.sound.samples:
+            return audio
+        factor = Fraction(samples, audio.sound.samples)
+        sound_id = record_id({"stretched": audio.id, "factor": str(factor), "method": METHOD})
+        folder = layout.stretched(self._job_id, sound_id)
+        path = whole_file(self._job.store, folder)
+        if path is None:
+            with scratch_file(self._scratch, "stretched.mka") as temporary:
+                write_stretched(audio.info, audio.sound, samples, temporary, salvage=salvage, on_block=self._on_block)
+                path = self._kept(folder, temporary)
+        return self._open(path, sound_id)
+
+    def _kept(self, folder: str, file: Path) -> Path:
+        """Put audio that was made here into the state, named after its bytes."""
+        key = f"{folder}/{sha256_of(file)}.mka"
+        self._job.store.put_file(key, file)
+        path = self._job.store.fetch(key)
+        if path is None:
+            raise StorageError(
+                "no_mix", folder, got="the mixed audio is missing from the state", do="Run the same command again"
+            )
+        return path
+
     def _clip(self, speaker: Speaker, record: Identity) -> AudioClip:
-        audio = self._open_input(speaker.audio, record["audio"])
+        audio, slot_s = self._source(speaker, record), self._slot_s(speaker, record)
+        if slot_s is not None:
+            audio = self._stretched(audio, slot_s)
         clip = AudioClip(audio.info, audio.sound, speaker.start_s, speaker.end_s)
         hours = self._job.spec.settings.limits.hours
         if clip.stop_s > hours * 3600:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.lipsync.fitted_frames import AT_CUT, fitted_sequence
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.voice_activity import runs
@@ -16,15 +17,15 @@ from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.chunk_borders import chunk_spans
 from lipwise_ray.pipeline.dubbing.dialogue import check_turns, why_left_alone
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Part, Plan, chunk_frames
-from lipwise_ray.pipeline.dubbing.trim import shown_ticks, used_frames
+from lipwise_ray.pipeline.dubbing.trim import used_frames
 from lipwise_ray.pipeline.dubbing.undubbed import most_undubbed
+from lipwise_ray.pipeline.dubbing.used_video import UsedVideo, used_video
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.job_result import Counts
-from lipwise_ray.values import BoolArray, F32Array, I64Array, Span, round_half_up, spans, steps_to
+from lipwise_ray.values import BoolArray, F32Array, F64Array, I64Array, Span, round_half_up, spans, steps_to
 
 _FADE_S = 0.12
 _COLUMN_SLACK = 1e-6
-_LEAD_SLACK = Fraction(1, 2)  # frames
 
 
 def make_plan(facts: Facts, chosen: FaceSelection, settings: Settings) -> Plan:
@@ -116,9 +117,7 @@ def _opacity(
     """
     if settings.lipsync.silence != "original" or part.voiced is None or facts.own_voiced is None:
         return np.ones(len(source), np.float32)
-    ticks = facts.index.pts[source] - int(facts.index.pts[0])
-    seconds = ticks * float(facts.index.time_base) + float(facts.lead_s)
-    own = np.floor(seconds * MEL_RATE_HZ + _COLUMN_SLACK).astype(np.int64)
+    own = np.floor(_own_seconds(facts, source) * MEL_RATE_HZ + _COLUMN_SLACK).astype(np.int64)
     heard = _at(part.voiced, starts) | _at(facts.own_voiced, own)
     fade = max(1, round(_FADE_S * float(rate)))
     return np.clip(1 - (steps_to(heard) - 1) / fade, 0, 1).astype(np.float32)
@@ -166,33 +165,63 @@ def _remedy(used: I64Array, chosen: FaceSelection) -> str:
 
 
 def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequence, SourceClock]:
-    timing, index = settings.timing, facts.index
-    if facts.is_still and timing.length == "video":
+    timing = settings.timing
+    if facts.is_still and timing.length in ("video", "fit"):
         raise InputError(
             "still_length",
             "length",
-            got='cannot be "video" for a still image, which has no length',
+            got=f'cannot be "{timing.length}" for a still image, which has no length',
             do='Set length to "audio"',
         )
-    length = "audio" if facts.is_still else timing.length
-    rate = Fraction(settings.source.still_rate) if facts.is_still else index.rate
-    leads = int(used[0]) == 0 and not facts.is_still and not settings.source.static
-    if rate is not None:
-        clock = SourceClock(np.ones(len(used), np.int64), 1 / rate, rate)
-        lead = round_half_up(facts.lead_s * rate) if leads and facts.lead_s * rate >= _LEAD_SLACK else 0
-        if not lead:
-            return output_sequence(clock, facts.audio_s, length, timing.extend), clock
-        # The first frame is held until the moment at which the source starts to move.
-        longer = SourceClock(np.ones(len(used) + lead, np.int64), 1 / rate, rate)
-        count = len(output_sequence(longer, facts.audio_s, length, timing.extend).source)
-        moving = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source
-        source = np.concatenate([np.zeros(lead, np.int64), moving])[:count]
-        return Sequence(source, np.arange(count, dtype=np.int64), count), clock
-    duration = shown_ticks(index, used, facts.start_s, facts.end_s)
-    if leads and facts.start_s == 0:
-        duration[0] += round_half_up(facts.lead_s / index.time_base)
-    clock = SourceClock(duration, index.time_base, None)
-    return output_sequence(clock, facts.audio_s, length, timing.extend), clock
+    shown = used_video(
+        facts.index,
+        used,
+        settings.source,
+        is_still=facts.is_still,
+        lead_s=facts.lead_s,
+        start_s=facts.start_s,
+        end_s=facts.end_s,
+    )
+    length = timing.length
+    if length == "fit":
+        if timing.fit != "audio" and not facts.parts[0].times_s:
+            return _fitted(facts, used, shown), shown.clock
+        length = "video"  # the audio was made as long
+    clock, lead, rate = shown.clock, shown.lead, shown.clock.rate
+    if not lead or rate is None:
+        return output_sequence(clock, facts.audio_s, length, timing.extend), clock
+    # The first frame is held until the moment at which the source starts to move.
+    count = len(output_sequence(shown.held, facts.audio_s, length, timing.extend).source)
+    moving = output_sequence(clock, max(count - lead, 1) / rate, "audio", timing.extend).source
+    source = np.concatenate([np.zeros(lead, np.int64), moving])[:count]
+    return Sequence(source, np.arange(count, dtype=np.int64), count), clock
+
+
+def _fitted(facts: Facts, used: I64Array, shown: UsedVideo) -> Sequence:
+    """Return the output's frames of a video that is made as long as the delivered sound."""
+    clock = shown.held
+    place = np.maximum(np.arange(len(clock.duration)) - shown.lead, 0)
+    wanted = max(1, round_half_up(facts.audio_s / clock.time_base))
+    begins_s = np.asarray((np.cumsum(clock.duration) - clock.duration) * float(clock.time_base), np.float64)
+    new_s = np.asarray(begins_s * float(facts.audio_s / clock.total_s), np.float64)
+    heard = sum(_spoken_at(part.voiced, new_s) for part in facts.parts if part.voiced is not None)
+    cost = 1 + heard + _spoken_at(facts.own_voiced, _own_seconds(facts, used[place]))
+    cost[np.isin(used[place], [*facts.cuts, *(facts.cuts - 1)])] = AT_CUT
+    sequence = fitted_sequence(clock, wanted, cost)
+    return Sequence(place[sequence.source], sequence.pts, sequence.end_pts)
+
+
+def _spoken_at(voiced: BoolArray | None, seconds: F64Array) -> I64Array:
+    """Return 1 where an audio stream holds speech at some times, else 0; 0 throughout where nobody knows."""
+    if voiced is None:
+        return np.zeros(len(seconds), np.int64)
+    return _at(voiced, np.floor(seconds * MEL_RATE_HZ + _COLUMN_SLACK).astype(np.int64)).astype(np.int64)
+
+
+def _own_seconds(facts: Facts, source: I64Array) -> F64Array:
+    """Return the times of source frames on the clock of the source's own sound."""
+    ticks = facts.index.pts[source] - int(facts.index.pts[0])
+    return np.asarray(ticks * float(facts.index.time_base) + float(facts.lead_s), np.float64)
 
 
 def _sound_length(facts: Facts, timeline: Timeline, rate: Fraction, settings: Settings) -> Fraction:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan_record import CHOSEN, read_plan_arrays
 from lipwise_ray.pipeline.inputs.records import Times
 from lipwise_ray.settings.model import Settings
+from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.job_result import Counts
 from lipwise_ray.state.plan_record import PartRecord, PlanRecord
 from lipwise_ray.state.speaking_record import SpeakingRecord
@@ -62,6 +63,7 @@ class Facts:
         end_s: Second at which use of the source ends, None for its end.
         own_voiced: Mask of the columns of the source's own mel that hold speech; it begins with that sound, or with a
             picture that starts earlier. None where there is none that can be used.
+        cuts: Source frames with which a shot begins, where they are known, shape (C,).
     """
 
     index: FrameIndex
@@ -73,6 +75,7 @@ class Facts:
     start_s: float
     end_s: float | None
     own_voiced: BoolArray | None = None
+    cuts: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ class Plan:
         audio_s: Length of the delivered sound.
         counts: Numbers for the report.
         speaking: How surely it was found who speaks; None where no active speaker network was asked.
+        fitted: What was made longer or shorter; None where nothing was to be.
     """
 
     source: I64Array
@@ -140,6 +144,7 @@ class Plan:
     audio_s: Fraction
     counts: Counts
     speaking: SpeakingRecord | None = None
+    fitted: FittedRecord | None = None
 
     def faces(self, number: int) -> Iterator[PlannedFace]:
         """Yield the faces to dub in an output frame."""
@@ -178,6 +183,7 @@ class Plan:
             audio_s=str(self.audio_s),
             counts=self.counts,
             speaking=self.speaking,
+            fitted=self.fitted,
         )
 
     @staticmethod
@@ -208,6 +214,7 @@ class Plan:
             audio_s=Fraction(record.audio_s),
             counts=record.counts,
             speaking=record.speaking,
+            fitted=record.fitted,
         )
 
 

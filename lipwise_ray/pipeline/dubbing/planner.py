@@ -38,6 +38,7 @@ from lipwise_ray.pipeline.analysis.face_detection import crop_rules, linked
 from lipwise_ray.pipeline.analysis.face_recognition import followed_people
 from lipwise_ray.pipeline.analysis.speaker_activity import SpeakerActivity
 from lipwise_ray.pipeline.analysis.speaker_turns import frames_of_turns, matched_speakers, speaker_turns
+from lipwise_ray.pipeline.dubbing.fitting import FIT, fitted_record
 from lipwise_ray.pipeline.dubbing.identity import listeners
 from lipwise_ray.pipeline.dubbing.job_audio import Dialogue, Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
@@ -54,7 +55,7 @@ from lipwise_ray.state.shapes import record_of
 from lipwise_ray.state.speaking_record import SpeakingRecord
 from lipwise_ray.state.store import Store, load_file, to_json
 from lipwise_ray.storage.scratch import scratch_file
-from lipwise_ray.values import BoolArray
+from lipwise_ray.values import BoolArray, I64Array
 
 Loaded = TypeVar("Loaded")
 
@@ -131,8 +132,11 @@ class Planner:
             start_s=job.spec.start_s,
             end_s=job.spec.end_s,
             own_voiced=self._voiced(job, own.id) if own else None,
+            cuts=self._cuts(job, probed, [line.rule for line in lines]),
         )
-        plan = replace(make_plan(facts, chosen, job.spec.settings), speaking=speaking)
+        plan = make_plan(facts, chosen, job.spec.settings)
+        fitted = fitted_record(job, sounds.factors, plan.timeline.duration_s)
+        plan = replace(plan, speaking=speaking, fitted=fitted)
         job_id = probed.job_id
         with scratch_file(self._scratch, "plan.npz") as temporary:
             plan.save(temporary)
@@ -143,6 +147,14 @@ class Planner:
         if not self._store.create(key, data) and self._store.read(key) != data:
             self._store.write(key, data)
         return plan
+
+    def _cuts(self, job: JobContext, probed: Probed, rules: Sequence[SelectionRule]) -> I64Array:
+        """Return the frames with which shots begin, where they are known and frames are shown twice or left out."""
+        timing = job.spec.settings.timing
+        is_fitted = timing.length == FIT and timing.fit != "audio"
+        if not is_fitted or all(rule.kind == BOX for rule in rules):
+            return np.zeros(0, np.int64)
+        return self.tracks(job, probed).shots[1:, 0]
 
     def _voiced(self, job: JobContext, sound_id: str, times: records.Times = ()) -> BoolArray:
         """Return a mask of the mel columns of a sound that hold speech."""

@@ -11,14 +11,16 @@ from pydantic import ConfigDict, Field
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
+from lipwise_ray.pipeline.dubbing.job_audio import FITTED
 from lipwise_ray.pipeline.inputs.made import made_address
 from lipwise_ray.pipeline.manifest.cues import Cue
 from lipwise_ray.pipeline.manifest.speakers import Seconds, Speaker
 from lipwise_ray.roles.tts import EngineFacts
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import record_id
-from lipwise_ray.state.shapes import STRICT, record_of, typed
+from lipwise_ray.state.shapes import STRICT, Maybe, record_of, typed
 from lipwise_ray.state.speech_record import SpeechRecord, SpokenBy
 from lipwise_ray.state.store import Store, as_json, to_json
 from lipwise_ray.storage.address import shown
@@ -55,12 +57,14 @@ class MadeSpeech:
     Attributes:
         audio: Its address.
         start_s: Second of the delivered sound at which it begins; that of the row's speaker where speakers have texts.
+        end_s: Second at which its time ends, where it has to fit; None where it lasts as long as it lasts.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     audio: Annotated[str, Field(pattern=r"^state://speech/[A-Za-z0-9_-]+/[0-9a-f]{64}\.wav$")]
     start_s: Seconds = 0.0
+    end_s: Maybe[Seconds] = None
 
 
 def speak_id(job: JobSpec, checkpoints: Checkpoints) -> str:
@@ -78,6 +82,7 @@ def speak_id(job: JobSpec, checkpoints: Checkpoints) -> str:
             "script": script,
             "speakers": said,
             "language": job.language,
+            **({FITTED: True} if job.settings.timing.length == FIT else {}),
             "settings": settings,
             "weights": checkpoints.record().get("tts"),
         }
@@ -94,7 +99,7 @@ def spoken_job(job: JobSpec, speeches: Sequence[MadeSpeech]) -> JobSpec:
     script = job.script
     if script and script.file:
         faces = job.settings.faces.select
-        cues = tuple(Speaker(faces, one.audio, one.start_s) for one in speeches)
+        cues = tuple(Speaker(faces, one.audio, one.start_s, one.end_s) for one in speeches)
         return replace(job, speakers=cues)
     if script and script.text:
         return replace(job, audio=speeches[0].audio)

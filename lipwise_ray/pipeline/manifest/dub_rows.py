@@ -46,7 +46,7 @@ DUBBED = Columns(
 )
 """Columns of rows that are to be dubbed."""
 
-_LENGTHS = ("audio", "video", "shortest")
+_LENGTHS = ("audio", "video", "shortest", "fit")
 _EXTENDS = ("pingpong", "loop", "hold")
 MOST_BYTES = 1 << 30
 _MOST_NAMED = 5

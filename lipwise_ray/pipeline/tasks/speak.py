@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech, Speeches, check_slots, texts_of
 from lipwise_ray.pipeline.flows.task_kinds import SPEAK, SpeakPayload, SpeakResult
 from lipwise_ray.pipeline.manifest.cues import read_cues
@@ -45,11 +46,12 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
     engine = partial(_engine, context, payload, hints, facts)
     speeches = Speeches(context.store, context.scratch, facts, engine, context.on_block)
     made = speeches.of(texts, lambda voice: hashes.get(voice, ""))
-    if file:
+    is_fitted = job.settings.timing.length == FIT
+    if file and not is_fitted:
         check_slots(file, cues, [seconds for _, seconds in made])
-    starts_s = [cue.start_s for cue in cues] or [0.0] * len(made)
-    pairs = zip(made, starts_s, strict=True)
-    return SpeakResult(speeches=tuple(MadeSpeech(address, start_s) for (address, _), start_s in pairs))
+    times_s = [(cue.start_s, cue.end_s if is_fitted else None) for cue in cues] or [(0.0, None)] * len(made)
+    pairs = zip(made, times_s, strict=True)
+    return SpeakResult(speeches=tuple(MadeSpeech(address, *of) for (address, _), of in pairs))
 
 
 def _engine(context: TaskContext, payload: SpeakPayload, hints: Hints, facts: EngineFacts) -> SpeechEngine:

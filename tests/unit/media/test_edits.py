@@ -43,12 +43,34 @@ def _edits(frames: int, source: list[int]) -> tuple[Edit, ...]:
         ([0, 0, 0, 1, 2], [Edit(F(8, 10), F(13, 10), F(-8, 10))]),
         ([0, 1, 4, 5], [Edit(F(1), F(12, 10), F(-1)), Edit(F(14, 10), F(16, 10), F(-12, 10))]),
         ([3, 3, 3], []),
+        ([0, 1, 1, 2], [Edit(F(1), F(12, 10), F(-1)), Edit(F(11, 10), F(13, 10), F(-9, 10))]),
+        ([0, 1, 1, 2, 2], [Edit(F(1), F(12, 10), F(-1)), Edit(F(11, 10), F(13, 10), F(-9, 10))]),
     ],
-    ids=["whole", "cut", "pingpong", "loop", "hold", "lead", "skipped", "static"],
+    ids=["whole", "cut", "pingpong", "loop", "hold", "lead", "skipped", "static", "twice", "twice, and hold"],
 )
 def test_the_sources_clock_runs_until_its_pictures_are_repeated(source, expected):
     """What extends a video, and pictures that were left out, take no time of the source with them."""
     assert list(_edits(8, source)) == expected
+
+
+def test_what_spans_a_frame_that_is_shown_twice_is_longer_by_it():
+    """A text that begins before it ends a frame later; one that begins after it begins a frame later."""
+    edits = _edits(8, [0, 1, 1, 2, 3])
+    assert in_output(edits, F(1), F(13, 10)) == (F(0), F(4, 10))
+    assert in_output(edits, F(12, 10), F(13, 10)) == (F(3, 10), F(4, 10))
+    assert in_output(edits, F(1), F(11, 10)) == (F(0), F(1, 10))
+
+
+@pytest.mark.parametrize("factor", [F(5, 4), F(4, 5), F(101, 100)])
+def test_what_is_shown_at_another_speed_takes_its_times_with_it(factor: F):
+    """Where frames are shown for longer or less long, times of the source are off by 20 ms at most."""
+    frames = 400
+    pts = (np.arange(frames + 1) * 10 * float(factor)).round().astype(np.int64)
+    edits = edits_of(_index(frames), np.arange(frames), Timeline(pts[:-1], int(pts[-1]), F(1, 100)))
+    for second in range(1, 40):
+        moment = F(second) + F(1, 3)
+        (begin, _) = in_output(edits, moment, moment) or (F(-1), F(-1))
+        assert abs(begin - (moment - 1) * factor) <= F(2, 100) + F(1, 100), second
 
 
 def test_what_spans_a_gap_is_shorter_by_it():
