@@ -10,6 +10,7 @@ from typing import Protocol
 
 from lipwise_ray.errors import LipwiseError, MediaError
 from lipwise_ray.media.image_sequence import USUAL_RATE, is_series, series_files
+from lipwise_ray.pipeline.inputs.site_video import Sites
 from lipwise_ray.settings.model import PathsSettings, Settings
 from lipwise_ray.state.ids import record_id
 from lipwise_ray.storage.address import Policy, file_name, is_local, is_web, normal, shown, unsigned
@@ -42,6 +43,7 @@ class Media:
         cache: For copies of what lies elsewhere.
         on_block: Called while files arrive.
         series_rate: Frames a second of an image sequence.
+        sites: Reader of videos of sites; None where addresses of the web are those of files.
     """
 
     def __init__(
@@ -51,7 +53,11 @@ class Media:
         cache: Cache,
         on_block: Callable[[], None] = lambda: None,
         series_rate: Fraction = USUAL_RATE,
+        sites: Sites | None = None,
     ) -> None:
+        self._sites = sites
+        self._sources: dict[str, Source] = {}
+        """A server is asked once whether an address is that of a file or of a page."""
         self._series_rate = series_rate
         self._on_block = on_block
         self._policy = policy
@@ -171,7 +177,15 @@ class Media:
         return type(error)(*words)
 
     def _source(self, address: str) -> Source:
-        return WebFile(address, self._policy, self._most_bytes) if is_web(address) else BucketFile(address)
+        if address not in self._sources:
+            self._sources[address] = self._new_source(address)
+        return self._sources[address]
+
+    def _new_source(self, address: str) -> Source:
+        if not is_web(address):
+            return BucketFile(address)
+        file = WebFile(address, self._policy, self._most_bytes)
+        return self._sites.video(address) if self._sites and not file.is_file() else file
 
     def _check_size(self, address: str, size: int | None) -> None:
         if size is not None and size > self._most_bytes:
@@ -202,7 +216,7 @@ def _absent(address: str) -> MediaError:
 def _name_of(address: str, facts: ObjectInfo) -> str:
     """Return an identity; how a web address is signed does not count where the server vouches for the bytes."""
     is_strong = is_web(address) and facts.tag.startswith('"')
-    place = unsigned(address) if is_strong else normal(address)
+    place = facts.place or (unsigned(address) if is_strong else normal(address))
     return record_id({"address": place, "tag": facts.tag, "bytes": facts.size})
 
 
@@ -219,7 +233,9 @@ def media_of(settings: Settings, cache: Cache, on_block: Callable[[], None] = la
         on_block: Called while files arrive.
     """
     rate = Fraction(settings.source.still_rate)
-    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block, rate)
+    policy = policy_of(settings.paths)
+    sites = Sites(policy, settings.limits, settings.paths.cookies) if settings.paths.downloader != "none" else None
+    return Media(policy, round(settings.limits.gb * 1e9), cache, on_block, rate, sites)
 
 
 def cache_of(paths: PathsSettings) -> Cache:
