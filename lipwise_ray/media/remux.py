@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
+_STREAMED = "mpegts"
 _CONTAINER = "matroska"  # it takes what any site sends
 
 
 def remux(video: Path, audio: Path, target: Path) -> None:
-    """Write a Matroska file with the video of one file and the audio of another, nothing encoded anew.
+    """Write a file with the video of one and the audio of another, nothing encoded anew.
+
+    It is Matroska; or MPEG-TS where one of them is, whose AAC lacks the header that Matroska needs.
 
     Args:
         video: File whose first video stream is taken.
@@ -39,16 +42,16 @@ def remux(video: Path, audio: Path, target: Path) -> None:
     with ExitStack() as stack:
         sources = [stack.enter_context(open_input(path)) for path in (video, audio)]
         streams = [_first(video, sources[0].streams.video), _first(audio, sources[1].streams.audio)]
+        container = _STREAMED if any(source.format.name == _STREAMED for source in sources) else _CONTAINER
         try:
-            with av.open(str(target), "w", format=_CONTAINER) as output:
+            with av.open(str(target), "w", format=container) as output:
                 added = [output.add_stream_from_template(stream, opaque=True) for stream in streams]
                 packets = [
-                    _packets(path, source, stream)
-                    for path, source, stream in zip((video, audio), sources, streams, strict=True)
+                    _packets(path, source, stream, out)
+                    for path, source, stream, out in zip((video, audio), sources, streams, added, strict=True)
                 ]
-                labelled = [((time, number, packet) for time, packet in found) for number, found in enumerate(packets)]
-                for _, number, packet in heapq.merge(*labelled, key=lambda one: one[:2]):
-                    packet.stream = added[number]
+                for _, out, packet in heapq.merge(*packets, key=lambda one: (one[0], one[1].index)):
+                    packet.stream = out
                     output.mux_one(packet)
         except av.error.FFmpegError as error:
             if isinstance(error, OSError) and error.errno:
@@ -64,9 +67,17 @@ def _first(path: Path, streams: Any) -> Any:  # noqa: ANN401  # PyAV's overloads
     return streams[0]
 
 
-def _packets(path: Path, source: InputContainer, stream: Stream) -> Iterator[tuple[Fraction, Packet[Any]]]:
-    """Yield a stream's packets with the times at which they are decoded."""
+def _packets(
+    path: Path, source: InputContainer, stream: Stream, out: Stream
+) -> Iterator[tuple[Fraction, Stream, Packet[Any]]]:
+    """Yield a stream's packets with the times at which they are decoded, and the stream that they go to."""
+    last = None
     with reading(path):
         for packet in source.demux(stream):
-            if packet.size and packet.dts is not None:
-                yield packet.dts * packet.time_base, packet
+            if not packet.size or packet.dts is None:
+                continue
+            if last is not None and packet.dts <= last:  # as where segments of a stream meet
+                packet.dts = last + 1
+                packet.pts = max(packet.pts or packet.dts, packet.dts)
+            last = packet.dts
+            yield packet.dts * packet.time_base, out, packet

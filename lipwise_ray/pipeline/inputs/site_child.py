@@ -12,11 +12,11 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeAlias, TypedDict, cast
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _MOST_MEMORY_BYTES = 3 << 30
 """Of its own: a compressed page may hold anything."""
@@ -29,18 +29,59 @@ _MOST_NOTES = 50
 _BORN_TOGETHER = ("url", "url_transparent")
 
 
+class SiteRequest(TypedDict):
+    """Line of the parent: a page, the only way to it, and limits of a frame and of the files."""
+
+    address: str
+    proxy: str
+    cookies: str | None
+    most_pixels: float
+    most_bytes: int
+
+
+class SiteInfo(TypedDict, total=False):
+    """Facts that yt-dlp has of a video, of one of its formats, or of a page with several."""
+
+    _type: str
+    entries: Iterable[SiteInfo]
+    requested_formats: list[SiteInfo] | None
+    formats: list[SiteInfo]
+    extractor_key: str
+    id: str
+    webpage_url: str
+    url: str
+    format_id: str
+    duration: float | None
+    filesize: int | None
+    filesize_approx: int | None
+    width: int | None
+    height: int | None
+    modified_timestamp: int | None
+    timestamp: int | None
+    is_live: bool | None
+    live_status: str | None
+
+
+class _Progress(TypedDict, total=False):
+    total_bytes: int | None
+    downloaded_bytes: int | None
+
+
+_Select: TypeAlias = "Callable[[SiteInfo], Iterator[SiteInfo]]"
+
+
 class _Reader(Protocol):
     """Part of yt-dlp that is used here, as its results are plain dictionaries."""
 
     format_selector: object
 
-    def build_format_selector(self, spec: str) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]: ...
+    def build_format_selector(self, spec: str) -> _Select: ...
 
-    def extract_info(self, url: str, *, download: bool) -> dict[str, Any]: ...
+    def extract_info(self, url: str, *, download: bool) -> SiteInfo: ...
 
-    def add_progress_hook(self, hook: Callable[[dict[str, Any]], None]) -> None: ...
+    def add_progress_hook(self, hook: Callable[[_Progress], None]) -> None: ...
 
-    def dl(self, name: str, info: dict[str, Any]) -> tuple[bool, bool]: ...
+    def dl(self, name: str, info: SiteInfo) -> tuple[bool, bool]: ...
 
 
 class Notes:
@@ -95,7 +136,7 @@ def _bound_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
 
 
-def options(request: dict[str, Any], notes: Notes) -> dict[str, Any]:
+def options(request: SiteRequest, notes: Notes) -> dict[str, object]:
     """Return options for yt-dlp under which it reads one video and starts, keeps and overwrites nothing else.
 
     Args:
@@ -131,9 +172,7 @@ def options(request: dict[str, Any], notes: Notes) -> dict[str, Any]:
     }
 
 
-def fitting(
-    select: Callable[[dict[str, Any]], Iterator[dict[str, Any]]], most_pixels: float, most_bytes: float
-) -> Callable[[dict[str, Any]], Iterator[dict[str, Any]]]:
+def fitting(select: _Select, most_pixels: float, most_bytes: float) -> _Select:
     """Return a choice among the formats that are within limits; among all where none is, which is refused later.
 
     Args:
@@ -142,26 +181,26 @@ def fitting(
         most_bytes: Of a file.
     """
 
-    def choose(context: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def choose(context: SiteInfo) -> Iterator[SiteInfo]:
         kept = [
             one
-            for one in context["formats"]
+            for one in context.get("formats", [])
             if (one.get("width") or 0) * (one.get("height") or 0) <= most_pixels and (_bytes_of(one) or 0) <= most_bytes
         ]
-        return select({**context, "formats": kept or context["formats"]})
+        return select({**context, "formats": kept} if kept else context)
 
     return choose
 
 
-def _bytes_of(chosen: dict[str, Any]) -> float | None:
+def _bytes_of(chosen: SiteInfo) -> float | None:
     return chosen.get("filesize") or chosen.get("filesize_approx")
 
 
-def _formats(info: dict[str, Any]) -> list[dict[str, Any]]:
+def _formats(info: SiteInfo) -> list[SiteInfo]:
     return info.get("requested_formats") or [info]
 
 
-def found(info: dict[str, Any]) -> dict[str, Any]:
+def found(info: SiteInfo) -> dict[str, object]:
     """Return a video's facts for the parent.
 
     Args:
@@ -182,11 +221,11 @@ def found(info: dict[str, Any]) -> dict[str, Any]:
         "height": int(max(one.get("height") or 0 for one in chosen)),
         "changed": str(info.get("modified_timestamp") or info.get("timestamp") or ""),
         "is_live": bool(info.get("is_live")) or info.get("live_status") in ("is_live", "is_upcoming", "post_live"),
-        "entries": len(info["entries"]) if info.get("_type") in ("playlist", "multi_video") else 1,
+        "entries": len(list(info.get("entries", []))) if info.get("_type") in ("playlist", "multi_video") else 1,
     }
 
 
-def failed(error: BaseException, notes: Notes) -> dict[str, Any]:
+def failed(error: BaseException, notes: Notes) -> dict[str, object]:
     """Return an error for the parent: its classes, the status of an answer, its words, and warnings before it.
 
     Args:
@@ -219,23 +258,26 @@ def failed(error: BaseException, notes: Notes) -> dict[str, Any]:
     }
 
 
-def _only(ydl: _Reader, info: dict[str, Any]) -> dict[str, Any]:
+def _only(ydl: _Reader, info: SiteInfo) -> SiteInfo:
     """Return the only video of a playlist that holds one, else what was given."""
     while info.get("_type") in ("playlist", "multi_video"):
         info["entries"] = list(info.get("entries") or [])
         if len(info["entries"]) != 1:
             break
         entry = info["entries"][0]
-        info = ydl.extract_info(entry["url"], download=False) if entry.get("_type") in _BORN_TOGETHER else entry
+        info = ydl.extract_info(entry.get("url", ""), download=False) if entry.get("_type") in _BORN_TOGETHER else entry
     return info
 
 
-def _tell_size(say: Callable[[str, Any], None], told: set[int], state: dict[str, Any]) -> None:
-    """Tell the parent of a size that is known once a file begins to arrive."""
-    size = int(state.get("total_bytes") or 0)
-    if size and size not in told:
-        told.add(size)
-        say("expects", size)
+def _tell_size(say: Callable[[str, Any], None], most_bytes: int, told: set[int], state: _Progress) -> None:
+    """Tell the parent of a size that is known once a file begins to arrive, and of more than is allowed."""
+    size, done = int(state.get("total_bytes") or 0), int(state.get("downloaded_bytes") or 0)
+    for count in (size, done if done > most_bytes else 0):
+        if count and count not in told:
+            told.add(count)
+            say("expects", count)
+    if done > most_bytes:
+        raise RuntimeError("it is larger than allowed")
 
 
 def _leave_with_the_parent(orders: TextIO) -> None:
@@ -251,7 +293,7 @@ def run(orders: TextIO, say: Callable[[str, Any], None], notes: Notes) -> None:
         say: Takes the name and the contents of each message.
         notes: Take warnings.
     """
-    request = json.loads(orders.readline())
+    request: SiteRequest = json.loads(orders.readline())
     confine(request["proxy"])
     _bound_memory()
 
@@ -269,7 +311,7 @@ def run(orders: TextIO, say: Callable[[str, Any], None], notes: Notes) -> None:
         if not base:
             return
         threading.Thread(target=_leave_with_the_parent, args=(orders,), daemon=True).start()
-        ydl.add_progress_hook(partial(_tell_size, say, set()))
+        ydl.add_progress_hook(partial(_tell_size, say, request["most_bytes"], set()))
         paths: list[str] = []
         for number, chosen in enumerate(_formats(info)):
             path = f"{base}.{number}"

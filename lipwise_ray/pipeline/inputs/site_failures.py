@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ _REMOVED = re.compile(
 )
 _SCRIPT = re.compile(r"(?i)javascript runtime|\bjs runtime|challenge solving|nsig extraction|phantomjs")
 _NO_FORMATS = re.compile(r"(?i)no video formats|requested format is not available|only images are available")
+_PREFIX = re.compile(r"^(?:ERROR: )?(?:\[[\w:+-]+\] )?(?:Got error: )?")
 _CHATTER = re.compile(
     r"(?s)\s*(?:;? ?please report this issue\b|Use --|See  ?https?:|\(caused by |You might want to use).*"
 )
@@ -42,7 +44,7 @@ _CHATTER = re.compile(
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True))
-class Failure:
+class SiteFailure:
     """Error in the child process.
 
     Attributes:
@@ -60,26 +62,27 @@ class Failure:
     warnings: list[str]
 
 
-def site_fault(where: str, failure: Failure, refusals: Sequence[LipwiseError], target: Path) -> LipwiseError:
+def site_fault(where: str, failure: SiteFailure, refusals: Sequence[LipwiseError], target: Path | None) -> LipwiseError:
     """Return the error that says what is wrong with a video of a site.
 
     Args:
         where: Its address, for people.
         failure: Error in the child process.
         refusals: Errors of the proxy, in order.
-        target: File that was to be written.
+        target: File that is being written; None as long as nothing was found out of the video. What a site refuses in
+            the middle of a file (an address whose signature ran out) may be had by asking anew.
     """
-    known = _fault_of_the_site(where, failure)
+    known = _fault_of_the_site(where, failure) if target is None else None
     if known:
         return known
     if refusals:
         return refused(where, refusals[-1])
-    if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
-        return write_problem(target, OSError(failure.errno, ""))
+    if target and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+        return write_problem(target, OSError(failure.errno, os.strerror(failure.errno)))
     said = _words(failure.text)
     if "CertificateVerifyError" in failure.kinds:
         return MediaError("untrusted_host", where, got=f"its certificate is not trusted: {said}")
-    if failure.status in _BUSY or (failure.status is None and _LINKS & {*failure.kinds}):
+    if target or failure.status in _BUSY or (failure.status is None and _LINKS & {*failure.kinds}):
         do = "Check the address and the network"
         return StorageError("web_unreachable", where, got=f"cannot be read: {said}", do=do)
     do = "Check that it plays in a browser; a newer yt-dlp may read it"
@@ -100,7 +103,7 @@ def refused(where: str, refusal: LipwiseError) -> LipwiseError:
     return type(refusal)(refusal.code, where, refusal.must, f"needs {refusal.where}: {refusal.got}", do)
 
 
-def _fault_of_the_site(where: str, failure: Failure) -> MediaError | None:  # noqa: PLR0911  # one for each fault
+def _fault_of_the_site(where: str, failure: SiteFailure) -> MediaError | None:  # noqa: PLR0911  # one for each fault
     text, status, said = failure.text, failure.status, _words(failure.text)
     lacks_formats = bool(_NO_FORMATS.search(text))
     if _SCRIPT.search(text) or (lacks_formats and any(_SCRIPT.search(one) for one in failure.warnings)):
@@ -150,5 +153,5 @@ def playlist(where: str) -> MediaError:
 
 
 def _words(text: str) -> str:
-    said = " ".join(_CHATTER.sub("", text).split())
+    said = " ".join(_CHATTER.sub("", _PREFIX.sub("", text)).split())
     return redact(said)[:_MOST_CHARACTERS].rstrip(" .")
