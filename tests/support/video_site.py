@@ -73,11 +73,13 @@ class VideoSite:
     Attributes:
         port: Of its.
         asked: Paths of all requests, in order, and their header ``Range``.
+        cookies: Of the requests.
         held: Set where files that stop in their middle go on.
     """
 
     port: int = 0
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    cookies: set[str] = field(default_factory=set)
     held: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -143,6 +145,7 @@ def _handler(site: VideoSite) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             site.asked.append((path, self.headers["Range"]))
+            site.cookies.add(self.headers["Cookie"] or "")
             if path.startswith("/to/"):
                 self._answer(302, {"Location": path.removeprefix("/to/"), "Content-Length": "0"})
             elif path in STATUS:
@@ -170,7 +173,7 @@ def _handler(site: VideoSite) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # 
             self._answer(206 if span else 200, headers)
             if self.command != "GET":
                 return
-            if "held" in path and not site.held.is_set():
+            if path == "/long-held.mp4" and not site.held.is_set():
                 self.wfile.write(body[start : len(body) // 2])
                 site.held.wait(60)
                 return

@@ -138,7 +138,7 @@ def site_process(
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=home,
-            env=_bare_environment(home),
+            env=bare_environment(home),
             encoding="utf-8",
             start_new_session=True,
         ) as process:
@@ -150,8 +150,12 @@ def site_process(
                 child.end()
 
 
-def _bare_environment(home: str) -> dict[str, str]:
-    """Return the child's environment: no proxies, no configuration, no plugins, no secrets of this process."""
+def bare_environment(home: str) -> dict[str, str]:
+    """Return the child's environment: no proxies, no configuration, no plugins, no secrets of this process.
+
+    Args:
+        home: Folder that is its home.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE") if name in os.environ}
     own = dict.fromkeys(("HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), home)
     # Modules are found where this process finds them, also where a cluster brought them.
