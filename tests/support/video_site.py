@@ -174,7 +174,9 @@ def _handler(site: VideoSite) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # 
             if self.command != "GET":
                 return
             if path == "/long-held.mp4" and not site.held.is_set():
-                self.wfile.write(body[start : len(body) // 2])
+                while start < len(body) // 2 and not site.held.wait(0.02):
+                    self.wfile.write(body[start : start + (1 << 14)])
+                    start += 1 << 14
                 site.held.wait(60)
                 return
             self.wfile.write(body[start:])
