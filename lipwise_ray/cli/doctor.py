@@ -111,11 +111,16 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     codecs = settings.encode.codecs
     if not {"auto", *opening}.intersection(codecs):
         yield False, "encoder", f"encode.codec = {', '.join(codecs)}: does not open here. Choose one of those above"
-    yield _downloader_line(settings)
+    yield downloader_line(settings)
     yield from _weights(settings)
 
 
-def _downloader_line(settings: Settings) -> node_checks.NodeCheck:
+def downloader_line(settings: Settings) -> node_checks.NodeCheck:
+    """Return the version of yt-dlp; where it is missing, that is a fault only if a job asks for it.
+
+    Args:
+        settings: The job's.
+    """
     try:
         return True, "yt-dlp", importlib.metadata.version("yt-dlp")
     except importlib.metadata.PackageNotFoundError:

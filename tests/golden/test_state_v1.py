@@ -19,7 +19,12 @@ KEYS: dict[str, Any] = json.loads((GOLDEN / "keys.json").read_text())
 ADDED = {"runs/MOMENT/done.jsonl"}
 """Kinds of records that states did not have when the golden one was made."""
 
-LATER = {"settings.engine.hardware_frames", "settings.engine.verify_segments"}
+LATER = {
+    "settings.engine.hardware_frames",
+    "settings.engine.verify_segments",
+    "settings.paths.cookies",
+    "settings.paths.downloader",
+}
 """Names in records that these did not have when the golden one was made."""
 
 GONE = {"payload.scratch"}
