@@ -111,7 +111,22 @@ def _findings(settings: Settings, folder: Path, *, quick: bool) -> Iterator[node
     codecs = settings.encode.codecs
     if not {"auto", *opening}.intersection(codecs):
         yield False, "encoder", f"encode.codec = {', '.join(codecs)}: does not open here. Choose one of those above"
+    yield downloader_line(settings)
     yield from _weights(settings)
+
+
+def downloader_line(settings: Settings) -> node_checks.NodeCheck:
+    """Return the version of yt-dlp; where it is missing, that is a fault only if a job asks for it.
+
+    Args:
+        settings: The job's.
+    """
+    try:
+        return True, "yt-dlp", importlib.metadata.version("yt-dlp")
+    except importlib.metadata.PackageNotFoundError:
+        is_needed = settings.paths.downloader != "none"
+        do = "Run `pip install 'lipwise-ray[web]'`" if is_needed else "Only paths.downloader needs it, the extra `web`"
+        return not is_needed, "yt-dlp", f"not installed. {do}"
 
 
 def _installed(packages: tuple[str, ...]) -> Iterator[node_checks.NodeCheck]:

@@ -46,7 +46,7 @@ def check_frame_size(stream: VideoStream, path: Path, limits: LimitsSettings) ->
     check_size(Size(stream.codec_context.width, stream.codec_context.height), path, limits)
 
 
-def check_size(size: Size, path: Path, limits: LimitsSettings) -> None:
+def check_size(size: Size, path: Path | str, limits: LimitsSettings) -> None:
     """Refuse too large a frame.
 
     Raises:
@@ -62,7 +62,7 @@ def check_size(size: Size, path: Path, limits: LimitsSettings) -> None:
         )
 
 
-def check_duration(seconds: Fraction, path: Path, limits: LimitsSettings) -> None:
+def check_duration(seconds: Fraction, path: Path | str, limits: LimitsSettings) -> None:
     """Refuse what is too long.
 
     Raises:

@@ -115,6 +115,11 @@ class PathsSettings(Section):
     """Web servers that may be asked for inputs: a name, a name with a port, or ``*.`` and a domain."""
     roots: tuple[str, ...] = ()
     """Folders and prefixes that inputs must lie under; none for anywhere."""
+    downloader: Literal["none", "yt-dlp"] = "none"
+    """Reader of web addresses that are pages of sites, not files: ``yt-dlp`` (the extra `web`), in a process that
+    reaches only `hosts`, which must name the sites' servers of media too."""
+    cookies: Annotated[str, Field(pattern="^/")] | None = None
+    """A file of cookies in Netscape's format on every machine, for what the downloader gets after a login only."""
     cache_gb: Annotated[float, Field(gt=0, le=1e6)] = 20.0
     """Room on each machine for copies of what lies elsewhere; what is in use may take more."""
 
@@ -122,6 +127,12 @@ class PathsSettings(Section):
     def _web_needs_hosts(self) -> Self:
         if {"http", "https"} & {*self.schemes} and not self.hosts:
             raise ValueError("hosts must name the web servers that http and https may ask")
+        return self
+
+    @model_validator(mode="after")
+    def _downloader_needs_the_web(self) -> Self:
+        if self.downloader != "none" and not {"http", "https"} & {*self.schemes}:
+            raise ValueError("a downloader needs https among the schemes, and hosts")
         return self
 
 

@@ -44,10 +44,12 @@ class ObjectInfo:
     Attributes:
         size: Bytes; None where a web server does not state them.
         tag: Changes with the contents; empty where a web server states none.
+        place: Address by which a site itself knows it; empty where that is the one that was asked.
     """
 
     size: int | None
     tag: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,12 @@ _TRIES = urllib3.Retry(
 _SLOW_S, _SLOWEST_BYTES_A_SECOND = 60.0, 10_000
 _BLOCK_BYTES = 1 << 20
 _NOT_THERE = (404, 410)
+_PAGES = (
+    *("text/html", "application/xhtml+xml", "application/vnd.apple.mpegurl", "application/x-mpegurl"),
+    *("audio/mpegurl", "audio/x-mpegurl", "application/dash+xml", "application/vnd.ms-sstr+xml"),
+)
+"""Types of what leads to videos and is none: pages, playlists, manifests."""
+
 _OK = 200
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _OF_ONE_NETWORK = tuple(
@@ -92,6 +98,22 @@ class WebFile:
         """
         with self._answer() as answer:
             return None if answer.status in _NOT_THERE else _facts(answer)
+
+    def is_file(self) -> bool:
+        """Tell whether the server gives a file of its own: no page, no playlist, and no refusal of whoever asks.
+
+        Raises:
+            InputError: It may not be asked.
+            StorageError: It cannot be reached.
+        """
+        try:
+            with self._answer() as answer:
+                kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                return answer.status == _OK and kind not in _PAGES
+        except MediaError as error:
+            if error.code != "web_refused":
+                raise
+            return False
 
     def download(self, target: Path, on_block: Callable[[], None] = lambda: None) -> ObjectInfo | None:
         """Write the file to `target`; None where there is none.

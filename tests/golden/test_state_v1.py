@@ -24,6 +24,7 @@ LATER = {
     *("settings.encode.tracks", "settings.engine.hardware_frames", "settings.engine.verify_segments"),
     *("settings.tts", *(f"settings.tts.{name}" for name in _TTS)),
     *("settings.timing.fit", "settings.timing.max_stretch"),
+    *("settings.paths.cookies", "settings.paths.downloader"),
 }
 """Names in records that these did not have when the golden one was made."""
 

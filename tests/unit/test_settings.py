@@ -33,6 +33,8 @@ def test_later_layers_win_key_by_key() -> None:
         ({"source": {"still_rate": "fast"}}, r"still_rate"),
         ({"limits": {"gb": float("inf")}}, r"limits.gb = .*: it should be .*finite"),
         ({"engine": {"stall_s": float("nan")}}, r"engine.stall_s = "),
+        ({"paths": {"downloader": "yt-dlp"}}, r"a downloader needs https among the schemes"),
+        ({"paths": {"cookies": "cookies.txt"}}, r"paths.cookies = 'cookies.txt'"),
         ({"paths": {"cache_gb": 1e308}}, r"paths.cache_gb = 1e\+308: .*less than or equal"),
         ({"source": {"still_rate": "1000000"}}, r"still_rate = '1000000': it must be at most 240"),
     ],

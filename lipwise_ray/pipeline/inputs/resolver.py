@@ -11,6 +11,7 @@ from typing import Protocol
 from lipwise_ray.errors import LipwiseError, MediaError
 from lipwise_ray.media.image_sequence import USUAL_RATE, is_series, series_files
 from lipwise_ray.pipeline.inputs.made import MadeFiles, made_key
+from lipwise_ray.pipeline.inputs.site_video import Sites
 from lipwise_ray.settings.model import PathsSettings, Settings
 from lipwise_ray.state.ids import record_id
 from lipwise_ray.state.store import Store
@@ -49,6 +50,7 @@ class Media:
         on_block: Called while files arrive.
         series_rate: Frames a second of an image sequence.
         store: The state, where files are that earlier tasks made; None without.
+        sites: Reader of videos of sites; None where addresses of the web are those of files.
     """
 
     def __init__(
@@ -59,8 +61,12 @@ class Media:
         on_block: Callable[[], None] = lambda: None,
         series_rate: Fraction = USUAL_RATE,
         store: Store | None = None,
+        sites: Sites | None = None,
     ) -> None:
         self._made = MadeFiles(store)
+        self._sites = sites
+        self._sources: dict[str, Source] = {}
+        """A server is asked once whether an address is that of a file or of a page."""
         self._series_rate = series_rate
         self._on_block = on_block
         self._policy = policy
@@ -192,7 +198,15 @@ class Media:
         return type(error)(*words)
 
     def _source(self, address: str) -> Source:
-        return WebFile(address, self._policy, self._most_bytes) if is_web(address) else BucketFile(address)
+        if address not in self._sources:
+            self._sources[address] = self._new_source(address)
+        return self._sources[address]
+
+    def _new_source(self, address: str) -> Source:
+        if not is_web(address):
+            return BucketFile(address)
+        file = WebFile(address, self._policy, self._most_bytes)
+        return self._sites.video(address) if self._sites and not file.is_file() else file
 
     def _check_size(self, address: str, size: int | None) -> None:
         if size is not None and size > self._most_bytes:
@@ -223,7 +237,7 @@ def _absent(address: str) -> MediaError:
 def _name_of(address: str, facts: ObjectInfo) -> str:
     """Return an identity; how a web address is signed does not count where the server vouches for the bytes."""
     is_strong = is_web(address) and facts.tag.startswith('"')
-    place = unsigned(address) if is_strong else normal(address)
+    place = facts.place or (unsigned(address) if is_strong else normal(address))
     return record_id({"address": place, "tag": facts.tag, "bytes": facts.size})
 
 
@@ -243,7 +257,9 @@ def media_of(
         store: The state; None without.
     """
     rate = Fraction(settings.source.still_rate)
-    return Media(policy_of(settings.paths), round(settings.limits.gb * 1e9), cache, on_block, rate, store)
+    policy = policy_of(settings.paths)
+    sites = Sites(policy, settings.limits, settings.paths.cookies) if settings.paths.downloader != "none" else None
+    return Media(policy, round(settings.limits.gb * 1e9), cache, on_block, rate, store, sites)
 
 
 def cache_of(paths: PathsSettings) -> Cache:

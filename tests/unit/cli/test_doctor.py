@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+
 import pytest
 from typer.testing import CliRunner
 
-from lipwise_ray.cli import node_checks
+from lipwise_ray.cli import doctor, node_checks
 from lipwise_ray.cli.app import app
+from lipwise_ray.settings.execution import PathsSettings
+from lipwise_ray.settings.model import Settings
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -18,3 +22,21 @@ def test_no_secret_of_a_node_is_shown(form: list[str], monkeypatch: pytest.Monke
     assert done.exit_code == 1
     assert "10.0.0.2: https://" in done.output
     assert not [secret for secret in ("hunter2", "abcdef0123") if secret in done.output]
+
+
+def test_a_missing_downloader_is_a_fault_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it is only mentioned; the extra is named either way."""
+    known = importlib.metadata.version
+
+    def version(package: str) -> str:
+        if package == "yt-dlp":
+            raise importlib.metadata.PackageNotFoundError(package)
+        return known(package)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    web = {"downloader": "yt-dlp", "schemes": ("https",), "hosts": ("video.test",)}
+    for paths, good in ((PathsSettings(), True), (PathsSettings(**web), False)):
+        is_good, _, text = doctor.downloader_line(Settings(paths=paths))
+        assert is_good is good
+        assert "not installed" in text
+        assert "web" in text
