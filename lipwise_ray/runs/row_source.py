@@ -105,7 +105,9 @@ class RowSource:
         if part is None or done is None:
             return None
         job, seen = part.job, done.result.seen
-        addresses = inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings)
+        addresses = inputs_of(
+            job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings, job.background
+        )
         may_read_the_same = job.settings.paths == self.source.for_run().paths
         if seen is None or len(addresses) != len(done.inputs) or not may_read_the_same:
             return None

@@ -188,6 +188,11 @@ def soundtrack(job_id: str) -> str:
     return f"{JOBS}/{job_id}/sound"
 
 
+def mixed(job_id: str) -> str:
+    """Return the key of the record of what was mixed into a job's audio."""
+    return f"{soundtrack(job_id)}/mixed.json"
+
+
 def mix(job_id: str) -> str:
     """Return the folder of the mix of a job's speakers."""
     return f"{JOBS}/{job_id}/mix"

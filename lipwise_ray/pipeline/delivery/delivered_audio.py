@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lipwise_ray.errors import SettingsError, StorageError
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import LOSSLESS, SoundtrackPlan, copy_impossible, plan_soundtrack, write_soundtrack
+from lipwise_ray.pipeline.delivery.mixed_sound import MixedSound, is_mixed
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
@@ -16,6 +18,8 @@ from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
+from lipwise_ray.state.shapes import record_of
+from lipwise_ray.state.store import to_json
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 
@@ -36,7 +40,14 @@ class DeliveredSound:
 
 
 def prepare_sound(
-    job: JobContext, scratch: Path, probed: Probed, plan: Plan, known_key: str = "", *, is_missing: bool = False
+    job: JobContext,
+    scratch: Path,
+    probed: Probed,
+    plan: Plan,
+    known_key: str = "",
+    *,
+    is_missing: bool = False,
+    on_block: Callable[[], None] = lambda: None,
 ) -> DeliveredSound:
     """Return the audio to deliver: copied packets, or an encoder's file.
 
@@ -49,13 +60,17 @@ def prepare_sound(
         plan: The job's.
         known_key: The key of the file, where somebody has just put it; empty where it has to be looked for.
         is_missing: Nobody can have made it yet, so that it need not be looked for.
+        on_block: Called now and then while it is mixed.
     """
     name = Path(job.spec.output)
-    audio = Sounds(job, scratch, probed.job_id, probed.identity).file()
+    sounds = Sounds(job, scratch, probed.job_id, probed.identity)
+    audio = sounds.file()
     encode = job.spec.settings.encode.audio
     delivered = container_for(name)
     codec = sound_codec(job.spec.settings, audio.info)
     planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
+    if is_mixed(job.spec):
+        planned = replace(planned, copy=False)
     if planned.copy and planned.codec in LOSSLESS:
         return DeliveredSound(planned, audio.info)
     folder, suffix = layout.soundtrack(probed.job_id), name.suffix.lower()
@@ -65,7 +80,12 @@ def prepare_sound(
         if kept is not None:
             return DeliveredSound(replace(planned, copy=copied), probe_audio(kept, WIDEST_LIMITS))
     with scratch_file(scratch, f"track{suffix}") as temporary:
-        wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
+        if is_mixed(job.spec):
+            mixed = MixedSound(job, scratch, probed.identity, sounds, audio, plan.audio_s, on_block)
+            job.store.write(layout.mixed(probed.job_id), to_json(record_of(mixed.write(temporary, planned))))
+            wrote = planned
+        else:
+            wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
         if encode.codec == "copy" and not wrote.copy:
             raise copy_impossible(audio.info, delivered, "its packets decode otherwise in there")
         key = f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}"

@@ -8,6 +8,7 @@ from functools import reduce
 from lipwise_ray.faces.select import BY_PLACE, LIKE, SelectionRule, parse_selection_rule
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.role import InId
+from lipwise_ray.pipeline.dubbing.background import background_identity
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import mix_id
 from lipwise_ray.pipeline.inputs.resolver import Media
@@ -66,6 +67,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
         **({"speakers": speakers} if speakers else {}),
         **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),
+        **background_identity(job, media),
         "tracks": media.identity(job.tracks) if job.tracks else None,
         "start_s": job.start_s,
         "end_s": job.end_s,

@@ -48,6 +48,8 @@ class JobSpec:
         tags: The row's; the first is its tenant.
         settings: The row's, all layers merged.
         speakers: Faces and what each says; none where one rule of the settings chooses the faces.
+        background: Path or address of a track that is mixed under the delivered audio, or ``keep`` for that of the
+            video; None for none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -65,6 +67,7 @@ class JobSpec:
     settings: SettingsText
     speakers: tuple[Speaker, ...] = ()
     diarisation: Maybe[str] = None
+    background: Maybe[str] = None
 
     @property
     def faces(self) -> FacesSettings:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lipwise_ray.media.image_sequence import is_series
 from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import Speaker, portraits, rules_of
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_local
@@ -24,6 +25,7 @@ def inputs_of(
     diarisation: str | None,
     speakers: Sequence[Speaker],
     settings: Settings,
+    background: str | None,
 ) -> list[str]:
     """Return the addresses of all that a row reads, always in the same order.
 
@@ -34,8 +36,9 @@ def inputs_of(
         diarisation: Its file with the turns of speakers; None where it brings none.
         speakers: Its speakers.
         settings: Its settings, whose rule of faces may name a portrait.
+        background: Its background; None where it has none.
     """
-    named = [video, audio, tracks, diarisation, *(one.audio for one in speakers)]
+    named = [video, audio, tracks, diarisation, background_file(background), *(one.audio for one in speakers)]
     return [address for address in (*named, *portraits(rules_of(speakers, settings))) if address]
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from lipwise_ray.errors import InputError, ManifestError
 from lipwise_ray.media.join import CONTAINERS
+from lipwise_ray.pipeline.manifest.background_cells import BACKGROUND_COLUMNS, read_background
 from lipwise_ray.pipeline.manifest.cast import diarisation_of, read_cast
 from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting
@@ -36,6 +37,7 @@ DUBBED = Columns(
         "tags",
         "tracks",
         "speakers",
+        *BACKGROUND_COLUMNS,
     ),
     instead={"audio": "speakers"},
 )
@@ -273,6 +275,7 @@ class _DubRowParser:
             tracks=tracks,
             speakers=speakers,
             diarisation=diarisation_of(self._cells, turns) if turns else None,
+            background=read_background(self._cells, text, overrides),
             overrides=overrides,
         )
 

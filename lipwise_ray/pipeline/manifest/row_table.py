@@ -11,6 +11,7 @@ from typing import Any
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import parse_selection_rule
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import Speaker, portraits
 
 AUTO = "auto"
@@ -39,7 +40,8 @@ class Row:
 
     ``line`` is where the row stands in the file. ``video``, ``audio``, ``tracks``, ``reference`` and what `speakers`
     name are absolute paths or addresses of objects; ``audio`` is None where the speakers' sounds are to be mixed.
-    ``diarisation`` is a file with the turns of the speakers in that audio.
+    ``diarisation`` is a file with the turns of the speakers in that audio, ``background`` a track that is mixed under
+    it, or ``keep``.
     ``output`` is relative to the output root. ``overrides`` holds settings that the row's columns replace. A row that
     is evaluated has no output; it may have a reference, and its audio is None where the video's own counts. ``extra``
     are columns that mean nothing here.
@@ -59,6 +61,7 @@ class Row:
     tracks: str | None = None
     speakers: tuple[Speaker, ...] = ()
     diarisation: str | None = None
+    background: str | None = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
     extra: dict[str, str] = field(default_factory=dict[str, str])
@@ -80,6 +83,7 @@ class Row:
             self.tracks,
             self.reference,
             self.diarisation,
+            background_file(self.background),
             *(one.audio for one in self.speakers),
             *portraits(rules),
         ]

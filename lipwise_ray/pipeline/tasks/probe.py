@@ -14,6 +14,7 @@ from lipwise_ray.pipeline.delivery.assemble import sweep_attempts
 from lipwise_ray.pipeline.delivery.delivered_audio import sound_codec
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.published import Published, find_published
+from lipwise_ray.pipeline.dubbing.background import check_background
 from lipwise_ray.pipeline.dubbing.capabilities import Choice, first_choice
 from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, listeners, protocol_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
@@ -54,9 +55,8 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     """
     del hints  # whatever earlier runs left is looked for
     store, media, row, job = context.store, context.media, payload.row, payload.row.job
-    stamps = settled_stamps(
-        media, inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings)
-    )
+    inputs = inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings, job.background)
+    stamps = settled_stamps(media, inputs)
     images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
     undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
     problem = ""
@@ -75,6 +75,7 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     sounds = Sounds(opened, context.scratch, job_id, identity, context.on_block)
     audio, lines = sounds.delivered(), sounds.lines()
     _check_early(context, job, audio)
+    check_background(opened, identity)
     rules = [one.rule for one in lines]
     detector_id = detector_id_of(job.settings, row.weights)
     voices_id = looks_id = None

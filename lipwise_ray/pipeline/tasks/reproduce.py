@@ -20,6 +20,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     MeasurePayload,
     RecognisePayload,
 )
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.scheduler.task import AnyKind
 from lipwise_ray.settings.model import EngineSettings
 from lipwise_ray.state.shapes import Letter
@@ -118,6 +119,7 @@ def _places(payload: RowPayload) -> Iterator[tuple[str, str]]:
         "audio": job.audio,
         "tracks": job.tracks,
         "diarisation": job.diarisation,
+        "background": background_file(job.background),
         "output": job.output_address,
     }
     if isinstance(payload, ExaminePayload | MeasurePayload | ConcludePayload):

@@ -15,5 +15,12 @@ def prepare_audio(context: TaskContext, payload: SoundPayload, hints: Hints) -> 
     """Encode a job's audio, or find out that it can be copied."""
     probed = payload.probed
     plan = read_plan(context.store, probed.job_id)
-    delivered = prepare_sound(context.open(payload), context.scratch, probed, plan, is_missing=hints.is_surely_missing)
+    delivered = prepare_sound(
+        context.open(payload),
+        context.scratch,
+        probed,
+        plan,
+        is_missing=hints.is_surely_missing,
+        on_block=context.on_block,
+    )
     return SoundResult(copied=delivered.plan.copy, sound=delivered.key)
