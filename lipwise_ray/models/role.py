@@ -33,6 +33,7 @@ class RowFacts:
         seeks_speaker: Whose lips move decides who is dubbed.
         has_portraits: A portrait does.
         has_reference: It is compared with another video.
+        keeps_background: What its video's own audio holds beside voices is kept.
     """
 
     needs_detector: bool = False
@@ -40,6 +41,7 @@ class RowFacts:
     seeks_speaker: bool = False
     has_portraits: bool = False
     has_reference: bool = False
+    keeps_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,11 @@ class MixSettings(Section):
     duck_db: Annotated[float, Field(ge=0, le=60)] = 0.0
     """The background is so much lower while somebody speaks, and over pauses of less than a second; it takes half a
     second down and up again. 0 leaves it."""
+    separator: str = "htdemucs"
+    """Takes the voices out of the video's own audio, for rows with ``background = keep``: a name of the registry. It
+    needs the extra `stems`."""
+    separator_checkpoint: str | None = None
+    """A file of HTDemucs instead of the registry's."""
 
 
 class AudioEncodeSettings(Section):

@@ -2,7 +2,8 @@
 
 Ids are hashes: `video_id`, `audio_id` and `image_id` of a file's contents, `judge_id` of the sync scorer's checkpoint,
 the others of everything that decides a result: `detector_id` of detections, `voices_id` of active speaker scores,
-`looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts. Numbers of chunks begin at 0.
+`looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts, `separator_id` of audio
+without voices. Numbers of chunks begin at 0.
 Records of a damaged file that is read past its damage, with `salvage`, have keys of their own.
 """
 
@@ -135,6 +136,11 @@ def cepstra(audio_id: str, *, salvage: bool) -> str:
 def speech(audio_id: str, detector_id: str, *, salvage: bool) -> str:
     """Return the key of when a sound holds speech; it is created whole."""
     return f"{SOUNDS}/{audio_id}/speech-{detector_id}{'-salvage' if salvage else ''}.npz"
+
+
+def backgrounds(audio_id: str, separator_id: str, *, salvage: bool) -> str:
+    """Return the folder of the file with what audio holds beside voices; its name is that of its bytes."""
+    return f"{SOUNDS}/{audio_id}/background-{separator_id}{'-salvage' if salvage else ''}"
 
 
 def transcript(audio_id: str, recogniser_id: str, *, salvage: bool) -> str:

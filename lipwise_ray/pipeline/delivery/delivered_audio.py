@@ -81,7 +81,7 @@ def prepare_sound(
             return DeliveredSound(replace(planned, copy=copied), probe_audio(kept, WIDEST_LIMITS))
     with scratch_file(scratch, f"track{suffix}") as temporary:
         if is_mixed(job.spec):
-            mixed = MixedSound(job, scratch, probed.identity, sounds, audio, plan.audio_s, on_block)
+            mixed = MixedSound(job, scratch, probed.identity, sounds, audio, plan, on_block)
             job.store.write(layout.mixed(probed.job_id), to_json(record_of(mixed.write(temporary, planned))))
             wrote = planned
         else:

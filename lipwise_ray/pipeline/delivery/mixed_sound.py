@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.channels import channel_names
+from lipwise_ray.media.edits import Edit
 from lipwise_ray.media.gain_curve import bed_gain
 from lipwise_ray.media.loudness import Loudness, LoudnessMeter, loudness
 from lipwise_ray.media.mix import PlacedSound, stream_of, summed, write_flac
@@ -23,8 +23,10 @@ from lipwise_ray.pipeline.dubbing.background import speech_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
+from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.separated import kept_background, shown_edits, spliced
 from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.pipeline.manifest.background import background_file
+from lipwise_ray.pipeline.manifest.background import KEEP, background_file
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.state.ids import Identity
 from lipwise_ray.state.mixed_record import LoudnessRecord, MixedRecord
@@ -61,7 +63,7 @@ class MixedSound:
         identity: Facts that decide its result.
         sounds: Its sounds.
         voice: What its speakers say, with a file.
-        duration_s: Length of the mix: the background is cut there, and silent where it ends before.
+        plan: The job's. The mix is as long as its audio: the background is cut there, and silent where it ends before.
         on_block: Called now and then.
     """
 
@@ -72,14 +74,18 @@ class MixedSound:
         identity: Identity,
         sounds: Sounds,
         voice: records.Audio,
-        duration_s: Fraction,
+        plan: Plan,
         on_block: Callable[[], None],
     ) -> None:
         self._job, self._scratch, self._sounds, self._voice = job, scratch, sounds, voice
-        self._duration_s, self._on_block = duration_s, on_block
+        self._duration_s, self._on_block = plan.audio_s, on_block
         file = background_file(job.spec.background)
         self._bed: AudioInfo | None = None
-        if file is not None:
+        self._edits: tuple[Edit, ...] | None = None
+        if job.spec.background == KEEP:
+            self._bed = probe_audio(kept_background(job, identity), WIDEST_LIMITS)
+            self._edits = shown_edits(job, plan)
+        elif file is not None:
             self._bed = probe_audio(job.media.local(file, identity["background"]["audio"]), job.spec.settings.limits)
         streams = [voice.info, *([self._bed] if self._bed else [])]
         self._info = stream_of([(one.rate_hz, one.layout) for one in streams], Path("mixed.mka"))
@@ -182,7 +188,8 @@ class MixedSound:
 
     def _bed_pieces(self, bed: AudioInfo) -> Generator[F32Array]:
         reader = AudioReader(bed, salvage=self._job.salvage, limits=self._job.spec.settings.limits)
-        yield from reader.blocks(self._info.rate_hz, self._info.layout)
+        blocks = reader.blocks(self._info.rate_hz, self._info.layout)
+        yield from blocks if self._edits is None else spliced(blocks, self._edits, self._info.rate_hz)
 
     def _voice_pieces(self) -> Generator[F32Array]:
         """Yield the voice in the channels of the mix: one channel goes to the centre, where there is one."""

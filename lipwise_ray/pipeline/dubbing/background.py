@@ -13,9 +13,10 @@ from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
+from lipwise_ray.pipeline.dubbing.separated import own_stream
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
-from lipwise_ray.pipeline.manifest.background import background_file
+from lipwise_ray.pipeline.manifest.background import KEEP, background_file
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import Identity
 
@@ -67,6 +68,8 @@ def check_background(job: JobContext, identity: Identity) -> None:
     """
     settings, file = job.spec.settings, background_file(job.spec.background)
     check_mixable(settings, job.spec.background)
+    if job.spec.background == KEEP:
+        own_stream(job)
     if file is None:
         return
     try:

@@ -9,7 +9,8 @@ from lipwise_ray.media.encode import ENCODER_REFUSED
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, RenderedSegment, Repairs
-from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, RowTasks
+from lipwise_ray.pipeline.flows.audio_tasks import audio_task
+from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, RowTasks, chunk_of
 from lipwise_ray.pipeline.flows.task_kinds import (
     ASSEMBLE,
     BESIDE_RENDERING,
@@ -22,7 +23,6 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     SCAN,
     SCORE,
     SETTLE,
-    SOUND,
     WEIGH,
     AssemblePayload,
     AssembleResult,
@@ -42,14 +42,15 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ScanResult,
     ScorePayload,
     ScoreResult,
+    SeparateResult,
     SettlePayload,
-    SoundPayload,
     SoundResult,
     ToDo,
     TranscribeResult,
     WeighPayload,
     WeighResult,
 )
+from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.gate import verdict
 from lipwise_ray.pipeline.quality.sync_scores import score_needs, score_records_id
@@ -119,8 +120,8 @@ class RowFlow(RowTasks[DubResult]):
         match result:
             case ProbeResult():
                 return self._after_probe(result)
-            case CheckResult():
-                return self._begin()
+            case CheckResult() | SeparateResult():
+                return self._begin() if task.kind is CHECK else [self._audio(is_separated=True)]
             case PlanResult():
                 return self._after_plan(result)
             case ScoreResult():
@@ -165,7 +166,7 @@ class RowFlow(RowTasks[DubResult]):
             return
         self.tally.chunks_rendered += 1
         self.tally.frames_rendered += task.frames
-        self._rendered[_chunk_of(task)] = result.segment
+        self._rendered[chunk_of(task)] = result.segment
 
     def _after_probe(self, result: ProbeResult) -> list[Task]:
         self.job_id, self.inputs = result.job_id, result.inputs
@@ -236,9 +237,11 @@ class RowFlow(RowTasks[DubResult]):
         base, probed = self.base, self._probed
         beside = [kind for kind, has in BESIDE_RENDERING.items() if has(base.job)]
         tasks += [self._task(kind, self.job_id, kind.payload(base, probed)) for kind in beside]
-        if not tasks:
-            return self._scores_or_end()
-        return [*tasks, self._task(SOUND, self.job_id, SoundPayload(base, probed), is_missing=not probed.has_begun)]
+        return [*tasks, self._audio()] if tasks or base.job.background == KEEP else self._scores_or_end()
+
+    def _audio(self, *, is_separated: bool = False) -> Task:
+        kind, name, payload = audio_task(self.base, self._probed, is_separated=is_separated)
+        return self._task(kind, name, payload, is_missing=not self._probed.has_begun)
 
     def _renders(self, numbers: Sequence[int]) -> list[Task]:
         return [
@@ -365,7 +368,7 @@ class RowFlow(RowTasks[DubResult]):
         self._take(task)
         if task.kind is not SCORE:
             return self._after_stage()
-        self._unscored.add(_chunk_of(task))
+        self._unscored.add(chunk_of(task))
         return self._after_score(())
 
     def _original(self, task: Task) -> Task | None:
@@ -393,8 +396,3 @@ class RowFlow(RowTasks[DubResult]):
         self.base, self._to_do, self._open = replace(self.base, choices=rest), None, set()
         self._tried += 1
         return [self._probe(f"/way{self._tried}")]
-
-
-def _chunk_of(task: Task) -> int:
-    assert isinstance(task.payload, RenderPayload | ScorePayload)  # others are not counted by chunks
-    return task.payload.chunk

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from lipwise_ray.pipeline.dubbing.task_parts import NumberedSpan, RowPart
+from lipwise_ray.pipeline.flows.task_kinds import RenderPayload, ScorePayload
 from lipwise_ray.scheduler.flow import Progress
 from lipwise_ray.scheduler.task import Failure, Hints, P, Task, TaskKind, TaskResult, rank
 from lipwise_ray.settings.model import GateSettings
@@ -141,3 +142,9 @@ class RowTasks(Generic[Result]):
         self._enter("done")
         self.progress.done = self.progress.todo
         self.result = result
+
+
+def chunk_of(task: Task) -> int:
+    """Return the chunk that a task renders or scores."""
+    assert isinstance(task.payload, RenderPayload | ScorePayload)  # others are not counted by chunks
+    return task.payload.chunk
