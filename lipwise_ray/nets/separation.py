@@ -55,7 +55,7 @@ class Separator:
     def without_voices(
         self, mix: F32Array, pairs: Sequence[ChannelPair], on_segment: Callable[[], None]
     ) -> Iterator[F32Array]:
-        """Yield what is left of audio, in blocks of shape (channels, N); channels of no pair as they are.
+        """Yield audio without its voices, in blocks of shape (channels, N); channels of no pair stay as they are.
 
         Args:
             mix: Samples of the network's rate, shape (N, channels); it may be a map of a file.

@@ -13,7 +13,7 @@ LEAST_GAIN_DB, MOST_GAIN_DB = -60.0, 20.0
 
 
 class MixSettings(Section):
-    """What is mixed under the new voice, of rows with a `background`. The networks hear the voice alone."""
+    """Backgrounds under the new voice, in rows that have one. The networks hear the voice alone."""
 
     background_gain_db: Annotated[float, Field(ge=LEAST_GAIN_DB, le=MOST_GAIN_DB)] = 0.0
     """Gain of the background; a row's own column goes before it."""

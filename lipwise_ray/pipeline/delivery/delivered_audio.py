@@ -14,7 +14,9 @@ from lipwise_ray.pipeline.delivery.mixed_sound import MixedSound, is_mixed
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.separated import shown_edits
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
+from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
@@ -81,7 +83,8 @@ def prepare_sound(
             return DeliveredSound(replace(planned, copy=copied), probe_audio(kept, WIDEST_LIMITS))
     with scratch_file(scratch, f"track{suffix}") as temporary:
         if is_mixed(job.spec):
-            mixed = MixedSound(job, scratch, probed.identity, sounds, audio, plan, on_block)
+            edits = shown_edits(job, plan) if job.spec.background == KEEP else ()
+            mixed = MixedSound(job, scratch, probed.identity, sounds, audio, plan.audio_s, edits, on_block)
             job.store.write(layout.mixed(probed.job_id), to_json(record_of(mixed.write(temporary, planned))))
             wrote = planned
         else:

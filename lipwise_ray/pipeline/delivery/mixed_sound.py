@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +24,7 @@ from lipwise_ray.pipeline.dubbing.background import speech_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
-from lipwise_ray.pipeline.dubbing.plan import Plan
-from lipwise_ray.pipeline.dubbing.separated import kept_background, shown_edits, spliced
+from lipwise_ray.pipeline.dubbing.separated import kept_background, spliced
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.background import KEEP, background_file
 from lipwise_ray.settings.execution import WIDEST_LIMITS
@@ -36,7 +36,7 @@ from lipwise_ray.values import F32Array, round_half_up
 
 _MOST_TRIES = 6
 _TOLERANCE_LU = 0.05
-_MARGIN_DB = 0.1  # oversampling four times misses so much of a peak at most (BS.1770-4, annex 2)
+_MARGIN_DB = 0.1  # peaks between samples are sought at four times the rate, as in BS.1770-4, which misses a little
 _LEAST_CEILING_DB = -24.0  # of FFmpeg's limiter
 _DIGITS = 2
 
@@ -63,7 +63,8 @@ class MixedSound:
         identity: Facts that decide its result.
         sounds: Its sounds.
         voice: What its speakers say, with a file.
-        plan: The job's. The mix is as long as its audio: the background is cut there, and silent where it ends before.
+        duration_s: Length of the mix: the background is cut there, and silent where it ends before.
+        edits: Stretches of the video's own audio that the output shows, where that is the background.
         on_block: Called now and then.
     """
 
@@ -74,17 +75,16 @@ class MixedSound:
         identity: Identity,
         sounds: Sounds,
         voice: records.Audio,
-        plan: Plan,
+        duration_s: Fraction,
+        edits: tuple[Edit, ...],
         on_block: Callable[[], None],
     ) -> None:
         self._job, self._scratch, self._sounds, self._voice = job, scratch, sounds, voice
-        self._duration_s, self._on_block = plan.audio_s, on_block
+        self._duration_s, self._edits, self._on_block = duration_s, edits, on_block
         file = background_file(job.spec.background)
         self._bed: AudioInfo | None = None
-        self._edits: tuple[Edit, ...] | None = None
         if job.spec.background == KEEP:
             self._bed = probe_audio(kept_background(job, identity), WIDEST_LIMITS)
-            self._edits = shown_edits(job, plan)
         elif file is not None:
             self._bed = probe_audio(job.media.local(file, identity["background"]["audio"]), job.spec.settings.limits)
         streams = [voice.info, *([self._bed] if self._bed else [])]
@@ -140,17 +140,17 @@ class MixedSound:
         audio = self._job.spec.settings.encode.audio
         if audio.loudness_lufs is None or before.lufs is None:  # where the sum would clip, all of it is made quieter
             return _Level(-max(0.0, _db(sample_peak)), None)
-        return _Level(audio.loudness_lufs - before.lufs, audio.true_peak_dbtp)
+        return _Level(audio.loudness_lufs - before.lufs, audio.true_peak_dbtp - _MARGIN_DB)
 
     def _corrected(self, level: _Level, after: Loudness) -> _Level | None:
         """Return the level by which the mix comes nearer to what was asked for; None where it is near enough."""
         audio = self._job.spec.settings.encode.audio
         if level.ceiling_db is None or audio.loudness_lufs is None or after.lufs is None:
             return None
-        off_lu, over_db = audio.loudness_lufs - after.lufs, _db(after.peak) - audio.true_peak_dbtp
+        off_lu, over_db = audio.loudness_lufs - after.lufs, _db(after.peak) - audio.true_peak_dbtp + _MARGIN_DB / 2
         if abs(off_lu) <= _TOLERANCE_LU and over_db <= 0:
             return None
-        lower_db = over_db + _MARGIN_DB if over_db > 0 else 0.0
+        lower_db = over_db + _MARGIN_DB if over_db > 0 else 0.0  # the encoder's part changes with the level
         return _Level(level.gain_db + off_lu, max(_LEAST_CEILING_DB, level.ceiling_db - lower_db))
 
     def _measured(self) -> tuple[Loudness, float]:
@@ -189,7 +189,7 @@ class MixedSound:
     def _bed_pieces(self, bed: AudioInfo) -> Generator[F32Array]:
         reader = AudioReader(bed, salvage=self._job.salvage, limits=self._job.spec.settings.limits)
         blocks = reader.blocks(self._info.rate_hz, self._info.layout)
-        yield from blocks if self._edits is None else spliced(blocks, self._edits, self._info.rate_hz)
+        yield from spliced(blocks, self._edits, self._info.rate_hz) if self._job.spec.background == KEEP else blocks
 
     def _voice_pieces(self) -> Generator[F32Array]:
         """Yield the voice in the channels of the mix: one channel goes to the centre, where there is one."""

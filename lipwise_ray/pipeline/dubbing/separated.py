@@ -1,4 +1,4 @@
-"""What a video's own audio holds beside voices: where the state keeps it, and which of it an output shows when."""
+"""Background that is kept of a video's own audio: where the state has it, and which of it an output shows when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.errors import AudioError, InputError, MediaError, StorageError
+from lipwise_ray.errors import AudioError, InputError, StorageError
 from lipwise_ray.media.edits import Edit, edits_of
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.samples import Samples
@@ -33,17 +33,18 @@ def own_stream(job: JobContext) -> AudioInfo:
     Raises:
         AudioError: It has none.
     """
+    path, why = job.video.info.path, "it is no video with audio"
     try:
-        if job.video.is_still or job.video.info.path.is_dir():
-            raise MediaError("no_audio", str(job.video.info.path), got="is no video with audio")
-        return probe_audio(job.video.info.path, job.spec.settings.limits)
+        if not job.video.is_still and not path.is_dir():
+            return probe_audio(path, job.spec.settings.limits)
     except InputError as error:
-        raise AudioError(
-            "no_own_background",
-            error.where,
-            got=f"has no audio whose background could be kept: {error.happened}",
-            do="Name a file in the column background, or leave it empty",
-        ) from error
+        why = error.happened
+    raise AudioError(
+        "no_own_background",
+        str(path),
+        got=f"has no audio whose background could be kept: {why}",
+        do="Name a file in the column background, or leave it empty",
+    )
 
 
 def kept_background(job: JobContext, identity: Identity) -> Path:
