@@ -19,7 +19,17 @@ KEYS: dict[str, Any] = json.loads((GOLDEN / "keys.json").read_text())
 ADDED = {"runs/MOMENT/done.jsonl"}
 """Kinds of records that states did not have when the golden one was made."""
 
-LATER = {"settings.engine.hardware_frames", "settings.engine.verify_segments"}
+LATER = {
+    "settings.engine.hardware_frames",
+    "settings.engine.verify_segments",
+    "settings.encode.audio.loudness_lufs",
+    "settings.encode.audio.true_peak_dbtp",
+    "settings.mix",
+    "settings.mix.background_gain_db",
+    "settings.mix.duck_db",
+    "settings.mix.separator",
+    "settings.mix.separator_checkpoint",
+}
 """Names in records that these did not have when the golden one was made."""
 
 GONE = {"payload.scratch"}
