@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 _FULL = (1 << 31) - 1
 
 
-def write_flac(target: Path, info: AudioInfo, blocks: Iterable[Samples], peak: float) -> None:
+def write_flac(
+    target: Path,
+    info: AudioInfo,
+    blocks: Iterable[Samples],
+    *,
+    peak: float = 1.0,
+    on_block: Callable[[], None] = lambda: None,
+) -> None:
     """Write samples as 24-bit FLAC in Matroska.
 
     Args:
@@ -28,6 +35,7 @@ def write_flac(target: Path, info: AudioInfo, blocks: Iterable[Samples], peak: f
         info: Rate and channels.
         blocks: The samples, of shape (channels, N).
         peak: Level that becomes full scale, at least their largest.
+        on_block: Called now and then.
 
     Raises:
         StorageError: The disk is full.
@@ -42,6 +50,7 @@ def write_flac(target: Path, info: AudioInfo, blocks: Iterable[Samples], peak: f
                 frame.pts, frame.time_base = done, Fraction(1, info.rate_hz)
                 done += block.shape[1]
                 output.mux(stream.encode(frame))
+                on_block()
             output.mux(stream.encode(None))
     except OSError as error:
         raise write_problem(target, error) from error

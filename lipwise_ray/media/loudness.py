@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 import av
 import av.error
+import numpy as np
 from av.filter import Graph
 
 from lipwise_ray.media.audio_reader import AudioReader
+from lipwise_ray.media.channels import channel_names
 from lipwise_ray.media.container import reading
 from lipwise_ray.media.probe import AudioInfo
 from lipwise_ray.media.samples import Samples, frame_of
 
 _KEYS = ("I", "LRA", "true_peak")
+_STRETCHES_A_SECOND = 10  # of which the filter tells
 _FLOOR_LUFS = -69.9  # the measure's gate is at -70
 
 
@@ -42,7 +45,7 @@ class LoudnessMeter:
     """
 
     def __init__(self, rate_hz: int, layout: str, *, with_peak: bool = False) -> None:
-        self._rate_hz, self._layout = rate_hz, layout
+        self._rate_hz, self._layout, self._with_peak = rate_hz, layout, with_peak
         self._graph = Graph()
         self._source = self._graph.add_abuffer(sample_rate=rate_hz, format="flt", layout=layout)
         meter = self._graph.add("ebur128", "metadata=1:peak=true" if with_peak else "metadata=1")
@@ -63,11 +66,18 @@ class LoudnessMeter:
             self._last = dict(frame.metadata) or self._last
 
     def result(self) -> Loudness:
-        """Return the loudness of all that was pushed."""
-        measured = [float(self._last[key]) if (key := f"lavfi.r128.{name}") in self._last else None for name in _KEYS]
-        lufs, range_lu, peak = measured
+        """Return the loudness of all that was pushed; nothing can be pushed any more."""
+        lufs, range_lu, peak = self._measured()
+        if self._with_peak:  # which is told of whole stretches only: what is loudest may come after the last
+            self.push(
+                np.zeros((len(channel_names(self._layout)), -(-self._rate_hz // _STRETCHES_A_SECOND)), np.float32)
+            )
+            peak = self._measured()[2]
         is_heard = lufs is not None and lufs > _FLOOR_LUFS
         return Loudness(lufs if is_heard else None, range_lu if is_heard else None, peak)
+
+    def _measured(self) -> list[float | None]:
+        return [float(self._last[key]) if (key := f"lavfi.r128.{name}") in self._last else None for name in _KEYS]
 
 
 def loudness(info: AudioInfo) -> Loudness:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from lipwise_ray.media.audio import mono as heard_as_mono
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.channels import channel_names
 from lipwise_ray.media.flac import write_flac
+from lipwise_ray.media.gain_curve import GainCurve
 from lipwise_ray.media.probe import AudioInfo
 from lipwise_ray.media.samples import Samples
 from lipwise_ray.values import F32Array, round_half_up
@@ -59,9 +61,19 @@ def mix_info(clips: Sequence[AudioClip], path: Path, *, mono: bool = False) -> A
         path: The file that `mix` writes.
         mono: One channel, as the networks hear each audio stream.
     """
-    layout = max((clip.sound.layout for clip in clips), key=lambda layout: len(channel_names(layout)))
-    layout = "mono" if mono else layout if len(channel_names(layout)) <= _MOST_CHANNELS else "stereo"
-    rate_hz, channels = max(clip.sound.rate_hz for clip in clips), len(channel_names(layout))
+    return stream_of([(clip.sound.rate_hz, "mono" if mono else clip.sound.layout) for clip in clips], path)
+
+
+def stream_of(sounds: Sequence[tuple[int, str]], path: Path) -> AudioInfo:
+    """Return the stream that a sum is written as: highest rate and most channels; stereo for over eight.
+
+    Args:
+        sounds: Rate and layout of each sound.
+        path: The file.
+    """
+    layout = max((layout for _, layout in sounds), key=lambda layout: len(channel_names(layout)))
+    layout = layout if len(channel_names(layout)) <= _MOST_CHANNELS else "stereo"
+    rate_hz, channels = max(rate_hz for rate_hz, _ in sounds), len(channel_names(layout))
     return AudioInfo(path, "matroska,webm", 0, "flac", rate_hz, channels, layout, Fraction(0))
 
 
@@ -96,38 +108,64 @@ def mix(
     for block in _blocks(clips, info, mono=mono, salvage=salvage):
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
         on_block()
-
-    def summed() -> Iterator[F32Array]:
-        for block in _blocks(clips, info, mono=mono, salvage=salvage):
-            yield block
-            on_block()
-
-    write_flac(target, info, summed(), peak)
+    write_flac(target, info, _blocks(clips, info, mono=mono, salvage=salvage), peak=peak, on_block=on_block)
     return info
 
 
 def _blocks(clips: Sequence[AudioClip], info: AudioInfo, *, mono: bool, salvage: bool) -> Iterator[F32Array]:
     """Yield the sum in blocks of shape (channels, samples)."""
-    total = round_half_up(max(clip.stop_s for clip in clips) * info.rate_hz)
-    voices = [_Voice(clip, info, mono=mono, salvage=salvage) for clip in clips]
+
+    def decoded(clip: AudioClip) -> Generator[Samples]:
+        reader = AudioReader(clip.info, salvage=salvage)
+        if mono:
+            yield from heard_as_mono(reader, clip.sound.heard.mixes, info.rate_hz)
+        else:
+            yield from reader.blocks(info.rate_hz, info.layout)
+
+    parts = [
+        PlacedSound(
+            partial(decoded, clip),
+            round_half_up(clip.begin_s * info.rate_hz),
+            round_half_up(clip.stop_s * info.rate_hz),
+        )
+        for clip in clips
+    ]
+    return summed(parts, info, max(clip.stop_s for clip in clips))
+
+
+def summed(parts: Sequence[PlacedSound], info: AudioInfo, duration_s: Fraction) -> Iterator[F32Array]:
+    """Yield the sum of sounds in blocks of shape (channels, samples).
+
+    Args:
+        parts: Sounds of the sum's rate and channels.
+        info: The stream that the sum becomes.
+        duration_s: Length of the sum.
+    """
+    total = round_half_up(duration_s * info.rate_hz)
     for start in range(0, total, _BLOCK_SAMPLES):
         block = np.zeros((info.channels, min(_BLOCK_SAMPLES, total - start)), np.float32)
-        for voice in voices:
-            voice.add_to(block, start)
+        for part in parts:
+            part.add_to(block, start)
         yield block
 
 
-class _Voice:
-    """One clip of a mix; its file is open from its first block to its last."""
+class PlacedSound:
+    """One sound of a sum; its file is open from its first block to its last.
 
-    def __init__(self, clip: AudioClip, into: AudioInfo, *, mono: bool, salvage: bool) -> None:
-        self._clip = clip
-        self._rate_hz = into.rate_hz
-        self._layout = into.layout
-        self._mono = mono
-        self._salvage = salvage
-        self._place = round_half_up(clip.begin_s * into.rate_hz)
-        self._stop = round_half_up(clip.stop_s * into.rate_hz)
+    Args:
+        decode: Yields its samples in the rate and channels of the sum, in blocks of shape (channels, N).
+        start: Sample of the sum at which it begins.
+        stop: Sample at which it is cut.
+        gain: Its gain, on the clock of the sum; None leaves it as loud as it is.
+    """
+
+    def __init__(
+        self, decode: Callable[[], Generator[Samples]], start: int, stop: int, gain: GainCurve | None = None
+    ) -> None:
+        self._decode = decode
+        self._place = start
+        self._stop = stop
+        self._gain = gain
         self._pieces: Generator[Samples] | None = None
         self._rest: Samples | None = None
 
@@ -141,7 +179,8 @@ class _Voice:
                 break
             count = min(piece.shape[1], end - self._place)
             at = self._place - start
-            block[:, at : at + count] += piece[:, :count]
+            part = piece[:, :count]
+            block[:, at : at + count] += part if self._gain is None else part * self._gain.factors(self._place, count)
             self._rest = piece[:, count:] if count < piece.shape[1] else None
             self._place += count
         if self._place >= self._stop and self._pieces is not None:
@@ -151,12 +190,5 @@ class _Voice:
         if self._rest is not None:
             return self._rest
         if self._pieces is None:
-            self._pieces = self._decoded()
+            self._pieces = self._decode()
         return next(self._pieces, None)
-
-    def _decoded(self) -> Generator[Samples]:
-        reader = AudioReader(self._clip.info, salvage=self._salvage)
-        if self._mono:
-            yield from heard_as_mono(reader, self._clip.sound.heard.mixes, self._rate_hz)
-        else:
-            yield from reader.blocks(self._rate_hz, self._layout)

@@ -85,7 +85,7 @@ def write_stretched(
     for block in source():
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
     blocks = stretched(source(), written.layout, written.rate_hz, sound.samples, samples)
-    write_flac(target, written, blocks, peak + float(_DITHER))
+    write_flac(target, written, blocks, peak=peak + float(_DITHER))
     return written
 
 

@@ -34,6 +34,7 @@ class RowFacts:
         has_portraits: A portrait does.
         has_reference: It is compared with another video.
         has_text: Speech is made for it.
+        keeps_background: What its video's own audio holds beside voices is kept.
     """
 
     needs_detector: bool = False
@@ -42,6 +43,7 @@ class RowFacts:
     has_portraits: bool = False
     has_reference: bool = False
     has_text: bool = False
+    keeps_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

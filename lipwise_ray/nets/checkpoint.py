@@ -22,7 +22,9 @@ _DICT_KEYS = ("state_dict", "params_ema", "params", "net_state_dict")
 _PREFIX = "module."
 _WIDEST = 16  # times the original; a broken shape must not make a network that fills the memory
 _MOST_UNPACKED = 20
-_OTHER_DO = "Choose a checkpoint of this network"
+OTHER_DO = "Choose a checkpoint of this network"
+"""Advice on a checkpoint that is another network's."""
+
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -180,7 +182,7 @@ def load_into(network: nn.Module, path: Path, name: str) -> None:
         WeightsError: The file is no checkpoint, or another network's.
     """
     tensors = load_state_dict(path)
-    _check_fit(network, tensors, path, name)
+    check_fit(network, tensors, path, name)
     network.load_state_dict({**network.state_dict(), **tensors})
 
 
@@ -208,16 +210,16 @@ def load_network(kind: type[_Network], path: Path, name: str) -> _Network:
             "other_network",
             str(path),
             got=f"not a checkpoint of {name}: its layers have no width that {name} can have",
-            do=_OTHER_DO,
+            do=OTHER_DO,
         )
     with torch.device("meta"):  # a shape in a file does not decide how much memory is taken
-        _check_fit(sized(width), tensors, path, name)
+        check_fit(sized(width), tensors, path, name)
     network: _Network = sized(width)
     network.load_state_dict({**network.state_dict(), **tensors})
     return network
 
 
-def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
     """Compare a checkpoint's tensors with those that a network has.
 
     Raises:
@@ -235,7 +237,7 @@ def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, na
             str(path),
             got=f"not a checkpoint of {name}: {len(tensors)} tensors instead of {len(wanted)}, {len(missing)} missing, "
             f"{len(odd)} unknown, {len(reshaped)} of another shape (for example {example})",
-            do=_OTHER_DO,
+            do=OTHER_DO,
         )
 
 

@@ -15,6 +15,7 @@ from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import NOTHING, Machines, ModelRole, RowFacts, Wanted
 from lipwise_ray.pipeline.analysis.transcription import check_recogniser
+from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row
 from lipwise_ray.pipeline.manifest.speakers import has_text, listens, needs_detector, portraits, rules_of
 from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
@@ -126,6 +127,7 @@ class ModelRequirements:
             seeks_speaker=listens(rules),
             has_portraits=bool(portraits(rules)),
             has_text=has_text(row.script, row.speakers),
+            keeps_background=row.background == KEEP,
         )
         key = id(settings), facts, bool(row.diarisation)
         if key not in self._found or self._found[key][0] is not settings:

@@ -17,6 +17,7 @@ from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import Wanted
 from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row, line_of
@@ -146,13 +147,16 @@ def _broken(kind: str, path: Path, why: str) -> InputError:
 def _files_of(row: Row, settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the kind that each of a row's inputs has to be of, and its address."""
     yield "video", row.video
-    sounds = [row.audio, *(one.audio for one in (*row.speakers, *row.beside))]
-    yield from (("audio", one) for one in dict.fromkeys(sounds) if one)
+    yield from (("audio", one) for one in dict.fromkeys(_sounds_of(row)) if one)
     yield from (("picture", one) for one in portraits(rules_of(row.speakers, settings)))
     if row.tracks is not None:
         yield "tracks", row.tracks
     if row.diarisation is not None:
         yield "diarisation", row.diarisation
+
+
+def _sounds_of(row: Row) -> list[str | None]:
+    return [row.audio, *(one.audio for one in (*row.speakers, *row.beside)), background_file(row.background)]
 
 
 class NotedRequirements(ModelRequirements):

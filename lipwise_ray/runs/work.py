@@ -11,6 +11,7 @@ from lipwise_ray.errors import FaceError, LipwiseError, OutputError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.media.join import codecs_for, container_for
 from lipwise_ray.models.checkpoints import Checkpoints
+from lipwise_ray.pipeline.dubbing.background import check_mixable
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, choose
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
@@ -127,6 +128,7 @@ class Dubbing:
     ) -> Flow:
         """Return the flow that dubs a row."""
         codecs_for(settings.encode.codecs, container_for(Path(row.output)))
+        check_mixable(settings, row.background)
         output = normal(f"{self.out}/{row.output}")
         if not output.startswith(f"{self.out}/"):  # by way of a link
             raise OutputError("output_escapes", row.where, got=f"{output} leads out of {self.out}, by way of a link")
@@ -249,4 +251,5 @@ def _spec(row: Row, settings: Settings, output: str) -> JobSpec:
         diarisation=row.diarisation,
         beside=row.beside,
         script=row.script,
+        background=row.background,
     )

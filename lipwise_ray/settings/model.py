@@ -1,6 +1,7 @@
 """Run settings: TOML sections, strict. Defaults are the `quality` preset.
 
-The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`.
+The sections `engine`, `paths` and `limits` are in `execution`, `composite` and `restore` in `picture`, `mix` and
+`encode.audio` in `sound`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lipwise_ray.settings.execution import EngineSettings, LimitsSettings, PathsSettings, Section
 from lipwise_ray.settings.picture import MIN_RESTORED_PX, CompositeSettings, PrecisionSetting, RestoreSettings, Share
+from lipwise_ray.settings.sound import AudioEncodeSettings, MixSettings
 from lipwise_ray.settings.unions import NUMBER, UNION_TAG, Auto, text_or_number
 
 _MOST_FRAMES_A_SECOND = 240
@@ -284,14 +286,6 @@ class GateSettings(Section):
     undubbed frames are all that is wrong, only those of `faces`, `detect` and `source` are tried."""
 
 
-class AudioEncodeSettings(Section):
-    """The delivered audio."""
-
-    codec: Literal["auto", "copy", "aac", "libopus", "flac", "pcm_s16le", "alac"] = "auto"
-    bitrate: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Bits a second of ``aac`` and ``libopus``; 0 is 64,000 a channel, for six at most."""
-
-
 class EncodeSettings(Section):
     """The delivered video."""
 
@@ -355,6 +349,7 @@ class Settings(Section):
     asr: AsrSettings = AsrSettings()
     diarise: DiariseSettings = DiariseSettings()
     tts: TtsSettings = TtsSettings()
+    mix: MixSettings = MixSettings()
     encode: EncodeSettings = EncodeSettings()
     chunk: ChunkSettings = ChunkSettings()
     engine: EngineSettings = EngineSettings()
@@ -378,6 +373,7 @@ class Settings(Section):
         # A bound that nobody set decides nothing that the version of the pipeline does not.
         bound = {"min_face_px"} if self.restore.min_face_px == MIN_RESTORED_PX else set[str]()
         fit = {"max_stretch"} if self.timing.length == "fit" else {"max_stretch", "fit"}
+        loudness = {"loudness_lufs", "true_peak_dbtp"} if self.encode.audio.loudness_lufs is None else set[str]()
         return self.model_dump(
             mode="json",
             exclude={
@@ -389,9 +385,10 @@ class Settings(Section):
                 "gate": True,
                 "asr": True,
                 "diarise": True,
-                "encode": {"tracks"},  # what it makes of a row counts by itself
+                "encode": {"tracks": True, "audio": loudness},  # what tracks make of a row counts by itself
                 **texts,
                 "timing": fit,  # a bound only decides whether there is a result
+                "mix": True,  # it decides where a row has a background, and is beside that in its job's id
                 "lipsync": {"batch_frames"},
                 "detect": {"batch_frames"},
                 "restore": {"batch_faces", *bound},

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.fitted_record import FittedRecord
+from lipwise_ray.state.mixed_record import MixedRecord
 from lipwise_ray.state.shapes import STRICT, Count, Figure, Maybe, NonNegative, Sha256
 from lipwise_ray.state.speaking_record import SpeakingRecord
 from lipwise_ray.state.speech_record import SpokenBy
@@ -334,6 +335,7 @@ class DubResult(_Done):
         mask_by: The network whose landmarks masks follow, or ``five points``; absent where they follow no face.
         sound: How the audio is delivered: ``copied``, or its codec.
         heard: How each speaker's audio was heard.
+        mixed: Background and loudness of the delivered audio; absent where it is the voice as it is.
         speech_by: The voice activity detector that told speech from pauses, or ``level``; absent where nobody asked.
         people_by: The embedder that told people apart, or ``place``; absent where faces are at boxes that were given.
         attempts: At the row, where there was more than one.
@@ -357,6 +359,7 @@ class DubResult(_Done):
     encoder: Maybe[str] = None
     sound: Maybe[str] = None
     heard: Maybe[tuple[HeardRecord, ...]] = None
+    mixed: Maybe[MixedRecord] = None
     speech_by: Maybe[str] = None
     people_by: Maybe[str] = None
     assemble_s: Maybe[NonNegative] = None

@@ -3,7 +3,7 @@
 Ids are hashes: `video_id`, `audio_id` and `image_id` of a file's contents, `judge_id` of the sync scorer's checkpoint,
 the others of everything that decides a result: `detector_id` of detections, `voices_id` of active speaker scores,
 `looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts, `speech_id` of speech that is
-made of a text. Numbers of chunks begin at 0.
+made of a text, `separator_id` of audio without voices. Numbers of chunks begin at 0.
 Records of a damaged file that is read past its damage, with `salvage`, have keys of their own.
 """
 
@@ -149,6 +149,11 @@ def speech_file(speech_id: str, sha256: str) -> str:
     return f"{SPEECH}/{speech_id}/{sha256}.wav"
 
 
+def backgrounds(audio_id: str, separator_id: str, *, salvage: bool) -> str:
+    """Return the folder of the file with what audio holds beside voices; its name is that of its bytes."""
+    return f"{SOUNDS}/{audio_id}/background-{separator_id}{'-salvage' if salvage else ''}"
+
+
 def transcript(audio_id: str, recogniser_id: str, *, salvage: bool) -> str:
     """Return the key of the transcript of audio."""
     return f"{SOUNDS}/{audio_id}/transcript-{recogniser_id}{'-salvage' if salvage else ''}.json"
@@ -195,9 +200,14 @@ def segments(job_id: str) -> str:
     return f"{JOBS}/{job_id}/segments"
 
 
-def soundtrack(job_id: str) -> str:
-    """Return the folder of a job's encoded sound."""
-    return f"{JOBS}/{job_id}/sound"
+def soundtrack(job_id: str, track: int = 0) -> str:
+    """Return the folder of a job's encoded sound; further soundtracks have theirs within that of the first."""
+    return f"{JOBS}/{job_id}/sound{f'/{track}' if track else ''}"
+
+
+def mixed(job_id: str, track: int = 0) -> str:
+    """Return the key of the record of what was mixed into a soundtrack of a job."""
+    return f"{soundtrack(job_id, track)}/mixed.json"
 
 
 def mix(job_id: str) -> str:

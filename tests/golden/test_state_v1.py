@@ -20,7 +20,10 @@ ADDED = {"runs/MOMENT/done.jsonl"}
 """Kinds of records that states did not have when the golden one was made."""
 
 _TTS = ("command", "engine", "model", "timeout_s", "voice", "voices")
+_MIX = ("background_gain_db", "duck_db", "separator", "separator_checkpoint")
 LATER = {
+    *("settings.encode.audio.loudness_lufs", "settings.encode.audio.true_peak_dbtp"),
+    *("settings.mix", *(f"settings.mix.{name}" for name in _MIX)),
     *("settings.encode.tracks", "settings.engine.hardware_frames", "settings.engine.verify_segments"),
     *("settings.tts", *(f"settings.tts.{name}" for name in _TTS)),
     *("settings.timing.fit", "settings.timing.max_stretch"),

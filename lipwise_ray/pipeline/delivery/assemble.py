@@ -23,6 +23,7 @@ from lipwise_ray.media.soundtrack import add_soundtrack
 from lipwise_ray.media.verify import verify
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.pipeline.delivery.delivered_audio import DeliveredSound, prepare_sounds
+from lipwise_ray.pipeline.delivery.mixed_sound import is_mixed
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.result_facts import (
     mask_by,
@@ -56,7 +57,8 @@ from lipwise_ray.state.job_result import (
     VideoMeasures,
 )
 from lipwise_ray.state.markers import ChunkMarker, drop_marker, markers_of
-from lipwise_ray.state.shapes import record_of, shaped
+from lipwise_ray.state.mixed_record import MixedRecord
+from lipwise_ray.state.shapes import read_typed, record_of, shaped
 from lipwise_ray.state.store import Store, to_json
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.values import Json
@@ -177,6 +179,7 @@ def publish(
         encoder=spec.codec,
         sound="copied" if prepared[0].plan.copy else prepared[0].plan.codec,
         heard=tuple(records.heard_record(one) for one in sounds if one is not None),
+        mixed=read_typed(job.store, layout.mixed(probed.job_id), MixedRecord) if is_mixed(job.spec) else None,
         speech_by=speech_by(job, payload),
         people_by=told_by,
         language=spoken,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +10,19 @@ from lipwise_ray.errors import SettingsError, StorageError
 from lipwise_ray.media.join import container_for
 from lipwise_ray.media.probe import AudioInfo, probe_audio
 from lipwise_ray.media.soundtrack import LOSSLESS, SoundtrackPlan, copy_impossible, plan_soundtrack, write_soundtrack
+from lipwise_ray.pipeline.delivery.mixed_sound import MixedSound, is_mixed
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds, whole_file
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.plan import Plan
+from lipwise_ray.pipeline.dubbing.separated import shown_edits
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.settings.execution import WIDEST_LIMITS
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
+from lipwise_ray.state.shapes import record_of
+from lipwise_ray.state.store import to_json
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 
@@ -37,7 +43,14 @@ class DeliveredSound:
 
 
 def prepare_sounds(
-    job: JobContext, scratch: Path, probed: Probed, plan: Plan, known_key: str = "", *, is_missing: bool = False
+    job: JobContext,
+    scratch: Path,
+    probed: Probed,
+    plan: Plan,
+    known_key: str = "",
+    *,
+    is_missing: bool = False,
+    on_block: Callable[[], None] = lambda: None,
 ) -> list[DeliveredSound]:
     """Return the audio to deliver, the one that the lips follow first: copied packets, or an encoder's file.
 
@@ -51,57 +64,67 @@ def prepare_sounds(
         plan: The job's.
         known_key: The key of the first one's file, where somebody has just put it; empty where it has to be looked for.
         is_missing: Nobody can have made any yet, so that they need not be looked for.
+        on_block: Called now and then while audio is mixed.
     """
-    folder = layout.soundtrack(probed.job_id)
-    audio = Sounds(job, scratch, probed.job_id, probed.identity).file()
-    prepared = [_prepared(job, scratch, audio, plan, folder, known_key, is_missing=is_missing)]
-    for number, (further, (_, audio_id)) in enumerate(
-        zip(job.spec.beside, probed.identity.get("beside", ()), strict=True)
-    ):
-        alone = replace(job, spec=replace(job.spec, audio=further.audio, speakers=(), beside=()), speech=None)
-        audio = Sounds(alone, scratch, probed.job_id, {**probed.identity, "audio": audio_id}).file()
-        prepared.append(_prepared(alone, scratch, audio, plan, f"{folder}/{number}", is_missing=is_missing))
+    sounds, prepared = Sounds(job, scratch, probed.job_id, probed.identity, on_block), list[DeliveredSound]()
+    for track, one in enumerate([sounds, *sounds.beside()]):
+        soundtrack = _Soundtrack(one, scratch, probed, track, on_block)
+        prepared.append(soundtrack.prepared(plan, "" if track else known_key, is_missing=is_missing))
     return prepared
 
 
-def _prepared(
-    job: JobContext,
-    scratch: Path,
-    audio: records.Audio,
-    plan: Plan,
-    folder: str,
-    known_key: str = "",
-    *,
-    is_missing: bool,
-) -> DeliveredSound:
-    name = Path(job.spec.output)
-    encode = job.spec.settings.encode.audio
-    delivered = container_for(name)
-    codec = sound_codec(job.spec.settings, audio.info)
-    planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
-    if planned.copy and planned.codec in LOSSLESS:
-        return DeliveredSound(planned, audio.info)
-    suffix = name.suffix.lower()
-    folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
-    for copied in (True, False) if planned.copy else (False,):
-        kept = None if is_missing else whole_file(job.store, folders[copied], known_key)
-        if kept is not None:
-            return DeliveredSound(replace(planned, copy=copied), probe_audio(kept, WIDEST_LIMITS))
-    with scratch_file(scratch, f"track{suffix}") as temporary:
-        wrote = write_soundtrack(temporary, audio.info, planned, salvage=job.salvage)
-        if encode.codec == "copy" and not wrote.copy:
-            raise copy_impossible(audio.info, delivered, "its packets decode otherwise in there")
-        key = f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}"
-        job.store.put_file(key, temporary)
-    kept = job.store.fetch(key)
-    if kept is None:
-        raise StorageError(
-            "no_sound",
-            folder,
-            got="the audio for the output is missing from the state",
-            do="Run the same command again",
-        )
-    return DeliveredSound(wrote, probe_audio(kept, WIDEST_LIMITS), key)
+@dataclass(frozen=True, slots=True)
+class _Soundtrack:
+    """Audio that becomes a stream of the output: the ``track``-th, from 0."""
+
+    sounds: Sounds
+    scratch: Path
+    probed: Probed
+    track: int
+    on_block: Callable[[], None]
+
+    def prepared(self, plan: Plan, known_key: str, *, is_missing: bool) -> DeliveredSound:
+        """Return it as a file, which is made where the state has none."""
+        job, audio = self.sounds.job, self.sounds.file()
+        name, encode = Path(job.spec.output), job.spec.settings.encode.audio
+        delivered, codec = container_for(name), sound_codec(job.spec.settings, audio.info)
+        planned = plan_soundtrack(audio.info, audio.sound, delivered, codec, encode.bitrate, plan.audio_s)
+        if is_mixed(job.spec):
+            planned = replace(planned, copy=False)
+        if planned.copy and planned.codec in LOSSLESS:
+            return DeliveredSound(planned, audio.info)
+        folder, suffix = layout.soundtrack(self.probed.job_id, self.track), name.suffix.lower()
+        folders = {copied: f"{folder}/{'copied' if copied else 'encoded'}" for copied in (True, False)}
+        for copied in (True, False) if planned.copy else (False,):
+            kept = None if is_missing else whole_file(job.store, folders[copied], known_key)
+            if kept is not None:
+                return DeliveredSound(replace(planned, copy=copied), probe_audio(kept, WIDEST_LIMITS))
+        with scratch_file(self.scratch, f"track{suffix}") as temporary:
+            wrote = self._written(temporary, planned, audio, plan)
+            if encode.codec == "copy" and not wrote.copy:
+                raise copy_impossible(audio.info, delivered, "its packets decode otherwise in there")
+            key = f"{folders[wrote.copy]}/{sha256_of(temporary)}{suffix}"
+            job.store.put_file(key, temporary)
+        kept = job.store.fetch(key)
+        if kept is None:
+            raise StorageError(
+                "no_sound",
+                folder,
+                got="the audio for the output is missing from the state",
+                do="Run the same command again",
+            )
+        return DeliveredSound(wrote, probe_audio(kept, WIDEST_LIMITS), key)
+
+    def _written(self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan) -> SoundtrackPlan:
+        """Write it, and return the plan by which that was done."""
+        job, identity = self.sounds.job, self.probed.identity
+        if not is_mixed(job.spec):
+            return write_soundtrack(target, audio.info, planned, salvage=job.salvage)
+        edits = shown_edits(job, plan) if job.spec.background == KEEP else ()
+        mixed = MixedSound(job, self.scratch, identity, self.sounds, audio, plan.audio_s, edits, self.on_block)
+        record = mixed.write(target, planned)
+        job.store.write(layout.mixed(self.probed.job_id, self.track), to_json(record_of(record)))
+        return planned
 
 
 def sound_codec(settings: Settings, info: AudioInfo) -> str:

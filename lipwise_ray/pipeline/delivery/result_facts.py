@@ -40,7 +40,7 @@ _UNFOLLOWED = (
 def provenance(payload: JobPayload) -> dict[str, str]:
     """Return the tags by which the file says that its lips are made: of what, with what, and how."""
     identity = payload.probed.identity
-    inputs = ("video", "audio", "tracks", "speakers", "diarisation")
+    inputs = ("video", "audio", "tracks", "speakers", "diarisation", "background")
     made = {
         "made_with": f"lipwise-ray {__version__}",
         "synthetic": "lips",

@@ -8,6 +8,7 @@ from functools import reduce
 from lipwise_ray.faces.select import BY_PLACE, LIKE, SelectionRule, parse_selection_rule
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.role import InId
+from lipwise_ray.pipeline.dubbing.background import background_identity
 from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import FITTED, mix_id
@@ -69,6 +70,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         **({"speakers": speakers} if speakers else {}),
         **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),
         **({"beside": [[one.language, media.identity(one.audio)] for one in job.beside]} if job.beside else {}),
+        **background_identity(job, media),
         "tracks": media.identity(job.tracks) if job.tracks else None,
         "start_s": job.start_s,
         "end_s": job.end_s,

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from lipwise_ray.pipeline.inputs.made import made_key
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import (
     FurtherSound,
     Script,
@@ -62,6 +63,8 @@ class JobSpec:
         diarisation: Address of a file with the turns of the speakers.
         beside: Further soundtracks of its file.
         script: Text in place of audio.
+        background: Path or address of a track that is mixed under the delivered audio, or ``keep`` for that of the
+            video; None for none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -81,12 +84,13 @@ class JobSpec:
     diarisation: Maybe[str] = None
     beside: Annotated[tuple[FurtherSound, ...], Field(exclude_if=not_)] = ()
     script: Maybe[Script] = None
+    background: Maybe[str] = None
 
     @property
     def inputs(self) -> list[str]:
         """Addresses of all that the row reads, always in the same order; speech that was made for it is left out."""
         files = [self.video, self.audio, self.tracks, self.diarisation, self.script and self.script.file]
-        sounds = [one.audio for one in (*self.speakers, *self.beside)]
+        sounds = [background_file(self.background), *(one.audio for one in (*self.speakers, *self.beside))]
         found = (*files, *sounds, *portraits(rules_of(self.speakers, self.settings)))
         return [address for address in found if address and not made_key(address)]
 

@@ -82,6 +82,26 @@ class Sounds:
         self.factors: tuple[Fraction, ...] = ()
         """By which audio clips were made longer, 1 for none; known once the delivered sound is."""
 
+    @property
+    def job(self) -> JobContext:
+        """The job, as far as its audio is concerned: of a further soundtrack, one that has that audio alone."""
+        return self._job
+
+    def beside(self) -> list[Sounds]:
+        """Return the further soundtracks of the job's file, each as the sounds of a job that says it."""
+        audio_ids = [audio_id for _, audio_id in self._identity.get("beside", ())]
+        specs = [replace(self._job.spec, audio=one.audio, beside=()) for one in self._job.spec.beside]
+        return [
+            Sounds(
+                replace(self._job, spec=spec),
+                self._scratch,
+                self._job_id,
+                {**self._identity, "audio": audio_id, "beside": ()},
+                self._on_block,
+            )
+            for spec, audio_id in zip(specs, audio_ids, strict=True)
+        ]
+
     def delivered(self) -> records.Audio:
         """Return the sound of the finished file: the row's, or its speakers' mixed, of which there need be no file yet.
 

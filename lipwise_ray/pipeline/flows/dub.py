@@ -9,6 +9,7 @@ from lipwise_ray.media.encode import ENCODER_REFUSED
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED
 from lipwise_ray.pipeline.dubbing.capabilities import Choice
 from lipwise_ray.pipeline.dubbing.task_parts import Attempts, Probed, RenderedSegment, Repairs
+from lipwise_ray.pipeline.flows.audio_tasks import audio_task
 from lipwise_ray.pipeline.flows.row_tasks import MOST_REPAIRS, chunk_of
 from lipwise_ray.pipeline.flows.spoken_rows import SpokenRowTasks
 from lipwise_ray.pipeline.flows.task_kinds import (
@@ -23,7 +24,6 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     SCAN,
     SCORE,
     SETTLE,
-    SOUND,
     WEIGH,
     AssemblePayload,
     AssembleResult,
@@ -43,8 +43,8 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ScanResult,
     ScorePayload,
     ScoreResult,
+    SeparateResult,
     SettlePayload,
-    SoundPayload,
     SoundResult,
     SpeakResult,
     ToDo,
@@ -52,6 +52,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     WeighPayload,
     WeighResult,
 )
+from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.quality.gate import verdict
 from lipwise_ray.pipeline.quality.sync_scores import score_needs, score_records_id
@@ -121,8 +122,8 @@ class RowFlow(SpokenRowTasks[DubResult]):
         match result:
             case SpeakResult() | ProbeResult():
                 return self._after_probe(result)
-            case CheckResult():
-                return self._begin()
+            case CheckResult() | SeparateResult():
+                return self._begin() if task.kind is CHECK else [self._audio(is_separated=True)]
             case PlanResult():
                 return self._after_plan(result)
             case ScoreResult():
@@ -241,9 +242,11 @@ class RowFlow(SpokenRowTasks[DubResult]):
         base, probed = self.base, self._probed
         beside = [kind for kind, has in BESIDE_RENDERING.items() if has(base.job)]
         tasks += [self._task(kind, self.job_id, kind.payload(base, probed)) for kind in beside]
-        if not tasks:
-            return self._scores_or_end()
-        return [*tasks, self._task(SOUND, self.job_id, SoundPayload(base, probed), is_missing=not probed.has_begun)]
+        return [*tasks, self._audio()] if tasks or base.job.background == KEEP else self._scores_or_end()
+
+    def _audio(self, *, is_separated: bool = False) -> Task:
+        kind, name, payload = audio_task(self.base, self._probed, is_separated=is_separated)
+        return self._task(kind, name, payload, is_missing=not self._probed.has_begun)
 
     def _renders(self, numbers: Sequence[int]) -> list[Task]:
         return [

@@ -195,6 +195,16 @@ class SoundResult(TaskResult):
 
 
 @dataclass(frozen=True, slots=True)
+class SeparatePayload(JobPayload):
+    """Job whose video's own audio is to be kept, without its voices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparateResult(TaskResult):
+    """Background that was separated; the state has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class TranscribePayload(JobPayload):
     """Job whose language is to be recognised."""
 
@@ -370,6 +380,7 @@ RECOGNISE = TaskKind("recognise", "gpu", 5, RecognisePayload, RecogniseResult, c
 RENDER = TaskKind("render", "gpu", 2, RenderPayload, RenderResult, counts_frames=True)
 PLAN = TaskKind("plan", "cpu", 4, PlanPayload, PlanResult, admits=RENDER)
 SOUND = TaskKind("sound", "cpu", 3, SoundPayload, SoundResult)
+SEPARATE = TaskKind("separate", "gpu", 3, SeparatePayload, SeparateResult)
 TRANSCRIBE = TaskKind("transcribe", "gpu", 1, TranscribePayload, TranscribeResult, optional=True)
 SCORE = TaskKind("score", "gpu", 1, ScorePayload, ScoreResult, counts_frames=True, optional=True)
 WEIGH = TaskKind("weigh", "cpu", 0, WeighPayload, WeighResult)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from lipwise_ray.errors import InputError, ManifestError
 from lipwise_ray.media.join import CONTAINERS
+from lipwise_ray.pipeline.manifest.background_cells import BACKGROUND_COLUMNS, read_background
 from lipwise_ray.pipeline.manifest.cast import diarisation_of, read_cast
 from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
 from lipwise_ray.pipeline.manifest.languages import RowsByLanguage, TracksOf
@@ -40,6 +41,7 @@ DUBBED = Columns(
         "speakers",
         "text",
         "voice",
+        *BACKGROUND_COLUMNS,
     ),
     instead={"audio": "speakers"},
     or_instead={"audio": "text"},
@@ -290,6 +292,7 @@ class _DubRows:
             speakers=speakers,
             diarisation=diarisation_of(self._cells, turns) if turns else None,
             script=script,
+            background=read_background(self._cells, text, overrides),
             overrides=overrides,
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import parse_selection_rule
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Speaker, portraits
 from lipwise_ray.storage.stream_choice import file_of
 
@@ -80,6 +81,7 @@ class Row:
     speakers: tuple[Speaker, ...] = ()
     diarisation: str | None = None
     script: Script | None = None
+    background: str | None = None
     overrides: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     reference: str | None = None
     extra: dict[str, str] = field(default_factory=dict[str, str])
@@ -110,6 +112,8 @@ class Row:
             self.diarisation,
             self.script and self.script.file,
             *(one.audio for one in (*self.speakers, *self.beside)),
+            background_file(self.background),
+            *(one.audio for one in self.speakers),
             *portraits(rules),
         ]
         return [file for file in files if file]

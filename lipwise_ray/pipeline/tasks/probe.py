@@ -14,6 +14,7 @@ from lipwise_ray.pipeline.delivery.assemble import sweep_attempts
 from lipwise_ray.pipeline.delivery.delivered_audio import sound_codec
 from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.published import Published, find_published
+from lipwise_ray.pipeline.dubbing.background import check_background
 from lipwise_ray.pipeline.dubbing.capabilities import Choice, first_choice
 from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, listeners, protocol_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
@@ -72,7 +73,10 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     job_id = record_id(identity)
     sounds = Sounds(opened, context.scratch, job_id, identity, context.on_block)
     audio, lines = sounds.delivered(), sounds.lines()
+    for further in sounds.beside():  # what is wrong with them is told before any work
+        further.delivered()
     _check_early(context, job, audio)
+    check_background(opened, identity)
     rules = [one.rule for one in lines]
     detector_id = detector_id_of(job.settings, row.weights)
     voices_id = looks_id = None

@@ -20,6 +20,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     MeasurePayload,
     RecognisePayload,
 )
+from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.scheduler.task import AnyKind
 from lipwise_ray.settings.model import EngineSettings
 from lipwise_ray.state.shapes import Letter
@@ -119,6 +120,7 @@ def _places(payload: RowPayload) -> Iterator[tuple[str, str]]:
         "tracks": job.tracks,
         "diarisation": job.diarisation,
         "text": job.script.file if job.script else None,
+        "background": background_file(job.background),
         "output": job.output_address,
     }
     if isinstance(payload, ExaminePayload | MeasurePayload | ConcludePayload):

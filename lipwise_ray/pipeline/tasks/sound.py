@@ -16,6 +16,11 @@ def prepare_audio(context: TaskContext, payload: SoundPayload, hints: Hints) -> 
     probed = payload.probed
     plan = read_plan(context.store, probed.job_id)
     delivered, *_ = prepare_sounds(
-        context.open(payload), context.scratch, probed, plan, is_missing=hints.is_surely_missing
+        context.open(payload),
+        context.scratch,
+        probed,
+        plan,
+        is_missing=hints.is_surely_missing,
+        on_block=context.on_block,
     )
     return SoundResult(copied=delivered.plan.copy, sound=delivered.key)

@@ -55,6 +55,8 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ScanResult,
     ScorePayload,
     ScoreResult,
+    SeparatePayload,
+    SeparateResult,
     SettlePayload,
     SettleResult,
     SoundPayload,
@@ -164,6 +166,7 @@ EXAMPLES: list[tuple[TaskKind[Any, Any], list[Any], list[Any]]] = [
         [RenderResult(frames=9, stages={"decode": 0.5}), RenderResult(frames=9, segment=SEGMENT)],
     ),
     (task_kinds.SOUND, [SoundPayload(ROW, PROBED)], [SoundResult(copied=True, sound="jobs/j/sound/copied/x.mp4")]),
+    (task_kinds.SEPARATE, [SeparatePayload(ROW, PROBED)], [SeparateResult()]),
     (task_kinds.TRANSCRIBE, [TranscribePayload(ROW, PROBED)], [TranscribeResult(language=None)]),
     (
         task_kinds.SCORE,
