@@ -9,7 +9,8 @@ from lipwise_ray.faces.select import BY_PLACE, LIKE, SelectionRule, parse_select
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.role import InId
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.job_audio import mix_id
+from lipwise_ray.pipeline.dubbing.job_audio import has_cues, mix_id
+from lipwise_ray.pipeline.inputs.lines import EACH_CLIP
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
 from lipwise_ray.roles.detector import DETECTOR
@@ -20,6 +21,9 @@ from lipwise_ray.roles.upscaler import UPSCALER
 from lipwise_ray.roles.vad import VAD
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
+
+LINES = "lines"
+"""Key, in a job's identity, of what loudness and speech are measured over where a face says several clips."""
 
 
 def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: str, images: dict[str, str]) -> Identity:
@@ -65,6 +69,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         "video": media.identity(job.video),
         "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
         **({"speakers": speakers} if speakers else {}),
+        **({LINES: EACH_CLIP} if has_cues(job) else {}),
         **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),
         "tracks": media.identity(job.tracks) if job.tracks else None,
         "start_s": job.start_s,
@@ -78,6 +83,15 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         },
         "output": job.output,
     }
+
+
+def known_as(identity: Identity) -> tuple[Identity, ...]:
+    """Return the identities under which a job may have been published: its own, and that of earlier versions.
+
+    Those measured loudness and speech over all clips of a face together; what they published is not made again.
+    """
+    earlier = {key: value for key, value in identity.items() if key != LINES}
+    return (identity,) if len(earlier) == len(identity) else (identity, earlier)
 
 
 def _decisive(settings: Settings) -> Identity:

@@ -11,8 +11,10 @@ from lipwise_ray.errors import MediaError, StorageError
 from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
+from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.lines import PlacedSound, keep_line
 from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
@@ -33,17 +35,25 @@ class Dialogue:
         sound_id: The record of what it says, on the clock of the delivered sound.
         times_s: ``[start, end)`` of each thing said; empty for a row without speakers, whose face says everything.
         name: Of the speaker in a diarisation file, whose sound is that of all speakers; else empty.
+        clips: Sounds that it is put together of, where it is of several.
     """
 
     rule: SelectionRule
     sound_id: str
     times_s: Times = ()
     name: str = ""
+    clips: tuple[PlacedSound, ...] = ()
 
 
 def mix_id(speakers: Sequence[Identity]) -> str:
     """Return the id of the mix of some speakers' audio, by their records in a job's identity."""
     return record_id({"mix": [[one["audio"], one["start_s"], one["end_s"]] for one in speakers]})
+
+
+def has_cues(job: JobSpec) -> bool:
+    """Tell whether a face of a job says several things that have a file each."""
+    rules = [parse_selection_rule(speaker.faces) for speaker in job.speakers if job.diarisation is None]
+    return len(set(rules)) < len(rules)
 
 
 class Sounds:
@@ -147,21 +157,33 @@ class Sounds:
     def _lines(self, rule: SelectionRule, pairs: list[tuple[Speaker, Identity]]) -> Dialogue:
         clips = [self._clip(*pair) for pair in pairs]
         times = tuple(sorted((Fraction(clip.start_s), clip.stop_s) for clip in clips))
-        check_alone(pairs[0][0].faces, times)
-        (first, told), alone = pairs[0], len(pairs) == 1
-        if alone and first.start_s == 0 and first.end_s is None:
-            sound_id = told["audio"]
-        else:
-            sound_id = self._joined(clips, [told for _, told in pairs])
-        return Dialogue(rule, sound_id, times)
+        first, told = pairs[0]
+        check_alone(first.faces, times)
+        if len(pairs) > 1:
+            return self._several(rule, times, clips, [told for _, told in pairs])
+        if first.start_s == 0 and first.end_s is None:
+            return Dialogue(rule, told["audio"], times)
+        return Dialogue(rule, self._shifted(clips[0], told), times)
 
-    def _joined(self, clips: list[AudioClip], identities: list[Identity]) -> str:
-        """Return the record of several sounds at their places."""
-        line_id, salvage = f"{mix_id(identities)}-mono", self._job.salvage
+    def _several(
+        self, rule: SelectionRule, times: Times, clips: list[AudioClip], identities: list[Identity]
+    ) -> Dialogue:
+        """Return a dialogue of several sounds, each looked at by itself."""
+        line_id, salvage = f"{mix_id(identities)}-line", self._job.salvage
+        keep_line(self._job.store, self._scratch, line_id, clips, salvage=salvage, on_block=self._on_block)
+        placed = (
+            PlacedSound(told["audio"], Fraction(clip.start_s), clip.stop_s)
+            for clip, told in zip(clips, identities, strict=True)
+        )
+        return Dialogue(rule, line_id, times, clips=tuple(placed))
+
+    def _shifted(self, clip: AudioClip, identity: Identity) -> str:
+        """Return the record of one sound at its place."""
+        line_id, salvage = f"{mix_id([identity])}-mono", self._job.salvage
         known = records.known_sound(self._job.store, line_id, salvage=salvage, speech=self._job.speech)
         if known is None:
             with scratch_file(self._scratch, "line.mka") as temporary:
-                mix(clips, temporary, mono=True, salvage=salvage, on_block=self._on_block)
+                mix([clip], temporary, mono=True, salvage=salvage, on_block=self._on_block)
                 self._open(temporary, line_id)
         return line_id
 
