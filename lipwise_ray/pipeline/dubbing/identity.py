@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from pathlib import Path
 
 from lipwise_ray.faces.select import BY_PLACE, LIKE, SelectionRule, parse_selection_rule
+from lipwise_ray.media.join import container_for
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.role import InId
 from lipwise_ray.pipeline.dubbing.job import JobSpec
@@ -24,6 +26,18 @@ from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
 
 LINES = "lines"
 """Key, in a job's identity, of what loudness and speech are measured over where a face says several clips."""
+
+_BY_THE_PLAN = frozenset(
+    ("audio", "speakers", LINES, "diarisation", "tracks", "start_s", "end_s", "language", "output", "timing", "chunk")
+)
+"""Keys of a job's identity, and sections of settings, by which a chunk shows what it does only as far as its frames,
+their times, faces and what these say follow from them."""
+
+_BESIDE_FRAMES = frozenset(("audio", "keep"))
+"""Keys of `encode` that are of what goes along with the frames."""
+
+_FRAMES_VERSION = 1
+"""Raised when `chunk_frames` names chunks by other things."""
 
 
 def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: str, images: dict[str, str]) -> Identity:
@@ -83,6 +97,20 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         },
         "output": job.output,
     }
+
+
+def rendering_id(identity: Identity, output: str) -> str:
+    """Return the id of how a job's frames are rendered and encoded: of all that its chunks show but by their plan.
+
+    Args:
+        identity: The job's. What is not known to count by the plan alone counts.
+        output: Name of the output file; its ending chooses the container.
+    """
+    settings = {name: section for name, section in identity["settings"].items() if name not in _BY_THE_PLAN}
+    settings["encode"] = {name: value for name, value in settings["encode"].items() if name not in _BESIDE_FRAMES}
+    decisive = {name: value for name, value in identity.items() if name not in _BY_THE_PLAN}
+    container = container_for(Path(output))
+    return record_id({**decisive, "settings": settings, "container": container, "frames": _FRAMES_VERSION})
 
 
 def known_as(identity: Identity) -> tuple[Identity, ...]:

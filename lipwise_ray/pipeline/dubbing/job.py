@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
@@ -21,6 +21,9 @@ def _settings_in(text: object) -> object:
         raise ValueError(f"{len(text)} characters of settings")
     return Settings.model_validate_json(text)
 
+
+Kept = Literal["nothing", "segments", "everything"]
+"""What stays of what led to a published video, beside its plan and markers."""
 
 SettingsText = Annotated[
     Settings, BeforeValidator(_settings_in), PlainSerializer(lambda settings: settings.model_dump_json(), str)
@@ -65,6 +68,14 @@ class JobSpec:
     settings: SettingsText
     speakers: tuple[Speaker, ...] = ()
     diarisation: Maybe[str] = None
+
+    @property
+    def kept(self) -> Kept:
+        """What stays in the state of its published video: segments where a part of its sound may be replaced."""
+        keeps = self.settings.engine.keep_segments
+        if keeps == "auto":
+            return "segments" if self.speakers or self.diarisation else "nothing"
+        return "everything" if keeps else "nothing"
 
     @property
     def faces(self) -> FacesSettings:

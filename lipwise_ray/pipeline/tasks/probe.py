@@ -188,7 +188,7 @@ def _published(context: TaskContext, job_id: str, row: RowPart) -> Published:
     found = find_published(context.store, job_id, address, output, verify=row.verify, on_block=context.on_block)
     # A driver may have died before it did; a later attempt leaves alone what others wait with.
     if found.result and not row.attempt:
-        sweep_attempts(context.store, found.result, keep=row.job.settings.engine.keep_segments)
+        sweep_attempts(context.store, found.result, row.job.kept)
     return found
 
 
