@@ -88,9 +88,10 @@ class EngineSettings(Section):
     ``after`` it. ``auto`` is ``beside`` on a GPU, which would wait for it, and ``after`` on a CPU, whose cores are busy
     anyway."""
     keep_segments: _Switch = "auto"
-    """Leave the segments and audio of published videos in the state. ``auto`` leaves the segments of rows with speakers
-    or a diarisation, so that a sentence that is replaced costs no more than the chunks in which it is heard; `clean`
-    removes them. Where segments stay, chunks that show what another job's show are taken over from there."""
+    """Leave the segments and audio of published videos in the state. ``auto`` leaves the segments of rows with a
+    diarisation, and of those in which a face says several clips, so that a sentence that is replaced costs no more than
+    the chunks in which it is heard; `clean` removes them. Where segments stay, chunks that show what those of an
+    earlier job of the video do are taken over from there."""
     models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0
     """Checkpoints whose models a worker keeps loaded, the least recently used go first; 0 means a quarter of the GPU's
     memory, or of a worker's share of the host's. What the running task uses always stays."""

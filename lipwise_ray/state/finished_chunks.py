@@ -22,7 +22,7 @@ _MOST_JOBS, _AT_A_TIME = 256, 16
 
 @dataclass(frozen=True, slots=True)
 class ChunkIdsRecord:
-    """What each chunk of a job shows, as an id: see `pipeline.dubbing.chunk_frames`."""
+    """Ids of what the chunks of a job show: see `pipeline.dubbing.chunk_frames`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
@@ -47,12 +47,12 @@ class FinishedChunks:
         self._made_by = made_by
 
     def ids(self, job_id: str) -> list[str] | None:
-        """Return what each chunk of a job shows; None where that is not known."""
+        """Return the ids of what the chunks of a job show; None where they are not known."""
         record = read_typed(self._store, self._key(job_id), ChunkIdsRecord)
         return None if record is None else record.chunks
 
     def keep(self, job_id: str, ids: list[str]) -> None:
-        """Let later jobs know what each chunk of a job shows, rendered or to be rendered."""
+        """Keep the ids of what the chunks of a job show, rendered or to be rendered, for later jobs."""
         self._store.write(self._key(job_id), to_json(record_of(ChunkIdsRecord(ids))))
 
     def _key(self, job_id: str) -> str:
@@ -63,7 +63,7 @@ class FinishedChunks:
 
         Args:
             job_id: The job.
-            ids: What each of its chunks shows.
+            ids: Ids of what its chunks show.
             done: Numbers of its chunks that it has already.
 
         Returns:

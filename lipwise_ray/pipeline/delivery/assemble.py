@@ -36,7 +36,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
     unfollowed,
 )
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
-from lipwise_ray.pipeline.dubbing.job import Kept
+from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
@@ -209,7 +209,7 @@ def _side_streams(job: JobContext, plan: Plan, container: str, spoken: str | Non
     return chosen
 
 
-def record_published(store: Store, result: DubResult, record: Json, first_id: str | None, kept: Kept) -> None:
+def record_published(store: Store, result: DubResult, record: Json, first_id: str | None, kept: KeptParts) -> None:
     """Record what was published, and remove what led to it; of several attempts all.
 
     Args:
@@ -296,7 +296,7 @@ def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _G
     return _Gathered(plan, markers, scorer, scores, without)
 
 
-def sweep_segments(store: Store, job_id: str, kept: Kept) -> None:
+def sweep_segments(store: Store, job_id: str, kept: KeptParts) -> None:
     """Remove the segments and the sounds of a published job, those of attempts that never committed too.
 
     Args:
@@ -312,7 +312,7 @@ def sweep_segments(store: Store, job_id: str, kept: Kept) -> None:
     store.remove_all([key for key in store.names(layout.job(job_id)) if key.startswith(gone)])
 
 
-def sweep_attempts(store: Store, result: DubResult, kept: Kept) -> None:
+def sweep_attempts(store: Store, result: DubResult, kept: KeptParts) -> None:
     """Do the same for a published job and the attempts at its row that are over.
 
     Args:

@@ -11,7 +11,7 @@ from lipwise_ray.media.join import container_for
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
 from lipwise_ray.models.role import InId
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.job_audio import has_cues, mix_id
+from lipwise_ray.pipeline.dubbing.job_audio import mix_id
 from lipwise_ray.pipeline.inputs.lines import EACH_CLIP
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
@@ -83,7 +83,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         "video": media.identity(job.video),
         "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
         **({"speakers": speakers} if speakers else {}),
-        **({LINES: EACH_CLIP} if has_cues(job) else {}),
+        **({LINES: EACH_CLIP} if job.has_cues else {}),
         **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),
         "tracks": media.identity(job.tracks) if job.tracks else None,
         "start_s": job.start_s,

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
+from lipwise_ray.faces.select import parse_selection_rule
 from lipwise_ray.pipeline.manifest.speakers import Seconds, Speaker
 from lipwise_ray.settings.model import FacesSettings, Settings
 from lipwise_ray.state.shapes import STRICT, Maybe
@@ -22,8 +23,8 @@ def _settings_in(text: object) -> object:
     return Settings.model_validate_json(text)
 
 
-Kept = Literal["nothing", "segments", "everything"]
-"""What stays of what led to a published video, beside its plan and markers."""
+KeptParts = Literal["nothing", "segments", "everything"]
+"""Parts that stay of what led to a published video, beside its plan and markers."""
 
 SettingsText = Annotated[
     Settings, BeforeValidator(_settings_in), PlainSerializer(lambda settings: settings.model_dump_json(), str)
@@ -70,11 +71,17 @@ class JobSpec:
     diarisation: Maybe[str] = None
 
     @property
-    def kept(self) -> Kept:
-        """What stays in the state of its published video: segments where a part of its sound may be replaced."""
+    def has_cues(self) -> bool:
+        """True where a face says several clips."""
+        rules = [parse_selection_rule(speaker.faces) for speaker in self.speakers if self.diarisation is None]
+        return len(set(rules)) < len(rules)
+
+    @property
+    def kept(self) -> KeptParts:
+        """Parts that stay in the state of its published video: segments where a sentence may be replaced."""
         keeps = self.settings.engine.keep_segments
         if keeps == "auto":
-            return "segments" if self.speakers or self.diarisation else "nothing"
+            return "segments" if self.has_cues or self.diarisation else "nothing"
         return "everything" if keeps else "nothing"
 
     @property

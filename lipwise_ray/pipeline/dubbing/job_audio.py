@@ -11,7 +11,6 @@ from lipwise_ray.errors import MediaError, StorageError
 from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
-from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.lines import PlacedSound, keep_line
@@ -48,12 +47,6 @@ class Dialogue:
 def mix_id(speakers: Sequence[Identity]) -> str:
     """Return the id of the mix of some speakers' audio, by their records in a job's identity."""
     return record_id({"mix": [[one["audio"], one["start_s"], one["end_s"]] for one in speakers]})
-
-
-def has_cues(job: JobSpec) -> bool:
-    """Tell whether a face of a job says several things that have a file each."""
-    rules = [parse_selection_rule(speaker.faces) for speaker in job.speakers if job.diarisation is None]
-    return len(set(rules)) < len(rules)
 
 
 class Sounds:

@@ -47,7 +47,7 @@ def _taken_over(
     rendering = rendering_id(probed.identity, spec.output)
     finished = FinishedChunks(context.store, probed.video_id, rendering, av.__version__)
     ids = finished.ids(probed.job_id)
-    if ids is None:
+    if ids is None or len(ids) != len(plan.chunks):
         dubs = spec.settings.lipsync.model != PASSTHROUGH
         ids = chunk_ids(job, plan, rendering, dubs=dubs, restores=RESTORER.name in weights)
         finished.keep(probed.job_id, ids)

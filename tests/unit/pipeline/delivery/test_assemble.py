@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.pipeline.delivery.assemble import record_published, sweep_segments
-from lipwise_ray.pipeline.dubbing.job import Kept
+from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult, FailedAttempt, MeasuredAttempt
 from lipwise_ray.state.shapes import read_typed, record_of
@@ -33,7 +33,7 @@ def _made(store: LocalStore, job_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("kept", "stay"), [("everything", 5), ("segments", 2), ("nothing", 0)])
-def test_what_led_to_a_file_goes_and_its_records_stay(tmp_path: Path, kept: Kept, stay: int) -> None:
+def test_what_led_to_a_file_goes_and_its_records_stay(tmp_path: Path, kept: KeptParts, stay: int) -> None:
     """Segments of attempts that never committed go too; segments, or all, stay where somebody asked to keep them."""
     store = LocalStore(tmp_path)
     keys = _made(store, "best")
