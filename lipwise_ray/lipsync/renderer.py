@@ -13,7 +13,7 @@ from lipwise_ray.lipsync.align import roll_degrees
 from lipwise_ray.lipsync.background import Background, Stage, in_batches, in_groups, timed
 from lipwise_ray.lipsync.compose import jaw_mask, paste_mask
 from lipwise_ray.lipsync.compositor import Compositor, HostCompositor
-from lipwise_ray.lipsync.drafts import LIGHT_RADIUS, FaceDraft, FrameDraft, same_face
+from lipwise_ray.lipsync.drafts import FaceDraft, FrameDraft, same_face
 from lipwise_ray.lipsync.fading import FilmedPart, copied
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.jaw import JAW_RADIUS, Jaws
@@ -21,7 +21,8 @@ from lipwise_ray.lipsync.light import HostLights, Lights
 from lipwise_ray.lipsync.measures import FaceLuma, LaidFace, Measures
 from lipwise_ray.lipsync.model import new_faces
 from lipwise_ray.lipsync.neighbours import with_neighbours
-from lipwise_ray.lipsync.occlusion import OCCLUSION_RADIUS, Occlusion, Occlusions
+from lipwise_ray.lipsync.occlusion import Occlusion, Occlusions
+from lipwise_ray.lipsync.reach import reach_of
 from lipwise_ray.lipsync.relighting import Relighting
 from lipwise_ray.lipsync.restoration import Patch, Restoration
 from lipwise_ray.lipsync.restoring import Restoring
@@ -122,10 +123,7 @@ class Renderer:
                 compositor=compositor or HostCompositor(),
             )
             self._restoring = Restoring(restoration, self.times.restore, self.times.composite, self._waiting)
-        self._restored_around = self._restoring.radius if self._restoring else 0
-        lit_around = LIGHT_RADIUS if blend.match_light and is_masked else 0
-        self._rendered_around = self._restored_around + lit_around + (JAW_RADIUS if self._jaws else 0)
-        self.around = self._rendered_around + (OCCLUSION_RADIUS if compares and is_masked else 0)
+        self.reach = reach_of(blend, restored=self._restoring.radius if self._restoring else 0, compares=compares)
         """Frames before and after those that are shown which decide what these look like."""
 
     @property
@@ -180,13 +178,13 @@ class Renderer:
             yield from drafts
 
     def _faces_of(self, job: FrameJob) -> tuple[FaceTarget, ...]:
-        return () if job.outside > self._rendered_around else job.targets
+        return () if job.outside > self.reach.dubbed else job.targets
 
     def _drafts(self, jobs: Sequence[FrameJob]) -> list[FrameDraft]:
         """Return frames with the crops of their faces, which are read together."""
         side, aspect = self._lipsync.size_px, self._canvas.aspect
         rolls = self._blend.align
-        drafts = [FrameDraft(job, [], job.outside > self._rendered_around) for job in jobs]
+        drafts = [FrameDraft(job, [], job.outside > self.reach.dubbed) for job in jobs]
         faces: list[tuple[FrameDraft, FaceTarget, View]] = []
         for draft in drafts:
             for target in self._faces_of(draft.job):
@@ -225,7 +223,7 @@ class Renderer:
 
     def _lit(self, items: Iterator[FrameDraft]) -> Iterator[FrameDraft]:
         items = self._occlusions.cleared(items)
-        around = self._restored_around
+        around = self.reach.restored
         if self._blend.match_light:
             return self._relighting(items, around)
         return (item for item in items if item.job.outside <= around)

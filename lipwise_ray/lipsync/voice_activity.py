@@ -68,7 +68,7 @@ def spoken(probability: FloatArray, columns: int, min_pause_s: float) -> BoolArr
         lag_s = _LAG_S if stop < len(probability) else 0  # to the audio's end the probabilities do not fall
         first, last = (start * window_s - _LEAD_S) * MEL_RATE_HZ, (stop * window_s - lag_s) * MEL_RATE_HZ
         found[max(0, round(first)) : round(last)] = True
-    return _without_short_pauses(found, min_pause_s) if found.any() else found
+    return without_short_pauses(found, min_pause_s) if found.any() else found
 
 
 def _speech(probability: FloatArray) -> I64Array:
@@ -111,10 +111,16 @@ def voiced(mel: FloatArray, min_pause_s: float) -> BoolArray:
     held = loud.copy()
     for start, stop in runs(loud):
         held[max(0, start - hold) : stop + hold] = True
-    return _without_short_pauses(held, min_pause_s)
+    return without_short_pauses(held, min_pause_s)
 
 
-def _without_short_pauses(speech: BoolArray, min_pause_s: float) -> BoolArray:
+def without_short_pauses(speech: BoolArray, min_pause_s: float) -> BoolArray:
+    """Take pauses that are shorter than that for speech, those at both ends too, in place.
+
+    Args:
+        speech: Mask of mel columns, shape (columns,); also returned.
+        min_pause_s: Length of the shortest pause.
+    """
     for start, stop in runs(~speech):
         if stop - start < min_pause_s * MEL_RATE_HZ:
             speech[start:stop] = True

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lipwise_ray.media.audio import DecodedAudio
+from lipwise_ray.media.audio import NETWORK_RATE_HZ, DecodedAudio
 from lipwise_ray.media.audio import mono as heard_as_mono
 from lipwise_ray.media.audio_reader import AudioReader
 from lipwise_ray.media.channels import channel_names
+from lipwise_ray.media.container import write_problem
 from lipwise_ray.media.flac import write_flac
 from lipwise_ray.media.gain_curve import GainCurve
+from lipwise_ray.media.loudness import LoudnessMeter
+from lipwise_ray.media.network_mix import MONO, NetworkMix
 from lipwise_ray.media.probe import AudioInfo
 from lipwise_ray.media.samples import Samples
 from lipwise_ray.values import F32Array, round_half_up
@@ -105,15 +108,6 @@ def mix(
         StorageError: The disk is full.
     """
     info, peak = mix_info(clips, target, mono=mono), 1.0
-    for block in _blocks(clips, info, mono=mono, salvage=salvage):
-        peak = max(peak, float(np.abs(block).max(initial=0.0)))
-        on_block()
-    write_flac(target, info, _blocks(clips, info, mono=mono, salvage=salvage), peak=peak, on_block=on_block)
-    return info
-
-
-def _blocks(clips: Sequence[AudioClip], info: AudioInfo, *, mono: bool, salvage: bool) -> Iterator[F32Array]:
-    """Yield the sum in blocks of shape (channels, samples)."""
 
     def decoded(clip: AudioClip) -> Generator[Samples]:
         reader = AudioReader(clip.info, salvage=salvage)
@@ -122,28 +116,89 @@ def _blocks(clips: Sequence[AudioClip], info: AudioInfo, *, mono: bool, salvage:
         else:
             yield from reader.blocks(info.rate_hz, info.layout)
 
+    for block in _blocks(clips, info.rate_hz, info.channels, decoded):
+        peak = max(peak, float(np.abs(block).max(initial=0.0)))
+        on_block()
+    write_flac(target, info, _blocks(clips, info.rate_hz, info.channels, decoded), peak=peak, on_block=on_block)
+    return info
+
+
+def write_line(
+    clips: Sequence[AudioClip],
+    own: Path,
+    levelled: Path,
+    *,
+    salvage: bool = False,
+    on_block: Callable[[], None] = lambda: None,
+) -> DecodedAudio:
+    """Add clips up as the networks hear them, mono at 16 kHz, and write the raw float32 samples to two files.
+
+    A sample is decided by the clips that are heard there: each is decoded, resampled and made louder by itself.
+
+    Args:
+        clips: Clips of one face, at least one; the line ends with the last of them.
+        own: File for the sum of the clips as loud as they are.
+        levelled: File for the sum of the clips, each as loud as the networks hear it alone.
+        salvage: Keep what decodes of damaged streams.
+        on_block: Called now and then.
+
+    Returns:
+        The line: its loudness is that of the whole, at the clips' own levels.
+
+    Raises:
+        AudioError: A sample is NaN or infinite.
+        MediaError: A stream is damaged.
+        StorageError: The disk is full.
+    """
+
+    def decoded(clip: AudioClip) -> Generator[Samples]:
+        gain = np.float32(clip.sound.heard.gain)
+        reader = AudioReader(clip.info, salvage=salvage)
+        for piece in heard_as_mono(reader, clip.sound.heard.mixes, NETWORK_RATE_HZ):
+            yield np.concatenate([piece, gain * piece])
+
+    meter, samples = LoudnessMeter(NETWORK_RATE_HZ, "mono"), 0
+    try:
+        with own.open("wb") as as_it_is, levelled.open("wb") as as_heard:
+            for block in _blocks(clips, NETWORK_RATE_HZ, 2, decoded):
+                meter.push(block[:1])
+                as_it_is.write(block[0].tobytes())
+                as_heard.write(block[1].tobytes())
+                samples += block.shape[1]
+                on_block()
+    except OSError as error:
+        raise write_problem(own, error) from error
+    return DecodedAudio(samples, NETWORK_RATE_HZ, "mono", NetworkMix({"mono": MONO}, meter.result().lufs))
+
+
+def _blocks(
+    clips: Sequence[AudioClip], rate_hz: int, channels: int, decoded: Callable[[AudioClip], Generator[Samples]]
+) -> Iterator[F32Array]:
+    """Yield the sum of clips in blocks of shape (channels, samples).
+
+    Args:
+        clips: Clips that are added up.
+        rate_hz: Samples a second.
+        channels: Of the sum.
+        decoded: Gives a clip's samples at that rate, in blocks of that many channels.
+    """
     parts = [
-        PlacedSound(
-            partial(decoded, clip),
-            round_half_up(clip.begin_s * info.rate_hz),
-            round_half_up(clip.stop_s * info.rate_hz),
-        )
+        PlacedSound(partial(decoded, clip), round_half_up(clip.begin_s * rate_hz), round_half_up(clip.stop_s * rate_hz))
         for clip in clips
     ]
-    return summed(parts, info, max(clip.stop_s for clip in clips))
+    return summed(parts, channels, max(1, round_half_up(max(clip.stop_s for clip in clips) * rate_hz)))
 
 
-def summed(parts: Sequence[PlacedSound], info: AudioInfo, duration_s: Fraction) -> Iterator[F32Array]:
+def summed(parts: Sequence[PlacedSound], channels: int, samples: int) -> Iterator[F32Array]:
     """Yield the sum of sounds in blocks of shape (channels, samples).
 
     Args:
         parts: Sounds of the sum's rate and channels.
-        info: The stream that the sum becomes.
-        duration_s: Length of the sum.
+        channels: Of the sum.
+        samples: Length of the sum.
     """
-    total = round_half_up(duration_s * info.rate_hz)
-    for start in range(0, total, _BLOCK_SAMPLES):
-        block = np.zeros((info.channels, min(_BLOCK_SAMPLES, total - start)), np.float32)
+    for start in range(0, samples, _BLOCK_SAMPLES):
+        block = np.zeros((channels, min(_BLOCK_SAMPLES, samples - start)), np.float32)
         for part in parts:
             part.add_to(block, start)
         yield block

@@ -10,9 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from lipwise_ray.settings.unions import NUMBER, Auto, text_or_number
+from lipwise_ray.settings.unions import NUMBER, SWITCH, Auto, text_or_number, text_or_switch
 
 _GpuPart = Annotated[Annotated[float, Field(gt=0, le=1), Tag(NUMBER)] | Auto, Discriminator(text_or_number)]
+
+_Switch = Annotated[Annotated[bool, Tag(SWITCH)] | Auto, Discriminator(text_or_switch)]
 
 
 class Section(BaseModel):
@@ -85,8 +87,11 @@ class EngineSettings(Section):
     """Time at which the task that renders a segment decodes it, to see that it is whole: ``beside`` its rendering, or
     ``after`` it. ``auto`` is ``beside`` on a GPU, which would wait for it, and ``after`` on a CPU, whose cores are busy
     anyway."""
-    keep_segments: bool = False
-    """Leave the segments and audio of published videos in the state."""
+    keep_segments: _Switch = "auto"
+    """Leave the segments and audio of published videos in the state. ``auto`` leaves the segments of rows with a
+    diarisation, and of those in which a face says several clips, so that a sentence that is replaced costs no more than
+    the chunks in which it is heard; `clean` removes them. Where segments stay, chunks that show what those of an
+    earlier job of the video do are taken over from there."""
     models_gb: Annotated[float, Field(ge=0, le=1e4)] = 0.0
     """Checkpoints whose models a worker keeps loaded, the least recently used go first; 0 means a quarter of the GPU's
     memory, or of a worker's share of the host's. What the running task uses always stays."""

@@ -3,7 +3,8 @@
 Ids are hashes: `video_id`, `audio_id` and `image_id` of a file's contents, `judge_id` of the sync scorer's checkpoint,
 the others of everything that decides a result: `detector_id` of detections, `voices_id` of active speaker scores,
 `looks_id` of face embeddings, `lips_id` of those of lips, `recogniser_id` of transcripts, `speech_id` of speech that is
-made of a text, `separator_id` of audio without voices. Numbers of chunks begin at 0.
+made of a text, `separator_id` of audio without voices, `rendering_id` of how frames are rendered and encoded. Numbers
+of chunks begin at 0.
 Records of a damaged file that is read past its damage, with `salvage`, have keys of their own.
 """
 
@@ -117,6 +118,11 @@ def portrait(image_id: str, looks_id: str) -> str:
 def filmed_lips(video_id: str, lips_id: str) -> str:
     """Return the key of what a sync scorer made of the original lips of a stretch; it is created whole."""
     return f"{video(video_id)}/lips-{lips_id}.npz"
+
+
+def rendered(video_id: str, rendering_id: str) -> str:
+    """Return the folder of what is known of chunks of a video's jobs that are rendered alike, a record a job."""
+    return f"{video(video_id)}/rendered-{rendering_id}"
 
 
 def sound(audio_id: str, *, salvage: bool) -> str:

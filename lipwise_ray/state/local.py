@@ -214,6 +214,23 @@ class LocalStore:
         except OSError as error:
             raise self._refused(key, error) from error
 
+    def copy(self, key: str, target: str) -> bool:
+        """Make a file known by another key too, atomically: it takes no room, where the disk knows links."""
+        source, place = self._path(key), self._path(target)
+        if not source.is_file():
+            return False
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source, place)
+            except OSError:  # other disks, and those without links
+                copy_into_place(source, place)
+        except FileNotFoundError:  # somebody removed it
+            return False
+        except OSError as error:
+            raise self._refused(target, error) from error
+        return True
+
     def fetch(self, key: str) -> Path | None:
         """Return the local path of a file, or None."""
         path = self._path(key)
@@ -256,13 +273,21 @@ def move_into_place(path: Path, target: Path) -> None:
     try:
         path.replace(target)
     except OSError:
-        # Another file system: copy beside the target, then rename there.
-        beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            shutil.copyfile(path, beside)
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
+        copy_into_place(path, target)  # another file system
         path.unlink()
+
+
+def copy_into_place(path: Path, target: Path) -> None:
+    """Copy a file beside its place, and rename it there: visible at once and whole.
+
+    Raises:
+        OSError: The disk is full or the folder not writable.
+    """
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        shutil.copyfile(path, beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)

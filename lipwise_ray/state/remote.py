@@ -237,6 +237,11 @@ class RemoteStore:
                 self._note_copy(key, _Copy(self._cache.keep(self._name_of(key, tag, size), path), tag))
         path.unlink(missing_ok=True)
 
+    def copy(self, key: str, target: str) -> bool:
+        """Copy a file to another key without taking its bytes; return False where there is none."""
+        self._drop(target)
+        return self._files.copy(key, target)
+
     def fetch(self, key: str) -> Path | None:
         """Return a local copy of a file, or None."""
         with self._known_lock:

@@ -114,6 +114,10 @@ class Store(Protocol):
         """
         ...
 
+    def copy(self, key: str, target: str) -> bool:
+        """Copy a file that nobody writes to any more to another key, atomically; return False where there is none."""
+        ...
+
     def fetch(self, key: str) -> Path | None:
         """Return a local path with a file's contents, or None; one of what never changes may be of earlier."""
         ...

@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -193,11 +193,8 @@ class Bucket:
 
     def remove(self, key: str) -> None:
         """Remove an object; nothing happens when it is gone."""
-        with self._errors(key, "cannot be removed"):
-            try:
-                obstore.delete(self._store, self._prefix + key)
-            except FileNotFoundError:
-                return
+        with self._errors(key, "cannot be removed"), suppress(FileNotFoundError):
+            obstore.delete(self._store, self._prefix + key)
 
     def remove_all(self, keys: list[str]) -> None:
         """Remove objects, as many at a time as the store can; nothing happens to those that are gone."""
@@ -228,6 +225,13 @@ class Bucket:
         with self._errors(key, "cannot be written"):
             return obstore.put(self._store, self._prefix + key, path)["e_tag"] or ""
 
+    def copy(self, key: str, target: str) -> bool:
+        """Copy an object within the store, visible at once and whole; return False where there is none."""
+        with self._errors(target, "cannot be written"), suppress(FileNotFoundError):
+            obstore.copy(self._store, self._prefix + key, self._prefix + target)
+            return True
+        return False
+
     def upload(self, key: str, path: Path) -> ObjectInfo:
         """Do the same, and look at what is there then, which is returned: for what nobody reads again.
 
@@ -238,12 +242,9 @@ class Bucket:
         self.put(key, path)
         info = self.facts(key)
         if info is None or info.size != size:
-            got = (
-                "is not there after its upload"
-                if info is None
-                else f"holds {info.size} of {size} bytes after its upload"
-            )
-            raise StorageError("upload_cut", self._where(key), got=got, do="Run the same command again")
+            got = "is not there" if info is None else f"holds {info.size} of {size} bytes"
+            do = "Run the same command again"
+            raise StorageError("upload_cut", self._where(key), got=f"{got} after its upload", do=do)
         return info
 
     def ask(self, key: str, known_tag: str = "") -> Download | None:

@@ -36,6 +36,7 @@ from lipwise_ray.pipeline.delivery.result_facts import (
     unfollowed,
 )
 from lipwise_ray.pipeline.dubbing.identity import protocol_of
+from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.pipeline.dubbing.job_context import JobContext, read_plan
 from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.render_chunk import encode_spec
@@ -194,8 +195,7 @@ def publish(
         attempts=history.attempts or None,
         spoken_by=speakers_of_texts(job),
     )
-    keep = job.spec.settings.engine.keep_segments
-    record_published(job.store, result, record_of(result), history.first_id, keep=keep)
+    record_published(job.store, result, record_of(result), history.first_id, job.spec.kept)
     return result
 
 
@@ -221,7 +221,7 @@ def _side_streams(job: JobContext, plan: Plan, container: str, languages: Sequen
     return replace(chosen, left_behind=(*chosen.left_behind, *untold))
 
 
-def record_published(store: Store, result: DubResult, record: Json, first_id: str | None, *, keep: bool) -> None:
+def record_published(store: Store, result: DubResult, record: Json, first_id: str | None, kept: KeptParts) -> None:
     """Record what was published, and remove what led to it; of several attempts all.
 
     Args:
@@ -229,12 +229,12 @@ def record_published(store: Store, result: DubResult, record: Json, first_id: st
         result: The result.
         record: The same as JSON values, as it is written.
         first_id: Job of the row's own settings, under which a later run looks; None where that is the result's own.
-        keep: Leave segments and audio in the state.
+        kept: What stays in the state.
     """
     # Under the row's own settings last: that is where a later run looks.
     for job_id in dict.fromkeys((result.job_id, first_id or result.job_id)):
         store.write(layout.result(job_id), to_json(record))
-    sweep_attempts(store, result, keep=keep)
+    sweep_attempts(store, result, kept)
 
 
 def measure_rendered(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> VideoMeasures | Repairs:
@@ -308,40 +308,33 @@ def _gather(job: JobContext, payload: JobPayload, unscored: Sequence[int]) -> _G
     return _Gathered(plan, markers, scorer, scores, without)
 
 
-def sweep_segments(store: Store, job_id: str, *, keep: bool) -> None:
+def sweep_segments(store: Store, job_id: str, kept: KeptParts) -> None:
     """Remove the segments and the sounds of a published job, those of attempts that never committed too.
 
     Args:
         store: The state.
         job_id: The job.
-        keep: Remove nothing.
+        kept: What stays.
     """
-    if keep:
+    if kept == "everything":
         return
-    gone = tuple(
-        f"{folder}/"
-        for folder in (
-            layout.segments(job_id),
-            layout.soundtrack(job_id),
-            layout.mix(job_id),
-            layout.all_stretched(job_id),
-            layout.scores(job_id),
-        )
-    )
+    folders = [layout.soundtrack(job_id), layout.mix(job_id), layout.all_stretched(job_id), layout.scores(job_id)]
+    folders += [layout.segments(job_id)] if kept == "nothing" else []
+    gone = tuple(f"{folder}/" for folder in folders)
     store.remove_all([key for key in store.names(layout.job(job_id)) if key.startswith(gone)])
 
 
-def sweep_attempts(store: Store, result: DubResult, *, keep: bool) -> None:
+def sweep_attempts(store: Store, result: DubResult, kept: KeptParts) -> None:
     """Do the same for a published job and the attempts at its row that are over.
 
     Args:
         store: The state.
         result: The published job's, with its attempts.
-        keep: Remove nothing.
+        kept: What stays of it; of the others everything or nothing.
     """
-    over = jobs_over([(one.verdict, one.job_id) for one in result.attempts or ()])
-    for job_id in dict.fromkeys([result.job_id, *over]):
-        sweep_segments(store, job_id, keep=keep)
+    sweep_segments(store, result.job_id, kept)
+    for job_id in {*jobs_over([(one.verdict, one.job_id) for one in result.attempts or ()])} - {result.job_id}:
+        sweep_segments(store, job_id, kept if kept == "everything" else "nothing")
 
 
 def _markers(job: JobContext, job_id: str, plan: Plan) -> tuple[list[ChunkMarker], list[int]]:

@@ -183,7 +183,7 @@ class MixedSound:
             mixing = self._job.spec.settings.mix
             gain = bed_gain(rate_hz, mixing.background_gain_db, mixing.duck_db, self._speech_s)
             parts.append(PlacedSound(partial(self._bed_pieces, self._bed), 0, total, gain))
-        for block in summed(parts, self._info, self._duration_s):
+        for block in summed(parts, self._info.channels, total):
             self._on_block()
             yield block
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import not_
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from lipwise_ray.faces.select import parse_selection_rule
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import (
@@ -31,6 +32,9 @@ def _settings_in(text: object) -> object:
         raise ValueError(f"{len(text)} characters of settings")
     return Settings.model_validate_json(text)
 
+
+KeptParts = Literal["nothing", "segments", "everything"]
+"""Parts that stay of what led to a published video, beside its plan and markers."""
 
 SettingsText = Annotated[
     Settings, BeforeValidator(_settings_in), PlainSerializer(lambda settings: settings.model_dump_json(), str)
@@ -93,6 +97,20 @@ class JobSpec:
         sounds = [background_file(self.background), *(one.audio for one in (*self.speakers, *self.beside))]
         found = (*files, *sounds, *portraits(rules_of(self.speakers, self.settings)))
         return [address for address in found if address and not made_key(address)]
+
+    @property
+    def has_cues(self) -> bool:
+        """True where a face says several clips."""
+        rules = [parse_selection_rule(speaker.faces) for speaker in self.speakers if self.diarisation is None]
+        return len(set(rules)) < len(rules)
+
+    @property
+    def kept(self) -> KeptParts:
+        """Parts that stay in the state of its published video: segments where a sentence may be replaced."""
+        keeps = self.settings.engine.keep_segments
+        if keeps == "auto":
+            return "segments" if self.has_cues or self.diarisation else "nothing"
+        return "everything" if keeps else "nothing"
 
     @property
     def faces(self) -> FacesSettings:

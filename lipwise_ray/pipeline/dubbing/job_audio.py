@@ -15,6 +15,7 @@ from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
 from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line
 from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
@@ -40,12 +41,14 @@ class Dialogue:
         sound_id: The record of what it says, on the clock of the delivered sound.
         times_s: ``[start, end)`` of each thing said; empty for a row without speakers, whose face says everything.
         name: Of the speaker in a diarisation file, whose sound is that of all speakers; else empty.
+        clips: Sounds that it is put together of, where it is of several.
     """
 
     rule: SelectionRule
     sound_id: str
     times_s: Times = ()
     name: str = ""
+    clips: tuple[LineClip, ...] = ()
 
 
 def mix_id(speakers: Sequence[Identity]) -> str:
@@ -194,23 +197,35 @@ class Sounds:
         return list(zip(self._job.spec.speakers, self._identity["speakers"], strict=True))
 
     def _lines(self, rule: SelectionRule, pairs: list[tuple[Speaker, Identity]]) -> Dialogue:
-        clips = [self._clip(*pair) for pair in pairs]
+        found = [self._clip(*pair) for pair in pairs]
+        clips, sound_ids = [clip for clip, _ in found], [sound_id for _, sound_id in found]
         times = tuple(sorted((clip.begin_s, clip.stop_s) for clip in clips))
-        check_alone(pairs[0][0].faces, times)
-        (first, told), alone = pairs[0], len(pairs) == 1
-        if alone and first.start_s == 0 and first.end_s is None:
-            sound_id = told["audio"]
-        else:
-            sound_id = self._joined(clips, [told for _, told in pairs])
-        return Dialogue(rule, sound_id, times)
+        first, told = pairs[0]
+        check_alone(first.faces, times)
+        if len(pairs) > 1:
+            return self._several(rule, times, clips, sound_ids, mix_id([told for _, told in pairs]))
+        if first.start_s == 0 and first.end_s is None:
+            return Dialogue(rule, sound_ids[0], times)
+        return Dialogue(rule, self._shifted(clips[0], told), times)
 
-    def _joined(self, clips: list[AudioClip], identities: list[Identity]) -> str:
-        """Return the record of several sounds at their places."""
-        line_id, salvage = f"{mix_id(identities)}-mono", self._job.salvage
+    def _several(
+        self, rule: SelectionRule, times: Times, clips: list[AudioClip], sound_ids: list[str], name: str
+    ) -> Dialogue:
+        """Return a dialogue of several sounds, each looked at by itself."""
+        line_id, salvage = f"{name}-line", self._job.salvage
+        keep_line(self._job.store, self._scratch, line_id, clips, salvage=salvage, on_block=self._on_block)
+        placed = (
+            LineClip(sound_id, clip.begin_s, clip.stop_s) for clip, sound_id in zip(clips, sound_ids, strict=True)
+        )
+        return Dialogue(rule, line_id, times, clips=tuple(placed))
+
+    def _shifted(self, clip: AudioClip, identity: Identity) -> str:
+        """Return the record of one sound at its place."""
+        line_id, salvage = f"{mix_id([identity])}-mono", self._job.salvage
         known = records.known_sound(self._job.store, line_id, salvage=salvage, speech=self._job.speech)
         if known is None:
             with scratch_file(self._scratch, "line.mka") as temporary:
-                mix(clips, temporary, mono=True, salvage=salvage, on_block=self._on_block)
+                mix([clip], temporary, mono=True, salvage=salvage, on_block=self._on_block)
                 self._open(temporary, line_id)
         return line_id
 
@@ -229,7 +244,7 @@ class Sounds:
         ]
         check_slots(slots, self._job.spec.settings.timing)
         self.factors = tuple(slot.factor for slot in slots if slot.factor != 1)
-        return [self._clip(*pair) for pair in self._pairs()]
+        return [self._clip(*pair)[0] for pair in self._pairs()]
 
     @staticmethod
     def _slot_s(speaker: Speaker, record: Identity) -> Fraction | None:
@@ -267,7 +282,8 @@ class Sounds:
             )
         return path
 
-    def _clip(self, speaker: Speaker, record: Identity) -> AudioClip:
+    def _clip(self, speaker: Speaker, record: Identity) -> tuple[AudioClip, str]:
+        """Return a speaker's clip, and the record of the whole audio that it is of."""
         audio, slot_s = self._source(speaker, record), self._slot_s(speaker, record)
         if slot_s is not None:
             audio = self._stretched(audio, slot_s)
@@ -281,7 +297,7 @@ class Sounds:
                 must=f"at most {hours:g} hours are allowed (limits.hours)",
                 do="Give start and end in seconds",
             )
-        return clip
+        return clip, audio.id
 
     def _open_input(self, address: str, audio_id: str) -> records.Audio:
         return self._open(self._job.media.local(address, audio_id), audio_id, choice=split_choice(address)[1])

@@ -6,23 +6,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lipwise_ray.errors import SettingsError
 from lipwise_ray.faces.landmarker import FaceLandmarker
 from lipwise_ray.lipsync.compositor import Compositor
-from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
+from lipwise_ray.lipsync.frame_job import Blend, FrameJob
 from lipwise_ray.lipsync.light import Lights
 from lipwise_ray.lipsync.model import LipSync, Passthrough
 from lipwise_ray.lipsync.occluder import FaceMasker
+from lipwise_ray.lipsync.reach import NO_REACH, reach_of
 from lipwise_ray.lipsync.renderer import Renderer
 from lipwise_ray.lipsync.restore import ModelFaces, Restorer
+from lipwise_ray.lipsync.steadying import radius_of
 from lipwise_ray.lipsync.upscale import FrameUpscaler
-from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
 from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.followed_segment import FollowedSegment
@@ -35,8 +33,9 @@ from lipwise_ray.media.planes import Planes
 from lipwise_ray.media.probe import VideoInfo, extras_of
 from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
 from lipwise_ray.media.verify import check_segment
+from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
-from lipwise_ray.pipeline.dubbing.plan import Plan, PlannedFace
+from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.state import layout
 from lipwise_ray.state.markers import ChunkMarker
@@ -172,6 +171,27 @@ def has_occlusion(settings: Settings) -> bool:
     return settings.composite.occlusion and settings.composite.mask != "box"
 
 
+def chunk_ids(job: JobContext, plan: Plan, rendering: str, *, dubs: bool, restores: bool) -> list[str]:
+    """Return the id of what each chunk of a job shows: see `chunk_frames.ChunkFrames.id_of`.
+
+    Args:
+        job: The job.
+        plan: Its plan.
+        rendering: Id of how its frames are rendered and encoded.
+        dubs: Faces are dubbed; else all frames stay as they are.
+        restores: New faces are restored.
+
+    Raises:
+        StorageError: A sound's record is gone.
+    """
+    settings = job.spec.settings
+    restored = radius_of(settings.restore.strength, settings.restore.smooth) if restores else 0
+    # An occluder may take the place of comparing: that looks at less.
+    reach = reach_of(blend_of(settings), restored=restored, compares=has_occlusion(settings)) if dubs else NO_REACH
+    frames = ChunkFrames(job, plan, reach, dubs=dubs)
+    return [frames.id_of(chunk, rendering) for chunk in plan.chunks]
+
+
 def render_chunk(
     job: JobContext,
     job_id: str,
@@ -228,7 +248,6 @@ def render_chunk(
     """
     chunk: Span = plan.chunks[chunk_number]
     settings = job.spec.settings
-    mels = [records.open_columns(job.store, layout.mel(part.sound_id, salvage=job.salvage)) for part in plan.parts]
     enlarge = FrameUpscaler(upscaler, recipe.canvas) if upscaler else None
     delivered = replace(recipe, canvas=enlarge.canvas) if enlarge else recipe
     spec = encode_spec(settings, job.spec.output, delivered, job.video, threads.encoder, plan)
@@ -249,15 +268,10 @@ def render_chunk(
         compositor=compositor,
     )
     # What a face looks like depends on frames around, so the first and last ones need those of the chunks beside.
-    around = renderer.around if lipsync is not None else 0
-    span = Span(max(0, chunk.start - around), min(len(plan.source), chunk.stop + around))
+    reach = renderer.reach if lipsync is not None else NO_REACH
+    planned = ChunkFrames(job, plan, reach, dubs=lipsync is not None)
+    span = planned.around(chunk)
     numbers = plan.source[span.start : span.stop]
-
-    def face_target(number: int, face: PlannedFace) -> FaceTarget:
-        start = int(plan.mel_start[number])
-        # All but one of the things that a face says are silent: the loudest is what it says now.
-        mel = np.max([window(mels[part], start, plan.parts[part].pauses) for part in face.parts], axis=0)
-        return FaceTarget(face.track, face.crop_box, face.landmarks, mel, face.opacity)
 
     fitted, carries = 0, set[str]()
     with job.reader(recipe, threads.decoder, engine) as reader:
@@ -265,18 +279,18 @@ def render_chunk(
         def jobs() -> Iterator[FrameJob]:
             nonlocal fitted
             frames = reader.read_order(int(n) for n in numbers)
-            for number, decoded in enumerate(frames, span.start):
-                if chunk.start <= number < chunk.stop:
+            for frame, decoded in zip(planned.of(chunk), frames, strict=True):
+                if not frame.outside:
                     fitted += not recipe.is_plain(decoded)
                     is_interlaced = bool(decoded.interlaced_frame)
                     carries.update(carried(extras_of(decoded), hdr_of(decoded), is_interlaced=is_interlaced))
                     carries.update({PIXEL_ASPECT} if reader.changed_aspect else ())
                 yield FrameJob(
                     recipe.apply(decoded),
-                    tuple(map(face_target, repeat(number), plan.faces(number))) if lipsync else (),
-                    source=int(plan.source[number]),
-                    number=number,
-                    outside=max(chunk.start - number, number - chunk.stop + 1, 0),
+                    frame.targets,
+                    source=frame.source,
+                    number=frame.number,
+                    outside=frame.outside,
                 )
 
         with (

@@ -16,6 +16,9 @@ from lipwise_ray.state.ids import ID_CHARACTERS, PIPELINE_VERSION
 _MOST_KNOWN = 256
 _OF_THE_ROW = [one.name for one in fields(JobSpec) if one.name != "settings"]
 
+_KEEPS: dict[bool | str, bool | str] = {"auto": False, True: True, False: "never"}
+"""Words for `engine.keep_segments`, whose default was false before there was ``auto``."""
+
 
 class RowDigests:
     """Digests of a run's rows, which mostly share settings and checkpoints.
@@ -38,7 +41,7 @@ class RowDigests:
         key = id(settings), id(checkpoints)  # which live as long as they are held here
         if key not in self._shared:
             decisive = settings.model_dump(mode="json", exclude={"engine"})
-            engine = [settings.engine.cpu_runtime, settings.engine.keep_segments]
+            engine = [settings.engine.cpu_runtime, _KEEPS[settings.engine.keep_segments]]
             record = [PIPELINE_VERSION, decisive, engine, checkpoints.record()]
             text = json.dumps(record, sort_keys=True, default=str).encode()
             self._shared[key] = settings, checkpoints, hashlib.sha256(text).digest()

@@ -155,25 +155,52 @@ def open_audio(
     saved = known_sound(store, audio_id, salvage=salvage, speech=speech)
     if saved is not None:
         return Audio(audio_id, saved[0].described(info), *saved, mel_key)
-    with (
-        scratch_file(scratch, "wave.f32") as wave,
-        scratch_file(scratch, "mel.npy") as mel,
-        scratch_file(scratch, "mfcc.npy") as cepstra,
-    ):
+    with scratch_file(scratch, "wave.f32") as wave:
         sound = extract_network_audio(info, wave, salvage=salvage, limits=limits)
+        if speech is not None:
+            probability = speech.detect(np.memmap(wave, np.float32, "r"), on_block).astype(np.float16)
+            key = layout.speech(audio_id, speech.id, salvage=salvage)
+            keep_record(store, scratch, key, lambda file: np.savez_compressed(file, probability=probability))
+        columns = keep_sound(store, scratch, audio_id, sound, wave, wave, salvage=salvage, gain=sound.heard.gain)
+    return Audio(audio_id, sound.described(info), sound, columns, mel_key)
+
+
+def keep_sound(
+    store: Store,
+    scratch: Path,
+    audio_id: str,
+    sound: DecodedAudio,
+    own: Path,
+    heard: Path,
+    *,
+    salvage: bool,
+    gain: float = 1.0,
+) -> int:
+    """Keep a sound's mel, cepstra and record, and return the columns of its mel.
+
+    Args:
+        store: The state.
+        scratch: Folder for temporary files.
+        audio_id: Names the sound.
+        sound: Findings of decoding it.
+        own: Its raw float32 samples as loud as they are, mono at 16 kHz, of which the cepstra are made.
+        heard: Those of which the mel is made.
+        salvage: What decodes of a damaged stream was kept.
+        gain: Factor by which these are made louder first.
+
+    Raises:
+        AudioError: It holds NaN.
+        StorageError: The disk is full.
+    """
+    with scratch_file(scratch, "mel.npy") as mel, scratch_file(scratch, "mfcc.npy") as cepstra:
         try:
-            columns = write_mel(wave, mel, gain=sound.heard.gain)
-            samples = np.memmap(wave, np.float32, "r")
-            np.save(cepstra, mfcc(samples))
+            columns = write_mel(heard, mel, gain=gain)
+            np.save(cepstra, mfcc(np.memmap(own, np.float32, "r")))
         except OSError as error:
             raise write_problem(mel, error) from error
         hashes = {"mel_sha256": sha256_of(mel), "mfcc_sha256": sha256_of(cepstra)}
-        store.put_file(mel_key, mel)
+        store.put_file(layout.mel(audio_id, salvage=salvage), mel)
         store.put_file(layout.cepstra(audio_id, salvage=salvage), cepstra)
-        if speech is not None:
-            probability = speech.detect(samples, on_block).astype(np.float16)
-            key = layout.speech(audio_id, speech.id, salvage=salvage)
-            keep_record(store, scratch, key, lambda file: np.savez_compressed(file, probability=probability))
     record = SoundRecord(
         pipeline=PIPELINE_VERSION,
         layout=sound.layout,
@@ -187,7 +214,7 @@ def open_audio(
         **hashes,
     )
     store.write(layout.sound(audio_id, salvage=salvage), to_json(record_of(record)))
-    return Audio(audio_id, sound.described(info), sound, columns, mel_key)
+    return columns
 
 
 def known_sound(

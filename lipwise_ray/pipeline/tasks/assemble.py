@@ -65,14 +65,13 @@ def finalise(context: TaskContext, payload: SettlePayload, hints: Hints) -> Sett
     """
     del hints  # the latest record is the one that counts
     best_id, history = payload.best_id, payload.history
-    keep = payload.spec.settings.engine.keep_segments
     for job_id in dict.fromkeys((best_id, history.first_id or best_id)):
         record = read_json(context.store, layout.result(job_id))
         result = typed(record, DubResult)
         if record is not None and result is not None and result.job_id == best_id:
             result = replace(result, attempts=history.attempts or result.attempts)
             record = amended(record, result, "attempts")
-            record_published(context.store, result, record, history.first_id, keep=keep)
+            record_published(context.store, result, record, history.first_id, payload.spec.kept)
             return SettleResult(published=replace(result, reused=True))
     key = layout.result(best_id)
     raise StorageError(

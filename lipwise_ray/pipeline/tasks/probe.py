@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from lipwise_ray.errors import FaceError, SettingsError
@@ -16,7 +17,14 @@ from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.published import Published, find_published
 from lipwise_ray.pipeline.dubbing.background import check_background
 from lipwise_ray.pipeline.dubbing.capabilities import Choice, first_choice
-from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, listeners, protocol_of
+from lipwise_ray.pipeline.dubbing.identity import (
+    comparison_id,
+    detector_id_of,
+    identity_of,
+    known_as,
+    listeners,
+    protocol_of,
+)
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
@@ -59,8 +67,9 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
     undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
     problem = ""
-    for choice in row.known_choices or first_choice(job.settings):
-        job_id = record_id(choice.identity(undecided, device))
+    known = (choice.identity(undecided, device) for choice in row.known_choices or first_choice(job.settings))
+    for identity in chain.from_iterable(map(known_as, known)):
+        job_id = record_id(identity)
         published = _published(context, job_id, row)
         if published.result is not None:
             protocol = protocol_of(job, row.weights, undecided["tracks"])  # earlier versions kept none
@@ -181,7 +190,7 @@ def _published(context: TaskContext, job_id: str, row: RowPart) -> Published:
     found = find_published(context.store, job_id, address, output, verify=row.verify, on_block=context.on_block)
     # A driver may have died before it did; a later attempt leaves alone what others wait with.
     if found.result and not row.attempt:
-        sweep_attempts(context.store, found.result, keep=row.job.settings.engine.keep_segments)
+        sweep_attempts(context.store, found.result, row.job.kept)
     return found
 
 

@@ -133,7 +133,7 @@ class Darker(Passthrough):
 def _rendered(first: int, stop: int, script: Scripted | None) -> list[np.ndarray]:
     """Return the luma of frames that are rendered as one chunk."""
     renderer = Renderer(Darker(96, 4), CANVAS, FACE, landmarker=script)
-    around = renderer.around
+    around = renderer.reach.seen
 
     def jobs() -> object:
         for number in range(max(0, first - around), min(24, stop + around)):

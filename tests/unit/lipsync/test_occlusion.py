@@ -79,7 +79,7 @@ class Part:
 
 def _rendered(first: int = 0, stop: int = FRAMES, **settings: Any) -> tuple[list[np.ndarray], Occlusion]:
     renderer = Renderer(White(96, 4), CANVAS, FACE, **settings)
-    jobs = _jobs(first, stop, renderer.around)
+    jobs = _jobs(first, stop, renderer.reach.seen)
     return [plane_array(frame, 0).copy() for frame in renderer.render(jobs)], renderer.occlusion
 
 

@@ -152,8 +152,8 @@ def test_chunks_do_not_show(strength: Strength, chunk: Span) -> None:
     """With the frames around, a chunk's faces get the share and the detail that they have in the whole."""
     whole = _rendered(1.5, strength, smooth=1.0)[1]
     renderer = Renderer(Soft(), CANVAS, BLEND, restorer=Drawing(), strength=strength, smooth=1.0)  # type: ignore[arg-type]
-    assert renderer.around >= radius_of(strength, 1.0) > 0
-    part = [plane_array(frame, 0) for frame in renderer.render(_jobs(1.5, chunk, renderer.around))]
+    assert renderer.reach.seen >= radius_of(strength, 1.0) > 0
+    part = [plane_array(frame, 0) for frame in renderer.render(_jobs(1.5, chunk, renderer.reach.seen))]
     assert len(part) == len(chunk)
     assert all(np.array_equal(a, b) for a, b in zip(part, whole[chunk.start : chunk.stop], strict=True))
 
@@ -162,7 +162,7 @@ def test_chunks_do_not_show(strength: Strength, chunk: Span) -> None:
 def test_nothing_is_asked_without_a_restorer(strength: Strength) -> None:
     """Frames come out as they would, and no frames around are wanted."""
     renderer = Renderer(Soft(), CANVAS, BLEND, strength=strength, smooth=1.0)
-    assert renderer.around == Renderer(Soft(), CANVAS, BLEND).around
+    assert renderer.reach.seen == Renderer(Soft(), CANVAS, BLEND).reach.seen
     assert len(list(renderer.render(_jobs(1.0, Span(0, 5))))) == 5
 
 

@@ -34,6 +34,25 @@ def test_records_are_whole_or_absent(tmp_path: Path) -> None:
     assert store.names("a") == ["a/b.json"]
 
 
+@pytest.mark.parametrize("has_links", [True, False])
+def test_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_links: bool) -> None:
+    """On any disk; a copy stays when what it is of is removed, and of what is not there is none."""
+    store = LocalStore(tmp_path / "s")
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    if not has_links:
+        monkeypatch.setattr("os.link", refused)
+    (tmp_path / "part").write_bytes(b"segment")
+    store.put_file("jobs/a/segments/0.mkv", tmp_path / "part")
+    assert store.copy("jobs/a/segments/0.mkv", "jobs/b/segments/1.mkv")
+    assert not store.copy("jobs/a/segments/9.mkv", "jobs/b/segments/2.mkv")
+    store.remove("jobs/a/segments/0.mkv")
+    assert store.read("jobs/b/segments/1.mkv") == b"segment"
+    assert store.names("jobs") == ["jobs/b/segments/1.mkv"]
+
+
 def _create(arguments: tuple[str, int]) -> bool:
     root, number = arguments
     return LocalStore(Path(root)).create("marker.json", str(number).encode())

@@ -53,6 +53,21 @@ def test_records_files_and_names(port: int, tmp_path: Path) -> None:
     assert port
 
 
+def test_files_are_copied_by_the_store(port: int, tmp_path: Path) -> None:
+    """A copy stays when what it is of is removed; of what is not there is none."""
+    store = _store(tmp_path)
+    (tmp_path / "f").write_bytes(b"segment")
+    store.put_file("jobs/a/segments/0.mkv", tmp_path / "f")
+    assert store.copy("jobs/a/segments/0.mkv", "jobs/b/segments/1.mkv")
+    assert not store.copy("jobs/a/segments/9.mkv", "jobs/b/segments/2.mkv")
+    store.remove("jobs/a/segments/0.mkv")
+    copied = store.fetch("jobs/b/segments/1.mkv")
+    assert copied is not None
+    assert copied.read_bytes() == b"segment"
+    assert store.names("jobs") == ["jobs/b/segments/1.mkv"]
+    assert port
+
+
 def test_large_files_go_and_come_whole(port: int, tmp_path: Path) -> None:
     """A file of several parts arrives with all its bytes; a new version is not mistaken for the cached one."""
     store = _store(tmp_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.pipeline.delivery.assemble import record_published, sweep_segments
+from lipwise_ray.pipeline.dubbing.job import KeptParts
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult, FailedAttempt, MeasuredAttempt
 from lipwise_ray.state.shapes import read_typed, record_of
@@ -31,13 +32,13 @@ def _made(store: LocalStore, job_id: str) -> list[str]:
     return keys
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_what_led_to_a_file_goes_and_its_records_stay(tmp_path: Path, *, keep: bool) -> None:
-    """Segments of attempts that never committed go too; all stay where somebody asked to keep them."""
+@pytest.mark.parametrize(("kept", "stay"), [("everything", 5), ("segments", 2), ("nothing", 0)])
+def test_what_led_to_a_file_goes_and_its_records_stay(tmp_path: Path, kept: KeptParts, stay: int) -> None:
+    """Segments of attempts that never committed go too; segments, or all, stay where somebody asked to keep them."""
     store = LocalStore(tmp_path)
     keys = _made(store, "best")
-    sweep_segments(store, "best", keep=keep)
-    assert [store.size(key) is not None for key in keys] == [keep] * len(keys)
+    sweep_segments(store, "best", kept)
+    assert [key for key in keys if store.size(key) is not None] == keys[:stay]
     assert store.read(layout.plan("best"))
 
 
@@ -51,7 +52,7 @@ def test_a_result_is_found_under_the_rows_own_job(tmp_path: Path) -> None:
         MeasuredAttempt(settings={}, verdict="passed", job_id="best"),
     )
     result = replace(RESULT, attempts=attempts)
-    record_published(store, result, record_of(result), "first", keep=False)
+    record_published(store, result, record_of(result), "first", "nothing")
     found = [read_typed(store, layout.result(job_id), DubResult) for job_id in ("first", "best")]
     assert found == [result, result]
     assert [key for key in keys if store.size(key) is not None] == []

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.models.checkpoints import Checkpoint, Checkpoints
-from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, listeners, protocol_of
+from lipwise_ray.pipeline.dubbing.identity import (
+    comparison_id,
+    detector_id_of,
+    identity_of,
+    known_as,
+    listeners,
+    protocol_of,
+    rendering_id,
+)
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
 from lipwise_ray.pipeline.flows.task_kinds import ExaminePayload
@@ -284,3 +292,41 @@ def test_whatever_measures_a_video_counts_in_its_figures_id(role: str, tmp_path:
     base = [RowPart(spec, checkpoints, "cpu") for checkpoints in (used, others)]
     payloads = [ExaminePayload(part, ReferencePart(str(tmp_path / "reference"))) for part in base]
     assert len({record_id(_identity(payload, media)) for payload in payloads}) == 2
+
+
+def test_chunks_of_a_video_are_rendered_alike_whatever_is_said() -> None:
+    """Sound, length and names decide nothing of how frames are made; settings, networks and what is not known do."""
+    identity: Identity = {
+        "pipeline": 8,
+        "video": "v",
+        "audio": "a",
+        "speakers": [],
+        "start_s": 0.0,
+        "output": "one.mkv",
+        "weights": {"lipsync": "w"},
+        "settings": {
+            "composite": {"feather": 0.1},
+            "timing": {"length": "audio"},
+            "encode": {"quality": 1, "keep": []},
+        },
+    }
+    alike = rendering_id(identity, "one.mkv")
+    said = identity | {"audio": "b", "speakers": [1], "lines": "x", "start_s": 3.0, "output": "two.mkv"}
+    settings = identity["settings"]
+    said["settings"] = settings | {"timing": {"length": "video"}, "encode": {"quality": 1, "keep": ["chapters"]}}
+    assert rendering_id(said, "two.mkv") == alike
+    others = [
+        identity | {"video": "w"},
+        identity | {"weights": {"lipsync": "x"}},
+        identity | {"runtime": "openvino"},
+        identity | {"settings": settings | {"composite": {"feather": 0.2}}},
+        identity | {"settings": settings | {"encode": {"quality": 2, "keep": []}}},
+    ]
+    assert len({alike, rendering_id(identity, "one.mp4"), *(rendering_id(one, "one.mkv") for one in others)}) == 7
+
+
+def test_only_rows_with_cues_have_an_earlier_id() -> None:
+    """Under it what an earlier version published is found."""
+    plain: Identity = {"audio": "a"}
+    assert known_as(plain) == (plain,)
+    assert known_as({**plain, "lines": "each clip"}) == ({**plain, "lines": "each clip"}, plain)
