@@ -138,7 +138,10 @@ def _seats(
             maps[own] = to_plane
             wholes.append(whole)
             changes.append(changed)
-    margins = [own == with_margin for own in maps]
+    if not maps:
+        return {}
+    # An image that overwrites all ends where the places of samples, counted from the margin, say.
+    margins = [weight is None or own == with_margin for own in maps]
     if is_upright(to_stored):
         windows = [whole if has else changed for whole, changed, has in zip(wholes, changes, margins, strict=True)]
         grids = upright_grids(list(maps.values()), windows, size_px)
