@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from av.filter import Graph
 
@@ -38,8 +38,7 @@ class FrameCopies:
             return self._recipe.apply(frame)
         _, source, sink = self._ends = self._ends or _graph(self._recipe)
         source.push(frame)
-        fresh = sink.pull()
-        return fresh
+        return cast("VideoFrame", sink.pull())
 
 
 def _graph(recipe: FrameRecipe) -> tuple[Graph, FilterContext, FilterContext]:

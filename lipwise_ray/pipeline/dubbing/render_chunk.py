@@ -26,6 +26,7 @@ from lipwise_ray.lipsync.windows import window
 from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
 from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.followed_segment import FollowedSegment
+from lipwise_ray.media.frame_copies import FrameCopies
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.media.hdr import NO_HDR, hdr_of
@@ -259,7 +260,7 @@ def render_chunk(
         mel = np.max([window(mels[part], start, plan.parts[part].pauses) for part in face.parts], axis=0)
         return FaceTarget(face.track, face.crop_box, face.landmarks, mel, face.opacity)
 
-    fitted, carries = 0, set[str]()
+    fitted, carries, writable = 0, set[str](), FrameCopies(recipe)
     with job.reader(recipe, threads.decoder, engine) as reader:
 
         def jobs() -> Iterator[FrameJob]:
@@ -272,7 +273,7 @@ def render_chunk(
                     carries.update(carried(extras_of(decoded), hdr_of(decoded), is_interlaced=is_interlaced))
                     carries.update({PIXEL_ASPECT} if reader.changed_aspect else ())
                 yield FrameJob(
-                    recipe.apply(decoded),
+                    writable(decoded),
                     tuple(map(face_target, repeat(number), plan.faces(number))) if lipsync else (),
                     source=int(plan.source[number]),
                     number=number,
