@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
+import av
 from av.filter import Graph
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from lipwise_ray.media.frames import FrameRecipe
 
 _FILTERS = (("sidedata", "delete"), ("setfield", "prog"), ("copy", None))
-"""What frames carry beside their samples is left behind: encoders would write captions, or take fields for such."""
+"""Filters of a copy. Side data and marks of fields are left behind: encoders would write captions, and code fields."""
 
 
 class FrameCopies:
@@ -44,8 +45,9 @@ class FrameCopies:
 def _graph(recipe: FrameRecipe) -> tuple[Graph, FilterContext, FilterContext]:
     """Return a graph that copies frames of a recipe's canvas, with both its ends."""
     graph, canvas = Graph(), recipe.canvas
+    shape = av.VideoFormat(canvas.format.name)
     source = node = graph.add_buffer(
-        width=canvas.size.width, height=canvas.size.height, format=canvas.format.name, time_base=Fraction(1, 1000)
+        width=canvas.size.width, height=canvas.size.height, format=shape, time_base=Fraction(1, 1000)
     )
     for name, arguments in (*_FILTERS, ("buffersink", None)):
         following = graph.add(name, arguments)

@@ -82,7 +82,7 @@ def write_region(
         seat = seats.get(own)
         if seat is None:
             continue
-        fresh = seat.grid.image(yuv[plane], kernel)
+        fresh = seat.grid.image(np.asarray(yuv[plane], np.float32), kernel)
         if grain is not None and not plane:
             fresh = with_grain(fresh, seat.alpha, peak, grain, seat.top, seat.left)
         black = float(offset[0]) if linear_light and not plane else None

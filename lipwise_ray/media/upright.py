@@ -28,7 +28,7 @@ _BEFORE, _AFTER = 3, 4
 _BLOCK = 64
 """New samples a product: of more, most weights in it are 0; of fewer, there is little to do in a call."""
 
-_Block = tuple[slice, slice]
+_Product = tuple[slice, slice]
 """New samples, and the image's samples of which they are made."""
 
 
@@ -48,7 +48,7 @@ class UprightGrid:
     swaps: bool
     cubic: tuple[F32Array, F32Array]
     linear: tuple[F32Array, F32Array]
-    blocks: tuple[Sequence[_Block], Sequence[_Block]]
+    blocks: tuple[Sequence[_Product], Sequence[_Product]]
 
     def image(self, plane: F32Array, kernel: Kernel) -> F32Array:
         """Return the samples of an image's plane of shape (S, S); past its edge the edge repeats."""
@@ -59,7 +59,8 @@ class UprightGrid:
         return self._product(weight, self.linear, cv2.BORDER_CONSTANT)
 
     def _product(self, image: F32Array, weights: tuple[F32Array, F32Array], edge: int) -> F32Array:
-        padded = cv2.copyMakeBorder(image.T if self.swaps else image, *(_BEFORE, _AFTER) * 2, edge)
+        upright = image.T if self.swaps else image
+        padded = np.asarray(cv2.copyMakeBorder(upright, _BEFORE, _AFTER, _BEFORE, _AFTER, edge), np.float32)
         columns = np.empty((self.size[1], len(padded)), np.float32)  # as rows, which is how they are summed up
         for made, used in self.blocks[1]:
             np.matmul(weights[1][made, used], padded.T[used], out=columns[made])
@@ -126,10 +127,10 @@ def _weights(first: I64Array, after: F64Array, samples: int) -> tuple[F32Array, 
     return cubic, linear
 
 
-def _blocks(first: I64Array) -> list[_Block]:
+def _blocks(first: I64Array) -> list[_Product]:
     """Return parts of new samples and the samples that each needs, by the numbers of the first ones."""
     numbers = first.tolist()
-    blocks: list[_Block] = []
+    blocks: list[_Product] = []
     for begin in range(0, len(numbers), _BLOCK):
         part = numbers[begin : begin + _BLOCK]
         ends = part[0], part[-1]
