@@ -21,7 +21,7 @@ from lipwise_ray.media.region import (
     SMALLER,
     Canvas,
     Kernel,
-    Window,
+    PlanePart,
     bounds,
     compose,
     inverted,
@@ -106,8 +106,8 @@ class _Seat:
     alpha: F32Array
     top: int
     left: int
-    changed: Window
-    inner: Window
+    changed: PlanePart
+    inner: PlanePart
 
 
 def _seats(
@@ -129,7 +129,7 @@ def _seats(
     part = (0, size_px - 1, 0, size_px - 1) if weight is None else shown_part(weight)
     if part is None:
         return {}
-    maps, wholes, changes = dict[tuple[int, int], F64Array](), list[Window](), list[Window]()
+    maps, wholes, changes = dict[tuple[int, int], F64Array](), list[PlanePart](), list[PlanePart]()
     for own, target in targets.items():
         to_plane = plane_map(to_stored, *own)
         edges = bounds(to_plane, part)

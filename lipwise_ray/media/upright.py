@@ -16,7 +16,7 @@ import numpy as np
 from lipwise_ray.values import F32Array, F64Array, I64Array
 
 if TYPE_CHECKING:
-    from lipwise_ray.media.region import Kernel, Window
+    from lipwise_ray.media.region import Kernel, PlanePart
 
 _A = -0.75
 """The free coefficient of the cubic kernel, as OpenCV has it."""
@@ -70,7 +70,7 @@ class UprightGrid:
         return whole
 
 
-def upright_grids(maps: Sequence[F64Array], windows: Sequence[Window], size_px: int) -> list[UprightGrid]:
+def upright_grids(maps: Sequence[F64Array], windows: Sequence[PlanePart], size_px: int) -> list[UprightGrid]:
     """Return grids of rectangles in planes of one frame.
 
     Args:

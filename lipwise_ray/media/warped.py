@@ -11,7 +11,7 @@ from lipwise_ray.media.region import KERNEL_FLAGS
 from lipwise_ray.values import F32Array, F64Array
 
 if TYPE_CHECKING:
-    from lipwise_ray.media.region import Kernel, Window
+    from lipwise_ray.media.region import Kernel, PlanePart
 
 
 class WarpedGrid:
@@ -24,7 +24,7 @@ class WarpedGrid:
         has_margin: The surroundings are needed on all sides, not only above and to the left.
     """
 
-    def __init__(self, to_plane: F64Array, whole: Window, changed: Window, has_margin: bool) -> None:  # noqa: FBT001  # mapped over
+    def __init__(self, to_plane: F64Array, whole: PlanePart, changed: PlanePart, has_margin: bool) -> None:  # noqa: FBT001  # mapped over
         (rows, columns), (changed_rows, changed_columns) = whole, changed
         self.window = slice(rows.start, (rows if has_margin else changed_rows).stop), columns
         self._affine = to_plane - np.array([[0, 0, columns.start], [0, 0, rows.start]])
