@@ -99,19 +99,21 @@ def area_weights(starts: F64Array, steps: F64Array, count: int) -> list[AreaWeig
     edges = low + size * (np.arange(count + 1) - 0.5)
     second = np.floor(edges)
     after = edges - second
-    powers = np.ones((*after.shape, len(_SHARES)))
-    powers[..., 1] = after
+    # Powers, shares and weights lie one after the other: steps over long rows are cheaper than over four numbers.
+    powers = np.ones((len(_SHARES), *after.shape))
+    powers[1] = after
     for power in range(2, len(_SHARES)):
-        np.multiply(powers[..., power - 1], after, out=powers[..., power])
-    taps = powers @ _SHARES
-    whole = np.diff(second).astype(np.int64)[..., None]
+        np.multiply(powers[power - 1], after, out=powers[power])
+    taps = (_SHARES.T @ powers.reshape(len(_SHARES), -1)).reshape(_TAPS, *after.shape)
+    whole = np.diff(second).astype(np.int64)
     place = np.arange(int(whole.max()) + _TAPS)
-    weights = (place < whole).astype(np.float64)
+    weights = (place[:, None, None] < whole).astype(np.float64)
     # What lies before an average's end lies in it, but for what lies before its begin.
-    ends = np.arange(0, weights.size, len(place)).reshape(whole.shape) + whole + np.arange(_TAPS)
-    weights.reshape(-1)[ends] = taps[:, 1:]
-    weights[..., :_TAPS] -= taps[:, :-1]
-    weights = (weights / size[..., None]).astype(np.float32)
+    ends = whole * whole.size + np.arange(whole.size).reshape(whole.shape)
+    for tap in range(_TAPS):
+        weights.reshape(-1)[ends + tap * whole.size] = taps[tap, :, 1:]
+    weights[:_TAPS] -= taps[..., :-1]
+    weights = np.moveaxis((weights / size).astype(np.float32), 0, 2)
     first = second[:, :-1].astype(np.int64) - 1
     return [
         AreaWeights(one, own) if length > 0 else AreaWeights(one[::-1], own[::-1])

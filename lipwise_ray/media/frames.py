@@ -58,6 +58,16 @@ class FrameRecipe:
             and means(frame, self.source_color)
         )
 
+    def keeps(self, frame: VideoFrame) -> bool:
+        """Tell whether a frame of the canvas's format comes of a decoded one sample by sample."""
+        size = self.canvas.size
+        return (
+            frame.format.name == self.canvas.format.name
+            and (frame.width, frame.height) == (size.width, size.height)
+            and size == self.scaled == self.stored
+            and means(frame, self.canvas.color)
+        )
+
     def apply(self, frame: VideoFrame) -> VideoFrame:
         """Return a frame of the canvas's format that may be written to; the input stays untouched."""
         target = self.canvas

@@ -5,6 +5,7 @@ Each plane is resampled by itself, as `region` reads it. Nothing outside the reg
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,15 @@ from lipwise_ray.media.grain import Grain, around, noise_of, with_grain
 from lipwise_ray.media.pixels import plane_array, yuv_from_bgr
 from lipwise_ray.media.region import (
     FIRST_EDGE,
-    KERNEL_FLAGS,
     NOISE_MARGIN_PX,
     SMALLER,
     Canvas,
     Kernel,
+    PlanePart,
     bounds,
     compose,
     inverted,
+    is_upright,
     plane_map,
     rectangle,
     scale_of,
@@ -31,6 +33,8 @@ from lipwise_ray.media.region import (
     shrunk,
     touched,
 )
+from lipwise_ray.media.upright import UprightGrid, upright_grids
+from lipwise_ray.media.warped import WarpedGrid
 from lipwise_ray.values import F32Array, F64Array, PixelArray
 
 if TYPE_CHECKING:
@@ -71,29 +75,18 @@ def write_region(
     matrix, offset = yuv_from_bgr(canvas.color, canvas.size.height, canvas.format.bits)
     yuv = cv2.split(cv2.transform(image_bgr, np.column_stack([matrix, offset])))
     peak = float((1 << canvas.format.bits) - 1)
-    seats: dict[tuple[int, int], _Seat | None] = {}
-    for plane in range(canvas.format.planes):
-        target, shifts = plane_array(frame, plane), canvas.format.shifts(plane)
-        own_grain = None if plane else grain
-        if shifts not in seats:
-            seats[shifts] = _seat(plane_map(to_stored, *shifts), weight, size_px, target, has_margin=bool(own_grain))
-        seat = seats[shifts]
+    shifts = [canvas.format.shifts(plane) for plane in range(canvas.format.planes)]
+    targets = [plane_array(frame, plane) for plane in range(canvas.format.planes)]
+    seats = _seats(to_stored, dict(zip(shifts, targets, strict=True)), weight, size_px, shifts[0] if grain else None)
+    for plane, (own, target) in enumerate(zip(shifts, targets, strict=True)):
+        seat = seats.get(own)
         if seat is None:
             continue
-        fresh = np.asarray(
-            cv2.warpAffine(
-                yuv[plane],
-                seat.affine,
-                seat.extent(kernel),
-                flags=KERNEL_FLAGS[kernel],
-                borderMode=cv2.BORDER_REPLICATE,
-            ),
-            np.float32,
-        )
-        if own_grain is not None:
-            fresh = with_grain(fresh, seat.alpha, peak, own_grain, seat.top, seat.left)
+        fresh = seat.grid.image(np.asarray(yuv[plane], np.float32), kernel)
+        if grain is not None and not plane:
+            fresh = with_grain(fresh, seat.alpha, peak, grain, seat.top, seat.left)
         black = float(offset[0]) if linear_light and not plane else None
-        blend(target[seat.rows, seat.columns], fresh[seat.inner], seat.alpha[seat.inner], peak=peak, black=black)
+        blend(target[seat.changed], fresh[seat.inner], seat.alpha[seat.inner], peak=peak, black=black)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,63 +94,75 @@ class _Seat:
     """Part of a plane that an image is laid over, and what lies around it.
 
     Attributes:
-        affine: Map from the image's pixel numbers to those of the part with its surroundings, shape (2, 3).
+        grid: Samples of the part with its surroundings.
         alpha: Opacity there, shape (H, W).
         top: Row of its first sample in the plane.
         left: Its column.
-        rows: Rows of the plane that change.
-        columns: Columns that do.
+        changed: Rows and columns of the plane that change.
         inner: Where these are in `alpha`.
-        has_margin: True where the surroundings are needed on all sides, False where those below and beside are not.
     """
 
-    affine: F64Array
+    grid: UprightGrid | WarpedGrid
     alpha: F32Array
     top: int
     left: int
-    rows: slice
-    columns: slice
-    inner: tuple[slice, slice]
-    has_margin: bool
-
-    def extent(self, kernel: Kernel) -> tuple[int, int]:
-        """Return the width and height to resample to, so that samples are what they would be in the whole of it.
-
-        OpenCV's sums of the cubic kernel do not depend on the width, but those of the linear one do.
-        """
-        height, width = self.alpha.shape
-        return (width if self.has_margin or kernel == "linear" else self.inner[1].stop), height
+    changed: PlanePart
+    inner: PlanePart
 
 
-def _seat(
-    to_plane: F64Array, weight: F32Array | None, size_px: int, target: PixelArray, *, has_margin: bool
-) -> _Seat | None:
-    """Return the part of a plane that an image changes, None where it changes nothing.
+def _seats(
+    to_stored: F64Array,
+    targets: Mapping[tuple[int, int], PixelArray],
+    weight: F32Array | None,
+    size_px: int,
+    with_margin: tuple[int, int] | None,
+) -> dict[tuple[int, int], _Seat]:
+    """Return the parts of planes that an image changes by their subsampling, those alone of which it changes anything.
 
     Args:
-        to_plane: Map from the image's pixel numbers to the plane's, shape (2, 3).
-        weight: Its opacity, shape (size_px, size_px); None where it overwrites all.
+        to_stored: Map from the image to the stored frame, shape (2, 3).
+        targets: The planes; of those that are subsampled alike one.
+        weight: The image's opacity, shape (size_px, size_px); None where it overwrites all.
         size_px: Its side.
-        target: The plane.
-        has_margin: Noise is to be measured by what surrounds it.
+        with_margin: Subsampling of planes whose noise is to be measured by what surrounds the part.
     """
     part = (0, size_px - 1, 0, size_px - 1) if weight is None else shown_part(weight)
     if part is None:
-        return None
-    edges = bounds(to_plane, part)
-    whole, changed = rectangle(edges, target, NOISE_MARGIN_PX), rectangle(edges, target)
-    if whole is None or changed is None:
-        return None
-    (top, left), (rows, columns) = (one.start for one in whole), changed
-    shifted = to_plane - np.array([[0, 0, left], [0, 0, top]])
-    extent = (whole[1].stop - left, (whole[0] if has_margin else rows).stop - top)
-    if weight is None:
-        alpha = _covered(shifted, extent, size_px)
+        return {}
+    maps, wholes, changes = dict[tuple[int, int], F64Array](), list[PlanePart](), list[PlanePart]()
+    for own, target in targets.items():
+        to_plane = plane_map(to_stored, *own)
+        edges = bounds(to_plane, part)
+        whole, changed = rectangle(edges, target, NOISE_MARGIN_PX), rectangle(edges, target)
+        if whole is not None and changed is not None:
+            maps[own] = to_plane
+            wholes.append(whole)
+            changes.append(changed)
+    if not maps:
+        return {}
+    # An image that overwrites all ends where the places of samples, counted from the margin, say.
+    margins = [weight is None or own == with_margin for own in maps]
+    if is_upright(to_stored):
+        windows = [whole if has else changed for whole, changed, has in zip(wholes, changes, margins, strict=True)]
+        grids = upright_grids(list(maps.values()), windows, size_px)
     else:
-        alpha = np.asarray(cv2.warpAffine(weight, shifted, extent, flags=cv2.INTER_LINEAR, borderValue=0), np.float32)
-        np.minimum(alpha, 1, out=alpha)
-    inner = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-    return _Seat(shifted, alpha, top, left, rows, columns, inner, has_margin)
+        grids = list(map(WarpedGrid, maps.values(), wholes, changes, margins))
+        windows = [grid.window for grid in grids]
+    seats: dict[tuple[int, int], _Seat] = {}
+    for (own, to_plane), changed, window, grid in zip(maps.items(), changes, windows, grids, strict=True):
+        top, left = (one.start for one in window)
+        if weight is None:
+            extent = window[1].stop - left, window[0].stop - top
+            alpha = _covered(to_plane - np.array([[0, 0, left], [0, 0, top]]), extent, size_px)
+        else:
+            alpha = grid.opacity(weight)
+            np.minimum(alpha, 1, out=alpha)
+        inner = (
+            slice(changed[0].start - top, changed[0].stop - top),
+            slice(changed[1].start - left, changed[1].stop - left),
+        )
+        seats[own] = _Seat(grid, alpha, top, left, changed, inner)
+    return seats
 
 
 def noise_around(frame: VideoFrame, canvas: Canvas, to_shown: F64Array, weight: F32Array) -> float | None:

@@ -275,6 +275,8 @@ def scale_of(affine: F64Array) -> float:
 
 
 Extent = tuple[int, int, int, int]
+PlanePart = tuple[slice, slice]
+"""Rows and columns of a plane."""
 
 
 def shown_part(opacity: F32Array) -> Extent | None:
@@ -285,7 +287,7 @@ def shown_part(opacity: F32Array) -> Extent | None:
     return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
 
 
-def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> tuple[slice, slice] | None:
+def touched(to_plane: F64Array, extent: Extent | None, target: PixelArray) -> PlanePart | None:
     """Return the rows and columns of a plane that such a part of a crop can touch, None when there are none.
 
     They have a margin, because noise is measured by what surrounds it.
@@ -308,7 +310,7 @@ def bounds(to_plane: F64Array, extent: Extent) -> Extent:
     return x0, x1 + 1, y0, y1 + 1
 
 
-def rectangle(bounds: Extent, target: PixelArray, margin_px: int = 0) -> tuple[slice, slice] | None:
+def rectangle(bounds: Extent, target: PixelArray, margin_px: int = 0) -> PlanePart | None:
     """Return the rows and columns of a plane within bounds and a margin, None when there are none.
 
     Args:

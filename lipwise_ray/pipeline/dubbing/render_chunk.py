@@ -24,6 +24,7 @@ from lipwise_ray.lipsync.upscale import FrameUpscaler
 from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
 from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
 from lipwise_ray.media.followed_segment import FollowedSegment
+from lipwise_ray.media.frame_copies import FrameCopies
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.hardware_check import HardwareFrames
 from lipwise_ray.media.hdr import NO_HDR, hdr_of
@@ -273,7 +274,7 @@ def render_chunk(
     span = planned.around(chunk)
     numbers = plan.source[span.start : span.stop]
 
-    fitted, carries = 0, set[str]()
+    fitted, carries, writable = 0, set[str](), FrameCopies(recipe)
     with job.reader(recipe, threads.decoder, engine) as reader:
 
         def jobs() -> Iterator[FrameJob]:
@@ -286,7 +287,7 @@ def render_chunk(
                     carries.update(carried(extras_of(decoded), hdr_of(decoded), is_interlaced=is_interlaced))
                     carries.update({PIXEL_ASPECT} if reader.changed_aspect else ())
                 yield FrameJob(
-                    recipe.apply(decoded),
+                    writable(decoded),
                     frame.targets,
                     source=frame.source,
                     number=frame.number,

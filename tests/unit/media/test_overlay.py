@@ -36,7 +36,10 @@ def _frame(name: str) -> tuple[Any, Canvas]:
 def test_leaving_out_what_does_not_change_changes_no_sample(
     name: str, kernel: Any, grain: Grain | None, box: tuple[float, ...], degrees: float
 ) -> None:
-    """All planes are what they are when each is resampled and mixed with a wide margin around the image."""
+    """All planes are what they are when OpenCV resamples and mixes each with a wide margin around the image.
+
+    Upright images are resampled by sums in another order: few samples are another level, none is another by two.
+    """
     frame, canvas = _frame(name)
     planes = [plane_array(frame, plane).copy() for plane in range(canvas.format.planes)]
     random = np.random.default_rng(3)
@@ -63,5 +66,7 @@ def test_leaving_out_what_does_not_change_changes_no_sample(
             fresh = with_grain(fresh, alpha, peak, grain, top, left)
         before = whole.copy()
         blend(whole[window], fresh, np.minimum(alpha, 1), peak=peak, black=None if plane else float(offset[0]))
-        assert np.array_equal(plane_array(frame, plane), whole)
+        apart = np.abs(plane_array(frame, plane).astype(int) - whole)
+        assert apart.max() <= (degrees == 0)
+        assert np.count_nonzero(apart) < 0.002 * apart.size
         assert not np.array_equal(whole, before)
