@@ -6,12 +6,14 @@ libraries stay the same that long.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -32,6 +34,8 @@ from lipwise_ray.values import Size
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+_LOG = logging.getLogger("lipwise_ray")
 
 _SIZE = Size(320, 184)
 """Large enough for every engine; its height is no multiple of 16, so that H.264's crop is compared too."""
@@ -79,18 +83,26 @@ class HardwareFrames:
     def __init__(self, make: Callable[[str], HardwareDecoder]) -> None:
         self._make = make
         self._problems: dict[StreamKind, str] = {}
+        self._refused: set[tuple[StreamKind, Size]] = set()
 
     def decoder(self, info: VideoInfo, index: FrameIndex) -> HardwareDecoder | None:
         """Return the decoder of a video, None where software decodes it.
+
+        A device may decode a kind of stream and yet not such large frames of it: what it refused once is not tried
+        again by this process.
 
         Args:
             info: The video.
             index: Its frames.
         """
         kind = stream_kind(info, index)
-        if kind not in _CLIPS or self.problem(kind):
+        if kind not in _CLIPS or (kind, info.size) in self._refused or self.problem(kind):
             return None
-        return self._make(kind.codec)
+        return replace(self._make(kind.codec), refused=partial(self._remember, kind, info.size))
+
+    def _remember(self, kind: StreamKind, size: Size, reason: str) -> None:
+        self._refused.add((kind, size))
+        _LOG.warning("%s of %dx%d is decoded in software from now on: %s", kind, size.width, size.height, reason)
 
     def problem(self, kind: StreamKind) -> str:
         """Return the reason why streams of a kind are decoded in software, empty where hardware does it."""
