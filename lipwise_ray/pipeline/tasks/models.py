@@ -23,6 +23,7 @@ from lipwise_ray.nets.exports import Exports
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED, TORCH, Runtime, load_runtime, runtime_of
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
 from lipwise_ray.pipeline.tasks.model_pool import ModelPool, file_bytes, room_for_models
+from lipwise_ray.roles.lipsync import LIPSYNC
 from lipwise_ray.roles.table import ROLES
 
 _Model = TypeVar("_Model")
@@ -79,6 +80,15 @@ class Models:
         if self._known_planes is None:
             self._known_planes = planes_for(self._host.device)
         return self._known_planes
+
+    def planes_fallback(self, requests: Sequence[ModelRequest]) -> str:
+        """Return the reason why the CPU crops and blends faces though there is a GPU; empty where it need not.
+
+        Args:
+            requests: Of the jobs to come: the GPU's planes are made and checked only where one of them draws faces.
+        """
+        draws = any(LIPSYNC.name in request.checkpoints for request in requests)
+        return self.planes.fallback if draws else ""
 
     @property
     def video_engine(self) -> HardwareFrames | None:
