@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("lipwise_ray")
 
-_SIZE = Size(320, 184)
+CLIP_SIZE = Size(320, 184)
 """Large enough for every engine; its height is no multiple of 16, so that H.264's crop is compared too."""
 
 _FORMATS = {8: "yuv420p", 10: "yuv420p10le"}
-_FRAMES, _RATE = 14, Fraction(25)
+_FRAMES, CLIP_RATE = 14, Fraction(25)
 _LOW, _HIGH, _NOISE = 30, 190, 25  # levels of 8 bits
 
 
@@ -152,21 +152,28 @@ def _write(path: Path, kind: StreamKind) -> None:
     encoding = _CLIPS[kind]
     rng = np.random.default_rng(0)
     with closing(av.open(str(path), "w")) as container:
-        stream = cast("VideoStream", container.add_stream(encoding.encoder, rate=_RATE, options=encoding.options))
-        stream.width, stream.height = _SIZE.width, _SIZE.height
+        stream = cast("VideoStream", container.add_stream(encoding.encoder, rate=CLIP_RATE, options=encoding.options))
+        stream.width, stream.height = CLIP_SIZE.width, CLIP_SIZE.height
         stream.pix_fmt = _FORMATS[kind.bits]
         stream.codec_context.thread_count = 1
         with scheduled_as_before():
             container.start_encoding()
         for number in range(_FRAMES):
-            frame = _frame(kind.bits, number, rng)
-            frame.pts, frame.time_base = number, 1 / _RATE
+            frame = seeded_frame(kind.bits, number, rng)
+            frame.pts, frame.time_base = number, 1 / CLIP_RATE
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def _frame(bits: int, number: int, rng: np.random.Generator) -> VideoFrame:
-    frame = av.VideoFrame(_SIZE.width, _SIZE.height, _FORMATS[bits])
+def seeded_frame(bits: int, number: int, rng: np.random.Generator) -> VideoFrame:
+    """Return a frame of stripes, which move from frame to frame, under noise.
+
+    Args:
+        bits: Of a sample.
+        number: Its number in the clip.
+        rng: The noise.
+    """
+    frame = av.VideoFrame(CLIP_SIZE.width, CLIP_SIZE.height, _FORMATS[bits])
     for plane in range(len(frame.planes)):
         samples = plane_array(frame, plane)
         rows, columns = np.indices(samples.shape)

@@ -76,6 +76,11 @@ class VideoReader:
         """True where the shape of a pixel has changed since the file's first frame."""
         return self._cursor is not None and self._cursor.changed_aspect
 
+    @property
+    def is_hardware(self) -> bool:
+        """True where hardware decodes the frames, as far as it is known by now."""
+        return self._hardware is not None
+
     def close(self) -> None:
         """Close the file."""
         if self._cursor is not None:

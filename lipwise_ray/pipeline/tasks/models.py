@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.planes_check import PlanesChoice, planes_for
-from lipwise_ray.lipsync.video_engine import video_engine
+from lipwise_ray.lipsync.video_engine import hardware_encoding, video_engine
 from lipwise_ray.media.hardware_check import HardwareFrames
+from lipwise_ray.media.hardware_encoding import HardwareEncoding
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AUTO, ModelRole
@@ -63,6 +64,7 @@ class Models:
         self._known_pool: ModelPool | None = None
         self._known_planes: PlanesChoice | None = None
         self._known_engine: HardwareFrames | None = None
+        self._known_encoding: HardwareEncoding | None = None
         self._told_bfloat16: bool | None = None
         self._runtime: Runtime = TORCH
         self._first_free_bytes: int | None = None
@@ -96,6 +98,13 @@ class Models:
         if self._known_engine is None:
             self._known_engine = video_engine(self._host.device, stays=self.planes.is_device)
         return self._known_engine
+
+    @property
+    def hardware_encoding(self) -> HardwareEncoding | None:
+        """The encoding from this worker's GPU's memory; None without one, and where no frames stay there."""
+        if self._known_encoding is None and self.planes.is_device:
+            self._known_encoding = hardware_encoding(self._host.device)
+        return self._known_encoding
 
     def load(self, request: ModelRequest) -> None:
         """Load the models of all roles that have checkpoints."""

@@ -77,6 +77,7 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             lights=chosen.lights,
             compositor=chosen.compositor,
             engine=None if is_filmed else models.video_engine,
+            encoding=None if is_filmed else models.hardware_encoding,
             target=temporary,
             attempt=uuid.uuid4().hex[:12],
             threads=context.threads,
