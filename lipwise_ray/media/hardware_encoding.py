@@ -69,7 +69,7 @@ class HardwareEncoding:
         self._problems[kind] = reason
         _LOG.warning("%s gets its frames from this machine's memory from now on: %s", kind[0], reason)
 
-    def problem(self, codec: str, pixel_format: str) -> str:
+    def problem(self, codec: str, pixel_format: str = "yuv420p") -> str:
         """Return the reason why a codec is not encoded from the device's memory; empty where it is.
 
         Args:
