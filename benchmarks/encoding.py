@@ -31,7 +31,8 @@ import cv2
 import numpy as np
 
 from benchmarks.pipeline import in_child
-from lipwise_ray.media.encode import EncodeSpec, SegmentWriter, encoder_formats
+from lipwise_ray.media.encode import EncodeSpec, encoder_formats
+from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.resources import jobs_folder
 from lipwise_ray.settings.layers import read_preset, resolve
 from lipwise_ray.values import ColorTags, Size

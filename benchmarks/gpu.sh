@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 PYTHON=${PYTHON:-python}
 TESTS="tests/integration/test_gpu.py tests/contract/test_planes.py tests/contract/test_lights.py tests/contract/test_compositors.py
-       tests/unit/nets/test_fixed_call.py"
+       tests/unit/nets/test_fixed_call.py tests/unit/lipsync/test_device_surfaces.py"
 collect=
 case " $* " in *" --quick "*) collect=--collect-only ;; esac
 begin=$(date +%s)

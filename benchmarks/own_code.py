@@ -226,7 +226,8 @@ def _jobs(recipe: Any, frames: list[Any], boxes: Any, points: Any) -> Any:
 
 def _verify(frames: list[Any], canvas: Any) -> float:
     """Return the core-milliseconds a frame that decoding a segment of them again takes."""
-    from lipwise_ray.media.encode import EncodeSpec, SegmentWriter
+    from lipwise_ray.media.encode import EncodeSpec
+    from lipwise_ray.media.segment_writer import SegmentWriter
     from lipwise_ray.media.verify import check_segment
 
     rate = Fraction(25)

@@ -36,7 +36,7 @@ _FRAME_TIMES = "LIPWISE_BENCH_FRAME_TIMES"
 
 def timed_worker(config: Any) -> Any:
     """Return the product's worker; the times of day of its first and latest written frame go to a file."""
-    from lipwise_ray.media.encode import SegmentWriter
+    from lipwise_ray.media.segment_writer import SegmentWriter
     from lipwise_ray.pipeline.tasks.worker import Worker
 
     write, path = SegmentWriter.write, Path(os.environ[_FRAME_TIMES])

@@ -17,6 +17,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ def engine_of(device: str) -> Any:
 
 def decoding(arguments: dict[str, Any]) -> str:
     """Return what an engine decodes, and for four codecs whether its frames are software's and how fast they come."""
+    from lipwise_ray.lipsync.video_engine import hardware_encoding
     from lipwise_ray.media.encode import is_hardware, opening_encoders, scheduled_as_before
+    from lipwise_ray.media.encoder_surfaces import SURFACE_FORMATS
     from lipwise_ray.media.index import build_index
     from lipwise_ray.media.pixels import plane_array
     from lipwise_ray.media.probe import probe_video
@@ -59,7 +62,11 @@ def decoding(arguments: dict[str, Any]) -> str:
     height, frames, engine = arguments["height"], arguments["frames"], engine_of(arguments["device"])
     name = "the engine" if arguments["device"] == "cuda" else "software in the engine's place"
     lines = [f"{name}: {one.kind}: {one.problem or 'as software'}" for one in engine.table()]
-    lines.append(f"engine encodes: {', '.join(filter(is_hardware, opening_encoders())) or 'nothing'}")
+    encoders, encoding = [*filter(is_hardware, opening_encoders())], hardware_encoding(arguments["device"])
+    lines.append(f"engine encodes: {', '.join(encoders) or 'nothing: it has no encoder that opens'}")
+    for codec, pixel_format in product(encoders if encoding else [], SURFACE_FORMATS):
+        problem = encoding.problem(codec, pixel_format)  # type: ignore[union-attr]  # there are none without it
+        lines.append(f"{codec} {pixel_format} from the card's memory: {problem or 'as from this machine'}")
 
     def read(info: Any, index: Any, hardware: Any) -> tuple[list[int], float, bool]:
         begin = time.perf_counter()

@@ -169,15 +169,19 @@ def gpu_lines() -> Iterator[tuple[bool, str, str]]:
 
 def _engine_line() -> node_checks.NodeCheck:
     """Return the codecs of the GPU's video engine, and why it does not do the others."""
-    from lipwise_ray.lipsync.video_engine import video_engine
+    from lipwise_ray.lipsync.video_engine import hardware_encoding, video_engine
     from lipwise_ray.media.encode import is_hardware, opening_encoders
 
     engine = video_engine("cuda", stays=False)
     outcomes = engine.table() if engine is not None else ()
     decodes = ", ".join(str(one.kind) for one in outcomes if not one.problem) or "nothing"
     others = "".join(f"; {one.kind} in software: {one.problem}" for one in outcomes if one.problem)
-    encodes = ", ".join(filter(is_hardware, opening_encoders())) or "nothing"
-    return True, "video", f"the GPU decodes {decodes} and encodes {encodes}{others}"
+    encoders, encoding = [*filter(is_hardware, opening_encoders())], hardware_encoding("cuda")
+    plain = [
+        f"; {name} not from its memory: {why}" for name in encoders if encoding and (why := encoding.problem(name))
+    ]
+    encodes = ", ".join(encoders) or "nothing"
+    return True, "video", f"the GPU decodes {decodes} and encodes {encodes}{others}{''.join(plain)}"
 
 
 def _runtime_line() -> tuple[bool, str, str]:

@@ -177,7 +177,7 @@ class DeviceCopies:
             found |= zip(same, self.sent(np.stack(list(same.values()))).unbind(0), strict=True)
         return [found[number] for number in range(len(images))]
 
-    def sent(self, array: F32Array) -> Tensor:
+    def sent(self, array: PixelArray) -> Tensor:
         """Return an array on the device."""
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return (tensor.pin_memory() if self.device.type == "cuda" else tensor).to(self.device, non_blocking=True)

@@ -79,6 +79,11 @@ def planes_for(device: str) -> PlanesChoice:
     return choose_planes(make)
 
 
+def undrawn_planes() -> PlanesChoice:
+    """Return the planes of frames on which no face is drawn: OpenCV's, and no device is asked."""
+    return PlanesChoice(*_host(), is_device=False, reason="no face is drawn")
+
+
 def _host() -> Implementations:
     return HostPlanes(), HostLights(), HostCompositor()
 

@@ -6,8 +6,12 @@ from functools import partial
 
 from av.codec.hwaccel import HWAccel
 
+from lipwise_ray.media.encode import HARDWARE_CODECS
+from lipwise_ray.media.encoder_surfaces import EncoderSurfaces, SurfaceFormat
 from lipwise_ray.media.hardware import HardwareDecoder
 from lipwise_ray.media.hardware_check import HardwareFrames
+from lipwise_ray.media.hardware_encoding import HardwareEncoding
+from lipwise_ray.values import Size
 
 _RESIDENT_SHARE = 16
 """Of the GPU's memory one part in so many is for frames that stay there; models need the rest."""
@@ -21,6 +25,21 @@ def video_engine(device: str, *, stays: bool) -> HardwareFrames | None:
         stays: Frames stay on the device too, as far as there is room: faces are read there.
     """
     return HardwareFrames(partial(_decoder, stays=stays)) if device.startswith("cuda") else None
+
+
+def hardware_encoding(device: str) -> HardwareEncoding | None:
+    """Return the encoding of frames from the memory of a worker's GPU, None where there is no GPU.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+    return HardwareEncoding(_surfaces, HARDWARE_CODECS) if device.startswith("cuda") else None
+
+
+def _surfaces(size: Size, surface_format: SurfaceFormat) -> EncoderSurfaces:
+    from lipwise_ray.lipsync.device_surfaces import DeviceSurfaces
+
+    return DeviceSurfaces("cuda", size, surface_format, cuda_accelerator)
 
 
 def _decoder(codec: str, *, stays: bool) -> HardwareDecoder:

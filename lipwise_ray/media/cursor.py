@@ -52,6 +52,8 @@ class FileCursor:
         self._hardware = hardware
         self.next_number: int | None = 0
         """Number of the frame that comes next; None right after a seek, before a time stamp is seen."""
+        self.has_decoded = False
+        """True once the decoder has given a frame."""
         self._container: InputContainer = open_input(
             path, keep_corrupt=not salvage, accelerator=hardware.opens_with() if hardware else None
         )
@@ -139,6 +141,7 @@ class FileCursor:
             while True:
                 try:
                     for frame in self._context.decode(next(packets)):
+                        self.has_decoded = True
                         if not (self._salvage and frame.is_corrupt):
                             yield frame
                 except (StopIteration, av.error.EOFError):
@@ -155,7 +158,7 @@ class SequenceCursor:
         self._sequence = sequence
         self._index = index
         self.next_number: int | None = 0
-        self.changed_aspect = False
+        self.changed_aspect, self.has_decoded = False, True
 
     def release(self) -> None:
         """Close what is open."""

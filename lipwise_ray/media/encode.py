@@ -1,4 +1,4 @@
-"""Encoding a segment: frames of one format to a Matroska file of one video stream."""
+"""Encoders: their parameters, which of them open here, and how they are opened."""
 
 from __future__ import annotations
 
@@ -8,38 +8,30 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, cast
 
 import av
 import av.error
-import numpy as np
 from av.codec.context import Flags
 
 from lipwise_ray.errors import SettingsError
-from lipwise_ray.media.colours import recoloured, tag
-from lipwise_ray.media.container import write_problem
-from lipwise_ray.media.fields import AV_FIELD_ORDER, FieldMarker, FieldOrder
+from lipwise_ray.media.fields import AV_FIELD_ORDER, FieldOrder
 from lipwise_ray.media.hdr import NO_HDR, Hdr, decimals, steps
-from lipwise_ray.media.pixels import PixelFormat, plane_array
-from lipwise_ray.storage.digest import sha256_of
+from lipwise_ray.media.pixels import PixelFormat
 from lipwise_ray.values import ColorTags, Size
 
 if TYPE_CHECKING:
-    from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
-    from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 ENCODER_REFUSED = "encoder"
 """Code of an encoder that does not open."""
 
 CODECS = ("libx264", "libx265", "libsvtav1", "libvpx-vp9", "h264_nvenc", "hevc_nvenc", "prores_ks", "ffv1")
+HARDWARE_CODECS = ("h264_nvenc", "hevc_nvenc")
 ALPHA_CODECS = ("ffv1", "prores_ks", "libvpx-vp9")
 INTERLACED_CODECS = ("libx264", "prores_ks", "ffv1")
 HDR_CODECS = ("libx264", "libx265", "libsvtav1")
 _INTRA_CODECS = ("ffv1", "prores_ks")
-_FAR_TICKS = 1 << 40
 _DEFAULT_QUALITY = {
     "libx264": 16,
     "libx265": 18,
@@ -95,19 +87,6 @@ class EncodeSpec:
         return self.field_order != "progressive"
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A finished segment file.
-
-    ``reorder`` is how many packets a frame is coded ahead of its turn, at most.
-    """
-
-    frames: int
-    reorder: int
-    bytes_total: int
-    sha256: str
-
-
 def encoded_size(size: Size, codec: str, pixel_format: PixelFormat, *, is_interlaced: bool = False) -> Size:
     """Return the size after padding to what the codec can carry.
 
@@ -132,9 +111,10 @@ def encoder_formats(codec: str) -> set[str]:
         return set()
 
 
-def _options(spec: EncodeSpec) -> dict[str, str]:
+def encoder_options(spec: EncodeSpec) -> dict[str, str]:
+    """Return the options of an encoder's own."""
     quality = spec.quality if spec.quality is not None else _DEFAULT_QUALITY.get(spec.codec, 0)
-    if spec.codec.endswith("_nvenc"):
+    if spec.codec in HARDWARE_CODECS:
         return {"rc": "vbr", "cq": str(quality), "preset": _NVENC_PRESETS.get(spec.preset, spec.preset)}
     return {
         "libx264": lambda: {"crf": str(quality), "preset": spec.preset, **_x264_params(spec.hdr)},
@@ -182,106 +162,6 @@ def _svt_params(spec: EncodeSpec) -> str:
     return ":".join(parts)
 
 
-class SegmentWriter:
-    """Encodes frames to a file as they come.
-
-    Args:
-        path: The file; overwritten.
-        spec: Parameters of the encoder.
-        source: Meaning of the frames' samples, where they are to be given another one.
-
-    Raises:
-        SettingsError: The encoder does not open with these settings.
-        StorageError: The disk is full.
-        OutputError: The file cannot be written.
-    """
-
-    def __init__(self, path: Path, spec: EncodeSpec, source: ColorTags | None = None) -> None:
-        self._path = path
-        self._spec = spec
-        self._source = source or spec.color
-        self._frames = 0
-        self._order: list[int] = []
-        self._mark = FieldMarker(spec.field_order) if spec.is_interlaced else None
-        try:
-            self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
-        except OSError as error:
-            raise write_problem(path, error) from error
-        try:
-            self._stream = cast(
-                "VideoStream", self._container.add_stream(spec.codec, rate=spec.rate, options=_options(spec))
-            )
-            _configure(self._stream.codec_context, spec)
-            self._container.start_encoding()
-        except (av.error.FFmpegError, ValueError) as error:
-            with contextlib.suppress(av.error.FFmpegError):
-                self._container.close()
-            raise _refused(spec, error) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            # After a failure the trailer cannot be written either; the first error is the one to tell.
-            with contextlib.suppress(av.error.FFmpegError):
-                self._container.close()
-
-    def write(self, frame: VideoFrame, pts: int) -> None:
-        """Encode one frame.
-
-        Args:
-            frame: A frame of the working size in planar YUV; it is padded or converted when needed.
-            pts: Its time in ticks of the spec's time base, larger than the one before.
-        """
-        frame.opaque = None  # a thread of an encoder that lets go of it would wait for Python, and Python for it
-        ready = self._fitted(frame)
-        if self._mark is not None:
-            ready = self._mark(ready)
-        ready.pts = pts
-        ready.time_base = self._spec.time_base
-        ready.pict_type = 0  # the encoder decides; a decoded frame carries its old type
-        self._mux(self._stream.encode(ready))
-        self._frames += 1
-
-    def finish(self) -> Segment:
-        """Flush the encoder, close the file and return what it holds."""
-        self._mux(self._stream.encode(None))
-        try:
-            self._container.close()
-            sha256 = sha256_of(self._path)
-        except OSError as error:
-            raise write_problem(self._path, error) from error
-        rank = np.argsort(np.argsort(self._order, kind="stable"), kind="stable")
-        reorder = int((np.arange(len(rank)) - rank).max(initial=0))
-        return Segment(self._frames, reorder, self._path.stat().st_size, sha256)
-
-    def _mux(self, packets: list[Packet[Any]]) -> None:
-        try:
-            for packet in packets:
-                _mend_dts(packet)
-                self._order.append(packet.pts or 0)
-                self._container.mux_one(packet)
-        except OSError as error:
-            raise write_problem(self._path, error) from error
-
-    def _fitted(self, frame: VideoFrame) -> VideoFrame:
-        """Return a frame as it is encoded.
-
-        A change of matrix or range belongs to the conversion: to samples of RGB it was done before, and others keep
-        what they mean unless the job asks for a video that every player shows.
-        """
-        spec = self._spec
-        if frame.format.name != spec.pixel_format.replace("yuvj", "yuv") or self._source != spec.color:
-            frame = recoloured(frame, self._source, spec.color, spec.pixel_format)
-        if (frame.width, frame.height) != (spec.size.width, spec.size.height):
-            frame = _padded(frame, spec.size)
-        tag(frame, spec.color)
-        return frame
-
-
 def check_encoder(spec: EncodeSpec) -> None:
     """Open an encoder once, without a file.
 
@@ -290,10 +170,10 @@ def check_encoder(spec: EncodeSpec) -> None:
     """
     try:
         context = cast("VideoCodecContext", av.CodecContext.create(spec.codec, "w"))
-        context.options = _options(spec)
-        _configure(context, spec)
+        context.options = encoder_options(spec)
+        configure(context, spec)
     except (av.error.FFmpegError, ValueError) as error:
-        raise _refused(spec, error) from error
+        raise encoder_refused(spec, error) from error
 
 
 def opening_encoders() -> tuple[str, ...]:
@@ -314,12 +194,23 @@ def _opens(codec: str) -> bool:
 
 def is_hardware(encoder: str) -> bool:
     """Tell whether an encoder needs a GPU, and so opens only where there is one that has it."""
-    return encoder.endswith("_nvenc")
+    return encoder in HARDWARE_CODECS
 
 
-def _configure(context: VideoCodecContext, spec: EncodeSpec) -> None:
+def configure(context: VideoCodecContext, spec: EncodeSpec, pixel_format: str = "") -> None:
+    """Set the parameters of an encoder and open it.
+
+    Args:
+        context: The encoder.
+        spec: The parameters.
+        pixel_format: FFmpeg name of the format in which it gets frames, where that is not the spec's.
+
+    Raises:
+        av.error.FFmpegError: It does not open with these.
+        ValueError: PyAV does not take one.
+    """
     context.width, context.height = spec.size.width, spec.size.height
-    context.pix_fmt = spec.pixel_format
+    context.pix_fmt = pixel_format or spec.pixel_format
     context.time_base = spec.time_base
     context.framerate = spec.rate
     context.gop_size = 1 if spec.codec in _INTRA_CODECS else spec.keyframe_frames
@@ -358,31 +249,11 @@ def scheduled_as_before() -> Generator[None]:
                     os.sched_setscheduler(int(thread.name), policy, priority)
 
 
-def _mend_dts(packet: Packet[Any]) -> None:
-    """Replace a decoding time that cannot be one by the time of the frame.
-
-    x265 leaves it to chance where a stream ends before frames could be reordered: of one or two frames, all in order.
-    """
-    pts, dts = packet.pts, packet.dts
-    if pts is not None and dts is not None and not pts - _FAR_TICKS < dts <= pts:
-        packet.dts = pts
-
-
-def _refused(spec: EncodeSpec, error: Exception) -> SettingsError:
+def encoder_refused(spec: EncodeSpec, error: Exception) -> SettingsError:
+    """Return the error for an encoder that does not open."""
     return SettingsError(
         ENCODER_REFUSED,
         f"encode.codec = {spec.codec}",
         got=f"refused {spec.pixel_format} at {spec.size.width}x{spec.size.height} with preset {spec.preset}: {error}",
         do="Change the settings of encode; `lipwise-ray doctor` lists the encoders",
     )
-
-
-def _padded(frame: VideoFrame, size: Size) -> VideoFrame:
-    """Return a copy with the last column and row repeated up to `size`."""
-    fresh = av.VideoFrame(size.width, size.height, frame.format.name)
-    for plane in range(len(frame.planes)):
-        old, new = plane_array(frame, plane), plane_array(fresh, plane)
-        rows = np.minimum(np.arange(new.shape[0]), old.shape[0] - 1)
-        columns = np.minimum(np.arange(new.shape[1]), old.shape[1] - 1)
-        np.copyto(new, old[np.ix_(rows, columns)])
-    return fresh

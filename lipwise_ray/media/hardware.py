@@ -56,11 +56,13 @@ class HardwareDecoder:
         accelerator: Makes PyAV's description of the device, in the thread that opens a file; without it FFmpeg decodes
             in software, and all the rest is the same.
         downloads: Brings its frames to this machine's memory.
+        refused: Told the reason where the device gave no frame of a video that software decodes.
     """
 
     codec: str
     accelerator: Callable[[], HWAccel] | None
     downloads: FrameDownloads
+    refused: Callable[[str], None] = lambda _: None
 
     def opens_with(self) -> HWAccel | None:
         """Return the accelerator for opening a file, None where it is opened plainly."""

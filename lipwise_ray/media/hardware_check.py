@@ -6,12 +6,14 @@ libraries stay the same that long.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_SIZE = Size(320, 184)
+_LOG = logging.getLogger("lipwise_ray")
+
+CLIP_SIZE = Size(320, 184)
 """Large enough for every engine; its height is no multiple of 16, so that H.264's crop is compared too."""
 
 _FORMATS = {8: "yuv420p", 10: "yuv420p10le"}
-_FRAMES, _RATE = 14, Fraction(25)
+_FRAMES, CLIP_RATE = 14, Fraction(25)
 _LOW, _HIGH, _NOISE = 30, 190, 25  # levels of 8 bits
 
 
@@ -79,18 +83,26 @@ class HardwareFrames:
     def __init__(self, make: Callable[[str], HardwareDecoder]) -> None:
         self._make = make
         self._problems: dict[StreamKind, str] = {}
+        self._refused: set[tuple[StreamKind, Size]] = set()
 
     def decoder(self, info: VideoInfo, index: FrameIndex) -> HardwareDecoder | None:
         """Return the decoder of a video, None where software decodes it.
+
+        A device may decode a kind of stream and yet not such large frames of it: what it refused once is not tried
+        again by this process.
 
         Args:
             info: The video.
             index: Its frames.
         """
         kind = stream_kind(info, index)
-        if kind not in _CLIPS or self.problem(kind):
+        if kind not in _CLIPS or (kind, info.size) in self._refused or self.problem(kind):
             return None
-        return self._make(kind.codec)
+        return replace(self._make(kind.codec), refused=partial(self._remember, kind, info.size))
+
+    def _remember(self, kind: StreamKind, size: Size, reason: str) -> None:
+        self._refused.add((kind, size))
+        _LOG.warning("%s of %dx%d is decoded in software from now on: %s", kind, size.width, size.height, reason)
 
     def problem(self, kind: StreamKind) -> str:
         """Return the reason why streams of a kind are decoded in software, empty where hardware does it."""
@@ -140,21 +152,28 @@ def _write(path: Path, kind: StreamKind) -> None:
     encoding = _CLIPS[kind]
     rng = np.random.default_rng(0)
     with closing(av.open(str(path), "w")) as container:
-        stream = cast("VideoStream", container.add_stream(encoding.encoder, rate=_RATE, options=encoding.options))
-        stream.width, stream.height = _SIZE.width, _SIZE.height
+        stream = cast("VideoStream", container.add_stream(encoding.encoder, rate=CLIP_RATE, options=encoding.options))
+        stream.width, stream.height = CLIP_SIZE.width, CLIP_SIZE.height
         stream.pix_fmt = _FORMATS[kind.bits]
         stream.codec_context.thread_count = 1
         with scheduled_as_before():
             container.start_encoding()
         for number in range(_FRAMES):
-            frame = _frame(kind.bits, number, rng)
-            frame.pts, frame.time_base = number, 1 / _RATE
+            frame = seeded_frame(kind.bits, number, rng)
+            frame.pts, frame.time_base = number, 1 / CLIP_RATE
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def _frame(bits: int, number: int, rng: np.random.Generator) -> VideoFrame:
-    frame = av.VideoFrame(_SIZE.width, _SIZE.height, _FORMATS[bits])
+def seeded_frame(bits: int, number: int, rng: np.random.Generator) -> VideoFrame:
+    """Return a frame of stripes, which move from frame to frame, under noise.
+
+    Args:
+        bits: Of a sample.
+        number: Its number in the clip.
+        rng: The noise.
+    """
+    frame = av.VideoFrame(CLIP_SIZE.width, CLIP_SIZE.height, _FORMATS[bits])
     for plane in range(len(frame.planes)):
         samples = plane_array(frame, plane)
         rows, columns = np.indices(samples.shape)

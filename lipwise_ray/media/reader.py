@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import av.error
 import numpy as np
 
-from lipwise_ray.errors import MediaError
+from lipwise_ray.errors import MediaError, ran_out_of_memory
 from lipwise_ray.media.container import damaged, decode_problem, open_input
 from lipwise_ray.media.cursor import FileCursor, SequenceCursor
 from lipwise_ray.media.fields import deinterlaced
@@ -75,6 +76,11 @@ class VideoReader:
         """True where the shape of a pixel has changed since the file's first frame."""
         return self._cursor is not None and self._cursor.changed_aspect
 
+    @property
+    def is_hardware(self) -> bool:
+        """True where hardware decodes the frames, as far as it is known by now."""
+        return self._hardware is not None
+
     def close(self) -> None:
         """Close the file."""
         if self._cursor is not None:
@@ -98,15 +104,22 @@ class VideoReader:
     def _read(self, start: int, stop: int) -> Iterator[VideoFrame]:
         """Yield frames ``[start, stop)`` as they are decoded; where hardware fails, by software from there on."""
         wanted = start
+        refusal: Callable[[], None] | None = None
         while wanted < stop:
             try:
                 for frame in self._straight(wanted, stop):
+                    if refusal is not None:  # the video is sound: it was for the hardware
+                        refusal()
+                        refusal = None
                     wanted += 1
                     yield frame
             except (MediaError, av.error.FFmpegError, RuntimeError, ValueError) as error:  # torch's are the latter two
                 if self._hardware is None:
                     raise
                 _LOG.warning("%s: decoded in software from frame %d on: %s", self._path.name, wanted, error)
+                has_decoded = self._cursor is not None and self._cursor.has_decoded
+                if not has_decoded and not ran_out_of_memory(error):
+                    refusal = partial(self._hardware.refused, str(error))
                 self._hardware = None
                 self.close()
 

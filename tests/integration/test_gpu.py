@@ -17,7 +17,8 @@ from lipwise_ray.lipsync.device_resident import ResidentPlanes
 from lipwise_ray.lipsync.device_sampling import Rectangles
 from lipwise_ray.lipsync.model import Wav2LipSync
 from lipwise_ray.lipsync.restore import ModelFaces
-from lipwise_ray.lipsync.video_engine import video_engine
+from lipwise_ray.lipsync.video_engine import hardware_encoding, video_engine
+from lipwise_ray.media.encode import HARDWARE_CODECS, opening_encoders
 from lipwise_ray.media.frames import make_recipe
 from lipwise_ray.media.hardware import StreamKind
 from lipwise_ray.media.hardware_check import KINDS, HardwareFrames
@@ -185,6 +186,16 @@ def test_frames_of_the_engine_stay_on_the_card(
             for n, plane in enumerate(frame.opaque.planes):
                 assert np.array_equal(plane.cpu().numpy(), plane_array(frame, n))
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("codec", HARDWARE_CODECS)
+def test_the_encoder_reads_from_the_card(codec: str) -> None:
+    """A clip whose frames stay on the card is the one that it encodes from this machine's memory."""
+    if codec not in opening_encoders():
+        pytest.skip(f"the card has no {codec}")
+    encoding = hardware_encoding("cuda")
+    assert encoding is not None
+    assert encoding.problem(codec) == ""
 
 
 def test_a_dub_from_the_engine_is_the_same(engine: HardwareFrames, tmp_path: Path) -> None:

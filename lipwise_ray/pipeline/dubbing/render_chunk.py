@@ -22,17 +22,20 @@ from lipwise_ray.lipsync.restore import ModelFaces, Restorer
 from lipwise_ray.lipsync.steadying import radius_of
 from lipwise_ray.lipsync.upscale import FrameUpscaler
 from lipwise_ray.media.colours import HDR_TRANSFERS, compatible, is_rgb
-from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, SegmentWriter, encoded_size, encoder_formats
+from lipwise_ray.media.encode import ALPHA_CODECS, EncodeSpec, encoded_size, encoder_formats
+from lipwise_ray.media.encoder_surfaces import SURFACE_FORMATS
 from lipwise_ray.media.followed_segment import FollowedSegment
 from lipwise_ray.media.frame_copies import FrameCopies
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.media.hardware_check import HardwareFrames
+from lipwise_ray.media.hardware_encoding import HardwareEncoding
 from lipwise_ray.media.hdr import NO_HDR, hdr_of
 from lipwise_ray.media.join import codec_for, container_for
 from lipwise_ray.media.pixels import PixelFormat, planar_format, working_format
 from lipwise_ray.media.planes import Planes
 from lipwise_ray.media.probe import VideoInfo, extras_of
 from lipwise_ray.media.promise import PIXEL_ASPECT, carried, kept_field_order, kept_hdr
+from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.pipeline.dubbing.chunk_frames import ChunkFrames
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
@@ -133,12 +136,16 @@ def _pixel_format(codec: str, working: PixelFormat, source: VideoInfo) -> str:
     RGB has no chroma format of its own: it becomes 4:2:0, which every player shows, or stays 4:4:4
     in lossless work and with transparency. So do photos, however deep, because a film made of one is looked at.
     """
-    formats = [
-        shape for name in encoder_formats(codec) if not name.startswith("yuvj") and (shape := planar_format(name))
-    ]
+    # Hardware takes 10 bits in 4:2:0 with the colours in turn only.
+    surfaces = {name: planar_format(of.planar) for name, of in SURFACE_FORMATS.items()}
+    named = {
+        name: shape
+        for name in encoder_formats(codec)
+        if not name.startswith("yuvj") and (shape := planar_format(name) or surfaces.get(name))
+    }
     if codec not in ALPHA_CODECS:
-        formats = [shape for shape in formats if not shape.has_alpha]
-    if not formats:
+        named = {name: shape for name, shape in named.items() if not shape.has_alpha}
+    if not named:
         return working.name
     if (is_rgb(source.pixel_format) or source.is_still) and codec not in ALPHA_CODECS and working.planes > 1:
         bits = 8 if source.is_still else working.bits
@@ -150,7 +157,7 @@ def _pixel_format(codec: str, working: PixelFormat, source: VideoInfo) -> str:
         is_gray, is_clear = int(shape.planes != working.planes), int(shape.has_alpha != working.has_alpha)
         return is_gray, is_clear, lost, max(0, working.bits - shape.bits), spare, max(0, shape.bits - working.bits)
 
-    return min(formats, key=lambda shape: (*distance(shape), shape.name)).name
+    return min(named, key=lambda name: (*distance(named[name]), name))
 
 
 def blend_of(settings: Settings) -> Blend:
@@ -210,6 +217,7 @@ def render_chunk(
     lights: Lights,
     compositor: Compositor,
     engine: HardwareFrames | None,
+    encoding: HardwareEncoding | None,
     target: Path,
     attempt: str,
     threads: ThreadBudget,
@@ -238,6 +246,7 @@ def render_chunk(
         lights: Matches the light of new faces.
         compositor: Works on images of restored faces.
         engine: The video engine of the worker's GPU; None for none.
+        encoding: Encoding from that GPU's memory, for frames that the engine decoded; None for none.
         target: The segment file.
         attempt: Name of this attempt at the chunk, a part of the segment's key.
         threads: Of the decoder and the encoder.
@@ -294,8 +303,10 @@ def render_chunk(
                     outside=frame.outside,
                 )
 
+        # Frames that come from elsewhere, or are enlarged, are in this machine's memory alone: any encoder takes those.
+        feed = encoding.feed(spec) if encoding and reader.is_hardware and not enlarge else None
         with (
-            SegmentWriter(target, spec, delivered.canvas.color) as writer,
+            SegmentWriter(target, spec, delivered.canvas.color, feed) as writer,
             FollowedSegment(target, threads=threads.decoder, on_frame=on_check)
             if is_followed
             else nullcontext() as followed,

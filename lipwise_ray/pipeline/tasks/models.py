@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from lipwise_ray.errors import SetupError
 from lipwise_ray.lipsync.planes_check import PlanesChoice, planes_for
-from lipwise_ray.lipsync.video_engine import video_engine
+from lipwise_ray.lipsync.video_engine import hardware_encoding, video_engine
 from lipwise_ray.media.hardware_check import HardwareFrames
+from lipwise_ray.media.hardware_encoding import HardwareEncoding
 from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.loading import ModelHost, ModelRecipe, ModelRequest
 from lipwise_ray.models.role import AUTO, ModelRole
@@ -23,6 +24,7 @@ from lipwise_ray.nets.exports import Exports
 from lipwise_ray.nets.runtimes import RUNTIME_REFUSED, TORCH, Runtime, load_runtime, runtime_of
 from lipwise_ray.pipeline.analysis.transcription import Recogniser
 from lipwise_ray.pipeline.tasks.model_pool import ModelPool, file_bytes, room_for_models
+from lipwise_ray.roles.lipsync import LIPSYNC
 from lipwise_ray.roles.table import ROLES
 
 _Model = TypeVar("_Model")
@@ -62,6 +64,7 @@ class Models:
         self._known_pool: ModelPool | None = None
         self._known_planes: PlanesChoice | None = None
         self._known_engine: HardwareFrames | None = None
+        self._known_encoding: HardwareEncoding | None = None
         self._told_bfloat16: bool | None = None
         self._runtime: Runtime = TORCH
         self._first_free_bytes: int | None = None
@@ -80,12 +83,28 @@ class Models:
             self._known_planes = planes_for(self._host.device)
         return self._known_planes
 
+    def planes_fallback(self, requests: Sequence[ModelRequest]) -> str:
+        """Return the reason why the CPU crops and blends faces though there is a GPU; empty where it need not.
+
+        Args:
+            requests: Of the jobs to come: the GPU's planes are made and checked only where one of them draws faces.
+        """
+        draws = any(LIPSYNC.name in request.checkpoints for request in requests)
+        return self.planes.fallback if draws else ""
+
     @property
     def video_engine(self) -> HardwareFrames | None:
         """The video engine of this worker's GPU; None without one."""
         if self._known_engine is None:
             self._known_engine = video_engine(self._host.device, stays=self.planes.is_device)
         return self._known_engine
+
+    @property
+    def hardware_encoding(self) -> HardwareEncoding | None:
+        """The encoding from this worker's GPU's memory; None without one, and where no frames stay there."""
+        if self._known_encoding is None and self.planes.is_device:
+            self._known_encoding = hardware_encoding(self._host.device)
+        return self._known_encoding
 
     def load(self, request: ModelRequest) -> None:
         """Load the models of all roles that have checkpoints and are loaded before work."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lipwise_ray.lipsync.planes_check import undrawn_planes
 from lipwise_ray.media.frames import FrameRecipe
 from lipwise_ray.pipeline.dubbing.job_context import read_plan
 from lipwise_ray.pipeline.dubbing.plan import Plan
@@ -48,6 +49,7 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
     job = context.open(payload)
     settings, request = job.spec.settings, context.models_for(payload, hints)
     is_filmed, models = payload.original or settings.lipsync.model == PASSTHROUGH, context.models
+    chosen = undrawn_planes() if is_filmed else models.planes
     plan, recipe = read_plan(context.store, job_id), recipe_of(settings, job.video)
     with (
         scratch_file(context.scratch, "segment.mkv") as temporary,
@@ -71,10 +73,11 @@ def render(context: TaskContext, payload: RenderPayload, hints: Hints) -> Render
             parser=None if is_filmed else models.of(PARSER, request),
             occluder=None if is_filmed else models.of(OCCLUDER, request),
             upscaler=models.of(UPSCALER, request),
-            planes=models.planes.planes,
-            lights=models.planes.lights,
-            compositor=models.planes.compositor,
+            planes=chosen.planes,
+            lights=chosen.lights,
+            compositor=chosen.compositor,
             engine=None if is_filmed else models.video_engine,
+            encoding=None if is_filmed else models.hardware_encoding,
             target=temporary,
             attempt=uuid.uuid4().hex[:12],
             threads=context.threads,

@@ -72,7 +72,7 @@ class Worker:
         tried = self._models.tried_runtimes(jobs)
         checkpoints = [job.checkpoints for job in jobs]
         found = capabilities_of(self._config.device, checkpoints, tried.runtimes, tried.problem)
-        fallback = self._models.planes.fallback
+        fallback = self._models.planes_fallback(jobs)
         return replace(found, fallback=f"{found.gpu or self._config.device}: {fallback}") if fallback else found
 
     def load(self, jobs: list[ModelRequest]) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from lipwise_ray.errors import SegmentError
-from lipwise_ray.media.encode import EncodeSpec, SegmentWriter
+from lipwise_ray.media.encode import EncodeSpec
 from lipwise_ray.media.followed_segment import FollowedSegment
+from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.media.verify import check_segment
 from lipwise_ray.synth.clips import ClipSpec, draw_frame
 from lipwise_ray.values import ColorTags, Size

@@ -229,6 +229,61 @@ def test_damage_is_softwares_to_judge(clip: tuple[VideoInfo, FrameIndex], tmp_pa
     assert read(software_decoder("h264")) == expected
 
 
+def _refusing(frames: Iterator[Any]) -> Iterator[Any]:
+    del frames
+    raise RuntimeError("8192 lines are too many for the engine")
+    yield
+
+
+def _short_of_memory(frames: Iterator[Any]) -> Iterator[Any]:
+    del frames
+    raise torch.OutOfMemoryError("CUDA out of memory")
+    yield
+
+
+REFUSALS = {
+    "refused": (_refusing, True),
+    "failed on the way": (_failing, False),
+    "short of memory": (_short_of_memory, False),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_was_refused_is_not_tried_again(
+    name: str, clip: tuple[VideoInfo, FrameIndex], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An engine that gave no frame of a sound video is asked for no other of its kind and size; for others it is."""
+    change, is_remembered = REFUSALS[name]
+    info, index = clip
+    changes: list[Change] = [iter]  # what the comparison of the kind finds
+    engine = HardwareFrames(lambda codec: software_decoder(codec, changes[-1]))
+    assert engine.decoder(info, index) is not None
+    changes.append(change)
+    with (
+        caplog.at_level(logging.WARNING, "lipwise_ray"),
+        VideoReader(info.path, info.stream_index, index, hardware=engine.decoder(info, index)) as reader,
+    ):
+        assert codes(reader.read(0, 15)) == list(range(15))
+    assert ("h264 8 bit of 320x240 is decoded in software from now on" in caplog.text) == is_remembered
+    assert (engine.decoder(info, index) is None) == is_remembered
+    other = Size(64, 64)
+    assert engine.decoder(replace(info, size=other), replace(index, sizes=(other,))) is not None
+
+
+def test_damage_is_no_refusal(clip: tuple[VideoInfo, FrameIndex], tmp_path: Path) -> None:
+    """A file that software does not decode either says nothing about its kind."""
+    info, index = clip
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(info.path.read_bytes()[:3000])
+    engine = software_engine()
+    with (
+        VideoReader(bad, info.stream_index, index, hardware=engine.decoder(info, index)) as reader,
+        pytest.raises(MediaError),
+    ):
+        list(reader.read(0, 15))
+    assert engine.decoder(info, index) is not None
+
+
 SOFTWARE = {
     "mpeg4.mp4": ClipSpec(codec="mpeg4", frames=5),
     "mpeg2.mkv": ClipSpec(codec="mpeg2video", frames=5),

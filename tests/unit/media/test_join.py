@@ -15,12 +15,13 @@ import pytest
 
 from lipwise_ray.errors import SegmentError, SettingsError, StorageError
 from lipwise_ray.media.audio import extract_network_audio
-from lipwise_ray.media.encode import EncodeSpec, Segment, SegmentWriter, encoded_size, encoder_formats
+from lipwise_ray.media.encode import EncodeSpec, encoded_size, encoder_formats
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
 from lipwise_ray.media.orientation import Orientation
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.probe import probe_audio, probe_video
+from lipwise_ray.media.segment_writer import Segment, SegmentWriter
 from lipwise_ray.media.soundtrack import LOSSLESS, add_soundtrack, plan_soundtrack, write_soundtrack
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.media.verify import check_segment, verify

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lipwise_ray.errors import SegmentError
-from lipwise_ray.media.encode import EncodeSpec, SegmentWriter, encoded_size
+from lipwise_ray.media.encode import EncodeSpec, encoded_size
 from lipwise_ray.media.fields import FieldOrder, deinterlaced
 from lipwise_ray.media.frames import make_recipe, small_image
 from lipwise_ray.media.hdr import Hdr, LightLevels, MasteringDisplay
@@ -25,6 +25,7 @@ from lipwise_ray.media.probe import VideoInfo, probe_video
 from lipwise_ray.media.promise import promised
 from lipwise_ray.media.reader import VideoReader
 from lipwise_ray.media.region import Canvas, box_to_shown, read_region
+from lipwise_ray.media.segment_writer import SegmentWriter
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.media.verify import check_segment, verify
 from lipwise_ray.media.video_tags import VideoTags

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import torch
 
@@ -12,8 +14,12 @@ from lipwise_ray.cli.doctor import _engine_line
 from lipwise_ray.lipsync.device_compositor import DeviceCompositor
 from lipwise_ray.lipsync.device_light import DeviceLights
 from lipwise_ray.lipsync.device_planes import DevicePlanes
+from lipwise_ray.lipsync.device_resident import resident
+from lipwise_ray.lipsync.device_surfaces import DeviceSurfaces
 from lipwise_ray.lipsync.planes_check import PlanesChoice
 from lipwise_ray.media.hardware_check import KINDS
+from lipwise_ray.media.hardware_encoding import HardwareEncoding
+from lipwise_ray.media.pixels import plane_array
 from lipwise_ray.pipeline.dubbing.planner import recipe_of
 from lipwise_ray.pipeline.flows.task_kinds import RenderPayload
 from lipwise_ray.pipeline.tasks.render import render
@@ -80,6 +86,46 @@ def test_a_chunk_of_frames_on_the_device_is_the_same_file(tmp_path: Path) -> Non
         found.append([marker.sha256 for marker in markers if marker is not None])
     assert len(found[0]) == FRAMES // CHUNK
     assert found[0] == found[1]
+
+
+def test_a_chunk_encoded_from_the_device_has_the_same_frames(tmp_path: Path) -> None:
+    """Without loss its frames are sample by sample those of an encoder that gets them from this machine's memory."""
+    found, names = [], [list[int](), list[int]()]
+    for told, made in zip((False, True), names, strict=True):
+        folder = tmp_path / str(told)
+        folder.mkdir()
+        sections: dict[str, Any] = {"lipsync": {"model": "tiny_generator"}, "engine": {"hardware_frames": "on"}}
+        bench = Bench(
+            folder,
+            {"lipsync": "tiny_generator"},
+            **sections,
+            encode={"codec": "libx264", "quality": 0, "preset": "fast"},
+        )
+        models = bench.context.models
+        models._known_engine = software_engine(resident_bytes=1 << 30)
+        models._known_planes = PlanesChoice(
+            DevicePlanes("cpu"), DeviceLights("cpu"), DeviceCompositor("cpu"), is_device=True, reason="a test"
+        )
+
+        class Counted(DeviceSurfaces):
+            def filled(self, frame: Any, pts: int, made: list[int] = made) -> Any:
+                made.append(resident(frame, torch.device("cpu")) is not None)
+                return super().filled(frame, pts)
+
+        models._known_encoding = HardwareEncoding(
+            lambda size, surface_format, kind=Counted: kind("cpu", size, surface_format, None),
+            ("libx264",) if told else (),
+        )
+        models._known_encoding._problems["libx264", "yuv420p"] = ""
+        probed = bench.planned()
+        render(bench.context, RenderPayload(bench.row, probed, 1), NOTHING_KNOWN)
+        marker = read_marker(bench.store, probed.job_id, 1)
+        assert marker is not None
+        with av.open(str(bench.store.fetch(marker.segment))) as container:
+            found.append([plane_array(frame, n).copy() for frame in container.decode(video=0) for n in range(3)])
+    assert names == [[], [True] * CHUNK]
+    assert len(found[0]) == len(found[1]) == 3 * CHUNK
+    assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="shows a machine without a GPU")
