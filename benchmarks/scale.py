@@ -24,6 +24,7 @@ import re
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def _leave_done(arguments: dict[str, Any]) -> None:
                 inputs=inputs,
                 row=row.line,
                 row_id=row.id,
-                result=published(row.id, part.job.output_address, arguments["chunks"]),
+                result=replace(published(row.id, part.job.output_address, arguments["chunks"]), reused=True),
             )
             for row, part in zip(some, parts, strict=True)
         ]

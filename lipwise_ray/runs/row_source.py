@@ -20,6 +20,7 @@ from lipwise_ray.runs.work import RunFacts, Work, Workers
 from lipwise_ray.scheduler.engine import failure_of
 from lipwise_ray.scheduler.row_job import Job, RowJob
 from lipwise_ray.scheduler.run import Run
+from lipwise_ray.settings.model import PathsSettings
 from lipwise_ray.state.done_rows import DoneRows
 
 FEWEST_ROWS = 100
@@ -54,6 +55,8 @@ class RowSource:
     _digests: RowDigests = field(default_factory=RowDigests)
     _again: deque[Row] = field(default_factory=deque[Row])
     """Rows of which something has changed."""
+    _paths: PathsSettings | None = None
+    """The run's; None before they are asked for."""
     _batches: int = 0
     _round: int = 0
     _started: int = 0
@@ -106,7 +109,9 @@ class RowSource:
             return None
         job, seen = part.job, done.result.seen
         addresses = inputs_of(job.video, job.audio, job.tracks, job.diarisation, job.speakers, job.settings)
-        may_read_the_same = job.settings.paths == self.source.for_run().paths
+        if self._paths is None:
+            self._paths = self.source.for_run().paths
+        may_read_the_same = job.settings.paths == self._paths
         if seen is None or len(addresses) != len(done.inputs) or not may_read_the_same:
             return None
         known = KnownRow(job.output_address, seen, tuple(zip(addresses, done.inputs, strict=True)))

@@ -15,7 +15,7 @@ from lipwise_ray.media.join import CONTAINERS
 from lipwise_ray.pipeline.manifest.cast import diarisation_of, read_cast
 from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting
-from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
+from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, is_text, tags_of
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 from lipwise_ray.state.shards import Shard
 from lipwise_ray.storage.address import Policy, is_local, normal, whole_path
@@ -79,6 +79,16 @@ class Manifest:
     def rows(self) -> Iterator[Row]:
         """The rows that can be done, in the file's order."""
         return self._table.good()
+
+    @property
+    def variants(self) -> Iterator[Row]:
+        """Rows among them that differ in what decides settings and checkpoints (`Row.variant`), in the file's order."""
+        return self._table.variants()
+
+    @property
+    def outputs(self) -> Iterator[tuple[int, str, str]]:
+        """Line, id and output of the rows that can be done, in the file's order."""
+        return self._table.outputs()
 
     @property
     def bad_rows(self) -> Iterator[BadRow]:
@@ -231,10 +241,11 @@ class _DubRowParser:
         cells = self._cells
         found = cells.begin(line, record)
         output = self._output(found.text["output"]) if found else ""
-        row = replace(self._row(found.values, found.text, output), extra=found.extra) if found else None
+        row = self._row(found, output) if found else None
         cells.table.add(line, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
 
-    def _row(self, values: RawRow, text: dict[str, str], output: str) -> Row:
+    def _row(self, found: RowCells, output: str) -> Row:
+        values, text = found.values, found.text
         turns = str(values["speakers"]).strip() if isinstance(values["speakers"], str) else ""
         for name in DUBBED.required:
             if not text.get(name) and (name != "audio" or turns or not values["speakers"]):
@@ -274,6 +285,7 @@ class _DubRowParser:
             speakers=speakers,
             diarisation=diarisation_of(self._cells, turns) if turns else None,
             overrides=overrides,
+            extra=found.extra,
         )
 
     def finish(self) -> RowTable:

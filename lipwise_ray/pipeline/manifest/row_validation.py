@@ -71,9 +71,13 @@ class Cells:
         self.within = ""
         """Part of the row that is looked at, for messages."""
         self._columns = columns
+        self._known = frozenset(columns.all)
         self._base = base
+        self._is_base_local = is_local(base)
         self._policy = policy
         self._hint = hint
+        self._files: dict[tuple[str, str], str] = {}
+        """Addresses by column and text, of the latest files that can be used."""
         self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
         self._series = lru_cache(_MOST_KNOWN_FOLDERS)(series_files)
         self._names = lru_cache(_MOST_KNOWN_FOLDERS)(names_in)
@@ -83,14 +87,20 @@ class Cells:
         """Take up a row; None for one whose cells cannot be read at all."""
         broken = record.pop(BROKEN, None)
         self.line = line
-        self.id, self.video = (_plain(record.get(name)) for name in ("id", "video"))
+        self.id, self.video = _plain(record.get("id")), _plain(record.get("video"))
         if broken is not None:
             self.wrong(None, str(broken))
             return None
         if not self._check_values(record):
             return None
-        values = {name: record.get(name) for name in self._columns.all}
-        text = {n: "" if v is None else str(v).strip() for n, v in values.items() if not isinstance(v, list | tuple)}
+        values: RawRow = {}
+        text: dict[str, str] = {}
+        for name in self._columns.all:
+            value = values[name] = record.get(name)
+            if isinstance(value, str):
+                text[name] = value.strip()
+            elif not isinstance(value, list | tuple):
+                text[name] = "" if value is None else str(value).strip()
         name = text.get("id", "")
         if name and (not ROW_ID.match(name) or len(name.encode()) > MOST_ID_BYTES):
             do = f"Take letters, digits and ._@+-, at most {MOST_ID_BYTES} bytes"
@@ -99,7 +109,9 @@ class Cells:
 
     def _extra(self, record: RawRow) -> dict[str, str]:
         """Return the cells of columns that are not known; they may be kept, but not be large."""
-        told = {name: value for name, value in record.items() if name not in self._columns.all and value is not None}
+        if record.keys() <= self._known:
+            return {}
+        told = {name: value for name, value in record.items() if name not in self._known and value is not None}
         found = {
             str(name): json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value).strip()
             for name, value in told.items()
@@ -112,15 +124,17 @@ class Cells:
         """Tell whether every cell is of a known column and holds one value, or note what is wrong."""
         wrong = 0
         for name, value in record.items():
+            if isinstance(value, str) and value.isascii() and name in self._known:
+                continue  # as nearly all are
             wrong += 1
-            if name not in self._columns.all and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
+            if name not in self._known and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
                 wrong -= 1
-            elif name not in self._columns.all:
+            elif name not in self._known:
                 near = difflib.get_close_matches(str(name), self._columns.all, n=1)
                 hint = f' - did you mean "{near[0]}"?' if near else ""
                 do = "" if near else f"Known: {', '.join(self._columns.all)}"
                 self.wrong(ascii(name)[1:-1][:80], f"unknown column{hint}", do)
-            elif name in _NESTED:
+            elif name in _NESTED and not isinstance(value, str):
                 wrong -= 1  # who asks for it looks at it
             elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS):
                 self.wrong(str(name), f"a {type(value).__name__} where one text or number belongs")
@@ -140,7 +154,7 @@ class Cells:
         """
         where = f"line {self.line}" + (f" (id={self.id})" if self.id else "")
         where += (f', column "{column}"' if column else "") + self.within
-        known = column in self._columns.all
+        known = column in self._known
         self.table.add_problem(
             self.line, ManifestError(f"row_{column}" if known else "row", where, got=happened, do=do)
         )
@@ -154,12 +168,18 @@ class Cells:
         """
         if not text:
             return ""
+        known = self._files.get((column, text))
+        if known is not None:
+            return known
         try:
             address = self._local(column, text) if is_local(text) else self._elsewhere(column, text)
             self._policy.check(address)
         except LipwiseError as error:
             self.wrong(column, f"{error.where}: {error.happened}", error.do)
             return text
+        if len(self._files) >= _MOST_KNOWN_FILES:
+            self._files.clear()
+        self._files[column, text] = address
         return address
 
     def _elsewhere(self, column: str, address: str) -> str:
@@ -171,11 +191,11 @@ class Cells:
         return address
 
     def _local(self, column: str, text: str) -> str:
-        if not is_local(self._base) and not Path(text).is_absolute():  # beside a manifest in a bucket
+        if not self._is_base_local and not Path(text).is_absolute():  # beside a manifest in a bucket
             bucket, key = bucket_and_key(f"{self._base}/{text}")
             end = "/" if text.endswith("/") else ""
             return self._elsewhere(column, f"{bucket}/{os.path.normpath(key)}{end}")
-        place = os.path.join(self._base if is_local(self._base) else "/", text)  # noqa: PTH118  # a row's cost
+        place = os.path.join(self._base if self._is_base_local else "/", text)  # noqa: PTH118  # a row's cost
         path = self._whole(place)
         if not self._is_there(column, path) and not path.name.isascii():
             path = self._whole(same_name(path, self._names) or path)
