@@ -11,6 +11,7 @@ _LINES_A_PIECE = 32
 """Packed together, as lines of a log are much alike: one alone takes four times as much. To read one all are
 unpacked."""
 _LEVEL = 1
+_REPLACE, _IGNORE = "INSERT OR REPLACE INTO places VALUES (?, ?)", "INSERT OR IGNORE INTO places VALUES (?, ?)"
 _MOST_UNPACKED = 64
 
 
@@ -29,7 +30,7 @@ class PackedLines:
         self._base.execute("CREATE TABLE places (number INTEGER PRIMARY KEY, place INT)")
         self._base.execute("CREATE TABLE pieces (number INTEGER PRIMARY KEY, packed BLOB)")
         self._base.execute("BEGIN")
-        self._entry = f"INSERT OR {'REPLACE' if latest_counts else 'IGNORE'} INTO places VALUES (?, ?)"
+        self._entry = _REPLACE if latest_counts else _IGNORE
         self._waiting: list[tuple[int, bytes]] = []
         self._pieces = 0
         self._unpacked: OrderedDict[int, list[bytes]] = OrderedDict()

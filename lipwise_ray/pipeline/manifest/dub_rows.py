@@ -233,6 +233,7 @@ class _DubRowParser:
     def __init__(self, cells: Cells, out_root: str, presets: set[str]) -> None:
         self._cells = cells
         self._out_root = out_root
+        self._is_out_local = is_local(out_root)
         self._presets = presets
         self._folder = lru_cache(_MOST_KNOWN_FOLDERS)(whole_path)
 
@@ -307,13 +308,13 @@ class _DubRowParser:
         if "\0" in text:
             self._cells.wrong("output", "a NUL byte in the path")
             return ""
-        if any(len(part.encode()) > _MOST_NAME_BYTES for part in text.split("/")):
+        if len(text.encode()) > _MOST_NAME_BYTES < max(len(part.encode()) for part in text.split("/")):
             self._cells.wrong("output", f"a name of more than {_MOST_NAME_BYTES} bytes")
             return ""
-        root = self._out_root if is_local(self._out_root) else _SOME_ROOT
+        root = self._out_root if self._is_out_local else _SOME_ROOT
         place = os.path.join(root, text)  # noqa: PTH118  # a row's cost, as below
         try:
-            target = self._whole(place) if is_local(self._out_root) else os.path.normpath(place)
+            target = self._whole(place) if self._is_out_local else os.path.normpath(place)
         except InputError as error:
             self._cells.wrong("output", error.happened, error.do)
             return ""

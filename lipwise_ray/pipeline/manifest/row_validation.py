@@ -22,6 +22,7 @@ from lipwise_ray.storage.names import names_in, same_name
 ROW_ID = re.compile(r"^[\w][\w.@+-]*\Z")
 MOST_ID_BYTES = 240  # names of files hold it and a little more
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
+_BETWEEN_TAGS = re.compile(r"[|,;]")
 _LARGEST, _MOST_DIGITS = 1_000_000, 40
 _MOST_SECONDS = 1e8
 _MOST_KNOWN_FILES = 4096
@@ -72,6 +73,8 @@ class Cells:
         """Part of the row that is looked at, for messages."""
         self._columns = columns
         self._known = frozenset(columns.all)
+        self._nothing: RawRow = dict.fromkeys(columns.all)
+        self._no_text = dict.fromkeys(columns.all, "")
         self._base = base
         self._is_base_local = is_local(base)
         self._policy = policy
@@ -93,19 +96,19 @@ class Cells:
             return None
         if not self._check_values(record):
             return None
-        values: RawRow = {}
-        text: dict[str, str] = {}
-        for name in self._columns.all:
-            value = values[name] = record.get(name)
+        text = self._no_text.copy()
+        for name, value in record.items():
             if isinstance(value, str):
                 text[name] = value.strip()
-            elif not isinstance(value, list | tuple):
-                text[name] = "" if value is None else str(value).strip()
+            elif isinstance(value, list | tuple):
+                text.pop(name, None)
+            elif value is not None:
+                text[name] = str(value).strip()
         name = text.get("id", "")
         if name and (not ROW_ID.match(name) or len(name.encode()) > MOST_ID_BYTES):
             do = f"Take letters, digits and ._@+-, at most {MOST_ID_BYTES} bytes"
             self.wrong("id", f"{name[:140]!r} is no id", do)
-        return RowCells(values, text, self._extra(record))
+        return RowCells(self._nothing | record, text, self._extra(record))
 
     def _extra(self, record: RawRow) -> dict[str, str]:
         """Return the cells of columns that are not known; they may be kept, but not be large."""
@@ -309,7 +312,7 @@ def tags_of(value: object) -> tuple[str, ...]:
     """Return the tags of a list, or of a text that separates them."""
     if isinstance(value, list | tuple):
         return tuple(str(v) for v in cast("list[object]", value))
-    return tuple(part.strip() for part in re.split(r"[|,;]", str(value or "")) if part.strip())
+    return tuple(tag for part in _BETWEEN_TAGS.split(str(value or "")) if (tag := part.strip()))
 
 
 def _is_file(path: Path) -> bool:
