@@ -13,7 +13,8 @@ from lipwise_ray.reports.row_sheet import FlatRow
 from lipwise_ray.reports.rows import FIDELITY, columns
 
 _ROWS_A_BATCH, _BATCHES_A_GROUP = 256, 64
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = frozenset("=+-@\t\r")
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def as_csv(rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> bytes:
@@ -35,20 +36,20 @@ def write_csv(file: BinaryIO, rows: Iterable[FlatRow], names: Sequence[str] | No
     writer = csv.writer(text)
     names = names or columns()
     writer.writerow(names)
-    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    writer.writerows(map(_cell, map(row.get, names)) for row in rows)
     text.detach()
 
 
 def _cell(value: object) -> object:
     """Return a cell; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value[:1] in _FORMULA:
         return f"'{value}"
     return value
 
 
 def write_json_lines(file: BinaryIO, rows: Iterable[FlatRow]) -> None:
     """Write rows as JSON lines."""
-    file.writelines(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n" for row in rows)
+    file.writelines(_as_json(row).encode("utf-8", "backslashreplace") + b"\n" for row in rows)
 
 
 def write_parquet(file: BinaryIO, rows: Iterable[FlatRow]) -> None:

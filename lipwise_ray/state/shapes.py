@@ -140,6 +140,14 @@ def typed(record: Json | None, shape: type[Shape]) -> Shape | None:
         return None
 
 
+def typed_in(line: bytes, shape: type[Shape]) -> Shape | None:
+    """Return a line of a log of this shape alone as its value; None where it is of another, or half written."""
+    try:
+        return adapter_of(shape).validate_json(line)
+    except ValidationError:
+        return None
+
+
 def shaped(record: object, shape: type[Shape]) -> Shape:
     """Return JSON values of this program's own as a value of a shape; texts may hold bytes that are not UTF-8.
 
