@@ -73,7 +73,7 @@ class Cells:
         """Part of the row that is looked at, for messages."""
         self._columns = columns
         self._known = frozenset(columns.all)
-        self._nothing: RawRow = dict.fromkeys(columns.all)
+        self._nothing: RawRow = {**dict.fromkeys(columns.all)}
         self._no_text = dict.fromkeys(columns.all, "")
         self._base = base
         self._is_base_local = is_local(base)
