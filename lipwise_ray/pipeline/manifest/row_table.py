@@ -20,7 +20,7 @@ AUTO = "auto"
 """A row's language that is to be heard."""
 
 Variant: TypeAlias = tuple[str | None, bytes, bool, tuple[str, ...], bool, bool, bool]
-"""What decides a row's settings and checkpoints."""
+"""Parts of a row that decide its settings and checkpoints."""
 
 _ROWS_A_WRITE = 512
 _MOST_KNOWN = 4096
