@@ -24,6 +24,7 @@ import re
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -153,14 +154,15 @@ def _leave_done(arguments: dict[str, Any]) -> None:
     inputs = tuple(stamp(media, str(folder / file)) for file in ("v.mp4", "a.wav"))
     rows = iter(read_manifest(folder / "m.csv", str(folder / "out"), ["quality"]).rows)
     while some := list(islice(rows, 1000)):
-        parts = [work.part(row, source.for_row(row), requirements, RunFacts("cpu")) for row in some]
+        told = [(row, source.for_row(row)) for row in some]
+        parts = [work.part(row, own, requirements.of(own, row), RunFacts("cpu")) for row, own in told]
         done = [
             DoneRow(
                 digest=digests.of(part),
                 inputs=inputs,
                 row=row.line,
                 row_id=row.id,
-                result=published(row.id, part.job.output_address, arguments["chunks"]),
+                result=replace(published(row.id, part.job.output_address, arguments["chunks"]), reused=True),
             )
             for row, part in zip(some, parts, strict=True)
         ]

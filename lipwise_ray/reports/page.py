@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import heapq
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -95,7 +93,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in islice(report.left, _MOST_LISTED)],
         unfinished_caption="Run the same command again to go on with them"
         + (f"; the first {_MOST_LISTED} of {len(report.left)}" if len(report.left) > _MOST_LISTED else ""),
-        worst=[_card(row, rows.detail(row["row"]), stills) for row in worst_first(rows.where(_DONE))],
+        worst=[_card(row, rows.detail(row["row"]), stills) for row in worst_first(rows)],
         softest=_softest(rows),
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
         languages=_languages(rows),
@@ -187,20 +185,13 @@ def _left_behind(rows: RowSheet) -> list[list[str]]:
     return [[kind, why, str(count), ", ".join(few[kind, why])] for (kind, why), count in ordered]
 
 
-def worst_first(done: Iterable[FlatRow]) -> list[FlatRow]:
+def worst_first(rows: RowSheet) -> list[FlatRow]:
     """Return the rows that need eyes most, a few: to be checked, without a score, far off, the least certain."""
-
-    def rank(row: FlatRow) -> tuple[Any, ...]:
-        certain = _certainty(row)
-        return (
-            row["verdict"] != "check",
-            certain is not None,
-            not _is_far_off(row),
-            certain or 0.0,
-            -(row["no_face_share"] or 0.0) - (row["undubbed_share"] or 0.0),
-        )
-
-    return heapq.nsmallest(_MOST_WITH_DETAILS, done, key=rank)
+    order = (
+        f"verdict IS NOT 'check', {_CERTAINTY} IS NOT NULL, NOT ({_IS_FAR_OFF}), coalesce({_CERTAINTY}, 0), "
+        f"-coalesce(no_face_share, 0) - coalesce(undubbed_share, 0) LIMIT {_MOST_WITH_DETAILS}"
+    )
+    return list(rows.where(_DONE, order=order))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +239,10 @@ def _way(attempt: FailedAttempt | MeasuredAttempt, delivered: str) -> str:
 
 _LSE, _OTHER = ("lse_c", "lse_d"), ("sync_confidence", "sync_distance")
 _FIGURE_NAMES = {_LSE: ("LSE-C", "LSE-D"), _OTHER: ("sync confidence", "sync distance")}
+
+
+_CERTAINTY = "coalesce(after_sync_confidence, after_lse_c)"
+_IS_FAR_OFF = f"after_sync_confidence IS NULL AND abs(coalesce(after_offset, 0)) >= {_FAR_OFF}"
 
 
 def _kind(row: FlatRow) -> tuple[str, str]:

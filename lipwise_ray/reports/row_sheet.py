@@ -67,7 +67,11 @@ class RowSheet:
     def add(self, row: FlatRow, detail: RowDetail = _NO_DETAIL) -> None:
         """Take a row in."""
         text = None if detail == _NO_DETAIL else adapter_of(RowDetail).dump_json(detail).decode()
-        self._base.execute(self._entry, (text, *(_storable(row.get(name)) for name in self._columns)))
+        values = map(row.get, self._columns)
+        try:
+            self._base.execute(self._entry, (text, *values))
+        except UnicodeEncodeError:
+            self._base.execute(self._entry, (text, *(_storable(row.get(name)) for name in self._columns)))
 
     def __len__(self) -> int:
         (count,) = self._base.execute("SELECT count(*) FROM rows").fetchone()
@@ -88,11 +92,13 @@ class RowSheet:
         by, _, bound = order.partition(" LIMIT ")
         ordered = f"{by + ', ' if by else ''}{_PLACE}{' LIMIT ' + bound if bound else ''}"
         found = self._base.execute(f"SELECT {kept} FROM rows WHERE {condition} ORDER BY {ordered}", values)
+        flags = [name for name in self._columns if name in _FLAGS]
         for one in found:
-            yield {
-                name: bool(value) if name in _FLAGS and value is not None else value
-                for name, value in zip(self._columns, one, strict=True)
-            }
+            row: FlatRow = dict(zip(self._columns, one, strict=True))
+            for name in flags:
+                if row[name] is not None:
+                    row[name] = bool(row[name])
+            yield row
 
     def ask(self, selection: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return the answer to SQL that begins after ``SELECT``; it is to be small."""
@@ -105,9 +111,11 @@ class RowSheet:
         )
         return array("d", (value for (value,) in found))
 
-    def has_row(self, number: int) -> bool:
-        """Tell whether there is a row of a line of the manifest."""
-        return self._base.execute('SELECT 1 FROM rows WHERE "row" = ?', (number,)).fetchone() is not None
+    def rows_among(self, numbers: Sequence[int]) -> set[int]:
+        """Return those of some lines of the manifest that have a row."""
+        marks = ", ".join("?" * len(numbers))
+        found = self._base.execute(f'SELECT "row" FROM rows WHERE "row" IN ({marks})', numbers)
+        return {number for (number,) in found}
 
     def with_details(self) -> Iterator[tuple[FlatRow, RowDetail]]:
         """Yield all rows and their details."""
@@ -139,6 +147,6 @@ def _detail_of(text: str | None) -> RowDetail:
 
 def _storable(value: object) -> object:
     """Return a value as the database takes it: bytes of a name that are not UTF-8 as letters, as tables show them."""
-    if isinstance(value, str) and not value.isascii():
+    if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return value

@@ -24,13 +24,15 @@ from lipwise_ray.state.job_result import (
 from lipwise_ray.state.overview import shards_of
 from lipwise_ray.state.row_outcome import RowOutcome, RowResult, outcome_in
 from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, RunEnd, RunRecord
-from lipwise_ray.state.shapes import read_typed, typed
+from lipwise_ray.state.shapes import read_typed, typed, typed_in
 from lipwise_ray.state.shards import is_at_work
 from lipwise_ray.state.store import Store, as_json, load_file
 from lipwise_ray.values import Json
 
 _MEASURES = ("source", "before", "after")
 _FIGURES = ("lse_d", "lse_c", "sync_distance", "sync_confidence", "offset")
+_SCORES = tuple((f"{name}_{figure}", name, figure) for name in _MEASURES for figure in _FIGURES)
+_NO_SCORES = dict.fromkeys(column for column, _, _ in _SCORES)
 _NOTHING_REFUSED: Mapping[str, str] = MappingProxyType({})
 FIDELITY = ("psnr", "ssim", "face_psnr", "face_ssim", "fid", "identity_distance")
 """Figures of a video that was compared with a reference."""
@@ -94,7 +96,7 @@ def collect(store: Store, run_id: str | None = None) -> RunReport:
                 )
                 for (outcome, was_tried), detail in zip(some, details, strict=True)
             ]
-            counts = hands.map(partial(_attempts_at, store, chosen), jobs)
+            counts = hands.map(partial(_attempts_at, store, chosen), jobs) if any(jobs) else [0] * len(jobs)
             for outcome, detail, attempts in zip(outcomes, details, counts, strict=True):
                 rows.add(row_of(outcome.record, attempts), detail)
     left = RowSheet.of(_unfinished(store, chosen, rows), LEFT)
@@ -117,15 +119,14 @@ def _unfinished(store: Store, run_id: str, ended: RowSheet) -> Iterator[FlatRow]
     opened = load_file(store, layout.planned(run_id), lambda path: path.open("rb"))
     if opened is None:
         return
+    why = {"code": "not_finished", "message": "The run was over before this row: run the same command again."}
     with opened as lines:
-        for line in lines:
-            planned = typed(as_json(line), PlannedRow)
-            if planned is not None and not ended.has_row(planned.row):
-                why = {
-                    "code": "not_finished",
-                    "message": "The run was over before this row: run the same command again.",
-                }
-                yield {"row": planned.row, "row_id": planned.row_id, "output": planned.output, "status": "left", **why}
+        while some := list(islice(lines, _AT_A_TIME)):
+            planned = [row for line in some if (row := typed_in(line, PlannedRow)) is not None]
+            has_ended = ended.rows_among([row.row for row in planned])
+            for row in planned:
+                if row.row not in has_ended:
+                    yield {"row": row.row, "row_id": row.row_id, "output": row.output, "status": "left", **why}
 
 
 def collect_latest(store: Store) -> RunReport:
@@ -291,7 +292,7 @@ def row_of(record: Json, attempts: int) -> FlatRow:
         "judge_sha256": sync.get("judge_sha256"),
         "protocol": _protocol(record),
         "note": "; ".join(filter(None, [sync.get("note"), *(record.get("notes") or [])])) or None,
-        **{f"{name}_{figure}": (sync.get(name) or {}).get(figure) for name in _MEASURES for figure in _FIGURES},
+        **({column: (sync.get(name) or {}).get(figure) for column, name, figure in _SCORES} if sync else _NO_SCORES),
         "no_score": why.get("after"),
         "frames": frames,
         "video_s": video_s,
@@ -366,7 +367,7 @@ def _detector(record: Json) -> str:
 
 def _undubbed(counts: Json) -> float | None:
     """Return the share of the frames in which the person is seen that were left as they were."""
-    found = typed(counts, Counts)
+    found = typed(counts, Counts) if counts else None
     return found.undubbed_share if found else None
 
 

@@ -6,14 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from itertools import count, islice
-from typing import BinaryIO
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from lipwise_ray.reports.row_sheet import FlatRow
 from lipwise_ray.reports.rows import FIDELITY, columns
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _ROWS_A_BATCH, _BATCHES_A_GROUP = 256, 64
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = frozenset("=+-@\t\r")
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def as_csv(rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> bytes:
@@ -24,48 +28,84 @@ def as_csv(rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> bytes
         names: These keys; without them a report's.
     """
     data = io.BytesIO()
-    write_csv(data, rows, names)
+    _CsvTable(data, names or columns()).add(rows)
     return data.getvalue()
 
 
-def write_csv(file: BinaryIO, rows: Iterable[FlatRow], names: Sequence[str] | None = None) -> None:
-    """Write rows as `as_csv` returns them, one after the other."""
-    file.write(b"\xef\xbb\xbf")
-    text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
-    writer = csv.writer(text)
-    names = names or columns()
-    writer.writerow(names)
-    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
-    text.detach()
+def write_tables(rows: Iterable[FlatRow], csv_file: BinaryIO, lines_file: BinaryIO, parquet_file: BinaryIO) -> None:
+    """Write a report's rows as CSV, JSON lines and Parquet side by side: to read them takes as long as a table."""
+    waiting, csv_table = iter(rows), _CsvTable(csv_file, columns())
+    with ParquetTable(parquet_file) as parquet_table:
+        while some := list(islice(waiting, _ROWS_A_BATCH)):
+            csv_table.add(some)
+            lines_file.writelines(_as_json(row).encode("utf-8", "backslashreplace") + b"\n" for row in some)
+            parquet_table.add(some)
+
+
+class _CsvTable:
+    """Writes rows into a file as `as_csv` returns them, some at a time.
+
+    Args:
+        file: The file.
+        names: Keys of the rows.
+    """
+
+    def __init__(self, file: BinaryIO, names: Sequence[str]) -> None:
+        file.write(b"\xef\xbb\xbf")
+        self._file = file
+        self._names = names
+        self.add([dict(zip(names, names, strict=True))])
+
+    def add(self, rows: Iterable[FlatRow]) -> None:
+        text = io.TextIOWrapper(self._file, "utf-8", "backslashreplace", newline="")
+        csv.writer(text).writerows(map(_cell, map(row.get, self._names)) for row in rows)
+        text.detach()
 
 
 def _cell(value: object) -> object:
     """Return a cell; text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and value[:1] in _FORMULA:
         return f"'{value}"
     return value
 
 
-def write_json_lines(file: BinaryIO, rows: Iterable[FlatRow]) -> None:
-    """Write rows as JSON lines."""
-    file.writelines(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n" for row in rows)
+class ParquetTable:
+    """Writes rows into a Parquet file; columns keep their types also where all their values are missing.
 
+    Args:
+        file: The file.
+    """
 
-def write_parquet(file: BinaryIO, rows: Iterable[FlatRow]) -> None:
-    """Write rows as Parquet; columns keep their types also where all their values are missing."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    def __init__(self, file: BinaryIO) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in _column_types().items()])
-    waiting = iter(rows)
-    with pq.ParquetWriter(file, schema) as writer:
-        for _ in count():  # a group at a time: rows wait for its end as columns, which are small
-            batches: list[pa.RecordBatch] = []
-            while len(batches) < _BATCHES_A_GROUP and (some := list(islice(waiting, _ROWS_A_BATCH))):
-                batches.append(pa.RecordBatch.from_pylist(some, schema=schema))
-            if not batches:
-                break
-            writer.write_table(pa.Table.from_batches(batches, schema))
+        self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in _column_types().items()])
+        self._writer = pq.ParquetWriter(file, self._schema)
+        self._batches: list[pa.RecordBatch] = []
+
+    def add(self, rows: list[FlatRow]) -> None:
+        """Take rows in; they wait for the end of a group as columns, which are small."""
+        import pyarrow as pa
+
+        self._batches.append(pa.RecordBatch.from_pylist(rows, schema=self._schema))
+        if len(self._batches) >= _BATCHES_A_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches, self._schema))
+            self._batches.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what waits, and the file's end."""
+        self._write()
+        self._writer.close()
 
 
 def _column_types() -> dict[str, str]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
 
 from lipwise_ray.errors import OutputError, StorageError, os_reason
 from lipwise_ray.reports.page import Costs, page
-from lipwise_ray.reports.row_sheet import FlatRow
 from lipwise_ray.reports.rows import RunReport, collect, collect_latest, joined
-from lipwise_ray.reports.tables import write_csv, write_json_lines, write_parquet
+from lipwise_ray.reports.tables import write_tables
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import Store
 
@@ -80,18 +79,16 @@ def _write(store: Store, report: RunReport, place: str, folder: Path | None = No
         before, after = (store.read(layout.still(job_id, name)) for name in ("before", "after"))
         return (before, after) if before and after else None
 
-    def write_page(file: BinaryIO) -> None:
-        file.write(page(report, stills, costs).encode("utf-8", "backslashreplace"))
-
-    tables = (tables_of(report, write) for write in (write_csv, write_json_lines, write_parquet))
     with TemporaryDirectory() as temporary:
-        for name, write in zip(NAMES, (write_page, *tables), strict=True):
-            path = Path(temporary) / name
-            try:
-                with path.open("wb") as file:
-                    write(file)
-            except OSError as error:
-                raise StorageError("scratch", temporary, got=f"cannot be written: {os_reason(error)}") from error
+        paths = [Path(temporary) / name for name in NAMES]
+        try:
+            with ExitStack() as files:
+                page_file, *tables = [files.enter_context(path.open("wb")) for path in paths]
+                page_file.write(page(report, stills, costs).encode("utf-8", "backslashreplace"))
+                write_tables(chain(report.rows, report.left), *tables)
+        except OSError as error:
+            raise StorageError("scratch", temporary, got=f"cannot be written: {os_reason(error)}") from error
+        for name, path in zip(NAMES, paths, strict=True):
             if folder is None:
                 store.put_file(f"{place}/{name}", path)
                 continue
@@ -103,8 +100,3 @@ def _write(store: Store, report: RunReport, place: str, folder: Path | None = No
                     "not_writable", str(folder), got=f"cannot be written: {os_reason(error)}", do="Check the folder"
                 ) from error
     return str(folder / NAMES[0]) if folder else f"{store.address}/{place}/{NAMES[0]}"
-
-
-def tables_of(report: RunReport, write: Callable[[BinaryIO, Iterable[FlatRow]], None]) -> Callable[[BinaryIO], None]:
-    """Return a writer of all rows of a report, those that ended first, in a table's format."""
-    return lambda file: write(file, chain(report.rows, report.left))

@@ -7,24 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lipwise_ray.errors import EngineError, LipwiseError, StorageError
+from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities
 from lipwise_ray.pipeline.dubbing.row_digest import RowDigests
 from lipwise_ray.pipeline.dubbing.task_parts import RowPart
 from lipwise_ray.pipeline.flows.known_rows import KnownRows, RecheckedRow
 from lipwise_ray.pipeline.flows.task_kinds import KnownRow
-from lipwise_ray.pipeline.manifest.row_table import Row, Waiting
+from lipwise_ray.pipeline.manifest.row_table import Row, Variant, Waiting
 from lipwise_ray.runs.model_requirements import ModelRequirements
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.work import RunFacts, Work, Workers
 from lipwise_ray.scheduler.engine import failure_of
 from lipwise_ray.scheduler.row_job import Job, RowJob
 from lipwise_ray.scheduler.run import Run
+from lipwise_ray.settings.model import PathsSettings, Settings
 from lipwise_ray.state.done_rows import DoneRows
 
 FEWEST_ROWS = 100
 """Of a manifest whose done rows go in batches: what earlier runs left is not read for fewer."""
 
 _ROWS_A_BATCH = 200
+_MOST_VARIANTS = 256
 _MOST_BATCHES = 8
 """At a time, so that memory does not follow the workers."""
 
@@ -53,6 +56,12 @@ class RowSource:
     _digests: RowDigests = field(default_factory=RowDigests)
     _again: deque[Row] = field(default_factory=deque[Row])
     """Rows of which something has changed."""
+    _alike: dict[Variant, tuple[Settings, Checkpoints]] = field(
+        default_factory=dict[Variant, tuple[Settings, Checkpoints]]
+    )
+    """Settings and checkpoints of the latest variants."""
+    _paths: PathsSettings | None = None
+    """The run's; None before they are asked for."""
     _batches: int = 0
     _round: int = 0
     _started: int = 0
@@ -105,15 +114,24 @@ class RowSource:
             return None
         job, seen = part.job, done.result.seen
         addresses = job.inputs
-        may_read_the_same = job.settings.paths == self.source.for_run().paths
+        if self._paths is None:
+            self._paths = self.source.for_run().paths
+        may_read_the_same = job.settings.paths == self._paths
         if seen is None or len(addresses) != len(done.inputs) or not may_read_the_same:
             return None
         known = KnownRow(job.output_address, seen, tuple(zip(addresses, done.inputs, strict=True)))
         return part, RecheckedRow(row, known, done)
 
     def _part(self, row: Row) -> RowPart | None:
-        settings = self.source.for_row(row)
-        return self.work.part(row, settings, self.requirements, self.facts)
+        variant = row.variant
+        alike = self._alike.get(variant)
+        if alike is None:
+            settings = self.source.for_row(row)
+            alike = settings, self.work.checkpoints(self.requirements, settings, row)
+            if len(self._alike) >= _MOST_VARIANTS:
+                self._alike.clear()
+            self._alike[variant] = alike
+        return self.work.part(row, *alike, self.facts)
 
     def _job(self, row: Row) -> Iterator[RowJob]:
         """Yield a row ready to be worked on; one that cannot start is refused."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import shutil
 import sqlite3
@@ -43,7 +42,7 @@ from lipwise_ray.state.done_rows import DoneRows
 from lipwise_ray.state.job_result import EvaluationResult
 from lipwise_ray.state.ledger import Ledger
 from lipwise_ray.state.run_records import EvaluationEnd, PlannedRow, Request, RunEnd, RunRecord
-from lipwise_ray.state.shapes import record_of, typed
+from lipwise_ray.state.shapes import adapter_of, record_of, typed
 from lipwise_ray.state.shards import Shard, held, place_of
 from lipwise_ray.state.speeds import write_speeds
 from lipwise_ray.state.store import LocalStore, Store, as_json, open_store, to_json
@@ -117,7 +116,7 @@ def work_through(
         for request_key in place.names(layout.CONTROL):
             place.remove(request_key)  # it was meant for a driver before this one
         requirements = ModelRequirements(registry, gpu=False)
-        prepare = requirements.all_of(source, manifest.rows, of)  # before any worker starts: mistakes show at once
+        prepare = requirements.all_of(source, manifest.variants, of)  # before any worker starts: mistakes show at once
         config = WorkerConfig(
             state=store.address,
             scratch=str(scratch),
@@ -132,7 +131,7 @@ def work_through(
         try:
             if engine.device != "cpu":
                 requirements = ModelRequirements(registry, gpu=True)
-                prepare = requirements.all_of(source, manifest.rows, of)
+                prepare = requirements.all_of(source, manifest.variants, of)
             listener.run_started(run_id, engine.description)
             notes = requirements.notes
             for note in notes:
@@ -272,10 +271,10 @@ def _record_run(
 def _record_rows(store: Store, run_id: str, manifest: Manifest, out: str, scratch: Path) -> None:
     """Write down the rows that are to be done, so that whoever looks at a stopped run knows which are not."""
     with scratch_file(scratch, "planned.jsonl") as temporary:
-        with temporary.open("w", encoding="utf-8") as file:
-            for row in manifest.rows:
-                planned = PlannedRow(row.number, row.id, f"{out}/{row.output}" if row.output else None)
-                file.write(json.dumps(record_of(planned)) + "\n")
+        with temporary.open("wb") as file:
+            for line, row_id, output in manifest.outputs:
+                planned = PlannedRow(line, row_id, f"{out}/{output}" if output else None)
+                file.write(adapter_of(PlannedRow).dump_json(planned) + b"\n")
         store.put_file(layout.planned(run_id), temporary)
 
 

@@ -86,12 +86,8 @@ class Work(Protocol):
         """
         ...
 
-    def part(self, row: Row, settings: Settings, requirements: ModelRequirements, run: RunFacts) -> RowPart | None:
-        """Return the part that decides a row's outcome, by which a later run knows it again; None where none shall.
-
-        Raises:
-            LipwiseError: The row cannot be begun.
-        """
+    def part(self, row: Row, settings: Settings, checkpoints: Checkpoints, run: RunFacts) -> RowPart | None:
+        """Return the part that decides a row's outcome, by which a later run knows it again; None where none shall."""
         ...
 
 
@@ -178,9 +174,8 @@ class Dubbing:
                 attempts.append(Attempt(changed, None, RowFailure(code=error.code, message=str(error))))
         return AttemptsFlow(row.tenant, settings.gate, attempts)
 
-    def part(self, row: Row, settings: Settings, requirements: ModelRequirements, run: RunFacts) -> RowPart:
+    def part(self, row: Row, settings: Settings, checkpoints: Checkpoints, run: RunFacts) -> RowPart:
         """Return the part that decides the outcome of a row; its output is where its address leads by now."""
-        checkpoints = self.checkpoints(requirements, settings, row)
         return RowPart(_spec(row, settings, f"{self.out}/{row.output}"), checkpoints, run.device)
 
     def _tell(self, text: str) -> None:
@@ -229,9 +224,9 @@ class Evaluation:
             comparison=ReferencePart(row.reference, absent),
         )
 
-    def part(self, row: Row, settings: Settings, requirements: ModelRequirements, run: RunFacts) -> None:
+    def part(self, row: Row, settings: Settings, checkpoints: Checkpoints, run: RunFacts) -> None:
         """Return None: each run evaluates anew."""
-        del row, settings, requirements, run
+        del row, settings, checkpoints, run
 
 
 def _spec(row: Row, settings: Settings, output: str) -> JobSpec:

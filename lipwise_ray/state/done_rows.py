@@ -6,23 +6,28 @@ unchanged, whose outcome stands here alone. One line is one row.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import sqlite3
+import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, ClassVar, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from lipwise_ray.state import layout
 from lipwise_ray.state.job_result import DubResult
+from lipwise_ray.state.packed_lines import PackedLines
 from lipwise_ray.state.row_outcome import RowOutcome, Tally
 from lipwise_ray.state.shapes import STRICT, Count, Id, Maybe, NonNegative, adapter_of
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.redact import redact, scrub
 
 _BEFORE_DIGEST, _BEFORE_CRC = b'{"digest":"', b',"crc":'
+_ROW = re.compile(rb'\],"row":(\d{1,16}),"row_id":')
+"""The row's number behind its inputs: within a text quotes would have a backslash before them."""
 _MOST_RUNS = 64
 _LINES_A_ROW = 4
 Stamp = Annotated[str, Field(max_length=200)]
@@ -36,7 +41,7 @@ class DoneRow:
         digest: Hash of all that the row's tasks were told: the row, its settings and checkpoints.
         inputs: Stamps of its inputs, in their order.
         row, row_id, seconds, ended, tally, extra: As in its outcome.
-        result: Its result.
+        result: Its result, as a later run tells of it: reused.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -96,7 +101,7 @@ def note_done(store: Store, run_id: str, digest: str, inputs: Sequence[str], out
         ended=outcome.ended,
         tally=outcome.tally,
         extra=outcome.extra,
-        result=outcome.result,
+        result=replace(outcome.result, reused=True),
     )
     record = scrub(_SHAPE.dump_python(row, mode="json"))
     text = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
@@ -123,17 +128,15 @@ def _without_secrets(row: DoneRow) -> DoneRow:
 
 def reused_outcomes(store: Store, run_id: str) -> Iterator[RowOutcome]:
     """Yield the outcomes of the rows that a run found unchanged, in the manifest's order."""
-    base = sqlite3.connect("", isolation_level=None)
-    base.execute("CREATE TABLE rows (line INTEGER PRIMARY KEY, text BLOB)")
-    base.execute("BEGIN")
-    for text in store.log(layout.reused(run_id)):
-        row = _read(text)
-        if row is not None:
-            base.execute("INSERT OR REPLACE INTO rows VALUES (?, ?)", (row.row, text))
-    for (text,) in base.execute("SELECT text FROM rows ORDER BY line"):
-        if (row := _read(text)) is not None:
+    lines = PackedLines(latest_counts=True)
+    for line in store.log(layout.reused(run_id)):
+        number = _ROW.search(line)
+        if number and _unsealed(line) is not None:
+            lines.add(int(number[1]), line)
+    for line in lines.in_order():
+        if (row := _read(line)) is not None:
             yield row.outcome
-    base.close()
+    lines.close()
 
 
 def count_reused(store: Store, run_id: str) -> int:
@@ -142,7 +145,7 @@ def count_reused(store: Store, run_id: str) -> int:
 
 
 class DoneRows:
-    """Rows that earlier runs of a state had done, by their digests, in a database of the disk.
+    """Rows that earlier runs of a state had done, by their digests, in a file of the disk.
 
     The latest runs are read, and of them at most some lines for each row of the manifest: what is older goes the long
     way, and so may what two runs of the same second left, which have no order.
@@ -150,27 +153,29 @@ class DoneRows:
     Args:
         store: The state.
         rows: Rows of the manifest, in all shards.
+
+    Raises:
+        StorageError: The state cannot be read.
+        sqlite3.Error: The disk is full.
     """
 
     def __init__(self, store: Store, rows: int) -> None:
-        self._base = sqlite3.connect("", isolation_level=None)
-        self._base.execute("CREATE TABLE rows (digest BLOB PRIMARY KEY, text BLOB) WITHOUT ROWID")
-        self._base.execute("BEGIN")
-        self._take(_lines(store), rows * _LINES_A_ROW)
-
-    def _take(self, lines: Iterable[bytes], most: int) -> None:
-        for number, text in enumerate(lines):
-            if number >= most:
-                return
-            if text.startswith(_BEFORE_DIGEST):
-                digest = text[len(_BEFORE_DIGEST) : text.find(b'"', len(_BEFORE_DIGEST))]
-                self._base.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", (digest, text))
+        self._packed = PackedLines(latest_counts=False)
+        for line in islice(_lines(store), rows * _LINES_A_ROW):
+            if line.startswith(_BEFORE_DIGEST):
+                digest = line[len(_BEFORE_DIGEST) : line.find(b'"', len(_BEFORE_DIGEST))]
+                self._packed.add(_number_of(digest), line)
 
     def get(self, digest: str) -> DoneRow | None:
         """Return the latest row of a digest; None where there is none, or its line is damaged."""
-        found = self._base.execute("SELECT text FROM rows WHERE digest = ?", (digest.encode(),)).fetchone()
-        row = _read(found[0]) if found else None
+        line = self._packed.get(_number_of(digest.encode()))
+        row = _read(line) if line else None
         return row if row is not None and row.digest == digest else None
+
+
+def _number_of(digest: bytes) -> int:
+    """Return a number of 64 bits for a digest; of two digests with the same one row goes the long way."""
+    return int.from_bytes(hashlib.blake2b(digest, digest_size=8).digest(), signed=True)
 
 
 def _lines(store: Store) -> Iterator[bytes]:
@@ -185,11 +190,17 @@ def _sealed(text: bytes) -> bytes:
     return b"%s%s%d}" % (text[:-1], _BEFORE_CRC, zlib.crc32(text))
 
 
-def _read(line: bytes) -> DoneRow | None:
-    """Return the row of a line; None where the line is damaged."""
+def _unsealed(line: bytes) -> bytes | None:
+    """Return a line without its checksum; None where it is damaged."""
     text, _, crc = line.rpartition(_BEFORE_CRC)
     text += b"}"
-    if crc != b"%d}" % zlib.crc32(text):
+    return text if crc == b"%d}" % zlib.crc32(text) else None
+
+
+def _read(line: bytes) -> DoneRow | None:
+    """Return the row of a line; None where the line is damaged."""
+    text = _unsealed(line)
+    if text is None:
         return None
     try:
         return _SHAPE.validate_json(text)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 from pydantic import ConfigDict
 
 from lipwise_ray.state.job_result import DubResult, EvaluationResult, RowFailure
-from lipwise_ray.state.shapes import STRICT, Count, Maybe, NonNegative, record_of, typed
+from lipwise_ray.state.shapes import STRICT, Count, Maybe, NonNegative, adapter_of, record_of, typed
 from lipwise_ray.values import Json
 
 RowResult: TypeAlias = EvaluationResult | DubResult | RowFailure
@@ -72,8 +72,7 @@ class RowOutcome(_Envelope):
     @property
     def record(self) -> Json:
         """JSON values, which `outcome_in` reads."""
-        flat = record_of(self)
-        return {**flat.pop("result"), **flat}
+        return {**record_of(self.result), **adapter_of(_Envelope).dump_python(self, mode="json")}
 
 
 def outcome_in(record: Json | None) -> RowOutcome | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import field
-from functools import cache
+from functools import cache, partial
+from operator import is_
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -26,7 +27,7 @@ NonNegative = Annotated[float, Field(ge=0, le=1e15)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
 Label = Annotated[str, Field(max_length=64)]
-Maybe = Annotated[Shape | None, Field(exclude_if=lambda value: value is None)]
+Maybe = Annotated[Shape | None, Field(exclude_if=partial(is_, None))]
 """A field that records leave out where it is None; other fields are written as null."""
 
 
@@ -136,6 +137,14 @@ def typed(record: Json | None, shape: type[Shape]) -> Shape | None:
     try:
         return adapter_of(shape).validate_json(json.dumps(record))
     except (ValidationError, RecursionError):
+        return None
+
+
+def typed_in(line: bytes, shape: type[Shape]) -> Shape | None:
+    """Return a line of a log of this shape alone as its value; None where it is of another, or half written."""
+    try:
+        return adapter_of(shape).validate_json(line)
+    except ValidationError:
         return None
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from dataclasses import asdict, fields
+from operator import attrgetter
 
 from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.pipeline.dubbing.job import JobSpec
@@ -14,7 +15,8 @@ from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import ID_CHARACTERS, PIPELINE_VERSION
 
 _MOST_KNOWN = 256
-_OF_THE_ROW = [one.name for one in fields(JobSpec) if one.name != "settings"]
+_OF_THE_ROW = attrgetter(*(one.name for one in fields(JobSpec) if one.name != "settings"))
+_as_text = json.JSONEncoder(default=asdict).encode
 
 _KEEPS: dict[bool | str, bool | str] = {"auto": False, True: True, False: "never"}
 """Words for `engine.keep_segments`, whose default was false before there was ``auto``."""
@@ -33,8 +35,7 @@ class RowDigests:
     def of(self, row: RowPart) -> str:
         """Return a row's digest."""
         digest = hashlib.sha256(self._of_shared(row.job.settings, row.weights))
-        own = [row.device, *(getattr(row.job, name) for name in _OF_THE_ROW)]
-        digest.update(json.dumps(own, default=asdict).encode())
+        digest.update(_as_text([row.device, *_OF_THE_ROW(row.job)]).encode())
         return digest.hexdigest()[:ID_CHARACTERS]
 
     def _of_shared(self, settings: Settings, checkpoints: Checkpoints) -> bytes:

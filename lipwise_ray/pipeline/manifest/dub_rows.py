@@ -17,7 +17,7 @@ from lipwise_ray.pipeline.manifest.cast import diarisation_of, read_cast
 from lipwise_ray.pipeline.manifest.formats import READERS, Columns, RawRow
 from lipwise_ray.pipeline.manifest.languages import RowsByLanguage, TracksOf
 from lipwise_ray.pipeline.manifest.row_table import BadRow, Row, RowTable, Waiting, line_of
-from lipwise_ray.pipeline.manifest.row_validation import Cells, is_text, tags_of
+from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, is_text, tags_of
 from lipwise_ray.pipeline.manifest.script import read_script, read_text, read_voice
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Speaker
 from lipwise_ray.state.shards import Shard
@@ -86,6 +86,16 @@ class Manifest:
     def rows(self) -> Iterator[Row]:
         """The rows that can be done, in the file's order."""
         return self._table.good()
+
+    @property
+    def variants(self) -> Iterator[Row]:
+        """Rows among them that differ in what decides settings and checkpoints (`Row.variant`), in the file's order."""
+        return self._table.variants()
+
+    @property
+    def outputs(self) -> Iterator[tuple[int, str, str]]:
+        """Line, id and output of the rows that can be done, in the file's order."""
+        return self._table.outputs()
 
     @property
     def bad_rows(self) -> Iterator[BadRow]:
@@ -236,6 +246,7 @@ class _DubRows:
     def __init__(self, cells: Cells, out_root: str, presets: set[str]) -> None:
         self._cells = cells
         self._out_root = out_root
+        self._is_out_local = is_local(out_root)
         self._presets = presets
         self._folder = lru_cache(_MOST_KNOWN_FOLDERS)(whole_path)
 
@@ -244,13 +255,14 @@ class _DubRows:
         cells = self._cells
         found = cells.begin(line, record, further)
         output = self._output(found.text["output"]) if found else ""
-        row = replace(self._row(found.values, found.text, output), extra=found.extra) if found else None
+        row = self._row(found, output) if found else None
         if row and (further or beside):
             sounds = tuple(FurtherSound(tag, cells.file("audio", file.strip())) for tag, file in beside.items())
             row = replace(row, further=further, beside=sounds)
         cells.table.add(cells.number, cells.id, output, f"{self._out_root}/{output}", row, cells.video)
 
-    def _row(self, values: RawRow, text: dict[str, str], output: str) -> Row:
+    def _row(self, found: RowCells, output: str) -> Row:
+        values, text = found.values, found.text
         turns = str(values["speakers"]).strip() if isinstance(values["speakers"], str) else ""
         for name in DUBBED.required:
             instead = name == "audio" and (text.get("text") or (values["speakers"] and not turns))
@@ -294,6 +306,7 @@ class _DubRows:
             script=script,
             background=read_background(self._cells, text, overrides),
             overrides=overrides,
+            extra=found.extra,
         )
 
     def finish(self) -> RowTable:
@@ -315,13 +328,13 @@ class _DubRows:
         if "\0" in text:
             self._cells.wrong("output", "a NUL byte in the path")
             return ""
-        if any(len(part.encode()) > _MOST_NAME_BYTES for part in text.split("/")):
+        if len(text.encode()) > _MOST_NAME_BYTES < max(len(part.encode()) for part in text.split("/")):
             self._cells.wrong("output", f"a name of more than {_MOST_NAME_BYTES} bytes")
             return ""
-        root = self._out_root if is_local(self._out_root) else _SOME_ROOT
+        root = self._out_root if self._is_out_local else _SOME_ROOT
         place = os.path.join(root, text)  # noqa: PTH118  # a row's cost, as below
         try:
-            target = self._whole(place) if is_local(self._out_root) else os.path.normpath(place)
+            target = self._whole(place) if self._is_out_local else os.path.normpath(place)
         except InputError as error:
             self._cells.wrong("output", error.happened, error.do)
             return ""

@@ -16,7 +16,7 @@ from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
 from lipwise_ray.pipeline.manifest.dub_rows import Manifest, RowParser, check_twins, read_rows
 from lipwise_ray.pipeline.manifest.formats import Columns, RawRow
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row, RowTable
-from lipwise_ray.pipeline.manifest.row_validation import Cells, tags_of
+from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, tags_of
 from lipwise_ray.storage.address import Policy, file_name
 
 EVALUATED = Columns(
@@ -102,11 +102,11 @@ class _EvaluationRowParser:
     def add(self, line: int, record: RawRow) -> None:
         """Check one row."""
         found = self._cells.begin(line, record)
-        row = replace(self._row(found.values, found.text), extra=found.extra) if found else None
+        row = self._row(found) if found else None
         self._cells.table.add(line, self._cells.id, "", "", row)
 
-    def _row(self, values: RawRow, text: dict[str, str]) -> Row:
-        cells = self._cells
+    def _row(self, found: RowCells) -> Row:
+        cells, text = self._cells, found.text
         for name in EVALUATED.required:
             if not text[name]:
                 cells.wrong(name, "empty, but every row needs it")
@@ -125,10 +125,11 @@ class _EvaluationRowParser:
             output="",
             language=text["language"] or None,
             priority=cells.whole("priority", text["priority"]),
-            tags=tags_of(values["tags"]),
+            tags=tags_of(found.values["tags"]),
             tracks=cells.file("tracks", text["tracks"]) or None,
             overrides=overrides,
             reference=cells.file("reference", text["reference"]) or None,
+            extra=found.extra,
         )
 
     def finish(self) -> RowTable:

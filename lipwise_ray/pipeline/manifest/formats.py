@@ -122,7 +122,7 @@ def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int,
             raise ManifestError("manifest_empty", str(path), got="empty, without a header line")
         _check_columns(path, header, columns)
         for cells in rows:
-            if any(cell.strip() for cell in cells):
+            if "".join(cells).strip():
                 yield rows.line_num, _record(header, cells)
     except csv.Error as error:
         raise ManifestError(
@@ -133,7 +133,7 @@ def _csv_rows(path: Path, file: TextIO, columns: Columns) -> Iterator[tuple[int,
 def _record(header: list[str], cells: list[str]) -> RawRow:
     while len(cells) > len(header) and not cells[-1].strip():
         cells.pop()
-    record: RawRow = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+    record: RawRow = dict(zip(header, map(str.strip, cells), strict=False))
     if len(cells) != len(header):
         record[BROKEN] = f"{len(cells)} cells where the header has {len(header)}"
     return record

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from pydantic_core import from_json, to_json
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import parse_selection_rule
 from lipwise_ray.pipeline.manifest.background import background_file
-from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Speaker, portraits
+from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Speaker, has_text, portraits
 from lipwise_ray.storage.stream_choice import file_of
 
 AUTO = "auto"
@@ -20,10 +23,18 @@ AUTO = "auto"
 
 _FURTHER = 1_000_000_000
 """More than any manifest has lines, since they have bytes."""
+Variant: TypeAlias = tuple[object, ...]
+"""Parts of a row that decide its settings and checkpoints."""
+
+_ROWS_A_WRITE = 512
+_MOST_KNOWN = 4096
+_ROWS_AHEAD = 256
+"""Of all tenants together, read in few queries."""
 
 _TABLES = """
 CREATE TABLE rows (
-  line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, tenant TEXT, video TEXT, row TEXT
+  line INTEGER PRIMARY KEY, id TEXT, output TEXT, place TEXT, priority INT, tenant TEXT, video TEXT, variant INT,
+  row BLOB
 );
 CREATE TABLE inputs (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE problems (line INT, number INTEGER PRIMARY KEY, words TEXT);
@@ -123,8 +134,20 @@ class Row:
         """Tenant for whom the row is scheduled: its first tag."""
         return self.tags[0] if self.tags else ""
 
+    @property
+    def variant(self) -> Variant:
+        """All of the row that decides its settings and its checkpoints, which many rows have alike."""
+        said = tuple((one.faces, bool(one.text), one.voice) for one in self.speakers)
+        speaks, voice = has_text(self.script, self.speakers), self.script and self.script.voice
+        language = self.language if speaks or self.language == AUTO else None
+        has = self.tracks is not None, self.diarisation is not None, self.reference is not None
+        background = self.background and background_file(self.background) is None, self.background is not None
+        return self.preset, to_json(self.overrides), language, said, speaks, voice, *background, *has
 
-_NAMES = tuple(one.name for one in fields(Row))
+
+_NAMES = [one.name for one in fields(Row)]
+_TAGS, _SPEAKERS, _BESIDE, _SCRIPT = map(_NAMES.index, ("tags", "speakers", "beside", "script"))
+_VALUES = attrgetter(*_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +166,14 @@ class RowTable:
         self._base = sqlite3.connect("", isolation_level=None)
         self._base.executescript(_TABLES)
         self._base.execute("BEGIN")
+        self._rows: list[tuple[object, ...]] = []
+        """Those that are not written yet."""
+        self._inputs: set[str] = set()
+        """The latest addresses, and those of them that are not written yet."""
+        self._new_inputs: list[tuple[str]] = []
+        self._variants: dict[Variant, int] = {}
+        """Numbers of the latest variants; one may have several."""
+        self._variants_total = 0
 
     def add(self, line: int, row_id: str, output: str, place: str, row: Row | None, video: str = "") -> None:
         """Take a row in.
@@ -156,13 +187,33 @@ class RowTable:
             video: Its video as the manifest spells it.
         """
         priority, tenant = (row.priority, row.tenant) if row else (0, "")
-        text = json.dumps(_values_of(row)) if row else None
-        self._base.execute(
-            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (line, row_id, output, place, priority, tenant, video, text),
-        )
+        text = to_json(_VALUES(row)) if row else None
+        variant = self._number_of(row.variant) if row else None
+        self._rows.append((line, row_id, output, place, priority, tenant, video, variant, text))
         for address in row.inputs if row else ():
-            self._base.execute("INSERT OR IGNORE INTO inputs VALUES (?)", (file_of(address),))
+            file = file_of(address)
+            if file not in self._inputs:
+                self._inputs.add(file)
+                self._new_inputs.append((file,))
+        if len(self._rows) >= _ROWS_A_WRITE:
+            self._write()
+
+    def _number_of(self, variant: Variant) -> int:
+        number = self._variants.get(variant)
+        if number is None:
+            if len(self._variants) >= _MOST_KNOWN:
+                self._variants.clear()
+            number = self._variants[variant] = self._variants_total
+            self._variants_total += 1
+        return number
+
+    def _write(self) -> None:
+        self._base.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", self._rows)
+        self._base.executemany("INSERT OR IGNORE INTO inputs VALUES (?)", self._new_inputs)
+        self._rows.clear()
+        self._new_inputs.clear()
+        if len(self._inputs) > _MOST_KNOWN:
+            self._inputs.clear()
 
     def add_problem(self, line: int, error: ManifestError) -> None:
         """Note what is wrong with a row."""
@@ -170,6 +221,7 @@ class RowTable:
 
     def close_entry(self) -> None:
         """Make the table ready to be asked: no row comes any more."""
+        self._write()
         self._base.executescript(_INDEXES)
 
     def keep(self, is_kept: Callable[[str], bool]) -> None:
@@ -213,6 +265,16 @@ class RowTable:
         for (text,) in self._base.execute(f"SELECT row FROM rows WHERE {_GOOD} ORDER BY line"):
             yield _row_of(text)
 
+    def variants(self) -> Iterator[Row]:
+        """Yield the first row of each variant without a problem, in the file's order; some come again."""
+        firsts = f"SELECT min(line) FROM rows WHERE {_GOOD} GROUP BY variant"
+        for (text,) in self._base.execute(f"SELECT row FROM rows WHERE line IN ({firsts}) ORDER BY line"):
+            yield _row_of(text)
+
+    def outputs(self) -> Iterator[tuple[int, str, str]]:
+        """Yield line, id and output of the rows without a problem, in the file's order."""
+        yield from self._base.execute(f"SELECT line, id, output FROM rows WHERE {_GOOD} ORDER BY line")
+
     def bad(self) -> Iterator[BadRow]:
         """Yield the rows with a problem, in the file's order."""
         for line, row_id in self._base.execute(f"SELECT line, id FROM rows WHERE {_BAD} ORDER BY line"):
@@ -240,29 +302,22 @@ class RowTable:
             return None
         return found[0][0], {tenant: (count, line - 1) for _, tenant, count, line in found}
 
-    def after(self, priority: int, tenant: str, line: int) -> Row:
-        """Return the first good row of a tenant after a line."""
-        (text,) = self._base.execute(
-            f"SELECT row FROM rows WHERE priority = ? AND tenant = ? AND line > ? AND {_GOOD} ORDER BY line LIMIT 1",
-            (priority, tenant, line),
-        ).fetchone()
-        return _row_of(text)
+    def after(self, priority: int, tenant: str, line: int, most: int) -> list[Row]:
+        """Return the first good rows of a tenant after a line."""
+        found = self._base.execute(
+            f"SELECT row FROM rows WHERE priority = ? AND tenant = ? AND line > ? AND {_GOOD} ORDER BY line LIMIT ?",
+            (priority, tenant, line, most),
+        )
+        return [_row_of(text) for (text,) in found]
 
 
-def _values_of(row: Row) -> dict[str, Any]:
-    """Return a row's values by name; `asdict` would copy them all, level by level."""
-    values = {name: getattr(row, name) for name in _NAMES} | {"script": asdict(row.script) if row.script else None}
-    nested = {"speakers": row.speakers, "beside": row.beside}
-    return values | {name: [*map(asdict, of)] for name, of in nested.items()}
-
-
-def _row_of(text: str) -> Row:
-    values: dict[str, Any] = json.loads(text)
-    values["tags"] = tuple(values["tags"])
-    values["speakers"] = tuple(Speaker(**one) for one in values["speakers"])
-    values["beside"] = tuple(FurtherSound(**one) for one in values["beside"])
-    values["script"] = Script(**values["script"]) if values["script"] else None
-    return Row(**values)
+def _row_of(text: bytes) -> Row:
+    values: list[Any] = from_json(text)
+    values[_TAGS] = tuple(values[_TAGS])
+    values[_SPEAKERS] = tuple(Speaker(**one) for one in values[_SPEAKERS])
+    values[_BESIDE] = tuple(FurtherSound(**one) for one in values[_BESIDE])
+    values[_SCRIPT] = Script(**values[_SCRIPT]) if values[_SCRIPT] else None
+    return Row(*values)
 
 
 class Waiting:
@@ -277,6 +332,9 @@ class Waiting:
         self._priority: int | None = None
         self._tenants: dict[str, tuple[int, int]] = {}
         """Rows left and the line of the last one taken, by tenant; the one that is served next comes first."""
+        self._most_ahead = 1
+        self._ahead: dict[str, deque[Row]] = {}
+        """Rows that are read, by tenant."""
 
     def take(self, at_work: Counter[str]) -> Row | None:
         """Return the next row, None when there is none.
@@ -289,11 +347,16 @@ class Waiting:
             if lower is None:
                 return None
             self._priority, self._tenants = lower
+            self._ahead = {tenant: deque() for tenant in self._tenants}
+            self._most_ahead = max(1, _ROWS_AHEAD // len(self._tenants))
         assert self._priority is not None  # set with the tenants
         idle = next((tenant for tenant in self._tenants if not at_work[tenant]), None)
         tenant = min(self._tenants, key=lambda name: at_work[name]) if idle is None else idle
         left, line = self._tenants.pop(tenant)
-        row = self._table.after(self._priority, tenant, line)
+        ahead = self._ahead[tenant]
+        if not ahead:
+            ahead.extend(self._table.after(self._priority, tenant, line, self._most_ahead))
+        row = ahead.popleft()
         if left > 1:
             self._tenants[tenant] = (left - 1, row.number)
         return row

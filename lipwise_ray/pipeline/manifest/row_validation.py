@@ -23,6 +23,7 @@ from lipwise_ray.storage.stream_choice import MediaKind, split_choice
 ROW_ID = re.compile(r"^[\w][\w.@+-]*\Z")
 MOST_ID_BYTES = 240  # names of files hold it and a little more
 _CLOCK = re.compile(r"^(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)$")
+_BETWEEN_TAGS = re.compile(r"[|,;]")
 _LARGEST, _MOST_DIGITS = 1_000_000, 40
 _MOST_SECONDS = 1e8
 _MOST_KNOWN_FILES = 4096
@@ -76,9 +77,15 @@ class Cells:
         self.within = ""
         """Part of the row that is looked at, for messages."""
         self._columns = columns
+        self._known = frozenset(columns.all)
+        self._nothing: RawRow = {**dict.fromkeys(columns.all)}
+        self._no_text = dict.fromkeys(columns.all, "")
         self._base = base
+        self._is_base_local = is_local(base)
         self._policy = policy
         self._hint = hint
+        self._files: dict[tuple[str, str], str] = {}
+        """Addresses by column and text, of the latest files that can be used."""
         self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
         self._series = lru_cache(_MOST_KNOWN_FOLDERS)(series_files)
         self._names = lru_cache(_MOST_KNOWN_FOLDERS)(names_in)
@@ -94,23 +101,31 @@ class Cells:
         """
         broken = record.pop(BROKEN, None)
         self.line, self.number = line, row_number(line, further)
-        self.id, self.video = (_plain(record.get(name)) for name in ("id", "video"))
+        self.id, self.video = _plain(record.get("id")), _plain(record.get("video"))
         if broken is not None:
             self.wrong(None, str(broken))
             return None
         if not self._check_values(record):
             return None
-        values = {name: record.get(name) for name in self._columns.all}
-        text = {n: "" if v is None else str(v).strip() for n, v in values.items() if not isinstance(v, list | tuple)}
+        text = self._no_text.copy()
+        for name, value in record.items():
+            if isinstance(value, str):
+                text[name] = value.strip()
+            elif isinstance(value, list | tuple):
+                text.pop(name, None)
+            elif value is not None:
+                text[name] = str(value).strip()
         name = text.get("id", "")
         if name and (not ROW_ID.match(name) or len(name.encode()) > MOST_ID_BYTES):
             do = f"Take letters, digits and ._@+-, at most {MOST_ID_BYTES} bytes"
             self.wrong("id", f"{name[:140]!r} is no id", do)
-        return RowCells(values, text, self._extra(record))
+        return RowCells(self._nothing | record, text, self._extra(record))
 
     def _extra(self, record: RawRow) -> dict[str, str]:
         """Return the cells of columns that are not known; they may be kept, but not be large."""
-        told = {name: value for name, value in record.items() if name not in self._columns.all and value is not None}
+        if record.keys() <= self._known:
+            return {}
+        told = {name: value for name, value in record.items() if name not in self._known and value is not None}
         found = {
             str(name): json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else str(value).strip()
             for name, value in told.items()
@@ -123,15 +138,17 @@ class Cells:
         """Tell whether every cell is of a known column and holds one value, or note what is wrong."""
         wrong = 0
         for name, value in record.items():
+            if isinstance(value, str) and value.isascii() and name in self._known:
+                continue  # as nearly all are
             wrong += 1
-            if name not in self._columns.all and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
+            if name not in self._known and self._columns.keeps_extra and is_text(str(name)) and is_text(value):
                 wrong -= 1
-            elif name not in self._columns.all:
+            elif name not in self._known:
                 near = difflib.get_close_matches(str(name), self._columns.all, n=1)
                 hint = f' - did you mean "{near[0]}"?' if near else ""
                 do = "" if near else f"Known: {', '.join(self._columns.all)}"
                 self.wrong(ascii(name)[1:-1][:80], f"unknown column{hint}", do)
-            elif name in _NESTED:
+            elif name in _NESTED and not isinstance(value, str):
                 wrong -= 1  # who asks for it looks at it
             elif isinstance(value, dict) or (isinstance(value, list | tuple) and name not in _LISTS):
                 self.wrong(str(name), f"a {type(value).__name__} where one text or number belongs")
@@ -151,7 +168,7 @@ class Cells:
         """
         where = f"line {self.line}" + (f" (id={self.id})" if self.id else "")
         where += (f', column "{column}"' if column else "") + self.within
-        known = column in self._columns.all
+        known = column in self._known
         self.table.add_problem(
             self.number, ManifestError(f"row_{column}" if known else "row", where, got=happened, do=do)
         )
@@ -169,17 +186,25 @@ class Cells:
         """
         if not text:
             return ""
+        known = self._files.get((column, text))
+        if known is not None:
+            return known
         file, choice = split_choice(text) if column in _CHOSEN else (text, None)
         if choice and choice.kind != _CHOSEN[column]:
             do = f"Write #{_CHOSEN[column][0]}: and its number, from 0"
             self.wrong(column, f"{text!r} chooses {choice.kind} where {_CHOSEN[column]} is needed", do)
+            return text
         try:
             address = self._local(column, file) if is_local(file) else self._elsewhere(column, file)
             self._policy.check(address)
         except LipwiseError as error:
             self.wrong(column, f"{error.where}: {error.happened}", error.do)
             return text
-        return f"{address}#{choice.name}" if choice else address
+        address = f"{address}#{choice.name}" if choice else address
+        if len(self._files) >= _MOST_KNOWN_FILES:
+            self._files.clear()
+        self._files[column, text] = address
+        return address
 
     def _elsewhere(self, column: str, address: str) -> str:
         if is_store(address) and column in _MOVING and names_series(address):
@@ -190,11 +215,11 @@ class Cells:
         return address
 
     def _local(self, column: str, text: str) -> str:
-        if not is_local(self._base) and not Path(text).is_absolute():  # beside a manifest in a bucket
+        if not self._is_base_local and not Path(text).is_absolute():  # beside a manifest in a bucket
             bucket, key = bucket_and_key(f"{self._base}/{text}")
             end = "/" if text.endswith("/") else ""
             return self._elsewhere(column, f"{bucket}/{os.path.normpath(key)}{end}")
-        place = os.path.join(self._base if is_local(self._base) else "/", text)  # noqa: PTH118  # a row's cost
+        place = os.path.join(self._base if self._is_base_local else "/", text)  # noqa: PTH118  # a row's cost
         path = self._whole(place)
         if not self._is_there(column, path) and not path.name.isascii():
             path = self._whole(same_name(path, self._names) or path)
@@ -308,7 +333,7 @@ def tags_of(value: object) -> tuple[str, ...]:
     """Return the tags of a list, or of a text that separates them."""
     if isinstance(value, list | tuple):
         return tuple(str(v) for v in cast("list[object]", value))
-    return tuple(part.strip() for part in re.split(r"[|,;]", str(value or "")) if part.strip())
+    return tuple(tag for part in _BETWEEN_TAGS.split(str(value or "")) if (tag := part.strip()))
 
 
 def _is_file(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import not_
 from typing import Annotated, ClassVar
 
@@ -15,6 +16,8 @@ from lipwise_ray.state.shapes import STRICT, Maybe
 
 NOBODY = "none"
 """The face, in a cast, of somebody who is not seen."""
+
+_MOST_KNOWN = 1024
 
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
@@ -82,10 +85,14 @@ class FurtherSound:
     audio: str
 
 
-def rules_of(speakers: Sequence[Speaker], settings: Settings) -> list[SelectionRule]:
+def rules_of(speakers: Sequence[Speaker], settings: Settings) -> tuple[SelectionRule, ...]:
     """Return the rules that choose a row's faces, each once: its speakers', or without any that of its settings."""
-    texts = [speaker.faces for speaker in speakers if speaker.faces] or [settings.faces.select]
-    return list(dict.fromkeys(parse_selection_rule(text) for text in texts))
+    return _rules(tuple(speaker.faces for speaker in speakers if speaker.faces) or (settings.faces.select,))
+
+
+@lru_cache(_MOST_KNOWN)
+def _rules(texts: tuple[str, ...]) -> tuple[SelectionRule, ...]:
+    return tuple(dict.fromkeys(parse_selection_rule(text) for text in texts))
 
 
 def detects(rules: Iterable[SelectionRule], tracks: str | None) -> bool:

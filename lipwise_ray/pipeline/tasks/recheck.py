@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -15,6 +16,7 @@ from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.scheduler.task import Hints
 
 _HANDS = 16
+_FEW, _QUICK_S = 8, 0.0005
 
 
 @handles(RECHECK)
@@ -39,7 +41,11 @@ def recheck(context: TaskContext, payload: RecheckPayload, hints: Hints) -> Rech
     def changed(numbers: Sequence[int]) -> list[int]:
         return [number for number in numbers if not is_unchanged(payload.rows[number])]
 
-    numbers = range(len(payload.rows))
+    few, numbers = range(min(_FEW, len(payload.rows))), range(min(_FEW, len(payload.rows)), len(payload.rows))
+    begun_s = time.monotonic()
+    found = changed(few)
+    if time.monotonic() - begun_s < _QUICK_S * len(few):  # files of this machine: threads would take more than looks do
+        return RecheckResult(changed=(*found, *changed(numbers)))
     with ThreadPoolExecutor(_HANDS) as hands:  # a look at what lies in a bucket is mostly waiting
         parts = hands.map(changed, [numbers[hand::_HANDS] for hand in range(_HANDS)])
-        return RecheckResult(changed=tuple(sorted(number for part in parts for number in part)))
+        return RecheckResult(changed=(*found, *sorted(number for part in parts for number in part)))

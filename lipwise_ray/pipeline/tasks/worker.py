@@ -21,7 +21,7 @@ from lipwise_ray.nets.runtimes import TORCH
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, capabilities_of
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import RowPayload
-from lipwise_ray.pipeline.flows.task_kinds import KINDS
+from lipwise_ray.pipeline.flows.task_kinds import KINDS, RECHECK
 from lipwise_ray.pipeline.inputs.resolver import cache_of, media_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import all_handlers
@@ -110,7 +110,8 @@ class Worker:
                 self._models.trim()
             raise
         finally:
-            gc.collect()  # decoders and frames hang in cycles whose size Python cannot see: memory would grow
+            if kind is not RECHECK:  # which opens nothing
+                gc.collect()  # decoders and frames hang in cycles whose size Python cannot see: memory would grow
             if kind.name not in self._known_kinds:
                 # What libraries keep for good need not be looked through after every task: that takes 0.1 s.
                 self._known_kinds.add(kind.name)

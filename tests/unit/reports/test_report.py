@@ -17,8 +17,9 @@ import pytest
 from lipwise_ray.errors import StateError
 from lipwise_ray.reports import charts
 from lipwise_ray.reports.page import _verdict, worst_first
-from lipwise_ray.reports.rows import collect, row_of
-from lipwise_ray.reports.tables import as_csv, write_parquet
+from lipwise_ray.reports.row_sheet import RowSheet
+from lipwise_ray.reports.rows import collect, columns, row_of
+from lipwise_ray.reports.tables import ParquetTable, as_csv
 from lipwise_ray.reports.write import NAMES, write_report
 from lipwise_ray.state import layout
 from lipwise_ray.state.store import LocalStore, to_json
@@ -205,14 +206,14 @@ def test_faces_that_are_seen_and_left_need_eyes() -> None:
         for count in (0, 10, 5)
     ]
     assert [row["undubbed_share"] for row in rows] == [0, 0.1, 0.0526]
-    assert [rows.index(row) for row in worst_first(rows)] == [1, 2, 0]
+    assert [rows.index(row) for row in worst_first(RowSheet.of(rows, columns()))] == [1, 2, 0]
     assert row_of(_failed(3), 0)["undubbed_share"] is None
 
 
 def test_the_worst_come_first() -> None:
     """Without a score, then far off, then by certainty."""
     rows = [row_of(_done(n, c, offset), 1) for n, (c, offset) in enumerate([(6.0, 0), (2.0, 1), (9.0, 5), (None, 0)])]
-    assert [row["row"] for row in worst_first(rows)] == [3, 2, 1, 0]
+    assert [row["row"] for row in worst_first(RowSheet.of(rows, columns()))] == [3, 2, 1, 0]
 
 
 def test_an_offset_that_is_no_syncnets_is_not_called_wrong() -> None:
@@ -224,7 +225,7 @@ def test_an_offset_that_is_no_syncnets_is_not_called_wrong() -> None:
     assert _verdict(lse)[1]
     text, is_bad = _verdict(other)
     assert ("offset +9" in text, is_bad) == (True, False)
-    assert [row["row"] for row in worst_first([certain, other, lse])] == [0, 2, 1]
+    assert [row["row"] for row in worst_first(RowSheet.of([certain, other, lse], columns()))] == [0, 2, 1]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\tx", "\r=1"])
@@ -319,7 +320,8 @@ def test_types_hold_where_all_is_missing() -> None:
 
     def _parquet(record: Json) -> io.BytesIO:
         file = io.BytesIO()
-        write_parquet(file, [row_of(record, 0)])
+        with ParquetTable(file) as table:
+            table.add([row_of(record, 0)])
         return io.BytesIO(file.getvalue())
 
     one, other = (pq.read_schema(_parquet(record)) for record in (_done(2), _failed(3)))

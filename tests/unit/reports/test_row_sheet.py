@@ -32,7 +32,7 @@ def test_rows_and_details_come_back_as_they_were() -> None:
     assert list(sheet) == [{**rows[0], "row_id": "ü\\udc80"}, rows[1]]
     assert [one for _, one in sheet.with_details()] == [detail, RowDetail()]
     assert (sheet.detail(9), sheet.detail(2), len(sheet)) == (detail, RowDetail(), 2)
-    assert (sheet.has_row(2), sheet.has_row(3)) == (True, False)
+    assert sheet.rows_among([2, 3]) == {2}
     assert list(sheet.column("frames")) == [3.0]
 
 

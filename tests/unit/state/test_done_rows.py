@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.scripted_workers import published
 from lipwise_ray.state import layout
-from lipwise_ray.state.done_rows import DoneRows, note_done, note_reused, reused_outcomes
+from lipwise_ray.state.done_rows import DoneRow, DoneRows, note_done, note_reused, reused_outcomes
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.row_outcome import RowOutcome
 from lipwise_ray.state.store import Store, open_store
@@ -40,7 +40,7 @@ def test_a_row_is_known_by_its_digest(store: Store, tmp_path: Path) -> None:
     known = DoneRows(store, 1)
     row = known.get(DIGEST)
     assert row is not None
-    assert row.outcome.result == result
+    assert row.outcome.result == replace(result, reused=True)
     assert known.get("e" * 24) is None
 
 
@@ -77,3 +77,28 @@ def test_no_secret_reaches_a_log(store: Store, tmp_path: Path) -> None:
     (outcome,) = reused_outcomes(store, RUN)
     assert outcome.extra is not None
     assert outcome.extra["town"] == "Bern"
+
+
+def test_a_damaged_line_does_not_hide_an_earlier_one_of_its_row(store: Store, tmp_path: Path) -> None:
+    """Outcomes come in the manifest's order, and of two lines of a row the later one counts, if it is whole."""
+    result = published("r", str(tmp_path / "r.mp4"), 2)
+    rows = [
+        DoneRow(digest=DIGEST, inputs=('a],"row":9,"row_id":',), row=row, row_id=name, result=result)
+        for row, name in ((7, "seven"), (3, "three"), (7, "later"), (3, "damaged"))
+    ]
+    note_reused(store, RUN, rows)
+    store.flush(everything=True)
+    (file,) = (path for path in (tmp_path / "state").rglob("*reused.jsonl*") if path.is_file())
+    file.write_bytes(file.read_bytes().replace(b'"row_id":"damaged"', b'"row_id":"DAMAGED"'))
+    assert [(one.row, one.row_id) for one in reused_outcomes(store, RUN)] == [(3, "three"), (7, "later")]
+
+
+def test_the_latest_run_counts(store: Store, tmp_path: Path) -> None:
+    """Of a row that several runs had done, as the last of them left it."""
+    for number, run in enumerate((RUN, "20260102T000000-000000")):
+        done = replace(_outcome(_result(tmp_path)), row=number + 2)
+        note_done(store, run, DIGEST, ["1-2-3"], done)
+    store.flush(everything=True)
+    row = DoneRows(store, 1).get(DIGEST)
+    assert row is not None
+    assert row.row == 3

@@ -192,7 +192,7 @@ def test_broken_lines_do_not_hide_the_others(folder: Path) -> None:
         ("start", [1]),
         ("language", {"a": 1}),
         ("tags", [{"a": 1}]),
-        ("video", "\ud800.mp4"),
+        ("speakers", "s3://bucket/\ud800.rttm"),
         ("id", "\udfff"),
     ],
 )

@@ -7,7 +7,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lipwise_ray.errors import ManifestError
 from lipwise_ray.pipeline.manifest.row_table import Row, RowTable, Waiting
+from lipwise_ray.pipeline.manifest.speakers import Speaker
 
 
 def _table(rows: list[tuple[int, str]]) -> RowTable:
@@ -42,6 +44,44 @@ def test_the_tenant_with_the_fewest_rows_at_work_goes_first() -> None:
         begun.append(row.tenant)
         at_work[row.tenant] += 1
     assert begun == ["other", "quick", "quick", "slow", "slow"]
+
+
+def test_more_rows_than_are_read_ahead_come_in_order() -> None:
+    """Of one tenant as of several, past what is written and read at once; and come back as they were."""
+    table = RowTable()
+    rows = [
+        Row(
+            line,
+            f"r{line}",
+            f"v{line}",
+            None,
+            f"{line}.mp4",
+            end_s=3.0,
+            tags=("t" if line % 3 else "u", "ü"),
+            speakers=(Speaker("left", "a.wav", 1.0, 2.5),) if line % 2 else (),
+            overrides={"faces": {"pads": [0, 1, 2, 3]}} if line % 5 else {},
+            extra={"note": 'a "quote"'},
+        )
+        for line in range(2, 1500)
+    ]
+    for row in rows:
+        table.add(row.line, row.id, row.output, f"out/{row.output}", row)
+    table.close_entry()
+    assert list(table.good()) == rows
+    found = _order(Waiting(table))
+    assert sorted(found, key=lambda row: row.line) == rows
+    for tenant in ("t", "u"):
+        assert [row for row in found if row.tenant == tenant] == [row for row in rows if row.tenant == tenant]
+    assert list(table.outputs()) == [(row.line, row.id, row.output) for row in rows]
+    assert {row.variant for row in table.variants()} == {row.variant for row in rows}
+    assert len(list(table.variants())) == 4
+
+
+def test_a_variant_is_told_of_by_its_first_row_that_can_be_done() -> None:
+    """A row with a problem stands for no others."""
+    table = _table([(0, ""), (0, ""), (0, "x")])
+    table.add_problem(2, ManifestError("row", "line 2", got="wrong"))
+    assert [row.line for row in table.variants()] == [3]
 
 
 @given(st.lists(st.tuples(st.integers(-2, 2), st.sampled_from(["", "a", "b", "c"])), max_size=40))

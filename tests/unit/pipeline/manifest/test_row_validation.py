@@ -20,8 +20,8 @@ def _cells(folder: Path | str = "/films", columns: Columns = COLUMNS) -> Cells:
 
 
 def _problems(cells: Cells) -> list[str]:
-    cells.table.close_entry()
     cells.table.add(cells.line, cells.id, "", "", None)
+    cells.table.close_entry()
     return [str(problem) for bad in cells.table.bad() for problem in bad.problems]
 
 
