@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lipwise_ray.errors import EngineError, OutputError, SettingsError
 from lipwise_ray.pipeline.inputs import resolver
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.runs.costs import read_prices
 from lipwise_ray.runs.load_settings import EngineKind, LoadedSettings, loaded
 from lipwise_ray.runs.night_record import NightRecord, not_started

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from lipwise_ray.state.job_result import FailedAttempt, LeftBehindRecord, MeasuredAttempt
+from lipwise_ray.state.delivered_records import LeftBehindRecord
+from lipwise_ray.state.job_result import FailedAttempt, MeasuredAttempt
 from lipwise_ray.state.shapes import adapter_of
 from lipwise_ray.values import Json
 

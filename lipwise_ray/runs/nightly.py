@@ -15,8 +15,8 @@ import numpy as np
 
 from lipwise_ray.errors import EngineError, LipwiseError, MediaError, SetupError, StateError
 from lipwise_ray.exit_codes import ExitCode, of_error, of_rows
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest
 from lipwise_ray.pipeline.manifest.formats import READERS
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.printable import on_one_line
 from lipwise_ray.reports.page import Costs
 from lipwise_ray.reports.write import NightReport, write_night

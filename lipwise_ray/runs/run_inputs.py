@@ -12,9 +12,9 @@ from lipwise_ray.models.registry import Registry
 from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.manifest import dub_rows as manifests
 from lipwise_ray.pipeline.manifest import evaluation_rows
-from lipwise_ray.pipeline.manifest.dub_rows import MOST_BYTES, Manifest
 from lipwise_ray.pipeline.manifest.formats import READERS
 from lipwise_ray.pipeline.manifest.languages import TracksRule
+from lipwise_ray.pipeline.manifest.manifest import MOST_BYTES, Manifest
 from lipwise_ray.resources import models_folder
 from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.settings.layers import preset_names

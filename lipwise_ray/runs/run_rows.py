@@ -11,7 +11,7 @@ from lipwise_ray.backends.factory import engine_for, make_engine
 from lipwise_ray.backends.ray.early_ray import early_ray
 from lipwise_ray.backends.worker_config import WorkerConfig
 from lipwise_ray.errors import InputError, LipwiseError, SetupError, StorageError
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.tasks.make_worker import make_worker
 from lipwise_ray.reports.write import write_report
 from lipwise_ray.runs.load_settings import LoadedSettings

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.evaluation_rows import row_name
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.storage.address import Policy
 
 

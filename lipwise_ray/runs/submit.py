@@ -20,7 +20,7 @@ from lipwise_ray.models.checkpoints import Checkpoints
 from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import NOTHING
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.pipeline.quality.evaluation_sums import overall_distance
 from lipwise_ray.runs.model_requirements import ModelRequirements

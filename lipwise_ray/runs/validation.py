@@ -19,7 +19,7 @@ from lipwise_ray.models.role import Wanted
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.manifest.row_table import Row, line_of
 from lipwise_ray.pipeline.manifest.speakers import portraits, rules_of
 from lipwise_ray.runs.model_requirements import ModelRequirements

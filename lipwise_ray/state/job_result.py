@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
+from lipwise_ray.state.delivered_records import HeardRecord, LeftBehindRecord
 from lipwise_ray.state.face_records import FlickerMeans, OcclusionMeans, SharpnessMeans
 from lipwise_ray.state.fitted_record import FittedRecord
 from lipwise_ray.state.mixed_record import MixedRecord
@@ -184,31 +185,6 @@ class Fidelity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftBehindRecord:
-    """Something of the source that the output lacks: see `media.side_streams.LeftBehind`."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    kind: str = ""
-    what: str = ""
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeardRecord:
-    """Downmix and repair of an audio stream for the networks: see `media.audio.DecodedAudio`."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = STRICT
-
-    mix: str = ""
-    lufs: Figure | None = None
-    gain_db: Maybe[Figure] = None
-    holes: Maybe[Count] = None
-    hole_s: Maybe[NonNegative] = None
-    changes: Maybe[Count] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GateFigures:
     """Figures that a video is judged by, and its cost; None where one was not measured.
 
@@ -335,6 +311,7 @@ class DubResult(_Done):
         mask_by: The network whose landmarks masks follow, or ``five points``; absent where they follow no face.
         sound: How the audio is delivered: ``copied``, or its codec.
         heard: How each speaker's audio was heard.
+        mixed: What was mixed under the voice, and how loud all of it became; absent where it is the voice alone.
         mixed: Background and loudness of the delivered audio; absent where it is the voice as it is.
         speech_by: The voice activity detector that told speech from pauses, or ``level``; absent where nobody asked.
         people_by: The embedder that told people apart, or ``place``; absent where faces are at boxes that were given.

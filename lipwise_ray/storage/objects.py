@@ -1,39 +1,24 @@
-"""Objects of S3, Google Cloud Storage and Azure, over obstore.
-
-Credentials come from each cloud's standard chain alone; none is ever a setting.
-"""
+"""Objects of S3, Google Cloud Storage and Azure, over obstore."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError
-from obstore.store import from_url
 
 from lipwise_ray.errors import StorageError
-from lipwise_ray.storage.address import bucket_and_key, scheme_of
-from lipwise_ray.storage.redact import redact
+from lipwise_ray.storage.address import bucket_and_key
+from lipwise_ray.storage.clients import Patience, opened, reason_of
 
 if TYPE_CHECKING:
     from obstore import GetResult
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import ObjectStore
 
-Patience = Literal["records", "files"]
-"""``records`` gives up early, for somebody waits; ``files`` bears with a store that is busy for minutes."""
-
-_RETRY_S: dict[Patience, float] = {"records": 20.0, "files": 180.0}
-_MOST_RETRIES = 10_000
 _STREAM_BYTES = 8 << 20
 
 
@@ -316,7 +301,7 @@ def _errors(where: str, failed: str) -> Generator[None]:
         raise StorageError("store_refused", where, got=f"{failed}: no such bucket", do="Check the address") from error
     except BaseError as error:
         raise StorageError(
-            "store_refused", where, got=f"{failed}: {_reason(error)}", do="Check the store and the credentials"
+            "store_refused", where, got=f"{failed}: {reason_of(error)}", do="Check the store and the credentials"
         ) from error
 
 
@@ -347,55 +332,3 @@ class BucketFile:
 def _facts(meta: Mapping[str, Any]) -> ObjectInfo:
     """Return the facts of obstore's record of an object."""
     return ObjectInfo(meta["size"], meta["e_tag"] or str(meta["last_modified"].timestamp()))
-
-
-def _reason(error: BaseException) -> str:
-    """Return an error's first line; what follows is for those who write obstore."""
-    first = next(iter(str(error).splitlines()), type(error).__name__)
-    return redact(first.removesuffix('<?xml version="1.0" encoding="utf-8"?>').rstrip(": "))[:300]
-
-
-@lru_cache(maxsize=64)
-def opened(root: str, patience: Patience) -> ObjectStore:
-    """Return a client for a bucket, kept for the next caller.
-
-    Args:
-        root: ``scheme://bucket``.
-        patience: Time for which refused requests are tried again.
-
-    Raises:
-        StorageError: There is no such kind of store, or its settings in the environment are wrong.
-    """
-    options: dict[str, Any] = {
-        "client_options": {"connect_timeout": "10s", "timeout": "120s"},
-        "retry_config": {
-            "max_retries": _MOST_RETRIES,  # the time decides: waits are drawn by chance, and many are short
-            "retry_timeout": timedelta(seconds=_RETRY_S[patience]),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 4},
-        },
-    }
-    if scheme_of(root) == "s3":
-        # Given options replace what obstore takes from the environment.
-        options["client_options"]["allow_http"] = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
-        options["config"] = {"checksum_algorithm": "SHA256"}
-        options["credential_provider"] = _boto3_credentials()
-    try:
-        return from_url(root, **options)
-    except (BaseError, ValueError) as error:
-        raise StorageError(
-            "store_refused", root, got=f"no store can be opened: {_reason(error)}", do="Check the address"
-        ) from error
-
-
-def _boto3_credentials() -> Boto3CredentialProvider | None:
-    """Return boto3's chain (profiles, single sign-on too) where boto3 is installed and finds something.
-
-    Without it obstore has a chain of its own: environment, web identity, container, instance.
-    """
-    if os.environ.get("AWS_ACCESS_KEY_ID") or importlib.util.find_spec("boto3") is None:
-        return None
-    import boto3
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    session = boto3.Session()
-    return Boto3CredentialProvider(session) if session.get_credentials() is not None else None

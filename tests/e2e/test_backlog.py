@@ -19,7 +19,8 @@ import pytest
 from lipwise_ray.backends.factory import make_engine
 from lipwise_ray.errors import StateError, StorageError
 from lipwise_ray.models.registry import Registry
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.tasks.worker import Worker
 from lipwise_ray.reports.write import write_night
 from lipwise_ray.resources import jobs_folder, models_folder
@@ -52,8 +53,7 @@ def _drop(folder: Path, name: str, rows: int, *, priority: int = 0, age_s: float
         folder / f"{name}.csv",
         [{**row, "id": f"{name}{n}", "output": f"{n}.mp4", "start": n / 10, "priority": priority} for n in range(rows)],
     )
-    then = time.time() - age_s
-    os.utime(path, (then, then))
+    os.utime(path, (time.time() - age_s,) * 2)
     return path
 
 
@@ -80,8 +80,7 @@ def test_a_night_takes_what_is_new(tmp_path: Path) -> None:
     (tmp_path / "in" / "odd.csv").write_text("id,movie\n1,2\n")
     (tmp_path / "in" / "notes.txt").write_text("no manifest")
     assert set(_statuses(tmp_path).values()) == {"waiting"}
-    teller = f"sh -c 'cat > {tmp_path}/told'"
-    done = _night(tmp_path, "--notify", teller)
+    done = _night(tmp_path, "--notify", f"sh -c 'cat > {tmp_path}/told'")
     assert done.returncode == 1, done.stderr
     (night,) = _nights(tmp_path)
     assert [one["manifest"] for one in night["runs"]] == ["urgent.csv", "old.csv", "young.csv"]

@@ -49,14 +49,9 @@ from lipwise_ray.pipeline.quality.sync_scores import Sums, collect_scores, reduc
 from lipwise_ray.roles.judge import JUDGE
 from lipwise_ray.state import layout
 from lipwise_ray.state.attempts import jobs_over
+from lipwise_ray.state.delivered_records import LeftBehindRecord
 from lipwise_ray.state.ids import PIPELINE_VERSION
-from lipwise_ray.state.job_result import (
-    CheckpointsByRole,
-    DubResult,
-    LeftBehindRecord,
-    SyncScores,
-    VideoMeasures,
-)
+from lipwise_ray.state.job_result import CheckpointsByRole, DubResult, SyncScores, VideoMeasures
 from lipwise_ray.state.markers import ChunkMarker, drop_marker, markers_of
 from lipwise_ray.state.mixed_record import MixedRecord
 from lipwise_ray.state.shapes import read_typed, record_of, shaped

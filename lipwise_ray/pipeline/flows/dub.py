@@ -249,18 +249,12 @@ class RowFlow(SpokenRowTasks[DubResult]):
         return self._task(kind, name, payload, is_missing=not self._probed.has_begun)
 
     def _renders(self, numbers: Sequence[int]) -> list[Task]:
-        return [
-            self._task(
-                RENDER,
-                f"{self.job_id}/{number}",
-                RenderPayload(self.base, self._probed, number),
-                frames=len(self._chunks[number]),
-                chunk=number,
-                needs=self._needs,
-                is_missing=True,
-            )
-            for number in numbers
-        ]
+        payloads = [RenderPayload(self.base, self._probed, number) for number in numbers]
+        return [self._render(one, f"{one.chunk}", len(self._chunks[one.chunk]), is_missing=True) for one in payloads]
+
+    def _render(self, payload: RenderPayload, name: str, frames: int, *, is_missing: bool = False) -> Task:
+        name, chunk, needs = f"{self.job_id}/{name}", payload.chunk, self._needs
+        return self._task(RENDER, name, payload, frames=frames, chunk=chunk, needs=needs, is_missing=is_missing)
 
     def _scores_or_end(self) -> list[Task]:
         """Return the tasks that follow once all chunks are rendered."""
@@ -382,14 +376,7 @@ class RowFlow(SpokenRowTasks[DubResult]):
         if not isinstance(payload, RenderPayload) or payload.original:
             return None
         self._open.discard(task.id)
-        return self._task(
-            RENDER,
-            f"{self.job_id}/{payload.chunk}/original",
-            replace(payload, original=True),
-            frames=task.frames,
-            chunk=payload.chunk,
-            needs=self._needs,
-        )
+        return self._render(replace(payload, original=True), f"{payload.chunk}/original", task.frames)
 
     def _next_way(self, task: Task, code: str) -> list[Task] | None:
         """Return the first task of the next way to do the job, where no worker can do it this way; None without one."""

@@ -23,9 +23,9 @@ from lipwise_ray.media.probe import AudioInfo, VideoInfo, probe_audio, probe_vid
 from lipwise_ray.metrics.mfcc import mfcc
 from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.state import layout
+from lipwise_ray.state.delivered_records import HeardRecord
 from lipwise_ray.state.ids import PIPELINE_VERSION
 from lipwise_ray.state.input_records import MixRecord, SoundRecord
-from lipwise_ray.state.job_result import HeardRecord
 from lipwise_ray.state.shapes import read_typed, record_of
 from lipwise_ray.state.store import Store, load_file, to_json
 from lipwise_ray.storage.arrays import ArraySpec, map_npy, read_npz

@@ -13,8 +13,8 @@ from typing import Any
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.faces.select import LIKE, SPEAKING, parse_selection_rule
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, RowParser, check_twins, read_rows
 from lipwise_ray.pipeline.manifest.formats import Columns, RawRow
+from lipwise_ray.pipeline.manifest.manifest import Manifest, RowParser, check_twins, read_rows
 from lipwise_ray.pipeline.manifest.row_table import AUTO, Row, RowTable
 from lipwise_ray.pipeline.manifest.row_validation import Cells, RowCells, tags_of
 from lipwise_ray.storage.address import Policy, file_name

@@ -17,7 +17,7 @@ from lipwise_ray.errors import SegmentError, SettingsError, StorageError
 from lipwise_ray.media.audio import extract_network_audio
 from lipwise_ray.media.encode import EncodeSpec, encoded_size, encoder_formats
 from lipwise_ray.media.index import build_index
-from lipwise_ray.media.join import SegmentFile, codec_for, container_for, join
+from lipwise_ray.media.join import JoinedSound, SegmentFile, codec_for, container_for, join
 from lipwise_ray.media.orientation import Orientation
 from lipwise_ray.media.pixels import planar_format, plane_array
 from lipwise_ray.media.probe import probe_audio, probe_video
@@ -144,7 +144,7 @@ def test_joined_segments_are_one_video(codec: str, name: str, clip: ClipSpec, le
     segments, timeline = _segments(tmp_path, codec, clip, length)
     write_sound(tmp_path / "s.wav", ToneSpec(float(timeline.duration_s), codec="pcm_s16le"))
     add_sound, audio_s = _sound(tmp_path / "s.wav", name)
-    join(segments, timeline, tmp_path / name, metadata={"comment": "test"}, add_sound=add_sound)
+    join(segments, timeline, tmp_path / name, metadata={"comment": "test"}, sounds=[JoinedSound(add_sound)])
     verdict = verify(tmp_path / name, segments, timeline, audio_s)
     assert verdict.frames == clip.frames
     info = probe_video(tmp_path / name)
@@ -180,7 +180,7 @@ def test_rotation_and_pixel_aspect_survive(rotation: Any, name: str, tmp_path: P
     clip = ClipSpec(frames=5)
     segments, timeline = _segments(tmp_path, "libx264", clip, 3, sample_aspect_ratio=Fraction(16, 11))
     picture = VideoTags(Orientation.clockwise(rotation), Fraction(16, 11), color=ColorTags(1, 1, 1))
-    join(segments, timeline, tmp_path / name, tags=picture, metadata={}, add_sound=None)
+    join(segments, timeline, tmp_path / name, tags=picture, metadata={})
     verify(tmp_path / name, segments, timeline, None, tags=picture)
     info = probe_video(tmp_path / name)
     assert info.orientation.rotation == rotation
@@ -198,7 +198,7 @@ def test_rotation_and_pixel_aspect_survive(rotation: Any, name: str, tmp_path: P
 def test_an_index_at_the_front(tmp_path: Path) -> None:
     """MP4 files can be played while they load: moov comes before mdat."""
     segments, timeline = _segments(tmp_path, "libx264", ClipSpec(frames=30), 10)
-    join(segments, timeline, tmp_path / "o.mp4", metadata={}, add_sound=None)
+    join(segments, timeline, tmp_path / "o.mp4", metadata={})
     data = (tmp_path / "o.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
@@ -228,7 +228,7 @@ def test_sound_is_copied_where_that_is_exact(source: str, codec: str, out: str, 
     segments, timeline = _segments(tmp_path, video, clip, 25)
     write_sound(tmp_path / source, ToneSpec(2.4, codec=codec, tone_hz=50))
     add_sound, audio_s = _sound(tmp_path / source, out)
-    join(segments, timeline, tmp_path / out, metadata={}, add_sound=add_sound)
+    join(segments, timeline, tmp_path / out, metadata={}, sounds=[JoinedSound(add_sound)])
     verify(tmp_path / out, segments, timeline, audio_s)
     made = probe_audio(tmp_path / out)
     assert (_packets(tmp_path / out) == _packets(tmp_path / source)) == kept
@@ -246,7 +246,7 @@ def test_sound_is_cut_and_padded_exactly(wanted_s: Fraction, out: str, tmp_path:
     segments, timeline = _segments(tmp_path, video, clip, 100)
     write_sound(tmp_path / "s.m4a", ToneSpec(1.2, codec="aac", channels=1, rate_hz=44100))
     add_sound, _ = _sound(tmp_path / "s.m4a", out, wanted_s)
-    join(segments, timeline, tmp_path / out, metadata={}, add_sound=add_sound)
+    join(segments, timeline, tmp_path / out, metadata={}, sounds=[JoinedSound(add_sound)])
     verdict = verify(tmp_path / out, segments, timeline, wanted_s)
     assert verdict.audio_s is not None
     assert abs(verdict.audio_s - float(wanted_s)) < 0.03
@@ -259,7 +259,7 @@ def test_channels_survive(channels: int, rate_hz: int, tmp_path: Path) -> None:
     segments, timeline = _segments(tmp_path, "libx264", ClipSpec(frames=25), 100)
     write_sound(tmp_path / "s.wav", ToneSpec(1.0, codec="pcm_s16le", channels=channels, rate_hz=rate_hz))
     add_sound, audio_s = _sound(tmp_path / "s.wav", "o.mp4")
-    join(segments, timeline, tmp_path / "o.mp4", metadata={}, add_sound=add_sound)
+    join(segments, timeline, tmp_path / "o.mp4", metadata={}, sounds=[JoinedSound(add_sound)])
     verify(tmp_path / "o.mp4", segments, timeline, audio_s)
     made = probe_audio(tmp_path / "o.mp4")
     assert (made.channels, made.rate_hz) == (channels, rate_hz)
@@ -271,11 +271,11 @@ def test_broken_segments_are_found(tmp_path: Path) -> None:
     whole = segments[1].path.read_bytes()
     segments[1].path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SegmentError):
-        join(segments, timeline, tmp_path / "a.mp4", metadata={}, add_sound=None)
+        join(segments, timeline, tmp_path / "a.mp4", metadata={})
     segments[1].path.write_bytes(whole)
     with pytest.raises(SegmentError, match="hold 20 frames instead of 30"):
-        join(segments[:2], timeline, tmp_path / "b.mp4", metadata={}, add_sound=None)
-    join(segments, timeline, tmp_path / "c.mp4", metadata={}, add_sound=None)
+        join(segments[:2], timeline, tmp_path / "b.mp4", metadata={})
+    join(segments, timeline, tmp_path / "c.mp4", metadata={})
     verify(tmp_path / "c.mp4", segments, timeline, None)
     longer = Timeline(np.arange(31), 31, timeline.time_base)
     with pytest.raises(SegmentError, match="holds 30 frames instead of 31"):

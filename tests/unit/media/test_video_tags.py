@@ -69,7 +69,7 @@ def _finished(folder: Path, name: str, spec: EncodeSpec, tags: VideoTags, frames
         segment = writer.finish()
     file = SegmentFile(folder / "s.mkv", frames, segment.reorder, check_segment(folder / "s.mkv", frames).crc)
     timeline = Timeline(np.arange(frames, dtype=np.int64), frames, Fraction(1, 25))
-    join([file], timeline, folder / name, tags=tags, metadata={}, add_sound=None)
+    join([file], timeline, folder / name, tags=tags, metadata={})
     verify(folder / name, [file], timeline, None, tags=tags)
     if tags.sample_aspect_ratio != 2:  # what is not so is found out
         with pytest.raises(SegmentError, match="sample aspect ratio"):

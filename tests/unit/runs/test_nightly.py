@@ -12,7 +12,8 @@ import pytest
 
 from lipwise_ray.errors import SettingsError, StateError
 from lipwise_ray.exit_codes import ExitCode
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.runs.night_record import NightRecord
 from lipwise_ray.runs.nightly import Nightly, chunk_seconds, dropped, window_end
 from lipwise_ray.runs.report import Report

@@ -8,7 +8,8 @@ import pytest
 
 from lipwise_ray.pipeline.manifest.background import KEEP, background_file
 from lipwise_ray.pipeline.manifest.background_cells import BACKGROUND_COLUMNS
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 
 
 def _read(folder: Path, background: str, gain: str) -> Manifest:

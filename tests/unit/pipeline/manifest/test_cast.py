@@ -9,7 +9,8 @@ import pytest
 
 from lipwise_ray.errors import FaceError
 from lipwise_ray.pipeline.manifest.cast import cast_of
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.manifest.speakers import Speaker
 
 TURNS = {"ANNA": ((Fraction(0), Fraction(1)),), "BEN": ((Fraction(1), Fraction(2)),)}

@@ -14,7 +14,8 @@ import pytest
 
 from lipwise_ray.errors import ManifestError, OutputError
 from lipwise_ray.pipeline.manifest import workbook
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
 from tests.support.dub import PASSTHROUGH, QUICK, run

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.pipeline.manifest.dub_rows import Manifest, read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.languages import TracksRule
+from lipwise_ray.pipeline.manifest.manifest import Manifest
 from lipwise_ray.pipeline.manifest.row_table import line_of, row_number
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound
 from lipwise_ray.state.shards import Shard
