@@ -12,8 +12,8 @@ from lipwise_ray.values import Json
 Identity: TypeAlias = Json
 """All facts that decide a result, as they are hashed into its id."""
 
-PIPELINE_VERSION = 8
-"""Raised when the same inputs and settings would give another result: 8 for exact crops and masks."""
+PIPELINE_VERSION = 9
+"""Raised when the same inputs and settings would give another result: 9 for upright faces laid over by rows and columns."""
 
 _SCORER_CHARACTERS = 12
 

@@ -35,11 +35,11 @@ GONE = {"payload.scratch"}
 """Of dead letters: the folder of a run that is over, which nobody reads."""
 
 DONE = {
-    "speaks": "63178b8188885a2e92a8a48d",
-    "like": "f487faf465b0209c50bf003c",
-    "duo": "fb393b1deae8119cb7080c45",
+    "speaks": "901666e519b14f66026e1a7c",
+    "like": "f8b0a784b5576284087e2821",
+    "duo": "3b563b895cbb7d52af272ec7",
 }
-BROKEN, HALF, EVALUATED = "08b6f4f00aa7001e3340c9b0", "28e97d84f805fca94d04e256", "18bdbdafb721dc79bd43d57c"
+BROKEN, HALF, EVALUATED = "10761cccc8858d3dc648aeb8", "02f224b4f427a0d7686849f9", "c17ead4010551b0805a08dfd"
 LETTER = f"render:{BROKEN}/1"
 
 
