@@ -16,6 +16,7 @@ from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line
+from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
@@ -66,6 +67,7 @@ class Sounds:
         job_id: Job whose mix it is.
         identity: Facts that decide the job's result.
         on_block: Called while sounds are mixed.
+        wanted_s: Length that one audio has to have; None for its own, or for what makes it fit.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Sounds:
         job_id: str,
         identity: Identity,
         on_block: Callable[[], None] = lambda: None,
+        wanted_s: Fraction | None = None,
     ) -> None:
         self._job = job
+        self._wanted_s = wanted_s
         self._scratch = scratch
         self._job_id = job_id
         self._identity = identity
@@ -92,7 +96,11 @@ class Sounds:
 
     def beside(self) -> list[Sounds]:
         """Return the further soundtracks of the job's file, each as the sounds of a job that says it."""
-        audio_ids = [audio_id for _, audio_id in self._identity.get("beside", ())]
+        if not self._job.spec.beside:
+            return []
+        audio_ids = [audio_id for _, audio_id in self._identity["beside"]]
+        is_fitted = self._job.spec.settings.timing.length == FIT
+        wanted_s = self.delivered().sound.duration_s if is_fitted else None
         specs = [replace(self._job.spec, audio=one.audio, beside=()) for one in self._job.spec.beside]
         return [
             Sounds(
@@ -101,6 +109,7 @@ class Sounds:
                 self._job_id,
                 {**self._identity, "audio": audio_id, "beside": ()},
                 self._on_block,
+                wanted_s,
             )
             for spec, audio_id in zip(specs, audio_ids, strict=True)
         ]
@@ -147,7 +156,11 @@ class Sounds:
         audio = self._open_input(address, audio_id)
         if self._job.spec.settings.timing.length != FIT:
             return audio
-        wanted_s = fitted_s(self._job, audio)
+        wanted_s, timing = self._wanted_s, self._job.spec.settings.timing
+        if wanted_s is None:
+            wanted_s = fitted_s(self._job, audio)
+        else:
+            check_slots([Slot(shown(address), audio.sound.duration_s, wanted_s, timing.max_stretch)], timing)
         self.factors = () if wanted_s == audio.sound.duration_s else (wanted_s / audio.sound.duration_s,)
         self._fitted = self._stretched(audio, wanted_s)
         return self._fitted
@@ -234,7 +247,7 @@ class Sounds:
         most = self._job.spec.settings.timing.max_stretch
         slots = [
             Slot(
-                f"speaker {number} ({speaker.faces}, {shown(speaker.audio)})",
+                self._name_of(number, speaker),
                 self._source(speaker, record).sound.duration_s,
                 slot_s,
                 most,
@@ -245,6 +258,13 @@ class Sounds:
         check_slots(slots, self._job.spec.settings.timing)
         self.factors = tuple(slot.factor for slot in slots if slot.factor != 1)
         return [self._clip(*pair)[0] for pair in self._pairs()]
+
+    def _name_of(self, number: int, speaker: Speaker) -> str:
+        """Return the name of a clip, for messages: that of a cue where speech was made of one."""
+        script = self._job.spec.script
+        if script and script.file:
+            return f"cue {number} of {shown(script.file)}"
+        return f"speaker {number} ({speaker.faces}, {'its text' if made_key(speaker.audio) else shown(speaker.audio)})"
 
     @staticmethod
     def _slot_s(speaker: Speaker, record: Identity) -> Fraction | None:

@@ -89,18 +89,19 @@ def speak_id(job: JobSpec, checkpoints: Checkpoints) -> str:
     )
 
 
-def spoken_job(job: JobSpec, speeches: Sequence[MadeSpeech]) -> JobSpec:
+def spoken_job(job: JobSpec, speeches: Sequence[MadeSpeech], cues_id: str | None = None) -> JobSpec:
     """Return a job whose texts have been spoken: its audio, or that of its speakers, is in the state.
 
     Args:
         job: The job, with its texts.
-        speeches: Of `lines_of`, in that order.
+        speeches: Of `texts_of`, in that order.
+        cues_id: Identity of the file whose cues they are; None without one.
     """
     script = job.script
     if script and script.file:
         faces = job.settings.faces.select
         cues = tuple(Speaker(faces, one.audio, one.start_s, one.end_s) for one in speeches)
-        return replace(job, speakers=cues)
+        return replace(job, speakers=cues, script=replace(script, spoken_id=cues_id))
     if script and script.text:
         return replace(job, audio=speeches[0].audio)
     audio = iter(speeches)
@@ -108,7 +109,7 @@ def spoken_job(job: JobSpec, speeches: Sequence[MadeSpeech]) -> JobSpec:
     return replace(job, speakers=said)
 
 
-def check_slots(file: str, cues: Sequence[Cue], seconds: Sequence[float]) -> None:
+def check_apart(file: str, cues: Sequence[Cue], seconds: Sequence[float]) -> None:
     """Refuse speech that goes on when the next cue begins.
 
     Args:

@@ -34,7 +34,10 @@ _MOVING = ("video", "reference")
 """Columns that may name image sequences."""
 
 _NESTED = ("speakers",)
-_CHOSEN: dict[str, MediaKind] = {"video": "video", "reference": "video", "audio": "audio", "speakers": "audio"}
+_CHOSEN: dict[str, MediaKind] = {
+    **dict.fromkeys(("video", "reference"), "video"),
+    **dict.fromkeys(("audio", "speakers", "background"), "audio"),
+}
 """Kinds of streams that addresses may choose, by column."""
 
 
