@@ -33,6 +33,7 @@ from lipwise_ray.state.ids import Identity
 from lipwise_ray.state.mixed_record import LoudnessRecord, MixedRecord
 from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.scratch import scratch_file
+from lipwise_ray.storage.stream_choice import split_choice
 from lipwise_ray.values import F32Array, round_half_up
 
 _MOST_TRIES = 6
@@ -87,7 +88,8 @@ class MixedSound:
         if job.spec.background == KEEP:
             self._bed = probe_audio(kept_background(job, identity), WIDEST_LIMITS)
         elif file is not None:
-            self._bed = probe_audio(job.media.local(file, identity["background"]["audio"]), job.spec.settings.limits)
+            path, choice = job.media.local(file, identity["background"]["audio"]), split_choice(file)[1]
+            self._bed = probe_audio(path, job.spec.settings.limits, choice)
         streams = [voice.info, *([self._bed] if self._bed else [])]
         self._info = stream_of([(one.rate_hz, one.layout) for one in streams], Path("mixed.mka"))
         mixing = job.spec.settings.mix

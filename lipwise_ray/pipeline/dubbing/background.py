@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 
 from lipwise_ray.errors import AudioError, SettingsError
@@ -11,7 +9,7 @@ from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.voice_activity import runs
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.job_audio import Sounds
+from lipwise_ray.pipeline.dubbing.job_audio import Sounds, voiced_columns
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.separated import own_stream
 from lipwise_ray.pipeline.inputs import records
@@ -19,6 +17,7 @@ from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.background import KEEP, background_file
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import Identity
+from lipwise_ray.storage.stream_choice import split_choice
 
 
 def check_mixable(settings: Settings, background: str | None) -> None:
@@ -73,7 +72,7 @@ def check_background(job: JobContext, identity: Identity) -> None:
     if file is None:
         return
     try:
-        probe_audio(job.media.local(file, identity["background"]["audio"]), settings.limits)
+        probe_audio(job.media.local(file, identity["background"]["audio"]), settings.limits, split_choice(file)[1])
     except AudioError as error:
         do = 'Set "background" to a file with an audio stream'
         raise AudioError(error.code, error.where, got=error.happened, do=do) from error
@@ -87,20 +86,11 @@ def speech_of(job: JobContext, sounds: Sounds, audio_id: str) -> list[tuple[floa
         sounds: Its sounds, which have been opened.
         audio_id: Record of the voice.
     """
-    times: list[tuple[str, tuple[tuple[Fraction, Fraction], ...]]] = [(audio_id, ())]
     if job.spec.audio is None:
-        times = [(line.sound_id, line.times_s) for line in sounds.lines()]
-    masks = [
-        records.voices(
-            job.store,
-            sound_id,
-            job.spec.settings.lipsync.min_pause_s,
-            salvage=job.salvage,
-            speech=job.speech,
-            times=spans,
-        )
-        for sound_id, spans in times
-    ]
+        masks = [voiced_columns(job, line) for line in sounds.lines()]
+    else:
+        min_pause_s = job.spec.settings.lipsync.min_pause_s
+        masks = [records.voices(job.store, audio_id, min_pause_s, salvage=job.salvage, speech=job.speech)]
     spoken = np.zeros(max(map(len, masks)), np.bool_)
     for mask in masks:
         spoken[: len(mask)] |= mask

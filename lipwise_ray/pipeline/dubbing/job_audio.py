@@ -15,7 +15,7 @@ from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
 from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line
+from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line, line_voices
 from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
@@ -26,7 +26,7 @@ from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.storage.stream_choice import StreamChoice, split_choice
-from lipwise_ray.values import round_half_up
+from lipwise_ray.values import BoolArray, round_half_up
 
 FITTED = "fitted"
 """Key, in the record of a speaker in a job's identity, of audio that fits into its time."""
@@ -49,6 +49,24 @@ class Dialogue:
     times_s: Times = ()
     name: str = ""
     clips: tuple[LineClip, ...] = ()
+
+
+def voiced_columns(job: JobContext, line: Dialogue) -> BoolArray:
+    """Return a mask of the mel columns of a dialogue's sound that hold speech; of several clips, each clip's own.
+
+    Args:
+        job: The job.
+        line: The dialogue, whose sounds have been opened.
+
+    Raises:
+        StorageError: A record of one is gone.
+    """
+    store, salvage, speech = job.store, job.salvage, job.speech
+    min_pause_s = job.spec.settings.lipsync.min_pause_s
+    if not line.clips:
+        return records.voices(store, line.sound_id, min_pause_s, salvage=salvage, speech=speech, times=line.times_s)
+    columns = len(records.open_columns(store, layout.mel(line.sound_id, salvage=salvage)))
+    return line_voices(store, line.clips, columns, min_pause_s, salvage=salvage, speech=speech)
 
 
 def mix_id(speakers: Sequence[Identity]) -> str:

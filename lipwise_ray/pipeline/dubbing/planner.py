@@ -40,7 +40,7 @@ from lipwise_ray.pipeline.analysis.speaker_activity import SpeakerActivity
 from lipwise_ray.pipeline.analysis.speaker_turns import frames_of_turns, matched_speakers, speaker_turns
 from lipwise_ray.pipeline.dubbing.fitting import FIT, fitted_record
 from lipwise_ray.pipeline.dubbing.identity import listeners
-from lipwise_ray.pipeline.dubbing.job_audio import Dialogue, Sounds
+from lipwise_ray.pipeline.dubbing.job_audio import Dialogue, Sounds, voiced_columns
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.make_plan import make_plan
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Plan
@@ -48,7 +48,6 @@ from lipwise_ray.pipeline.dubbing.source_range import stretch_of
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.pipeline.dubbing.undubbed import seen_by_part
 from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.pipeline.inputs.lines import line_voices
 from lipwise_ray.roles.active_speaker import ACTIVE_SPEAKER
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout
@@ -157,19 +156,16 @@ class Planner:
             return np.zeros(0, np.int64)
         return self.tracks(job, probed).shots[1:, 0]
 
-    def _voiced(self, job: JobContext, sound_id: str, times: records.Times = ()) -> BoolArray:
+    def _voiced(self, job: JobContext, sound_id: str) -> BoolArray:
         """Return a mask of the mel columns of a sound that hold speech."""
         min_pause_s = job.spec.settings.lipsync.min_pause_s
-        return records.voices(self._store, sound_id, min_pause_s, salvage=job.salvage, speech=job.speech, times=times)
+        return records.voices(self._store, sound_id, min_pause_s, salvage=job.salvage, speech=job.speech)
 
     def _spoken(self, job: JobContext, line: Dialogue) -> BoolArray:
         """Return a mask of the mel columns in which a face speaks."""
-        columns = len(records.open_columns(self._store, layout.mel(line.sound_id, salvage=job.salvage)))
-        if line.clips:
-            min_pause_s = job.spec.settings.lipsync.min_pause_s
-            return line_voices(self._store, line.clips, columns, min_pause_s, salvage=job.salvage, speech=job.speech)
         if not line.name:
-            return self._voiced(job, line.sound_id, line.times_s)
+            return voiced_columns(job, line)
+        columns = len(records.open_columns(self._store, layout.mel(line.sound_id, salvage=job.salvage)))
         turns = np.zeros(columns, np.bool_)
         for start_s, stop_s in line.times_s:
             turns[int(start_s * MEL_RATE_HZ) : int(stop_s * MEL_RATE_HZ) + 1] = True

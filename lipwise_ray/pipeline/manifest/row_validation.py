@@ -34,7 +34,13 @@ _MOVING = ("video", "reference")
 """Columns that may name image sequences."""
 
 _NESTED = ("speakers",)
-_CHOSEN: dict[str, MediaKind] = {"video": "video", "reference": "video", "audio": "audio", "speakers": "audio"}
+_CHOSEN: dict[str, MediaKind] = {
+    "video": "video",
+    "reference": "video",
+    "audio": "audio",
+    "speakers": "audio",
+    "background": "audio",
+}
 """Kinds of streams that addresses may choose, by column."""
 
 
