@@ -12,10 +12,11 @@ from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.media.tempo import METHOD, write_stretched
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
-from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s
+from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s, further_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line, line_voices
+from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
@@ -84,6 +85,7 @@ class Sounds:
         job_id: Job whose mix it is.
         identity: Facts that decide the job's result.
         on_block: Called while sounds are mixed.
+        first_s: Length of the first soundtrack, where this is a further one that is made as long; else None.
     """
 
     def __init__(
@@ -93,12 +95,14 @@ class Sounds:
         job_id: str,
         identity: Identity,
         on_block: Callable[[], None] = lambda: None,
+        first_s: Fraction | None = None,
     ) -> None:
         self._job = job
         self._scratch = scratch
         self._job_id = job_id
         self._identity = identity
         self._on_block = on_block
+        self._first_s = first_s
         self._fitted: records.Audio | None = None
         self.factors: tuple[Fraction, ...] = ()
         """By which audio clips were made longer, 1 for none; known once the delivered sound is."""
@@ -112,6 +116,8 @@ class Sounds:
         """Return the further soundtracks of the job's file, each as the sounds of a job that says it."""
         audio_ids = [audio_id for _, audio_id in self._identity.get("beside", ())]
         specs = [replace(self._job.spec, audio=one.audio, beside=()) for one in self._job.spec.beside]
+        is_fitted = bool(specs) and self._job.spec.settings.timing.length == FIT
+        first_s = self.delivered().sound.duration_s if is_fitted else None
         return [
             Sounds(
                 replace(self._job, spec=spec),
@@ -119,6 +125,7 @@ class Sounds:
                 self._job_id,
                 {**self._identity, "audio": audio_id, "beside": ()},
                 self._on_block,
+                first_s,
             )
             for spec, audio_id in zip(specs, audio_ids, strict=True)
         ]
@@ -165,7 +172,8 @@ class Sounds:
         audio = self._open_input(address, audio_id)
         if self._job.spec.settings.timing.length != FIT:
             return audio
-        wanted_s = fitted_s(self._job, audio)
+        first_s = self._first_s
+        wanted_s = fitted_s(self._job, audio) if first_s is None else further_s(self._job, audio, first_s)
         self.factors = () if wanted_s == audio.sound.duration_s else (wanted_s / audio.sound.duration_s,)
         self._fitted = self._stretched(audio, wanted_s)
         return self._fitted
@@ -252,7 +260,7 @@ class Sounds:
         most = self._job.spec.settings.timing.max_stretch
         slots = [
             Slot(
-                f"speaker {number} ({speaker.faces}, {shown(speaker.audio)})",
+                f"speaker {number} ({speaker.faces}, {_named(speaker.audio)})",
                 self._source(speaker, record).sound.duration_s,
                 slot_s,
                 most,
@@ -335,6 +343,10 @@ class Sounds:
             speech=self._job.speech if is_said else None,
             on_block=self._on_block,
         )
+
+
+def _named(address: str) -> str:
+    return "the speech of its text" if made_key(address) else shown(address)
 
 
 def whole_file(store: Store, folder: str, known_key: str = "") -> Path | None:
