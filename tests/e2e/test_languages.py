@@ -22,7 +22,7 @@ BOX = {"faces": "box:10,100,20,110"}
 ALL = 'encode.tracks="all"'
 
 
-def _film(path: Path, tones_hz: tuple[int, ...]) -> None:
+def film_of_tones(path: Path, tones_hz: tuple[int, ...]) -> None:
     """Write a film of one second with a tone a soundtrack."""
     silent = path.with_name("silent.mkv")
     write_clip(silent, ClipSpec(frames=25, size=Size(160, 120)))
@@ -53,7 +53,7 @@ def _pitch_hz(path: Path, number: int = 0) -> float:
 
 def test_streams_of_a_film_are_chosen(tmp_path: Path) -> None:
     """The second soundtrack is what is delivered where it is chosen; one that is not there fails its own row."""
-    _film(tmp_path / "film.mkv", (300, 700))
+    film_of_tones(tmp_path / "film.mkv", (300, 700))
     rows = [
         {"id": "usual", "video": "film.mkv", "audio": "film.mkv", "output": "usual.mp4", **BOX},
         {"id": "second", "video": "film.mkv#v:0", "audio": "film.mkv#a:1", "output": "second.mp4", **BOX},

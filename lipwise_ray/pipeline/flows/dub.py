@@ -173,7 +173,7 @@ class RowFlow(SpokenRowTasks[DubResult]):
     def _after_probe(self, result: SpeakResult | ProbeResult) -> list[Task]:
         if isinstance(result, SpeakResult):
             self._take_speech(result)
-            return [self._probe("")]
+            return [self._probe(self._again)]
         self.job_id, self.inputs = result.job_id, result.inputs
         if result.published is not None:
             self.tally.chunks = self.tally.chunks_reused = result.published.chunks
@@ -360,7 +360,7 @@ class RowFlow(SpokenRowTasks[DubResult]):
             instead = self._original(task)
             if instead is not None:
                 return [instead]
-        return None if failure.blame == "storage" else self._next_way(task, failure.code)
+        return self._speak_again(failure) if failure.blame == "storage" else self._next_way(task, failure.code)
 
     def _without(self, task: Task) -> list[Task]:
         """Return the tasks that follow one whose result is not needed."""

@@ -395,7 +395,5 @@ KINDS: dict[str, AnyKind] = {kind.name: kind for kind in [*vars().values()] if i
 """All kinds, by their names: every row above."""
 
 BESIDE_RENDERING: dict[AnyKind, Callable[[JobSpec], bool]] = {TRANSCRIBE: lambda job: job.language == AUTO}
-"""Kinds of which a job has one task while its chunks are rendered, and the jobs that have it.
-
-Their payloads are a `JobPayload` and no more; the job is scored and assembled after them.
-"""
+"""Kinds of which a job has one task while its chunks are rendered, and the jobs that have it; their payloads are a
+`JobPayload` and no more, and the job is scored and assembled after them."""

@@ -9,6 +9,9 @@ from lipwise_ray.errors import StorageError
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.digest import ID_CHARACTERS, sha256_of
 
+LOST = "no_made_file"
+"""Code of the error that such a file is gone or damaged."""
+
 _SCHEME = "state://"
 _MADE = re.compile(rf"{_SCHEME}(speech/[A-Za-z0-9_-]{{1,64}}/[0-9a-f]{{64}}\.wav)")
 
@@ -59,4 +62,4 @@ class MadeFiles:
         if self._store is not None:
             for name in self._store.names(str(PurePosixPath(key).parent)):
                 self._store.remove(name)
-        return StorageError("no_made_file", key, got=got, do="Run the same command again: it is made anew")
+        return StorageError(LOST, key, got=got, do="Run the same command again: it is made anew")
