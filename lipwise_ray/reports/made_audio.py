@@ -1,4 +1,4 @@
-"""What became of a delivered video's audio, in words: what was mixed, fitted and spoken, and what lies beside it."""
+"""Facts about a delivered video's audio, in words: its mix, its length, its speakers and further soundtracks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class MadeAudio:
     """Audio of a delivered video, as far as it is not simply the row's own.
 
     Attributes:
-        mixed: What was mixed under the voice, and how loud all of it became.
-        fitted: What was made longer or shorter.
-        spoken_by: Who spoke the row's texts.
+        mixed: Background and loudness; None where it is the voice as it is.
+        fitted: Factors by which it and the video were stretched; None where nothing was to be.
+        spoken_by: Engines and voices of texts.
         further_languages: Languages of further soundtracks.
     """
 

@@ -323,10 +323,10 @@ def _softest(rows: RowSheet) -> list[list[str]]:
     ]
 
 
-def _made(rows: RowSheet) -> list[list[str]]:
+def _made(rows: RowSheet) -> list[tuple[str, list[str]]]:
     """Return videos whose audio or length is not simply the row's own, and what became of it."""
     found = rows.where(_IS_MADE, order=f" LIMIT {_MOST_LISTED}")
-    return [[str(row["row_id"]), "\n".join(rows.detail(row["row"]).made.words())] for row in found]
+    return [(str(row["row_id"]), rows.detail(row["row"]).made.words()) for row in found]
 
 
 def _made_caption(rows: RowSheet) -> str:
@@ -359,7 +359,7 @@ def _stages(rows: RowSheet) -> list[list[str]]:
     return [[name, f"{seconds:,.1f}", f"{seconds / total:.1%}"] for name, seconds in stages.most_common() if seconds]
 
 
-def _line(row: FlatRow) -> Sequence[str]:
+def _line(row: FlatRow) -> Sequence[str | list[str]]:
     is_done = row["status"] == "done"
     return (
         str(row["row_id"]),
@@ -377,10 +377,10 @@ def _line(row: FlatRow) -> Sequence[str]:
     )
 
 
-def _in_clauses(message: str | None) -> str:
-    """Return a message; a long one, which lists many things, has a line for each."""
+def _in_clauses(message: str | None) -> str | list[str]:
+    """Return a message; of a long one, which tells of many things, its clauses."""
     text = message or ""
-    return text.replace("; ", ";\n") if len(text) > _LONG else text
+    return text.replace("; ", ";\n").split("\n") if len(text) > _LONG else text
 
 
 def _median(values: array[float]) -> float | None:

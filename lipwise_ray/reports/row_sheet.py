@@ -32,7 +32,7 @@ class RowDetail:
         stages: Busy seconds by stage.
         attempts: In which ways it was tried.
         left_behind: What of its source its output lacks.
-        made: What became of its audio.
+        made: Facts about its audio.
     """
 
     curve: tuple[float | None, ...] = ()

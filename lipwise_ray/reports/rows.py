@@ -334,7 +334,7 @@ def row_of(record: Json, attempts: int) -> FlatRow:
 
 
 def _delivered(record: Json) -> FlatRow:
-    """Return what the delivered audio became, and by how much it and the video were stretched."""
+    """Return loudness, background and speakers of the delivered audio, and factors by which things were stretched."""
     mixed: Json = record.get("mixed") or {}
     loudness: Json = mixed.get("after") or {}
     fitted: Json = record.get("fitted") or {}

@@ -95,7 +95,11 @@ def _cells(html: str, heading: str) -> list[list[str]]:
     """Return the cells of the table below a heading."""
     section = html.split(f"<h2>{heading}</h2>")[1].split("</section>", maxsplit=1)[0]
     lines = re.findall(r"<tr>(.*?)</tr>", section.split("<tbody>")[1], re.DOTALL)
-    return [[unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL)] for line in lines]
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL) for line in lines]
+
+
+def _listed(html: str) -> list[str]:
+    return [unescape(text) for text in re.findall(r"<li>(.*?)</li>", html, re.DOTALL)]
 
 
 def test_page_and_tables_tell_what_was_mixed_stretched_and_spoken(tmp_path: Path) -> None:
@@ -110,9 +114,9 @@ def test_page_and_tables_tell_what_was_mixed_stretched_and_spoken(tmp_path: Path
         "spoken by espeak-ng (espeakng_loader 1.52), voice es (GPL-3.0-or-later)",
         "further soundtracks: de, fr",
     ]
-    assert _cells(html, "Audio and lengths") == [["row-2", "\n".join(lines)]]
-    card = unescape(html.split("<h3>row-2</h3>")[1].split("</article>")[0])
-    assert all(f"<li>{line}</li>" in card for line in lines)
+    ((row_id, facts_told),) = _cells(html, "Audio and lengths")
+    assert (row_id, _listed(facts_told)) == ("row-2", lines)
+    assert _listed(html.split("<h3>row-2</h3>")[1].split("</article>")[0]) == lines
     assert list(rows[0])[-len(ADDED) :] == ADDED == list(columns()[-len(ADDED) :])
     assert [rows[0][name] for name in ADDED] == [None] * len(ADDED)
     figures = ["/beds/night <2>.wav", 4.3, -23.02, -1.2, 0.9124, 1.2041, 1.031]
@@ -191,9 +195,10 @@ def test_a_row_whose_clips_do_not_fit_names_each_on_a_line(tmp_path: Path) -> No
     html, rows = _report(tmp_path, outcomes)
     long, short = (row["message"] for row in rows)
     assert long == str(failures[0])
-    by_cause = [unescape(text) for text in re.findall(r'<span class="lines">(.*?)</span>', html, re.DOTALL)]
-    in_all_rows = [cells[-1] for cells in _cells(html, "All rows")]
-    for shown in (sorted(by_cause, key=len, reverse=True), in_all_rows):
-        assert shown[0].replace("\n", " ") == long
-        assert [line.count("/a/x") for line in shown[0].splitlines()] == [1] * 30
-        assert shown[1] == short
+    causes = html.split("<h2>Failures by cause</h2>")[1].split("</section>", maxsplit=1)[0]
+    by_row = [cells[-1] for cells in _cells(html, "All rows")]
+    assert unescape(by_row[1]) == short
+    assert f"</b> {short}</li>" in unescape(causes)
+    for shown in (causes.split("<b>row-1</b>")[1].split("</ul>")[0], by_row[0]):
+        assert " ".join(_listed(shown)) == long
+        assert [clause.count("/a/x") for clause in _listed(shown)] == [1] * 30
