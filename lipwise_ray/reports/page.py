@@ -88,7 +88,6 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         trim_blocks=True,
         finalize=_plain,
     )
-    environment.filters["in_clauses"] = _in_clauses
     return environment.get_template("report.html.jinja").render(
         title=f"lipwise-ray {report.run.run_id}",
         subtitle=f"{report.run.manifest}, begun {_clock(report.run.begun)}; {_ending(report)}",
@@ -96,6 +95,7 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         judges=", ".join(_judges(rows)),
         notes=_notes(report),
         failures=_failures(rows),
+        in_clauses=_in_clauses,
         unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in islice(report.left, _MOST_LISTED)],
         unfinished_caption="Run the same command again to go on with them"
         + (f"; the first {_MOST_LISTED} of {len(report.left)}" if len(report.left) > _MOST_LISTED else ""),
