@@ -27,9 +27,14 @@ Costs = Callable[[float, float], list[str]]
 """Returns the costs of GPU seconds, at best and at worst, on each kind of machine."""
 
 _MOST_WITH_DETAILS, _MOST_LISTED, _MOST_ALIKE, _FEW = 24, 1000, 8, 3
+_LONG = 300
 _BUCKETS = 24
 _DONE = "status = 'done'"
 """Of rows, in SQL: there is a video."""
+_IS_MADE = (
+    f"{_DONE} AND (coalesce(mix_gain_db, stretch_most, spoken_by, further_languages) IS NOT NULL OR stretch_video <> 1)"
+)
+"""Of rows, in SQL: `MadeAudio.words` has something to say."""
 _FAR_OFF = 3
 """Offsets from this on, in frames, are called wrong; SyncNet itself may be off by one. None of other scorers is: they
 may know nothing of such faces."""
@@ -90,11 +95,14 @@ def page(report: RunReport, stills: Stills, costs: Costs | None = None) -> str:
         judges=", ".join(_judges(rows)),
         notes=_notes(report),
         failures=_failures(rows),
+        in_clauses=_in_clauses,
         unfinished=[[str(row["row_id"]), str(row["output"] or "")] for row in islice(report.left, _MOST_LISTED)],
         unfinished_caption="Run the same command again to go on with them"
         + (f"; the first {_MOST_LISTED} of {len(report.left)}" if len(report.left) > _MOST_LISTED else ""),
         worst=[_card(row, rows.detail(row["row"]), stills) for row in worst_first(rows)],
         softest=_softest(rows),
+        made=_made(rows),
+        made_caption=_made_caption(rows),
         language_heads=["language", "videos", *(f"{n}, {word}" for n in ("LSE-C", "LSE-D") for word in _MEASURES)],
         languages=_languages(rows),
         distributions=[
@@ -203,6 +211,7 @@ class _Card:
     is_bad: bool
     images: list[tuple[str, str]]
     ways: list[str]
+    made: list[str]
     curve: Markup
     output: str | None
 
@@ -220,6 +229,7 @@ def _card(row: FlatRow, detail: RowDetail, stills: Stills) -> _Card:
             for word, data in zip(("filmed", "dubbed"), images or (), strict=False)
         ],
         ways=[_way(attempt, str(row["job_id"])) for attempt in detail.attempts],
+        made=detail.made.words(),
         curve=Markup(charts.line(list(detail.curve), f"{_FIGURE_NAMES[_kind(row)][0]} of {name} by second")),
         output=row["output"],
     )
@@ -313,6 +323,18 @@ def _softest(rows: RowSheet) -> list[list[str]]:
     ]
 
 
+def _made(rows: RowSheet) -> list[tuple[str, list[str]]]:
+    """Return videos whose audio or length is not simply the row's own, and what became of it."""
+    found = rows.where(_IS_MADE, order=f" LIMIT {_MOST_LISTED}")
+    return [(str(row["row_id"]), rows.detail(row["row"]).made.words()) for row in found]
+
+
+def _made_caption(rows: RowSheet) -> str:
+    ((whole,),) = rows.ask(f"count(*) FROM rows WHERE {_IS_MADE}")
+    caption = "What was mixed, stretched and spoken; a factor of 2 is twice as long"
+    return f"{caption}; the first {_MOST_LISTED} of {whole}, results.csv has all" if whole > _MOST_LISTED else caption
+
+
 def _throughput(report: RunReport) -> Markup:
     begun, made = report.run.begun, f"{_DONE} AND coalesce(reused, 0) = 0 AND ended"
     ends = report.rows.column("ended", made)
@@ -337,7 +359,7 @@ def _stages(rows: RowSheet) -> list[list[str]]:
     return [[name, f"{seconds:,.1f}", f"{seconds / total:.1%}"] for name, seconds in stages.most_common() if seconds]
 
 
-def _line(row: FlatRow) -> Sequence[str]:
+def _line(row: FlatRow) -> Sequence[str | list[str]]:
     is_done = row["status"] == "done"
     return (
         str(row["row_id"]),
@@ -351,8 +373,14 @@ def _line(row: FlatRow) -> Sequence[str]:
         _number(row["frames"], 0),
         _number(row["seconds"], 1),
         str(row["attempts"]),
-        str((row["output"] if is_done else row["message"]) or ""),
+        str(row["output"] or "") if is_done else _in_clauses(row["message"]),
     )
+
+
+def _in_clauses(message: str | None) -> str | list[str]:
+    """Return a message; of a long one, which tells of many things, its clauses."""
+    text = message or ""
+    return text.replace("; ", ";\n").split("\n") if len(text) > _LONG else text
 
 
 def _median(values: array[float]) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from lipwise_ray.reports.made_audio import MadeAudio
 from lipwise_ray.state.delivered_records import LeftBehindRecord
 from lipwise_ray.state.job_result import FailedAttempt, MeasuredAttempt
 from lipwise_ray.state.shapes import adapter_of
@@ -19,6 +20,7 @@ FlatRow: TypeAlias = Json
 
 _FLAGS = frozenset({"reused"})
 _DETAIL, _PLACE = "_detail", "_place"
+_AS_IT_IS = MadeAudio()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class RowDetail:
         stages: Busy seconds by stage.
         attempts: In which ways it was tried.
         left_behind: What of its source its output lacks.
+        made: Facts about its audio.
     """
 
     curve: tuple[float | None, ...] = ()
     stages: Mapping[str, float] = field(default_factory=dict[str, float])
     attempts: tuple[FailedAttempt | MeasuredAttempt, ...] = ()
     left_behind: tuple[LeftBehindRecord, ...] = ()
+    made: MadeAudio = _AS_IT_IS
 
 
 _NO_DETAIL = RowDetail()

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from lipwise_ray.errors import StateError
 from lipwise_ray.models.terms import commercial_of, strictest
+from lipwise_ray.reports.made_audio import MadeAudio
 from lipwise_ray.reports.row_sheet import FlatRow, RowDetail, RowSheet
 from lipwise_ray.state import layout
 from lipwise_ray.state.done_rows import reused_outcomes
@@ -111,7 +112,8 @@ def _detail(result: RowResult) -> RowDetail:
     curve = result.sync.curve if result.sync else ()
     if isinstance(result, EvaluationResult):
         return RowDetail(curve)
-    return RowDetail(curve, result.stages_s or {}, result.attempts or (), result.left_behind or ())
+    made = MadeAudio(result.mixed, result.fitted, result.spoken_by or (), result.further_languages or ())
+    return RowDetail(curve, result.stages_s or {}, result.attempts or (), result.left_behind or (), made)
 
 
 def _unfinished(store: Store, run_id: str, ended: RowSheet) -> Iterator[FlatRow]:
@@ -327,6 +329,29 @@ def row_of(record: Json, attempts: int) -> FlatRow:
         "version": record.get("version"),
         "job_id": record.get("job_id"),
         "ended": record.get("ended"),
+        **_delivered(record),
+    }
+
+
+def _delivered(record: Json) -> FlatRow:
+    """Return loudness, background and speakers of the delivered audio, and factors by which things were stretched."""
+    mixed: Json = record.get("mixed") or {}
+    loudness: Json = mixed.get("after") or {}
+    fitted: Json = record.get("fitted") or {}
+    return {
+        "background": mixed.get("background"),
+        "mix_gain_db": mixed.get("gain_db"),
+        "loudness_lufs": loudness.get("lufs"),
+        "true_peak_dbtp": loudness.get("true_peak_dbtp"),
+        "stretch_least": fitted.get("least"),
+        "stretch_most": fitted.get("most"),
+        "stretch_video": fitted.get("video"),
+        "spoken_by": "; ".join(
+            ", ".join(filter(None, [one["engine"], one.get("voice"), one.get("licence")]))
+            for one in record.get("spoken_by") or []
+        )
+        or None,
+        "further_languages": ",".join(record.get("further_languages") or []) or None,
     }
 
 

@@ -125,6 +125,12 @@ def _column_types() -> dict[str, str]:
         "filmed",
         "seconds",
         "ended",
+        "_gain_db",
+        "_lufs",
+        "_dbtp",
+        "stretch_least",
+        "stretch_most",
+        "stretch_video",
         *FIDELITY,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -23,6 +23,17 @@ _FEW, _QUICK_S = 8, 0.0005
 def recheck(context: TaskContext, payload: RecheckPayload, hints: Hints) -> RecheckResult:
     """Return the numbers of the rows of a batch of which something is not what it was."""
     del hints  # there is nothing to be left
+    return RecheckResult(changed=changed_rows(context, payload.rows, time.monotonic))
+
+
+def changed_rows(context: TaskContext, rows: Sequence[KnownRow], clock_s: Callable[[], float]) -> tuple[int, ...]:
+    """Return the numbers of rows of which something is not what it was, in order.
+
+    Args:
+        context: The worker's.
+        rows: The rows as they were when they were done.
+        clock_s: Seconds since some moment: where looks at the first rows take long, the others are side by side.
+    """
 
     @cache  # rows share inputs
     def stamp_of(address: str) -> str:
@@ -39,13 +50,13 @@ def recheck(context: TaskContext, payload: RecheckPayload, hints: Hints) -> Rech
             context.on_block()
 
     def changed(numbers: Sequence[int]) -> list[int]:
-        return [number for number in numbers if not is_unchanged(payload.rows[number])]
+        return [number for number in numbers if not is_unchanged(rows[number])]
 
-    few, numbers = range(min(_FEW, len(payload.rows))), range(min(_FEW, len(payload.rows)), len(payload.rows))
-    begun_s = time.monotonic()
+    few, numbers = range(min(_FEW, len(rows))), range(min(_FEW, len(rows)), len(rows))
+    begun_s = clock_s()
     found = changed(few)
-    if time.monotonic() - begun_s < _QUICK_S * len(few):  # files of this machine: threads would take more than looks do
-        return RecheckResult(changed=(*found, *changed(numbers)))
+    if clock_s() - begun_s < _QUICK_S * len(few):  # files of this machine: threads would take more than looks do
+        return (*found, *changed(numbers))
     with ThreadPoolExecutor(_HANDS) as hands:  # a look at what lies in a bucket is mostly waiting
         parts = hands.map(changed, [numbers[hand::_HANDS] for hand in range(_HANDS)])
-        return RecheckResult(changed=(*found, *sorted(number for part in parts for number in part)))
+        return (*found, *sorted(number for part in parts for number in part))

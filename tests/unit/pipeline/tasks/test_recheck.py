@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from lipwise_ray.pipeline.delivery.outputs import FileOutput
 from lipwise_ray.pipeline.flows.task_kinds import KnownRow, ProbePayload, RecheckPayload
 from lipwise_ray.pipeline.inputs.stamps import settled_stamps, stamp
 from lipwise_ray.pipeline.tasks.probe import probe
-from lipwise_ray.pipeline.tasks.recheck import recheck
+from lipwise_ray.pipeline.tasks.recheck import changed_rows, recheck
 from tests.support.task_context import NOTHING_KNOWN, Bench
 
 
@@ -32,8 +33,8 @@ def _row(bench: Bench, name: str) -> KnownRow:
     return KnownRow(str(output), seen, tuple((one, stamp(bench.context.media, one)) for one in inputs))
 
 
-def test_only_rows_of_which_something_changed_are_named(bench: Bench) -> None:
-    """An output that is gone, one that was touched, another input, and one that may not be read: each for itself."""
+def _changed_in_four_ways(bench: Bench) -> list[KnownRow]:
+    """Return forty rows: 3, 17, 20 and 31 are not what they were."""
     rows = [_row(bench, f"{number}.mp4") for number in range(40)]
     Path(rows[3].output).unlink()
     Path(rows[17].output).write_bytes(b"other")
@@ -42,8 +43,38 @@ def test_only_rows_of_which_something_changed_are_named(bench: Bench) -> None:
     other.write_bytes((bench.folder / "v.mkv").read_bytes())
     rows[20] = replace(rows[20], inputs=((str(other), known), audio))
     rows[31] = replace(rows[31], inputs=(("ftp://host/v.mkv", known), audio))  # raises
+    return rows
+
+
+def test_only_rows_of_which_something_changed_are_named(bench: Bench) -> None:
+    """An output that is gone, one that was touched, another input, and one that may not be read: each for itself."""
+    rows = _changed_in_four_ways(bench)
     found = recheck(bench.context, RecheckPayload(bench.row, tuple(rows)), NOTHING_KNOWN)
     assert found.changed == (3, 17, 20, 31)
+
+
+@pytest.mark.parametrize("seconds_a_look", [0.0, 0.5], ids=["disk", "bucket"])
+def test_looks_are_side_by_side_where_they_take_long(bench: Bench, seconds_a_look: float) -> None:
+    """The same rows are named, in order, whether one thread looks at all or others go on after the first few."""
+    rows, threads, here = _changed_in_four_ways(bench), list[int](), threading.get_ident()
+
+    def on_block() -> None:
+        threads.append(threading.get_ident())
+
+    context = replace(bench.context, on_block=on_block)
+    found = changed_rows(context, rows, lambda: seconds_a_look * len(threads))
+    assert found == (3, 17, 20, 31)
+    assert len(threads) == 40
+    assert set(threads[:8]) == {here}
+    assert [one == here for one in threads[8:]] == [seconds_a_look == 0] * 32
+
+
+@pytest.mark.parametrize("end_s", [0.0, 9.0])
+def test_rows_that_are_no_more_than_the_first_few(bench: Bench, end_s: float) -> None:
+    """They are done with whatever the clock says, and so is a batch without any."""
+    rows = [_row(bench, "a.mp4"), replace(_row(bench, "b.mp4"), output="/gone.mp4")]
+    assert changed_rows(bench.context, rows, iter((0.0, end_s)).__next__) == (1,)
+    assert changed_rows(bench.context, [], iter((0.0, end_s)).__next__) == ()
 
 
 def test_a_file_that_has_only_just_changed_gets_no_stamp(bench: Bench) -> None:
