@@ -19,7 +19,7 @@ from lipwise_ray.tts.pocket_files import CONFIG, MODEL, TOKENIZERS, voice_in
 from lipwise_ray.tts.program import no_voice
 from lipwise_ray.values import F32Array
 
-_KINDS = dict(zip(TOKENIZERS, ("tokenizers", "sentencepiece"), strict=True))
+_KINDS: dict[str, str] = dict(zip(TOKENIZERS, ("tokenizers", "sentencepiece"), strict=True))
 _FAIL_WITHOUT_END = "KPOCKET_TTS_ERROR_WITHOUT_EOS"
 _CACHE, _OFFSET = "cache", "offset"
 

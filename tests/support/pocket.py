@@ -14,12 +14,27 @@ VOICES = ("lola", "bill_boerst")
 RATE_HZ = 8_000
 _LETTERS = {chr(code): index for index, code in enumerate(range(32, 127))}
 _SEANET = {
-    **{"dimension": 8, "channels": 1, "n_filters": 4, "n_residual_layers": 1, "ratios": [10, 10], "kernel_size": 3},
-    **{"residual_kernel_size": 3, "last_kernel_size": 3, "dilation_base": 2, "pad_mode": "constant", "compress": 2},
+    "dimension": 8,
+    "channels": 1,
+    "n_filters": 4,
+    "n_residual_layers": 1,
+    "ratios": [10, 10],
+    "kernel_size": 3,
+    "residual_kernel_size": 3,
+    "last_kernel_size": 3,
+    "dilation_base": 2,
+    "pad_mode": "constant",
+    "compress": 2,
 }
 _MIMI_TRANSFORMER = {
-    **{"d_model": 8, "num_heads": 2, "num_layers": 1, "layer_scale": 0.01, "context": 20, "dim_feedforward": 8},
-    **{"input_dimension": 8, "output_dimensions": [8]},
+    "d_model": 8,
+    "num_heads": 2,
+    "num_layers": 1,
+    "layer_scale": 0.01,
+    "context": 20,
+    "dim_feedforward": 8,
+    "input_dimension": 8,
+    "output_dimensions": [8],
 }
 _CONFIG: dict[str, Any] = {
     # A folder's own file may name what lies elsewhere: nothing of that is fetched.
@@ -30,12 +45,18 @@ _CONFIG: dict[str, Any] = {
         "flow": {"depth": 1, "dim": 8},
         "transformer": {"d_model": 8, "hidden_scale": 2, "max_period": 10_000, "num_heads": 2, "num_layers": 1},
         "lookup_table": {
-            **{"dim": 8, "n_bins": len(_LETTERS), "tokenizer": "tokenizers"},
+            "dim": 8,
+            "n_bins": len(_LETTERS),
+            "tokenizer": "tokenizers",
             "tokenizer_path": "hf://nobody/nothing/tokenizer.json",
         },
     },
     "mimi": {
-        **{"dtype": "float32", "sample_rate": RATE_HZ, "inner_dim": 4, "outer_dim": 8, "channels": 1},
+        "dtype": "float32",
+        "sample_rate": RATE_HZ,
+        "inner_dim": 4,
+        "outer_dim": 8,
+        "channels": 1,
         "frame_rate": 20,
         "seanet": _SEANET,
         "transformer": _MIMI_TRANSFORMER,
@@ -62,6 +83,9 @@ def write_pocket(folder: Path, seed: int = 1, *, heads: int = 2) -> Path:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         model = TTSModel.load_model(config=ours)  # without weights it draws them
+        # But for those that begin at zero, with which neither text nor voice is heard.
+        for weights in (model.flow_lm.speaker_proj_weight, *model.flow_lm.flow_net.parameters()):
+            weights.data += 0.2 * torch.randn_like(weights)
         save_file(model.state_dict(), folder / "model.safetensors")
         for voice in VOICES:
             state = model.get_state_for_audio_prompt(torch.rand(1, RATE_HZ) - 0.5)
