@@ -141,7 +141,7 @@ TTS = ModelRole(
 """The networks that speak; other engines are programs, which have no checkpoints."""
 
 
-Engine = Literal["supertonic", "pocket", "espeak", "command"]
+SpeechEngineKind = Literal["supertonic", "pocket", "espeak", "command"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class EngineFacts:
         voice_licences: Terms of voices that are files, by their names.
     """
 
-    engine: Engine
+    engine: SpeechEngineKind
     name: str
     decides: tuple[str, ...]
     licence: str
@@ -168,7 +168,7 @@ class EngineFacts:
         return ", ".join(dict.fromkeys(filter(None, terms)))
 
 
-def engine_of(tts: TtsSettings, checkpoints: Checkpoints) -> Engine:
+def engine_of(tts: TtsSettings, checkpoints: Checkpoints) -> SpeechEngineKind:
     """Return the kind of engine that settings ask for; ``auto`` was decided when the checkpoints were found."""
     if tts.engine != "auto":
         return tts.engine

@@ -74,9 +74,9 @@ class PocketEngine:
         return np.asarray(wave.numpy(), np.float32), int(self._model.sample_rate)
 
     def _voice(self, path: Path) -> Mapping[str, Any]:
-        """Return what a voice's file makes the layers begin with, once it is of this model's layers.
+        """Return the state of the layers that a voice's file holds, once it is known to be of this model.
 
-        The package finds that out when a thread of its own waits for sound already, and waits for ever.
+        The package finds out when a thread of its own waits for sound already, and waits for ever.
         """
         with _read(path):
             state = self._model.get_state_for_audio_prompt(path)

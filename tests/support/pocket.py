@@ -99,3 +99,18 @@ def never_ending(folder: Path) -> Path:
     weights["flow_lm.out_eos.bias"] -= 100
     save_file(weights, folder / "model.safetensors")
     return folder
+
+
+def with_sentences(folder: Path) -> Path:
+    """Give a model a tokenizer of the other kind, of as many pieces."""
+    from sentencepiece import SentencePieceTrainer
+
+    (folder / "tokenizer.json").unlink()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([" ".join(_LETTERS)]),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="char",
+        vocab_size=len(_LETTERS),
+        minloglevel=2,
+    )
+    return folder

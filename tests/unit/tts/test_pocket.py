@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from lipwise_ray.roles.tts import TTS, check_voice, engine_facts, spoken_voice
 from lipwise_ray.settings.layers import resolve
 from lipwise_ray.tts import pocket_files
 from lipwise_ray.tts.pocket import PocketEngine
-from tests.support.pocket import RATE_HZ, VOICES, never_ending, write_pocket
+from tests.support.pocket import RATE_HZ, VOICES, never_ending, with_sentences, write_pocket
 from tests.support.task_context import NOTHING_KNOWN, Bench
 
 pytest.importorskip("pocket_tts", reason="extra pocket is not installed")
@@ -121,6 +122,13 @@ def test_speech_that_does_not_end_is_an_error(spanish: Path, tmp_path: Path) -> 
         engine.speak("Hola.", "lola", "es")
 
 
+def test_a_package_that_is_not_installed_is_named(spanish: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that brings it."""
+    monkeypatch.setitem(sys.modules, "pocket_tts.modules.stateful_module", None)
+    with pytest.raises(SettingsError, match=r"pocket-tts is not installed\. Run `pip install 'lipwise-ray\[pocket\]'`"):
+        _engine(spanish)
+
+
 def test_files_that_are_no_model_are_told(spanish: Path, tmp_path: Path) -> None:
     """By their paths, before anything is spoken; a folder of a name that the package does not know describes itself."""
     folder = _copy(spanish, tmp_path / "klingon")
@@ -137,6 +145,13 @@ def test_files_that_are_no_model_are_told(spanish: Path, tmp_path: Path) -> None
     (folder / "tokenizer.json").unlink()
     with pytest.raises(WeightsError, match=r"tokenizer\.json: no such checkpoint file"):
         _request(folder)
+
+
+def test_a_tokenizer_of_either_kind_will_do(spanish: Path, tmp_path: Path) -> None:
+    """Some models are published with one, some with the other."""
+    folder = with_sentences(_copy(spanish, tmp_path / "spanish"))
+    assert [Path(file).name for file in pocket_files.files_in(folder)][1] == "tokenizer.model"
+    assert len(_engine(folder).speak("Hola.", "lola", "es")[0]) > 0
 
 
 def test_a_row_is_spoken_with_a_users_own_folder(spanish: Path, tmp_path: Path) -> None:
