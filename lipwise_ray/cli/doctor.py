@@ -10,7 +10,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -21,9 +21,6 @@ from lipwise_ray.exit_codes import ExitCode
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import is_web
 from lipwise_ray.storage.redact import redact
-
-if TYPE_CHECKING:
-    from lipwise_ray.models.checkpoints import Checkpoints
 
 _DRIVERS_PACKAGES = ("ray", "av", "opencv-python-headless", "scipy", "numpy", "obstore")
 _PACKAGES = ("torch", *_DRIVERS_PACKAGES)
@@ -208,12 +205,13 @@ def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
     """Yield the checkpoints that a row without columns of its own needs, and notes on them."""
     from lipwise_ray.pipeline.manifest.row_table import Row
     from lipwise_ray.pipeline.manifest.speakers import Script
+    from lipwise_ray.roles.tts import TTS
     from lipwise_ray.runs.run_inputs import registry_of
     from lipwise_ray.runs.validation import NotedRequirements
 
     requirements = NotedRequirements(registry_of(settings, setup.models_folder()))
-    speaks = settings.tts.engine != "auto"  # whoever names an engine has texts
-    script = Script("text") if speaks else None
+    # Whoever names an engine of texts that has networks has texts.
+    script = Script("text") if settings.tts.engine in TTS.networks else None
     try:
         needed = requirements.of(settings, Row(line=0, id="", video="", audio="", output="", script=script))
     except LipwiseError as error:  # a setting that asks for what is not there
@@ -224,25 +222,7 @@ def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
     installed = dict.fromkeys(one.name for one in needed if one.sha256)
     if installed:
         yield True, "weights", ", ".join(installed)
-    if speaks:
-        yield speech_line(settings, needed)
     yield from ((True, "note", note) for note in requirements.notes)
-
-
-def speech_line(settings: Settings, checkpoints: Checkpoints) -> node_checks.NodeCheck:
-    """Return the engine that a job names for its texts, with its terms.
-
-    Args:
-        settings: The job's.
-        checkpoints: Those of a row with texts.
-    """
-    from lipwise_ray.roles.tts import engine_facts
-
-    try:
-        facts = engine_facts(settings.tts, checkpoints)
-    except LipwiseError as error:
-        return False, "speech", str(error)
-    return True, "speech", f"{facts.name} ({facts.licence})"
 
 
 def _ray_line() -> tuple[bool, str, str]:
