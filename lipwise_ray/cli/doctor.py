@@ -204,12 +204,16 @@ def _disk_line(folder: Path) -> tuple[bool, str, str]:
 def _weights(settings: Settings) -> Iterator[tuple[bool, str, str]]:
     """Yield the checkpoints that a row without columns of its own needs, and notes on them."""
     from lipwise_ray.pipeline.manifest.row_table import Row
+    from lipwise_ray.pipeline.manifest.speakers import Script
+    from lipwise_ray.roles.tts import TTS
     from lipwise_ray.runs.run_inputs import registry_of
     from lipwise_ray.runs.validation import NotedRequirements
 
     requirements = NotedRequirements(registry_of(settings, setup.models_folder()))
+    # Whoever names an engine of texts that has networks has texts.
+    script = Script("text") if settings.tts.engine in TTS.networks else None
     try:
-        needed = requirements.of(settings, Row(line=0, id="", video="", audio="", output=""))
+        needed = requirements.of(settings, Row(line=0, id="", video="", audio="", output="", script=script))
     except LipwiseError as error:  # a setting that asks for what is not there
         yield False, "settings", str(error)
         return

@@ -232,9 +232,9 @@ class AsrSettings(Section):
 class TtsSettings(Section):
     """Speech made of the texts of rows, in place of their audio."""
 
-    engine: Literal["auto", "supertonic", "espeak", "command"] = "auto"
+    engine: Literal["auto", "supertonic", "pocket", "espeak", "command"] = "auto"
     """``auto`` is supertonic where it is installed (the extra `supertonic` and its networks), else espeak (the extra
-    `espeak`, GPL-3); ``command`` runs a program of yours."""
+    `espeak`, GPL-3); ``pocket`` is Pocket TTS (the extra `pocket`); ``command`` runs a program of yours."""
     command: tuple[str, ...] = ()
     """The program and its arguments, for ``command``: it reads a text from standard input and writes a WAV file to
     standard output, or to the file whose name takes the place of ``{output}``; ``{voice}`` and ``{language}`` are the
@@ -242,12 +242,14 @@ class TtsSettings(Section):
     voices: tuple[str, ...] = ()
     """Names of the voices that the program has, for `validate`; none for any."""
     voice: str = ""
-    """Voice of rows that name none: of supertonic F1 to F5 and M1 to M5, of espeak a name (``es``, ``en-us+f3``) or a
-    variant of the row's language (``+f3``). Empty for the engine's usual one."""
+    """Voice of rows that name none: of supertonic F1 to F5 and M1 to M5, of pocket a file of its model (``lola``), of
+    espeak a name (``es``, ``en-us+f3``) or a variant of the row's language (``+f3``). Empty for the engine's usual
+    one."""
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """Bound on the time that espeak or the program takes for a text."""
     model: str | None = None
-    """Folder with supertonic's files as they are published, in place of the registry's."""
+    """Folder with supertonic's files as they are published, in place of the registry's; with ``pocket`` that of one
+    model, as ``languages/german``: its name says what is in it. The registry has pocket's Spanish one."""
 
 
 class DiariseSettings(Section):

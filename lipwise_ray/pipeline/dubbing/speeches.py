@@ -228,7 +228,9 @@ class Speeches:
             write_speech(temporary, wave_f32, rate_hz)
             sha256 = sha256_of(temporary)
             self._store.put_file(layout.speech_file(speech_id, sha256), temporary)
-        by = SpokenBy(engine=self._facts.name, voice=text.voice or text.language, licence=self._facts.licence)
+        by = SpokenBy(
+            engine=self._facts.name, voice=text.voice or text.language, licence=self._facts.licence_of(text.voice)
+        )
         record = SpeechRecord(sha256=sha256, seconds=len(wave_f32) / rate_hz, by=by)
         key = layout.speech_record(speech_id)
         self._on_block()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from lipwise_ray.cli import doctor, node_checks
 from lipwise_ray.cli.app import app
 from lipwise_ray.settings.execution import PathsSettings
+from lipwise_ray.settings.layers import resolve
 from lipwise_ray.settings.model import Settings
 
 
@@ -40,3 +43,23 @@ def test_a_missing_downloader_is_a_fault_where_it_is_asked_for(monkeypatch: pyte
         assert is_good is good
         assert "not installed" in text
         assert "web" in text
+
+
+def _pocket_lines(engine: str, models: Path) -> list[str]:
+    settings = resolve([("test", {"tts": {"engine": engine}, "paths": {"models": str(models)}})])
+    return [text for _, _, text in doctor.check_here(settings, computes=False) if "pocket" in text]
+
+
+def test_the_files_that_speak_texts_are_looked_for(tmp_path: Path) -> None:
+    """Where a job names their engine: one that names none may have no texts."""
+    pytest.importorskip("pocket_tts", reason="extra pocket is not installed")
+    assert _pocket_lines("auto", tmp_path) == []
+    found = _pocket_lines("pocket", tmp_path)
+    assert ["models pull pocket_spanish_tokenizer`" in text for text in found] == [False, True]
+
+
+def test_an_engine_of_texts_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that brings it, where a job names it."""
+    monkeypatch.setitem(sys.modules, "pocket_tts", None)
+    (line,) = _pocket_lines("pocket", tmp_path)
+    assert "pip install 'lipwise-ray[pocket]'" in line

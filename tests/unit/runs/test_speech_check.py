@@ -58,6 +58,8 @@ def test_an_engine_that_is_not_there_is_named(tmp_path: Path) -> None:
     found = _findings(tmp_path, rows, 'tts.engine="supertonic"')
     assert len(found) == 6
     assert all("lipwise-ray models pull supertonic_3_" in line for line in found)
+    found = _findings(tmp_path, rows, 'tts.engine="pocket"')
+    assert sum("lipwise-ray models pull pocket_spanish" in line for line in found) == 2
     (line,) = _findings(tmp_path, rows, 'tts.engine="command"')
     assert "tts.command: is empty" in line
     program = f'tts.command=["{sys.executable}"]'
