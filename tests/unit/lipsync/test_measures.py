@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipwise_ray.lipsync.flicker import Flicker
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.renderer import Renderer
@@ -68,3 +69,18 @@ def test_chunks_do_not_show_in_measured_smoothness(chunk: int) -> None:
     parts = [renderer.measures.smoothness for renderer in _rendered(boxes, chunk)]
     assert sum(part.faces for part in parts) == whole.faces == 2 * 5
     assert sum(part.total for part in parts) == pytest.approx(whole.total)
+
+
+@pytest.mark.parametrize("cut", [3, 14, 27])
+def test_flicker_of_parts_adds_up_to_that_of_the_whole(cut: int) -> None:
+    """Frames are picked by their numbers in the video, so a cut changes nothing but where it parts those compared."""
+    boxes = [np.array(box, np.float32) for box in ([20, 10, 100, 90], [40, 30, 120, 110])]
+    found: list[Flicker] = []
+    for start, stop in ((0, FRAMES), (0, cut), (cut, FRAMES)):
+        renderer = Renderer(Passthrough(64, 4), CANVAS, SOFT)
+        list(renderer.render(_jobs(boxes, start, stop)))
+        found.append(renderer.measures.flicker)
+    whole, *parts = found
+    assert sum(part.faces for part in parts) == whole.faces == 2 * 6
+    assert sum(part.dubbed for part in parts) == pytest.approx(whole.dubbed)
+    assert sum(part.filmed for part in parts) == pytest.approx(whole.filmed)
