@@ -17,12 +17,9 @@ from lipwise_ray.lipsync.texture import Smoothness
 from lipwise_ray.media.planes import FaceImage, Planes, View
 from lipwise_ray.media.region import Canvas
 
-_EVERY = 8
-"""Sharpness and smoothness are measured in one output frame of so many: they hardly change from frame to frame."""
-
-_FLICKERS_EVERY = 7
-"""Flicker is measured in one output frame of so many. A codec repeats its kinds of frames every 2, 3, 4, 5 or 8, and
-key frames every few of those: with none of them it has a factor in common, so that frames of all kinds come in turn."""
+_EVERY = 11
+"""One output frame of so many is measured. Codecs repeat their kinds of frames every 2, 3, 4 or 8, and key frames every
+few of those: with none of them it has a factor in common, so that all kinds are met in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class LaidFace:
     @property
     def flicker_px(self) -> int:
         """Side of the image by which its flicker is measured; 0 where it is not."""
-        return SIDE_PX if self.job.number % _FLICKERS_EVERY < FRAMES else 0
+        return SIDE_PX if self.job.number % _EVERY < FRAMES else 0
 
     @property
     def sharpness_px(self) -> int:
