@@ -49,7 +49,6 @@ _STEADY = 0.5
 _LEANS = (1e-6, _STEADY, _STEADY)
 _LEAST_PIVOT = 1e-9
 _LEANING, _PIVOTS = np.diag(_LEANS), _LEAST_PIVOT * np.eye(3)
-_SYMMETRIC = np.array([0, 1, 2, 1, 3, 4, 2, 4, 5])
 _REWEIGHTINGS = 4
 _TO_DEVIATION, _LEAST_DEVIATION = 1.4826, 0.5 / 255
 _SOME = 0.1
@@ -198,22 +197,23 @@ def light_shift(old: F32Array, new: F32Array, mask: F32Array) -> F32Array | None
     opacity = mask[::_BAND_STEP, ::_BAND_STEP]
     place = _places(len(mask))[::_BAND_STEP]
     band = 4 * opacity * (1 - opacity)
-    middle = _middle(opacity, place)
     here = np.flatnonzero(band > _SOME)
     rows, columns = np.divmod(here, len(place))
     across, down, band = place[columns], place[rows], band.ravel()[here]
-    before, after = (image[::_BAND_STEP, ::_BAND_STEP].reshape(-1, 3)[here].T for image in (old, new))
-    upper = down < middle
-    if not upper.any():
+    upper = int(np.searchsorted(down, _middle(opacity, place)))  # pixels come row by row
+    if not upper:
         return None
-    skin = [median_of_rows(colours[:, upper])[:, None] for colours in (before, after)]
-    if np.abs(skin[0] - skin[1]).max() > _MOST_SHIFT:
+    pixels = _BAND_STEP * (rows * len(mask) + columns)
+    # Channels of the one face, then those of the other: few steps over all of them cost less than many.
+    colours = np.concatenate([image.reshape(-1, 3)[pixels].T for image in (old, new)])
+    skin = median_of_rows(colours[:, :upper])
+    if np.abs(skin[:3] - skin[3:]).max() > _MOST_SHIFT:
         return None
-    off = [np.abs(colours - colour).max(axis=0) for colours, colour in zip((before, after), skin, strict=True)]
-    use = np.maximum(*off) < _SKIN
-    if np.count_nonzero(use) < _FEWEST_PIXELS:
+    use = np.flatnonzero(np.abs(colours - skin[:, None]).max(axis=0) < _SKIN)
+    if len(use) < _FEWEST_PIXELS:
         return None
-    return _fitted_plane((before - after)[:, use], across[use], down[use], band[use])
+    compared = colours[:, use]
+    return _fitted_plane(compared[:3] - compared[3:], across[use], down[use], band[use])
 
 
 def _fitted_plane(wanted: F32Array, across: F32Array, down: F32Array, band: F32Array) -> F32Array:
@@ -226,8 +226,7 @@ def _fitted_plane(wanted: F32Array, across: F32Array, down: F32Array, band: F32A
         band: Weight of each, shape (N,).
     """
     design = np.stack([np.ones_like(across), across, down])
-    # All that the normal equations have: products of each two of the design.
-    products = np.concatenate([design, across * design[1:], down[None] * down])
+    products = (design[:, None] * design).reshape(9, -1)  # of each two, as the normal equations have them
     shift = np.zeros((3, 3))
     shift[:, 0] = median_of_rows(wanted)
     for _ in range(_REWEIGHTINGS):
@@ -236,7 +235,7 @@ def _fitted_plane(wanted: F32Array, across: F32Array, down: F32Array, band: F32A
         weight = np.maximum(1 - np.square(residual / width[:, None].astype(np.float32)), 0)
         weight *= weight
         weight *= band
-        normal = (weight @ products.T).astype(np.float64)[:, _SYMMETRIC].reshape(3, 3, 3)
+        normal = (weight @ products.T).astype(np.float64).reshape(3, 3, 3)
         normal += normal[:, :1, :1] * _LEANING + _PIVOTS
         right = ((weight * wanted) @ design.T).astype(np.float64)
         shift = np.linalg.solve(normal, right[..., None])[..., 0]

@@ -12,7 +12,8 @@ from lipwise_ray.values import F32Array
 SIDE_PX = 48
 """Side of the small images of a face that are compared."""
 
-_FRAMES = 3  # before, now, after
+FRAMES = 3
+"""Frames that are compared: before, now, after."""
 
 
 @dataclass(slots=True)
@@ -49,9 +50,9 @@ class Flicker:
         near = self._near.get(track, [])
         if near and (near[-1][0] != number - 1 or abs(near[-1][1] - source) > 1):
             near = []
-        near = [*near[1 - _FRAMES :], (number, source, images)]
+        near = [*near[1 - FRAMES :], (number, source, images)]
         self._near[track] = near
-        if len(near) < _FRAMES:
+        if len(near) < FRAMES:
             return
         apart = np.abs(near[1][2] - (near[0][2] + near[2][2]) / 2).reshape(-1, SIDE_PX, SIDE_PX)
         weight = np.ones(apart.shape[1:], np.float32)

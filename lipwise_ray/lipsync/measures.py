@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lipwise_ray.lipsync.align import at_size
-from lipwise_ray.lipsync.flicker import SIDE_PX, Flicker
+from lipwise_ray.lipsync.flicker import FRAMES, SIDE_PX, Flicker
 from lipwise_ray.lipsync.frame_job import FaceTarget, FrameJob
 from lipwise_ray.lipsync.restoration import PatchPlace
 from lipwise_ray.lipsync.sharpness import Sharpness, side_px
@@ -17,8 +17,9 @@ from lipwise_ray.lipsync.texture import Smoothness
 from lipwise_ray.media.planes import FaceImage, Planes, View
 from lipwise_ray.media.region import Canvas
 
-_EVERY = 8
-"""Sharpness and smoothness are measured in one output frame of so many: they hardly change from frame to frame."""
+_EVERY = 11
+"""One output frame of so many is measured. Codecs repeat their kinds of frames every 2, 3, 4 or 8, and key frames every
+few of those: with none of them it has a factor in common, so that all kinds are met in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class LaidFace:
         return View(self.job.frame, at_size(self.place.to_shown, self.place.side_px, side_px))
 
     @property
+    def flicker_px(self) -> int:
+        """Side of the image by which its flicker is measured; 0 where it is not."""
+        return SIDE_PX if self.job.number % _EVERY < FRAMES else 0
+
+    @property
     def sharpness_px(self) -> int:
         """Side of the image in which its sharpness is measured; 0 where it is not."""
         is_measured = self.job.number % _EVERY == 0
@@ -51,11 +57,11 @@ class FaceLuma:
     """Luma of a face in its frame.
 
     Attributes:
-        small: By it flicker is measured.
+        small: By it flicker is measured; None where it is not.
         full: By it sharpness is measured; None where it is not.
     """
 
-    small: FaceImage
+    small: FaceImage | None
     full: FaceImage | None
 
 
@@ -79,17 +85,22 @@ class Measures:
 
     def seen(self, faces: Sequence[LaidFace]) -> list[FaceLuma]:
         """Return faces as they are in their frames now: as they were filmed, or with the new ones over them."""
-        small = self._planes.read_luma(self._canvas, [face.view(SIDE_PX) for face in faces], SIDE_PX)
-        full: list[FaceImage | None] = [None] * len(faces)
+        small = self._luma(faces, [face.flicker_px for face in faces])
+        full = self._luma(faces, [face.sharpness_px for face in faces])
+        return list(map(FaceLuma, small, full))
+
+    def _luma(self, faces: Sequence[LaidFace], sides_px: Sequence[int]) -> list[FaceImage | None]:
+        """Return the luma of faces at some sides, None where that is 0."""
+        found: list[FaceImage | None] = [None] * len(faces)
         of_side: defaultdict[int, list[int]] = defaultdict(list)
-        for number, face in enumerate(faces):
-            of_side[face.sharpness_px].append(number)
+        for number, side in enumerate(sides_px):
+            of_side[side].append(number)
+        of_side.pop(0, None)
         for side, numbers in of_side.items():
-            if side:
-                views = [faces[number].view(side) for number in numbers]
-                for number, luma in zip(numbers, self._planes.read_luma(self._canvas, views, side), strict=True):
-                    full[number] = luma
-        return [FaceLuma(*both) for both in zip(small, full, strict=True)]
+            views = [faces[number].view(side) for number in numbers]
+            for number, luma in zip(numbers, self._planes.read_luma(self._canvas, views, side), strict=True):
+                found[number] = luma
+        return found
 
     def add(self, face: LaidFace, filmed: FaceLuma, dubbed: FaceLuma) -> None:
         """Take in a face that was laid over its frame.
@@ -99,7 +110,8 @@ class Measures:
             filmed: It, before that.
             dubbed: It, after that.
         """
-        images = np.stack([dubbed.small.host(), filmed.small.host()])
-        self.flicker.add(face.target.track, face.job.number, face.job.source, images, face.place.mask)
+        if filmed.small is not None and dubbed.small is not None:
+            images = np.stack([dubbed.small.host(), filmed.small.host()])
+            self.flicker.add(face.target.track, face.job.number, face.job.source, images, face.place.mask)
         if filmed.full is not None and dubbed.full is not None:
             self.sharpness.add(dubbed.full.host(), filmed.full.host(), face.place.mask)

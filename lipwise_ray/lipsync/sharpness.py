@@ -54,7 +54,8 @@ def detail_of(luma: F32Array, region: BoolArray) -> Detail:
         region: The same shape.
     """
     fine = np.sort(np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _FINE_PX))[region])
-    strongest, median = float(fine[int(_EDGES * len(fine)) :].mean()), float(np.median(fine))
+    middle = len(fine) // 2
+    strongest, median = float(fine[int(_EDGES * len(fine)) :].mean()), float(fine[[~middle, middle]].mean())
     return Detail(math.sqrt(max(0.0, strongest**2 - (_NOISE_TO_EDGES * median) ** 2)), median)
 
 

@@ -6,8 +6,8 @@ the integral of that over its own step, so that no sample of the row is skipped 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
 
 import cv2
@@ -62,26 +62,43 @@ class AreaWeights:
         ends = int(self.first[0]), int(self.first[-1])
         return slice(min(ends), max(ends) + self.weights.shape[1])
 
-    def blocks(self) -> list[tuple[slice, slice, F32Array]]:
-        """Return the averages and samples of each block beside the diagonal, samples counted from the first one."""
-        count, taps = self.weights.shape
-        first = self.first - self.samples.start
-        tops, ends, numbers = _block_numbers(count)
-        begin, stop = np.minimum(first[tops], first[ends]), np.maximum(first[tops], first[ends]) + taps
-        dense = np.zeros((count, int((stop - begin).max())), np.float32)
-        begins = numbers * dense.shape[1] + first - np.repeat(begin, _BLOCK)[:count]
-        dense.reshape(-1)[begins[:, None] + np.arange(taps)] = self.weights
-        parts = zip(tops.tolist(), begin.tolist(), stop.tolist(), strict=True)
-        return [(slice(top, top + _BLOCK), slice(a, b), dense[top : top + _BLOCK, : b - a]) for top, a, b in parts]
+
+@dataclass(frozen=True, slots=True)
+class BlockWeights:
+    """The same weights in blocks beside the diagonal, each for a product of matrices.
+
+    Attributes:
+        count: Number of averages.
+        samples: Numbers of the samples that have weights; they may be before the row and after it.
+        blocks: Averages of each, their samples counted from the first one of `samples`, and the weights of these.
+    """
+
+    count: int
+    samples: slice
+    blocks: list[tuple[slice, slice, F32Array]]
 
 
-@lru_cache(maxsize=16)
-def _block_numbers(count: int) -> tuple[I64Array, I64Array, I64Array]:
-    """Return the numbers of the first average of each block, of the last one, and of all averages, read-only."""
+def in_blocks(rows: Sequence[AreaWeights]) -> list[BlockWeights]:
+    """Return the weights of several rows of as many averages in blocks.
+
+    All are laid out at once: each is a few hundred numbers, and a call costs more than those.
+    """
+    samples = [row.samples for row in rows]
+    first = np.stack([row.first - part.start for row, part in zip(rows, samples, strict=True)])
+    weights = np.stack([row.weights for row in rows])
+    count, taps = weights.shape[1:]
     tops = np.arange(0, count, _BLOCK)
-    found = tops, np.minimum(tops + _BLOCK, count) - 1, np.arange(count)
-    for numbers in found:
-        numbers.flags.writeable = False
+    ends = np.minimum(tops + _BLOCK, count) - 1
+    begin, stop = np.minimum(first[:, tops], first[:, ends]), np.maximum(first[:, tops], first[:, ends]) + taps
+    dense = np.zeros((*first.shape, int((stop - begin).max())), np.float32)
+    begins = np.arange(0, dense.size, dense.shape[2]).reshape(first.shape) + first
+    begins -= np.repeat(begin, _BLOCK, axis=1)[:, :count]
+    dense.reshape(-1)[begins[..., None] + np.arange(taps)] = weights
+    found: list[BlockWeights] = []
+    for own, part, starts, stops in zip(dense, samples, begin.tolist(), stop.tolist(), strict=True):
+        parts = zip(tops.tolist(), starts, stops, strict=True)
+        blocks = [(slice(top, top + _BLOCK), slice(a, b), own[top : top + _BLOCK, : b - a]) for top, a, b in parts]
+        found.append(BlockWeights(count, part, blocks))
     return found
 
 
@@ -129,10 +146,9 @@ class AreaAverage:
         down: Weights of its rows.
     """
 
-    def __init__(self, across: AreaWeights, down: AreaWeights) -> None:
-        self._rows, self._columns = down.samples, across.samples
-        self._size = len(down.first), len(across.first)
-        self._across, self._down = across.blocks(), down.blocks()
+    def __init__(self, across: BlockWeights, down: BlockWeights) -> None:
+        self._across = across
+        self._down = down
 
     def __call__(self, plane: PixelArray) -> F32Array:
         """Return the averages of a plane, not rounded, shape (averages down, averages across).
@@ -140,12 +156,13 @@ class AreaAverage:
         Args:
             plane: Samples, shape (H, W); past its edge the edge repeats.
         """
-        part = repeated(plane, self._rows, self._columns).astype(np.float32)
-        rows = np.empty((self._size[0], part.shape[1]), np.float32)
-        for averages, samples, weights in self._down:
+        across, down = self._across, self._down
+        part = repeated(plane, down.samples, across.samples).astype(np.float32)
+        rows = np.empty((down.count, part.shape[1]), np.float32)
+        for averages, samples, weights in down.blocks:
             np.matmul(weights, part[samples], out=rows[averages])
-        turned, columns = np.empty(self._size[::-1], np.float32), np.ascontiguousarray(rows.T)
-        for averages, samples, weights in self._across:
+        turned, columns = np.empty((across.count, down.count), np.float32), np.ascontiguousarray(rows.T)
+        for averages, samples, weights in across.blocks:
             np.matmul(weights, columns[samples], out=turned[averages])
         return np.ascontiguousarray(turned.T)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from lipwise_ray.values import F32Array, PixelArray
@@ -22,18 +23,32 @@ def blend(window: PixelArray, fresh: F32Array, alpha: F32Array, *, peak: float, 
     if black is None:
         fresh -= old
         fresh *= alpha
-        fresh += old
-        mixed = fresh
+        _store_sum(window, fresh, old, peak)
     else:
-        mixed = _mixed_light(old, fresh, alpha, black)
-    np.rint(mixed, out=mixed)
-    window[:] = np.clip(mixed, 0.0, peak, out=mixed)
+        _store_sum(window, _mixed_light(old, fresh, alpha, black), black, peak)
+
+
+def _store_sum(window: PixelArray, samples: F32Array, more: F32Array | float, peak: float) -> None:
+    """Write a sum, rounded and within the range of samples, into a part of a plane.
+
+    Args:
+        window: Part of the plane, shape (H, W).
+        samples: Shape (H, W); they are used up.
+        more: What is added to them.
+        peak: The largest sample value.
+    """
+    is_8bit = window.itemsize == 1
+    if not is_8bit:  # the type holds more than samples may
+        np.minimum(samples, peak - more, out=samples)
+    # OpenCV adds, rounds as `np.rint` does, cuts off and converts in one step.
+    cv2.add(samples, more, window, None, cv2.CV_8U if is_8bit else cv2.CV_16U)
 
 
 def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
-    """Mix luma in linear light; a power of 2 is near to the transfer curves of video, and exact where alpha is 0.
+    """Mix luma in linear light, and return what it is above black, shape (H, W).
 
-    Samples below black stay what they are. Both old and new samples are used up.
+    A power of 2 is near to the transfer curves of video, and exact where alpha is 0. Samples below black stay what they
+    are. Both old and new samples are used up.
     """
     old -= black
     dark = None
@@ -46,10 +61,8 @@ def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) 
     np.square(fresh, out=fresh)
     fresh -= light
     fresh *= alpha
-    light += fresh
-    np.maximum(light, 0, out=light)
+    light += fresh  # of no opacity up to 1 it falls below 0: what is taken off is at most what was there
     np.sqrt(light, out=light)
-    light += black
     if dark is not None:
         light += (1 - alpha) * dark
     return light

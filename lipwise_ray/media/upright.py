@@ -61,12 +61,14 @@ class UprightGrid:
     def _product(self, image: F32Array, weights: tuple[F32Array, F32Array], edge: int) -> F32Array:
         upright = image.T if self.swaps else image
         padded = np.asarray(cv2.copyMakeBorder(upright, _BEFORE, _AFTER, _BEFORE, _AFTER, edge), np.float32)
-        columns = np.empty((self.size[1], len(padded)), np.float32)  # as rows, which is how they are summed up
-        for made, used in self.blocks[1]:
-            np.matmul(weights[1][made, used], padded.T[used], out=columns[made])
+        down, across = self.blocks
+        rows = slice(min(used.start for _, used in down), max(used.stop for _, used in down))
+        columns = np.empty((len(padded), self.size[1]), np.float32)
+        for made, used in across:
+            np.matmul(padded[rows, used], weights[1][made, used].T, out=columns[rows, made])
         whole = np.empty(self.size, np.float32)
-        for made, used in self.blocks[0]:
-            np.matmul(weights[0][made, used], columns.T[used], out=whole[made])
+        for made, used in down:
+            np.matmul(weights[0][made, used], columns[used], out=whole[made])
         return whole
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lipwise_ray.lipsync.flicker import Flicker
 from lipwise_ray.lipsync.frame_job import Blend, FaceTarget, FrameJob
 from lipwise_ray.lipsync.model import Passthrough
 from lipwise_ray.lipsync.renderer import Renderer
@@ -46,7 +47,7 @@ def _rendered(boxes: list[Any], chunk: int) -> Iterator[Renderer]:
 @pytest.mark.parametrize("people", [1, 2, 8])
 @pytest.mark.parametrize("chunk", [5, 40])
 def test_everybodys_mouth_is_measured(people: int, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of an eighth of the frames every face's sharpness is, however many there are and however the video is cut."""
+    """Of one frame in eleven every face's sharpness is, however many there are and however the video is cut."""
     boxes = [np.array([20, 10, 100 + 2 * track, 90 + 2 * track], np.float32) for track in range(people)]
     sides: Counter[int] = Counter()
     add = Sharpness.add
@@ -57,14 +58,29 @@ def test_everybodys_mouth_is_measured(people: int, chunk: int, monkeypatch: pyte
 
     monkeypatch.setattr(Sharpness, "add", counted)
     assert len(list(_rendered(boxes, chunk))) == FRAMES // chunk
-    assert sides == {80 + 2 * track: 5 for track in range(people)}
+    assert sides == {80 + 2 * track: 4 for track in range(people)}
 
 
 @pytest.mark.parametrize("chunk", [3, 13])
 def test_chunks_do_not_show_in_measured_smoothness(chunk: int) -> None:
-    """Of an eighth of the frames every face's is measured once: not that of neighbours, which other chunks show."""
+    """Of one frame in eleven every face's is measured once: not that of neighbours, which other chunks show."""
     boxes = [np.array(box, np.float32) for box in ([20, 10, 100, 90], [40, 30, 120, 110])]
     (whole,) = (renderer.measures.smoothness for renderer in _rendered(boxes, FRAMES))
     parts = [renderer.measures.smoothness for renderer in _rendered(boxes, chunk)]
-    assert sum(part.faces for part in parts) == whole.faces == 2 * 5
+    assert sum(part.faces for part in parts) == whole.faces == 2 * 4
     assert sum(part.total for part in parts) == pytest.approx(whole.total)
+
+
+@pytest.mark.parametrize("cut", [3, 17, 33])
+def test_flicker_of_parts_adds_up_to_that_of_the_whole(cut: int) -> None:
+    """Frames are picked by their numbers in the video, so a cut changes nothing but where it parts those compared."""
+    boxes = [np.array(box, np.float32) for box in ([20, 10, 100, 90], [40, 30, 120, 110])]
+    found: list[Flicker] = []
+    for start, stop in ((0, FRAMES), (0, cut), (cut, FRAMES)):
+        renderer = Renderer(Passthrough(64, 4), CANVAS, SOFT)
+        list(renderer.render(_jobs(boxes, start, stop)))
+        found.append(renderer.measures.flicker)
+    whole, *parts = found
+    assert sum(part.faces for part in parts) == whole.faces == 2 * 4
+    assert sum(part.dubbed for part in parts) == pytest.approx(whole.dubbed)
+    assert sum(part.filmed for part in parts) == pytest.approx(whole.filmed)
