@@ -53,5 +53,6 @@ def _graph(recipe: FrameRecipe) -> tuple[Graph, FilterContext, FilterContext]:
         following = graph.add(name, arguments)
         node.link_to(following)
         node = following
+    graph.threads = 1  # it has nothing to share out
     graph.configure()
     return graph, source, node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,10 @@ class GainCurve:
             start: Number of the first sample.
             count: How many.
         """
-        times_s, gains_db = np.array(self.points).T
         at_s = np.arange(start, start + count) / self.rate_hz
+        first = max(0, bisect_right(self.points, (at_s[0], np.inf)) - 1)
+        stop = bisect_left(self.points, (at_s[-1], -np.inf)) + 1
+        times_s, gains_db = np.array(self.points[first:stop]).T
         return (10 ** (np.interp(at_s, times_s, gains_db) / 20)).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Video and audio that came in files of their own, in one file: packets only, at their own times."""
+"""Video and audio that came in files of their own, in one file: packets only."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ def remux(video: Path, audio: Path, target: Path) -> None:
         try:
             with av.open(str(target), "w", format=container) as output:
                 added = [output.add_stream_from_template(stream, opaque=True) for stream in streams]
+                has_one_clock = sources[0].format.name == sources[1].format.name
                 packets = [
-                    _packets(path, source, stream, out)
+                    _packets(path, source, stream, out, 0 if has_one_clock else source.start_time or 0)
                     for path, source, stream, out in zip((video, audio), sources, streams, added, strict=True)
                 ]
                 for _, out, packet in heapq.merge(*packets, key=lambda one: (one[0], one[1].index)):
@@ -68,14 +69,19 @@ def _first(path: Path, streams: Any) -> Any:  # noqa: ANN401  # PyAV's overloads
 
 
 def _packets(
-    path: Path, source: InputContainer, stream: Stream, out: Stream
+    path: Path, source: InputContainer, stream: Stream, out: Stream, start: int
 ) -> Iterator[tuple[Fraction, Stream, Packet[Any]]]:
-    """Yield a stream's packets with the times at which they are decoded, and the stream that they go to."""
-    last = None
+    """Yield a stream's packets with the times at which they are decoded, and the stream that they go to.
+
+    Containers of two kinds have clocks of their own, as an MPEG-TS beside bare AAC: both then start at 0.
+    """
+    last, shift = None, round(Fraction(start, av.time_base) / stream.time_base) if stream.time_base else 0
     with reading(path):
         for packet in source.demux(stream):
             if not packet.size or packet.dts is None:
                 continue
+            packet.dts -= shift
+            packet.pts = None if packet.pts is None else packet.pts - shift
             if last is not None and packet.dts <= last:  # as where segments of a stream meet
                 packet.dts = last + 1
                 packet.pts = max(packet.pts or packet.dts, packet.dts)

@@ -78,7 +78,7 @@ class Separator:
             weights[:count] += weight[:count]
             on_segment()
             ready = min(stride, length - offset)
-            block = np.ascontiguousarray(mix[offset : offset + ready].T)
+            block = np.array(mix[offset : offset + ready].T, np.float32, order="C")  # the map may be for reading only
             for number, pair in enumerate(pairs):
                 voice = sums[number, :, :ready] / weights[:ready]
                 if pair.left == pair.right:

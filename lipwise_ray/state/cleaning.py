@@ -98,7 +98,7 @@ def clean(
     rules: list[tuple[Kind, str, Callable[[str, list[Listed]], list[Listed]]]] = [
         ("scans", layout.SCANS, whole),
         ("sounds", layout.SOUNDS, whole),
-        ("speech", layout.SPEECH, whole),
+        ("speech", layout.SPEECH, lambda name, found: _but_record(name, whole(name, found))),
         ("jobs", layout.JOBS, of_ended),
         *([("unfinished jobs", layout.JOBS, of_unfinished)] if unfinished else []),
         ("runs", layout.RUNS, whole),
@@ -131,6 +131,11 @@ def clean(
 
 def _is_older(found: list[Listed], before_s: float) -> bool:
     return max(one.changed_s for one in found) <= before_s
+
+
+def _but_record(name: str, found: list[Listed]) -> list[Listed]:
+    """Return the speech of a text without its record, by which what was published with it is known."""
+    return [one for one in found if one.key != layout.speech_record(name)]
 
 
 def _lost_attempts(store: Store) -> set[str]:

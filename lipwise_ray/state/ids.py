@@ -13,7 +13,7 @@ Identity: TypeAlias = Json
 """All facts that decide a result, as they are hashed into its id."""
 
 PIPELINE_VERSION = 9
-"""Raised when the same inputs and settings would give another result: 9 for upright faces laid over by rows and columns."""
+"""Raised when the same inputs and settings would give another result: 9 for faces laid over by rows and columns."""
 
 _SCORER_CHARACTERS = 12
 

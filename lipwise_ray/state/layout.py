@@ -36,7 +36,7 @@ NIGHT_LOCK = "night-lock"
 
 
 _FIXED = re.compile(
-    rf"({SCANS}|{SOUNDS})/.+|{SPEECH}/[^/]+/[0-9a-f]{{64}}\.wav|{JOBS}/[^/]+/(plan\.json|plan\.npz|(segments|sound|mix|scores|measures)/.+)"
+    rf"({SCANS}|{SOUNDS})/.+|{SPEECH}/[^/]+/[0-9a-f]{{64}}\.wav|{JOBS}/[^/]+/(plan\.json|plan\.npz|(segments|sound|mix|stretched|scores|measures)/.+)"
 )
 
 
@@ -211,9 +211,9 @@ def soundtrack(job_id: str, track: int = 0) -> str:
     return f"{JOBS}/{job_id}/sound{f'/{track}' if track else ''}"
 
 
-def mixed(job_id: str, track: int = 0) -> str:
-    """Return the key of the record of what was mixed into a soundtrack of a job."""
-    return f"{soundtrack(job_id, track)}/mixed.json"
+def mixed(job_id: str) -> str:
+    """Return the key of the record of what was mixed into a job's audio."""
+    return f"{soundtrack(job_id)}/mixed.json"
 
 
 def mix(job_id: str) -> str:

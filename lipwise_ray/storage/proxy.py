@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-import select
+import selectors
 import socket
 import threading
 import time
@@ -224,10 +224,12 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     def _relay(self, upstream: socket.socket, *, is_tunnel: bool) -> None:
         """Hand bytes on until either side ends or nothing comes for a while; a plain request's client says no more."""
         client = self.connection
-        with suppress(OSError):
+        with suppress(OSError), selectors.DefaultSelector() as sides:
+            for side in (client, upstream):
+                sides.register(side, selectors.EVENT_READ)
             while True:
-                ready, _, _ = select.select([client, upstream], [], [], _QUIET_S)
-                for side in ready:
+                ready = [key.fileobj for key, _ in sides.select(_QUIET_S)]
+                for side in (one for one in (client, upstream) if one in ready):
                     block = side.recv(_BLOCK_BYTES)
                     if not block or (side is client and not is_tunnel):
                         return

@@ -123,7 +123,8 @@ class _Soundtrack:
         edits = shown_edits(job, plan) if job.spec.background == KEEP else ()
         mixed = MixedSound(job, self.scratch, identity, self.sounds, audio, plan.audio_s, edits, self.on_block)
         record = mixed.write(target, planned)
-        job.store.write(layout.mixed(self.probed.job_id, self.track), to_json(record_of(record)))
+        if not self.track:  # the result tells of the first
+            job.store.write(layout.mixed(self.probed.job_id), to_json(record_of(record)))
         return planned
 
 

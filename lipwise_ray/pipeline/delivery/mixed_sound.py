@@ -88,8 +88,8 @@ class MixedSound:
         if job.spec.background == KEEP:
             self._bed = probe_audio(kept_background(job, identity), WIDEST_LIMITS)
         elif file is not None:
-            path, choice = job.media.local(file, identity["background"]["audio"]), split_choice(file)[1]
-            self._bed = probe_audio(path, job.spec.settings.limits, choice)
+            local = job.media.local(file, identity["background"]["audio"])
+            self._bed = probe_audio(local, job.spec.settings.limits, split_choice(file)[1])
         streams = [voice.info, *([self._bed] if self._bed else [])]
         self._info = stream_of([(one.rate_hz, one.layout) for one in streams], Path("mixed.mka"))
         mixing = job.spec.settings.mix
@@ -115,16 +115,16 @@ class MixedSound:
         audio = self._job.spec.settings.encode.audio
         before, sample_peak = self._measured()
         peak_db = _db(before.peak)
-        level = self._first_level(before, sample_peak)
+        level = following = self._first_level(before, sample_peak)
         after, is_limited = before, False
         for _ in range(_MOST_TRIES):
+            if following is None:
+                break
+            level = following
             is_limited = level.ceiling_db is not None and peak_db + level.gain_db > level.ceiling_db
             self._write(target, plan, level if is_limited else replace(level, ceiling_db=None))
             after = loudness(probe_audio(target, WIDEST_LIMITS))
             following = self._corrected(level, after)
-            if following is None:
-                break
-            level = following
         background, mixing = self._job.spec.background, self._job.spec.settings.mix
         ducks = bool(background and mixing.duck_db)
         return MixedRecord(

@@ -14,24 +14,22 @@ from lipwise_ray.pipeline.dubbing.background import background_identity
 from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import FITTED, mix_id
-from lipwise_ray.pipeline.inputs.lines import EACH_CLIP
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
 from lipwise_ray.roles.detector import DETECTOR
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.restorer import RESTORER
+from lipwise_ray.roles.separator import SEPARATOR
 from lipwise_ray.roles.table import ROLES
+from lipwise_ray.roles.tts import TTS
 from lipwise_ray.roles.upscaler import UPSCALER
 from lipwise_ray.roles.vad import VAD
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.ids import PIPELINE_VERSION, Identity, record_id
 
-LINES = "lines"
-"""Key, in a job's identity, of what loudness and speech are measured over where a face says several clips."""
-
 _BY_THE_PLAN = frozenset(
     (
-        *("audio", "speakers", LINES, "diarisation", "background", "beside", "tracks", "start_s", "end_s", "language"),
+        *("audio", "speakers", "diarisation", "background", "beside", "tracks", "start_s", "end_s", "language"),
         *("output", "timing", "chunk"),
     )
 )
@@ -40,6 +38,9 @@ their times, faces and what these say follow from them."""
 
 _BESIDE_FRAMES = frozenset(("audio", "keep"))
 """Keys of `encode` that are of what goes along with the frames."""
+
+_OF_SOUND = frozenset((SEPARATOR.name, TTS.name))
+"""Roles whose networks make sound that no frame shows but by what is said."""
 
 _FRAMES_VERSION = 1
 """Raised when `chunk_frames` names chunks by other things."""
@@ -89,7 +90,6 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         "video": media.identity(job.video),
         "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
         **({"speakers": speakers} if speakers else {}),
-        **({LINES: EACH_CLIP} if job.has_cues else {}),
         **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),
         **({"beside": [[one.language, media.identity(one.audio)] for one in job.beside]} if job.beside else {}),
         **background_identity(job, media),
@@ -117,17 +117,9 @@ def rendering_id(identity: Identity, output: str) -> str:
     settings = {name: section for name, section in identity["settings"].items() if name not in _BY_THE_PLAN}
     settings["encode"] = {name: value for name, value in settings["encode"].items() if name not in _BESIDE_FRAMES}
     decisive = {name: value for name, value in identity.items() if name not in _BY_THE_PLAN}
+    decisive["weights"] = {name: value for name, value in identity["weights"].items() if name not in _OF_SOUND}
     container = container_for(Path(output))
     return record_id({**decisive, "settings": settings, "container": container, "frames": _FRAMES_VERSION})
-
-
-def known_as(identity: Identity) -> tuple[Identity, ...]:
-    """Return the identities under which a job may have been published: its own, and that of earlier versions.
-
-    Those measured loudness and speech over all clips of a face together; what they published is not made again.
-    """
-    earlier = {key: value for key, value in identity.items() if key != LINES}
-    return (identity,) if len(earlier) == len(identity) else (identity, earlier)
 
 
 def _decisive(settings: Settings) -> Identity:

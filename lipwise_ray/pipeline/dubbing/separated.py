@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,11 @@ def spliced(blocks: Iterator[Samples], edits: Sequence[Edit], rate_hz: int) -> G
 
     Args:
         blocks: All of the audio, in blocks of shape (channels, N).
-        edits: Rising stretches.
+        edits: Stretches, by their beginnings; one may go back a little into the one before, as where a frame is shown
+            twice.
         rate_hz: Its samples a second.
     """
-    begin = written = 0  # samples of the source before the block, and of what was yielded
+    read = written = 0  # samples of the source up to the end of a block, and of what was yielded
     left = [
         [
             round_half_up(time_s * rate_hz)
@@ -86,8 +88,12 @@ def spliced(blocks: Iterator[Samples], edits: Sequence[Edit], rate_hz: int) -> G
         ]
         for edit in edits
     ]
-    for block in blocks:
-        end = begin + block.shape[1]
+    most_back = max((before[1] - after[0] for before, after in pairwise(left)), default=0)
+    kept: Samples | None = None
+    for fresh in blocks:
+        block = fresh if kept is None else np.concatenate([kept, fresh], axis=1)
+        read += fresh.shape[1]
+        begin, end = read - block.shape[1], read
         while left and left[0][0] < end:
             start, stop, shift = left[0]
             if start + shift > written:
@@ -100,4 +106,4 @@ def spliced(blocks: Iterator[Samples], edits: Sequence[Edit], rate_hz: int) -> G
                 left[0][0] = end
                 break
             left.pop(0)
-        begin = end
+        kept = block[:, max(0, block.shape[1] - most_back) :] if most_back > 0 else None

@@ -18,6 +18,7 @@ def audio_task(base: RowPart, probed: Probed, *, is_separated: bool) -> tuple[An
         is_separated: The background has been separated.
     """
     if base.job.background == KEEP and not is_separated:
-        name = f"{probed.video_id}/{separator_id(probed.identity)}"
+        salvage = "-salvage" if base.job.settings.source.salvage else ""
+        name = f"{probed.video_id}/{separator_id(probed.identity)}{salvage}"
         return SEPARATE, name, SeparatePayload(base, probed)
     return SOUND, probed.job_id, SoundPayload(base, probed)

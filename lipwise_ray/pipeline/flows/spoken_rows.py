@@ -44,4 +44,4 @@ class SpokenRowTasks(RowTasks[Result]):
     def _take_speech(self, result: SpeakResult) -> None:
         """Put the speech in place of the texts, for all tasks that follow."""
         self._texts = self.base
-        self.base = replace(self.base, job=spoken_job(self.base.job, result.speeches))
+        self.base = replace(self.base, job=spoken_job(self.base.job, result.speeches, result.cues_id))

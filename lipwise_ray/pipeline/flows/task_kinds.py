@@ -43,9 +43,10 @@ class SpeakPayload(RowPayload):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeakResult(TaskResult):
-    """Speech of a row's texts, in the order of the texts; the state has it."""
+    """Speech of a row's texts, in the order of the texts, which the state has; identity of their file of cues."""
 
     speeches: tuple[MadeSpeech, ...]
+    cues_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,6 @@ from lipwise_ray.state.store import Store
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.values import BoolArray
 
-EACH_CLIP = "each clip"
-"""Value, in the identity of a job, of what loudness and speech are measured over: a line's clips, not the whole."""
-
 
 @dataclass(frozen=True, slots=True)
 class LineClip:

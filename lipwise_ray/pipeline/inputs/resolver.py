@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from lipwise_ray.errors import LipwiseError, MediaError
@@ -112,7 +112,7 @@ class Media:
             first.replace(part)
             return True
 
-        self._cache.get(_copy_name(address, identity), move)
+        self._cache.get(self._copy_name(address, identity), move)
         first.unlink(missing_ok=True)  # where that copy was there already
         return identity
 
@@ -186,7 +186,7 @@ class Media:
         if is_local(address):
             return Path(address)
         identity = identity.removesuffix(choice.mark) if choice else identity
-        found = self._fetched(address, _copy_name(address, identity), identity)
+        found = self._fetched(address, self._copy_name(address, identity), identity)
         self._addresses[str(found)] = shown(address)
         return found
 
@@ -207,6 +207,13 @@ class Media:
             return BucketFile(address)
         file = WebFile(address, self._policy, self._most_bytes)
         return self._sites.video(address) if self._sites and not file.is_file() else file
+
+    def _copy_name(self, address: str, identity: str) -> str:
+        """Return the name of a copy; of what may be a site's video, which has many addresses, one for all of them."""
+        name = file_name(address)
+        if self._sites is not None and is_web(address):
+            return identity + PurePosixPath(name).suffix.encode()[:_MOST_NAME_BYTES].decode(errors="ignore")
+        return f"{identity}-{name.encode()[-_MOST_NAME_BYTES:].decode(errors='ignore')}"
 
     def _check_size(self, address: str, size: int | None) -> None:
         if size is not None and size > self._most_bytes:
@@ -239,10 +246,6 @@ def _name_of(address: str, facts: ObjectInfo) -> str:
     is_strong = is_web(address) and facts.tag.startswith('"')
     place = facts.place or (unsigned(address) if is_strong else normal(address))
     return record_id({"address": place, "tag": facts.tag, "bytes": facts.size})
-
-
-def _copy_name(address: str, identity: str) -> str:
-    return f"{identity}-{file_name(address).encode()[-_MOST_NAME_BYTES:].decode(errors='ignore')}"
 
 
 def media_of(

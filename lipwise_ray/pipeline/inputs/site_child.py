@@ -5,6 +5,8 @@ It is run by its path, talks in JSON lines on its standard input and output, and
 
 from __future__ import annotations
 
+import glob
+import io
 import json
 import os
 import resource
@@ -151,7 +153,7 @@ def options(request: SiteRequest, notes: Notes) -> dict[str, object]:
         "noplaylist": True,
         "extract_flat": "in_playlist",
         "playlist_items": "1:2",  # of one that holds a single video that is taken
-        "cookiefile": request["cookies"],
+        "cookiefile": None if request["cookies"] is None else io.StringIO(request["cookies"]),
         "cachedir": False,
         "usenetrc": False,
         "geo_bypass": False,
@@ -285,6 +287,17 @@ def _leave_with_the_parent(orders: TextIO) -> None:
     os._exit(1)
 
 
+def _forget_pieces(path: str, chosen: SiteInfo) -> None:
+    """Remove what an earlier download left of a file that comes in pieces.
+
+    yt-dlp appends pieces and notes their number apart from that, so after a crash between the two it would append one
+    twice, or take half of one for the whole. A file that comes in one piece goes on where its bytes end.
+    """
+    if chosen.get("protocol") not in ("http", "https"):
+        for left in Path(path).parent.glob(f"{glob.escape(Path(path).name)}.*"):
+            left.unlink()
+
+
 def run(orders: TextIO, say: Callable[[str, Any], None], notes: Notes) -> None:
     """Read a video's facts, and once the parent says so, its files.
 
@@ -315,6 +328,7 @@ def run(orders: TextIO, say: Callable[[str, Any], None], notes: Notes) -> None:
         paths: list[str] = []
         for number, chosen in enumerate(_formats(info)):
             path = f"{base}.{number}"
+            _forget_pieces(path, chosen)
             good, _ = ydl.dl(path, {**info, **chosen, "requested_formats": None})
             if not good:
                 raise RuntimeError("yt-dlp could not download it")

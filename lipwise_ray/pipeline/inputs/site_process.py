@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +37,7 @@ _POLL_S = 0.2
 _SILENT_S = 120.0
 """A child that neither speaks nor receives anything for so long is given up."""
 
+_PAGE_S = 300.0
 _SLOW_S, _SLOWEST_BYTES_A_SECOND = 60.0, 10_000
 _MOST_PAGE_BYTES = 64 << 20
 """Pages and playlists of one video; more is no page."""
@@ -128,7 +128,7 @@ def site_process(
         request: site_child.SiteRequest = {
             "address": address,
             "proxy": proxy.address,
-            "cookies": _own_cookies(cookies, Path(home)),
+            "cookies": _cookies_in(cookies),
             "most_pixels": most_pixels,
             "most_bytes": most_bytes,
         }
@@ -163,16 +163,20 @@ def bare_environment(home: str) -> dict[str, str]:
     return {**kept, **own, **found, "YTDLP_NO_PLUGINS": "1"}
 
 
-def _own_cookies(cookies: str | None, home: Path) -> str | None:
-    """Return a copy of the cookies, which yt-dlp writes back; None for none."""
-    if cookies is None:
+def _cookies_in(file: str | None) -> str | None:
+    """Return a file's cookies, which are handed on without a copy on the disk; None for none."""
+    if file is None:
         return None
     try:
-        return str(shutil.copyfile(cookies, home / "cookies"))
+        return Path(file).read_text("utf-8")
     except OSError as error:
-        raise SettingsError(
-            "cookies", f"paths.cookies = {cookies}", got=f"cannot be read: {os_reason(error)}", do="Check the path"
-        ) from error
+        raise _no_cookies(file, f"cannot be read: {os_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise _no_cookies(file, "is no text") from error
+
+
+def _no_cookies(file: str, got: str) -> SettingsError:
+    return SettingsError("cookies", f"paths.cookies = {file}", got=got, do="Check the path")
 
 
 class SiteProcess:
@@ -204,6 +208,9 @@ class SiteProcess:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)  # it leads a session
         self._listener.join()
+        with suppress(OSError):  # what was not read of the last order
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
     def order(self, line: str) -> None:
         """Send a line."""
@@ -219,9 +226,12 @@ class SiteProcess:
             InputError: It is not there, or not allowed.
             StorageError: The site cannot be reached now.
         """
-        before = self._proxy.bytes_total
+        before, begun_s = self._proxy.bytes_total, time.monotonic()
 
         def watch() -> None:
+            if time.monotonic() - begun_s > _PAGE_S:
+                got = f"its page was not read within {_PAGE_S:.0f} s"
+                raise StorageError("web_slow", self._where, got=got, do="Run again later")
             if self._proxy.bytes_total - before > _MOST_PAGE_BYTES:
                 raise MediaError(
                     "site_unreadable",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from lipwise_ray.errors import InputError, StorageError
 from lipwise_ray.media.limits import check_duration, check_size
 from lipwise_ray.media.remux import remux
 from lipwise_ray.pipeline.inputs.site_failures import live, playlist
@@ -18,6 +20,9 @@ from lipwise_ray.storage.address import Policy, shown, unsigned
 from lipwise_ray.storage.objects import ObjectInfo
 from lipwise_ray.storage.web import Resolve, too_large
 from lipwise_ray.values import Size
+
+_AT_ONCE = threading.Semaphore(2)
+"""Children of this process: each is an interpreter, and sites refuse who asks much at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,8 @@ class SiteVideo:
     def download(self, target: Path, on_block: Callable[[], None]) -> ObjectInfo:
         """Write the video to a file.
 
-        What has arrived lies beside it under the video's own name, so that a download that was killed goes on.
+        What has arrived lies beside it under the video's own name, so that a download that was killed goes on: at the
+        byte where it stood, or with the file where that comes in pieces.
 
         Args:
             target: The file.
@@ -96,9 +102,14 @@ class SiteVideo:
         if len(files) == 1:
             files[0].replace(target)
             return facts
-        remux(files[0], files[1], target)
-        for file in files:
-            file.unlink()
+        try:
+            remux(files[0], files[1], target)
+        except StorageError:
+            raise  # the files are whole, and there when it is tried again
+        except InputError:
+            _remove(files)
+            raise
+        _remove(files)
         return facts
 
     def _facts_of(self, found: SiteFacts) -> ObjectInfo:
@@ -114,7 +125,18 @@ class SiteVideo:
         exact = sizes[0] if len(sizes) == 1 else None  # joined files have a size of their own
         return ObjectInfo(exact, found.tag(), unsigned(found.address or self._address))
 
-    def _child(self) -> AbstractContextManager[SiteProcess]:
-        sites, limits = self._sites, self._sites.limits
-        most_pixels = limits.megapixels * 1e6
-        return site_process(self._address, sites.policy, sites.cookies, most_pixels, self._most_bytes, sites.resolve)
+    @contextmanager
+    def _child(self) -> Generator[SiteProcess]:
+        sites, most_pixels = self._sites, self._sites.limits.megapixels * 1e6
+        with (
+            _AT_ONCE,
+            site_process(
+                self._address, sites.policy, sites.cookies, most_pixels, self._most_bytes, sites.resolve
+            ) as child,
+        ):
+            yield child
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for file in files:
+        file.unlink()

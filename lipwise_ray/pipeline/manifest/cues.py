@@ -11,12 +11,15 @@ from typing import cast
 
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.pipeline.manifest.diarisation import cue_times
+from lipwise_ray.pipeline.manifest.row_validation import is_text
 
 MOST_BYTES = 16 << 20
 MOST_CUES = 10_000
 MOST_CHARACTERS = 10_000
 """Of one text: some ten minutes of speech."""
 
+MOST_VOICE_CHARACTERS = 100
+VOICE_DO = f"Voices have 1 to {MOST_VOICE_CHARACTERS} printable characters, the first of which is no hyphen"
 _MOST_S = 1_000_000
 _TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 """Marks of WebVTT and of SubStation, which are not said."""
@@ -81,10 +84,19 @@ def read_cues(path: Path) -> tuple[Cue, ...]:
     return tuple(cues)
 
 
+def is_voice(name: str) -> bool:
+    """Tell whether a text can name a voice; programs would take one that begins with a hyphen for an option."""
+    return 0 < len(name) <= MOST_VOICE_CHARACTERS and name.isprintable() and not name.startswith("-")
+
+
 def _check(path: Path, cue: Cue, before: Cue | None) -> None:
     """Refuse a cue that cannot be said at its time."""
     if not any(character.isalnum() for character in cue.text):
         raise _bad(path, cue.where, f"cue {cue.number} has no text", "Write what is said, or remove the cue")
+    if not is_text(cue.text) or "\0" in cue.text:
+        raise _bad(path, cue.where, f"the text of cue {cue.number} is none that UTF-8 can hold")
+    if cue.voice and not is_voice(cue.voice):
+        raise _bad(path, cue.where, f"{ascii(cue.voice)[:80]} is no name of a voice", VOICE_DO)
     if len(cue.text) > MOST_CHARACTERS:
         raise _bad(path, cue.where, f"cue {cue.number} has {len(cue.text)} characters, more than {MOST_CHARACTERS}")
     if not 0 <= cue.start_s <= _MOST_S or not cue.end_s <= _MOST_S:

@@ -69,7 +69,9 @@ class RowsByLanguage:
         preset = str(record.get("preset") or "").strip() or None
         if self._tracks_of(preset) == "all":
             (first, file), *others = sounds.items()
-            self._rows.add_numbered(line, {**record, "audio": file, "language": first}, 0, dict(others))
+            output = str(record.get("output") or "").replace(_PLACE, first)
+            whole = {**record, "audio": file, "language": first, "output": output}
+            self._rows.add_numbered(line, whole, 0, dict(others))
             return
         for further, (tag, file) in enumerate(sounds.items()):
             self._rows.add_numbered(line, _of_language(record, tag, file), further, {})
@@ -99,8 +101,7 @@ def _of_language(record: RawRow, tag: str, file: str) -> RawRow:
     output = str(record.get("output") or "").strip()
     if _PLACE in output:
         output = output.replace(_PLACE, tag)
-    elif output:
-        path = PurePosixPath(output)
+    elif (path := PurePosixPath(output)).name:
         output = str(path.with_name(f"{path.stem}.{tag}{path.suffix}"))
     name = str(record.get("id") or "").strip()
     return {**record, "id": name and f"{name}-{tag}", "audio": file, "language": tag, "output": output}

@@ -124,7 +124,6 @@ class Row:
             self.script and self.script.file,
             *(one.audio for one in (*self.speakers, *self.beside)),
             background_file(self.background),
-            *(one.audio for one in self.speakers),
             *portraits(rules),
         ]
         return [file for file in files if file]

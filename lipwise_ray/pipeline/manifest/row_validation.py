@@ -35,11 +35,8 @@ _MOVING = ("video", "reference")
 
 _NESTED = ("speakers",)
 _CHOSEN: dict[str, MediaKind] = {
-    "video": "video",
-    "reference": "video",
-    "audio": "audio",
-    "speakers": "audio",
-    "background": "audio",
+    **dict.fromkeys(("video", "reference"), "video"),
+    **dict.fromkeys(("audio", "speakers", "background"), "audio"),
 }
 """Kinds of streams that addresses may choose, by column."""
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from lipwise_ray.pipeline.manifest.cues import CUE_READERS, MOST_CHARACTERS
+from lipwise_ray.pipeline.manifest.cues import CUE_READERS, MOST_CHARACTERS, VOICE_DO, is_voice
 from lipwise_ray.pipeline.manifest.row_table import AUTO
 from lipwise_ray.pipeline.manifest.row_validation import Cells
 from lipwise_ray.pipeline.manifest.speakers import Script, Speaker
 from lipwise_ray.storage.address import file_name
 
-MOST_VOICE_CHARACTERS = 100
 _OF_FILE = "@"
-_VOICE_DO = f"Voices have 1 to {MOST_VOICE_CHARACTERS} printable characters"
 
 
 def read_script(cells: Cells, text: dict[str, str], speakers: tuple[Speaker, ...]) -> Script | None:
@@ -72,6 +70,6 @@ def read_voice(cells: Cells, column: str, name: str) -> str:
         column: The column, for messages.
         name: As the manifest spells it.
     """
-    if name and (len(name) > MOST_VOICE_CHARACTERS or not name.isprintable()):
-        cells.wrong(column, f"{name[:80]!r} is no name of a voice", _VOICE_DO)
+    if name and not is_voice(name):
+        cells.wrong(column, f"{name[:80]!r} is no name of a voice", VOICE_DO)
     return name

@@ -56,6 +56,7 @@ class Script:
         text: Words that are said from the start on; empty where a file or the speakers have them.
         file: Path or address of a file of cues; None without.
         voice: Name of the voice; empty for that of the settings.
+        spoken_id: Identity of the file's contents when its cues were spoken; None before that.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -63,6 +64,7 @@ class Script:
     text: str = ""
     file: Maybe[str] = None
     voice: str = ""
+    spoken_id: Maybe[str] = None
 
 
 def has_text(script: Script | None, speakers: Iterable[Speaker]) -> bool:

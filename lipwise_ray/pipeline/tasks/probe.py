@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from lipwise_ray.errors import FaceError, SettingsError
@@ -21,7 +20,6 @@ from lipwise_ray.pipeline.dubbing.identity import (
     comparison_id,
     detector_id_of,
     identity_of,
-    known_as,
     listeners,
     protocol_of,
 )
@@ -42,6 +40,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     ToDo,
 )
 from lipwise_ray.pipeline.inputs import records
+from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.inputs.stamps import settled_stamps
 from lipwise_ray.pipeline.manifest.speakers import detects, listens, portraits, rules_of
 from lipwise_ray.pipeline.tasks.context import TaskContext
@@ -63,13 +62,12 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     """
     del hints  # whatever earlier runs left is looked for
     store, media, row, job = context.store, context.media, payload.row, payload.row.job
-    stamps = settled_stamps(media, job.inputs)
+    stamps = settled_stamps(media, job.inputs) if _says_its_cues(job, media) else None
     images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
     undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
     problem = ""
-    known = (choice.identity(undecided, device) for choice in row.known_choices or first_choice(job.settings))
-    for identity in chain.from_iterable(map(known_as, known)):
-        job_id = record_id(identity)
+    for choice in row.known_choices or first_choice(job.settings):
+        job_id = record_id(choice.identity(undecided, device))
         published = _published(context, job_id, row)
         if published.result is not None:
             protocol = protocol_of(job, row.weights, undecided["tracks"])  # earlier versions kept none
@@ -82,9 +80,8 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     job_id = record_id(identity)
     sounds = Sounds(opened, context.scratch, job_id, identity, context.on_block)
     audio, lines = sounds.delivered(), sounds.lines()
-    for further in sounds.beside():  # what is wrong with them is told before any work
-        further.delivered()
-    _check_early(context, job, audio)
+    for one in (audio, *(further.delivered() for further in sounds.beside())):
+        _check_early(context, job, one)
     check_background(opened, identity)
     rules = [one.rule for one in lines]
     detector_id = detector_id_of(job.settings, row.weights)
@@ -135,6 +132,12 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
         needs_check=is_hardware(choice.encoder) and not has_begun,
     )
     return ProbeResult(job_id=job_id, to_do=to_do, problem=problem, inputs=stamps)
+
+
+def _says_its_cues(job: JobSpec, media: Media) -> bool:
+    """Tell whether a row's file of cues is still what was spoken; else its stamp would stand beside older speech."""
+    script = job.script
+    return not (script and script.file and script.spoken_id) or media.identity(script.file) == script.spoken_id
 
 
 @handles(CHECK)

@@ -20,6 +20,7 @@ from lipwise_ray.pipeline.flows.task_kinds import (
     MeasurePayload,
     RecognisePayload,
 )
+from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.scheduler.task import AnyKind
 from lipwise_ray.settings.model import EngineSettings
@@ -125,8 +126,8 @@ def _places(payload: RowPayload) -> Iterator[tuple[str, str]]:
     }
     if isinstance(payload, ExaminePayload | MeasurePayload | ConcludePayload):
         named["reference"] = payload.comparison.reference
-    yield from ((name, place) for name, place in named.items() if place)
-    yield from (("audio", sound.audio) for sound in (*job.speakers, *job.beside) if sound.audio)
+    found = [*named.items(), *(("audio", sound.audio) for sound in (*job.speakers, *job.beside))]
+    yield from ((name, place) for name, place in found if place and not made_key(place))
     portraits = [*payload.probed.portraits] if isinstance(payload, JobPayload) else []
     if isinstance(payload, RecognisePayload) and payload.portrait:
         portraits.append(payload.portrait[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from lipwise_ray.pipeline.dubbing.fitting import FIT
-from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech, Speeches, check_fits, check_slots, texts_of
+from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech, Speeches, check_apart, texts_of
 from lipwise_ray.pipeline.flows.task_kinds import SPEAK, SpeakPayload, SpeakResult
 from lipwise_ray.pipeline.manifest.cues import read_cues
 from lipwise_ray.pipeline.tasks.context import TaskContext
@@ -33,12 +33,13 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
         ManifestError: The file of cues is none.
         MediaError: The speech of a cue goes on when the next one begins.
         SettingsError: The engine is not installed, or has no such voice.
-        AudioError: It did not give speech, or more or less than fits into its cues.
+        AudioError: It did not give speech.
     """
     job, weights = payload.row.job, payload.row.weights
     tts, media, file = job.settings.tts, context.media, job.script.file if job.script else None
     facts = engine_facts(tts, weights)
-    cues = read_cues(media.local(file, media.identity(file))) if file else ()
+    cues_id = media.identity(file) if file else None
+    cues = read_cues(media.local(file, cues_id)) if file and cues_id else ()
     texts = texts_of(job, cues, partial(spoken_voice, tts, weights))
     for voice, language in dict.fromkeys((one.voice, one.language) for one in texts):
         check_voice(tts, weights, voice, language)
@@ -47,14 +48,12 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
     speeches = Speeches(context.store, context.scratch, facts, engine, context.on_block)
     made = speeches.of(texts, lambda voice: hashes.get(voice, ""))
     is_fitted = job.settings.timing.length == FIT
-    seconds = [length_s for _, length_s in made]
-    if is_fitted:
-        check_fits(cues, seconds, job.settings.timing)
-    elif file:
-        check_slots(file, cues, seconds)
+    if file and not is_fitted:
+        check_apart(file, cues, [seconds for _, seconds in made])
     times_s = [(cue.start_s, cue.end_s if is_fitted else None) for cue in cues] or [(0.0, None)] * len(made)
     pairs = zip(made, times_s, strict=True)
-    return SpeakResult(speeches=tuple(MadeSpeech(address, *of) for (address, _), of in pairs))
+    speech = tuple(MadeSpeech(address, *of) for (address, _), of in pairs)
+    return SpeakResult(speeches=speech, cues_id=cues_id)
 
 
 def _engine(context: TaskContext, payload: SpeakPayload, hints: Hints, facts: EngineFacts) -> SpeechEngine:
