@@ -152,9 +152,14 @@ def test_speech_that_the_state_has_lost_is_made_again(tmp_path: Path) -> None:
     lost, damaged = tmp_path.glob("out.state/speech/*/*.wav")
     lost.unlink()
     damaged.write_bytes(damaged.read_bytes()[:-4] + b"noise")
-    (tmp_path / "out" / "cue.mkv").unlink()
-    assert reused() == [False, True]
-    assert len(said(tmp_path)) == 4
+    assert reused() == [True, True]
+    for row in rows:
+        (tmp_path / "out" / row["output"]).unlink()
+    for path in tmp_path.glob("out.state/speech/*/*.wav"):
+        path.unlink()
+    spoken = len(said(tmp_path))
+    assert reused() == [False, False]
+    assert len(said(tmp_path)) == spoken + 2
 
 
 def test_a_manifest_of_all_kinds_is_checked_and_estimated(tmp_path: Path) -> None:
