@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -41,7 +43,7 @@ def _store_sum(window: PixelArray, samples: F32Array, more: F32Array | float, pe
     if not is_8bit:  # the type holds more than samples may
         np.minimum(samples, peak - more, out=samples)
     # OpenCV adds, rounds as `np.rint` does, cuts off and converts in one step.
-    cv2.add(samples, more, window, None, cv2.CV_8U if is_8bit else cv2.CV_16U)
+    cv2.add(samples, cast("F32Array", more), window, None, cv2.CV_8U if is_8bit else cv2.CV_16U)
 
 
 def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:

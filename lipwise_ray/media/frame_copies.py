@@ -45,7 +45,7 @@ class FrameCopies:
 def _graph(recipe: FrameRecipe) -> tuple[Graph, FilterContext, FilterContext]:
     """Return a graph that copies frames of a recipe's canvas, with both its ends."""
     graph, canvas = Graph(), recipe.canvas
-    graph.threads = 1  # it has nothing to share out
+    graph.threads = 1  # it has nothing to share out; once it has filters this cannot be changed
     shape = av.VideoFormat(canvas.format.name)
     source = node = graph.add_buffer(
         width=canvas.size.width, height=canvas.size.height, format=shape, time_base=Fraction(1, 1000)

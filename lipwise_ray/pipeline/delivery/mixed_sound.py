@@ -88,8 +88,8 @@ class MixedSound:
         if job.spec.background == KEEP:
             self._bed = probe_audio(kept_background(job, identity), WIDEST_LIMITS)
         elif file is not None:
-            path, choice = job.media.local(file, identity["background"]["audio"]), split_choice(file)[1]
-            self._bed = probe_audio(path, job.spec.settings.limits, choice)
+            local = job.media.local(file, identity["background"]["audio"])
+            self._bed = probe_audio(local, job.spec.settings.limits, split_choice(file)[1])
         streams = [voice.info, *([self._bed] if self._bed else [])]
         self._info = stream_of([(one.rate_hz, one.layout) for one in streams], Path("mixed.mka"))
         mixing = job.spec.settings.mix

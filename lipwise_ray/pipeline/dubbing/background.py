@@ -9,9 +9,10 @@ from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.voice_activity import runs
 from lipwise_ray.media.probe import probe_audio
 from lipwise_ray.pipeline.dubbing.job import JobSpec
-from lipwise_ray.pipeline.dubbing.job_audio import Sounds, voiced_columns
+from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.separated import own_stream
+from lipwise_ray.pipeline.dubbing.spoken import spoken_columns
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
 from lipwise_ray.pipeline.manifest.background import KEEP, background_file
@@ -72,7 +73,8 @@ def check_background(job: JobContext, identity: Identity) -> None:
     if file is None:
         return
     try:
-        probe_audio(job.media.local(file, identity["background"]["audio"]), settings.limits, split_choice(file)[1])
+        local = job.media.local(file, identity["background"]["audio"])
+        probe_audio(local, settings.limits, split_choice(file)[1])
     except AudioError as error:
         do = 'Set "background" to a file with an audio stream'
         raise AudioError(error.code, error.where, got=error.happened, do=do) from error
@@ -87,7 +89,7 @@ def speech_of(job: JobContext, sounds: Sounds, audio_id: str) -> list[tuple[floa
         audio_id: Record of the voice.
     """
     if job.spec.audio is None:
-        masks = [voiced_columns(job, line) for line in sounds.lines()]
+        masks = [spoken_columns(job, line) for line in sounds.lines()]
     else:
         min_pause_s = job.spec.settings.lipsync.min_pause_s
         masks = [records.voices(job.store, audio_id, min_pause_s, salvage=job.salvage, speech=job.speech)]

@@ -14,7 +14,6 @@ from lipwise_ray.pipeline.dubbing.used_video import used_video
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.settings.model import TimingSettings
 from lipwise_ray.state.fitted_record import FittedRecord
-from lipwise_ray.storage.address import shown
 from lipwise_ray.values import round_half_up
 
 FIT = "fit"
@@ -94,47 +93,17 @@ def fitted_s(job: JobContext, audio: records.Audio) -> Fraction:
     video_s = used_s(job)
     most = timing.max_stretch**2 if by == "both" else timing.max_stretch
     check_slots([Slot("the audio, for the video", length_s, video_s, most)], timing)
-    if by == "video" or _is_near(job, length_s, video_s):
+    if by == "video" or 2 * abs(length_s - video_s) * job.video.index.mean_rate <= 1:
         return length_s
-    _check_not_copied(job, 'Use encode.audio.codec = "auto", or timing.fit = "video"')
-    wanted_s = Fraction(math.sqrt(length_s * video_s)) if by == "both" else video_s
-    return Fraction(max(1, round_half_up(wanted_s * rate_hz)), rate_hz)
-
-
-def further_s(job: JobContext, audio: records.Audio, first_s: Fraction) -> Fraction:
-    """Return the length that a further soundtrack has to have, in whole samples: that of the first one.
-
-    Args:
-        job: The job that says it.
-        audio: The soundtrack's audio.
-        first_s: Length of the first soundtrack.
-
-    Raises:
-        AudioError: It would be stretched too far.
-        SettingsError: It was to be copied.
-    """
-    timing, length_s, rate_hz = job.spec.settings.timing, audio.sound.duration_s, audio.sound.rate_hz
-    what = f"{shown(job.spec.audio or '')}, for the first soundtrack"
-    check_slots([Slot(what, length_s, first_s, timing.max_stretch)], timing)
-    if _is_near(job, length_s, first_s):
-        return length_s
-    _check_not_copied(job, 'Use encode.audio.codec = "auto"')
-    return Fraction(max(1, round_half_up(first_s * rate_hz)), rate_hz)
-
-
-def _is_near(job: JobContext, length_s: Fraction, wanted_s: Fraction) -> bool:
-    """Tell whether lengths are half a frame apart at most, which nobody notices."""
-    return 2 * abs(length_s - wanted_s) * job.video.index.mean_rate <= 1
-
-
-def _check_not_copied(job: JobContext, do: str) -> None:
     if job.spec.settings.encode.audio.codec == "copy":
         raise SettingsError(
             "fit_copies",
             "encode.audio.codec = copy",
             got="audio that timing.length = fit makes longer or shorter cannot be copied",
-            do=do,
+            do='Use encode.audio.codec = "auto", or timing.fit = "video"',
         )
+    wanted_s = Fraction(math.sqrt(length_s * video_s)) if by == "both" else video_s
+    return Fraction(max(1, round_half_up(wanted_s * rate_hz)), rate_hz)
 
 
 def used_s(job: JobContext) -> Fraction:

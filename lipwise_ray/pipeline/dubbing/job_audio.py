@@ -12,10 +12,10 @@ from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.media.tempo import METHOD, write_stretched
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
-from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s, further_s
+from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
-from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line, line_voices
+from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
@@ -27,7 +27,7 @@ from lipwise_ray.storage.address import shown
 from lipwise_ray.storage.digest import sha256_of
 from lipwise_ray.storage.scratch import scratch_file
 from lipwise_ray.storage.stream_choice import StreamChoice, split_choice
-from lipwise_ray.values import BoolArray, round_half_up
+from lipwise_ray.values import round_half_up
 
 FITTED = "fitted"
 """Key, in the record of a speaker in a job's identity, of audio that fits into its time."""
@@ -52,24 +52,6 @@ class Dialogue:
     clips: tuple[LineClip, ...] = ()
 
 
-def voiced_columns(job: JobContext, line: Dialogue) -> BoolArray:
-    """Return a mask of the mel columns of a dialogue's sound that hold speech; of several clips, each clip's own.
-
-    Args:
-        job: The job.
-        line: The dialogue, whose sounds have been opened.
-
-    Raises:
-        StorageError: A record of one is gone.
-    """
-    store, salvage, speech = job.store, job.salvage, job.speech
-    min_pause_s = job.spec.settings.lipsync.min_pause_s
-    if not line.clips:
-        return records.voices(store, line.sound_id, min_pause_s, salvage=salvage, speech=speech, times=line.times_s)
-    columns = len(records.open_columns(store, layout.mel(line.sound_id, salvage=salvage)))
-    return line_voices(store, line.clips, columns, min_pause_s, salvage=salvage, speech=speech)
-
-
 def mix_id(speakers: Sequence[Identity]) -> str:
     """Return the id of the mix of some speakers' audio, by their records in a job's identity."""
     named = ("audio", "start_s", "end_s", FITTED)
@@ -85,7 +67,7 @@ class Sounds:
         job_id: Job whose mix it is.
         identity: Facts that decide the job's result.
         on_block: Called while sounds are mixed.
-        first_s: Length of the first soundtrack, where this is a further one that is made as long; else None.
+        wanted_s: Length that one audio has to have; None for its own, or for what makes it fit.
     """
 
     def __init__(
@@ -95,14 +77,14 @@ class Sounds:
         job_id: str,
         identity: Identity,
         on_block: Callable[[], None] = lambda: None,
-        first_s: Fraction | None = None,
+        wanted_s: Fraction | None = None,
     ) -> None:
         self._job = job
+        self._wanted_s = wanted_s
         self._scratch = scratch
         self._job_id = job_id
         self._identity = identity
         self._on_block = on_block
-        self._first_s = first_s
         self._fitted: records.Audio | None = None
         self.factors: tuple[Fraction, ...] = ()
         """By which audio clips were made longer, 1 for none; known once the delivered sound is."""
@@ -114,10 +96,12 @@ class Sounds:
 
     def beside(self) -> list[Sounds]:
         """Return the further soundtracks of the job's file, each as the sounds of a job that says it."""
-        audio_ids = [audio_id for _, audio_id in self._identity.get("beside", ())]
+        if not self._job.spec.beside:
+            return []
+        audio_ids = [audio_id for _, audio_id in self._identity["beside"]]
+        is_fitted = self._job.spec.settings.timing.length == FIT
+        wanted_s = self.delivered().sound.duration_s if is_fitted else None
         specs = [replace(self._job.spec, audio=one.audio, beside=()) for one in self._job.spec.beside]
-        is_fitted = bool(specs) and self._job.spec.settings.timing.length == FIT
-        first_s = self.delivered().sound.duration_s if is_fitted else None
         return [
             Sounds(
                 replace(self._job, spec=spec),
@@ -125,7 +109,7 @@ class Sounds:
                 self._job_id,
                 {**self._identity, "audio": audio_id, "beside": ()},
                 self._on_block,
-                first_s,
+                wanted_s,
             )
             for spec, audio_id in zip(specs, audio_ids, strict=True)
         ]
@@ -172,8 +156,11 @@ class Sounds:
         audio = self._open_input(address, audio_id)
         if self._job.spec.settings.timing.length != FIT:
             return audio
-        first_s = self._first_s
-        wanted_s = fitted_s(self._job, audio) if first_s is None else further_s(self._job, audio, first_s)
+        wanted_s, timing = self._wanted_s, self._job.spec.settings.timing
+        if wanted_s is None:
+            wanted_s = fitted_s(self._job, audio)
+        else:
+            check_slots([Slot(shown(address), audio.sound.duration_s, wanted_s, timing.max_stretch)], timing)
         self.factors = () if wanted_s == audio.sound.duration_s else (wanted_s / audio.sound.duration_s,)
         self._fitted = self._stretched(audio, wanted_s)
         return self._fitted
@@ -260,7 +247,7 @@ class Sounds:
         most = self._job.spec.settings.timing.max_stretch
         slots = [
             Slot(
-                f"speaker {number} ({speaker.faces}, {_named(speaker.audio)})",
+                self._name_of(number, speaker),
                 self._source(speaker, record).sound.duration_s,
                 slot_s,
                 most,
@@ -271,6 +258,13 @@ class Sounds:
         check_slots(slots, self._job.spec.settings.timing)
         self.factors = tuple(slot.factor for slot in slots if slot.factor != 1)
         return [self._clip(*pair)[0] for pair in self._pairs()]
+
+    def _name_of(self, number: int, speaker: Speaker) -> str:
+        """Return the name of a clip, for messages: that of a cue where speech was made of one."""
+        script = self._job.spec.script
+        if script and script.file:
+            return f"cue {number} of {shown(script.file)}"
+        return f"speaker {number} ({speaker.faces}, {'its text' if made_key(speaker.audio) else shown(speaker.audio)})"
 
     @staticmethod
     def _slot_s(speaker: Speaker, record: Identity) -> Fraction | None:
@@ -343,10 +337,6 @@ class Sounds:
             speech=self._job.speech if is_said else None,
             on_block=self._on_block,
         )
-
-
-def _named(address: str) -> str:
-    return "the speech of its text" if made_key(address) else shown(address)
 
 
 def whole_file(store: Store, folder: str, known_key: str = "") -> Path | None:

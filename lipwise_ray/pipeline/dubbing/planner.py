@@ -40,11 +40,12 @@ from lipwise_ray.pipeline.analysis.speaker_activity import SpeakerActivity
 from lipwise_ray.pipeline.analysis.speaker_turns import frames_of_turns, matched_speakers, speaker_turns
 from lipwise_ray.pipeline.dubbing.fitting import FIT, fitted_record
 from lipwise_ray.pipeline.dubbing.identity import listeners
-from lipwise_ray.pipeline.dubbing.job_audio import Dialogue, Sounds, voiced_columns
+from lipwise_ray.pipeline.dubbing.job_audio import Dialogue, Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.make_plan import make_plan
 from lipwise_ray.pipeline.dubbing.plan import DialogueFacts, Facts, Plan
 from lipwise_ray.pipeline.dubbing.source_range import stretch_of
+from lipwise_ray.pipeline.dubbing.spoken import spoken_columns
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
 from lipwise_ray.pipeline.dubbing.undubbed import seen_by_part
 from lipwise_ray.pipeline.inputs import records
@@ -164,7 +165,7 @@ class Planner:
     def _spoken(self, job: JobContext, line: Dialogue) -> BoolArray:
         """Return a mask of the mel columns in which a face speaks."""
         if not line.name:
-            return voiced_columns(job, line)
+            return spoken_columns(job, line)
         columns = len(records.open_columns(self._store, layout.mel(line.sound_id, salvage=job.salvage)))
         turns = np.zeros(columns, np.bool_)
         for start_s, stop_s in line.times_s:

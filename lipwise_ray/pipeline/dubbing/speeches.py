@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -12,15 +11,13 @@ from pydantic import ConfigDict, Field
 
 from lipwise_ray.errors import MediaError
 from lipwise_ray.models.checkpoints import Checkpoints
-from lipwise_ray.pipeline.dubbing import fitting
-from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot
+from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import FITTED
 from lipwise_ray.pipeline.inputs.made import made_address
 from lipwise_ray.pipeline.manifest.cues import Cue
 from lipwise_ray.pipeline.manifest.speakers import Seconds, Speaker
 from lipwise_ray.roles.tts import EngineFacts
-from lipwise_ray.settings.model import TimingSettings
 from lipwise_ray.state import layout
 from lipwise_ray.state.ids import record_id
 from lipwise_ray.state.shapes import STRICT, Maybe, record_of, typed
@@ -85,7 +82,7 @@ def speak_id(job: JobSpec, checkpoints: Checkpoints) -> str:
             "script": script,
             "speakers": said,
             "language": job.language,
-            **({FITTED: job.settings.timing.max_stretch} if job.settings.timing.length == FIT else {}),
+            **({FITTED: True} if job.settings.timing.length == FIT else {}),
             "settings": settings,
             "weights": checkpoints.record().get("tts"),
         }
@@ -126,41 +123,14 @@ def check_apart(file: str, cues: Sequence[Cue], seconds: Sequence[float]) -> Non
     for cue, following, length_s in zip(cues, cues[1:], seconds, strict=False):
         end_s = cue.start_s + length_s
         if end_s > following.start_s + _LEAST_OVERLAP_S:
+            words = cue.text if len(cue.text) <= _MOST_SHOWN else f"{cue.text[:_MOST_SHOWN]}..."
             raise MediaError(
                 "cue_too_long",
                 f"{shown(file)}, cue {cue.number}",
                 got=f"its speech lasts from {cue.start_s:.3f} s to {end_s:.3f} s, but cue {following.number} starts at "
-                f"{following.start_s:.3f} s ({_words(cue)})",
+                f"{following.start_s:.3f} s ({words!r})",
                 do="Shorten its text, or fit speech to its cues with length = fit",
             )
-
-
-def check_fits(cues: Sequence[Cue], seconds: Sequence[float], timing: TimingSettings) -> None:
-    """Refuse speech that cannot be made as long as the times of its cues.
-
-    Args:
-        cues: The cues.
-        seconds: Lengths of their speech.
-        timing: The job's.
-
-    Raises:
-        AudioError: Some cannot; the message names each.
-    """
-    pairs, most = zip(cues, seconds, strict=False), timing.max_stretch
-    slots = [
-        Slot(
-            f"cue {cue.number} at {cue.start_s:.3f} s, {_words(cue)}",
-            Fraction(length_s),
-            Fraction(cue.end_s) - Fraction(cue.start_s),
-            most,
-        )
-        for cue, length_s in pairs
-    ]
-    fitting.check_slots(slots, timing)
-
-
-def _words(cue: Cue) -> str:
-    return repr(cue.text if len(cue.text) <= _MOST_SHOWN else f"{cue.text[:_MOST_SHOWN]}...")
 
 
 class Speeches:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from lipwise_ray.pipeline.dubbing.fitting import FIT
-from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech, Speeches, check_apart, check_fits, texts_of
+from lipwise_ray.pipeline.dubbing.speeches import MadeSpeech, Speeches, check_apart, texts_of
 from lipwise_ray.pipeline.flows.task_kinds import SPEAK, SpeakPayload, SpeakResult
 from lipwise_ray.pipeline.manifest.cues import read_cues
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.roles.tts import (
     COMMAND,
+    SUPERTONIC,
     TTS,
     EngineFacts,
     check_voice,
@@ -32,7 +33,7 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
         ManifestError: The file of cues is none.
         MediaError: The speech of a cue goes on when the next one begins.
         SettingsError: The engine is not installed, or has no such voice.
-        AudioError: It did not give speech, or more or less than fits into its cues.
+        AudioError: It did not give speech.
     """
     job, weights = payload.row.job, payload.row.weights
     tts, media, file = job.settings.tts, context.media, job.script.file if job.script else None
@@ -47,11 +48,8 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
     speeches = Speeches(context.store, context.scratch, facts, engine, context.on_block)
     made = speeches.of(texts, lambda voice: hashes.get(voice, ""))
     is_fitted = job.settings.timing.length == FIT
-    seconds = [length_s for _, length_s in made]
-    if is_fitted:
-        check_fits(cues, seconds, job.settings.timing)
-    elif file:
-        check_apart(file, cues, seconds)
+    if file and not is_fitted:
+        check_apart(file, cues, [seconds for _, seconds in made])
     times_s = [(cue.start_s, cue.end_s if is_fitted else None) for cue in cues] or [(0.0, None)] * len(made)
     pairs = zip(made, times_s, strict=True)
     speech = tuple(MadeSpeech(address, *of) for (address, _), of in pairs)
@@ -59,7 +57,7 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
 
 
 def _engine(context: TaskContext, payload: SpeakPayload, hints: Hints, facts: EngineFacts) -> SpeechEngine:
-    if facts.engine in TTS.networks:
+    if facts.engine == SUPERTONIC:
         return context.models.needed(TTS, context.models_for(payload, hints))
     tts = payload.row.job.settings.tts
     words = tts.command if facts.engine == COMMAND else espeak_command()
