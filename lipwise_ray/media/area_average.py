@@ -90,8 +90,9 @@ def in_blocks(rows: Sequence[AreaWeights]) -> list[BlockWeights]:
     tops = np.arange(0, count, _BLOCK)
     ends = np.minimum(tops + _BLOCK, count) - 1
     begin, stop = np.minimum(first[:, tops], first[:, ends]), np.maximum(first[:, tops], first[:, ends]) + taps
-    dense = np.zeros((*first.shape, int((stop - begin).max())), np.float32)
-    begins = np.arange(0, dense.size, dense.shape[2]).reshape(first.shape) + first
+    most = int((stop - begin).max())
+    dense: F32Array = np.zeros((len(rows), count, most), np.float32)
+    begins = np.arange(0, dense.size, most).reshape(first.shape) + first
     begins -= np.repeat(begin, _BLOCK, axis=1)[:, :count]
     dense.reshape(-1)[begins[..., None] + np.arange(taps)] = weights
     found: list[BlockWeights] = []

@@ -7,7 +7,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from lipwise_ray.values import F32Array, PixelArray
+from lipwise_ray.values import F32Array, PixelArray, U8Array
 
 
 def blend(window: PixelArray, fresh: F32Array, alpha: F32Array, *, peak: float, black: float | None = None) -> None:
@@ -42,8 +42,8 @@ def _store_sum(window: PixelArray, samples: F32Array, more: F32Array | float, pe
     is_8bit = window.itemsize == 1
     if not is_8bit:  # the type holds more than samples may
         np.minimum(samples, peak - more, out=samples)
-    # OpenCV adds, rounds as `np.rint` does, cuts off and converts in one step.
-    cv2.add(samples, cast("F32Array", more), window, None, cv2.CV_8U if is_8bit else cv2.CV_16U)
+    # OpenCV adds, rounds as `np.rint` does, cuts off and converts in one step. Its stubs know arrays alone.
+    cv2.add(samples, cast("F32Array", more), cast("U8Array", window), None, cv2.CV_8U if is_8bit else cv2.CV_16U)
 
 
 def _mixed_light(old: F32Array, fresh: F32Array, alpha: F32Array, black: float) -> F32Array:
