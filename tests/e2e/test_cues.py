@@ -136,6 +136,7 @@ def test_one_of_thirty_sentences(tmp_path: Path) -> None:
     assert 119 * rate < differ[0] <= differ[-1] < 131 * rate
 
 
+@pytest.mark.slow
 def test_a_state_in_a_bucket(
     dubbed: tuple[Path, Path, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

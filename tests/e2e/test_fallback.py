@@ -18,7 +18,7 @@ from lipwise_ray.state import layout
 from lipwise_ray.state.store import open_store, read_json
 from lipwise_ray.synth.clips import ClipSpec, ToneSpec, write_clip, write_sound
 from lipwise_ray.values import Size
-from tests.support.dub import LOSSLESS, PASSTHROUGH, dub, run
+from tests.support.dub import LOSSLESS, dub, run
 
 
 class Unlit(DeviceLights):
@@ -33,11 +33,14 @@ def _raising() -> Any:
     raise RuntimeError("CUDA error: no kernel image is available\nfor this device")
 
 
+DRAWN_LIPS = 'lipsync.model="tiny_generator"'
+
+
 def _dubbed(folder: Path) -> Any:
     write_clip(folder / "v.mp4", ClipSpec(size=Size(160, 120), frames=10))
     write_sound(folder / "s.wav", ToneSpec(0.4, codec="pcm_s16le"))
     row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mkv", "faces": "box:60,110,50,110"}
-    done = dub(folder, [row], PASSTHROUGH, LOSSLESS)
+    done = dub(folder, [row], DRAWN_LIPS, LOSSLESS)
     assert done.done == 1
     return done
 

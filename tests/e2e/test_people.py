@@ -193,6 +193,7 @@ def _gain(given: Any, wanted: Any) -> float:
     return gain
 
 
+@pytest.mark.slow
 def test_each_face_follows_its_own_sound(tmp_path: Path) -> None:
     """Left and right say different things at once: each one's lips go with its own sound, and not with the other's;
     the delivered sound is the sum.

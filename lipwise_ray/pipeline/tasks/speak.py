@@ -12,7 +12,6 @@ from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
 from lipwise_ray.roles.tts import (
     COMMAND,
-    SUPERTONIC,
     TTS,
     EngineFacts,
     check_voice,
@@ -57,7 +56,7 @@ def speak(context: TaskContext, payload: SpeakPayload, hints: Hints) -> SpeakRes
 
 
 def _engine(context: TaskContext, payload: SpeakPayload, hints: Hints, facts: EngineFacts) -> SpeechEngine:
-    if facts.engine == SUPERTONIC:
+    if facts.engine in TTS.networks:
         return context.models.needed(TTS, context.models_for(payload, hints))
     tts = payload.row.job.settings.tts
     words = tts.command if facts.engine == COMMAND else espeak_command()

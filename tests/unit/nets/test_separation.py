@@ -21,6 +21,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pickle(tmp_path_factory.mktemp("demucs") / "955717e8.th", seeded_network())
 
 
+@pytest.mark.slow
 def test_a_long_wave_is_separated_as_demucs_does_it_at_once(file: Path) -> None:
     """Segments overlap and fade as its own do, a shorter last one included."""
     import torch

@@ -44,6 +44,7 @@ def test_role_feeds_bgr_with_the_lower_half_hidden(tmp_path) -> None:
     assert np.abs(role(crops, mels) - direct.permute(0, 2, 3, 1).numpy()).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_face_does_not_depend_on_its_batch(tmp_path) -> None:
     """The same face and sound give bit-equal results at any place of a batch, whatever else is in it."""
     from lipwise_ray.lipsync.model import Wav2LipSync

@@ -12,7 +12,6 @@ from lipwise_ray.pipeline.dubbing.identity import (
     comparison_id,
     detector_id_of,
     identity_of,
-    known_as,
     listeners,
     protocol_of,
     rendering_id,
@@ -311,7 +310,7 @@ def test_chunks_of_a_video_are_rendered_alike_whatever_is_said() -> None:
         },
     }
     alike = rendering_id(identity, "one.mkv")
-    said = identity | {"audio": "b", "speakers": [1], "lines": "x", "start_s": 3.0, "output": "two.mkv"}
+    said = identity | {"audio": "b", "speakers": [1], "start_s": 3.0, "output": "two.mkv"}
     settings = identity["settings"]
     said["settings"] = settings | {"timing": {"length": "video"}, "encode": {"quality": 1, "keep": ["chapters"]}}
     assert rendering_id(said, "two.mkv") == alike
@@ -323,10 +322,3 @@ def test_chunks_of_a_video_are_rendered_alike_whatever_is_said() -> None:
         identity | {"settings": settings | {"encode": {"quality": 2, "keep": []}}},
     ]
     assert len({alike, rendering_id(identity, "one.mp4"), *(rendering_id(one, "one.mkv") for one in others)}) == 7
-
-
-def test_only_rows_with_cues_have_an_earlier_id() -> None:
-    """Under it what an earlier version published is found."""
-    plain: Identity = {"audio": "a"}
-    assert known_as(plain) == (plain,)
-    assert known_as({**plain, "lines": "each clip"}) == ({**plain, "lines": "each clip"}, plain)

@@ -283,7 +283,7 @@ def test_a_page_is_an_input_like_others(site: VideoSite, tmp_path: Path, monkeyp
     fresh = _media(site, tmp_path / "elsewhere", monkeypatch, _sites(site))
     assert fresh.local(address, identity).read_bytes() == clip("mp4")
     with pytest.raises(MediaError, match="changed while it was dubbed"):
-        fresh.local(f"{site.root}/hls.html", identity)
+        _media(site, tmp_path / "third", monkeypatch, _sites(site)).local(f"{site.root}/hls.html", identity)
 
 
 def test_a_file_stays_a_file(site: VideoSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from lipwise_ray.errors import InputError
 from lipwise_ray.pipeline.inputs.resolver import policy_of
+from lipwise_ray.pipeline.manifest.cues import MOST_VOICE_CHARACTERS
 from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
 from lipwise_ray.pipeline.manifest.manifest import Manifest
-from lipwise_ray.pipeline.manifest.script import MOST_VOICE_CHARACTERS
 from lipwise_ray.pipeline.manifest.speakers import Script, Speaker, has_text
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import Policy

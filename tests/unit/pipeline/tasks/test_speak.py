@@ -117,7 +117,7 @@ def test_damaged_speech_is_made_again(tmp_path: Path, damage: str) -> None:
     else:
         file.write_bytes(whole[:-100])
     with pytest.raises(StorageError, match="Run the same command again"):
-        bench.context.media.identity(address)
+        bench.context.media.local(address, bench.context.media.identity(address))
     assert _spoken(bench, script=Script("Hello")).speeches[0].audio == address
     assert file.read_bytes() == whole
     assert len(said(tmp_path)) == 2
