@@ -154,6 +154,7 @@ def test_the_window_closes_in_the_middle(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("in.out.state/nights/*/report.html"))) == 2
 
 
+@pytest.mark.slow
 def test_a_crash_in_the_night(tmp_path: Path) -> None:
     """Killed in the middle: the next night goes on, renders no chunk again, and writes its report."""
     _drop(tmp_path / "in", "a", 6)

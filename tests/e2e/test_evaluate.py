@@ -216,6 +216,7 @@ def test_what_source_settings_do_is_done_to_both(tmp_path: Path) -> None:
     assert _results(tmp_path)["p"]["fidelity"]["ssim"] == 1
 
 
+@pytest.mark.slow
 def test_references_of_other_lengths_and_rates(tmp_path: Path) -> None:
     """Flicker is the video's own whatever the reference is; the reference's is told as far as it shows new pictures."""
     film = _coded(FILM, tmp_path / "film.mp4", lambda number: number < 60, sound=True)
@@ -259,6 +260,7 @@ def _held(picture: Path, target: Path, frames: int) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_equal_files_in_rows_of_their_own(tmp_path: Path) -> None:
     """They share the work, and keep their names, languages and tags; a corrected language shows at once."""
     copy = tmp_path / "copy ü.mp4"

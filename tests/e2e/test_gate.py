@@ -67,6 +67,7 @@ def _attempts(folder: Path) -> list[dict[str, Any]]:
     return list(json.loads(path.read_bytes())["attempts"])
 
 
+@pytest.mark.slow
 def test_the_best_of_three_is_published(tmp_path: Path) -> None:
     """A row without a face is tried with a detector that is less strict; a later run does nothing again."""
     manifest, job = _written(tmp_path)

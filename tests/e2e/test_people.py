@@ -77,6 +77,7 @@ def _told(folder: Path) -> tuple[str, ...]:
     return (*TINY, PASSTHROUGH, f"faces.embedder_checkpoint={json.dumps(str(file))}", "faces.min_likeness=0.5")
 
 
+@pytest.mark.slow
 def test_the_person_of_a_portrait_is_dubbed(tmp_path: Path, people: dict[str, Path]) -> None:
     """Each portrait finds its own person, in chunks as well; the second looks at the video no more; a rerun finds all
     done, and after another picture under the same name it does not.

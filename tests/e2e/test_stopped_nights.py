@@ -56,6 +56,7 @@ def _attempts(folder: Path) -> Counter[str]:
     return Counter(json.loads(line)["event"] for line in log.read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_a_night_that_is_asked_to_stop(tmp_path: Path) -> None:
     """What systemd sends (SIGTERM, then SIGCONT): the chunk at work ends, nothing more is begun, the record is written
     and told; the next night takes up the rest, and `--exit-zero` does not call it a whole night.

@@ -92,6 +92,7 @@ def test_a_chunk_in_quarantine_may_show_its_original_frames(site: Site) -> None:
     assert "RuntimeError: injected" in letter["attempts"][0]["detail"]
 
 
+@pytest.mark.slow
 def test_a_chunk_that_hangs_is_ended_and_tried_again(site: Site) -> None:
     """A worker that stops in mid-frame is noticed by its counter, killed, and its chunk rendered by another."""
     site.inject(Fault(POISON, "frame:4", "hang"))

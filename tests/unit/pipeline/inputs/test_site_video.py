@@ -270,6 +270,7 @@ def _media(site: VideoSite, folder: Path, monkeypatch: pytest.MonkeyPatch, sites
     return Media(site.policy, 10_000_000, Cache(folder), sites=sites)
 
 
+@pytest.mark.slow
 def test_a_page_is_an_input_like_others(site: VideoSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has an identity that a task on another machine finds again, and is fetched once a machine."""
     address = f"{site.root}/page.html"

@@ -11,8 +11,10 @@ import pytest
 from lipwise_ray.errors import InputError
 from lipwise_ray.pipeline.inputs.resolver import policy_of
 from lipwise_ray.pipeline.manifest.cues import MOST_VOICE_CHARACTERS
-from lipwise_ray.pipeline.manifest.dub_rows import read_manifest
+from lipwise_ray.pipeline.manifest.dub_rows import DUBBED, read_manifest
 from lipwise_ray.pipeline.manifest.manifest import Manifest
+from lipwise_ray.pipeline.manifest.row_validation import Cells
+from lipwise_ray.pipeline.manifest.script import read_voice
 from lipwise_ray.pipeline.manifest.speakers import Script, Speaker, has_text
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.storage.address import Policy
@@ -88,3 +90,15 @@ def test_no_row_can_name_a_file_of_the_state(tmp_path: Path, column: str) -> Non
     assert any("state is none of the schemes" in got for got in problems)
     with pytest.raises(InputError, match="none of the schemes"):
         policy.check(name)
+
+
+def test_no_voice_is_an_option(tmp_path: Path) -> None:
+    """A program of the user's never takes the name of a voice for an option."""
+    cells = Cells(DUBBED, str(tmp_path), Policy())
+    cells.begin(1, {"id": "a"})
+    assert read_voice(cells, "voice", "F1") == "F1"
+    read_voice(cells, "voice", "--all")
+    cells.table.add(1, "a", "", "", None)
+    cells.table.close_entry()
+    (bad,) = cells.table.bad()
+    assert ["'--all' is no name of a voice" in str(problem) for problem in bad.problems] == [True]
