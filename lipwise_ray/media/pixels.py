@@ -131,11 +131,6 @@ def sample_bytes(bits: int) -> int:
     return (bits + 7) // 8
 
 
-def planar_bits(frame: VideoFrame) -> int:
-    """Return the bits a sample of a planar frame."""
-    return frame.format.components[0].bits
-
-
 @lru_cache(maxsize=64)
 def _sample_type(name: str) -> np.dtype[Any]:
     """Return the type of the samples of a planar format by its name: FFmpeg is asked once, not for every plane."""

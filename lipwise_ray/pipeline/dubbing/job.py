@@ -11,14 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 from lipwise_ray.faces.select import parse_selection_rule
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.background import background_file
-from lipwise_ray.pipeline.manifest.speakers import (
-    FurtherSound,
-    Script,
-    Seconds,
-    Speaker,
-    portraits,
-    rules_of,
-)
+from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Seconds, Speaker, portraits, rules_of
 from lipwise_ray.settings.model import FacesSettings, Settings
 from lipwise_ray.state.shapes import STRICT, Maybe
 

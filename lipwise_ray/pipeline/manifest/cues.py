@@ -12,8 +12,8 @@ from typing import cast
 from lipwise_ray.errors import ManifestError
 from lipwise_ray.pipeline.manifest.diarisation import cue_times
 from lipwise_ray.pipeline.manifest.row_validation import is_text
+from lipwise_ray.pipeline.manifest.timed_text import read_timed_text
 
-MOST_BYTES = 16 << 20
 MOST_CUES = 10_000
 MOST_CHARACTERS = 10_000
 """Of one text: some ten minutes of speech."""
@@ -61,20 +61,9 @@ def read_cues(path: Path) -> tuple[Cue, ...]:
     Raises:
         ManifestError: It is no such file, a cue has no text, or its times cannot be.
     """
-    reader = CUE_READERS.get(path.suffix.lower())
-    if reader is None:
-        raise _bad(path, "", f'unknown ending "{path.suffix}"', f"Known: {', '.join(CUE_READERS)}")
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise _bad(path, "", f"{path.stat().st_size >> 20} MiB are too large for cues")
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        got = f"not a text in UTF-8 ({error.reason} at byte {error.start})"
-        raise _bad(path, "", got, "Save it as UTF-8") from error
-    except OSError as error:
-        raise _bad(path, "", (error.strerror or str(error)).lower(), "Check the path") from error
+    text = read_timed_text(path, CUE_READERS, "cues", lambda got, do: _bad(path, "", got, do))
     cues: list[Cue] = []
-    for cue in reader(path, text):
+    for cue in CUE_READERS[path.suffix.lower()](path, text):
         _check(path, cue, cues[-1] if cues else None)
         cues.append(cue)
         if len(cues) > MOST_CUES:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from lipwise_ray.errors import FaceError
+from lipwise_ray.pipeline.manifest.timed_text import read_timed_text
 
-MOST_BYTES = 16 << 20
 MOST_NAMES = 100
 _MOST_TURNS = 100_000
 _MOST_S = 1_000_000
@@ -53,21 +53,9 @@ def read_diarisation(path: Path) -> dict[str, SpeakerTimes]:
     Raises:
         FaceError: It is no such file, names nobody, or has times that cannot be.
     """
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise _bad(path, "", f'unknown ending "{path.suffix}"', f"Known: {', '.join(READERS)}")
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise _bad(path, "", f"{path.stat().st_size >> 20} MiB are too large for a diarisation")
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _bad(
-            path, "", f"not a text in UTF-8 ({error.reason} at byte {error.start})", "Save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise _bad(path, "", (error.strerror or str(error)).lower(), "Check the path") from error
+    text = read_timed_text(path, READERS, "a diarisation", lambda got, do: _bad(path, "", got, do))
     turns: list[_Turn] = []
-    for turn in reader(path, text):
+    for turn in READERS[path.suffix.lower()](path, text):
         _check(path, turn)
         turns.append(turn)
         if len(turns) > _MOST_TURNS:

@@ -16,13 +16,7 @@ from lipwise_ray.pipeline.delivery.outputs import output_at
 from lipwise_ray.pipeline.delivery.published import Published, find_published
 from lipwise_ray.pipeline.dubbing.background import check_background
 from lipwise_ray.pipeline.dubbing.capabilities import Choice, first_choice
-from lipwise_ray.pipeline.dubbing.identity import (
-    comparison_id,
-    detector_id_of,
-    identity_of,
-    listeners,
-    protocol_of,
-)
+from lipwise_ray.pipeline.dubbing.identity import comparison_id, detector_id_of, identity_of, listeners, protocol_of
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import Sounds
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
@@ -62,7 +56,8 @@ def probe(context: TaskContext, payload: ProbePayload, hints: Hints) -> ProbeRes
     """
     del hints  # whatever earlier runs left is looked for
     store, media, row, job = context.store, context.media, payload.row, payload.row.job
-    stamps = settled_stamps(media, job.inputs) if _says_its_cues(job, media) else None
+    stamps = settled_stamps(media, job.inputs)  # before what they stand for is looked at
+    stamps = stamps if _says_its_cues(job, media) else None
     images = {address: media.identity(address) for address in portraits(rules_of(job.speakers, job.settings))}
     undecided, device = identity_of(job, media, row.weights, row.device, images), row.device
     problem = ""

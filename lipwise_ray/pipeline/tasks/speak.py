@@ -10,15 +10,7 @@ from lipwise_ray.pipeline.flows.task_kinds import SPEAK, SpeakPayload, SpeakResu
 from lipwise_ray.pipeline.manifest.cues import read_cues
 from lipwise_ray.pipeline.tasks.context import TaskContext
 from lipwise_ray.pipeline.tasks.handlers import handles
-from lipwise_ray.roles.tts import (
-    COMMAND,
-    TTS,
-    EngineFacts,
-    check_voice,
-    engine_facts,
-    spoken_voice,
-    voice_of,
-)
+from lipwise_ray.roles.tts import COMMAND, TTS, EngineFacts, check_voice, engine_facts, spoken_voice, voice_of
 from lipwise_ray.scheduler.task import Hints
 from lipwise_ray.tts.engine import SpeechEngine
 from lipwise_ray.tts.program import ProgramEngine, espeak_command
