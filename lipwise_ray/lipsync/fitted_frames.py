@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock
+from lipwise_ray.lipsync.time_map import TimeMap
 from lipwise_ray.values import BoolArray, I64Array, round_half_up
 
 AT_CUT = 0
@@ -40,6 +41,62 @@ def fitted_sequence(clock: SourceClock, wanted: int, cost: I64Array) -> Sequence
     scaled = np.array([(2 * int(start) * wanted + total) // (2 * total) for start in starts], np.int64)
     rising = np.maximum.accumulate(scaled - order) + order  # each frame for one tick at least
     return Sequence(source, np.minimum(rising, wanted - len(source) + order), wanted)
+
+
+def moved_sequence(clock: SourceClock, time_map: TimeMap, cost: I64Array) -> Sequence:
+    """Return the output's frames of a video of which parts are shown for longer or less long.
+
+    At a constant rate frames are shown twice or left out within those parts, and all others follow one another as they
+    were; at a variable rate each frame is shown at its moved time, and one that would be shown for no tick is left out.
+
+    Args:
+        clock: The used source frames.
+        time_map: Times of the output by those of the clock.
+        cost: How much it is seen that a frame is shown twice or left out, shape (N,).
+    """
+    wanted = max(1, round_half_up(time_map.moved_s(clock.total_s) / clock.time_base))
+    if clock.rate is None:
+        begins = (np.cumsum(clock.duration) - clock.duration).tolist()
+        moved = [round_half_up(time_map.moved_s(tick * clock.time_base) / clock.time_base) for tick in begins]
+        starts = np.array([*moved, wanted], np.int64)
+        is_shown = np.diff(starts) > 0
+        return Sequence(np.flatnonzero(is_shown).astype(np.int64), starts[:-1][is_shown], wanted)
+    block = max(1, round(float(clock.rate) * _BLOCK_S))
+    parts = [
+        start + fitted(stop - start, count, cost[start:stop], block)
+        for start, stop, count in _shown_parts(len(clock.duration), clock.rate, time_map, wanted)
+        if count
+    ]
+    return Sequence(np.concatenate(parts), np.arange(wanted, dtype=np.int64), wanted)
+
+
+def _shown_parts(frames: int, rate: Fraction, time_map: TimeMap, wanted: int) -> list[tuple[int, int, int]]:
+    """Return the parts of a video between the knots of a time map, and how many frames the output shows of each.
+
+    What follows a part is moved by whole frames, the nearest to its exact time: so errors do not add up, and between
+    parts that are stretched every frame is shown once. A part of no frame leaves its change to the next.
+
+    Args:
+        frames: Number of source frames.
+        rate: Frames a second.
+        time_map: The map.
+        wanted: Frames of the output.
+
+    Returns:
+        ``(start, stop, count)`` of each.
+    """
+    parts: list[tuple[int, int, int]] = []
+    start = reached = 0
+    end_s = frames / rate
+    for video_s, output_s in (*time_map.knots, (end_s, time_map.moved_s(end_s))):
+        stop = min(round_half_up(video_s * rate), frames)
+        if stop <= start:
+            continue
+        moved = wanted if stop == frames else stop + round_half_up((output_s - video_s) * rate)
+        moved = min(max(moved, reached), wanted)
+        parts.append((start, stop, moved - reached))
+        start, reached = stop, moved
+    return parts
 
 
 def fitted(frames: int, count: int, cost: I64Array, block: int) -> I64Array:

@@ -194,8 +194,8 @@ class TimingSettings(Section):
     and what each of a row's speakers says is made as long as the time from its start to its end."""
     fit: Literal["audio", "video", "both"] = "audio"
     """Made longer or shorter by ``fit``: the audio, at its own pitch; the video, by frames that are shown twice or left
-    out, at cuts and in pauses first; or both by the same factor. Speakers' audio fits into times of the video, so for
-    rows with speakers it is the audio."""
+    out, at cuts and in pauses first; or both by the same factor. Where speakers' audio and cues have times, the video
+    is stretched in these, and what follows comes later or earlier; turns of a diarisation file stretch the audio."""
     max_stretch: Annotated[float, Field(ge=1, le=2)] = 1.25
     """Largest factor by which ``fit`` makes something longer or shorter; rows that need more fail. A change of tempo is
     heard from about 5 % on (Quené 2007), and speech is understood up to about 1.5 (Foulke and Sticht 1969)."""

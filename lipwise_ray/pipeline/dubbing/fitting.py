@@ -13,7 +13,7 @@ from lipwise_ray.pipeline.dubbing.trim import used_frames
 from lipwise_ray.pipeline.dubbing.used_video import used_video
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.settings.model import TimingSettings
-from lipwise_ray.state.fitted_record import FittedRecord
+from lipwise_ray.state.fitted_record import FittedClip, FittedRecord
 from lipwise_ray.values import round_half_up
 
 FIT = "fit"
@@ -134,16 +134,19 @@ def used_s(job: JobContext) -> Fraction:
     return shown.held.total_s
 
 
-def fitted_record(job: JobContext, factors: Sequence[Fraction], output_s: Fraction) -> FittedRecord | None:
+def fitted_record(
+    job: JobContext, factors: Sequence[Fraction], output_s: Fraction, slots: tuple[FittedClip, ...] = ()
+) -> FittedRecord | None:
     """Return the record of what was made longer or shorter; None for a job whose lengths are not made equal.
 
     Args:
         job: The job.
         factors: Of each audio clip that was.
         output_s: Length of the output's video.
+        slots: What was done to each clip in whose slot the video was stretched.
     """
     timing = job.spec.settings.timing
     if timing.length != FIT:
         return None
-    is_moved = timing.fit != "audio" and not job.spec.speakers
-    return FittedRecord.of(factors, output_s / used_s(job) if is_moved else Fraction(1))
+    is_moved = bool(slots) or (timing.fit != "audio" and not job.spec.speakers)
+    return FittedRecord.of(factors, output_s / used_s(job) if is_moved else Fraction(1), slots)

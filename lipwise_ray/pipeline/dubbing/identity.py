@@ -15,7 +15,7 @@ from lipwise_ray.pipeline.dubbing.fitting import FIT
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.job_audio import FITTED, mix_id
 from lipwise_ray.pipeline.inputs.resolver import Media
-from lipwise_ray.pipeline.manifest.speakers import needs_detector, rules_of
+from lipwise_ray.pipeline.manifest.speakers import Speaker, needs_detector, rules_of
 from lipwise_ray.roles.detector import DETECTOR
 from lipwise_ray.roles.embedder import EMBEDDER
 from lipwise_ray.roles.restorer import RESTORER
@@ -75,7 +75,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
             "start_s": speaker.start_s,
             "end_s": speaker.end_s,
             **({"name": speaker.name} if speaker.name else {}),
-            **({FITTED: True} if job.settings.timing.length == FIT and speaker.end_s is not None else {}),
+            **_fitted(job, speaker),
         }
         for speaker in job.speakers
     ]
@@ -105,6 +105,14 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         },
         "output": job.output,
     }
+
+
+def _fitted(job: JobSpec, speaker: Speaker) -> Identity:
+    """Return what makes a clip fit into its time: True for its audio alone, else what the video does of it."""
+    timing = job.settings.timing
+    if timing.length != FIT or speaker.end_s is None:
+        return {}
+    return {FITTED: True if timing.fit == "audio" or job.audio is not None else timing.fit}
 
 
 def rendering_id(identity: Identity, output: str) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from lipwise_ray.errors import MediaError, StorageError
 from lipwise_ray.faces.select import SelectionRule, parse_selection_rule
+from lipwise_ray.lipsync.time_map import TimeMap
 from lipwise_ray.media.mix import AudioClip, mix, mix_info
 from lipwise_ray.media.tempo import METHOD, write_stretched
+from lipwise_ray.pipeline.dubbing.clip_places import PlacedClips, SlottedClip, placed_clips, stated_places
 from lipwise_ray.pipeline.dubbing.dialogue import Times, check_alone
-from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s
+from lipwise_ray.pipeline.dubbing.fitting import FIT, Slot, check_slots, fitted_s, used_s
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.lines import LineClip, keep_line
@@ -21,6 +23,7 @@ from lipwise_ray.pipeline.manifest.cast import cast_of
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.speakers import Speaker, rules_of
 from lipwise_ray.state import layout
+from lipwise_ray.state.fitted_record import FittedClip
 from lipwise_ray.state.ids import Identity, record_id
 from lipwise_ray.state.store import Store
 from lipwise_ray.storage.address import shown
@@ -86,6 +89,7 @@ class Sounds:
         self._identity = identity
         self._on_block = on_block
         self._fitted: records.Audio | None = None
+        self._placed: PlacedClips | None = None
         self.factors: tuple[Fraction, ...] = ()
         """By which audio clips were made longer, 1 for none; known once the delivered sound is."""
 
@@ -93,6 +97,16 @@ class Sounds:
     def job(self) -> JobContext:
         """The job, as far as its audio is concerned: of a further soundtrack, one that has that audio alone."""
         return self._job
+
+    @property
+    def time_map(self) -> TimeMap | None:
+        """Times of the output by those of the used video; None where clips do not stretch it. Known with the sound."""
+        return self._placed.time_map if self._placed else None
+
+    @property
+    def slots(self) -> tuple[FittedClip, ...]:
+        """What was done to each clip and to the video in its slot; empty where clips do not stretch it."""
+        return self._placed.record if self._placed else ()
 
     def beside(self) -> list[Sounds]:
         """Return the further soundtracks of the job's file, each as the sounds of a job that says it."""
@@ -177,10 +191,8 @@ class Sounds:
             return self._diarised(spec.diarisation)
         if not spec.speakers:
             return [Dialogue(rules[0], self._said_id())]
-        return [
-            self._lines(rule, [pair for pair in self._pairs() if parse_selection_rule(pair[0].faces) == rule])
-            for rule in rules
-        ]
+        said_by = [parse_selection_rule(speaker.faces) for speaker in spec.speakers]
+        return [self._lines(rule, [number for number, one in enumerate(said_by) if one == rule]) for rule in rules]
 
     def _diarised(self, address: str) -> list[Dialogue]:
         """Return the turns of each speaker who is seen, all in the one audio.
@@ -209,17 +221,26 @@ class Sounds:
     def _pairs(self) -> list[tuple[Speaker, Identity]]:
         return list(zip(self._job.spec.speakers, self._identity["speakers"], strict=True))
 
-    def _lines(self, rule: SelectionRule, pairs: list[tuple[Speaker, Identity]]) -> Dialogue:
-        found = [self._clip(*pair) for pair in pairs]
+    def _lines(self, rule: SelectionRule, numbers: list[int]) -> Dialogue:
+        found = [self._clip(number) for number in numbers]
         clips, sound_ids = [clip for clip, _ in found], [sound_id for _, sound_id in found]
         times = tuple(sorted((clip.begin_s, clip.stop_s) for clip in clips))
-        first, told = pairs[0]
+        first = self._job.spec.speakers[numbers[0]]
         check_alone(first.faces, times)
-        if len(pairs) > 1:
-            return self._several(rule, times, clips, sound_ids, mix_id([told for _, told in pairs]))
+        name = self._line_name(numbers, clips, sound_ids)
+        if len(numbers) > 1:
+            return self._several(rule, times, clips, sound_ids, name)
         if first.start_s == 0 and first.end_s is None:
             return Dialogue(rule, sound_ids[0], times)
-        return Dialogue(rule, self._shifted(clips[0], told), times)
+        return Dialogue(rule, self._shifted(clips[0], name), times)
+
+    def _line_name(self, numbers: list[int], clips: list[AudioClip], sound_ids: list[str]) -> str:
+        """Return the id of some clips, each at its place; clips of others may have moved it."""
+        if self.time_map is None:
+            records_of = self._identity["speakers"]
+            return mix_id([records_of[number] for number in numbers])
+        pairs = zip(clips, sound_ids, strict=True)
+        return record_id({"placed": [[sound_id, str(clip.begin_s), str(clip.stop_s)] for clip, sound_id in pairs]})
 
     def _several(
         self, rule: SelectionRule, times: Times, clips: list[AudioClip], sound_ids: list[str], name: str
@@ -232,9 +253,9 @@ class Sounds:
         )
         return Dialogue(rule, line_id, times, clips=tuple(placed))
 
-    def _shifted(self, clip: AudioClip, identity: Identity) -> str:
+    def _shifted(self, clip: AudioClip, name: str) -> str:
         """Return the record of one sound at its place."""
-        line_id, salvage = f"{mix_id([identity])}-mono", self._job.salvage
+        line_id, salvage = f"{name}-mono", self._job.salvage
         known = records.known_sound(self._job.store, line_id, salvage=salvage, speech=self._job.speech)
         if known is None:
             with scratch_file(self._scratch, "line.mka") as temporary:
@@ -243,21 +264,31 @@ class Sounds:
         return line_id
 
     def _clips(self) -> list[AudioClip]:
-        """Return all clips; where they have to fit, none is made longer or shorter before it is known that all can."""
-        most = self._job.spec.settings.timing.max_stretch
-        slots = [
-            Slot(
+        return [self._clip(number)[0] for number in range(len(self._job.spec.speakers))]
+
+    def _places(self) -> PlacedClips:
+        """Return where the clips go; none is made longer or shorter before it is known that all can be."""
+        if self._placed is None:
+            timing, speakers = self._job.spec.settings.timing, self._job.spec.speakers
+            if timing.length != FIT:
+                self._placed = stated_places(speakers)
+            else:
+                if timing.fit != "audio" and any(speaker.end_s is not None for speaker in speakers):
+                    used_s(self._job)  # the video has one
+                self._placed = placed_clips(self._slotted(), timing)
+            self.factors = self._placed.factors
+        return self._placed
+
+    def _slotted(self) -> list[SlottedClip]:
+        return [
+            SlottedClip(
                 self._name_of(number, speaker),
-                self._source(speaker, record).sound.duration_s,
-                slot_s,
-                most,
+                Fraction(0) if speaker.end_s is None else self._source(speaker, record).sound.duration_s,
+                Fraction(speaker.start_s),
+                None if speaker.end_s is None else Fraction(speaker.end_s),
             )
             for number, (speaker, record) in enumerate(self._pairs(), 1)
-            if (slot_s := self._slot_s(speaker, record)) is not None
         ]
-        check_slots(slots, self._job.spec.settings.timing)
-        self.factors = tuple(slot.factor for slot in slots if slot.factor != 1)
-        return [self._clip(*pair)[0] for pair in self._pairs()]
 
     def _name_of(self, number: int, speaker: Speaker) -> str:
         """Return the name of a clip, for messages: that of a cue where speech was made of one."""
@@ -265,13 +296,6 @@ class Sounds:
         if script and script.file:
             return f"cue {number} of {shown(script.file)}"
         return f"speaker {number} ({speaker.faces}, {'its text' if made_key(speaker.audio) else shown(speaker.audio)})"
-
-    @staticmethod
-    def _slot_s(speaker: Speaker, record: Identity) -> Fraction | None:
-        """Return the length that a clip has to have, None for its own."""
-        if FITTED not in record or speaker.end_s is None:
-            return None
-        return Fraction(speaker.end_s) - Fraction(speaker.start_s)
 
     def _source(self, speaker: Speaker, record: Identity) -> records.Audio:
         return self._open_input(speaker.audio, record["audio"])
@@ -302,18 +326,19 @@ class Sounds:
             )
         return path
 
-    def _clip(self, speaker: Speaker, record: Identity) -> tuple[AudioClip, str]:
+    def _clip(self, number: int) -> tuple[AudioClip, str]:
         """Return a speaker's clip, and the record of the whole audio that it is of."""
-        audio, slot_s = self._source(speaker, record), self._slot_s(speaker, record)
-        if slot_s is not None:
-            audio = self._stretched(audio, slot_s)
-        clip = AudioClip(audio.info, audio.sound, speaker.start_s, speaker.end_s)
+        speaker, place = self._job.spec.speakers[number], self._places().places[number]
+        audio = self._source(speaker, self._identity["speakers"][number])
+        if place.length_s is not None:
+            audio = self._stretched(audio, place.length_s)
+        clip = AudioClip(audio.info, audio.sound, place.start_s, place.end_s)
         hours = self._job.spec.settings.limits.hours
         if clip.stop_s > hours * 3600:
             raise MediaError(
                 "too_long",
                 f"speakers ({speaker.faces})",
-                got=f"lasts from {speaker.start_s:g} s to {float(clip.stop_s):g} s",
+                got=f"lasts from {place.start_s:g} s to {float(clip.stop_s):g} s",
                 must=f"at most {hours:g} hours are allowed (limits.hours)",
                 do="Give start and end in seconds",
             )

@@ -8,7 +8,7 @@ import numpy as np
 
 from lipwise_ray.errors import FaceError, InputError
 from lipwise_ray.faces.select import FaceSelection
-from lipwise_ray.lipsync.fitted_frames import AT_CUT, fitted_sequence
+from lipwise_ray.lipsync.fitted_frames import AT_CUT, fitted_sequence, moved_sequence
 from lipwise_ray.lipsync.lengths import Sequence, SourceClock, output_sequence
 from lipwise_ray.lipsync.mel import MEL_RATE_HZ
 from lipwise_ray.lipsync.voice_activity import runs
@@ -184,7 +184,7 @@ def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequenc
     )
     length = timing.length
     if length == "fit":
-        if timing.fit != "audio" and not facts.parts[0].times_s:
+        if facts.time_map is not None or (timing.fit != "audio" and not facts.parts[0].times_s):
             return _fitted(facts, used, shown), shown.clock
         length = "video"  # the audio was made as long
     clock, lead, rate = shown.clock, shown.lead, shown.clock.rate
@@ -198,16 +198,17 @@ def _sequence(facts: Facts, used: I64Array, settings: Settings) -> tuple[Sequenc
 
 
 def _fitted(facts: Facts, used: I64Array, shown: UsedVideo) -> Sequence:
-    """Return the output's frames of a video that is made as long as the delivered sound."""
-    clock = shown.held
+    """Return the output's frames of a video that is made as long as the delivered sound, or under some clips."""
+    clock, time_map = shown.held, facts.time_map
     place = np.maximum(np.arange(len(clock.duration)) - shown.lead, 0)
     wanted = max(1, round_half_up(facts.audio_s / clock.time_base))
     begins_s = np.asarray((np.cumsum(clock.duration) - clock.duration) * float(clock.time_base), np.float64)
-    new_s = np.asarray(begins_s * float(facts.audio_s / clock.total_s), np.float64)
+    even_s = np.asarray(begins_s * float(facts.audio_s / clock.total_s), np.float64)
+    new_s = time_map.moved(begins_s) if time_map else even_s
     heard = sum(_spoken_at(part.voiced, new_s) for part in facts.parts if part.voiced is not None)
     cost = 1 + heard + _spoken_at(facts.own_voiced, _own_seconds(facts, used[place]))
     cost[np.isin(used[place], [*facts.cuts, *(facts.cuts - 1)])] = AT_CUT
-    sequence = fitted_sequence(clock, wanted, cost)
+    sequence = moved_sequence(clock, time_map, cost) if time_map else fitted_sequence(clock, wanted, cost)
     return Sequence(place[sequence.source], sequence.pts, sequence.end_pts)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lipwise_ray.faces.select import FaceSelection
+from lipwise_ray.lipsync.time_map import TimeMap
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan_record import CHOSEN, read_plan_arrays
@@ -64,6 +65,7 @@ class Facts:
         own_voiced: Mask of the columns of the source's own mel that hold speech; it begins with that sound, or with a
             picture that starts earlier. None where there is none that can be used.
         cuts: Source frames with which a shot begins, where they are known, shape (C,).
+        time_map: Times of the output by those of the used video, where that is stretched under some clips.
     """
 
     index: FrameIndex
@@ -76,6 +78,7 @@ class Facts:
     end_s: float | None
     own_voiced: BoolArray | None = None
     cuts: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    time_map: TimeMap | None = None
 
 
 @dataclass(frozen=True, slots=True)

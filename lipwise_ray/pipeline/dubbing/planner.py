@@ -134,9 +134,10 @@ class Planner:
             end_s=job.spec.end_s,
             own_voiced=self._voiced(job, own.id) if own else None,
             cuts=self._cuts(job, probed, [line.rule for line in lines]),
+            time_map=sounds.time_map,
         )
         plan = make_plan(facts, chosen, job.spec.settings)
-        fitted = fitted_record(job, sounds.factors, plan.timeline.duration_s)
+        fitted = fitted_record(job, sounds.factors, plan.timeline.duration_s, sounds.slots)
         plan = replace(plan, speaking=speaking, fitted=fitted)
         job_id = probed.job_id
         with scratch_file(self._scratch, "plan.npz") as temporary:
