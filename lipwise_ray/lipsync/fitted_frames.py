@@ -56,9 +56,8 @@ def moved_sequence(clock: SourceClock, time_map: TimeMap, cost: I64Array) -> Seq
     """
     wanted = max(1, round_half_up(time_map.moved_s(clock.total_s) / clock.time_base))
     if clock.rate is None:
-        begins = (np.cumsum(clock.duration) - clock.duration).tolist()
-        moved = [round_half_up(time_map.moved_s(tick * clock.time_base) / clock.time_base) for tick in begins]
-        starts = np.array([*moved, wanted], np.int64)
+        begins = np.cumsum(clock.duration) - clock.duration
+        starts = np.append(time_map.moved_ticks(begins, clock.time_base), wanted)
         is_shown = np.diff(starts) > 0
         return Sequence(np.flatnonzero(is_shown).astype(np.int64), starts[:-1][is_shown], wanted)
     block = max(1, round(float(clock.rate) * _BLOCK_S))

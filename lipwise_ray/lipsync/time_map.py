@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
-from lipwise_ray.values import F64Array
+from lipwise_ray.values import F64Array, I64Array
 
 Knot = tuple[Fraction, Fraction]
 """A time of the video, and the time at which the output shows it, in seconds."""
@@ -68,6 +70,26 @@ class TimeMap:
             return to_s + video_s - from_s
         next_from_s, next_to_s = self.knots[after]
         return to_s + (video_s - from_s) * (next_to_s - to_s) / (next_from_s - from_s)
+
+    def moved_ticks(self, ticks: I64Array, time_base: Fraction) -> I64Array:
+        """Return the nearest ticks to the times at which the output shows those of some ticks, exactly, shape (N,).
+
+        Args:
+            ticks: Rising, from 0 on, shape (N,).
+            time_base: Seconds a tick.
+        """
+        edges = np.searchsorted(ticks, [math.ceil(video_s / time_base) for video_s, _ in self.knots])
+        found: list[int] = []
+        for number, (start, stop) in enumerate(pairwise([*edges.tolist(), len(ticks)])):
+            from_s, to_s = self.knots[number]
+            after_s = self.knots[number + 1] if number + 1 < len(self.knots) else (from_s + 1, to_s + 1)
+            pace = (after_s[1] - to_s) / (after_s[0] - from_s)
+            origin = (to_s - pace * from_s) / time_base
+            # As whole numbers: a fraction for each of a long film's frames would take seconds.
+            whole = math.lcm(pace.denominator, origin.denominator)
+            slope, offset = int(pace * whole), int(origin * whole)
+            found += [(2 * (slope * tick + offset) + whole) // (2 * whole) for tick in ticks[start:stop].tolist()]
+        return np.array(found, np.int64)
 
     def moved(self, video_s: F64Array) -> F64Array:
         """Return the times at which the output shows times of the video, as far as floats tell them, shape (N,)."""

@@ -243,6 +243,25 @@ def test_turns_of_a_diarisation_count(tmp_path: Path) -> None:
     assert comparison_id(spec, plain, listeners(plain), "") != comparison_id(diarised, one, listeners(one), "")
 
 
+def test_what_stretches_slots_counts_where_it_is_the_video(tmp_path: Path) -> None:
+    """Clips that only their audio fits keep the ids that they had; video and both have mixes of their own."""
+    audio = str(tmp_path / "a.wav")
+    Path(audio).write_bytes(b"sound")
+    speaker = Speaker("speaking", audio, 0.5, 1.5)
+
+    def identity(*speakers: Speaker, **timing: str) -> Identity:
+        settings = resolve([("test", {"timing": timing})])
+        job = replace(_spec(_Case((), ""), tmp_path, settings), audio=None, speakers=speakers)
+        return identity_of(job, _media(settings), Checkpoints({}), "cpu", {})
+
+    by_audio = identity(speaker, length="fit")
+    assert by_audio["speakers"][0]["fitted"] is True
+    mixes = {identity(speaker, length="fit", fit=fit)["audio"] for fit in ("video", "both")}
+    assert len(mixes | {by_audio["audio"], identity(speaker, length="video")["audio"]}) == 4
+    endless = replace(speaker, end_s=None)
+    assert identity(endless, length="fit", fit="video")["audio"] == identity(endless, length="fit")["audio"]
+
+
 def test_the_bound_on_doubtful_faces_counts_in_figures(tmp_path: Path) -> None:
     """Whom it leaves out is not measured; of a user's own tracks it leaves out none. People are those of each shot."""
     case, media = CASES["plain"], _media(Settings())
