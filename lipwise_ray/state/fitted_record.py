@@ -18,7 +18,7 @@ _TIME_DIGITS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedClip:
-    """What was done to an audio clip and to the video in its slot.
+    """Record of an audio clip and of the video in its slot, made longer or shorter.
 
     Attributes:
         number: Of its cue or speaker, from 1 on.

@@ -105,7 +105,7 @@ def _filling(clips: Sequence[SlottedClip], timing: TimingSettings) -> PlacedClip
 
 @dataclass(frozen=True, slots=True)
 class _ClipFit:
-    """How a clip fits.
+    """Fit of a clip.
 
     Attributes:
         length_s: Length that its audio is to have.
@@ -198,7 +198,7 @@ def _stretch(start_s: Fraction, stop_s: Fraction, factors: Sequence[Fraction], t
 def _asked(
     clip: SlottedClip, slot_s: Fraction, stretch: VideoStretch, timing: TimingSettings, *, is_alone: bool
 ) -> Slot:
-    """Return what is asked of a clip: of video and audio together, or of its audio where others have the video's say.
+    """Return the demand on a clip: of video and audio together, or of its audio where others have the video's say.
 
     Args:
         clip: The clip.

@@ -108,7 +108,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
 
 
 def _fitted(job: JobSpec, speaker: Speaker) -> Identity:
-    """Return what makes a clip fit into its time: True for its audio alone, else what the video does of it."""
+    """Return the mark of a clip that fits into its time: True where its audio alone does, else the rule."""
     timing = job.settings.timing
     if timing.length != FIT or speaker.end_s is None:
         return {}

@@ -105,7 +105,7 @@ class Sounds:
 
     @property
     def slots(self) -> tuple[FittedClip, ...]:
-        """What was done to each clip and to the video in its slot; empty where clips do not stretch it."""
+        """Records of the clips in whose slots the video is stretched; empty where none is."""
         return self._placed.record if self._placed else ()
 
     def beside(self) -> list[Sounds]:
@@ -267,7 +267,7 @@ class Sounds:
         return [self._clip(number)[0] for number in range(len(self._job.spec.speakers))]
 
     def _places(self) -> PlacedClips:
-        """Return where the clips go; none is made longer or shorter before it is known that all can be."""
+        """Return the places of the clips; none is made longer or shorter before it is known that all can be."""
         if self._placed is None:
             timing, speakers = self._job.spec.settings.timing, self._job.spec.speakers
             if timing.length != FIT:
