@@ -70,7 +70,6 @@ class SiteInfo(TypedDict, total=False):
     protocol: str
     tbr: float | None
     fragments: object
-    format_index: int | None
     http_headers: dict[str, str]
     hls_media_playlist_data: str
 
@@ -252,13 +251,11 @@ def _pieces(ydl: _Reader, chosen: SiteInfo) -> dict[str, object]:
     """Return the times of a format's pieces: a playlist, which is kept for the download, or lengths; or neither."""
     from yt_dlp.networking import Request
 
-    text, fragments = "", chosen.get("fragments")
-    if chosen.get("protocol") in _IN_PLAYLIST and chosen.get("format_index") is None:
-        text = chosen.get("hls_media_playlist_data") or ""
-        if not text:
-            with closing(ydl.urlopen(Request(chosen.get("url", ""), headers=chosen.get("http_headers")))) as answer:
-                chosen["url"], text = answer.url, answer.read().decode("utf-8", "ignore")
-            chosen["hls_media_playlist_data"] = text
+    text, fragments = chosen.get("hls_media_playlist_data") or "", chosen.get("fragments")
+    if chosen.get("protocol") in _IN_PLAYLIST and not text:
+        with closing(ydl.urlopen(Request(chosen.get("url", ""), headers=chosen.get("http_headers")))) as answer:
+            chosen["url"], text = answer.url, answer.read().decode("utf-8", "ignore")
+        chosen["hls_media_playlist_data"] = text
     listed = cast("list[dict[str, float | None]]", fragments if isinstance(fragments, list) else [])
     return {"playlist": text, "durations_s": [one.get("duration") for one in listed]}
 
@@ -266,7 +263,7 @@ def _pieces(ydl: _Reader, chosen: SiteInfo) -> dict[str, object]:
 def _part_of(chosen: SiteInfo, playlist: str, span: tuple[int, int] | None) -> SiteInfo:
     if playlist:
         return {**chosen, "hls_media_playlist_data": playlist}
-    fragments = cast("list[object]", chosen.get("fragments"))  # where there is a span
+    fragments = cast("list[object]", chosen.get("fragments"))
     return chosen if span is None else {**chosen, "fragments": [fragments[0], *fragments[1:][slice(*span)]]}
 
 
@@ -365,15 +362,15 @@ def run(orders: TextIO, say: Callable[[str, Any], None], notes: Notes) -> None:
         formats, facts = _formats(info), found(info)
         takes_part = request["length_s"] is not None and facts["entries"] == 1 and not facts["is_live"]
         say("found", {**facts, "pieces": [_pieces(ydl, one) for one in formats] if takes_part else []})
-        files: _Orders = json.loads(orders.readline() or "[]")
-        if not files:
+        if not (line := orders.readline()):
             return
+        files: _Orders = json.loads(line)
         threading.Thread(target=_leave_with_the_parent, args=(orders,), daemon=True).start()
         ydl.add_progress_hook(partial(_tell_size, say, request["most_bytes"], set()))
         for path, number, playlist, span in files:
             chosen = _part_of(formats[number], playlist, span)
             _forget_pieces(path, chosen)
-            good, _ = ydl.dl(path, {**info, **chosen, "requested_formats": None})
+            good, _ = ydl.dl(path, {**info, **chosen, "requested_formats": []})
             if not good:
                 raise RuntimeError("yt-dlp could not download it")
         say("fetched", [path for path, *_ in files])

@@ -91,7 +91,7 @@ def first_frame_s(path: Path) -> Fraction:
     with reading(path), open_input(path) as container:
         stream = video_stream(container)
         frame = next(container.decode(stream), None) if stream is not None else None
-        if frame is None or frame.pts is None:
+        if frame is None or frame.pts is None or frame.time_base is None:
             raise MediaError("no_frames", str(path), got="holds no frame with a time")
         return frame.pts * frame.time_base
 

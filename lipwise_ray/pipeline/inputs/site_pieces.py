@@ -24,13 +24,19 @@ class RangedRow(Protocol):
     """A row whose video may be used from a start to an end."""
 
     @property
-    def start_s(self) -> float: ...
+    def start_s(self) -> float:
+        """First second that is used."""
+        ...
 
     @property
-    def end_s(self) -> float | None: ...
+    def end_s(self) -> float | None:
+        """Second at which use ends; None for the video's end."""
+        ...
 
     @property
-    def tracks(self) -> str | None: ...
+    def tracks(self) -> str | None:
+        """Face tracks of its own; None for none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
