@@ -186,11 +186,11 @@ def test_parts_of_a_page_are_inputs_of_their_own(
     address = f"{site.root}/{page_of('joined')}"
     media = _media(site, tmp_path / "cache", monkeypatch)
     near = UsedSeconds(5.3, 7.2)  # in the same pieces
-    identities = [media.identity(address, seconds) for seconds in (USED, near, UsedSeconds(0, 2.5), None)]
-    assert identities[0] == identities[1]
-    assert len(set(identities)) == 3
-    paths = [media.local(address, identities[n], seconds) for n, seconds in ((0, USED), (3, None))]
-    assert media.zero_s(address, identities[3], None) is None
+    identities = [media.identity(address, seconds) for seconds in (USED, near, None)]
+    assert identities[0] == identities[1] != identities[2]
+    assert media.identity(address, UsedSeconds(0, 2.5)) not in identities
+    paths = [media.local(address, identities[n], seconds) for n, seconds in ((0, USED), (2, None))]
+    assert media.zero_s(address, identities[2], None) is None
     zero_s = media.zero_s(address, identities[0], USED)
     for kept in (tmp_path / "cache").glob("zero-*"):
         kept.unlink()
