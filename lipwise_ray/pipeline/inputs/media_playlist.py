@@ -21,7 +21,7 @@ _DURATION, _BYTES = "#EXTINF:", "#EXT-X-BYTERANGE:"
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _PlaylistPiece:
     """A piece: the keys that are named before it, and the lines that tell of it alone."""
 
     duration_s: float
@@ -38,7 +38,7 @@ class MediaPlaylist:
 
     _head: tuple[str, ...]
     _sequence: int
-    _pieces: tuple[_Piece, ...]
+    _pieces: tuple[_PlaylistPiece, ...]
 
     @property
     def durations_s(self) -> list[float]:
@@ -81,7 +81,7 @@ def _read(lines: list[str]) -> MediaPlaylist | None:
     if any(line.startswith(_MAP) for line in rest) or (_has_numbered_keys(lines) and _MAP in "\n".join(head)):
         return None  # readers differ on whether a file's beginning counts among the numbers of pieces
     sequence = next((int(line.removeprefix(_SEQUENCE)) for line in head if line.startswith(_SEQUENCE)), 0)
-    pieces: list[_Piece] = []
+    pieces: list[_PlaylistPiece] = []
     keys: list[str] = []
     own: list[str] = []
     bytes_end, duration_s = 0, 0.0
@@ -97,7 +97,7 @@ def _read(lines: list[str]) -> MediaPlaylist | None:
             bytes_end = begin + int(count)
             own.append(f"{_BYTES}{int(count)}@{begin}")
         elif not line.startswith("#"):
-            pieces.append(_Piece(duration_s, tuple(keys), (*own, line)))
+            pieces.append(_PlaylistPiece(duration_s, tuple(keys), (*own, line)))
             keys, own, duration_s = [], [], 0.0
     if not all(0 < piece.duration_s < math.inf for piece in pieces):
         return None
