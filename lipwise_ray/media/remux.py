@@ -24,7 +24,7 @@ _STREAMED = "mpegts"
 _CONTAINER = "matroska"  # it takes what any site sends
 
 
-def remux(video: Path, audio: Path, target: Path) -> None:
+def remux(video: Path, audio: Path, target: Path, later_s: Fraction = Fraction(0)) -> None:
     """Write a file with the video of one and the audio of another, nothing encoded anew.
 
     It is Matroska; or MPEG-TS where one of them is, whose AAC lacks the header that Matroska needs.
@@ -33,6 +33,7 @@ def remux(video: Path, audio: Path, target: Path) -> None:
         video: File whose first video stream is taken.
         audio: File whose first audio stream is taken.
         target: The file that is written.
+        later_s: Added to all times.
 
     Raises:
         MediaError: A file has no such stream, or cannot be read.
@@ -44,7 +45,9 @@ def remux(video: Path, audio: Path, target: Path) -> None:
         streams = [_first(video, sources[0].streams.video), _first(audio, sources[1].streams.audio)]
         container = _STREAMED if any(source.format.name == _STREAMED for source in sources) else _CONTAINER
         try:
-            with av.open(str(target), "w", format=container) as output:
+            # Times are moved in the target's ticks, so that they are rounded as they would be without.
+            options = {"output_ts_offset": f"{round(later_s * av.time_base)}us"} if later_s else {}
+            with av.open(str(target), "w", format=container, options=options) as output:
                 added = [output.add_stream_from_template(stream, opaque=True) for stream in streams]
                 has_one_clock = sources[0].format.name == sources[1].format.name
                 packets = [

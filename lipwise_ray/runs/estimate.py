@@ -13,8 +13,9 @@ from lipwise_ray.media.container import open_input
 from lipwise_ray.media.index import build_index
 from lipwise_ray.media.probe import probe_audio, probe_video
 from lipwise_ray.pipeline.dubbing.plan import chunk_frames
-from lipwise_ray.pipeline.dubbing.trim import used_frames
+from lipwise_ray.pipeline.dubbing.trim import left_out_s, used_frames
 from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds, used_seconds
 from lipwise_ray.pipeline.manifest.row_table import Row
 from lipwise_ray.pipeline.manifest.speakers import Speaker, detects, has_text, rules_of
 from lipwise_ray.runs.speech_check import speech_end_s
@@ -112,7 +113,9 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
         MediaError: An input cannot be opened.
         AudioError: The audio has no sound.
     """
-    video = media.local(row.video, media.identity(row.video))
+    needed = used_seconds(row, salvage=settings.source.salvage)
+    identity = media.identity(row.video, needed)
+    video = media.local(row.video, identity, needed)
     rate, choice = Fraction(settings.source.still_rate), split_choice(row.video)[1]
     info = probe_video(video, settings.limits, rate, choice)
     index = build_index(info, salvage=settings.source.salvage)
@@ -121,9 +124,10 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
     ends_s = [_end_s(one, settings, media) for one in said]
     audio_s = max([*ends_s, speech_end_s(row, media)] if has_text(row.script, row.speakers) else ends_s)
     rate = rate if is_still else index.mean_rate
+    used = UsedSeconds(row.start_s, row.end_s).after(left_out_s(index, media.zero_s(row.video, identity, needed)))
     whole_s = (index.end_pts - int(index.pts[0])) * index.time_base
-    end_s = min(whole_s, Fraction(row.end_s)) if row.end_s is not None else whole_s
-    video_s = max(Fraction(0), end_s - Fraction(row.start_s))
+    end_s = min(whole_s, Fraction(used.end_s)) if used.end_s is not None else whole_s
+    video_s = max(Fraction(0), end_s - Fraction(used.start_s))
     timing = settings.timing
     fitted_s = {"audio": video_s, "video": audio_s, "both": Fraction(math.sqrt(audio_s * video_s))}
     lengths_s = {
@@ -135,7 +139,9 @@ def estimate_row(row: Row, settings: Settings, speeds: Speeds, media: Media) -> 
     length_s = lengths_s["audio" if is_still else timing.length]
     frames = max(1, round_half_up(length_s * rate))
     scan_frames = (
-        len(used_frames(index, row.start_s, row.end_s)) if detects(rules_of(row.speakers, settings), row.tracks) else 0
+        len(used_frames(index, used.start_s, used.end_s))
+        if detects(rules_of(row.speakers, settings), row.tracks)
+        else 0
     )
     seconds = frames / speeds.render + scan_frames / speeds.scan
     return Estimate(

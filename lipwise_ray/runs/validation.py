@@ -17,6 +17,7 @@ from lipwise_ray.models.checkpoints import Checkpoint
 from lipwise_ray.models.registry import Registry
 from lipwise_ray.models.role import Wanted
 from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds, used_seconds
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.diarisation import read_diarisation
 from lipwise_ray.pipeline.manifest.manifest import Manifest
@@ -27,6 +28,7 @@ from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.runs.speech_check import cue_problems
 from lipwise_ray.runs.work import Dubbing, RunFacts
 from lipwise_ray.settings.model import LimitsSettings, Settings
+from lipwise_ray.storage.address import is_web
 from lipwise_ray.storage.stream_choice import StreamChoice, split_choice
 
 _MOST_KNOWN_FILES = 4096
@@ -103,17 +105,21 @@ class Validation:
             return
         told, source = settings.limits.model_dump_json(), settings.source
         for kind, address in _files_of(row, settings):
-            problem = self._known(kind, address, told, source.still_rate, is_whole=not source.salvage)
+            may_be_part = kind == "video" and is_web(address)
+            used = used_seconds(row, salvage=source.salvage) if may_be_part else None
+            problem = self._known(kind, address, used, told, source.still_rate, is_whole=not source.salvage)
             if problem is not None:
                 yield problem
         if row.script and row.script.file:
             yield from cue_problems(row, settings, self._requirements.of(settings, row), self._media)
 
-    def _problem_of(self, kind: str, address: str, limits: str, rate: str, *, is_whole: bool) -> LipwiseError | None:
+    def _problem_of(
+        self, kind: str, address: str, used: UsedSeconds | None, limits: str, rate: str, *, is_whole: bool
+    ) -> LipwiseError | None:
         """Return the error of an input, whose packets are read where it is on this machine."""
         assert self._media is not None  # nothing is asked without
         try:
-            path = self._media.glance(address)
+            path = self._media.glance(address, used)
             if path is not None:
                 choice = split_choice(address)[1]
                 with blamed_on_file(partial(_broken, kind, path)):

@@ -30,11 +30,15 @@ class ObjectInfo:
         size: Bytes; None where a web server does not state them.
         tag: Changes with the contents; empty where a web server states none.
         place: Address by which a site itself knows it; empty where that is the one that was asked.
+        part: Name of the part of it that is fetched; empty for all of it.
+        bytes_about: What arrives, where a site says about how much that is; else 0.
     """
 
     size: int | None
     tag: str
     place: str = ""
+    part: str = ""
+    bytes_about: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,12 +75,16 @@ class VideoSite:
         asked: Paths of all requests, in order, and their header ``Range``.
         cookies: Of the requests.
         held: Set where files that stop in their middle go on.
+        films: Files that come in pieces, by path and first part of it.
+        stops: Path of a file that comes to its half while others are not held.
     """
 
     port: int = 0
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     cookies: set[str] = field(default_factory=set)
     held: threading.Event = field(default_factory=threading.Event)
+    films: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    stops: str = ""
 
     @property
     def root(self) -> str:
@@ -96,6 +100,8 @@ class VideoSite:
     def content(self, path: str) -> tuple[str, bytes]:
         """Type and body of a path."""
         name = path.removeprefix("/")
+        if name in (film := self.films.get(name.partition("/")[0], {})):
+            return PLAYLIST if name.endswith(".m3u8") else "application/octet-stream", film[name]
         if name in PAGES:
             return "text/html; charset=utf-8", _page(*(source.format(port=self.port) for source in PAGES[name]))
         if name.endswith(".m3u8"):
@@ -164,14 +170,20 @@ def _handler(site: VideoSite) -> type[BaseHTTPRequestHandler]:  # noqa: C901  # 
 
         def _file(self, path: str, span: str | None) -> None:
             kind, body = site.content(path)
-            start = int(span.removeprefix("bytes=").partition("-")[0]) if span else 0
+            begin, _, last = (span or "bytes=0-").removeprefix("bytes=").partition("-")
+            start, whole = int(begin), len(body)
+            body = body[: int(last) + 1] if last else body
             headers = {"Content-Type": kind, "Content-Length": str(len(body) - start), "Accept-Ranges": "bytes"}
             if span:
-                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{whole}"
             if path == "/v.mp4":
                 headers["ETag"] = '"one"'
             self._answer(206 if span else 200, headers)
             if self.command != "GET":
+                return
+            if path == site.stops and not site.held.is_set():
+                self.wfile.write(body[: len(body) // 2])
+                site.held.wait(60)
                 return
             if path == "/long-held.mp4" and not site.held.is_set():
                 while start < len(body) // 2 and not site.held.wait(0.02):

@@ -87,7 +87,7 @@ def identity_of(job: JobSpec, media: Media, checkpoints: Checkpoints, device: st
         del decisive["faces"]["min_likeness"]
     return {
         "pipeline": PIPELINE_VERSION,
-        "video": media.identity(job.video),
+        "video": media.identity(job.video, job.used_seconds),
         "audio": mix_id(speakers) if job.audio is None else media.identity(job.audio),
         **({"speakers": speakers} if speakers else {}),
         **({"diarisation": media.identity(job.diarisation)} if job.diarisation else {}),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from operator import not_
 from typing import Annotated, ClassVar, Literal
 
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from lipwise_ray.faces.select import parse_selection_rule
 from lipwise_ray.pipeline.inputs.made import made_key
+from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds, used_seconds
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Seconds, Speaker, portraits, rules_of
 from lipwise_ray.settings.model import FacesSettings, Settings
@@ -82,6 +84,22 @@ class JobSpec:
     beside: Annotated[tuple[FurtherSound, ...], Field(exclude_if=not_)] = ()
     script: Maybe[Script] = None
     background: Maybe[str] = None
+
+    @property
+    def used_seconds(self) -> UsedSeconds | None:
+        """Seconds of the video beside which nothing of it need be read; None where all may count."""
+        return used_seconds(self, salvage=self.settings.source.salvage)
+
+    def after(self, left_out_s: Fraction) -> JobSpec:
+        """Return the specification for a video that lacks its first seconds.
+
+        Args:
+            left_out_s: What it lacks.
+        """
+        if not left_out_s:
+            return self
+        used = UsedSeconds(self.start_s, self.end_s).after(left_out_s)
+        return replace(self, start_s=used.start_s, end_s=used.end_s)
 
     @property
     def inputs(self) -> list[str]:

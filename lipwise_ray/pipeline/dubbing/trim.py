@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from lipwise_ray.errors import InputError
@@ -57,6 +59,16 @@ def shown_ticks(index: FrameIndex, used: I64Array, start_s: float, end_s: float 
     if end_s is not None:
         ends = np.minimum(ends, zero + round(end_s / tick_s))
     return np.maximum(ends - begins, 1)
+
+
+def left_out_s(index: FrameIndex, zero_s: Fraction | None) -> Fraction:
+    """Return the seconds of a video before the first frame of what was fetched of it.
+
+    Args:
+        index: Frames of what was fetched.
+        zero_s: Time of the video's first frame on their clock; None where it is the first of these.
+    """
+    return Fraction(0) if zero_s is None else int(index.pts[0]) * index.time_base - zero_s
 
 
 def _slack_s(index: FrameIndex) -> float:

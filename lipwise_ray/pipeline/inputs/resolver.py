@@ -11,7 +11,8 @@ from typing import Protocol
 from lipwise_ray.errors import LipwiseError, MediaError
 from lipwise_ray.media.image_sequence import USUAL_RATE, is_series, series_files
 from lipwise_ray.pipeline.inputs.made import MadeFiles, made_key
-from lipwise_ray.pipeline.inputs.site_video import Sites
+from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds
+from lipwise_ray.pipeline.inputs.site_video import Sites, SiteVideo
 from lipwise_ray.settings.model import PathsSettings, Settings
 from lipwise_ray.state.ids import record_id
 from lipwise_ray.state.store import Store
@@ -23,6 +24,8 @@ from lipwise_ray.storage.stream_choice import file_of, split_choice
 from lipwise_ray.storage.web import WebFile, too_large
 
 _MOST_NAME_BYTES = 100
+_PART = "-part"
+"""End of the identity of a part of a site's video."""
 
 
 class Source(Protocol):
@@ -65,6 +68,7 @@ class Media:
     ) -> None:
         self._made = MadeFiles(store)
         self._sites = sites
+        self._parts: dict[tuple[str, UsedSeconds], SiteVideo] = {}
         self._sources: dict[str, Source] = {}
         """A server is asked once whether an address is that of a file or of a page."""
         self._series_rate = series_rate
@@ -76,11 +80,16 @@ class Media:
         self._asked: dict[str, ObjectInfo] = {}
         """Facts that were asked for stamps; identities do not ask for them again."""
 
-    def identity(self, address: str) -> str:
+    def identity(self, address: str, seconds: UsedSeconds | None = None) -> str:
         """Return the id of an input's contents.
 
         A hash of a file's bytes, or of an object's address, tag and size. The bytes of a web server's file count
-        where it states no tag. Where the address chooses a stream, its mark follows.
+        where it states no tag. Where only a part of a site's video is needed, it is of that part, and marked so. Where
+        the address chooses a stream, its mark follows.
+
+        Args:
+            address: A path or an address.
+            seconds: What is used of a video; None for all.
 
         Raises:
             InputError: It may not be read, is not there, or is too long.
@@ -89,9 +98,9 @@ class Media:
         if made := made_key(address):
             return self._made.identity(made)
         file, choice = split_choice(address)
-        return self._file_identity(file) + (choice.mark if choice else "")
+        return self._file_identity(file, seconds) + (choice.mark if choice else "")
 
-    def _file_identity(self, address: str) -> str:
+    def _file_identity(self, address: str, seconds: UsedSeconds | None) -> str:
         self._policy.check(address)
         if is_local(address):
             path = Path(address)
@@ -99,10 +108,11 @@ class Media:
                 return self._series_identity(path)
             self._check_size(address, path.stat().st_size if path.is_file() else None)
             return content_id(path)
-        facts = self._asked.pop(address, None) or self._source(address).facts()
+        part = self._part(address, seconds)
+        facts = part.facts() if part else self._asked.pop(address, None) or self._source(address).facts()
         if facts is None:
             raise _absent(address)
-        self._check_size(address, facts.size)
+        self._check_size(address, facts.bytes_about or facts.size)
         if facts.tag:
             return _name_of(address, facts)
         first = self._fetched(address, f"unnamed-{uuid.uuid4().hex}", None)
@@ -134,8 +144,12 @@ class Media:
         self._on_block()
         return content_id(file)
 
-    def glance(self, address: str) -> Path | None:
+    def glance(self, address: str, seconds: UsedSeconds | None = None) -> Path | None:
         """Return an input that lies here, None for one elsewhere, of which only size and presence are asked.
+
+        Args:
+            address: A path or an address.
+            seconds: What is used of a video; None for all.
 
         Raises:
             InputError: It may not be read, is not there, or is too long.
@@ -147,10 +161,10 @@ class Media:
             path = Path(address)
             self._check_size(address, path.stat().st_size if path.is_file() else None)
             return path
-        facts = self._source(address).facts()
+        facts = (self._part(address, seconds) or self._source(address)).facts()
         if facts is None:
             raise _absent(address)
-        self._check_size(address, facts.size)
+        self._check_size(address, facts.bytes_about or facts.size)
         return None
 
     def vouched(self, address: str) -> str:
@@ -168,12 +182,13 @@ class Media:
         self._asked[address] = facts
         return _name_of(address, facts) if facts.tag else ""
 
-    def local(self, address: str, identity: str) -> Path:
+    def local(self, address: str, identity: str, seconds: UsedSeconds | None = None) -> Path:
         """Return a local file with an input's contents, downloaded once a machine.
 
         Args:
             address: A path or an address.
             identity: Id of the contents when the job began, as `identity` returned it.
+            seconds: What is used of a video; None for all.
 
         Raises:
             InputError: It may not be read, or is not what it was when the job began.
@@ -186,9 +201,39 @@ class Media:
         if is_local(address):
             return Path(address)
         identity = identity.removesuffix(choice.mark) if choice else identity
-        found = self._fetched(address, self._copy_name(address, identity), identity)
+        found = self._fetched(address, self._copy_name(address, identity), identity, seconds)
         self._addresses[str(found)] = shown(address)
         return found
+
+    def zero_s(self, address: str, identity: str, seconds: UsedSeconds | None) -> Fraction | None:
+        """Return the time of the first frame of a video of which a part was fetched, on the clock of the local file.
+
+        Args:
+            address: A path or an address.
+            identity: Id of the contents, as `identity` returned it.
+            seconds: What is used of the video.
+
+        Returns:
+            None where the local file begins with that frame.
+
+        Raises:
+            InputError: It may not be read, or is not what it was when the job began.
+            StorageError: The store refused, or the disk is full.
+        """
+        address, choice = split_choice(address)
+        identity = identity.removesuffix(choice.mark) if choice else identity
+        part = self._part(address, seconds) if identity.endswith(_PART) else None
+        if part is None:
+            return None
+
+        def fill(file: Path) -> bool:
+            zero_s = part.zero_s(file, self._on_block)
+            file.write_text("" if zero_s is None else str(zero_s))
+            return True
+
+        kept = self._cache.get(f"zero-{identity}", fill, self._on_block)
+        assert kept is not None  # fill makes it
+        return Fraction(text) if (text := kept.read_text()) else None
 
     def named(self, error: LipwiseError) -> LipwiseError:
         """Return an error that names addresses where it named their local copies."""
@@ -201,6 +246,14 @@ class Media:
         if address not in self._sources:
             self._sources[address] = self._new_source(address)
         return self._sources[address]
+
+    def _part(self, address: str, seconds: UsedSeconds | None) -> SiteVideo | None:
+        """Return the source of what is used of a site's video; None where all of an input is wanted."""
+        if seconds is None or self._sites is None or not is_web(address):
+            return None
+        if (address, seconds) not in self._parts and isinstance(whole := self._source(address), SiteVideo):
+            self._parts[address, seconds] = whole.part(seconds)
+        return self._parts.get((address, seconds))
 
     def _new_source(self, address: str) -> Source:
         if not is_web(address):
@@ -219,11 +272,12 @@ class Media:
         if size is not None and size > self._most_bytes:
             raise too_large(address, size, self._most_bytes)
 
-    def _fetched(self, address: str, name: str, identity: str | None) -> Path:
+    def _fetched(self, address: str, name: str, identity: str | None, seconds: UsedSeconds | None = None) -> Path:
         """Return the copy of that name, downloaded when it is not there; it must have that identity."""
 
         def fill(part: Path) -> bool:
-            facts = self._source(address).download(part, self._on_block)
+            source = self._part(address, seconds) if identity is not None and identity.endswith(_PART) else None
+            facts = (source or self._source(address)).download(part, self._on_block)
             if facts is None or (
                 identity is not None and identity != (_name_of(address, facts) if facts.tag else content_id(part))
             ):
@@ -245,7 +299,8 @@ def _name_of(address: str, facts: ObjectInfo) -> str:
     """Return an identity; how a web address is signed does not count where the server vouches for the bytes."""
     is_strong = is_web(address) and facts.tag.startswith('"')
     place = facts.place or (unsigned(address) if is_strong else normal(address))
-    return record_id({"address": place, "tag": facts.tag, "bytes": facts.size})
+    decides = {"address": place, "tag": facts.tag, "bytes": facts.size}
+    return record_id({**decides, "part": facts.part}) + _PART if facts.part else record_id(decides)
 
 
 def media_of(

@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import threading
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeAlias, TypedDict, cast
@@ -28,17 +29,21 @@ _RUNTIMES = ("deno",)
 
 _BEST = "bv*+ba/b"
 _MOST_NOTES = 50
+_IN_PLAYLIST = ("m3u8", "m3u8_native")
+_IN_PIECES = (*_IN_PLAYLIST, "http_dash_segments")
+_BYTES_A_SECOND = 125  # in a kbit/s
 _BORN_TOGETHER = ("url", "url_transparent")
 
 
 class SiteRequest(TypedDict):
-    """Line of the parent: a page, the only way to it, and limits of a frame and of the files."""
+    """Line of the parent: a page, the only way to it, limits, and the length of a part where one is wanted."""
 
     address: str
     proxy: str
     cookies: str | None
     most_pixels: float
     most_bytes: int
+    length_s: float | None
 
 
 class SiteInfo(TypedDict, total=False):
@@ -62,12 +67,20 @@ class SiteInfo(TypedDict, total=False):
     timestamp: int | None
     is_live: bool | None
     live_status: str | None
+    protocol: str
+    tbr: float | None
+    fragments: object
+    http_headers: dict[str, str]
+    hls_media_playlist_data: str
 
 
 class _Progress(TypedDict, total=False):
     total_bytes: int | None
     downloaded_bytes: int | None
 
+
+_Orders: TypeAlias = "list[tuple[str, int, str, tuple[int, int] | None]]"
+"""Files that the parent wants: each one's path, the number of its format, and of a part its playlist or fragments."""
 
 _Select: TypeAlias = "Callable[[SiteInfo], Iterator[SiteInfo]]"
 
@@ -82,6 +95,8 @@ class _Reader(Protocol):
     def extract_info(self, url: str, *, download: bool) -> SiteInfo: ...
 
     def add_progress_hook(self, hook: Callable[[_Progress], None]) -> None: ...
+
+    def urlopen(self, req: object) -> Any: ...  # noqa: ANN401  # an answer of any of its handlers
 
     def dl(self, name: str, info: SiteInfo) -> tuple[bool, bool]: ...
 
@@ -174,28 +189,33 @@ def options(request: SiteRequest, notes: Notes) -> dict[str, object]:
     }
 
 
-def fitting(select: _Select, most_pixels: float, most_bytes: float) -> _Select:
+def fitting(select: _Select, most_pixels: float, most_bytes: float, length_s: float | None = None) -> _Select:
     """Return a choice among the formats that are within limits; among all where none is, which is refused later.
 
     Args:
         select: The choice among any.
         most_pixels: Of a frame.
         most_bytes: Of a file.
+        length_s: Of the part that is wanted, where it comes in pieces; None for all.
     """
 
     def choose(context: SiteInfo) -> Iterator[SiteInfo]:
         kept = [
             one
             for one in context.get("formats", [])
-            if (one.get("width") or 0) * (one.get("height") or 0) <= most_pixels and (_bytes_of(one) or 0) <= most_bytes
+            if (one.get("width") or 0) * (one.get("height") or 0) <= most_pixels
+            and (_bytes_of(one, length_s) or 0) <= most_bytes
         ]
         return select({**context, "formats": kept} if kept else context)
 
     return choose
 
 
-def _bytes_of(chosen: SiteInfo) -> float | None:
-    return chosen.get("filesize") or chosen.get("filesize_approx")
+def _bytes_of(chosen: SiteInfo, length_s: float | None = None) -> float | None:
+    whole, rate = chosen.get("filesize") or chosen.get("filesize_approx"), chosen.get("tbr")
+    if not whole or not rate or length_s is None or chosen.get("protocol") not in _IN_PIECES:
+        return whole
+    return min(whole, rate * _BYTES_A_SECOND * length_s)
 
 
 def _formats(info: SiteInfo) -> list[SiteInfo]:
@@ -225,6 +245,26 @@ def found(info: SiteInfo) -> dict[str, object]:
         "is_live": bool(info.get("is_live")) or info.get("live_status") in ("is_live", "is_upcoming", "post_live"),
         "entries": len(list(info.get("entries", []))) if info.get("_type") in ("playlist", "multi_video") else 1,
     }
+
+
+def _pieces(ydl: _Reader, chosen: SiteInfo) -> dict[str, object]:
+    """Return the times of a format's pieces: a playlist, which is kept for the download, or lengths; or neither."""
+    from yt_dlp.networking import Request
+
+    text, fragments = chosen.get("hls_media_playlist_data") or "", chosen.get("fragments")
+    if chosen.get("protocol") in _IN_PLAYLIST and not text:
+        with closing(ydl.urlopen(Request(chosen.get("url", ""), headers=chosen.get("http_headers")))) as answer:
+            chosen["url"], text = answer.url, answer.read().decode("utf-8", "ignore")
+        chosen["hls_media_playlist_data"] = text
+    listed = cast("list[dict[str, float | None]]", fragments if isinstance(fragments, list) else [])
+    return {"playlist": text, "durations_s": [one.get("duration") for one in listed]}
+
+
+def _part_of(chosen: SiteInfo, playlist: str, span: tuple[int, int] | None) -> SiteInfo:
+    if playlist:
+        return {**chosen, "hls_media_playlist_data": playlist}
+    fragments = cast("list[object]", chosen.get("fragments"))
+    return chosen if span is None else {**chosen, "fragments": [fragments[0], *fragments[1:][slice(*span)]]}
 
 
 def failed(error: BaseException, notes: Notes) -> dict[str, object]:
@@ -317,23 +357,23 @@ def run(orders: TextIO, say: Callable[[str, Any], None], notes: Notes) -> None:
     with yt_dlp.YoutubeDL(cast("Any", options(request, notes))) as made:
         ydl = cast("_Reader", made)
         choose = ydl.build_format_selector(_BEST)
-        ydl.format_selector = fitting(choose, request["most_pixels"], request["most_bytes"])
+        ydl.format_selector = fitting(choose, request["most_pixels"], request["most_bytes"], request["length_s"])
         info = _only(ydl, ydl.extract_info(request["address"], download=False))
-        say("found", found(info))
-        base = orders.readline().strip()
-        if not base:
+        formats, facts = _formats(info), found(info)
+        takes_part = request["length_s"] is not None and facts["entries"] == 1 and not facts["is_live"]
+        say("found", {**facts, "pieces": [_pieces(ydl, one) for one in formats] if takes_part else []})
+        if not (line := orders.readline()):
             return
+        files: _Orders = json.loads(line)
         threading.Thread(target=_leave_with_the_parent, args=(orders,), daemon=True).start()
         ydl.add_progress_hook(partial(_tell_size, say, request["most_bytes"], set()))
-        paths: list[str] = []
-        for number, chosen in enumerate(_formats(info)):
-            path = f"{base}.{number}"
+        for path, number, playlist, span in files:
+            chosen = _part_of(formats[number], playlist, span)
             _forget_pieces(path, chosen)
-            good, _ = ydl.dl(path, {**info, **chosen, "requested_formats": None})
+            good, _ = ydl.dl(path, {**info, **chosen, "requested_formats": []})
             if not good:
                 raise RuntimeError("yt-dlp could not download it")
-            paths.append(path)
-        say("fetched", paths)
+        say("fetched", [path for path, *_ in files])
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -23,6 +23,7 @@ from pydantic.dataclasses import dataclass
 from lipwise_ray.errors import InputError, MediaError, SettingsError, StorageError, os_reason
 from lipwise_ray.pipeline.inputs import site_child
 from lipwise_ray.pipeline.inputs.site_failures import SiteFailure, site_fault
+from lipwise_ray.pipeline.inputs.site_pieces import FormatPieces, SiteFile, UsedSeconds
 from lipwise_ray.storage.address import Policy, shown, unsigned
 from lipwise_ray.storage.proxy import GuardedProxy
 from lipwise_ray.storage.web import Resolve, too_large
@@ -60,6 +61,7 @@ class SiteFacts:
         changed: Time at which it was made or last changed.
         is_live: It has no end yet.
         entries: Videos on the page.
+        pieces: Those of each format, where a part of the video is wanted.
     """
 
     extractor: str
@@ -75,6 +77,7 @@ class SiteFacts:
     changed: str
     is_live: bool
     entries: int
+    pieces: list[FormatPieces]
 
     def tag(self) -> str:
         """Return a strong tag: it changes with the video, the chosen formats, and whatever else the site says of it."""
@@ -98,7 +101,13 @@ _LINE = TypeAdapter(_Message)
 
 @contextmanager
 def site_process(
-    address: str, policy: Policy, cookies: str | None, most_pixels: float, most_bytes: int, resolve: Resolve | None
+    address: str,
+    policy: Policy,
+    cookies: str | None,
+    most_pixels: float,
+    most_bytes: int,
+    resolve: Resolve | None,
+    seconds: UsedSeconds | None,
 ) -> Generator[SiteProcess]:
     """Run the process for one video, and end it with the context.
 
@@ -109,6 +118,7 @@ def site_process(
         most_pixels: Of a frame, where there is a choice of formats.
         most_bytes: Of the video.
         resolve: Looks names up; None for public ones alone.
+        seconds: What is used of the video; None for all.
 
     Raises:
         SettingsError: yt-dlp is not installed, or the cookies cannot be read.
@@ -131,6 +141,7 @@ def site_process(
             "cookies": _cookies_in(cookies),
             "most_pixels": most_pixels,
             "most_bytes": most_bytes,
+            "length_s": None if seconds is None else seconds.most_s,
         }
         with subprocess.Popen(  # noqa: S603  # this interpreter, a script of this package
             [sys.executable, "-P", "-B", site_child.__file__],
@@ -245,11 +256,12 @@ class SiteProcess:
             raise self._out_of_order()
         return found
 
-    def fetched(self, base: Path, on_block: Callable[[], None]) -> list[Path]:
-        """Return the files of the video, fetched to paths that begin like `base`.
+    def fetched(self, base: Path, files: Sequence[SiteFile], on_block: Callable[[], None]) -> list[Path]:
+        """Return files of the video, fetched to paths that begin like `base`.
 
         Args:
             base: Beginning of their paths.
+            files: What they hold.
             on_block: Called while they arrive.
 
         Raises:
@@ -273,7 +285,7 @@ class SiteProcess:
                 got = f"comes too slowly: {done} bytes in {after_s:.0f} s"
                 raise StorageError("web_slow", self._where, got=got, do="Run again later")
 
-        self.order(str(base))
+        self.order(json.dumps([(f"{base}.{file.name}", file.format, file.playlist, file.fragments) for file in files]))
         while True:
             message = self._message(watch)
             if message.fetched is not None:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from lipwise_ray.errors import InputError, StorageError
+from lipwise_ray.errors import InputError, MediaError, StorageError
 from lipwise_ray.media.limits import check_duration, check_size
 from lipwise_ray.media.remux import remux
+from lipwise_ray.pipeline.inputs.site_cut import first_frame_s, holds, join_part
 from lipwise_ray.pipeline.inputs.site_failures import live, playlist
+from lipwise_ray.pipeline.inputs.site_pieces import FormatPart, UsedSeconds, needed_parts, whole_files
 from lipwise_ray.pipeline.inputs.site_process import SiteFacts, SiteProcess, site_process
 from lipwise_ray.settings.model import LimitsSettings
 from lipwise_ray.state.ids import record_id
@@ -51,29 +53,41 @@ class Sites:
 
 
 class SiteVideo:
-    """A site's video: a source of `resolver`.
+    """A site's video, or a part of it: a source of `resolver`.
 
     Each question starts a child process. What a site states of a video, and which formats were chosen, is its tag.
 
     Args:
         address: Its page.
         sites: The reader.
+        seconds: What is used of it; None for all.
     """
 
-    def __init__(self, address: str, sites: Sites) -> None:
+    def __init__(self, address: str, sites: Sites, seconds: UsedSeconds | None = None) -> None:
         self._address = address
         self._where = shown(address)
         self._sites = sites
+        self._seconds = seconds
+        self._zero_s: Fraction | None = None
+        self._is_fetched = False
+
+    def part(self, seconds: UsedSeconds) -> SiteVideo:
+        """Return the part of it that is needed for what is used of it.
+
+        Args:
+            seconds: What is used.
+        """
+        return SiteVideo(self._address, self._sites, seconds)
 
     @property
     def _most_bytes(self) -> int:
         return round(self._sites.limits.gb * 1e9)
 
     def facts(self) -> ObjectInfo:
-        """Return size and tag of the video, which is within the limits as far as the site says.
+        """Return size and tag of the video, which is no longer and has no larger frames than allowed.
 
         Raises:
-            InputError: It is not there, not allowed, or too large.
+            InputError: It is not there, or not allowed.
             StorageError: The site cannot be reached now.
             SettingsError: yt-dlp is not installed, or the cookies cannot be read.
         """
@@ -96,14 +110,23 @@ class SiteVideo:
             SettingsError: yt-dlp is not installed, or the cookies cannot be read.
         """
         with self._child() as child:
-            facts = self._facts_of(child.found())
-            base = target.with_name(f"site-{record_id({'address': facts.place, 'tag': facts.tag})}")
-            files = child.fetched(base, on_block)
-        if len(files) == 1:
-            files[0].replace(target)
-            return facts
+            found = child.found()
+            facts, parts = self._facts_of(found), self._parts_of(found)
+            if facts.bytes_about > self._most_bytes:
+                raise too_large(self._address, facts.bytes_about, self._most_bytes)
+            named = {"address": facts.place, "tag": facts.tag, **({"part": facts.part} if facts.part else {})}
+            base = target.with_name(f"site-{record_id(named)}")
+            openings = [part.opening for part in parts] if any(part.first for part in parts) else []
+            wanted = [part.file for part in parts] if parts else whole_files(len(found.formats))
+            files = child.fetched(base, [*wanted, *openings], on_block)
+        self._zero_s, self._is_fetched = None, True
         try:
-            remux(files[0], files[1], target)
+            if parts and not self._is_cut_to(target, files, parts):
+                self._whole().download(target, on_block)  # the playlist's times were not those of the file
+            elif len(files) == 1:
+                files[0].replace(target)
+            elif not parts:
+                remux(files[0], files[1], target)
         except StorageError:
             raise  # the files are whole, and there when it is tried again
         except InputError:
@@ -112,6 +135,49 @@ class SiteVideo:
         _remove(files)
         return facts
 
+    def zero_s(self, scratch: Path, on_block: Callable[[], None]) -> Fraction | None:
+        """Return the time of the whole's first frame on the clock of the part; None where the part begins with it.
+
+        Args:
+            scratch: File to which the part is fetched once more, if it has not been.
+            on_block: Called while it arrives.
+
+        Raises:
+            InputError: It is not there, not allowed, or too large.
+            StorageError: The site cannot be reached now, or sends too slowly.
+            SettingsError: yt-dlp is not installed, or the cookies cannot be read.
+        """
+        if not self._is_fetched:
+            self.download(scratch, on_block)
+        return self._zero_s
+
+    def _whole(self) -> SiteVideo:
+        return SiteVideo(self._address, self._sites)
+
+    def _parts_of(self, found: SiteFacts) -> list[FormatPart]:
+        return [] if self._seconds is None else needed_parts(found.pieces, self._seconds)
+
+    def _is_cut_to(self, target: Path, files: Sequence[Path], parts: Sequence[FormatPart]) -> bool:
+        """Write a part of the video, and tell whether it holds what is used on a clock that is known."""
+        assert self._seconds is not None
+        own, openings = files[: len(parts)], files[len(parts) :]
+        joined = openings[0] if len(openings) == 1 else target.with_name(f"{target.name}.opening")
+        try:
+            if len(own) == 1:
+                own[0].replace(target)
+            elif not join_part(own, openings, target, joined):
+                return False
+            zero_s = first_frame_s(joined if openings else target)
+            if not holds(target, parts, zero_s, self._seconds):
+                return False
+        except MediaError:  # whoever reads the whole says what is wrong
+            return False
+        finally:
+            if joined not in files:
+                joined.unlink(missing_ok=True)
+        self._zero_s = zero_s if openings else None
+        return True
+
     def _facts_of(self, found: SiteFacts) -> ObjectInfo:
         if found.entries != 1:
             raise playlist(self._where)
@@ -119,11 +185,12 @@ class SiteVideo:
             raise live(self._where)
         check_duration(Fraction(found.duration_s), self._where, self._sites.limits)
         check_size(Size(found.width, found.height), self._where, self._sites.limits)
-        if found.bytes_total > self._most_bytes:
-            raise too_large(self._address, found.bytes_total, self._most_bytes)
+        parts = self._parts_of(found)
+        bytes_total = round(found.bytes_total * max((part.fraction for part in parts), default=1.0))
         sizes = found.exact_bytes
-        exact = sizes[0] if len(sizes) == 1 else None  # joined files have a size of their own
-        return ObjectInfo(exact, found.tag(), unsigned(found.address or self._address))
+        exact = sizes[0] if len(sizes) == 1 and not parts else None  # joined files have a size of their own
+        named = " ".join(f"{part.first}-{part.stop}/{part.count}" for part in parts)
+        return ObjectInfo(exact, found.tag(), unsigned(found.address or self._address), named, bytes_total)
 
     @contextmanager
     def _child(self) -> Generator[SiteProcess]:
@@ -131,7 +198,13 @@ class SiteVideo:
         with (
             _AT_ONCE,
             site_process(
-                self._address, sites.policy, sites.cookies, most_pixels, self._most_bytes, sites.resolve
+                self._address,
+                sites.policy,
+                sites.cookies,
+                most_pixels,
+                self._most_bytes,
+                sites.resolve,
+                self._seconds,
             ) as child,
         ):
             yield child
@@ -139,4 +212,4 @@ class SiteVideo:
 
 def _remove(files: Sequence[Path]) -> None:
     for file in files:
-        file.unlink()
+        file.unlink(missing_ok=True)

@@ -12,8 +12,10 @@ from lipwise_ray.models.loading import ModelRequest
 from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.planner import Planner
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, RowPayload
+from lipwise_ray.pipeline.dubbing.trim import left_out_s
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.inputs.resolver import Media
+from lipwise_ray.pipeline.inputs.site_pieces import UsedSeconds
 from lipwise_ray.pipeline.tasks.models import Models
 from lipwise_ray.roles.vad import VAD
 from lipwise_ray.scheduler.task import Hints
@@ -58,9 +60,11 @@ class TaskContext:
         return self.open_video(payload, payload.probed.video_id)
 
     def open_video(self, payload: RowPayload, video_id: str) -> JobContext:
-        """Open a job whose video is known."""
-        spec = payload.spec
-        video = self.video(spec.settings, spec.video, video_id)
+        """Open a job whose video is known. What it uses of it is counted from the first frame of what was fetched."""
+        spec, seconds = payload.spec, payload.spec.used_seconds
+        video = self.video(spec.settings, spec.video, video_id, seconds)
+        zero_s = self.media.zero_s(spec.video, video_id, seconds)
+        spec = spec.after(left_out_s(video.index, zero_s))
         return JobContext(spec, self.store, self.media, video, self._speech_detector(payload))
 
     def _speech_detector(self, payload: RowPayload) -> SpeechDetector | None:
@@ -77,12 +81,14 @@ class TaskContext:
 
         return SpeechDetector(record_id({"pipeline": PIPELINE_VERSION, VAD.name: checkpoint.sha256}), detect)
 
-    def video(self, settings: Settings, address: str, video_id: str) -> records.Video:
-        """Open a video as settings say."""
+    def video(
+        self, settings: Settings, address: str, video_id: str, seconds: UsedSeconds | None = None
+    ) -> records.Video:
+        """Open a video as settings say, as far as it is used."""
         return records.open_video(
             self.store,
             self.scratch,
-            self.media.local(address, video_id),
+            self.media.local(address, video_id, seconds),
             video_id,
             salvage=settings.source.salvage,
             limits=settings.limits,

@@ -127,6 +127,19 @@ def test_a_smaller_format_is_taken_where_the_best_is_too_large() -> None:
         assert chosen["height"] == height
 
 
+def test_of_a_part_only_what_it_holds_counts_against_the_limit() -> None:
+    """A long film in pieces is too large by itself; a minute of it is not, but of a file in one piece it is."""
+    film = {"height": 1080, "width": 1920, "filesize_approx": 4_500_000_000, "tbr": 5_000.0, "protocol": "m3u8_native"}
+    small = {"height": 480, "width": 640}
+
+    def best(context: site_child.SiteInfo) -> Generator[site_child.SiteInfo]:
+        yield max(context["formats"], key=lambda one: one["height"])
+
+    for protocol, length_s, height in (("m3u8_native", 60.0, 1080), ("m3u8_native", None, 480), ("https", 60.0, 480)):
+        choose = site_child.fitting(best, 9e6, 1e9, length_s)
+        assert next(iter(choose({"formats": [{**film, "protocol": protocol}, small]})))["height"] == height
+
+
 class _KilledError(Exception):
     pass
 
