@@ -19,11 +19,13 @@ from lipwise_ray.cli import (
     control,
     diarise,
     doctor,
+    dub,
     evaluate,
     inspect,
     jobs,
     models,
     node_agent,
+    settings,
     status,
     synth,
     train,
@@ -77,11 +79,13 @@ def top(
         log_from(log_level or LogLevel.INFO)
 
 
+app.command("dub")(dub.dub)
 app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
 app.command("inspect")(inspect.inspect)
 app.command("diarise")(diarise.diarise)
+app.command("settings")(settings.settings)
 app.command("status")(status.status)
 app.command("retry")(control.retry)
 app.command("cancel")(control.cancel)
