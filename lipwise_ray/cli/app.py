@@ -21,6 +21,7 @@ from lipwise_ray.cli import (
     doctor,
     dub,
     evaluate,
+    explain,
     inspect,
     jobs,
     models,
@@ -87,6 +88,7 @@ app.command("inspect")(inspect.inspect)
 app.command("diarise")(diarise.diarise)
 app.command("settings")(settings.settings)
 app.command("status")(status.status)
+app.command("explain")(explain.explain)
 app.command("retry")(control.retry)
 app.command("cancel")(control.cancel)
 app.command("logs")(cluster.logs)

@@ -10,6 +10,7 @@ import typer
 
 import lipwise_ray
 from lipwise_ray.cli import setup
+from lipwise_ray.storage.redact import redact
 
 if TYPE_CHECKING:
     from lipwise_ray.settings.effective import EffectiveSetting
@@ -35,7 +36,7 @@ def settings(
     source.for_run()  # what it refuses besides, a run would refuse too
     found = effective_settings(source.layers_of_run())
     for one in found if name is None else named(found, name):
-        typer.echo(_record(one) if as_json else "\n".join(_lines(one)))
+        typer.echo(redact(_record(one) if as_json else "\n".join(_lines(one))))
 
 
 def _record(one: EffectiveSetting) -> str:
