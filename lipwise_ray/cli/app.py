@@ -17,11 +17,13 @@ from lipwise_ray.cli import (
     clean,
     cluster,
     control,
+    demo,
     diarise,
     doctor,
     dub,
     evaluate,
     explain,
+    init,
     inspect,
     jobs,
     models,
@@ -80,6 +82,8 @@ def top(
         log_from(log_level or LogLevel.INFO)
 
 
+app.command("init")(init.init)
+app.command("demo")(demo.demo)
 app.command("dub")(dub.dub)
 app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
