@@ -32,7 +32,7 @@ ATTEMPT = "attempt"
 
 _ROW = "row_"
 _WRONG, _CELL = "wrong", "cell"
-"""Notes that a column of a manifest's row is wrong: its first argument is the column, then what happened, what to do."""
+"""Notes that a column of a row is wrong: its arguments are the column, what happened, and what to do."""
 
 _FILLED = "..."
 _SEVERAL_FILLED = re.compile(r"(?:\.\.\.){2,}")
@@ -103,8 +103,7 @@ def _raised(package: Path, holding: str = "") -> Iterator[Raised]:
 def table(found: list[Raised]) -> str:
     """Return the codes as a document."""
     lines = [
-        f"| `{code}` | {kind} | {whose(code, kind)} |"
-        for code, kind in sorted({(one.code, one.kind) for one in found})
+        f"| `{code}` | {kind} | {whose(code, kind)} |" for code, kind in sorted({(one.code, one.kind) for one in found})
     ]
     return _HEAD + "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""Explanation of an error code or an exit code, by the source as it is: what happened, what to do, and who is to blame."""
+"""Explanation of an error code or an exit code, by the source: what happened, what to do, and who is to blame."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ With ``--json`` standard output gets a JSON object a line, each with an ``event`
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,7 +27,9 @@ _USAGE = "dub VIDEO AUDIO OUT, or dub VIDEO OUT --text TEXT"
 
 
 def dub(
-    video: Annotated[str, typer.Argument(help="A video, a still image or a folder of numbered images, or its address.")],
+    video: Annotated[
+        str, typer.Argument(help="A video, a still image or a folder of numbered images, or its address.")
+    ],
     places: Annotated[
         list[str],
         typer.Argument(
@@ -150,7 +151,7 @@ class _Told:
     display: Display | None = None
     _report: lipwise_ray.Report | None = None
     _outcome: RowOutcome | None = None
-    _moved: dict[str, object] = field(default_factory=dict[str, object])
+    _moved: lipwise_ray.RowProgress | None = None
 
     def __call__(self, event: lipwise_ray.Event) -> None:
         """Show an event."""
@@ -163,11 +164,15 @@ class _Told:
             case lipwise_ray.RunStarted(run_id, engine):
                 self._print("started", run_id=run_id, engine=engine, output=self.output, state=self.state)
             case lipwise_ray.RowsProgress((row, *_)):
-                moved = {"stage": row.stage, "frames_done": row.frames_done, "frames_total": row.frames_total}
-                moved["frames_rendered"] = row.frames_rendered
-                if moved != self._moved:
-                    self._print("progress", **moved)
-                    self._moved = moved
+                if row != self._moved:
+                    self._moved = row
+                    self._print(
+                        "progress",
+                        stage=row.stage,
+                        frames_done=row.frames_done,
+                        frames_total=row.frames_total,
+                        frames_rendered=row.frames_rendered,
+                    )
             case lipwise_ray.Note(text):
                 self._print("note", text=text)
             case lipwise_ray.Problem(text):

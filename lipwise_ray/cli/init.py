@@ -19,7 +19,7 @@ def init(
         Path | None,
         typer.Option(
             "--audio",
-            help="Folder of new audio by the videos' names: ep1.wav, ep1.de.wav, ep1_pt-BR.m4a. Default: that of --videos.",
+            help="Folder of new audio by the same names: ep1.wav, ep1.de.wav, ep1_pt-BR.m4a. Default: --videos.",
             metavar="DIR",
         ),
     ] = None,

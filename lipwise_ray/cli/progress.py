@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -177,7 +177,7 @@ class Display:
 def row_record(outcome: RowOutcome) -> dict[str, object]:
     """Return the fields of a row's record that are printed as JSON, without secrets."""
     record = outcome.record
-    return scrub({key: record[key] for key in _PRINTED if key in record})
+    return cast("dict[str, object]", scrub({key: record[key] for key in _PRINTED if key in record}))
 
 
 def _loading(progress: RowsProgress) -> str:

@@ -1,4 +1,4 @@
-"""Videos and new audio that belong together by their names: ``ep1.mp4`` with ``ep1.wav``, ``ep1.de.wav``, ``ep1_pt-BR.m4a``."""
+"""Videos and new audio that belong together by their names: ``ep1.mp4`` with ``ep1.wav`` and ``ep1_pt-BR.m4a``."""
 
 from __future__ import annotations
 

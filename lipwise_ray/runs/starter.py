@@ -7,6 +7,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from lipwise_ray.errors import OutputError, SettingsError
 from lipwise_ray.media.container import write_problem
@@ -15,7 +16,8 @@ from lipwise_ray.runs.name_matching import NamedPair, match_names
 from lipwise_ray.settings.starter_job import starter_job
 
 _COLUMNS = ("id", "video", "audio", "output", "language")
-_EXAMPLE = ("example-de", "footage/example.mp4", "dubs/example.de.wav", "example-de.mp4", "de")
+_Columns: TypeAlias = tuple[str, str, str, str, str]
+_EXAMPLE: _Columns = ("example-de", "footage/example.mp4", "dubs/example.de.wav", "example-de.mp4", "de")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def write_starter(
         found = match_names(first, second)
         if not found.pairs:
             do = "Name them alike: ep1.mp4 with ep1.wav, ep1.de.wav or ep1_pt-BR.m4a"
-            raise SettingsError("no_pairs", "init", got=f"no audio in {second} has the name of a video in {first}", do=do)
+            got = f"no audio in {second} has the name of a video in {first}"
+            raise SettingsError("no_pairs", "init", got=got, do=do)
         rows, alone = _rows(found.pairs, folder), found.alone
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,8 +77,8 @@ def write_starter(
     return Starter(manifest, job, len(rows) if first else 0, alone)
 
 
-def _rows(pairs: tuple[NamedPair, ...], folder: Path) -> list[tuple[str, str, str, str, str]]:
-    rows: list[tuple[str, str, str, str, str]] = []
+def _rows(pairs: tuple[NamedPair, ...], folder: Path) -> list[_Columns]:
+    rows: list[_Columns] = []
     taken: set[str] = set()
     for pair in pairs:
         stem = f"{pair.video.stem}-{pair.language}" if pair.language else pair.video.stem
@@ -90,7 +93,7 @@ def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 
 
-def _table(rows: list[tuple[str, str, str, str, str]]) -> str:
+def _table(rows: list[_Columns]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([_COLUMNS, *rows])
