@@ -7,6 +7,7 @@ import difflib
 import inspect
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from lipwise_ray import errors, exit_codes
 from lipwise_ray.error_codes import ATTEMPT, Raised, find_codes, is_of_manifest, messages_of_column, places_of, whose
@@ -58,7 +59,7 @@ class Explanation:
 def explanations() -> list[Explanation]:
     """Return all error codes."""
     found: dict[tuple[str, str], list[Raised]] = {}
-    for one in find_codes():
+    for one in _all_codes():
         found.setdefault((one.code, one.kind), []).append(one)
     return [_explained(code, kind, places) for (code, kind), places in sorted(found.items())]
 
@@ -77,11 +78,16 @@ def explanation_of(code: str) -> Explanation:
     columns = [f"{_ROW}{column}" for column in _columns()] if code.startswith(_ROW) else []
     if code in columns:
         return _explained(code, errors.ManifestError.__name__, messages_of_column(code))
-    known = {one.code for one in find_codes()}
+    known = {one.code for one in _all_codes()}
     near = difflib.get_close_matches(code.lower(), [*columns, *known], n=1)
     hint = f' - did you mean "{near[0]}"?' if near else ""
     do = "" if near else "Run `lipwise-ray explain` for the list"
     raise SettingsError("bad_usage", "explain", got=f'unknown code "{code[:_MOST_SHOWN]}"{hint}', do=do)
+
+
+@cache
+def _all_codes() -> tuple[Raised, ...]:
+    return tuple(find_codes())
 
 
 def _columns() -> set[str]:
