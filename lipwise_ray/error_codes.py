@@ -78,12 +78,12 @@ def find_codes(package: Path = _PACKAGE) -> list[Raised]:
 
 
 def places_of(code: str) -> list[Raised]:
-    """Return where an error code is raised; nothing for one that does not exist."""
+    """Return the places that raise an error code; nothing for one that does not exist."""
     return sorted(found for found in _raised(_PACKAGE, code) if found.kind != _CELL and found.code == code)
 
 
 def messages_of_column(code: str) -> list[Raised]:
-    """Return where a column of a manifest's rows is found wrong, with the messages there.
+    """Return the places that find a column of a manifest's rows wrong, with their messages.
 
     Args:
         code: The column's, such as ``row_video``.
@@ -133,7 +133,7 @@ def _codes_in(tree: ast.Module, path: str) -> Iterator[Raised]:
     for node, names in _calls(tree, {name: [value] for name, value in constants.items()}):
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         kind = vars(errors).get(name)
-        told = {keyword.arg: keyword.value for keyword in node.keywords}
+        told = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
         if name == _OUTCOME:
             place, shown = 1, ATTEMPT
             happened = node.args[2:3]
@@ -142,7 +142,7 @@ def _codes_in(tree: ast.Module, path: str) -> Iterator[Raised]:
             happened, told = node.args[1:2], dict(zip(["do"], node.args[2:], strict=False))
         elif isinstance(kind, type) and issubclass(kind, errors.LipwiseError):
             place, shown = 0, name
-            happened = [told[key] for key in ("got", "must") if key in told]
+            happened = [told[key] for key in sorted(told.keys() - {"do"})]  # it, and then what is expected instead
         else:
             continue
         where = f"{path}:{node.lineno}"

@@ -57,7 +57,7 @@ class NameMatch:
 
 
 def match_names(videos: Path, sounds: Path) -> NameMatch:
-    """Return what belongs together of a folder of videos and one of audio, which may be the same.
+    """Return the pairs of a folder of videos and one of audio, which may be the same.
 
     Args:
         videos: Videos and still images are looked for in it.
