@@ -16,8 +16,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/lipwise-ray submit manifests/demo.csv --job jobs/demo.toml --out demo-out
-	$(BIN)/lipwise-ray synth compare manifests/demo.csv --job jobs/demo.toml --out demo-out --true manifests/demo/true
+	$(BIN)/lipwise-ray demo demo-out
 
 # Three processes, one of them for what starts a Ray; see tests/conftest.py.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --no-loadscope-reorder --durations=25

@@ -1,10 +1,14 @@
 """Time from the command to the first rendered frame of one clip, and where it goes: in one process, and on a local Ray.
 
     python -m benchmarks.startup [--seconds 3] [--rounds 3] [--checkpoint FILE] [--engine both]
+    python -m benchmarks.startup --command
 
 Each round is a fresh process with one worker, the engines in turn; medians are printed, by the clock and in CPU seconds
 of the process and all that it started, which other work on the machine does not lengthen. Without --checkpoint the
 network runs with random weights.
+
+With --command it is `lipwise-ray dub` on the demo's presenter, with the bundled networks: cold, the program's files
+taken out of the system's cache of pages as far as nobody uses them, and warm.
 """
 
 # pyright: basic
@@ -18,6 +22,7 @@ import os
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from contextlib import suppress
@@ -117,6 +122,74 @@ def run_once(engine: str, manifest: str, out: str, begun_s: float, assignments: 
     print(json.dumps(marks | {name: (at_s, None) for name, at_s in zip(_FRAMES, written, strict=True)}))
 
 
+def run_command(words: list[str]) -> None:
+    """Run the command, the time of its first and latest written frame left in a file.
+
+    Args:
+        words: Of the command line.
+    """
+    from lipwise_ray.__main__ import main as command
+    from lipwise_ray.pipeline.tasks import make_worker as maker
+
+    maker.make_worker = timed_worker  # type: ignore[assignment]  # of the same shape
+    sys.argv = ["lipwise-ray", *words]
+    command()
+
+
+def _forget_files() -> None:
+    """Take the program and its libraries out of the system's cache of pages; what a process has mapped stays."""
+    for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), str(Path(__file__).parents[1])}:
+        for path in Path(folder).rglob("*"):
+            with suppress(OSError):
+                if path.is_file() and not path.is_symlink():
+                    descriptor = os.open(path, os.O_RDONLY)
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                    os.close(descriptor)
+
+
+def _first_frame_s(folder: Path, *, is_cold: bool) -> tuple[float, float]:
+    """Return the seconds from the command to its first written frame and to its end."""
+    demo = Path(__file__).parents[1] / "manifests" / "demo"
+    job = Path(__file__).parents[1] / "jobs" / "demo.toml"
+    words = [
+        "dub",
+        str(demo / "presenter.mp4"),
+        str(demo / "presenter.m4a"),
+        str(folder / "out.mp4"),
+        "--job",
+        str(job),
+    ]
+    code = "import json, sys; from benchmarks.startup import run_command; run_command(json.loads(sys.argv[1]))"
+    told = {_FRAME_TIMES: str(folder / "frames"), "PYTHONPATH": str(Path(__file__).parents[1])}
+    told["XDG_CACHE_HOME"] = str(folder / "cache")
+    if is_cold:
+        _forget_files()
+    begun_s = time.time()
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **told},
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return float((folder / "frames").read_text().split()[0]) - begun_s, time.time() - begun_s
+
+
+def time_command(rounds: int) -> None:
+    """Print how long `dub` takes to its first frame, cold and warm in turn."""
+    found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    for _ in range(rounds):
+        for is_cold in (True, False):
+            with tempfile.TemporaryDirectory() as name:
+                found[is_cold].append(_first_frame_s(Path(name), is_cold=is_cold))
+    print(f"{os.cpu_count()} cores, lipwise-ray dub on the demo's presenter, medians of {rounds}")
+    for is_cold, measured in found.items():
+        first_s, end_s = (statistics.median(one[place] for one in measured) for place in (0, 1))
+        print(f"  {'cold' if is_cold else 'warm'}  first frame {first_s:6.2f} s  end {end_s:6.2f} s")
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -124,7 +197,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--engine", choices=("inline", "ray", "both"), default="both")
+    parser.add_argument("--command", action="store_true", help="time `lipwise-ray dub` instead")
     options = parser.parse_args()
+    if options.command:
+        time_command(options.rounds)
+        return
     engines = ("inline", "ray") if options.engine == "both" else (options.engine,)
     rounds: dict[str, list[Any]] = {engine: [] for engine in engines}
     with tempfile.TemporaryDirectory() as name:

@@ -100,9 +100,11 @@ def submit(
 
 def dub(
     video: StrPath,
-    audio: StrPath,
+    audio: StrPath | None,
     output: StrPath,
     *,
+    text: str | None = None,
+    voice: str | None = None,
     start_s: float = 0.0,
     end_s: float | None = None,
     language: str | None = None,
@@ -118,8 +120,10 @@ def dub(
 
     Args:
         video: A video, a still image, or a folder of numbered images.
-        audio: Whatever holds the new audio.
+        audio: Whatever holds the new audio; None beside a text.
         output: The finished video: .mp4, .mov, .mkv or .webm.
+        text: Is spoken in place of audio: a sentence, or ``@film.srt``.
+        voice: Speaks the text.
         start_s: Where the part of the video begins that is used, in seconds.
         end_s: Where it ends; None for the video's end.
         language: Of the new audio, such as ``de``; kept in the output.
@@ -144,8 +148,8 @@ def dub(
     run_settings = source.for_run()
     target = str(whole_path(output)) if is_local(str(output)) else str(output)
     out_root, _, name = target.rpartition("/")
-    columns = {"video": str(video), "audio": str(audio), "output": name, "start": start_s, "end": end_s}
-    columns |= {"language": language}
+    columns = {"video": str(video), "audio": _text(audio), "output": name, "start": start_s, "end": end_s}
+    columns |= {"language": language, "text": text, "voice": voice}
     rows = single_row(columns, out_root, preset_names(source.presets), resolver.policy_of(run_settings.paths))
     for problem in rows.problems:
         raise problem

@@ -17,13 +17,18 @@ from lipwise_ray.cli import (
     clean,
     cluster,
     control,
+    demo,
     diarise,
     doctor,
+    dub,
     evaluate,
+    explain,
+    init,
     inspect,
     jobs,
     models,
     node_agent,
+    settings,
     status,
     synth,
     train,
@@ -77,12 +82,17 @@ def top(
         log_from(log_level or LogLevel.INFO)
 
 
+app.command("init")(init.init)
+app.command("demo")(demo.demo)
+app.command("dub")(dub.dub)
 app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
 app.command("inspect")(inspect.inspect)
 app.command("diarise")(diarise.diarise)
+app.command("settings")(settings.settings)
 app.command("status")(status.status)
+app.command("explain")(explain.explain)
 app.command("retry")(control.retry)
 app.command("cancel")(control.cancel)
 app.command("logs")(cluster.logs)

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -138,8 +138,7 @@ class Display:
             for text in notes or ():
                 self.say(f"       note: {text}")
         if self.as_json:
-            record = outcome.record
-            print(json.dumps(scrub({key: record[key] for key in _PRINTED if key in record})), flush=True)
+            print(json.dumps(row_record(outcome)), flush=True)
 
     def moved(self, progress: RowsProgress) -> None:
         """Print a plain line every few seconds."""
@@ -173,6 +172,12 @@ class Display:
             self.say("stopped before the end: run the same command again to go on")
         if report.page:
             self.say(f"report:  {report.page}")
+
+
+def row_record(outcome: RowOutcome) -> dict[str, object]:
+    """Return the fields of a row's record that are printed as JSON, without secrets."""
+    record = outcome.record
+    return cast("dict[str, object]", scrub({key: record[key] for key in _PRINTED if key in record}))
 
 
 def _loading(progress: RowsProgress) -> str:

@@ -51,6 +51,11 @@ FailAbove = Annotated[
 Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Render workers; 0 chooses.")]
 
 
+def cache_folder() -> Path:
+    """Return this program's folder in the user's cache, which XDG_CACHE_HOME may name."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipwise-ray"
+
+
 def models_folder() -> Path | None:
     """Return the folder of pulled checkpoints that the environment names: LIPWISE_MODELS, or of a cache of its own."""
     if told := os.environ.get("LIPWISE_MODELS"):

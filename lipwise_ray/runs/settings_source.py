@@ -44,6 +44,17 @@ class SettingsSource:
         """
         return self._resolve(self.preset, {})
 
+    def layers_of_run(self) -> list[Layer]:
+        """Return the layers of `for_run`, in rising precedence.
+
+        Raises:
+            SettingsError: There is no such preset.
+        """
+        return self._layers_of(self.preset)
+
+    def _layers_of(self, preset: str) -> list[Layer]:
+        return [(f"preset {preset}", read_preset(self.presets, preset)), *self.layers]
+
     def for_preset(self, preset: str) -> Settings:
         """Return the settings of rows that name a preset, without their columns."""
         return self._resolve(preset, {})
@@ -55,8 +66,7 @@ class SettingsSource:
     def _resolve(self, preset: str, overrides: Mapping[str, Any]) -> Settings:
         key = f"{preset} {sorted((s, sorted(v.items())) for s, v in overrides.items())}"
         if key not in self._known:
-            base: Layer = (f"preset {preset}", read_preset(self.presets, preset))
-            settings = resolve([base, *self.layers, ("the row", overrides)])
+            settings = resolve([*self._layers_of(preset), ("the row", overrides)])
             for fallback in fallbacks(settings):
                 _with_whole_paths(fallback)  # to find mistakes before any work
             self._known[key] = _with_whole_paths(settings)

@@ -33,4 +33,5 @@ def single_row(
         given = {name: value for name, value in columns.items() if value is not None}
         record = {"id": row_name(str(columns["output"])), **given}
         path.write_text(json.dumps(record) + "\n", "utf-8")
-        return read_manifest(path, out_root, presets, policy, f"{Path.cwd()}/{columns['output']}")
+        place = f"{Path.cwd()}/{columns['output']}"
+        return read_manifest(path, out_root, presets, policy, place, is_alone=True)

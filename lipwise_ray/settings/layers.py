@@ -31,6 +31,18 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
     Raises:
         SettingsError: A key is unknown or a value impossible; the message names every one.
     """
+    return resolve_with_origins(layers)[0]
+
+
+def resolve_with_origins(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Settings, dict[str, str]]:
+    """Resolve layers as `resolve` does; return the settings and by key, with dots, the layer that has set it.
+
+    Args:
+        layers: As for `resolve`.
+
+    Raises:
+        SettingsError: As for `resolve`.
+    """
     merged: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for where, values in layers:
@@ -38,7 +50,7 @@ def resolve(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Settings:
         _merge(merged, values, where, origin, "")
     settings = _checked(merged, origin)
     fallbacks(settings)
-    return settings
+    return settings, origin
 
 
 def fallbacks(settings: Settings) -> list[Settings]:

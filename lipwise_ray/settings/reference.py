@@ -41,12 +41,14 @@ class Setting:
         kind: Values that it may have.
         default: As TOML has it; ``-`` for nothing.
         about: Effect of it; empty where its name says it.
+        choices: Words that it may have, where it takes nothing but one of some.
     """
 
     name: str
     kind: str
     default: str
     about: str
+    choices: tuple[str, ...] = ()
 
 
 def settings_of(model: type[BaseModel] = Settings, section: str = "") -> Iterator[Setting]:
@@ -62,7 +64,8 @@ def settings_of(model: type[BaseModel] = Settings, section: str = "") -> Iterato
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from settings_of(kind, f"{section}{name}.")
         else:
-            yield Setting(f"{section}{name}", _kind(field), _shown(field.get_default()), about.get(name, ""))
+            default = _shown(field.get_default())
+            yield Setting(f"{section}{name}", _kind(field), default, about.get(name, ""), _choices(kind))
 
 
 def document() -> str:
@@ -74,10 +77,15 @@ def document() -> str:
         lines += [f"## {name}", "", inspect.cleandoc(section.__doc__ or ""), ""]
         lines += ["| key | value | default | |", "|---|---|---|---|"]
         lines += [
-            f"| `{one.name}` | {one.kind} | {one.default} | {one.about} |" for one in settings_of(section, f"{name}.")
+            f"| `{one.name}` | {one.kind} | {one.default} | {_in_table(one.about)} |"
+            for one in settings_of(section, f"{name}.")
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _in_table(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
@@ -88,7 +96,7 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     for key, below in zip(body.body, body.body[1:], strict=False):
         match key, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = re.sub(r"``(.*?)``", r"`\1`", " ".join(text.split())).replace("|", "\\|")
+                found[name] = re.sub(r"``(.*?)``", r"`\1`", " ".join(text.split()))
             case _:
                 pass
     return found
@@ -103,6 +111,10 @@ def _kind(field: FieldInfo) -> str:
     if low is not None and high is not None:
         return f"{words}, {low:g} to {high:g}"
     return f"{words}, from {low:g}" if low is not None else words
+
+
+def _choices(kind: object) -> tuple[str, ...]:
+    return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
 
 
 def _words(kind: Any) -> str:  # noqa: ANN401  # whatever an annotation is

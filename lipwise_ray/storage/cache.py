@@ -43,10 +43,17 @@ def named_scratch() -> str | None:
     return os.environ.get("LIPWISE_SCRATCH") or None
 
 
-def own_folder(folder: Path) -> Path:
+_DO = "Make LIPWISE_SCRATCH (or TMPDIR) such a folder, or set paths.scratch"
+
+
+def own_folder(folder: Path, do: str = _DO) -> Path:
     """Make a folder among those of others, readable by this user alone.
 
     It must be this user's own and no link: somebody else may have laid it out to see what is put there.
+
+    Args:
+        folder: It.
+        do: Advice, for the message, where it cannot be used.
 
     Raises:
         StorageError: It is not, or cannot be made.
@@ -55,14 +62,13 @@ def own_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.lstat()
     except OSError as error:
-        raise _refused(folder, os_reason(error)) from error
+        raise _refused(folder, os_reason(error), do) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise _refused(folder, "it is somebody else's, or a link")
+        raise _refused(folder, "it is somebody else's, or a link", do)
     return folder
 
 
-def _refused(folder: Path, got: str) -> StorageError:
-    do = "Make LIPWISE_SCRATCH (or TMPDIR) such a folder, or set paths.scratch"
+def _refused(folder: Path, got: str, do: str = _DO) -> StorageError:
     return StorageError("cache", str(folder), got=f"cannot be used as this user's own folder: {got}", do=do)
 
 

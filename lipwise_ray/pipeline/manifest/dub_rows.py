@@ -66,6 +66,7 @@ def read_manifest(
     *,
     keeps_extra: bool = False,
     tracks_of: TracksOf = lambda _: "one",
+    is_alone: bool = False,
 ) -> Manifest:
     """Read and check a manifest of rows that are to be dubbed.
 
@@ -77,6 +78,7 @@ def read_manifest(
         address: Address of the file of which `path` is a copy.
         keeps_extra: Rows may have further columns, which are kept.
         tracks_of: Tells how many soundtracks the file of a row gets that has audio by language.
+        is_alone: It is one row that no manifest holds, whose relative paths go by the working directory.
 
     Raises:
         ManifestError: The file as a whole cannot be used: missing, not text, unknown columns.
@@ -84,7 +86,9 @@ def read_manifest(
     columns = replace(DUBBED, keeps_extra=keeps_extra)
 
     def parser(base: str) -> RowParser:
-        rows = _DubRows(Cells(columns, base, policy or Policy()), normal(out_root), set(presets))
+        hint = f"Paths are relative to the {'working directory' if is_alone else 'manifest'}"
+        cells = Cells(columns, base, policy or Policy(), hint, is_alone=is_alone)
+        rows = _DubRows(cells, normal(out_root), set(presets))
         return RowsByLanguage(rows, tracks_of)
 
     return read_rows(path, columns, parser, address)
@@ -172,7 +176,7 @@ class _DubRows:
         check_twins(cells, ("id", "output"))
         for number, row_id, output in cells.table.overwriting():
             cells.back_to(number, row_id)
-            cells.wrong("output", f"{output!r} would overwrite an input", "Change --out")
+            cells.wrong("output", f"{output!r} would overwrite an input", "Let it go elsewhere")
         for number, row_id, output, other in cells.table.nested():
             cells.back_to(number, row_id)
             cells.wrong("output", f"{output!r} would lie under the output of line {line_of(other)}")

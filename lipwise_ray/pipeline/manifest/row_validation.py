@@ -64,10 +64,17 @@ class Cells:
         base: The folder or prefix that paths are relative to.
         policy: Rules for the addresses of inputs.
         hint: Advice, for messages, about a file that is not there.
+        is_alone: There is one row, which no file holds: messages name columns alone.
     """
 
     def __init__(
-        self, columns: Columns, base: str, policy: Policy, hint: str = "Paths are relative to the manifest"
+        self,
+        columns: Columns,
+        base: str,
+        policy: Policy,
+        hint: str = "Paths are relative to the manifest",
+        *,
+        is_alone: bool = False,
     ) -> None:
         self.table = RowTable()
         self.line = 0
@@ -87,6 +94,7 @@ class Cells:
         self._is_base_local = is_local(base)
         self._policy = policy
         self._hint = hint
+        self._is_alone = is_alone
         self._files: dict[tuple[str, str], str] = {}
         """Addresses by column and text, of the latest files that can be used."""
         self._is_file = lru_cache(_MOST_KNOWN_FILES)(_is_file)
@@ -169,8 +177,11 @@ class Cells:
             happened: Finding, for the message.
             do: Advice, for the message; empty for none.
         """
-        where = f"line {self.line}" + (f" (id={self.id})" if self.id else "")
-        where += (f', column "{column}"' if column else "") + self.within
+        if self._is_alone:
+            where = (column or "") + self.within
+        else:
+            where = f"line {self.line}" + (f" (id={self.id})" if self.id else "")
+            where += (f', column "{column}"' if column else "") + self.within
         known = column in self._known
         self.table.add_problem(
             self.number, ManifestError(f"row_{column}" if known else "row", where, got=happened, do=do)
@@ -284,20 +295,9 @@ class Cells:
             column: The column.
             text: Seconds, or ``h:mm:ss``; empty for none.
         """
-        if not text:
-            return None
-        clock = _CLOCK.match(text)
-        try:
-            if clock:
-                hours, minutes, seconds = clock.groups()
-                value = int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
-            else:
-                value = float(text)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= _MOST_SECONDS:
+        value = seconds_in(text) if text else None
+        if text and value is None:
             self.wrong(column, f"{text[:_MOST_DIGITS]!r} is no time", "Write seconds or h:mm:ss, at least 0")
-            return None
         return value
 
     def whole(self, column: str, text: str) -> int:
@@ -313,6 +313,20 @@ class Cells:
             self.wrong(column, f"{given!r} is no whole number from -{_LARGEST} to {_LARGEST}")
             return 0
         return number
+
+
+def seconds_in(text: str) -> float | None:
+    """Return a time that is written as seconds or ``h:mm:ss``; None where it is none."""
+    clock = _CLOCK.match(text)
+    try:
+        if clock:
+            hours, minutes, seconds = clock.groups()
+            value = int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
+        else:
+            value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value <= _MOST_SECONDS else None
 
 
 def _plain(value: object) -> str:
