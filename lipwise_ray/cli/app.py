@@ -24,6 +24,7 @@ from lipwise_ray.cli import (
     jobs,
     models,
     node_agent,
+    preview,
     status,
     synth,
     train,
@@ -80,6 +81,7 @@ def top(
 app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
+app.command("preview")(preview.preview)
 app.command("inspect")(inspect.inspect)
 app.command("diarise")(diarise.diarise)
 app.command("status")(status.status)
