@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -45,7 +46,7 @@ def write_excerpt(
     """
     written = stream_of([(info.rate_hz, info.layout)], target)
     first = round_half_up(start_s * written.rate_hz)
-    count = max(1, round_half_up(length_s * written.rate_hz))
+    count = max(1, math.ceil(length_s * written.rate_hz))
 
     def part() -> Iterator[Samples]:
         read = 0

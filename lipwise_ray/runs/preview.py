@@ -39,7 +39,7 @@ from lipwise_ray.state.ids import PIPELINE_VERSION, record_id
 from lipwise_ray.state.job_result import DubResult
 from lipwise_ray.state.row_outcome import RowOutcome
 from lipwise_ray.state.store import LocalStore, open_store
-from lipwise_ray.storage.address import whole_path
+from lipwise_ray.storage.address import is_local, whole_path
 from lipwise_ray.version import __version__
 
 VIDEOS = tuple(CONTAINERS)
@@ -280,7 +280,7 @@ class _Making:
         """
         folder, own = self.kept.begin(self.key), str(self.kept.state(self.key))
         video_id, faces = self._media.identity(self.row.video), self.kept.faces()
-        if state is not None:
+        if state is not None and (not is_local(state) or Path(state).is_dir()):  # opening a folder would make it
             with suppress(LipwiseError):  # it would only have spared a search
                 lender = open_store(state)
                 check_format(lender)
