@@ -16,6 +16,7 @@ from lipwise_ray.cli import (
     checks,
     clean,
     cluster,
+    cluster_files,
     control,
     diarise,
     doctor,
@@ -95,6 +96,7 @@ app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
 app.command("node-agent")(node_agent.node_agent)
 app.add_typer(backlog.app, name="backlog")
+app.add_typer(cluster_files.app, name="cluster")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(synth.app, name="synth")
