@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from lipwise_ray.runs.cluster_files import Cloud, write_cluster_files
+from lipwise_ray.runs.cluster_files import ClusterHome, write_cluster_files
 
 app = typer.Typer(help="Files for a cluster of your own.", no_args_is_help=True)
 
-_SECTIONS = {Cloud.AWS: "AWS", Cloud.GCP: "Google Cloud", Cloud.K8S: "Kubernetes"}
+_SECTIONS = {ClusterHome.AWS: "AWS", ClusterHome.GCP: "Google ClusterHome", ClusterHome.K8S: "Kubernetes"}
 _STARTS = {
-    Cloud.AWS: "ray up {folder}/aws-gpu-spot.yaml",
-    Cloud.GCP: "ray up {folder}/gcp-gpu-spot.yaml",
-    Cloud.K8S: "kubectl apply -k {folder}/kuberay -n lipwise",
+    ClusterHome.AWS: "ray up {folder}/aws-gpu-spot.yaml",
+    ClusterHome.GCP: "ray up {folder}/gcp-gpu-spot.yaml",
+    ClusterHome.K8S: "kubectl apply -k {folder}/kuberay -n lipwise",
 }
 
 
@@ -27,7 +27,7 @@ def top() -> None:
 
 @app.command()
 def init(
-    cloud: Annotated[Cloud, typer.Argument(help="aws or gcp for Ray's cluster launcher, k8s for KubeRay.")],
+    cloud: Annotated[ClusterHome, typer.Argument(help="aws or gcp for Ray's cluster launcher, k8s for KubeRay.")],
     folder: Annotated[Path, typer.Argument(help="Where to.")] = Path("cluster"),
     *,
     force: Annotated[bool, typer.Option("--force", help="Write over files that are there and differ.")] = False,
@@ -41,7 +41,7 @@ def init(
         typer.echo(f"{number}. {step}")
 
 
-def _steps(cloud: Cloud, folder: Path) -> Iterator[str]:
+def _steps(cloud: ClusterHome, folder: Path) -> Iterator[str]:
     yield f'Read {folder / "README.md"}, section "{_SECTIONS[cloud]}": what the account needs comes first.'
     yield (
         f"Build and push the images in a checkout of lipwise-ray, which the Dockerfile copies: section "

@@ -13,15 +13,15 @@ _MARK = "FILL IN"
 _SHARED = ("README.md", "prices.toml", "image/*", "metrics/*")
 
 
-class Cloud(StrEnum):
-    """Where a cluster is to run."""
+class ClusterHome(StrEnum):
+    """Cloud, or Kubernetes, on which a cluster is to run."""
 
     AWS = "aws"
     GCP = "gcp"
     K8S = "k8s"
 
 
-_FILES = {Cloud.AWS: ("aws-*",), Cloud.GCP: ("gcp-*",), Cloud.K8S: ("kuberay/*",)}
+_FILES = {ClusterHome.AWS: ("aws-*",), ClusterHome.GCP: ("gcp-*",), ClusterHome.K8S: ("kuberay/*",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class WrittenFile:
     is_new: bool
 
 
-def write_cluster_files(cloud: Cloud, folder: Path, *, force: bool = False) -> list[WrittenFile]:
+def write_cluster_files(cloud: ClusterHome, folder: Path, *, force: bool = False) -> list[WrittenFile]:
     """Write a cloud's files.
 
     Args:

@@ -16,7 +16,7 @@ from lipwise_ray.storage.scratch import scratch_file
 
 _MOST = 64
 _GRACE_S = 3600.0
-"""What was used within this time stays: somebody may be at work with it."""
+"""Time for which a preview stays that was used: somebody may be at work with it."""
 
 _NOTES, _STATE, _FACES = "notes.json", "state", "faces"
 _OF_OUTPUTS = ("lips-", "rendered-")

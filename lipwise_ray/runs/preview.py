@@ -18,7 +18,7 @@ from lipwise_ray.errors import EngineError, LipwiseError, ManifestError, OutputE
 from lipwise_ray.media.join import CONTAINERS
 from lipwise_ray.media.picture import PICTURES, write_picture
 from lipwise_ray.models.role import NOTHING
-from lipwise_ray.pipeline.dubbing.window import Window
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs import resolver
 from lipwise_ray.pipeline.inputs.stamps import settled_stamps
 from lipwise_ray.pipeline.manifest.background import KEEP
@@ -103,7 +103,7 @@ def preview(
     source = loaded(settings, None).with_assignments('engine.kind="inline"', 'engine.metrics_file=""')
     target = whole_path(str(out)) if out is not None else None
     suffix = _picture_suffix(target, seconds)
-    window = Window(_number(at_s, "--at"), 0.0 if suffix else _number(seconds, "--seconds"))
+    window = OutputWindow(_number(at_s, "--at"), 0.0 if suffix else _number(seconds, "--seconds"))
     kept = KeptPreviews(whole_path(str(cache)) if cache else Path.home() / ".cache" / "lipwise-ray" / "previews")
     asked = row if isinstance(row, Row) else _row_of_columns(row, source)
     shown_row, notes = _as_shown(asked, source.for_row(asked), target if not suffix else None)
@@ -198,9 +198,10 @@ def _as_shown(row: Row, settings: Settings, target: Path | None) -> tuple[Row, l
         notes.append(_FIRST_ATTEMPT)
     if row.beside:
         notes.append(_ONE_TRACK)
-    encode = {**row.overrides.get("encode", {}), "keep": []}
+    told = row.overrides.get("encode", {})
+    encode = {**told, "keep": []}
     if settings.encode.audio.codec == "copy":
-        encode["audio"] = {**encode.get("audio", {}), "codec": "auto"}
+        encode["audio"] = {**told.get("audio", {}), "codec": "auto"}
     score = {**row.overrides.get("score", {}), "judge": NOTHING, "checkpoint": None}
     gate = GateSettings().model_dump(mode="json")
     is_text = has_text(row.script, row.speakers)
@@ -226,7 +227,7 @@ class _Making:
     kept: KeptPreviews
     row: Row
     source: LoadedSettings
-    window: Window
+    window: OutputWindow
     models: str | Path | None
     suffix: str
 

@@ -15,7 +15,7 @@ from lipwise_ray.pipeline.dubbing.background import check_mixable
 from lipwise_ray.pipeline.dubbing.capabilities import RenderCapabilities, choose
 from lipwise_ray.pipeline.dubbing.job import JobSpec
 from lipwise_ray.pipeline.dubbing.task_parts import ReferencePart, RowPart
-from lipwise_ray.pipeline.dubbing.window import Window
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.flows.attempts import Attempt, AttemptsFlow
 from lipwise_ray.pipeline.flows.dub import RowFlow
 from lipwise_ray.pipeline.flows.evaluate import EvaluationFlow
@@ -106,7 +106,7 @@ class Dubbing:
     out: str
     state: str
     warn: Callable[[str], None] = print
-    window: Window | None = None
+    window: OutputWindow | None = None
     _told: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""When the records of a state were last used, as the records of its runs say."""
+"""Times at which the records of a state were last used, as the records of its runs say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{8,100}")
 
 
 def last_uses(store: Store) -> dict[str, float]:
-    """Return when a run last used each video, audio and job: seconds since 1970, by the names of their folders.
+    """Return the time of each video's, audio's and job's last use: seconds since 1970, by the names of their folders.
 
     Runs are among them themselves, by when they ended. What no run's record names is not there. A row that was found
     done counts as much as one that was made; of a failed one its plan tells what it had used.

@@ -18,7 +18,7 @@ from lipwise_ray.pipeline.dubbing.plan import Plan
 from lipwise_ray.pipeline.dubbing.separated import shown_edits
 from lipwise_ray.pipeline.dubbing.shown_part import begin_s, shown_plan
 from lipwise_ray.pipeline.dubbing.task_parts import Probed
-from lipwise_ray.pipeline.dubbing.window import Window
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs import records
 from lipwise_ray.pipeline.manifest.background import KEEP
 from lipwise_ray.settings.execution import WIDEST_LIMITS
@@ -139,7 +139,7 @@ class _Soundtrack:
             job.store.write(layout.mixed(self.probed.job_id), to_json(record_of(record)))
 
     def _write_window(
-        self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan, window: Window
+        self, target: Path, planned: SoundtrackPlan, audio: records.Audio, plan: Plan, window: OutputWindow
     ) -> None:
         """Write the part of the audio that a window lets one hear: of a mix, what the whole one has there."""
         job = self.sounds.job

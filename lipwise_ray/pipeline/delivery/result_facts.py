@@ -17,7 +17,7 @@ from lipwise_ray.pipeline.dubbing.job_context import JobContext
 from lipwise_ray.pipeline.dubbing.render_chunk import has_occlusion
 from lipwise_ray.pipeline.dubbing.speeches import spoken_by
 from lipwise_ray.pipeline.dubbing.task_parts import JobPayload, Probed
-from lipwise_ray.pipeline.dubbing.window import Window
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.speakers import rules_of
 from lipwise_ray.roles.embedder import EMBEDDER
@@ -104,7 +104,7 @@ def unfollowed(job: JobSpec, told_by: str | None) -> list[str]:
     return [_UNFOLLOWED]
 
 
-def of_window(window: Window | None) -> list[str]:
+def of_window(window: OutputWindow | None) -> list[str]:
     """Return a note where a part of an output was made with faces that were looked for around it alone."""
     return [_ONLY_AROUND] if window is not None and window.looked is not None else []
 

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from lipwise_ray.faces.select import parse_selection_rule
-from lipwise_ray.pipeline.dubbing.window import Window
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs.made import made_key
 from lipwise_ray.pipeline.manifest.background import background_file
 from lipwise_ray.pipeline.manifest.speakers import FurtherSound, Script, Seconds, Speaker, portraits, rules_of
@@ -84,7 +84,7 @@ class JobSpec:
     beside: Annotated[tuple[FurtherSound, ...], Field(exclude_if=not_)] = ()
     script: Maybe[Script] = None
     background: Maybe[str] = None
-    window: Maybe[Window] = None
+    window: Maybe[OutputWindow] = None
 
     @property
     def inputs(self) -> list[str]:

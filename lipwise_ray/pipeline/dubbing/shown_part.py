@@ -9,11 +9,11 @@ import numpy as np
 
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan import Plan
-from lipwise_ray.pipeline.dubbing.window import Window
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.values import Span
 
 
-def shown_chunks(window: Window | None, plan: Plan) -> range:
+def shown_chunks(window: OutputWindow | None, plan: Plan) -> range:
     """Return the numbers of the chunks of a plan that are rendered: all, or that of a window.
 
     Args:
@@ -26,7 +26,7 @@ def shown_chunks(window: Window | None, plan: Plan) -> range:
     return range(first, first + 1)
 
 
-def shown_plan(window: Window | None, plan: Plan) -> Plan:
+def shown_plan(window: OutputWindow | None, plan: Plan) -> Plan:
     """Return the plan of the file that is made: a job's own, or the part of it that a window shows.
 
     Args:
@@ -59,7 +59,7 @@ def shown_plan(window: Window | None, plan: Plan) -> Plan:
     )
 
 
-def begin_s(window: Window, plan: Plan) -> Fraction:
+def begin_s(window: OutputWindow, plan: Plan) -> Fraction:
     """Return the second at which a window's first frame is shown.
 
     Args:

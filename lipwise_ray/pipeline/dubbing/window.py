@@ -18,7 +18,7 @@ _MOST_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class OutputWindow:
     """Seconds of an output, on its own clock.
 
     Attributes:

@@ -65,8 +65,7 @@ class ToDo:
         listen: Chunks in which lips have to be compared with the original audio.
         recognise: Chunks in which faces have to be embedded.
         portraits: Identities, by address, of portraits whose faces have to be embedded.
-        needs_check: Its encoder has to be tried where it is.
-        looked: ``[start, stop)`` of the source frames around which alone faces are looked for; None for everywhere.
+        needs_check, looked: Its encoder has to be tried where it is; as in `window.OutputWindow`.
     """
 
     probed: Probed

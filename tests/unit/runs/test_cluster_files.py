@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from lipwise_ray.runs.cluster_files import Cloud, write_cluster_files
+from lipwise_ray.runs.cluster_files import ClusterHome, write_cluster_files
 from tests.conftest import ROOT
 from tests.support.dub import run
 
@@ -42,8 +42,8 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     """What was filled in stays, nothing else is written beside it, and --force begins anew; a second time changes
     nothing.
     """
-    write_cluster_files(Cloud.GCP, tmp_path)
-    assert not any(one.is_new for one in write_cluster_files(Cloud.GCP, tmp_path))
+    write_cluster_files(ClusterHome.GCP, tmp_path)
+    assert not any(one.is_new for one in write_cluster_files(ClusterHome.GCP, tmp_path))
     filled = tmp_path / "gcp-gpu-spot.yaml"
     whole = filled.read_text()
     filled.write_text(whole.replace("my-project", "mine"))
