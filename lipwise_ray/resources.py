@@ -27,6 +27,11 @@ def manifests_folder() -> Path:
     return _folder("manifests")
 
 
+def cluster_folder() -> Path:
+    """Return the folder of files for clusters."""
+    return _folder("cluster")
+
+
 def models_folder() -> Path:
     """Return the folder of the registry."""
     return _folder("models")

@@ -16,6 +16,7 @@ from lipwise_ray.cli import (
     checks,
     clean,
     cluster,
+    cluster_files,
     control,
     demo,
     diarise,
@@ -28,6 +29,7 @@ from lipwise_ray.cli import (
     jobs,
     models,
     node_agent,
+    preview,
     settings,
     status,
     synth,
@@ -88,6 +90,7 @@ app.command("dub")(dub.dub)
 app.command("submit")(jobs.submit)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
+app.command("preview")(preview.preview)
 app.command("inspect")(inspect.inspect)
 app.command("diarise")(diarise.diarise)
 app.command("settings")(settings.settings)
@@ -103,6 +106,7 @@ app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
 app.command("node-agent")(node_agent.node_agent)
 app.add_typer(backlog.app, name="backlog")
+app.add_typer(cluster_files.app, name="cluster")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(synth.app, name="synth")

@@ -15,6 +15,7 @@ from lipwise_ray.lipsync.time_map import TimeMap
 from lipwise_ray.media.index import FrameIndex
 from lipwise_ray.media.timeline import Timeline
 from lipwise_ray.pipeline.dubbing.plan_record import CHOSEN, read_plan_arrays
+from lipwise_ray.pipeline.dubbing.window import OutputWindow
 from lipwise_ray.pipeline.inputs.records import Times
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state.fitted_record import FittedRecord
@@ -66,6 +67,7 @@ class Facts:
             picture that starts earlier. None where there is none that can be used.
         cuts: Source frames with which a shot begins, where they are known, shape (C,).
         time_map: Times of the output by those of the used video, where that is stretched under some clips.
+        window: Part of the output that is made; None for all.
     """
 
     index: FrameIndex
@@ -79,6 +81,7 @@ class Facts:
     own_voiced: BoolArray | None = None
     cuts: I64Array = field(default_factory=lambda: np.zeros(0, np.int64))
     time_map: TimeMap | None = None
+    window: OutputWindow | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class Planner:
             own_voiced=self._voiced(job, own.id) if own else None,
             cuts=self._cuts(job, probed, [line.rule for line in lines]),
             time_map=sounds.time_map,
+            window=job.spec.window,
         )
         plan = make_plan(facts, chosen, job.spec.settings)
         fitted = fitted_record(job, sounds.factors, plan.timeline.duration_s, sounds.slots)

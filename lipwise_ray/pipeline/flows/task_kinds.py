@@ -65,7 +65,7 @@ class ToDo:
         listen: Chunks in which lips have to be compared with the original audio.
         recognise: Chunks in which faces have to be embedded.
         portraits: Identities, by address, of portraits whose faces have to be embedded.
-        needs_check: Its encoder has to be tried where it is.
+        needs_check, looked: Its encoder has to be tried where it is; as in `window.OutputWindow`.
     """
 
     probed: Probed
@@ -75,6 +75,7 @@ class ToDo:
     recognise: tuple[NumberedSpan, ...] = ()
     portraits: Mapping[str, str] = field(default_factory=dict[str, str])
     needs_check: bool = False
+    looked: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,61 @@
+"""Previews before anything is rendered: which row, and what was kept."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+import lipwise_ray
+from lipwise_ray.errors import ManifestError
+from lipwise_ray.runs.kept_previews import KeptPreviews, lend_faces
+from lipwise_ray.runs.preview import row_of
+from lipwise_ray.state.store import LocalStore
+from tests.support.dub import write_manifest
+
+
+def test_a_row_by_its_id(tmp_path: Path) -> None:
+    """The row as `submit` reads it; one that does not exist, or cannot be done, is an error."""
+    for name in ("v.mp4", "s.wav"):
+        (tmp_path / name).write_bytes(b"x")
+    row = {"id": "a", "video": "v.mp4", "audio": "s.wav", "output": "a.mp4", "preset": ""}
+    rows = [row, {**row, "id": "b", "output": "b.mp4", "preset": "fast"}, {**row, "id": "c", "output": "../c.mp4"}]
+    manifest, settings = str(write_manifest(tmp_path / "m.csv", rows)), lipwise_ray.load_settings()
+    assert (row_of(manifest, "b", settings).line, row_of(manifest, "b", settings).preset) == (3, "fast")
+    with pytest.raises(ManifestError, match="no row has the id 'd'. It has a, b"):
+        row_of(manifest, "d", settings)
+    with pytest.raises(ManifestError, match=r"line 4 \(id=c\)"):
+        row_of(manifest, "c", settings)
+
+
+def test_what_is_kept_is_found_until_room_is_needed(tmp_path: Path) -> None:
+    """A preview with its notes; the longest unused ones go when there are many, never one of the last hour."""
+    kept = KeptPreviews(tmp_path / "previews")
+    for number in range(70):
+        folder = kept.begin(f"key{number}")
+        (folder / "made.mp4").write_bytes(b"video")
+        kept.keep(f"key{number}", folder / "made.mp4", "p.mp4", ("a note",))
+    assert kept.get("key0", "p.mp4") == (tmp_path / "previews" / "key0" / "p.mp4", ("a note",))
+    assert kept.get("key0", "p.png") is None
+    assert kept.get("none", "p.mp4") is None
+    for number in range(1, 70):
+        os.utime(tmp_path / "previews" / f"key{number}", (time.time() - 9000 + number,) * 2)
+    kept.begin("key70")
+    left = {path.name for path in (tmp_path / "previews").iterdir()}
+    assert {"key0", "key69", "key70"} <= left
+    assert not {f"key{number}" for number in range(1, 5)} & left
+
+
+def test_faces_are_lent_whole_and_outputs_are_not(tmp_path: Path) -> None:
+    """Records of a video's faces are copied, what is there stays, and the lender keeps its own."""
+    lender, borrower = LocalStore(tmp_path / "a"), LocalStore(tmp_path / "b")
+    for key in ("scans/v/d/chunk-00000.npz", "scans/v/lips-1.npz", "scans/v/rendered-1/j.json", "scans/w/d/c.npz"):
+        lender.write(key, b"theirs")
+    lender.write("scans/v/index.npz", b"theirs")
+    borrower.write("scans/v/index.npz", b"own")
+    lend_faces(lender, borrower, "v")
+    assert borrower.names("scans") == ["scans/v/d/chunk-00000.npz", "scans/v/index.npz"]
+    assert borrower.read("scans/v/index.npz") == b"own"
+    assert len(lender.names("scans")) == 5
