@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -63,9 +63,10 @@ class StudioShell:
 
     Args:
         service: The service, whose problem every page shows.
+        plain: Removes this machine's paths from texts.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, plain: Callable[[str], str]) -> None:
         self._service = service
         self._environment = Environment(
             loader=PackageLoader("lipwise_ray.service.studio", _TEMPLATES),
@@ -75,7 +76,7 @@ class StudioShell:
             lstrip_blocks=True,
             finalize=_plain,
         )
-        self._environment.filters.update(when=when, day=day, lasting=lasting)
+        self._environment.filters.update(when=when, day=day, lasting=lasting, told=plain)
         self._environment.globals.update(
             version=lipwise_ray.__version__, navigation=_NAVIGATION, keys=_KEYS
         )  # the same on every page
