@@ -96,7 +96,7 @@ class Webhooks:
         self._busy: set[str] = set()
         self._known: set[str] = set()
         self._is_closed = False
-        keys = store.names(layout.WEBHOOKS)
+        keys = store.names(layout.SERVICE_WEBHOOKS)
         for key, data in zip(keys, store.read_all(keys), strict=True):
             self._known.add(key.rpartition("/")[2].removesuffix(".json"))
             call = typed(as_json(data), WebhookCall)
@@ -123,7 +123,7 @@ class Webhooks:
                 return
             self._known.add(call_id)
         try:
-            is_new = self._store.create(layout.webhook(call_id), to_json(record_of(call)))
+            is_new = self._store.create(layout.service_webhook(call_id), to_json(record_of(call)))
         except LipwiseError:
             with self._changed:
                 self._known.discard(call_id)
@@ -145,9 +145,9 @@ class Webhooks:
         with self._changed:
             known = [one for one in self._known if one not in self._owed]
         for call_id in known:
-            call = typed(as_json(self._store.read(layout.webhook(call_id))), WebhookCall)
+            call = typed(as_json(self._store.read(layout.service_webhook(call_id))), WebhookCall)
             if call is None or call.created < before_s:
-                self._store.remove(layout.webhook(call_id))
+                self._store.remove(layout.service_webhook(call_id))
                 with self._changed:
                     self._known.discard(call_id)
 
@@ -180,7 +180,7 @@ class Webhooks:
     def _send(self, call: WebhookCall) -> None:
         try:
             after = self._tried(call)
-            self._store.write(layout.webhook(call.id), to_json(record_of(after)))
+            self._store.write(layout.service_webhook(call.id), to_json(record_of(after)))
         except Exception as error:  # noqa: BLE001  # one call's fault stays its own
             _LOG.warning("the webhook %s: %s", call.id, error)
             after = self._later(call, type(error).__name__)
