@@ -38,6 +38,7 @@ SERVICE = "service"
 """Folder of a service's queue; under `SERVICE_LOCK` is the lease of the server that has it."""
 SERVICE_LOCK = f"{SERVICE}/lock"
 SERVICE_JOBS, SERVICE_BATCHES = f"{SERVICE}/jobs", f"{SERVICE}/batches"
+SERVICE_ASSETS, SERVICE_WEBHOOKS = f"{SERVICE}/assets", f"{SERVICE}/webhooks"
 
 
 _FIXED = re.compile(
@@ -357,18 +358,11 @@ def service_request(digest: str) -> str:
     return f"{SERVICE}/requests/{digest}.json"
 
 
-ASSETS = "service/assets"
-"""Folder of the records of files that were sent to the service."""
-
-WEBHOOKS = "service/webhooks"
-"""Folder of the records of calls that the service owes to others."""
-
-
-def asset(asset_id: str) -> str:
+def service_asset(asset_id: str) -> str:
     """Return the key of the record of a file that was sent to the service."""
-    return f"{ASSETS}/{asset_id}.json"
+    return f"{SERVICE_ASSETS}/{asset_id}.json"
 
 
-def webhook(call_id: str) -> str:
+def service_webhook(call_id: str) -> str:
     """Return the key of the record of a call that the service owes."""
-    return f"{WEBHOOKS}/{call_id}.json"
+    return f"{SERVICE_WEBHOOKS}/{call_id}.json"
