@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import mimetypes
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from markupsafe import Markup
 
 from lipwise_ray.errors import InputError
 from lipwise_ray.reports import charts
 from lipwise_ray.service.job_record import JobDraft, JsonObject, ServiceJob
+from lipwise_ray.service.sent_files import sent_file
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.studio.original_clock import original_clock
 from lipwise_ray.service.studio.settings_text import overrides_of
@@ -52,11 +54,12 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
         return shell.page(request, "row.html.jinja", _HERE, values)
 
     @routes.get("/studio/rows/{job_id}/original")
-    def original(job_id: str) -> Response:
+    def original(request: Request, job_id: str) -> Response:
         path = _original(service.job(job_id))
         if path is None:
             raise InputError("unknown_output", job_id, got="the original is not on this machine", do="Open it there")
-        return FileResponse(path, content_disposition_type="inline", filename=path.name)
+        media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        return sent_file(str(path), path.name, media_type, request)
 
     @routes.get("/studio/rows/{job_id}/clock")
     def clock(job_id: str) -> Response:
@@ -101,7 +104,11 @@ def _figures(result: DubResult | None) -> list[tuple[str, str, str]]:
     return [
         ("LSE-C, higher is better", _number(sync.before, "lse_c"), _number(sync.after, "lse_c")),
         ("LSE-D, lower is better", _number(sync.before, "lse_d"), _number(sync.after, "lse_d")),
-        ("confidence of another scorer", _number(sync.before, "sync_confidence"), _number(sync.after, "sync_confidence")),
+        (
+            "confidence of another scorer",
+            _number(sync.before, "sync_confidence"),
+            _number(sync.after, "sync_confidence"),
+        ),
         ("offset in frames", _number(sync.before, "offset", 0), _number(sync.after, "offset", 0)),
     ]
 

@@ -22,7 +22,9 @@ def overrides_of(text: str) -> JsonObject:
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError("bad_toml", "settings", got=f"not TOML: {error}", do='Write it as section.key = "value"') from error
+        raise SettingsError(
+            "bad_toml", "settings", got=f"not TOML: {error}", do='Write it as section.key = "value"'
+        ) from error
     columns: JsonObject = {}
     for section, values in tree.items():
         if not isinstance(values, Mapping):

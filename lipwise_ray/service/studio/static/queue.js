@@ -15,7 +15,7 @@ function refresh() {
 
 const lasting = (seconds) => (seconds < 60 ? `${Math.round(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`);
 
-function show({ id, progress }) {
+function show({ id, ...progress }) {
   const row = list.querySelector(`[data-job="${CSS.escape(id)}"]`);
   if (!row) return;
   row.querySelector('[data-part="progress"]').hidden = false;
@@ -28,6 +28,7 @@ function show({ id, progress }) {
 }
 
 const events = new EventSource(list.dataset.events);
-events.addEventListener("changed", refresh);
+events.addEventListener("status", refresh);
+events.addEventListener("resync", refresh);
 events.addEventListener("progress", (event) => show(JSON.parse(event.data)));
 events.addEventListener("open", refresh);

@@ -18,13 +18,13 @@ if (live) {
   const stage = live.querySelector('[data-part="stage"]');
   const events = new EventSource(live.dataset.events);
   events.addEventListener("progress", (event) => {
-    const { id, progress } = JSON.parse(event.data);
+    const { id, ...progress } = JSON.parse(event.data);
     if (id !== live.dataset.job) return;
     bar.max = progress.frames_total || 1;
     bar.value = progress.frames_done;
     stage.textContent = progress.stage + (progress.frames_total ? `, ${progress.frames_done} of ${progress.frames_total} frames` : "");
   });
-  events.addEventListener("changed", (event) => {
+  events.addEventListener("status", (event) => {
     const { id, status } = JSON.parse(event.data);
     if (id === live.dataset.job && !["pending", "processing"].includes(status)) location.reload();
   });
