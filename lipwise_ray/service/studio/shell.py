@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
@@ -40,19 +39,9 @@ _KEYS = (
     ("m", "Sound of the original or the dubbed video"),
     ("?", "This list"),
 )
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "frame-src 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "connect-src 'self'; form-action 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _PAGE_HEADERS = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -67,6 +56,8 @@ class StudioShell:
     """
 
     def __init__(self, service: Service, plain: Callable[[str], str]) -> None:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
         self._service = service
         self._environment = Environment(
             loader=PackageLoader("lipwise_ray.service.studio", _TEMPLATES),
@@ -91,15 +82,14 @@ class StudioShell:
             template: File name of the template.
             here: Name of the page in the bar.
             values: Values for the template.
-            status: HTTP status.
         """
-        return self._answer(request, template, {**values, "here": here, "problem": self._service.problem}, status)
+        return self._answer(request, template, {**values, "here": here, "problem": self._service.problem})
 
     def fragment(self, request: Request, template: str, values: Mapping[str, Any]) -> Response:
         """Return a part of a page, for HTMX; the arguments are those of `page`."""
-        return self._answer(request, template, values, 200)
+        return self._answer(request, template, values)
 
-    def _answer(self, request: Request, template: str, values: Mapping[str, Any], status: int) -> Response:
+    def _answer(self, request: Request, template: str, values: Mapping[str, Any]) -> Response:
         prefix = str(request.scope.get("root_path", "")).rstrip("/")
 
         def path(address: str) -> str:
@@ -109,7 +99,7 @@ class StudioShell:
             return f"{prefix}{_STATIC_AT}/{_version_of(name)}/{name}"
 
         text = self._environment.get_template(template).render(path=path, static=static, **values)
-        return HTMLResponse(text, status, _PAGE_HEADERS)
+        return HTMLResponse(text, headers=_PAGE_HEADERS)
 
 
 def static_files() -> APIRouter:
