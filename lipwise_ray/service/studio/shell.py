@@ -72,9 +72,7 @@ class StudioShell:
             version=lipwise_ray.__version__, navigation=_NAVIGATION, keys=_KEYS
         )  # the same on every page
 
-    def page(
-        self, request: Request, template: str, here: str, values: Mapping[str, Any], status: int = 200
-    ) -> Response:
+    def page(self, request: Request, template: str, here: str, values: Mapping[str, Any]) -> Response:
         """Return a whole page.
 
         Args:
