@@ -55,6 +55,7 @@ def serve(
     del fastapi, python_multipart, uvicorn
     from lipwise_ray.service.server import ServerRequest
     from lipwise_ray.service.server import serve as answer
+    from lipwise_ray.service.studio.studio_door import StudioDoor
 
     request = ServerRequest(folder=folder, host=host, port=port, public_url=public_url, state=state, out=out)
-    answer(request, settings, [], lambda text: typer.echo(text, err=True))
+    answer(request, settings, [StudioDoor], lambda text: typer.echo(text, err=True))

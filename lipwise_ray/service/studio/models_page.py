@@ -43,7 +43,7 @@ def router(service: Service, shell: StudioShell) -> APIRouter:
 
     @routes.get("/models")
     def models(request: Request) -> Response:
-        registry = registry_of(service.settings, service.models)
+        registry = registry_of(service.settings)
         by_network: dict[str, list[ModelLine]] = {}
         for name, entry in registry.entries.items():
             is_here = registry.installed(name)
