@@ -190,8 +190,8 @@ class TimingSettings(Section):
     """Length of the output."""
 
     length: Literal["audio", "video", "shortest", "longest", "fit"] = "audio"
-    """The output lasts as long as the audio, the video, or the shorter or longer one; with ``fit`` they are made equally
-    long, and what each of a row's speakers says is made as long as the time from its start to its end."""
+    """The output lasts as long as the audio, the video, or the shorter or longer of them; with ``fit`` they are made
+    equally long, and what each of a row's speakers says is made as long as the time from its start to its end."""
     fit: Literal["audio", "video", "both"] = "audio"
     """Made longer or shorter by ``fit``: the audio, at its own pitch; the video, by frames that are shown twice or left
     out, at cuts and in pauses first; or both by the same factor. Speakers' audio fits into times of the video, so for

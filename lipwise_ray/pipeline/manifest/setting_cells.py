@@ -14,7 +14,7 @@ from lipwise_ray.settings.model import Settings
 
 _HAVE_COLUMNS = frozenset({"faces.select", "faces.pads", "timing.length", "timing.extend"})
 _FILE = "checkpoint"
-"""Ending of keys that name files, which are of a run: paths in a manifest go by its folder, those of settings do not."""
+"""Ending of keys that name files, which are of a run: paths in a manifest go by its folder, these do not."""
 
 _MOST_KNOWN = 1024
 

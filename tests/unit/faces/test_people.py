@@ -306,7 +306,7 @@ def test_a_point_names_the_person_whose_face_holds_it() -> None:
     people = find_people(tracks, 0.0)
     assert _frames(tracks, people, "at:5,340,150") == [*range(20)]
     assert _frames(tracks, people, "at:39,40,100") == [*range(40)]
-    with pytest.raises(FaceError, match="no face holds the point; faces of that frame.*: 40,100 to 120,200"):
+    with pytest.raises(FaceError, match=r"no face holds the point; faces of that frame.*: 40,100 to 120,200"):
         _frames(tracks, people, "at:39,340,150")
     with pytest.raises(FaceError, match="frame 60 is not in a video of 60 frames"):
         _frames(tracks, people, "at:60,340,150")
