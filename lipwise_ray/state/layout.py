@@ -335,3 +335,20 @@ def dead_letter(task_id: str) -> str:
 def cancel(job_id: str) -> str:
     """Return the key that asks the driver to cancel a job, or the row of that id."""
     return f"{CONTROL}/cancel-{job_id}.json"
+
+
+ASSETS = "service/assets"
+"""Folder of the records of files that were sent to the service."""
+
+WEBHOOKS = "service/webhooks"
+"""Folder of the records of calls that the service owes to others."""
+
+
+def asset(asset_id: str) -> str:
+    """Return the key of the record of a file that was sent to the service."""
+    return f"{ASSETS}/{asset_id}.json"
+
+
+def webhook(call_id: str) -> str:
+    """Return the key of the record of a call that the service owes."""
+    return f"{WEBHOOKS}/{call_id}.json"

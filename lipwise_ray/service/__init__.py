@@ -1,0 +1,1 @@
+"""The service: a queue of jobs, uploads and outputs, over HTTP."""
