@@ -1,1 +1,1 @@
-"""The service: a queue of jobs, uploads and outputs, over HTTP."""
+"""Service: a durable queue of jobs that programs and people add to, and the driver process that does them."""

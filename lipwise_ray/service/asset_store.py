@@ -279,7 +279,7 @@ class AssetStore:
         with self._alone(asset_id):
             with self._lock:
                 self._assets.pop(asset_id, None)
-            self._store.remove(layout.asset(asset_id))
+            self._store.remove(layout.service_asset(asset_id))
             self._part(asset_id).unlink(missing_ok=True)
             self._whole(asset_id).unlink(missing_ok=True)
 
@@ -303,7 +303,7 @@ class AssetStore:
         return len(gone)
 
     def _load(self) -> None:
-        keys = self._store.names(layout.ASSETS)
+        keys = self._store.names(layout.SERVICE_ASSETS)
         for records in _batches(keys):
             for data in self._store.read_all(records):
                 asset = typed(as_json(data), Asset)
@@ -332,7 +332,7 @@ class AssetStore:
         with self._lock:
             is_known = self._assets.pop(asset_id, None) is not None
         if is_known:
-            self._store.remove(layout.asset(asset_id))
+            self._store.remove(layout.service_asset(asset_id))
         self._part(asset_id).unlink(missing_ok=True)
         self._whole(asset_id).unlink(missing_ok=True)
 
@@ -343,7 +343,7 @@ class AssetStore:
         return Asset(id=asset_id, created=now_s, changed=now_s, name=plain, content_type=content_type[:255], size=size)
 
     def _keep(self, asset: Asset) -> None:
-        self._store.write(layout.asset(asset.id), to_json(record_of(asset)))
+        self._store.write(layout.service_asset(asset.id), to_json(record_of(asset)))
         with self._lock:
             self._assets[asset.id] = asset
 

@@ -230,6 +230,7 @@ class Cells:
         if not self._is_there(column, path) and not path.name.isascii():
             path = self._whole(same_name(path, self._names) or path)
         if not self._is_there(column, path):
+            self._policy.check(str(path))  # what may not be read, nobody is told whether it is there
             happened = "a folder, not a file" if os.path.isdir(path) else "file not found"  # noqa: PTH112  # never raises
             raise MediaError("missing_file", str(path), got=happened, do=self._hint)
         return str(path)

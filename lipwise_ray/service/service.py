@@ -1,0 +1,397 @@
+"""The service: its queue of jobs, and everything that a door may ask of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lipwise_ray.errors import InputError, SettingsError, StateError, TransientError, os_reason
+from lipwise_ray.runs.load_settings import LoadedSettings
+from lipwise_ray.runs.run_inputs import out_address, state_address
+from lipwise_ray.service.changes import ChangeCallback, ChangeListeners, JobChanged, JobProgress
+from lipwise_ray.service.job_record import (
+    BatchItem,
+    JobDraft,
+    JobStatus,
+    JsonObject,
+    ServiceBatch,
+    ServiceJob,
+)
+from lipwise_ray.service.job_store import JobStore, JobSummary
+from lipwise_ray.service.row_reader import ClientPolicy, RowReader
+from lipwise_ray.settings.model import Settings
+from lipwise_ray.state import layout
+from lipwise_ray.state.format import settle_format
+from lipwise_ray.state.lease import DriverLease
+from lipwise_ray.state.store import Store, open_store
+from lipwise_ray.storage.address import is_within, whole_path
+
+_HOLDER = "of lipwise-ray serve"
+
+
+class Service:
+    """A queue of jobs and the driver process that does them; `Service.open` makes one.
+
+    Every method may be called from any thread. Those that read or write the state may take as long as that does.
+
+    Attributes:
+        folder: Its own folder: uploads, secrets.
+        store: The state.
+        out: Outputs go under this folder or prefix.
+        source: Its settings as they were loaded.
+        settings: Those without any row's columns.
+    """
+
+    def __init__(self, folder: Path, source: LoadedSettings, state: str, out: str, lease: DriverLease) -> None:
+        self.folder = folder
+        self.store: Store = open_store(state)
+        self.out = out
+        self.source = source
+        self.settings: Settings = source.for_run()
+        self._lease = lease
+        self._jobs = JobStore(self.store)
+        self._reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
+        self._listeners = ChangeListeners()
+        self._adding = threading.Lock()
+        self._changing = threading.RLock()
+        self._is_closed = False
+
+    @staticmethod
+    def open(
+        folder: str | Path,
+        source: LoadedSettings,
+        *,
+        state: str | None = None,
+        out: str | None = None,
+        works: bool = True,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Service:
+        """Open the service of a folder: jobs that an earlier one left unfinished go on.
+
+        Args:
+            folder: Its own folder; made when missing.
+            source: Settings.
+            state: Folder or prefix of the state; without it `paths.state`, or ``state`` in the folder.
+            out: Folder or prefix for outputs; without it `paths.out`, or ``out`` in the folder.
+            works: Start the process that does the jobs; without it they wait.
+            say: Called with a line for people where it has to wait for the state.
+
+        Raises:
+            SetupError: Settings, folder or state cannot be used, or another server has them.
+            StorageError: A disk or store refused.
+        """
+        settings, place = source.for_run(), whole_path(folder)
+        out = out_address(out or settings.paths.out or f"{place}/out", settings, str(place))
+        state = state_address(state or settings.paths.state or f"{place}/state", settings, out)
+        if is_within(out, state):
+            do = "Name another folder or prefix"
+            raise SettingsError("out_in_state", "--out", got=f"{out} is the state {state}, or lies in it", do=do)
+        try:
+            (place / "uploads").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            got = f"cannot be made: {os_reason(error)}"
+            raise StateError("no_state", str(place), got=got, do="Name another folder") from error
+        settle_format(open_store(state))
+        lease = DriverLease(open_store(f"{state}/{layout.SERVICE_LOCK}"), _HOLDER, wait=say)
+        try:
+            service = Service(place, source, state, out, lease)
+            service.begin(works=works)
+        except BaseException:
+            lease.release()
+            raise
+        return service
+
+    def begin(self, *, works: bool) -> None:
+        """Take up the jobs that an earlier server left, and start the process that does them.
+
+        Args:
+            works: Start it.
+
+        Raises:
+            StorageError: The state cannot be written.
+        """
+        del works
+        for job in self._jobs.unfinished():
+            if job.batch and not self._jobs.has_batch(job.batch):  # killed before its client had an answer
+                self._change(job, status="cancelled")
+
+    def close(self) -> None:
+        """Stop: what runs is stopped as by Ctrl-C, and goes on when the service is opened again."""
+        self._is_closed = True
+        self._lease.release()
+
+    @property
+    def uploads(self) -> Path:
+        """Folder of uploaded files, which rows may always name."""
+        return self.folder / "uploads"
+
+    # What doors hand in.
+
+    def submit(self, draft: JobDraft) -> ServiceJob:
+        """Add a job; it lasts when this returns. The same request under the same key returns its first job.
+
+        Raises:
+            ManifestError: A column breaks a rule.
+            InputError: The idempotency key belongs to another request.
+            TransientError: The queue is full, or the service is about to stop.
+            StorageError: The state cannot be written.
+        """
+        row_id = self._jobs.new_id()
+        self._reader.row(self._reader.columns_of(draft, row_id))
+        with self._adding:
+            if draft.idempotency_key is not None:
+                key = f"{draft.door}\n{draft.idempotency_key}"
+                row_id = self._jobs.claim(key, _fingerprint(draft), row_id)
+                if row_id in self._jobs:
+                    return self._jobs.get(row_id)
+            self._check_room(1)
+            job = self._job_of(draft, row_id, None)
+            self._jobs.put(job)
+        self._added([job])
+        return job
+
+    def check(self, draft: JobDraft) -> None:
+        """Check a draft as `submit` does, and add nothing.
+
+        Raises:
+            ManifestError: A column breaks a rule.
+        """
+        self._reader.row(self._reader.columns_of(draft, self._jobs.new_id()))
+
+    def submit_many(
+        self,
+        drafts: Sequence[tuple[str, JobDraft]],
+        *,
+        door: str,
+        asked: JsonObject | None = None,
+        webhook_url: str | None = None,
+    ) -> ServiceBatch:
+        """Add several jobs as a batch: all of them, or none. Their idempotency keys do not count.
+
+        Args:
+            drafts: Each with the client's own name for it.
+            door: Name of the door.
+            asked: The door's own request.
+            webhook_url: Address that is told of the batch's end.
+
+        Raises:
+            ManifestError: A column of one breaks a rule.
+            TransientError: The queue has no room for all, or the service is about to stop.
+            StorageError: The state cannot be written.
+        """
+        batch_id = self._jobs.new_id()
+        jobs = [self._job_of(draft, self._jobs.new_id(), batch_id) for _, draft in drafts]
+        for job in jobs:
+            self._reader.row(job.columns)
+        items = tuple(BatchItem(name, job.id) for (name, _), job in zip(drafts, jobs, strict=True))
+        batch = ServiceBatch(
+            id=batch_id, created=time.time(), door=door, items=items, asked=asked, webhook_url=webhook_url
+        )
+        with self._adding:
+            self._check_room(len(jobs))
+            for job in jobs:
+                self._jobs.put(job)
+            self._jobs.put_batch(batch)  # last: without it none of them counts
+        self._added(jobs)
+        return batch
+
+    def _job_of(self, draft: JobDraft, job_id: str, batch: str | None) -> ServiceJob:
+        now = round(time.time(), 3)
+        return ServiceJob(
+            id=job_id,
+            created=now,
+            changed=now,
+            status="pending",
+            columns=self._reader.columns_of(draft, job_id),
+            door=draft.door,
+            name=draft.name,
+            priority=draft.priority,
+            asked=draft.asked,
+            webhook_url=draft.webhook_url,
+            idempotency_key=draft.idempotency_key,
+            batch=batch,
+        )
+
+    def _check_room(self, wanted: int) -> None:
+        if self._is_closed or not self._lease.held:
+            raise TransientError("closing", "", got="this server is about to stop", do="Ask again in a while")
+        most = self.settings.service.queue
+        if self._jobs.unfinished_total + wanted > most:
+            got = f"the queue has no room for {wanted} more: {self._jobs.unfinished_total} of {most} jobs wait or run"
+            raise TransientError("queue_full", "", got=got, do="Ask again when some have ended")
+
+    def _added(self, jobs: Sequence[ServiceJob]) -> None:
+        for job in jobs:
+            self._listeners.tell(JobChanged(job.id, job.status, job.batch))
+
+    # What doors ask.
+
+    def job(self, job_id: str) -> ServiceJob:
+        """Return a job.
+
+        Raises:
+            InputError: There is none of that id (`unknown_job`).
+            StateError: Its record was damaged.
+            StorageError: The state cannot be read.
+        """
+        return self._jobs.get(job_id)
+
+    def find(
+        self,
+        statuses: Collection[JobStatus] = (),
+        ids: Collection[str] = (),
+        batch: str | None = None,
+        limit: int | None = None,
+    ) -> list[JobSummary]:
+        """Return the little that is in memory of jobs, the newest first; reads nothing (`JobStore.find`)."""
+        return self._jobs.find(statuses, ids, batch, limit)
+
+    def jobs(
+        self,
+        statuses: Collection[JobStatus] = (),
+        ids: Collection[str] = (),
+        batch: str | None = None,
+        limit: int | None = None,
+    ) -> list[ServiceJob]:
+        """Return jobs, the newest first; the arguments are those of `find`.
+
+        Raises:
+            StateError: A record was damaged.
+            StorageError: The state cannot be read.
+        """
+        return [self._jobs.get(one.id) for one in self._jobs.find(statuses, ids, batch, limit)]
+
+    def counts(self) -> dict[JobStatus, int]:
+        """Return the numbers of jobs by status."""
+        return self._jobs.counts()
+
+    def batch(self, batch_id: str) -> ServiceBatch:
+        """Return a batch.
+
+        Raises:
+            InputError: There is none of that id (`unknown_batch`).
+            StateError: Its record was damaged.
+            StorageError: The state cannot be read.
+        """
+        return self._jobs.batch(batch_id)
+
+    def batches(self) -> list[ServiceBatch]:
+        """Return all batches, the newest first.
+
+        Raises:
+            StateError: A record was damaged.
+            StorageError: The state cannot be read.
+        """
+        return [self._jobs.batch(one) for one in self._jobs.batch_ids()]
+
+    def progress(self, job_id: str) -> JobProgress | None:
+        """Return the progress of a job at work; None for others, and before its first frame."""
+        del job_id
+        return None
+
+    def listen(self, callback: ChangeCallback) -> Callable[[], None]:
+        """Tell a function of every change from now on; the one that is returned ends that."""
+        return self._listeners.add(callback)
+
+    @property
+    def is_ready(self) -> bool:
+        """True while the process that does the jobs is there, and nothing keeps it from its work."""
+        return not self.problem
+
+    @property
+    def problem(self) -> str:
+        """Sentence on why no job can be done now; empty while jobs can."""
+        return "" if self._lease.held else "Another server took this state over."
+
+    # What doors change.
+
+    def cancel(self, job_id: str) -> ServiceJob:
+        """Cancel a job; one at work is ``cancelled`` once its tasks have let go of it. Cancelling twice is no error.
+
+        Raises:
+            InputError: There is none of that id, or it has ended (`job_ended`).
+            StorageError: The state cannot be written.
+        """
+        with self._changing:
+            job = self._jobs.get(job_id)
+            if job.status == "cancelled":
+                return job
+            _refuse_ended(job)
+            return self._change(job, status="cancelled") if job.status == "pending" else job
+
+    def retry(self, job_id: str, changes: JsonObject | None = None) -> ServiceJob:
+        """Ask for a job once more; what can be used of its earlier attempts is.
+
+        Args:
+            job_id: Its id.
+            changes: Columns that are to be otherwise; None takes one away.
+
+        Raises:
+            InputError: There is none of that id, or it has not ended (`job_unfinished`).
+            ManifestError: A column breaks a rule.
+            TransientError: The queue is full, or the service is about to stop.
+            StorageError: The state cannot be written.
+        """
+        with self._adding, self._changing:
+            job = self._jobs.get(job_id)
+            if job.is_unfinished:
+                raise InputError("job_unfinished", job_id, got=f"is {job.status} still", do="Cancel it, or wait")
+            columns: JsonObject = {**job.columns, **(changes or {})}
+            columns = {name: value for name, value in columns.items() if value is not None}
+            columns |= {name: job.columns[name] for name in ("id", "output")}
+            self._reader.row(columns)
+            self._check_room(1)
+            again = replace(
+                job,
+                status="pending",
+                changed=_now(),
+                columns=columns,
+                attempts=job.attempts + 1,
+                **dict.fromkeys(("run_id", "job_id", "output", "duration_s", "code", "message")),
+            )
+            self._jobs.put(again)
+        self._added([again])
+        return again
+
+    def prioritise(self, job_id: str, priority: int) -> ServiceJob:
+        """Give a job another priority; it counts until the job is begun.
+
+        Args:
+            job_id: Its id.
+            priority: Higher ones are begun first, from -1,000,000 to 1,000,000.
+
+        Raises:
+            InputError: There is none of that id, or it has ended (`job_ended`).
+            StorageError: The state cannot be written.
+        """
+        with self._changing:
+            job = self._jobs.get(job_id)
+            _refuse_ended(job)
+            return self._change(job, priority=priority)
+
+    def _change(self, job: ServiceJob, **changes: object) -> ServiceJob:
+        changed = replace(job, changed=_now(), **changes)
+        self._jobs.put(changed)
+        if changed.status != job.status:
+            self._listeners.tell(JobChanged(job.id, changed.status, job.batch))
+        return changed
+
+
+def _now() -> float:
+    return round(time.time(), 3)
+
+
+def _fingerprint(draft: JobDraft) -> str:
+    """Return a text by which a request is known as the same."""
+    if draft.fingerprint is not None:
+        return draft.fingerprint
+    return json.dumps(draft.columns if draft.asked is None else draft.asked, sort_keys=True)
+
+
+def _refuse_ended(job: ServiceJob) -> None:
+    if not job.is_unfinished:
+        raise InputError("job_ended", job.id, got=f"is {job.status} already", do="Ask for it again to do it once more")
