@@ -75,8 +75,8 @@ class AccessRules:
             return True
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         given = (bearer.strip() if kind.lower() == "bearer" else "", headers.get("x-api-key", ""))
-        # Digests are equally long, so that the time tells nothing; both are compared, whatever the first gave.
-        return any([hmac.compare_digest(_digest(key), _digest(self.token)) for key in given])
+        # Digests are equally long, so that the time tells nothing of the key.
+        return any(hmac.compare_digest(_digest(key), _digest(self.token)) for key in given)
 
     def _is_ours(self, host: str) -> bool:
         if self.public_host is not None and host.lower() == self.public_host.lower():

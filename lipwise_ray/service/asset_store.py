@@ -8,11 +8,11 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from lipwise_ray.errors import RequestError, StorageError, os_reason
 from lipwise_ray.service.asset_record import Asset, AssetKind
@@ -30,6 +30,17 @@ _SPARE_BYTES = 1 << 30
 _BLOCK_BYTES = 1 << 20
 _OURS = re.compile(r"(?P<id>a[0-9a-f]{12}-[0-9a-f]{20})(\.part)?")
 _AT_A_TIME = 256
+AssetOrder = Literal[
+    *("nameAsc", "nameDesc", "dateAsc", "dateDesc", "durationAsc", "durationDesc", "sizeAsc", "sizeDesc"),
+    *("kindAsc", "kindDesc"),
+]
+_SORTED_BY: Mapping[str, Callable[[Asset], float | str]] = {
+    "name": lambda asset: asset.name.casefold(),
+    "date": lambda asset: asset.created,
+    "duration": lambda asset: (asset.media and asset.media.duration_s) or 0.0,
+    "size": lambda asset: asset.size or 0,
+    "kind": lambda asset: asset.media.kind if asset.media else "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class AssetPage:
     """A part of the list of assets.
 
     Attributes:
-        items: The assets, newest first.
+        items: The assets, in the order that was asked for.
         cursor: Where the next part begins; None at the end.
         total: Number of assets in all parts.
     """
@@ -246,15 +257,24 @@ class AssetStore:
         return self._whole(asset_id)
 
     def listed(
-        self, kinds: Collection[AssetKind] = (), search: str = "", limit: int = 100, cursor: str | None = None
+        self,
+        kinds: Collection[AssetKind] = (),
+        search: str = "",
+        order: AssetOrder = "dateDesc",
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> AssetPage:
-        """Return whole assets, newest first.
+        """Return whole assets.
 
         Args:
             kinds: Their kinds; none for all.
             search: A part of their names, in any case.
+            order: Their order.
             limit: Most of them.
             cursor: Where an earlier part ended.
+
+        Raises:
+            RequestError: No part ends there.
         """
         with self._lock:
             found = [
@@ -264,10 +284,16 @@ class AssetStore:
                 and (not kinds or asset.media.kind in kinds)
                 and search.casefold() in asset.name.casefold()
             ]
-        found.sort(key=lambda asset: asset.id, reverse=True)
-        rest = [asset for asset in found if cursor is None or asset.id < cursor]
-        items = tuple(rest[:limit])
-        return AssetPage(items, items[-1].id if len(rest) > limit else None, len(found))
+        what, is_down = order.removesuffix("Desc").removesuffix("Asc"), order.endswith("Desc")
+        found.sort(key=lambda asset: (_SORTED_BY[what](asset), asset.id), reverse=is_down)
+        start = 0
+        if cursor is not None:
+            place = next((number for number, asset in enumerate(found) if asset.id == cursor), None)
+            if place is None:
+                raise RequestError("bad_cursor", "cursor", got="no part of this list ends there", do="Begin anew")
+            start = place + 1
+        items = tuple(found[start : start + limit])
+        return AssetPage(items, items[-1].id if len(found) > start + limit else None, len(found))
 
     def remove(self, asset_id: str) -> None:
         """Remove an asset, or give an upload up.

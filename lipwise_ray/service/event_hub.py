@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager, suppress
 
 from lipwise_ray.errors import RequestError
 from lipwise_ray.service.changes import Change, JobChanged
@@ -72,6 +72,7 @@ class EventHub:
         self._listeners: set[Listener] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unlisten: Callable[[], None] = lambda: None
+        self._is_closed = False
 
     def open(self, listen: Callable[[Callable[[Change], object]], Callable[[], None]]) -> None:
         """Begin; called in the loop's thread.
@@ -85,6 +86,7 @@ class EventHub:
     def close(self) -> None:
         """End every stream; called in the loop's thread."""
         self._unlisten()
+        self._is_closed = True
         for listener in [*self._listeners]:
             listener.end()
 
@@ -93,25 +95,31 @@ class EventHub:
         """Number of clients that listen."""
         return len(self._listeners)
 
-    def add(self, job_id: str | None) -> Listener:
-        """Add a listener.
-
-        Args:
-            job_id: The job that it listens to; None for all.
+    def check_room(self) -> None:
+        """Refuse another listener where there are as many as there may be.
 
         Raises:
-            RequestError: There are as many as there may be.
+            RequestError: There are.
         """
         if len(self._listeners) >= self._most:
             happened = f"{len(self._listeners)} clients listen already"
             raise RequestError("many_listeners", "the stream", got=happened, do="Ask for the job now and then instead")
+
+    @contextmanager
+    def listening(self, job_id: str | None) -> Generator[Listener]:
+        """Add a listener for as long as the context lasts.
+
+        Args:
+            job_id: The job that it listens to; None for all.
+        """
         listener = Listener(job_id)
         self._listeners.add(listener)
-        return listener
-
-    def drop(self, listener: Listener) -> None:
-        """Take a listener off; nothing happens where it is gone."""
-        self._listeners.discard(listener)
+        if self._is_closed:
+            listener.end()
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
 
     def _take(self, change: Change) -> None:
         if self._loop is not None:

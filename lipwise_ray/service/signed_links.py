@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -17,6 +18,8 @@ from lipwise_ray.service.gate import HAS_KEY
 
 LinkMethod = Literal["GET", "PUT"]
 _STEP_S = 3600
+_ANEW = "Ask for a new one"
+_SECONDS = re.compile(r"\d{1,15}", re.ASCII)
 
 
 class SignedLinks:
@@ -69,24 +72,33 @@ class SignedLinks:
         base = self._base_url if self._is_public else str(request.base_url).rstrip("/")
         return f"{base}{quote(path)}"
 
-    def check(self, request: Request) -> None:
+    @property
+    def hold_s(self) -> int:
+        """Seconds for which a link holds at least."""
+        return int(self._hold_s)
+
+    def check(self, request: Request, method: LinkMethod | None = None) -> None:
         """Let a request through that brings the key, or came by a link that holds.
+
+        Args:
+            request: The request.
+            method: What the link has to be for; the request's own method without.
 
         Raises:
             RequestError: It did not.
         """
         if request.scope.get("state", {}).get(HAS_KEY) is True:
             return
-        method: LinkMethod = "PUT" if request.method == "PUT" else "GET"
+        method = method or ("PUT" if request.method == "PUT" else "GET")
         expires, given = request.query_params.get("expires", ""), request.query_params.get("signature", "")
-        whole = int(expires) if expires.isascii() and expires.isdigit() and len(expires) < 20 else 0  # noqa: PLR2004
+        whole = int(expires) if _SECONDS.fullmatch(expires) else 0
         known = self._signature(method, request.scope["path"], whole)
         if not hmac.compare_digest(known.encode(), given.encode("utf-8", "replace")):
             raise RequestError(
                 "link_refused", "the link", got="its signature is missing or wrong", do="Ask for it again"
             )
         if whole < self._clock():
-            raise RequestError("link_refused", "the link", got="holds no longer", do="Ask for it again")
+            raise RequestError("link_refused", "the link", got="holds no longer", do=_ANEW)
 
     def _signature(self, method: LinkMethod, path: str, expires: int) -> str:
         return hmac.new(self._secret, f"{method}\n{path}\n{expires}".encode(), hashlib.sha256).hexdigest()

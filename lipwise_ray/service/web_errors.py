@@ -39,14 +39,13 @@ STATUS_OF_CODE = {
     "upload_short": 409,
     "asset_in_use": 409,
     "job_ended": 409,
-    "job_not_ended": 409,
+    "job_unfinished": 409,
     "upload_too_large": 413,
     "body_too_large": 413,
     "queue_full": 429,
     "rate_limited": 429,
     "many_uploads": 429,
     "many_listeners": 429,
-    "draining": 503,
     "no_room": 507,
 }
 """Statuses of codes that the kind of their error does not give."""

@@ -27,6 +27,7 @@ WAITS_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 14 * 3600.0)
 
 _LOG = logging.getLogger("lipwise_ray")
 _AT_ONCE = 4
+_TAKEN = range(200, 300)
 _GONE = 410
 """Status by which a receiver says that it wants no more."""
 _MOST_LOOK_S = 3600.0
@@ -45,8 +46,8 @@ class Told:
     body: bytes
 
 
-Tell = Callable[[str], Told | None]
-"""From the id of a job to what is told of it; None where nobody is to be told any more."""
+Tell = Callable[[WebhookCall], Told | None]
+"""From a call that is due to its contents; None where nobody is to be told any more."""
 
 
 def signature(secret: str, body: bytes, at_s: int) -> str:
@@ -111,7 +112,7 @@ class Webhooks:
 
         Args:
             call_id: Name of the call, one for each end of a job.
-            job_id: The job.
+            job_id: The job, or the batch.
 
         Raises:
             StorageError: The state refuses.
@@ -193,26 +194,28 @@ class Webhooks:
             self._changed.notify_all()
 
     def _tried(self, call: WebhookCall) -> WebhookCall:
-        told = self._tell(call.job_id)
-        if told is None:
-            return replace(call, is_over=True, problem="nobody is to be told any more")
+        try:
+            told = self._tell(call)
+            if told is None:
+                return replace(call, is_over=True, problem="nobody is to be told any more")
+            status = self._called(call, told)
+        except TransientError as error:
+            return self._later(call, error.happened)
+        except InputError as error:
+            _LOG.warning("the webhook %s is given up: %s", call.id, error)
+            return replace(call, tries=call.tries + 1, is_over=True, problem=error.happened)
+        if status in _TAKEN or status == _GONE:
+            problem = "" if status in _TAKEN else "whoever is called wants no calls any more"
+            return replace(call, tries=call.tries + 1, is_over=True, problem=problem)
+        return self._later(call, f"it was answered with {status}")
+
+    def _called(self, call: WebhookCall, told: Told) -> int:
         headers = {
             "Content-Type": "application/json",
             SIGNATURE: signature(self._secret, told.body, int(self._clock())),
             "Webhook-Id": call.id,
         }
-        try:
-            status = post(told.address, told.body, headers, self._resolve)
-        except TransientError as error:
-            return self._later(call, error.happened)
-        except InputError as error:
-            _LOG.warning("the webhook of job %s is given up: %s", call.job_id, error)
-            return replace(call, tries=call.tries + 1, is_over=True, problem=error.happened)
-        if 200 <= status < 300:  # noqa: PLR2004  # HTTP's own
-            return replace(call, tries=call.tries + 1, is_over=True, problem="")
-        if status == _GONE:
-            return replace(call, tries=call.tries + 1, is_over=True, problem="it was answered with 410")
-        return self._later(call, f"it was answered with {status}")
+        return post(told.address, told.body, headers, self._resolve)
 
     def _later(self, call: WebhookCall, problem: str) -> WebhookCall:
         is_over = call.tries >= len(self._waits_s)

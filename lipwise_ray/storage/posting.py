@@ -42,8 +42,8 @@ def _callable(address: str) -> Url:
 def post(address: str, body: bytes, headers: Mapping[str, str], resolve: Resolve | None = None) -> int:
     """Send a body once and return the status of the answer, of which no more is read.
 
-    The host's name is looked up once and the connection goes to what was checked. A redirection is not followed: whoever
-    is called named the place.
+    The host's name is looked up once and the connection goes to what was checked. A redirection is not followed: the
+    place was named by whoever is called.
 
     Args:
         address: ``http://`` or ``https://``.
