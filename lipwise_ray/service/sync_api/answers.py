@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -14,35 +14,35 @@ BatchStatus: TypeAlias = Literal["PENDING", "JOBS_CREATED", "PROCESSING", "COMPL
 class Answer(BaseModel):
     """An answer; what is not there yet is null."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
 
 class Generation(Answer):
     """A generation: what was asked for, where it stands, and what came of it."""
 
     id: str
-    created_at: datetime = Field(alias="createdAt")
+    created_at: datetime = Field(serialization_alias="createdAt")
     status: GenerationStatus
     model: str
     input: list[JsonValue]
     options: JsonValue = None
     segments: JsonValue = None
-    webhook_url: str | None = Field(None, alias="webhookUrl")
-    output_file_name: str | None = Field(None, alias="outputFileName")
-    output_url: str | None = Field(None, alias="outputUrl")
-    output_duration: float | None = Field(None, alias="outputDuration")
-    segment_output_url: str | None = Field(None, alias="segmentOutputUrl")
+    webhook_url: str | None = Field(default=None, serialization_alias="webhookUrl")
+    output_file_name: str | None = Field(default=None, serialization_alias="outputFileName")
+    output_url: str | None = Field(default=None, serialization_alias="outputUrl")
+    output_duration: float | None = Field(default=None, serialization_alias="outputDuration")
+    segment_output_url: str | None = Field(default=None, serialization_alias="segmentOutputUrl")
     error: str | None = None
     error_code: str | None = None
     """As the SDK reads it; ``errorCode`` is the same, as later documents have it."""
-    error_code_later: str | None = Field(None, alias="errorCode")
+    error_code_later: str | None = Field(default=None, serialization_alias="errorCode")
 
 
 class EstimatedCost(Answer):
     """Estimate of a generation's frames and price."""
 
-    estimated_frame_count: float = Field(alias="estimatedFrameCount")
-    estimated_generation_cost: float = Field(alias="estimatedGenerationCost")
+    estimated_frame_count: float = Field(serialization_alias="estimatedFrameCount")
+    estimated_generation_cost: float = Field(serialization_alias="estimatedGenerationCost")
 
 
 class ModelInfo(Answer):
@@ -53,7 +53,7 @@ class ModelInfo(Answer):
     type: Literal["lipsync"]
     version: str
     description: str | None = None
-    deprecated_at: datetime | None = Field(None, alias="deprecatedAt")
+    deprecated_at: datetime | None = Field(default=None, serialization_alias="deprecatedAt")
 
 
 class BatchMetrics(Answer):
@@ -72,8 +72,8 @@ class Batch(Answer):
     created_at: datetime
     status: BatchStatus
     metrics: BatchMetrics
-    webhook_url: str | None = Field(None, alias="webhookUrl")
-    output_url: str = Field("", alias="outputUrl")
+    webhook_url: str | None = Field(default=None, serialization_alias="webhookUrl")
+    output_url: str = Field(default="", serialization_alias="outputUrl")
 
 
 class BatchValidated(Answer):
@@ -85,23 +85,20 @@ class BatchValidated(Answer):
 class BatchResult(Answer):
     """A line of a batch's results."""
 
-    request_id: str = Field(alias="requestId")
-    generation_id: str = Field(alias="generationId")
+    request_id: str = Field(serialization_alias="requestId")
+    generation_id: str = Field(serialization_alias="generationId")
     status: GenerationStatus
-    output_media_url: str | None = Field(None, alias="outputMediaUrl")
+    output_media_url: str | None = Field(default=None, serialization_alias="outputMediaUrl")
     error: str | None = None
-    error_code: str | None = Field(None, alias="errorCode")
+    error_code: str | None = Field(default=None, serialization_alias="errorCode")
 
 
 class Problem(Answer):
     """What went wrong with a request."""
 
     message: str | list[str]
-    status_code: int = Field(alias="statusCode")
-    error_code: str | None = Field(None, alias="errorCode")
-
-
-Stamp: TypeAlias = Annotated[datetime, Field(description="ISO 8601; without a zone it is UTC.")]
+    status_code: int = Field(serialization_alias="statusCode")
+    error_code: str | None = Field(default=None, serialization_alias="errorCode")
 
 
 def at(seconds: float) -> datetime:

@@ -63,8 +63,9 @@ class BoxTracks:
             rotation=source.rotate,
             deinterlace=source.deinterlace != "none",
         )
-        tracks = tracks_of_boxes(boxes, len(index), recipe.canvas.shown_size)
-        told = json.dumps([*boxes, len(index), *recipe.canvas.shown_size]).encode()
+        size = recipe.canvas.shown_size
+        tracks = tracks_of_boxes(boxes, len(index), size)
+        told = json.dumps([*boxes, size.width, size.height]).encode()
         path = self._folder / f"{hashlib.sha256(told).hexdigest()}.npz"
         part = path.with_suffix(f".{time.monotonic_ns()}.npz")
         try:

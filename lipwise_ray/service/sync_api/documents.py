@@ -1,15 +1,12 @@
-"""What OpenAPI's document says of bodies that the routes read themselves: JSON and forms."""
+"""Bodies that the routes read themselves, as OpenAPI's document describes them: JSON and forms."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from fastapi import FastAPI
+from collections.abc import Mapping
+from typing import Any, cast
 
 from lipwise_ray.service.sync_api.request import GenerationRequest
-from lipwise_ray.values import Json
 
-_REF = "#/components/schemas/{model}"
 _FORM = {
     "type": "object",
     "properties": {
@@ -42,27 +39,18 @@ def _body(**schemas: Any) -> dict[str, Any]:  # FastAPI takes a plain tree
     return {"requestBody": {"required": True, "content": content}}
 
 
-_JSON: dict[str, Any] = {"application/json": {"$ref": _REF.format(model="GenerationRequest")}}
-GENERATION_BODY = _body(**_JSON, **{"multipart/form-data": _FORM})
-COST_BODY = GENERATION_BODY
+def _whole(schema: object, known: Mapping[str, object]) -> object:
+    """Return a JSON schema with its definitions in place of references to them: none of ours is within itself."""
+    if isinstance(schema, list):
+        return [_whole(one, known) for one in cast("list[object]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    tree = cast("dict[str, object]", schema)
+    if "$ref" in tree:
+        return _whole(known[str(tree["$ref"]).rpartition("/")[2]], known)
+    return {name: _whole(one, known) for name, one in tree.items() if name not in ("$defs", "discriminator")}
+
+
+_SCHEMA = GenerationRequest.model_json_schema()
+GENERATION_BODY = _body(**{"application/json": _whole(_SCHEMA, _SCHEMA["$defs"]), "multipart/form-data": _FORM})
 BATCH_BODY = _body(**{"multipart/form-data": _BATCH_FORM})
-
-
-def describe_bodies(app: FastAPI) -> None:
-    """Have an application's OpenAPI document say what a request for a generation is.
-
-    Args:
-        app: The application.
-    """
-    usual = app.openapi
-
-    def document() -> Json:
-        found = usual()
-        schemas = found.setdefault("components", {}).setdefault("schemas", {})
-        if GenerationRequest.__name__ not in schemas:
-            schema = GenerationRequest.model_json_schema(ref_template=_REF)
-            schemas |= schema.pop("$defs")
-            schemas[GenerationRequest.__name__] = schema
-        return found
-
-    app.openapi = document  # as FastAPI's own documents say

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from pydantic import JsonValue, TypeAdapter
 from starlette.concurrency import run_in_threadpool
@@ -25,8 +26,9 @@ _ANY = TypeAdapter[JsonValue](JsonValue)
 _REQUEST = TypeAdapter(GenerationRequest)
 
 
-async def read_form(request: Request, most_files: int = _MOST_FILES) -> FormData:
-    """Return the fields and files of a form; files are on the disk where they are large.
+@asynccontextmanager
+async def read_form(request: Request, most_files: int = _MOST_FILES) -> AsyncGenerator[FormData]:
+    """Read the fields and files of a form; files are on the disk where they are large, and gone at the end.
 
     Args:
         request: The request.
@@ -45,12 +47,14 @@ async def read_form(request: Request, most_files: int = _MOST_FILES) -> FormData
         max_part_size=_MOST_FIELD_BYTES,
     )
     try:
-        return await parser.parse()
+        form = await parser.parse()
     except MultiPartException as error:
         code = "body_too_large" if error.message.startswith(_BEYOND) else "bad_request"
         raise RequestError(code, "the form", got=error.message.rstrip(".")) from error
-    except KeyError as error:  # a boundary that its header does not name
-        raise RequestError("bad_request", "the form", got=f"its header has no {error.args[0]!s}") from error
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def request_of_form(form: FormData, assets: AssetStore, kept: Callable[[Asset], object]) -> GenerationRequest:

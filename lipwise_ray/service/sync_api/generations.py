@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import cast
 
 from pydantic import JsonValue
+from starlette.requests import Request
 
 from lipwise_ray.service.job_record import JobStatus, ServiceBatch, ServiceJob
-from lipwise_ray.service.sync_api.answers import Batch, BatchMetrics, BatchResult, Generation, GenerationStatus, at
+from lipwise_ray.service.output_routes import output_url
+from lipwise_ray.service.signed_links import SignedLinks
+from lipwise_ray.service.sync_api.answers import (
+    Batch,
+    BatchMetrics,
+    BatchResult,
+    BatchStatus,
+    Generation,
+    GenerationStatus,
+    at,
+)
 
 DOOR = "sync"
 """Name of this door in records of jobs."""
@@ -23,8 +34,6 @@ STATUSES: Mapping[JobStatus, GenerationStatus] = {
     "cancelled": "REJECTED",
 }
 _INPUTS = ("video", "audio", "text")
-LinkTo: TypeAlias = Callable[[str], str]
-"""From the path of an address to a link that works without the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +41,14 @@ class GenerationView:
     """Shows jobs to clients: no path of this machine is in what they see.
 
     Attributes:
-        link_to: Makes links.
+        links: Makes links that need no key.
         plain: Removes this machine's paths from texts.
+        request: The request that is answered; None where nobody asks.
     """
 
-    link_to: LinkTo
+    links: SignedLinks
     plain: Callable[[str], str]
+    request: Request | None = None
 
     def generation(self, job: ServiceJob) -> Generation:
         """Return a job as a generation; one of another door as far as this one has words for it."""
@@ -53,16 +64,12 @@ class GenerationView:
             segments=asked.get("segments"),
             webhook_url=job.webhook_url,
             output_file_name=cast("str | None", asked.get("outputFileName")),
-            output_url=self.output_url(job),
+            output_url=output_url(job, self.links, self.request),
             output_duration=job.duration_s if job.status == "completed" else None,
             error=error,
             error_code=_code(job),
             error_code_later=_code(job),
         )
-
-    def output_url(self, job: ServiceJob) -> str | None:
-        """Return a link to a job's output; None where there is none."""
-        return self.link_to(f"/outputs/{job.id}/{job.name}.mp4") if job.status == "completed" else None
 
     def batch(self, batch: ServiceBatch, statuses: Iterable[JobStatus]) -> Batch:
         """Return a batch.
@@ -79,14 +86,13 @@ class GenerationView:
             failed_count=counts["failed"] + counts["cancelled"],
             pending_count=pending,
         )
-        has_begun = counts["pending"] < len(batch.items)
         return Batch(
             id=batch.id,
             created_at=at(batch.created),
-            status="COMPLETED" if not pending else "PROCESSING" if has_begun else "JOBS_CREATED",
+            status=_status(metrics, has_begun=counts["pending"] < len(batch.items)),
             metrics=metrics,
             webhook_url=batch.webhook_url,
-            output_url="" if pending else self.link_to(f"/outputs/batches/{batch.id}/results"),
+            output_url="" if pending else self.links.to(results_path(batch.id), request=self.request),
         )
 
     def results(self, batch: ServiceBatch, jobs: Sequence[ServiceJob]) -> Iterable[BatchResult]:
@@ -104,7 +110,7 @@ class GenerationView:
                     request_id=item.request_id,
                     generation_id=job.id,
                     status=STATUSES[job.status],
-                    output_media_url=self.output_url(job),
+                    output_media_url=output_url(job, self.links, self.request),
                     error=self._error(job),
                     error_code=_code(job),
                 )
@@ -113,6 +119,17 @@ class GenerationView:
         if job.status == "cancelled":
             return "It was cancelled."
         return self.plain(job.message) if job.status == "failed" and job.message else None
+
+
+def results_path(batch_id: str) -> str:
+    """Return the path of the address that leads to a batch's results."""
+    return f"/outputs/batches/{batch_id}/results"
+
+
+def _status(metrics: BatchMetrics, *, has_begun: bool) -> BatchStatus:
+    if metrics.pending_count:
+        return "PROCESSING" if has_begun else "JOBS_CREATED"
+    return "COMPLETED" if metrics.success_count else "FAILED"
 
 
 def _code(job: ServiceJob) -> str | None:

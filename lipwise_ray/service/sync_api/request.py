@@ -39,7 +39,7 @@ class VideoInput(RequestPart):
 
     type: Literal["video"]
     url: Address | None = None
-    asset_id: AssetId | None = Field(None, alias="assetId")
+    asset_id: AssetId | None = Field(default=None, alias="assetId")
     segments_secs: list[list[Second]] | None = None
     segments_frames: list[list[int]] | None = None
 
@@ -49,7 +49,7 @@ class ImageInput(RequestPart):
 
     type: Literal["image"]
     url: Address | None = None
-    asset_id: AssetId | None = Field(None, alias="assetId")
+    asset_id: AssetId | None = Field(default=None, alias="assetId")
 
 
 class AudioInput(RequestPart):
@@ -57,18 +57,18 @@ class AudioInput(RequestPart):
 
     type: Literal["audio"]
     url: Address | None = None
-    asset_id: AssetId | None = Field(None, alias="assetId")
-    ref_id: RefId | None = Field(None, alias="refId")
+    asset_id: AssetId | None = Field(default=None, alias="assetId")
+    ref_id: RefId | None = Field(default=None, alias="refId")
 
 
 class VoiceProvider(RequestPart):
     """A text and the voice that says it: one of the server's, whatever the provider's name."""
 
     name: Literal["elevenlabs"]
-    voice_id: Annotated[str, Field(min_length=1, max_length=100, alias="voiceId")]
+    voice_id: Annotated[str, Field(min_length=1, max_length=100)] = Field(alias="voiceId")
     script: Annotated[str, Field(min_length=1, max_length=10_000)]
     stability: Annotated[float, Field(ge=0, le=1)] | None = None
-    similarity_boost: Annotated[float, Field(ge=0, le=1)] | None = Field(None, alias="similarityBoost")
+    similarity_boost: Annotated[float, Field(ge=0, le=1)] | None = Field(default=None, alias="similarityBoost")
 
 
 class TextInput(RequestPart):
@@ -76,7 +76,7 @@ class TextInput(RequestPart):
 
     type: Literal["text"]
     provider: VoiceProvider
-    ref_id: RefId | None = Field(None, alias="refId")
+    ref_id: RefId | None = Field(default=None, alias="refId")
 
 
 AnyInput: TypeAlias = Annotated[
@@ -111,8 +111,8 @@ class SegmentAudio(RequestPart):
     """The audio, or text, of a segment, and the part of it that is heard."""
 
     ref_id: RefId = Field(alias="refId")
-    start_time: Second | None = Field(None, alias="startTime")
-    end_time: Second | None = Field(None, alias="endTime")
+    start_time: Second | None = Field(default=None, alias="startTime")
+    end_time: Second | None = Field(default=None, alias="endTime")
 
 
 class SegmentOptions(RequestPart):
@@ -127,7 +127,7 @@ class Segment(RequestPart):
     start_time: Second = Field(alias="startTime")
     end_time: Second = Field(alias="endTime")
     audio_input: SegmentAudio = Field(alias="audioInput")
-    options_override: SegmentOptions | None = Field(None, alias="optionsOverride")
+    options_override: SegmentOptions | None = Field(default=None, alias="optionsOverride")
 
 
 class GenerationRequest(RequestPart):
@@ -137,8 +137,8 @@ class GenerationRequest(RequestPart):
     input: Annotated[list[AnyInput], Field(min_length=1, max_length=_MOST_INPUTS)]
     options: Options | None = None
     segments: Annotated[list[Segment], Field(max_length=_MOST_SEGMENTS)] | None = None
-    webhook_url: Annotated[str, Field(max_length=2048)] | None = Field(None, alias="webhookUrl")
-    output_file_name: OutputName | None = Field(None, alias="outputFileName")
+    webhook_url: Annotated[str, Field(max_length=2048)] | None = Field(default=None, alias="webhookUrl")
+    output_file_name: OutputName | None = Field(default=None, alias="outputFileName")
 
 
 def parse_request(data: bytes | str) -> GenerationRequest:
@@ -170,7 +170,7 @@ def checked(adapter: TypeAdapter[Parsed], data: bytes | str, field: str = "") ->
         problems = error.errors(include_url=False)
     if problems[0]["type"] == "json_invalid":
         what = f"{field}: " if field else ""
-        got = f"no JSON: {problems[0]['ctx']['error']}"
+        got = f"no JSON: {problems[0].get('ctx', {}).get('error', '')}"
         raise RequestError("bad_json", what.rstrip(": ") or "the body", got=got, do="Send a JSON object")
     missing = [one["loc"][0] for one in problems if one["type"] == "missing" and one["loc"] in {(n,) for n in _NEEDED}]
     # Null is as good as absent where nothing else is wrong with it.

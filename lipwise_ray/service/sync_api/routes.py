@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 import lipwise_ray
 from lipwise_ray.errors import RequestError
 from lipwise_ray.service.asset_record import Asset
+from lipwise_ray.service.job_record import ServiceBatch
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.sync_api.answers import (
     Batch,
@@ -28,17 +29,17 @@ from lipwise_ray.service.sync_api.answers import (
     at,
 )
 from lipwise_ray.service.sync_api.catalogue import listed_models
-from lipwise_ray.service.sync_api.documents import BATCH_BODY, COST_BODY, GENERATION_BODY
-from lipwise_ray.service.sync_api.door import SyncDoor
+from lipwise_ray.service.sync_api.documents import BATCH_BODY, GENERATION_BODY
 from lipwise_ray.service.sync_api.forms import FORM, read_form, request_of_form
-from lipwise_ray.service.sync_api.generations import GenerationView
+from lipwise_ray.service.sync_api.generations import GenerationView, results_path
 from lipwise_ray.service.sync_api.request import GenerationRequest, parse_request
+from lipwise_ray.service.sync_api.submission import GenerationDesk
 
 _KEY = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 _URLENCODED = "application/x-www-form-urlencoded"
 _MOST_LISTED = 1000
 _TRUE, _FALSE = ("true", "1"), ("false", "0", "")
-_RESULTS = "/outputs/batches/{batch_id}/results"
+_RESULTS = results_path("{batch_id}")
 Statuses = Annotated[list[str] | None, Query(description="Statuses, repeated or with commas between them.")]
 Ids = Annotated[list[str] | None, Query(description="Ids, repeated or with commas between them.")]
 Keyed = Annotated[str | None, Header(alias="Idempotency-Key", description="1-128 of letters, digits and ._~-")]
@@ -52,18 +53,21 @@ class _Handlers:
     """The handlers of the routes.
 
     Args:
-        door: What they call.
+        desk: What they call.
         links: Makes links that need no key.
         plain: Removes this machine's paths from texts.
     """
 
-    def __init__(self, door: SyncDoor, links: SignedLinks, plain: Callable[[str], str]) -> None:
-        self._door = door
+    def __init__(self, desk: GenerationDesk, links: SignedLinks, plain: Callable[[str], str]) -> None:
+        self._desk = desk
         self._links = links
         self._plain = plain
 
     def _view(self, request: Request) -> GenerationView:
-        return GenerationView(lambda path: self._links.to(path, "GET", request), self._plain)
+        return GenerationView(self._links, self._plain, request)
+
+    def _batch(self, request: Request, batch: ServiceBatch) -> Batch:
+        return self._view(request).batch(batch, [one.status for one in self._desk.service.find(batch=batch.id)])
 
     async def create(self, request: Request, idempotency_key: Keyed = None) -> Generation:
         """Make a generation; it waits in the queue when this is answered."""
@@ -71,32 +75,31 @@ class _Handlers:
             do = "Take 1 to 128 letters, digits and ._~-"
             raise RequestError("bad_request", "the header Idempotency-Key", got="it cannot be one", do=do)
         async with self._asked(request) as (asked, sent):
-            job = await run_in_threadpool(self._door.submit, asked, idempotency_key, sent)
+            job = await run_in_threadpool(self._desk.submit, asked, idempotency_key, sent)
         return self._view(request).generation(job)
 
     async def get(self, request: Request, generation_id: str) -> Generation:
         """Return a generation."""
-        return self._view(request).generation(await run_in_threadpool(self._door.service.job, generation_id))
+        return self._view(request).generation(await run_in_threadpool(self._desk.service.job, generation_id))
 
     async def cancel(self, request: Request, generation_id: str) -> Generation:
         """Cancel a generation that has not ended; to cancel twice is no error."""
-        return self._view(request).generation(await run_in_threadpool(self._door.service.cancel, generation_id))
+        return self._view(request).generation(await run_in_threadpool(self._desk.service.cancel, generation_id))
 
     async def list(self, request: Request, status: Statuses = None, ids: Ids = None) -> list[Generation]:
         """Return generations, the newest first: 1,000 at most."""
-        jobs = await run_in_threadpool(self._door.jobs, _split(status), _split(ids), _MOST_LISTED)
+        jobs = await run_in_threadpool(self._desk.jobs, _split(status), _split(ids), _MOST_LISTED)
         view = self._view(request)
         return [view.generation(job) for job in jobs]
 
     async def cost(self, request: Request) -> list[EstimatedCost]:
         """Return the frames of a generation and its price, by the server's price list; without one it is 0."""
         async with self._asked(request) as (asked, _):
-            return [await run_in_threadpool(self._door.cost, asked)]
+            return [await run_in_threadpool(self._desk.cost, asked)]
 
     async def create_batch(self, request: Request) -> Batch | BatchValidated:
         """Make a generation of each line of a file, or of none where a line cannot be done."""
-        form = await read_form(request, most_files=1)
-        async with form:
+        async with read_form(request, most_files=1) as form:
             fields = {name: form.getlist(name) for name in form}
             if unknown := fields.keys() - {"input", "webhook_url", "dry_run"}:
                 raise RequestError("invalid_request", min(unknown), got="unknown field")
@@ -108,13 +111,12 @@ class _Handlers:
             data, address = await file.read(), form.get("webhook_url") or None
             if isinstance(address, UploadFile):
                 raise RequestError("invalid_request", "webhook_url", got="a file, where a text belongs")
-        batch = await run_in_threadpool(self._door.submit_batch, data, address, is_dry=dry in _TRUE)
-        return self._door.batch(batch, self._view(request)) if batch else BatchValidated()
+        batch = await run_in_threadpool(self._desk.submit_batch, data, address, is_dry=dry in _TRUE)
+        return self._batch(request, batch) if batch else BatchValidated()
 
     async def get_batch(self, request: Request, batch_id: str) -> Batch:
         """Return a batch and how far it is."""
-        batch = await run_in_threadpool(self._door.service.batch, batch_id)
-        return self._door.batch(batch, self._view(request))
+        return self._batch(request, await run_in_threadpool(self._desk.service.batch, batch_id))
 
     async def list_batches(
         self,
@@ -124,10 +126,10 @@ class _Handlers:
         created_before: Annotated[datetime | None, Query()] = None,
     ) -> list[Batch]:
         """Return batches, the newest first."""
-        view, after, before = self._view(request), _utc(created_after), _utc(created_before)
-        known = await run_in_threadpool(self._door.service.batches)
+        after, before = _utc(created_after), _utc(created_before)
+        known = await run_in_threadpool(self._desk.service.batches)
         found = [
-            self._door.batch(one, view)
+            self._batch(request, one)
             for one in known
             if (after is None or at(one.created) > after) and (before is None or at(one.created) < before)
         ]
@@ -138,20 +140,20 @@ class _Handlers:
         version = lipwise_ray.__version__
         return [
             ModelInfo(id=one.name, name=one.name, type="lipsync", version=version, description=one.description)
-            for one in listed_models(self._door.presets)
+            for one in listed_models(self._desk.presets)
         ]
 
     async def results_link(self, request: Request, batch_id: str) -> RedirectResponse:
         """Lead to the results of a batch."""
         self._links.check(request)
-        await run_in_threadpool(self._door.service.batch, batch_id)
-        return RedirectResponse(self._links.to(f"/outputs/batches/{batch_id}/results.jsonl", "GET", request), 302)
+        await run_in_threadpool(self._desk.service.batch, batch_id)
+        return RedirectResponse(self._links.to(f"{results_path(batch_id)}.jsonl", request=request), 302)
 
     async def results(self, request: Request, batch_id: str) -> Response:
         """Return the results of a batch: a JSON object a line, in the order of its requests."""
         self._links.check(request)
-        batch = await run_in_threadpool(self._door.service.batch, batch_id)
-        jobs = await run_in_threadpool(self._door.service.jobs, batch=batch_id)
+        batch = await run_in_threadpool(self._desk.service.batch, batch_id)
+        jobs = await run_in_threadpool(self._desk.service.jobs, batch=batch_id)
         lines: Iterator[str] = (f"{one.model_dump_json()}\n" for one in self._view(request).results(batch, jobs))
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
@@ -161,25 +163,25 @@ class _Handlers:
         kind, sent = request.headers.get("content-type", "").lower(), list[Asset]()
         try:
             if kind.startswith(FORM):
-                async with await read_form(request) as form:
-                    yield await request_of_form(form, self._door.assets, sent.append), sent
+                async with read_form(request) as form:
+                    yield await request_of_form(form, self._desk.assets, sent.append), sent
                 return
             _refuse_fields(kind)
             yield parse_request(await request.body()), sent
         except BaseException:
-            await run_in_threadpool(self._door.forget, sent)
+            await run_in_threadpool(self._desk.forget, sent)
             raise
 
 
-def router(door: SyncDoor, links: SignedLinks, plain: Callable[[str], str]) -> APIRouter:
+def router(desk: GenerationDesk, links: SignedLinks, plain: Callable[[str], str]) -> APIRouter:
     """Return the API's routes.
 
     Args:
-        door: What they call.
+        desk: What they call.
         links: Makes links that need no key.
         plain: Removes this machine's paths from texts.
     """
-    handlers, found = _Handlers(door, links, plain), APIRouter(tags=["generations"])
+    handlers, found = _Handlers(desk, links, plain), APIRouter(tags=["generations"])
 
     def add(
         method: Literal["GET", "POST"],
@@ -205,8 +207,8 @@ def router(door: SyncDoor, links: SignedLinks, plain: Callable[[str], str]) -> A
     add("GET", "/v2/generate/{generation_id}", handlers.get, 404)
     add("POST", "/v2/generate/{generation_id}/cancel", handlers.cancel, 404, 409)
     add("GET", "/v2/generations", handlers.list, 422)
-    add("POST", "/v2/analyze/cost", handlers.cost, *bodied, body=COST_BODY)
-    add("POST", "/v2/generations/estimate", handlers.cost, *bodied, body=COST_BODY)
+    add("POST", "/v2/analyze/cost", handlers.cost, *bodied, body=GENERATION_BODY)
+    add("POST", "/v2/generations/estimate", handlers.cost, *bodied, body=GENERATION_BODY)
     add("POST", "/v2/batch", handlers.create_batch, *bodied, status=201, body=BATCH_BODY)
     add("GET", "/v2/batch", handlers.list_batches, 422)
     add("GET", "/v2/batch/{batch_id}", handlers.get_batch, 404)
