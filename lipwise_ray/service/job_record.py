@@ -63,6 +63,7 @@ class ServiceJob:
         output: Address of the finished video.
         duration_s: Duration of that, in seconds.
         code, message: Reason for which it failed; the message may name paths of this machine.
+        task: Id of the task by which it failed.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
@@ -86,6 +87,7 @@ class ServiceJob:
     duration_s: Maybe[NonNegative] = None
     code: Maybe[str] = None
     message: Maybe[str] = None
+    task: Maybe[str] = None
 
     @property
     def is_unfinished(self) -> bool:

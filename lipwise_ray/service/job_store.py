@@ -8,13 +8,14 @@ import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
 from lipwise_ray.errors import InputError, StateError
+from lipwise_ray.service.changes import Change, JobChanged
 from lipwise_ray.service.job_record import JobStatus, ServiceBatch, ServiceJob
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import STRICT, Id, Sha256, read_typed, record_of, typed
@@ -59,13 +60,19 @@ class JobStore:
 
     Args:
         store: The state.
+        tell: Is told of each job that is added, or has another status.
+
+    Attributes:
+        changing: Held by whoever changes a job, from reading it to writing it.
 
     Raises:
         StorageError: The state cannot be read.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tell: Callable[[Change], None] = lambda _: None) -> None:
         self._store = store
+        self._tell = tell
+        self.changing = threading.RLock()
         self._lock = threading.RLock()
         self._summaries: dict[str, JobSummary] = {}
         """Of all jobs, the oldest first."""
@@ -97,7 +104,10 @@ class JobStore:
         """
         self._store.write(layout.service_job(job.id), to_json(record_of(job), keeps_secrets=True))
         with self._lock:
+            before = self._summaries.get(job.id)
             self._note(job)
+        if before is None or before.status != job.status:
+            self._tell(JobChanged(job.id, job.status, job.batch))
 
     def _note(self, job: ServiceJob) -> None:
         self._summaries[job.id] = JobSummary(job.id, job.status, job.created, job.name, job.batch)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lipwise_ray.errors import InputError, SettingsError, StateError, TransientError, os_reason
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.runs.run_inputs import out_address, state_address
-from lipwise_ray.service.changes import ChangeCallback, ChangeListeners, JobChanged, JobProgress
+from lipwise_ray.service.changes import ChangeCallback, ChangeListeners, JobProgress
+from lipwise_ray.service.feed import JobFeed
 from lipwise_ray.service.job_record import (
     BatchItem,
     JobDraft,
@@ -23,14 +24,17 @@ from lipwise_ray.service.job_record import (
 )
 from lipwise_ray.service.job_store import JobStore, JobSummary
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
+from lipwise_ray.service.wire import Begin
 from lipwise_ray.settings.model import Settings
-from lipwise_ray.state import layout
+from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.format import settle_format
 from lipwise_ray.state.lease import DriverLease
 from lipwise_ray.state.store import Store, open_store
 from lipwise_ray.storage.address import is_within, whole_path
 
 _HOLDER = "of lipwise-ray serve"
+_CLOSING_S = 15.0
+"""More than `engine.stop_s`: until a driver that was stopped has ended."""
 
 
 class Service:
@@ -53,12 +57,21 @@ class Service:
         self.source = source
         self.settings: Settings = source.for_run()
         self._lease = lease
-        self._jobs = JobStore(self.store)
         self._reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
         self._listeners = ChangeListeners()
+        self._jobs = JobStore(self.store, self._listeners.tell)
         self._adding = threading.Lock()
-        self._changing = threading.RLock()
-        self._is_closed = False
+        self._is_closed = self._works = False
+        layers = [(where, _plain(values)) for where, values in source.layers]
+        begin = Begin(
+            presets=str(source.presets),
+            preset=source.preset,
+            layers=tuple(layers),
+            state=state,
+            out=out,
+            uploads=str(self.uploads),
+        )
+        self._feed = JobFeed(begin, self._jobs, self._listeners.tell)
 
     @staticmethod
     def open(
@@ -114,14 +127,20 @@ class Service:
         Raises:
             StorageError: The state cannot be written.
         """
-        del works
         for job in self._jobs.unfinished():
             if job.batch and not self._jobs.has_batch(job.batch):  # killed before its client had an answer
                 self._change(job, status="cancelled")
+            elif job.status == "processing":
+                self._change(job, status="pending")
+        self._works = works
+        if works:
+            self._feed.start()
 
     def close(self) -> None:
         """Stop: what runs is stopped as by Ctrl-C, and goes on when the service is opened again."""
         self._is_closed = True
+        if self._works:
+            self._feed.close(self.settings.engine.stop_s + _CLOSING_S)
         self._lease.release()
 
     @property
@@ -151,7 +170,7 @@ class Service:
             self._check_room(1)
             job = self._job_of(draft, row_id, None)
             self._jobs.put(job)
-        self._added([job])
+        self._feed.offer([job])
         return job
 
     def check(self, draft: JobDraft) -> None:
@@ -196,7 +215,7 @@ class Service:
             for job in jobs:
                 self._jobs.put(job)
             self._jobs.put_batch(batch)  # last: without it none of them counts
-        self._added(jobs)
+        self._feed.offer(jobs)
         return batch
 
     def _job_of(self, draft: JobDraft, job_id: str, batch: str | None) -> ServiceJob:
@@ -223,10 +242,6 @@ class Service:
         if self._jobs.unfinished_total + wanted > most:
             got = f"the queue has no room for {wanted} more: {self._jobs.unfinished_total} of {most} jobs wait or run"
             raise TransientError("queue_full", "", got=got, do="Ask again when some have ended")
-
-    def _added(self, jobs: Sequence[ServiceJob]) -> None:
-        for job in jobs:
-            self._listeners.tell(JobChanged(job.id, job.status, job.batch))
 
     # What doors ask.
 
@@ -290,8 +305,7 @@ class Service:
 
     def progress(self, job_id: str) -> JobProgress | None:
         """Return the progress of a job at work; None for others, and before its first frame."""
-        del job_id
-        return None
+        return self._feed.progress(job_id)
 
     def listen(self, callback: ChangeCallback) -> Callable[[], None]:
         """Tell a function of every change from now on; the one that is returned ends that."""
@@ -305,7 +319,9 @@ class Service:
     @property
     def problem(self) -> str:
         """Sentence on why no job can be done now; empty while jobs can."""
-        return "" if self._lease.held else "Another server took this state over."
+        if not self._lease.held:
+            return "Another server took this state over."
+        return self._feed.problem if self._works else ""
 
     # What doors change.
 
@@ -316,11 +332,12 @@ class Service:
             InputError: There is none of that id, or it has ended (`job_ended`).
             StorageError: The state cannot be written.
         """
-        with self._changing:
+        with self._jobs.changing:
             job = self._jobs.get(job_id)
             if job.status == "cancelled":
                 return job
             _refuse_ended(job)
+            self._feed.cancel(job_id)
             return self._change(job, status="cancelled") if job.status == "pending" else job
 
     def retry(self, job_id: str, changes: JsonObject | None = None) -> ServiceJob:
@@ -336,7 +353,7 @@ class Service:
             TransientError: The queue is full, or the service is about to stop.
             StorageError: The state cannot be written.
         """
-        with self._adding, self._changing:
+        with self._adding, self._jobs.changing:
             job = self._jobs.get(job_id)
             if job.is_unfinished:
                 raise InputError("job_unfinished", job_id, got=f"is {job.status} still", do="Cancel it, or wait")
@@ -351,11 +368,19 @@ class Service:
                 changed=_now(),
                 columns=columns,
                 attempts=job.attempts + 1,
-                **dict.fromkeys(("run_id", "job_id", "output", "duration_s", "code", "message")),
+                **dict.fromkeys(("run_id", "job_id", "output", "duration_s", "code", "message", "task")),
             )
+            self._lift_quarantine(job)
             self._jobs.put(again)
-        self._added([again])
+        self._feed.offer([again])
         return again
+
+    def _lift_quarantine(self, job: ServiceJob) -> None:
+        """Take the tasks out of quarantine by which a job failed: they would be refused."""
+        if job.job_id is not None:
+            quarantine.lift(self.store, job.job_id)
+        if job.task is not None:  # which need not be this job's alone
+            self.store.remove(layout.dead_letter(job.task))
 
     def prioritise(self, job_id: str, priority: int) -> ServiceJob:
         """Give a job another priority; it counts until the job is begun.
@@ -368,17 +393,21 @@ class Service:
             InputError: There is none of that id, or it has ended (`job_ended`).
             StorageError: The state cannot be written.
         """
-        with self._changing:
+        with self._jobs.changing:
             job = self._jobs.get(job_id)
             _refuse_ended(job)
+            self._feed.prioritise(job_id, priority)
             return self._change(job, priority=priority)
 
     def _change(self, job: ServiceJob, **changes: object) -> ServiceJob:
         changed = replace(job, changed=_now(), **changes)
         self._jobs.put(changed)
-        if changed.status != job.status:
-            self._listeners.tell(JobChanged(job.id, changed.status, job.batch))
         return changed
+
+
+def _plain(values: Mapping[str, object]) -> JsonObject:
+    """Return settings as JSON values; dates, which no setting takes, as texts that the settings refuse."""
+    return json.loads(json.dumps(values, default=str))
 
 
 def _now() -> float:
