@@ -80,9 +80,9 @@ async def request_of_form(form: FormData, assets: AssetStore, kept: Callable[[As
             what = "a file" if isinstance(value, UploadFile) else "no file"
             raise RequestError("invalid_request", name, got=f"{what}, where the other belongs")
         if name in _TEXTS:
-            body[name] = value
+            body[name] = value or None  # an empty field is how a form has none
         elif name in _JSONS:
-            body[name] = checked(_ANY, value, name)
+            body[name] = checked(_ANY, value, name) if value else None
         else:
             raise RequestError("invalid_request", name, got="unknown field")
     given = body.get("input")
