@@ -24,6 +24,7 @@ from lipwise_ray.cli import (
     jobs,
     models,
     node_agent,
+    serve,
     status,
     synth,
     train,
@@ -78,6 +79,7 @@ def top(
 
 
 app.command("submit")(jobs.submit)
+app.command("serve")(serve.serve)
 app.command("validate")(checks.validate)
 app.command("plan")(checks.plan)
 app.command("inspect")(inspect.inspect)

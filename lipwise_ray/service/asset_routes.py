@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
@@ -101,8 +100,8 @@ class AssetRoutes:
 
     def register(self, asked: AssetRequest, request: Request) -> AssetAnswer:
         """Take a file that was sent, by the ``url`` that its upload was answered with."""
-        beginning, _, asset_id = urlsplit(asked.url).path.rpartition("/")
-        if beginning != UPLOADS:
+        beginning, _, asset_id = asked.url.partition("?")[0].rpartition("/")
+        if not beginning.endswith(UPLOADS):
             do = "Announce the file with /v2/assets/upload"
             raise RequestError("foreign_asset", "url", got="is not of an upload to this service", do=do)
         return asset_answer(self._assets.complete(asset_id), self._links, request)

@@ -31,8 +31,16 @@ _BLOCK_BYTES = 1 << 20
 _OURS = re.compile(r"(?P<id>a[0-9a-f]{12}-[0-9a-f]{20})(\.part)?")
 _AT_A_TIME = 256
 AssetOrder = Literal[
-    *("nameAsc", "nameDesc", "dateAsc", "dateDesc", "durationAsc", "durationDesc", "sizeAsc", "sizeDesc"),
-    *("kindAsc", "kindDesc"),
+    "nameAsc",
+    "nameDesc",
+    "dateAsc",
+    "dateDesc",
+    "durationAsc",
+    "durationDesc",
+    "sizeAsc",
+    "sizeDesc",
+    "kindAsc",
+    "kindDesc",
 ]
 _SORTED_BY: Mapping[str, Callable[[Asset], float | str]] = {
     "name": lambda asset: asset.name.casefold(),
