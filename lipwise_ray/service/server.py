@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -92,6 +93,9 @@ class WebServer(uvicorn.Server):
     The first signal closes the queue: running tasks end first, new jobs are answered with 503, and clients still see
     how their jobs end. The second one ends the program (exit code 130).
 
+    Attributes:
+        has_closed: The queue was closed.
+
     Args:
         app: The application.
         close: Closes the queue, and returns once it is closed.
@@ -117,6 +121,7 @@ class WebServer(uvicorn.Server):
         self._say = say
         self._is_asked = threading.Event()
         self._was_asked = False
+        self.has_closed = False
         threading.Thread(target=self._drain, name="draining", daemon=True).start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -145,6 +150,7 @@ class WebServer(uvicorn.Server):
         try:
             self._close()
         finally:
+            self.has_closed = True
             self.should_exit = True
 
 
@@ -154,6 +160,8 @@ def serve(
     doors: Sequence[MakeDoor],
     say: Callable[[str], None],
     begun: Callable[[WebServer], None] = lambda _: None,
+    *,
+    works: bool = True,
 ) -> None:
     """Serve until a signal.
 
@@ -163,6 +171,7 @@ def serve(
         doors: The doors.
         say: Called with lines for people.
         begun: Called with the server before it begins to answer.
+        works: Start the process that does the jobs; without it they wait.
 
     Raises:
         SetupError: The port, the folder, the state or the settings cannot be used.
@@ -177,10 +186,11 @@ def serve(
         token = secret_in(token_file)
         secret = secret_in(folder / "webhook-secret", "whsec_")
         access = AccessRules(token, not is_loopback(request.host) or access_public is not None, access_public)
-        service = Service.open(folder, source, state=request.state, out=request.out, say=say)
+        server: WebServer | None = None
+        service = Service.open(folder, source, state=request.state, out=request.out, works=works, say=say)
         try:
             options = _options(request, service, access, listener.url)
-            tempfile.tempdir = str(service.uploads)  # parts of forms: /tmp is often small, and in memory
+            _scratch_in(service.folder / "tmp")
             assets = AssetStore(service.store, service.uploads, options.upload_bytes)
             server = WebServer(WebApp(service, assets, options, doors, secret), service.close, say)
             say(f"listening on {listener.url}; the key of webhooks is in {folder}/webhook-secret")
@@ -189,7 +199,22 @@ def serve(
             begun(server)
             server.run([listener.socket])
         finally:
-            service.close()
+            if server is None or not server.has_closed:
+                service.close()
+
+
+def _scratch_in(folder: Path) -> None:
+    """Have the files of forms on the way lie beside the uploads: /tmp is often small, and in memory.
+
+    Raises:
+        SetupError: The disk refuses.
+    """
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise SetupError("refused_place", str(folder), got=os_reason(error), do="Check the folder") from error
+    tempfile.tempdir = str(folder)
 
 
 def _options(request: ServerRequest, service: Service, access: AccessRules, url: str) -> ServerOptions:

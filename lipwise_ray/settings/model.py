@@ -99,8 +99,8 @@ class FacesSettings(Section):
     """Selection of the face that is dubbed."""
 
     select: str = "largest"
-    """``largest``, ``all``, ``left``, ``right``, ``center``, ``index:N``, ``speaking``, ``like:IMAGE``, or
-    ``box:top,bottom,left,right``."""
+    """``largest``, ``all``, ``left``, ``right``, ``center``, ``index:N``, ``speaking``, ``like:IMAGE``,
+    ``at:FRAME,X,Y`` or ``box:top,bottom,left,right``."""
     active_speaker: str = "auto"
     """Tells whose lips move as in speech, for ``speaking``: a name of the registry, ``none``, or ``auto`` for
     lr_asd_talkset where that is installed."""
@@ -190,9 +190,9 @@ class SourceSettings(Section):
 class TimingSettings(Section):
     """Length of the output."""
 
-    length: Literal["audio", "video", "shortest", "fit"] = "audio"
-    """The output lasts as long as the audio, the video, or the shorter one; with ``fit`` they are made equally long,
-    and what each of a row's speakers says is made as long as the time from its start to its end."""
+    length: Literal["audio", "video", "shortest", "longest", "fit"] = "audio"
+    """The output lasts as long as the audio, the video, or the shorter or longer of them; with ``fit`` they are made
+    equally long, and what each of a row's speakers says is made as long as the time from its start to its end."""
     fit: Literal["audio", "video", "both"] = "audio"
     """Made longer or shorter by ``fit``: the audio, at its own pitch; the video, by frames that are shown twice or left
     out, at cuts and in pauses first; or both by the same factor. Speakers' audio fits into times of the video, so for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import threading
 import wave
 from collections.abc import Generator, Sequence
@@ -18,7 +19,7 @@ from fastapi import APIRouter
 
 import lipwise_ray
 from lipwise_ray.service.asset_store import AssetStore
-from lipwise_ray.service.door import Door
+from lipwise_ray.service.door import MakeDoor
 from lipwise_ray.service.job_record import JobDraft, ServiceBatch, ServiceJob
 from lipwise_ray.service.output_routes import output_url
 from lipwise_ray.service.server import ServerRequest, WebServer, serve
@@ -99,6 +100,9 @@ class Site:
         return self.service._change(job, status="completed", output=str(output))
 
     def columns(self) -> dict[str, Any]:
+        """Columns of a row whose files are there."""
+        for name in ("v", "s"):
+            (self.service.uploads / name).touch()
         return {"video": str(self.service.uploads / "v"), "audio": str(self.service.uploads / "s")}
 
 
@@ -108,9 +112,11 @@ def running(
     *assignments: str,
     host: str = "127.0.0.1",
     public_url: str | None = None,
-    doors: Sequence[type[Door]] = (),
+    doors: Sequence[MakeDoor] = (),
     out: str | None = None,
+    works: bool = False,
 ) -> Generator[Site]:
+    """Run a service as `lipwise-ray serve` does; without ``works`` its jobs wait."""
     site = Site(folder)
     begun = threading.Event()
 
@@ -125,11 +131,13 @@ def running(
     def work() -> None:
         request = ServerRequest(folder=folder, host=host, port=0, public_url=public_url, out=out)
         try:
-            serve(request, lipwise_ray.load_settings(assignments=assignments), [plain, *doors], site.lines.append, note)
+            settings = lipwise_ray.load_settings(assignments=assignments)
+            serve(request, settings, [plain, *doors], site.lines.append, note, works=works)
         except BaseException as error:  # noqa: BLE001  # raised again in the test's thread
             site.failed.append(error)
             begun.set()
 
+    scratch = tempfile.tempdir
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     begun.wait(30)
@@ -141,6 +149,7 @@ def running(
         assert site.server is not None
         site.server.stop()
         thread.join(30)
+        tempfile.tempdir = scratch
         assert not thread.is_alive()
         if site.failed:
             raise site.failed[0]
