@@ -56,6 +56,7 @@ def serve(
     from lipwise_ray.service.server import ServerRequest
     from lipwise_ray.service.server import serve as answer
     from lipwise_ray.service.studio.studio_door import StudioDoor
+    from lipwise_ray.service.sync_api.door import SyncDoor
 
     request = ServerRequest(folder=folder, host=host, port=port, public_url=public_url, state=state, out=out)
-    answer(request, settings, [StudioDoor], lambda text: typer.echo(text, err=True))
+    answer(request, settings, [SyncDoor, StudioDoor], lambda text: typer.echo(text, err=True))
