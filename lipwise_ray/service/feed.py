@@ -244,6 +244,7 @@ class JobFeed:
     def _end(self, over: RowOver) -> None:
         self._pause_s = _LEAST_PAUSE_S
         with self._lock:
+            went_alone = bool(self._suspects())
             job = self._jobs.get(over.id)
             if job.is_unfinished and job.attempts == over.attempt:
                 job = _ended(
@@ -260,8 +261,7 @@ class JobFeed:
                 self._jobs.put(job)
             for known in (self._sent, self._strikes, self._paces, self._progress):
                 known.pop(over.id, None)
-            had_suspects = bool(self._suspects())
-            self.offer(self._jobs.unfinished() if had_suspects else [job] if job.is_unfinished else [])
+            self.offer(self._jobs.unfinished() if went_alone else [job])
 
 
 def _ended(job: ServiceJob, **outcome: object) -> ServiceJob:
