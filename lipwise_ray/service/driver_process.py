@@ -16,7 +16,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 import lipwise_ray
-from lipwise_ray.service.wire import Begin, FromDriver, ToDriver, from_driver, line_of
+from lipwise_ray.service.wire import BeginDriver, FromDriver, ToDriver, from_driver, line_of
 
 
 class DriverLink(Protocol):
@@ -58,7 +58,7 @@ class DriverProcess:
         OSError: It cannot be started.
     """
 
-    def __init__(self, begin: Begin) -> None:
+    def __init__(self, begin: BeginDriver) -> None:
         package = str(Path(lipwise_ray.__file__).parents[1])
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(

@@ -17,7 +17,7 @@ from lipwise_ray.service.job_record import ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.wire import (
     AddRow,
-    Begin,
+    BeginDriver,
     CancelRow,
     DriverStands,
     FromDriver,
@@ -70,10 +70,10 @@ class JobFeed:
 
     def __init__(
         self,
-        begin: Begin,
+        begin: BeginDriver,
         jobs: JobStore,
         tell: Callable[[Change], None],
-        make: Callable[[Begin], DriverLink] = DriverProcess,
+        make: Callable[[BeginDriver], DriverLink] = DriverProcess,
     ) -> None:
         self._begin = begin
         self._make = make

@@ -23,7 +23,7 @@ from lipwise_ray.service.job_record import (
 )
 from lipwise_ray.service.job_store import JobStore, JobSummary
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
-from lipwise_ray.service.wire import Begin
+from lipwise_ray.service.wire import BeginDriver
 from lipwise_ray.settings.model import Settings
 from lipwise_ray.state import layout, quarantine
 from lipwise_ray.state.format import settle_format
@@ -62,7 +62,7 @@ class Service:
         self._intake = JobIntake(self._jobs, reader, self.settings.service.queue, lambda: self._is_open)
         self._is_closed = self._works = False
         layers = [(where, _plain(values)) for where, values in source.layers]
-        begin = Begin(
+        begin = BeginDriver(
             presets=str(source.presets),
             preset=source.preset,
             layers=tuple(layers),

@@ -14,7 +14,7 @@ from lipwise_ray.state.shapes import STRICT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class BeginDriver:
     """First message to a driver.
 
     Attributes:
@@ -139,7 +139,7 @@ class RowOver:
     kind: Literal["over"] = "over"
 
 
-ToDriver: TypeAlias = Begin | AddRow | CancelRow | PrioritiseRow
+ToDriver: TypeAlias = BeginDriver | AddRow | CancelRow | PrioritiseRow
 FromDriver: TypeAlias = DriverStands | RowBegan | RowWent | RowOver
 
 _TO_DRIVER: TypeAdapter[ToDriver] = TypeAdapter(Annotated[ToDriver, Field(discriminator="kind")])

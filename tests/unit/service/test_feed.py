@@ -18,7 +18,7 @@ from lipwise_ray.service.job_record import ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.wire import (
     AddRow,
-    Begin,
+    BeginDriver,
     CancelRow,
     DriverStands,
     FromDriver,
@@ -33,7 +33,9 @@ from lipwise_ray.service.wire import (
 )
 from lipwise_ray.state.local import LocalStore
 
-BEGIN = Begin(presets="p", preset="quality", layers=(("--set", {"a": {"b": 1}}),), state="s", out="o", uploads="u")
+BEGIN = BeginDriver(
+    presets="p", preset="quality", layers=(("--set", {"a": {"b": 1}}),), state="s", out="o", uploads="u"
+)
 
 
 class ScriptedDriver:
@@ -75,7 +77,7 @@ class Fed:
         self._drivers: queue.SimpleQueue[ScriptedDriver] = queue.SimpleQueue()
         self.feed = JobFeed(BEGIN, self.jobs, self.told.append, self._make)
 
-    def _make(self, begin: Begin) -> ScriptedDriver:
+    def _make(self, begin: BeginDriver) -> ScriptedDriver:
         assert begin == BEGIN
         driver = ScriptedDriver()
         self._drivers.put(driver)
@@ -210,9 +212,9 @@ def test_a_driver_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Mon
     """It is tried again, and whoever asks is told why nothing is done."""
     monkeypatch.setattr(feeding, "_LEAST_PAUSE_S", 0.001)
     fed, starts = Fed(tmp_path), iter([True])
-    make: Callable[[Begin], ScriptedDriver] = fed._make  # the test's own
+    make: Callable[[BeginDriver], ScriptedDriver] = fed._make  # the test's own
 
-    def fails_first(begin: Begin) -> ScriptedDriver:
+    def fails_first(begin: BeginDriver) -> ScriptedDriver:
         if next(starts, False):
             raise OSError(12, "Cannot allocate memory")
         return make(begin)
