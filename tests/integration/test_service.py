@@ -100,6 +100,7 @@ def test_jobs_that_are_added_while_others_run(tmp_path: Path) -> None:
     assert run("report", state).returncode == 0
 
 
+@pytest.mark.slow
 def test_an_idle_service_costs_nothing(tmp_path: Path) -> None:
     """Between runs its processes wait for what comes, and the state is anybody's."""
     service = Service.open(tmp_path / "served", quiet_settings())
@@ -123,6 +124,7 @@ def test_an_idle_service_costs_nothing(tmp_path: Path) -> None:
         service.close()
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed(tmp_path: Path) -> None:
     """Another one goes on; every job is done once."""
     service = Service.open(tmp_path / "served", quiet_settings())
