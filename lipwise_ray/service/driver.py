@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 from typing import BinaryIO
 
@@ -38,7 +39,7 @@ from lipwise_ray.service.row_queue import QueuedRow, QueuedRows, RowQueue
 from lipwise_ray.service.row_reader import ClientPolicy, RowReader
 from lipwise_ray.service.wire import (
     AddRow,
-    Begin,
+    BeginDriver,
     CancelRow,
     DriverStands,
     FromDriver,
@@ -69,7 +70,7 @@ class Driver:
         say: Takes its messages, from any of its threads.
     """
 
-    def __init__(self, begin: Begin, say: Callable[[FromDriver], None]) -> None:
+    def __init__(self, begin: BeginDriver, say: Callable[[FromDriver], None]) -> None:
         self._begin = begin
         self._say = say
         self._queue = RowQueue()
@@ -89,7 +90,7 @@ class Driver:
         return make_engine(self._engine_settings, config, make_worker, self._note_problem)
 
     def stop(self) -> None:
-        """Begin nothing more: running tasks have `engine.stop_s` to end."""
+        """BeginDriver nothing more: running tasks have `engine.stop_s` to end."""
         self._queue.close()
 
     def hear(self, lines: Iterable[bytes]) -> None:
@@ -110,7 +111,7 @@ class Driver:
                     self._say_cancelled(queued)
             case PrioritiseRow(row_id, priority):
                 self._queue.prioritise(row_id, priority)
-            case Begin():
+            case BeginDriver():
                 pass
 
     def _add(self, message: AddRow) -> None:
@@ -128,7 +129,7 @@ class Driver:
                 )
             )
         else:
-            self._queue.add(row, message.attempt)
+            self._queue.add(replace(row, line=message.number), message.attempt)
 
     def _say_cancelled(self, queued: QueuedRow) -> None:
         self._say(RowOver(id=queued.row.id, attempt=queued.attempt, status=_CANCELLED))
@@ -246,7 +247,7 @@ def main() -> None:
 
     lines = os.fdopen(os.dup(0), "rb")  # not Python's own, whose lock the interpreter wants at its end
     begin = to_driver(lines.readline())
-    assert isinstance(begin, Begin)  # as `driver_process` begins
+    assert isinstance(begin, BeginDriver)  # as `driver_process` begins
     driver = Driver(begin, say)
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ from lipwise_ray.state.shapes import STRICT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class BeginDriver:
     """First message to a driver.
 
     Attributes:
@@ -43,12 +43,13 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class AddRow:
-    """A row is to be done; ``attempt`` comes back with its end."""
+    """A row is to be done, of this number in the records of runs; ``attempt`` comes back with its end."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     id: str
     attempt: int
+    number: int
     priority: int
     columns: JsonObject
     kind: Literal["add"] = "add"
@@ -138,7 +139,7 @@ class RowOver:
     kind: Literal["over"] = "over"
 
 
-ToDriver: TypeAlias = Begin | AddRow | CancelRow | PrioritiseRow
+ToDriver: TypeAlias = BeginDriver | AddRow | CancelRow | PrioritiseRow
 FromDriver: TypeAlias = DriverStands | RowBegan | RowWent | RowOver
 
 _TO_DRIVER: TypeAdapter[ToDriver] = TypeAdapter(Annotated[ToDriver, Field(discriminator="kind")])
