@@ -16,7 +16,7 @@ import requests
 
 from lipwise_ray.errors import RequestError
 from lipwise_ray.service.changes import JobChanged, JobProgress, JobProgressed
-from lipwise_ray.service.event_hub import EventHub, EventListener
+from lipwise_ray.service.event_hub import EventHub, PendingChanges
 from tests.support.service_site import Site, running
 
 
@@ -128,7 +128,7 @@ def test_slow_listeners_cost_a_bounded_memory() -> None:
     """The newest of each job is kept; beyond a thousand jobs a listener is told that it has missed some."""
 
     async def told() -> tuple[list[Any], list[Any]]:
-        same, many = EventListener(None), EventListener(None)
+        same, many = PendingChanges(None), PendingChanges(None)
         for number in range(100_000):
             same.offer(JobProgressed("a", JobProgress("rendering", number, 100_000)))
         for number in range(2500):

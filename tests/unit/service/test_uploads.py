@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from lipwise_ray.errors import RequestError
-from lipwise_ray.service.asset_store import AssetStore, Upload
+from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.media_facts import media_facts
+from lipwise_ray.service.upload import Upload
 from lipwise_ray.service.upload_range import upload_range
 from lipwise_ray.state.store import open_store
 from tests.support.service_site import Site, clip, running, tone
