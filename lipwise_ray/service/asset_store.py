@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from lipwise_ray.errors import RequestError, StorageError
+from lipwise_ray.errors import InputError, RequestError, StorageError
 from lipwise_ray.service.asset_page import AssetOrder, AssetPage, page_of
 from lipwise_ray.service.asset_record import Asset, AssetKind
 from lipwise_ray.service.media_facts import media_facts
@@ -132,7 +132,8 @@ class AssetStore:
         """Look at a file of which all arrived, and take it; one that is no media file is removed.
 
         Raises:
-            RequestError: Bytes are missing, or it is no media file.
+            RequestError: Bytes are missing.
+            MediaError: It is no media file.
             StorageError: The disk or the state refuses.
         """
         asset = self.get(asset_id)
@@ -158,7 +159,8 @@ class AssetStore:
             content_type: Its type by the client's word.
 
         Raises:
-            RequestError: It is too large, empty, or no media file.
+            RequestError: It is too large.
+            MediaError: It is empty, or no media file.
             StorageError: The disk or the state refuses.
         """
         asset = self._new(name, content_type, None)
@@ -274,7 +276,7 @@ class AssetStore:
         part, whole = self._part(asset.id), self._whole(asset.id)
         try:
             media = media_facts(part if part.exists() else whole)  # a crash may have come after it was moved
-        except RequestError:
+        except InputError:
             self._forget(asset.id)
             raise
         with refused_by_disk():
