@@ -1,4 +1,4 @@
-"""Who may ask: keys, and the names and pages by which a browser came."""
+"""Keys, and the names and pages by which a browser came: whether a request is let in."""
 
 from __future__ import annotations
 

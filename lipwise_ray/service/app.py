@@ -134,7 +134,7 @@ class WebApp:
         return self._reads_now()(path)
 
     def _reads_now(self) -> Callable[[str], bool]:
-        """Return what tells of a path whether a job that is unfinished now reads it."""
+        """Return a test of whether a job that is unfinished now reads a path."""
         return frozenset(
             text for job in self._service.jobs(UNFINISHED) for value in job.columns.values() for text in _texts(value)
         ).__contains__

@@ -32,7 +32,7 @@ class UploadRequest(_InCamelCase):
 
 
 class UploadAnswer(_InCamelCase):
-    """Where a file is to be sent with PUT, and how it is called then."""
+    """Address to which a file is to be sent with PUT, and its name afterwards."""
 
     upload_url: str
     url: str
@@ -40,7 +40,7 @@ class UploadAnswer(_InCamelCase):
 
 
 class UploadProgress(_InCamelCase):
-    """How far an upload came."""
+    """Bytes of an upload that are there."""
 
     received: int
     size: int | None
@@ -79,7 +79,7 @@ class AssetsAnswer(_InCamelCase):
 
 
 def asset_answer(asset: Asset, links: SignedLinks, request: Request) -> AssetAnswer:
-    """Return what is said of a file that arrived.
+    """Return the answer that describes a file that arrived.
 
     Args:
         asset: The file.

@@ -22,10 +22,12 @@ from lipwise_ray.service.asset_answers import (
     asset_answer,
     media_type,
 )
+from lipwise_ray.service.asset_page import AssetOrder
 from lipwise_ray.service.asset_record import AssetKind
-from lipwise_ray.service.asset_store import AssetOrder, AssetStore, Upload
+from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.sent_files import SENT_RESPONSES, sent_file
 from lipwise_ray.service.signed_links import SignedLinks
+from lipwise_ray.service.upload import Upload
 from lipwise_ray.service.upload_range import UploadRange, upload_range
 
 UPLOADS = "/v2/assets/uploads"

@@ -8,15 +8,17 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-from lipwise_ray.errors import RequestError, StorageError, os_reason
+from lipwise_ray.errors import InputError, RequestError, StorageError
+from lipwise_ray.service.asset_page import AssetOrder, AssetPage, page_of
 from lipwise_ray.service.asset_record import Asset, AssetKind
 from lipwise_ray.service.media_facts import media_facts
+from lipwise_ray.service.upload import Upload, refused_by_disk, upload_too_large
 from lipwise_ray.state import layout
 from lipwise_ray.state.shapes import record_of, typed
 from lipwise_ray.state.store import Store, as_json, to_json
@@ -30,71 +32,6 @@ _SPARE_BYTES = 1 << 30
 _BLOCK_BYTES = 1 << 20
 _OURS = re.compile(r"(?P<id>a[0-9a-f]{12}-[0-9a-f]{20})(\.part)?")
 _AT_A_TIME = 256
-AssetOrder = Literal[
-    "nameAsc",
-    "nameDesc",
-    "dateAsc",
-    "dateDesc",
-    "durationAsc",
-    "durationDesc",
-    "sizeAsc",
-    "sizeDesc",
-    "kindAsc",
-    "kindDesc",
-]
-_SORTED_BY: Mapping[str, Callable[[Asset], float | str]] = {
-    "name": lambda asset: asset.name.casefold(),
-    "date": lambda asset: asset.created,
-    "duration": lambda asset: (asset.media and asset.media.duration_s) or 0.0,
-    "size": lambda asset: asset.size or 0,
-    "kind": lambda asset: asset.media.kind if asset.media else "",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AssetPage:
-    """A part of the list of assets.
-
-    Attributes:
-        items: The assets, in the order that was asked for.
-        cursor: Where the next part begins; None at the end.
-        total: Number of assets in all parts.
-    """
-
-    items: tuple[Asset, ...]
-    cursor: str | None
-    total: int
-
-
-class Upload:
-    """The one writer of a file that arrives; what it wrote stays when the client vanishes.
-
-    Attributes:
-        received: Bytes that are there.
-
-    Args:
-        file: The file, open at its end.
-        received: Bytes that were there.
-        most_bytes: Its size, where that was announced, or the limit.
-    """
-
-    def __init__(self, file: BinaryIO, received: int, most_bytes: int) -> None:
-        self._file = file
-        self._most_bytes = most_bytes
-        self.received = received
-
-    def write(self, block: bytes) -> None:
-        """Add a block.
-
-        Raises:
-            RequestError: More comes than was announced, or is allowed.
-            StorageError: The disk refuses.
-        """
-        if self.received + len(block) > self._most_bytes:
-            raise _too_large(f"more than {self._most_bytes} bytes came")
-        with _disk():
-            self._file.write(block)
-        self.received += len(block)
 
 
 class AssetStore:
@@ -120,7 +57,7 @@ class AssetStore:
         self._writing: set[str] = set()
         self._assets: dict[str, Asset] = {}
         self.most_bytes = most_bytes
-        with _disk():
+        with refused_by_disk():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._load()
 
@@ -137,7 +74,7 @@ class AssetStore:
             StorageError: There is no room for it, or the state refuses.
         """
         if size > self.most_bytes:
-            raise _too_large(f"{size} bytes were announced, at most {self.most_bytes} are allowed")
+            raise upload_too_large(f"{size} bytes were announced, at most {self.most_bytes} are allowed")
         if size < 1:
             raise RequestError("empty_upload", "the file", got="has no bytes")
         with self._lock:
@@ -177,7 +114,7 @@ class AssetStore:
                     do="Ask with GET how far it came, and go on there",
                 )
             path = self._part(asset_id)
-            with _disk(), path.open("ab" if start else "wb") as file:
+            with refused_by_disk(), path.open("ab" if start else "wb") as file:
                 yield Upload(file, start, asset.size or self.most_bytes)
                 file.flush()
                 os.fsync(file.fileno())
@@ -195,7 +132,8 @@ class AssetStore:
         """Look at a file of which all arrived, and take it; one that is no media file is removed.
 
         Raises:
-            RequestError: Bytes are missing, or it is no media file.
+            RequestError: Bytes are missing.
+            MediaError: It is no media file.
             StorageError: The disk or the state refuses.
         """
         asset = self.get(asset_id)
@@ -221,13 +159,14 @@ class AssetStore:
             content_type: Its type by the client's word.
 
         Raises:
-            RequestError: It is too large, empty, or no media file.
+            RequestError: It is too large.
+            MediaError: It is empty, or no media file.
             StorageError: The disk or the state refuses.
         """
         asset = self._new(name, content_type, None)
         path = self._part(asset.id)
         try:
-            with _disk(), path.open("wb") as file:
+            with refused_by_disk(), path.open("wb") as file:
                 upload = Upload(file, 0, self.most_bytes)
                 while block := source.read(_BLOCK_BYTES):
                     self._check_room(len(block))
@@ -285,23 +224,8 @@ class AssetStore:
             RequestError: No part ends there.
         """
         with self._lock:
-            found = [
-                asset
-                for asset in self._assets.values()
-                if asset.media is not None
-                and (not kinds or asset.media.kind in kinds)
-                and search.casefold() in asset.name.casefold()
-            ]
-        what, is_down = order.removesuffix("Desc").removesuffix("Asc"), order.endswith("Desc")
-        found.sort(key=lambda asset: (_SORTED_BY[what](asset), asset.id), reverse=is_down)
-        start = 0
-        if cursor is not None:
-            place = next((number for number, asset in enumerate(found) if asset.id == cursor), None)
-            if place is None:
-                raise RequestError("bad_cursor", "cursor", got="no part of this list ends there", do="Begin anew")
-            start = place + 1
-        items = tuple(found[start : start + limit])
-        return AssetPage(items, items[-1].id if len(found) > start + limit else None, len(found))
+            assets = [*self._assets.values()]
+        return page_of(assets, kinds, search, order, limit, cursor)
 
     def remove(self, asset_id: str) -> None:
         """Remove an asset, or give an upload up.
@@ -352,10 +276,10 @@ class AssetStore:
         part, whole = self._part(asset.id), self._whole(asset.id)
         try:
             media = media_facts(part if part.exists() else whole)  # a crash may have come after it was moved
-        except RequestError:
+        except InputError:
             self._forget(asset.id)
             raise
-        with _disk():
+        with refused_by_disk():
             if part.exists():
                 part.replace(whole)
         taken = replace(asset, media=media, changed=self._clock(), size=whole.stat().st_size)
@@ -394,7 +318,7 @@ class AssetStore:
                 self._writing.discard(asset_id)
 
     def _check_room(self, wanted_bytes: int) -> None:
-        with _disk():
+        with refused_by_disk():
             free = shutil.disk_usage(self._folder).free
         if free - wanted_bytes < _SPARE_BYTES:
             raise StorageError("no_room", "the upload", got="there is no room for it on the server", do="Send it later")
@@ -404,19 +328,6 @@ class AssetStore:
 
     def _whole(self, asset_id: str) -> Path:
         return self._folder / asset_id
-
-
-@contextmanager
-def _disk() -> Generator[None]:
-    try:
-        yield
-    except OSError as error:  # its own text names a path of ours
-        happened = f"the server's disk refused it: {os_reason(error)}"
-        raise StorageError("upload_refused", "the upload", got=happened, do="Send it again later") from error
-
-
-def _too_large(got: str) -> RequestError:
-    return RequestError("upload_too_large", "the file", got=got)
 
 
 def _batches(keys: list[str]) -> Iterable[list[str]]:

@@ -15,7 +15,7 @@ RESYNC = "resync"
 _MOST_PENDING = 1000
 
 
-class EventListener:
+class PendingChanges:
     """The changes that one client has not been sent yet, of which a later one of a job takes the place of an earlier.
 
     Args:
@@ -69,7 +69,7 @@ class EventHub:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._listeners: set[EventListener] = set()
+        self._listeners: set[PendingChanges] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unlisten: Callable[[], None] = lambda: None
         self._is_closed = False
@@ -106,13 +106,13 @@ class EventHub:
             raise RequestError("many_listeners", "the stream", got=happened, do="Ask for the job now and then instead")
 
     @contextmanager
-    def listening(self, job_id: str | None) -> Generator[EventListener]:
+    def listening(self, job_id: str | None) -> Generator[PendingChanges]:
         """Add a listener for as long as the context lasts.
 
         Args:
             job_id: The job that it listens to; None for all.
         """
-        listener = EventListener(job_id)
+        listener = PendingChanges(job_id)
         self._listeners.add(listener)
         if self._is_closed:
             listener.end()

@@ -1,4 +1,4 @@
-"""What every request passes before a route sees it."""
+"""Checks that every request passes before a route sees it."""
 
 from __future__ import annotations
 

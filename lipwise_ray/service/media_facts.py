@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipwise_ray.errors import MediaError, RequestError
+from lipwise_ray.errors import MediaError
 from lipwise_ray.service.asset_record import MediaFacts
 from lipwise_ray.values import Size
 
@@ -20,7 +20,7 @@ def media_facts(path: Path) -> MediaFacts:
     """Return the facts of a media file; its streams are looked at and none is decoded to its end.
 
     Raises:
-        RequestError: It is none.
+        MediaError: It is none.
     """
     from lipwise_ray.media.container import open_input, reading
 
@@ -28,7 +28,7 @@ def media_facts(path: Path) -> MediaFacts:
         with open_input(path) as container, reading(path):
             return _facts(container)
     except MediaError as error:  # its place is a path of ours
-        raise RequestError("not_media", "the file", got=error.happened, do="Send a video, audio or an image") from error
+        raise MediaError("not_media", "the file", got=error.happened, do="Send a video, audio or an image") from error
 
 
 def _facts(container: InputContainer) -> MediaFacts:
@@ -43,7 +43,7 @@ def _facts(container: InputContainer) -> MediaFacts:
         duration_s = None
     if not pictures:
         if not container.streams.audio:
-            raise RequestError("not_media", "the file", got="has neither pictures nor audio")
+            raise MediaError("not_media", "the file", got="has neither pictures nor audio")
         return MediaFacts(kind="AUDIO", format=name, duration_s=duration_s)
     size = Size(pictures[0].width, pictures[0].height)
     if name in _STILL_FORMATS:

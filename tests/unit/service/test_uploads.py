@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from lipwise_ray.errors import RequestError
-from lipwise_ray.service.asset_store import AssetStore, Upload
+from lipwise_ray.errors import InputError, RequestError
+from lipwise_ray.service.asset_store import AssetStore
 from lipwise_ray.service.media_facts import media_facts
+from lipwise_ray.service.upload import Upload
 from lipwise_ray.service.upload_range import upload_range
 from lipwise_ray.state.store import open_store
 from tests.support.service_site import Site, clip, running, tone
@@ -273,7 +274,7 @@ def test_a_form_of_too_much_leaves_nothing(store: AssetStore, tmp_path: Path) ->
     """A file at hand that is too large, or no media file, is refused without a trace."""
     for body in (b"\0" * 1_000_001, b"text"):
         (tmp_path / "f").write_bytes(body)
-        with (tmp_path / "f").open("rb") as file, pytest.raises(RequestError):
+        with (tmp_path / "f").open("rb") as file, pytest.raises(InputError):
             store.add(file, "a.mp4", "video/mp4")
     assert list((tmp_path / "uploads").iterdir()) == []
     assert store.listed().total == 0
