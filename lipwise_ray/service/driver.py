@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 from typing import BinaryIO
 
@@ -128,7 +129,7 @@ class Driver:
                 )
             )
         else:
-            self._queue.add(row, message.attempt)
+            self._queue.add(replace(row, line=message.number), message.attempt)
 
     def _say_cancelled(self, queued: QueuedRow) -> None:
         self._say(RowOver(id=queued.row.id, attempt=queued.attempt, status=_CANCELLED))

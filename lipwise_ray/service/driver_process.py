@@ -11,11 +11,41 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
 import lipwise_ray
 from lipwise_ray.service.wire import Begin, FromDriver, ToDriver, from_driver, line_of
+
+
+class DriverLink(Protocol):
+    """The way to a driver and back."""
+
+    @property
+    def pid(self) -> int:
+        """Number of its process."""
+        ...
+
+    def send(self, message: ToDriver) -> None:
+        """Tell it something; nobody waits for it to listen."""
+        ...
+
+    def end_input(self) -> None:
+        """Tell it that there is no more: it stops, as for Ctrl-C."""
+        ...
+
+    def messages(self) -> Iterator[FromDriver]:
+        """Yield its messages, up to its end."""
+        ...
+
+    def wait(self) -> str:
+        """Wait for its end; return how it ended, in words."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
 
 
 class DriverProcess:

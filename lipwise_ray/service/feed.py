@@ -12,7 +12,7 @@ from functools import partial
 from lipwise_ray.errors import StorageError
 from lipwise_ray.scheduler.task import Failure
 from lipwise_ray.service.changes import Change, JobProgress, JobProgressed
-from lipwise_ray.service.driver_process import DriverProcess
+from lipwise_ray.service.driver_process import DriverLink, DriverProcess
 from lipwise_ray.service.job_record import ServiceJob
 from lipwise_ray.service.job_store import JobStore
 from lipwise_ray.service.wire import (
@@ -65,14 +65,22 @@ class JobFeed:
         begin: Settings and places.
         jobs: The jobs.
         tell: Is told of progress.
+        make: Starts a process.
     """
 
-    def __init__(self, begin: Begin, jobs: JobStore, tell: Callable[[Change], None]) -> None:
+    def __init__(
+        self,
+        begin: Begin,
+        jobs: JobStore,
+        tell: Callable[[Change], None],
+        make: Callable[[Begin], DriverLink] = DriverProcess,
+    ) -> None:
         self._begin = begin
+        self._make = make
         self._jobs = jobs
         self._tell = tell
         self._lock = jobs.changing
-        self._process: DriverProcess | None = None
+        self._process: DriverLink | None = None
         self._sent: dict[str, int] = {}
         """Attempts of the jobs that the process has."""
         self._strikes: dict[str, int] = {}
@@ -119,8 +127,8 @@ class JobFeed:
             if self._suspects():
                 self._send_suspect()
                 return
-            for job in jobs:
-                if job.id not in self._sent:
+            for job in (self._jobs.get(one.id) for one in jobs):  # somebody may have cancelled it since
+                if job.is_unfinished and job.id not in self._sent:
                     self._send(job)
 
     def cancel(self, job_id: str) -> None:
@@ -128,6 +136,8 @@ class JobFeed:
         with self._lock:
             if self._process is not None and job_id in self._sent:
                 self._process.send(CancelRow(job_id))
+            else:
+                self._strikes.pop(job_id, None)
 
     def prioritise(self, job_id: str, priority: int) -> None:
         """Give a job that the process has another priority."""
@@ -138,7 +148,7 @@ class JobFeed:
     def _send(self, job: ServiceJob) -> None:
         assert self._process is not None  # whoever calls has looked
         self._sent[job.id] = job.attempts
-        self._process.send(AddRow(job.id, job.attempts, job.priority, job.columns))
+        self._process.send(AddRow(job.id, job.attempts, job.number, job.priority, job.columns))
 
     def _suspects(self) -> list[str]:
         return [job_id for job_id, strikes in self._strikes.items() if strikes >= _STRIKES_ALONE]
@@ -151,7 +161,7 @@ class JobFeed:
     def _keep(self) -> None:
         while not self._closing.is_set():
             try:
-                process = DriverProcess(self._begin)
+                process = self._make(self._begin)
             except OSError as error:
                 self._wait(f"The process that does the jobs cannot be started: {error}.")
                 continue

@@ -52,6 +52,7 @@ class ServiceJob:
         columns: Of its row, ``id`` and ``output`` among them.
         door: Name of the door that it came through.
         name: Name of the output file, without its suffix.
+        number: Number of its row in the records of runs, another one for each attempt.
         asked: The door's own request.
         webhook_url: Address that is told of its end.
         idempotency_key: Key of the client's by which the request is known again.
@@ -75,6 +76,7 @@ class ServiceJob:
     columns: JsonObject
     door: str
     name: str
+    number: Count
     priority: Priority = 0
     attempts: Count = 1
     asked: Maybe[JsonObject] = None

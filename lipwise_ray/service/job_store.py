@@ -78,7 +78,7 @@ class JobStore:
         """Of all jobs, the oldest first."""
         self._unfinished: dict[str, ServiceJob] = {}
         self._kept: OrderedDict[str, ServiceJob] = OrderedDict()
-        self._last_us = 0
+        self._last_us = self._last_number = 0
         self._batches = {key.rpartition("/")[2].removesuffix(".json") for key in store.names(layout.SERVICE_BATCHES)}
         keys = store.names(layout.SERVICE_JOBS)
         for first in range(0, len(keys), _READ_AT_A_TIME):
@@ -96,6 +96,12 @@ class JobStore:
             self._last_us = max(self._last_us + 1, time.time_ns() // 1000)
             return f"{self._last_us:014x}{secrets.token_hex(8)}"
 
+    def new_number(self) -> int:
+        """Return a number for a row that no other row of these jobs has: tasks and their dead letters may go by it."""
+        with self._lock:
+            self._last_number += 1
+            return self._last_number
+
     def put(self, job: ServiceJob) -> None:
         """Write a job; it lasts when this returns.
 
@@ -110,6 +116,7 @@ class JobStore:
             self._tell(JobChanged(job.id, job.status, job.batch))
 
     def _note(self, job: ServiceJob) -> None:
+        self._last_number = max(self._last_number, job.number)
         self._summaries[job.id] = JobSummary(job.id, job.status, job.created, job.name, job.batch)
         if job.is_unfinished:
             self._unfinished[job.id] = job

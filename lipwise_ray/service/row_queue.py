@@ -196,8 +196,7 @@ class QueuedRows:
             if len(self._outputs) < MOST_ROWS:
                 row = self._queue.take(at_work, _STEP_S if is_idle else 0.0)
             if row is not None:
-                row = replace(row, line=len(self._outputs) + 1)
-                self._outputs.append((row.line, row.id, row.output))
+                self._outputs.append((row.number, row.id, row.output))
             if row is not None or not is_idle:
                 self._busy_s = self._clock()
             is_over = len(self._outputs) >= MOST_ROWS or self._clock() - self._busy_s > _IDLE_S

@@ -33,8 +33,8 @@ class ClientPolicy(Policy):
     @staticmethod
     def of(paths: PathsSettings, uploads: str) -> ClientPolicy:
         """Return the policy that settings ask for."""
-        is_open = paths.roots  # without roots a client might read all that this machine can
-        schemes = tuple(scheme for scheme in paths.schemes if is_open or scheme in WEB)
+        # Without roots a client might read all that this machine can.
+        schemes = tuple(scheme for scheme in paths.schemes if paths.roots or scheme in WEB)
         return ClientPolicy(schemes, paths.roots, paths.hosts, uploads)
 
     def check(self, address: str) -> None:
@@ -48,7 +48,7 @@ class ClientPolicy(Policy):
         try:
             Policy.check(self, address)
         except InputError as error:
-            if is_web(address) and not self.roots:
+            if is_web(address) and self.schemes and not self.roots:
                 raise  # it names hosts at most
             what = "a path of the server's machine" if is_local(address) else "an address"
             got = f"{what} that is not read for clients: it lies under none of paths.roots"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lipwise_ray.errors import InputError, SettingsError, StateError, TransientError, os_reason
+from lipwise_ray.errors import InputError, SettingsError, StateError, os_reason
 from lipwise_ray.runs.load_settings import LoadedSettings
 from lipwise_ray.runs.run_inputs import out_address, state_address
 from lipwise_ray.service.changes import ChangeCallback, ChangeListeners, JobProgress
 from lipwise_ray.service.feed import JobFeed
+from lipwise_ray.service.intake import JobIntake
 from lipwise_ray.service.job_record import (
-    BatchItem,
     JobDraft,
     JobStatus,
     JsonObject,
@@ -57,10 +56,10 @@ class Service:
         self.source = source
         self.settings: Settings = source.for_run()
         self._lease = lease
-        self._reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
         self._listeners = ChangeListeners()
         self._jobs = JobStore(self.store, self._listeners.tell)
-        self._adding = threading.Lock()
+        reader = RowReader(source, ClientPolicy.of(self.settings.paths, str(self.uploads)), out)
+        self._intake = JobIntake(self._jobs, reader, self.settings.service.queue, lambda: self._is_open)
         self._is_closed = self._works = False
         layers = [(where, _plain(values)) for where, values in source.layers]
         begin = Begin(
@@ -144,6 +143,10 @@ class Service:
         self._lease.release()
 
     @property
+    def _is_open(self) -> bool:
+        return self._lease.held and not self._is_closed
+
+    @property
     def uploads(self) -> Path:
         """Folder of uploaded files, which rows may always name."""
         return self.folder / "uploads"
@@ -159,18 +162,8 @@ class Service:
             TransientError: The queue is full, or the service is about to stop.
             StorageError: The state cannot be written.
         """
-        row_id = self._jobs.new_id()
-        self._reader.row(self._reader.columns_of(draft, row_id))
-        with self._adding:
-            if draft.idempotency_key is not None:
-                key = f"{draft.door}\n{draft.idempotency_key}"
-                row_id = self._jobs.claim(key, _fingerprint(draft), row_id)
-                if row_id in self._jobs:
-                    return self._jobs.get(row_id)
-            self._check_room(1)
-            job = self._job_of(draft, row_id, None)
-            self._jobs.put(job)
-        self._feed.offer([job])
+        job = self._intake.add(draft)
+        self._feed.offer([job] if job.status == "pending" else [])
         return job
 
     def check(self, draft: JobDraft) -> None:
@@ -179,7 +172,7 @@ class Service:
         Raises:
             ManifestError: A column breaks a rule.
         """
-        self._reader.row(self._reader.columns_of(draft, self._jobs.new_id()))
+        self._intake.check(draft)
 
     def submit_many(
         self,
@@ -202,46 +195,9 @@ class Service:
             TransientError: The queue has no room for all, or the service is about to stop.
             StorageError: The state cannot be written.
         """
-        batch_id = self._jobs.new_id()
-        jobs = [self._job_of(draft, self._jobs.new_id(), batch_id) for _, draft in drafts]
-        for job in jobs:
-            self._reader.row(job.columns)
-        items = tuple(BatchItem(name, job.id) for (name, _), job in zip(drafts, jobs, strict=True))
-        batch = ServiceBatch(
-            id=batch_id, created=time.time(), door=door, items=items, asked=asked, webhook_url=webhook_url
-        )
-        with self._adding:
-            self._check_room(len(jobs))
-            for job in jobs:
-                self._jobs.put(job)
-            self._jobs.put_batch(batch)  # last: without it none of them counts
+        batch, jobs = self._intake.add_many(drafts, door=door, asked=asked, webhook_url=webhook_url)
         self._feed.offer(jobs)
         return batch
-
-    def _job_of(self, draft: JobDraft, job_id: str, batch: str | None) -> ServiceJob:
-        now = round(time.time(), 3)
-        return ServiceJob(
-            id=job_id,
-            created=now,
-            changed=now,
-            status="pending",
-            columns=self._reader.columns_of(draft, job_id),
-            door=draft.door,
-            name=draft.name,
-            priority=draft.priority,
-            asked=draft.asked,
-            webhook_url=draft.webhook_url,
-            idempotency_key=draft.idempotency_key,
-            batch=batch,
-        )
-
-    def _check_room(self, wanted: int) -> None:
-        if self._is_closed or not self._lease.held:
-            raise TransientError("closing", "", got="this server is about to stop", do="Ask again in a while")
-        most = self.settings.service.queue
-        if self._jobs.unfinished_total + wanted > most:
-            got = f"the queue has no room for {wanted} more: {self._jobs.unfinished_total} of {most} jobs wait or run"
-            raise TransientError("queue_full", "", got=got, do="Ask again when some have ended")
 
     # What doors ask.
 
@@ -317,6 +273,11 @@ class Service:
         return not self.problem
 
     @property
+    def driver_pid(self) -> int | None:
+        """Number of the process that does the jobs; None while there is none."""
+        return self._feed.pid
+
+    @property
     def problem(self) -> str:
         """Sentence on why no job can be done now; empty while jobs can."""
         if not self._lease.held:
@@ -353,25 +314,8 @@ class Service:
             TransientError: The queue is full, or the service is about to stop.
             StorageError: The state cannot be written.
         """
-        with self._adding, self._jobs.changing:
-            job = self._jobs.get(job_id)
-            if job.is_unfinished:
-                raise InputError("job_unfinished", job_id, got=f"is {job.status} still", do="Cancel it, or wait")
-            columns: JsonObject = {**job.columns, **(changes or {})}
-            columns = {name: value for name, value in columns.items() if value is not None}
-            columns |= {name: job.columns[name] for name in ("id", "output")}
-            self._reader.row(columns)
-            self._check_room(1)
-            again = replace(
-                job,
-                status="pending",
-                changed=_now(),
-                columns=columns,
-                attempts=job.attempts + 1,
-                **dict.fromkeys(("run_id", "job_id", "output", "duration_s", "code", "message", "task")),
-            )
-            self._lift_quarantine(job)
-            self._jobs.put(again)
+        job, again = self._intake.again(job_id, changes or {})
+        self._lift_quarantine(job)
         self._feed.offer([again])
         return again
 
@@ -412,13 +356,6 @@ def _plain(values: Mapping[str, object]) -> JsonObject:
 
 def _now() -> float:
     return round(time.time(), 3)
-
-
-def _fingerprint(draft: JobDraft) -> str:
-    """Return a text by which a request is known as the same."""
-    if draft.fingerprint is not None:
-        return draft.fingerprint
-    return json.dumps(draft.columns if draft.asked is None else draft.asked, sort_keys=True)
 
 
 def _refuse_ended(job: ServiceJob) -> None:

@@ -43,12 +43,13 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class AddRow:
-    """A row is to be done; ``attempt`` comes back with its end."""
+    """A row is to be done, of this number in the records of runs; ``attempt`` comes back with its end."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     id: str
     attempt: int
+    number: int
     priority: int
     columns: JsonObject
     kind: Literal["add"] = "add"
