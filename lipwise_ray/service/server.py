@@ -80,7 +80,8 @@ class ListeningSocket:
             place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
             self.socket = socket.create_server(place[4][:2], family=place[0], backlog=_BACKLOG)
         except OSError as error:
-            got = f"cannot listen there: {os_reason(error)}"
+            reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else os_reason(error)
+            got = f"cannot listen there: {reason}"  # Python's own text goes on about the address
             do = "Choose another --port, or end the program that has it"
             raise SetupError("port_refused", where, got=got, do=do) from error
         name = f"[{host}]" if ":" in host else host
