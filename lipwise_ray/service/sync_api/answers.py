@@ -93,7 +93,7 @@ class BatchResult(Answer):
     error_code: str | None = Field(default=None, serialization_alias="errorCode")
 
 
-class Problem(Answer):
+class ProblemAnswer(Answer):
     """What went wrong with a request."""
 
     message: str | list[str]
