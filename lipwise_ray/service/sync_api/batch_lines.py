@@ -51,7 +51,7 @@ def batch_lines(data: bytes) -> list[tuple[str, GenerationRequest]]:
 
 
 class LineFaults:
-    """What is wrong with the lines of a batch, told together."""
+    """Faults of the lines of a batch, told together."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
