@@ -94,7 +94,7 @@ class BatchResult(Answer):
 
 
 class ProblemAnswer(Answer):
-    """What went wrong with a request."""
+    """Fault of a request, in the shape that all of them have."""
 
     message: str | list[str]
     status_code: int = Field(serialization_alias="statusCode")

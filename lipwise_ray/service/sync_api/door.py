@@ -68,7 +68,7 @@ class SyncDoor:
 
 
 def sync_door(prices: Prices | None = None, models: str | None = None) -> MakeDoor:
-    """Return what makes this door.
+    """Return the maker of this door.
 
     Args:
         prices: What machines cost; None without.

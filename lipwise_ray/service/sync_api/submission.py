@@ -80,7 +80,7 @@ class GenerationDesk:
             self.assets.remove(asset.id)
 
     def cost(self, request: GenerationRequest) -> EstimatedCost:
-        """Return what a request would cost; nothing is kept of it.
+        """Return the estimated cost of a request; nothing is kept of it.
 
         Raises:
             InputError: It cannot be done.
