@@ -44,6 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         BY_LEVEL,
         NOTHING_IN_FRONT,
         'engine.kind="inline"',
+        'detect.detector="tiny"',
         'faces.select="box:60,110,50,110"',
         "encode.preset=ultrafast",
     ]

@@ -52,6 +52,7 @@ def served(
     try:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
+            listener.listen()  # who asks before it is up waits
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             options = ServerOptions(
                 access=AccessRules(TOKEN, needs_token=needs_token),

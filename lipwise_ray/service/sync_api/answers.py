@@ -93,8 +93,8 @@ class BatchResult(Answer):
     error_code: str | None = Field(default=None, serialization_alias="errorCode")
 
 
-class Problem(Answer):
-    """What went wrong with a request."""
+class ProblemAnswer(Answer):
+    """Fault of a request, in the shape that all of them have."""
 
     message: str | list[str]
     status_code: int = Field(serialization_alias="statusCode")

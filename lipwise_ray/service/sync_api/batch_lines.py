@@ -51,11 +51,11 @@ def batch_lines(data: bytes) -> list[tuple[str, GenerationRequest]]:
 
 
 class LineFaults:
-    """What is wrong with the lines of a batch, told together."""
+    """Faults of the lines of a batch, told together."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
-        self._codes: list[str] = []
+        self._first: RequestError | None = None
         self._where = ""
 
     def of(self, where: str) -> LineFaults:
@@ -70,7 +70,7 @@ class LineFaults:
         """Note what a line raised; errors of the disk and the like pass."""
         if not isinstance(error, RequestError):
             return False
-        self._codes.append(error.code)
+        self._first = self._first or error
         self._texts.append(f"{self._where}: {str(error).rstrip('.')}")
         return True
 
@@ -80,7 +80,7 @@ class LineFaults:
         Raises:
             RequestError: Lines are wrong; its code is that of the first.
         """
-        if self._texts:
+        if self._first is not None:
             more = len(self._texts) - _MOST_SHOWN
             further = [f"and {more} more lines"] if more > 0 else []
-            raise RequestError(self._codes[0], "input", got="; ".join([*self._texts[:_MOST_SHOWN], *further]))
+            raise RequestError(self._first.code, "input", got="; ".join([*self._texts[:_MOST_SHOWN], *further]))

@@ -45,8 +45,9 @@ def listed_models(presets: Sequence[str]) -> Iterator[ListedModel]:
     Args:
         presets: Its presets.
     """
-    for preset in presets:
-        yield ListedModel(preset, preset, _DESCRIPTIONS.get(preset, f"The preset {preset}."))
+    for preset, description in _DESCRIPTIONS.items():
+        if preset in presets:  # beside them lie job files
+            yield ListedModel(preset, preset, description)
     for alias, preset in _ALIASES.items():
         if preset in presets:
             yield ListedModel(alias, preset, f"Another name of {preset}: Wav2Lip's networks, not sync.so's.")
@@ -66,5 +67,5 @@ def preset_of(model: str, presets: Sequence[str]) -> str:
     if model not in known:
         why = _NOT_HERE.get(model)
         got = f"{model} {why}" if why else f"unknown model {clipped(model)!a}"
-        raise RequestError("no_model", "model", got=got, do=f"GET /v2/models lists: {', '.join(known)}")
+        raise RequestError("no_model", "model", got=got, do=f"Known: {', '.join(known)}")
     return known[model]

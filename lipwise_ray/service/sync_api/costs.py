@@ -12,7 +12,7 @@ from lipwise_ray.runs.settings_source import SettingsSource
 from lipwise_ray.service.sync_api.answers import EstimatedCost
 
 
-class Costs:
+class GenerationCosts:
     """Estimates by containers' headers, as `lipwise-ray plan` does; safe to call from several threads.
 
     Args:

@@ -11,7 +11,7 @@ from lipwise_ray.service.job_record import JobStatus, ServiceBatch, ServiceJob
 from lipwise_ray.service.service import Service
 from lipwise_ray.service.signed_links import SignedLinks
 from lipwise_ray.service.sync_api.box_tracks import BoxTracks
-from lipwise_ray.service.sync_api.costs import Costs
+from lipwise_ray.service.sync_api.costs import GenerationCosts
 from lipwise_ray.service.sync_api.feasibility import Feasibility
 from lipwise_ray.service.sync_api.generations import DOOR, GenerationView
 from lipwise_ray.service.sync_api.routes import router
@@ -49,7 +49,7 @@ class SyncDoor:
             service,
             assets,
             Feasibility(service.source, service.uploads, models),
-            Costs(service.source, service.store.address, prices),
+            GenerationCosts(service.source, service.store.address, prices),
             BoxTracks(service.uploads / _TRACKS),
         )
         self.name: str = DOOR
@@ -68,7 +68,7 @@ class SyncDoor:
 
 
 def sync_door(prices: Prices | None = None, models: str | None = None) -> MakeDoor:
-    """Return what makes this door.
+    """Return the maker of this door.
 
     Args:
         prices: What machines cost; None without.

@@ -1,4 +1,4 @@
-"""Whether this server can do what a request's row says: its rules, its networks, its voices."""
+"""Checks of a request's row against what this server has: its rules, its networks, its voices."""
 
 from __future__ import annotations
 

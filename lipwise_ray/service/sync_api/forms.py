@@ -49,8 +49,10 @@ async def read_form(request: Request, most_files: int = _MOST_FILES) -> AsyncGen
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        code = "body_too_large" if error.message.startswith(_BEYOND) else "bad_request"
-        raise RequestError(code, "the form", got=error.message.rstrip(".")) from error
+        is_beyond = error.message.startswith(_BEYOND)
+        raise RequestError(
+            "body_too_large" if is_beyond else "bad_request", "the form", got=error.message.rstrip(".")
+        ) from error
     try:
         yield form
     finally:

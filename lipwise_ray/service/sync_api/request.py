@@ -121,7 +121,7 @@ class SegmentOptions(RequestPart):
     active_speaker_detection: ActiveSpeaker | None = None
 
 
-class Segment(RequestPart):
+class VideoSegment(RequestPart):
     """A stretch of the video, in its seconds, and what is heard in it."""
 
     start_time: Second = Field(alias="startTime")
@@ -136,7 +136,7 @@ class GenerationRequest(RequestPart):
     model: Annotated[str, Field(min_length=1, max_length=100)]
     input: Annotated[list[AnyInput], Field(min_length=1, max_length=_MOST_INPUTS)]
     options: Options | None = None
-    segments: Annotated[list[Segment], Field(max_length=_MOST_SEGMENTS)] | None = None
+    segments: Annotated[list[VideoSegment], Field(max_length=_MOST_SEGMENTS)] | None = None
     webhook_url: Annotated[str, Field(max_length=2048)] | None = Field(default=None, alias="webhookUrl")
     output_file_name: OutputName | None = Field(default=None, alias="outputFileName")
 

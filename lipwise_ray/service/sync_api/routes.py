@@ -25,7 +25,7 @@ from lipwise_ray.service.sync_api.answers import (
     EstimatedCost,
     Generation,
     ModelInfo,
-    Problem,
+    ProblemAnswer,
     at,
 )
 from lipwise_ray.service.sync_api.catalogue import listed_models
@@ -46,7 +46,7 @@ Keyed = Annotated[str | None, Header(alias="Idempotency-Key", description="1-128
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": Problem} for status in (*statuses, 401, 403, 429, 500, 503)}
+    return {status: {"model": ProblemAnswer} for status in (*statuses, 401, 403, 429, 500, 503)}
 
 
 class _Handlers:

@@ -8,11 +8,11 @@ from itertools import pairwise
 from lipwise_ray.errors import RequestError
 from lipwise_ray.service.job_record import JsonObject
 from lipwise_ray.service.sync_api.chosen_face import face_rule
-from lipwise_ray.service.sync_api.request import Segment, SegmentAudio, SoundInput
+from lipwise_ray.service.sync_api.request import SegmentAudio, SoundInput, VideoSegment
 
 
 def speakers_of(
-    segments: Sequence[Segment], sounds: Sequence[tuple[str, SoundInput, JsonObject]], faces: str
+    segments: Sequence[VideoSegment], sounds: Sequence[tuple[str, SoundInput, JsonObject]], faces: str
 ) -> list[JsonObject]:
     """Return the speakers of a row, each of whom says what one segment has.
 
@@ -86,7 +86,7 @@ def _heard_s(part: SegmentAudio, field: str) -> float:
     return part.end_time
 
 
-def _refuse_overlaps(segments: Sequence[Segment]) -> None:
+def _refuse_overlaps(segments: Sequence[VideoSegment]) -> None:
     order = sorted(range(len(segments)), key=lambda number: segments[number].start_time)
     for before, after in pairwise(order):
         if segments[after].start_time < segments[before].end_time:

@@ -17,7 +17,7 @@ from lipwise_ray.service.sync_api.answers import EstimatedCost
 from lipwise_ray.service.sync_api.batch_lines import LineFaults, batch_lines
 from lipwise_ray.service.sync_api.box_tracks import BoxTracks
 from lipwise_ray.service.sync_api.catalogue import preset_of
-from lipwise_ray.service.sync_api.costs import Costs
+from lipwise_ray.service.sync_api.costs import GenerationCosts
 from lipwise_ray.service.sync_api.feasibility import Feasibility
 from lipwise_ray.service.sync_api.generations import DOOR, STATUSES
 from lipwise_ray.service.sync_api.request import GenerationRequest
@@ -46,7 +46,7 @@ class GenerationDesk:
     service: Service
     assets: AssetStore
     feasibility: Feasibility
-    costs: Costs
+    costs: GenerationCosts
     boxes: BoxTracks
 
     @property
@@ -80,7 +80,7 @@ class GenerationDesk:
             self.assets.remove(asset.id)
 
     def cost(self, request: GenerationRequest) -> EstimatedCost:
-        """Return what a request would cost; nothing is kept of it.
+        """Return the estimated cost of a request; nothing is kept of it.
 
         Raises:
             InputError: It cannot be done.

@@ -17,7 +17,7 @@ from lipwise_ray.service.sync_api.catalogue import listed_models, preset_of
 from lipwise_ray.service.web_errors import status_of
 from lipwise_ray.values import Size
 
-PRESETS = ["fast", "parity", "quality"]
+PRESETS = ["demo", "fast", "parity", "quality"]
 SIZE = Size(640, 360)
 BOX = [100.0, 80.0, 200.0, 190.0]
 
@@ -32,10 +32,10 @@ def test_a_model_means_a_preset(model: str, preset: str) -> None:
     assert model in {one.name for one in listed_models(PRESETS)}
 
 
-@pytest.mark.parametrize("model", ["react-1", "lipsync-9", "Quality"])
+@pytest.mark.parametrize("model", ["react-1", "lipsync-9", "Quality", "demo"])
 def test_an_unknown_model_is_refused_with_those_that_are_there(model: str) -> None:
     """The answer lists what may be named."""
-    with pytest.raises(RequestError, match=r"model: .*lists: fast, parity, quality") as refused:
+    with pytest.raises(RequestError, match=r"model: .*Known: quality, fast, parity") as refused:
         preset_of(model, PRESETS)
     assert status_of(refused.value) == 422
 
