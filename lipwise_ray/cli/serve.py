@@ -36,6 +36,7 @@ def serve(
     state: setup.ServiceState = None,
     address: setup.Address = None,
     workers: setup.Workers = None,
+    prices: setup.Prices = None,
 ) -> None:
     """Take jobs over HTTP, as sync.so's API has them, and dub them; Ctrl-C stops, the same command goes on."""
     settings = lipwise_ray.load_settings(
@@ -53,10 +54,14 @@ def serve(
             do="Run `pip install 'lipwise-ray[serve]'`",
         ) from error
     del fastapi, python_multipart, uvicorn
+    from lipwise_ray.runs.costs import read_prices
     from lipwise_ray.service.server import ServerRequest
     from lipwise_ray.service.server import serve as answer
-    from lipwise_ray.service.studio.studio_door import StudioDoor
-    from lipwise_ray.service.sync_api.door import SyncDoor
+    from lipwise_ray.service.studio.studio_door import studio_door
+    from lipwise_ray.service.sync_api.door import sync_door
+
+    models, listed = setup.models_folder(), read_prices(prices) if prices else None
+    doors = [sync_door(listed, str(models) if models else None), studio_door(models)]
 
     request = ServerRequest(folder=folder, host=host, port=port, public_url=public_url, state=state, out=out)
-    answer(request, settings, [SyncDoor, StudioDoor], lambda text: typer.echo(text, err=True))
+    answer(request, settings, doors, lambda text: typer.echo(text, err=True))

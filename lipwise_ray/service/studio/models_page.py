@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -32,18 +33,19 @@ class ModelLine:
     advice: str
 
 
-def router(service: Service, shell: StudioShell) -> APIRouter:
+def router(service: Service, shell: StudioShell, models: Path | None) -> APIRouter:
     """Return the routes of the page.
 
     Args:
         service: The service, whose settings say where checkpoints are.
         shell: Makes pages.
+        models: Folder of pulled checkpoints; None for the usual one.
     """
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/models")
-    def models(request: Request) -> Response:
-        registry = registry_of(service.settings)
+    def show(request: Request) -> Response:
+        registry = registry_of(service.settings, models)
         by_network: dict[str, list[ModelLine]] = {}
         for name, entry in registry.entries.items():
             is_here = registry.installed(name)
